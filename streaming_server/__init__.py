@@ -1,0 +1,1 @@
+"""A websocket server that speaks while the text is still arriving."""

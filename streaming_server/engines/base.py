@@ -1,0 +1,43 @@
+"""The seam between the server and whatever makes the sound."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from streaming_server.types import EngineInfo, Event, MemoryReport, Utterance
+
+
+class Engine(Protocol):
+    """Turns utterances into PCM, a step at a time.
+
+    An engine is driven: nothing happens between two calls of `step`. It is called from one thread, knows
+    nothing of sockets or of sentences still to come, and may keep what it likes about a context until
+    `release`. It raises nothing for a bad utterance, which ends in `Failed`; what it does raise ends the
+    worker.
+    """
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def submit(self, utterance: Utterance) -> None:
+        """Take an utterance in. Returns at once."""
+
+    def cancel(self, utterance_id: int) -> None:
+        """Drop an utterance. Idempotent, no event follows; the slot is free when the next `step` returns."""
+
+    def release(self, context: int) -> None:
+        """The context is over: forget what was kept for it. Idempotent."""
+
+    def step(self) -> list[Event]:
+        """Advance the active utterances once, in bounded time, and return what came out, in order."""
+
+    @property
+    def active(self) -> int:
+        """Utterances taken in and not yet finished, failed or cancelled."""
+
+    def memory(self) -> MemoryReport: ...
+
+    def relieve(self) -> None:
+        """Give cached memory back to the device."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,131 @@
+"""Every error the server reports, as one tree.
+
+    SpeechError                          code               HTTP  close
+    ├── BadRequest                       bad_request         400   1008
+    │   ├── BadMessage                   bad_message         400   1008
+    │   ├── BadValue                     bad_value           422   1008
+    │   ├── UnknownVoice                 unknown_voice       404   1008
+    │   ├── UnknownContext               unknown_context     404   1008
+    │   ├── DuplicateContext             duplicate_context   409   1008
+    │   └── TooLarge                     too_large           413   1009
+    ├── Unauthorized                     unauthorized        401   1008
+    ├── Forbidden                        forbidden           403   1008
+    ├── RateLimited                      rate_limited        429   1008
+    ├── TooSlow                          too_slow            408   1008
+    ├── Unavailable                      unavailable         503   1013
+    │   ├── Full                         full                503   1013
+    │   ├── Draining                     draining            503   1012
+    │   └── WorkerLost                   worker_lost         503   1011
+    ├── EngineFailure                    engine_failure      500   1011
+    └── InternalError                    internal            500   1011
+
+The message is a sentence for the person who caused it and never repeats text, keys or paths.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SpeechError(Exception):
+    """Base of the tree. `retryable` says whether the same request may succeed later."""
+
+    code: ClassVar[str] = "internal"
+    http_status: ClassVar[int] = 500
+    close_code: ClassVar[int] = 1011
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(SpeechError):
+    code = "bad_request"
+    http_status = 400
+    close_code = 1008
+
+
+class BadMessage(BadRequest):
+    code = "bad_message"
+
+
+class BadValue(BadRequest):
+    code = "bad_value"
+    http_status = 422
+
+
+class UnknownVoice(BadRequest):
+    code = "unknown_voice"
+    http_status = 404
+
+
+class UnknownContext(BadRequest):
+    code = "unknown_context"
+    http_status = 404
+
+
+class DuplicateContext(BadRequest):
+    code = "duplicate_context"
+    http_status = 409
+
+
+class TooLarge(BadRequest):
+    code = "too_large"
+    http_status = 413
+    close_code = 1009
+
+
+class Unauthorized(SpeechError):
+    code = "unauthorized"
+    http_status = 401
+    close_code = 1008
+
+
+class Forbidden(SpeechError):
+    code = "forbidden"
+    http_status = 403
+    close_code = 1008
+
+
+class RateLimited(SpeechError):
+    code = "rate_limited"
+    http_status = 429
+    close_code = 1008
+    retryable = True
+
+
+class TooSlow(SpeechError):
+    code = "too_slow"
+    http_status = 408
+    close_code = 1008
+    retryable = True
+
+
+class Unavailable(SpeechError):
+    code = "unavailable"
+    http_status = 503
+    close_code = 1013
+    retryable = True
+
+
+class Full(Unavailable):
+    code = "full"
+
+
+class Draining(Unavailable):
+    code = "draining"
+    close_code = 1012
+
+
+class WorkerLost(Unavailable):
+    code = "worker_lost"
+    close_code = 1011
+
+
+class EngineFailure(SpeechError):
+    code = "engine_failure"
+
+
+class InternalError(SpeechError):
+    code = "internal"

@@ -1,0 +1,168 @@
+"""The vocabulary every part of the server shares. Nothing here does I/O or imports another part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+"""How a sample is written on the wire; all are mono and little-endian."""
+
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+
+SAMPLE_RATES: tuple[int, ...] = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""Rates a client may ask for, in Hz."""
+
+Speaker = Literal["S1", "S2"]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Somebody to speak as. `primary_speaker` is the tag Dia hears the voice under."""
+
+    id: str
+    name: str
+    style: str
+    primary_speaker: Speaker = "S1"
+
+
+BUILTIN_VOICES: tuple[Voice, ...] = (
+    Voice("aria", "Aria", "neutral", "S1"),
+    Voice("atlas", "Atlas", "calm", "S1"),
+    Voice("luna", "Luna", "expressive", "S2"),
+    Voice("kai", "Kai", "friendly", "S1"),
+    Voice("zara", "Zara", "deep", "S2"),
+    Voice("nova", "Nova", "bright", "S1"),
+)
+
+DEFAULT_VOICE = "aria"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How to speak. `None` leaves the choice to the engine or the voice.
+
+    speed: 1.0 is the voice's own pace, range 0.25 to 4.
+    temperature: 0 is greedy, up to 2. cfg_scale: 1 to 10. top_p: above 0, up to 1.
+    top_k and cfg_filter_top_k: 1 to 1028. max_tokens: 100 to 3072 frames, prompt included.
+    seed: 0 to 2**63 - 1. language: a BCP 47 tag.
+    """
+
+    language: str | None = None
+    speed: float = 1.0
+    seed: int | None = None
+    temperature: float | None = None
+    cfg_scale: float | None = None
+    cfg_filter_top_k: int | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What an engine speaks in one go: a sentence, or several.
+
+    id: unique in the server's lifetime.
+    context: the turn of speech it belongs to; utterances of one context come in order, one at a time.
+    deadline: CLOCK_MONOTONIC seconds at which its listener runs dry. Engines serve the earliest first.
+    """
+
+    id: int
+    context: int
+    text: str
+    voice: str
+    generation: Generation
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class WordMark:
+    """Where a word of an utterance is heard.
+
+    start, end: code points into `Utterance.text`. start_sample, end_sample: samples at the engine's rate
+    from the start of the utterance. `estimated` marks times that were not measured.
+    """
+
+    start: int
+    end: int
+    start_sample: int
+    end_sample: int
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """The next piece of an utterance: mono 16-bit little-endian PCM at the engine's rate, never empty."""
+
+    utterance: int
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Word marks, ascending, each before the `Audio` it describes."""
+
+    utterance: int
+    marks: tuple[WordMark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All of the utterance's audio is out. `busy_s` is the time the engine spent on it, in seconds."""
+
+    utterance: int
+    busy_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The utterance ends here. `code` is one of `errors`' codes."""
+
+    utterance: int
+    code: str
+    message: str
+    retryable: bool
+
+
+Event = Audio | Words | Finished | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPolicy:
+    """How long an utterance an engine speaks well. Lengths are in characters.
+
+    min_chars: a first sentence shorter than this waits for company, for at most `patience_s` seconds.
+    best_chars: complete sentences that wait together are joined up to this length.
+    max_chars: no utterance is longer; text without a boundary is cut here, at a space where there is one.
+    """
+
+    min_chars: int
+    best_chars: int
+    max_chars: int
+    patience_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine is and can do.
+
+    sample_rate: Hz. slots: utterances it can keep in real time together. languages: BCP 47 tags.
+    uses: the fields of `Generation` it honours; the others are reported to clients as ignored.
+    """
+
+    name: str
+    sample_rate: int
+    slots: int
+    can_clone: bool
+    languages: tuple[str, ...]
+    chunking: ChunkPolicy
+    uses: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    """Memory of a whole device, in bytes; `used` counts every program on it."""
+
+    used: int
+    total: int
