@@ -28,7 +28,10 @@ from typing import ClassVar
 
 
 class SpeechError(Exception):
-    """Base of the tree. `retryable` says whether the same request may succeed later."""
+    """Base of the tree. `retryable` says whether the same request may succeed later.
+
+    context: the client's name of the context that ends with this error, if one does.
+    """
 
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
@@ -38,6 +41,7 @@ class SpeechError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.context: str | None = None
 
 
 class BadRequest(SpeechError):

@@ -1,0 +1,7 @@
+"""`python -m streaming_server` is `python run.py`."""
+
+import sys
+
+from streaming_server.cli import main
+
+sys.exit(main(sys.argv[1:]))

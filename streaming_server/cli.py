@@ -1,0 +1,83 @@
+"""The command line: serve, say, bench."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from pydantic import ValidationError
+from pydantic_settings import CliApp
+
+from streaming_server.errors import SpeechError
+from streaming_server.settings import Settings
+
+USAGE = """usage: python run.py [serve] [options]       serve speech (the default)
+       python run.py say TEXT [options]      speak a text into a WAV file
+       python run.py bench [options]         measure first audio, underruns and cost under load
+
+`python run.py COMMAND --help` tells each command's options. Every option of serve can also be given as a
+DIA_* variable: DIA_PORT=8000 is --port 8000."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; the exit status."""
+    command, rest = "serve", list(arguments)
+    if rest and rest[0] in COMMANDS:
+        command = rest.pop(0)
+    elif rest and rest[0] in ("-h", "--help"):
+        print(USAGE + "\n")  # noqa: T201
+    elif rest and not rest[0].startswith("-"):
+        return _complain(f"there is no command {rest[0]!r}\n\n{USAGE}")
+    try:
+        return COMMANDS[command](rest)
+    except ValidationError as error:
+        return _complain("\n".join(_sentences(error)))
+    except SpeechError as error:
+        return _complain(error.message)
+    except OSError as error:
+        return _complain(f"{error.strerror or error}")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(arguments: list[str]) -> int:
+    settings = CliApp.run(ServeCommand, cli_args=arguments)
+    from streaming_server import logs
+    from streaming_server.web.server import serve
+
+    logs.configure(settings)
+    return serve(settings)
+
+
+def _say(arguments: list[str]) -> int:
+    from streaming_server.say import SayCommand, say
+
+    return say(CliApp.run(SayCommand, cli_args=arguments))
+
+
+def _bench(arguments: list[str]) -> int:
+    from streaming_server.bench.load import BenchCommand, bench
+
+    return bench(CliApp.run(BenchCommand, cli_args=arguments))
+
+
+class ServeCommand(Settings):
+    """Serve speech. A flag `--max-workers 4` and the variable DIA_MAX_WORKERS=4 say the same."""
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"serve": _serve, "say": _say, "bench": _bench}
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    sentences = []
+    for part in error.errors(include_url=False, include_input=False):
+        place = (
+            "--" + "-".join(str(name) for name in part["loc"]).replace("_", "-") + ": " if part["loc"] else ""
+        )
+        sentences.append(place + part["msg"].removeprefix("Value error, "))
+    return sentences
+
+
+def _complain(message: str) -> int:
+    print(f"run.py: {message}", file=sys.stderr)  # noqa: T201
+    return 2

@@ -1,0 +1,88 @@
+"""Every counter, gauge and histogram of the server."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+RECENT = 2048
+"""First-audio times the percentiles are taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Of recent first-audio times, in milliseconds; None before there was any."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Metrics:
+    """The server's instruments, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.connections = Gauge("dia_connections", "Open websockets.", registry=self.registry)
+        self.contexts = Gauge("dia_contexts", "Open contexts.", registry=self.registry)
+        self.contexts_ended = Counter(
+            "dia_contexts_ended", "Contexts that ended, by how.", ["end"], registry=self.registry
+        )
+        self.refused = Counter(
+            "dia_refused", "Connections refused, by error code.", ["code"], registry=self.registry
+        )
+        self.audio = Counter("dia_audio_seconds", "Seconds of audio sent.", registry=self.registry)
+        self.loop_lag = Histogram(
+            "dia_event_loop_lag_seconds",
+            "How late the event loop runs a timer.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+            registry=self.registry,
+        )
+        self._first_audio = Histogram(
+            "dia_first_audio_seconds",
+            "From a context's first complete sentence to its first audio.",
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+            registry=self.registry,
+        )
+        self._step = Histogram(
+            "dia_step_seconds",
+            "One step of an engine that brought something.",
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
+            registry=self.registry,
+        )
+        self._pressure = Gauge(
+            "dia_memory_pressure", "Used share of a device's memory.", ["device"], registry=self.registry
+        )
+        self._restarts = Gauge(
+            "dia_worker_restarts", "Restarts of a device's worker.", ["device"], registry=self.registry
+        )
+        self._recent: deque[float] = deque(maxlen=RECENT)
+
+    def stepped(self, seconds: float) -> None:
+        self._step.observe(seconds)
+
+    def heard(self, seconds: float) -> None:
+        """A context's first audio came after `seconds`."""
+        self._first_audio.observe(seconds)
+        self._recent.append(seconds)
+
+    @property
+    def first_audio_ms(self) -> Percentiles:
+        ordered = sorted(self._recent)
+        if not ordered:
+            return Percentiles(None, None, None)
+
+        def at(share: float) -> float:
+            return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
+
+        return Percentiles(at(0.5), at(0.95), at(0.99))
+
+    def exposition(self, devices: Iterable[tuple[str, float, int]]) -> bytes:
+        """The text Prometheus reads; devices are (id, memory pressure, restarts)."""
+        for device, pressure, restarts in devices:
+            self._pressure.labels(device).set(pressure)
+            self._restarts.labels(device).set(restarts)
+        return generate_latest(self.registry)

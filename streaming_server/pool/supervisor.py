@@ -1,0 +1,305 @@
+"""Keeps one worker process alive on one device."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import anyio
+import structlog
+from anyio.abc import Process
+
+from streaming_server.pipe import (
+    Batch,
+    CorruptPipe,
+    Decoder,
+    Fatal,
+    Memory,
+    Message,
+    Ping,
+    Pong,
+    Ready,
+    Relieve,
+    Request,
+    Shutdown,
+    Submit,
+    encode,
+)
+from streaming_server.pool.devices import Device
+from streaming_server.pool.memory import PressureGauge
+from streaming_server.pool.restart import RestartPolicy
+from streaming_server.types import (
+    DEFAULT_VOICE,
+    Audio,
+    EngineInfo,
+    Event,
+    Finished,
+    Generation,
+    MemoryReport,
+    Utterance,
+)
+
+WorkerState = Literal["starting", "ready", "restarting", "broken", "stopped"]
+
+HEARTBEAT_S = 1.0
+SILENCE_S = 5.0
+"""A worker that has answered no ping for this long is killed."""
+CANARY_EVERY_S = 4.0
+CANARY_FRESH_S = 10.0
+"""`healthy` means that something was really spoken this recently."""
+GOODBYE_S = 2.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCommand:
+    """How to start a worker. start_timeout_s bounds the time until its first spoken word."""
+
+    arguments: tuple[str, ...]
+    start_timeout_s: float
+
+
+class Owner(Protocol):
+    """Who hears of a worker's life."""
+
+    def next_id(self) -> int: ...
+    def spoke(self, worker: Supervisor, events: list[Event], step_s: float) -> None: ...
+    def changed(self, worker: Supervisor) -> None: ...
+    def pressed(self, worker: Supervisor) -> None: ...
+
+
+class Supervisor:
+    """One device's worker: starts it, listens to it, restarts it when it dies."""
+
+    def __init__(self, device: Device, command: WorkerCommand, owner: Owner) -> None:
+        self.device = device
+        self.state: WorkerState = "starting"
+        self.pid: int | None = None
+        self.restarts = 0
+        self.name = device.id
+        self.info: EngineInfo | None = None
+        self.gauge = PressureGauge()
+        self.load = 0
+        self._command = command
+        self._owner = owner
+        self._policy = RestartPolicy()
+        self._link: _Link | None = None
+        self._pong_at = 0.0
+        self._spoke_at = -math.inf
+        self._canary: _Canary | None = None
+        self._first_word = anyio.Event()
+
+    @property
+    def healthy(self) -> bool:
+        """Ready, and has really spoken within the last 10 s."""
+        return self.state == "ready" and time.monotonic() - self._spoke_at <= CANARY_FRESH_S
+
+    def send(self, message: Request) -> None:
+        """Hand a message to the worker; without effect while it is down."""
+        if self._link is not None:
+            self._link.write(encode(message))
+
+    async def run(self) -> None:
+        """Keep the worker alive until cancelled."""
+        try:
+            while True:
+                born = time.monotonic()
+                reason = await self._live()
+                now = time.monotonic()
+                delay_s = self._policy.died(now, lived_s=now - born)
+                self.restarts += 1
+                log.warning("worker died", device=self.device.id, reason=reason, restart_in_s=delay_s)
+                self._become("broken" if self._policy.broken(now) else "restarting")
+                await anyio.sleep(delay_s)
+                self._become("starting")
+        finally:
+            self._become("stopped")
+
+    async def _live(self) -> str:
+        """One process from birth to death; why it ended."""
+        ours, theirs = socket.socketpair()
+        self._pong_at = time.monotonic()
+        self._first_word = anyio.Event()
+        process = await self._spawn(theirs)
+        theirs.close()
+        self.pid = process.pid
+        _, self._link = await asyncio.get_running_loop().create_unix_connection(
+            lambda: _Link(self._hear), sock=ours
+        )
+        try:
+            return await self._watch(self._link)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._bury(process, self._link)
+
+    async def _spawn(self, link: socket.socket) -> Process:
+        fd = link.fileno()
+        return await anyio.open_process(
+            [
+                sys.executable,
+                "-m",
+                "streaming_server.worker",
+                f"--fd={fd}",
+                f"--parent={os.getpid()}",
+                *self._command.arguments,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=None,
+            stderr=None,
+            pass_fds=[fd],
+            env={**os.environ, **self.device.environment},
+        )
+
+    async def _watch(self, link: _Link) -> str:
+        """Wait for the worker's first word, then for its death."""
+        with anyio.move_on_after(self._command.start_timeout_s) as limit:
+            await link.closed_or(self._first_word)
+        if limit.cancelled_caught:
+            return "did not start in time"
+        if not link.closed.is_set():
+            self._become("ready")
+        while not link.closed.is_set():
+            with anyio.move_on_after(HEARTBEAT_S):
+                await link.closed.wait()
+                break
+            if time.monotonic() - self._pong_at > SILENCE_S:
+                return "stopped answering"
+            self.send(Ping())
+            self._sing()
+        return link.reason
+
+    async def _bury(self, process: Process, link: _Link) -> None:
+        """Nothing of this life remains when this returns."""
+        if not link.closed.is_set() and self.state == "ready":
+            self.send(Shutdown())
+            with anyio.move_on_after(GOODBYE_S):
+                await link.closed.wait()
+        self._link = None
+        self.pid = None
+        self._canary = None
+        self._spoke_at = -math.inf
+        link.abort()
+        with suppress(ProcessLookupError):
+            process.kill()
+        self._become("restarting")
+        await process.wait()
+
+    def _hear(self, message: Message) -> None:
+        self._pong_at = time.monotonic()
+        match message:
+            case Batch(events, step_s):
+                self._listen(events, step_s)
+            case Memory(report):
+                self._take_reading(report)
+            case Ready(info, device):
+                self.info, self.name = info, device
+                log.info("worker ready", device=self.device.id, engine=info.name, slots=info.slots)
+                self._sing()
+            case Fatal(code, text):
+                log.error("worker failed", device=self.device.id, code=code, reason=text)
+            case Pong():
+                pass
+
+    def _listen(self, events: tuple[Event, ...], step_s: float) -> None:
+        theirs = list(events)
+        if (canary := self._canary) is not None:
+            for event in events:
+                if event.utterance == canary.utterance:
+                    theirs.remove(event)
+                    canary.heard |= isinstance(event, Audio)
+                    if isinstance(event, Finished) and canary.heard:
+                        self._prove_alive()
+                        self._canary = None
+        if theirs:
+            if any(isinstance(event, Audio) for event in theirs):
+                self._prove_alive()
+            self._owner.spoke(self, theirs, step_s)
+
+    def _prove_alive(self) -> None:
+        self._spoke_at = time.monotonic()
+        self._first_word.set()
+
+    def _take_reading(self, report: MemoryReport) -> None:
+        if self.gauge.read(report):
+            self._owner.pressed(self)
+        if self.gauge.level != "normal":
+            self.send(Relieve())
+
+    def _sing(self) -> None:
+        """Have something short spoken when nothing has been heard for a while."""
+        now = time.monotonic()
+        if self._canary is None and now - self._spoke_at >= CANARY_EVERY_S:
+            canary = Utterance(
+                self._owner.next_id(), 0, "Ready.", DEFAULT_VOICE, Generation(max_tokens=100), deadline=now
+            )
+            self._canary = _Canary(canary.id)
+            self.send(Submit(canary))
+
+    def _become(self, state: WorkerState) -> None:
+        if state != self.state:
+            self.state = state
+            self._owner.changed(self)
+
+
+@dataclass(slots=True)
+class _Canary:
+    """An utterance nobody hears, spoken to show that the worker can."""
+
+    utterance: int
+    heard: bool = False
+
+
+class _Link(asyncio.Protocol):
+    """The server's end of the pipe, read by the event loop."""
+
+    def __init__(self, hear: Callable[[Message], None]) -> None:
+        self._hear = hear
+        self._decoder = Decoder()
+        self._transport: asyncio.Transport | None = None
+        self.closed = anyio.Event()
+        self.reason = "exited"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._decoder.feed(data):
+                self._hear(message)
+        except CorruptPipe as error:
+            self.reason = f"sent garbage: {error}"
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.closed.set()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def closed_or(self, event: anyio.Event) -> None:
+        """Return when the pipe is closed or the event has happened, whichever is first."""
+        async with anyio.create_task_group() as group:
+
+            async def wait(something: anyio.Event) -> None:
+                await something.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(wait, event)
+            group.start_soon(wait, self.closed)

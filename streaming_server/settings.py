@@ -1,0 +1,106 @@
+"""One frozen settings object, from flags and `DIA_*` variables. It is passed, never global."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streaming_server.pool.devices import GpuMode
+
+
+def _split(value: Any) -> Any:
+    """A comma-separated string, or a list of such, as a list of its parts."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list | tuple):
+        return [part.strip() for item in value for part in str(item).split(",") if part.strip()]
+    return value
+
+
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can choose. A flag `--max-workers 4` and `DIA_MAX_WORKERS=4` say the same."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DIA_",
+        frozen=True,
+        extra="ignore",
+        cli_kebab_case=True,
+        cli_implicit_flags="toggle",
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        cli_shortcuts={"max-workers": "workers", "gpu-ids": "gpus"},
+    )
+
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; beyond loopback needs a key or --no-auth"
+    )
+    port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    engine: Literal["espeak"] = Field("espeak", description="what speaks")
+
+    max_workers: int | None = Field(
+        None, ge=1, le=64, description="worker processes; by default one per GPU, or two on the CPU"
+    )
+    gpu_mode: GpuMode = Field("auto", description="GPUs to use: all that are wanted, one, or none")
+    gpu_ids: Numbers = Field((), description="physical GPU ids to use, comma-separated; by default all")
+    worker_start_timeout_s: float = Field(
+        30.0, gt=0, description="seconds a worker may take until its first spoken word"
+    )
+
+    data_dir: Path = Field(Path("data"), description="where voices, prompts and results are kept")
+
+    api_keys: Secrets = Field(
+        (), description="keys that open the server, comma-separated; none: no key needed"
+    )
+    no_auth: bool = Field(False, description="listen beyond loopback without a key")
+    allowed_origins: Texts = Field(
+        (), description="origins of web pages that may connect, as scheme://host:port, comma-separated"
+    )
+
+    max_connections: int = Field(2000, ge=1, description="websockets at once")
+    max_contexts: int = Field(32, ge=1, description="open contexts per connection")
+    max_message_bytes: int = Field(65536, ge=1024, description="largest message a client may send, in bytes")
+    max_text_characters: int = Field(8192, ge=1, description="longest text in one message")
+    max_context_characters: int = Field(102_400, ge=1, description="longest text of one context")
+    messages_per_second: float = Field(200.0, gt=0, description="messages a connection may send, sustained")
+    max_lead_ms: int = Field(
+        10_000, ge=200, le=600_000, description="audio sent ahead of real time, unless a client asks for less"
+    )
+    auth_timeout_s: float = Field(5.0, gt=0, description="seconds a browser has to send its key")
+    send_timeout_s: float = Field(5.0, gt=0, description="seconds a client may leave a message unread")
+    drain_timeout_s: float = Field(
+        30.0, ge=0, description="seconds open contexts get to finish when the server is told to stop"
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="text for a terminal, JSON otherwise, unless said"
+    )
+    debug: bool = Field(False, description="log at debug level")
+    show_prompts: bool = Field(False, description="log the text that is spoken")
+
+    @model_validator(mode="after")
+    def _beyond_loopback_needs_a_key(self) -> Self:
+        if not self.api_keys and not self.no_auth and not is_loopback(self.host):
+            raise ValueError(
+                f"listening on {self.host} lets anybody in: set DIA_API_KEYS (--api-keys), or say --no-auth"
+            )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,129 @@
+"""Routes and lifespan: the only place where the parts are put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import streaming_server
+from streaming_server.errors import SpeechError
+from streaming_server.metrics import Metrics
+from streaming_server.pool.devices import choose_devices
+from streaming_server.pool.pool import Pool
+from streaming_server.pool.supervisor import WorkerCommand
+from streaming_server.settings import Settings
+from streaming_server.web import status
+from streaming_server.web.guard import Guard
+from streaming_server.web.parts import Parts, parts_of
+from streaming_server.web.sessions import Sessions
+from streaming_server.web.speak import speak
+
+CONTENT_SECURITY = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application. Raises EngineFailure when the devices asked for are not there."""
+    parts = _build(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with parts.pool.running(), anyio.create_task_group() as group:
+            group.start_soon(parts.sessions.watch)
+            group.start_soon(parts.sessions.announce, parts.pool)
+            group.start_soon(status.measure_lag, parts)
+            yield
+            group.cancel_scope.cancel()
+
+    app = Starlette(
+        routes=[
+            Route("/", _page),
+            Mount("/static", StaticFiles(directory=_static())),
+            WebSocketRoute("/ws/speak", speak),
+            WebSocketRoute("/ws/status", status.status_channel),
+            Route("/livez", status.livez),
+            Route("/readyz", status.readyz),
+            Route("/health", status.health),
+            Route("/queue/stats", status.queue_stats),
+            Route("/gpu/status", status.gpu_status),
+            Route("/metrics", status.metrics),
+        ],
+        lifespan=lifespan,
+        middleware=[Middleware(_Edge)],
+        exception_handlers={SpeechError: _answer},
+    )
+    app.state.parts = parts
+    return app
+
+
+def _build(settings: Settings) -> Parts:
+    metrics = Metrics()
+    devices = choose_devices(
+        mode=settings.gpu_mode,
+        wanted=settings.gpu_ids,
+        gpus=[],
+        max_workers=settings.max_workers,
+        cores=os.cpu_count() or 1,
+    )
+    command = WorkerCommand(("--engine", settings.engine), settings.worker_start_timeout_s)
+    pool = Pool(devices, command, on_step=metrics.stepped)
+    return Parts(settings, Guard(settings), pool, metrics, Sessions(settings.send_timeout_s))
+
+
+def _static() -> Path:
+    """The page's files: beside the package in a checkout, inside it when installed."""
+    package = Path(streaming_server.__file__).parent
+    beside = package.parent / "static"
+    return beside if (beside / "index.html").exists() else package / "static"
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(_static() / "index.html")
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SpeechError)
+    return status.Json(
+        {"error": {"code": error.code, "message": error.message}, "detail": error.message},
+        status_code=error.http_status,
+    )
+
+
+class _Edge:
+    """Turns pages of other origins away and adds the headers every answer carries."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = CONTENT_SECURITY
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        connection = HTTPConnection(scope)
+        try:
+            parts_of(connection).guard.check_origin(connection)
+        except SpeechError as error:
+            await (await _answer(Request(scope), error))(scope, receive, send_secured)
+            return
+        await self._app(scope, receive, send_secured)

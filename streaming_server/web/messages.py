@@ -1,0 +1,162 @@
+"""What a client may say on the native websocket, and how it is read."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from streaming_server.errors import BadMessage, BadValue, SpeechError
+from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
+
+ContextName = Annotated[str, Field(min_length=1, max_length=64)]
+
+SampleRate = Literal[8000, 16000, 22050, 24000, 32000, 44100, 48000]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Options(_Message):
+    """`start`'s options. What is none of these is reported in `started.ignored`."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
+
+    context: ContextName = "default"
+    voice: str = Field(DEFAULT_VOICE, min_length=1, max_length=128)
+    sample_rate: SampleRate | None = None
+    encoding: Encoding = "pcm_s16le"
+    words: bool = False
+    max_lead_ms: int | None = Field(None, ge=200)
+    language: str | None = Field(None, min_length=2, max_length=35)
+    speed: float = Field(1.0, ge=0.25, le=4.0)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
+    cfg_filter_top_k: int | None = Field(None, ge=1, le=1028)
+    top_p: float | None = Field(None, gt=0.0, le=1.0)
+    top_k: int | None = Field(None, ge=1, le=1028)
+    max_tokens: int | None = Field(None, ge=100, le=3072)
+
+    @property
+    def generation(self) -> Generation:
+        return Generation(
+            self.language,
+            self.speed,
+            self.seed,
+            self.temperature,
+            self.cfg_scale,
+            self.cfg_filter_top_k,
+            self.top_p,
+            self.top_k,
+            self.max_tokens,
+        )
+
+    def ignored(self, uses: frozenset[str]) -> list[str]:
+        """The options given that mean nothing to an engine that uses only those fields of Generation."""
+        generation = set(Generation.__dataclass_fields__)
+        unknown = set(self.__pydantic_extra__ or {})
+        return sorted(unknown | {name for name in self.model_fields_set & generation if name not in uses})
+
+
+class Start(Options):
+    type: Literal["start"]
+
+
+class Speak(Options):
+    type: Literal["speak"]
+    text: str
+
+
+class Text(_Message):
+    type: Literal["text"]
+    context: ContextName = "default"
+    text: str
+
+
+class Flush(_Message):
+    type: Literal["flush"]
+    context: ContextName = "default"
+
+
+class Finish(_Message):
+    type: Literal["finish"]
+    context: ContextName = "default"
+
+
+class CancelSpeech(_Message):
+    type: Literal["cancel"]
+    context: ContextName = "default"
+
+
+class Played(_Message):
+    type: Literal["played"]
+    context: ContextName = "default"
+    samples: int = Field(ge=0, lt=2**63)
+
+
+class Auth(_Message):
+    type: Literal["auth"]
+    key: str = Field(max_length=4096)
+
+
+class Ping(_Message):
+    type: Literal["ping"]
+    id: str | int | None = None
+
+
+Message = Start | Speak | Text | Flush | Finish | CancelSpeech | Played | Auth | Ping
+
+_READER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+
+
+def read(raw: str) -> Message:
+    """One client message. Raises BadMessage or BadValue, which name the field, never its content."""
+    value = _load(raw)
+    if not isinstance(value, dict):
+        raise BadMessage("A message is a JSON object with a type.")
+    try:
+        return _READER.validate_python(value)
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def context_of(raw: str) -> str | None:
+    """The context an unreadable message was about, if it says so."""
+    try:
+        value = _load(raw)
+    except SpeechError:
+        return None
+    name = value.get("context", "default") if isinstance(value, dict) else None
+    known = isinstance(value, dict) and value.get("type") in ("start", "speak", "text")
+    return name if known and isinstance(name, str) and 1 <= len(name) <= 64 else None
+
+
+def _load(raw: str) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        if "\\u" not in raw:
+            raise BadMessage("This is not JSON.") from None
+    # orjson refuses the halves of surrogate pairs that JavaScript clients send when they cut a string.
+    try:
+        return json.loads(raw, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise BadMessage("This is not JSON.") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _explain(error: ValidationError) -> SpeechError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "union_tag_not_found":
+        return BadMessage("A message needs a type.")
+    if first["type"] == "union_tag_invalid":
+        return BadMessage("No message has this type.")
+    place = ".".join(str(part) for part in first["loc"][1:] if part not in ("str", "int"))
+    return BadValue(f"{place}: {first['msg']}.")

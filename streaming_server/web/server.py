@@ -1,0 +1,90 @@
+"""uvicorn, with what a speech server needs besides: draining, and sockets that give up on dead clients."""
+
+from __future__ import annotations
+
+import socket
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from streaming_server.settings import Settings
+from streaming_server.web.app import create_app
+from streaming_server.web.parts import Parts
+
+SEND_BUFFER = 32 * 1024
+"""Bytes the kernel holds for a client. Of its megabytes by default, a minute of speech counts as sent."""
+UNACKNOWLEDGED_MS = 10_000
+"""How long a client may leave sent bytes unacknowledged before the kernel drops it."""
+PING_S = 20.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """On the first signal lets open contexts finish, on the second stops at once."""
+
+    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+        super().__init__(config)
+        self._parts = parts
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.force_exit or self.should_exit
+        self.should_exit = True
+        self._parts.guard.draining = True
+        if self.force_exit:
+            self._parts.sessions.dismiss()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        open_contexts = self._parts.sessions.contexts
+        log.info("draining", contexts=open_contexts, timeout_s=self._parts.settings.drain_timeout_s)
+        if not self.force_exit:
+            await self._parts.sessions.drain(self._parts.settings.drain_timeout_s)
+        await super().shutdown(None)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A listening socket whose options the accepted ones inherit. Raises OSError."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; the exit status. Raises EngineFailure, OSError."""
+    app = create_app(settings)
+    listener = listen(settings)
+    host, port = listener.getsockname()[:2]
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=settings.max_message_bytes,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=2,
+        timeout_keep_alive=20,
+    )
+    server = DrainingServer(config, app.state.parts)
+    log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", engine=settings.engine)
+    server.run(sockets=[listener])
+    return 0

@@ -1,0 +1,148 @@
+"""A worker: one child process that owns one device and drives one engine.
+
+Started by the pool as `python -m streaming_server.worker --fd N …`; everything it hears and says goes over
+that socket. It ends when the socket does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+from streaming_server.engines.base import Engine
+from streaming_server.errors import SpeechError
+from streaming_server.pipe import (
+    Batch,
+    Cancel,
+    Decoder,
+    Fatal,
+    Memory,
+    Message,
+    Ping,
+    Pong,
+    Ready,
+    Release,
+    Relieve,
+    Shutdown,
+    Submit,
+    encode,
+)
+
+MEMORY_INTERVAL_S = 1.0
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """The loop between a socket and an engine."""
+
+    def __init__(self, link: socket.socket, engine: Engine) -> None:
+        self._link = link
+        self._engine = engine
+        self._decoder = Decoder()
+        self._inbox = select.poll()
+        self._inbox.register(link, select.POLLIN)
+        self._report_memory_at = 0.0
+        self._open = True
+
+    def run(self) -> None:
+        """Serve until told to stop or the server is gone."""
+        while self._open:
+            self._report_memory()
+            self._listen()
+            if self._engine.active:
+                self._step()
+
+    def _listen(self) -> None:
+        """Take in what has arrived; with nothing to speak, wait for it."""
+        idle_s = 0.0 if self._engine.active else max(0.0, self._report_memory_at - time.monotonic())
+        if not self._inbox.poll(idle_s * 1000):
+            return
+        data = self._link.recv(65536)
+        if not data:
+            self._open = False
+        for message in self._decoder.feed(data):
+            self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        match message:
+            case Submit(utterance):
+                self._engine.submit(utterance)
+            case Cancel(utterance_id):
+                self._engine.cancel(utterance_id)
+            case Release(context):
+                self._engine.release(context)
+            case Relieve():
+                self._engine.relieve()
+            case Ping():
+                self._link.sendall(encode(Pong()))
+            case Shutdown():
+                self._open = False
+
+    def _step(self) -> None:
+        started = time.perf_counter()
+        events = self._engine.step()
+        if events:
+            self._link.sendall(encode(Batch(tuple(events), time.perf_counter() - started)))
+
+    def _report_memory(self) -> None:
+        now = time.monotonic()
+        if now >= self._report_memory_at:
+            self._report_memory_at = now + MEMORY_INTERVAL_S
+            self._link.sendall(encode(Memory(self._engine.memory())))
+
+
+def build_engine(name: str) -> tuple[Engine, str]:
+    """The engine of that name and the name of the device it runs on. Raises SpeechError."""
+    if name == "espeak":
+        from streaming_server.engines.espeak import EspeakEngine
+
+        return EspeakEngine(), "CPU"
+    raise ValueError(f"no engine is called {name!r}")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="streaming_server.worker", description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the server")
+    parser.add_argument("--parent", type=int, required=True, help="the server's process id")
+    parser.add_argument("--engine", required=True, choices=["espeak"])
+    options = parser.parse_args(arguments)
+    _outlive_signals_but_not_the_parent(options.parent)
+    link = socket.socket(fileno=options.fd)
+    try:
+        engine, device = build_engine(options.engine)
+    except SpeechError as error:
+        link.sendall(encode(Fatal(error.code, error.message)))
+        return 1
+    try:
+        link.sendall(encode(Ready(engine.info, device)))
+        Worker(link, engine).run()
+    except (BrokenPipeError, ConnectionResetError):
+        return 0
+    except SpeechError as error:
+        link.sendall(encode(Fatal(error.code, error.message)))
+        return 1
+    finally:
+        engine.close()
+    return 0
+
+
+def _outlive_signals_but_not_the_parent(parent: int) -> None:
+    """Ctrl+C and SIGTERM reach the whole process group; the server decides when a worker has finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

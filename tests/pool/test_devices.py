@@ -1,0 +1,53 @@
+"""Which devices get a worker."""
+
+from typing import Any
+
+import pytest
+
+from streaming_server.errors import EngineFailure
+from streaming_server.pool.devices import choose_devices
+
+
+def ids(**choice: Any) -> list[str]:
+    defaults: dict[str, Any] = {"mode": "auto", "wanted": [], "gpus": [], "max_workers": None, "cores": 8}
+    return [device.id for device in choose_devices(**(defaults | choice))]
+
+
+def test_without_a_gpu_two_workers_share_the_cpu() -> None:
+    assert ids() == ["cpu:0", "cpu:1"]
+    assert ids(cores=1) == ["cpu:0"]
+    assert ids(max_workers=3) == ["cpu:0", "cpu:1", "cpu:2"]
+
+
+def test_every_gpu_gets_a_worker() -> None:
+    assert ids(gpus=[0, 1, 2]) == ["gpu:0", "gpu:1", "gpu:2"]
+    assert ids(gpus=[0, 1, 2], mode="multi", max_workers=2) == ["gpu:0", "gpu:1"]
+
+
+def test_single_mode_takes_one_gpu() -> None:
+    assert ids(gpus=[0, 1], mode="single") == ["gpu:0"]
+    assert ids(gpus=[0, 1], mode="single", wanted=[1]) == ["gpu:1"]
+
+
+def test_cpu_mode_takes_none() -> None:
+    assert ids(gpus=[0, 1], mode="cpu", max_workers=1) == ["cpu:0"]
+
+
+def test_named_gpus_are_taken_in_the_order_named() -> None:
+    assert ids(gpus=[0, 1, 2, 3], wanted=[3, 1]) == ["gpu:3", "gpu:1"]
+
+
+def test_each_worker_sees_its_own_gpu_alone() -> None:
+    devices = choose_devices(mode="auto", wanted=[], gpus=[2, 5], max_workers=None, cores=8)
+    assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices] == ["2", "5"]
+
+
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(EngineFailure, match="GPU 7"):
+        ids(gpus=[0, 1], wanted=[0, 7])
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+def test_asking_for_gpus_where_there_are_none_is_an_error(mode: str) -> None:
+    with pytest.raises(EngineFailure):
+        ids(mode=mode, wanted=[0])

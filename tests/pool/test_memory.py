@@ -1,0 +1,62 @@
+"""Pressure levels, from the readings any device gives."""
+
+import pytest
+
+from streaming_server.pool.memory import Level, PressureGauge
+from streaming_server.types import MemoryReport
+
+
+def levels(*pressures: float) -> list[Level]:
+    gauge = PressureGauge()
+    seen = []
+    for pressure in pressures:
+        gauge.read(MemoryReport(round(pressure * 10_000), 10_000))
+        seen.append(gauge.level)
+    return seen
+
+
+def test_a_device_without_a_reading_is_normal() -> None:
+    assert PressureGauge().level == "normal"
+    assert PressureGauge().pressure == 0.0
+
+
+@pytest.mark.parametrize(
+    ("pressure", "level"),
+    [
+        (0.0, "normal"),
+        (0.85, "normal"),
+        (0.8501, "high"),
+        (0.95, "high"),
+        (0.9501, "critical"),
+        (1.0, "critical"),
+    ],
+)
+def test_a_level_begins_above_its_mark(pressure: float, level: Level) -> None:
+    assert levels(pressure) == [level]
+
+
+def test_high_lasts_until_it_falls_under_its_lower_mark() -> None:
+    assert levels(0.86, 0.84, 0.80, 0.7999, 0.84) == ["high", "high", "high", "normal", "normal"]
+
+
+def test_critical_lasts_until_it_falls_under_its_lower_mark() -> None:
+    assert levels(0.96, 0.94, 0.90, 0.8999, 0.94, 0.7) == [
+        "critical",
+        "critical",
+        "critical",
+        "high",
+        "high",
+        "normal",
+    ]
+
+
+def test_critical_may_end_in_normal_at_once() -> None:
+    assert levels(0.99, 0.2) == ["critical", "normal"]
+
+
+def test_a_reading_tells_whether_it_changed_the_level() -> None:
+    gauge = PressureGauge()
+    assert not gauge.read(MemoryReport(50, 100))
+    assert gauge.read(MemoryReport(90, 100))
+    assert not gauge.read(MemoryReport(91, 100))
+    assert gauge.read(MemoryReport(10, 100))

@@ -1,0 +1,34 @@
+"""Back-off and breaker."""
+
+from streaming_server.pool.restart import BREAKER_WINDOW_S, RestartPolicy
+
+
+def test_delays_double_from_one_second_up_to_thirty() -> None:
+    policy = RestartPolicy()
+    delays = [policy.died(now=100.0 * n, lived_s=0.5) for n in range(7)]
+    assert delays == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_long_life_starts_the_delays_over() -> None:
+    policy = RestartPolicy()
+    policy.died(0.0, lived_s=0.1)
+    policy.died(10.0, lived_s=0.1)
+    assert policy.died(1000.0, lived_s=900.0) == 1
+
+
+def test_the_breaker_opens_at_five_deaths_in_a_minute() -> None:
+    policy = RestartPolicy()
+    for now in (0.0, 1.0, 3.0, 7.0):
+        policy.died(now, lived_s=0.1)
+        assert not policy.broken(now)
+    assert policy.died(15.0, lived_s=0.1) == BREAKER_WINDOW_S
+    assert policy.broken(15.0)
+    assert policy.broken(59.9)
+    assert not policy.broken(60.0)
+
+
+def test_deaths_far_apart_leave_it_closed() -> None:
+    policy = RestartPolicy()
+    for n in range(20):
+        policy.died(20.0 * n, lived_s=19.0)
+        assert not policy.broken(20.0 * n)
