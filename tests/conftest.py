@@ -24,8 +24,9 @@ START_TIMEOUT_S = 30.0
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """What the server runs on."""
+    return "asyncio", {"use_uvloop": True}
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,8 @@ def create_app(settings: Settings) -> Starlette:
         routes=[
             Route("/", _page),
             Mount("/static", StaticFiles(directory=_static())),
-            WebSocketRoute("/ws/speak", speak),
-            WebSocketRoute("/ws/status", status.status_channel),
+            WebSocketRoute("/ws/speak", _Bare(speak)),
+            WebSocketRoute("/ws/status", _Bare(status.status_channel)),
             Route("/livez", status.livez),
             Route("/readyz", status.readyz),
             Route("/health", status.health),
@@ -85,7 +85,7 @@ def _static() -> Path:
     """The page's files: beside the package in a checkout, inside it when installed."""
     package = Path(streaming_server.__file__).parent
     beside = package.parent / "static"
-    return beside if (beside / "index.html").exists() else package / "static"
+    return beside if beside.is_dir() else package / "static"
 
 
 async def _page(request: Request) -> Response:
@@ -98,6 +98,16 @@ async def _answer(request: Request, error: Exception) -> Response:
         {"error": {"code": error.code, "message": error.message}, "detail": error.message},
         status_code=error.http_status,
     )
+
+
+class _Bare:
+    """A websocket endpoint that is given scope, receive and send as they are."""
+
+    def __init__(self, endpoint: ASGIApp) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoint(scope, receive, send)
 
 
 class _Edge:

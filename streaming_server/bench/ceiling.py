@@ -1,0 +1,129 @@
+"""A bare socket that sends recorded frames: what is left of the server when nothing has to be done.
+
+Run as `python -m streaming_server.bench.ceiling` with a `Recording` as JSON on standard input; prints its
+port. It answers the load generator as the server does: the same messages, the same frames in a burst per
+sentence, no further ahead of real time. It reads no options, checks nothing and synthesises nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import sys
+import time
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from streaming_server.bench.recording import HEADER, Recording
+from streaming_server.settings import Settings
+from streaming_server.web.server import PING_S, listen
+
+_FRAME = struct.Struct("<BBHIQ")
+_TERMINATORS = (".", "!", "?")
+
+
+class _Turn:
+    """One context: text comes in at one end, a task sends the sentences at the other."""
+
+    def __init__(self, socket: WebSocket, recording: Recording) -> None:
+        self._socket = socket
+        self._recording = recording
+        self._sentences: asyncio.Queue[str | None] = asyncio.Queue()
+        self._text = ""
+        self._task = asyncio.create_task(self._send())
+
+    def append(self, text: str) -> None:
+        """The load generator's texts: a sentence is over when a word begins behind its terminator."""
+        if text.startswith(" ") and self._text.endswith(_TERMINATORS):
+            self._sentences.put_nowait(self._text)
+            text, self._text = text[1:], ""
+        self._text += text
+
+    def finish(self) -> None:
+        self._sentences.put_nowait(self._text)
+        self._sentences.put_nowait(None)
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+    async def _send(self) -> None:
+        socket, rate = self._socket, self._recording.sample_rate
+        lead_s, silence = self._recording.max_lead_ms / 1000, bytes(65536)
+        began, sample, number, end, index = 0.0, 0, 0, 0, 0
+        await _say(socket, type="started", context="reply", handle=0, sample_rate=rate)
+        while (text := await self._sentences.get()) is not None:
+            began = began or time.monotonic()
+            end += len(text)
+            await _say(
+                socket,
+                type="sentence",
+                index=index,
+                text=text,
+                start=end - len(text),
+                end=end,
+                first_sample=sample,
+            )
+            for size in self._recording.frames[text]:
+                if (wait_s := sample / rate - lead_s - (time.monotonic() - began)) > 0:
+                    await asyncio.sleep(wait_s)
+                await socket.send_bytes(_FRAME.pack(1, 0, 0, number, sample) + silence[: size - HEADER])
+                number, sample = number + 1, sample + (size - HEADER) // 2
+            end, index = end + 1, index + 1
+        await _say(socket, type="done", context="reply")
+
+
+async def _say(socket: WebSocket, **message: Any) -> None:
+    await socket.send_text(orjson.dumps(message).decode())
+
+
+def create_app(recording: Recording) -> Starlette:
+    """The application, which holds one context per connection at a time."""
+
+    async def speak(socket: WebSocket) -> None:
+        await socket.accept()
+        await _say(socket, type="ready", sample_rate=recording.sample_rate)
+        turn = None
+        try:
+            while True:
+                message = orjson.loads(await socket.receive_text())
+                if message["type"] == "start":
+                    turn = _Turn(socket, recording)
+                elif turn is not None and message["type"] == "text":
+                    turn.append(message["text"])
+                elif turn is not None and message["type"] == "finish":
+                    turn.finish()
+        except WebSocketDisconnect:
+            pass
+        finally:
+            if turn is not None:
+                turn.stop()
+
+    return Starlette(routes=[WebSocketRoute("/ws/speak", speak)])
+
+
+def main() -> None:
+    recording = Recording.model_validate_json(sys.stdin.buffer.read())
+    listener = listen(Settings(host="127.0.0.1", port=0))
+    config = uvicorn.Config(
+        create_app(recording),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=1,
+        lifespan="off",
+    )
+    print(listener.getsockname()[1], flush=True)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

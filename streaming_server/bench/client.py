@@ -1,0 +1,164 @@
+"""A websocket client thin enough to share two cores with the server it measures."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, cast
+from urllib.parse import urlsplit
+
+import orjson
+
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+_NO_MASK = bytes(4)
+_HEADER = struct.Struct("<BBHIQ")
+_AUDIO = 1
+_HEAD_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is, and the key that opens it."""
+
+    host: str
+    port: int
+    path: str = "/ws/speak"
+    secure: bool = False
+    key: str | None = None
+
+    @classmethod
+    def of(cls, url: str, key: str | None = None) -> Self:
+        """From the http or https address of a server."""
+        parts = urlsplit(url)
+        secure = parts.scheme in ("https", "wss")
+        path = parts.path.rstrip("/") + "/ws/speak"
+        return cls(parts.hostname or "127.0.0.1", parts.port or (443 if secure else 80), path, secure, key)
+
+
+class Listener(Protocol):
+    """Who a client tells. Times are of time.perf_counter, taken when the bytes were read."""
+
+    def heard(self, message: dict[str, Any], now: float) -> None:
+        """A control message."""
+
+    def played(self, first_sample: int, size: int, now: float) -> None:
+        """A piece of audio of `size` bytes."""
+
+    def left(self, reason: str | None) -> None:
+        """The connection is over, once: `refused`, `lost`, or None where the client itself ended it."""
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole text message. Its mask is zero, which the protocol allows and which costs nothing here."""
+    return _frame(_TEXT, payload)
+
+
+def _frame(opcode: int, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        return bytes((0x80 | opcode, 0x80 | size)) + _NO_MASK + payload
+    return struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size) + _NO_MASK + payload
+
+
+class Client(asyncio.Protocol):
+    """One native websocket: no extensions, messages in one frame each, as this server sends them."""
+
+    __slots__ = ("_address", "_ended", "_feed", "_left", "_listener", "_rest", "_transport")
+
+    def __init__(self, listener: Listener, address: Address) -> None:
+        self._listener = listener
+        self._address = address
+        self._rest = b""
+        self._feed: Callable[[bytes, float], int] = self._shake
+        self._transport: asyncio.Transport | None = None
+        self._ended = False
+        self._left = False
+
+    def write(self, frame: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(frame)
+
+    def end(self) -> None:
+        """Say goodbye and hang up."""
+        self._ended = True
+        if self._transport is not None:
+            self._transport.write(_frame(_CLOSE, struct.pack("!H", 1000)))
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        where = self._address
+        lines = [
+            f"GET {where.path} HTTP/1.1",
+            f"Host: {where.host}:{where.port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+        ]
+        if where.key:
+            lines.append(f"Authorization: Bearer {where.key}")
+        self._transport.write("\r\n".join(lines).encode() + _HEAD_END)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.perf_counter()
+        if self._rest:
+            data = self._rest + data
+        read = self._feed(data, now)
+        self._rest = data[read:] if read < len(data) else b""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._leave("lost")
+
+    def _leave(self, reason: str) -> None:
+        if not self._left:
+            self._left = True
+            self._listener.left(None if self._ended else reason)
+            if self._transport is not None:
+                self._transport.close()
+
+    def _shake(self, data: bytes, now: float) -> int:
+        """Read the answer to the handshake; how many bytes of `data` are done with."""
+        end = data.find(_HEAD_END)
+        if end < 0:
+            return 0
+        if data.split(b" ", 2)[1] != b"101":
+            self._leave("refused")
+            return len(data)
+        self._feed = self._frames
+        begin = end + len(_HEAD_END)
+        return begin + self._frames(data[begin:], now)
+
+    def _frames(self, data: bytes, now: float) -> int:
+        """Read the frames that are whole; how many bytes of `data` they take."""
+        at, total = 0, len(data)
+        while at + 2 <= total:
+            size, body = data[at + 1], at + 2
+            if size == 126:
+                body += 2
+                size = int.from_bytes(data[at + 2 : body], "big")
+            elif size == 127:
+                body += 8
+                size = int.from_bytes(data[at + 2 : body], "big")
+            end = body + size
+            if end > total:
+                break
+            opcode = data[at] & 0x0F
+            if opcode == _BINARY:
+                kind, _, _, _, first_sample = _HEADER.unpack_from(data, body)
+                if kind == _AUDIO:
+                    self._listener.played(first_sample, size - _HEADER.size, now)
+            elif opcode == _TEXT:
+                self._listener.heard(orjson.loads(data[body:end]), now)
+            elif opcode == _PING:
+                self.write(_frame(_PONG, data[body:end]))
+            elif opcode == _CLOSE:
+                self._leave("lost")
+            at = end
+        return at

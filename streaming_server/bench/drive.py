@@ -1,0 +1,115 @@
+"""Drives sessions against one server for one row of the table."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streaming_server.bench.client import Address
+from streaming_server.bench.gauge import Gauge
+from streaming_server.bench.row import Cost, Row, Window, settle, sum_up
+from streaming_server.bench.session import Manner, Session
+
+GRACE_S = 2.0
+"""After the window, for the first audio of turns that began at its end."""
+REPORT_EVERY_S = 1.0
+MEMORY_EVERY = 3
+"""Reports between two looks at the memory."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A server under measurement. gauge: None where its processes cannot be seen."""
+
+    name: str
+    address: Address
+    gauge: Gauge | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """ramp_s: sessions arrive at random in this time, which is not measured; seconds: what is."""
+
+    manner: Manner
+    ramp_s: float
+    seconds: float
+    seed: int
+
+
+class Drive:
+    """One row in the making."""
+
+    def __init__(self, subject: Subject, plan: Plan, sessions: int, progress: Progress) -> None:
+        self._subject = subject
+        self._plan = plan
+        self._progress = progress
+        self._rng = random.Random(plan.seed)
+        self._sessions = [Session(plan.manner, random.Random(self._rng.random())) for _ in range(sessions)]
+        self._memory_mib: float | None = None
+
+    async def run(self) -> Row:
+        """The sessions come, talk and go; what they heard."""
+        gc.collect()
+        gc.disable()
+        watch = asyncio.create_task(self._watch())
+        try:
+            await self._arrive()
+            cost, window = await self._measure()
+            settle(self._sessions, window)
+            for session in self._sessions:
+                session.wind_down()
+            await asyncio.sleep(GRACE_S)
+            return sum_up(self._subject.name, self._sessions, window, cost, time.perf_counter())
+        finally:
+            watch.cancel()
+            for session in self._sessions:
+                session.end()
+            gc.enable()
+
+    async def _arrive(self) -> None:
+        """Bring the sessions in as a Poisson process would: so many, each at a moment of its own."""
+        began = time.perf_counter()
+        moments = sorted(self._rng.random() * self._plan.ramp_s for _ in self._sessions)
+        async with asyncio.TaskGroup() as arrivals:
+            for session, moment in zip(self._sessions, moments, strict=True):
+                await asyncio.sleep(max(0.0, began + moment - time.perf_counter()))
+                arrivals.create_task(session.connect(self._subject.address))
+            await asyncio.sleep(max(0.0, began + self._plan.ramp_s - time.perf_counter()))
+
+    async def _measure(self) -> tuple[Cost, Window]:
+        since, audio_s, own_s = time.perf_counter(), self._audio_s(), time.process_time()
+        cpu_s = await self._cpu_s()
+        await asyncio.sleep(max(0.0, since + self._plan.seconds - time.perf_counter()))
+        until, own_s = time.perf_counter(), time.process_time() - own_s
+        audio_s, after_s = self._audio_s() - audio_s, await self._cpu_s()
+        used_s = None if cpu_s is None or after_s is None else after_s - cpu_s
+        return Cost(audio_s, own_s, used_s, self._memory_mib), Window(since, until)
+
+    def _audio_s(self) -> float:
+        return sum(session.audio_s for session in self._sessions)
+
+    async def _cpu_s(self) -> float | None:
+        gauge = self._subject.gauge
+        return None if gauge is None else await asyncio.to_thread(gauge.cpu_s)
+
+    async def _watch(self) -> None:
+        """Tell how it goes, and look at the memory now and then."""
+        began, gauge = time.perf_counter(), self._subject.gauge
+        total_s = self._plan.ramp_s + self._plan.seconds + GRACE_S
+        for tick in range(10_000):
+            passed_s = time.perf_counter() - began
+            speaking = sum(session.speaking for session in self._sessions)
+            trouble = sum(session.trouble is not None for session in self._sessions)
+            self._progress(
+                f"{self._subject.name}, {len(self._sessions)} sessions: {passed_s:.0f} of {total_s:.0f} s, "
+                f"{speaking} waiting for audio, {trouble} in trouble"
+            )
+            if gauge is not None and tick % MEMORY_EVERY == 0:
+                self._memory_mib = max(self._memory_mib or 0.0, await asyncio.to_thread(gauge.memory_mib))
+            await asyncio.sleep(REPORT_EVERY_S)

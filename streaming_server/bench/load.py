@@ -1,0 +1,205 @@
+"""`run.py bench`: first audio, underruns and cost under load, beside a bare socket's."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from rich.console import Console
+
+from streaming_server.bench.client import Address
+from streaming_server.bench.drive import Drive, Plan, Subject
+from streaming_server.bench.gauge import Gauge, child_with
+from streaming_server.bench.recording import Recording, record
+from streaming_server.bench.report import Limit, Report
+from streaming_server.bench.row import Row
+from streaming_server.bench.script import replies
+from streaming_server.bench.session import Manner
+from streaming_server.errors import Unavailable
+from streaming_server.say import own_server
+
+OURS = "server"
+BARE = "bare socket"
+REPLIES = 64
+MOST_CONNECTIONS = 20_000
+GOOD_ENOUGH = 0.99
+"""Share of the sessions that must be clean for a number of sessions to count as held."""
+REST_S = 1.0
+"""Between two rows, for the server to clean up after the last one."""
+
+
+def _split(value: Any) -> Any:
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class BenchCommand(BaseSettings):
+    """Measure first audio, underruns and cost under load, beside a bare socket that sends the same frames.
+
+    Sessions arrive at random moments of the ramp, open loop. Each has a reply of two to four sentences
+    streamed to it word by word, listens to it in real time, thinks, and gets the next. What happens in the
+    ramp is not measured.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="DIA_",
+        frozen=True,
+        extra="ignore",
+        cli_kebab_case=True,
+        cli_implicit_flags="toggle",
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+    )
+
+    url: str | None = Field(None, description="server to measure; by default one is started for it")
+    key: SecretStr | None = Field(None, description="key of that server, where it needs one")
+    max_workers: int | None = Field(None, ge=1, le=64, description="workers of the server that is started")
+    sessions: Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_split)] = Field(
+        (1, 50, 200, 400), min_length=1, description="sessions at once, a row for each, comma-separated"
+    )
+    tokens_per_second: float = Field(50.0, gt=0, le=150, description="words a second in which text arrives")
+    seconds: float = Field(20.0, ge=1, description="how long each row is measured")
+    ramp: float = Field(10.0, ge=0, description="seconds in which a row's sessions arrive; not measured")
+    think: float = Field(
+        0.5, ge=0, description="mean pause between the end of a reply and the next, in seconds"
+    )
+    seed: int = Field(1, description="seed of everything that is left to chance")
+    no_ceiling: bool = Field(False, description="leave the bare socket out")
+    find_limit: bool = Field(
+        False,
+        description="instead of --sessions, add more until under 99 % are free of underruns over 100 ms",
+    )
+    limit_start: int = Field(400, ge=1, description="sessions --find-limit begins with")
+    limit_step: int = Field(200, ge=1, description="sessions --find-limit adds at a time")
+    limit_stop: int = Field(4000, ge=1, description="sessions at which --find-limit gives up")
+    json_: bool = Field(False, alias="json", description="print JSON instead of a table")
+
+
+def bench(command: BenchCommand) -> int:
+    """Run the command; the exit status. Raises SpeechError."""
+    import uvloop
+
+    _allow_many_sockets()
+    with (
+        _subject(command) as (subject, ready_s),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        idle_mib = subject.gauge.memory_mib() if subject.gauge else None
+        recording = runner.run(record(subject.address))
+        ours = _Runs(command, subject, runner)
+        ours.run()
+        bare = None
+        if not command.no_ceiling:
+            with _bare_socket(recording) as ceiling:
+                bare = _Runs(command, ceiling, runner)
+                bare.run()
+    _progress("")
+    runs = [ours] if bare is None else [ours, bare]
+    rows = [row for run in runs for row in run.rows]
+    limits = [run.limit for run in runs if run.limit is not None]
+    report = Report(ready_s, idle_mib, rows, limits)
+    if command.json_:
+        print(report.json())
+    else:
+        report.show(Console())
+    return 0
+
+
+class _Runs:
+    """The rows of one server."""
+
+    def __init__(self, command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> None:
+        self.rows: list[Row] = []
+        self.limit: Limit | None = None
+        self._command = command
+        self._subject = subject
+        self._runner = runner
+        texts = replies(REPLIES, random.Random(command.seed))
+        manner = Manner(texts, command.tokens_per_second, command.think)
+        self._plan = Plan(manner, command.ramp, command.seconds, command.seed)
+
+    def run(self) -> None:
+        if self._command.find_limit:
+            self.limit = self._find_limit()
+        else:
+            for sessions in self._command.sessions:
+                self._row(sessions)
+
+    def _find_limit(self) -> Limit:
+        command, held = self._command, 0
+        for sessions in range(command.limit_start, command.limit_stop + 1, command.limit_step):
+            if self._row(sessions).clean < GOOD_ENOUGH:
+                return Limit(self._subject.name, held, sessions)
+            held = sessions
+        return Limit(self._subject.name, held, None)
+
+    def _row(self, sessions: int) -> Row:
+        async def drive() -> Row:
+            return await Drive(self._subject, self._plan, sessions, _progress).run()
+
+        row = self._runner.run(drive())
+        self.rows.append(row)
+        time.sleep(REST_S)
+        return row
+
+
+@contextmanager
+def _subject(command: BenchCommand) -> Iterator[tuple[Subject, float | None]]:
+    """The server to measure, and how long it took to become ready. Raises Unavailable."""
+    key = command.key.get_secret_value() if command.key else None
+    if command.url is not None:
+        yield Subject(OURS, Address.of(command.url, key), None), None
+        return
+    options = [f"--max-connections={MOST_CONNECTIONS}"]
+    if command.max_workers is not None:
+        options.append(f"--max-workers={command.max_workers}")
+    started = time.monotonic()
+    with own_server(*options) as url:
+        ready_s = time.monotonic() - started
+        address = Address.of(url, key)
+        yield Subject(OURS, address, Gauge(child_with(f"--port={address.port}"))), ready_s
+
+
+@contextmanager
+def _bare_socket(recording: Recording) -> Iterator[Subject]:
+    """The ceiling: a process that does nothing but send. Raises Unavailable."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streaming_server.bench.ceiling"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(recording.model_dump_json().encode())
+        process.stdin.close()
+        port = process.stdout.readline()
+        if not port:
+            raise Unavailable("The bare socket could not be started.")
+        yield Subject(BARE, Address("127.0.0.1", int(port)), Gauge(process.pid))
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _allow_many_sockets() -> None:
+    """Both ends of every session are on this machine; the usual limit is 1024 open files."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _progress(line: str) -> None:
+    """Keep one line of progress; where nobody watches, a line now and then would only be noise."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,65 @@
+"""What a server made of every sentence, piece by piece, for the bare socket to send again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from streaming_server.bench.client import Address
+from streaming_server.bench.script import SENTENCES
+from streaming_server.errors import SpeechError, Unavailable
+
+HEADER = 16
+"""Bytes before the samples of a binary message."""
+TIMEOUT_S = 60.0
+
+
+class Recording(BaseModel):
+    """frames: for each sentence the bytes of each binary message, header included."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sample_rate: int
+    max_lead_ms: int
+    frames: dict[str, tuple[int, ...]]
+
+    @property
+    def seconds(self) -> float:
+        """Audio of all sentences together."""
+        return sum(size - HEADER for sizes in self.frames.values() for size in sizes) / 2 / self.sample_rate
+
+
+async def record(server: Address) -> Recording:
+    """Have a server speak every sentence once, which also warms it up. Raises SpeechError."""
+    scheme = "wss" if server.secure else "ws"
+    headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
+    url = f"{scheme}://{server.host}:{server.port}{server.path}"
+    try:
+        async with asyncio.timeout(TIMEOUT_S), connect(url, additional_headers=headers, proxy=None) as socket:
+            ready = orjson.loads(await socket.recv())
+            frames = {sentence: await _spoken(socket, sentence) for sentence in SENTENCES}
+    except (InvalidHandshake, ConnectionClosed, TimeoutError, OSError) as error:
+        raise Unavailable(f"The server did not speak: {type(error).__name__}.") from None
+    return Recording(
+        sample_rate=ready["sample_rate"], max_lead_ms=ready["limits"]["max_lead_ms"], frames=frames
+    )
+
+
+async def _spoken(socket: ClientConnection, sentence: str) -> tuple[int, ...]:
+    sizes = []
+    await socket.send(orjson.dumps({"type": "speak", "text": sentence}).decode())
+    while True:
+        message = await socket.recv()
+        if isinstance(message, bytes):
+            sizes.append(len(message))
+            continue
+        event: dict[str, Any] = orjson.loads(message)
+        if event["type"] == "error":
+            raise SpeechError(str(event["message"]))
+        if event["type"] == "done":
+            return tuple(sizes)

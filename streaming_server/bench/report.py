@@ -1,0 +1,95 @@
+"""The results, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from streaming_server.bench.row import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most sessions of which 99 % were free of underruns over 100 ms. `first_bad`: None if all were."""
+
+    server: str
+    sessions: int
+    first_bad: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """ready_s: from the start of the process. idle_mib: before any session. None where it was not ours."""
+
+    ready_s: float | None
+    idle_mib: float | None
+    rows: Sequence[Row]
+    limits: Sequence[Limit] = field(default=())
+
+    @property
+    def of_ceiling(self) -> float | None:
+        """The server's session count over the bare socket's."""
+        if len(self.limits) < 2 or not self.limits[1].sessions:
+            return None
+        return self.limits[0].sessions / self.limits[1].sessions
+
+    def json(self) -> str:
+        return orjson.dumps(
+            asdict(self) | {"of_ceiling": self.of_ceiling}, option=orjson.OPT_INDENT_2
+        ).decode()
+
+    def show(self, console: Console) -> None:
+        if self.ready_s is not None and self.idle_mib is not None:
+            console.print(f"ready {self.ready_s:.2f} s after start, {self.idle_mib:.0f} MiB when idle")
+        console.print(_table(self.rows))
+        console.print(
+            "First audio: from the moment the first sentence was complete on the wire. Clean: sessions "
+            "without an underrun over 100 ms.\nThe generator took "
+            f"{max(row.generator_cpu for row in self.rows):.2f} cores and sent its messages "
+            f"{max(row.generator_lag_ms for row in self.rows):.1f} ms late (p99) in its hardest row.",
+            style="dim",
+        )
+        for limit in self.limits:
+            beyond = "no limit found" if limit.first_bad is None else f"not {limit.first_bad}"
+            console.print(f"{limit.server}: {limit.sessions} sessions in real time ({beyond})")
+        if self.of_ceiling is not None:
+            console.print(f"{self.of_ceiling:.2f} of the bare socket's sessions")
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table()
+    table.add_column("server")
+    for name in (
+        "sessions", "turns", "first audio p50", "p95", "p99 ms", "worst underrun ms", "total ms", "clean %",
+        "refused", "errored", "audio s/s", "CPU ms/audio s", "peak MiB",
+    ):  # fmt: skip
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    first = row.first_audio_ms
+    return (
+        row.server,
+        str(row.sessions),
+        str(row.turns),
+        *(_number(value, 1) for value in ((first.p50, first.p95, first.p99) if first else (None,) * 3)),
+        _number(row.underrun_worst_ms, 0),
+        _number(row.underrun_total_ms, 0),
+        _number(100 * row.clean, 1),
+        str(row.refused),
+        str(row.errored),
+        _number(row.audio_s_per_s, 1),
+        _number(row.cpu_ms_per_audio_s, 2),
+        _number(row.memory_mib, 0),
+    )
+
+
+def _number(value: float | None, places: int) -> str:
+    return "–" if value is None else f"{value:.{places}f}"

@@ -1,0 +1,135 @@
+"""One line of the table: what the listeners of some sessions heard in a window of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from streaming_server.bench.session import Session, Turn
+
+TOLERANCE_S = 0.1
+"""A listener forgives this much silence in one place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is measured: from `since` to `until`, in seconds of time.perf_counter."""
+
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a window cost. Memory is the largest seen, in MiB; None where the server cannot be looked at."""
+
+    audio_s: float
+    generator_cpu_s: float
+    server_cpu_s: float | None = None
+    memory_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What `sessions` at once were given.
+
+    turns: those that count for the first audio: their first sentence was complete within the window.
+    first_audio_ms: None without such a turn.
+    underrun_worst_ms, underrun_total_ms: over all turns that sounded, or should have, within the window.
+    clean: share of the sessions without an underrun over 100 ms, 0 to 1. A session that was refused, lost,
+    told of an error, or never heard anything is not clean.
+    audio_s_per_s: seconds of audio received per second.
+    cpu_ms_per_audio_s: of all the server's processes. generator_cpu: cores the load generator took.
+    generator_lag_ms: the 99th percentile of how late its messages left, by its own fault.
+    """
+
+    server: str
+    sessions: int
+    turns: int
+    first_audio_ms: Percentiles | None
+    underrun_worst_ms: float
+    underrun_total_ms: float
+    clean: float
+    refused: int
+    errored: int
+    audio_s_per_s: float
+    cpu_ms_per_audio_s: float | None
+    memory_mib: float | None
+    generator_cpu: float
+    generator_lag_ms: float
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """By nearest rank: always one of the values. NaN of none."""
+    if not values:
+        return math.nan
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def percentiles(values: Sequence[float]) -> Percentiles | None:
+    if not values:
+        return None
+    return Percentiles(percentile(values, 0.50), percentile(values, 0.95), percentile(values, 0.99))
+
+
+def first_audio_s(turns: Iterable[Turn], window: Window, now: float) -> list[float]:
+    """For each turn whose first sentence was complete within the window, the wait for its first audio.
+
+    A turn that has heard nothing yet has waited until now: leaving it out would flatter the slowest.
+    """
+    return [
+        (turn.playout.first_at if turn.playout.started else now) - turn.complete_at
+        for turn in turns
+        if window.since <= turn.complete_at < window.until and not turn.failed
+    ]
+
+
+def settle(sessions: Iterable[Session], window: Window) -> None:
+    """At the end of the window: silence that still lasts is counted as far as it has come."""
+    for session in sessions:
+        for turn in session.turns:
+            if turn.ended_at > window.until:
+                turn.playout.cut(window.until, turn.text_at)
+
+
+def sum_up(server: str, sessions: Sequence[Session], window: Window, cost: Cost, now: float) -> Row:
+    """The row, when everything that belongs to the window has arrived."""
+    sounding = [[turn for turn in session.turns if turn.ended_at > window.since] for session in sessions]
+    playouts = [turn.playout for turns in sounding for turn in turns]
+    clean = sum(is_clean(session, turns) for session, turns in zip(sessions, sounding, strict=True))
+    waits = first_audio_s((turn for turns in sounding for turn in turns), window, now)
+    lags = [lag for session in sessions for lag in session.lags]
+    seconds = window.until - window.since
+    cpu_s = cost.server_cpu_s
+    return Row(
+        server=server,
+        sessions=len(sessions),
+        turns=len(waits),
+        first_audio_ms=percentiles([1000 * wait for wait in waits]),
+        underrun_worst_ms=1000 * max((playout.worst for playout in playouts), default=0.0),
+        underrun_total_ms=1000 * sum(playout.total for playout in playouts),
+        clean=clean / len(sessions),
+        refused=sum(session.trouble == "refused" for session in sessions),
+        errored=sum(session.trouble == "lost" or session.errors > 0 for session in sessions),
+        audio_s_per_s=cost.audio_s / seconds,
+        cpu_ms_per_audio_s=None if cpu_s is None or not cost.audio_s else 1000 * cpu_s / cost.audio_s,
+        memory_mib=cost.memory_mib,
+        generator_cpu=cost.generator_cpu_s / seconds,
+        generator_lag_ms=1000 * percentile(lags, 0.99) if lags else 0.0,
+    )
+
+
+def is_clean(session: Session, turns: Sequence[Turn]) -> bool:
+    """Whether a listener would have had nothing to complain about."""
+    if session.trouble is not None or session.errors:
+        return False
+    heard = any(turn.playout.started for turn in session.turns)
+    return heard and all(turn.playout.worst <= TOLERANCE_S for turn in turns)

@@ -1,0 +1,182 @@
+"""One simulated conversation: a language model streams replies, somebody listens to each to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from streaming_server.bench.client import Address, Client
+from streaming_server.bench.playout import Playout
+from streaming_server.bench.script import Reply
+
+BYTES_PER_SAMPLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How sessions talk. think_s: mean silence between two turns, drawn between half and one and a half."""
+
+    replies: list[Reply]
+    tokens_per_second: float
+    think_s: float
+
+
+@dataclass(slots=True)
+class Turn:
+    """What became of one reply. Times are of time.perf_counter.
+
+    complete_at: when the first sentence was complete on the wire; NaN until then.
+    ended_at: when its `done` or its error came; infinite until then.
+    samples: audio received.
+    """
+
+    reply: Reply
+    began_at: float
+    complete_at: float = math.nan
+    ended_at: float = math.inf
+    text_at: float = math.inf
+    failed: bool = False
+    samples: int = 0
+    sent_at: list[float] = field(default_factory=list)
+    playout: Playout = field(default_factory=Playout)
+
+    def text_complete_at(self, end: int) -> float:
+        """When the sentence that ends at character `end` was over for the server."""
+        message = self.reply.message_completing(end)
+        return self.sent_at[message] if message < len(self.sent_at) else self.sent_at[-1]
+
+
+class Session:
+    """Drives a client through turns, with timers only, and remembers what happened.
+
+    trouble: why it is of no more use: `refused`, `lost` or `errored`; None while all is well.
+    errors: error messages received, and audio that did not follow on what came before.
+    lags: seconds each message went out later than it was due, the load generator's own fault.
+    """
+
+    def __init__(self, manner: Manner, rng: random.Random) -> None:
+        self.turns: list[Turn] = []
+        self.trouble: str | None = None
+        self.errors = 0
+        self.lags: list[float] = []
+        self.audio_s = 0.0
+        self._manner = manner
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._client: Client | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._rate = 0
+        self._turn: Turn | None = None
+        self._open = True
+
+    async def connect(self, to: Address) -> None:
+        """Come in; the first turn begins when the server says it is ready."""
+        self._client = client = Client(self, to)
+        try:
+            await self._loop.create_connection(lambda: client, to.host, to.port, ssl=to.secure or None)
+        except OSError:
+            self.left("refused")
+
+    @property
+    def speaking(self) -> bool:
+        return self._turn is not None
+
+    def wind_down(self) -> None:
+        """Begin no more turns."""
+        self._open = False
+
+    def end(self) -> None:
+        """Hang up."""
+        self.wind_down()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._client is not None:
+            self._client.end()
+
+    # What the client hears.
+
+    def heard(self, message: dict[str, Any], now: float) -> None:
+        turn = self._turn
+        kind = message["type"]
+        if kind == "sentence" and turn is not None:
+            turn.text_at = turn.text_complete_at(int(message["end"]))
+        elif kind == "done":
+            self._turn_over(now, failed=False)
+        elif kind == "ready":
+            self._rate = int(message["sample_rate"])
+            self._begin()
+        elif kind == "error":
+            self.errors += 1
+            if "context" in message:
+                self._turn_over(now, failed=True)
+
+    def played(self, first_sample: int, size: int, now: float) -> None:
+        turn = self._turn
+        if turn is None:
+            self.errors += 1
+            return
+        if first_sample != turn.samples:
+            self.errors += 1
+        samples = size // BYTES_PER_SAMPLE
+        turn.samples = first_sample + samples
+        duration = samples / self._rate
+        self.audio_s += duration
+        turn.playout.push(now, duration, turn.text_at)
+
+    def left(self, reason: str | None) -> None:
+        self._client = None
+        self._open = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._turn is not None and reason is not None:
+            self._turn_over(time.perf_counter(), failed=True)
+        self.trouble = reason
+
+    # The turns.
+
+    def _begin(self) -> None:
+        if not self._open or self._client is None:
+            return
+        now = time.perf_counter()
+        self._turn = turn = Turn(self._rng.choice(self._manner.replies), now)
+        self.turns.append(turn)
+        turn.sent_at.append(now)
+        self._client.write(turn.reply.messages[0])
+        self._send_token()
+
+    def _send_token(self) -> None:
+        """Send the message that is due; with the last token its `finish`."""
+        turn, client = self._turn, self._client
+        if turn is None or client is None:
+            return
+        messages, number = turn.reply.messages, len(turn.sent_at)
+        now = time.perf_counter()
+        interval_s = 1 / self._manner.tokens_per_second
+        self.lags.append(now - turn.began_at - (number - 1) * interval_s)
+        turn.sent_at.append(now)
+        client.write(messages[number])
+        if number == turn.reply.complete:
+            turn.complete_at = now
+        if number + 2 < len(messages):
+            due = turn.began_at + number * interval_s
+            self._timer = self._loop.call_later(max(0.0, due - time.perf_counter()), self._send_token)
+        else:
+            turn.sent_at.append(now)
+            client.write(messages[-1])
+
+    def _turn_over(self, now: float, *, failed: bool) -> None:
+        """Listen to the rest, think, and go on."""
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        turn.ended_at, turn.failed = now, failed
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._open:
+            rest_s = max(0.0, turn.playout.dry_at - now) if turn.playout.started else 0.0
+            pause_s = self._rng.uniform(0.5, 1.5) * self._manner.think_s
+            self._timer = self._loop.call_later(rest_s + pause_s, self._begin)

@@ -1,0 +1,257 @@
+"""The pool with real worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import psutil
+import pytest
+
+from streaming_server.errors import Full
+from streaming_server.pool.devices import Device
+from streaming_server.pool.lane import Lane
+from streaming_server.pool.pool import Pool, PressureChanged, WorkerChanged
+from streaming_server.pool.supervisor import Supervisor, WorkerCommand
+from streaming_server.types import Audio, Event, Failed, Finished, Generation, MemoryReport
+
+pytestmark = pytest.mark.anyio
+
+SENTENCE = "The quick brown fox jumps over the lazy dog near the bank of the river. " * 5
+
+
+class Line:
+    """A lane, and the waiting for what comes out of it."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._bell = anyio.Event()
+        self.lane: Lane = pool.open(lambda: self._bell.set())
+
+    def submit(self, text: str = SENTENCE) -> None:
+        self.lane.submit(text, "aria", Generation(), time.monotonic())
+
+    async def next(self) -> Event:
+        with anyio.fail_after(20):
+            while (event := self.lane.take()) is None:
+                self._bell = anyio.Event()
+                await self._bell.wait()
+        return event
+
+    async def rest(self) -> list[Event]:
+        """Everything up to the end of the utterance."""
+        events = [await self.next()]
+        while not isinstance(events[-1], Finished | Failed):
+            events.append(await self.next())
+        return events
+
+
+def pcm(events: list[Event]) -> bytes:
+    return b"".join(event.pcm for event in events if isinstance(event, Audio))
+
+
+@asynccontextmanager
+async def running(workers: int = 2, *arguments: str) -> AsyncIterator[Pool]:
+    devices = [Device(f"cpu:{index}", {}) for index in range(workers)]
+    pool = Pool(devices, WorkerCommand(arguments or ("--engine=espeak",), start_timeout_s=20))
+    async with pool.running():
+        yield pool
+
+
+async def all_ready(pool: Pool) -> None:
+    with anyio.fail_after(20):
+        while not all(worker.healthy for worker in pool.workers):
+            await anyio.sleep(0.01)
+
+
+async def settled(condition: object) -> None:
+    with anyio.fail_after(10):
+        while not condition():  # type: ignore[operator]
+            await anyio.sleep(0.005)
+
+
+def worker_of(line: Line) -> Supervisor:
+    assert line.lane.worker is not None
+    return line.lane.worker
+
+
+async def test_an_utterance_goes_in_and_its_sound_comes_out() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        line = Line(pool)
+        line.submit("Hello there.")
+        events = await line.rest()
+        assert isinstance(events[-1], Finished)
+        assert len(pcm(events)) > 20_000
+        assert not line.lane.busy
+        assert [worker.load for worker in pool.workers] == [0, 0]
+
+
+async def test_contexts_take_turns_and_stay_where_they_began() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        lines = [Line(pool) for _ in range(4)]
+        for line in lines:
+            line.submit()
+        homes = [worker_of(line) for line in lines]
+        assert [homes.count(worker) for worker in pool.workers] == [2, 2]
+        for line in lines:
+            await line.rest()
+        for line in reversed(lines):
+            line.submit()
+        assert [worker_of(line) for line in lines] == homes
+
+
+async def test_nothing_comes_after_cancel() -> None:
+    async with running(1) as pool:
+        await all_ready(pool)
+        line = Line(pool)
+        line.submit()
+        await line.next()
+        line.lane.cancel()
+        assert line.lane.take() is None
+        assert pool.workers[0].load == 0
+        line.submit("Hello.")
+        events = await line.rest()
+        assert isinstance(events[-1], Finished)
+        assert len(pcm(events)) < 60_000
+
+
+async def test_an_utterance_nobody_has_heard_goes_on_elsewhere_when_its_worker_is_killed() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        reference = Line(pool)
+        reference.submit()
+        expected = pcm(await reference.rest())
+        line = Line(pool)
+        line.submit()
+        victim = worker_of(line)
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        events = await line.rest()
+        assert isinstance(events[-1], Finished)
+        assert pcm(events) == expected
+        assert worker_of(line) is not victim
+
+
+async def test_an_utterance_that_was_heard_ends_in_worker_lost_within_a_second() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        line = Line(pool)
+        line.submit(SENTENCE * 20)
+        while not isinstance(await line.next(), Audio):
+            pass
+        victim = worker_of(line)
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        end = (await line.rest())[-1]
+        assert isinstance(end, Failed)
+        assert (end.code, end.retryable) == ("worker_lost", True)
+        assert time.monotonic() - killed < 1
+        line.submit("Hello again.")
+        assert isinstance((await line.rest())[-1], Finished)
+
+
+async def test_contexts_on_other_workers_lose_no_sample_when_one_is_killed() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        lines = [Line(pool) for _ in range(6)]
+        reference = Line(pool)
+        reference.submit()
+        expected = pcm(await reference.rest())
+        for line in lines:
+            line.submit()
+        heard = [await line.next() for line in lines]
+        victim = pool.workers[0]
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        for first, line in zip(heard, lines, strict=True):
+            home = line.lane.worker
+            events = [first, *await line.rest()]
+            if home is not victim:
+                assert pcm(events) == expected
+
+
+async def test_a_dead_worker_comes_back() -> None:
+    async with running(1) as pool:
+        await all_ready(pool)
+        (worker,) = pool.workers
+        before = worker.pid
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        await settled(lambda: worker.state == "restarting")
+        assert not pool.healthy
+        assert not pool.has_room
+        line = Line(pool)
+        line.submit("Wait for me.")
+        assert isinstance((await line.rest())[-1], Finished)
+        assert worker.pid != before
+        assert worker.restarts == 1
+
+
+async def test_a_worker_that_stops_answering_is_killed_and_replaced() -> None:
+    async with running(1) as pool:
+        await all_ready(pool)
+        (worker,) = pool.workers
+        before = worker.pid
+        assert before is not None
+        os.kill(before, signal.SIGSTOP)
+        await settled(lambda: not psutil.pid_exists(before))
+        await settled(lambda: worker.healthy)
+
+
+@pytest.mark.slow
+async def test_workers_that_cannot_start_open_the_breaker() -> None:
+    async with running(1, "--engine=nonsense") as pool:
+        (worker,) = pool.workers
+        with pool.watch() as changes, anyio.fail_after(50):
+            async for change in changes:
+                if isinstance(change, WorkerChanged) and change.state == "broken":
+                    break
+        assert worker.restarts == 5
+        assert not pool.healthy
+
+
+async def test_pressure_is_announced_relieved_and_kept_away_from() -> None:
+    async with running(2) as pool:
+        await all_ready(pool)
+        pressed, relaxed = pool.workers
+        with pool.watch() as changes:
+            pressed._take_reading(MemoryReport(90, 100))
+            change = await changes.receive()
+        assert change == PressureChanged("cpu:0", "high", 0.9)
+        lines = [Line(pool) for _ in range(3)]
+        for line in lines:
+            line.submit()
+        assert all(worker_of(line) is relaxed for line in lines)
+        pressed._take_reading(MemoryReport(99, 100))
+        relaxed._take_reading(MemoryReport(99, 100))
+        assert not pool.has_room
+
+
+async def test_what_finds_no_place_in_time_is_told_so() -> None:
+    async with running(1) as pool:
+        await all_ready(pool)
+        pool.workers[0]._take_reading(MemoryReport(99, 100))
+        pool.workers[0].gauge.read = lambda report: False  # type: ignore[method-assign]
+        line = Line(pool)
+        line.submit()
+        started = time.monotonic()
+        end = (await line.rest())[-1]
+        assert isinstance(end, Failed)
+        assert (end.code, end.retryable) == (Full.code, True)
+        assert 1.5 < time.monotonic() - started < 3
+
+
+async def test_no_process_outlives_the_pool() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        children = psutil.Process().children(recursive=True)
+        assert len(children) >= 2
+        line = Line(pool)
+        line.submit(SENTENCE * 20)
+    assert all(not child.is_running() for child in children)

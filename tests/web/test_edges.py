@@ -1,0 +1,224 @@
+"""Who is let in, and what happens to those who overdo it: keys, origins, limits. Against real servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+from conftest import Server, running_server, until
+from talk import talking
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+pytestmark = pytest.mark.anyio
+
+KEY = "a-very-secret-key"
+ORIGIN = "https://app.example.com"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with keys, one foreign origin, small limits and a short time to show a key."""
+    options = (
+        "--allowed-origins=" + ORIGIN,
+        "--auth-timeout-s=0.5",
+        "--max-contexts=2",
+        "--max-context-characters=1000",
+        "--max-text-characters=600",
+        "--max-message-bytes=4096",
+        "--messages-per-second=50",
+        "--max-workers=1",
+        "--log-format=json",
+        "--debug",
+    )
+    log = tmp_path_factory.mktemp("locked") / "log"
+    with running_server(log, *options, DIA_API_KEYS=f"other,{KEY}") as one:
+        yield one
+
+
+async def refusal(url: str, **options: object) -> tuple[int, dict[str, str]]:
+    """Status and error of a handshake that is refused."""
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(url, proxy=None, **options):  # type: ignore[arg-type]
+            pass
+    response = caught.value.response
+    error: dict[str, str] = json.loads(response.body or b"{}")["error"]
+    return response.status_code, error
+
+
+async def closing(socket: object) -> tuple[int, str]:
+    """Close code and reason of a socket the server ends."""
+    with pytest.raises(ConnectionClosed) as caught, anyio.fail_after(10):
+        while True:
+            await socket.recv()  # type: ignore[attr-defined]
+    assert caught.value.rcvd is not None
+    return caught.value.rcvd.code, caught.value.rcvd.reason
+
+
+@pytest.mark.parametrize("path", ["/ws/speak", "/ws/status"])
+class TestKeys:
+    async def test_a_wrong_key_is_refused_before_anything(self, locked: Server, path: str) -> None:
+        status, error = await refusal(f"{locked.ws_url}{path}?token=wrong")
+        assert (status, error["code"]) == (401, "unauthorized")
+
+    async def test_a_key_in_the_header_lets_in(self, locked: Server, path: str) -> None:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with connect(locked.ws_url + path, additional_headers=headers, proxy=None) as socket:
+            assert json.loads(await socket.recv())["type"] in ("ready", "status")
+
+    async def test_a_key_in_the_query_lets_in(self, locked: Server, path: str) -> None:
+        async with connect(f"{locked.ws_url}{path}?token={KEY}", proxy=None) as socket:
+            assert json.loads(await socket.recv())["type"] in ("ready", "status")
+
+    async def test_a_key_in_the_first_message_lets_in(self, locked: Server, path: str) -> None:
+        async with connect(locked.ws_url + path, proxy=None) as socket:
+            await socket.send(json.dumps({"type": "auth", "key": KEY}))
+            assert json.loads(await socket.recv())["type"] in ("ready", "status")
+
+    @pytest.mark.parametrize("message", ['{"type":"auth","key":"no"}', '{"type":"ping"}', "{", "[]"])
+    async def test_any_other_first_message_is_sent_away(
+        self, locked: Server, path: str, message: str
+    ) -> None:
+        async with connect(locked.ws_url + path, proxy=None) as socket:
+            await socket.send(message)
+            assert (await closing(socket))[0] == 1008
+
+    async def test_silence_is_sent_away(self, locked: Server, path: str) -> None:
+        async with connect(locked.ws_url + path, proxy=None) as socket:
+            assert (await closing(socket))[0] == 1008
+
+
+@pytest.mark.parametrize("path", ["/queue/stats", "/gpu/status", "/metrics"])
+def test_the_numbers_need_a_key(locked: Server, path: str) -> None:
+    status, answer = locked.get(path)
+    assert status == 401
+    assert answer["error"]["code"] == "unauthorized"
+    assert locked.get(path, Authorization=f"Bearer {KEY}")[0] == 200
+    assert locked.get(f"{path}?token={KEY}")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/"])
+def test_health_and_the_page_need_none(locked: Server, path: str) -> None:
+    assert locked.get(path)[0] == 200
+
+
+async def test_a_key_is_never_logged(locked: Server) -> None:
+    async with talking(locked.ws_url, query=f"?token={KEY}") as talk:
+        await talk.speak("Something quite private.")
+    locked.get(f"/metrics?token={KEY}")
+    until(lambda: "context done" in locked.logged())
+    assert KEY not in locked.logged()
+    assert "private" not in locked.logged()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example.com",
+        "https://app.example.com.evil.com",
+        "http://app.example.com",
+        "https://app.example.com:8443",
+        "https://sub.app.example.com",
+        "null",
+        "",
+    ],
+)
+async def test_a_page_from_elsewhere_is_refused(locked: Server, origin: str) -> None:
+    status, error = await refusal(f"{locked.ws_url}/ws/speak?token={KEY}", additional_headers={"Origin": origin})
+    assert (status, error["code"]) == (403, "forbidden")
+    assert locked.get("/queue/stats", Origin=origin, Authorization=f"Bearer {KEY}")[0] == 403
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, ORIGIN.upper()])
+async def test_an_allowed_page_comes_in(locked: Server, origin: str) -> None:
+    headers = {"Origin": origin}
+    async with talking(locked.ws_url, query=f"?token={KEY}", additional_headers=headers) as talk:
+        assert talk.ready["type"] == "ready"
+
+
+async def test_the_servers_own_page_comes_in(server: Server) -> None:
+    async with talking(server.ws_url, additional_headers={"Origin": server.url}) as talk:
+        assert talk.ready["type"] == "ready"
+
+
+async def test_a_name_made_to_point_here_does_not(server: Server) -> None:
+    headers = {"Origin": f"http://evil.example:{server.port}", "Host": f"evil.example:{server.port}"}
+    status, body = server.get("/queue/stats", **headers)
+    assert status == 403, body
+
+
+async def test_a_message_too_large_closes_with_1009(locked: Server) -> None:
+    async with talking(locked.ws_url, query=f"?token={KEY}") as talk:
+        await talk.send("text", text="x" * 5000)
+        assert (await closing(talk.socket))[0] == 1009
+
+
+async def test_too_much_text_in_a_message_ends_its_context(locked: Server) -> None:
+    async with talking(locked.ws_url, query=f"?token={KEY}") as talk:
+        assert (await talk.speak("x" * 601))["code"] == "too_large"
+        assert (await talk.speak("Still here.", "after"))["type"] == "done"
+
+
+async def test_too_much_text_in_a_context_ends_it(locked: Server) -> None:
+    async with talking(locked.ws_url, query=f"?token={KEY}") as talk:
+        for _ in range(3):
+            await talk.send("text", text="word " * 100)
+        assert (await talk.end())["code"] == "too_large"
+
+
+async def test_too_many_contexts_are_refused_by_name(locked: Server) -> None:
+    async with talking(locked.ws_url, query=f"?token={KEY}") as talk:
+        for name in "abc":
+            await talk.send("start", context=name)
+        error = await talk.until("error")
+        assert (error["context"], error["code"]) == ("c", "too_large")
+        await talk.send("cancel", context="a")
+        await talk.until("cancelled")
+        assert (await talk.speak("Now there is room.", "d"))["type"] == "done"
+
+
+async def test_too_many_messages_are_sent_away(locked: Server) -> None:
+    async with talking(locked.ws_url, query=f"?token={KEY}") as talk:
+        for n in range(200):
+            await talk.send("ping", id=n)
+        assert (await talk.until("error"))["code"] == "rate_limited"
+        assert (await closing(talk.socket))[0] == 1008
+
+
+async def test_a_full_server_refuses_before_accepting(start_server: Callable[..., Server]) -> None:
+    small = start_server("--max-connections=1", "--max-workers=1")
+    async with talking(small.ws_url):
+        with pytest.raises(InvalidStatus) as caught:
+            async with connect(f"{small.ws_url}/ws/speak", proxy=None):
+                pass
+        response = caught.value.response
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert json.loads(response.body or b"")["error"]["code"] == "full"
+    until(lambda: small.get("/queue/stats")[1]["connections"] == 0)
+    async with talking(small.ws_url) as talk:
+        assert (await talk.speak("Room again."))["type"] == "done"
+
+
+def test_beyond_loopback_a_key_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="--no-auth"):
+        with running_server(tmp_path / "log", "--host=0.0.0.0"):
+            pass
+
+
+def test_no_auth_opens_it_all_the_same(start_server: Callable[..., Server]) -> None:
+    assert start_server("--host=0.0.0.0", "--no-auth", "--max-workers=1").get("/readyz")[0] == 200
+
+
+def test_show_prompts_shows_the_text(start_server: Callable[..., Server]) -> None:
+    shown = start_server("--show-prompts", "--max-workers=1")
+
+    async def speak() -> None:
+        async with talking(shown.ws_url) as talk:
+            await talk.speak("Say this aloud.")
+
+    anyio.run(speak)
+    assert "Say this aloud." in shown.logged()
