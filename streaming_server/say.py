@@ -13,7 +13,7 @@ import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 from pydantic import Field, SecretStr
@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from streaming_server.errors import SpeechError, Unavailable
 from streaming_server.types import DEFAULT_VOICE
+from streaming_server.web.messages import MAX_LEAD_MS
 
 HEADER = 16
 """Bytes before the samples of a binary message."""
@@ -57,23 +58,23 @@ class SayCommand(BaseSettings):
 
 
 def say(command: SayCommand) -> int:
-    """Run the command; the exit status. Raises SpeechError."""
+    """Run the command; the exit status. Raises SpeechError, OSError."""
     text = sys.stdin.read() if command.text == "-" else command.text
-    with _server(command) as url:
-        return asyncio.run(_speak(command, text, url))
+    with command.out.open("wb") as file, _server(command) as url:
+        return asyncio.run(_speak(command, text, url, file))
 
 
-async def _speak(command: SayCommand, text: str, url: str) -> int:
+async def _speak(command: SayCommand, text: str, url: str, out: BinaryIO) -> int:
     console = Console(stderr=True)
     async with _connected(command, url) as socket:
         ready = orjson.loads(await socket.recv())
         chunk = int(ready["limits"]["text_characters"])
-        await socket.send(_json(type="start", voice=command.voice, speed=command.speed, max_lead_ms=600_000))
+        await socket.send(_json(type="start", voice=command.voice, speed=command.speed, max_lead_ms=MAX_LEAD_MS))
         for at in range(0, len(text), chunk):
             await socket.send(_json(type="text", text=text[at : at + chunk]))
         await socket.send(_json(type="finish"))
         started = time.monotonic()
-        with wave.open(str(command.out), "wb") as file:
+        with wave.open(out, "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(int(ready["sample_rate"]))

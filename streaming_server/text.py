@@ -5,8 +5,8 @@ was cut into deltas. A decision about a place in the text reads the sentence so 
 character at a time, until that prefix decides it; so the same prefix decides it however it arrived.
 
 * `sentencex` says whether a run of terminators ends a sentence. As soon as one character follows the run it
-  is asked with several continuations; if all agree, that is the answer, so most sentences are complete with
-  the first white space after them. Otherwise (abbreviations, quotations) the next word decides.
+  is asked with two continuations; if they agree, that is the answer, so most sentences are complete with the
+  first white space after them. Otherwise (abbreviations, quotations) the next word decides.
 * A newline ends a sentence.
 * A sentence is never longer than `ChunkPolicy.max_chars`, white space included. It is cut at white space
   where there is some, and before a short parenthesis such as "(laughs)" rather than inside it.
@@ -28,9 +28,11 @@ import sentencex
 from streaming_server.errors import BadValue, InternalError
 from streaming_server.types import ChunkPolicy
 
-PROBES = ("A", "the", "The", "1", '"A', "(a")
-"""Continuations that `sentencex` is asked about: a capital, a small letter, a word that often begins a
-sentence, a number, a quotation (or the end of one) and a parenthesis."""
+LIKELY_GOES_ON = "the"
+"""What ends a sentence although a small letter (or a digit, which counts the same) follows, always does."""
+
+LIKELY_NEW = "The"
+"""What ends no sentence before a word that so often begins one, never does. Even "Dr. The" is cut."""
 
 LOOK_AHEAD = 12
 """Characters after a terminator that decide about it at the latest, if the next word has not ended before."""
@@ -63,11 +65,11 @@ _CLOSERS = r"""\"'”’»›)\]}」』）】》〉*_`~"""
 _NEWLINES = r"\n\r\x85\u2028\u2029"
 
 _EVENT = re.compile(f"[{_NEWLINES}]|[{_TERMINATORS}][{_TERMINATORS}{_CLOSERS}]*")
-_TERMINATOR_RUN = re.compile(f"[{_TERMINATORS}]+")
-_NEXT_WORD = re.compile(rf"[^\S{_NEWLINES}]*[{_NEWLINES}]|[\W_]*\w+\W")
+_NEXT_WORD = re.compile(rf"[^\S{_NEWLINES}]*[{_NEWLINES}]|[\W_]*+[^\W_]\w*+\W")
+_MARKS = re.compile(r"[\W_]*")
 _SILENT = re.compile(r"(?:\[S\d\]|[\W_])*+")
 _LAST_SPACE = re.compile(r".*(?=\s)", re.DOTALL)
-_OPEN_ASIDE = re.compile(r"[(\[]\w[^()\[\]]*\Z")
+_OPEN_ASIDE = re.compile(r"[(\[](?:\w[^()\[\]]*)?\Z")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _JOINER = "\u200d"
 
@@ -226,16 +228,16 @@ class Segmenter:
         head = self._complete[0]
         start, end = head.sentence.spoken_start, head.sentence.spoken_end
         enough = self._policy.min_chars if first else self._policy.max_chars
-        most = self._policy.max_chars if first else self._policy.best_chars
-        count = 0
+        most = self._policy.max_chars if first else min(self._policy.best_chars, self._policy.max_chars)
+        count, raw_end = 0, head.sentence.start
         for item in self._complete:
             longer = item.sentence.spoken_end - start
             if count and (end - start >= enough or longer > most or item.flushes != head.flushes):
                 break
             # Text without sound that was passed over is not in any sentence, so it ends the piece.
-            if count and item.sentence.start != self._complete[count - 1].sentence.end:
+            if count and item.sentence.start != raw_end:
                 break
-            count, end = count + 1, item.sentence.spoken_end
+            count, end, raw_end = count + 1, item.sentence.spoken_end, item.sentence.end
         return count, end - start
 
     def _read(self, final: bool) -> None:
@@ -293,18 +295,19 @@ class Segmenter:
     def _ends_sentence(self, start: int, end: int, final: bool) -> bool | None:
         """Whether the run from `start` to `end`, which more text follows, ends a sentence; None: unknown.
 
-        It is asked about with each longer look-ahead in the same order, so that only the text decides.
+        One character decides if it can, else the whole look-ahead; never what happens to be there by now.
         """
         text = self._text
         if not self._has_sound(end) or _inside_aside(text, max(self._head, start - ASIDE), start, end):
             return False
         ahead = text[end : end + LOOK_AHEAD]
-        if self._questions >= QUESTIONS or (ahead[0].islower() and text[start] == "."):
+        continues = text[start] == "." and (ahead[0].islower() or ahead[0].isdecimal())
+        if continues or self._questions >= QUESTIONS:
             return False
         context = text[max(self._head, end - CONTEXT) : end]
         if not self._asked:
             self._asked = True
-            verdict = self._agreed(context, start - end, ahead[0])
+            verdict = self._certain(context, start - end, ahead[0])
             if verdict is not None:
                 return verdict
         word = _NEXT_WORD.match(ahead)
@@ -314,22 +317,20 @@ class Segmenter:
             return None
         return self._is_boundary(context, start - end, ahead)
 
-    def _agreed(self, context: str, run: int, ahead: str) -> bool | None:
-        """What all continuations agree on, if they do."""
-        verdict = self._is_boundary(context, run, ahead + PROBES[0])
-        for probe in PROBES[1:]:
-            if self._is_boundary(context, run, ahead + probe) != verdict:
-                return None
-        return verdict
+    def _certain(self, context: str, run: int, ahead: str) -> bool | None:
+        """What the least and the most likely beginning of a sentence agree on, if they do."""
+        if self._is_boundary(context, run, ahead + LIKELY_GOES_ON):
+            return True
+        return None if self._is_boundary(context, run, ahead + LIKELY_NEW) else False
 
     def _is_boundary(self, context: str, run: int, ahead: str) -> bool:
         """Whether `sentencex` cuts after the terminators at context[run:] (run is negative).
 
-        It may cut before or after closing quotes, brackets and white space.
+        It may cut before or after quotes, brackets and white space that stand before the next word.
         """
         self._questions += 1
         first = len(context) + run
-        last = len(context) + len(ahead) - len(ahead.lstrip())
+        last = len(context) + len(_leading_marks(ahead))
         at = 0
         for sentence in sentencex.segment(self._language, context + ahead):
             at += len(sentence)
@@ -340,6 +341,12 @@ class Segmenter:
 
 def _spoken(sentences: tuple[Sentence, ...]) -> str:
     return "".join(sentence.text for sentence in sentences).strip()
+
+
+def _leading_marks(text: str) -> str:
+    """All before the first letter or digit."""
+    match = _MARKS.match(text)
+    return match.group() if match else ""
 
 
 def _join_pairs(text: str) -> tuple[str, str]:
@@ -367,18 +374,23 @@ def _cut(text: str, head: int, limit: int) -> int:
 
     Reads nothing after text[limit].
     """
-    if text[limit].isspace():
-        cut = limit
-    else:
-        space = _LAST_SPACE.match(text, head, limit)
-        cut = space.end() if space and space.end() > head else limit
-        while cut - 1 > max(head, limit - ASIDE) and _continues_character(text, cut):
-            cut -= 1
-    aside = _OPEN_ASIDE.search(text[max(head, cut - ASIDE) : cut])
-    if aside:
-        opened = max(head, cut - ASIDE) + aside.start()
-        cut = opened if opened > head else cut
-    return cut
+    begin = limit - len(text[head:limit].lstrip())
+    space = _LAST_SPACE.match(text, begin, limit + 1)
+    mark = limit
+    while mark - 1 > max(begin, limit - ASIDE) and _continues_character(text, mark):
+        mark -= 1
+    for cut in (space.end() if space else begin, mark):
+        kept = _before_aside(text, begin, cut)
+        if kept > begin:
+            return kept
+    return limit
+
+
+def _before_aside(text: str, begin: int, cut: int) -> int:
+    """The cut, moved before a parenthesis that would be cut in two; not before `begin`."""
+    start = max(begin, cut - ASIDE)
+    aside = _OPEN_ASIDE.search(text[start:cut])
+    return start + aside.start() if aside else cut
 
 
 def _continues_character(text: str, at: int) -> bool:

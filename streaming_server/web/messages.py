@@ -16,6 +16,10 @@ ContextName = Annotated[str, Field(min_length=1, max_length=64)]
 SampleRate = Literal[8000, 16000, 22050, 24000, 32000, 44100, 48000]
 
 
+MAX_LEAD_MS = 24 * 3600 * 1000
+"""The longest lead a client may ask for: as good as none, for those who write to a file."""
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
@@ -30,8 +34,8 @@ class Options(_Message):
     sample_rate: SampleRate | None = None
     encoding: Encoding = "pcm_s16le"
     words: bool = False
-    max_lead_ms: int | None = Field(None, ge=200)
-    language: str | None = Field(None, min_length=2, max_length=35)
+    max_lead_ms: int | None = Field(None, ge=200, le=MAX_LEAD_MS)
+    language: str | None = Field(None, max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
     speed: float = Field(1.0, ge=0.25, le=4.0)
     seed: int | None = Field(None, ge=0, lt=2**63)
     temperature: float | None = Field(None, ge=0.0, le=2.0)

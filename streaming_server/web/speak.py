@@ -342,7 +342,7 @@ class Session:
             raise BadValue('context: "*" stands for every context and names none.')
         if options.voice not in self._parts.voices:
             raise UnknownVoice("voice: no voice has this id.")
-        max_lead_ms = min(options.max_lead_ms or settings.max_lead_ms, settings.max_lead_ms)
+        max_lead_ms = options.max_lead_ms or settings.max_lead_ms
         sample_rate = options.sample_rate or engine.sample_rate
         context = SpeechContext(
             self._parts.pool,

@@ -1,0 +1,79 @@
+"""The house keeps its shape: which part may import which."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "streaming_server"
+FILES = sorted(ROOT.rglob("*.py"))
+
+LEAVES = {"types", "errors"}
+"""Import nothing of ours but each other."""
+
+ALLOWED: dict[str, set[str]] = {
+    "types": set(),
+    "errors": set(),
+    "pipe": LEAVES,
+    "text": LEAVES,
+    "audio": LEAVES,
+    "metrics": set(),
+    "engines": LEAVES | {"engines"},
+    "worker": LEAVES | {"engines", "pipe"},
+    "pool": LEAVES | {"pipe", "pool"},
+    "settings": {"pool"},
+    "logs": {"settings"},
+    "context": LEAVES | {"pool", "text", "audio"},
+    "web": LEAVES | {"web", "context", "pool", "audio", "metrics", "settings"},
+}
+"""What each room may import. The command line, the benchmark and `say` stand outside and may use all."""
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module imported anywhere in a file, those inside functions included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_point_one_way(path: Path) -> None:
+    if (allowed := ALLOWED.get(room(path))) is None:
+        return
+    for module in imports(path):
+        head, _, rest = module.partition(".")
+        if head == "streaming_server" and rest:
+            assert rest.split(".")[0] in allowed, f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
+    for module in imports(path):
+        match module.split(".")[0]:
+            case "torch" | "safetensors" | "transformers":
+                inside = (ROOT / "engines/dia", ROOT / "bench")
+                assert path.is_relative_to(inside[0]) or path.is_relative_to(inside[1])
+            case "starlette" | "uvicorn":
+                assert room(path) in ("web", "bench"), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_keeps_state(path: Path) -> None:
+    """No `global`, and no module-level name bound to something that is filled later."""
+    tree = ast.parse(path.read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    for node in tree.body:
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        empty = (isinstance(value, ast.Dict) and not value.keys) or (
+            isinstance(value, ast.List | ast.Set) and not value.elts
+        )
+        assert not empty, f"{path.name}:{node.lineno}"

@@ -1,0 +1,111 @@
+"""The commands, run as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Server, free_port
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
+    return subprocess.run(
+        [sys.executable, "run.py", *arguments],
+        cwd=ROOT,
+        env={**clean, "COLUMNS": "200", **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def seconds(path: Path) -> float:
+    with wave.open(str(path)) as file:
+        assert file.getnchannels() == 1
+        assert file.getsampwidth() == 2
+        return file.getnframes() / file.getframerate()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([], ["serve", "say", "bench", "--port", "--max-workers", "--api-keys", "--show-prompts"]),
+        (["serve"], ["--host", "--gpu-mode", "--gpu-ids", "--data-dir", "--allowed-origins", "--log-level"]),
+        (["say"], ["TEXT", "--voice", "--out", "--speed", "--url"]),
+        (["bench"], ["--sessions", "--tokens-per-second", "--url", "--json"]),
+    ],
+)
+def test_help_is_complete(command: list[str], words: list[str]) -> None:
+    answer = run(*command, "--help")
+    assert answer.returncode == 0
+    for word in words:
+        assert word in answer.stdout, word
+
+
+def test_say_speaks_through_a_running_server(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    answer = run("say", "Hello there.", "--out", str(out), "--url", server.url)
+    assert answer.returncode == 0, answer.stderr
+    assert 0.5 < seconds(out) < 2
+    assert "first audio after" in answer.stderr
+
+
+def test_say_starts_a_server_of_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    answer = run("say", "Hello there.", "--voice=kai", "--out", str(out), "--port", str(free_port()))
+    assert answer.returncode == 0, answer.stderr
+    assert 0.5 < seconds(out) < 2
+
+
+def test_say_reads_a_long_text_from_standard_input(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "long.wav"
+    answer = run("say", "-", "--out", str(out), "--url", server.url, stdin="One more sentence. " * 600)
+    assert answer.returncode == 0, answer.stderr
+    assert seconds(out) > 300
+
+
+def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    locked = start_server("--max-workers=1", DIA_API_KEYS="secret")
+    out = tmp_path / "hello.wav"
+    say = ["say", "Hello.", "--out", str(out), "--url", locked.url]
+    assert run(*say, "--key=secret").returncode == 0
+    refused = run(*say, "--key=wrong")
+    assert refused.returncode == 2
+    assert "key" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["dance"], "no command 'dance'"),
+        (["--port=99999"], "--port"),
+        (["--host=0.0.0.0"], "--no-auth"),
+        (["say", "Hello.", "--voice=nobody"], "voice"),
+        (["say", "..."], "nothing to say"),
+        (["say", "Hello.", "--out=/nowhere/at/all.wav"], "No such file"),
+        (["say", "Hello.", "--url=http://127.0.0.1:1"], "127.0.0.1"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:
+    if arguments[0] == "say" and not any(part.startswith("--url") for part in arguments):
+        arguments = [*arguments, "--url", server.url]
+    answer = run(*arguments)
+    assert answer.returncode == 2
+    assert complaint in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_port_in_use_is_named(server: Server) -> None:
+    answer = run(f"--port={server.port}")
+    assert answer.returncode == 2
+    assert "in use" in answer.stderr
