@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -18,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import streaming_server
+from streaming_server.audio import warm_up
 from streaming_server.errors import SpeechError
 from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import choose_devices
@@ -40,6 +42,7 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with parts.pool.running(), anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, warm_up)
             group.start_soon(parts.sessions.watch)
             group.start_soon(parts.sessions.announce, parts.pool)
             group.start_soon(status.measure_lag, parts)
