@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import anyio
 
@@ -243,8 +244,11 @@ class SpeechContext:
             if wait_s <= 0:
                 return self._hand_out()
             self._bell = anyio.Event()
-            with anyio.move_on_after(wait_s):
+            if wait_s == inf:
                 await self._bell.wait()
+            else:
+                with anyio.move_on_after(wait_s):
+                    await self._bell.wait()
 
     def _ring(self) -> None:
         self._bell.set()
@@ -268,7 +272,7 @@ class SpeechContext:
             return self._clock.wait_s(max(0.0, self._max_lead_s - SLICE_S), time.monotonic())
         if self._impatient_at is not None:
             return max(0.001, self._impatient_at - time.monotonic())
-        return float("inf")
+        return inf
 
     def _hand_out(self) -> Output:
         output = self._out.popleft()

@@ -85,10 +85,10 @@ def create_app(recording: Recording) -> Starlette:
     """The application, which holds one context per connection at a time."""
 
     async def speak(socket: WebSocket) -> None:
-        await socket.accept()
-        await _say(socket, type="ready", sample_rate=recording.sample_rate)
         turn = None
         try:
+            await socket.accept()
+            await _say(socket, type="ready", sample_rate=recording.sample_rate)
             while True:
                 message = orjson.loads(await socket.receive_text())
                 if message["type"] == "start":
@@ -97,8 +97,8 @@ def create_app(recording: Recording) -> Starlette:
                     turn.append(message["text"])
                 elif turn is not None and message["type"] == "finish":
                     turn.finish()
-        except WebSocketDisconnect:
-            pass
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # The client hung up; with RuntimeError uvicorn tells that it did during the handshake.
         finally:
             if turn is not None:
                 turn.stop()

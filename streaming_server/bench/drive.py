@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import random
 import time
 from collections.abc import Callable
@@ -15,7 +16,11 @@ from streaming_server.bench.row import Cost, Row, Window, settle, sum_up
 from streaming_server.bench.session import Manner, Session
 
 GRACE_S = 2.0
-"""After the window, for the first audio of turns that began at its end."""
+"""The longest wait, after the window, for the first audio of turns whose text came at its end."""
+STEP_S = 0.02
+FEWEST_TURNS = 5
+LONGEST = 3
+"""A row with fewer turns than that lasts longer than it was told to, at most so many times."""
 REPORT_EVERY_S = 1.0
 MEMORY_EVERY = 3
 """Reports between two looks at the memory."""
@@ -64,7 +69,7 @@ class Drive:
             settle(self._sessions, window)
             for session in self._sessions:
                 session.wind_down()
-            await asyncio.sleep(GRACE_S)
+            await self._wait_for_the_last()
             return sum_up(self._subject.name, self._sessions, window, cost, time.perf_counter())
         finally:
             watch.cancel()
@@ -86,10 +91,30 @@ class Drive:
         since, audio_s, own_s = time.perf_counter(), self._audio_s(), time.process_time()
         cpu_s = await self._cpu_s()
         await asyncio.sleep(max(0.0, since + self._plan.seconds - time.perf_counter()))
+        await self._see_some_turns(since)
         until, own_s = time.perf_counter(), time.process_time() - own_s
         audio_s, after_s = self._audio_s() - audio_s, await self._cpu_s()
         used_s = None if cpu_s is None or after_s is None else after_s - cpu_s
         return Cost(audio_s, own_s, used_s, self._memory_mib), Window(since, until)
+
+    async def _see_some_turns(self, since: float) -> None:
+        """Go on for a while where so few sessions talk that their first audio would be an anecdote."""
+        deadline = since + LONGEST * self._plan.seconds
+        while time.perf_counter() + STEP_S < deadline:
+            turns = (turn for session in self._sessions for turn in session.turns)
+            if sum(turn.complete_at > since and turn.playout.started for turn in turns) >= FEWEST_TURNS:
+                return
+            await asyncio.sleep(STEP_S)
+
+    async def _wait_for_the_last(self) -> None:
+        for _ in range(int(GRACE_S / STEP_S)):
+            if not any(map(self._waits, self._sessions)):
+                return
+            await asyncio.sleep(STEP_S)
+
+    def _waits(self, session: Session) -> bool:
+        turn = session.turns[-1] if session.speaking else None
+        return turn is not None and not math.isnan(turn.complete_at) and not turn.playout.started
 
     def _audio_s(self) -> float:
         return sum(session.audio_s for session in self._sessions)
@@ -101,7 +126,7 @@ class Drive:
     async def _watch(self) -> None:
         """Tell how it goes, and look at the memory now and then."""
         began, gauge = time.perf_counter(), self._subject.gauge
-        total_s = self._plan.ramp_s + self._plan.seconds + GRACE_S
+        total_s = self._plan.ramp_s + self._plan.seconds
         for tick in range(10_000):
             passed_s = time.perf_counter() - began
             speaking = sum(session.speaking for session in self._sessions)

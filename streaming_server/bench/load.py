@@ -32,6 +32,8 @@ REPLIES = 64
 MOST_CONNECTIONS = 20_000
 GOOD_ENOUGH = 0.99
 """Share of the sessions that must be clean for a number of sessions to count as held."""
+PAPER_WIDTH = 132
+"""Columns for the table where it does not go to a terminal."""
 REST_S = 1.0
 """Between two rows, for the server to clean up after the last one."""
 
@@ -56,6 +58,7 @@ class BenchCommand(BaseSettings):
         cli_implicit_flags="toggle",
         cli_avoid_json=True,
         cli_hide_none_type=True,
+        cli_shortcuts={"as-json": "json"},
     )
 
     url: str | None = Field(None, description="server to measure; by default one is started for it")
@@ -65,7 +68,11 @@ class BenchCommand(BaseSettings):
         (1, 50, 200, 400), min_length=1, description="sessions at once, a row for each, comma-separated"
     )
     tokens_per_second: float = Field(50.0, gt=0, le=150, description="words a second in which text arrives")
-    seconds: float = Field(20.0, ge=1, description="how long each row is measured")
+    seconds: float = Field(
+        20.0,
+        ge=1,
+        description="how long each row is measured; one with under five turns up to three times as long",
+    )
     ramp: float = Field(10.0, ge=0, description="seconds in which a row's sessions arrive; not measured")
     think: float = Field(
         0.5, ge=0, description="mean pause between the end of a reply and the next, in seconds"
@@ -79,7 +86,7 @@ class BenchCommand(BaseSettings):
     limit_start: int = Field(400, ge=1, description="sessions --find-limit begins with")
     limit_step: int = Field(200, ge=1, description="sessions --find-limit adds at a time")
     limit_stop: int = Field(4000, ge=1, description="sessions at which --find-limit gives up")
-    json_: bool = Field(False, alias="json", description="print JSON instead of a table")
+    as_json: bool = Field(False, description="print JSON instead of a table")
 
 
 def bench(command: BenchCommand) -> int:
@@ -105,10 +112,10 @@ def bench(command: BenchCommand) -> int:
     rows = [row for run in runs for row in run.rows]
     limits = [run.limit for run in runs if run.limit is not None]
     report = Report(ready_s, idle_mib, rows, limits)
-    if command.json_:
+    if command.as_json:
         print(report.json())
     else:
-        report.show(Console())
+        report.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH))
     return 0
 
 
@@ -144,6 +151,8 @@ class _Runs:
         async def drive() -> Row:
             return await Drive(self._subject, self._plan, sessions, _progress).run()
 
+        if not sys.stderr.isatty():
+            print(f"{self._subject.name}, {sessions} sessions", file=sys.stderr, flush=True)
         row = self._runner.run(drive())
         self.rows.append(row)
         time.sleep(REST_S)
@@ -200,6 +209,6 @@ def _allow_many_sockets() -> None:
 
 
 def _progress(line: str) -> None:
-    """Keep one line of progress; where nobody watches, a line now and then would only be noise."""
+    """Keep one line of progress, on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)

@@ -47,8 +47,8 @@ class Report:
             console.print(f"ready {self.ready_s:.2f} s after start, {self.idle_mib:.0f} MiB when idle")
         console.print(_table(self.rows))
         console.print(
-            "First audio: from the moment the first sentence was complete on the wire. Clean: sessions "
-            "without an underrun over 100 ms.\nThe generator took "
+            "First audio: from the moment the first sentence was complete on the wire. Clean: sessions without "
+            "an underrun over 100 ms.\nThe generator took "
             f"{max(row.generator_cpu for row in self.rows):.2f} cores and sent its messages "
             f"{max(row.generator_lag_ms for row in self.rows):.1f} ms late (p99) in its hardest row.",
             style="dim",
@@ -62,12 +62,19 @@ class Report:
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table()
-    table.add_column("server")
+    table.add_column("server\n", no_wrap=True)
     for name in (
-        "sessions", "turns", "first audio p50", "p95", "p99 ms", "worst underrun ms", "total ms", "clean %",
-        "refused", "errored", "audio s/s", "CPU ms/audio s", "peak MiB",
-    ):  # fmt: skip
-        table.add_column(name, justify="right")
+        "sessions\n",
+        "turns\n",
+        "first audio, ms\np50 / p95 / p99",
+        "underrun, ms\nworst / total",
+        "clean\n%",
+        "refused /\nerrored",
+        "audio\ns/s",
+        "CPU ms /\naudio s",
+        "peak\nMiB",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*_cells(row))
     return table
@@ -79,12 +86,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.server,
         str(row.sessions),
         str(row.turns),
-        *(_number(value, 1) for value in ((first.p50, first.p95, first.p99) if first else (None,) * 3)),
-        _number(row.underrun_worst_ms, 0),
-        _number(row.underrun_total_ms, 0),
+        f"{first.p50:.1f} / {first.p95:.1f} / {first.p99:.1f}" if first else "–",
+        f"{row.underrun_worst_ms:.0f} / {row.underrun_total_ms:.0f}",
         _number(100 * row.clean, 1),
-        str(row.refused),
-        str(row.errored),
+        f"{row.refused} / {row.errored}",
         _number(row.audio_s_per_s, 1),
         _number(row.cpu_ms_per_audio_s, 2),
         _number(row.memory_mib, 0),

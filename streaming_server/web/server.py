@@ -11,6 +11,7 @@ import uvicorn
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.parts import Parts
+from streaming_server.web.wire import SpeechSocket
 
 SEND_BUFFER = 32 * 1024
 """Bytes the kernel holds for a client. Of its megabytes by default, a minute of speech counts as sent."""
@@ -76,7 +77,7 @@ def serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        ws="websockets-sansio",
+        ws=SpeechSocket,
         ws_max_size=settings.max_message_bytes,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,

@@ -60,6 +60,7 @@ from streaming_server.web.messages import (
     read,
 )
 from streaming_server.web.parts import Parts, parts_of
+from streaming_server.web.wire import FRAMES
 
 PROTOCOL = 1
 EVERY_CONTEXT = "*"
@@ -455,13 +456,15 @@ class Session:
                 await self._say(_error(code, message, retryable, turn.name))
 
     async def _put_frames(self, turn: Turn, frames: list[Frame]) -> None:
+        if not frames or turn.context.stopped:
+            return
+        messages = []
         for frame in frames:
-            if turn.context.stopped:
-                return
             header = FRAME_HEADER.pack(AUDIO, 0, turn.handle, turn.sequence, frame.first_sample)
+            messages.append(header + frame.data)
             turn.sequence += 1
-            self._parts.metrics.audio.inc(frame.samples / turn.sample_rate)
-            await self._send({"type": "websocket.send", "bytes": header + frame.data})
+        self._parts.metrics.audio.inc(sum(frame.samples for frame in frames) / turn.sample_rate)
+        await self._send({"type": FRAMES, "frames": messages})
 
     def _started(self, turn: Turn) -> dict[str, Any]:
         assert self._engine is not None

@@ -1,0 +1,120 @@
+"""The thin websocket client, against frames made by another implementation and against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+
+from streaming_server.bench.client import Address, Client, text_frame
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+
+
+class Ear:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self._more = asyncio.Event()
+
+    async def hears(self, count: int) -> list[Any]:
+        """All it has been told, once that is so much."""
+        async with asyncio.timeout(5):
+            while len(self.said) < count:
+                self._more.clear()
+                await self._more.wait()
+        return self.said
+
+    def _note(self, something: Any) -> None:
+        self.said.append(something)
+        self._more.set()
+
+    def heard(self, message: dict[str, Any], now: float) -> None:
+        self._note(message)
+
+    def played(self, first_sample: int, size: int, now: float) -> None:
+        self._note((first_sample, size))
+
+    def left(self, reason: str | None) -> None:
+        self._note(reason)
+
+
+def _binary(first_sample: int, size: int) -> bytes:
+    payload = struct.pack("<BBHIQ", 1, 0, 7, 0, first_sample) + bytes(size)
+    return Frame(Opcode.BINARY, payload).serialize(mask=False)
+
+
+def _text(payload: bytes) -> bytes:
+    return Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+@given(st.lists(st.integers(1, 400), max_size=200))
+def test_frames_cut_anywhere_are_read_alike(cuts: list[int]) -> None:
+    stream = SWITCH + _text(b'{"type":"ready"}') + _binary(0, 40) + _binary(20, 900) + _binary(470, 70_000)
+    stream += _text(b'{"type":"done"}')
+    ear = Ear()
+    client = Client(ear, Address("127.0.0.1", 1))
+    for size in cuts:
+        client.data_received(stream[:size])
+        stream = stream[size:]
+    if stream:
+        client.data_received(stream)
+    assert ear.said == [{"type": "ready"}, (0, 40), (20, 900), (470, 70_000), {"type": "done"}]
+
+
+def test_an_address_is_read_from_a_url() -> None:
+    assert Address.of("http://localhost:7860/", "k") == Address("localhost", 7860, "/ws/speak", False, "k")
+    assert Address.of("https://a.example/tts") == Address("a.example", 443, "/tts/ws/speak", True)
+
+
+@pytest.mark.anyio
+async def test_it_speaks_the_protocol_with_a_real_server() -> None:
+    async def echo(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        await socket.send('{"key":"' + socket.request.headers["Authorization"] + '"}')
+        async for message in socket:
+            await socket.send(message)
+            await (await socket.ping())
+
+    ear = Ear()
+    async with serve(echo, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = Client(ear, Address("127.0.0.1", port, key="secret"))
+        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", port)
+        client.write(text_frame(b'{"text":"short"}'))
+        client.write(text_frame(b'{"text":"' + b"long " * 100 + b'"}'))
+        await ear.hears(3)
+        client.end()
+        assert await ear.hears(4) == [
+            {"key": "Bearer secret"},
+            {"text": "short"},
+            {"text": "long " * 100},
+            None,
+        ]
+
+
+@pytest.mark.anyio
+async def test_a_refused_handshake_and_a_lost_connection_are_told_apart() -> None:
+    async def close(socket: ServerConnection) -> None:
+        await socket.close()
+
+    def refuse(socket: ServerConnection, request: Request) -> Response | None:
+        return socket.respond(503, "full") if request.path == "/full" else None
+
+    async with serve(close, "127.0.0.1", 0, process_request=refuse) as server:
+        port = server.sockets[0].getsockname()[1]
+        for path, reason in (("/full", "refused"), ("/open", "lost")):
+            ear = Ear()
+            client = Client(ear, Address("127.0.0.1", port, path))
+            await asyncio.get_running_loop().create_connection(
+                lambda client=client: client, "127.0.0.1", port
+            )
+            assert await ear.hears(1) == [reason]

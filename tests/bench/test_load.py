@@ -1,0 +1,53 @@
+"""The whole command, against a real server and a real bare socket."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import CliApp
+
+from streaming_server.bench.load import BenchCommand, bench
+from streaming_server.bench.report import Limit, Report
+
+
+@pytest.mark.slow
+def test_it_measures_the_server_and_the_bare_socket(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--sessions=3", "--seconds=2", "--ramp=0", "--tokens-per-second=150", "--json"]
+    assert bench(CliApp.run(BenchCommand, cli_args=arguments)) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["server"] for row in report["rows"]] == ["server", "bare socket"]
+    for row in report["rows"]:
+        assert row["sessions"] == 3
+        assert row["turns"] >= 3
+        assert row["first_audio_ms"]["p50"] > 0
+        assert row["audio_s_per_s"] > 3
+        assert row["cpu_ms_per_audio_s"] > 0
+        assert (row["refused"], row["errored"]) == (0, 0)
+    assert report["ready_s"] > 0
+    assert report["idle_mib"] > 10
+
+
+def test_sessions_are_a_list() -> None:
+    assert CliApp.run(BenchCommand, cli_args=["--sessions=1,50"]).sessions == (1, 50)
+    with pytest.raises(ValidationError):
+        CliApp.run(BenchCommand, cli_args=["--sessions=0"])
+    with pytest.raises(ValidationError):
+        CliApp.run(BenchCommand, cli_args=["--sessions="])
+
+
+def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        CliApp.run(BenchCommand, cli_args=["--help"])
+    assert leaving.value.code == 0
+    text = capsys.readouterr().out
+    for name, field in BenchCommand.model_fields.items():
+        assert "--" + name.replace("_", "-") in text
+        assert field.description
+
+
+def test_the_ratio_is_of_the_session_counts() -> None:
+    limits = [Limit("server", 1000, 1200), Limit("bare socket", 1250, 1500)]
+    assert Report(None, None, [], limits).of_ceiling == 0.8
+    assert Report(None, None, [], limits[:1]).of_ceiling is None
