@@ -17,7 +17,7 @@ USUAL_BREADTH: Final = 80
 
 TIES: Final = 16
 """Candidates beyond a stream's top-k that are looked at too. Those that tie with the last one kept are kept,
-so that what a stream keeps does not depend on the order in which equals are found."""
+so that what a stream keeps does not depend on the order in which equals are found; some are not lawful."""
 
 _GOLDEN: Final = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1: Final = 0xBF58476D1CE4E5B9 - 2**64
@@ -29,29 +29,26 @@ _MIX_2: Final = 0x94D049BB133111EB - 2**64
 class SamplingRules:
     """What holds for every stream: the codes each channel may speak, and how end of audio is written."""
 
-    forbidden: Tensor
-    """[channels, vocabulary], 0 or -inf."""
+    lawful: Tensor
+    """[channels, 1], int64: codes of a channel are below this."""
     channel_keys: Tensor
     """[1, channels], int64."""
     eos: int
 
     @classmethod
-    def of(
-        cls, channels: int, vocabulary: int, eos: int, device: torch.device, dtype: torch.dtype
-    ) -> SamplingRules:
-        forbidden = torch.zeros(channels, vocabulary, device=device, dtype=dtype)
-        forbidden[:, eos:] = -torch.inf
-        forbidden[0, eos] = 0
+    def of(cls, channels: int, eos: int, device: torch.device) -> SamplingRules:
+        lawful = torch.full((channels, 1), eos, device=device)
+        lawful[0] = eos + 1
         keys = torch.arange(1, channels + 1, device=device) * _GOLDEN
-        return cls(forbidden, keys[None, :], eos)
+        return cls(lawful, keys[None, :], eos)
 
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
     """How each stream samples, one row per stream.
 
-    guidance: cfg_scale, 1 for none; temperature: 0 for greedy; top_p: all [B, 1, 1], in the logits' dtype.
-    filter_k, top_k: candidates kept, [B, 1, 1], int64, at most the breadth. seed: [B, 1], int64.
+    guidance: cfg_scale, 0 for none; temperature: 0 for greedy; top_p: all [B, 1, 1], in the logits' dtype.
+    filter_k, top_k: candidates kept, [B, 1, 1], int64. seed: [B, 1], int64.
     """
 
     guidance: Tensor
@@ -88,36 +85,43 @@ def choose(
     """The next code of every stream and channel, [B, channels], int64.
 
     logits: [B, 2, channels, vocabulary], conditional first. rows: [B, 1], the row the codes go to, which
-    counts the random numbers. breadth: candidates looked at, no less than any stream's top_k and filter_k.
-    sample: false where every stream is greedy.
+    counts the random numbers. breadth: candidates looked at, more by `TIES` than any stream's top_k and
+    filter_k, or the vocabulary. sample: false where every stream is greedy.
     """
     conditional, unconditional = logits[:, 0], logits[:, 1]
     guided = torch.addcmul(conditional, conditional - unconditional, knobs.guidance)
-    bar = guided.topk(breadth, dim=-1).values.gather(-1, (knobs.filter_k - 1).expand(-1, guided.shape[1], -1))
-    bar = bar.masked_fill(knobs.guidance == 1, -torch.inf)
-    candidates = (conditional + rules.forbidden).masked_fill_(guided < bar, -torch.inf)
-    greedy = candidates.argmax(dim=-1)
+    ranks, codes = guided.topk(breadth, dim=-1)
+    bar = ranks.gather(-1, knobs.filter_k.clamp(max=breadth).sub_(1).expand(-1, ranks.shape[1], -1))
+    values = conditional.gather(-1, codes)
+    values.masked_fill_((ranks < bar) | (codes >= rules.lawful), -torch.inf)
+    best = values.amax(-1, keepdim=True)
+    # The lowest of equals, as argmax has it; 0 where guidance left nothing lawful.
+    greedy = codes.masked_fill((values < best) | (best == -torch.inf), rules.eos + 1).amin(-1)
+    greedy.masked_fill_(greedy > rules.eos, 0)
     if not sample:
         return greedy
-    candidates[:, 0, rules.eos] = -torch.inf
-    drawn = _draw(candidates, knobs, stream_keys(knobs.seed, rows, rules), breadth)
+    values.masked_fill_(codes == rules.eos, -torch.inf)
+    drawn = _draw(values, codes, knobs, stream_keys(knobs.seed, rows, rules))
     decided = (greedy == rules.eos) | (knobs.temperature[:, 0] == 0)
     return torch.where(decided, greedy, drawn)
 
 
-def _draw(candidates: Tensor, knobs: Knobs, keys: Tensor, breadth: int) -> Tensor:
-    """Sample by temperature, top-k and top-p with the Gumbel-max trick; the noise belongs to the code."""
-    values, codes = candidates.topk(breadth, dim=-1)
+def _draw(values: Tensor, codes: Tensor, knobs: Knobs, keys: Tensor) -> Tensor:
+    """Sample by temperature, top-k and top-p with the Gumbel-max trick; the noise belongs to the code.
+
+    values, codes: [B, channels, breadth], the candidates, -inf where they are none. keys: [B, channels].
+    """
+    values, order = values.sort(dim=-1, descending=True)
+    codes = codes.gather(-1, order)
     best = values[..., :1]
-    cold = torch.where(knobs.temperature == 0, 1.0, knobs.temperature)
-    scores = (values - best) / cold
+    breadth = values.shape[-1]
+    top_k = knobs.top_k.clamp(max=breadth)
+    scores = (values - best) / torch.where(knobs.temperature == 0, 1.0, knobs.temperature)
     weights = scores.exp()
     heaped = weights.cumsum(-1)
-    enough = heaped.gather(-1, (knobs.top_k - 1).expand(-1, heaped.shape[1], -1)) * knobs.top_p
-    ranks = torch.arange(breadth, device=values.device)
-    dropped = (heaped - weights > enough) | (ranks >= knobs.top_k)
+    enough = heaped.gather(-1, (top_k - 1).expand(-1, heaped.shape[1], -1)) * knobs.top_p
+    dropped = (heaped - weights > enough) | (torch.arange(breadth, device=values.device) >= top_k)
     last_kept = scores.masked_fill(dropped, torch.inf).amin(-1, keepdim=True)
     noise = uniform(keys[..., None], codes).to(scores.dtype).log_().neg_().log_()
     winner = (scores - noise).masked_fill_(scores < last_kept, -torch.inf).argmax(dim=-1, keepdim=True)
-    # Where guidance left no lawful candidate everything is -inf; silence is then code 0, as for argmax.
     return codes.gather(-1, winner).masked_fill_(best == -torch.inf, 0)[..., 0]

@@ -55,7 +55,7 @@ class Slots:
         self.caches = Caches.empty(config, slots, self.frames, self.text, model.device, model.dtype)
         d = config.decoder
         wide = torch.float64 if model.dtype == torch.float64 else torch.float32
-        self._rules = SamplingRules.of(d.channels, d.vocabulary, config.eos, model.device, wide)
+        self._rules = SamplingRules.of(d.channels, config.eos, model.device)
         self._delays = torch.tensor(config.delays, device=model.device)[None]
         self.codes = torch.full((slots, self.frames + 1, d.channels), _FREE, device=model.device)
         self._whole = torch.zeros(slots, 7, device=model.device, dtype=torch.int64)
@@ -80,10 +80,11 @@ class Slots:
         whole[_POSITION], whole[_END] = length, NEVER
         whole[_LIMIT], whole[_TEXT] = max(limit, length + 1), text
         vocabulary = config.decoder.vocabulary
-        whole[_FILTER_K] = min(recipe.cfg_filter_top_k, vocabulary)
+        guided = recipe.cfg_scale != 1
+        whole[_FILTER_K] = min(recipe.cfg_filter_top_k, vocabulary) if guided else vocabulary
         whole[_TOP_K] = min(recipe.top_k or vocabulary, vocabulary)
         whole[_SEED] = recipe.seed
-        real = [recipe.cfg_scale, recipe.temperature, recipe.top_p]
+        real = [recipe.cfg_scale if guided else 0.0, recipe.temperature, recipe.top_p]
         self._whole[slot].copy_(torch.tensor(whole, device="cpu").to(device, non_blocking=True))
         self._real[slot].copy_(torch.tensor(real, device="cpu").to(device, non_blocking=True))
         return length + 1

@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch")
 from streaming_server.engines.dia.sampling import Knobs, SamplingRules, choose, uniform  # noqa: E402
 
 EOS = 20
-RULES = SamplingRules.of(2, 24, EOS, torch.device("cpu"), torch.float32)
+RULES = SamplingRules.of(2, EOS, torch.device("cpu"))
 
 
-def knobs(streams, guidance=1.0, temperature=1.0, top_p=1.0, filter_k=24, top_k=24, seeds=None):
+def knobs(streams, guidance=0.0, temperature=1.0, top_p=1.0, filter_k=24, top_k=24, seeds=None):
     def real(value):
         return torch.full((streams, 1, 1), float(value))
 
@@ -36,6 +36,11 @@ def quiet_logits(seed=0):
     return logits
 
 
+def lawful(logits):
+    """[channels, vocabulary]: what may be drawn, where end of audio is not the likeliest."""
+    return logits[0, 0].masked_fill(torch.arange(24) >= EOS, -torch.inf)
+
+
 def test_uniform_numbers_are_uniform_and_uncorrelated():
     numbers = uniform(torch.arange(400)[:, None], torch.arange(1000)[None])
     assert float(numbers.min()) > 0
@@ -55,8 +60,7 @@ def test_uniform_numbers_are_the_same_on_every_machine():
 def test_codes_come_as_often_as_their_probability_says():
     streams = 40_000
     logits = quiet_logits()
-    legal = logits[0, 0].masked_fill(RULES.forbidden < 0, -torch.inf)
-    legal[0, EOS] = -torch.inf
+    legal = lawful(logits)
     picked = pick(logits, knobs(streams, temperature=1.3))
     for channel in range(2):
         expected = torch.softmax(legal[channel] / 1.3, dim=-1) * streams
@@ -69,13 +73,13 @@ def test_codes_come_as_often_as_their_probability_says():
 def test_top_k_keeps_the_k_likeliest():
     logits = quiet_logits()
     picked = pick(logits, knobs(5000, top_k=3, temperature=2.0))
-    legal = (logits[0, 0] + RULES.forbidden)[1]
+    legal = lawful(logits)[1]
     assert set(picked[:, 1].tolist()) == set(legal.topk(3).indices.tolist())
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_p():
     logits = quiet_logits()
-    legal = (logits[0, 0] + RULES.forbidden)[1]
+    legal = lawful(logits)[1]
     probabilities, order = torch.softmax(legal, -1).sort(descending=True)
     kept = order[: int((probabilities.cumsum(0) - probabilities <= 0.6).sum())]
     picked = pick(logits, knobs(5000, top_p=0.6))
@@ -88,7 +92,7 @@ def test_guidance_filters_but_does_not_shift():
     guided = conditional + 4 * (conditional - unconditional)
     allowed = set(guided[1].topk(6).indices.tolist())
     picked = pick(logits, knobs(20000, guidance=4.0, filter_k=6))[:, 1]
-    within = (conditional + RULES.forbidden)[1].clone()
+    within = lawful(logits)[1]
     within[[code for code in range(24) if code not in allowed]] = -torch.inf
     expected = torch.softmax(within, -1)
     frequency = torch.bincount(picked, minlength=24) / 20000
@@ -110,7 +114,7 @@ def test_greedy_streams_take_the_best_among_sampling_ones():
     settings = knobs(2)
     settings.temperature[0] = 0
     logits = quiet_logits()
-    expected = (logits[0, 0] + RULES.forbidden).argmax(-1)
+    expected = lawful(logits).argmax(-1)
     assert torch.equal(pick(logits, settings)[0], expected)
 
 

@@ -1,0 +1,74 @@
+"""What a device can do and how much room it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from streaming_server.errors import EngineFailure
+from streaming_server.types import MemoryReport
+
+FULL_MODEL_BYTES = 3_500_000_000
+"""Free memory without which loading the published model is not tried."""
+
+_GB = 1e9
+
+
+def pick_device(name: str | None) -> torch.device:
+    """`cuda`, `cuda:1`, `cpu`, …; None for the first GPU where there is one. Raises EngineFailure."""
+    if name is None:
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EngineFailure(f"{name} is not a device that PyTorch knows") from error
+    if device.type not in ("cpu", "cuda"):
+        raise EngineFailure(f"Dia runs on cuda and cpu, not on {device.type}")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise EngineFailure("this PyTorch finds no CUDA device; install its CUDA build, or pass cpu")
+        device = torch.device("cuda", device.index or 0)
+        if device.index >= torch.cuda.device_count():
+            raise EngineFailure(
+                f"there is no {device}: PyTorch finds {torch.cuda.device_count()} CUDA devices"
+            )
+    return device
+
+
+def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
+    """bfloat16 where the GPU computes in it, else float16; float32 on a CPU. Raises EngineFailure."""
+    if name is not None:
+        named = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}.get(name, name)
+        if named not in ("bfloat16", "float16", "float32", "float64"):
+            raise EngineFailure(f"{name} is no precision that Dia computes in")
+        dtype: torch.dtype = getattr(torch, named)
+        return dtype
+    if device.type == "cpu":
+        return torch.float32
+    # Earlier GPUs accept bfloat16 but emulate it, slowly.
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+
+
+def device_memory(device: torch.device) -> MemoryReport:
+    """Of the whole device, whoever uses it; of the whole machine for a CPU."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return MemoryReport(total - free, total)
+    sizes: dict[str, int] = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        sizes[name] = int(rest.split()[0]) * 1024
+    return MemoryReport(sizes["MemTotal"] - sizes["MemAvailable"], sizes["MemTotal"])
+
+
+def require_room(device: torch.device, needed: int) -> int:
+    """Free bytes on the device. Raises EngineFailure, with both figures, where they are fewer than needed."""
+    memory = device_memory(device)
+    free = memory.total - memory.used
+    if free < needed:
+        raise EngineFailure(
+            f"the model and one voice need {needed / _GB:.1f} GB on {device}, where {free / _GB:.1f} GB of "
+            f"{memory.total / _GB:.1f} GB are free"
+        )
+    return free

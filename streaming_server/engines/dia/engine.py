@@ -1,0 +1,455 @@
+"""The Dia engine: utterances in, PCM out, many at once and a frame at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streaming_server.engines.dia.codec import ENDLESS
+from streaming_server.engines.dia.device import device_memory
+from streaming_server.engines.dia.runner import Load, Piece, Runner
+from streaming_server.engines.dia.slots import Recipe
+from streaming_server.engines.dia.text import Part, compose, encode, plan
+from streaming_server.engines.dia.turn import Turn, VoicePrompt
+from streaming_server.engines.dia.words import WordClock
+from streaming_server.types import (
+    BUILTIN_VOICES,
+    Audio,
+    ChunkPolicy,
+    EngineInfo,
+    Event,
+    Failed,
+    Finished,
+    Generation,
+    MemoryReport,
+    Speaker,
+    Utterance,
+    Words,
+)
+
+CHUNKING = ChunkPolicy(min_chars=40, best_chars=240, max_chars=400, patience_s=0.25)
+"""Dia speaks unnaturally below about 5 s and rushes beyond 20 s."""
+
+RAMP = (10, 4, 8, 16)
+"""Frames per piece of sound: the first as soon as the codec can say anything, then ever larger pieces."""
+
+TAIL = 16
+"""Frames per piece once all of them are spoken."""
+
+AHEAD_S = 2.0
+"""A stream whose listener has this much in hand yields to streams about to run dry."""
+
+URGENT_S = 0.5
+"""A stream whose listener has less than this in hand is about to run dry."""
+
+PREFILL_ROWS = 128
+"""Rows of a prompt that are fed at a time."""
+
+PIECES_PER_PAUSE_S = 0.006
+"""The least time a step spends on preparing newcomers; half a frame's."""
+
+
+@dataclass(eq=False, slots=True)
+class Speech:
+    """An utterance on its way from text to sound.
+
+    parts: what is left to read. slot: its place, once it has one. prepare: its prefill, while that lasts.
+    first: the row of its first frame. row: the last row spoken. limit: the row where it must end at the
+    latest. end: the row of end of audio, once known. fed: frames given to the codec. origin: samples of the
+    parts before. emitted: samples given out, those included. born: steps made when it could first speak.
+    """
+
+    utterance: Utterance
+    turn: Turn
+    parts: list[Part]
+    slot: int = -1
+    part: Part | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    prepare: Iterator[None] | None = None
+    ids: bytes = b""
+    first: int = 0
+    row: int = 0
+    limit: int = 0
+    end: int | None = None
+    fed: int = 0
+    pieces: int = 0
+    sounding: int = 0
+    origin: int = 0
+    emitted: int = 0
+    born: int = 0
+    busy_s: float = 0.0
+    clock: WordClock | None = None
+    gone: bool = False
+
+    def dry_at(self, sample_rate: int) -> float:
+        """When its listener runs dry, in CLOCK_MONOTONIC seconds."""
+        return self.utterance.deadline + self.emitted / sample_rate
+
+    def complete(self, last_delay: int) -> int:
+        """Frames all of whose codes are spoken."""
+        done = max(0, self.row - self.first - last_delay + 1)
+        return done if self.end is None else min(done, self.end - self.first)
+
+    def spoken(self, last_delay: int) -> bool:
+        """Whether the model has nothing more to say, as far as is known."""
+        last = self.limit if self.end is None else self.end
+        return self.row >= last + last_delay - 1
+
+
+class DiaEngine:
+    """Implements `engines.base.Engine`. Made by `load.create_engine`."""
+
+    def __init__(self, runner: Runner, defaults: Recipe | None = None, can_clone: bool = False) -> None:
+        self._runner = runner
+        self._slots = runner.slots
+        config = self._slots.model.config
+        self._config = config
+        self._codec = runner.codec.config
+        self._defaults = defaults or Recipe()
+        self._device = self._slots.model.device
+        self._voices: dict[str, VoicePrompt] = {}
+        self._speakers: dict[str, Speaker] = {voice.id: voice.primary_speaker for voice in BUILTIN_VOICES}
+        self._turns: dict[int, Turn] = {}
+        self._waiting: list[Speech] = []
+        self._speaking: dict[int, Speech] = {}
+        self._outbox: list[Event] = []
+        self._last_step_s = 0.0
+        self._info = EngineInfo(
+            name="dia",
+            sample_rate=self._codec.sample_rate,
+            slots=self._slots.count,
+            can_clone=can_clone,
+            languages=("en",),
+            chunking=CHUNKING,
+            uses=frozenset(Generation.__dataclass_fields__) - {"language", "speed"},
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    @property
+    def active(self) -> int:
+        return len(self._waiting) + len(self._speaking) + bool(self._outbox)
+
+    def add_voice(self, voice: str, speaker: Speaker, prompt: VoicePrompt | None) -> None:
+        """Make a voice known: the tag it is heard under and, for a cloned one, what it sounds like."""
+        self._speakers[voice] = speaker
+        self._voices.pop(voice, None)
+        if prompt is not None:
+            with self._runner.computing():
+                self._voices[voice] = VoicePrompt(prompt.transcript, prompt.codes.to(self._device))
+
+    def submit(self, utterance: Utterance) -> None:
+        turn = self._turns.get(utterance.context)
+        if turn is None:
+            prompt = self._voices.get(utterance.voice)
+            turn = self._turns[utterance.context] = Turn(prompt, given=prompt is not None)
+        speaker = self._speakers.get(utterance.voice, "S1")
+        said = len(encode(turn.prompt.transcript)) if turn.prompt else 0
+        parts = plan(utterance.text, speaker, self._slots.text - said - len(" [S2]"))
+        if parts:
+            self._waiting.append(Speech(utterance, turn, parts))
+        else:
+            self._outbox.append(Finished(utterance.id, 0.0))
+
+    def cancel(self, utterance_id: int) -> None:
+        self._waiting = [speech for speech in self._waiting if speech.utterance.id != utterance_id]
+        self._outbox = [event for event in self._outbox if event.utterance != utterance_id]
+        for speech in list(self._speaking.values()):
+            if speech.utterance.id == utterance_id:
+                self._leave(speech)
+
+    def release(self, context: int) -> None:
+        self._turns.pop(context, None)
+
+    def step(self) -> list[Event]:
+        started = time.perf_counter()
+        with torch.inference_mode(), self._runner.computing():
+            self._admit()
+            self._prepare()
+            moving = self._choose()
+            if moving:
+                self._speak(moving)
+            self._learn_ends(wait=not moving)
+            self._feed_codec()
+            self._collect(wait=not moving)
+        self._last_step_s = time.perf_counter() - started
+        for speech in self._speaking.values():
+            speech.busy_s += self._last_step_s
+        out, self._outbox = self._outbox, []
+        return out
+
+    def memory(self) -> MemoryReport:
+        return device_memory(self._device)
+
+    def relieve(self) -> None:
+        self._runner.relieve()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Give everything back. The engine is of no use afterwards."""
+        self._runner.close()
+        self._waiting.clear()
+        self._speaking.clear()
+        self._turns.clear()
+        self._voices.clear()
+        self._outbox.clear()
+        del self._runner, self._slots
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            torch.cuda.empty_cache()
+
+    # Coming and going
+
+    def _admit(self) -> None:
+        """Give free slots to those who wait, the most urgent first."""
+        free = sorted(set(range(self._slots.count)) - set(self._speaking))
+        self._waiting.sort(key=self._dry_at)
+        for slot in free[: len(self._waiting)]:
+            speech = self._waiting.pop(0)
+            speech.slot = slot
+            self._speaking[slot] = speech
+            self._begin_part(speech)
+
+    def _begin_part(self, speech: Speech) -> None:
+        """Set up the reading of the next part, from its prompt on."""
+        part = speech.part = speech.parts.pop(0)
+        prompt = speech.turn.prompt
+        room = self._slots.text
+        speech.ids = encode(compose(prompt.transcript if prompt else "", part.script))
+        if len(speech.ids) > room:
+            # The turn's prompt has grown since the parts were planned; this one is read without it.
+            prompt, speech.ids = None, encode(compose("", part.script))
+        generation = speech.utterance.generation
+        given = speech.turn.given or prompt is None
+        speech.recipe = self._recipe(generation, speech.turn, 0 if given or prompt is None else prompt.frames)
+        codes = self._none() if prompt is None else prompt.codes
+        speech.first = codes.shape[0] + 1
+        latest = min(speech.recipe.max_tokens, self._slots.frames) - self._config.last_delay - 1
+        speech.limit = max(latest, speech.first)
+        speech.row, speech.end = speech.first - 1, None
+        speech.fed = speech.pieces = 0
+        pace = speech.turn.pace * self._codec.sample_rate
+        speech.clock = WordClock(speech.utterance.text, part.start, part.end, speech.origin, pace)
+        speech.prepare = self._prefill(speech, codes)
+
+    def _recipe(self, generation: Generation, turn: Turn, own_rows: int) -> Recipe:
+        """What the client asks for, else the defaults; `own_rows` come on top of its max_tokens."""
+        base = self._defaults
+        return Recipe(
+            temperature=base.temperature if generation.temperature is None else generation.temperature,
+            top_p=generation.top_p or base.top_p,
+            top_k=generation.top_k or base.top_k,
+            cfg_scale=generation.cfg_scale or base.cfg_scale,
+            cfg_filter_top_k=generation.cfg_filter_top_k or base.cfg_filter_top_k,
+            max_tokens=(generation.max_tokens or base.max_tokens) + own_rows,
+            seed=turn.next_seed(generation.seed),
+        )
+
+    def _none(self) -> Tensor:
+        return torch.zeros(0, self._config.decoder.channels, dtype=torch.int64, device=self._device)
+
+    def _leave(self, speech: Speech) -> None:
+        speech.gone = True
+        self._speaking.pop(speech.slot, None)
+
+    # Newcomers
+
+    def _prefill(self, speech: Speech, codes: Tensor) -> Iterator[None]:
+        """Read the text and the prompt, with a pause after every layer."""
+        model, slots = self._slots.model, self._slots
+        ids = torch.tensor(list(speech.ids), dtype=torch.int64).to(self._device, non_blocking=True)
+        encoded = ids
+        for layer in model.encode(ids):
+            if layer is not None:
+                encoded = layer
+            yield
+        yield from model.remember_text(encoded, slots.caches, speech.slot)
+        first = slots.begin(speech.slot, codes, len(speech.ids), speech.recipe)
+        for start in range(0, first - 1, PREFILL_ROWS):
+            rows = slots.codes[speech.slot, start : min(start + PREFILL_ROWS, first - 1)]
+            for _ in model.prefill(rows, start, len(speech.ids), slots.caches, speech.slot, speak=False):
+                yield
+
+    def _prepare(self) -> None:
+        """Prefill newcomers, the most urgent first; while others speak, for no longer than a step takes."""
+        newcomers = [speech for speech in self._speaking.values() if speech.prepare is not None]
+        others = len(newcomers) < len(self._speaking)
+        patience = max(PIECES_PER_PAUSE_S, self._last_step_s) if others else float("inf")
+        stop = time.perf_counter() + patience
+        for speech in sorted(newcomers, key=self._dry_at):
+            if self._prepare_one(speech, stop) and not others:
+                return
+            if time.perf_counter() >= stop:
+                return
+
+    def _prepare_one(self, speech: Speech, stop: float) -> bool:
+        """Prefill until done or until `stop`; whether it can speak now."""
+        assert speech.prepare is not None
+        try:
+            for _ in speech.prepare:
+                if time.perf_counter() >= stop:
+                    return False
+        except torch.OutOfMemoryError:
+            self._fail_for_memory(speech)
+            return False
+        speech.prepare = None
+        speech.born = self._runner.steps
+        self._runner.begin_sound(speech.slot)
+        return True
+
+    def _fail_for_memory(self, speech: Speech) -> None:
+        """One utterance ends for want of memory; what it held is given back and the others go on."""
+        self._leave(speech)
+        message = "there was not enough memory on the device for this utterance"
+        self._outbox.append(Failed(speech.utterance.id, "engine_failure", message, retryable=True))
+        self.relieve()
+
+    # The step
+
+    def _dry_at(self, speech: Speech) -> float:
+        return speech.dry_at(self._codec.sample_rate)
+
+    def _choose(self) -> list[Speech]:
+        """Who speaks in this step: everyone, unless somebody is about to run dry and others can wait."""
+        delay = self._config.last_delay
+        able = [s for s in self._speaking.values() if s.prepare is None and not s.spoken(delay)]
+        now = time.monotonic()
+        if any(self._dry_at(speech) < now + URGENT_S for speech in able):
+            able = [speech for speech in able if self._dry_at(speech) < now + AHEAD_S]
+        return sorted(able, key=lambda speech: speech.slot)
+
+    def _speak(self, moving: list[Speech]) -> None:
+        load = Load(
+            frames=max(speech.row for speech in moving) + 1,
+            text=max(len(speech.ids) for speech in moving),
+            breadth=max(self._slots.breadth(speech.recipe) for speech in moving),
+            sample=any(speech.recipe.temperature > 0 for speech in moving),
+        )
+        try:
+            self._runner.step([speech.slot for speech in moving], load)
+        except torch.OutOfMemoryError:
+            # A step that fails has moved nobody, so the others can repeat it.
+            self._fail_for_memory(max(moving, key=self._dry_at))
+            return
+        for speech in moving:
+            speech.row += 1
+
+    def _learn_ends(self, wait: bool) -> None:
+        """Take in which streams have ended, as of some steps ago; a few steps late costs nothing."""
+        waiting = [s for s in self._speaking.values() if s.prepare is None and s.end is None]
+        if not waiting:
+            return
+        seen, ends = self._runner.ends(wait)
+        for speech in waiting:
+            if seen > speech.born and ends[speech.slot] <= speech.limit:
+                speech.end = ends[speech.slot]
+
+    # Sound
+
+    def _feed_codec(self) -> None:
+        """Give the codec every piece that is complete, streams with pieces of one size together."""
+        while True:
+            batches: dict[int, list[tuple[Speech, Piece]]] = {}
+            for speech in self._speaking.values():
+                frames = self._next_piece(speech)
+                if frames:
+                    length = ENDLESS if speech.end is None else speech.end - speech.first
+                    piece = Piece(speech.slot, speech.fed, speech.first + speech.fed, length, speech)
+                    batches.setdefault(frames, []).append((speech, piece))
+            if not batches:
+                return
+            for frames, batch in batches.items():
+                self._decode(batch, frames)
+
+    def _decode(self, batch: list[tuple[Speech, Piece]], frames: int) -> None:
+        try:
+            self._runner.decode([piece for _, piece in batch], frames)
+        except torch.OutOfMemoryError:
+            self._fail_for_memory(max((speech for speech, _ in batch), key=self._dry_at))
+            return
+        for speech, _ in batch:
+            speech.fed += frames
+            speech.pieces += 1
+            speech.sounding += 1
+
+    def _next_piece(self, speech: Speech) -> int:
+        """Frames of the next piece of sound, 0 while it is not complete or when there are none left."""
+        if speech.prepare is not None:
+            return 0
+        complete = speech.complete(self._config.last_delay)
+        size = RAMP[min(speech.pieces, len(RAMP) - 1)]
+        if complete - speech.fed >= size:
+            return size
+        if speech.end is None or complete < speech.end - speech.first or complete == 0:
+            return 0
+        missing = complete + self._runner.codec.lag_frames - speech.fed
+        if missing <= 0:
+            return 0
+        return next((size for size in sorted(RAMP) if size >= missing), TAIL)
+
+    def _collect(self, wait: bool) -> None:
+        for piece, pcm in self._runner.sound(wait):
+            speech = piece.token
+            assert isinstance(speech, Speech)
+            if not speech.gone:
+                speech.sounding -= 1
+                self._emit(speech, piece, pcm)
+        for speech in list(self._speaking.values()):
+            if speech.prepare is None and self._over(speech):
+                self._end_part(speech)
+
+    def _emit(self, speech: Speech, piece: Piece, pcm: NDArray[np.int16]) -> None:
+        """Give out the part of a piece that is sound, after the words heard in it."""
+        hop = self._codec.hop
+        start = piece.first * hop - self._runner.codec.lag
+        known = speech.row + 1 - speech.first if speech.end is None else speech.end - speech.first
+        stop = min(start + len(pcm), known * hop)
+        pcm = pcm[max(0, -start) : max(0, stop - start)]
+        if not len(pcm):
+            return
+        speech.emitted = speech.origin + stop
+        assert speech.clock is not None
+        total = speech.origin + known * hop
+        marks = speech.clock.marks(speech.emitted, total, final=speech.end is not None)
+        if marks:
+            self._outbox.append(Words(speech.utterance.id, marks))
+        self._outbox.append(Audio(speech.utterance.id, pcm.astype("<i2", copy=False).tobytes()))
+
+    def _over(self, speech: Speech) -> bool:
+        if speech.end is None or not speech.spoken(self._config.last_delay) or speech.sounding:
+            return False
+        frames = speech.end - speech.first
+        return frames == 0 or speech.fed >= frames + self._runner.codec.lag_frames
+
+    def _end_part(self, speech: Speech) -> None:
+        assert speech.end is not None
+        assert speech.part is not None
+        frames = speech.end - speech.first
+        part = speech.part
+        codes = self._runner.frames(speech.slot, speech.first, frames)
+        speech.turn.heard(part.script, codes, part.end - part.start)
+        speech.origin += frames * self._codec.hop
+        if speech.parts:
+            self._begin_part(speech)
+            return
+        self._leave(speech)
+        self._outbox.append(Finished(speech.utterance.id, speech.busy_s))
+
+
+def drain(engine: DiaEngine, utterances: Iterable[Utterance]) -> list[Event]:
+    """Speak some utterances to their end and return all that came out."""
+    for utterance in utterances:
+        engine.submit(utterance)
+    events: list[Event] = []
+    while engine.active:
+        events.extend(engine.step())
+    return events

@@ -1,0 +1,137 @@
+"""Making an engine: finding the weights, checking the room, choosing slots and precision."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from streaming_server.engines.dia.codec import Codec, codec_slot_bytes
+from streaming_server.engines.dia.config import CodecConfig, DiaConfig
+from streaming_server.engines.dia.device import FULL_MODEL_BYTES, pick_device, pick_dtype, require_room
+from streaming_server.engines.dia.engine import RAMP, DiaEngine
+from streaming_server.engines.dia.linear import Kernel
+from streaming_server.engines.dia.model import DiaModel, slot_bytes
+from streaming_server.engines.dia.runner import Runner
+from streaming_server.engines.dia.slots import Recipe, Slots
+from streaming_server.engines.dia.weights import (
+    DEFAULT_CODEC,
+    DEFAULT_MODEL,
+    RANDOM,
+    codec_shapes,
+    dia_shapes,
+    locate,
+    read_codec,
+    read_codec_config,
+    read_dia,
+    read_dia_config,
+)
+
+_LOG = logging.getLogger(__name__)
+
+_WORKSPACE_BYTES = 1_000_000_000
+"""What CUDA, its libraries, graphs and passing results take beside weights and slots on a GPU."""
+
+_SHARE = 0.92
+"""Of the free memory, what slots may fill it up to."""
+
+_MOST_SLOTS = 256
+_CPU_SLOTS = 4
+
+
+def create_engine(
+    model: str = DEFAULT_MODEL,
+    codec: str | None = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    slots: int | None = None,
+    quantize: Literal["int8"] | None = None,
+    defaults: Recipe | None = None,
+) -> DiaEngine:
+    """Load Dia and its codec and make them ready to speak.
+
+    model, codec: a directory, a hub id, or `random:tiny` and `random:full`; the codec is by default the
+    published one, or random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default the
+    first GPU where there is one. dtype: `bfloat16`, `float16`, `float32`, by default the best of the device.
+    slots: utterances at once; by default as many as there is memory for.
+
+    Raises EngineFailure: a model that cannot be found, read or held.
+    """
+    where = pick_device(device)
+    precision = pick_dtype(dtype, where)
+    if codec is None:
+        codec = model if model.startswith(RANDOM) else DEFAULT_CODEC
+    source, codec_source = locate(model, "DIA_MODEL"), locate(codec, "DIA_CODEC")
+    config, codec_config = read_dia_config(source), read_codec_config(codec_source)
+    count = _slots(config, codec_config, where, precision, slots, quantize)
+    if source.is_random or codec_source.is_random:
+        _LOG.warning(
+            "THE WEIGHTS ARE RANDOM: what Dia speaks with them is noise, for tests and benchmarks only"
+        )
+    sound = torch.float64 if precision == torch.float64 else torch.float32
+    tensors = read_dia(source, config, where, precision)
+    codec_tensors = read_codec(codec_source, codec_config, where, sound)
+    return DiaEngine(assemble(config, tensors, codec_config, codec_tensors, count, quantize), defaults)
+
+
+def assemble(
+    config: DiaConfig,
+    tensors: dict[str, Tensor],
+    codec: CodecConfig,
+    codec_tensors: dict[str, Tensor],
+    slots: int,
+    kernel: Kernel | None = None,
+) -> Runner:
+    """A runner of these weights, which lie on the device and in the precision to compute in.
+
+    The tensors of the model are taken out of their dictionary. kernel: for the matrices read in every step;
+    None for the fastest exact one.
+    """
+    with torch.inference_mode():
+        model = DiaModel(config, tensors, kernel)
+        places = Slots(model, slots)
+        decoder = Codec(codec, codec_tensors, slots + 1)
+        if model.device.type != "cuda":
+            return Runner(places, decoder)
+        from streaming_server.engines.dia.graphs import GraphRunner
+
+        return GraphRunner(places, decoder, RAMP)
+
+
+def _slots(
+    config: DiaConfig,
+    codec: CodecConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    wanted: int | None,
+    quantize: Literal["int8"] | None,
+) -> int:
+    """How many streams to hold. Raises EngineFailure where there is no room for one, or for those wanted."""
+    each = slot_bytes(config, config.decoder.positions, config.encoder.positions, dtype)
+    each += codec_slot_bytes(codec, torch.float32)
+    fixed = weight_bytes(config, codec, dtype, quantize)
+    if device.type == "cuda":
+        fixed += _WORKSPACE_BYTES
+    least = fixed + each * (wanted or 1)
+    if config == DiaConfig():
+        least = max(least, FULL_MODEL_BYTES)
+    free = require_room(device, least)
+    if wanted is not None:
+        return wanted
+    most = _MOST_SLOTS if device.type == "cuda" else _CPU_SLOTS
+    return max(1, min(most, int((free * _SHARE - fixed) // each)))
+
+
+def weight_bytes(
+    config: DiaConfig, codec: CodecConfig, dtype: torch.dtype, quantize: Literal["int8"] | None = None
+) -> int:
+    """What the weights of model and codec take, the codec's in single precision."""
+    size = dtype.itemsize if quantize is None else 1 + dtype.itemsize / 8
+    dia = sum(math.prod(shape) for shape in dia_shapes(config).values()) * size
+    tables = codec.codebooks * codec.codebook_size * codec.latent_width
+    dac = (sum(math.prod(shape) for shape in codec_shapes(codec).values()) + tables) * 4
+    return int(dia + dac)

@@ -1,0 +1,79 @@
+"""What an engine keeps of a turn of speech, so that its voice, pace and dice stay the same throughout."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+FRAMES_PER_S = 44100 / 512
+
+ENOUGH_FRAMES = round(5 * FRAMES_PER_S)
+MOST_FRAMES = round(10 * FRAMES_PER_S)
+"""A prompt of 5 to 10 s holds a voice best; from the README of nari-labs/dia."""
+
+_USUAL_PACE = 0.068
+"""Seconds per character of English read aloud, about 150 words a minute."""
+
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePrompt:
+    """A voice to go on in: what it says, and the codes [frames, channels] in which it says so."""
+
+    transcript: str
+    codes: Tensor
+
+    @property
+    def frames(self) -> int:
+        return self.codes.shape[0]
+
+
+@dataclass(slots=True)
+class Turn:
+    """One context.
+
+    prompt: the voice's own, or what the turn's first words became. given: whether it is the voice's own.
+    pace: seconds per character, as heard so far.
+    """
+
+    prompt: VoicePrompt | None = None
+    given: bool = False
+    pace: float = _USUAL_PACE
+    spoken: int = 0
+    dice: int = field(default_factory=lambda: secrets.randbits(62))
+
+    def next_seed(self, seed: int | None) -> int:
+        """A seed of its own for the next reading; the same turn of the same seed has the same seeds."""
+        mixed = ((self.dice if seed is None else seed) + self.spoken * _GOLDEN) & (2**63 - 1)
+        self.spoken += 1
+        return mixed
+
+    def heard(self, transcript: str, codes: Tensor, characters: int) -> None:
+        """A reading has been spoken. Until the prompt is long enough it is made longer by it."""
+        frames = codes.shape[0]
+        if frames and characters:
+            self.pace = frames / FRAMES_PER_S / characters
+        if self.given or not frames or (self.prompt is not None and self.prompt.frames >= ENOUGH_FRAMES):
+            return
+        room = MOST_FRAMES - (self.prompt.frames if self.prompt else 0)
+        said, kept = _beginning(transcript, frames, room)
+        if not said:
+            return
+        codes = codes[:kept].clone()
+        if self.prompt is not None:
+            said, codes = f"{self.prompt.transcript} {said}", torch.cat([self.prompt.codes, codes])
+        self.prompt = VoicePrompt(said, codes)
+
+
+def _beginning(transcript: str, frames: int, room: int) -> tuple[str, int]:
+    """As many whole words as are spoken within `room` frames, at an even pace, and their frames."""
+    if frames <= room:
+        return transcript, frames
+    cut = transcript.rfind(" ", 0, int(len(transcript) * room / frames) + 1)
+    if cut <= len("[S1]"):
+        return "", 0
+    return transcript[:cut], int(frames * cut / len(transcript))

@@ -1,0 +1,371 @@
+"""The engine speaks many utterances at once, each as if it were alone."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from streaming_server.engines.dia.codec import codec_lag  # noqa: E402
+from streaming_server.engines.dia.config import TINY_CODEC, TINY_DIA  # noqa: E402
+from streaming_server.engines.dia.engine import drain  # noqa: E402
+from streaming_server.engines.dia.load import create_engine  # noqa: E402
+from streaming_server.engines.dia.turn import VoicePrompt  # noqa: E402
+from streaming_server.engines.dia.weights import locate, read_codec, write_checkpoint  # noqa: E402
+from streaming_server.errors import EngineFailure  # noqa: E402
+from streaming_server.types import Audio, Failed, Finished, Generation, Utterance, Words  # noqa: E402
+
+TEXT = "Hello there, this is a sentence that is spoken."
+HOP = TINY_CODEC.hop
+TAIL_ROWS = TINY_DIA.last_delay + 2
+"""Rows of a reading that are no frames: BOS, end of audio and the delays."""
+
+
+@pytest.fixture
+def engine():
+    made = create_engine("random:tiny", device="cpu", slots=4)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def said(caplog):
+    """An utterance with what it says of itself taken from its number."""
+
+    def make(number, text=TEXT, context=None, deadline=None, **generation):
+        generation = {"max_tokens": 120, "seed": number, **generation}
+        when = time.monotonic() if deadline is None else deadline
+        return Utterance(
+            number, number if context is None else context, text, "aria", Generation(**generation), when
+        )
+
+    return make
+
+
+def pcm(events, number):
+    return b"".join(event.pcm for event in events if isinstance(event, Audio) and event.utterance == number)
+
+
+def alone_pcm(engine, utterance):
+    """What an utterance sounds like with nobody else there and nothing said before."""
+    whole = pcm(drain(engine, [utterance]), utterance.id)
+    engine.release(utterance.context)
+    return whole
+
+
+def of(events, number):
+    return [event for event in events if event.utterance == number]
+
+
+def test_it_says_what_it_is(engine):
+    info = engine.info
+    assert (info.name, info.sample_rate, info.slots) == ("dia", 44100, 4)
+    assert info.uses == {
+        "seed",
+        "temperature",
+        "cfg_scale",
+        "cfg_filter_top_k",
+        "top_p",
+        "top_k",
+        "max_tokens",
+    }
+
+
+def test_an_utterance_is_audio_and_words_and_then_finished(engine, said):
+    events = drain(engine, [said(1)])
+    assert isinstance(events[-1], Finished)
+    assert events[-1].busy_s > 0
+    assert sum(isinstance(event, Finished) for event in events) == 1
+    assert len(pcm(events, 1)) == 2 * HOP * (120 - TAIL_ROWS)
+    assert engine.active == 0
+
+
+def test_the_first_sound_comes_with_the_25th_step_and_then_ever_larger_pieces(engine, said):
+    engine.submit(said(1))
+    sizes = [
+        sum(len(event.pcm) // 2 for event in engine.step() if isinstance(event, Audio)) for _ in range(70)
+    ]
+    arrivals = [(step, size) for step, size in enumerate(sizes, start=1) if size]
+    assert arrivals[:5] == [
+        (25, 10 * HOP - codec_lag(TINY_CODEC)),
+        (29, 4 * HOP),
+        (37, 8 * HOP),
+        (53, 16 * HOP),
+        (69, 16 * HOP),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_greedy_speech_is_what_transformers_says_decoded_at_once(
+    tmp_path, tiny_tensors, tiny_reference, said
+):
+    transformers = pytest.importorskip("transformers")
+    write_checkpoint(tmp_path / "dia", TINY_DIA.document(), tiny_tensors)
+    weights = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
+    document = {key: value for key, value in TINY_CODEC.document().items() if key != "architectures"}
+    dac = transformers.DacModel(transformers.DacConfig(**document))
+    dac.load_state_dict(weights, strict=False)
+    dac.save_pretrained(tmp_path / "dac")
+    engine = create_engine(
+        str(tmp_path / "dia"), str(tmp_path / "dac"), device="cpu", dtype="float64", slots=2
+    )
+    ours = torch.frombuffer(
+        bytearray(pcm(drain(engine, [said(1, "Hello.", temperature=0.0)]), 1)), dtype=torch.int16
+    )
+    engine.close()
+
+    text = torch.tensor([list(b"\x01 Hello. \x02")])
+    rows = torch.full((1, 16, 9), TINY_DIA.pad)
+    for channel, delay in enumerate(TINY_DIA.delays):
+        rows[0, : delay + 1, channel] = TINY_DIA.bos
+    spoken = tiny_reference(torch.float64).generate(
+        input_ids=text,
+        attention_mask=torch.ones_like(text),
+        decoder_input_ids=rows,
+        decoder_attention_mask=torch.ones(1, 16, dtype=torch.int64),
+        do_sample=False,
+        temperature=1.0,
+        top_k=45,
+        guidance_scale=3.0,
+        max_new_tokens=119,
+    )[0]
+    frames = int((spoken[:, 0] < TINY_DIA.eos).sum())
+    codes = torch.stack([spoken[1 + d : 1 + d + frames, c] for c, d in enumerate(TINY_DIA.delays)])
+    with torch.inference_mode():
+        theirs = dac.double().decode(audio_codes=codes[None]).audio_values[0]
+    assert ours.shape == theirs.shape
+    assert int((ours - (theirs * 32767).round()).abs().max()) <= 1
+
+
+def test_each_utterance_is_the_same_alone_and_in_any_company(engine, said):
+    alone = {number: alone_pcm(engine, said(number, max_tokens=100 + 7 * number)) for number in range(1, 8)}
+    assert len(set(alone.values())) == 7
+    together = drain(engine, [said(number, max_tokens=100 + 7 * number) for number in range(1, 8)])
+    assert {number: pcm(together, number) for number in alone} == alone
+
+
+def test_a_storm_of_comings_and_goings_leaves_everyone_else_untouched(engine, said):
+    def one(number):
+        return said(number, max_tokens=100 + number % 9, text=TEXT[: 8 + number % 30])
+
+    alone = {number: alone_pcm(engine, one(number)) for number in range(1, 25)}
+    dice = random.Random(3)
+    numbers, cancelled, events, cancelled_at = list(alone), set(), [], {}
+    while numbers or engine.active:
+        while numbers and dice.random() < 0.3:
+            engine.submit(one(numbers.pop()))
+        if dice.random() < 0.08:
+            victim = dice.randrange(1, 25)
+            if victim not in numbers:
+                engine.cancel(victim)
+                engine.cancel(victim)
+                finished = any(isinstance(event, Finished) for event in of(events, victim))
+                if not finished:
+                    cancelled.add(victim)
+                    cancelled_at[victim] = len(events)
+        events.extend(engine.step())
+    assert cancelled
+    for number, whole in alone.items():
+        if number in cancelled:
+            assert not of(events[cancelled_at[number] :], number)
+            assert whole.startswith(pcm(events, number))
+        else:
+            assert pcm(events, number) == whole
+            assert isinstance(of(events, number)[-1], Finished)
+
+
+def test_a_cancelled_utterance_frees_its_slot_for_the_next_step(engine, said):
+    for number in range(1, 6):
+        engine.submit(said(number))
+    for _ in range(6):
+        engine.step()
+    assert engine.active == 5
+    engine.cancel(2)
+    assert engine.active == 4
+    steps = 0
+    while not any(isinstance(event, Audio) and event.utterance == 5 for event in engine.step()):
+        steps += 1
+    assert steps < 32
+
+
+def test_the_most_urgent_of_those_who_wait_comes_first(engine, said):
+    now = time.monotonic()
+    for number in range(1, 5):
+        engine.submit(said(number, deadline=now))
+    engine.step()
+    engine.submit(said(8, deadline=now + 60))
+    engine.submit(said(9, deadline=now))
+    events = []
+    while engine.active:
+        events.extend(engine.step())
+    order = [event.utterance for event in events if isinstance(event, Finished)]
+    assert order.index(9) < order.index(8)
+
+
+def test_a_stream_far_ahead_yields_to_one_about_to_run_dry(engine, said):
+    now = time.monotonic()
+    engine.submit(said(1, deadline=now + 3600, max_tokens=300))
+    for _ in range(40):
+        engine.step()
+    engine.submit(said(2, deadline=now, max_tokens=100))
+    events = []
+    while not any(isinstance(event, Audio) and event.utterance == 2 for event in events):
+        events.extend(engine.step())
+    assert not of(events, 1)
+    while engine.active:
+        events.extend(engine.step())
+    assert {event.utterance for event in events if isinstance(event, Finished)} == {1, 2}
+
+
+def test_word_marks_ascend_and_come_before_the_audio_they_describe(engine, said):
+    text = "One two three, four five six seven eight."
+    events = drain(engine, [said(1, text, max_tokens=300)])
+    samples, marks = 0, []
+    for event in events:
+        if isinstance(event, Words):
+            assert all(mark.start_sample >= samples for mark in event.marks)
+            marks.extend(event.marks)
+        elif isinstance(event, Audio):
+            samples += len(event.pcm) // 2
+            assert all(mark.start_sample < samples for mark in marks)
+    assert [text[mark.start : mark.end] for mark in marks] == text.split()
+    assert all(mark.end_sample <= samples and mark.estimated for mark in marks)
+
+
+def test_the_next_utterance_of_a_turn_goes_on_in_the_voice_of_the_first(engine, said):
+    first = [said(1, context=7, max_tokens=300, seed=5)]
+    drain(engine, first)
+    prompt = engine._turns[7].prompt
+    assert prompt.transcript == f"[S1] {TEXT}"
+    assert prompt.frames == 300 - TAIL_ROWS
+    continued = drain(engine, [said(2, "Second.", context=7, seed=5)])
+    # The client's limit is on what it hears; the turn's own prompt comes on top.
+    assert len(pcm(continued, 2)) == 2 * HOP * (120 - TAIL_ROWS)
+    apart = drain(engine, [said(3, "Second.", context=8, seed=5)])
+    assert pcm(continued, 2) != pcm(apart, 3)
+    engine.release(7)
+    assert 7 not in engine._turns
+
+
+def test_a_seed_makes_a_whole_turn_repeatable(engine, said):
+    def turn(context):
+        heard = b""
+        for number in range(3):
+            events = drain(
+                engine, [said(context * 10 + number, f"Sentence {number}.", context=context, seed=99)]
+            )
+            heard += pcm(events, context * 10 + number)
+        return heard
+
+    assert turn(1) == turn(2)
+
+
+def test_without_a_seed_no_two_turns_are_the_same(engine, said):
+    events = drain(engine, [said(1, seed=None), said(2, seed=None)])
+    assert pcm(events, 1) != pcm(events, 2)
+
+
+def test_a_known_voice_is_its_prompt_and_the_prompt_is_not_heard(engine, said):
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(0, 1024, (60, 9), generator=generator)
+    engine.add_voice("me", "S1", VoicePrompt("[S1] It is me.", codes))
+    utterance = Utterance(1, 1, TEXT, "me", Generation(max_tokens=200, seed=1), time.monotonic())
+    events = drain(engine, [utterance])
+    assert len(pcm(events, 1)) == 2 * HOP * (200 - 60 - TAIL_ROWS)
+    assert engine._turns[1].prompt.transcript == "[S1] It is me."
+
+
+def test_a_text_longer_than_dia_reads_is_read_in_parts_without_a_gap_in_its_marks(engine, said):
+    text = " ".join(f"Sentence number {number}." for number in range(80))
+    assert len(text) > 1024
+    events = drain(engine, [said(1, text, max_tokens=100)])
+    marks = [mark for event in events if isinstance(event, Words) for mark in event.marks]
+    assert [text[mark.start : mark.end] for mark in marks] == text.split()
+    starts = [mark.start_sample for mark in marks]
+    assert starts == sorted(starts)
+    assert sum(isinstance(event, Finished) for event in events) == 1
+    assert len(pcm(events, 1)) > 2 * 2 * HOP * (100 - TAIL_ROWS) - 1
+
+
+@pytest.mark.parametrize("text", ["", "  ", "[S1] [S2]"])
+def test_nothing_to_say_is_finished_at_once(engine, said, text):
+    (event,) = drain(engine, [said(1, text)])
+    assert event == Finished(1, 0.0)
+
+
+def test_a_newcomer_is_prepared_in_pieces_while_others_speak(engine, said):
+    engine.submit(said(1, max_tokens=400))
+    for _ in range(30):
+        engine.step()
+    rows = engine._speaking[0].row
+    engine.submit(said(2, text="Long. " * 150))
+    for step in range(1, 11):
+        engine.step()
+        assert engine._speaking[0].row == rows + step
+
+
+def test_running_out_of_memory_ends_one_utterance_and_leaves_the_rest(engine, said, monkeypatch):
+    alone = alone_pcm(engine, said(1))
+    step, failed = engine._runner.step, []
+
+    def stingy(lanes, load):
+        if len(lanes) > 1 and not failed:
+            failed.append(lanes)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        step(lanes, load)
+
+    monkeypatch.setattr(engine._runner, "step", stingy)
+    now = time.monotonic()
+    events = drain(engine, [said(1, deadline=now), said(2, deadline=now + 1)])
+    assert pcm(events, 1) == alone
+    (failure,) = of(events, 2)
+    assert isinstance(failure, Failed)
+    assert failure.retryable
+
+
+def test_any_other_fault_of_the_device_is_not_swallowed(engine, said, monkeypatch):
+    def broken(lanes, load):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(engine._runner, "step", broken)
+    engine.submit(said(1))
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        engine.step()
+
+
+def test_all_memory_is_given_back_at_the_end(said):
+    def held():
+        gc.collect()
+        return sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor)
+
+    before = held()
+    engine = create_engine("random:tiny", device="cpu", slots=2)
+    drain(engine, [said(1)])
+    engine.submit(said(2))
+    engine.step()
+    assert held() > before + 1_000_000
+    engine.relieve()
+    engine.close()
+    assert held() <= before + 10_000
+
+
+def test_a_model_without_room_says_what_it_needs_and_what_is_free(monkeypatch):
+    from streaming_server.engines.dia import device
+    from streaming_server.types import MemoryReport
+
+    monkeypatch.setattr(device, "device_memory", lambda _: MemoryReport(15_000_000_000, 16_000_000_000))
+    with pytest.raises(EngineFailure, match=r"need 7\.\d GB on cpu, where 1\.0 GB of 16\.0 GB are free"):
+        create_engine("random:full", device="cpu")
+
+
+def test_devices_and_precisions_that_do_not_exist_are_errors():
+    with pytest.raises(EngineFailure, match="abacus"):
+        create_engine("random:tiny", device="abacus")
+    with pytest.raises(EngineFailure, match="not on mps"):
+        create_engine("random:tiny", device="mps")
+    with pytest.raises(EngineFailure, match="int3"):
+        create_engine("random:tiny", device="cpu", dtype="int3")
