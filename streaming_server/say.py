@@ -69,7 +69,9 @@ async def _speak(command: SayCommand, text: str, url: str, out: BinaryIO) -> int
     async with _connected(command, url) as socket:
         ready = orjson.loads(await socket.recv())
         chunk = int(ready["limits"]["text_characters"])
-        await socket.send(_json(type="start", voice=command.voice, speed=command.speed, max_lead_ms=MAX_LEAD_MS))
+        await socket.send(
+            _json(type="start", voice=command.voice, speed=command.speed, max_lead_ms=MAX_LEAD_MS)
+        )
         for at in range(0, len(text), chunk):
             await socket.send(_json(type="text", text=text[at : at + chunk]))
         await socket.send(_json(type="finish"))

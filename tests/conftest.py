@@ -1,122 +1,19 @@
-"""Fixtures every test may use: above all, a real server in a process of its own."""
+"""Fixtures every test may use."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
-
-START_TIMEOUT_S = 30.0
+from servers import Server, running_server
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """What the server runs on."""
     return "asyncio", {"use_uvloop": True}
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A running server."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def ws_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
-
-    def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        """Status and body of a GET; the body parsed where it is JSON."""
-        request = urllib.request.Request(self.url + path, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                status, raw = answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            status, raw = error.code, error.read()
-        try:
-            return status, json.loads(raw)
-        except ValueError:
-            return status, raw.decode()
-
-    def ready(self) -> bool:
-        try:
-            return self.get("/readyz")[0] == 200
-        except OSError:
-            return False
-
-    def workers(self) -> list[dict[str, Any]]:
-        return [device["worker"] for device in self.get("/gpu/status")[1]["devices"]]
-
-    def logged(self) -> str:
-        return self.log.read_text()
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-
-def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
-    """Wait for a condition; its value."""
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not so within {timeout_s} s: {condition}")
-        time.sleep(0.01)
-    return value
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def running_server(log: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """A server with these options and DIA_* variables, ready to speak; gone afterwards."""
-    port = free_port()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "run.py", f"--port={port}", *options],
-            cwd=Path(__file__).parent.parent,
-            env={**clean, **environment},
-            stdout=output,
-            stderr=output,
-        )
-    server = Server(process, port, log)
-    try:
-        until(lambda: process.poll() is not None or server.ready(), START_TIMEOUT_S)
-        assert process.poll() is None, server.logged()
-        yield server
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -129,8 +26,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers of one's own, with options and variables."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         count = 0
 

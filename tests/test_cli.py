@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Server, free_port
+from servers import Server, free_port
 
 ROOT = Path(__file__).parent.parent
 

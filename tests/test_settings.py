@@ -41,7 +41,8 @@ def test_a_flag_and_its_variable_agree(
 
 
 @pytest.mark.parametrize(
-    ("flag", "variable"), [("--debug", "DIA_DEBUG"), ("--show-prompts", "DIA_SHOW_PROMPTS"), ("--no-auth", "DIA_NO_AUTH")]
+    ("flag", "variable"),
+    [("--debug", "DIA_DEBUG"), ("--show-prompts", "DIA_SHOW_PROMPTS"), ("--no-auth", "DIA_NO_AUTH")],
 )
 def test_switches(monkeypatch: pytest.MonkeyPatch, flag: str, variable: str) -> None:
     field = flag.removeprefix("--").replace("-", "_")

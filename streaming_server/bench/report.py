@@ -47,8 +47,8 @@ class Report:
             console.print(f"ready {self.ready_s:.2f} s after start, {self.idle_mib:.0f} MiB when idle")
         console.print(_table(self.rows))
         console.print(
-            "First audio: from the moment the first sentence was complete on the wire. Clean: sessions without "
-            "an underrun over 100 ms.\nThe generator took "
+            "First audio: from the moment the first sentence was complete on the wire. Clean: sessions with "
+            "no underrun over 100 ms.\nThe generator took "
             f"{max(row.generator_cpu for row in self.rows):.2f} cores and sent its messages "
             f"{max(row.generator_lag_ms for row in self.rows):.1f} ms late (p99) in its hardest row.",
             style="dim",

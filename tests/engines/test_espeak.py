@@ -278,9 +278,7 @@ def check_order(text: str, events: list[Event]) -> bool:
     return True
 
 
-@settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=WEIRD, language=st.sampled_from(["en-US", "en-US", "de", "cmn", "ja", "ar", "th"]))
 def test_any_text_is_harmless_and_its_marks_are_in_order(speaker: Speaker, text: str, language: str) -> None:
     assert len(spoken_form(text)) == len(text)

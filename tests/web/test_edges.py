@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from conftest import Server, running_server, until
+from servers import Server, running_server, until
 from talk import talking
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -127,7 +127,9 @@ async def test_a_key_is_never_logged(locked: Server) -> None:
     ],
 )
 async def test_a_page_from_elsewhere_is_refused(locked: Server, origin: str) -> None:
-    status, error = await refusal(f"{locked.ws_url}/ws/speak?token={KEY}", additional_headers={"Origin": origin})
+    status, error = await refusal(
+        f"{locked.ws_url}/ws/speak?token={KEY}", additional_headers={"Origin": origin}
+    )
     assert (status, error["code"]) == (403, "forbidden")
     assert locked.get("/queue/stats", Origin=origin, Authorization=f"Bearer {KEY}")[0] == 403
 

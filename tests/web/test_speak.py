@@ -9,7 +9,7 @@ from collections.abc import Callable
 import anyio
 import numpy as np
 import pytest
-from conftest import Server, until
+from servers import Server, until
 from talk import Frame, Talk, talking
 
 pytestmark = pytest.mark.anyio

@@ -178,10 +178,11 @@ def to_pcm(samples: Tensor) -> Tensor:
 
 
 def _upsample(x: Tensor, block: Block) -> Tensor:
-    """x: the input before and n inputs; returns n × rate outputs, the last the input before had a part in."""
-    count = (x.shape[2] - 1) * block.rate
-    raw = functional.conv_transpose1d(x, block.upsample.weight, block.upsample.bias, stride=block.rate)
-    return raw[:, :, block.rate : block.rate + count]
+    """x: the input before and n inputs; returns the n × rate outputs that the last of them complete."""
+    phases = functional.conv1d(x, block.upsample.weight, block.upsample.bias)
+    streams, _, count = phases.shape
+    phases = phases.view(streams, -1, block.rate, count).transpose(2, 3)
+    return phases.reshape(streams, -1, count * block.rate)
 
 
 def _residual(x: Tensor, unit: ResidualUnit) -> Tensor:
@@ -209,6 +210,18 @@ def _snake(tensors: dict[str, Tensor], name: str) -> Snake:
     return Snake(alpha, (alpha + 1e-9).reciprocal())
 
 
+def _upsampling(tensors: dict[str, Tensor], name: str, rate: int) -> Convolution:
+    """A transposed convolution of kernel 2 × rate as a plain one over two inputs, a channel per phase.
+
+    Output t × rate + j is input t through tap j and input t − 1 through tap j + rate.
+    """
+    weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+    inputs, outputs, _ = weight.shape
+    late, early = weight.view(inputs, outputs, 2, rate).unbind(2)
+    taps = torch.stack([early, late], dim=-1).permute(1, 2, 0, 3).reshape(outputs * rate, inputs, 2)
+    return Convolution(taps.contiguous(), bias.repeat_interleave(rate))
+
+
 def _block(tensors: dict[str, Tensor], index: int, rate: int) -> Block:
     name = f"decoder.block.{index}"
     units = tuple(
@@ -221,4 +234,6 @@ def _block(tensors: dict[str, Tensor], index: int, rate: int) -> Block:
         )
         for number, dilation in enumerate(_DILATIONS, start=1)
     )
-    return Block(_snake(tensors, f"{name}.snake1"), _convolution(tensors, f"{name}.conv_t1"), rate, units)
+    return Block(
+        _snake(tensors, f"{name}.snake1"), _upsampling(tensors, f"{name}.conv_t1", rate), rate, units
+    )

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 Kernel = Literal["dense", "packed", "separate", "int8"]
 
-_SMALL = 2**20
+_SMALL = 2**18
 """Weights with fewer elements cost less to read than a call of the packed kernel costs to make."""
 
 

@@ -224,3 +224,49 @@ def test_eight_bit_weights_stay_close(tiny_tensors, tiny_model):
         logits.append(last(model.prefill(rows, 0, 30, caches, 0)))
     error = float((logits[1] - logits[0]).norm() / logits[0].norm())
     assert 0 < error < 0.05
+
+
+def free_memory():
+    from streaming_server.engines.dia.device import device_memory
+
+    memory = device_memory(CPU)
+    return memory.total - memory.used
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@torch.inference_mode()
+def test_teacher_forced_logits_equal_transformers_at_full_size():
+    if free_memory() < 18e9:
+        pytest.skip("needs 18 GB of free memory")
+    from streaming_server.engines.dia.config import DiaConfig
+    from streaming_server.engines.dia.model import DiaModel
+    from streaming_server.engines.dia.weights import dia_shapes, random_tensors
+
+    transformers = pytest.importorskip("transformers")
+    config = DiaConfig()
+    tensors = dict(random_tensors(dia_shapes(config), CPU, torch.float32))
+    document = config.document()
+    sections = {key: document[key] for key in ("encoder_config", "decoder_config", "delay_pattern")}
+    with torch.device("meta"):
+        reference = transformers.DiaForConditionalGeneration(transformers.DiaConfig(**sections))
+    reference.load_state_dict(tensors, assign=True)
+    for module in reference.modules():
+        if type(module).__name__ == "DiaRotaryEmbedding":
+            module.inv_freq = module.compute_default_rope_parameters(module.config)[0]
+        elif type(module).__name__ == "DiaMultiChannelEmbedding":
+            module.offsets = torch.arange(9) * 1028
+    text, rows = some_text(150), delayed(some_codes(12), 13)
+    expected = [reference_logits(reference.eval(), text, rows, conditional) for conditional in (True, False)]
+    del reference
+    model = DiaModel(config, tensors)
+    caches = Caches.empty(config, 1, 64, 192, CPU, torch.float32)
+    for _ in model.remember_text(last(model.encode(text)), caches, 0):
+        pass
+    logits = list(last(model.prefill(rows[:9], 0, 150, caches, 0)))
+    for position in range(9, 13):
+        view = CacheView(caches, slice(0, 1), 64, 192)
+        row = rows[position : position + 1]
+        logits.extend(model.step(row, view, torch.tensor([position]), torch.tensor([150])))
+    for branch in range(2):
+        assert relative_error(torch.stack(logits)[:, branch], expected[branch]) < 1e-4

@@ -1,0 +1,249 @@
+// The page: text in, speech out, and what is to be seen of it.
+
+import { Channel } from "/static/channel.js";
+import { Player } from "/static/player.js";
+import { Spectrum } from "/static/spectrum.js";
+import { StatusPanel } from "/static/status.js";
+import { Transcript } from "/static/transcript.js";
+
+const HEADER_BYTES = 16;
+const PLAYED_EVERY_MS = 250;
+const view = (id) => document.getElementById(id);
+
+const player = new Player();
+const spectrum = new Spectrum(view("spectrum"));
+const transcript = new Transcript(view("transcript"));
+const panel = new StatusPanel();
+const key = () => sessionStorage.getItem("key");
+const speech = new Channel("/ws/speak", key);
+const status = new Channel("/ws/status", key);
+
+let ready = null; // what the server said it can do
+let turn = null; // the context being spoken
+let turns = 0;
+
+// What the browser tests look at.
+window.__tts = {
+  get received() { return player.received; },
+  get consumed() { return player.consumed; },
+  get underruns() { return player.last.underruns; },
+  get state() { return player.last.state; },
+  get level() { return player.last.level; },
+  get running() { return player.running; },
+  get context() { return turn?.context ?? null; },
+};
+
+// Speaking.
+
+async function play() {
+  if (!ready || !view("text").value.trim()) return;
+  stop();
+  complain("");
+  const text = view("text").value;
+  const mine = {
+    context: `page-${++turns}`, text, handle: null, rate: 0, ended: false, firstFrame: false, heard: false,
+    sentAt: 0, playedAt: 0, timer: 0,
+  };
+  turn = mine;
+  transcript.begin(text);
+  view("stop").disabled = false;
+  view("first-audio").textContent = view("first-heard").textContent = "–";
+  let rate;
+  try {
+    rate = await player.start([ready.sample_rate, ...ready.sample_rates]);
+  } catch (error) {
+    settle();
+    complain(`This browser cannot play sound here: ${error.message}`);
+    return;
+  }
+  if (turn !== mine) return; // stopped meanwhile
+  const options = { voice: view("voice").value, speed: Number(view("speed").value), sample_rate: rate, words: true };
+  speech.send({ type: "start", context: mine.context, ...options });
+  mine.sentAt = performance.now();
+  if (view("trickle").checked) trickle(mine);
+  else sendWhole(mine);
+}
+
+function sendWhole({ context, text }) {
+  const characters = Array.from(text);
+  const most = ready.limits.text_characters;
+  for (let at = 0; at < characters.length; at += most)
+    speech.send({ type: "text", context, text: characters.slice(at, at + most).join("") });
+  speech.send({ type: "finish", context });
+}
+
+// As a language model would: pieces of words, at a steady pace.
+function trickle(mine) {
+  const tokens = mine.text.match(/\s*\S{1,4}|\s+$/gu) ?? [];
+  const pace = Math.min(500, Math.max(1, Number(view("rate").value) || 20));
+  const began = performance.now();
+  let sent = 0;
+  const send = () => {
+    if (turn !== mine) return;
+    const due = Math.min(tokens.length, 1 + Math.floor(((performance.now() - began) / 1000) * pace));
+    if (due > sent) speech.send({ type: "text", context: mine.context, text: tokens.slice(sent, due).join("") });
+    sent = due;
+    if (sent < tokens.length) mine.timer = setTimeout(send, 1000 / pace);
+    else speech.send({ type: "finish", context: mine.context });
+  };
+  send();
+}
+
+function stop() {
+  if (!turn) return;
+  speech.send({ type: "cancel", context: turn.context });
+  if (turn.handle !== null) player.flush(turn.handle);
+  settle();
+}
+
+// The turn is over, played to its end or not.
+function settle() {
+  clearTimeout(turn?.timer);
+  turn = null;
+  view("stop").disabled = true;
+  transcript.heard(null);
+  spectrum.stop();
+}
+
+function ifMine(handler) {
+  return ({ detail }) => {
+    if (turn && detail.context === turn.context) handler(detail);
+  };
+}
+
+speech.addEventListener("started", ifMine(({ handle, sample_rate: rate }) => {
+  Object.assign(turn, { handle, rate });
+  player.begin(handle, rate);
+  spectrum.start(player.analyser);
+}));
+speech.addEventListener("sentence", ifMine((sentence) => transcript.addSentence(sentence)));
+speech.addEventListener("words", ifMine(({ words }) => transcript.addWords(words, turn.rate)));
+speech.addEventListener("done", ifMine(() => player.end(turn.handle)));
+speech.addEventListener("error", ({ detail }) => {
+  if (detail.code === "unauthorized") return askForKey();
+  complain(detail.message);
+  if (turn && detail.context === turn.context) stop();
+});
+speech.addEventListener("binary", ({ detail: message }) => {
+  const handle = new DataView(message).getUint16(2, true);
+  if (!turn || handle !== turn.handle) return;
+  if (!turn.firstFrame) {
+    turn.firstFrame = true;
+    view("first-audio").textContent = `${Math.round(performance.now() - turn.sentAt)} ms`;
+  }
+  const whole = new Int16Array(message, HEADER_BYTES);
+  player.push(handle, Float32Array.from(whole, (sample) => sample / 32768));
+});
+
+player.addEventListener("report", ({ detail: report }) => {
+  view("state").textContent = report.state;
+  view("underruns").textContent = report.underruns;
+  if (!turn || report.handle !== turn.handle) return;
+  view("buffer").textContent = `${Math.round((1000 * report.buffered) / turn.rate)} ms`;
+  if (report.played > 0 && !turn.heard) {
+    turn.heard = true;
+    view("first-heard").textContent = `${Math.round(performance.now() - turn.sentAt)} ms`;
+  }
+  transcript.heard(report.played > 0 ? report.played - player.latency * turn.rate : null);
+  const now = performance.now();
+  if (now - turn.playedAt > PLAYED_EVERY_MS) {
+    turn.playedAt = now;
+    speech.send({ type: "played", context: turn.context, samples: report.played });
+  }
+  if (report.state === "idle") settle();
+});
+
+// The server.
+
+speech.addEventListener("ready", ({ detail }) => {
+  ready = detail;
+  const chosen = view("voice").value;
+  view("voice").replaceChildren(
+    ...detail.voices.map(({ id, name, style }) => new Option(`${name}, ${style}`, id, false, id === chosen)),
+  );
+  view("voice").disabled = view("play").disabled = false;
+  view("key-form").hidden = true;
+  connection("open", `Connected, ${detail.engine} at ${detail.sample_rate} Hz`);
+  complain("");
+});
+speech.addEventListener("lost", ({ detail: { code, reason, refused } }) => {
+  ready = null;
+  view("voice").disabled = view("play").disabled = true;
+  if (turn) {
+    if (turn.handle !== null) player.flush(turn.handle);
+    settle();
+  }
+  connection("closed", refused ? "Not connected" : "Connection lost, trying again…");
+  if (refused) askForKey();
+  else if (reason) complain(reason);
+  else if (code === 1006) explainRefusal();
+});
+status.addEventListener("status", ({ detail }) => panel.show(detail));
+status.addEventListener("lost", () => panel.forget());
+
+// A refused handshake tells a page nothing; the health route tells why.
+async function explainRefusal() {
+  try {
+    const answer = await fetch("/readyz");
+    if (answer.ok) complain("The server is there but refused the connection: it may be full. Trying again…");
+    else complain("The server is not ready to speak yet. Trying again…");
+  } catch {
+    complain("The server cannot be reached. Trying again…");
+  }
+}
+
+function askForKey() {
+  sessionStorage.removeItem("key");
+  view("key-form").hidden = false;
+  connection("closed", "A key is needed");
+  view("key").focus();
+}
+
+function connection(state, words) {
+  view("connection").dataset.state = state;
+  view("connection").textContent = words;
+}
+
+function complain(words) {
+  view("alert").textContent = words;
+  view("alert").hidden = !words;
+}
+
+// Without a key where one is needed the sockets would be silent; the numbers answer at once.
+async function begin() {
+  const wanted = key() ? null : await fetch("/queue/stats").then(({ status: code }) => code, () => null);
+  if (wanted === 401) {
+    askForKey();
+    return;
+  }
+  speech.open();
+  status.open();
+}
+
+// Hands.
+
+view("speak-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  play();
+});
+view("stop").addEventListener("click", stop);
+view("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("key", view("key").value);
+  view("key").value = "";
+  connection("connecting", "Connecting…");
+  speech.open();
+  status.open();
+});
+view("speed").addEventListener("input", () => {
+  view("speed-value").textContent = `${Number(view("speed").value).toFixed(2)}×`;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") stop();
+  else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    play();
+  }
+});
+
+begin();

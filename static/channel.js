@@ -1,0 +1,53 @@
+// A websocket that shows its key, comes back when it is lost, and hands on JSON and binary messages as events.
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 15000;
+const POLICY = 1008;
+
+export class Channel extends EventTarget {
+  #path;
+  #key;
+  #socket = null;
+  #delay = FIRST_DELAY_MS;
+
+  constructor(path, key) {
+    super();
+    this.#path = path;
+    this.#key = key; // a function: the key may come later
+  }
+
+  open() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(`${scheme}//${location.host}${this.#path}`);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      if (this.#key()) this.send({ type: "auth", key: this.#key() });
+    };
+    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    this.#socket = socket;
+  }
+
+  send(message) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+
+  #hear(data) {
+    this.#delay = FIRST_DELAY_MS;
+    if (data instanceof ArrayBuffer) {
+      this.dispatchEvent(new CustomEvent("binary", { detail: data }));
+      return;
+    }
+    const message = JSON.parse(data);
+    this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
+  }
+
+  #lost(code, reason) {
+    this.#socket = null;
+    const refused = code === POLICY;
+    this.dispatchEvent(new CustomEvent("lost", { detail: { code, reason, refused } }));
+    if (refused) return;
+    setTimeout(() => this.open(), this.#delay * (0.75 + Math.random() / 2));
+    this.#delay = Math.min(LONGEST_DELAY_MS, 2 * this.#delay);
+  }
+}

@@ -1,0 +1,62 @@
+// The loudspeaker: an AudioContext, the worklet in it, and an analyser behind it.
+
+export class Player extends EventTarget {
+  #context = null;
+  #node = null;
+  #starting = null;
+  analyser = null;
+  last = { handle: null, played: 0, buffered: 0, underruns: 0, state: "idle", level: 0 };
+  received = 0;
+  consumed = 0;
+
+  // Must be called from a click or key press the first time. `rates`: what the server can send, preferred first.
+  async start(rates) {
+    this.#starting ??= this.#open(rates);
+    await this.#starting;
+    await this.#context.resume();
+    return rates.includes(this.#context.sampleRate) ? this.#context.sampleRate : rates[0];
+  }
+
+  async #open(rates) {
+    this.#context = new AudioContext({ sampleRate: rates[0], latencyHint: "interactive" });
+    await this.#context.audioWorklet.addModule("/static/player-worklet.js");
+    this.#node = new AudioWorkletNode(this.#context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
+    this.analyser = new AnalyserNode(this.#context, { fftSize: 1024, smoothingTimeConstant: 0.7 });
+    this.#node.connect(this.analyser).connect(this.#context.destination);
+    this.#node.port.onmessage = ({ data }) => this.#hear(data);
+  }
+
+  begin(handle, rate) {
+    this.received = 0;
+    this.consumed = 0;
+    this.#node.port.postMessage({ type: "begin", handle, rate });
+  }
+
+  push(handle, samples) {
+    this.received += samples.length;
+    this.#node.port.postMessage({ type: "audio", handle, samples }, [samples.buffer]);
+  }
+
+  end(handle) {
+    this.#node.port.postMessage({ type: "end", handle });
+  }
+
+  flush(handle) {
+    this.#node?.port.postMessage({ type: "flush", handle });
+  }
+
+  // Seconds between a sample's leaving the worklet and its being heard.
+  get latency() {
+    return this.#context?.outputLatency || this.#context?.baseLatency || 0;
+  }
+
+  get running() {
+    return this.#context?.state === "running";
+  }
+
+  #hear(report) {
+    this.last = report;
+    this.consumed = report.played;
+    this.dispatchEvent(new CustomEvent("report", { detail: report }));
+  }
+}

@@ -1,0 +1,65 @@
+// The panel that shows how the server and its devices are doing.
+
+const GIB = 2 ** 30;
+const WORDS = { normal: "normal", high: "high", critical: "critical" };
+
+export class StatusPanel {
+  #view = (id) => document.getElementById(id);
+
+  show({ devices, connections, contexts, first_audio_ms: first, uptime_s: uptime }) {
+    this.#view("connections").textContent = connections;
+    this.#view("contexts").textContent = contexts;
+    const times = [first.p50, first.p95, first.p99];
+    this.#view("percentiles").textContent = times.every((time) => time === null)
+      ? "–"
+      : `${times.map((time) => time.toFixed(1)).join(" / ")} ms`;
+    this.#view("uptime").textContent = duration(uptime);
+    const list = this.#view("devices");
+    while (list.children.length > devices.length) list.lastChild.remove();
+    devices.forEach((device, at) => this.#showDevice(list.children[at] ?? list.appendChild(row()), device));
+  }
+
+  forget() {
+    for (const id of ["connections", "contexts", "percentiles", "uptime"]) this.#view(id).textContent = "–";
+    this.#view("devices").replaceChildren();
+  }
+
+  #showDevice(item, { id, name, worker, memory }) {
+    const part = (selector) => item.querySelector(selector);
+    part(".device-name").textContent = `${id} · ${name}`;
+    const waiting = worker.queued ? `, ${worker.queued} waiting` : "";
+    part(".worker").textContent = `${worker.state}, ${worker.active} of ${worker.slots} voices${waiting}`;
+    const meter = part("meter");
+    meter.value = memory.pressure;
+    meter.setAttribute("aria-label", `Memory pressure of ${id}`);
+    const level = part(".level");
+    level.dataset.level = memory.level;
+    level.textContent =
+      `Memory pressure ${Math.round(100 * memory.pressure)} %, ${WORDS[memory.level]} ` +
+      `(${(memory.used / GIB).toFixed(1)} of ${(memory.total / GIB).toFixed(1)} GiB)`;
+  }
+}
+
+function row() {
+  const item = document.createElement("li");
+  const title = document.createElement("div");
+  title.className = "device-title";
+  const name = document.createElement("strong");
+  name.className = "device-name";
+  const worker = document.createElement("span");
+  worker.className = "worker";
+  title.append(name, worker);
+  const meter = document.createElement("meter");
+  Object.assign(meter, { min: 0, max: 1, high: 0.95, low: 0.85, optimum: 0 });
+  const level = document.createElement("div");
+  level.className = "level";
+  item.append(title, meter, level);
+  return item;
+}
+
+function duration(seconds) {
+  const whole = Math.floor(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}

@@ -1,0 +1,50 @@
+// The text, with the sentence and the word marked that are being heard.
+
+export class Transcript {
+  #parts;
+  #characters = [];
+  #sentences = [];
+  #words = [];
+  #shown = "";
+
+  constructor(element) {
+    this.#parts = [...element.children];
+  }
+
+  begin(text) {
+    this.#characters = Array.from(text); // the server counts code points
+    this.#sentences = [];
+    this.#words = [];
+    this.#shown = "";
+    this.#show(null, null);
+  }
+
+  addSentence({ start, end, first_sample: at }) {
+    this.#sentences.push({ start, end, at });
+  }
+
+  addWords(words, rate) {
+    for (const { start, end, start_ms: ms } of words) this.#words.push({ start, end, at: (ms * rate) / 1000 });
+  }
+
+  // Mark what is heard at a sample; null when nothing is.
+  heard(sample) {
+    const current = (list) => (sample === null ? null : list.findLast(({ at }) => at <= sample) ?? null);
+    const sentence = current(this.#sentences);
+    const word = current(this.#words);
+    this.#show(sentence, word && sentence && word.start >= sentence.start && word.end <= sentence.end ? word : null);
+  }
+
+  #show(sentence, word) {
+    const key = `${sentence?.start}:${word?.start}`;
+    if (key === this.#shown) return;
+    this.#shown = key;
+    const end = this.#characters.length;
+    const from = sentence?.start ?? end;
+    const to = sentence?.end ?? end;
+    const cuts = [0, from, word?.start ?? to, word?.end ?? to, to, end];
+    this.#parts.forEach((part, at) => {
+      part.textContent = this.#characters.slice(cuts[at], cuts[at + 1]).join("");
+    });
+  }
+}

@@ -1,0 +1,199 @@
+"""The page in a real browser against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+from servers import Server, until
+
+pytestmark = pytest.mark.browser
+
+SHORT = "Hello there. This is heard."
+LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 6
+
+
+def probe(page: Page) -> dict[str, Any]:
+    """What the worklet says of itself."""
+    state: dict[str, Any] = page.evaluate("({...window.__tts})")
+    return state
+
+
+def wait_for(page: Page, condition: str, timeout_s: float = 20) -> None:
+    until(lambda: page.evaluate(condition), timeout_s)
+
+
+def test_speech_arrives_and_is_played_whole(page: Page) -> None:
+    page.fill("#text", SHORT)
+    page.click("#play")
+    wait_for(page, "__tts.state === 'playing'")
+    assert page.is_enabled("#stop")
+    wait_for(page, "__tts.state === 'idle'")
+    state = probe(page)
+    assert state["running"]
+    assert state["received"] > 22050
+    assert state["consumed"] == pytest.approx(state["received"], rel=0.01)
+    assert state["underruns"] == 0
+    assert page.is_disabled("#stop")
+    for reading in ("#first-audio", "#first-heard"):
+        assert page.inner_text(reading).endswith(" ms")
+
+
+def test_it_plays_in_real_time(page: Page) -> None:
+    page.fill("#text", LONG)
+    page.click("#play")
+    wait_for(page, "__tts.consumed > 4410")
+    played, began = page.evaluate("[__tts.consumed, performance.now()]")
+    wait_for(page, f"__tts.consumed > {played} + 2 * 22050")
+    later, ended = page.evaluate("[__tts.consumed, performance.now()]")
+    assert (later - played) / 22050 == pytest.approx((ended - began) / 1000, abs=0.25)
+    page.click("#stop")
+
+
+def test_stop_silences_within_100_ms_and_the_next_text_plays(page: Page) -> None:
+    page.fill("#text", LONG)
+    page.click("#play")
+    wait_for(page, "__tts.state === 'playing' && __tts.consumed > 11025")
+    silent_ms = page.evaluate(
+        """() => new Promise((silent) => {
+            const asked = performance.now();
+            document.getElementById("stop").click();
+            const look = () =>
+                __tts.state === "idle" ? silent(performance.now() - asked) : setTimeout(look, 1);
+            look();
+        })"""
+    )
+    assert silent_ms < 100
+    stopped_at = probe(page)["consumed"]
+    page.fill("#text", SHORT)
+    page.click("#play")
+    wait_for(page, "__tts.state === 'playing'")
+    wait_for(page, "__tts.state === 'idle'")
+    state = probe(page)
+    assert state["consumed"] == pytest.approx(state["received"], rel=0.01)
+    assert state["received"] < 4 * 22050
+    assert stopped_at > 0
+
+
+def test_playing_again_replaces_what_is_playing(page: Page) -> None:
+    page.fill("#text", LONG)
+    page.click("#play")
+    wait_for(page, "__tts.consumed > 4410")
+    first = probe(page)["context"]
+    page.fill("#text", SHORT)
+    page.click("#play")
+    wait_for(page, f"__tts.context !== '{first}' && __tts.state === 'playing'")
+    wait_for(page, "__tts.state === 'idle'")
+    assert probe(page)["received"] < 4 * 22050
+
+
+def test_what_is_heard_is_marked_in_the_text(page: Page) -> None:
+    text = "Grüße 🎉 to you all. The second sentence is here."
+    page.fill("#text", text)
+    page.click("#play")
+    wait_for(page, "document.querySelector('mark.word').textContent === 'you'")
+    marks = page.locator("#transcript mark.sentence").all_inner_texts()
+    assert marks[0] + "you" + marks[1] == "Grüße 🎉 to you all."
+    wait_for(page, "document.querySelector('mark.word').textContent === 'second'")
+    assert page.inner_text("#transcript") == text
+    wait_for(page, "__tts.state === 'idle'")
+    assert page.inner_text("mark.word") == ""
+
+
+def test_text_can_trickle_in_like_a_language_models(page: Page) -> None:
+    page.fill("#text", "One two three four. Five six seven eight. Nine ten.")
+    page.check("#trickle")
+    page.fill("#rate", "15")
+    page.click("#play")
+    wait_for(page, "__tts.state === 'playing'")
+    early = probe(page)["received"]
+    wait_for(page, "__tts.state === 'idle' && __tts.context === null")
+    state = probe(page)
+    assert early < state["received"]
+    assert state["consumed"] == pytest.approx(state["received"], rel=0.01)
+
+
+def test_voice_and_speed_are_used(page: Page) -> None:
+    page.fill("#text", SHORT)
+    page.select_option("#voice", "kai")
+    page.fill("#speed", "2")
+    assert page.inner_text("#speed-value") == "2.00×"
+    page.click("#play")
+    wait_for(page, "__tts.state === 'playing'")
+    wait_for(page, "__tts.state === 'idle'")
+    fast = probe(page)["received"]
+    page.fill("#speed", "1")
+    page.click("#play")
+    wait_for(page, f"__tts.received > {fast}")
+    page.click("#stop")
+
+
+def test_the_keyboard_is_enough(page: Page) -> None:
+    page.focus("#text")
+    page.keyboard.press("Control+A")
+    page.keyboard.type(LONG[:200])
+    page.keyboard.press("Control+Enter")
+    wait_for(page, "__tts.state === 'playing'")
+    page.keyboard.press("Escape")
+    wait_for(page, "__tts.state === 'idle'", timeout_s=1)
+    page.focus("#text")
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert reached[:5] == ["voice", "speed", "trickle", "rate", "play"]
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("input, select, textarea, button")]
+            .filter((control) => !control.labels?.length && !control.textContent.trim())
+            .map((control) => control.id)"""
+    )
+    assert unnamed == []
+
+
+def test_the_panel_shows_each_device_and_its_memory(page: Page) -> None:
+    page.wait_for_selector("#devices li")
+    assert "cpu:0" in page.inner_text("#devices")
+    assert "ready" in page.inner_text("#devices")
+    assert page.locator("#devices .level").first.inner_text().startswith("Memory pressure")
+    assert page.inner_text("#connections") != "–"
+
+
+@pytest.mark.parametrize("width", [320, 360, 768])
+def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 740})
+    page.wait_for_selector("#devices li")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_server_with_keys_asks_for_one(browser: Browser, start_server: Callable[..., Server]) -> None:
+    locked = start_server("--max-workers=1", DIA_API_KEYS="the-key")
+    page = browser.new_page()
+    page.goto(locked.url)
+    page.wait_for_selector("#key-form", state="visible")
+    page.fill("#key", "wrong")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#key-form", state="visible")
+    wait_for(page, "document.getElementById('connection').textContent === 'A key is needed'")
+    page.fill("#key", "the-key")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#play:enabled")
+    page.wait_for_selector("#devices li")
+    page.close()
+
+
+def test_a_lost_server_is_found_again(browser: Browser, start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1")
+    page = browser.new_page()
+    page.goto(server.url)
+    page.wait_for_selector("#play:enabled")
+    server.process.terminate()
+    server.process.wait(10)
+    page.wait_for_selector("#play:disabled")
+    assert "Connection lost" in page.inner_text("#connection")
+    page.wait_for_selector("#alert", state="visible")
+    page.close()
