@@ -26,6 +26,9 @@ Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
 
+EngineName = Literal["espeak", "dia"]
+
+
 class Settings(BaseSettings):
     """Everything an operator can choose. A flag `--max-workers 4` and `DIA_MAX_WORKERS=4` say the same."""
 
@@ -44,15 +47,32 @@ class Settings(BaseSettings):
         "127.0.0.1", description="address to listen on; beyond loopback needs a key or --no-auth"
     )
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
-    engine: Literal["espeak"] = Field("espeak", description="what speaks")
+    engine: EngineName = Field("espeak", description="what speaks: eSpeak NG on the CPU, or Dia on GPUs")
+    model: str = Field(
+        "nari-labs/Dia-1.6B-0626",
+        description="Dia's weights: a hub id, a directory, or random:tiny and random:full, which speak noise",
+    )
+    codec: str | None = Field(
+        None,
+        description="Dia's codec, given likewise; by default descript/dac_44khz, or random beside random",
+    )
+    slots: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="utterances Dia speaks at once per device; by default as memory allows",
+    )
+    quantize: Literal["int8"] | None = Field(None, description="hold Dia's weights in 8 bits")
 
     max_workers: int | None = Field(
         None, ge=1, le=64, description="worker processes; by default one per GPU, or two on the CPU"
     )
     gpu_mode: GpuMode = Field("auto", description="GPUs to use: all that are wanted, one, or none")
     gpu_ids: Numbers = Field((), description="physical GPU ids to use, comma-separated; by default all")
-    worker_start_timeout_s: float = Field(
-        30.0, gt=0, description="seconds a worker may take until its first spoken word"
+    worker_start_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="seconds a worker may take until its first spoken word; by default 30, with Dia 1800",
     )
 
     data_dir: Path = Field(Path("data"), description="where voices, prompts and results are kept")

@@ -15,7 +15,7 @@ import sys
 import time
 
 from streaming_server.engines.base import Engine
-from streaming_server.errors import SpeechError
+from streaming_server.errors import EngineFailure, SpeechError
 from streaming_server.pipe import (
     Batch,
     Cancel,
@@ -97,25 +97,45 @@ class Worker:
             self._link.sendall(encode(Memory(self._engine.memory())))
 
 
-def build_engine(name: str) -> tuple[Engine, str]:
-    """The engine of that name and the name of the device it runs on. Raises SpeechError."""
-    if name == "espeak":
+def build_engine(options: argparse.Namespace) -> tuple[Engine, str]:
+    """The engine asked for and the name of the device it runs on. Raises SpeechError."""
+    if options.engine == "espeak":
         from streaming_server.engines.espeak import EspeakEngine
 
         return EspeakEngine(), "CPU"
-    raise ValueError(f"no engine is called {name!r}")
+    try:
+        from streaming_server.engines.dia.device import device_name, pick_device
+        from streaming_server.engines.dia.load import create_engine
+    except ImportError as error:
+        raise EngineFailure(f"Dia needs {error.name}: pip install '.[dia]'.") from error
+    engine = create_engine(
+        options.model,
+        options.codec,
+        slots=options.slots,
+        quantize=options.quantize,
+    )
+    return engine, device_name(pick_device(None))
 
 
-def main(arguments: list[str]) -> int:
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """What the server asks of this worker."""
     parser = argparse.ArgumentParser(prog="streaming_server.worker", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the server")
     parser.add_argument("--parent", type=int, required=True, help="the server's process id")
-    parser.add_argument("--engine", required=True, choices=["espeak"])
-    options = parser.parse_args(arguments)
+    parser.add_argument("--engine", required=True, choices=["espeak", "dia"])
+    parser.add_argument("--model", help="Dia's weights")
+    parser.add_argument("--codec", help="Dia's codec")
+    parser.add_argument("--slots", type=int, help="utterances at once")
+    parser.add_argument("--quantize", choices=["int8"])
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
     _outlive_signals_but_not_the_parent(options.parent)
     link = socket.socket(fileno=options.fd)
     try:
-        engine, device = build_engine(options.engine)
+        engine, device = build_engine(options)
     except SpeechError as error:
         link.sendall(encode(Fatal(error.code, error.message)))
         return 1

@@ -11,9 +11,6 @@ from streaming_server.errors import EngineFailure
 
 GpuMode = Literal["auto", "single", "multi", "cpu"]
 
-CPU_WORKERS = 2
-"""Two, so that the death of one goes unheard; a third only costs memory until cores are short."""
-
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -29,12 +26,14 @@ def choose_devices(
     wanted: Sequence[int],
     gpus: Sequence[int],
     max_workers: int | None,
-    cores: int,
+    cpu_workers: int,
 ) -> list[Device]:
     """One device per worker.
 
     gpus: physical ids of the GPUs the engine may use, empty for an engine that runs on the CPU.
-    wanted: physical ids the operator named, empty for all. Raises EngineFailure for an id that is not there.
+    wanted: physical ids the operator named, empty for all. max_workers: the most the operator allows.
+    cpu_workers: how many there are on the CPU unless the operator said. Raises EngineFailure for an id that
+    is not there.
     """
     if missing := [gpu for gpu in wanted if gpus and gpu not in gpus]:
         raise EngineFailure(f"GPU {missing[0]} was asked for, but this machine shows {list(gpus)}.")
@@ -42,13 +41,15 @@ def choose_devices(
     if mode == "cpu" or not chosen:
         if mode in ("single", "multi") and not gpus and wanted:
             raise EngineFailure("A GPU was asked for, but none is to be seen.")
-        count = max_workers or max(1, min(CPU_WORKERS, cores))
+        count = max_workers or cpu_workers
         return [Device(f"cpu:{index}", {"CUDA_VISIBLE_DEVICES": ""}) for index in range(count)]
     if mode == "single":
         chosen = chosen[:1]
     if max_workers is not None:
         chosen = chosen[:max_workers]
-    return [Device(f"gpu:{gpu}", {"CUDA_VISIBLE_DEVICES": str(gpu)}) for gpu in chosen]
+    # NVML numbers by bus; CUDA, unless told so too, by speed.
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return [Device(f"gpu:{gpu}", {"CUDA_VISIBLE_DEVICES": str(gpu), **order}) for gpu in chosen]
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
@@ -22,15 +23,21 @@ import streaming_server
 from streaming_server.audio import warm_up
 from streaming_server.errors import SpeechError
 from streaming_server.metrics import Metrics
-from streaming_server.pool.devices import choose_devices
+from streaming_server.pool.devices import choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
-from streaming_server.settings import Settings
+from streaming_server.settings import EngineName, Settings
 from streaming_server.web import status
 from streaming_server.web.guard import Guard
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.sessions import Sessions
 from streaming_server.web.speak import speak
+
+CPU_WORKERS = 2
+"""Of eSpeak NG: two, so that the death of one goes unheard."""
+
+START_TIMEOUT_S: Mapping[EngineName, float] = MappingProxyType({"espeak": 30.0, "dia": 1800.0})
+"""Dia's first start may download gigabytes."""
 
 CONTENT_SECURITY = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
 
@@ -72,16 +79,28 @@ def create_app(settings: Settings) -> Starlette:
 
 def _build(settings: Settings) -> Parts:
     metrics = Metrics()
+    dia = settings.engine == "dia"
     devices = choose_devices(
         mode=settings.gpu_mode,
         wanted=settings.gpu_ids,
-        gpus=[],
+        gpus=visible_gpus() if dia else [],
         max_workers=settings.max_workers,
-        cores=os.cpu_count() or 1,
+        cpu_workers=1 if dia else min(CPU_WORKERS, os.cpu_count() or 1),
     )
-    command = WorkerCommand(("--engine", settings.engine), settings.worker_start_timeout_s)
-    pool = Pool(devices, command, on_step=metrics.stepped)
+    pool = Pool(devices, _command(settings), on_step=metrics.stepped)
     return Parts(settings, Guard(settings), pool, metrics, Sessions(settings.send_timeout_s))
+
+
+def _command(settings: Settings) -> WorkerCommand:
+    """How the workers of the engine are started."""
+    start_timeout_s = settings.worker_start_timeout_s or START_TIMEOUT_S[settings.engine]
+    arguments = [f"--engine={settings.engine}"]
+    if settings.engine == "dia":
+        arguments.append(f"--model={settings.model}")
+        arguments += [f"--codec={settings.codec}"] if settings.codec else []
+        arguments += [f"--slots={settings.slots}"] if settings.slots else []
+        arguments += [f"--quantize={settings.quantize}"] if settings.quantize else []
+    return WorkerCommand(tuple(arguments), start_timeout_s)
 
 
 def _static() -> Path:

@@ -9,13 +9,19 @@ from streaming_server.pool.devices import choose_devices
 
 
 def ids(**choice: Any) -> list[str]:
-    defaults: dict[str, Any] = {"mode": "auto", "wanted": [], "gpus": [], "max_workers": None, "cores": 8}
+    defaults: dict[str, Any] = {
+        "mode": "auto",
+        "wanted": [],
+        "gpus": [],
+        "max_workers": None,
+        "cpu_workers": 2,
+    }
     return [device.id for device in choose_devices(**(defaults | choice))]
 
 
 def test_without_a_gpu_two_workers_share_the_cpu() -> None:
     assert ids() == ["cpu:0", "cpu:1"]
-    assert ids(cores=1) == ["cpu:0"]
+    assert ids(cpu_workers=1) == ["cpu:0"]
     assert ids(max_workers=3) == ["cpu:0", "cpu:1", "cpu:2"]
 
 
@@ -38,7 +44,7 @@ def test_named_gpus_are_taken_in_the_order_named() -> None:
 
 
 def test_each_worker_sees_its_own_gpu_alone() -> None:
-    devices = choose_devices(mode="auto", wanted=[], gpus=[2, 5], max_workers=None, cores=8)
+    devices = choose_devices(mode="auto", wanted=[], gpus=[2, 5], max_workers=None, cpu_workers=2)
     assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices] == ["2", "5"]
 
 

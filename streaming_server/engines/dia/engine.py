@@ -135,6 +135,11 @@ class DiaEngine:
         return self._info
 
     @property
+    def device_name(self) -> str:
+        """What the engine runs on, as a person calls it."""
+        return torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
+
+    @property
     def active(self) -> int:
         return len(self._waiting) + len(self._speaking) + bool(self._outbox)
 

@@ -50,6 +50,7 @@ def create_engine(
     dtype: str | None = None,
     slots: int | None = None,
     quantize: Literal["int8"] | None = None,
+    compile_model: bool = True,
     defaults: Recipe | None = None,
 ) -> DiaEngine:
     """Load Dia and its codec and make them ready to speak.
@@ -57,7 +58,8 @@ def create_engine(
     model, codec: a directory, a hub id, or `random:tiny` and `random:full`; the codec is by default the
     published one, or random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default the
     first GPU where there is one. dtype: `bfloat16`, `float16`, `float32`, by default the best of the device.
-    slots: utterances at once; by default as many as there is memory for.
+    slots: utterances at once; by default as many as there is memory for. compile_model: compile the sampling
+    on a GPU where that works.
 
     Raises EngineFailure: a model that cannot be found, read or held.
     """
@@ -75,7 +77,8 @@ def create_engine(
     sound = torch.float64 if precision == torch.float64 else torch.float32
     tensors = read_dia(source, config, where, precision)
     codec_tensors = read_codec(codec_source, codec_config, where, sound)
-    return DiaEngine(assemble(config, tensors, codec_config, codec_tensors, count, quantize), defaults)
+    runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, compile_model)
+    return DiaEngine(runner, defaults)
 
 
 def assemble(
@@ -85,11 +88,12 @@ def assemble(
     codec_tensors: dict[str, Tensor],
     slots: int,
     kernel: Kernel | None = None,
+    compile_model: bool = False,
 ) -> Runner:
     """A runner of these weights, which lie on the device and in the precision to compute in.
 
     The tensors of the model are taken out of their dictionary. kernel: for the matrices read in every step;
-    None for the fastest exact one.
+    None for the fastest exact one. compile_model: as for `create_engine`.
     """
     with torch.inference_mode():
         model = DiaModel(config, tensors, kernel)
@@ -97,7 +101,11 @@ def assemble(
         decoder = Codec(codec, codec_tensors, slots + 1)
         if model.device.type != "cuda":
             return Runner(places, decoder)
+        from streaming_server.engines.dia.compiled import compiled_choose, verdicts_file
         from streaming_server.engines.dia.graphs import GraphRunner
+
+        if compile_model:
+            places.choose = compiled_choose(places, verdicts_file())
 
         return GraphRunner(places, decoder, RAMP)
 

@@ -6,6 +6,7 @@ is spoken by the first channel alone, and only when nothing is likelier.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +58,10 @@ class Knobs:
     filter_k: Tensor
     top_k: Tensor
     seed: Tensor
+
+
+Chooser = Callable[[Tensor, Knobs, Tensor, SamplingRules, int, bool], Tensor]
+"""What `choose` is."""
 
 
 def uniform(keys: Tensor, counters: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from streaming_server.engines.dia.model import Caches, CacheView, DiaModel, Lanes
-from streaming_server.engines.dia.sampling import TIES, USUAL_BREADTH, Knobs, SamplingRules, choose
+from streaming_server.engines.dia.sampling import TIES, USUAL_BREADTH, Chooser, Knobs, SamplingRules, choose
 
 NEVER = 2**40
 """A row no stream reaches."""
@@ -50,6 +50,7 @@ class Slots:
         config = model.config
         self.model = model
         self.count = slots
+        self.choose: Chooser = choose
         self.frames = frames or config.decoder.positions
         self.text = text or config.encoder.positions
         self.caches = Caches.empty(config, slots, self.frames, self.text, model.device, model.dtype)
@@ -108,7 +109,7 @@ class Slots:
         row = position + 1
         logits = self.model.step(self.codes[slots, position], view, position, whole[:, _TEXT])
         known = self.codes[slots, row]
-        chosen = choose(
+        chosen = self.choose(
             logits.to(real.dtype), _knobs(whole, real), row[:, None], self._rules, breadth, sample
         )
         spoken = torch.where(known >= 0, known, chosen)
