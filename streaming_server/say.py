@@ -140,11 +140,24 @@ def _reason(body: bytes | bytearray | None) -> str:
 def _server(command: SayCommand) -> Iterator[str]:
     """The address of a server to use, one of our own where none runs. Raises Unavailable."""
     running = command.url or f"http://{command.host}:{command.port}"
-    if command.url or _is_ready(running):
+    if command.url:
+        yield running
+        return
+    if _answers(f"{running}/livez"):
+        _wait_until_ready(running)
         yield running
         return
     with own_server() as url:
         yield url
+
+
+def _wait_until_ready(url: str) -> None:
+    """A server that is still loading its model is worth waiting for. Raises Unavailable."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not _answers(f"{url}/readyz"):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"The server at {url} is not ready to speak.")
+        time.sleep(0.1)
 
 
 @contextmanager
@@ -158,7 +171,7 @@ def own_server(*options: str) -> Iterator[str]:
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _is_ready(url):
+        while not _answers(f"{url}/readyz"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise Unavailable("No server could be started.")
             time.sleep(0.02)
@@ -172,9 +185,9 @@ def own_server(*options: str) -> Iterator[str]:
             process.wait()
 
 
-def _is_ready(url: str) -> bool:
+def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1) as answer:
+        with urllib.request.urlopen(url, timeout=1) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -105,6 +105,13 @@ def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint:
     assert "Traceback" not in answer.stderr
 
 
+def test_a_model_that_is_not_there_ends_the_server_with_a_sentence(tmp_path: Path) -> None:
+    answer = run("--engine=dia", f"--model={tmp_path}/nothing", f"--port={free_port()}")
+    assert answer.returncode == 2
+    assert "nothing" in answer.stderr.splitlines()[-1]
+    assert "Traceback" not in answer.stderr
+
+
 def test_a_port_in_use_is_named(server: Server) -> None:
     answer = run(f"--port={server.port}")
     assert answer.returncode == 2

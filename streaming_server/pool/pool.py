@@ -61,6 +61,7 @@ class Pool:
         self._ids = 0
         self._last_placed = -1
         self._info_known = anyio.Event()
+        self._hopeless = anyio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -79,6 +80,11 @@ class Pool:
         while (info := self.info) is None:
             await self._info_known.wait()
         return info
+
+    async def hopeless(self) -> str:
+        """Wait until every worker has refused to start, none having ever been ready; the reason."""
+        await self._hopeless.wait()
+        return next(worker.refusal for worker in self.workers if worker.refusal)
 
     @property
     def info(self) -> EngineInfo | None:
@@ -152,6 +158,8 @@ class Pool:
             self._seat_waiting()
         else:
             self._lose(worker)
+            if self.info is None and all(one.refusal for one in self.workers):
+                self._hopeless.set()
         self._announce(WorkerChanged(worker.device.id, worker.state))
 
     def pressed(self, worker: Supervisor) -> None:

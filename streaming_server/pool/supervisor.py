@@ -79,7 +79,11 @@ class Owner(Protocol):
 
 
 class Supervisor:
-    """One device's worker: starts it, listens to it, restarts it when it dies."""
+    """One device's worker: starts it, listens to it, restarts it when it dies.
+
+    info: what the engine is, known once a worker has been ready. refusal: why the last one could not go on,
+    where it said so.
+    """
 
     def __init__(self, device: Device, command: WorkerCommand, owner: Owner) -> None:
         self.device = device
@@ -88,6 +92,7 @@ class Supervisor:
         self.restarts = 0
         self.name = device.id
         self.info: EngineInfo | None = None
+        self.refusal: str | None = None
         self.gauge = PressureGauge()
         self.load = 0
         self._command = command
@@ -206,6 +211,7 @@ class Supervisor:
                 log.info("worker ready", device=self.device.id, engine=info.name, slots=info.slots)
                 self._sing()
             case Fatal(code, text):
+                self.refusal = text
                 log.error("worker failed", device=self.device.id, code=code, reason=text)
             case Pong():
                 pass

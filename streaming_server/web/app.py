@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with parts.pool.running(), anyio.create_task_group() as group:
             group.start_soon(anyio.to_thread.run_sync, warm_up)
+            group.start_soon(_give_up, parts)
             group.start_soon(parts.sessions.watch)
             group.start_soon(parts.sessions.announce, parts.pool)
             group.start_soon(status.measure_lag, parts)
@@ -75,6 +77,12 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.state.parts = parts
     return app
+
+
+async def _give_up(parts: Parts) -> None:
+    """A server whose workers cannot start, for want of a model say, has nothing to wait for."""
+    parts.refusal = await parts.pool.hopeless()
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _build(settings: Settings) -> Parts:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from streaming_server.web.sessions import Sessions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parts:
-    """One of each, made by `create_app` and handed to whoever needs it."""
+    """One of each, made by `create_app` and handed to whoever needs it.
+
+    refusal: why the server gave up, if it did.
+    """
 
     settings: Settings
     guard: Guard
@@ -28,6 +31,7 @@ class Parts:
     metrics: Metrics
     sessions: Sessions
     started_at: float = field(default_factory=time.monotonic)
+    refusal: str | None = None
 
     @property
     def voices(self) -> dict[str, Voice]:

@@ -8,6 +8,7 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from streaming_server.errors import EngineFailure
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.parts import Parts
@@ -88,4 +89,7 @@ def serve(settings: Settings) -> int:
     server = DrainingServer(config, app.state.parts)
     log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", engine=settings.engine)
     server.run(sockets=[listener])
+    parts: Parts = app.state.parts
+    if parts.refusal is not None:
+        raise EngineFailure(parts.refusal)
     return 0

@@ -13,6 +13,9 @@ Kernel = Literal["dense", "packed", "separate", "int8"]
 _SMALL = 2**18
 """Weights with fewer elements cost less to read than a call of the packed kernel costs to make."""
 
+_FUSED_ROWS = 8
+"""Rows up to which multiplying 8-bit weights as they are is faster than widening them first."""
+
 
 class Linear:
     """y = x Wᵀ for x [streams, rows, inputs] and W [outputs, inputs], without bias.
@@ -23,18 +26,30 @@ class Linear:
     same bits whatever streams it is computed with.
     """
 
-    __slots__ = ("_integers", "_kernel", "_packed", "_scale", "_transposed", "inputs", "outputs", "weight")
+    __slots__ = (
+        "_fused",
+        "_integers",
+        "_kernel",
+        "_packed",
+        "_scale",
+        "_transposed",
+        "inputs",
+        "outputs",
+        "weight",
+    )
 
     def __init__(self, weight: Tensor, kernel: Kernel = "dense") -> None:
         self.outputs, self.inputs = weight.shape
         self._kernel: Kernel = kernel
         empty = weight.new_empty(0)
         self.weight = self._transposed = self._packed = self._scale = self._integers = empty
+        self._fused = False
         match kernel:
             case "packed":
                 self._packed = _mkldnn()._reorder_linear_weight(weight.contiguous(), 2)
             case "int8":
                 self._integers, self._scale = quantize(weight)
+                self._fused = _fused_int8_works(self._integers, self._scale)
             case _:
                 self.weight = weight.contiguous()
                 self._transposed = self.weight.t()
@@ -48,7 +63,7 @@ class Linear:
             case "packed":
                 return _packed_product(rows, self._packed)
             case "int8":
-                return _int8_product(rows, self._integers, self._scale)
+                return _int8_product(rows, self._integers, self._scale, self._fused)
 
     def add_to(self, total: Tensor, rows: Tensor) -> None:
         """total += rows Wᵀ, in place; total is [streams, rows, outputs]."""
@@ -101,9 +116,21 @@ def _packed_product(rows: Tensor, packed: Tensor) -> Tensor:
     return product
 
 
-def _int8_product(rows: Tensor, integers: Tensor, scale: Tensor) -> Tensor:
+def _fused_int8_works(integers: Tensor, scale: Tensor) -> bool:
+    """Whether this device multiplies 8-bit weights as they are; on a CPU it pays in bfloat16 only."""
+    if integers.device.type == "cpu" and scale.dtype != torch.bfloat16:
+        return False
+    rows = torch.ones(2, integers.shape[1], device=integers.device, dtype=scale.dtype)
+    try:
+        torch._weight_int8pack_mm(rows, integers[:64], scale[:64])
+    except (AttributeError, RuntimeError):
+        return False
+    return True
+
+
+def _int8_product(rows: Tensor, integers: Tensor, scale: Tensor, fused: bool) -> Tensor:
     streams, count, inputs = rows.shape
-    if rows.device.type == "cpu" and rows.dtype == torch.bfloat16 and streams * count <= 8:
+    if fused and streams * count <= _FUSED_ROWS:
         flat = torch._weight_int8pack_mm(rows.reshape(streams * count, inputs), integers, scale)
         return flat.view(streams, count, -1)
     return functional.linear(rows, integers.to(rows.dtype)) * scale

@@ -145,9 +145,12 @@ def _download(name: str, variable: str) -> Path:
         raise EngineFailure(
             f"{name} cannot be downloaded: huggingface_hub is not installed. {advice}"
         ) from error
-    wanted = ["*.json", "*.safetensors", "*.pth"]
+    token = os.environ.get("HF_TOKEN")
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, token=os.environ.get("HF_TOKEN")))
+        path = Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"], token=token))
+        if not any(path.glob("*.safetensors")):
+            snapshot_download(name, allow_patterns=["*.json", "*.pth"], token=token)
+        return path
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineFailure(f"{name} cannot be downloaded from the hub ({reason}). {advice}") from error
