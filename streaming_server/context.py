@@ -16,8 +16,11 @@ from streaming_server.pool.pool import Pool
 from streaming_server.text import Piece, Segmenter, Sentence
 from streaming_server.types import Audio, EngineInfo, Event, Failed, Finished, Generation, WordMark, Words
 
-SLICE_S = 0.1
-"""When the listener's lead is nearly used up, audio is handed on in pieces this long."""
+SLICE_SHARE = 0.05
+SHORTEST_SLICE_S = 0.1
+LONGEST_SLICE_S = 0.5
+"""A listener who has all the lead it may have gets the rest in pieces of this share of the lead, within
+these bounds: each piece costs a wake-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ class SpeechContext:
         self._generation = generation
         self._max_characters = max_characters
         self._max_lead_s = max_lead_s
+        self._slice_s = min(LONGEST_SLICE_S, max(SHORTEST_SLICE_S, SLICE_SHARE * max_lead_s))
         self._heard = heard
         self._segmenter = Segmenter(engine.chunking, generation.language or "en")
         self._deltas: list[str] = []
@@ -269,7 +273,7 @@ class SpeechContext:
         if self._out:
             if not isinstance(self._out[0], Speech):
                 return 0.0
-            return self._clock.wait_s(max(0.0, self._max_lead_s - SLICE_S), time.monotonic())
+            return self._clock.wait_s(max(0.0, self._max_lead_s - self._slice_s), time.monotonic())
         if self._impatient_at is not None:
             return max(0.001, self._impatient_at - time.monotonic())
         return inf
@@ -283,7 +287,7 @@ class SpeechContext:
     def _hand_out_speech(self, pcm: bytes) -> Speech:
         """As much of a piece as the lead allows; the rest stays first in the queue."""
         now = time.monotonic()
-        room_s = max(SLICE_S, self._max_lead_s - self._clock.lead_s(now))
+        room_s = max(self._slice_s, self._max_lead_s - self._clock.lead_s(now))
         if room_s * self._engine.sample_rate * 2 < len(pcm):
             room = int(room_s * self._engine.sample_rate) * 2
             self._out.appendleft(Speech(pcm[room:]))

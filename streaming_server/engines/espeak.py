@@ -49,8 +49,10 @@ SLOTS = 400
 LONGEST_WAIT_S = 2.0
 """Audio of a word that has not ended yet is let go after this much of it."""
 
-STEADY_PIECE_S = 0.75
-"""Pieces after the first hold at least this much. Handing a piece over costs a switch of threads."""
+SECOND_PIECE_S = 1.5
+LARGEST_PIECE_S = 3.0
+"""The first piece is one word. The second holds at least so much, each later one twice the one before, up to
+the largest: handing a piece over costs a switch of threads, and the server a wake-up."""
 
 SLOWEST_WPM = 80
 """The library's slowest pace. Slower ones are made of it with pauses between words."""
@@ -184,9 +186,9 @@ class WordTimeline:
         self._starts = [start for start, _ in self._spans]
 
     @property
-    def is_open(self) -> bool:
-        """Whether a word has started and not ended."""
-        return self._open is not None
+    def open_since(self) -> int | None:
+        """The sample at which the word started that has not ended yet, if there is one."""
+        return None if self._open is None else self._open_since
 
     def word(self, position: int, length: int, sample: int) -> WordMark | None:
         """A word starts at this sample. Returns the mark of the word before it, if that ends here."""
@@ -246,7 +248,8 @@ class PieceCutter:
     def __init__(self, timeline: WordTimeline, sample_rate: int) -> None:
         self._timeline = timeline
         self._longest_wait = round(LONGEST_WAIT_S * sample_rate)
-        self._steady = round(STEADY_PIECE_S * sample_rate)
+        self._least = round(SECOND_PIECE_S * sample_rate)
+        self._largest = round(LARGEST_PIECE_S * sample_rate)
         self._held = bytearray()
         self._heard = 0
         self._marks: list[WordMark] = []
@@ -264,11 +267,13 @@ class PieceCutter:
                 self._worded = True
                 self._add(self._timeline.word(position, length, at))
         end = self._marks[-1].end_sample if self._marks else self._heard
-        if end > self._heard and (self._heard == 0 or end - self._heard >= self._steady):
+        if end > self._heard and (self._heard == 0 or end - self._heard >= self._least):
             return self._cut(end)
-        held = total - self._heard
-        between_words = self._worded and not self._timeline.is_open
-        if held >= (self._steady if between_words else self._longest_wait):
+        open_since = self._timeline.open_since
+        if open_since is None:
+            least = self._least if self._worded else self._longest_wait
+            return self._cut(total) if total - self._heard >= least else None
+        if total - open_since >= self._longest_wait:
             self._add(self._timeline.close(total, estimated=True))
             return self._cut(total)
         return None
@@ -289,6 +294,8 @@ class PieceCutter:
         piece = Piece(tuple(self._marks), bytes(self._held[: 2 * (end - self._heard)]))
         del self._held[: 2 * (end - self._heard)]
         self._marks.clear()
+        if self._heard:
+            self._least = min(self._largest, 2 * self._least)
         self._heard = end
         return piece
 
@@ -480,9 +487,10 @@ class _Order:
 
 @dataclass(frozen=True, slots=True)
 class _Returned:
-    """The library has returned. `error` is what it raised, other than for being told to stop."""
+    """The library has returned. `rest` is what was left to hand over, `error` what it raised."""
 
     busy_s: float
+    rest: Piece | None
     error: BaseException | None
 
 
@@ -538,15 +546,15 @@ class _LibraryThread:
             return not stopped
 
         began = time.perf_counter()
+        rest: Piece | None = None
         error: BaseException | None = None
         try:
             on_chunk: Chunk = lambda pcm, events: hand_over(cutter.take(pcm, events))  # noqa: E731
             self._library.speak(order.text, order.setting, on_chunk)
-            if not stopped:
-                hand_over(cutter.rest())
+            rest = None if stopped else cutter.rest()
         except BaseException as raised:
             error = raised
-        return _Returned(time.perf_counter() - began - parked_s, error)
+        return _Returned(time.perf_counter() - began - parked_s, rest, error)
 
 
 class EspeakEngine:
@@ -660,18 +668,23 @@ class EspeakEngine:
         return setting_for(voice, self._languages[tag], generation.speed)
 
     def _events(self, utterance_id: int, result: Piece | _Returned) -> list[Event]:
-        if isinstance(result, _Returned):
-            self._speaking = None
-            if result.error is not None:
-                raise result.error
-            return [Finished(utterance_id, result.busy_s)]
-        self._speaking = utterance_id
-        events: list[Event] = []
-        if result.marks:
-            events.append(Words(utterance_id, result.marks))
-        if result.pcm:
-            events.append(Audio(utterance_id, result.pcm))
-        return events
+        if isinstance(result, Piece):
+            self._speaking = utterance_id
+            return _sounds(utterance_id, result)
+        self._speaking = None
+        if result.error is not None:
+            raise result.error
+        rest = _sounds(utterance_id, result.rest) if result.rest else []
+        return [*rest, Finished(utterance_id, result.busy_s)]
+
+
+def _sounds(utterance_id: int, piece: Piece) -> list[Event]:
+    events: list[Event] = []
+    if piece.marks:
+        events.append(Words(utterance_id, piece.marks))
+    if piece.pcm:
+        events.append(Audio(utterance_id, piece.pcm))
+    return events
 
 
 def _linux_memory() -> tuple[int, int]:

@@ -244,7 +244,9 @@ def test_marks_are_where_the_library_says(speaker: Speaker) -> None:
 def test_a_very_long_word_lets_its_audio_go_and_says_that_it_guessed(speaker: Speaker) -> None:
     events = speaker.say("1234567890123456 ends")
     assert [mark.estimated for mark in marks_of(events)] == [True, False]
-    assert max(len(event.pcm) for event in events if isinstance(event, Audio)) < 2.2 * 2 * 22050
+    pieces = [len(event.pcm) / 2 / 22050 for event in events if isinstance(event, Audio)]
+    assert pieces[0] < 2.2
+    assert max(pieces) < 4
     assert check_order("1234567890123456 ends", events)
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from streaming_server.engines.dia.codec import ENDLESS
 from streaming_server.engines.dia.device import device_memory
+from streaming_server.engines.dia.model import BRANCHES
+from streaming_server.engines.dia.prefix import PrefixCache
 from streaming_server.engines.dia.runner import Load, Piece, Runner
 from streaming_server.engines.dia.slots import Recipe
 from streaming_server.engines.dia.text import Part, compose, encode, plan
@@ -48,10 +50,13 @@ AHEAD_S = 2.0
 URGENT_S = 0.5
 """A stream whose listener has less than this in hand is about to run dry."""
 
+LEAST_READING = 256
+"""Bytes of new text a reading may always have; where a voice's transcript leaves fewer, it goes unread."""
+
 PREFILL_ROWS = 128
 """Rows of a prompt that are fed at a time."""
 
-PIECES_PER_PAUSE_S = 0.006
+LEAST_PATIENCE_S = 0.006
 """The least time a step spends on preparing newcomers; half a frame's."""
 
 
@@ -114,12 +119,13 @@ class DiaEngine:
         self._defaults = defaults or Recipe()
         self._device = self._slots.model.device
         self._voices: dict[str, VoicePrompt] = {}
+        self._prefixes = PrefixCache()
         self._speakers: dict[str, Speaker] = {voice.id: voice.primary_speaker for voice in BUILTIN_VOICES}
         self._turns: dict[int, Turn] = {}
         self._waiting: list[Speech] = []
         self._speaking: dict[int, Speech] = {}
         self._outbox: list[Event] = []
-        self._last_step_s = 0.0
+        self._speaking_s = 0.0
         self._info = EngineInfo(
             name="dia",
             sample_rate=self._codec.sample_rate,
@@ -158,7 +164,8 @@ class DiaEngine:
             turn = self._turns[utterance.context] = Turn(prompt, given=prompt is not None)
         speaker = self._speakers.get(utterance.voice, "S1")
         said = len(encode(turn.prompt.transcript)) if turn.prompt else 0
-        parts = plan(utterance.text, speaker, self._slots.text - said - len(" [S2]"))
+        room = max(LEAST_READING, self._slots.text - said - len(" [S2]"))
+        parts = plan(utterance.text, speaker, room)
         if parts:
             self._waiting.append(Speech(utterance, turn, parts))
         else:
@@ -185,9 +192,9 @@ class DiaEngine:
             self._learn_ends(wait=not moving)
             self._feed_codec()
             self._collect(wait=not moving)
-        self._last_step_s = time.perf_counter() - started
+        took = time.perf_counter() - started
         for speech in self._speaking.values():
-            speech.busy_s += self._last_step_s
+            speech.busy_s += took
         out, self._outbox = self._outbox, []
         return out
 
@@ -196,6 +203,7 @@ class DiaEngine:
 
     def relieve(self) -> None:
         self._runner.relieve()
+        self._prefixes.clear()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -206,6 +214,7 @@ class DiaEngine:
         self._speaking.clear()
         self._turns.clear()
         self._voices.clear()
+        self._prefixes.clear()
         self._outbox.clear()
         del self._runner, self._slots
         if self._device.type == "cuda":
@@ -236,15 +245,14 @@ class DiaEngine:
         generation = speech.utterance.generation
         given = speech.turn.given or prompt is None
         speech.recipe = self._recipe(generation, speech.turn, 0 if given or prompt is None else prompt.frames)
-        codes = self._none() if prompt is None else prompt.codes
-        speech.first = codes.shape[0] + 1
+        speech.first = 1 if prompt is None else prompt.frames + 1
         latest = min(speech.recipe.max_tokens, self._slots.frames) - self._config.last_delay - 1
         speech.limit = max(latest, speech.first)
         speech.row, speech.end = speech.first - 1, None
         speech.fed = speech.pieces = 0
         pace = speech.turn.pace * self._codec.sample_rate
         speech.clock = WordClock(speech.utterance.text, part.start, part.end, speech.origin, pace)
-        speech.prepare = self._prefill(speech, codes)
+        speech.prepare = self._prefill(speech, prompt)
 
     def _recipe(self, generation: Generation, turn: Turn, own_rows: int) -> Recipe:
         """What the client asks for, else the defaults; `own_rows` come on top of its max_tokens."""
@@ -268,9 +276,10 @@ class DiaEngine:
 
     # Newcomers
 
-    def _prefill(self, speech: Speech, codes: Tensor) -> Iterator[None]:
+    def _prefill(self, speech: Speech, prompt: VoicePrompt | None) -> Iterator[None]:
         """Read the text and the prompt, with a pause after every layer."""
         model, slots = self._slots.model, self._slots
+        codes = self._none() if prompt is None else prompt.codes
         ids = torch.tensor(list(speech.ids), dtype=torch.int64).to(self._device, non_blocking=True)
         encoded = ids
         for layer in model.encode(ids):
@@ -279,16 +288,25 @@ class DiaEngine:
             yield
         yield from model.remember_text(encoded, slots.caches, speech.slot)
         first = slots.begin(speech.slot, codes, len(speech.ids), speech.recipe)
+        known = self._prefixes.get(prompt) if prompt is not None else None
+        branches = BRANCHES if known is None else 1
         for start in range(0, first - 1, PREFILL_ROWS):
             rows = slots.codes[speech.slot, start : min(start + PREFILL_ROWS, first - 1)]
-            for _ in model.prefill(rows, start, len(speech.ids), slots.caches, speech.slot, speak=False):
-                yield
+            yield from _silently(
+                model.prefill(rows, start, len(speech.ids), slots.caches, speech.slot, False, branches)
+            )
+        if known is not None:
+            for own, keys_and_values in zip(slots.caches.own, known, strict=True):
+                own[speech.slot, 1, :, :, : first - 1] = keys_and_values
+        elif prompt is not None and speech.turn.given:
+            prefix = [own[speech.slot, 1, :, :, : first - 1].clone() for own in slots.caches.own]
+            self._prefixes.put(prompt, prefix)
 
     def _prepare(self) -> None:
         """Prefill newcomers, the most urgent first; while others speak, for no longer than a step takes."""
         newcomers = [speech for speech in self._speaking.values() if speech.prepare is not None]
         others = len(newcomers) < len(self._speaking)
-        patience = max(PIECES_PER_PAUSE_S, self._last_step_s) if others else float("inf")
+        patience = max(LEAST_PATIENCE_S, self._speaking_s) if others else float("inf")
         stop = time.perf_counter() + patience
         for speech in sorted(newcomers, key=self._dry_at):
             if self._prepare_one(speech, stop) and not others:
@@ -339,12 +357,14 @@ class DiaEngine:
             breadth=max(self._slots.breadth(speech.recipe) for speech in moving),
             sample=any(speech.recipe.temperature > 0 for speech in moving),
         )
+        started = time.perf_counter()
         try:
             self._runner.step([speech.slot for speech in moving], load)
         except torch.OutOfMemoryError:
             # A step that fails has moved nobody, so the others can repeat it.
             self._fail_for_memory(max(moving, key=self._dry_at))
             return
+        self._speaking_s = time.perf_counter() - started
         for speech in moving:
             speech.row += 1
 
@@ -448,6 +468,11 @@ class DiaEngine:
             return
         self._leave(speech)
         self._outbox.append(Finished(speech.utterance.id, speech.busy_s))
+
+
+def _silently(pieces: Iterator[Tensor | None]) -> Iterator[None]:
+    for _ in pieces:
+        yield
 
 
 def drain(engine: DiaEngine, utterances: Iterable[Utterance]) -> list[Event]:

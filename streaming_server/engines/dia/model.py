@@ -198,25 +198,32 @@ class DiaModel:
     # The decoder
 
     def prefill(
-        self, rows: Tensor, first: int, text: int, caches: Caches, slot: int, speak: bool = True
+        self,
+        rows: Tensor,
+        first: int,
+        text: int,
+        caches: Caches,
+        slot: int,
+        speak: bool = True,
+        branches: int = BRANCHES,
     ) -> Iterator[Tensor | None]:
         """Feed known rows to one slot, a layer between two pauses; the last thing to come is their logits.
 
         rows: [n, channels], int64, for positions `first` to `first + n`, before which the cache is filled.
         text: bytes in the cross-attention cache. Logits are [n, branches, channels, vocabulary]; without
-        `speak` there are none.
+        `speak` there are none. branches: 1 where the cache of the branch without text is filled otherwise.
         """
         d = self.config.decoder
         count, end = rows.shape[0], first + rows.shape[0]
-        x = self._embed(rows).expand(BRANCHES, -1, -1).contiguous()
+        x = self._embed(rows).expand(branches, -1, -1).contiguous()
         turns = self._decoder_turns[first:end, None]
         positions = torch.arange(end, device=self.device)
         mask = torch.zeros(count, end, device=self.device, dtype=self.dtype)
         mask.masked_fill_(positions > positions[first:, None], -torch.inf)
         for index, layer in enumerate(self._decoder_layers):
-            own = caches.own[index][slot]
+            own = caches.own[index][slot, :branches]
             qkv = layer.qkv(_norm(x, layer.attention_norm, d.norm_eps))
-            qkv = qkv.view(BRANCHES, count, d.heads + 2 * d.kv_heads, d.head_width)
+            qkv = qkv.view(branches, count, d.heads + 2 * d.kv_heads, d.head_width)
             turned = _rotate(qkv[:, :, : d.heads + d.kv_heads], turns).transpose(1, 2)
             own[:, 0, :, first:end] = turned[:, d.heads :]
             own[:, 1, :, first:end] = qkv[:, :, d.heads + d.kv_heads :].transpose(1, 2)
@@ -224,14 +231,14 @@ class DiaModel:
             heard = functional.scaled_dot_product_attention(
                 turned[:, : d.heads], keys, values, attn_mask=mask, scale=1.0
             )
-            layer.out.add_to(x, heard.transpose(1, 2).reshape(BRANCHES, count, -1))
+            layer.out.add_to(x, heard.transpose(1, 2).reshape(branches, count, -1))
             self._cross_prefill(layer, x, caches.cross[index][slot, :, :, :text])
             layer.down.add_to(x, _gated(layer.gate_up(_norm(x, layer.mlp_norm, d.norm_eps))))
             yield None
         if not speak:
             return
         logits = self._head(_norm(x, self._decoder_norm, d.norm_eps))
-        yield logits.view(BRANCHES, count, d.channels, d.vocabulary).transpose(0, 1)
+        yield logits.view(branches, count, d.channels, d.vocabulary).transpose(0, 1)
 
     def _cross_prefill(self, layer: DecoderLayer, x: Tensor, cross: Tensor) -> None:
         d = self.config.decoder
@@ -240,7 +247,7 @@ class DiaModel:
         q = q.view(1, -1, d.cross_heads, d.cross_head_width).transpose(1, 2)
         heard = functional.scaled_dot_product_attention(q, cross[:1], cross[1:], scale=1.0)
         layer.cross_out.add_to(conditional, heard.transpose(1, 2).reshape(1, x.shape[1], -1))
-        x[1].add_(layer.unconditional)
+        x[1:].add_(layer.unconditional)
 
     def step(self, codes: Tensor, view: CacheView, positions: Tensor, texts: Tensor) -> Tensor:
         """Feed one row to every lane of `view`; logits [B, branches, channels, vocabulary].

@@ -14,6 +14,7 @@ from streaming_server.engines.dia.codec import codec_lag  # noqa: E402
 from streaming_server.engines.dia.config import TINY_CODEC, TINY_DIA  # noqa: E402
 from streaming_server.engines.dia.engine import drain  # noqa: E402
 from streaming_server.engines.dia.load import create_engine  # noqa: E402
+from streaming_server.engines.dia.prefix import MOST_VOICES, PrefixCache  # noqa: E402
 from streaming_server.engines.dia.turn import VoicePrompt  # noqa: E402
 from streaming_server.engines.dia.weights import locate, read_codec, write_checkpoint  # noqa: E402
 from streaming_server.errors import EngineFailure  # noqa: E402
@@ -277,6 +278,35 @@ def test_a_known_voice_is_its_prompt_and_the_prompt_is_not_heard(engine, said):
     events = drain(engine, [utterance])
     assert len(pcm(events, 1)) == 2 * HOP * (200 - 60 - TAIL_ROWS)
     assert engine._turns[1].prompt.transcript == "[S1] It is me."
+
+
+def test_a_voice_heard_before_is_prepared_from_memory_and_sounds_the_same(engine, said):
+    codes = torch.randint(0, 1024, (150, 9), generator=torch.Generator().manual_seed(0))
+    engine.add_voice("me", "S1", VoicePrompt("[S1] It is me.", codes))
+
+    def once(number):
+        utterance = Utterance(
+            number, number, TEXT, "me", Generation(max_tokens=250, seed=1), time.monotonic()
+        )
+        return pcm(drain(engine, [utterance]), number)
+
+    first = once(1)
+    assert len(engine._prefixes) == 1
+    assert once(2) == first
+    engine.relieve()
+    assert len(engine._prefixes) == 0
+    assert once(3) == first
+
+
+def test_only_the_voices_heard_last_are_remembered():
+    cache = PrefixCache()
+    voices = [VoicePrompt(str(number), torch.zeros(1, 9)) for number in range(MOST_VOICES + 1)]
+    for voice in voices[:-1]:
+        cache.put(voice, [])
+    assert cache.get(voices[0]) == []
+    cache.put(voices[-1], [])
+    assert cache.get(voices[1]) is None
+    assert cache.get(voices[0]) == []
 
 
 def test_a_text_longer_than_dia_reads_is_read_in_parts_without_a_gap_in_its_marks(engine, said):
