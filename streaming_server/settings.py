@@ -62,6 +62,7 @@ class Settings(BaseSettings):
         le=1024,
         description="utterances Dia speaks at once per device; by default as memory allows",
     )
+    disable_torch_compile: bool = Field(False, description="do not compile the parts of Dia that gain by it")
     quantize: Literal["int8"] | None = Field(None, description="hold Dia's weights in 8 bits")
 
     max_workers: int | None = Field(

@@ -104,7 +104,6 @@ def build_engine(options: argparse.Namespace) -> tuple[Engine, str]:
 
         return EspeakEngine(), "CPU"
     try:
-        from streaming_server.engines.dia.device import device_name, pick_device
         from streaming_server.engines.dia.load import create_engine
     except ImportError as error:
         raise EngineFailure(f"Dia needs {error.name}: pip install '.[dia]'.") from error
@@ -113,8 +112,9 @@ def build_engine(options: argparse.Namespace) -> tuple[Engine, str]:
         options.codec,
         slots=options.slots,
         quantize=options.quantize,
+        compile_model=not options.disable_torch_compile,
     )
-    return engine, device_name(pick_device(None))
+    return engine, engine.device_name
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -126,7 +126,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", help="Dia's weights")
     parser.add_argument("--codec", help="Dia's codec")
     parser.add_argument("--slots", type=int, help="utterances at once")
-    parser.add_argument("--quantize", choices=["int8"])
+    parser.add_argument("--quantize", choices=["int8"], help="hold the weights in 8 bits")
+    parser.add_argument("--disable-torch-compile", action="store_true", help="compile nothing")
     return parser.parse_args(arguments)
 
 

@@ -108,6 +108,7 @@ def _command(settings: Settings) -> WorkerCommand:
         arguments += [f"--codec={settings.codec}"] if settings.codec else []
         arguments += [f"--slots={settings.slots}"] if settings.slots else []
         arguments += [f"--quantize={settings.quantize}"] if settings.quantize else []
+        arguments += ["--disable-torch-compile"] if settings.disable_torch_compile else []
     return WorkerCommand(tuple(arguments), start_timeout_s)
 
 

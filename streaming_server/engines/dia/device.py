@@ -72,8 +72,3 @@ def require_room(device: torch.device, needed: int) -> int:
             f"{memory.total / _GB:.1f} GB are free"
         )
     return free
-
-
-def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
