@@ -7,7 +7,10 @@ import { StatusPanel } from "/static/status.js";
 import { Transcript } from "/static/transcript.js";
 
 const HEADER_BYTES = 16;
+const POLICY = 1008;
 const PLAYED_EVERY_MS = 250;
+const ENVELOPE_BYTES = 256; // of a text message, around its text
+const CHARACTER_BYTES = 6; // of the longest character in JSON, such as \u0007
 const view = (id) => document.getElementById(id);
 
 const player = new Player();
@@ -21,6 +24,7 @@ const status = new Channel("/ws/status", key);
 let ready = null; // what the server said it can do
 let turn = null; // the context being spoken
 let turns = 0;
+let passing = false; // whether the complaint shown is over once the server is back
 
 // What the browser tests look at.
 window.__tts = {
@@ -66,15 +70,27 @@ async function play() {
 
 function sendWhole({ context, text }) {
   const characters = Array.from(text);
-  const most = ready.limits.text_characters;
+  const { text_characters: longest, message_bytes: bytes } = ready.limits;
+  const most = Math.min(longest, Math.floor((bytes - ENVELOPE_BYTES) / CHARACTER_BYTES));
   for (let at = 0; at < characters.length; at += most)
     speech.send({ type: "text", context, text: characters.slice(at, at + most).join("") });
   speech.send({ type: "finish", context });
 }
 
+// Pieces of one to four characters, not counting the spaces before each.
+function tokensOf(text) {
+  const characters = text.match(/\s*\S|\s+$/gu) ?? [];
+  const tokens = [];
+  for (let at = 0, size; at < characters.length; at += size) {
+    size = 1 + Math.floor(4 * Math.random());
+    tokens.push(characters.slice(at, at + size).join(""));
+  }
+  return tokens;
+}
+
 // As a language model would: pieces of words, at a steady pace.
 function trickle(mine) {
-  const tokens = mine.text.match(/\s*\S{1,4}|\s+$/gu) ?? [];
+  const tokens = tokensOf(mine.text);
   const pace = Math.min(500, Math.max(1, Number(view("rate").value) || 20));
   const began = performance.now();
   let sent = 0;
@@ -100,7 +116,9 @@ function stop() {
 function settle() {
   clearTimeout(turn?.timer);
   turn = null;
+  if (document.activeElement === view("stop")) view("play").focus(); // a disabled button loses the keyboard
   view("stop").disabled = true;
+  view("buffer").textContent = "0 ms";
   transcript.heard(null);
   spectrum.stop();
 }
@@ -142,7 +160,8 @@ player.addEventListener("report", ({ detail: report }) => {
   view("buffer").textContent = `${Math.round((1000 * report.buffered) / turn.rate)} ms`;
   if (report.played > 0 && !turn.heard) {
     turn.heard = true;
-    view("first-heard").textContent = `${Math.round(performance.now() - turn.sentAt)} ms`;
+    const heardMs = 1000 * (report.played / turn.rate - player.latency); // reports come after the fact
+    view("first-heard").textContent = `${Math.round(performance.now() - heardMs - turn.sentAt)} ms`;
   }
   transcript.heard(report.played > 0 ? report.played - player.latency * turn.rate : null);
   const now = performance.now();
@@ -164,7 +183,7 @@ speech.addEventListener("ready", ({ detail }) => {
   view("voice").disabled = view("play").disabled = false;
   view("key-form").hidden = true;
   connection("open", `Connected, ${detail.engine} at ${detail.sample_rate} Hz`);
-  complain("");
+  if (passing) complain("");
 });
 speech.addEventListener("lost", ({ detail: { code, reason, refused } }) => {
   ready = null;
@@ -175,7 +194,7 @@ speech.addEventListener("lost", ({ detail: { code, reason, refused } }) => {
   }
   connection("closed", refused ? "Not connected" : "Connection lost, trying again…");
   if (refused) askForKey();
-  else if (reason) complain(reason);
+  else if (reason) complain(reason, { untilBack: code !== POLICY });
   else if (code === 1006) explainRefusal();
 });
 status.addEventListener("status", ({ detail }) => panel.show(detail));
@@ -185,10 +204,10 @@ status.addEventListener("lost", () => panel.forget());
 async function explainRefusal() {
   try {
     const answer = await fetch("/readyz");
-    if (answer.ok) complain("The server is there but refused the connection: it may be full. Trying again…");
-    else complain("The server is not ready to speak yet. Trying again…");
+    if (answer.ok) complain("The server is there but refused the connection: it may be full. Trying again…", { untilBack: true });
+    else complain("The server is not ready to speak yet. Trying again…", { untilBack: true });
   } catch {
-    complain("The server cannot be reached. Trying again…");
+    complain("The server cannot be reached. Trying again…", { untilBack: true });
   }
 }
 
@@ -204,7 +223,8 @@ function connection(state, words) {
   view("connection").textContent = words;
 }
 
-function complain(words) {
+function complain(words, { untilBack = false } = {}) {
+  passing = untilBack;
   view("alert").textContent = words;
   view("alert").hidden = !words;
 }

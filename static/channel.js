@@ -8,6 +8,7 @@ export class Channel extends EventTarget {
   #path;
   #key;
   #socket = null;
+  #welcome = false; // whether the server has let this socket in
   #delay = FIRST_DELAY_MS;
 
   constructor(path, key) {
@@ -19,6 +20,7 @@ export class Channel extends EventTarget {
   open() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}${this.#path}`);
+    this.#welcome = false;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       if (this.#key()) this.send({ type: "auth", key: this.#key() });
@@ -33,18 +35,21 @@ export class Channel extends EventTarget {
   }
 
   #hear(data) {
-    this.#delay = FIRST_DELAY_MS;
     if (data instanceof ArrayBuffer) {
       this.dispatchEvent(new CustomEvent("binary", { detail: data }));
       return;
     }
     const message = JSON.parse(data);
+    if (message.type !== "error") {
+      this.#welcome = true;
+      this.#delay = FIRST_DELAY_MS;
+    }
     this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
   }
 
   #lost(code, reason) {
     this.#socket = null;
-    const refused = code === POLICY;
+    const refused = code === POLICY && !this.#welcome; // later, the same code ends slow or hasty clients
     this.dispatchEvent(new CustomEvent("lost", { detail: { code, reason, refused } }));
     if (refused) return;
     setTimeout(() => this.open(), this.#delay * (0.75 + Math.random() / 2));

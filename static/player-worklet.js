@@ -5,10 +5,12 @@
 //      {type: "end", handle}            nothing more of it will come
 //      {type: "flush", handle}          silence now, with a short fade; the rest of it is dropped
 // Out: {handle, played, buffered, underruns, state, level}, twenty times a second and when the state changes;
-//      played and buffered in samples of the context at its own rate.
+//      played and buffered in samples of the context at its own rate. What a flush drops was never played.
 
 const START_S = 0.12;
 const GROWTH = 1.5;
+const LONGEST_START_S = 1; // gaps come from slow text, too, against which no buffer helps
+const PATIENCE = 2; // audio that stays short of the start is held back for this many times the start at most
 const FADE_S = 0.005;
 const REPORT_S = 0.05;
 const RING_S = 16;
@@ -61,87 +63,122 @@ class Player extends AudioWorkletProcessor {
   constructor() {
     super();
     this.ring = new Ring(RING_S * sampleRate);
+    this.tail = new Float32Array(0); // the fade of what was cut off, heard over whatever comes next
+    this.tailAt = 0;
     this.handle = null;
     this.step = 1;
-    this.state = "idle";
+    this.state = "idle"; // buffering, playing, stopping
     this.gain = 0;
+    this.played = 0;
     this.ended = false;
     this.underruns = 0;
     this.startS = START_S;
+    this.heldS = 0;
     this.reportIn = 0;
     this.port.onmessage = ({ data }) => this.hear(data);
   }
 
+  get open() {
+    return this.state === "buffering" || this.state === "playing";
+  }
+
   hear(message) {
     if (message.type === "begin") this.begin(message);
-    else if (message.handle !== this.handle) return;
-    else if (message.type === "audio" && this.state !== "stopping") this.ring.write(message.samples);
+    else if (message.handle !== this.handle || !this.open) return;
+    else if (message.type === "audio") this.ring.write(message.samples);
     else if (message.type === "end") this.ended = true;
-    else if (message.type === "flush") this.become(this.state === "playing" ? "stopping" : this.drop());
+    else if (message.type === "flush") this.stop();
   }
 
   begin({ handle, rate }) {
-    this.ring.clear();
+    this.cut();
     this.handle = handle;
     this.rate = rate;
     this.step = rate / sampleRate;
+    this.played = 0;
     this.ended = false;
-    this.gain = 0;
     this.startS = START_S;
     this.become("buffering");
   }
 
-  drop() {
-    this.ring.read = this.ring.written;
+  stop() {
+    this.cut();
+    this.become(this.tailAt < this.tail.length ? "stopping" : "idle");
+  }
+
+  // Empty the ring, keeping the fade of what was sounding.
+  cut() {
+    if (this.state === "playing" && this.gain > 0) {
+      const length = Math.min(Math.ceil(FADE_S * sampleRate), Math.floor(this.ring.available / this.step));
+      this.tail = new Float32Array(length);
+      this.tailAt = 0;
+      for (let at = 0; at < length; at++) this.tail[at] = this.gain * (1 - (at + 1) / length) * this.next();
+    }
+    this.ring.clear();
     this.gain = 0;
-    return "idle";
+  }
+
+  next() {
+    const sample = this.ring.next(this.step);
+    this.played = this.ring.read;
+    return sample;
   }
 
   become(state) {
     this.state = state;
+    this.heldS = 0;
     this.report(0);
   }
 
   process(inputs, [output]) {
     const channel = output[0];
-    if (this.state === "buffering" && this.ring.available >= this.needed()) this.become("playing");
-    let loudest = 0;
-    if (this.state === "playing" || this.state === "stopping") loudest = this.play(channel);
+    const quantumS = channel.length / sampleRate;
+    if (this.state === "buffering" && this.enough(quantumS)) this.become("playing");
+    if (this.state === "playing") this.play(channel);
+    this.addTail(channel);
     for (let other = 1; other < output.length; other++) output[other].set(channel);
-    this.reportIn -= channel.length / sampleRate;
-    if (this.reportIn <= 0 && this.state !== "idle") this.report(loudest);
+    this.reportIn -= quantumS;
+    if (this.reportIn <= 0 && this.state !== "idle") this.report(loudest(channel));
     return true;
   }
 
-  needed() {
-    return this.ended ? Math.min(1, this.ring.written) : this.startS * this.rate;
+  enough(quantumS) {
+    if (this.ended) return true;
+    if (this.ring.available > 0) this.heldS += quantumS;
+    return this.ring.available >= this.startS * this.rate || this.heldS >= PATIENCE * this.startS;
   }
 
   play(channel) {
     const slope = 1 / (FADE_S * sampleRate);
-    let loudest = 0;
     for (let at = 0; at < channel.length; at++) {
       const left = this.ring.available / this.step;
-      if (left <= 0 || (this.state === "stopping" && this.gain <= 0)) {
+      if (left <= 0) {
         this.runDry();
-        break;
+        return;
       }
-      const fading = this.state === "stopping" || (!this.ended && left * slope < 1);
+      const fading = !this.ended && left * slope < 1;
       this.gain = fading ? Math.max(0, this.gain - slope) : Math.min(1, this.gain + slope);
-      channel[at] = this.gain * this.ring.next(this.step);
-      loudest = Math.max(loudest, Math.abs(channel[at]));
+      channel[at] = this.gain * this.next();
     }
-    return loudest;
+  }
+
+  addTail(channel) {
+    if (this.tailAt >= this.tail.length) {
+      if (this.state === "stopping") this.become("idle");
+      return;
+    }
+    const length = Math.min(channel.length, this.tail.length - this.tailAt);
+    for (let at = 0; at < length; at++) channel[at] += this.tail[this.tailAt++];
   }
 
   runDry() {
-    if (this.state === "stopping" || this.ended) {
-      this.become(this.drop());
+    this.gain = 0;
+    if (this.ended) {
+      this.become("idle");
       return;
     }
     this.underruns += 1;
-    this.startS *= GROWTH;
-    this.gain = 0;
+    this.startS = Math.min(LONGEST_START_S, this.startS * GROWTH);
     this.become("buffering");
   }
 
@@ -149,13 +186,19 @@ class Player extends AudioWorkletProcessor {
     this.reportIn = REPORT_S;
     this.port.postMessage({
       handle: this.handle,
-      played: Math.floor(this.ring.read),
+      played: Math.floor(this.played),
       buffered: Math.floor(this.ring.available),
       underruns: this.underruns,
       state: this.state,
       level,
     });
   }
+}
+
+function loudest(channel) {
+  let most = 0;
+  for (const sample of channel) most = Math.max(most, Math.abs(sample));
+  return most;
 }
 
 registerProcessor("player", Player);

@@ -12,12 +12,18 @@ export class Player extends EventTarget {
   // Must be called from a click or key press the first time. `rates`: what the server can send, preferred first.
   async start(rates) {
     this.#starting ??= this.#open(rates);
-    await this.#starting;
+    try {
+      await this.#starting;
+    } catch (error) {
+      this.#starting = null; // the next attempt starts afresh
+      throw error;
+    }
     await this.#context.resume();
     return rates.includes(this.#context.sampleRate) ? this.#context.sampleRate : rates[0];
   }
 
   async #open(rates) {
+    this.#context?.close();
     this.#context = new AudioContext({ sampleRate: rates[0], latencyHint: "interactive" });
     await this.#context.audioWorklet.addModule("/static/player-worklet.js");
     this.#node = new AudioWorkletNode(this.#context, "player", { numberOfInputs: 0, outputChannelCount: [1] });

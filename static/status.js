@@ -28,15 +28,19 @@ export class StatusPanel {
     const part = (selector) => item.querySelector(selector);
     part(".device-name").textContent = `${id} · ${name}`;
     const waiting = worker.queued ? `, ${worker.queued} waiting` : "";
-    part(".worker").textContent = `${worker.state}, ${worker.active} of ${worker.slots} voices${waiting}`;
+    const again = worker.restarts ? `, restarted ${worker.restarts}×` : "";
+    const pid = worker.pid ? `, pid ${worker.pid}` : "";
+    part(".worker").textContent =
+      `${worker.state}, ${worker.active} of ${worker.slots} slots${waiting}${again}${pid}`;
     const meter = part("meter");
     meter.value = memory.pressure;
     meter.setAttribute("aria-label", `Memory pressure of ${id}`);
     const level = part(".level");
-    level.dataset.level = memory.level;
-    level.textContent =
+    level.dataset.level = memory.total ? memory.level : "unknown";
+    level.textContent = !memory.total ? "Memory pressure unknown" : (
       `Memory pressure ${Math.round(100 * memory.pressure)} %, ${WORDS[memory.level]} ` +
-      `(${(memory.used / GIB).toFixed(1)} of ${(memory.total / GIB).toFixed(1)} GiB)`;
+      `(${(memory.used / GIB).toFixed(1)} of ${(memory.total / GIB).toFixed(1)} GiB)`
+    );
   }
 }
 

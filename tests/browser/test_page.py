@@ -197,3 +197,28 @@ def test_a_lost_server_is_found_again(browser: Browser, start_server: Callable[.
     assert "Connection lost" in page.inner_text("#connection")
     page.wait_for_selector("#alert", state="visible")
     page.close()
+
+
+def test_stop_gives_the_keyboard_to_play(page: Page) -> None:
+    page.fill("#text", LONG)
+    page.click("#play")
+    wait_for(page, "__tts.state === 'playing'")
+    page.focus("#stop")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "play"
+    assert page.inner_text("#buffer") == "0 ms"
+
+
+def test_a_hasty_page_is_told_so_and_not_asked_for_a_key(
+    browser: Browser, start_server: Callable[..., Server]
+) -> None:
+    strict = start_server("--max-workers=1", DIA_MESSAGES_PER_SECOND="1")
+    page = browser.new_page()
+    page.goto(strict.url)
+    page.wait_for_selector("#play:enabled")
+    page.click("#play")
+    page.wait_for_selector("#play:disabled")
+    page.wait_for_selector("#play:enabled")
+    assert page.is_hidden("#key-form")
+    assert "messages a second" in page.inner_text("#alert")
+    page.close()

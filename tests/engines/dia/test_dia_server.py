@@ -13,7 +13,12 @@ from talk import talking  # noqa: E402
 from streaming_server.engines.dia.config import TINY_CODEC, TINY_DIA  # noqa: E402
 from streaming_server.engines.dia.weights import locate, read_codec, write_checkpoint  # noqa: E402
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.anyio,
+    pytest.mark.timeout(180),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 TEXT = "Hello there, everyone who is listening to this today."
 
