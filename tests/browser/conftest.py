@@ -23,8 +23,9 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For a module, not the session: while it lives, no other event loop can run in this thread."""
     if CHROMIUM is None:
         if os.environ.get("CI"):
             pytest.fail("the browser tests need Debian's chromium")
