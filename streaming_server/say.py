@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, CliPositionalArg, SettingsConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
 from streaming_server.errors import SpeechError, Unavailable
 from streaming_server.types import DEFAULT_VOICE
@@ -58,10 +58,23 @@ class SayCommand(BaseSettings):
 
 
 def say(command: SayCommand) -> int:
-    """Run the command; the exit status. Raises SpeechError, OSError."""
-    text = sys.stdin.read() if command.text == "-" else command.text
-    with command.out.open("wb") as file, _server(command) as url:
-        return asyncio.run(_speak(command, text, url, file))
+    """Run the command; the exit status. An existing file stays until there is a whole new one.
+
+    Raises SpeechError.
+    """
+    text = command.text
+    if text == "-":
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    unfinished = command.out.with_name(command.out.name + ".part")
+    try:
+        with unfinished.open("wb") as file, _server(command) as url:
+            status = asyncio.run(_speak(command, text, url, file))
+        unfinished.replace(command.out)
+    except OSError as error:
+        raise SpeechError(f"{error.filename or command.url or command.out}: {error.strerror}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return status
 
 
 async def _speak(command: SayCommand, text: str, url: str, out: BinaryIO) -> int:
@@ -123,6 +136,10 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
     try:
         async with connect(address, additional_headers=headers, proxy=None) as socket:
             yield socket
+    except InvalidURI:
+        raise SpeechError("--url: a server's address begins with http:// or https://.") from None
+    except OSError as error:
+        raise SpeechError(f"No server answers at {url}: {error.strerror or error}.") from None
     except InvalidStatus as error:
         raise SpeechError(_reason(error.response.body)) from None
     except ConnectionClosed as error:

@@ -159,6 +159,12 @@ class EngineInfo:
     chunking: ChunkPolicy
     uses: frozenset[str]
 
+    def speaks(self, language: str) -> bool:
+        """Whether it speaks a language, or the one a regional tag is of."""
+        known = {tag.lower() for tag in self.languages}
+        wanted = language.lower()
+        return wanted in known or wanted.split("-")[0] in known
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:

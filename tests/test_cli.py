@@ -74,6 +74,14 @@ def test_say_reads_a_long_text_from_standard_input(server: Server, tmp_path: Pat
     assert seconds(out) > 300
 
 
+def test_a_failed_say_leaves_the_file_that_was_there(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "kept.wav"
+    out.write_bytes(b"before")
+    assert run("say", "...", "--out", str(out), "--url", server.url).returncode == 2
+    assert out.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> None:
     locked = start_server("--max-workers=1", DIA_API_KEYS="secret")
     out = tmp_path / "hello.wav"
@@ -92,8 +100,9 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
         (["--host=0.0.0.0"], "--no-auth"),
         (["say", "Hello.", "--voice=nobody"], "voice"),
         (["say", "..."], "nothing to say"),
-        (["say", "Hello.", "--out=/nowhere/at/all.wav"], "No such file"),
-        (["say", "Hello.", "--url=http://127.0.0.1:1"], "127.0.0.1"),
+        (["say", "Hello.", "--out=/nowhere/at/all.wav"], "/nowhere/at/all.wav"),
+        (["say", "Hello.", "--url=http://127.0.0.1:1"], "No server answers at http://127.0.0.1:1"),
+        (["say", "Hello.", "--url=foo"], "--url"),
     ],
 )
 def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:

@@ -138,14 +138,14 @@ class Supervisor:
         process = await self._spawn(theirs)
         theirs.close()
         self.pid = process.pid
-        _, self._link = await asyncio.get_running_loop().create_unix_connection(
-            lambda: _Link(self._hear), sock=ours
-        )
+        # Known before it is open: a worker that is ready at once is answered at once.
+        self._link = link = _Link(self._hear)
         try:
-            return await self._watch(self._link)
+            await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+            return await self._watch(link)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._bury(process, self._link)
+                await self._bury(process, link)
 
     async def _spawn(self, link: socket.socket) -> Process:
         fd = link.fileno()

@@ -343,6 +343,8 @@ class Session:
             raise BadValue('context: "*" stands for every context and names none.')
         if options.voice not in self._parts.voices:
             raise UnknownVoice("voice: no voice has this id.")
+        if options.language is not None and "language" in engine.uses and not engine.speaks(options.language):
+            raise BadValue("language: this engine does not speak it; `ready.languages` lists those it does.")
         max_lead_ms = options.max_lead_ms or settings.max_lead_ms
         sample_rate = options.sample_rate or engine.sample_rate
         context = SpeechContext(

@@ -318,6 +318,7 @@ BAD_MESSAGES: list[tuple[str | bytes, str]] = [
     ('{"type":"start","voice":"nobody"}', "unknown_voice"),
     ('{"type":"start","sample_rate":12345}', "bad_value"),
     ('{"type":"start","encoding":"mp3"}', "bad_value"),
+    ('{"type":"start","language":"tlh"}', "bad_value"),
     ('{"type":"start","speed":9}', "bad_value"),
     ('{"type":"start","speed":NaN}', "bad_message"),
     ('{"type":"start","speed":"\\ud83d","x":NaN}', "bad_message"),
