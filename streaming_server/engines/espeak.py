@@ -168,7 +168,8 @@ class WordTimeline:
     """Turns the library's word positions into one mark for each written word.
 
     The library counts characters from 1 and may report a written word several times (a number), with no
-    length, or a little behind. Scripts without spaces are marked as the library divides them.
+    length, or a little behind. Scripts without spaces are marked as the library divides them. Words that it
+    runs together ("in the") it reports as one: those share the time by their lengths, as an estimate.
     """
 
     text: str
@@ -190,12 +191,12 @@ class WordTimeline:
         """The sample at which the word started that has not ended yet, if there is one."""
         return None if self._open is None else self._open_since
 
-    def word(self, position: int, length: int, sample: int) -> WordMark | None:
-        """A word starts at this sample. Returns the mark of the word before it, if that ends here."""
+    def word(self, position: int, length: int, sample: int) -> tuple[WordMark, ...]:
+        """A word starts at this sample. Returns the marks of the words before it that end here."""
         span = self._written(position - 1, length)
         if span is None or span[0] < self._marked_text:
-            return None
-        closed = self.close(sample)
+            return ()
+        closed = self.close(sample, before=span[0])
         self._open, self._open_since = span, max(sample, self._marked_sample)
         self._marked_text = span[1]
         return closed
@@ -204,15 +205,39 @@ class WordTimeline:
         """The words so far end at this sample."""
         self._clause_end = sample
 
-    def close(self, sample: int, estimated: bool = False) -> WordMark | None:
-        """The open word ends at this sample, or where its clause did. Returns its mark."""
+    def close(self, sample: int, before: int = 0, estimated: bool = False) -> tuple[WordMark, ...]:
+        """The open word ends at this sample, or where its clause did. Returns its mark.
+
+        With it end the words unheard of that lie behind it and in front of `before` in the text.
+        """
         if self._open is None:
-            return None
+            return ()
         end = sample if self._clause_end is None else min(sample, self._clause_end)
         end = max(end, self._open_since)
-        mark = WordMark(*self._open, self._open_since, end, self.estimated or estimated)
+        spans = [self._open, *self._unheard(self._open[1], before)]
+        marks = self._share(spans, end, self.estimated or estimated or len(spans) > 1)
+        self._marked_text = spans[-1][1]
         self._open, self._clause_end, self._marked_sample = None, None, end
-        return mark
+        return marks
+
+    def _unheard(self, start: int, before: int) -> list[tuple[int, int]]:
+        """The whole written words between two places of the text that can be heard."""
+        first = bisect_right(self._starts, start - 1)
+        between = [span for span in self._spans[first:] if span[1] <= before]
+        trimmed = [_trim(self.text, *span) for span in between]
+        return [span for span in trimmed if any(letter.isalnum() for letter in self.text[span[0] : span[1]])]
+
+    def _share(self, spans: list[tuple[int, int]], end: int, estimated: bool) -> tuple[WordMark, ...]:
+        """Marks of words that share the time since the open one began, by their lengths."""
+        letters = sum(last - first for first, last in spans)
+        marks: list[WordMark] = []
+        at, read = self._open_since, 0
+        for first, last in spans:
+            read += last - first
+            until = self._open_since + (end - self._open_since) * read // letters
+            marks.append(WordMark(first, last, at, until, estimated))
+            at = until
+        return tuple(marks)
 
     def _written(self, index: int, length: int) -> tuple[int, int] | None:
         place = bisect_right(self._starts, index) - 1
@@ -283,12 +308,11 @@ class PieceCutter:
         if not self._worded and not any(self._held):
             return None
         total = self._heard + len(self._held) // 2
-        self._add(self._timeline.close(total))
+        self._add(self._timeline.close(total, before=len(self._timeline.text)))
         return self._cut(total)
 
-    def _add(self, mark: WordMark | None) -> None:
-        if mark is not None:
-            self._marks.append(mark)
+    def _add(self, marks: tuple[WordMark, ...]) -> None:
+        self._marks.extend(marks)
 
     def _cut(self, end: int) -> Piece:
         piece = Piece(tuple(self._marks), bytes(self._held[: 2 * (end - self._heard)]))

@@ -250,6 +250,22 @@ def test_a_very_long_word_lets_its_audio_go_and_says_that_it_guessed(speaker: Sp
     assert check_order("1234567890123456 ends", events)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am a fox.",
+        "You are in the house, of course; it is on the table.",
+        "It was on the list of the day.",
+    ],
+)
+def test_words_the_library_runs_together_are_marked_all_the_same(speaker: Speaker, text: str) -> None:
+    marks = marks_of(speaker.say(text))
+    assert [text[mark.start : mark.end] for mark in marks] == [word.strip(".,;") for word in text.split()]
+    times = [(mark.start_sample, mark.end_sample) for mark in marks]
+    assert all(before[1] <= after[0] for before, after in pairwise(times))
+    assert any(mark.estimated for mark in marks)
+
+
 WEIRD = st.text(
     st.one_of(
         st.sampled_from("aeiou tnsr  .,;!?—…\n'\"()[]<>&0123456789%$@"),
