@@ -162,5 +162,7 @@ def _explain(error: ValidationError) -> SpeechError:
         return BadMessage("A message needs a type.")
     if first["type"] == "union_tag_invalid":
         return BadMessage("No message has this type.")
+    if first["type"] == "string_pattern_mismatch":
+        return BadValue("language: not a language tag, such as en or en-GB.")
     place = ".".join(str(part) for part in first["loc"][1:] if part not in ("str", "int"))
     return BadValue(f"{place}: {first['msg']}.")

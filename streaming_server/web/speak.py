@@ -318,7 +318,7 @@ class Session:
         """Open a context. Raises DuplicateContext, or what is wrong with its options."""
         name = options.context
         if name in self._turns:
-            raise DuplicateContext("This context is open already; its options stay as they are.")
+            raise DuplicateContext(f"The context {name!r} is open already; its options stay as they are.")
         if name in self._failed:
             self._failed.remove(name)
         try:
@@ -370,7 +370,7 @@ class Session:
         try:
             return self._turns[name]
         except KeyError:
-            raise UnknownContext("No context of this name is open.") from None
+            raise UnknownContext(f"No context {name!r} is open.") from None
 
     def _swallowed(self, name: str, *, ends: bool) -> bool:
         """Whether this belongs to the rest of a turn that failed, of which the client may not know yet."""
