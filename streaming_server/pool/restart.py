@@ -23,7 +23,7 @@ class RestartPolicy:
         self._in_a_row = 1 if lived_s >= BREAKER_WINDOW_S else self._in_a_row + 1
         if self.broken(now):
             return BREAKER_WINDOW_S
-        return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (self._in_a_row - 1)))
+        return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self._in_a_row - 1, 10)))
 
     def broken(self, now: float) -> bool:
         """Whether the breaker is open."""

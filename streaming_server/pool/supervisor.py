@@ -42,6 +42,7 @@ from streaming_server.types import (
     Audio,
     EngineInfo,
     Event,
+    Failed,
     Finished,
     Generation,
     MemoryReport,
@@ -119,7 +120,10 @@ class Supervisor:
         try:
             while True:
                 born = time.monotonic()
-                reason = await self._live()
+                try:
+                    reason = await self._live()
+                except OSError as error:  # No file descriptors left, say: a death like any other.
+                    reason = f"could not be started: {error.strerror}"
                 now = time.monotonic()
                 delay_s = self._policy.died(now, lived_s=now - born)
                 self.restarts += 1
@@ -132,11 +136,16 @@ class Supervisor:
 
     async def _live(self) -> str:
         """One process from birth to death; why it ended."""
-        ours, theirs = socket.socketpair()
         self._pong_at = time.monotonic()
         self._first_word = anyio.Event()
-        process = await self._spawn(theirs)
-        theirs.close()
+        ours, theirs = socket.socketpair()
+        try:
+            process = await self._spawn(theirs)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self.pid = process.pid
         # Known before it is open: a worker that is ready at once is answered at once.
         self._link = link = _Link(self._hear)
@@ -223,9 +232,10 @@ class Supervisor:
                 if event.utterance == canary.utterance:
                     theirs.remove(event)
                     canary.heard |= isinstance(event, Audio)
+                    if isinstance(event, Finished | Failed):
+                        self._canary = None
                     if isinstance(event, Finished) and canary.heard:
                         self._prove_alive()
-                        self._canary = None
         if theirs:
             if any(isinstance(event, Audio) for event in theirs):
                 self._prove_alive()

@@ -6,12 +6,24 @@ import json
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from streaming_server.errors import BadMessage, BadValue, SpeechError
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
 
-ContextName = Annotated[str, Field(min_length=1, max_length=64)]
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a surrogate pair cannot be sent back") from None
+    return text
+
+
+Encodable = Annotated[str, AfterValidator(_encodable)]
+"""Text that is sent back as it came, so that it must be whole."""
+
+ContextName = Annotated[Encodable, Field(min_length=1, max_length=64)]
 
 SampleRate = Literal[8000, 16000, 22050, 24000, 32000, 44100, 48000]
 
@@ -109,7 +121,7 @@ class Auth(_Message):
 
 class Ping(_Message):
     type: Literal["ping"]
-    id: str | int | None = None
+    id: Encodable | Annotated[int, Field(ge=-(2**53), le=2**53)] | None = None
 
 
 Message = Start | Speak | Text | Flush | Finish | CancelSpeech | Played | Auth | Ping
@@ -135,8 +147,10 @@ def context_of(raw: str) -> str | None:
     except SpeechError:
         return None
     name = value.get("context", "default") if isinstance(value, dict) else None
-    known = isinstance(value, dict) and value.get("type") in ("start", "speak", "text")
-    return name if known and isinstance(name, str) and 1 <= len(name) <= 64 else None
+    known = isinstance(value, dict) and value.get("type") in ("start", "text")
+    if not (known and isinstance(name, str) and 1 <= len(name) <= 64):
+        return None
+    return None if any("\ud800" <= letter <= "\udfff" for letter in name) else name
 
 
 def _load(raw: str) -> Any:

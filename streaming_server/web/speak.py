@@ -261,7 +261,7 @@ class Session:
         except SpeechError as error:
             name = context_of(raw)
             if name is not None and name not in self._turns:
-                self._failed.append(name)
+                self._note_failed(name)
                 error.context = name
             raise
 
@@ -324,7 +324,8 @@ class Session:
         try:
             turn = self._open(name, options)
         except SpeechError as error:
-            self._failed.append(name)
+            if isinstance(options, Start):  # The rest of a turn follows; `speak` is the whole of one.
+                self._note_failed(name)
             error.context = name
             raise
         self._turns[name] = turn
@@ -371,6 +372,10 @@ class Session:
             return self._turns[name]
         except KeyError:
             raise UnknownContext(f"No context {name!r} is open.") from None
+
+    def _note_failed(self, name: str) -> None:
+        if name not in self._failed:
+            self._failed.append(name)
 
     def _swallowed(self, name: str, *, ends: bool) -> bool:
         """Whether this belongs to the rest of a turn that failed, of which the client may not know yet."""
@@ -433,7 +438,7 @@ class Session:
         if self._turns.get(turn.name) is turn:
             del self._turns[turn.name]
             if failed and not turn.context.finished:
-                self._failed.append(turn.name)
+                self._note_failed(turn.name)
 
     async def _put(self, turn: Turn, output: Output) -> None:
         match output:

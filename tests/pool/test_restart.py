@@ -9,6 +9,12 @@ def test_delays_double_from_one_second_up_to_thirty() -> None:
     assert delays == [1, 2, 4, 8, 16, 30, 30]
 
 
+def test_deaths_without_end_are_no_error() -> None:
+    policy = RestartPolicy()
+    for n in range(3000):
+        assert policy.died(now=31.0 * n, lived_s=0.5) <= 60
+
+
 def test_a_long_life_starts_the_delays_over() -> None:
     policy = RestartPolicy()
     policy.died(0.0, lived_s=0.1)

@@ -319,6 +319,9 @@ BAD_MESSAGES: list[tuple[str | bytes, str]] = [
     ('{"type":"start","sample_rate":12345}', "bad_value"),
     ('{"type":"start","encoding":"mp3"}', "bad_value"),
     ('{"type":"start","language":"tlh"}', "bad_value"),
+    ('{"type":"text","text":"x","context":"\\ud83d"}', "bad_value"),
+    ('{"type":"ping","id":"\\ud83d"}', "bad_value"),
+    ('{"type":"ping","id":99999999999999999999}', "bad_value"),
     ('{"type":"start","speed":9}', "bad_value"),
     ('{"type":"start","speed":NaN}', "bad_message"),
     ('{"type":"start","speed":"\\ud83d","x":NaN}', "bad_message"),
@@ -382,6 +385,25 @@ async def test_the_rest_of_a_failed_turn_is_swallowed_until_its_finish(server: S
         await talk.send("speak", text="Fresh.")
         assert (await talk.end())["type"] == "done"
         assert [sentence["text"] for sentence in talk.of("sentence")] == ["Fresh."]
+
+
+async def test_a_turn_after_a_failed_speak_is_heard(server: Server) -> None:
+    async with talking(server.ws_url) as talk:
+        assert (await talk.speak("Hello.", voice="nobody"))["code"] == "unknown_voice"
+        await talk.send("text", text="Hello again.")
+        await talk.send("finish")
+        assert (await talk.end())["type"] == "done"
+
+
+async def test_a_turn_that_failed_twice_ends_with_one_finish(server: Server) -> None:
+    async with talking(server.ws_url) as talk:
+        for _ in range(2):
+            await talk.send("text", text=5)
+            assert (await talk.until("error"))["context"] == "default"
+        await talk.send("finish")
+        await talk.send("text", text="Hello again.")
+        await talk.send("finish")
+        assert (await talk.end())["type"] == "done"
 
 
 async def test_cancelling_what_is_not_there_is_nothing(server: Server) -> None:
