@@ -80,7 +80,9 @@ def say(command: SayCommand) -> int:
 async def _speak(command: SayCommand, text: str, url: str, out: BinaryIO) -> int:
     console = Console(stderr=True)
     async with _connected(command, url) as socket:
-        ready = orjson.loads(await socket.recv())
+        ready = orjson.loads(await asyncio.wait_for(socket.recv(), ANSWER_TIMEOUT_S))
+        if ready["type"] == "error":
+            raise SpeechError(ready["message"])
         chunk = int(ready["limits"]["text_characters"])
         await socket.send(
             _json(type="start", voice=command.voice, speed=command.speed, max_lead_ms=MAX_LEAD_MS)

@@ -12,6 +12,9 @@ from streaming_server.pipe import Cancel, Release, Submit
 from streaming_server.pool.supervisor import Supervisor
 from streaming_server.types import Audio, Event, Failed, Finished, Generation, Utterance
 
+MOST_ATTEMPTS = 2
+"""Workers an utterance may be given to, one after the death of the other."""
+
 
 class Dispatcher(Protocol):
     """The pool, as its lanes see it."""
@@ -28,7 +31,18 @@ class Lane:
     elsewhere. `wake` is called whenever there is something to take.
     """
 
-    __slots__ = ("_events", "_pool", "_taken", "_wake", "context", "expires_at", "utterance", "worker")
+    __slots__ = (
+        "_attempts",
+        "_events",
+        "_pool",
+        "_seated",
+        "_taken",
+        "_wake",
+        "context",
+        "expires_at",
+        "utterance",
+        "worker",
+    )
 
     def __init__(self, context: int, wake: Callable[[], None], pool: Dispatcher) -> None:
         self.context = context
@@ -37,6 +51,8 @@ class Lane:
         self.expires_at = 0.0
         self._events: deque[Event] = deque()
         self._taken = False
+        self._seated = False
+        self._attempts = 0
         self._wake = wake
         self._pool = pool
 
@@ -49,6 +65,7 @@ class Lane:
         """Send an utterance off. The lane must not be busy."""
         assert not self.busy
         self._taken = False
+        self._attempts = 0
         self.utterance = Utterance(self._pool.next_id(), self.context, text, voice, generation, deadline)
         self._pool.place(self)
 
@@ -64,11 +81,9 @@ class Lane:
         """Stop the utterance on its way. Nothing of it can be taken afterwards. Idempotent."""
         self._events.clear()
         if self.utterance is not None:
-            if self.worker is not None:
-                self.worker.load -= 1
+            if self._seated and self.worker is not None:
                 self.worker.send(Cancel(self.utterance.id))
-            self._pool.forget(self)
-            self.utterance = None
+            self._end()
 
     def close(self) -> None:
         """The context is over. Idempotent."""
@@ -85,6 +100,8 @@ class Lane:
         if self.worker is not None and self.worker is not worker:
             self.worker.send(Release(self.context))
         self.worker = worker
+        self._seated = True
+        self._attempts += 1
         worker.load += 1
         worker.send(Submit(self.utterance))
 
@@ -102,9 +119,13 @@ class Lane:
             self._wake()
 
     def lose_worker(self) -> bool:
-        """The worker is gone; True if the utterance on its way may be spoken again from its start."""
+        """The worker is gone; True if the utterance on its way may be spoken again from its start.
+
+        One that has seen two workers die may be what killed them.
+        """
         self.worker = None
-        if self.utterance is None or self._taken:
+        self._seated = False
+        if self.utterance is None or self._taken or self._attempts >= MOST_ATTEMPTS:
             return False
         self._events.clear()
         return True
@@ -112,8 +133,9 @@ class Lane:
     def _end(self) -> None:
         self._pool.forget(self)
         self.utterance = None
-        if self.worker is not None:
+        if self._seated and self.worker is not None:
             self.worker.load -= 1
+        self._seated = False
 
     @property
     def waited_too_long(self) -> bool:

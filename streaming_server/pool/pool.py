@@ -197,6 +197,7 @@ class Pool:
         """End what has waited too long for a place."""
         while True:
             await anyio.sleep(TICK_S)
+            self._seat_waiting()
             for lane in list(self._waiting.values()):
                 if lane.waited_too_long:
                     error: type[SpeechError] = Full if self.healthy else WorkerLost

@@ -100,7 +100,8 @@ async def _authenticate(socket: WebSocket, parts: Parts) -> None:
     """Browsers cannot send headers: their key is the first message."""
     with anyio.move_on_after(parts.settings.auth_timeout_s):
         try:
-            message = read(await socket.receive_text())
+            event = await socket.receive()
+            message = read(event.get("text") or "")
             parts.guard.check_key(message.key if isinstance(message, Auth) else None)
         except SpeechError:
             raise Unauthorized("The first message must carry a valid key.") from None

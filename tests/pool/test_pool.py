@@ -176,6 +176,22 @@ async def test_contexts_on_other_workers_lose_no_sample_when_one_is_killed() -> 
                 assert pcm(events) == expected
 
 
+async def test_an_utterance_is_given_to_two_workers_and_no_more() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        line = Line(pool)
+        line.submit(SENTENCE * 40)
+        for _ in range(2):
+            pid = worker_of(line).pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await settled(lambda gone=pid: line.lane.worker is None or line.lane.worker.pid != gone)
+        end = (await line.rest())[-1]
+        assert isinstance(end, Failed)
+        assert end.code == "worker_lost"
+        assert [worker.load for worker in pool.workers] == [0, 0]
+
+
 async def test_a_dead_worker_comes_back() -> None:
     async with running(1) as pool:
         await all_ready(pool)
