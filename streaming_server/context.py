@@ -14,7 +14,17 @@ from streaming_server.audio import PlaybackClock
 from streaming_server.errors import BadMessage, TooLarge
 from streaming_server.pool.pool import Pool
 from streaming_server.text import Piece, Segmenter, Sentence
-from streaming_server.types import Audio, EngineInfo, Event, Failed, Finished, Generation, WordMark, Words
+from streaming_server.types import (
+    Audio,
+    EngineInfo,
+    Event,
+    Failed,
+    Finished,
+    Generation,
+    Voice,
+    WordMark,
+    Words,
+)
 
 SLICE_SHARE = 0.05
 SHORTEST_SLICE_S = 0.1
@@ -130,7 +140,7 @@ class SpeechContext:
         self,
         pool: Pool,
         engine: EngineInfo,
-        voice: str,
+        voice: Voice,
         generation: Generation,
         *,
         max_characters: int,

@@ -6,7 +6,11 @@
     │   ├── BadValue                     bad_value           422   1008
     │   ├── UnknownVoice                 unknown_voice       404   1008
     │   ├── UnknownContext               unknown_context     404   1008
+    │   ├── UnknownPrompt                unknown_prompt      404   1008
+    │   ├── UnknownJob                   unknown_job         404   1008
     │   ├── DuplicateContext             duplicate_context   409   1008
+    │   ├── InUse                        in_use              409   1008
+    │   ├── BadAudio                     bad_audio           415   1008
     │   └── TooLarge                     too_large           413   1009
     ├── Unauthorized                     unauthorized        401   1008
     ├── Forbidden                        forbidden           403   1008
@@ -16,6 +20,7 @@
     │   ├── Full                         full                503   1013
     │   ├── Draining                     draining            503   1012
     │   └── WorkerLost                   worker_lost         503   1011
+    ├── StorageFailure                   storage_failure     507   1011
     ├── EngineFailure                    engine_failure      500   1011
     └── InternalError                    internal            500   1011
 
@@ -69,9 +74,29 @@ class UnknownContext(BadRequest):
     http_status = 404
 
 
+class UnknownPrompt(BadRequest):
+    code = "unknown_prompt"
+    http_status = 404
+
+
+class UnknownJob(BadRequest):
+    code = "unknown_job"
+    http_status = 404
+
+
 class DuplicateContext(BadRequest):
     code = "duplicate_context"
     http_status = 409
+
+
+class InUse(BadRequest):
+    code = "in_use"
+    http_status = 409
+
+
+class BadAudio(BadRequest):
+    code = "bad_audio"
+    http_status = 415
 
 
 class TooLarge(BadRequest):
@@ -125,6 +150,12 @@ class Draining(Unavailable):
 class WorkerLost(Unavailable):
     code = "worker_lost"
     close_code = 1011
+
+
+class StorageFailure(SpeechError):
+    code = "storage_failure"
+    http_status = 507
+    retryable = True
 
 
 class EngineFailure(SpeechError):

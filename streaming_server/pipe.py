@@ -25,7 +25,9 @@ from streaming_server.types import (
     Finished,
     Generation,
     MemoryReport,
+    Prompt,
     Utterance,
+    Voice,
     WordMark,
     Words,
 )
@@ -202,7 +204,7 @@ def _from_wire(header: list[Any], blob: bytes) -> Message:
         case ["batch", step_s, events]:
             return Batch(tuple(_events_from_wire(events, blob)), step_s)
         case ["submit", fields]:
-            return Submit(Utterance(**(fields | {"generation": Generation(**fields["generation"])})))
+            return Submit(_utterance_from_wire(fields))
         case ["cancel", utterance_id]:
             return Cancel(utterance_id)
         case ["release", context]:
@@ -240,6 +242,20 @@ def _events_from_wire(events: list[list[Any]], blob: bytes) -> Iterator[Event]:
                 yield Failed(utterance, code, message, retryable)
             case _:
                 raise CorruptPipe("an event of unknown kind")
+
+
+def _utterance_from_wire(fields: dict[str, Any]) -> Utterance:
+    voice = fields["voice"]
+    prompt = voice["prompt"]
+    return Utterance(
+        **(
+            fields
+            | {
+                "voice": Voice(**(voice | {"prompt": prompt and Prompt(**prompt)})),
+                "generation": Generation(**fields["generation"]),
+            }
+        )
+    )
 
 
 def _info_from_wire(fields: dict[str, Any]) -> EngineInfo:

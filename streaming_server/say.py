@@ -46,8 +46,10 @@ class SayCommand(BaseSettings):
     )
 
     text: CliPositionalArg[str] = Field(description='what to say; "-" reads it from standard input')
-    voice: str = Field(DEFAULT_VOICE, description="who says it")
-    speed: float = Field(1.0, ge=0.25, le=4.0, description="pace, 1 is the voice's own")
+    voice: str = Field(DEFAULT_VOICE.id, description="who says it")
+    language: str | None = Field(None, description="language of the text, such as en-GB")
+    speed: float | None = Field(None, ge=0.25, le=4.0, description="pace, 0.25 to 4; 1 is the voice's own")
+    pitch: float | None = Field(None, ge=0.5, le=2.0, description="pitch, 0.5 to 2; 1 is the voice's own")
     out: Path = Field(Path("speech.wav"), description="WAV file to write")
     url: str | None = Field(
         None, description="server to use; by default one on this machine's port, or a new one"
@@ -84,9 +86,7 @@ async def _speak(command: SayCommand, text: str, url: str, out: BinaryIO) -> int
         if ready["type"] == "error":
             raise SpeechError(ready["message"])
         chunk = int(ready["limits"]["text_characters"])
-        await socket.send(
-            _json(type="start", voice=command.voice, speed=command.speed, max_lead_ms=MAX_LEAD_MS)
-        )
+        await socket.send(_start(command))
         for at in range(0, len(text), chunk):
             await socket.send(_json(type="text", text=text[at : at + chunk]))
         await socket.send(_json(type="finish"))
@@ -103,6 +103,12 @@ async def _speak(command: SayCommand, text: str, url: str, out: BinaryIO) -> int
         f"first audio after {1000 * first_s:.0f} ms"
     )
     return 0
+
+
+def _start(command: SayCommand) -> str:
+    options = {"language": command.language, "speed": command.speed, "pitch": command.pitch}
+    said = {name: value for name, value in options.items() if value is not None}
+    return _json(type="start", voice=command.voice, max_lead_ms=MAX_LEAD_MS, **said)
 
 
 async def _record(

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     max_lead_ms: int = Field(
         10_000, ge=200, description="audio sent ahead of real time, unless a client asks otherwise"
     )
+    max_status_connections: int = Field(100, ge=1, description="status channels at once")
+    header_timeout_s: float = Field(10.0, gt=0, description="seconds a request has to arrive in")
+    ping_s: float = Field(
+        20.0, gt=0, description="seconds between websocket pings, and for the answer to one"
+    )
     auth_timeout_s: float = Field(5.0, gt=0, description="seconds a browser has to send its key")
     send_timeout_s: float = Field(5.0, gt=0, description="seconds a client may leave a message unread")
     drain_timeout_s: float = Field(

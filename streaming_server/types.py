@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
@@ -17,6 +17,18 @@ Speaker = Literal["S1", "S2"]
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """A recording that a voice is cloned from.
+
+    path: a WAV file, mono, 16 bits, 44.1 kHz, that never changes: another recording has another path.
+    transcript: what is said in it.
+    """
+
+    path: str
+    transcript: str
+
+
+@dataclass(frozen=True, slots=True)
 class Voice:
     """Somebody to speak as. `primary_speaker` is the tag Dia hears the voice under."""
 
@@ -24,6 +36,7 @@ class Voice:
     name: str
     style: str
     primary_speaker: Speaker = "S1"
+    prompt: Prompt | None = None
 
 
 BUILTIN_VOICES: tuple[Voice, ...] = (
@@ -35,21 +48,23 @@ BUILTIN_VOICES: tuple[Voice, ...] = (
     Voice("nova", "Nova", "bright", "S1"),
 )
 
-DEFAULT_VOICE = "aria"
+DEFAULT_VOICE = BUILTIN_VOICES[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How to speak. `None` leaves the choice to the engine or the voice.
+    """How to speak. `None` leaves the choice to the voice, then to the engine.
 
-    speed: 1.0 is the voice's own pace, range 0.25 to 4.
+    speed: 1.0 is the voice's own pace, range 0.25 to 4. pitch: 1.0 is the voice's own, 2.0 an octave above;
+    range 0.5 to 2.
     temperature: 0 is greedy, up to 2. cfg_scale: 1 to 10. top_p: above 0, up to 1.
     top_k and cfg_filter_top_k: 1 to 1028. max_tokens: 100 to 3072 frames, prompt included.
     seed: 0 to 2**63 - 1. language: a BCP 47 tag.
     """
 
     language: str | None = None
-    speed: float = 1.0
+    speed: float | None = None
+    pitch: float | None = None
     seed: int | None = None
     temperature: float | None = None
     cfg_scale: float | None = None
@@ -57,6 +72,11 @@ class Generation:
     top_p: float | None = None
     top_k: int | None = None
     max_tokens: int | None = None
+
+    def over(self, defaults: Generation) -> Generation:
+        """These choices, and where they leave one open, that of `defaults`."""
+        said = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+        return replace(defaults, **said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,7 @@ class Utterance:
     id: int
     context: int
     text: str
-    voice: str
+    voice: Voice
     generation: Generation
     deadline: float
 

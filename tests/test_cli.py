@@ -41,7 +41,7 @@ def seconds(path: Path) -> float:
     [
         ([], ["serve", "say", "bench", "--port", "--max-workers", "--api-keys", "--show-prompts"]),
         (["serve"], ["--host", "--gpu-mode", "--gpu-ids", "--data-dir", "--allowed-origins", "--log-level"]),
-        (["say"], ["TEXT", "--voice", "--out", "--speed", "--url"]),
+        (["say"], ["TEXT", "--voice", "--out", "--speed", "--pitch", "--language", "--url"]),
         (["bench"], ["--sessions", "--tokens-per-second", "--url", "--json"]),
     ],
 )

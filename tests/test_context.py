@@ -27,7 +27,7 @@ from streaming_server.errors import BadMessage, BadValue, TooLarge
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
-from streaming_server.types import ChunkPolicy, EngineInfo, Generation
+from streaming_server.types import DEFAULT_VOICE, ChunkPolicy, EngineInfo, Generation
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ class Turns:
     def open(self, chunking: ChunkPolicy | None = None, **options: Any) -> SpeechContext:
         engine = dataclasses.replace(self.engine, chunking=chunking) if chunking else self.engine
         defaults: dict[str, Any] = {"max_characters": 10_000, "max_lead_s": 1e9}
-        return SpeechContext(self.pool, engine, "aria", Generation(), **(defaults | options))
+        return SpeechContext(self.pool, engine, DEFAULT_VOICE, Generation(), **(defaults | options))
 
     @property
     def load(self) -> int:

@@ -25,6 +25,7 @@ from streaming_server.pipe import (
     encode,
 )
 from streaming_server.types import (
+    DEFAULT_VOICE,
     Audio,
     ChunkPolicy,
     EngineInfo,
@@ -32,13 +33,20 @@ from streaming_server.types import (
     Finished,
     Generation,
     MemoryReport,
+    Prompt,
     Utterance,
+    Voice,
     WordMark,
     Words,
 )
 
 MESSAGES: list[Message] = [
-    Submit(Utterance(7, 3, "Grüße, 世界 🎉", "aria", Generation(seed=5, temperature=0.5), 12.25)),
+    Submit(
+        Utterance(
+            8, 4, "Hi.", Voice("me", "Me", "plain", "S2", Prompt("/p/a.wav", "I am me.")), Generation(), 1.5
+        )
+    ),
+    Submit(Utterance(7, 3, "Grüße, 世界 🎉", DEFAULT_VOICE, Generation(seed=5, temperature=0.5), 12.25)),
     Cancel(7),
     Release(3),
     Relieve(),

@@ -36,7 +36,7 @@ from streaming_server.engines.dia.load import assemble
 from streaming_server.engines.dia.runner import Load
 from streaming_server.engines.dia.slots import Recipe
 from streaming_server.engines.dia.weights import dia_shapes, locate, random_tensors, read_codec
-from streaming_server.types import Audio, Finished, Generation, Utterance
+from streaming_server.types import DEFAULT_VOICE, Audio, Finished, Generation, Utterance
 
 TEXT = (
     "This is a sentence of about one hundred and fifty bytes, which is what a person says in one breath, "
@@ -113,7 +113,7 @@ class Ours:
     def utterance(self, frames: int) -> Utterance:
         self._ids += 1
         generation = Generation(max_tokens=frames + 17, seed=self._ids)
-        return Utterance(self._ids, self._ids, TEXT, "aria", generation, time.monotonic())
+        return Utterance(self._ids, self._ids, TEXT, DEFAULT_VOICE, generation, time.monotonic())
 
     def speak(self, arrivals: dict[int, int], frames: int) -> dict[str, Any]:
         """Utterances arriving at these steps, {step: how many}, to their end; with sound."""

@@ -18,6 +18,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import log2
 from pathlib import Path
 from queue import SimpleQueue
 from types import MappingProxyType
@@ -27,6 +28,7 @@ import espeakng_loader
 
 from streaming_server.errors import BadValue, EngineFailure
 from streaming_server.types import (
+    BUILTIN_VOICES,
     DEFAULT_VOICE,
     Audio,
     ChunkPolicy,
@@ -37,6 +39,7 @@ from streaming_server.types import (
     Generation,
     MemoryReport,
     Utterance,
+    Voice,
     WordMark,
     Words,
 )
@@ -117,9 +120,20 @@ class Setting:
     inflection: int
 
 
-def setting_for(voice: str, language: str, speed: float) -> Setting:
-    """The library's setting. An unknown voice speaks as the default one; `language` is the library's name."""
-    timbre = TIMBRES.get(voice, TIMBRES[DEFAULT_VOICE])
+STEPS_PER_OCTAVE = 95.0
+"""Of the library's pitch scale; measured, as the median over a sentence."""
+
+STYLES = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VOICES})
+
+
+def timbre_of(voice: Voice) -> Timbre:
+    """A voice of the user's sounds like the built-in one of its style, or the default one."""
+    return TIMBRES.get(voice.id) or TIMBRES[STYLES.get(voice.style, DEFAULT_VOICE.id)]
+
+
+def setting_for(voice: Voice, language: str, speed: float = 1.0, pitch: float = 1.0) -> Setting:
+    """The library's setting. `language` is its own name; the pitch goes as far as its scale does."""
+    timbre = timbre_of(voice)
     pace = timbre.words_per_minute * speed
     missing_s = max(0.0, 60.0 / pace - 60.0 / SLOWEST_WPM)
     return Setting(
@@ -127,7 +141,7 @@ def setting_for(voice: str, language: str, speed: float) -> Setting:
         rate=max(SLOWEST_WPM, round(pace if round(pace) < COMPRESSED_WPM else pace * COMPRESSED_HASTE)),
         gap=round(missing_s * GAP_PER_SECOND),
         volume=timbre.volume,
-        pitch=timbre.pitch,
+        pitch=min(99, max(0, round(timbre.pitch + STEPS_PER_OCTAVE * log2(pitch)))),
         inflection=timbre.inflection,
     )
 
@@ -598,7 +612,7 @@ class EspeakEngine:
             can_clone=False,
             languages=tuple(sorted(map(_bcp47, self._languages))),
             chunking=ChunkPolicy(min_chars=0, best_chars=1, max_chars=400, patience_s=0.0),
-            uses=frozenset({"language", "speed"}),
+            uses=frozenset({"language", "speed", "pitch"}),
         )
         self._waiting: dict[int, Utterance] = {}
         self._order: list[tuple[float, int, int]] = []
@@ -683,13 +697,13 @@ class EspeakEngine:
                 return utterance
         return None
 
-    def _setting(self, voice: str, generation: Generation) -> Setting:
+    def _setting(self, voice: Voice, generation: Generation) -> Setting:
         tag = (generation.language or DEFAULT_LANGUAGE).lower().replace("_", "-")
         while tag not in self._languages:
             tag, separator, _ = tag.rpartition("-")
             if not separator:
                 raise BadValue(f"This engine does not speak the language {generation.language!r:.40}.")
-        return setting_for(voice, self._languages[tag], generation.speed)
+        return setting_for(voice, self._languages[tag], generation.speed or 1.0, generation.pitch or 1.0)
 
     def _events(self, utterance_id: int, result: Piece | _Returned) -> list[Event]:
         if isinstance(result, Piece):

@@ -10,7 +10,7 @@ from typing import Protocol
 from streaming_server.errors import SpeechError
 from streaming_server.pipe import Cancel, Release, Submit
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.types import Audio, Event, Failed, Finished, Generation, Utterance
+from streaming_server.types import Audio, Event, Failed, Finished, Generation, Utterance, Voice
 
 MOST_ATTEMPTS = 2
 """Workers an utterance may be given to, one after the death of the other."""
@@ -61,7 +61,7 @@ class Lane:
         """Whether an utterance is on its way: submitted, and its end not yet taken."""
         return self.utterance is not None or bool(self._events)
 
-    def submit(self, text: str, voice: str, generation: Generation, deadline: float) -> None:
+    def submit(self, text: str, voice: Voice, generation: Generation, deadline: float) -> None:
         """Send an utterance off. The lane must not be busy."""
         assert not self.busy
         self._taken = False

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import streaming_server
 from streaming_server.audio import warm_up
+from streaming_server.catalogue import Catalogue
 from streaming_server.errors import SpeechError
 from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import choose_devices, visible_gpus
@@ -29,6 +30,7 @@ from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
 from streaming_server.settings import EngineName, Settings
 from streaming_server.web import status
+from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.guard import Guard
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.sessions import Sessions
@@ -96,7 +98,10 @@ def _build(settings: Settings) -> Parts:
         cpu_workers=1 if dia else min(CPU_WORKERS, os.cpu_count() or 1),
     )
     pool = Pool(devices, _command(settings), on_step=metrics.stepped)
-    return Parts(settings, Guard(settings), pool, metrics, Sessions(settings.send_timeout_s))
+    guard, catalogue = Guard(settings), Catalogue()
+    contexts = OpenContexts(settings, guard, pool, metrics, catalogue)
+    sessions = Sessions(settings.send_timeout_s)
+    return Parts(settings, guard, pool, metrics, catalogue, contexts, sessions)
 
 
 def _command(settings: Settings) -> WorkerCommand:

@@ -42,13 +42,14 @@ class Options(_Message):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
 
     context: ContextName = "default"
-    voice: str = Field(DEFAULT_VOICE, min_length=1, max_length=128)
+    voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
     sample_rate: SampleRate | None = None
     encoding: Encoding = "pcm_s16le"
     words: bool = False
     max_lead_ms: int | None = Field(None, ge=200, le=MAX_LEAD_MS)
     language: str | None = Field(None, max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
-    speed: float = Field(1.0, ge=0.25, le=4.0)
+    speed: float | None = Field(None, ge=0.25, le=4.0)
+    pitch: float | None = Field(None, ge=0.5, le=2.0)
     seed: int | None = Field(None, ge=0, lt=2**63)
     temperature: float | None = Field(None, ge=0.0, le=2.0)
     cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
@@ -62,6 +63,7 @@ class Options(_Message):
         return Generation(
             self.language,
             self.speed,
+            self.pitch,
             self.seed,
             self.temperature,
             self.cfg_scale,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
+from streaming_server.catalogue import Catalogue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
-from streaming_server.types import BUILTIN_VOICES, Voice
+from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.guard import Guard
 
 if TYPE_CHECKING:
@@ -29,13 +30,11 @@ class Parts:
     guard: Guard
     pool: Pool
     metrics: Metrics
+    catalogue: Catalogue
+    contexts: OpenContexts
     sessions: Sessions
     started_at: float = field(default_factory=time.monotonic)
     refusal: str | None = None
-
-    @property
-    def voices(self) -> dict[str, Voice]:
-        return {voice.id: voice for voice in BUILTIN_VOICES}
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from types import FrameType
 
+import anyio
 import structlog
 import uvicorn
 
@@ -42,10 +43,12 @@ class DrainingServer(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        open_contexts = self._parts.sessions.contexts
+        open_contexts = len(self._parts.contexts)
         log.info("draining", contexts=open_contexts, timeout_s=self._parts.settings.drain_timeout_s)
         if not self.force_exit:
-            await self._parts.sessions.drain(self._parts.settings.drain_timeout_s)
+            with anyio.move_on_after(self._parts.settings.drain_timeout_s):
+                await self._parts.contexts.all_left()
+            self._parts.sessions.dismiss()
         await super().shutdown(None)
 
 

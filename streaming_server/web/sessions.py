@@ -22,14 +22,9 @@ class Sessions:
     def __init__(self, send_timeout_s: float) -> None:
         self._open: set[Session] = set()
         self._send_timeout_s = send_timeout_s
-        self._context_left = anyio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
-
-    @property
-    def contexts(self) -> int:
-        return sum(session.contexts for session in self._open)
 
     def add(self, session: Session) -> None:
         self._open.add(session)
@@ -59,18 +54,6 @@ class Sessions:
                             "pressure": change.pressure,
                         }
                     )
-
-    async def drain(self, timeout_s: float) -> None:
-        """Let the open contexts finish, then say goodbye to every client."""
-        with anyio.move_on_after(timeout_s):
-            while self.contexts:
-                self._context_left = anyio.Event()
-                await self._context_left.wait()
-        self.dismiss()
-
-    def context_left(self) -> None:
-        """A session has sent a context's last message."""
-        self._context_left.set()
 
     def dismiss(self) -> None:
         """Close every session at once: the server restarts."""

@@ -21,6 +21,7 @@ from streaming_server.context import (
     Broken,
     Cancelled,
     Done,
+    End,
     Flushed,
     Output,
     SentenceStart,
@@ -32,7 +33,6 @@ from streaming_server.context import (
 from streaming_server.errors import (
     BadMessage,
     BadValue,
-    Draining,
     DuplicateContext,
     InternalError,
     RateLimited,
@@ -40,7 +40,6 @@ from streaming_server.errors import (
     TooLarge,
     Unauthorized,
     UnknownContext,
-    UnknownVoice,
 )
 from streaming_server.types import ENCODINGS, SAMPLE_RATES, EngineInfo
 from streaming_server.web.guard import MessageRate, key_of
@@ -144,11 +143,6 @@ class Session:
         self._sent_at = 0.0
         self._goodbye: SpeechError | None = None
 
-    @property
-    def contexts(self) -> int:
-        """Contexts that have not sent their last message."""
-        return len(self._handles)
-
     def unread_for(self, now: float) -> float:
         """Seconds the client has left a message unread; 0 while it reads."""
         return now - self._sent_at if self._sends else 0.0
@@ -222,7 +216,7 @@ class Session:
             "encodings": ENCODINGS,
             "voices": [
                 {"id": voice.id, "name": voice.name, "style": voice.style}
-                for voice in self._parts.voices.values()
+                for voice in self._parts.catalogue.voices
             ],
             "languages": engine.languages,
             "limits": {
@@ -336,27 +330,12 @@ class Session:
     def _open(self, name: str, options: Options) -> Turn:
         settings, engine = self._settings, self._engine
         assert engine is not None
-        if self._parts.guard.draining:
-            raise Draining("The server is about to stop.")
         if len(self._handles) >= settings.max_contexts:
             raise TooLarge(f"A connection holds at most {settings.max_contexts} contexts.")
         if name == EVERY_CONTEXT:
             raise BadValue('context: "*" stands for every context and names none.')
-        if options.voice not in self._parts.voices:
-            raise UnknownVoice("voice: no voice has this id.")
-        if options.language is not None and "language" in engine.uses and not engine.speaks(options.language):
-            raise BadValue("language: this engine does not speak it; `ready.languages` lists those it does.")
-        max_lead_ms = options.max_lead_ms or settings.max_lead_ms
         sample_rate = options.sample_rate or engine.sample_rate
-        context = SpeechContext(
-            self._parts.pool,
-            engine,
-            options.voice,
-            options.generation,
-            max_characters=settings.max_context_characters,
-            max_lead_s=max_lead_ms / 1000,
-            heard=self._parts.metrics.heard,
-        )
+        context = self._parts.contexts.open(engine, options.voice, options.generation, options.max_lead_ms)
         return Turn(
             name,
             self._take_handle(),
@@ -411,24 +390,20 @@ class Session:
     async def _pump(self, turn: Turn) -> None:
         """Carry one context's output to the client, from `started` to its end."""
         context = turn.context
-        self._parts.metrics.contexts.inc()
-        end = "abandoned"
+        end: End | None = None
         try:
             if turn.before is not None:
                 await turn.before.gone.wait()
                 turn.before = None
             await self._say(self._started(turn))
-            while end == "abandoned":
+            while end is None:
                 output = await context.receive()
                 await self._put(turn, output)
                 if isinstance(output, Done | Cancelled | Broken):
-                    end = type(output).__name__.lower()
+                    end = output
         finally:
-            context.close()
-            self._leave(turn, failed=end == "broken")
-            self._parts.sessions.context_left()
-            self._parts.metrics.contexts.dec()
-            self._parts.metrics.contexts_ended.labels(end).inc()
+            self._leave(turn, failed=isinstance(end, Broken))
+            self._parts.contexts.left(context, end)
 
     def _leave(self, turn: Turn, *, failed: bool) -> None:
         turn.gone.set()

@@ -62,7 +62,7 @@ def status(parts: Parts) -> dict[str, Any]:
     return {
         "type": "status",
         "devices": [device_status(worker, parts.pool.queued(worker)) for worker in parts.pool.workers],
-        "contexts": parts.sessions.contexts,
+        "contexts": len(parts.contexts),
         "connections": len(parts.sessions),
         "first_audio_ms": asdict(parts.metrics.first_audio_ms),
         "uptime_s": round(time.monotonic() - parts.started_at, 1),

@@ -20,6 +20,7 @@ from streaming_server.engines.espeak import (
     is_speakable,
     setting_for,
     spoken_form,
+    timbre_of,
 )
 from streaming_server.types import (
     BUILTIN_VOICES,
@@ -29,6 +30,7 @@ from streaming_server.types import (
     Finished,
     Generation,
     Utterance,
+    Voice,
     WordMark,
     Words,
 )
@@ -67,7 +69,7 @@ class Speaker:
     def submit(self, text: str, voice: str = "aria", deadline: float = 0.0, **generation: object) -> int:
         utterance = next(self.ids)
         options = Generation(**generation)  # type: ignore[arg-type]
-        self.engine.submit(Utterance(utterance, utterance, text, voice, options, deadline))
+        self.engine.submit(Utterance(utterance, utterance, text, voice_named(voice), options, deadline))
         return utterance
 
     def drain(self) -> list[Event]:
@@ -90,6 +92,10 @@ def audio_of(events: list[Event]) -> bytes:
 
 def marks_of(events: list[Event]) -> list[WordMark]:
     return [mark for event in events if isinstance(event, Words) for mark in event.marks]
+
+
+def voice_named(voice: str, style: str = "plain") -> Voice:
+    return next((known for known in BUILTIN_VOICES if known.id == voice), Voice(voice, voice, style))
 
 
 def directly(texts: list[str], voice: str, *settings: int) -> bytes:
@@ -116,7 +122,7 @@ def test_the_engine_tells_what_it_is(speaker: Speaker) -> None:
     info = speaker.engine.info
     assert (info.name, info.sample_rate, info.can_clone) == ("espeak", 22050, False)
     assert {"en-US", "de", "fr-FR", "pt-BR", "zh"} <= set(info.languages)
-    assert info.uses == {"language", "speed"}
+    assert info.uses == {"language", "speed", "pitch"}
 
 
 def test_the_audio_is_sample_for_sample_the_library_s(speaker: Speaker) -> None:
@@ -128,7 +134,7 @@ def test_the_audio_is_sample_for_sample_the_library_s(speaker: Speaker) -> None:
 @pytest.mark.parametrize("voice", TIMBRES)
 @pytest.mark.parametrize("speed", [0.5, 1.0, 4.0])
 def test_every_voice_and_speed_is_the_library_s_own_audio(speaker: Speaker, voice: str, speed: float) -> None:
-    how = setting_for(voice, "en-us", speed)
+    how = setting_for(voice_named(voice), "en-us", speed)
     expected = directly([SENTENCE], how.voice, how.rate, how.gap, how.volume, how.pitch, how.inflection)
     assert speaker.pcm(SENTENCE, voice, speed=speed) == expected
 
@@ -162,8 +168,20 @@ def median_pitch(pcm: bytes) -> float:
     return float(np.median(found))
 
 
-def test_an_unknown_voice_speaks_as_the_default_one(speaker: Speaker) -> None:
-    assert speaker.pcm(SENTENCE, "somebody") == speaker.pcm(SENTENCE, "aria")
+def test_a_voice_of_the_user_s_sounds_like_the_built_in_one_of_its_style_or_the_default_one() -> None:
+    assert timbre_of(voice_named("somebody")) == TIMBRES["aria"]
+    assert timbre_of(voice_named("somebody", style="friendly")) == TIMBRES["kai"]
+
+
+@pytest.mark.parametrize("pitch", [0.8, 1.25])
+def test_pitch_is_relative_to_the_voice_s_own(speaker: Speaker, pitch: float) -> None:
+    own = median_pitch(speaker.pcm(SENTENCE))
+    assert median_pitch(speaker.pcm(SENTENCE, pitch=pitch)) == pytest.approx(own * pitch, rel=0.08)
+
+
+def test_a_pitch_beyond_what_the_library_has_is_the_nearest_it_has(speaker: Speaker) -> None:
+    assert setting_for(voice_named("luna"), "en-us", pitch=2.0).pitch == 99
+    assert setting_for(voice_named("zara"), "en-us", pitch=0.5).pitch == 0
 
 
 def test_each_step_of_speed_shortens_the_speech(speaker: Speaker) -> None:
@@ -408,9 +426,9 @@ def test_the_engine_brings_no_heavy_modules_and_closes_in_mid_speech() -> None:
     program = """
 import sys
 from streaming_server.engines.espeak import EspeakEngine
-from streaming_server.types import Generation, Utterance
+from streaming_server.types import DEFAULT_VOICE, Generation, Utterance
 engine = EspeakEngine()
-engine.submit(Utterance(1, 1, "Hello there, world.", "aria", Generation(), 0.0))
+engine.submit(Utterance(1, 1, "Hello there, world.", DEFAULT_VOICE, Generation(), 0.0))
 engine.step()
 engine.close()
 engine.close()

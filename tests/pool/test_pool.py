@@ -17,7 +17,7 @@ from streaming_server.pool.devices import Device
 from streaming_server.pool.lane import Lane
 from streaming_server.pool.pool import Pool, PressureChanged, WorkerChanged
 from streaming_server.pool.supervisor import Supervisor, WorkerCommand
-from streaming_server.types import Audio, Event, Failed, Finished, Generation, MemoryReport
+from streaming_server.types import DEFAULT_VOICE, Audio, Event, Failed, Finished, Generation, MemoryReport
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,7 @@ class Line:
         self.lane: Lane = pool.open(lambda: self._bell.set())
 
     def submit(self, text: str = SENTENCE) -> None:
-        self.lane.submit(text, "aria", Generation(), time.monotonic())
+        self.lane.submit(text, DEFAULT_VOICE, Generation(), time.monotonic())
 
     async def next(self) -> Event:
         with anyio.fail_after(20):

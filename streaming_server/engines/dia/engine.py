@@ -133,7 +133,7 @@ class DiaEngine:
             can_clone=can_clone,
             languages=("en",),
             chunking=CHUNKING,
-            uses=frozenset(Generation.__dataclass_fields__) - {"language", "speed"},
+            uses=frozenset(Generation.__dataclass_fields__) - {"language", "speed", "pitch"},
         )
 
     @property
@@ -160,9 +160,9 @@ class DiaEngine:
     def submit(self, utterance: Utterance) -> None:
         turn = self._turns.get(utterance.context)
         if turn is None:
-            prompt = self._voices.get(utterance.voice)
+            prompt = self._voices.get(utterance.voice.id)
             turn = self._turns[utterance.context] = Turn(prompt, given=prompt is not None)
-        speaker = self._speakers.get(utterance.voice, "S1")
+        speaker = utterance.voice.primary_speaker
         said = len(encode(turn.prompt.transcript)) if turn.prompt else 0
         room = max(LEAST_READING, self._slots.text - said - len(" [S2]"))
         parts = plan(utterance.text, speaker, room)

@@ -18,10 +18,20 @@ from streaming_server.engines.dia.prefix import MOST_VOICES, PrefixCache  # noqa
 from streaming_server.engines.dia.turn import VoicePrompt  # noqa: E402
 from streaming_server.engines.dia.weights import locate, read_codec, write_checkpoint  # noqa: E402
 from streaming_server.errors import EngineFailure  # noqa: E402
-from streaming_server.types import Audio, Failed, Finished, Generation, Utterance, Words  # noqa: E402
+from streaming_server.types import (  # noqa: E402
+    DEFAULT_VOICE,
+    Audio,
+    Failed,
+    Finished,
+    Generation,
+    Utterance,
+    Voice,
+    Words,
+)
 
 TEXT = "Hello there, this is a sentence that is spoken."
 HOP = TINY_CODEC.hop
+ME = Voice("me", "Me", "plain")
 TAIL_ROWS = TINY_DIA.last_delay + 2
 """Rows of a reading that are no frames: BOS, end of audio and the delays."""
 
@@ -41,7 +51,12 @@ def said(caplog):
         generation = {"max_tokens": 120, "seed": number, **generation}
         when = time.monotonic() if deadline is None else deadline
         return Utterance(
-            number, number if context is None else context, text, "aria", Generation(**generation), when
+            number,
+            number if context is None else context,
+            text,
+            DEFAULT_VOICE,
+            Generation(**generation),
+            when,
         )
 
     return make
@@ -274,7 +289,7 @@ def test_a_known_voice_is_its_prompt_and_the_prompt_is_not_heard(engine, said):
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(0, 1024, (60, 9), generator=generator)
     engine.add_voice("me", "S1", VoicePrompt("[S1] It is me.", codes))
-    utterance = Utterance(1, 1, TEXT, "me", Generation(max_tokens=200, seed=1), time.monotonic())
+    utterance = Utterance(1, 1, TEXT, ME, Generation(max_tokens=200, seed=1), time.monotonic())
     events = drain(engine, [utterance])
     assert len(pcm(events, 1)) == 2 * HOP * (200 - 60 - TAIL_ROWS)
     assert engine._turns[1].prompt.transcript == "[S1] It is me."
@@ -286,7 +301,12 @@ def test_a_voice_heard_before_is_prepared_from_memory_and_sounds_the_same(engine
 
     def once(number):
         utterance = Utterance(
-            number, number, TEXT, "me", Generation(max_tokens=250, seed=1), time.monotonic()
+            number,
+            number,
+            TEXT,
+            ME,
+            Generation(max_tokens=250, seed=1),
+            time.monotonic(),
         )
         return pcm(drain(engine, [utterance]), number)
 

@@ -12,7 +12,7 @@ from streaming_server.engines.dia.config import TINY_CODEC, TINY_DIA  # noqa: E4
 from streaming_server.engines.dia.engine import drain  # noqa: E402
 from streaming_server.engines.dia.graphs import BUCKETS, _bucket, _filled  # noqa: E402
 from streaming_server.engines.dia.load import create_engine  # noqa: E402
-from streaming_server.types import Audio, Finished, Generation, Utterance  # noqa: E402
+from streaming_server.types import DEFAULT_VOICE, Audio, Finished, Generation, Utterance  # noqa: E402
 
 gpu = pytest.mark.gpu
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -31,7 +31,7 @@ def test_a_batch_is_filled_with_slots_that_are_not_in_it():
 
 def utterance(number, temperature=1.2):
     generation = Generation(max_tokens=100 + 10 * number, seed=number, temperature=temperature)
-    return Utterance(number, number, "Hello there, all of you.", "aria", generation, time.monotonic())
+    return Utterance(number, number, "Hello there, all of you.", DEFAULT_VOICE, generation, time.monotonic())
 
 
 def samples(events, number):

@@ -1,0 +1,72 @@
+"""The open contexts of every door: let in, counted, waited for."""
+
+from __future__ import annotations
+
+import anyio
+
+from streaming_server.catalogue import Catalogue
+from streaming_server.context import End, SpeechContext
+from streaming_server.errors import BadValue, Draining
+from streaming_server.metrics import Metrics
+from streaming_server.pool.pool import Pool
+from streaming_server.settings import Settings
+from streaming_server.types import EngineInfo, Generation
+from streaming_server.web.guard import Guard
+
+
+class OpenContexts:
+    """Opens contexts for the doors. Who opens one calls `left` when its last word is out."""
+
+    def __init__(
+        self, settings: Settings, guard: Guard, pool: Pool, metrics: Metrics, catalogue: Catalogue
+    ) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._pool = pool
+        self._metrics = metrics
+        self._catalogue = catalogue
+        self._open: set[SpeechContext] = set()
+        self._one_left = anyio.Event()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(
+        self, engine: EngineInfo, voice: str, generation: Generation, max_lead_ms: int | None = None
+    ) -> SpeechContext:
+        """A new turn of speech. Raises Draining, UnknownVoice, BadValue."""
+        if self._guard.draining:
+            raise Draining("The server is about to stop.")
+        entry = self._catalogue.find(voice)
+        wanted = generation.over(entry.defaults)
+        if wanted.language is not None and "language" in engine.uses and not engine.speaks(wanted.language):
+            raise BadValue("language: this engine does not speak it; `ready.languages` lists those it does.")
+        context = SpeechContext(
+            self._pool,
+            engine,
+            entry.voice,
+            wanted,
+            max_characters=self._settings.max_context_characters,
+            max_lead_s=(max_lead_ms or self._settings.max_lead_ms) / 1000,
+            heard=self._metrics.heard,
+        )
+        self._open.add(context)
+        self._metrics.contexts.inc()
+        return context
+
+    def left(self, context: SpeechContext, end: End | None) -> None:
+        """The context is over, with the end that was received or abandoned before it. Idempotent."""
+        if context not in self._open:
+            return
+        context.close()
+        self._open.remove(context)
+        self._metrics.contexts.dec()
+        how = type(end).__name__.lower() if end is not None else "abandoned"
+        self._metrics.contexts_ended.labels(how).inc()
+        self._one_left.set()
+
+    async def all_left(self) -> None:
+        """Wait until none is open."""
+        while self._open:
+            self._one_left = anyio.Event()
+            await self._one_left.wait()
