@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
-from pydantic_settings import CliApp
 
 from streaming_server.errors import SpeechError
+from streaming_server.flags import read_flags
 from streaming_server.settings import Settings
 
 USAGE = """usage: python run.py [serve] [options]       serve speech (the default)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(arguments: list[str]) -> int:
-    settings = CliApp.run(ServeCommand, cli_args=arguments)
+    settings = read_flags(ServeCommand, "run.py serve", arguments)
     from streaming_server import logs
     from streaming_server.web.server import serve
 
@@ -52,13 +52,13 @@ def _serve(arguments: list[str]) -> int:
 def _say(arguments: list[str]) -> int:
     from streaming_server.say import SayCommand, say
 
-    return say(CliApp.run(SayCommand, cli_args=arguments))
+    return say(read_flags(SayCommand, "run.py say", arguments))
 
 
 def _bench(arguments: list[str]) -> int:
     from streaming_server.bench.load import BenchCommand, bench
 
-    return bench(CliApp.run(BenchCommand, cli_args=arguments))
+    return bench(read_flags(BenchCommand, "run.py bench", arguments))
 
 
 class ServeCommand(Settings):

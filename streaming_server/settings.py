@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
@@ -12,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from streaming_server.pool.devices import GpuMode
 
 
-def _split(value: Any) -> Any:
+def comma_separated(value: Any) -> Any:
     """A comma-separated string, or a list of such, as a list of its parts."""
     if isinstance(value, str):
         value = [value]
@@ -21,9 +23,39 @@ def _split(value: Any) -> Any:
     return value
 
 
-Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+def _pairs(value: Any) -> Any:
+    """`name=voice` pairs, comma-separated or in a list of such, as a dictionary."""
+    if isinstance(value, dict):
+        return value
+    pairs = [part.partition("=") for part in comma_separated(value)]
+    if any(not (name and voice) for name, _, voice in pairs):
+        raise ValueError("each alias is written name=voice")
+    return {name: voice for name, _, voice in pairs}
+
+
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(comma_separated)]
+Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(comma_separated)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(comma_separated)]
+Aliases = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
+
+OPENAI_VOICES: Mapping[str, str] = MappingProxyType(
+    {
+        "alloy": "aria",
+        "ash": "atlas",
+        "ballad": "luna",
+        "cedar": "atlas",
+        "coral": "luna",
+        "echo": "kai",
+        "fable": "kai",
+        "marin": "nova",
+        "nova": "nova",
+        "onyx": "zara",
+        "sage": "zara",
+        "shimmer": "nova",
+        "verse": "aria",
+    }
+)
+"""OpenAI's thirteen voices, and who speaks for each."""
 
 
 EngineName = Literal["espeak", "dia"]
@@ -74,6 +106,11 @@ class Settings(BaseSettings):
         None,
         gt=0,
         description="seconds a worker may take until its first spoken word; by default 30, with Dia 1800",
+    )
+
+    voice_aliases: Aliases = Field(
+        default_factory=lambda: dict(OPENAI_VOICES),
+        description="other names of voices, as alloy=aria,ash=atlas; by default OpenAI's thirteen",
     )
 
     data_dir: Path = Field(Path("data"), description="where voices, prompts and results are kept")

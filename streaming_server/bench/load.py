@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -25,6 +25,7 @@ from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
 from streaming_server.errors import Unavailable
 from streaming_server.say import own_server
+from streaming_server.settings import comma_separated
 
 OURS = "server"
 BARE = "bare socket"
@@ -38,8 +39,7 @@ REST_S = 1.0
 """Between two rows, for the server to clean up after the last one."""
 
 
-def _split(value: Any) -> Any:
-    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(comma_separated)]
 
 
 class BenchCommand(BaseSettings):
@@ -64,7 +64,7 @@ class BenchCommand(BaseSettings):
     url: str | None = Field(None, description="server to measure; by default one is started for it")
     key: SecretStr | None = Field(None, description="key of that server, where it needs one")
     max_workers: int | None = Field(None, ge=1, le=64, description="workers of the server that is started")
-    sessions: Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_split)] = Field(
+    sessions: Counts = Field(
         (1, 50, 200, 400), min_length=1, description="sessions at once, a row for each, comma-separated"
     )
     tokens_per_second: float = Field(50.0, gt=0, le=150, description="words a second in which text arrives")

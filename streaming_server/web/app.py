@@ -98,7 +98,7 @@ def _build(settings: Settings) -> Parts:
         cpu_workers=1 if dia else min(CPU_WORKERS, os.cpu_count() or 1),
     )
     pool = Pool(devices, _command(settings), on_step=metrics.stepped)
-    guard, catalogue = Guard(settings), Catalogue()
+    guard, catalogue = Guard(settings), Catalogue(settings.voice_aliases)
     contexts = OpenContexts(settings, guard, pool, metrics, catalogue)
     sessions = Sessions(settings.send_timeout_s)
     return Parts(settings, guard, pool, metrics, catalogue, contexts, sessions)

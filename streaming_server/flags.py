@@ -1,0 +1,61 @@
+"""A command's flags, from the settings class that describes them."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from pydantic_settings import BaseSettings, CliApp, CliSettingsSource
+
+Command = TypeVar("Command", bound=BaseSettings)
+
+METAVARS = MappingProxyType(
+    {
+        "str": "TEXT",
+        "int": "N",
+        "float": "N",
+        "Path": "PATH",
+        "SecretStr": "KEY",
+        "tuple[int,...]": "N,…",
+        "tuple[str,...]": "TEXT,…",
+        "tuple[SecretStr,...]": "KEY,…",
+        "Mapping[str,str]": "NAME=VOICE,…",
+    }
+)
+"""What a type is called in the help."""
+
+_NOTHING = re.compile(r" \(default(?: factory)?: (?:None|null|False|\(\)|[\w.<>]+<lambda>)\)$")
+"""Defaults that tell a reader nothing; where there is something to tell, the description does."""
+
+_LISTED = re.compile(r"\(default: \((.+)\)\)$")
+
+
+def read_flags(command: type[Command], name: str, arguments: Sequence[str]) -> Command:
+    """The command as the flags and `DIA_*` variables say. Raises ValidationError; `--help` exits.
+
+    name: what is typed before the flags, "run.py say".
+    """
+    source = CliSettingsSource[Any](
+        command,
+        cli_prog_name=name,
+        cli_shortcuts=command.model_config.get("cli_shortcuts"),
+        add_argument_method=_add_argument,
+    )
+    return CliApp.run(command, cli_args=list(arguments), cli_settings_source=source)
+
+
+def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> Any:
+    metavar = options.get("metavar")
+    if isinstance(metavar, str):
+        options["metavar"] = METAVARS.get(metavar, metavar)
+    if isinstance(options.get("help"), str):
+        options["help"] = _LISTED.sub(_commas, _NOTHING.sub("", options["help"]))
+    return parser.add_argument(*names, **options)
+
+
+def _commas(default: re.Match[str]) -> str:
+    """A list as it is typed."""
+    return f"(default: {default[1].replace(', ', ',').rstrip(',')})"
