@@ -30,10 +30,10 @@ from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
 from streaming_server.settings import EngineName, Settings
 from streaming_server.web import status
+from streaming_server.web.connections import Connections
 from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.guard import Guard
 from streaming_server.web.parts import Parts, parts_of
-from streaming_server.web.sessions import Sessions
 from streaming_server.web.speak import speak
 
 CPU_WORKERS = 2
@@ -54,8 +54,8 @@ def create_app(settings: Settings) -> Starlette:
         async with parts.pool.running(), anyio.create_task_group() as group:
             group.start_soon(anyio.to_thread.run_sync, warm_up)
             group.start_soon(_give_up, parts)
-            group.start_soon(parts.sessions.watch)
-            group.start_soon(parts.sessions.announce, parts.pool)
+            group.start_soon(parts.connections.watch)
+            group.start_soon(parts.connections.announce, parts.pool)
             group.start_soon(status.measure_lag, parts)
             yield
             group.cancel_scope.cancel()
@@ -100,8 +100,8 @@ def _build(settings: Settings) -> Parts:
     pool = Pool(devices, _command(settings), on_step=metrics.stepped)
     guard, catalogue = Guard(settings), Catalogue(settings.voice_aliases)
     contexts = OpenContexts(settings, guard, pool, metrics, catalogue)
-    sessions = Sessions(settings.send_timeout_s)
-    return Parts(settings, guard, pool, metrics, catalogue, contexts, sessions)
+    connections = Connections(settings.send_timeout_s, metrics)
+    return Parts(settings, guard, pool, metrics, catalogue, contexts, connections)
 
 
 def _command(settings: Settings) -> WorkerCommand:

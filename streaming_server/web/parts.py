@@ -16,7 +16,7 @@ from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.guard import Guard
 
 if TYPE_CHECKING:
-    from streaming_server.web.sessions import Sessions
+    from streaming_server.web.connections import Connections
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Parts:
     metrics: Metrics
     catalogue: Catalogue
     contexts: OpenContexts
-    sessions: Sessions
+    connections: Connections
     started_at: float = field(default_factory=time.monotonic)
     refusal: str | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from types import FrameType
 
 import anyio
@@ -12,14 +13,16 @@ import uvicorn
 from streaming_server.errors import EngineFailure
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
+from streaming_server.web.guard import WAITING_FOR_KEYS
 from streaming_server.web.parts import Parts
-from streaming_server.web.wire import SpeechSocket
+from streaming_server.web.wire import SpeechConfig
 
 SEND_BUFFER = 32 * 1024
 """Bytes the kernel holds for a client. Of its megabytes by default, a minute of speech counts as sent."""
 UNACKNOWLEDGED_MS = 10_000
 """How long a client may leave sent bytes unacknowledged before the kernel drops it."""
-PING_S = 20.0
+OTHER_FILES = 256
+"""Open files beside the websockets': listeners, pipes to workers, plain HTTP."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -36,7 +39,7 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
         self._parts.guard.draining = True
         if self.force_exit:
-            self._parts.sessions.dismiss()
+            self._parts.connections.dismiss()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -48,7 +51,7 @@ class DrainingServer(uvicorn.Server):
         if not self.force_exit:
             with anyio.move_on_after(self._parts.settings.drain_timeout_s):
                 await self._parts.contexts.all_left()
-            self._parts.sessions.dismiss()
+            self._parts.connections.dismiss()
         await super().shutdown(None)
 
 
@@ -71,20 +74,37 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
+def allow_files(wanted: int) -> None:
+    """Raise the limit of open files as far as this process may, and say so when that is too little."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    except (OSError, ValueError):  # Some systems set a limit of their own below an infinite hard one.
+        log.debug("the limit of open files stays", limit=soft)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        log.warning("too few open files allowed for that many connections", limit=soft, wanted=wanted)
+
+
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit status. Raises EngineFailure, OSError."""
     app = create_app(settings)
     listener = listen(settings)
     host, port = listener.getsockname()[:2]
-    config = uvicorn.Config(
+    allow_files(settings.max_connections + settings.max_status_connections + WAITING_FOR_KEYS + OTHER_FILES)
+    config = SpeechConfig(
         app,
+        header_timeout_s=settings.header_timeout_s,
         log_config=None,
         access_log=False,
         server_header=False,
-        ws=SpeechSocket,
         ws_max_size=settings.max_message_bytes,
-        ws_ping_interval=PING_S,
-        ws_ping_timeout=PING_S,
+        ws_ping_interval=settings.ping_s,
+        ws_ping_timeout=settings.ping_s,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
         timeout_keep_alive=20,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +11,6 @@ from typing import Any
 import anyio
 import orjson
 import structlog
-from anyio.abc import TaskGroup
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -34,7 +32,6 @@ from streaming_server.errors import (
     BadMessage,
     BadValue,
     DuplicateContext,
-    InternalError,
     RateLimited,
     SpeechError,
     TooLarge,
@@ -42,6 +39,8 @@ from streaming_server.errors import (
     UnknownContext,
 )
 from streaming_server.types import ENCODINGS, SAMPLE_RATES, EngineInfo
+from streaming_server.web.connection import Connection
+from streaming_server.web.connections import message_of, pressures
 from streaming_server.web.guard import MessageRate, key_of
 from streaming_server.web.messages import (
     Auth,
@@ -59,7 +58,6 @@ from streaming_server.web.messages import (
     read,
 )
 from streaming_server.web.parts import Parts, parts_of
-from streaming_server.web.wire import FRAMES
 
 PROTOCOL = 1
 EVERY_CONTEXT = "*"
@@ -69,6 +67,8 @@ FRAME_HEADER = struct.Struct("<BBHIQ")
 """kind, flags, handle, sequence, first sample."""
 HANDLES = 1 << 16
 RETRY_AFTER_S = 2
+MOST_UNTOLD = 8
+"""News on their way to a client; what else happens meanwhile is not told to it."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -79,7 +79,7 @@ async def speak(scope: Scope, receive: Receive, send: Send) -> None:
     parts = parts_of(socket)
     try:
         parts.guard.check_origin(socket)
-        parts.guard.check_room(len(parts.sessions), parts.pool.has_room)
+        parts.guard.check_room(len(parts.connections), parts.pool.has_room)
         key = key_of(socket)
         if key is not None:
             parts.guard.check_key(key)
@@ -87,14 +87,10 @@ async def speak(scope: Scope, receive: Receive, send: Send) -> None:
         parts.metrics.refused.labels(error.code).inc()
         await refuse(send, error)
         return
-    session = Session(parts, receive, send, authorized=key is not None or not parts.guard.wants_key)
-    parts.sessions.add(session)
-    parts.metrics.connections.inc()
-    try:
-        await session.run()
-    finally:
-        parts.sessions.remove(session)
-        parts.metrics.connections.dec()
+    connection = Connection(receive, send)
+    session = Session(parts, connection, authorized=key is not None or not parts.guard.wants_key)
+    with parts.connections.holding(connection):
+        await connection.serve(session.run)
 
 
 async def refuse(send: Send, error: SpeechError) -> None:
@@ -125,11 +121,10 @@ class Turn:
 class Session:
     """One client. A task reads it; each of its contexts has a task that writes."""
 
-    def __init__(self, parts: Parts, receive: Receive, send: Send, *, authorized: bool) -> None:
+    def __init__(self, parts: Parts, connection: Connection, *, authorized: bool) -> None:
         self._parts = parts
         self._settings = parts.settings
-        self._receive = receive
-        self._raw_send = send
+        self._connection = connection
         self._authorized = authorized
         self._engine: EngineInfo | None = None
         self._rate = MessageRate(parts.settings.messages_per_second)
@@ -138,62 +133,43 @@ class Session:
         self._failed: deque[str] = deque(maxlen=4 * parts.settings.max_contexts)
         self._handles: set[int] = set()
         self._next_handle = 0
-        self._tasks: TaskGroup | None = None
-        self._sends = 0
-        self._sent_at = 0.0
-        self._goodbye: SpeechError | None = None
-
-    def unread_for(self, now: float) -> float:
-        """Seconds the client has left a message unread; 0 while it reads."""
-        return now - self._sent_at if self._sends else 0.0
-
-    def abort(self, error: SpeechError) -> None:
-        """End the session from outside, with that error's close code."""
-        self._goodbye = error
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
-
-    def tell(self, message: Mapping[str, Any]) -> None:
-        """Send something that belongs to no context, unless the client is not reading."""
-        if self._tasks is not None and self._engine is not None and not self._sends:
-            self._tasks.start_soon(self._say, message)
+        self._untold = 0
 
     async def run(self) -> None:
         """Serve until the client leaves or is sent away."""
-        try:
-            async with anyio.create_task_group() as self._tasks:
-                if await self._welcome():
-                    await self._read()
-                self._tasks.cancel_scope.cancel()
-        except* OSError:
-            pass  # The client is gone; its contexts ended with the task group.
-        except* Exception as group:
-            log.error("session failed", errors=[type(error).__name__ for error in group.exceptions])
-            log.debug("session failed here", exc_info=group)
-            self._goodbye = InternalError("Something went wrong here; it has been noted.")
-        self._tasks = None
-        if self._goodbye is not None:
-            await self._close(self._goodbye)
+        if await self._welcome():
+            await self._read()
 
     async def _welcome(self) -> bool:
         """Check who it is, tell what there is; False if the client may not stay."""
-        event = await self._receive()
-        if event["type"] != "websocket.connect":
+        if not await self._connection.accept():
             return False
-        await self._raw_send({"type": "websocket.accept"})
         if not self._authorized and not await self._authenticate():
             return False
         self._engine = await self._parts.pool.engine()
-        await self._say(self._ready(self._engine))
+        await self._connection.say(self._ready(self._engine))
+        self._connection.listener = self._tell
+        for change in pressures(self._parts.pool):
+            await self._connection.say(message_of(change))
         return True
+
+    def _tell(self, message: Mapping[str, Any]) -> None:
+        """Send something that belongs to no context; a client that does not read it in time is ended."""
+        if self._untold < MOST_UNTOLD:
+            self._untold += 1
+            self._connection.tasks.start_soon(self._deliver, message)
+
+    async def _deliver(self, message: Mapping[str, Any]) -> None:
+        await self._connection.say(message)
+        self._untold -= 1
 
     async def _authenticate(self) -> bool:
         with anyio.move_on_after(self._settings.auth_timeout_s):
-            event = await self._receive()
-            if event["type"] == "websocket.disconnect":
+            raw = await self._connection.receive()
+            if raw is None:
                 return False
             try:
-                message = read(event.get("text") or "")
+                message = read(raw if isinstance(raw, str) else "")
                 self._parts.guard.check_key(message.key if isinstance(message, Auth) else None)
             except SpeechError:
                 return await self._send_away(Unauthorized("The first message must carry a valid key."))
@@ -202,7 +178,7 @@ class Session:
 
     async def _send_away(self, error: SpeechError) -> bool:
         await self._report(error)
-        self._goodbye = error
+        self._connection.end(error)
         return False
 
     def _ready(self, engine: EngineInfo) -> dict[str, Any]:
@@ -232,21 +208,17 @@ class Session:
     # Reading.
 
     async def _read(self) -> None:
-        while True:
-            event = await self._receive()
-            if event["type"] == "websocket.disconnect":
-                return
-            raw = event.get("text")
+        while (raw := await self._connection.receive()) is not None:
             try:
                 self._rate.count()
-                if raw is None:
+                if isinstance(raw, bytes):
                     raise BadMessage("Messages to the server are JSON text, not binary.")
                 await self._obey(self._understand(raw))
             except RateLimited as error:
                 await self._send_away(error)
                 return
             except SpeechError as error:
-                log.info("message refused", code=error.code, size=len(raw or event.get("bytes") or ""))
+                log.info("message refused", code=error.code, size=len(raw))
                 await self._report(error)
 
     def _understand(self, raw: str) -> Message:
@@ -280,7 +252,7 @@ class Session:
             case Played(context=name, samples=samples):
                 self._played(name, samples)
             case Ping(id=ping):
-                await self._say({"type": "pong", "id": ping})
+                await self._connection.say({"type": "pong", "id": ping})
             case Auth():
                 pass  # Said again, or without need.
 
@@ -323,8 +295,7 @@ class Session:
             error.context = name
             raise
         self._turns[name] = turn
-        assert self._tasks is not None
-        self._tasks.start_soon(self._pump, turn)
+        self._connection.tasks.start_soon(self._pump, turn)
         return turn
 
     def _open(self, name: str, options: Options) -> Turn:
@@ -395,7 +366,7 @@ class Session:
             if turn.before is not None:
                 await turn.before.gone.wait()
                 turn.before = None
-            await self._say(self._started(turn))
+            await self._connection.say(self._started(turn))
             while end is None:
                 output = await context.receive()
                 await self._put(turn, output)
@@ -422,20 +393,20 @@ class Session:
             case UtteranceEnd():
                 await self._put_frames(turn, turn.encoder.end_utterance())
             case SentenceStart():
-                await self._say(self._sentence(turn, output))
+                await self._connection.say(self._sentence(turn, output))
             case WordTimes():
                 if turn.options.words:
-                    await self._say(self._words(turn, output))
+                    await self._connection.say(self._words(turn, output))
             case Flushed():
-                await self._say({"type": "flushed", "context": turn.name})
+                await self._connection.say({"type": "flushed", "context": turn.name})
             case Done(metrics):
                 log.info("context done", context=turn.name, **asdict(metrics))
-                await self._say({"type": "done", "context": turn.name, "metrics": asdict(metrics)})
+                await self._connection.say({"type": "done", "context": turn.name, "metrics": asdict(metrics)})
             case Cancelled():
-                await self._say({"type": "cancelled", "context": turn.name, **asdict(output)})
+                await self._connection.say({"type": "cancelled", "context": turn.name, **asdict(output)})
             case Broken(code, message, retryable):
                 log.warning("context failed", context=turn.name, code=code)
-                await self._say(_error(code, message, retryable, turn.name))
+                await self._connection.say(_error(code, message, retryable, turn.name))
 
     async def _put_frames(self, turn: Turn, frames: list[Frame]) -> None:
         if not frames or turn.context.stopped:
@@ -446,7 +417,7 @@ class Session:
             messages.append(header + frame.data)
             turn.sequence += 1
         self._parts.metrics.audio.inc(sum(frame.samples for frame in frames) / turn.sample_rate)
-        await self._send({"type": FRAMES, "frames": messages})
+        await self._connection.send_frames(messages)
 
     def _started(self, turn: Turn) -> dict[str, Any]:
         assert self._engine is not None
@@ -491,31 +462,7 @@ class Session:
         return {"type": "words", "context": turn.name, "words": words}
 
     async def _report(self, error: SpeechError) -> None:
-        await self._say(_error(error.code, error.message, error.retryable, error.context))
-
-    async def _say(self, message: Mapping[str, Any]) -> None:
-        await self._send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
-
-    async def _send(self, event: dict[str, Any]) -> None:
-        """Send, remembering for the watch since when the client has not read."""
-        if not self._sends:
-            self._sent_at = time.monotonic()
-        self._sends += 1
-        try:
-            await self._raw_send(event)
-            self._sent_at = time.monotonic()
-        finally:
-            self._sends -= 1
-
-    async def _close(self, error: SpeechError) -> None:
-        """Close with the error's code; a client that does not read is left to the socket's own timeout."""
-        with anyio.move_on_after(1.0):
-            try:
-                await self._raw_send(
-                    {"type": "websocket.close", "code": error.close_code, "reason": error.message}
-                )
-            except OSError:
-                return
+        await self._connection.say(_error(error.code, error.message, error.retryable, error.context))
 
 
 def _error(code: str, message: str, retryable: bool, context: str | None) -> dict[str, Any]:

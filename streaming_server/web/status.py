@@ -9,19 +9,16 @@ from typing import Any
 
 import anyio
 import orjson
-from anyio.abc import TaskGroup
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from streaming_server.errors import SpeechError, Unauthorized
+from streaming_server.errors import RateLimited
 from streaming_server.pool.pool import Change, PressureChanged
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.web.guard import key_of
-from streaming_server.web.messages import Auth, read
+from streaming_server.web.admission import RETRY_AFTER_S, admit, send_away
+from streaming_server.web.guard import MessageRate, key_of
 from streaming_server.web.parts import Parts, parts_of
-from streaming_server.web.speak import RETRY_AFTER_S, refuse
 
 STATUS_EVERY_S = 1.0
 LAG_EVERY_S = 0.25
@@ -63,70 +60,79 @@ def status(parts: Parts) -> dict[str, Any]:
         "type": "status",
         "devices": [device_status(worker, parts.pool.queued(worker)) for worker in parts.pool.workers],
         "contexts": len(parts.contexts),
-        "connections": len(parts.sessions),
+        "connections": len(parts.connections),
         "first_audio_ms": asdict(parts.metrics.first_audio_ms),
         "uptime_s": round(time.monotonic() - parts.started_at, 1),
     }
 
 
 async def status_channel(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application's channel."""
+    state = HTTPConnection(scope).app.state
+    if not hasattr(state, "status_channel"):
+        state.status_channel = StatusChannel(state.parts)
+    await state.status_channel(scope, receive, send)
+
+
+class StatusChannel:
     """`/ws/status`: the state on connecting and every second, changes at once."""
-    socket = WebSocket(scope, receive, send)
-    parts = parts_of(socket)
-    try:
-        parts.guard.check_origin(socket)
-        if (key := key_of(socket)) is not None:
-            parts.guard.check_key(key)
-    except SpeechError as error:
-        await refuse(send, error)
-        return
-    await socket.accept()
-    try:
-        if key is None and parts.guard.wants_key:
-            await _authenticate(socket, parts)
-    except Unauthorized as error:
-        await socket.close(error.close_code, error.message)
-        return
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(_tell_state, socket, parts)
-            group.start_soon(_tell_changes, socket, parts)
-            await _until_gone(socket, group)
-    except* (WebSocketDisconnect, OSError):
-        pass  # The reader left; there is nobody to tell.
 
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._state = ""
+        self._ticked = anyio.Event()
+        self._ticking = anyio.Lock()
 
-async def _authenticate(socket: WebSocket, parts: Parts) -> None:
-    """Browsers cannot send headers: their key is the first message."""
-    with anyio.move_on_after(parts.settings.auth_timeout_s):
-        try:
-            event = await socket.receive()
-            message = read(event.get("text") or "")
-            parts.guard.check_key(message.key if isinstance(message, Auth) else None)
-        except SpeechError:
-            raise Unauthorized("The first message must carry a valid key.") from None
-        return
-    raise Unauthorized("No key came in time.")
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        place = await admit(scope, receive, send, self._parts.guard.watching)
+        if place is None:
+            return
+        with place:
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._tick)
+                    group.start_soon(self._tell_state, send)
+                    group.start_soon(self._tell_changes, send)
+                    await self._until_gone(receive)
+                    group.cancel_scope.cancel()
+            except* OSError:
+                pass  # The reader left; there is nobody to tell.
+            except* RateLimited:
+                await send_away(send, RateLimited("There is nothing to say here so often."))
 
+    async def _tick(self) -> None:
+        """Word the state for all who watch: the task of one of them does, and when that goes, another's."""
+        async with self._ticking:
+            try:
+                while True:
+                    self._state = orjson.dumps(status(self._parts)).decode()
+                    self._ticked.set()
+                    self._ticked = anyio.Event()
+                    await anyio.sleep(STATUS_EVERY_S)
+            finally:
+                self._state = ""
 
-async def _until_gone(socket: WebSocket, group: TaskGroup) -> None:
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
-    group.cancel_scope.cancel()
+    async def _tell_state(self, send: Send) -> None:
+        while True:
+            ticked = self._ticked
+            if self._state:
+                await self._tell(send, self._state)
+            await ticked.wait()
 
+    async def _tell_changes(self, send: Send) -> None:
+        with self._parts.pool.watch() as changes:
+            async for change in changes:
+                await self._tell(send, orjson.dumps(_change(change)).decode())
 
-async def _tell_state(socket: WebSocket, parts: Parts) -> None:
-    while True:
-        with anyio.fail_after(parts.settings.send_timeout_s):
-            await socket.send_text(orjson.dumps(status(parts)).decode())
-        await anyio.sleep(STATUS_EVERY_S)
+    async def _tell(self, send: Send, text: str) -> None:
+        with anyio.fail_after(self._parts.settings.send_timeout_s):
+            await send({"type": "websocket.send", "text": text})
 
-
-async def _tell_changes(socket: WebSocket, parts: Parts) -> None:
-    with parts.pool.watch() as changes:
-        async for change in changes:
-            with anyio.fail_after(parts.settings.send_timeout_s):
-                await socket.send_text(orjson.dumps(_change(change)).decode())
+    async def _until_gone(self, receive: Receive) -> None:
+        """Raises RateLimited: what comes here is not read, but costs something all the same."""
+        rate = MessageRate(self._parts.settings.messages_per_second)
+        while (await receive())["type"] != "websocket.disconnect":
+            rate.count()
 
 
 def _change(change: Change) -> dict[str, Any]:
