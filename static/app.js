@@ -40,8 +40,13 @@ window.__tts = {
 // Speaking.
 
 async function play() {
-  if (!ready || !view("text").value.trim()) return;
+  if (!ready) return;
   stop();
+  if (!view("text").value.trim()) {
+    complain("There is nothing to say yet: type some text.");
+    view("text").focus();
+    return;
+  }
   complain("");
   const text = view("text").value;
   const mine = {
@@ -198,6 +203,9 @@ speech.addEventListener("lost", ({ detail: { code, reason, refused } }) => {
   else if (code === 1006) explainRefusal();
 });
 status.addEventListener("status", ({ detail }) => panel.show(detail));
+status.addEventListener("worker", ({ detail: { device, state } }) => panel.change(device, { worker: { state } }));
+status.addEventListener("memory_pressure", ({ detail: { device, level, pressure } }) =>
+  panel.change(device, { memory: { level, pressure } }));
 status.addEventListener("lost", () => panel.forget());
 
 // A refused handshake tells a page nothing; the health route tells why.

@@ -10,6 +10,7 @@ export class Channel extends EventTarget {
   #socket = null;
   #welcome = false; // whether the server has let this socket in
   #delay = FIRST_DELAY_MS;
+  #again = 0; // the timer that opens it again
 
   constructor(path, key) {
     super();
@@ -17,7 +18,13 @@ export class Channel extends EventTarget {
     this.#key = key; // a function: the key may come later
   }
 
+  // Opens a socket in place of the one there is, if any.
   open() {
+    clearTimeout(this.#again);
+    if (this.#socket) {
+      this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+      this.#socket.close();
+    }
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}${this.#path}`);
     this.#welcome = false;
@@ -52,7 +59,7 @@ export class Channel extends EventTarget {
     const refused = code === POLICY && !this.#welcome; // later, the same code ends slow or hasty clients
     this.dispatchEvent(new CustomEvent("lost", { detail: { code, reason, refused } }));
     if (refused) return;
-    setTimeout(() => this.open(), this.#delay * (0.75 + Math.random() / 2));
+    this.#again = setTimeout(() => this.open(), this.#delay * (0.75 + Math.random() / 2));
     this.#delay = Math.min(LONGEST_DELAY_MS, 2 * this.#delay);
   }
 }

@@ -6,6 +6,8 @@ const WORDS = { normal: "normal", high: "high", critical: "critical" };
 export class StatusPanel {
   #view = (id) => document.getElementById(id);
 
+  #devices = [];
+
   show({ devices, connections, contexts, first_audio_ms: first, uptime_s: uptime }) {
     this.#view("connections").textContent = connections;
     this.#view("contexts").textContent = contexts;
@@ -14,12 +16,23 @@ export class StatusPanel {
       ? "–"
       : `${times.map((time) => time.toFixed(1)).join(" / ")} ms`;
     this.#view("uptime").textContent = duration(uptime);
+    this.#devices = devices;
     const list = this.#view("devices");
     while (list.children.length > devices.length) list.lastChild.remove();
     devices.forEach((device, at) => this.#showDevice(list.children[at] ?? list.appendChild(row()), device));
   }
 
+  // What happened to a device since the last whole report.
+  change(id, parts) {
+    const at = this.#devices.findIndex((device) => device.id === id);
+    if (at < 0) return;
+    const device = this.#devices[at];
+    for (const [part, values] of Object.entries(parts)) Object.assign(device[part], values);
+    this.#showDevice(this.#view("devices").children[at], device);
+  }
+
   forget() {
+    this.#devices = [];
     for (const id of ["connections", "contexts", "percentiles", "uptime"]) this.#view(id).textContent = "–";
     this.#view("devices").replaceChildren();
   }

@@ -1,7 +1,7 @@
 """PCM on its way to a listener: resampled, encoded and cut into frames, paced and put in containers.
 
-Pure: no I/O and no clock of its own. numpy and soxr are imported by the first context that needs them, so
-a server whose clients take the engine's own format never pays for either.
+Pure: no I/O and no clock of its own. numpy and soxr are imported when first needed; `warm_up` is the time
+to do it.
 """
 
 from __future__ import annotations

@@ -146,6 +146,8 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
             yield socket
     except InvalidURI:
         raise SpeechError("--url: a server's address begins with http:// or https://.") from None
+    except TimeoutError:
+        raise SpeechError(f"The server at {url} did not answer in time.") from None
     except OSError as error:
         raise SpeechError(f"No server answers at {url}: {error.strerror or error}.") from None
     except InvalidStatus as error:

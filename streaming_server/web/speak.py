@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -234,19 +235,26 @@ class Session:
     async def _obey(self, message: Message) -> None:
         match message:
             case Text(context=name, text=text):
-                self._append(name, text)
+                if not self._swallowed(name, ends=False):
+                    turn = self._turns.get(name) or self._start(Start(type="start", context=name))
+                    with _blamed(turn):
+                        self._append(turn, text)
             case Start():
                 self._start(message)
             case Speak(context=name, text=text):
                 turn = self._start(message)
-                self._guarded(turn, text)
-                turn.context.finish()
+                with _blamed(turn):
+                    self._append(turn, text)
+                with _blamed(turn):
+                    turn.context.finish()
             case Flush(context=name):
                 if not self._swallowed(name, ends=False):
-                    self._turn(name).context.flush()
+                    with _blamed(turn := self._turn(name)):
+                        turn.context.flush()
             case Finish(context=name):
                 if not self._swallowed(name, ends=True):
-                    self._finish(self._turn(name))
+                    with _blamed(turn := self._turn(name)):
+                        turn.context.finish()
             case CancelSpeech(context=name):
                 self._cancel(name)
             case Played(context=name, samples=samples):
@@ -256,35 +264,20 @@ class Session:
             case Auth():
                 pass  # Said again, or without need.
 
-    def _append(self, name: str, text: str) -> None:
-        if not self._swallowed(name, ends=False):
-            turn = self._turns.get(name) or self._start(Start(type="start", context=name))
-            self._guarded(turn, text)
-
-    def _guarded(self, turn: Turn, text: str) -> None:
-        """Append; what the text itself does wrong ends its context."""
-        try:
-            if "\0" in text:
-                raise BadValue("text: a NUL character cannot be spoken.")
-            if len(text) > self._settings.max_text_characters:
-                raise TooLarge(f"text: at most {self._settings.max_text_characters} characters a message.")
-            turn.context.append(text)
-        except (BadValue, TooLarge) as error:
-            turn.context.fail(error.code, error.message, error.retryable)
+    def _append(self, turn: Turn, text: str) -> None:
         if self._settings.show_prompts:
             log.info("text", context=turn.name, text=text)
-
-    def _finish(self, turn: Turn) -> None:
-        try:
-            turn.context.finish()
-        except BadValue as error:
-            turn.context.fail(error.code, error.message, error.retryable)
+        if "\0" in text:
+            raise BadValue("text: a NUL character cannot be spoken.")
+        if len(text) > self._settings.max_text_characters:
+            raise TooLarge(f"text: at most {self._settings.max_text_characters} characters a message.")
+        turn.context.append(text)
 
     def _start(self, options: Start | Speak) -> Turn:
         """Open a context. Raises DuplicateContext, or what is wrong with its options."""
         name = options.context
         if name in self._turns:
-            raise DuplicateContext(f"The context {name!r} is open already; its options stay as they are.")
+            raise DuplicateContext("This context is open already; its options stay as they are.")
         if name in self._failed:
             self._failed.remove(name)
         try:
@@ -321,7 +314,7 @@ class Session:
         try:
             return self._turns[name]
         except KeyError:
-            raise UnknownContext(f"No context {name!r} is open.") from None
+            raise UnknownContext("No context of this name is open.") from None
 
     def _note_failed(self, name: str) -> None:
         if name not in self._failed:
@@ -463,6 +456,15 @@ class Session:
 
     async def _report(self, error: SpeechError) -> None:
         await self._connection.say(_error(error.code, error.message, error.retryable, error.context))
+
+
+@contextmanager
+def _blamed(turn: Turn) -> Iterator[None]:
+    """What a text itself does wrong ends its context, and nothing else."""
+    try:
+        yield
+    except (BadValue, TooLarge) as error:
+        turn.context.fail(error.code, error.message, error.retryable)
 
 
 def _error(code: str, message: str, retryable: bool, context: str | None) -> dict[str, Any]:

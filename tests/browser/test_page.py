@@ -209,6 +209,17 @@ def test_stop_gives_the_keyboard_to_play(page: Page) -> None:
     assert page.inner_text("#buffer") == "0 ms"
 
 
+def test_a_page_without_text_says_what_is_missing(page: Page) -> None:
+    page.fill("#text", "   ")
+    page.click("#play")
+    assert "type some text" in page.inner_text("#alert")
+    assert page.evaluate("document.activeElement.id") == "text"
+    page.fill("#text", "Hello again.")
+    page.click("#play")
+    page.wait_for_function("() => window.__tts.received > 0")
+    assert page.is_hidden("#alert")
+
+
 def test_a_hasty_page_is_told_so_and_not_asked_for_a_key(
     browser: Browser, start_server: Callable[..., Server]
 ) -> None:

@@ -92,6 +92,25 @@ async def test_a_surrogate_pair_may_be_cut_in_two(server: Server) -> None:
         assert "".join(sentence["text"] for sentence in talk.of("sentence")) == "A party 🎉 now.Yes."
 
 
+@pytest.mark.parametrize("ending", ["speak", "finish", "flush"])
+async def test_a_text_that_ends_in_half_a_pair_ends_its_context_and_nothing_else(
+    server: Server, ending: str
+) -> None:
+    half = '"A party \\ud83c"'
+    async with talking(server.ws_url) as talk:
+        if ending == "speak":
+            await talk.socket.send(f'{{"type":"speak","text":{half}}}')
+        else:
+            await talk.socket.send(f'{{"type":"text","text":{half}}}')
+            await talk.send(ending)
+        error = await talk.until("error")
+        assert (error["context"], error["code"]) == ("default", "bad_value")
+        if ending != "speak":
+            await talk.send("finish")  # The rest of the turn that failed.
+        await talk.speak("Here I am again.", "default")
+        assert talk.of("done")
+
+
 async def test_sentences_tell_their_place_in_the_text_before_their_audio(server: Server) -> None:
     text = "  Grüße 🎉 to you.   Second one here.\n\nThird."
     async with talking(server.ws_url) as talk:
