@@ -113,6 +113,9 @@ class Settings(BaseSettings):
         description="other names of voices, as alloy=aria,ash=atlas; by default OpenAI's thirteen",
     )
 
+    whisper_model: str = Field(
+        "base", description="Whisper's size, or a file of its weights, for the transcripts of samples"
+    )
     data_dir: Path = Field(Path("data"), description="where voices, prompts and results are kept")
 
     api_keys: Secrets = Field(
