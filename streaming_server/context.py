@@ -86,8 +86,9 @@ class Flushed:
 class Metrics:
     """How a context went; times in milliseconds.
 
-    first_audio_ms counts from the moment the first sentence was complete, queue_ms is what of it passed
-    before the engine said anything. synthesis_ms is the engine's own time, realtime_factor audio ÷ synthesis.
+    first_audio_ms counts from the moment the first sentence was complete, even if it then waited for company;
+    queue_ms is what of it passed before the engine said anything. synthesis_ms is the engine's own time,
+    realtime_factor audio ÷ synthesis.
     """
 
     queue_ms: float
@@ -133,6 +134,9 @@ class SpeechContext:
     words and speech in order, then exactly one of Done, Cancelled or Broken, and nothing after it. Nothing
     runs ahead of the reader by more than one utterance, nor by more than `max_lead_s` of real time.
 
+    When a worker dies, an utterance of which nothing was received yet is spoken again unnoticed. One that was
+    ends the context with an error at once: what waits for the lead is dropped, as the lead is a promise too.
+
     heard is called once, with the seconds to first audio.
     """
 
@@ -163,6 +167,7 @@ class SpeechContext:
         self._flushes: deque[int] = deque()
         self._finished = False
         self._end: End | None = None
+        self._closed = False
         self._piece: _Piece | None = None
         self._sentences = 0
         self._samples = 0
@@ -173,8 +178,8 @@ class SpeechContext:
 
     @property
     def ended(self) -> bool:
-        """Whether the end has been decided; it may not have been received yet."""
-        return self._end is not None
+        """Whether the end has been decided; it may not have been received yet, or never be."""
+        return self._end is not None or self._closed
 
     @property
     def stopped(self) -> bool:
@@ -185,6 +190,12 @@ class SpeechContext:
     def finished(self) -> bool:
         """Whether the client has said that no more text comes."""
         return self._finished
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of PCM that wait to be received."""
+        waiting = sum(len(output.pcm) for output in self._out if isinstance(output, Speech))
+        return waiting + self._lane.buffered
 
     def append(self, text: str) -> None:
         """More text, cut anywhere. Raises BadMessage after `finish`, TooLarge, BadValue."""
@@ -246,7 +257,8 @@ class SpeechContext:
         self._ring()
 
     def close(self) -> None:
-        """Drop everything at once. Idempotent."""
+        """Drop everything at once. Nothing can be received afterwards. Idempotent."""
+        self._closed = True
         self._lane.close()
         self._out.clear()
 
@@ -302,6 +314,7 @@ class SpeechContext:
             room = int(room_s * self._engine.sample_rate) * 2
             self._out.appendleft(Speech(pcm[room:]))
             pcm = pcm[:room]
+        self._lane.heard()
         if self._timing.first_audio_at is None:
             self._timing.first_audio_at = now
             self._heard(now - (self._timing.complete_at or now))
@@ -314,11 +327,24 @@ class SpeechContext:
 
         Does nothing while something waits to be received: so a slow reader holds the engine back.
         """
+        self._begin_again()
         while not self._out and not self.ended:
             if (event := self._lane.take()) is not None:
                 self._take_in(event)
             elif self._lane.busy or not self._submit_next():
                 return
+
+    def _begin_again(self) -> None:
+        """Where the worker died, drop the sound of it that was not handed out.
+
+        What has been announced stays announced; if the utterance is spoken again, its sound alone comes anew.
+        """
+        piece, lane = self._piece, self._lane
+        if piece is None or not (lane.lost or lane.restarts > piece.restarts):
+            return
+        self._out = deque(output for output in self._out if not isinstance(output, Speech))
+        self._samples -= piece.samples
+        piece.samples, piece.restarts, piece.known = 0, lane.restarts, piece.marked
 
     def _submit_next(self) -> bool:
         """Send the next utterance off, or conclude that there is none for now."""
@@ -326,14 +352,14 @@ class SpeechContext:
         impatient = self._impatient_at is not None and now >= self._impatient_at
         piece = self._segmenter.take(first=self._sentences == 0, impatient=impatient)
         self._settle_flushes(piece)
+        if self._timing.complete_at is None and (piece is not None or self._segmenter.waiting):
+            self._timing.complete_at = now
         if piece is None:
             self._watch_patience(now)
             if self._finished:
                 self._conclude(Done(self._metrics()))
             return False
         self._impatient_at = None
-        if self._timing.complete_at is None:
-            self._timing.complete_at = now
         self._piece = _Piece(piece, deque(piece.sentences), self._samples)
         self._lane.submit(piece.text, self._voice, self._generation, now + self._clock.lead_s(now))
         return True
@@ -379,6 +405,9 @@ class SpeechContext:
     def _announce_words(self, piece: _Piece, marks: tuple[WordMark, ...]) -> None:
         words: list[WordTime] = []
         for mark in marks:
+            if mark.start < piece.known:
+                continue
+            piece.marked = mark.end
             start, end = piece.source.start + mark.start, piece.source.start + mark.end
             if piece.pending and piece.pending[0].spoken_start <= start:
                 if words:
@@ -396,7 +425,8 @@ class SpeechContext:
                 )
             )
             self._heard_until.append((piece.first_sample + mark.start_sample, end))
-        self._out.append(WordTimes(tuple(words)))
+        if words:
+            self._out.append(WordTimes(tuple(words)))
 
     def _announce_sentences(self, piece: _Piece, up_to: int, sample: int) -> None:
         """Announce the sentences that begin at or before a place in the client's text."""
@@ -435,12 +465,19 @@ class SpeechContext:
 
 @dataclass(slots=True)
 class _Piece:
-    """The utterance on its way. `pending`: its sentences not yet announced."""
+    """The utterance on its way.
+
+    pending: its sentences not yet announced. marked: the end of its last word announced; known: of the last
+    before it began again. restarts: those of the lane that were taken note of.
+    """
 
     source: Piece
     pending: deque[Sentence]
     first_sample: int
     samples: int = 0
+    marked: int = 0
+    known: int = 0
+    restarts: int = 0
 
 
 @dataclass(slots=True)

@@ -8,6 +8,8 @@
     │   ├── UnknownContext               unknown_context     404   1008
     │   ├── UnknownPrompt                unknown_prompt      404   1008
     │   ├── UnknownJob                   unknown_job         404   1008
+    │   ├── UnknownEntry                 unknown_entry       404   1008
+    │   ├── NotReady                     not_ready           425   1008
     │   ├── DuplicateContext             duplicate_context   409   1008
     │   ├── InUse                        in_use              409   1008
     │   ├── BadAudio                     bad_audio           415   1008
@@ -82,6 +84,17 @@ class UnknownPrompt(BadRequest):
 class UnknownJob(BadRequest):
     code = "unknown_job"
     http_status = 404
+
+
+class UnknownEntry(BadRequest):
+    code = "unknown_entry"
+    http_status = 404
+
+
+class NotReady(BadRequest):
+    code = "not_ready"
+    http_status = 425
+    retryable = True
 
 
 class DuplicateContext(BadRequest):
@@ -164,3 +177,13 @@ class EngineFailure(SpeechError):
 
 class InternalError(SpeechError):
     code = "internal"
+
+
+def error_of(code: str) -> type[SpeechError]:
+    """The class a code stands for, where an error came from another process as its code."""
+    known: list[type[SpeechError]] = [SpeechError]
+    for error in known:
+        if error.code == code and error is not SpeechError:
+            return error
+        known += error.__subclasses__()
+    return InternalError

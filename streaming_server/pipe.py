@@ -37,6 +37,10 @@ _PREFIX = struct.Struct("<II")
 MAX_MESSAGE = 64 * 1024 * 1024
 """Bytes. Far above anything an engine sends; a larger claim means the stream is corrupt."""
 
+WINDOW = 256 * 1024
+"""Bytes of an utterance's PCM after which a worker may wait until some of it has been `Taken`. Six seconds at
+22.05 kHz: most sentences are shorter, and so never wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submit:
@@ -51,6 +55,21 @@ class Cancel:
 @dataclass(frozen=True, slots=True)
 class Release:
     context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """So many bytes of an utterance's PCM, counted from its start, have left the server's buffer."""
+
+    utterance: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """This voice will be spoken soon."""
+
+    voice: Voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +121,7 @@ class Fatal:
     message: str
 
 
-Request = Submit | Cancel | Release | Relieve | Ping | Shutdown
+Request = Submit | Cancel | Release | Taken | Prepare | Relieve | Ping | Shutdown
 Report = Ready | Batch | Memory | Pong | Fatal
 Message = Request | Report
 
@@ -166,6 +185,10 @@ def _to_wire(message: Message) -> tuple[list[Any], bytes]:
             return ["cancel", utterance_id], b""
         case Release(context):
             return ["release", context], b""
+        case Taken(utterance_id, size):
+            return ["taken", utterance_id, size], b""
+        case Prepare(voice):
+            return ["prepare", asdict(voice)], b""
         case Memory(report):
             return ["memory", report.used, report.total], b""
         case Ready(info, device):
@@ -209,6 +232,10 @@ def _from_wire(header: list[Any], blob: bytes) -> Message:
             return Cancel(utterance_id)
         case ["release", context]:
             return Release(context)
+        case ["taken", utterance_id, size]:
+            return Taken(utterance_id, size)
+        case ["prepare", fields]:
+            return Prepare(_voice_from_wire(fields))
         case ["memory", used, total]:
             return Memory(MemoryReport(used, total))
         case ["ready", info, device]:
@@ -245,17 +272,20 @@ def _events_from_wire(events: list[list[Any]], blob: bytes) -> Iterator[Event]:
 
 
 def _utterance_from_wire(fields: dict[str, Any]) -> Utterance:
-    voice = fields["voice"]
-    prompt = voice["prompt"]
     return Utterance(
         **(
             fields
             | {
-                "voice": Voice(**(voice | {"prompt": prompt and Prompt(**prompt)})),
+                "voice": _voice_from_wire(fields["voice"]),
                 "generation": Generation(**fields["generation"]),
             }
         )
     )
+
+
+def _voice_from_wire(fields: dict[str, Any]) -> Voice:
+    prompt = fields["prompt"]
+    return Voice(**(fields | {"prompt": prompt and Prompt(**prompt)}))
 
 
 def _info_from_wire(fields: dict[str, Any]) -> EngineInfo:

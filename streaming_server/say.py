@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -193,7 +195,9 @@ def own_server(*options: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    arguments = ["serve", "--host=127.0.0.1", f"--port={port}", "--log-level=warning", *options]
+    data = tempfile.mkdtemp(prefix="streaming-server-")
+    arguments = ["serve", "--host=127.0.0.1", f"--port={port}", f"--data-dir={data}"]
+    arguments += ["--log-level=warning", *options]
     process = subprocess.Popen([sys.executable, "-m", "streaming_server", *arguments])
     try:
         url = f"http://127.0.0.1:{port}"
@@ -210,6 +214,7 @@ def own_server(*options: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        shutil.rmtree(data, ignore_errors=True)
 
 
 def _answers(url: str) -> bool:

@@ -113,6 +113,14 @@ class Settings(BaseSettings):
         description="other names of voices, as alloy=aria,ash=atlas; by default OpenAI's thirteen",
     )
 
+    samples_dir: Path | None = Field(
+        None,
+        description="samples to take in, with their .txt or .reference.txt; by default samples/ in the data",
+    )
+    max_upload_bytes: int = Field(32 * 2**20, ge=1024, description="largest sample sent, in bytes")
+    upload_timeout_s: float = Field(60.0, gt=0, description="seconds a sample may take to arrive")
+    save_outputs: bool = Field(True, description="keep a copy of what /generate made")
+    retention_hours: float = Field(24.0, ge=0.01, le=8760, description="hours results and copies are kept")
     whisper_model: str = Field(
         "base", description="Whisper's size, or a file of its weights, for the transcripts of samples"
     )
@@ -152,6 +160,10 @@ class Settings(BaseSettings):
     )
     debug: bool = Field(False, description="log at debug level")
     show_prompts: bool = Field(False, description="log the text that is spoken")
+
+    @property
+    def samples_directory(self) -> Path:
+        return self.samples_dir or self.data_dir / "samples"
 
     @model_validator(mode="after")
     def _beyond_loopback_needs_a_key(self) -> Self:

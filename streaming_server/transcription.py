@@ -114,9 +114,13 @@ class Transcription:
         assert job.transcript is not None
         return job.transcript
 
+    def use(self, model: str) -> None:
+        """From the next request on, another model."""
+        self._model = model
+
     async def load(self) -> None:
         """Have the model loaded; returns when it is. Raises Unavailable."""
-        if self.state != "ready":
+        if self.state != "ready" or (self._child is not None and self._child.model != self._model):
             await self._ask(_Job(None, 0.0, anyio.current_time() + self._load_timeout_s))
 
     async def _ask(self, job: _Job) -> None:
@@ -203,6 +207,8 @@ class Transcription:
         """A child with the model loaded: the one there is, or a new one. Raises SpeechError."""
         if self._child is not None and not self._child.alive:
             await self._lose_child(self._child.epitaph)
+        if self._child is not None and self._child.model != self._model:
+            await self._end_child("another model is wanted")
         if self._child is not None:
             return self._child
         self._reason = None
@@ -273,10 +279,12 @@ class _Child:
     def __init__(
         self,
         process: Process,
+        model: str,
         device: str,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
+        self.model = model
         self.device = device
         self.pid = process.pid
         self._process = process
@@ -295,7 +303,7 @@ class _Child:
             except OSError:
                 writer.transport.abort()
                 raise
-        return cls(process, device, reader, writer)
+        return cls(process, model, device, reader, writer)
 
     @property
     def alive(self) -> bool:

@@ -15,8 +15,10 @@ import sys
 import time
 
 from streaming_server.engines.base import Engine
+from streaming_server.engines.restrained import Restrained
 from streaming_server.errors import EngineFailure, SpeechError
 from streaming_server.pipe import (
+    WINDOW,
     Batch,
     Cancel,
     Decoder,
@@ -25,11 +27,13 @@ from streaming_server.pipe import (
     Message,
     Ping,
     Pong,
+    Prepare,
     Ready,
     Release,
     Relieve,
     Shutdown,
     Submit,
+    Taken,
     encode,
 )
 
@@ -77,6 +81,11 @@ class Worker:
                 self._engine.cancel(utterance_id)
             case Release(context):
                 self._engine.release(context)
+            case Taken(utterance_id, size):
+                if isinstance(self._engine, Restrained):
+                    self._engine.taken(utterance_id, size)
+            case Prepare(voice):
+                self._engine.prepare(voice)
             case Relieve():
                 self._engine.relieve()
             case Ping():
@@ -102,7 +111,7 @@ def build_engine(options: argparse.Namespace) -> tuple[Engine, str]:
     if options.engine == "espeak":
         from streaming_server.engines.espeak import EspeakEngine
 
-        return EspeakEngine(), "CPU"
+        return Restrained(EspeakEngine(), WINDOW), "CPU"
     try:
         from streaming_server.engines.dia.load import create_engine
     except ImportError as error:

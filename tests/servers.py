@@ -77,6 +77,20 @@ def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
     return value
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs: one that has ended but was not waited for by its parent does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def established(server: Server) -> int:
+    """Connections the server holds."""
+    connections = psutil.Process(server.process.pid).net_connections("tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port for one in connections)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -88,6 +102,7 @@ def running_server(log: Path, *options: str, **environment: str) -> Iterator[Ser
     """A server with these options and DIA_* variables, ready to speak; gone afterwards."""
     port = free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
+    environment = {"DIA_DATA_DIR": str(log.with_suffix(".data")), **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "run.py", f"--port={port}", *options],

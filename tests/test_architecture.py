@@ -35,11 +35,14 @@ ALLOWED: dict[str, set[str]] = {
     "transcriber": LEAVES | {"transcript"},
     "transcription": LEAVES | {"transcript"},
     "database": LEAVES,
-    "store": LEAVES | {"database"},
+    "durable": LEAVES,
+    "store": LEAVES | {"database", "durable", "transcript"},
+    "jobs": LEAVES | {"database", "durable"},
+    "journal": LEAVES | {"database"},
     "catalogue": LEAVES,
     "web": LEAVES
-    | {"web", "context", "pool", "audio", "metrics", "settings", "catalogue", "store", "jobs"}
-    | {"container", "tempo", "sample", "transcript", "transcription"},
+    | {"web", "context", "pool", "audio", "metrics", "settings", "catalogue", "store", "jobs", "journal"}
+    | {"container", "tempo", "sample", "transcript", "transcription", "database", "durable"},
 }
 """What each room may import. The command line, the benchmark and `say` stand outside and may use all."""
 

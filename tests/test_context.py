@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import random
+import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +29,7 @@ from streaming_server.context import (
 from streaming_server.errors import BadMessage, BadValue, TooLarge
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool
-from streaming_server.pool.supervisor import WorkerCommand
+from streaming_server.pool.supervisor import Supervisor, WorkerCommand
 from streaming_server.types import DEFAULT_VOICE, ChunkPolicy, EngineInfo, Generation
 
 pytestmark = pytest.mark.anyio
@@ -44,22 +47,45 @@ class Turns:
     def open(self, chunking: ChunkPolicy | None = None, **options: Any) -> SpeechContext:
         engine = dataclasses.replace(self.engine, chunking=chunking) if chunking else self.engine
         defaults: dict[str, Any] = {"max_characters": 10_000, "max_lead_s": 1e9}
-        return SpeechContext(self.pool, engine, DEFAULT_VOICE, Generation(), **(defaults | options))
+        generation = options.pop("generation", Generation())
+        return SpeechContext(self.pool, engine, DEFAULT_VOICE, generation, **(defaults | options))
 
     @property
     def load(self) -> int:
-        return self.pool.workers[0].load
+        return sum(worker.load for worker in self.pool.workers)
+
+    def home(self, context: SpeechContext) -> Supervisor:
+        """The worker a context has an utterance on."""
+        worker = context._lane.worker
+        assert worker is not None
+        return worker
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Turns]:
-    pool = Pool([Device("cpu:0", {})], WorkerCommand(("--engine=espeak",), start_timeout_s=20))
+async def running(workers: int = 1) -> AsyncIterator[Turns]:
+    devices = [Device(f"cpu:{index}", {}) for index in range(workers)]
+    pool = Pool(devices, WorkerCommand(("--engine=espeak",), start_timeout_s=20))
     async with pool.running():
         engine = await pool.engine()
-        with anyio.fail_after(20):
-            while not pool.healthy:
-                await anyio.sleep(0.01)
+        await until_true(lambda: all(worker.healthy for worker in pool.workers))
         yield Turns(pool, engine)
+
+
+async def until_true(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.005)
+
+
+def kill(worker: Supervisor) -> float:
+    """Kill it as the kernel would; when."""
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    return time.monotonic()
+
+
+def pcm(outputs: list[Output]) -> bytes:
+    return b"".join(output.pcm for output in outputs if isinstance(output, Speech))
 
 
 async def rest(context: SpeechContext) -> list[Output]:
@@ -291,3 +317,230 @@ async def test_the_metrics_add_up() -> None:
     assert done.metrics.first_audio_ms == pytest.approx(1000 * seconds[0], abs=0.01)
     assert done.metrics.characters == 22
     assert len(seconds) == 1
+
+
+async def test_first_audio_counts_from_the_complete_sentence_even_if_that_waits_for_company() -> None:
+    async with running() as turns:
+        context = turns.open(PATIENT)
+        context.append("Hi. ")
+        await until(context, Speech)
+        context.finish()
+        done = (await rest(context))[-1]
+    assert isinstance(done, Done)
+    assert done.metrics.first_audio_ms >= 1000 * PATIENT.patience_s
+
+
+# A sentence no engine has finished before its listener has heard some of it: longer than a worker's window.
+ENDLESS = "the quick brown fox jumps over the lazy dog near the bank of the wide river " * 5 + "there. "
+
+
+async def stalled(context: SpeechContext) -> list[Output]:
+    """Read a context until its listener, of whom nothing is heard any more, has all the lead it may have."""
+    outputs: list[Output] = []
+    while True:
+        with anyio.move_on_after(0.5):
+            outputs.append(await context.receive())
+            context.played(0)
+            continue
+        return outputs
+
+
+async def test_a_listener_that_has_heard_is_told_of_the_lost_worker_at_once_whatever_the_lead() -> None:
+    """The promise is one second; it takes milliseconds, and three are allowed on a busy machine."""
+    async with running(2) as turns:
+        context = turns.open(max_lead_s=1.0)
+        context.append(ENDLESS)
+        context.finish()
+        heard = await stalled(context)
+        assert 0 < len(pcm(heard)) <= 2 * turns.engine.sample_rate
+        killed = kill(turns.home(context))
+        outputs = await rest(context)
+        assert time.monotonic() - killed < 3
+        assert pcm(outputs) == b""
+        assert isinstance(broken := outputs[-1], Broken)
+        assert (broken.code, broken.retryable) == ("worker_lost", True)
+        assert turns.load == 0
+
+
+async def test_what_was_taken_but_not_heard_is_spoken_again_and_announced_once() -> None:
+    async with running(2) as turns:
+        text = "One two three. " + ENDLESS
+        whole = turns.open()
+        whole.append(text)
+        whole.finish()
+        expected = await rest(whole)
+        first = turns.open()
+        first.append("One two three. ")
+        first.finish()
+        lead_s = len(pcm(await rest(first))) / 2 / turns.engine.sample_rate
+        context = turns.open(max_lead_s=lead_s)
+        context.append(text)
+        context.finish()
+        outputs = await stalled(context)
+        assert kinds(outputs).count("SentenceStart") == 2
+        assert context.buffered > 0
+        victim = turns.home(context)
+        kill(victim)
+        await until_true(lambda: turns.home(context) is not victim)
+        context.played(1 << 40)
+        while not isinstance(outputs[-1], Done | Broken):
+            outputs.append(await context.receive())
+            context.played(1 << 40)
+    assert kinds(outputs) == kinds(expected)
+    assert pcm(outputs) == pcm(expected)
+    assert announced(outputs) == announced(expected)
+    assert outputs[-1].metrics.audio_ms == expected[-1].metrics.audio_ms  # type: ignore[union-attr]
+
+
+def announced(outputs: list[Output]) -> list[object]:
+    """Sentences, and words with when they are heard, in order."""
+    found: list[object] = []
+    for output in outputs:
+        if isinstance(output, WordTimes):
+            found += output.words
+        elif isinstance(output, SentenceStart):
+            found.append(output)
+    return found
+
+
+async def test_a_killed_worker_takes_no_sample_from_the_contexts_of_another() -> None:
+    async with running(2) as turns:
+        text = (ENDLESS + "Then a short one. ") * 2
+        alone = turns.open()
+        alone.append(text)
+        alone.finish()
+        expected = pcm(await rest(alone))
+        contexts = [turns.open(max_lead_s=2.0) for _ in range(8)]
+        begun: list[list[Output]] = []
+        for context in contexts:
+            context.append(text)
+            context.finish()
+        for context in contexts:
+            begun.append([])
+            while not isinstance((output := await context.receive()), Speech):
+                begun[-1].append(output)
+            begun[-1].append(output)
+        homes = [turns.home(context) for context in contexts]
+        assert {homes.count(worker) for worker in turns.pool.workers} == {4}
+        killed = kill(turns.pool.workers[0])
+        ends: dict[int, list[Output]] = {}
+
+        async def read(at: int) -> None:
+            outputs = begun[at]
+            while not outputs or not isinstance(outputs[-1], Done | Broken):
+                contexts[at].played(1 << 40)
+                outputs.append(await contexts[at].receive())
+                if isinstance(outputs[-1], Broken):
+                    assert time.monotonic() - killed < 3  # Promised within one, on a machine of its own.
+            ends[at] = outputs
+
+        async with anyio.create_task_group() as group:
+            for at in range(len(contexts)):
+                group.start_soon(read, at)
+        for at, home in enumerate(homes):
+            end = ends[at][-1]
+            if home is turns.pool.workers[0]:
+                assert isinstance(end, Broken)
+                assert (end.code, end.retryable) == ("worker_lost", True)
+            else:
+                assert isinstance(end, Done)
+                assert pcm(ends[at]) == expected
+
+
+@pytest.mark.parametrize("text", [ENDLESS, "777 " * 95 + ". "], ids=["words", "numbers"])
+async def test_a_reader_that_stalls_holds_little_however_slow_the_speech(text: str) -> None:
+    """Alone less than a megabyte, and 32 of them less than 16."""
+    async with running() as turns:
+        slow = Generation(speed=0.25)
+        contexts = [turns.open(max_lead_s=10.0, generation=slow) for _ in range(32)]
+        for context in contexts:
+            context.append(text)
+            await until(context, Speech)
+        most, steady_since = 0, time.monotonic()
+        while time.monotonic() - steady_since < 1.0:
+            sizes = [context.buffered for context in contexts]
+            if sum(sizes) != most:
+                most, steady_since = sum(sizes), time.monotonic()
+            await anyio.sleep(0.01)
+        print(f"the most one context held: {max(sizes)} bytes; all of them: {most}")
+        assert max(sizes) < 1_000_000
+        assert most < 16_000_000
+        for context in contexts:
+            context.cancel()
+            context.close()
+        assert turns.load == 0
+
+
+async def test_a_reader_that_was_slow_hears_every_sample() -> None:
+    async with running() as turns:
+        slow = Generation(speed=0.25)
+        expected = turns.open(generation=slow)
+        expected.append(ENDLESS)
+        expected.finish()
+        wanted = await rest(expected)
+        context = turns.open(max_lead_s=1.0, generation=slow)
+        context.append(ENDLESS)
+        context.finish()
+        outputs = await stalled(context)
+        assert context.buffered < 1_000_000 < len(pcm(wanted))
+        while not isinstance(outputs[-1], Done | Broken):
+            context.played(1 << 40)
+            outputs.append(await context.receive())
+    assert pcm(outputs) == pcm(wanted)
+    assert announced(outputs) == announced(wanted)
+
+
+MOVES = [
+    ["cancel"],
+    ["finish"],
+    ["close"],
+    ["flush", "cancel"],
+    ["finish", "cancel"],
+    ["flush", "close"],
+    ["flush", "finish", "cancel"],
+    ["flush", "finish", "close"],
+]
+
+
+async def test_contexts_raced_at_once_end_once_each_and_leave_nothing_behind() -> None:
+    """Cancelled, finished, flushed and closed at any instant, eight at a time."""
+    chance = random.Random(7)
+    async with running(2) as turns:
+
+        async def race() -> None:
+            for _ in range(25):
+                context = turns.open(max_lead_s=chance.choice([0.2, 1e9]))
+                outputs: list[Output] = []
+                async with anyio.create_task_group() as group:
+                    group.start_soon(listen, context, outputs)
+                    context.append((LONG * 9)[: chance.randrange(5, 500)])
+                    await anyio.sleep(chance.random() * 0.02)
+                    moves = chance.choice(MOVES)
+                    for move in moves:
+                        getattr(context, move)()
+                        if chance.random() < 0.5:
+                            await anyio.sleep(chance.random() * 0.01)
+                    if "cancel" not in moves and "close" not in moves:
+                        context.played(1 << 40)
+                    if "close" in moves:
+                        group.cancel_scope.cancel()
+                ends = [output for output in outputs if isinstance(output, Done | Cancelled | Broken)]
+                assert len(ends) == 1 or ("close" in moves and not ends)
+                assert not any(isinstance(output, Broken) for output in ends)
+                assert context.buffered == 0
+
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(race)
+        assert turns.load == 0
+        assert all(not worker.contexts for worker in turns.pool.workers)
+        assert not turns.pool._lanes
+        assert not turns.pool._waiting
+
+
+async def listen(context: SpeechContext, outputs: list[Output]) -> None:
+    """Everything up to the end, as a listener that plays faster than any voice speaks."""
+    with anyio.fail_after(30):
+        while not outputs or not isinstance(outputs[-1], Done | Cancelled | Broken):
+            outputs.append(await context.receive())
+            context.played(1 << 40)

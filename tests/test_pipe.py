@@ -17,11 +17,13 @@ from streaming_server.pipe import (
     Message,
     Ping,
     Pong,
+    Prepare,
     Ready,
     Release,
     Relieve,
     Shutdown,
     Submit,
+    Taken,
     encode,
 )
 from streaming_server.types import (
@@ -49,6 +51,9 @@ MESSAGES: list[Message] = [
     Submit(Utterance(7, 3, "Grüße, 世界 🎉", DEFAULT_VOICE, Generation(seed=5, temperature=0.5), 12.25)),
     Cancel(7),
     Release(3),
+    Taken(7, 262144),
+    Prepare(Voice("me", "Me", "plain", "S2", Prompt("/p/a.wav", "I am me."))),
+    Prepare(DEFAULT_VOICE),
     Relieve(),
     Ping(),
     Shutdown(),

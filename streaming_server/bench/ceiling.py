@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streaming_server.bench.recording import HEADER, Recording
 from streaming_server.settings import Settings
-from streaming_server.web.server import PING_S, listen
+from streaming_server.web.server import listen
 
 _FRAME = struct.Struct("<BBHIQ")
 _TERMINATORS = (".", "!", "?")
@@ -108,15 +108,16 @@ def create_app(recording: Recording) -> Starlette:
 
 def main() -> None:
     recording = Recording.model_validate_json(sys.stdin.buffer.read())
-    listener = listen(Settings(host="127.0.0.1", port=0))
+    settings = Settings(host="127.0.0.1", port=0)
+    listener = listen(settings)
     config = uvicorn.Config(
         create_app(recording),
         log_config=None,
         access_log=False,
         server_header=False,
         ws="websockets-sansio",
-        ws_ping_interval=PING_S,
-        ws_ping_timeout=PING_S,
+        ws_ping_interval=settings.ping_s,
+        ws_ping_timeout=settings.ping_s,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
         lifespan="off",

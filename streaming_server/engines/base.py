@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from streaming_server.types import EngineInfo, Event, MemoryReport, Utterance
+from streaming_server.types import EngineInfo, Event, MemoryReport, Utterance, Voice
 
 
 class Engine(Protocol):
@@ -18,6 +18,9 @@ class Engine(Protocol):
 
     @property
     def info(self) -> EngineInfo: ...
+
+    def prepare(self, voice: Voice) -> None:
+        """A voice that will be spoken soon: get its prompt ready. Returns at once."""
 
     def submit(self, utterance: Utterance) -> None:
         """Take an utterance in. Returns at once."""

@@ -628,6 +628,9 @@ class EspeakEngine:
     def active(self) -> int:
         return len(self._waiting) + (self._speaking is not None)
 
+    def prepare(self, voice: Voice) -> None:
+        """It speaks without prompts."""
+
     def submit(self, utterance: Utterance) -> None:
         self._waiting[utterance.id] = utterance
         self._arrivals += 1

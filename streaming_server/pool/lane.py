@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streaming_server.errors import SpeechError
-from streaming_server.pipe import Cancel, Release, Submit
+from streaming_server.pipe import WINDOW, Cancel, Release, Submit, Taken
 from streaming_server.pool.supervisor import Supervisor
 from streaming_server.types import Audio, Event, Failed, Finished, Generation, Utterance, Voice
 
 MOST_ATTEMPTS = 2
 """Workers an utterance may be given to, one after the death of the other."""
+
+REPORT_EVERY = WINDOW // 4
+"""Bytes taken of a long utterance between two reports to its worker."""
 
 
 class Dispatcher(Protocol):
@@ -25,21 +28,29 @@ class Dispatcher(Protocol):
 
 
 class Lane:
-    """Carries one utterance at a time. Stays on the worker it began on.
+    """Carries one utterance at a time. Stays on the worker it began on, while that lives.
 
-    An utterance of which nothing has been taken yet survives the death of its worker: it is spoken again
-    elsewhere. `wake` is called whenever there is something to take.
+    An utterance of which nobody has heard anything yet survives the death of its worker: it is spoken again
+    from its start, elsewhere if need be. `wake` is called whenever there is something to take or to look at.
+
+    restarts: how often the utterance on its way has begun again; what was taken of its sound before is void.
+    lost: its worker died and it cannot go on; all there is to take is the failure.
     """
 
     __slots__ = (
         "_attempts",
         "_events",
+        "_heard",
         "_pool",
+        "_received",
+        "_reported",
         "_seated",
         "_taken",
         "_wake",
         "context",
         "expires_at",
+        "lost",
+        "restarts",
         "utterance",
         "worker",
     )
@@ -49,8 +60,11 @@ class Lane:
         self.utterance: Utterance | None = None
         self.worker: Supervisor | None = None
         self.expires_at = 0.0
+        self.restarts = 0
+        self.lost = False
         self._events: deque[Event] = deque()
-        self._taken = False
+        self._heard = False
+        self._received = self._taken = self._reported = 0
         self._seated = False
         self._attempts = 0
         self._wake = wake
@@ -61,11 +75,17 @@ class Lane:
         """Whether an utterance is on its way: submitted, and its end not yet taken."""
         return self.utterance is not None or bool(self._events)
 
+    @property
+    def buffered(self) -> int:
+        """Bytes of PCM that have come and not been taken."""
+        return self._received - self._taken
+
     def submit(self, text: str, voice: Voice, generation: Generation, deadline: float) -> None:
         """Send an utterance off. The lane must not be busy."""
         assert not self.busy
-        self._taken = False
-        self._attempts = 0
+        self._heard = self.lost = False
+        self._attempts = self.restarts = 0
+        self._empty()
         self.utterance = Utterance(self._pool.next_id(), self.context, text, voice, generation, deadline)
         self._pool.place(self)
 
@@ -74,12 +94,18 @@ class Lane:
         if not self._events:
             return None
         event = self._events.popleft()
-        self._taken |= isinstance(event, Audio)
+        if isinstance(event, Audio):
+            self._taken += len(event.pcm)
+            self._report()
         return event
+
+    def heard(self) -> None:
+        """Sound of the utterance on its way has gone out to the listener: it cannot begin again."""
+        self._heard = True
 
     def cancel(self) -> None:
         """Stop the utterance on its way. Nothing of it can be taken afterwards. Idempotent."""
-        self._events.clear()
+        self._empty()
         if self.utterance is not None:
             if self._seated and self.worker is not None:
                 self.worker.send(Cancel(self.utterance.id))
@@ -88,25 +114,37 @@ class Lane:
     def close(self) -> None:
         """The context is over. Idempotent."""
         self.cancel()
-        if self.worker is not None:
-            self.worker.send(Release(self.context))
-            self.worker = None
+        self._leave_home()
 
     # What follows is for the pool.
+
+    @property
+    def home(self) -> Supervisor | None:
+        """The worker it began on, unless that has died since."""
+        alive = self.worker is not None and self.context in self.worker.contexts
+        return self.worker if alive else None
+
+    @property
+    def seated(self) -> bool:
+        """Whether a worker has its utterance, rather than that it waits for one."""
+        return self._seated
 
     def seat(self, worker: Supervisor) -> None:
         """Begin, or begin again, on a worker."""
         assert self.utterance is not None
-        if self.worker is not None and self.worker is not worker:
-            self.worker.send(Release(self.context))
+        if worker is not self.home:
+            self._leave_home()
         self.worker = worker
+        worker.contexts.add(self.context)
         self._seated = True
         self._attempts += 1
         worker.load += 1
         worker.send(Submit(self.utterance))
 
     def deliver(self, event: Event) -> None:
-        if isinstance(event, Finished | Failed):
+        if isinstance(event, Audio):
+            self._received += len(event.pcm)
+        elif isinstance(event, Finished | Failed):
             self._end()
         self._events.append(event)
         self._wake()
@@ -125,10 +163,28 @@ class Lane:
         """
         self.worker = None
         self._seated = False
-        if self.utterance is None or self._taken or self._attempts >= MOST_ATTEMPTS:
-            return False
+        self._empty()
+        self.lost = self._heard or self._attempts >= MOST_ATTEMPTS
+        self.restarts += not self.lost
+        self._wake()
+        return not self.lost
+
+    def _empty(self) -> None:
         self._events.clear()
-        return True
+        self._received = self._taken = self._reported = 0
+
+    def _report(self) -> None:
+        """Let a worker go on that has stopped, or will, because what it sent was not taken."""
+        due = self._received >= WINDOW and self._taken - self._reported >= REPORT_EVERY
+        if due and self.utterance is not None and self.worker is not None:
+            self._reported = self._taken
+            self.worker.send(Taken(self.utterance.id, self._taken))
+
+    def _leave_home(self) -> None:
+        if (home := self.home) is not None:
+            home.contexts.discard(self.context)
+            home.send(Release(self.context))
+        self.worker = None
 
     def _end(self) -> None:
         self._pool.forget(self)

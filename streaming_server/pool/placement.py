@@ -13,12 +13,17 @@ QUEUE_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A worker as placement sees it. `load` counts utterances and contexts at work there."""
+    """A worker as placement sees it.
+
+    load: utterances at work there or waiting for it. slots: utterances it keeps in real time together.
+    contexts: those that live there, most of them perhaps waiting for text; they take no slot.
+    """
 
     ready: bool
     level: Level
     load: int
     slots: int
+    contexts: int = 0
 
     @property
     def open(self) -> bool:
@@ -28,7 +33,8 @@ class Candidate:
 def choose(candidates: Sequence[Candidate], after: int) -> int | None:
     """The index of the least loaded candidate with memory to spare, or None when all are full.
 
-    One under high pressure is taken only when no other can. Ties go in turn, beginning behind `after`.
+    One under high pressure is taken only when no other can. Between equal loads the fewest contexts decide;
+    what is equal still takes turns, beginning behind `after`.
     """
     count = len(candidates)
     in_turn = [(after + 1 + step) % count for step in range(count)]
@@ -37,5 +43,5 @@ def choose(candidates: Sequence[Candidate], after: int) -> int | None:
     return min(relaxed or able, key=lambda index: _share(candidates[index]), default=None)
 
 
-def _share(candidate: Candidate) -> float:
-    return candidate.load / candidate.slots
+def _share(candidate: Candidate) -> tuple[float, float]:
+    return candidate.load / candidate.slots, candidate.contexts / candidate.slots

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -11,12 +11,13 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from streaming_server.errors import Full, SpeechError, WorkerLost
+from streaming_server.pipe import Prepare
 from streaming_server.pool.devices import Device
 from streaming_server.pool.lane import Lane
 from streaming_server.pool.memory import Level
 from streaming_server.pool.placement import QUEUE_SHARE, Candidate, choose
 from streaming_server.pool.supervisor import Supervisor, WorkerCommand, WorkerState
-from streaming_server.types import EngineInfo, Event
+from streaming_server.types import EngineInfo, Event, Voice
 
 WAIT_FOR_ROOM_S = 2.0
 WAIT_FOR_WORKER_S = 5.0
@@ -58,6 +59,7 @@ class Pool:
         self._lanes: dict[int, Lane] = {}
         self._waiting: dict[int, Lane] = {}
         self._watchers: set[MemoryObjectSendStream[Change]] = set()
+        self._prompted: tuple[Voice, ...] = ()
         self._ids = 0
         self._last_placed = -1
         self._info_known = anyio.Event()
@@ -102,6 +104,17 @@ class Pool:
     def open(self, wake: Callable[[], None]) -> Lane:
         """A lane for a new context."""
         return Lane(self.next_id(), wake, self)
+
+    def prepare(self, voices: Iterable[Voice]) -> None:
+        """These are the voices there are: every worker, also one that starts later, readies their prompts.
+
+        Those that the call before named are not sent again.
+        """
+        known = set(self._prompted)
+        self._prompted = tuple(voice for voice in dict.fromkeys(voices) if voice.prompt is not None)
+        for worker in self.workers:
+            if worker.state == "ready":
+                self._prepare(worker, (voice for voice in self._prompted if voice not in known))
 
     def queued(self, worker: Supervisor) -> int:
         """Utterances on a worker beyond its slots."""
@@ -155,6 +168,7 @@ class Pool:
         if worker.info is not None and not self._info_known.is_set():
             self._info_known.set()
         if worker.state == "ready":
+            self._prepare(worker, self._prompted)
             self._seat_waiting()
         else:
             self._lose(worker)
@@ -166,10 +180,16 @@ class Pool:
         gauge = worker.gauge
         self._announce(PressureChanged(worker.device.id, gauge.level, round(gauge.pressure, 4)))
 
+    @staticmethod
+    def _prepare(worker: Supervisor, voices: Iterable[Voice]) -> None:
+        for voice in voices:
+            worker.send(Prepare(voice))
+
     def _lose(self, worker: Supervisor) -> None:
         """Speak again elsewhere what nobody has heard; end what somebody has."""
         worker.load = 0
-        for lane in [lane for lane in self._lanes.values() if lane.worker is worker]:
+        worker.contexts.clear()
+        for lane in [lane for lane in self._lanes.values() if lane.seated and lane.worker is worker]:
             if lane.lose_worker():
                 self.place(lane)
             else:
@@ -177,8 +197,8 @@ class Pool:
 
     def _seat(self, lane: Lane) -> bool:
         """Place a lane where it began, while that worker lives, or wherever is best."""
-        if lane.worker is not None and lane.worker.state == "ready":
-            lane.seat(lane.worker)
+        if (home := lane.home) is not None:
+            lane.seat(home)
             return True
         index = choose(self._candidates(), self._last_placed)
         if index is None:
@@ -210,6 +230,7 @@ class Pool:
                 worker.gauge.level,
                 worker.load,
                 worker.info.slots if worker.info else 1,
+                len(worker.contexts),
             )
             for worker in self.workers
         ]

@@ -11,20 +11,30 @@ BREAKER_WINDOW_S = 60.0
 
 
 class RestartPolicy:
-    """Backs off from 1 to 30 s. The breaker opens at 5 deaths in 60 s and then lets one try through."""
+    """Backs off from 1 to 30 s. The breaker opens at 5 deaths in 60 s.
+
+    An open breaker lets one try through every 60 s. A try that lives for 60 s closes it; one that dies
+    before leaves it open.
+    """
 
     def __init__(self) -> None:
         self._deaths: deque[float] = deque(maxlen=BREAKER_DEATHS)
         self._in_a_row = 0
+        self._broken = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether the breaker is open."""
+        return self._broken
 
     def died(self, now: float, lived_s: float) -> float:
         """Count a death at `now` (monotonic seconds); seconds to wait before the next start."""
         self._deaths.append(now)
-        self._in_a_row = 1 if lived_s >= BREAKER_WINDOW_S else self._in_a_row + 1
-        if self.broken(now):
+        if lived_s >= BREAKER_WINDOW_S:
+            self._in_a_row, self._broken = 0, False
+        self._in_a_row += 1
+        if len(self._deaths) == BREAKER_DEATHS and now - self._deaths[0] < BREAKER_WINDOW_S:
+            self._broken = True
+        if self._broken:
             return BREAKER_WINDOW_S
         return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self._in_a_row - 1, 10)))
-
-    def broken(self, now: float) -> bool:
-        """Whether the breaker is open."""
-        return len(self._deaths) == BREAKER_DEATHS and now - self._deaths[0] < BREAKER_WINDOW_S

@@ -53,7 +53,10 @@ WorkerState = Literal["starting", "ready", "restarting", "broken", "stopped"]
 
 HEARTBEAT_S = 1.0
 SILENCE_S = 5.0
-"""A worker that has answered no ping for this long is killed."""
+"""A worker that has answered no ping for this long is killed. Only time in which the server itself ran
+counts: after a pause of its process or machine the answers may still lie unread."""
+RELIEVE_EVERY_S = 10.0
+"""While pressure lasts, a worker is asked for memory this often."""
 CANARY_EVERY_S = 4.0
 CANARY_FRESH_S = 10.0
 """`healthy` means that something was really spoken this recently."""
@@ -64,10 +67,14 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerCommand:
-    """How to start a worker. start_timeout_s bounds the time until its first spoken word."""
+    """How to start a worker: what Python runs, and with which arguments of its own.
+
+    start_timeout_s bounds the time until its first spoken word, as far as the server itself ran in it.
+    """
 
     arguments: tuple[str, ...]
     start_timeout_s: float
+    program: tuple[str, ...] = ("-m", "streaming_server.worker")
 
 
 class Owner(Protocol):
@@ -83,7 +90,7 @@ class Supervisor:
     """One device's worker: starts it, listens to it, restarts it when it dies.
 
     info: what the engine is, known once a worker has been ready. refusal: why the last one could not go on,
-    where it said so.
+    where it said so. load: utterances it was given. contexts: those that live there, speaking or not.
     """
 
     def __init__(self, device: Device, command: WorkerCommand, owner: Owner) -> None:
@@ -96,11 +103,13 @@ class Supervisor:
         self.refusal: str | None = None
         self.gauge = PressureGauge()
         self.load = 0
+        self.contexts: set[int] = set()
         self._command = command
         self._owner = owner
         self._policy = RestartPolicy()
         self._link: _Link | None = None
-        self._pong_at = 0.0
+        self._pings_unanswered = 0
+        self._relieved_at = -math.inf
         self._spoke_at = -math.inf
         self._canary: _Canary | None = None
         self._first_word = anyio.Event()
@@ -128,7 +137,7 @@ class Supervisor:
                 delay_s = self._policy.died(now, lived_s=now - born)
                 self.restarts += 1
                 log.warning("worker died", device=self.device.id, reason=reason, restart_in_s=delay_s)
-                self._become("broken" if self._policy.broken(now) else "restarting")
+                self._become("broken" if self._policy.broken else "restarting")
                 await anyio.sleep(delay_s)
                 self._become("starting")
         finally:
@@ -136,7 +145,8 @@ class Supervisor:
 
     async def _live(self) -> str:
         """One process from birth to death; why it ended."""
-        self._pong_at = time.monotonic()
+        self._pings_unanswered = 0
+        self._relieved_at = -math.inf
         self._first_word = anyio.Event()
         ours, theirs = socket.socketpair()
         try:
@@ -161,8 +171,7 @@ class Supervisor:
         return await anyio.open_process(
             [
                 sys.executable,
-                "-m",
-                "streaming_server.worker",
+                *self._command.program,
                 f"--fd={fd}",
                 f"--parent={os.getpid()}",
                 *self._command.arguments,
@@ -176,21 +185,29 @@ class Supervisor:
 
     async def _watch(self, link: _Link) -> str:
         """Wait for the worker's first word, then for its death."""
-        with anyio.move_on_after(self._command.start_timeout_s) as limit:
-            await link.closed_or(self._first_word)
-        if limit.cancelled_caught:
-            return "did not start in time"
-        if not link.closed.is_set():
-            self._become("ready")
+        if not await self._has_spoken(link):
+            return link.reason if link.closed.is_set() else "did not start in time"
+        self._become("ready")
         while not link.closed.is_set():
             with anyio.move_on_after(HEARTBEAT_S):
                 await link.closed.wait()
                 break
-            if time.monotonic() - self._pong_at > SILENCE_S:
+            if self._pings_unanswered * HEARTBEAT_S >= SILENCE_S:
+                link.abort()  # It would not hear a goodbye.
+                await link.closed.wait()
                 return "stopped answering"
+            self._pings_unanswered += 1
             self.send(Ping())
             self._sing()
         return link.reason
+
+    async def _has_spoken(self, link: _Link) -> bool:
+        """Wait for the worker's first word, for as many heartbeats as it may take."""
+        for _ in range(math.ceil(self._command.start_timeout_s / HEARTBEAT_S)):
+            with anyio.move_on_after(HEARTBEAT_S):
+                await link.closed_or(self._first_word)
+                break
+        return self._first_word.is_set() and not link.closed.is_set()
 
     async def _bury(self, process: Process, link: _Link) -> None:
         """Nothing of this life remains when this returns."""
@@ -209,7 +226,7 @@ class Supervisor:
         await process.wait()
 
     def _hear(self, message: Message) -> None:
-        self._pong_at = time.monotonic()
+        self._pings_unanswered = 0
         match message:
             case Batch(events, step_s):
                 self._listen(events, step_s)
@@ -246,9 +263,11 @@ class Supervisor:
         self._first_word.set()
 
     def _take_reading(self, report: MemoryReport) -> None:
-        if self.gauge.read(report):
+        if changed := self.gauge.read(report):
             self._owner.pressed(self)
-        if self.gauge.level != "normal":
+        now = time.monotonic()
+        if self.gauge.level != "normal" and (changed or now - self._relieved_at >= RELIEVE_EVERY_S):
+            self._relieved_at = now
             self.send(Relieve())
 
     def _sing(self) -> None:

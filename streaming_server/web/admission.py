@@ -12,16 +12,20 @@ from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.web.guard import Guard, key_of
+from streaming_server.web.http import RETRY_AFTER_S
 from streaming_server.web.messages import Auth, read
 from streaming_server.web.parts import parts_of
 
-RETRY_AFTER_S = 2
 GOODBYE_S = 1.0
 """How long a client that is sent away may take to read why."""
 
 
 async def admit(
-    scope: Scope, receive: Receive, send: Send, take_place: Callable[[], AbstractContextManager[None]]
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    take_place: Callable[[], AbstractContextManager[None]],
+    subprotocol: str | None = None,
 ) -> AbstractContextManager[object] | None:
     """Accept a websocket. The place it takes, to be left with the context manager; None if it was sent away.
 
@@ -44,7 +48,7 @@ async def admit(
                 place.enter_context(guard.waiting())
             if (await receive())["type"] != "websocket.connect":
                 return None
-            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.accept", "subprotocol": subprotocol})
             accepted = True
             if waits:
                 if not await _show_key(guard, receive, parts.settings.auth_timeout_s):

@@ -23,18 +23,34 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import streaming_server
 from streaming_server.audio import warm_up
 from streaming_server.catalogue import Catalogue
+from streaming_server.database import Database
+from streaming_server.durable import Lock
 from streaming_server.errors import SpeechError
+from streaming_server.jobs import Jobs
+from streaming_server.journal import Journal
 from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
 from streaming_server.settings import EngineName, Settings
-from streaming_server.web import status
+from streaming_server.store import Store
+from streaming_server.transcription import Transcription
+from streaming_server.web import config, generate, jobs, prompts, status, voices
+from streaming_server.web.background import Background
 from streaming_server.web.connections import Connections
 from streaming_server.web.contexts import OpenContexts
+from streaming_server.web.doors.cartesia import tts_websocket
+from streaming_server.web.doors.deepgram import speak_websocket
+from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_input
 from streaming_server.web.guard import Guard
+from streaming_server.web.http import refusal
+from streaming_server.web.job_runner import JobRunner
 from streaming_server.web.parts import Parts, parts_of
+from streaming_server.web.previews import Previews
 from streaming_server.web.speak import speak
+
+WHISPER_BYTES = 4 * 2**30
+"""What Whisper may want of a GPU; with less to spare it listens on the CPU."""
 
 CPU_WORKERS = 2
 """Of eSpeak NG: two, so that the death of one goes unheard."""
@@ -51,8 +67,12 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with parts.pool.running(), anyio.create_task_group() as group:
+        async with parts.pool.running(), parts.background.running(), anyio.create_task_group() as group:
+            await voices.refresh(parts)
             group.start_soon(anyio.to_thread.run_sync, warm_up)
+            group.start_soon(parts.transcription.run)
+            group.start_soon(parts.job_runner.run, parts)
+            group.start_soon(config.keep_clean, parts)
             group.start_soon(_give_up, parts)
             group.start_soon(parts.connections.watch)
             group.start_soon(parts.connections.announce, parts.pool)
@@ -65,7 +85,16 @@ def create_app(settings: Settings) -> Starlette:
             Route("/", _page),
             Mount("/static", StaticFiles(directory=_static())),
             WebSocketRoute("/ws/speak", _Bare(speak)),
-            WebSocketRoute("/ws/status", _Bare(status.status_channel)),
+            WebSocketRoute("/ws/status", _Bare(status.StatusChannel(parts))),
+            WebSocketRoute("/tts/websocket", _Bare(tts_websocket)),
+            WebSocketRoute("/v1/text-to-speech/{voice}/multi-stream-input", _Bare(multi_stream_input)),
+            WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", _Bare(stream_input)),
+            WebSocketRoute("/v1/speak", _Bare(speak_websocket)),
+            *voices.routes(),
+            *prompts.routes(),
+            *generate.routes(),
+            *jobs.routes(),
+            *config.routes(),
             Route("/livez", status.livez),
             Route("/readyz", status.readyz),
             Route("/health", status.health),
@@ -101,7 +130,44 @@ def _build(settings: Settings) -> Parts:
     guard, catalogue = Guard(settings), Catalogue(settings.voice_aliases)
     contexts = OpenContexts(settings, guard, pool, metrics, catalogue)
     connections = Connections(settings.send_timeout_s, metrics)
-    return Parts(settings, guard, pool, metrics, catalogue, contexts, connections)
+    data = settings.data_dir.absolute()
+    lock = Lock(data)
+    database = Database(data)
+    store = Store(database, data)
+    store.sweep()
+    job_table = Jobs(database, data / "jobs")
+    configuration = config.Configuration(store, settings)
+    configuration.load()
+    return Parts(
+        settings=settings,
+        guard=guard,
+        pool=pool,
+        metrics=metrics,
+        catalogue=catalogue,
+        contexts=contexts,
+        connections=connections,
+        store=store,
+        jobs=job_table,
+        journal=Journal(database, data / "outputs"),
+        configuration=configuration,
+        ingest=None,  # type: ignore[arg-type]
+        transcription=Transcription(configuration.now.whisper_model_size, lambda: _roomiest(pool)),
+        job_runner=JobRunner(job_table),
+        previews=Previews(data / "previews"),
+        background=Background(),
+        lock=lock,
+    )
+
+
+def _roomiest(pool: Pool) -> str:
+    """The GPU with most memory free, for Whisper, or the CPU."""
+    free = {
+        worker.device.id.removeprefix("gpu:"): worker.gauge.report.total - worker.gauge.report.used
+        for worker in pool.workers
+        if worker.device.id.startswith("gpu:")
+    }
+    gpu = max(free, key=free.__getitem__, default=None)
+    return f"cuda:{gpu}" if gpu is not None and free[gpu] >= WHISPER_BYTES else "cpu"
 
 
 def _command(settings: Settings) -> WorkerCommand:
@@ -130,10 +196,7 @@ async def _page(request: Request) -> Response:
 
 async def _answer(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpeechError)
-    return status.Json(
-        {"error": {"code": error.code, "message": error.message}, "detail": error.message},
-        status_code=error.http_status,
-    )
+    return refusal(error)
 
 
 class _Bare:

@@ -27,7 +27,6 @@ class Guard:
         self._digests = tuple(_digest(key.get_secret_value()) for key in settings.api_keys)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in settings.allowed_origins)
         self._names = _names(settings)
-        self._max_connections = settings.max_connections
         self._speaking = _Places(settings.max_connections, "The server has all the connections it can serve.")
         self._watching = _Places(settings.max_status_connections, "As many watch the status as can.")
         self._waiting = _Places(WAITING_FOR_KEYS, "Too many connections are about to show their key.")
@@ -59,15 +58,6 @@ class Guard:
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         if not any(matches):
             raise Unauthorized("A valid key is needed.")
-
-    def check_room(self, connections: int, pool_has_room: bool) -> None:
-        """Raises Draining or Full when one more connection cannot be served."""
-        if self.draining:
-            raise Draining("The server is about to stop.")
-        if connections >= self._max_connections:
-            raise Full("The server has all the connections it can serve.")
-        if not pool_has_room:
-            raise Full("No worker can take more speech at the moment.")
 
     @contextmanager
     def speaking(self, pool_has_room: bool) -> Iterator[None]:

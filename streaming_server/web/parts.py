@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING
 from starlette.requests import HTTPConnection
 
 from streaming_server.catalogue import Catalogue
+from streaming_server.durable import Lock
+from streaming_server.jobs import Jobs
+from streaming_server.journal import Journal
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
+from streaming_server.store import Store
+from streaming_server.transcription import Transcription
+from streaming_server.web.background import Background
 from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.guard import Guard
 
 if TYPE_CHECKING:
+    from streaming_server.sample import Ingest
+    from streaming_server.web.config import Configuration
     from streaming_server.web.connections import Connections
+    from streaming_server.web.job_runner import JobRunner
+    from streaming_server.web.previews import Previews
 
 
 @dataclass(slots=True)
@@ -33,6 +43,16 @@ class Parts:
     catalogue: Catalogue
     contexts: OpenContexts
     connections: Connections
+    store: Store
+    jobs: Jobs
+    journal: Journal
+    configuration: Configuration
+    ingest: Ingest
+    transcription: Transcription
+    job_runner: JobRunner
+    previews: Previews
+    background: Background
+    lock: Lock
     started_at: float = field(default_factory=time.monotonic)
     refusal: str | None = None
 

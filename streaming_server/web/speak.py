@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import anyio
-import orjson
 import structlog
+from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
 
 from streaming_server.audio import Frame, FrameEncoder
 from streaming_server.context import (
@@ -36,13 +35,13 @@ from streaming_server.errors import (
     RateLimited,
     SpeechError,
     TooLarge,
-    Unauthorized,
     UnknownContext,
 )
 from streaming_server.types import ENCODINGS, SAMPLE_RATES, EngineInfo
+from streaming_server.web.admission import admit
 from streaming_server.web.connection import Connection
 from streaming_server.web.connections import message_of, pressures
-from streaming_server.web.guard import MessageRate, key_of
+from streaming_server.web.guard import MessageRate
 from streaming_server.web.messages import (
     Auth,
     CancelSpeech,
@@ -67,7 +66,6 @@ AUDIO = 1
 FRAME_HEADER = struct.Struct("<BBHIQ")
 """kind, flags, handle, sequence, first sample."""
 HANDLES = 1 << 16
-RETRY_AFTER_S = 2
 MOST_UNTOLD = 8
 """News on their way to a client; what else happens meanwhile is not told to it."""
 
@@ -75,33 +73,14 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 async def speak(scope: Scope, receive: Receive, send: Send) -> None:
-    """The ASGI endpoint: refuses before accepting, or serves a session to its end."""
-    socket = WebSocket(scope, receive, send)
-    parts = parts_of(socket)
-    try:
-        parts.guard.check_origin(socket)
-        parts.guard.check_room(len(parts.connections), parts.pool.has_room)
-        key = key_of(socket)
-        if key is not None:
-            parts.guard.check_key(key)
-    except SpeechError as error:
-        parts.metrics.refused.labels(error.code).inc()
-        await refuse(send, error)
+    """The ASGI endpoint: turns away, or serves a session to its end."""
+    parts = parts_of(HTTPConnection(scope))
+    place = await admit(scope, receive, send, lambda: parts.guard.speaking(parts.pool.has_room))
+    if place is None:
         return
     connection = Connection(receive, send)
-    session = Session(parts, connection, authorized=key is not None or not parts.guard.wants_key)
-    with parts.connections.holding(connection):
-        await connection.serve(session.run)
-
-
-async def refuse(send: Send, error: SpeechError) -> None:
-    """Answer the handshake with an HTTP error."""
-    body = orjson.dumps({"error": {"code": error.code, "message": error.message}})
-    headers = [(b"content-type", b"application/json")]
-    if error.http_status == 503:
-        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
-    await send({"type": "websocket.http.response.start", "status": error.http_status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+    with place, parts.connections.holding(connection):
+        await connection.serve(Session(parts, connection).run)
 
 
 @dataclass(slots=True, eq=False)
@@ -122,11 +101,10 @@ class Turn:
 class Session:
     """One client. A task reads it; each of its contexts has a task that writes."""
 
-    def __init__(self, parts: Parts, connection: Connection, *, authorized: bool) -> None:
+    def __init__(self, parts: Parts, connection: Connection) -> None:
         self._parts = parts
         self._settings = parts.settings
         self._connection = connection
-        self._authorized = authorized
         self._engine: EngineInfo | None = None
         self._rate = MessageRate(parts.settings.messages_per_second)
         self._turns: dict[str, Turn] = {}
@@ -137,22 +115,13 @@ class Session:
         self._untold = 0
 
     async def run(self) -> None:
-        """Serve until the client leaves or is sent away."""
-        if await self._welcome():
-            await self._read()
-
-    async def _welcome(self) -> bool:
-        """Check who it is, tell what there is; False if the client may not stay."""
-        if not await self._connection.accept():
-            return False
-        if not self._authorized and not await self._authenticate():
-            return False
+        """Tell what there is, and serve until the client leaves or is sent away."""
         self._engine = await self._parts.pool.engine()
         await self._connection.say(self._ready(self._engine))
         self._connection.listener = self._tell
         for change in pressures(self._parts.pool):
             await self._connection.say(message_of(change))
-        return True
+        await self._read()
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         """Send something that belongs to no context; a client that does not read it in time is ended."""
@@ -164,23 +133,9 @@ class Session:
         await self._connection.say(message)
         self._untold -= 1
 
-    async def _authenticate(self) -> bool:
-        with anyio.move_on_after(self._settings.auth_timeout_s):
-            raw = await self._connection.receive()
-            if raw is None:
-                return False
-            try:
-                message = read(raw if isinstance(raw, str) else "")
-                self._parts.guard.check_key(message.key if isinstance(message, Auth) else None)
-            except SpeechError:
-                return await self._send_away(Unauthorized("The first message must carry a valid key."))
-            return True
-        return await self._send_away(Unauthorized("No key came in time."))
-
-    async def _send_away(self, error: SpeechError) -> bool:
+    async def _send_away(self, error: SpeechError) -> None:
         await self._report(error)
         self._connection.end(error)
-        return False
 
     def _ready(self, engine: EngineInfo) -> dict[str, Any]:
         settings = self._settings

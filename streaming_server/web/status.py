@@ -9,26 +9,20 @@ from typing import Any
 
 import anyio
 import orjson
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import RateLimited
-from streaming_server.pool.pool import Change, PressureChanged
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.web.admission import RETRY_AFTER_S, admit, send_away
-from streaming_server.web.guard import MessageRate, key_of
+from streaming_server.web.admission import admit, send_away
+from streaming_server.web.connections import message_of
+from streaming_server.web.guard import MessageRate
+from streaming_server.web.http import RETRY_AFTER_S, Json, check_key
 from streaming_server.web.parts import Parts, parts_of
 
 STATUS_EVERY_S = 1.0
 LAG_EVERY_S = 0.25
-
-
-class Json(Response):
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return orjson.dumps(content)
 
 
 def device_status(worker: Supervisor, queued: int) -> dict[str, Any]:
@@ -64,14 +58,6 @@ def status(parts: Parts) -> dict[str, Any]:
         "first_audio_ms": asdict(parts.metrics.first_audio_ms),
         "uptime_s": round(time.monotonic() - parts.started_at, 1),
     }
-
-
-async def status_channel(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application's channel."""
-    state = HTTPConnection(scope).app.state
-    if not hasattr(state, "status_channel"):
-        state.status_channel = StatusChannel(state.parts)
-    await state.status_channel(scope, receive, send)
 
 
 class StatusChannel:
@@ -122,7 +108,7 @@ class StatusChannel:
     async def _tell_changes(self, send: Send) -> None:
         with self._parts.pool.watch() as changes:
             async for change in changes:
-                await self._tell(send, orjson.dumps(_change(change)).decode())
+                await self._tell(send, orjson.dumps(message_of(change)).decode())
 
     async def _tell(self, send: Send, text: str) -> None:
         with anyio.fail_after(self._parts.settings.send_timeout_s):
@@ -133,11 +119,6 @@ class StatusChannel:
         rate = MessageRate(self._parts.settings.messages_per_second)
         while (await receive())["type"] != "websocket.disconnect":
             rate.count()
-
-
-def _change(change: Change) -> dict[str, Any]:
-    kind = "memory_pressure" if isinstance(change, PressureChanged) else "worker"
-    return {"type": kind, **asdict(change)}
 
 
 async def livez(request: Request) -> Response:
@@ -214,11 +195,6 @@ async def metrics(request: Request) -> Response:
     return Response(
         parts.metrics.exposition(_gauges(parts)), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
-
-
-def check_key(connection: HTTPConnection) -> None:
-    """Raises Unauthorized unless the request carries a key, where one is needed."""
-    parts_of(connection).guard.check_key(key_of(connection))
 
 
 def _gauges(parts: Parts) -> Iterator[tuple[str, float, int]]:

@@ -7,8 +7,10 @@ from streaming_server.pool.memory import Level
 from streaming_server.pool.placement import Candidate, choose
 
 
-def worker(load: int = 0, *, slots: int = 4, level: Level = "normal", ready: bool = True) -> Candidate:
-    return Candidate(ready, level, load, slots)
+def worker(
+    load: int = 0, *, slots: int = 4, level: Level = "normal", ready: bool = True, contexts: int = 0
+) -> Candidate:
+    return Candidate(ready, level, load, slots, contexts)
 
 
 def test_the_least_loaded_takes_it() -> None:
@@ -17,6 +19,12 @@ def test_the_least_loaded_takes_it() -> None:
 
 def test_load_is_a_share_of_the_slots() -> None:
     assert choose([worker(2, slots=4), worker(3, slots=64)], after=-1) == 1
+
+
+def test_contexts_that_wait_for_text_decide_between_equal_loads_and_take_no_slot() -> None:
+    assert choose([worker(1, contexts=300), worker(1)], after=-1) == 1
+    assert choose([worker(1, contexts=300), worker(2)], after=-1) == 0
+    assert choose([worker(0, contexts=300)], after=-1) == 0
 
 
 def test_ties_go_in_turn() -> None:
@@ -60,6 +68,7 @@ candidates = st.builds(
     st.sampled_from(["normal", "high", "critical"]),
     st.integers(0, 12),
     st.integers(1, 8),
+    st.integers(0, 20),
 )
 
 
@@ -75,4 +84,8 @@ def test_what_is_chosen_can_take_it_and_nothing_better_was_passed_over(
     best = workers[chosen]
     assert best.open
     assert best.level == "normal" or all(one.level != "normal" for one in able)
-    assert all(best.load / best.slots <= one.load / one.slots for one in able if one.level == best.level)
+    assert all(share(best) <= share(one) for one in able if one.level == best.level)
+
+
+def share(one: Candidate) -> tuple[float, float]:
+    return one.load / one.slots, one.contexts / one.slots

@@ -26,15 +26,33 @@ def test_the_breaker_opens_at_five_deaths_in_a_minute() -> None:
     policy = RestartPolicy()
     for now in (0.0, 1.0, 3.0, 7.0):
         policy.died(now, lived_s=0.1)
-        assert not policy.broken(now)
+        assert not policy.broken
     assert policy.died(15.0, lived_s=0.1) == BREAKER_WINDOW_S
-    assert policy.broken(15.0)
-    assert policy.broken(59.9)
-    assert not policy.broken(60.0)
+    assert policy.broken
+
+
+def broken_policy() -> RestartPolicy:
+    policy = RestartPolicy()
+    for now in range(5):
+        policy.died(float(now), lived_s=0.1)
+    return policy
+
+
+def test_an_open_breaker_stays_open_when_its_one_try_dies() -> None:
+    policy = broken_policy()
+    for now in (70.0, 131.0, 192.0):
+        assert policy.died(now, lived_s=1.0) == BREAKER_WINDOW_S
+        assert policy.broken
+
+
+def test_a_try_that_lives_closes_the_breaker() -> None:
+    policy = broken_policy()
+    assert policy.died(70.0 + BREAKER_WINDOW_S, lived_s=BREAKER_WINDOW_S) == 1
+    assert not policy.broken
 
 
 def test_deaths_far_apart_leave_it_closed() -> None:
     policy = RestartPolicy()
     for n in range(20):
         policy.died(20.0 * n, lived_s=19.0)
-        assert not policy.broken(20.0 * n)
+        assert not policy.broken

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from unittest.mock import ANY
 
 import anyio
 import pytest
 from servers import Server, running_server, until
 from talk import talking
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from streaming_server.web.guard import WAITING_FOR_KEYS
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +28,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with keys, one foreign origin, small limits and a short time to show a key."""
     options = (
         "--allowed-origins=" + ORIGIN,
-        "--auth-timeout-s=0.5",
+        "--auth-timeout-s=2",
         "--max-contexts=2",
         "--max-context-characters=1000",
         "--max-text-characters=600",
@@ -51,7 +55,7 @@ async def refusal(url: str, **options: object) -> tuple[int, dict[str, str]]:
 
 async def closing(socket: object) -> tuple[int, str]:
     """Close code and reason of a socket the server ends."""
-    with pytest.raises(ConnectionClosed) as caught, anyio.fail_after(10):
+    with pytest.raises(ConnectionClosed) as caught, anyio.fail_after(20):
         while True:
             await socket.recv()  # type: ignore[attr-defined]
     assert caught.value.rcvd is not None
@@ -203,6 +207,51 @@ async def test_a_full_server_refuses_before_accepting(start_server: Callable[...
     until(lambda: small.get("/queue/stats")[1]["connections"] == 0)
     async with talking(small.ws_url) as talk:
         assert (await talk.speak("Room again."))["type"] == "done"
+
+
+@pytest.mark.parametrize("path", ["/ws/speak", "/ws/status"])
+async def test_a_key_that_does_not_come_takes_the_place_of_none_that_has(
+    start_server: Callable[..., Server], path: str
+) -> None:
+    """Those who have shown no key yet are few, and keep nobody with a key out."""
+    options = ("--max-workers=1", "--max-connections=3", "--max-status-connections=3", "--auth-timeout-s=30")
+    server = start_server(*options, DIA_API_KEYS=KEY)
+    url = server.ws_url + path
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with AsyncExitStack() as stack:
+
+        async def opened(**more: object) -> ClientConnection:
+            return await stack.enter_async_context(connect(url, proxy=None, **more))  # type: ignore[arg-type]
+
+        silent = [await opened() for _ in range(WAITING_FOR_KEYS)]
+        assert await refusal(url) == (503, {"code": "full", "message": ANY})
+        known = [await opened(additional_headers=headers) for _ in range(3)]
+        assert (await refusal(url, additional_headers=headers))[1]["code"] == "full"
+        await silent[0].send(json.dumps({"type": "auth", "key": KEY}))
+        assert (await closing(silent[0]))[0] == 1013
+        await known[0].close()
+        await silent[1].send(json.dumps({"type": "auth", "key": KEY}))
+        assert json.loads(await silent[1].recv())["type"] in ("ready", "status")
+
+
+async def test_those_who_watch_are_counted_apart(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1", "--max-status-connections=2", "--max-connections=1")
+    url = f"{server.ws_url}/ws/status"
+    async with connect(url, proxy=None) as first, connect(url, proxy=None):
+        status, error = await refusal(url)
+        assert (status, error["code"]) == (503, "full")
+        async with talking(server.ws_url) as talk:
+            assert (await talk.speak("I have a place."))["type"] == "done"
+        await first.close()
+        async with connect(url, proxy=None) as third:
+            assert json.loads(await third.recv())["type"] == "status"
+
+
+async def test_who_talks_to_the_status_channel_is_sent_away(locked: Server) -> None:
+    async with connect(f"{locked.ws_url}/ws/status?token={KEY}", proxy=None) as socket:
+        for _ in range(200):
+            await socket.send("Hello?")
+        assert (await closing(socket))[0] == 1008
 
 
 def test_beyond_loopback_a_key_is_needed(tmp_path: Path) -> None:

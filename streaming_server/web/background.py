@@ -1,0 +1,37 @@
+"""Work that outlives the request that asked for it, and ends with the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, ParamSpec
+
+import anyio
+from anyio.abc import TaskGroup
+
+P = ParamSpec("P")
+
+
+class Background:
+    """Owns such tasks. What one raises ends the server, so they translate their own errors."""
+
+    def __init__(self) -> None:
+        self._group: TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While open, tasks can be started; on leaving they are cancelled."""
+        async with anyio.create_task_group() as self._group:
+            try:
+                yield
+            finally:
+                self._group.cancel_scope.cancel()
+                self._group = None
+
+    def start(
+        self, task: Callable[P, Coroutine[Any, Any, None]], *arguments: P.args, **named: P.kwargs
+    ) -> None:
+        """Start a task; without effect when the server is about to end."""
+        if self._group is not None:
+            self._group.start_soon(partial(task, *arguments, **named))

@@ -1,0 +1,87 @@
+"""How the clients of other protocols come in: checked before the handshake, refused in their own form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
+
+from streaming_server.errors import SpeechError
+from streaming_server.web.connection import Connection
+from streaming_server.web.guard import key_of
+from streaming_server.web.http import RETRY_AFTER_S
+from streaming_server.web.parts import Parts, parts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error as a protocol tells it before the handshake."""
+
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Visit(Protocol):
+    """What is done with a client that was let in."""
+
+    async def run(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What is a protocol's own about letting a client in.
+
+    key_of: where its clients put their key. begin: makes the session; raises what is wrong with the request.
+    refusal: its form of an error. late_key: whether the key may come in the first message instead; the
+    session is then given the place it waits in, to leave it for one where it is spoken to.
+    """
+
+    key_of: Callable[[HTTPConnection], str | None]
+    begin: Callable[[HTTPConnection, Parts, Connection, ExitStack | None], Visit]
+    refusal: Callable[[SpeechError], Refusal]
+    late_key: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI endpoint."""
+        request = HTTPConnection(scope)
+        parts = parts_of(request)
+        connection = Connection(receive, send)
+        with ExitStack() as place:
+            try:
+                visit = self._let_in(request, parts, connection, place)
+            except SpeechError as error:
+                parts.metrics.refused.labels(error.code).inc()
+                await _refuse(send, error, self.refusal(error))
+                return
+            with parts.connections.holding(connection):
+                await connection.serve(visit.run)
+
+    def _let_in(
+        self, request: HTTPConnection, parts: Parts, connection: Connection, place: ExitStack
+    ) -> Visit:
+        guard = parts.guard
+        guard.check_origin(request)
+        key = self.key_of(request) or key_of(request)
+        waits = self.late_key and key is None and guard.wants_key
+        if not waits:
+            guard.check_key(key)
+        visit = self.begin(request, parts, connection, place if waits else None)
+        place.enter_context(guard.waiting() if waits else guard.speaking(parts.pool.has_room))
+        return visit
+
+
+async def _refuse(send: Send, error: SpeechError, refusal: Refusal) -> None:
+    """Answer the handshake with an HTTP error."""
+    headers = [(b"content-type", b"application/json")]
+    headers += [
+        (name.encode(), value.encode("latin-1", "replace")) for name, value in refusal.headers.items()
+    ]
+    if error.http_status == 503:
+        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    await send({"type": "websocket.http.response.start", "status": error.http_status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": orjson.dumps(refusal.body)})

@@ -1,0 +1,183 @@
+"""Speaks the jobs that wait, a few at a time, in the background of everything else."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from streaming_server.container import ContainerWriter
+from streaming_server.errors import InternalError, SpeechError, StorageFailure, Unavailable
+from streaming_server.jobs import Job, Jobs
+from streaming_server.web.reading import Reading, open_reading
+
+if TYPE_CHECKING:
+    from streaming_server.web.parts import Parts
+
+AT_ONCE = 2
+ATTEMPTS = 3
+"""Of a job whose worker died or that found no place."""
+ROOM_EVERY_S = 0.25
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Run:
+    """A job being spoken. reading: once it is. cancelled: whether somebody wants it no more."""
+
+    job: Job
+    scope: anyio.CancelScope
+    reading: Reading | None = None
+    cancelled: bool = False
+
+
+class JobRunner:
+    """Takes the jobs in the order they came."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._running: dict[str, _Run] = {}
+        self._arrival = anyio.Event()
+        self._stopping = False
+
+    async def run(self, parts: Parts) -> None:
+        """Until cancelled. What is being spoken then is interrupted, and can be tried again."""
+        interrupted = await to_thread.run_sync(self._jobs.recover)
+        if interrupted:
+            log.warning("jobs were interrupted", jobs=interrupted)
+        async with anyio.create_task_group() as group:
+            for _ in range(AT_ONCE):
+                group.start_soon(self._work, parts)
+
+    async def add(self, request: dict[str, Any]) -> Job:
+        """A new job, last in the queue. Raises StorageFailure."""
+        job = await to_thread.run_sync(self._jobs.add, request)
+        self._wake()
+        return job
+
+    async def retry(self, job_id: str) -> Job:
+        """Raises UnknownJob, InUse."""
+        job = await to_thread.run_sync(self._jobs.retry, job_id)
+        self._wake()
+        return job
+
+    async def cancel(self, job_id: str) -> Job:
+        """Stop it, at any stage; nothing more of it is spoken when this returns. Raises UnknownJob, InUse."""
+        run = self._running.get(job_id)
+        utterances, audio_s = _reached(run)
+        job = await to_thread.run_sync(self._jobs.cancel, job_id, utterances, audio_s)
+        if (run := self._running.get(job_id)) is not None:
+            run.cancelled = True
+            run.scope.cancel()
+        return job
+
+    def stop(self) -> None:
+        """The server is about to end: speak nothing more."""
+        self._stopping = True
+        for run in self._running.values():
+            run.scope.cancel()
+
+    def progress(self, job: Job) -> dict[str, Any]:
+        """How far a job is: sentences done and seconds of audio made."""
+        run = self._running.get(job.id)
+        utterances, audio_s = _reached(run) if run is not None else (job.utterances, job.audio_s)
+        return {"utterances": utterances, "audio_s": round(audio_s, 2)}
+
+    def running(self) -> list[dict[str, Any]]:
+        """Every job being spoken, and how far it is."""
+        return [{"id": run.job.id, **self.progress(run.job)} for run in self._running.values()]
+
+    def _wake(self) -> None:
+        self._arrival.set()
+
+    async def _work(self, parts: Parts) -> None:
+        while not self._stopping:
+            self._arrival = arrival = self._arrival if not self._arrival.is_set() else anyio.Event()
+            job = await to_thread.run_sync(self._jobs.next)
+            if job is None:
+                await arrival.wait()
+                continue
+            run = _Run(job, anyio.CancelScope())
+            self._running[job.id] = run
+            try:
+                with run.scope:
+                    await self._speak(parts, run)
+            finally:
+                del self._running[job.id]
+                if run.cancelled:
+                    with anyio.CancelScope(shield=True):
+                        await to_thread.run_sync(self._jobs.discard_partial, job.id)
+
+    async def _speak(self, parts: Parts, run: _Run) -> None:
+        from streaming_server.web.generate import SpeechRequest
+
+        job = run.job
+        wanted = SpeechRequest.model_validate(job.request)
+        for attempt in range(1, ATTEMPTS + 1):
+            while not parts.pool.has_room:  # noqa: ASYNC110 - room comes and goes with every utterance
+                await anyio.sleep(ROOM_EVERY_S)
+            try:
+                await self._read_into_file(parts, run, wanted)
+                return
+            except SpeechError as error:
+                if isinstance(error, Unavailable) and attempt < ATTEMPTS:
+                    continue
+                await self._fail(run, error)
+                return
+            except Exception as error:
+                log.error("job failed", job=job.id, error=type(error).__name__)
+                log.debug("job failed here", exc_info=error)
+                await self._fail(run, InternalError("Something went wrong here; it has been noted."))
+                return
+
+    async def _read_into_file(self, parts: Parts, run: _Run, wanted: Any) -> None:
+        engine = await parts.pool.engine()
+        wish = wanted.wish
+        path = self._jobs.partial_file(run.job.id)
+        with open_reading(parts, engine, wish) as reading:
+            run.reading = reading
+            with ContainerWriter(wish.audio_format, reading.sample_rate) as writer:
+                out = await to_thread.run_sync(path.open, "wb")
+                try:
+                    async with aclosing(reading.pcm()) as sound:
+                        async for pcm in sound:
+                            await _write(out, writer.push(pcm))
+                    await _write(out, writer.finish())
+                    await to_thread.run_sync(_write_head, out, writer.final_head())
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await to_thread.run_sync(out.close)
+        done = await to_thread.run_sync(
+            self._jobs.complete, run.job.id, wish.audio_format, reading.utterances, reading.audio_s
+        )
+        log.info("job done", job=done.id, audio_s=round(done.audio_s, 2))
+
+    async def _fail(self, run: _Run, error: SpeechError) -> None:
+        utterances, audio_s = _reached(run)
+        log.warning("job failed", job=run.job.id, code=error.code)
+        await to_thread.run_sync(self._jobs.fail, run.job.id, error.code, error.message, utterances, audio_s)
+
+
+def _reached(run: _Run | None) -> tuple[int, float]:
+    if run is None or run.reading is None:
+        return 0, 0.0
+    return run.reading.utterances, run.reading.audio_s
+
+
+async def _write(out: IO[bytes], data: bytes) -> None:
+    if data:
+        try:
+            await to_thread.run_sync(out.write, data)
+        except OSError as error:
+            raise StorageFailure("The result could not be written: the disk is full or failing.") from error
+
+
+def _write_head(out: IO[bytes], head: bytes) -> None:
+    """Over the one that was written while the length was unknown."""
+    out.seek(0)
+    out.write(head)

@@ -1,0 +1,142 @@
+"""What a supervisor and its worker say to each other, and when it gives the worker up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+from servers import Server, until
+
+import streaming_server
+from streaming_server.pool import supervisor
+from streaming_server.pool.devices import Device
+from streaming_server.pool.pool import Pool
+from streaming_server.pool.supervisor import SILENCE_S, WorkerCommand
+from streaming_server.types import DEFAULT_VOICE, Prompt, Voice
+
+pytestmark = pytest.mark.anyio
+
+PUPPET = (str(Path(__file__).parent / "puppet.py"),)
+PACKAGES = str(Path(streaming_server.__file__).parent.parent)
+
+
+class Puppet:
+    """A pool of one puppet, and what the puppet has heard."""
+
+    def __init__(self, pool: Pool, notes: Path) -> None:
+        self.pool = pool
+        self._notes = notes
+
+    @property
+    def heard(self) -> list[str]:
+        return self._notes.read_text().splitlines() if self._notes.exists() else []
+
+    async def until(self, condition: Callable[[list[str]], bool]) -> list[str]:
+        with anyio.fail_after(30):
+            while not condition(self.heard):
+                await anyio.sleep(0.02)
+        return self.heard
+
+
+@asynccontextmanager
+async def puppet(folder: Path, *readings: int) -> AsyncIterator[Puppet]:
+    notes = folder / "notes"
+    used = ",".join(map(str, readings or (10,)))
+    command = WorkerCommand((f"--notes={notes}", f"--used={used}"), start_timeout_s=20, program=PUPPET)
+    pool = Pool([Device("cpu:0", {"PYTHONPATH": PACKAGES})], command)
+    async with pool.running():
+        yield Puppet(pool, notes)
+
+
+async def test_a_pause_of_the_server_costs_no_worker(start_server: Callable[..., Server]) -> None:
+    """What came while it was stopped has not been read yet; that is not the workers' silence."""
+    server = start_server("--max-workers=2")
+    until(lambda: all(worker["state"] == "ready" for worker in server.workers()))
+    before = server.workers()
+    server.process.send_signal(signal.SIGSTOP)
+    await anyio.sleep(SILENCE_S + 2)
+    server.process.send_signal(signal.SIGCONT)
+    until(server.ready)
+    assert [worker["pid"] for worker in server.workers()] == [worker["pid"] for worker in before]
+    assert [worker["restarts"] for worker in server.workers()] == [0, 0]
+
+
+async def test_a_blocked_event_loop_costs_no_worker(tmp_path: Path) -> None:
+    async with puppet(tmp_path) as one:
+        await one.until(lambda heard: "Ping" in heard)
+        (worker,) = one.pool.workers
+        before = worker.pid
+        time.sleep(SILENCE_S + 1)  # noqa: ASYNC251 - the loop stands still, as it does in a paused process
+        heard = len(one.heard)
+        await one.until(lambda notes: notes[heard:].count("Ping") >= 2)
+        assert (worker.pid, worker.restarts) == (before, 0)
+
+
+async def test_a_stopped_worker_is_killed_within_ten_seconds(tmp_path: Path) -> None:
+    """The promise is ten seconds; it takes six or seven."""
+    async with puppet(tmp_path) as one:
+        await one.until(lambda heard: "Ping" in heard)
+        before = one.pool.workers[0].pid
+        assert before is not None
+        os.kill(before, signal.SIGSTOP)
+        stopped = time.monotonic()
+        with anyio.fail_after(30):
+            while psutil.pid_exists(before):
+                await anyio.sleep(0.02)
+        assert SILENCE_S - supervisor.HEARTBEAT_S < time.monotonic() - stopped < 10
+        heard = one.heard.count("Submit")
+        await one.until(lambda notes: notes.count("Submit") > heard)
+
+
+async def test_relief_is_asked_for_once_when_a_level_is_entered(tmp_path: Path) -> None:
+    async with puppet(tmp_path, 50, *[90] * 40, *[99] * 40, 50, *[90] * 40, 50) as one:
+        heard = await one.until(lambda heard: heard.count("Ping") >= 3)
+    assert heard.count("Relieve") == 3
+
+
+async def test_relief_is_not_asked_for_without_pressure(tmp_path: Path) -> None:
+    async with puppet(tmp_path, *[84] * 10) as one:
+        heard = await one.until(lambda heard: heard.count("Ping") >= 3)
+    assert "Relieve" not in heard
+
+
+async def test_relief_is_asked_for_again_while_pressure_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "RELIEVE_EVERY_S", 1.5)
+    async with puppet(tmp_path, 90) as one:
+        heard = await one.until(lambda heard: heard.count("Relieve") >= 2)
+    between = heard[heard.index("Relieve") :]
+    assert between[: between.index("Relieve", 1)].count("Ping") >= 2
+
+
+def cloned(name: str) -> Voice:
+    return Voice(name, name, "neutral", prompt=Prompt(f"/prompts/{name}.wav", "This is me."))
+
+
+def prepared(heard: list[str]) -> list[str]:
+    return [note.removeprefix("Prepare ") for note in heard if note.startswith("Prepare")]
+
+
+async def test_a_worker_readies_the_voices_with_prompts_when_it_is_there_and_again_after_a_death(
+    tmp_path: Path,
+) -> None:
+    async with puppet(tmp_path) as one:
+        one.pool.prepare([DEFAULT_VOICE, cloned("ada"), cloned("bob")])
+        heard = await one.until(lambda heard: len(prepared(heard)) >= 2)
+        assert prepared(heard) == ["ada", "bob"]
+        one.pool.prepare([cloned("bob"), cloned("cyd")])
+        heard = await one.until(lambda heard: len(prepared(heard)) >= 3)
+        assert prepared(heard) == ["ada", "bob", "cyd"]
+        pid = one.pool.workers[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        heard = await one.until(lambda heard: len(prepared(heard)) >= 5)
+        assert prepared(heard) == ["ada", "bob", "cyd", "bob", "cyd"]
