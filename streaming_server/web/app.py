@@ -43,7 +43,7 @@ from streaming_server.web.doors.cartesia import tts_websocket
 from streaming_server.web.doors.deepgram import speak_websocket
 from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_input
 from streaming_server.web.guard import Guard
-from streaming_server.web.http import refusal
+from streaming_server.web.http import Json, refusal
 from streaming_server.web.job_runner import JobRunner
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.previews import Previews
@@ -191,6 +191,8 @@ def _static() -> Path:
 
 
 async def _page(request: Request) -> Response:
+    if request.headers.get("accept", "").startswith("application/json"):
+        return Json({"message": "This server speaks; /docs tells how to ask it.", "status": "healthy"})
     return FileResponse(_static() / "index.html")
 
 

@@ -46,6 +46,7 @@ class DrainingServer(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
+        self._parts.job_runner.stop()  # What it speaks is interrupted, and can be tried again.
         open_contexts = len(self._parts.contexts)
         log.info("draining", contexts=open_contexts, timeout_s=self._parts.settings.drain_timeout_s)
         if not self.force_exit:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -56,6 +57,7 @@ def status(parts: Parts) -> dict[str, Any]:
         "contexts": len(parts.contexts),
         "connections": len(parts.connections),
         "first_audio_ms": asdict(parts.metrics.first_audio_ms),
+        "jobs": parts.job_runner.running(),
         "uptime_s": round(time.monotonic() - parts.started_at, 1),
     }
 
@@ -152,6 +154,7 @@ async def queue_stats(request: Request) -> Response:
     parts = parts_of(request)
     check_key(request)
     now = status(parts)
+    jobs = await anyio.to_thread.run_sync(parts.jobs.counts)
     workers = [device["worker"] for device in now["devices"]]
     return Json(
         {
@@ -162,6 +165,10 @@ async def queue_stats(request: Request) -> Response:
             "slots": sum(worker["slots"] for worker in workers),
             "contexts": now["contexts"],
             "connections": now["connections"],
+            "pending_jobs": jobs["pending"],
+            "processing_jobs": jobs["processing"],
+            "completed_jobs": jobs["completed"],
+            "failed_jobs": jobs["failed"],
             "first_audio_ms": now["first_audio_ms"],
             "memory_pressure": {
                 device["id"]: {
@@ -179,13 +186,24 @@ async def gpu_status(request: Request) -> Response:
     parts = parts_of(request)
     check_key(request)
     devices = status(parts)["devices"]
+    gpus = [device for device in devices if device["id"].startswith("gpu:")]
     return Json(
         {
             "gpu_mode": parts.settings.gpu_mode,
-            "gpu_count": sum(device["id"].startswith("gpu:") for device in devices),
+            "gpu_count": len(gpus),
+            "allowed_gpus": [int(gpu["id"].removeprefix("gpu:")) for gpu in gpus],
+            "use_multi_gpu": len(gpus) > 1,
+            "models_loaded": sum(device["worker"]["state"] == "ready" for device in devices),
+            "gpu_memory": {gpu["id"].replace(":", "_"): _room(gpu["memory"]) for gpu in gpus},
             "devices": devices,
         }
     )
+
+
+def _room(memory: dict[str, Any]) -> dict[str, Any]:
+    """As the earlier server told it, but of the whole device: what other programs hold is not free."""
+    used, total = memory["used"], memory["total"]
+    return {"allocated": used, "reserved": used, "total": total, "free_gb": round((total - used) / 2**30, 2)}
 
 
 async def metrics(request: Request) -> Response:
