@@ -1,7 +1,7 @@
 """The decoder: a child process that reads one recording and ends.
 
 Started by the server as `python -m streaming_server.decoder SOURCE TARGET LIMITS`, LIMITS being the fields of
-`SampleLimits` as JSON. It limits itself before it looks at anything, writes TARGET, and says one line of JSON:
+`SampleLimits` as JSON. It confines itself before it looks at anything, writes TARGET and says one line:
 
     {"sample": fields of sample.Sample}          TARGET is whole
     {"refused": {"code", "message"}}             the sender is told why
@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -144,24 +145,23 @@ def decode(source: Path, target: Path, limits: SampleLimits) -> Sample:
             kind = sniff(file)
             if kind is None:
                 raise BadAudio(_NO_AUDIO if os.fstat(file.fileno()).st_size else _EMPTY)
-            with _opened(kind, file) as recording:
+            with _opened(kind, file, limits) as recording:
                 _check_header(recording, limits)
                 listener = _Listener(recording, limits)
                 for block in recording.blocks:
                     listener.hear(block)
                 return listener.write(target, _ends_whole(kind, file))
     except OSError as error:
-        raise StorageFailure("The sample could not be stored: the server's disk is full or failing.") from error
+        raise StorageFailure("The sample could not be stored: the disk is full or failing.") from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
     """A recording that is open.
 
-    sample_rate: in Hz. frames: as many as the header tells of; None if it does not, or only guesses.
-    slack: by how many fewer there may be. full_scale_bounds: its samples cannot exceed 1.0.
-    blocks: what it holds, floats of shape (frames, channels); the first may have more or fewer channels than
-    the header says, where a codec finds out late.
+    sample_rate: in Hz. frames: as many as the header tells of, if it does; `exact`, unless it may be a guess.
+    padding: how many an encoder may have added to them. full_scale_bounds: its samples cannot exceed 1.0.
+    blocks: what it holds, floats of shape (frames, channels); some codecs find out late that they have two.
     """
 
     kind: SampleFormat
@@ -169,7 +169,8 @@ class _Recording:
     channels: int
     frames: int | None
     blocks: Iterator[Floats]
-    slack: int = 0
+    exact: bool = True
+    padding: int = 0
     full_scale_bounds: bool = True
 
 
@@ -229,34 +230,26 @@ def _ends_whole(kind: SampleFormat, file: BinaryIO) -> bool:
 
 
 @contextmanager
-def _opened(kind: SampleFormat, file: BinaryIO) -> Iterator[_Recording]:
-    if kind in ("m4a", "aac", "webm"):
+def _opened(kind: SampleFormat, file: BinaryIO, limits: SampleLimits) -> Iterator[_Recording]:
+    if kind in ("m4a", "aac", "webm") or (kind == "flac" and _is_endless_flac(file)):
         with _by_ffmpeg(kind, file) as recording:
             yield recording
         return
     told = _read_wav_header(file) if kind == "wav" else None
-    if told is not None and not (told.channels and told.sample_rate):
-        raise BadValue("The file's header tells of no channels or no sample rate. Export it once more.")
-    if told is not None and (told.channels > 2 or told.sample_rate > 2**24):
-        # Too much for the library to say politely.
-        yield _Recording(kind, told.sample_rate, told.channels, told.frames, iter(()))
-        return
+    if told is not None:  # So that the library never sees what it would refuse less politely.
+        _check_header(told, limits)
     with _by_sndfile(kind, file, told) as recording:
-        if recording is not None:
-            yield recording
-            return
-    with _by_ffmpeg(kind, file) as recording:
         yield recording
 
 
-@dataclass(frozen=True, slots=True)
-class _WavHeader:
-    channels: int
-    sample_rate: int
-    frames: int
+def _is_endless_flac(file: BinaryIO) -> bool:
+    """Whether it says that its length is not known (RFC 9639, 8.2), at the end of which libsndfile fails."""
+    file.seek(0)
+    head = file.read(26)
+    return head[:4] == b"fLaC" and int.from_bytes(head[21:26], "big") & 0xF_FFFF_FFFF == 0
 
 
-def _read_wav_header(file: BinaryIO) -> _WavHeader:
+def _read_wav_header(file: BinaryIO) -> _Recording:
     """What a WAV file says of itself. Raises BadAudio for one that is damaged or of an unknown coding."""
     size = os.fstat(file.fileno()).st_size
     form: tuple[int, ...] | None = None
@@ -277,16 +270,16 @@ def _read_wav_header(file: BinaryIO) -> _WavHeader:
     raise BadAudio(_CUT_OFF)
 
 
-def _wav_header(form: tuple[int, ...], data_bytes: int) -> _WavHeader:
+def _wav_header(form: tuple[int, ...], data_bytes: int) -> _Recording:
     coding, channels, sample_rate, _, _, bits = form
     if coding not in _WAV_CODINGS or bits not in (8, 16, 24, 32, 64):
         raise BadAudio(_CODING)
-    return _WavHeader(channels, sample_rate, data_bytes // max(1, channels * bits // 8))
+    frames = data_bytes // max(1, channels * bits // 8)
+    return _Recording("wav", sample_rate, channels, frames, iter(()))
 
 
 @contextmanager
-def _by_sndfile(kind: SampleFormat, file: BinaryIO, told: _WavHeader | None) -> Iterator[_Recording | None]:
-    """None for a FLAC stream that does not say how long it is, at whose end libsndfile fails."""
+def _by_sndfile(kind: SampleFormat, file: BinaryIO, told: _Recording | None) -> Iterator[_Recording]:
     import soundfile
 
     os.lseek(file.fileno(), 0, os.SEEK_SET)
@@ -299,16 +292,15 @@ def _by_sndfile(kind: SampleFormat, file: BinaryIO, told: _WavHeader | None) -> 
             raise BadAudio(_CODING)
         if told is not None and (told.channels, told.sample_rate) != (opened.channels, opened.samplerate):
             raise BadAudio(_DAMAGED)
-        if kind == "flac" and opened.frames == 2**63 - 1:
-            yield None
-            return
-        frames = told.frames if told is not None else opened.frames
+        exact = kind in ("wav", "flac")
         yield _Recording(
             kind,
             opened.samplerate,
             opened.channels,
-            frames if kind in ("wav", "flac") else None,
+            told.frames if told is not None else opened.frames,
             _sndfile_blocks(opened),
+            exact=exact,
+            padding=opened.samplerate // 4 if kind == "mp3" else 0,
             full_scale_bounds=opened.subtype not in ("FLOAT", "DOUBLE"),
         )
 
@@ -355,15 +347,11 @@ def _by_ffmpeg(kind: SampleFormat, file: BinaryIO) -> Iterator[_Recording]:
             kind,
             rate,
             first.shape[1],
-            round(told * rate) if told is not None and kind == "m4a" else None,
-            _chained(first, blocks),
-            slack=rate // 4,  # What an encoder adds and an edit list takes away.
+            round(told * rate) if told is not None else None,
+            chain([first], blocks),
+            exact=kind == "m4a",
+            padding=rate // 4,
         )
-
-
-def _chained(first: Floats, rest: Iterator[Floats]) -> Iterator[Floats]:
-    yield first
-    yield from rest
 
 
 def _ffmpeg_blocks(container: Any, stream: Any) -> Iterator[Floats]:
@@ -398,15 +386,19 @@ def _check_header(recording: _Recording, limits: SampleLimits) -> None:
             f"The recording's sample rate is {recording.sample_rate} Hz; it must be from {limits.lowest_rate}"
             f" to {limits.highest_rate} Hz. Export it at 44100 Hz."
         )
-    if recording.frames == 0:
+    if recording.frames == 0 and recording.exact:
         raise BadValue(_EMPTY)
-    if recording.frames is not None and recording.frames > limits.longest_s * recording.sample_rate:
-        seconds = recording.frames / recording.sample_rate
+    if recording.exact and (recording.frames or 0) > _most_frames(recording, limits):
+        seconds = (recording.frames or 0) / recording.sample_rate
         raise TooLarge(_too_long(f"lasts {seconds:.0f} s", limits))
 
 
+def _most_frames(recording: _Recording, limits: SampleLimits) -> int:
+    return int(limits.longest_s * recording.sample_rate) + recording.padding
+
+
 def _too_long(how: str, limits: SampleLimits) -> str:
-    return f"The recording {how}, and {limits.longest_s:g} s are the most. Cut 5 to 10 s of clear speech from it."
+    return f"The recording {how}; {limits.longest_s:g} s are the most. Cut 5 to 10 s of clear speech from it."
 
 
 @dataclass(slots=True)
@@ -437,15 +429,15 @@ class _Listener:
             raise BadAudio(_DAMAGED)
         self.frames += len(block)
         self.samples += block.size
-        if self.frames > self.limits.longest_s * self.recording.sample_rate:
-            raise TooLarge(_too_long(f"is longer than {self.limits.longest_s:g} s", self.limits))
+        if self.frames > _most_frames(self.recording, self.limits):
+            raise TooLarge(_too_long("is too long", self.limits))
         if not np.isfinite(block).all():
             raise BadAudio("The recording holds values that are not numbers. Save it as a 16-bit WAV.")
         heights = np.abs(block)
         self.at_full_scale += int(np.count_nonzero(heights >= AT_FULL_SCALE))
         self.highest = max(self.highest, float(heights.max(initial=0.0)))
         self.stereo = self.stereo or block.shape[1] > 1
-        mono = block[:, 0] if block.shape[1] == 1 else block @ np.full(block.shape[1], 1 / block.shape[1], "f4")
+        mono = block @ np.full(block.shape[1], 1 / block.shape[1], np.float32)
         self.pieces.append(mono if self.resampler is None else self.resampler.resample_chunk(mono))
 
     def write(self, target: Path, ends_whole: bool) -> Sample:
@@ -467,8 +459,7 @@ class _Listener:
         )
 
     def _check_length(self) -> None:
-        told = self.recording.frames
-        if told is not None and self.frames < told - self.recording.slack:
+        if self.recording.exact and self._falls_short():
             raise BadAudio(_CUT_OFF)
         if not self.frames:
             raise BadValue(_EMPTY)
@@ -479,6 +470,10 @@ class _Listener:
                 " Send 5 to 10 s of speech."
             )
 
+    def _falls_short(self) -> bool:
+        told, exact = self.recording.frames or 0, self.recording.exact
+        return self.frames < told - self.recording.padding - (0 if exact else told // 10)
+
     def _whole(self) -> Floats:
         import numpy as np
 
@@ -486,7 +481,7 @@ class _Listener:
             self.pieces.append(self.resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         audio = np.concatenate(self.pieces)
         self.pieces.clear()
-        return audio
+        return audio[: int(self.limits.longest_s * SAMPLE_RATE)]
 
     def _bring_to_one(self, audio: Floats) -> float:
         """Scale in place so that the highest peak is 1.0, and return what it was. Raises for what is no
@@ -530,8 +525,8 @@ class _Listener:
             yield "The recording is very quiet; its noise was raised with it. Go closer to the microphone."
         if self.stereo:
             yield "The recording was stereo and was mixed down to mono."
-        if not ends_whole:
-            yield "The recording seems to be cut off: its end is missing. Send the whole file if there is more."
+        if not ends_whole or self._falls_short():
+            yield "The recording seems to be cut off. If there is more of it, send the whole file."
 
 
 def _waveform(audio: Floats) -> tuple[int, ...]:

@@ -61,7 +61,7 @@ class SampleLimits:
 
     shortest_s, longest_s: of the recording. lowest_rate, highest_rate: in Hz.
     timeout_s: from the start of the child to its answer. cpu_s: whole seconds of processor time.
-    memory_bytes: of address space; about 250 MB are in use before the first sample of an m4a.
+    memory_bytes: of address space; the worst recording within the other limits, a webm, needs 288 MiB.
     """
 
     shortest_s: float = 0.5
@@ -71,7 +71,7 @@ class SampleLimits:
     most_channels: int = 2
     timeout_s: float = 20.0
     cpu_s: int = 5
-    memory_bytes: int = 768 * 1024 * 1024
+    memory_bytes: int = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
+from streaming_server.sample import Ingest
 from streaming_server.settings import EngineName, Settings
 from streaming_server.store import Store
 from streaming_server.transcription import Transcription
@@ -150,7 +151,7 @@ def _build(settings: Settings) -> Parts:
         jobs=job_table,
         journal=Journal(database, data / "outputs"),
         configuration=configuration,
-        ingest=None,  # type: ignore[arg-type]
+        ingest=Ingest(),
         transcription=Transcription(configuration.now.whisper_model_size, lambda: _roomiest(pool)),
         job_runner=JobRunner(job_table),
         previews=Previews(data / "previews"),

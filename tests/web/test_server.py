@@ -43,6 +43,7 @@ def test_health_says_what_is_so(server: Server) -> None:
 
 
 def test_devices_are_listed_with_their_memory(server: Server) -> None:
+    until(lambda: all(worker["state"] == "ready" for worker in server.workers()))
     _, status = server.get("/gpu/status")
     assert status["gpu_count"] == 0
     for index, device in enumerate(status["devices"]):

@@ -22,8 +22,8 @@ from streaming_server.engines.dia.model import Lanes
 ENDLESS = 2**40
 """The length, in frames, of a stream whose end is not known yet."""
 
-_KERNEL = 7
-_DILATIONS = (1, 3, 9)
+KERNEL = 7
+DILATIONS = (1, 3, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ResidualUnit:
 
     @property
     def padding(self) -> int:
-        return (_KERNEL - 1) * self.dilation // 2
+        return (KERNEL - 1) * self.dilation // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ class Codec:
         self._codes = torch.cat([_spoken_codes(tensors, index) for index in range(config.codebooks)])
         self.device, self.dtype = self._codes.device, self._codes.dtype
         self._offsets = torch.arange(config.codebooks, device=self.device) * config.codebook_size
-        self._first = _convolution(tensors, "decoder.conv1")
+        self._first = read_convolution(tensors, "decoder.conv1")
         self._blocks = [_block(tensors, index, rate) for index, rate in enumerate(config.rates)]
-        self._last_snake = _snake(tensors, "decoder.snake1")
-        self._last = _convolution(tensors, "decoder.conv2")
+        self._last_snake = read_snake(tensors, "decoder.snake1")
+        self._last = read_convolution(tensors, "decoder.conv2")
         self._shapes = list(state_shapes(config))
         size = sum(math.prod(shape) for shape in self._shapes)
         self._state = torch.zeros(slots, size, device=self.device, dtype=self.dtype)
@@ -123,8 +123,8 @@ class Codec:
             return whole
 
         x = inside(functional.embedding(codes + self._offsets, self._codes).sum(dim=2).transpose(1, 2))
-        x = functional.conv1d(window(x, _KERNEL - 1), self._first.weight, self._first.bias)
-        lag += _KERNEL // 2
+        x = functional.conv1d(window(x, KERNEL - 1), self._first.weight, self._first.bias)
+        lag += KERNEL // 2
         x = inside(x)
         for block in self._blocks:
             x = _upsample(window(block.snake(x), 1), block)
@@ -134,7 +134,7 @@ class Codec:
                 x = _residual(window(x, 2 * unit.padding), unit)
                 lag += unit.padding
                 x = inside(x)
-        x = window(self._last_snake(x), _KERNEL - 1)
+        x = window(self._last_snake(x), KERNEL - 1)
         x = functional.conv1d(x, self._last.weight, self._last.bias)
         self._state[lanes] = torch.cat([kept.flatten(1) for kept in keep], dim=1)
         return torch.tanh(x)[:, 0]
@@ -149,22 +149,22 @@ class Codec:
 
 def codec_lag(config: CodecConfig) -> int:
     """Samples by which output is behind the frames fed."""
-    lag = _KERNEL // 2
+    lag = KERNEL // 2
     for rate in config.rates:
-        lag = lag * rate + rate // 2 + sum((_KERNEL - 1) * dilation // 2 for dilation in _DILATIONS)
-    return lag + _KERNEL // 2
+        lag = lag * rate + rate // 2 + sum((KERNEL - 1) * dilation // 2 for dilation in DILATIONS)
+    return lag + KERNEL // 2
 
 
 def state_shapes(config: CodecConfig) -> Iterator[tuple[int, int]]:
     """Channels and inputs that each convolution keeps, in order."""
-    yield config.latent_width, _KERNEL - 1
+    yield config.latent_width, KERNEL - 1
     width = config.decoder_width
     for _ in config.rates:
         yield width, 1
         width //= 2
-        for dilation in _DILATIONS:
-            yield width, (_KERNEL - 1) * dilation
-    yield width, _KERNEL - 1
+        for dilation in DILATIONS:
+            yield width, (KERNEL - 1) * dilation
+    yield width, KERNEL - 1
 
 
 def codec_slot_bytes(config: CodecConfig, dtype: torch.dtype) -> int:
@@ -201,13 +201,23 @@ def _spoken_codes(tensors: dict[str, Tensor], index: int) -> Tensor:
     return functional.linear(tensors[f"{name}.codebook.weight"], projection, bias)
 
 
-def _convolution(tensors: dict[str, Tensor], name: str) -> Convolution:
+def read_convolution(tensors: dict[str, Tensor], name: str) -> Convolution:
     return Convolution(tensors[f"{name}.weight"].contiguous(), tensors[f"{name}.bias"])
 
 
-def _snake(tensors: dict[str, Tensor], name: str) -> Snake:
+def read_snake(tensors: dict[str, Tensor], name: str) -> Snake:
     alpha = tensors[f"{name}.alpha"]
     return Snake(alpha, (alpha + 1e-9).reciprocal())
+
+
+def read_residual_unit(tensors: dict[str, Tensor], name: str, dilation: int) -> ResidualUnit:
+    return ResidualUnit(
+        snake1=read_snake(tensors, f"{name}.snake1"),
+        wide=read_convolution(tensors, f"{name}.conv1"),
+        snake2=read_snake(tensors, f"{name}.snake2"),
+        narrow=read_convolution(tensors, f"{name}.conv2"),
+        dilation=dilation,
+    )
 
 
 def _upsampling(tensors: dict[str, Tensor], name: str, rate: int) -> Convolution:
@@ -225,15 +235,9 @@ def _upsampling(tensors: dict[str, Tensor], name: str, rate: int) -> Convolution
 def _block(tensors: dict[str, Tensor], index: int, rate: int) -> Block:
     name = f"decoder.block.{index}"
     units = tuple(
-        ResidualUnit(
-            snake1=_snake(tensors, f"{name}.res_unit{number}.snake1"),
-            wide=_convolution(tensors, f"{name}.res_unit{number}.conv1"),
-            snake2=_snake(tensors, f"{name}.res_unit{number}.snake2"),
-            narrow=_convolution(tensors, f"{name}.res_unit{number}.conv2"),
-            dilation=dilation,
-        )
-        for number, dilation in enumerate(_DILATIONS, start=1)
+        read_residual_unit(tensors, f"{name}.res_unit{number}", dilation)
+        for number, dilation in enumerate(DILATIONS, start=1)
     )
     return Block(
-        _snake(tensors, f"{name}.snake1"), _upsampling(tensors, f"{name}.conv_t1", rate), rate, units
+        read_snake(tensors, f"{name}.snake1"), _upsampling(tensors, f"{name}.conv_t1", rate), rate, units
     )

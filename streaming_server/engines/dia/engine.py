@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,12 +17,13 @@ from streaming_server.engines.dia.device import device_memory
 from streaming_server.engines.dia.model import BRANCHES
 from streaming_server.engines.dia.prefix import PrefixCache
 from streaming_server.engines.dia.runner import Load, Piece, Runner
+from streaming_server.engines.dia.shelf import PromptShelf
 from streaming_server.engines.dia.slots import Recipe
-from streaming_server.engines.dia.text import Part, compose, encode, plan
+from streaming_server.engines.dia.text import Part, compose, encode, plan, repair
 from streaming_server.engines.dia.turn import Turn, VoicePrompt
 from streaming_server.engines.dia.words import WordClock
+from streaming_server.errors import BadValue, SpeechError
 from streaming_server.types import (
-    BUILTIN_VOICES,
     Audio,
     ChunkPolicy,
     EngineInfo,
@@ -30,8 +32,8 @@ from streaming_server.types import (
     Finished,
     Generation,
     MemoryReport,
-    Speaker,
     Utterance,
+    Voice,
     Words,
 )
 
@@ -56,6 +58,9 @@ LEAST_READING = 256
 PREFILL_ROWS = 128
 """Rows of a prompt that are fed at a time."""
 
+IDLE_S = 0.01
+"""How long a step with nothing else to do waits for a voice's prompt; less than a frame lasts."""
+
 LEAST_PATIENCE_S = 0.006
 """The least time a step spends on preparing newcomers; half a frame's."""
 
@@ -64,18 +69,22 @@ LEAST_PATIENCE_S = 0.006
 class Speech:
     """An utterance on its way from text to sound.
 
-    parts: what is left to read. slot: its place, once it has one. prepare: its prefill, while that lasts.
-    first: the row of its first frame. row: the last row spoken. limit: the row where it must end at the
-    latest. end: the row of end of audio, once known. fed: frames given to the codec. origin: samples of the
-    parts before. emitted: samples given out, those included. born: steps made when it could first speak.
+    wanted: its voice's prompt, while that is being made. parts: what is left to read. slot: its place, once
+    it has one. recipe, breadth: how it is sampled, and among how many candidates. prepare: its prefill, while
+    that lasts. first: the row of its first frame. row: the last row spoken. limit: the row where it must end
+    at the latest. end: the row of end of audio, once known. fed: frames given to the codec. due: the row that
+    completes the next piece of sound. origin: samples of the parts before. emitted: samples given out, those
+    included. born: steps made when it could first speak. busy_from: what the engine's clock showed then.
     """
 
     utterance: Utterance
     turn: Turn
-    parts: list[Part]
+    wanted: Future[VoicePrompt] | None = None
+    parts: list[Part] = field(default_factory=list)
     slot: int = -1
     part: Part | None = None
     recipe: Recipe = field(default_factory=Recipe)
+    breadth: int = 0
     prepare: Iterator[None] | None = None
     ids: bytes = b""
     first: int = 0
@@ -83,12 +92,13 @@ class Speech:
     limit: int = 0
     end: int | None = None
     fed: int = 0
+    due: int = 0
     pieces: int = 0
     sounding: int = 0
     origin: int = 0
     emitted: int = 0
     born: int = 0
-    busy_s: float = 0.0
+    busy_from: float = 0.0
     clock: WordClock | None = None
     gone: bool = False
 
@@ -108,9 +118,14 @@ class Speech:
 
 
 class DiaEngine:
-    """Implements `engines.base.Engine`. Made by `load.create_engine`."""
+    """Implements `engines.base.Engine`. Made by `load.create_engine`.
 
-    def __init__(self, runner: Runner, defaults: Recipe | None = None, can_clone: bool = False) -> None:
+    shelf: where voices' prompts come from; without one every voice is spoken as if it had none.
+    """
+
+    def __init__(
+        self, runner: Runner, defaults: Recipe | None = None, shelf: PromptShelf | None = None
+    ) -> None:
         self._runner = runner
         self._slots = runner.slots
         config = self._slots.model.config
@@ -118,19 +133,19 @@ class DiaEngine:
         self._codec = runner.codec.config
         self._defaults = defaults or Recipe()
         self._device = self._slots.model.device
-        self._voices: dict[str, VoicePrompt] = {}
+        self._shelf = shelf
         self._prefixes = PrefixCache()
-        self._speakers: dict[str, Speaker] = {voice.id: voice.primary_speaker for voice in BUILTIN_VOICES}
         self._turns: dict[int, Turn] = {}
         self._waiting: list[Speech] = []
         self._speaking: dict[int, Speech] = {}
         self._outbox: list[Event] = []
         self._speaking_s = 0.0
+        self._busy_s = 0.0
         self._info = EngineInfo(
             name="dia",
             sample_rate=self._codec.sample_rate,
             slots=self._slots.count,
-            can_clone=can_clone,
+            can_clone=shelf is not None,
             languages=("en",),
             chunking=CHUNKING,
             uses=frozenset(Generation.__dataclass_fields__) - {"language", "speed", "pitch"},
@@ -149,27 +164,20 @@ class DiaEngine:
     def active(self) -> int:
         return len(self._waiting) + len(self._speaking) + bool(self._outbox)
 
-    def add_voice(self, voice: str, speaker: Speaker, prompt: VoicePrompt | None) -> None:
-        """Make a voice known: the tag it is heard under and, for a cloned one, what it sounds like."""
-        self._speakers[voice] = speaker
-        self._voices.pop(voice, None)
-        if prompt is not None:
-            with self._runner.computing():
-                self._voices[voice] = VoicePrompt(prompt.transcript, prompt.codes.to(self._device))
+    def prepare(self, voice: Voice) -> None:
+        if self._shelf is not None and voice.prompt is not None:
+            self._shelf.expect(voice.prompt, voice.primary_speaker)
 
     def submit(self, utterance: Utterance) -> None:
-        turn = self._turns.get(utterance.context)
-        if turn is None:
-            prompt = self._voices.get(utterance.voice.id)
-            turn = self._turns[utterance.context] = Turn(prompt, given=prompt is not None)
-        speaker = utterance.voice.primary_speaker
-        said = len(encode(turn.prompt.transcript)) if turn.prompt else 0
-        room = max(LEAST_READING, self._slots.text - said - len(" [S2]"))
-        parts = plan(utterance.text, speaker, room)
-        if parts:
-            self._waiting.append(Speech(utterance, turn, parts))
-        else:
+        voice = utterance.voice
+        if not repair(utterance.text, voice.primary_speaker):
             self._outbox.append(Finished(utterance.id, 0.0))
+            return
+        turn = self._turns.setdefault(utterance.context, Turn())
+        speech = Speech(utterance, turn)
+        if self._shelf is not None and voice.prompt is not None and not turn.given:
+            speech.wanted = self._shelf.want(voice.prompt, voice.primary_speaker)
+        self._waiting.append(speech)
 
     def cancel(self, utterance_id: int) -> None:
         self._waiting = [speech for speech in self._waiting if speech.utterance.id != utterance_id]
@@ -184,6 +192,7 @@ class DiaEngine:
     def step(self) -> list[Event]:
         started = time.perf_counter()
         with torch.inference_mode(), self._runner.computing():
+            self._hear_prompts()
             self._admit()
             self._prepare()
             moving = self._choose()
@@ -192,9 +201,7 @@ class DiaEngine:
             self._learn_ends(wait=not moving)
             self._feed_codec()
             self._collect(wait=not moving)
-        took = time.perf_counter() - started
-        for speech in self._speaking.values():
-            speech.busy_s += took
+        self._busy_s += time.perf_counter() - started
         out, self._outbox = self._outbox, []
         return out
 
@@ -204,16 +211,19 @@ class DiaEngine:
     def relieve(self) -> None:
         self._runner.relieve()
         self._prefixes.clear()
+        if self._shelf is not None:
+            self._shelf.relieve()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
     def close(self) -> None:
         """Give everything back. The engine is of no use afterwards."""
+        if self._shelf is not None:
+            self._shelf.close()
         self._runner.close()
         self._waiting.clear()
         self._speaking.clear()
         self._turns.clear()
-        self._voices.clear()
         self._prefixes.clear()
         self._outbox.clear()
         del self._runner, self._slots
@@ -223,15 +233,49 @@ class DiaEngine:
 
     # Coming and going
 
+    def _hear_prompts(self) -> None:
+        """Take in the prompts that have become ready; with nothing else to do, wait a moment for one."""
+        wanted = [speech.wanted for speech in self._waiting if speech.wanted is not None]
+        if not wanted:
+            return
+        if len(wanted) == len(self._waiting) and not self._speaking and not self._outbox:
+            wait(wanted, IDLE_S, FIRST_COMPLETED)
+        for speech in [s for s in self._waiting if s.wanted is not None and s.wanted.done()]:
+            try:
+                self._hear_prompt(speech)
+            except SpeechError as error:
+                self._waiting.remove(speech)
+                failed = Failed(speech.utterance.id, error.code, error.message, error.retryable)
+                self._outbox.append(failed)
+
+    def _hear_prompt(self, speech: Speech) -> None:
+        """Raises SpeechError: the prompt could not be made, or leaves no room for text."""
+        assert speech.wanted is not None
+        prompt = speech.wanted.result()
+        if len(encode(prompt.transcript)) + LEAST_READING > self._slots.text:
+            raise BadValue("the transcript of this voice is far too long for its recording")
+        speech.turn.go_on_from(prompt)
+        speech.wanted = None
+
     def _admit(self) -> None:
-        """Give free slots to those who wait, the most urgent first."""
+        """Give free slots to those who wait and are ready, the most urgent first."""
+        ready = [speech for speech in self._waiting if speech.wanted is None]
+        if not ready:
+            return
         free = sorted(set(range(self._slots.count)) - set(self._speaking))
-        self._waiting.sort(key=self._dry_at)
-        for slot in free[: len(self._waiting)]:
-            speech = self._waiting.pop(0)
-            speech.slot = slot
+        for speech, slot in zip(sorted(ready, key=self._dry_at), free, strict=False):
+            self._waiting.remove(speech)
+            speech.slot, speech.busy_from = slot, self._busy_s
             self._speaking[slot] = speech
-            self._begin_part(speech)
+            self._begin(speech)
+
+    def _begin(self, speech: Speech) -> None:
+        """Divide the text into what can be read at a time, and begin with the first part."""
+        prompt, utterance = speech.turn.prompt, speech.utterance
+        said = len(encode(prompt.transcript)) if prompt else 0
+        room = max(LEAST_READING, self._slots.text - said - len(" [S2]"))
+        speech.parts = plan(utterance.text, utterance.voice.primary_speaker, room)
+        self._begin_part(speech)
 
     def _begin_part(self, speech: Speech) -> None:
         """Set up the reading of the next part, from its prompt on."""
@@ -245,11 +289,13 @@ class DiaEngine:
         generation = speech.utterance.generation
         given = speech.turn.given or prompt is None
         speech.recipe = self._recipe(generation, speech.turn, 0 if given or prompt is None else prompt.frames)
+        speech.breadth = self._slots.breadth(speech.recipe)
         speech.first = 1 if prompt is None else prompt.frames + 1
         latest = min(speech.recipe.max_tokens, self._slots.frames) - self._config.last_delay - 1
         speech.limit = max(latest, speech.first)
         speech.row, speech.end = speech.first - 1, None
         speech.fed = speech.pieces = 0
+        speech.due = self._row_completing(speech)
         pace = speech.turn.pace * self._codec.sample_rate
         speech.clock = WordClock(speech.utterance.text, part.start, part.end, speech.origin, pace)
         speech.prepare = self._prefill(speech, prompt)
@@ -279,7 +325,7 @@ class DiaEngine:
     def _prefill(self, speech: Speech, prompt: VoicePrompt | None) -> Iterator[None]:
         """Read the text and the prompt, with a pause after every layer."""
         model, slots = self._slots.model, self._slots
-        codes = self._none() if prompt is None else prompt.codes
+        codes = self._none() if prompt is None else prompt.codes.to(self._device, non_blocking=True)
         ids = torch.tensor(list(speech.ids), dtype=torch.int64).to(self._device, non_blocking=True)
         encoded = ids
         for layer in model.encode(ids):
@@ -354,7 +400,7 @@ class DiaEngine:
         load = Load(
             frames=max(speech.row for speech in moving) + 1,
             text=max(len(speech.ids) for speech in moving),
-            breadth=max(self._slots.breadth(speech.recipe) for speech in moving),
+            breadth=max(speech.breadth for speech in moving),
             sample=any(speech.recipe.temperature > 0 for speech in moving),
         )
         started = time.perf_counter()
@@ -385,6 +431,8 @@ class DiaEngine:
         while True:
             batches: dict[int, list[tuple[Speech, Piece]]] = {}
             for speech in self._speaking.values():
+                if speech.row < speech.due and speech.end is None:
+                    continue
                 frames = self._next_piece(speech)
                 if frames:
                     length = ENDLESS if speech.end is None else speech.end - speech.first
@@ -405,13 +453,12 @@ class DiaEngine:
             speech.fed += frames
             speech.pieces += 1
             speech.sounding += 1
+            speech.due = self._row_completing(speech)
 
     def _next_piece(self, speech: Speech) -> int:
         """Frames of the next piece of sound, 0 while it is not complete or when there are none left."""
-        if speech.prepare is not None:
-            return 0
         complete = speech.complete(self._config.last_delay)
-        size = RAMP[min(speech.pieces, len(RAMP) - 1)]
+        size = _piece_size(speech)
         if complete - speech.fed >= size:
             return size
         if speech.end is None or complete < speech.end - speech.first or complete == 0:
@@ -421,6 +468,10 @@ class DiaEngine:
             return 0
         return next((size for size in sorted(RAMP) if size >= missing), TAIL)
 
+    def _row_completing(self, speech: Speech) -> int:
+        """The row at which the next piece of sound is complete, unless the audio ends before."""
+        return speech.first + self._config.last_delay - 1 + speech.fed + _piece_size(speech)
+
     def _collect(self, wait: bool) -> None:
         for piece, pcm in self._runner.sound(wait):
             speech = piece.token
@@ -429,7 +480,7 @@ class DiaEngine:
                 speech.sounding -= 1
                 self._emit(speech, piece, pcm)
         for speech in list(self._speaking.values()):
-            if speech.prepare is None and self._over(speech):
+            if speech.end is not None and self._over(speech):
                 self._end_part(speech)
 
     def _emit(self, speech: Speech, piece: Piece, pcm: NDArray[np.int16]) -> None:
@@ -450,7 +501,8 @@ class DiaEngine:
         self._outbox.append(Audio(speech.utterance.id, pcm.astype("<i2", copy=False).tobytes()))
 
     def _over(self, speech: Speech) -> bool:
-        if speech.end is None or not speech.spoken(self._config.last_delay) or speech.sounding:
+        assert speech.end is not None
+        if not speech.spoken(self._config.last_delay) or speech.sounding:
             return False
         frames = speech.end - speech.first
         return frames == 0 or speech.fed >= frames + self._runner.codec.lag_frames
@@ -467,7 +519,12 @@ class DiaEngine:
             self._begin_part(speech)
             return
         self._leave(speech)
-        self._outbox.append(Finished(speech.utterance.id, speech.busy_s))
+        self._outbox.append(Finished(speech.utterance.id, self._busy_s - speech.busy_from))
+
+
+def _piece_size(speech: Speech) -> int:
+    """Frames of the next piece of sound, unless it is the last."""
+    return RAMP[min(speech.pieces, len(RAMP) - 1)]
 
 
 def _silently(pieces: Iterator[Tensor | None]) -> Iterator[None]:

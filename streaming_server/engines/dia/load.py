@@ -15,19 +15,24 @@ from streaming_server.engines.dia.device import FULL_MODEL_BYTES, pick_device, p
 from streaming_server.engines.dia.engine import RAMP, DiaEngine
 from streaming_server.engines.dia.linear import Kernel
 from streaming_server.engines.dia.model import DiaModel, slot_bytes
+from streaming_server.engines.dia.prompts import PromptEncoder
 from streaming_server.engines.dia.runner import Runner
+from streaming_server.engines.dia.shelf import PromptShelf
 from streaming_server.engines.dia.slots import Recipe, Slots
 from streaming_server.engines.dia.weights import (
     DEFAULT_CODEC,
     DEFAULT_MODEL,
     RANDOM,
+    Source,
     codec_shapes,
     dia_shapes,
+    has_encoder,
     locate,
     read_codec,
     read_codec_config,
     read_dia,
     read_dia_config,
+    read_encoder,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +83,7 @@ def create_engine(
     tensors = read_dia(source, config, where, precision)
     codec_tensors = read_codec(codec_source, codec_config, where, sound)
     runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, compile_model)
-    return DiaEngine(runner, defaults)
+    return DiaEngine(runner, defaults, _shelf(codec_source, codec_config))
 
 
 def assemble(
@@ -108,6 +113,18 @@ def assemble(
             places.choose = compiled_choose(places, verdicts_file())
 
         return GraphRunner(places, decoder, RAMP)
+
+
+def _shelf(source: Source, config: CodecConfig) -> PromptShelf | None:
+    """Where cloned voices come from; None for a codec that can only decode.
+
+    It computes on the CPU, where it takes nothing from the streams that a GPU speaks.
+    """
+    if not has_encoder(source):
+        _LOG.warning("the codec has no encoder, so voices cannot be cloned")
+        return None
+    cpu = torch.device("cpu")
+    return PromptShelf(lambda: PromptEncoder(config, read_encoder(source, config, cpu, torch.float32)))
 
 
 def _slots(

@@ -46,6 +46,13 @@ class Turn:
     spoken: int = 0
     dice: int = field(default_factory=lambda: secrets.randbits(62))
 
+    def go_on_from(self, prompt: VoicePrompt) -> None:
+        """The voice's own prompt, whose pace is the first guess at the turn's."""
+        self.prompt, self.given = prompt, True
+        if prompt.transcript:
+            pace = prompt.frames / FRAMES_PER_S / len(prompt.transcript)
+            self.pace = min(max(pace, _USUAL_PACE / 2), _USUAL_PACE * 2)
+
     def next_seed(self, seed: int | None) -> int:
         """A seed of its own for the next reading; the same turn of the same seed has the same seeds."""
         mixed = ((self.dice if seed is None else seed) + self.spoken * _GOLDEN) & (2**63 - 1)
@@ -60,7 +67,7 @@ class Turn:
         if self.given or not frames or (self.prompt is not None and self.prompt.frames >= ENOUGH_FRAMES):
             return
         room = MOST_FRAMES - (self.prompt.frames if self.prompt else 0)
-        said, kept = _beginning(transcript, frames, room)
+        said, kept = beginning(transcript, frames, room)
         if not said:
             return
         codes = codes[:kept].clone()
@@ -69,8 +76,11 @@ class Turn:
         self.prompt = VoicePrompt(said, codes)
 
 
-def _beginning(transcript: str, frames: int, room: int) -> tuple[str, int]:
-    """As many whole words as are spoken within `room` frames, at an even pace, and their frames."""
+def beginning(transcript: str, frames: int, room: int) -> tuple[str, int]:
+    """As many whole words as are spoken within `room` frames, at an even pace, and their frames.
+
+    Nothing and 0 where not even the first word is.
+    """
     if frames <= room:
         return transcript, frames
     cut = transcript.rfind(" ", 0, int(len(transcript) * room / frames) + 1)

@@ -102,6 +102,27 @@ def codec_shapes(config: CodecConfig) -> dict[str, Shape]:
     return shapes | _conv_shapes("decoder.conv2", 1, width, 7)
 
 
+def encoder_shapes(config: CodecConfig) -> dict[str, Shape]:
+    """Every tensor of a DAC checkpoint that turns sound into codes, in transformers' layout."""
+    width = config.latent_width // 2 ** len(config.rates)
+    shapes = _conv_shapes("encoder.conv1", width, 1, 7)
+    for index, rate in enumerate(reversed(config.rates)):
+        name = f"encoder.block.{index}"
+        for unit in ("res_unit1", "res_unit2", "res_unit3"):
+            shapes |= {f"{name}.{unit}.{snake}.alpha": (1, width, 1) for snake in ("snake1", "snake2")}
+            shapes |= _conv_shapes(f"{name}.{unit}.conv1", width, width, 7)
+            shapes |= _conv_shapes(f"{name}.{unit}.conv2", width, width, 1)
+        shapes[f"{name}.snake1.alpha"] = (1, width, 1)
+        shapes |= _conv_shapes(f"{name}.conv1", 2 * width, width, 2 * rate)
+        width *= 2
+    shapes["encoder.snake1.alpha"] = (1, width, 1)
+    shapes |= _conv_shapes("encoder.conv2", config.latent_width, width, 3)
+    for index in range(config.codebooks):
+        name = f"quantizer.quantizers.{index}"
+        shapes |= _conv_shapes(f"{name}.in_proj", config.codebook_width, config.latent_width, 1)
+    return shapes
+
+
 def _conv_shapes(name: str, outputs: int, inputs: int, kernel: int) -> dict[str, Shape]:
     return {f"{name}.weight": (outputs, inputs, kernel), f"{name}.bias": (outputs,)}
 
@@ -188,7 +209,33 @@ def read_codec(
 
     Raises EngineFailure.
     """
-    shapes = codec_shapes(config)
+    return _read_dac(source, codec_shapes(config), device, dtype)
+
+
+def read_encoder(
+    source: Source, config: CodecConfig, device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """The codec's encoder and codebooks by transformers' names, their weight norms resolved.
+
+    Raises EngineFailure.
+    """
+    codebooks = {name: shape for name, shape in codec_shapes(config).items() if name.startswith("quantizer.")}
+    # Random weights depend on their place in the list: the codebooks come first, as in the decoder's.
+    return _read_dac(source, codebooks | encoder_shapes(config), device, dtype)
+
+
+def has_encoder(source: Source) -> bool:
+    """Whether a codec's checkpoint can turn sound into codes. Raises EngineFailure."""
+    if source.directory is None:
+        return True
+    checkpoint = _Checkpoint.open(source.directory)
+    weight = "encoder.conv1.weight"
+    return weight in checkpoint or any(norm in checkpoint for _, norm in _norm_names(weight))
+
+
+def _read_dac(
+    source: Source, shapes: dict[str, Shape], device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
     if source.directory is None:
         return {name: _audible(name, tensor) for name, tensor in random_tensors(shapes, device, dtype)}
     checkpoint = _Checkpoint.open(source.directory)
@@ -367,14 +414,20 @@ def _native_attention(name: str, shape: Shape, config: DiaConfig) -> Shape:
     return (shape[1], shape[0] // head_width, head_width)
 
 
+def _norm_names(name: str) -> tuple[tuple[str, str], ...]:
+    """What PyTorch's two kinds of weight norm store in place of a weight: magnitude and direction."""
+    stem = name.removesuffix(".weight")
+    parametrized = f"{stem}.parametrizations.weight"
+    return (
+        (f"{stem}.weight_g", f"{stem}.weight_v"),
+        (f"{parametrized}.original0", f"{parametrized}.original1"),
+    )
+
+
 def _read_normed(checkpoint: _Checkpoint, name: str, shape: Shape) -> Tensor:
     """A weight, or what its weight norm makes of it: magnitude per first axis, times the direction."""
-    stem = name.removesuffix(".weight")
     lengths = (shape[0], *(1 for _ in shape[1:]))
-    for magnitude, direction in (
-        (f"{stem}.weight_g", f"{stem}.weight_v"),
-        (f"{stem}.parametrizations.weight.original0", f"{stem}.parametrizations.weight.original1"),
-    ):
+    for magnitude, direction in _norm_names(name):
         if name not in checkpoint and direction in checkpoint:
             g, v = checkpoint.read(magnitude, lengths).float(), checkpoint.read(direction, shape).float()
             length: Tensor = torch.linalg.vector_norm(v.flatten(1), dim=1).view(lengths)

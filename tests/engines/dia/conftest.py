@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import wave
+
+import numpy as np
 import pytest
 
 
@@ -51,5 +54,22 @@ def tiny_reference(tiny_tensors):
         reference = transformers.DiaForConditionalGeneration(transformers.DiaConfig(**sections))
         reference.load_state_dict(tiny_tensors)
         return reference.to(dtype).eval()
+
+    return make
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """name, seconds, … → the path of a 16-bit WAV file with a hum and noise in it."""
+
+    def make(name, seconds, *, seed=0, sample_rate=44100, channels=1):
+        count = round(seconds * sample_rate) * channels
+        noise = np.random.default_rng(seed).normal(0, 2000, count) + 8000 * np.sin(np.arange(count) / 30)
+        with wave.open(str(tmp_path / name), "wb") as file:
+            file.setnchannels(channels)
+            file.setsampwidth(2)
+            file.setframerate(sample_rate)
+            file.writeframes(noise.astype("<i2").tobytes())
+        return str(tmp_path / name)
 
     return make

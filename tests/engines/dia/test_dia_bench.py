@@ -20,6 +20,8 @@ def test_it_reports_what_it_measured(capsys):
     assert report["step"]["times_as_fast"] > 0
     assert report["same_kernels"]["times_as_fast"] > 0
     assert set(report["streams"]) == {"1", "2"}
+    pair = report["streams"]["2"]
+    assert 0 < pair["engine_host_us"] < 1e3 * pair["step_with_sound_ms"]["p99"]
     assert report["first_pcm"]["p50_ms"] > 0
     assert report["share_of_bandwidth_limit"] > 0
     assert report["staggered"]["share"] > 0

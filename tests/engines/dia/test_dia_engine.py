@@ -25,13 +25,11 @@ from streaming_server.types import (  # noqa: E402
     Finished,
     Generation,
     Utterance,
-    Voice,
     Words,
 )
 
 TEXT = "Hello there, this is a sentence that is spoken."
 HOP = TINY_CODEC.hop
-ME = Voice("me", "Me", "plain")
 TAIL_ROWS = TINY_DIA.last_delay + 2
 """Rows of a reading that are no frames: BOS, end of audio and the delays."""
 
@@ -283,39 +281,6 @@ def test_a_seed_makes_a_whole_turn_repeatable(engine, said):
 def test_without_a_seed_no_two_turns_are_the_same(engine, said):
     events = drain(engine, [said(1, seed=None), said(2, seed=None)])
     assert pcm(events, 1) != pcm(events, 2)
-
-
-def test_a_known_voice_is_its_prompt_and_the_prompt_is_not_heard(engine, said):
-    generator = torch.Generator().manual_seed(0)
-    codes = torch.randint(0, 1024, (60, 9), generator=generator)
-    engine.add_voice("me", "S1", VoicePrompt("[S1] It is me.", codes))
-    utterance = Utterance(1, 1, TEXT, ME, Generation(max_tokens=200, seed=1), time.monotonic())
-    events = drain(engine, [utterance])
-    assert len(pcm(events, 1)) == 2 * HOP * (200 - 60 - TAIL_ROWS)
-    assert engine._turns[1].prompt.transcript == "[S1] It is me."
-
-
-def test_a_voice_heard_before_is_prepared_from_memory_and_sounds_the_same(engine, said):
-    codes = torch.randint(0, 1024, (150, 9), generator=torch.Generator().manual_seed(0))
-    engine.add_voice("me", "S1", VoicePrompt("[S1] It is me.", codes))
-
-    def once(number):
-        utterance = Utterance(
-            number,
-            number,
-            TEXT,
-            ME,
-            Generation(max_tokens=250, seed=1),
-            time.monotonic(),
-        )
-        return pcm(drain(engine, [utterance]), number)
-
-    first = once(1)
-    assert len(engine._prefixes) == 1
-    assert once(2) == first
-    engine.relieve()
-    assert len(engine._prefixes) == 0
-    assert once(3) == first
 
 
 def test_only_the_voices_heard_last_are_remembered():

@@ -42,9 +42,20 @@ def test_long_first_words_are_cut_between_words_with_their_frames():
     assert turn.prompt.frames == pytest.approx(2000 * share, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("transcript", "pace"),
+    [("[S1] " + "a" * 95, 0.05), ("[S1] Me.", 0.136), ("[S1] " + "a" * 995, 0.034), ("", 0.068)],
+)
+def test_the_pace_of_a_prompt_is_the_first_guess_within_reason(transcript, pace):
+    turn = Turn()
+    turn.go_on_from(VoicePrompt(transcript, codes(431)))
+    assert turn.pace == pytest.approx(pace, rel=0.01)
+
+
 def test_a_voice_of_its_own_is_never_replaced():
     prompt = VoicePrompt("[S1] Me.", codes(50))
-    turn = Turn(prompt, given=True)
+    turn = Turn()
+    turn.go_on_from(prompt)
     turn.heard("[S1] Something else.", codes(500), 15)
     assert turn.prompt is prompt
 
