@@ -15,7 +15,6 @@ import sys
 import time
 
 from streaming_server.engines.base import Engine
-from streaming_server.engines.restrained import Restrained
 from streaming_server.errors import EngineFailure, SpeechError
 from streaming_server.pipe import (
     WINDOW,
@@ -38,6 +37,9 @@ from streaming_server.pipe import (
 )
 
 MEMORY_INTERVAL_S = 1.0
+
+DIA_WINDOW = 4 * WINDOW
+"""Twelve seconds at 44.1 kHz: one that waits keeps its slot, so only what a client has left unread should."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -82,8 +84,7 @@ class Worker:
             case Release(context):
                 self._engine.release(context)
             case Taken(utterance_id, size):
-                if isinstance(self._engine, Restrained):
-                    self._engine.taken(utterance_id, size)
+                self._engine.taken(utterance_id, size)
             case Prepare(voice):
                 self._engine.prepare(voice)
             case Relieve():
@@ -110,6 +111,7 @@ def build_engine(options: argparse.Namespace) -> tuple[Engine, str]:
     """The engine asked for and the name of the device it runs on. Raises SpeechError."""
     if options.engine == "espeak":
         from streaming_server.engines.espeak import EspeakEngine
+        from streaming_server.engines.restrained import Restrained
 
         return Restrained(EspeakEngine(), WINDOW), "CPU"
     try:
@@ -122,6 +124,7 @@ def build_engine(options: argparse.Namespace) -> tuple[Engine, str]:
         slots=options.slots,
         quantize=options.quantize,
         compile_model=not options.disable_torch_compile,
+        window=DIA_WINDOW,
     )
     return engine, engine.device_name
 

@@ -28,6 +28,13 @@ class Engine(Protocol):
     def cancel(self, utterance_id: int) -> None:
         """Drop an utterance. Idempotent, no event follows; the slot is free when the next `step` returns."""
 
+    def taken(self, utterance_id: int, size: int) -> None:
+        """So many bytes of an utterance's PCM, counted from its start, are on their way to the listener.
+
+        An engine may let an utterance wait that is far ahead of this; it is not active meanwhile. Told only
+        of long ones. Idempotent.
+        """
+
     def release(self, context: int) -> None:
         """The context is over: forget what was kept for it. Idempotent."""
 
@@ -36,7 +43,7 @@ class Engine(Protocol):
 
     @property
     def active(self) -> int:
-        """Utterances taken in and not yet finished, failed or cancelled."""
+        """Utterances that a step would bring on: taken in, and not finished, failed, cancelled or waiting."""
 
     def memory(self) -> MemoryReport: ...
 

@@ -644,6 +644,9 @@ class EspeakEngine:
             self._order = [entry for entry in self._order if entry[2] in self._waiting]
             heapq.heapify(self._order)
 
+    def taken(self, utterance_id: int, size: int) -> None:
+        """Nothing is held back; `Restrained` does that."""
+
     def release(self, context: int) -> None:
         """Nothing is kept for a context."""
 

@@ -74,7 +74,7 @@ class Speech:
     that lasts. first: the row of its first frame. row: the last row spoken. limit: the row where it must end
     at the latest. end: the row of end of audio, once known. fed: frames given to the codec. due: the row that
     completes the next piece of sound. origin: samples of the parts before. emitted: samples given out, those
-    included. born: steps made when it could first speak. busy_from: what the engine's clock showed then.
+    included. taken: bytes of them on their way to the listener. born: steps made when it could first speak. busy_from: what the engine's clock showed then.
     """
 
     utterance: Utterance
@@ -97,6 +97,7 @@ class Speech:
     sounding: int = 0
     origin: int = 0
     emitted: int = 0
+    taken: int = 0
     born: int = 0
     busy_from: float = 0.0
     clock: WordClock | None = None
@@ -120,12 +121,18 @@ class Speech:
 class DiaEngine:
     """Implements `engines.base.Engine`. Made by `load.create_engine`.
 
-    shelf: where voices' prompts come from; without one every voice is spoken as if it had none.
+    shelf: where voices' prompts come from; without one every voice is spoken as if it had none. window: bytes
+    of PCM an utterance may be ahead of its listener; one further ahead keeps its slot and waits.
     """
 
     def __init__(
-        self, runner: Runner, defaults: Recipe | None = None, shelf: PromptShelf | None = None
+        self,
+        runner: Runner,
+        defaults: Recipe | None = None,
+        shelf: PromptShelf | None = None,
+        window: int | None = None,
     ) -> None:
+        self._window = window
         self._runner = runner
         self._slots = runner.slots
         config = self._slots.model.config
@@ -162,7 +169,13 @@ class DiaEngine:
 
     @property
     def active(self) -> int:
-        return len(self._waiting) + len(self._speaking) + bool(self._outbox)
+        speaking = sum(not self._held(speech) or speech.sounding > 0 for speech in self._speaking.values())
+        return len(self._waiting) + speaking + bool(self._outbox)
+
+    def taken(self, utterance_id: int, size: int) -> None:
+        for speech in self._speaking.values():
+            if speech.utterance.id == utterance_id:
+                speech.taken = size
 
     def prepare(self, voice: Voice) -> None:
         if self._shelf is not None and voice.prompt is not None:
@@ -390,11 +403,20 @@ class DiaEngine:
     def _choose(self) -> list[Speech]:
         """Who speaks in this step: everyone, unless somebody is about to run dry and others can wait."""
         delay = self._config.last_delay
-        able = [s for s in self._speaking.values() if s.prepare is None and not s.spoken(delay)]
+        able = [
+            speech
+            for speech in self._speaking.values()
+            if speech.prepare is None and not speech.spoken(delay) and not self._held(speech)
+        ]
         now = time.monotonic()
         if any(self._dry_at(speech) < now + URGENT_S for speech in able):
             able = [speech for speech in able if self._dry_at(speech) < now + AHEAD_S]
         return sorted(able, key=lambda speech: speech.slot)
+
+    def _held(self, speech: Speech) -> bool:
+        """Whether it is so far ahead of its listener that it waits, unless it has nothing more to speak."""
+        ahead = 2 * speech.emitted - speech.taken
+        return self._window is not None and ahead >= self._window and speech.end is None
 
     def _speak(self, moving: list[Speech]) -> None:
         load = Load(

@@ -57,6 +57,7 @@ def create_engine(
     quantize: Literal["int8"] | None = None,
     compile_model: bool = True,
     defaults: Recipe | None = None,
+    window: int | None = None,
 ) -> DiaEngine:
     """Load Dia and its codec and make them ready to speak.
 
@@ -64,7 +65,7 @@ def create_engine(
     published one, or random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default the
     first GPU where there is one. dtype: `bfloat16`, `float16`, `float32`, by default the best of the device.
     slots: utterances at once; by default as many as there is memory for. compile_model: compile the sampling
-    on a GPU where that works.
+    on a GPU where that works. window: bytes an utterance may be ahead of its listener, None for no bound.
 
     Raises EngineFailure: a model that cannot be found, read or held.
     """
@@ -83,7 +84,7 @@ def create_engine(
     tensors = read_dia(source, config, where, precision)
     codec_tensors = read_codec(codec_source, codec_config, where, sound)
     runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, compile_model)
-    return DiaEngine(runner, defaults, _shelf(codec_source, codec_config))
+    return DiaEngine(runner, defaults, _shelf(codec_source, codec_config), window)
 
 
 def assemble(

@@ -384,3 +384,36 @@ def test_devices_and_precisions_that_do_not_exist_are_errors():
         create_engine("random:tiny", device="mps")
     with pytest.raises(EngineFailure, match="int3"):
         create_engine("random:tiny", device="cpu", dtype="int3")
+
+
+def test_an_utterance_far_ahead_of_its_listener_waits_and_sounds_the_same(said):
+    window = 40_000
+    free, held = (create_engine("random:tiny", device="cpu", slots=2, window=size) for size in (None, window))
+    utterance = said(1, max_tokens=300)
+    whole = pcm(drain(free, [utterance]), 1)
+    assert len(whole) > 4 * window
+    held.submit(utterance)
+    heard = b""
+    while len(heard) < len(whole):
+        while held.active:
+            heard += pcm(held.step(), 1)
+        assert heard == whole or 0 < len(heard) < len(whole)
+        held.taken(1, len(heard) - window // 2)
+    while held.active:
+        assert any(isinstance(event, Finished) for event in held.step())
+    assert heard == whole
+    for engine in (free, held):
+        engine.close()
+
+
+def test_an_utterance_that_waits_holds_little_and_can_be_cancelled(said):
+    window = 40_000
+    engine = create_engine("random:tiny", device="cpu", slots=1, window=window)
+    engine.submit(said(1, max_tokens=400))
+    heard = b""
+    while engine.active:
+        heard += pcm(engine.step(), 1)
+    assert window <= len(heard) < window + 2 * HOP * 40
+    engine.cancel(1)
+    assert pcm(drain(engine, [said(2)]), 2)
+    engine.close()
