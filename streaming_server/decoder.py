@@ -103,6 +103,11 @@ def main(arguments: list[str]) -> int:
 
 def confine(limits: SampleLimits) -> None:
     """Bound what this process may cost, and give way to those that speak."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     longest_file = int(limits.longest_s * SAMPLE_RATE) * 2 + 64 * 1024
     _at_most(resource.RLIMIT_CORE, 0)
     _at_most(resource.RLIMIT_CPU, limits.cpu_s)
@@ -113,10 +118,6 @@ def confine(limits: SampleLimits) -> None:
         _at_most(resource.RLIMIT_AS, limits.memory_bytes)
         # Niceness alone does not keep a process that wakes up from waiting for the end of our turn.
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _at_most(what: int, value: int) -> None:

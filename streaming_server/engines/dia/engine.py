@@ -74,7 +74,8 @@ class Speech:
     that lasts. first: the row of its first frame. row: the last row spoken. limit: the row where it must end
     at the latest. end: the row of end of audio, once known. fed: frames given to the codec. due: the row that
     completes the next piece of sound. origin: samples of the parts before. emitted: samples given out, those
-    included. taken: bytes of them on their way to the listener. born: steps made when it could first speak. busy_from: what the engine's clock showed then.
+    included. taken: bytes of them on their way to the listener. born: steps made when it could first speak.
+    busy_from: what the engine's clock showed then.
     """
 
     utterance: Utterance
