@@ -9,15 +9,13 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, cast
+from typing import Self, cast
 from urllib.parse import urlsplit
 
-import orjson
+from streaming_server.bench.wires import Listener, Native, OpenAI, Wire
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _NO_MASK = bytes(4)
-_HEADER = struct.Struct("<BBHIQ")
-_AUDIO = 1
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -27,7 +25,7 @@ class Address:
 
     host: str
     port: int
-    path: str = "/ws/speak"
+    prefix: str = ""
     secure: bool = False
     key: str | None = None
 
@@ -36,21 +34,8 @@ class Address:
         """From the http or https address of a server."""
         parts = urlsplit(url)
         secure = parts.scheme in ("https", "wss")
-        path = parts.path.rstrip("/") + "/ws/speak"
-        return cls(parts.hostname or "127.0.0.1", parts.port or (443 if secure else 80), path, secure, key)
-
-
-class Listener(Protocol):
-    """Who a client tells. Times are of time.perf_counter, taken when the bytes were read."""
-
-    def heard(self, message: dict[str, Any], now: float) -> None:
-        """A control message."""
-
-    def played(self, first_sample: int, size: int, now: float) -> None:
-        """A piece of audio of `size` bytes."""
-
-    def left(self, reason: str | None) -> None:
-        """The connection is over, once: `refused`, `lost`, or None where the client itself ended it."""
+        prefix = parts.path.rstrip("/")
+        return cls(parts.hostname or "127.0.0.1", parts.port or (443 if secure else 80), prefix, secure, key)
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -66,22 +51,27 @@ def _frame(opcode: int, payload: bytes) -> bytes:
 
 
 class Client(asyncio.Protocol):
-    """One native websocket: no extensions, messages in one frame each, as this server sends them."""
+    """One websocket: no extensions, messages in one frame each, as this server sends them."""
 
-    __slots__ = ("_address", "_ended", "_feed", "_left", "_listener", "_rest", "_transport")
-
-    def __init__(self, listener: Listener, address: Address) -> None:
+    def __init__(self, listener: Listener, address: Address, wire: type[Wire] = Native) -> None:
         self._listener = listener
         self._address = address
+        self._wire = wire(listener)
         self._rest = b""
         self._feed: Callable[[bytes, float], int] = self._shake
         self._transport: asyncio.Transport | None = None
         self._ended = False
         self._left = False
 
-    def write(self, frame: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(frame)
+    def write(self, payload: bytes, *, last: bool = False) -> None:
+        """Send a message; `last` of its turn. An empty one is not sent."""
+        if last:
+            self._wire.ending()
+        if self._transport is not None and payload:
+            self._transport.write(self._framed(payload))
+
+    def _framed(self, payload: bytes) -> bytes:
+        return text_frame(payload)
 
     def end(self) -> None:
         """Say goodbye and hang up."""
@@ -94,7 +84,7 @@ class Client(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         where = self._address
         lines = [
-            f"GET {where.path} HTTP/1.1",
+            f"GET {where.prefix}{self._wire.path} HTTP/1.1",
             f"Host: {where.host}:{where.port}",
             "Upgrade: websocket",
             "Connection: Upgrade",
@@ -132,6 +122,7 @@ class Client(asyncio.Protocol):
             self._leave("refused")
             return len(data)
         self._feed = self._frames
+        self._wire.opened(now)
         begin = end + len(_HEAD_END)
         return begin + self._frames(data[begin:], now)
 
@@ -151,14 +142,77 @@ class Client(asyncio.Protocol):
                 break
             opcode = data[at] & 0x0F
             if opcode == _BINARY:
-                kind, _, _, _, first_sample = _HEADER.unpack_from(data, body)
-                if kind == _AUDIO:
-                    self._listener.played(first_sample, size - _HEADER.size, now)
+                self._wire.binary(data[body:end], now)
             elif opcode == _TEXT:
-                self._listener.heard(orjson.loads(data[body:end]), now)
-            elif opcode == _PING:
-                self.write(_frame(_PONG, data[body:end]))
+                self._wire.text(data[body:end], now)
+            elif opcode == _PING and self._transport is not None:
+                self._transport.write(_frame(_PONG, data[body:end]))
             elif opcode == _CLOSE:
                 self._leave("lost")
             at = end
         return at
+
+
+class HttpClient(Client):
+    """Requests on one connection, answered in chunks, one after the other."""
+
+    def __init__(self, listener: Listener, address: Address, wire: type[OpenAI] = OpenAI) -> None:
+        super().__init__(listener, address, wire)
+        self._requests = OpenAI(listener)
+        self._wire = self._requests
+        self._feed = self._head
+        self._status = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._wire.opened(time.perf_counter())
+
+    def end(self) -> None:
+        self._ended = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def _framed(self, payload: bytes) -> bytes:
+        self._requests.asked()
+        where = self._address
+        lines = [
+            f"POST {where.prefix}{self._wire.path} HTTP/1.1",
+            f"Host: {where.host}:{where.port}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(payload)}",
+        ]
+        if where.key:
+            lines.append(f"Authorization: Bearer {where.key}")
+        return "\r\n".join(lines).encode() + _HEAD_END + payload
+
+    def _head(self, data: bytes, now: float) -> int:
+        end = data.find(_HEAD_END)
+        if end < 0:
+            return 0
+        self._status = int(data.split(b" ", 2)[1])
+        if b"chunked" not in data[:end].lower():
+            self._requests.answered(self._status, now)
+            self._leave("refused")
+            return len(data)
+        self._feed = self._chunks
+        begin = end + len(_HEAD_END)
+        return begin + self._chunks(data[begin:], now)
+
+    def _chunks(self, data: bytes, now: float) -> int:
+        at = 0
+        while (line := data.find(b"\r\n", at)) >= 0:
+            size = int(data[at:line], 16)
+            end = line + 2 + size + 2
+            if end > len(data):
+                break
+            if not size:
+                self._feed = self._head
+                self._requests.answered(self._status, now)
+                return end + (self._head(data[end:], now) if data[end:] else 0)
+            self._wire.binary(data[line + 2 : line + 2 + size], now)
+            at = end
+        return at
+
+
+def client_for(listener: Listener, address: Address, wire: type[Wire]) -> Client:
+    return HttpClient(listener, address) if wire is OpenAI else Client(listener, address, wire)

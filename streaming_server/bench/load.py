@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -23,6 +24,7 @@ from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
+from streaming_server.bench.wires import DoorName, Native, Wire, wire_of
 from streaming_server.errors import Unavailable
 from streaming_server.say import own_server
 from streaming_server.settings import comma_separated
@@ -78,6 +80,10 @@ class BenchCommand(BaseSettings):
         0.5, ge=0, description="mean pause between the end of a reply and the next, in seconds"
     )
     seed: int = Field(1, description="seed of everything that is left to chance")
+    door: DoorName | None = Field(
+        None,
+        description="measure this door beside the native one, both at 24 kHz, instead of the bare socket",
+    )
     no_ceiling: bool = Field(False, description="leave the bare socket out")
     find_limit: bool = Field(
         False,
@@ -100,15 +106,16 @@ def bench(command: BenchCommand) -> int:
     ):
         idle_mib = subject.gauge.memory_mib() if subject.gauge else None
         recording = runner.run(record(subject.address))
-        ours = _Runs(command, subject, runner)
-        ours.run()
-        bare = None
-        if not command.no_ceiling:
-            with _bare_socket(recording) as ceiling:
-                bare = _Runs(command, ceiling, runner)
-                bare.run()
+        runs = [_Runs(command, subject, runner)]
+        if command.door is not None:
+            runs = _doors(command, subject, runner, command.door)
+        else:
+            runs[0].run()
+            if not command.no_ceiling:
+                with _bare_socket(recording) as ceiling:
+                    runs.append(_Runs(command, ceiling, runner))
+                    runs[1].run()
     _progress("")
-    runs = [ours] if bare is None else [ours, bare]
     rows = [row for run in runs for row in run.rows]
     limits = [run.limit for run in runs if run.limit is not None]
     report = Report(ready_s, idle_mib, rows, limits)
@@ -119,17 +126,29 @@ def bench(command: BenchCommand) -> int:
     return 0
 
 
-class _Runs:
-    """The rows of one server."""
+def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner, door: DoorName) -> list[_Runs]:
+    """A door and the native one, row by row in turn."""
+    doors: list[DoorName] = ["native"] if door == "native" else ["native", door]
+    runs = [_Runs(command, replace(subject, name=name), runner, wire_of(name)) for name in doors]
+    for sessions in command.sessions:
+        for run in runs:
+            run.row(sessions)
+    return runs
 
-    def __init__(self, command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> None:
+
+class _Runs:
+    """The rows of one server, or of one of its doors."""
+
+    def __init__(
+        self, command: BenchCommand, subject: Subject, runner: asyncio.Runner, wire: type[Wire] = Native
+    ) -> None:
         self.rows: list[Row] = []
         self.limit: Limit | None = None
         self._command = command
         self._subject = subject
         self._runner = runner
-        texts = replies(REPLIES, random.Random(command.seed))
-        manner = Manner(texts, command.tokens_per_second, command.think)
+        texts = replies(REPLIES, random.Random(command.seed), wire)
+        manner = Manner(texts, command.tokens_per_second, command.think, wire)
         self._plan = Plan(manner, command.ramp, command.seconds, command.seed)
 
     def run(self) -> None:
@@ -137,17 +156,17 @@ class _Runs:
             self.limit = self._find_limit()
         else:
             for sessions in self._command.sessions:
-                self._row(sessions)
+                self.row(sessions)
 
     def _find_limit(self) -> Limit:
         command, held = self._command, 0
         for sessions in range(command.limit_start, command.limit_stop + 1, command.limit_step):
-            if self._row(sessions).clean < GOOD_ENOUGH:
+            if self.row(sessions).clean < GOOD_ENOUGH:
                 return Limit(self._subject.name, held, sessions)
             held = sessions
         return Limit(self._subject.name, held, None)
 
-    def _row(self, sessions: int) -> Row:
+    def row(self, sessions: int) -> Row:
         async def drive() -> Row:
             return await Drive(self._subject, self._plan, sessions, _progress).run()
 

@@ -38,7 +38,7 @@ async def record(server: Address) -> Recording:
     """Have a server speak every sentence once, which also warms it up. Raises SpeechError."""
     scheme = "wss" if server.secure else "ws"
     headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
-    url = f"{scheme}://{server.host}:{server.port}{server.path}"
+    url = f"{scheme}://{server.host}:{server.port}{server.prefix}/ws/speak"
     try:
         async with asyncio.timeout(TIMEOUT_S), connect(url, additional_headers=headers, proxy=None) as socket:
             ready = orjson.loads(await socket.recv())

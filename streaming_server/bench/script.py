@@ -8,12 +8,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
 
-import orjson
-
-from streaming_server.bench.client import text_frame
-
-CONTEXT = "reply"
-"""Every turn's context. The name is free again once the turn before it is done."""
+from streaming_server.bench.wires import Native, Wire
 
 SENTENCES = (
     "The train to the coast leaves from platform nine in about twenty minutes.",
@@ -55,7 +50,7 @@ def tokens(text: str) -> list[str]:
 class Reply:
     """One turn of speech.
 
-    messages: `start`, a `text` per token and `finish`, as websocket frames.
+    messages: an opening, one message per token and an end, as their wire words them.
     ends: characters of text that have been sent with each message, ascending.
     complete: the message with which the first sentence and the white space behind it have been sent.
     """
@@ -73,23 +68,15 @@ class Reply:
         return min(bisect_left(self.ends, end + 1), len(self.messages) - 1)
 
 
-def reply(sentences: tuple[str, ...]) -> Reply:
+def reply(sentences: tuple[str, ...], wire: type[Wire] = Native) -> Reply:
     text = " ".join(sentences)
-    parts = tokens(text)
+    parts = tuple(tokens(text))
     ends = (0, *accumulate(map(len, parts)), len(text))
-    frames = (
-        _frame(type="start", context=CONTEXT),
-        *(_frame(type="text", context=CONTEXT, text=part) for part in parts),
-        _frame(type="finish", context=CONTEXT),
-    )
+    messages = wire.messages(parts)
     first = len(sentences[0]) + 1
-    return Reply(text, frames, ends, min(bisect_left(ends, first), len(frames) - 1))
+    return Reply(text, messages, ends, min(bisect_left(ends, first), len(messages) - 1))
 
 
-def replies(count: int, rng: random.Random) -> list[Reply]:
+def replies(count: int, rng: random.Random, wire: type[Wire] = Native) -> list[Reply]:
     """Replies of two to four sentences, each of eight to fifteen seconds."""
-    return [reply(tuple(rng.sample(SENTENCES, rng.randint(2, 4)))) for _ in range(count)]
-
-
-def _frame(**message: str) -> bytes:
-    return text_frame(orjson.dumps(message))
+    return [reply(tuple(rng.sample(SENTENCES, rng.randint(2, 4))), wire) for _ in range(count)]

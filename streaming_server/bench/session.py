@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from streaming_server.bench.client import Address, Client
+from streaming_server.bench.client import Address, Client, client_for
 from streaming_server.bench.playout import Playout
 from streaming_server.bench.script import Reply
+from streaming_server.bench.wires import Native, Wire
 
 BYTES_PER_SAMPLE = 2
 
@@ -23,6 +24,7 @@ class Manner:
     replies: list[Reply]
     tokens_per_second: float
     think_s: float
+    wire: type[Wire] = Native
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class Session:
 
     async def connect(self, to: Address) -> None:
         """Come in; the first turn begins when the server says it is ready."""
-        self._client = client = Client(self, to)
+        self._client = client = client_for(self, to, self._manner.wire)
         try:
             await self._loop.create_connection(lambda: client, to.host, to.port, ssl=to.secure or None)
         except OSError:
@@ -166,7 +168,7 @@ class Session:
             self._timer = self._loop.call_later(max(0.0, due - time.perf_counter()), self._send_token)
         else:
             turn.sent_at.append(now)
-            client.write(messages[-1])
+            client.write(messages[-1], last=True)
 
     def _turn_over(self, now: float, *, failed: bool) -> None:
         """Listen to the rest, think, and go on."""

@@ -21,7 +21,7 @@ def test_white_space_goes_with_the_word_behind_it() -> None:
 
 
 def test_a_reply_is_a_start_a_message_per_token_and_a_finish() -> None:
-    said = [_payload(frame) for frame in reply(("Hello there.", "How are you?")).messages]
+    said = [orjson.loads(frame) for frame in reply(("Hello there.", "How are you?")).messages]
     assert [message["type"] for message in said] == ["start", *["text"] * 5, "finish"]
     assert "".join(message.get("text", "") for message in said) == "Hello there. How are you?"
     assert {message["context"] for message in said} == {"reply"}
@@ -29,18 +29,18 @@ def test_a_reply_is_a_start_a_message_per_token_and_a_finish() -> None:
 
 def test_the_first_sentence_is_complete_with_the_white_space_behind_it() -> None:
     spoken = reply(("Hello there.", "How are you?"))
-    assert _payload(spoken.messages[spoken.complete])["text"] == " How"
+    assert orjson.loads(spoken.messages[spoken.complete])["text"] == " How"
 
 
 def test_a_lone_sentence_is_complete_with_the_finish() -> None:
     spoken = reply(("Hello there.",))
-    assert _payload(spoken.messages[spoken.complete])["type"] == "finish"
+    assert orjson.loads(spoken.messages[spoken.complete])["type"] == "finish"
 
 
 def test_every_sentence_has_a_message_that_completes_it() -> None:
     spoken = reply(("Hello there.", "How are you?"))
     assert spoken.message_completing(len("Hello there.")) == spoken.complete
-    assert _payload(spoken.messages[spoken.message_completing(len(spoken.text))])["type"] == "finish"
+    assert orjson.loads(spoken.messages[spoken.message_completing(len(spoken.text))])["type"] == "finish"
 
 
 def test_the_same_seed_gives_the_same_replies() -> None:
@@ -52,15 +52,3 @@ def test_sentences_end_where_they_should_and_nowhere_else() -> None:
     for sentence in SENTENCES:
         assert sentence[-1] in ".!?"
         assert not set(sentence[:-1]) & set(".!?")
-
-
-def _payload(frame: bytes) -> dict[str, str]:
-    """The JSON of a short masked frame, unmasked by the mask it carries."""
-    opcode, size, mask = frame[0], frame[1] & 0x7F, frame[2:6]
-    assert opcode == 0x81
-    assert frame[1] & 0x80
-    body = bytes(byte ^ mask[at % 4] for at, byte in enumerate(frame[6:]))
-    assert len(body) == size
-    value = orjson.loads(body)
-    assert isinstance(value, dict)
-    return value
