@@ -1,7 +1,8 @@
 """The decoder: a child process that reads one recording and ends.
 
-Started by the server as `python -m streaming_server.decoder SOURCE TARGET LIMITS`, LIMITS being the fields of
-`SampleLimits` as JSON. It confines itself before it looks at anything, writes TARGET and says one line:
+Started by the server as `python -m streaming_server.decoder SOURCE TARGET LIMITS PARENT`, LIMITS being the
+fields of `SampleLimits` as JSON and PARENT the server's process id, with which it ends. It confines itself
+before it looks at anything, writes TARGET and says one line:
 
     {"sample": fields of sample.Sample}          TARGET is whole
     {"refused": {"code", "message"}}             the sender is told why
@@ -53,6 +54,7 @@ AT_FULL_SCALE = 0.99
 CLIPPED_SHARE, CLIPPED_THROUGH_SHARE = 5e-3, 0.5
 """Of all samples, those at full scale. Loud, well-mastered speech stays under 0.001."""
 
+_PR_SET_PDEATHSIG = 1
 _BLOCK = 65_536
 _MOST_CHUNKS = 1_000
 _MOST_TAGS = 8
@@ -85,7 +87,7 @@ _CODECS = ("aac", "alac", "flac", "mp3float", "mp3", "opus", "libopus", "vorbis"
 
 def main(arguments: list[str]) -> int:
     source, target, limits = Path(arguments[0]), Path(arguments[1]), SampleLimits(**json.loads(arguments[2]))
-    confine(limits)
+    confine(limits, parent=int(arguments[3]))
     answer: dict[str, Any]
     try:
         answer = {"sample": asdict(decode(source, target, limits))}
@@ -101,13 +103,14 @@ def main(arguments: list[str]) -> int:
     os._exit(0)  # What a hostile file left behind in a library is not tidied up.
 
 
-def confine(limits: SampleLimits) -> None:
-    """Bound what this process may cost, and give way to those that speak."""
+def confine(limits: SampleLimits, parent: int) -> None:
+    """Bound what this process may cost, and end it with its parent; give way to those that speak."""
     if sys.platform == "linux":
         import ctypes
 
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("The server is gone.")
     longest_file = int(limits.longest_s * SAMPLE_RATE) * 2 + 64 * 1024
     _at_most(resource.RLIMIT_CORE, 0)
     _at_most(resource.RLIMIT_CPU, limits.cpu_s)

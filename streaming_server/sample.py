@@ -140,7 +140,7 @@ async def ingest(
     """
     limits = limits or SampleLimits()
     command = [sys.executable, "-m", "streaming_server.decoder"]
-    command += [str(source), str(target), json.dumps(asdict(limits))]
+    command += [str(source), str(target), json.dumps(asdict(limits)), str(os.getpid())]
     try:
         with anyio.fail_after(limits.timeout_s):
             answer = await _answer(command)

@@ -40,6 +40,7 @@ from streaming_server.web import config, generate, jobs, prompts, status, voices
 from streaming_server.web.background import Background
 from streaming_server.web.connections import Connections
 from streaming_server.web.contexts import OpenContexts
+from streaming_server.web.doors import cartesia_http, deepgram_http, elevenlabs_http, openai
 from streaming_server.web.doors.cartesia import tts_websocket
 from streaming_server.web.doors.deepgram import speak_websocket
 from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_input
@@ -96,6 +97,10 @@ def create_app(settings: Settings) -> Starlette:
             *generate.routes(),
             *jobs.routes(),
             *config.routes(),
+            *openai.routes(),
+            *elevenlabs_http.routes(),
+            *deepgram_http.routes(),
+            *cartesia_http.routes(),
             Route("/livez", status.livez),
             Route("/readyz", status.readyz),
             Route("/health", status.health),

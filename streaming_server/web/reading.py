@@ -16,7 +16,7 @@ from streaming_server.container import AudioFormat, ContainerWriter, content_typ
 from streaming_server.context import Broken, Done, End, Output, Speech, SpeechContext, UtteranceEnd
 from streaming_server.errors import BadValue, SpeechError, TooSlow, error_of
 from streaming_server.tempo import Tempo
-from streaming_server.types import EngineInfo, Generation
+from streaming_server.types import Encoding, EngineInfo, Generation
 from streaming_server.web.messages import MAX_LEAD_MS
 from streaming_server.web.parts import Parts
 
@@ -54,6 +54,7 @@ class Reading:
         self.audio_s = 0.0
         self.end: End | None = None
         self._text = wish.text
+        self._bit_rate = wish.bit_rate
         self._engine = engine
         self._context = context
         self._encoder = FrameEncoder(engine.sample_rate, self.sample_rate, "pcm_s16le")
@@ -83,11 +84,33 @@ class Reading:
             if isinstance(output, bytes):
                 yield output
 
-    async def contained(self, bit_rate: int | None = None) -> AsyncGenerator[bytes, None]:
+    async def contained(self) -> AsyncGenerator[bytes, None]:
         """The bytes of a file in the format wished for, as they are made."""
-        with ContainerWriter(self.audio_format, self.sample_rate, bit_rate=bit_rate) as writer:
-            async for pcm in self.pcm():
-                if data := writer.push(pcm):
+        async for output in self.marked():
+            if isinstance(output, bytes):
+                yield output
+
+    async def raw(self, encoding: Encoding) -> AsyncGenerator[bytes, None]:
+        """The samples in an encoding, without a file around them."""
+        async for output in self.marked(encoding):
+            if isinstance(output, bytes):
+                yield output
+
+    async def marked(self, encoding: Encoding | None = None) -> AsyncGenerator[Output | bytes, None]:
+        """As `outputs`, the sound encoded; without an encoding as a file in the format wished for."""
+        if encoding is not None:
+            encoder = FrameEncoder(self.sample_rate, self.sample_rate, encoding)
+            async for output in self.outputs():
+                if isinstance(output, bytes):
+                    yield b"".join(frame.data for frame in encoder.push(output))
+                else:
+                    yield output
+            return
+        with ContainerWriter(self.audio_format, self.sample_rate, bit_rate=self._bit_rate) as writer:
+            async for output in self.outputs():
+                if not isinstance(output, bytes):
+                    yield output
+                elif data := writer.push(output):
                     yield data
             if data := writer.finish():
                 yield data
@@ -188,7 +211,7 @@ class SpokenResponse(Response):
         with parts.guard.speaking(parts.pool.has_room):
             engine = await parts.pool.engine()
             with open_reading(parts, engine, self._wish) as reading:
-                body = self._body(reading) if self._body else reading.contained(self._wish.bit_rate)
+                body = self._body(reading) if self._body else reading.contained()
                 async with aclosing(body):
                     await self._send_all(reading, body, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -18,6 +18,7 @@ from streaming_server.web.connection import Connection
 from streaming_server.web.doors.entrance import Door, Refusal
 from streaming_server.web.doors.session import Session, read_name, status_of, understood
 from streaming_server.web.doors.turn import Turn
+from streaming_server.web.guard import key_of
 from streaming_server.web.messages import SampleRate
 from streaming_server.web.parts import Parts
 
@@ -223,11 +224,13 @@ def _details(code: str, message: str, status: int) -> dict[str, Any]:
     }
 
 
-def _key(request: HTTPConnection) -> str | None:
+def key_in(request: HTTPConnection) -> str | None:
+    """Cartesia's own places of a key, or ours."""
     return (
         request.headers.get("x-api-key")
         or request.query_params.get("access_token")
         or request.query_params.get("api_key")
+        or key_of(request)
     )
 
 
@@ -241,5 +244,5 @@ def _refusal(error: SpeechError) -> Refusal:
     return Refusal(_details(error.code, error.message, error.http_status))
 
 
-tts_websocket = Door(_key, _begin, _refusal)
+tts_websocket = Door(key_in, _begin, _refusal)
 """The ASGI endpoint."""

@@ -19,6 +19,7 @@ from streaming_server.web.connection import Connection
 from streaming_server.web.doors.entrance import Door, Refusal
 from streaming_server.web.doors.session import Session, understood
 from streaming_server.web.doors.turn import Turn
+from streaming_server.web.guard import key_of
 from streaming_server.web.messages import SampleRate
 from streaming_server.web.parts import Parts
 
@@ -192,11 +193,12 @@ def _token(request: HTTPConnection) -> str | None:
     return offered[1] if len(offered) == 2 and offered[0].lower() in ("token", "bearer") else None
 
 
-def _key(request: HTTPConnection) -> str | None:
+def key_in(request: HTTPConnection) -> str | None:
+    """Deepgram's own place of a key, or ours."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "token" and credentials:
         return credentials.strip()
-    return _token(request)
+    return _token(request) or key_of(request)
 
 
 def _begin(
@@ -211,12 +213,12 @@ def _manner(request: HTTPConnection, parts: Parts) -> Manner:
     query = understood(Query, dict(request.query_params))
     sample_rate = query.sample_rate or (24000 if query.encoding == "linear16" else 8000)
     understood(_Rate, {"sample_rate": sample_rate})
-    voice, warning = _voice(query.model, parts)
+    voice, warning = voice_of(parts, query.model)
     generation = Generation(speed=query.speed)
     return Manner(query.model, voice, ENCODINGS[query.encoding], sample_rate, generation, warning)
 
 
-def _voice(model: str, parts: Parts) -> tuple[str, str | None]:
+def voice_of(parts: Parts, model: str) -> tuple[str, str | None]:
     """The voice of a model, and what to warn of. One of the vendor's own speaks as the default voice, unless
     there is one of its name: clients have such a model set where nobody chose. Raises UnknownVoice."""
     names = [model] + ([aura[1]] if (aura := _AURA.fullmatch(model)) else [])
@@ -236,5 +238,5 @@ def _refusal(error: SpeechError) -> Refusal:
     return Refusal(body, {"dg-error": error.message})
 
 
-speak_websocket = Door(_key, _begin, _refusal)
+speak_websocket = Door(key_in, _begin, _refusal)
 """The ASGI endpoint."""
