@@ -1,4 +1,4 @@
-"""Packages of the extra `clients`, which not every environment has."""
+"""Packages of the extra `clients`, which have an environment of their own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 
 
 def need(*modules: str) -> None:
-    """Import modules of other people's, whose warnings are theirs; without them skip, except in CI."""
+    """Import modules of other people's, whose warnings are theirs.
+
+    Without them the tests are skipped, unless NEED_CLIENTS is set.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for module in modules:
-            if os.environ.get("CI"):
+            if os.environ.get("NEED_CLIENTS"):
                 importlib.import_module(module)
             else:
                 pytest.importorskip(module, reason="the extra `clients` is not installed")

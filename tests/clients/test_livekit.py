@@ -13,12 +13,18 @@ from extra import need
 from foreign import LONG, TEXT, contexts, native_audio
 from servers import Server, until
 
-need("livekit.agents", "livekit.plugins.cartesia", "livekit.plugins.deepgram", "livekit.plugins.elevenlabs")
+need(
+    "livekit.agents",
+    "livekit.plugins.cartesia",
+    "livekit.plugins.deepgram",
+    "livekit.plugins.elevenlabs",
+    "livekit.plugins.openai",
+)
 
 import aiohttp
 from livekit.agents import APIConnectOptions, APIError, tts
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
-from livekit.plugins import cartesia, deepgram, elevenlabs
+from livekit.plugins import cartesia, deepgram, elevenlabs, openai
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 
@@ -48,6 +54,10 @@ def of_elevenlabs_as_it_comes(server: Server, session: aiohttp.ClientSession) ->
 
 def of_deepgram(server: Server, session: aiohttp.ClientSession) -> tts.TTS:
     return deepgram.TTS(api_key="x", base_url=f"{server.url}/v1/speak", model="aria", http_session=session)
+
+
+def of_openai(server: Server, session: aiohttp.ClientSession) -> tts.TTS:
+    return openai.TTS(api_key="x", base_url=f"{server.url}/v1", voice="aria", response_format="pcm")
 
 
 PLUGINS: list[Plugin] = [of_cartesia, of_elevenlabs, of_deepgram]
@@ -147,3 +157,28 @@ async def test_a_bad_voice_is_told(server: Server) -> None:
                 pass
         await stream.aclose()
         await voice.aclose()
+
+
+@pytest.mark.parametrize("form", ["pcm", "mp3"])
+async def test_openai_s_plugin_plays_a_text_whole(server: Server, form: Any) -> None:
+    voice = openai.TTS(api_key="x", base_url=f"{server.url}/v1", voice="aria", response_format=form)
+    async with asyncio.timeout(20):
+        events = [event async for event in voice.synthesize(TEXT)]
+    await voice.aclose()
+    seconds = sum(event.frame.duration for event in events)
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
+    assert seconds == pytest.approx(len(wanted) / 2 / RATE, rel=0.02, abs=0.2)
+    if form == "pcm":
+        assert audio(events).startswith(wanted)
+
+
+async def test_openai_s_plugin_barges_in_by_hanging_up(server: Server) -> None:
+    async with plugged(of_openai, server) as voice:
+        stream: Any = voice.synthesize(LONG)
+        async for _ in stream:
+            break
+        assert contexts(server) == 1
+        await stream.aclose()
+        await asyncio.to_thread(until, lambda: contexts(server) == 0, 1.0)
+        events = [event async for event in voice.synthesize(TEXT)]
+    assert audio(events).startswith(await native_audio(server, TEXT, sample_rate=RATE))

@@ -12,7 +12,7 @@ from extra import need
 from foreign import LONG, TEXT, contexts, native_audio
 from servers import Server, until
 
-need("cartesia", "deepgram", "elevenlabs")
+need("cartesia", "deepgram", "elevenlabs", "openai")
 
 import soundfile
 from cartesia import Cartesia
@@ -21,6 +21,7 @@ from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
 from deepgram.speak.v1.types import SpeakV1Text
 from elevenlabs.client import ElevenLabs
+from openai import BadRequestError, NotFoundError, OpenAI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 
@@ -134,3 +135,46 @@ async def test_elevenlabs_streams_in_real_time(server: Server) -> None:
         else:
             samples, rate = soundfile.read(io.BytesIO(audio))
             assert len(samples) / rate == pytest.approx(len(wanted) / 2 / RATE, abs=0.15)
+
+
+async def test_elevenlabs_speaks_over_http(server: Server) -> None:
+    client = ElevenLabs(api_key="x", base_url=server.url)
+    audio = b"".join(
+        client.text_to_speech.stream(
+            "aria", text=TEXT, model_id="eleven_flash_v2_5", output_format="pcm_24000"
+        )
+    )
+    assert audio == await native_audio(server, TEXT, sample_rate=RATE)
+    assert "aria" in [voice.voice_id for voice in client.voices.get_all().voices]
+
+
+async def test_cartesia_speaks_over_http(server: Server) -> None:
+    answer = cartesia_client(server).tts.generate(
+        model_id="sonic-3",
+        transcript=TEXT,
+        voice={"mode": "id", "id": "aria"},
+        output_format={"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE},
+    )
+    assert answer.read() == await native_audio(server, TEXT, sample_rate=RATE)
+
+
+async def test_deepgram_speaks_over_http(server: Server) -> None:
+    pieces = deepgram_client(server).speak.v1.audio.generate(
+        text=TEXT, model="aria", encoding="linear16", container="none", sample_rate=RATE
+    )
+    assert b"".join(pieces) == await native_audio(server, TEXT, sample_rate=RATE)
+
+
+async def test_openai_speaks_streams_and_tells_what_is_wrong(server: Server) -> None:
+    client = OpenAI(api_key="x", base_url=f"{server.url}/v1", max_retries=0)
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="alloy", input=TEXT, response_format="pcm"
+    ) as answer:
+        assert b"".join(answer.iter_bytes()) == wanted
+        assert answer.headers["x-request-id"]
+    assert "tts-1" in [model.id for model in client.models.list()]
+    with pytest.raises(NotFoundError, match="no voice has this id"):
+        client.audio.speech.create(model="tts-1", voice="nobody", input=TEXT)
+    with pytest.raises(BadRequestError, match="speed"):
+        client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT, speed=9.0)
