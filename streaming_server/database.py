@@ -229,3 +229,6 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+    # A last statement without its semicolon: skipped, it would still count as made.
+    if statement.strip():
+        yield statement

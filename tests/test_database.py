@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,17 @@ def test_a_transaction_in_a_transaction_is_refused_and_the_outer_one_undone(data
     assert notes(database) == []
 
 
+def test_nobody_else_writes_during_a_transaction_that_has_only_read(
+    tmp_path: Path, database: Database
+) -> None:
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, timeout=0)
+    with database.transaction() as cursor:
+        cursor.execute("SELECT text FROM notes").fetchall()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("INSERT INTO notes VALUES ('between')")
+    other.close()
+
+
 def test_threads_take_turns(database: Database) -> None:
     with database.transaction() as cursor:
         cursor.execute("INSERT INTO notes VALUES ('0')")
@@ -144,6 +156,27 @@ def test_a_migration_that_fails_leaves_the_file_at_the_last_that_did_not(tmp_pat
         Database(tmp_path, (NOTES, "CREATE TABLE third (x TEXT);\nCREATE TABLE notes (x TEXT);\n"))
     database = Database(tmp_path, (NOTES, "CREATE TABLE third (x TEXT);\n"))
     assert pragma(database, "user_version") == 2
+    database.close()
+
+
+def test_a_statement_without_its_semicolon_is_not_passed_over(tmp_path: Path) -> None:
+    database = Database(tmp_path, ("CREATE TABLE other (x TEXT);\n" + NOTES.removesuffix(";\n"),))
+    with database.reading() as cursor:
+        tables = cursor.execute("SELECT name FROM sqlite_schema ORDER BY name").fetchall()
+    assert [row["name"] for row in tables] == ["more", "notes", "other"]
+    database.close()
+
+
+def test_a_migration_that_another_program_made_first_is_not_made_again(tmp_path: Path) -> None:
+    class Overtaken(tuple[str, ...]):
+        """Migrations which, once the file's version has been looked up, another program applies."""
+
+        def __getitem__(self, which: Any) -> Any:
+            Database(tmp_path, tuple(self)).close()
+            return super().__getitem__(which)
+
+    database = Database(tmp_path, Overtaken((NOTES,)))
+    assert pragma(database, "user_version") == 1
     database.close()
 
 

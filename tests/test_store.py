@@ -130,6 +130,39 @@ def test_paths_are_absolute_wherever_the_server_was_started(
     assert prompt.path == tmp_path / "data" / "prompts" / blob(b"RIFF one")
 
 
+def test_a_recording_is_on_the_disk_before_its_name_and_its_name_before_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill cannot show this, only a power cut: what the system was told to keep, and in what order."""
+    told: list[tuple[str, Path, bool]] = []
+    fsync, rename = os.fsync, os.replace
+
+    def row_is_there() -> bool:
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+            return bool(connection.execute("SELECT 1 FROM prompts").fetchone())
+
+    def recorded_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        told.append(("fsync", Path(f"/proc/self/fd/{descriptor}").readlink(), row_is_there()))
+
+    def recorded_rename(source: Path, target: Path) -> None:
+        rename(source, target)
+        told.append(("rename", target, row_is_there()))
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_rename)
+    with opened(tmp_path) as store:
+        assert told == [("fsync", tmp_path, False)]
+        wav = written(store, b"RIFF one")
+        prompt = store.put_prompt("ann", wav, **PLAIN)
+    assert row_is_there()
+    assert told[1:] == [
+        ("fsync", wav, False),
+        ("rename", prompt.path, False),
+        ("fsync", tmp_path / "prompts", False),
+    ]
+
+
 def test_a_prompt_uploaded_again_is_another_recording(store: Store, tmp_path: Path) -> None:
     put(store, "ann")
     store.set_transcript("ann", "Of the first.", "manual", language="en", findings=("uncertain",))

@@ -705,6 +705,8 @@ class EspeakEngine:
 
     def _setting(self, voice: Voice, generation: Generation) -> Setting:
         tag = (generation.language or DEFAULT_LANGUAGE).lower().replace("_", "-")
+        if tag == DEFAULT_LANGUAGE.partition("-")[0]:  # Said where nobody chose a country.
+            tag = DEFAULT_LANGUAGE.lower()
         while tag not in self._languages:
             tag, separator, _ = tag.rpartition("-")
             if not separator:

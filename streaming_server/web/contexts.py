@@ -40,7 +40,7 @@ class OpenContexts:
         entry = self._catalogue.find(voice)
         wanted = generation.over(entry.defaults)
         if wanted.language is not None and "language" in engine.uses and not engine.speaks(wanted.language):
-            raise BadValue("language: this engine does not speak it; `ready.languages` lists those it does.")
+            raise BadValue("language: the running engine does not speak it.")
         context = SpeechContext(
             self._pool,
             engine,
