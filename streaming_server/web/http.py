@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from streaming_server.errors import BadMessage, BadValue, SpeechError, TooLarge
+from streaming_server.errors import BadMessage, BadValue, InternalError, SpeechError, TooLarge
 from streaming_server.web.guard import key_of
 from streaming_server.web.parts import parts_of
 
@@ -32,11 +34,29 @@ class Json(Response):
 def refusal(error: SpeechError) -> Response:
     """The one shape of errors; `detail` is where the earlier server's clients look."""
     headers = {"retry-after": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
-    return Json(
-        {"error": {"code": error.code, "message": error.message}, "detail": error.message},
-        status_code=error.http_status,
-        headers=headers,
-    )
+    return _shaped(error.code, error.message, error.http_status, headers)
+
+
+async def no_route(request: Request, error: Exception) -> Response:
+    """What the router itself refuses, in the one shape."""
+    assert isinstance(error, HTTPException)
+    code = HTTPStatus(error.status_code).name.lower()
+    return _shaped(code, f"{error.detail}.", error.status_code, error.headers or {})
+
+
+async def our_fault(request: Request, error: Exception) -> Response:
+    """What nobody foresaw, in the one shape; what it was stands in the log."""
+    return refusal(InternalError("Something went wrong here; it has been noted."))
+
+
+async def nobody_there(request: Request, error: Exception) -> Response:
+    """The client left before its request had come whole: there is nobody to answer."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
+def _shaped(code: str, message: str, status: int, headers: Mapping[str, str]) -> Response:
+    error = {"code": code, "message": message}
+    return Json({"error": error, "detail": message}, status_code=status, headers=dict(headers))
 
 
 def check_key(connection: HTTPConnection) -> None:
@@ -78,7 +98,39 @@ def validated(model: type[Body], value: Any) -> Body:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise BadValue(f"{place}: {first['msg'].removeprefix('Value error, ')}.") from None
+        wrong = range_of(model, first["loc"]) or first["msg"].removeprefix("Value error, ")
+        raise BadValue(f"{place}: {wrong}.") from None
+
+
+def range_of(model: type[BaseModel], place: tuple[int | str, ...]) -> str | None:
+    """The numbers or lengths a field takes, as "0.25 to 4"; None where it is not bounded on both sides."""
+    field = model.model_fields.get(str(place[0])) if len(place) == 1 else None
+    if field is None:
+        return None
+    bounds = {
+        name: value
+        for limit in field.metadata
+        for name in ("ge", "gt", "le", "lt", "min_length", "max_length")
+        if (value := getattr(limit, name, None)) is not None
+    }
+    match bounds:
+        case {"ge": low, "le": high}:
+            return f"{low:g} to {high:g}"
+        case {"gt": low, "le": high}:
+            return f"more than {low:g}, up to {high:g}"
+        case {"ge": low, "lt": high}:
+            return f"a whole number from {low} to {high - 1}"
+        case {"min_length": low, "max_length": high}:
+            return f"{low} to {high} characters"
+    return None
+
+
+def flag(request: Request, name: str) -> bool:
+    """A yes or no in the query, no by default. Raises BadValue."""
+    said = request.query_params.get(name, "false").lower()
+    if said not in ("true", "1", "yes", "false", "0", "no"):
+        raise BadValue(f"{name}: true or false.")
+    return said in ("true", "1", "yes")
 
 
 def keyed(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
