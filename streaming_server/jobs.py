@@ -17,7 +17,7 @@ import orjson
 
 from streaming_server.database import Database, storage_errors
 from streaming_server.durable import move_whole
-from streaming_server.errors import InUse, UnknownJob
+from streaming_server.errors import InUse, SpeechError, UnknownJob
 
 JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "interrupted"]
 """`interrupted`: the server ended while it was being spoken; it can be tried again."""
@@ -60,7 +60,9 @@ class Jobs:
         directory.mkdir(parents=True, exist_ok=True)
 
     def discard_partial(self, job_id: str) -> None:
-        self.partial_file(job_id).unlink(missing_ok=True)
+        """Remove what was written of a job that will not be whole. Raises StorageFailure."""
+        with storage_errors():
+            self.partial_file(job_id).unlink(missing_ok=True)
 
     def add(self, request: dict[str, Any]) -> Job:
         """A new job, last in the queue. Raises StorageFailure."""
@@ -74,7 +76,7 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
-        with self._database.transaction() as cursor:
+        with self._database.reading() as cursor:
             row = cursor.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise UnknownJob("No job has this id.")
@@ -82,7 +84,7 @@ class Jobs:
 
     def list(self, status: JobStatus | None = None, limit: int = 50) -> list[Job]:
         """The latest, newest first."""
-        with self._database.transaction() as cursor:
+        with self._database.reading() as cursor:
             rows = cursor.execute(
                 "SELECT * FROM jobs WHERE ?1 IS NULL OR status = ?1 ORDER BY number DESC LIMIT ?2",
                 (status, limit),
@@ -90,7 +92,8 @@ class Jobs:
         return [self._job(row) for row in rows]
 
     def counts(self) -> dict[JobStatus, int]:
-        with self._database.transaction() as cursor:
+        """How many there are of each status."""
+        with self._database.reading() as cursor:
             rows = cursor.execute("SELECT status, count(*) AS jobs FROM jobs GROUP BY status").fetchall()
         found = {row["status"]: row["jobs"] for row in rows}
         return {status: found.get(status, 0) for status in JOB_STATUSES}
@@ -110,32 +113,44 @@ class Jobs:
         return self._directory / f"{job_id}.part"
 
     def complete(self, job_id: str, extension: str, utterances: int, audio_s: float) -> Job:
-        """The partial file, flushed to the disk, is the result. Raises StorageFailure."""
+        """The partial file, flushed to the disk, is the result.
+
+        Raises StorageFailure; InUse where the job was cancelled meanwhile, and UnknownJob where it was cleared
+        too: then there is no result.
+        """
         name = f"{job_id}.{extension}"
         with storage_errors():
             move_whole(self.partial_file(job_id), self._directory / name)
-        return self._finish(job_id, "completed", utterances, audio_s, file=name)
+        try:
+            return self._finish(job_id, "completed", utterances, audio_s, file=name)
+        except SpeechError:
+            (self._directory / name).unlink(missing_ok=True)
+            raise
 
     def fail(self, job_id: str, code: str, message: str, utterances: int, audio_s: float) -> Job:
-        return self._finish(job_id, "failed", utterances, audio_s, error=(code, message))
+        """Raises InUse for one that is over, UnknownJob."""
+        job = self._finish(job_id, "failed", utterances, audio_s, error=(code, message))
+        self.discard_partial(job_id)
+        return job
 
     def cancel(self, job_id: str, utterances: int = 0, audio_s: float = 0.0) -> Job:
         """Only one that is not over. Raises InUse, UnknownJob."""
-        if self.get(job_id).over:
-            raise InUse("The job is over; there is nothing to cancel.")
         return self._finish(job_id, "cancelled", utterances, audio_s)
 
     def retry(self, job_id: str) -> Job:
-        """Put an interrupted, failed or cancelled job back in the queue. Raises InUse, UnknownJob."""
-        if self.get(job_id).status not in ("interrupted", "failed", "cancelled"):
-            raise InUse("Only a job that was interrupted, failed or cancelled can be tried again.")
+        """Put an interrupted, failed or cancelled job last in the queue. Raises InUse, UnknownJob."""
         with self._database.transaction() as cursor:
-            cursor.execute(
+            row = cursor.execute(
                 "UPDATE jobs SET status = 'pending', started_at = NULL, finished_at = NULL, utterances = 0,"
-                " audio_s = 0, error_code = NULL, error_message = NULL WHERE id = ?",
+                " audio_s = 0, error_code = NULL, error_message = NULL,"
+                " number = (SELECT max(number) + 1 FROM jobs)"
+                " WHERE id = ? AND status IN ('interrupted', 'failed', 'cancelled') RETURNING *",
                 (job_id,),
-            )
-        return self.get(job_id)
+            ).fetchone()
+        if row is None:
+            self.get(job_id)
+            raise InUse("Only a job that was interrupted, failed or cancelled can be tried again.")
+        return self._job(row)
 
     def recover(self) -> int:
         """After a start: mark what was being spoken as interrupted, remove files of no job. How many were."""
@@ -146,9 +161,10 @@ class Jobs:
             ).rowcount
             rows = cursor.execute("SELECT file FROM jobs WHERE file IS NOT NULL").fetchall()
         kept = {row["file"] for row in rows}
-        for file in self._directory.iterdir():
-            if file.name not in kept:
-                file.unlink(missing_ok=True)
+        with storage_errors():
+            for file in self._directory.iterdir():
+                if file.name not in kept:
+                    file.unlink(missing_ok=True)
         return interrupted
 
     def expire(self, before: float) -> int:
@@ -166,9 +182,10 @@ class Jobs:
                 f"DELETE FROM jobs WHERE status IN ({over}) AND {condition} RETURNING file",
                 tuple(values),
             ).fetchall()
-        for row in rows:
-            if row["file"] is not None:
-                (self._directory / row["file"]).unlink(missing_ok=True)
+        with storage_errors():
+            for row in rows:
+                if row["file"] is not None:
+                    (self._directory / row["file"]).unlink(missing_ok=True)
         return len(rows)
 
     def _finish(
@@ -181,16 +198,19 @@ class Jobs:
         file: str | None = None,
         error: tuple[str, str] | None = None,
     ) -> Job:
-        if file is None:
-            self.discard_partial(job_id)
+        """Unless it is over already: of two that would end a job, the first does. Raises InUse, UnknownJob."""
         code, message = error or (None, None)
         with self._database.transaction() as cursor:
-            cursor.execute(
+            row = cursor.execute(
                 "UPDATE jobs SET status = ?, finished_at = ?, utterances = ?, audio_s = ?, file = ?,"
-                " error_code = ?, error_message = ? WHERE id = ?",
+                " error_code = ?, error_message = ? WHERE id = ? AND status IN ('pending', 'processing')"
+                " RETURNING *",
                 (status, time.time(), utterances, audio_s, file, code, message, job_id),
-            )
-        return self.get(job_id)
+            ).fetchone()
+        if row is None:
+            self.get(job_id)
+            raise InUse("The job is over already.")
+        return self._job(row)
 
     def _job(self, row: Row) -> Job:
         return Job(

@@ -98,8 +98,8 @@ def validated(model: type[Body], value: Any) -> Body:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        wrong = range_of(model, first["loc"]) or first["msg"].removeprefix("Value error, ")
-        raise BadValue(f"{place}: {wrong}.") from None
+        wanted = range_of(model, first["loc"]) if first["type"] != "missing" else None
+        raise BadValue(f"{place}: {wanted or first['msg'].removeprefix('Value error, ')}.") from None
 
 
 def range_of(model: type[BaseModel], place: tuple[int | str, ...]) -> str | None:
