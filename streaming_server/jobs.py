@@ -115,8 +115,8 @@ class Jobs:
     def complete(self, job_id: str, extension: str, utterances: int, audio_s: float) -> Job:
         """The partial file, flushed to the disk, is the result.
 
-        Raises StorageFailure; InUse where the job was cancelled meanwhile, and UnknownJob where it was cleared
-        too: then there is no result.
+        Raises StorageFailure; InUse where the job was cancelled meanwhile, and UnknownJob where it was
+        cleared too: then there is no result.
         """
         name = f"{job_id}.{extension}"
         with storage_errors():
@@ -198,7 +198,7 @@ class Jobs:
         file: str | None = None,
         error: tuple[str, str] | None = None,
     ) -> Job:
-        """Unless it is over already: of two that would end a job, the first does. Raises InUse, UnknownJob."""
+        """Of two that would end a job, the first does. Raises InUse for one that is over, UnknownJob."""
         code, message = error or (None, None)
         with self._database.transaction() as cursor:
             row = cursor.execute(

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Row
+from typing import IO
 
-from streaming_server.database import Database
-from streaming_server.errors import UnknownEntry
+import structlog
+
+from streaming_server.database import Database, storage_errors
+from streaming_server.errors import StorageFailure, UnknownEntry
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,58 @@ class JournalEntry:
     audio_s: float
     file: Path | None
     file_size: int | None
+
+
+class Output:
+    """A copy of speech, written while it is spoken.
+
+    A disk that fails costs the copy and not the speech: that is logged, and `keep` gives None.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        try:
+            with storage_errors():
+                self._file = path.open("wb")
+        except StorageFailure as error:
+            self._give_up(error)
+
+    def append(self, data: bytes) -> None:
+        if self._file is not None:
+            try:
+                with storage_errors():
+                    self._file.write(data)
+            except StorageFailure as error:
+                self._give_up(error)
+
+    def keep(self, head: bytes = b"") -> Path | None:
+        """All of it was spoken. head: written over the start, where the length was not known then."""
+        if self._file is None:
+            return None
+        try:
+            with storage_errors():
+                self._file.seek(0)
+                self._file.write(head)
+                self._file.close()
+        except StorageFailure as error:
+            self._give_up(error)
+            return None
+        self._file = None
+        return self._path
+
+    def discard(self) -> None:
+        """Part of it was spoken. Without effect on what is kept."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            with suppress(OSError):
+                file.close()
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def _give_up(self, error: StorageFailure) -> None:
+        log.warning("an output could not be kept", reason=error.message)
+        self.discard()
 
 
 class Journal:
@@ -89,17 +147,18 @@ class Journal:
         with self._database.transaction() as cursor:
             cursor.execute("DELETE FROM journal WHERE id = ?", (entry_id,))
         if entry.file is not None:
-            entry.file.unlink(missing_ok=True)
+            with storage_errors():
+                entry.file.unlink(missing_ok=True)
 
     def expire(self, before: float) -> int:
         """Remove what was made before a time, entries and files; how many of both."""
         with self._database.transaction() as cursor:
             removed = cursor.execute("DELETE FROM journal WHERE made_at < ?", (before,)).rowcount
-        for file in self._directory.iterdir():
-            if file.stat().st_mtime < before:
+        with storage_errors():
+            old = [file for file in self._directory.iterdir() if file.stat().st_mtime < before]
+            for file in old:
                 file.unlink(missing_ok=True)
-                removed += 1
-        return removed
+        return removed + len(old)
 
     def _entry(self, row: Row) -> JournalEntry:
         return JournalEntry(

@@ -13,8 +13,9 @@ import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -45,7 +46,7 @@ from streaming_server.web.doors.cartesia import tts_websocket
 from streaming_server.web.doors.deepgram import speak_websocket
 from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_input
 from streaming_server.web.guard import Guard
-from streaming_server.web.http import Json, refusal
+from streaming_server.web.http import Json, no_route, nobody_there, our_fault, refusal
 from streaming_server.web.job_runner import JobRunner
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.previews import Previews
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> Starlette:
             group.start_soon(parts.transcription.run)
             group.start_soon(parts.job_runner.run, parts)
             group.start_soon(config.keep_clean, parts)
+            group.start_soon(prompts.discover_at_start, parts)
             group.start_soon(_give_up, parts)
             group.start_soon(parts.connections.watch)
             group.start_soon(parts.connections.announce, parts.pool)
@@ -110,7 +112,12 @@ def create_app(settings: Settings) -> Starlette:
         ],
         lifespan=lifespan,
         middleware=[Middleware(_Edge)],
-        exception_handlers={SpeechError: _answer},
+        exception_handlers={
+            SpeechError: _answer,
+            HTTPException: no_route,
+            ClientDisconnect: nobody_there,
+            Exception: our_fault,
+        },
     )
     app.state.parts = parts
     return app

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from streaming_server.errors import BadValue, Forbidden, UnknownEntry
+from streaming_server.errors import BadValue, Forbidden, StorageFailure, UnknownEntry
 from streaming_server.journal import JournalEntry
 from streaming_server.settings import Settings
 from streaming_server.store import Store
@@ -102,14 +102,20 @@ async def cleanup(request: Request) -> Response:
 async def keep_clean(parts: Parts) -> None:
     """Remove what has been kept for long enough, as long as the server runs."""
     while True:
-        await to_thread.run_sync(expire, parts)
+        try:
+            await to_thread.run_sync(expire, parts)
+        except StorageFailure as error:
+            log.warning("what has been kept for long enough could not be removed", reason=error.message)
         await sleep(CLEAN_EVERY_S)
 
 
 def expire(parts: Parts) -> int:
-    """Remove outputs, journal entries and jobs past their time; how many. Blocks."""
+    """Remove outputs, journal entries, jobs and previews past their time; how many. Blocks.
+
+    Raises StorageFailure.
+    """
     before = time.time() - 3600 * parts.configuration.now.output_retention_hours
-    return parts.journal.expire(before) + parts.jobs.expire(before)
+    return parts.journal.expire(before) + parts.jobs.expire(before) + parts.previews.expire(before)
 
 
 async def logs(request: Request) -> Response:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
 import structlog
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from streaming_server.audio import wav_header
 from streaming_server.container import AudioFormat
-from streaming_server.errors import BadValue
+from streaming_server.errors import BadValue, SpeechError
+from streaming_server.journal import Output
 from streaming_server.types import DEFAULT_VOICE, Generation
-from streaming_server.web.http import Json, keyed, read_json, refusal
+from streaming_server.web.http import Json, flag, keyed, read_json, refusal
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.reading import Reading, SpokenResponse, Wish
 
 LONGEST_TEXT = 4096
 """Of a text that is answered with its sound; a job's may be as long as a context's."""
+LONGEST_ID = 128
 MOST_TOKENS = 3072
 """Dia's; the earlier server took up to 10000, and failed."""
 
@@ -82,7 +86,7 @@ async def generate(request: Request) -> Response:
     """The sound of a text while it is made, or with `async_mode=true` a job."""
     parts = parts_of(request)
     wanted = await read_json(request, SpeechRequest)
-    if request.query_params.get("async_mode", "").lower() in ("true", "1", "yes"):
+    if flag(request, "async_mode"):
         return await _enqueue(parts, wanted)
     return _spoken(request, wanted)
 
@@ -132,9 +136,10 @@ def _spoken(request: Request, wanted: SpeechRequest) -> Response:
     wish = wanted.wish
     name = f"speech.{wish.audio_format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    asked_id = request.headers.get("x-request-id", "")
-    if parts.configuration.now.debug_mode and asked_id.isprintable() and asked_id.isascii() and asked_id:
-        headers["X-Generation-ID"] = asked_id[:128]
+    if parts.configuration.now.debug_mode:
+        asked_id = request.headers.get("x-request-id", "")
+        fits = asked_id.isascii() and asked_id.isprintable() and 1 <= len(asked_id) <= LONGEST_ID
+        headers["X-Generation-ID"] = asked_id if fits else uuid.uuid4().hex
     return SpokenResponse(
         parts,
         wish,
@@ -148,32 +153,46 @@ async def _kept(parts: Parts, wanted: SpeechRequest, reading: Reading) -> AsyncG
     """The sound, and where that is wanted a copy of it in a file and a line in the journal."""
     config = parts.configuration.now
     started = time.monotonic()
-    file = parts.journal.new_file(wanted.response_format) if config.save_outputs else None
-    async with aclosing(reading.contained()) as body:
-        async for data in body:
-            if file is not None and not await to_thread.run_sync(_append, file, data):
-                file = None
-            yield data
-    if config.debug_mode:
-        entry = parts.catalogue.find(wanted.voice_id)
-        await to_thread.run_sync(
-            lambda: parts.journal.add(
-                text=wanted.text,
-                voice=wanted.voice_id,
-                prompt=entry.voice.prompt.path.rpartition("/")[2] if entry.voice.prompt else None,
-                took_s=time.monotonic() - started,
-                audio_s=reading.audio_s,
-                file=file,
-            )
-        )
-
-
-def _append(file: Path, data: bytes) -> bool:
-    """Whether the copy is still worth going on with. Blocks."""
+    output, file = None, None
+    if config.save_outputs:
+        output = await to_thread.run_sync(Output, parts.journal.new_file(wanted.response_format))
+    size = 0
     try:
-        with file.open("ab") as out:
-            out.write(data)
-    except OSError as error:
-        log.warning("an output could not be kept", reason=error.strerror)
-        return False
-    return True
+        async with aclosing(reading.contained()) as body:
+            async for data in body:
+                size += len(data)
+                if output is not None:
+                    await to_thread.run_sync(output.append, data)
+                yield data
+        if output is not None:
+            file = await to_thread.run_sync(output.keep, _final_head(reading, size))
+    finally:
+        if output is not None:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(output.discard)
+    if config.debug_mode:
+        await to_thread.run_sync(_note, parts, wanted, reading, time.monotonic() - started, file)
+
+
+def _final_head(reading: Reading, size: int) -> bytes:
+    """What a WAV file of so many bytes begins with: while it was streamed, its length was not known."""
+    if reading.audio_format != "wav":
+        return b""
+    head = len(wav_header(reading.sample_rate, None))
+    return wav_header(reading.sample_rate, (size - head) // 2)
+
+
+def _note(parts: Parts, wanted: SpeechRequest, reading: Reading, took_s: float, file: Path | None) -> None:
+    """A line in the journal. The sound is out already: that it is not noted must not spoil it. Blocks."""
+    try:
+        prompt = parts.catalogue.find(wanted.voice_id).voice.prompt
+        parts.journal.add(
+            text=wanted.text,
+            voice=wanted.voice_id,
+            prompt=Path(prompt.path).name if prompt else None,
+            took_s=took_s,
+            audio_s=reading.audio_s,
+            file=file,
+        )
+    except SpeechError as error:
+        log.warning("a generation was not noted", reason=error.message)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import anyio
@@ -11,7 +12,17 @@ import structlog
 from anyio import to_thread
 
 from streaming_server.container import ContainerWriter
-from streaming_server.errors import InternalError, SpeechError, StorageFailure, Unavailable
+from streaming_server.database import storage_errors
+from streaming_server.errors import (
+    Draining,
+    Full,
+    InternalError,
+    InUse,
+    SpeechError,
+    StorageFailure,
+    Unavailable,
+    UnknownJob,
+)
 from streaming_server.jobs import Job, Jobs
 from streaming_server.web.reading import Reading, open_reading
 
@@ -22,18 +33,21 @@ AT_ONCE = 2
 ATTEMPTS = 3
 """Of a job whose worker died or that found no place."""
 ROOM_EVERY_S = 0.25
+DISK_EVERY_S = 5.0
+"""How often a disk that failed is tried again."""
+MOST_WAITING = 1000
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(eq=False, slots=True)
 class _Run:
-    """A job being spoken. reading: once it is. cancelled: whether somebody wants it no more."""
+    """A job being spoken. reading: once it is. ended: nothing more of it is spoken, and no file is left."""
 
     job: Job
-    scope: anyio.CancelScope
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     reading: Reading | None = None
-    cancelled: bool = False
+    ended: anyio.Event = field(default_factory=anyio.Event)
 
 
 class JobRunner:
@@ -55,25 +69,28 @@ class JobRunner:
                 group.start_soon(self._work, parts)
 
     async def add(self, request: dict[str, Any]) -> Job:
-        """A new job, last in the queue. Raises StorageFailure."""
+        """A new job, last in the queue. Raises Full, StorageFailure."""
+        if (await to_thread.run_sync(self._jobs.counts))["pending"] >= MOST_WAITING:
+            raise Full(f"{MOST_WAITING} jobs are waiting: try again when some are done, or cancel some.")
         job = await to_thread.run_sync(self._jobs.add, request)
         self._wake()
         return job
 
     async def retry(self, job_id: str) -> Job:
         """Raises UnknownJob, InUse."""
+        if (run := self._running.get(job_id)) is not None and run.scope.cancel_called:
+            await run.ended.wait()
         job = await to_thread.run_sync(self._jobs.retry, job_id)
         self._wake()
         return job
 
     async def cancel(self, job_id: str) -> Job:
         """Stop it, at any stage; nothing more of it is spoken when this returns. Raises UnknownJob, InUse."""
-        run = self._running.get(job_id)
-        utterances, audio_s = _reached(run)
+        utterances, audio_s = _reached(self._running.get(job_id))
         job = await to_thread.run_sync(self._jobs.cancel, job_id, utterances, audio_s)
         if (run := self._running.get(job_id)) is not None:
-            run.cancelled = True
             run.scope.cancel()
+            await run.ended.wait()
         return job
 
     def stop(self) -> None:
@@ -96,22 +113,48 @@ class JobRunner:
         self._arrival.set()
 
     async def _work(self, parts: Parts) -> None:
-        while not self._stopping:
+        while not (self._stopping or parts.guard.draining):
             self._arrival = arrival = self._arrival if not self._arrival.is_set() else anyio.Event()
-            job = await to_thread.run_sync(self._jobs.next)
+            try:
+                job = await to_thread.run_sync(self._jobs.next)
+            except StorageFailure as error:
+                log.warning("no job can be begun", reason=error.message)
+                await anyio.sleep(DISK_EVERY_S)
+                continue
             if job is None:
                 await arrival.wait()
-                continue
-            run = _Run(job, anyio.CancelScope())
-            self._running[job.id] = run
-            try:
-                with run.scope:
+            else:
+                await self._serve(parts, _Run(job))
+
+    async def _serve(self, parts: Parts, run: _Run) -> None:
+        job_id = run.job.id
+        self._running[job_id] = run
+        if self._stopping:
+            run.scope.cancel()
+        try:
+            with run.scope:
+                if await self._still_wanted(job_id):
                     await self._speak(parts, run)
-            finally:
-                del self._running[job.id]
-                if run.cancelled:
-                    with anyio.CancelScope(shield=True):
-                        await to_thread.run_sync(self._jobs.discard_partial, job.id)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._tidy(job_id)
+            del self._running[job_id]
+            run.ended.set()
+
+    async def _still_wanted(self, job_id: str) -> bool:
+        """Whether nobody cancelled it between its being taken from the queue and its being known here."""
+        try:
+            return (await to_thread.run_sync(self._jobs.get, job_id)).status == "processing"
+        except UnknownJob:
+            return False
+        except StorageFailure:
+            return True
+
+    async def _tidy(self, job_id: str) -> None:
+        try:
+            await to_thread.run_sync(self._jobs.discard_partial, job_id)
+        except StorageFailure as error:
+            log.warning("an unfinished result is left until the next start", reason=error.message)
 
     async def _speak(self, parts: Parts, run: _Run) -> None:
         from streaming_server.web.generate import SpeechRequest
@@ -124,6 +167,8 @@ class JobRunner:
             try:
                 await self._read_into_file(parts, run, wanted)
                 return
+            except (InUse, UnknownJob, Draining):
+                return  # Cancelled at the last moment; or interrupted, as the next start will find.
             except SpeechError as error:
                 if isinstance(error, Unavailable) and attempt < ATTEMPTS:
                     continue
@@ -142,7 +187,7 @@ class JobRunner:
         with open_reading(parts, engine, wish) as reading:
             run.reading = reading
             with ContainerWriter(wish.audio_format, reading.sample_rate) as writer:
-                out = await to_thread.run_sync(path.open, "wb")
+                out = await to_thread.run_sync(_open, path)
                 try:
                     async with aclosing(reading.pcm()) as sound:
                         async for pcm in sound:
@@ -160,7 +205,14 @@ class JobRunner:
     async def _fail(self, run: _Run, error: SpeechError) -> None:
         utterances, audio_s = _reached(run)
         log.warning("job failed", job=run.job.id, code=error.code)
-        await to_thread.run_sync(self._jobs.fail, run.job.id, error.code, error.message, utterances, audio_s)
+        try:
+            await to_thread.run_sync(
+                self._jobs.fail, run.job.id, error.code, error.message, utterances, audio_s
+            )
+        except (InUse, UnknownJob):
+            pass  # Cancelled meanwhile, and nobody wants to know.
+        except StorageFailure as failure:
+            log.warning("that it failed could not be noted", job=run.job.id, reason=failure.message)
 
 
 def _reached(run: _Run | None) -> tuple[int, float]:
@@ -169,15 +221,24 @@ def _reached(run: _Run | None) -> tuple[int, float]:
     return run.reading.utterances, run.reading.audio_s
 
 
+def _open(path: Path) -> IO[bytes]:
+    with storage_errors():
+        return path.open("wb")
+
+
 async def _write(out: IO[bytes], data: bytes) -> None:
     if data:
-        try:
-            await to_thread.run_sync(out.write, data)
-        except OSError as error:
-            raise StorageFailure("The result could not be written: the disk is full or failing.") from error
+        await to_thread.run_sync(_write_now, out, data)
+
+
+def _write_now(out: IO[bytes], data: bytes) -> None:
+    with storage_errors():
+        out.write(data)
 
 
 def _write_head(out: IO[bytes], head: bytes) -> None:
     """Over the one that was written while the length was unknown."""
-    out.seek(0)
-    out.write(head)
+    with storage_errors():
+        out.seek(0)
+        out.write(head)
+        out.flush()

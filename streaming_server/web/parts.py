@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import anyio
 from starlette.requests import HTTPConnection
 
 from streaming_server.catalogue import Catalogue
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 class Parts:
     """One of each, made by `create_app` and handed to whoever needs it.
 
+    refreshing: held while the catalogue is brought up to date. discovering: held while samples are looked for.
     refusal: why the server gave up, if it did.
     """
 
@@ -53,6 +55,8 @@ class Parts:
     previews: Previews
     background: Background
     lock: Lock
+    refreshing: anyio.Lock = field(default_factory=anyio.Lock)
+    discovering: anyio.Lock = field(default_factory=anyio.Lock)
     started_at: float = field(default_factory=time.monotonic)
     refusal: str | None = None
 

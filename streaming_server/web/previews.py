@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from anyio import Lock, to_thread
 
 from streaming_server.catalogue import Entry
 from streaming_server.container import whole_file
+from streaming_server.database import storage_errors
 from streaming_server.web.reading import Wish, open_reading
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ class Previews:
         name = hashlib.sha256(orjson.dumps(spoken_by)).hexdigest()[:32]
         file = self._directory / f"{name}.wav"
         async with self._one_at_a_time:
-            if not await to_thread.run_sync(file.exists):
+            if not await to_thread.run_sync(_used, file):
                 wish = Wish(PREVIEW_TEXT, entry.voice.id)
                 with (
                     parts.guard.speaking(parts.pool.has_room),
@@ -45,8 +48,26 @@ class Previews:
                 await to_thread.run_sync(_write, file, whole_file("wav", pcm, reading.sample_rate))
         return file
 
+    def expire(self, before: float) -> int:
+        """Remove those that nobody has listened to since a time; how many. Blocks. Raises StorageFailure."""
+        with storage_errors():
+            old = [file for file in self._directory.iterdir() if file.stat().st_atime < before]
+            for file in old:
+                file.unlink(missing_ok=True)
+        return len(old)
+
+
+def _used(file: Path) -> bool:
+    """Whether it is there; if so it is kept from now on for as long as a new one."""
+    try:
+        os.utime(file, (time.time(), file.stat().st_mtime))
+    except FileNotFoundError:
+        return False
+    return True
+
 
 def _write(file: Path, data: bytes) -> None:
     unfinished = file.with_suffix(".part")
-    unfinished.write_bytes(data)
-    unfinished.replace(file)
+    with storage_errors():
+        unfinished.write_bytes(data)
+        unfinished.replace(file)

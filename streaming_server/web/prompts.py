@@ -13,18 +13,20 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from streaming_server.errors import BadValue, SpeechError
+from streaming_server.database import storage_errors
+from streaming_server.errors import BadValue, Draining, SpeechError, UnknownPrompt
 from streaming_server.store import StoredPrompt, check_name
-from streaming_server.transcript import SENTENCES, Source, Transcript, given
-from streaming_server.web.http import Json, keyed, read_json
+from streaming_server.transcript import Source, Transcript, given
+from streaming_server.web.http import Json, flag, keyed, read_json
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.upload import receive
-from streaming_server.web.voices import refresh
+from streaming_server.web.voices import refresh, sentence_of
 
 SAMPLE_ENDINGS = frozenset({".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".webm"})
 SIDECARS: tuple[tuple[Source, str], ...] = (("reference", ".reference.txt"), ("txt", ".txt"))
 """Texts beside a sample, the one that is believed first first."""
 LONGEST_TRANSCRIPT = 2000
+FILE_GONE = "The file of the sample is gone: upload it again."
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -75,8 +77,7 @@ async def upload(request: Request) -> Response:
         finally:
             await to_thread.run_sync(lambda: source.unlink(missing_ok=True))
     await refresh(parts)
-    if prompt.transcript is None:
-        await _transcribe_later(parts, prompt)
+    transcribing = prompt.transcript is None and _transcribe_later(parts, [prompt])
     return Json(
         {
             "message": f"The sample {prompt.id!r} is stored.",
@@ -89,6 +90,7 @@ async def upload(request: Request) -> Response:
             "warnings": _warnings(prompt),
             "waveform": prompt.waveform,
             "transcript": prompt.transcript,
+            "transcribing": transcribing,
         },
         status_code=201,
     )
@@ -111,6 +113,8 @@ async def metadata(request: Request) -> Response:
 async def audio(request: Request) -> Response:
     """The sample as it is stored: mono, 44.1 kHz, 16 bits."""
     prompt = await _prompt(request)
+    if not await to_thread.run_sync(lambda: prompt.exists):
+        raise UnknownPrompt(FILE_GONE)
     return FileResponse(prompt.path, media_type="audio/wav")
 
 
@@ -118,7 +122,7 @@ async def delete(request: Request) -> Response:
     """Refused while a voice uses it, unless `force=true`: then those voices lose it."""
     parts = parts_of(request)
     prompt_id = request.path_params["prompt_id"]
-    force = request.query_params.get("force", "").lower() in ("true", "1", "yes")
+    force = flag(request, "force")
     await to_thread.run_sync(lambda: parts.store.delete_prompt(prompt_id, force=force))
     await refresh(parts)
     return Json({"message": f"The sample {prompt_id!r} was deleted."})
@@ -128,7 +132,10 @@ async def put_transcript(request: Request) -> Response:
     parts = parts_of(request)
     wanted = await read_json(request, NewTranscript)
     prompt = await _prompt(request)
-    prompt = await _keep(parts, prompt, given(wanted.transcript, "manual", prompt.duration_s))
+    said = given(wanted.transcript, "manual", prompt.duration_s)
+    if not said.trustworthy:
+        raise BadValue("transcript: there is nothing in it that could have been said.")
+    prompt = await _keep(parts, prompt, said)
     return Json(
         {
             "message": f"The transcript of {prompt.id!r} was changed.",
@@ -144,6 +151,8 @@ async def transcribe(request: Request) -> Response:
     """Have Whisper listen, whatever transcript there is."""
     parts = parts_of(request)
     prompt = await _prompt(request)
+    if not await to_thread.run_sync(lambda: prompt.exists):
+        raise UnknownPrompt(FILE_GONE)
     prompt = await _keep(parts, prompt, await parts.transcription.transcribe(prompt.path, prompt.duration_s))
     return Json(
         {
@@ -162,18 +171,25 @@ async def discover(request: Request) -> Response:
     """Take in what lies in the directory of samples, each with the text beside it."""
     parts = parts_of(request)
     wanted = await read_json(request, Discovery, optional=True)
-    found: list[str] = []
-    refused: dict[str, str] = {}
-    for file in await to_thread.run_sync(_samples_in, parts.settings.samples_directory):
-        try:
-            if await _discovered(parts, file, wanted.force_retranscribe):
-                found.append(file.stem)
-        except SpeechError as error:
-            refused[file.name] = error.message
-    await refresh(parts)
+    async with parts.discovering:
+        found, refused = await _discover(parts, wanted.force_retranscribe)
     known = await to_thread.run_sync(parts.store.prompts)
     message = f"{len(found)} samples were taken in, {len(refused)} refused."
     return Json({"message": message, "total_prompts": len(known), "discovered": found, "refused": refused})
+
+
+async def discover_at_start(parts: Parts) -> None:
+    """Where that is wanted. What cannot be taken in is logged, and the server goes on without it."""
+    if not parts.configuration.now.auto_discover_prompts:
+        return
+    try:
+        async with parts.discovering:
+            found, refused = await _discover(parts, False)
+    except SpeechError as error:
+        log.warning("samples could not be looked for", reason=error.message)
+        return
+    if found or refused:
+        log.info("samples were looked for", taken_in=len(found), refused=len(refused))
 
 
 async def whisper_status(request: Request) -> Response:
@@ -200,7 +216,7 @@ async def _take_in(
     target = await to_thread.run_sync(parts.store.new_temporary)
     try:
         sample = await parts.ingest.ingest(source, target, filename=filename)
-        transcript = given(said, believed, sample.duration_s) if said else None
+        transcript = given(said, believed, sample.duration_s)
         return await to_thread.run_sync(
             lambda: parts.store.put_prompt(
                 prompt_id,
@@ -212,17 +228,23 @@ async def _take_in(
                 channels=sample.channels,
                 warnings=sample.warnings,
                 waveform=sample.waveform,
-                transcript=transcript.text if transcript else None,
-                transcript_source=transcript.source if transcript else None,
-                transcript_findings=transcript.findings if transcript else (),
+                transcript=transcript.text or None,
+                transcript_source=transcript.source if transcript.text else None,
+                transcript_findings=transcript.findings if transcript.text else (),
             )
         )
     finally:
         await to_thread.run_sync(lambda: target.unlink(missing_ok=True))
 
 
-async def _keep(parts: Parts, prompt: StoredPrompt, transcript: Transcript) -> StoredPrompt:
-    """Store a transcript, which counts from the next context on."""
+async def _keep(
+    parts: Parts, prompt: StoredPrompt, transcript: Transcript, *, keep_better: bool = False
+) -> StoredPrompt:
+    """Store a transcript, which counts from the next context on.
+
+    keep_better: one that is believed more, and came meanwhile, stays. Raises UnknownPrompt where the
+    recording was replaced or deleted meanwhile.
+    """
     kept = await to_thread.run_sync(
         lambda: parts.store.set_transcript(
             prompt.id,
@@ -231,50 +253,98 @@ async def _keep(parts: Parts, prompt: StoredPrompt, transcript: Transcript) -> S
             language=transcript.language,
             language_probability=transcript.language_probability,
             findings=transcript.findings,
+            sha256=prompt.sha256,
+            keep_better=keep_better,
         )
     )
     await refresh(parts)
     return kept
 
 
-async def _transcribe_later(parts: Parts, prompt: StoredPrompt) -> None:
-    """Where that is wanted and can be done; the sample can be used meanwhile, and afterwards in any case."""
-    if parts.configuration.now.auto_transcribe and parts.transcription.status()["available"]:
-        parts.background.start(_transcribe_quietly, parts, prompt)
+def _transcribe_later(parts: Parts, prompts: list[StoredPrompt]) -> bool:
+    """Whether that is wanted and can be done. The samples can be used meanwhile, and whatever comes of it."""
+    wanted = parts.configuration.now.auto_transcribe and parts.transcription.status()["available"]
+    if prompts and wanted:
+        parts.background.start(_transcribe_quietly, parts, prompts)
+    return bool(wanted)
 
 
-async def _transcribe_quietly(parts: Parts, prompt: StoredPrompt) -> None:
-    try:
-        transcript = await parts.transcription.transcribe(prompt.path, prompt.duration_s)
-        if (await to_thread.run_sync(parts.store.prompt, prompt.id)).sha256 == prompt.sha256:
-            await _keep(parts, prompt, transcript)
-    except SpeechError as error:
-        log.warning("transcription failed", code=error.code)
+async def _transcribe_quietly(parts: Parts, prompts: list[StoredPrompt]) -> None:
+    """One after the other, so that many do not crowd the queue. Why one failed is stored with it."""
+    for prompt in prompts:
+        try:
+            try:
+                transcript = await parts.transcription.transcribe(prompt.path, prompt.duration_s)
+            except Draining:
+                return
+            except SpeechError as error:
+                log.warning("transcription failed", code=error.code, reason=error.message)
+                await to_thread.run_sync(_note_failure, parts, prompt, error)
+            else:
+                await _keep(parts, prompt, transcript, keep_better=True)
+        except SpeechError as error:
+            log.info("a transcript is not stored", reason=error.message)
 
 
-def _samples_in(directory: Path) -> list[Path]:
+def _note_failure(parts: Parts, prompt: StoredPrompt, error: SpeechError) -> None:
+    """Why there is no transcript; one that there is by now stays. Blocks."""
+    if parts.store.prompt(prompt.id).transcript is None:
+        parts.store.set_transcript(prompt.id, None, None, findings=(error.message,), sha256=prompt.sha256)
+
+
+async def _discover(parts: Parts, retranscribe: bool) -> tuple[list[str], dict[str, str]]:
+    """The ids of what was taken in, and the names of the files that were not, with the reason."""
+    directory, elsewhere = parts.settings.samples_directory, parts.settings.samples_dir is not None
+    found: list[str] = []
+    refused: dict[str, str] = {}
+    silent: list[StoredPrompt] = []
+    for file in await to_thread.run_sync(_samples_in, directory, elsewhere):
+        try:
+            prompt, new = await _discovered(parts, file)
+        except SpeechError as error:
+            refused[file.name] = error.message
+            continue
+        if new:
+            found.append(prompt.id)
+        if prompt.transcript is None or (retranscribe and prompt.transcript_source == "whisper"):
+            silent.append(prompt)
+    await refresh(parts)
+    _transcribe_later(parts, silent)
+    return found, refused
+
+
+def _samples_in(directory: Path, must_exist: bool) -> list[Path]:
     if not directory.is_dir():
-        raise BadValue("The directory of samples is not there; DIA_SAMPLES_DIR says where it is.")
-    files = (file for file in directory.iterdir() if file.suffix.lower() in SAMPLE_ENDINGS)
-    return sorted(file for file in files if file.is_file() and not file.name.startswith("."))
+        if must_exist:
+            raise BadValue("The directory of samples is not there; DIA_SAMPLES_DIR says where it is.")
+        return []
+    with storage_errors():
+        files = [file for file in directory.iterdir() if file.suffix.lower() in SAMPLE_ENDINGS]
+        return sorted(file for file in files if file.is_file() and not file.name.startswith("."))
 
 
-async def _discovered(parts: Parts, file: Path, retranscribe: bool) -> bool:
-    """Take a file in, unless it is known and no older than its row; whether it was."""
+async def _discovered(parts: Parts, file: Path) -> tuple[StoredPrompt, bool]:
+    """The sample of a file, and whether it was taken in now: it is not if it is known and no newer."""
     prompt_id = check_name(file.stem, "file name")
-    said, believed = await to_thread.run_sync(_sidecar, file)
-    known = await to_thread.run_sync(lambda: {prompt.id: prompt for prompt in parts.store.prompts()})
-    prompt = known.get(prompt_id)
-    written = (await to_thread.run_sync(file.stat)).st_mtime
-    changed = datetime.fromtimestamp(written, UTC).isoformat()
-    new = prompt is None or changed > prompt.discovered_at
-    if prompt is None or new:
-        prompt = await _take_in(parts, prompt_id, file, file.name, said, believed)
-    elif said and prompt.transcript_source != "manual" and prompt.transcript != said:
-        prompt = await _keep(parts, prompt, given(said, believed, prompt.duration_s))
-    if prompt.transcript is None or (retranscribe and prompt.transcript_source == "whisper"):
-        await _transcribe_later(parts, prompt)
-    return new
+    said, believed, changed = await to_thread.run_sync(_beside, file)
+    try:
+        prompt = await to_thread.run_sync(parts.store.prompt, prompt_id)
+    except UnknownPrompt:
+        return await _take_in(parts, prompt_id, file, file.name, said, believed), True
+    if changed > datetime.fromisoformat(prompt.discovered_at):
+        return await _take_in(parts, prompt_id, file, file.name, said, believed), True
+    transcript = given(said, believed, prompt.duration_s)
+    if transcript.text and prompt.transcript_source != "manual" and prompt.transcript != transcript.text:
+        prompt = await _keep(parts, prompt, transcript)
+    return prompt, False
+
+
+def _beside(file: Path) -> tuple[str, Source, datetime]:
+    """The text beside a sample, empty if there is none, and of which kind; when the sample was last written,
+    in whole seconds, as its row tells it."""
+    with storage_errors():
+        said, believed = _sidecar(file)
+        return said, believed, datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
 
 
 def _sidecar(file: Path) -> tuple[str, Source]:
@@ -282,7 +352,8 @@ def _sidecar(file: Path) -> tuple[str, Source]:
     for source, ending in SIDECARS:
         beside = file.with_name(file.stem + ending)
         if beside.is_file():
-            said = beside.read_bytes()[: 8 * LONGEST_TRANSCRIPT].decode("utf-8-sig", "replace").strip()
+            with beside.open("rb") as text:
+                said = text.read(8 * LONGEST_TRANSCRIPT).decode("utf-8-sig", "replace").strip()
             return said[:LONGEST_TRANSCRIPT], source
     return "", "txt"
 
@@ -293,17 +364,18 @@ async def _voices_of(parts: Parts, prompt: StoredPrompt) -> list[str]:
 
 
 def _warnings(prompt: StoredPrompt) -> list[str]:
-    return [*prompt.warnings, *(SENTENCES[finding] for finding in prompt.transcript_findings)]
+    return [*prompt.warnings, *map(sentence_of, prompt.transcript_findings)]
 
 
 def _listed(prompt: StoredPrompt) -> dict[str, Any]:
+    exists = prompt.exists
     listed = {
         "file_path": f"prompts/{prompt.path.name}",
         "duration": prompt.duration_s,
         "sample_rate": prompt.sample_rate,
-        "exists": prompt.exists,
+        "exists": exists,
     }
-    return listed if prompt.exists else listed | {"error": "The file is gone: upload the sample again."}
+    return listed if exists else listed | {"error": FILE_GONE}
 
 
 def _metadata(prompt: StoredPrompt) -> dict[str, Any]:
@@ -317,6 +389,7 @@ def _metadata(prompt: StoredPrompt) -> dict[str, Any]:
         "channels": prompt.channels,
         "transcript": prompt.transcript,
         "transcript_source": prompt.transcript_source,
+        "transcript_findings": prompt.transcript_findings,
         "language": prompt.transcript_language,
         "language_probability": prompt.transcript_language_probability,
         "warnings": _warnings(prompt),

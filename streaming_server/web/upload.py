@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from streaming_server.database import storage_errors
 from streaming_server.errors import BadMessage, BadValue, TooLarge, TooSlow
 
 FIELD_BYTES = 64 * 1024
@@ -30,9 +31,9 @@ class Upload:
     fields: dict[str, str]
 
     def save(self, target: Path) -> None:
-        """Write it to a file. Blocks."""
+        """Write it to a file. Blocks. Raises StorageFailure."""
         self.file.seek(0)
-        with target.open("wb") as out:
+        with storage_errors(), target.open("wb") as out:
             shutil.copyfileobj(self.file, out, 1024 * 1024)
 
 

@@ -59,10 +59,11 @@ def routes() -> list[BaseRoute]:
 
 async def refresh(parts: Parts) -> None:
     """Let the store's voices be the ones that are spoken, from the next context on."""
-    known, prompts = await anyio.to_thread.run_sync(_all, parts)
-    entries = [entry_of(voice, prompts) for voice in known]
-    parts.catalogue.replace(entries)
-    parts.pool.prepare(entry.voice for entry in entries if entry.voice.prompt is not None)
+    async with parts.refreshing:  # What was read first must not be the last to count.
+        known, prompts = await anyio.to_thread.run_sync(_all, parts)
+        entries = [entry_of(voice, prompts) for voice in known]
+        parts.catalogue.replace(entries)
+        parts.pool.prepare(entry.voice for entry in entries if entry.voice.prompt is not None)
 
 
 def entry_of(voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> Entry:
@@ -92,11 +93,16 @@ def prompt_problem(voice: StoredVoice, sample: StoredPrompt | None) -> str | Non
         return "The file of the sample is gone: upload it again."
     if voice.transcript:
         return None
-    if not sample.transcript:
-        return "The sample has no transcript yet: transcribe it, or write down what is said in it."
-    if sample.transcript_source != "manual" and sample.transcript_findings:
-        return SENTENCES[sample.transcript_findings[0]]
-    return None
+    if sample.transcript and (sample.transcript_source == "manual" or not sample.transcript_findings):
+        return None
+    if sample.transcript_findings:
+        return sentence_of(sample.transcript_findings[0])
+    return "The sample has no transcript yet: transcribe it, or write down what is said in it."
+
+
+def sentence_of(finding: str) -> str:
+    """What a finding tells a person. Why a sample could not be listened to is told as it was noted."""
+    return SENTENCES.get(finding, finding)
 
 
 async def voices(request: Request) -> Response:
@@ -151,7 +157,7 @@ async def change(request: Request) -> Response:
     voice_id = request.path_params["voice_id"]
     if fields.get("name", "") is None:
         fields["name"] = voice_id
-    voice = await anyio.to_thread.run_sync(lambda: parts.store.change_voice(voice_id, **fields))
+    voice = await anyio.to_thread.run_sync(_change, parts, voice_id, fields)
     return await _changed(parts, voice, f"Voice {voice.id!r} was changed.")
 
 
@@ -170,6 +176,13 @@ async def _changed(parts: Parts, voice: StoredVoice, message: str, status: int =
     warnings = _warnings(parts, voice, prompts)
     answer = {"message": message, "voice_config": _configuration(voice), "warnings": warnings}
     return Json(answer, status_code=status)
+
+
+def _change(parts: Parts, voice_id: str, fields: dict[str, Any]) -> StoredVoice:
+    """A voice given another sample loses the transcript of the one before, unless it is told of both."""
+    other = "prompt" in fields and fields["prompt"] != parts.store.voice(voice_id).prompt
+    transcript: dict[str, Any] = {"transcript": None} if other else {}
+    return parts.store.change_voice(voice_id, **(transcript | fields))
 
 
 def _all(parts: Parts) -> tuple[list[StoredVoice], dict[str, StoredPrompt]]:
