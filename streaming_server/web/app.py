@@ -205,7 +205,7 @@ def _static() -> Path:
 
 async def _page(request: Request) -> Response:
     if request.headers.get("accept", "").startswith("application/json"):
-        return Json({"message": "This server speaks; /docs tells how to ask it.", "status": "healthy"})
+        return Json({"message": "This server speaks.", "status": "healthy"})
     return FileResponse(_static() / "index.html")
 
 

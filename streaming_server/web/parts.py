@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class Parts:
     """One of each, made by `create_app` and handed to whoever needs it.
 
-    refreshing: held while the catalogue is brought up to date. discovering: held while samples are looked for.
-    refusal: why the server gave up, if it did.
+    refreshing: held while the catalogue is brought up to date. discovering: held while samples are looked
+    for. refusal: why the server gave up, if it did.
     """
 
     settings: Settings
