@@ -27,6 +27,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.connections = Gauge("dia_connections", "Open websockets.", registry=self.registry)
+        self.watchers = Gauge("dia_watchers", "Open status channels.", registry=self.registry)
         self.contexts = Gauge("dia_contexts", "Open contexts.", registry=self.registry)
         self.contexts_ended = Counter(
             "dia_contexts_ended", "Contexts that ended, by how.", ["end"], registry=self.registry

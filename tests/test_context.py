@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import random
 import signal
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -317,6 +319,24 @@ async def test_the_metrics_add_up() -> None:
     assert done.metrics.first_audio_ms == pytest.approx(1000 * seconds[0], abs=0.01)
     assert done.metrics.characters == 22
     assert len(seconds) == 1
+
+
+@pytest.mark.parametrize("end", ["finish", "cancel"])
+async def test_a_context_that_is_over_is_no_garbage_to_be_searched_for(end: str) -> None:
+    """Looking for cycles among all that hundreds of clients have open would hold everyone up."""
+    async with running() as turns:
+        alive = {"the context": lambda seconds: None}
+        context = turns.open(heard=alive["the context"])
+        trace = weakref.ref(alive.pop("the context"))
+        context.append("A sentence that is spoken.")
+        getattr(context, end)()
+        await rest(context)
+        gc.disable()
+        try:
+            del context
+            assert trace() is None
+        finally:
+            gc.enable()
 
 
 async def test_first_audio_counts_from_the_complete_sentence_even_if_that_waits_for_company() -> None:

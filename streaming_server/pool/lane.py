@@ -19,6 +19,10 @@ REPORT_EVERY = WINDOW // 4
 """Bytes taken of a long utterance between two reports to its worker."""
 
 
+def _nobody() -> None:
+    """Whom a closed lane wakes."""
+
+
 class Dispatcher(Protocol):
     """The pool, as its lanes see it."""
 
@@ -112,9 +116,10 @@ class Lane:
             self._end()
 
     def close(self) -> None:
-        """The context is over. Idempotent."""
+        """The context is over, and nobody is woken any more. Idempotent."""
         self.cancel()
         self._leave_home()
+        self._wake = _nobody  # The context holds the lane: without this they would be a cycle.
 
     # What follows is for the pool.
 

@@ -48,6 +48,7 @@ from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_inp
 from streaming_server.web.guard import Guard
 from streaming_server.web.http import Json, no_route, nobody_there, our_fault, refusal
 from streaming_server.web.job_runner import JobRunner
+from streaming_server.web.openapi import description
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.previews import Previews
 from streaming_server.web.speak import speak
@@ -99,6 +100,7 @@ def create_app(settings: Settings) -> Starlette:
             *generate.routes(),
             *jobs.routes(),
             *config.routes(),
+            *description.routes(),
             *openai.routes(),
             *elevenlabs_http.routes(),
             *deepgram_http.routes(),
@@ -205,7 +207,7 @@ def _static() -> Path:
 
 async def _page(request: Request) -> Response:
     if request.headers.get("accept", "").startswith("application/json"):
-        return Json({"message": "This server speaks.", "status": "healthy"})
+        return Json({"message": "This server speaks; /docs tells how to ask it.", "status": "healthy"})
     return FileResponse(_static() / "index.html")
 
 

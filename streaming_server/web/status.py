@@ -75,7 +75,7 @@ class StatusChannel:
         place = await admit(scope, receive, send, self._parts.guard.watching)
         if place is None:
             return
-        with place:
+        with place, self._parts.metrics.watchers.track_inprogress():
             try:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._tick)

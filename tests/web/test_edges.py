@@ -209,6 +209,14 @@ async def test_a_full_server_refuses_before_accepting(start_server: Callable[...
         assert (await talk.speak("Room again."))["type"] == "done"
 
 
+def places_taken(server: Server, path: str) -> float:
+    """How many are spoken to, or watch."""
+    name = "dia_connections " if path == "/ws/speak" else "dia_watchers "
+    metrics = server.get("/metrics", Authorization=f"Bearer {KEY}")[1]
+    [line] = [line for line in metrics.splitlines() if line.startswith(name)]
+    return float(line.removeprefix(name))
+
+
 @pytest.mark.parametrize("path", ["/ws/speak", "/ws/status"])
 async def test_a_key_that_does_not_come_takes_the_place_of_none_that_has(
     start_server: Callable[..., Server], path: str
@@ -230,6 +238,7 @@ async def test_a_key_that_does_not_come_takes_the_place_of_none_that_has(
         await silent[0].send(json.dumps({"type": "auth", "key": KEY}))
         assert (await closing(silent[0]))[0] == 1013
         await known[0].close()
+        until(lambda: places_taken(server, path) == 2)
         await silent[1].send(json.dumps({"type": "auth", "key": KEY}))
         assert json.loads(await silent[1].recv())["type"] in ("ready", "status")
 
@@ -243,6 +252,7 @@ async def test_those_who_watch_are_counted_apart(start_server: Callable[..., Ser
         async with talking(server.ws_url) as talk:
             assert (await talk.speak("I have a place."))["type"] == "done"
         await first.close()
+        until(lambda: places_taken(server, "/ws/status") == 1)
         async with connect(url, proxy=None) as third:
             assert json.loads(await third.recv())["type"] == "status"
 

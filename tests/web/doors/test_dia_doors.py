@@ -1,0 +1,149 @@
+"""Dia behind every door: where nothing is left to chance they all sound alike."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from foreign import exchanging, native_audio
+from servers import Server, running_server
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+]
+
+TEXT = "Hello there, fox. And a second sentence."
+VOICE = "greedy"
+RATE = 24000
+
+
+SECONDS = 2
+"""The longest an utterance of the tiny Dia gets; with random weights none ends before."""
+
+
+def short_winded(path: Path) -> Path:
+    """A checkpoint of a tiny Dia that has only so many positions to speak in."""
+    torch = pytest.importorskip("torch")
+    from streaming_server.engines.dia.config import TINY_DIA
+    from streaming_server.engines.dia.weights import dia_shapes, random_tensors, write_checkpoint
+
+    config = replace(TINY_DIA, decoder=replace(TINY_DIA.decoder, positions=86 * SECONDS))
+    tensors = dict(random_tensors(dia_shapes(config), torch.device("cpu"), torch.float32))
+    write_checkpoint(path, config.document(), tensors)
+    return path
+
+
+@pytest.fixture(scope="module")
+def dia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that speaks with a tiny Dia of random weights, and has a voice that is greedy by default."""
+    folder = tmp_path_factory.mktemp("dia")
+    model = short_winded(folder / "model")
+    options = ("--engine=dia", f"--model={model}", "--codec=random:tiny", "--slots=2", "--max-workers=1")
+    with running_server(folder / "log", *options) as server:
+        made = httpx.post(f"{server.url}/voice_mappings", json={"voice_id": VOICE, "temperature": 0.0})
+        assert made.status_code == 201, made.text
+        yield server
+
+
+async def post(server: Server, path: str, body: Any) -> bytes:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        answer = await client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+async def generate(server: Server) -> bytes:
+    return await post(server, "/generate", {"text": TEXT, "voice_id": VOICE, "response_format": "pcm"})
+
+
+async def openai(server: Server) -> bytes:
+    body = {"model": "tts-1", "input": TEXT, "voice": VOICE, "response_format": "pcm"}
+    return await post(server, "/v1/audio/speech", body)
+
+
+async def elevenlabs_http(server: Server) -> bytes:
+    path = f"/v1/text-to-speech/{VOICE}/stream?output_format=pcm_{RATE}"
+    return await post(server, path, {"text": TEXT})
+
+
+async def deepgram_http(server: Server) -> bytes:
+    path = f"/v1/speak?model={VOICE}&encoding=linear16&container=none&sample_rate={RATE}"
+    return await post(server, path, {"text": TEXT})
+
+
+def cartesia_request(**fields: Any) -> dict[str, Any]:
+    form = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE}
+    voice = {"mode": "id", "id": VOICE}
+    return {"model_id": "any", "transcript": TEXT, "voice": voice, "output_format": form, **fields}
+
+
+async def cartesia_http(server: Server) -> bytes:
+    return await post(server, "/tts/bytes", cartesia_request())
+
+
+async def cartesia(server: Server) -> bytes:
+    async with exchanging(f"{server.ws_url}/tts/websocket") as exchange:
+        await exchange.send(**cartesia_request(context_id="one"))
+        await exchange.until(lambda m: m["done"])
+    return b"".join(b64decode(m["data"]) for m in exchange.told if m["type"] == "chunk")
+
+
+async def elevenlabs(server: Server, path: str = "stream-input", **context: str) -> bytes:
+    url = f"{server.ws_url}/v1/text-to-speech/{VOICE}/{path}?output_format=pcm_{RATE}"
+    async with exchanging(url) as exchange:
+        await exchange.send(text=" ", **context)
+        for word in TEXT.split():
+            await exchange.send(text=f"{word} ", **context)
+        if context:
+            await exchange.send(flush=True, **context)
+            await exchange.send(close_context=True, **context)
+        else:
+            await exchange.send(text="")
+        await exchange.until(lambda m: m.get("isFinal"))
+    return b"".join(b64decode(m["audio"]) for m in exchange.told if m.get("audio"))
+
+
+async def elevenlabs_contexts(server: Server) -> bytes:
+    return await elevenlabs(server, "multi-stream-input", context_id="one")
+
+
+async def deepgram(server: Server) -> bytes:
+    url = f"{server.ws_url}/v1/speak?model={VOICE}&encoding=linear16&sample_rate={RATE}"
+    async with exchanging(url) as exchange:
+        await exchange.send(type="Speak", text=TEXT)
+        await exchange.send(type="Flush")
+        await exchange.until(lambda m: isinstance(m, dict) and m["type"] == "Flushed")
+    return b"".join(m for m in exchange.heard if isinstance(m, bytes))
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        openai,
+        cartesia,
+        cartesia_http,
+        elevenlabs,
+        elevenlabs_contexts,
+        elevenlabs_http,
+        deepgram,
+        deepgram_http,
+    ],
+    ids=lambda door: door.__name__,
+)
+async def test_a_greedy_voice_sounds_as_at_the_native_door(
+    dia: Server, door: Callable[[Server], Awaitable[bytes]]
+) -> None:
+    native = await native_audio(dia, TEXT, voice=VOICE, sample_rate=RATE)
+    assert len(native) > RATE // 10
+    assert await door(dia) == native
+
+
+async def test_the_earlier_servers_route_sounds_as_the_native_door(dia: Server) -> None:
+    assert await generate(dia) == await native_audio(dia, TEXT, voice=VOICE)
