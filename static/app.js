@@ -1,10 +1,12 @@
 // The page: text in, speech out, and what is to be seen of it.
 
+import { Api } from "/static/api.js";
 import { Channel } from "/static/channel.js";
 import { Player } from "/static/player.js";
 import { Spectrum } from "/static/spectrum.js";
 import { StatusPanel } from "/static/status.js";
 import { Transcript } from "/static/transcript.js";
+import { VoicesPanel } from "/static/voices.js";
 
 const HEADER_BYTES = 16;
 const POLICY = 1008;
@@ -20,6 +22,8 @@ const panel = new StatusPanel();
 const key = () => sessionStorage.getItem("key");
 const speech = new Channel("/ws/speak", key);
 const status = new Channel("/ws/status", key);
+const api = new Api(key);
+const voices = new VoicesPanel(api);
 
 let ready = null; // what the server said it can do
 let turn = null; // the context being spoken
@@ -48,6 +52,7 @@ async function play() {
     return;
   }
   complain("");
+  voices.hush();
   const text = view("text").value;
   const mine = {
     context: `page-${++turns}`, text, handle: null, rate: 0, ended: false, firstFrame: false, heard: false,
@@ -181,10 +186,8 @@ player.addEventListener("report", ({ detail: report }) => {
 
 speech.addEventListener("ready", ({ detail }) => {
   ready = detail;
-  const chosen = view("voice").value;
-  view("voice").replaceChildren(
-    ...detail.voices.map(({ id, name, style }) => new Option(`${name}, ${style}`, id, false, id === chosen)),
-  );
+  showVoices(detail.voices);
+  voices.refresh();
   view("voice").disabled = view("play").disabled = false;
   view("key-form").hidden = true;
   connection("open", `Connected, ${detail.engine} at ${detail.sample_rate} Hz`);
@@ -207,6 +210,17 @@ status.addEventListener("worker", ({ detail: { device, state } }) => panel.chang
 status.addEventListener("memory_pressure", ({ detail: { device, level, pressure } }) =>
   panel.change(device, { memory: { level, pressure } }));
 status.addEventListener("lost", () => panel.forget());
+
+voices.addEventListener("voices", ({ detail }) => showVoices(detail.voices, detail.chosen));
+voices.addEventListener("sound", stop);
+api.addEventListener("unauthorized", askForKey);
+
+function showVoices(all, wanted) {
+  const chosen = wanted ?? view("voice").value;
+  view("voice").replaceChildren(
+    ...all.map(({ id, name, style }) => new Option(`${name}, ${style}`, id, false, id === chosen)),
+  );
+}
 
 // A refused handshake tells a page nothing; the health route tells why.
 async function explainRefusal() {
@@ -267,8 +281,10 @@ view("speed").addEventListener("input", () => {
   view("speed-value").textContent = `${Number(view("speed").value).toFixed(2)}×`;
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") stop();
-  else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+  if (event.key === "Escape") {
+    stop();
+    voices.hush();
+  } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     play();
   }

@@ -1,0 +1,77 @@
+// The server's HTTP routes, with the key, and their errors as the sentences they say.
+
+import { Refusal } from "/static/notice.js";
+
+const UNREACHABLE = "The server cannot be reached: try again in a moment.";
+const BROKEN_OFF = "The upload broke off: the file may be larger than the server takes, or the connection was lost.";
+const NOT_UNDERSTOOD = "The server gave an answer that this page does not understand.";
+
+export class Api extends EventTarget {
+  #key;
+
+  constructor(key) {
+    super();
+    this.#key = key; // a function: the key may come later
+  }
+
+  async get(path) {
+    return (await this.#ask("GET", path)).json();
+  }
+
+  async bytes(path) {
+    return (await this.#ask("GET", path)).arrayBuffer();
+  }
+
+  async send(method, path, body = null) {
+    return (await this.#ask(method, path, body)).json();
+  }
+
+  // With fetch the progress of an upload could not be seen. `progress` is told the bytes sent and all there are.
+  upload(path, form, { progress, signal }) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open("POST", path);
+      for (const [name, value] of Object.entries(this.#headers())) request.setRequestHeader(name, value);
+      request.upload.onprogress = ({ loaded, total }) => progress(loaded, total);
+      request.onload = () => {
+        if (request.status < 400) resolve(parsed(request.responseText));
+        else reject(this.#refusal(request.status, request.responseText));
+      };
+      request.onerror = () => reject(new Refusal(BROKEN_OFF));
+      request.onabort = () => reject(new Refusal("The upload was cancelled."));
+      signal.addEventListener("abort", () => request.abort());
+      request.send(form);
+    });
+  }
+
+  async #ask(method, path, body = null) {
+    const headers = this.#headers();
+    if (body) headers["Content-Type"] = "application/json";
+    let answer;
+    try {
+      answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+    } catch {
+      throw new Refusal(UNREACHABLE);
+    }
+    if (!answer.ok) throw this.#refusal(answer.status, await answer.text());
+    return answer;
+  }
+
+  #headers() {
+    return this.#key() ? { Authorization: `Bearer ${this.#key()}` } : {};
+  }
+
+  #refusal(status, body) {
+    if (status === 401) this.dispatchEvent(new Event("unauthorized"));
+    const { error } = parsed(body);
+    return new Refusal(error?.message ?? NOT_UNDERSTOOD, error?.code);
+  }
+}
+
+function parsed(body) {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,79 @@
+// The microphone: a recording of up to a minute, and how loud it is meanwhile.
+
+import { Refusal } from "/static/notice.js";
+
+const LONGEST_S = 59.5; // the server takes a minute, and stopping takes a moment
+const EVERY_MS = 100;
+const KINDS = [["audio/webm;codecs=opus", "webm"], ["audio/mp4", "m4a"], ["audio/ogg;codecs=opus", "ogg"]];
+const BITS_PER_S = 128000;
+const HEARING = { channelCount: 1, echoCancellation: false, noiseSuppression: false }; // a voice as it is
+
+const UNABLE = "This browser cannot record: choose a file instead.";
+const NOT_SECURE = "Browsers lend the microphone only to pages served over https or from this machine: choose a file instead.";
+const REASONS = {
+  NotAllowedError: "The microphone was denied: allow it for this page in the browser's settings, or choose a file.",
+  NotFoundError: "No microphone was found: connect one, or choose a file.",
+  NotReadableError: "The microphone cannot be used: another program may have it. Close that, or choose a file.",
+};
+
+export class Recorder extends EventTarget {
+  #media = null;
+
+  get recording() {
+    return this.#media !== null;
+  }
+
+  // Raises a Refusal where there is no microphone to be had. Then "level" tells { seconds, level } as it goes on,
+  // and at its end "recorded" { file, seconds }.
+  async start() {
+    if (!isSecureContext) throw new Refusal(NOT_SECURE);
+    if (!navigator.mediaDevices || !window.MediaRecorder) throw new Refusal(UNABLE);
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio: HEARING });
+    } catch (error) {
+      throw new Refusal(REASONS[error.name] ?? `The microphone cannot be used: ${error.message}`);
+    }
+    this.#record(stream);
+  }
+
+  stop() {
+    if (this.#media?.state === "recording") this.#media.stop();
+  }
+
+  #record(stream) {
+    const [kind, ending] = KINDS.find(([type]) => MediaRecorder.isTypeSupported(type)) ?? ["", "webm"];
+    const media = new MediaRecorder(stream, { mimeType: kind, audioBitsPerSecond: BITS_PER_S });
+    const context = new AudioContext();
+    const analyser = new AnalyserNode(context, { fftSize: 4096 });
+    new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser);
+    const pieces = [];
+    const began = performance.now();
+    const passed = () => (performance.now() - began) / 1000;
+    const timer = setInterval(() => {
+      if (passed() >= LONGEST_S) this.stop();
+      this.#tell("level", { seconds: passed(), level: peakOf(analyser) });
+    }, EVERY_MS);
+    media.ondataavailable = ({ data }) => pieces.push(data);
+    media.onstop = () => {
+      clearInterval(timer);
+      for (const track of stream.getTracks()) track.stop();
+      context.close();
+      this.#media = null;
+      const file = new File(pieces, `recording.${ending}`, { type: media.mimeType });
+      this.#tell("recorded", { file, seconds: passed() });
+    };
+    this.#media = media;
+    media.start();
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+function peakOf(analyser) {
+  const samples = new Float32Array(analyser.fftSize);
+  analyser.getFloatTimeDomainData(samples);
+  return samples.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0);
+}

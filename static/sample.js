@@ -1,0 +1,306 @@
+// The sample in hand: before its upload a file of this browser, then one that the server keeps, to make a voice of.
+
+import { Notice } from "/static/notice.js";
+import { Waveform, heightsOf } from "/static/waveform.js";
+
+const SHOWN_BYTES = 16 * 2 ** 20; // a longer file may not fit into memory once it is decoded
+const LISTEN_EVERY_MS = 1000;
+const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language" });
+const LISTENING = "Whisper is listening…";
+const view = (id) => document.getElementById(id);
+
+export class Sample extends EventTarget {
+  #samples = {}; // what the server knows, by id
+  #voices = [];
+  #api;
+  #sound;
+  #waveform = new Waveform(view("waveform"));
+  #notice = new Notice(view("sample-notice"));
+  #voiceNotice = new Notice(view("voice-notice"));
+  #file = null; // to be uploaded
+  #stored = null; // or what the server says of it
+  #buffer = null; // its sound, once it has been decoded
+  #upload = null; // that of the file, while it lasts
+  #made = null; // the id of the voice just made of it
+  #listening = null; // while Whisper is awaited
+
+  constructor(api, sound) {
+    super();
+    this.#api = api;
+    this.#sound = sound;
+    view("sample-play").addEventListener("click", () => this.#play());
+    view("sample-name").addEventListener("input", () => this.#hint());
+    view("voice-name").addEventListener("input", () => this.#hint());
+    view("cancel-upload").addEventListener("click", () => this.#upload?.abort());
+    view("save-transcript").addEventListener("click", ({ target }) => this.#notice.attempt(target, () => this.#save()));
+    view("transcribe").addEventListener("click", ({ target }) => this.#notice.attempt(target, () => this.#transcribe()));
+    view("upload-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#notice.attempt(view("upload"), () => this.#send());
+    });
+    view("voice-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#voiceNotice.attempt(view("make-voice"), () => this.#makeVoice());
+    });
+  }
+
+  get id() {
+    return this.#stored?.prompt_id ?? null;
+  }
+
+  // Takes a file that is not uploaded yet.
+  async draft(file) {
+    this.#begin("To be uploaded", "");
+    view("said").placeholder = "Can also be written down later.";
+    this.#file = file;
+    view("sample-name").value = this.#freeName(file.name);
+    view("sample-facts").textContent = megabytes(file.size);
+    this.#hint();
+    if (file.size > SHOWN_BYTES) {
+      view("sample-play").disabled = true;
+      this.#notice.say("The file is too large to be shown before it is uploaded.");
+      return;
+    }
+    try {
+      const buffer = await this.#sound.decode(await file.arrayBuffer());
+      if (this.#file !== file) return;
+      this.#buffer = buffer;
+      this.#waveform.show(heightsOf(buffer));
+      view("sample-facts").textContent = `${buffer.duration.toFixed(1)} s, ${megabytes(file.size)}`;
+    } catch (error) {
+      if (this.#file !== file) return;
+      view("sample-play").disabled = true;
+      this.#notice.complain(error);
+    }
+  }
+
+  // Takes one that the server keeps, as its metadata describe it.
+  open(stored) {
+    this.#begin(`Sample “${stored.prompt_id}”`, stored.transcript ?? "");
+    view("voice-name").value = stored.prompt_id;
+    this.#show(stored);
+    this.#hint();
+    this.#lookAtWhisper();
+  }
+
+  close() {
+    this.#upload?.abort();
+    this.#file = this.#stored = this.#buffer = this.#made = this.#listening = null;
+    view("sample").hidden = true;
+  }
+
+  #begin(title, said) {
+    this.#sound.stop();
+    this.close();
+    view("sample-title").textContent = title;
+    view("sample-facts").textContent = "";
+    view("sample-play").disabled = false;
+    view("said").value = said;
+    view("said").placeholder = "";
+    this.#waveform.show([]);
+    this.#notice.say("");
+    this.#voiceNotice.say("");
+    view("upload-form").hidden = false;
+    view("stored").hidden = true;
+    list(view("sample-warnings"), []);
+    list(view("voice-warnings"), []);
+    view("sample").hidden = false;
+  }
+
+  #show(stored) {
+    this.#stored = stored;
+    this.#waveform.show(stored.waveform);
+    const { duration, original_format: format, original_sample_rate: rate, language } = stored;
+    const facts = [`${duration.toFixed(1)} s`, `${format} at ${rate} Hz`];
+    if (language) facts.push(`${LANGUAGES.of(language)}, ${Math.round(100 * stored.language_probability)} % sure`);
+    view("sample-facts").textContent = facts.join(", ");
+    list(view("sample-warnings"), stored.warnings);
+    view("upload-form").hidden = true;
+    view("stored").hidden = false;
+  }
+
+  // A sample's name that no other has, made of its file's.
+  #freeName(fileName) {
+    const name = nameOf(fileName.replace(/\.[^.]*$/u, "")) || "sample";
+    let free = name;
+    for (let count = 2; Object.hasOwn(this.#samples, free); count++) free = `${name.slice(0, 60)}-${count}`;
+    return free;
+  }
+
+  #hint() {
+    const replaces = Object.hasOwn(this.#samples, nameOf(view("sample-name").value));
+    view("sample-name-hint").hidden = !replaces;
+    view("upload").textContent = replaces ? "Replace" : "Upload";
+    const voice = idOf(view("voice-name").value);
+    const known = voice !== this.#made && this.#voices.some(({ id }) => id === voice);
+    view("voice-name-hint").hidden = !known;
+    view("make-voice").textContent = known ? "Replace the voice" : "Make a voice";
+  }
+
+  async #play() {
+    try {
+      await this.#sound.toggle(view("sample-play"), () => this.#load(), (heard) => this.#waveform.move(heard));
+    } catch (error) {
+      this.#notice.complain(error);
+    }
+  }
+
+  async #load() {
+    const stored = this.#stored;
+    const buffer = this.#buffer ?? await this.#sound.decode(await this.#api.bytes(`${pathOf(stored)}/audio`));
+    if (this.#stored === stored) this.#buffer = buffer;
+    return buffer;
+  }
+
+  async #send() {
+    const file = this.#file;
+    const form = new FormData(); // the fields first: the server reads in order
+    form.append("prompt_id", nameOf(view("sample-name").value));
+    form.append("transcript", view("said").value);
+    form.append("audio_file", file, file.name);
+    const upload = this.#upload = new AbortController();
+    const { signal } = upload;
+    view("cancel-upload").hidden = view("upload-progress").hidden = false;
+    view("sent").value = 0;
+    this.#notice.say("Uploading…");
+    try {
+      const answer = await this.#api.upload("/audio_prompts/upload", form, { progress: this.#progress, signal });
+      this.#changed();
+      const stored = await this.#api.get(metadataOf(answer.prompt_id));
+      if (this.#file !== file) return; // another is in hand
+      this.#file = this.#buffer = null;
+      this.#sound.stop();
+      view("sample-title").textContent = `Sample “${stored.prompt_id}”`;
+      view("voice-name").value = stored.prompt_id;
+      view("said").placeholder = "";
+      this.#show(stored);
+      this.#hint();
+      this.#notice.say(`${answer.message} Now a voice can be made of it.`);
+      view("sample-title").focus();
+      this.#lookAtWhisper();
+    } catch (error) {
+      if (this.#file === file) throw error;
+    } finally {
+      if (this.#upload === upload) this.#upload = null;
+      view("cancel-upload").hidden = view("upload-progress").hidden = true;
+    }
+  }
+
+  #progress = (sent, all) => {
+    view("sent").value = sent / all;
+    view("sent-words").textContent = `${Math.floor((100 * sent) / all)} %, ${megabytes(sent)} of ${megabytes(all)}`;
+    if (sent === all) this.#notice.say("All is sent; the server is checking it…");
+  };
+
+  async #save() {
+    const path = `${pathOf(this.#stored)}/transcript`;
+    const answer = await this.#api.send("PUT", path, { transcript: view("said").value });
+    view("said").value = answer.transcript;
+    await this.#reread(answer.prompt_id);
+    this.#notice.say(answer.message);
+    this.#changed();
+  }
+
+  async #transcribe() {
+    const before = view("said").value;
+    this.#notice.say(LISTENING);
+    const { prompt_id: id } = await this.#api.send("POST", `${pathOf(this.#stored)}/transcribe`);
+    if (this.id !== id) return;
+    await this.#reread(id);
+    if (view("said").value === before) view("said").value = this.#stored.transcript ?? "";
+    this.#notice.say("Whisper has listened: check what it wrote.");
+    this.#changed();
+  }
+
+  async #reread(id) {
+    const stored = await this.#api.get(metadataOf(id));
+    if (this.id === id) this.#show(stored);
+  }
+
+  // Says whether Whisper is there, and waits for it where it listens of its own accord.
+  async #lookAtWhisper() {
+    const id = this.id;
+    try {
+      const { available, reason } = await this.#api.get("/whisper/status");
+      if (this.id !== id) return;
+      view("transcribe").hidden = !available;
+      view("whisper-hint").textContent = reason ? `${reason} Until then, write down what is said yourself.` : "";
+      if (available && !this.#known()) await this.#listen(id);
+    } catch (error) {
+      if (this.id === id) this.#notice.complain(error);
+    }
+  }
+
+  // Whether there is a transcript, or a reason why not.
+  #known() {
+    return this.#stored.transcript !== null || this.#stored.transcript_findings.length > 0;
+  }
+
+  // Until a transcript is there, or why not, or Whisper has been idle for long enough to have stored either.
+  async #listen(id) {
+    const mine = this.#listening = {};
+    for (let idle = 0; idle < 2;) {
+      await new Promise((passed) => setTimeout(passed, LISTEN_EVERY_MS));
+      if (this.#listening !== mine) return;
+      const { busy, waiting } = await this.#api.get("/whisper/status");
+      const stored = await this.#api.get(metadataOf(id));
+      if (this.#listening !== mine) return;
+      idle = busy || waiting ? 0 : idle + 1;
+      view("said").placeholder = idle ? "" : LISTENING;
+      this.#stored = stored;
+      if (this.#known()) break;
+    }
+    this.#listening = null;
+    view("said").placeholder = "";
+    this.#show(this.#stored);
+    if (!view("said").value) view("said").value = this.#stored.transcript ?? "";
+    this.#changed();
+  }
+
+  async #makeVoice() {
+    const sample = this.id;
+    const said = view("said").value.trim();
+    if (said && said !== this.#stored.transcript) await this.#save();
+    const name = nameOf(view("voice-name").value);
+    const wanted = { voice_id: idOf(name), name, style: view("voice-style").value.trim(), audio_prompt: sample };
+    const { message, voice_config: voice, warnings } = await this.#api.send("POST", "/voice_mappings", wanted);
+    this.#voiceNotice.say(`${message} It is chosen to speak above.`);
+    list(view("voice-warnings"), warnings);
+    if (this.id === sample) this.#made = voice.voice_id;
+    this.#changed(voice.voice_id);
+  }
+
+  // Lists elsewhere are to be read again; `chosen`: the voice to speak with from now on.
+  #changed(chosen = null) {
+    this.dispatchEvent(new CustomEvent("changed", { detail: { chosen } }));
+  }
+
+  // Those who know what there is tell it here.
+  know(samples, voices) {
+    this.#samples = samples;
+    this.#voices = voices;
+    this.#hint();
+  }
+}
+
+const pathOf = ({ prompt_id: id }) => `/audio_prompts/${encodeURIComponent(id)}`;
+const metadataOf = (id) => `/audio_prompts/metadata/${encodeURIComponent(id)}`;
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
+
+// What the server takes for a name, as far as it can be made out of what somebody typed.
+function nameOf(typed) {
+  const plain = typed.normalize("NFKC").replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, " ");
+  return Array.from(plain.replace(/^[\p{M}. ]+/u, "")).slice(0, 64).join("").trim();
+}
+
+function idOf(name) {
+  return nameOf(nameOf(name).toLowerCase().replaceAll(" ", "-"));
+}
+
+function list(element, sentences) {
+  element.replaceChildren(...sentences.map((sentence) => {
+    const item = document.createElement("li");
+    item.textContent = sentence;
+    return item;
+  }));
+}

@@ -1,0 +1,71 @@
+// Recordings, heard one at a time; the button that plays one stops it too.
+
+import { Refusal } from "/static/notice.js";
+
+export class Sound extends EventTarget {
+  #context = null;
+  #turn = null; // what is being heard, or about to be
+
+  // The recording in a file's bytes, as an AudioBuffer. Raises a Refusal where this browser cannot read it.
+  async decode(bytes) {
+    try {
+      return await this.#open().decodeAudioData(bytes);
+    } catch {
+      throw new Refusal("This browser cannot play the file; the server may read it all the same.");
+    }
+  }
+
+  // Plays what `load` promises, or stops it. `moved` is told how far it is, 0 to 1, and null at the end.
+  async toggle(button, load, moved = () => {}) {
+    const again = this.#turn?.button === button;
+    this.stop();
+    if (again) return;
+    const turn = { button, label: button.firstChild.data, moved, source: null, frame: 0 };
+    this.#turn = turn;
+    button.firstChild.data = "Stop";
+    this.dispatchEvent(new Event("start"));
+    try {
+      await this.#open().resume();
+      const buffer = await load();
+      if (this.#turn === turn) this.#play(turn, buffer);
+    } catch (error) {
+      if (this.#turn === turn) this.stop();
+      throw error;
+    }
+  }
+
+  stop() {
+    const turn = this.#turn;
+    if (!turn) return;
+    this.#turn = null;
+    cancelAnimationFrame(turn.frame);
+    turn.source?.stop();
+    turn.button.firstChild.data = turn.label;
+    turn.moved(null);
+  }
+
+  // For buttons that go away.
+  stopWithin(element) {
+    if (this.#turn && element.contains(this.#turn.button)) this.stop();
+  }
+
+  #open() {
+    return (this.#context ??= new AudioContext());
+  }
+
+  #play(turn, buffer) {
+    const context = this.#open();
+    turn.source = new AudioBufferSourceNode(context, { buffer });
+    turn.source.connect(context.destination);
+    turn.source.onended = () => {
+      if (this.#turn === turn) this.stop();
+    };
+    const began = context.currentTime;
+    turn.source.start();
+    const move = () => {
+      turn.moved(Math.min(1, (context.currentTime - began) / buffer.duration));
+      turn.frame = requestAnimationFrame(move);
+    };
+    move();
+  }
+}

@@ -1,0 +1,57 @@
+// The shape of a recording. Heights are the lowest and the highest of each part in turn, 0 to 100; 50 is silence.
+
+const PARTS = 200; // as many as the server tells of
+
+export class Waveform {
+  #canvas;
+  #heights = [];
+  #heard = null; // how much of it, 0 to 1, while it is playing
+
+  constructor(canvas) {
+    this.#canvas = canvas;
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+  }
+
+  show(heights) {
+    this.#heights = heights;
+    this.move(null);
+  }
+
+  move(heard) {
+    this.#heard = heard;
+    this.#draw();
+  }
+
+  #draw() {
+    const { width, height } = this.#canvas;
+    const pen = this.#canvas.getContext("2d");
+    pen.clearRect(0, 0, width, height);
+    pen.fillStyle = getComputedStyle(this.#canvas).color;
+    const parts = this.#heights.length / 2;
+    for (let part = 0; part < parts; part++) {
+      pen.globalAlpha = this.#heard === null || part < this.#heard * parts ? 1 : 0.4;
+      const [low, high] = [this.#heights[2 * part], this.#heights[2 * part + 1]];
+      const tall = Math.max(2, ((high - low) * height) / 100);
+      pen.fillRect((part * width) / parts, height * (1 - (low + high) / 200) - tall / 2, width / parts - 1, tall);
+    }
+  }
+}
+
+// Of an AudioBuffer, its channels mixed, the highest peak at 0 or 100.
+export function heightsOf(buffer) {
+  const channels = Array.from({ length: buffer.numberOfChannels }, (_, at) => buffer.getChannelData(at));
+  const extremes = [];
+  for (let part = 0; part < PARTS; part++) {
+    const end = Math.floor(((part + 1) * buffer.length) / PARTS);
+    let [low, high] = [0, 0];
+    for (let at = Math.floor((part * buffer.length) / PARTS); at < end; at++) {
+      let mixed = 0;
+      for (const channel of channels) mixed += channel[at] / channels.length;
+      low = Math.min(low, mixed);
+      high = Math.max(high, mixed);
+    }
+    extremes.push(low, high);
+  }
+  const peak = Math.max(...extremes.map(Math.abs)) || 1;
+  return extremes.map((extreme) => 50 + (50 * extreme) / peak);
+}

@@ -1,0 +1,581 @@
+"""The page's voices in a real browser against a real server: samples in, voices out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+import whisper_checkpoint
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, expect
+from servers import Server, running_server, until
+
+pytestmark = pytest.mark.browser
+
+REFUSED = "Failed to load resource: the server responded with a status of 4"
+"""What the browser itself says of an answer that the page then explains."""
+
+INK = """(() => {
+    const { width, height } = document.getElementById("waveform");
+    const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(document.getElementById("waveform"), 0, 0);
+    return copy.getImageData(0, 0, width, height).data.filter((value, at) => at % 4 === 3);
+})()"""
+"""How opaque each pixel of the waveform's canvas is."""
+
+DRAWN = f"{INK}.filter((opacity) => opacity > 0).length / (800 * 96)"
+"""The share of the waveform's canvas that has ink on it."""
+
+FAINT = f"""(() => {{
+    const end = {INK}.filter((opacity, at) => at % 800 > 750 && opacity > 0);
+    return end.filter((opacity) => opacity < 128).length > end.length / 2;
+}})()"""
+"""Whether its end is drawn faintly, as what is still to be heard."""
+
+UNHEARD = "does not clone voices"
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server to make voices on. Its Whisper has no weights, so that nothing is downloaded."""
+    directory = tmp_path_factory.mktemp("studio")
+    with running_server(
+        directory / "log", "--max-workers=1", DIA_WHISPER_MODEL=str(directory / "missing.pt")
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def client(studio: Server) -> Iterator[httpx.Client]:
+    """Of the studio, where no voice and no sample is left behind."""
+    with httpx.Client(base_url=studio.url, timeout=20) as client:
+        yield client
+        for voice in client.get("/voices").json()["voices"]:
+            if not voice["builtin"]:
+                client.delete(f"/voice_mappings/{voice['id']}")
+        for prompt in client.get("/audio_prompts").json():
+            client.delete(f"/audio_prompts/{prompt}?force=true")
+
+
+@pytest.fixture
+def panel(browser: Browser, studio: Server, client: httpx.Client) -> Iterator[Page]:
+    """The page with the panel open. What it complains about fails the test, but for refusals it explains."""
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(REFUSED):
+            complaints.append(message.text)
+
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("console", note)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(studio.url)
+    page.wait_for_selector("#play:enabled")
+    open_panel(page)
+    yield page
+    context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def recording_browser(browser: Browser) -> Iterator[Callable[..., Browser]]:
+    """Starts browsers that differ in their microphones."""
+    started: list[Browser] = []
+
+    def start(*flags: str) -> Browser:
+        options = ["--no-sandbox", "--disable-gpu", *flags]
+        started.append(browser.browser_type.launch(executable_path=shutil.which("chromium"), args=options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def open_panel(page: Page) -> None:
+    page.click("#voices-panel summary")
+    page.wait_for_selector("#voice-list li")
+
+
+def recording(seconds: float = 6.0) -> bytes:
+    """A WAV file of something that is not silence."""
+    times = np.arange(int(44100 * seconds)) / 44100
+    sound = 0.3 * np.sin(2 * np.pi * 220 * times) * (1 + 0.5 * np.sin(2 * np.pi * 3 * times))
+    file = BytesIO()
+    soundfile.write(file, sound, 44100, format="WAV")
+    return file.getvalue()
+
+
+def choose(page: Page, name: str = "ann.wav", data: bytes | None = None) -> None:
+    content = recording() if data is None else data
+    file: FilePayload = {"name": name, "mimeType": "audio/wav", "buffer": content}
+    page.set_input_files("#sample-file", files=file)
+    page.wait_for_selector("#upload-form", state="visible")
+
+
+def store(client: httpx.Client, prompt_id: str, *voices: str) -> None:
+    """A sample, and voices made of it."""
+    files = {"audio_file": ("sample.wav", recording())}
+    fields = {"prompt_id": prompt_id, "transcript": "This is what I say."}
+    assert client.post("/audio_prompts/upload", data=fields, files=files).status_code == 201
+    for voice in voices:
+        made = client.post("/voice_mappings", json={"voice_id": voice, "audio_prompt": prompt_id})
+        assert made.status_code == 201
+
+
+def entry(name: str) -> str:
+    """The selector of an entry in a list."""
+    return f".entries li[data-name='{name}']"
+
+
+def voices(client: httpx.Client) -> list[str]:
+    return [voice["id"] for voice in client.get("/voices").json()["voices"]]
+
+
+# From a file to a voice.
+
+
+def test_a_file_becomes_a_voice_that_speaks(panel: Page, client: httpx.Client) -> None:
+    choose(panel, "Ann, at home.wav")
+    assert panel.input_value("#sample-name") == "Ann at home"
+    until(lambda: panel.evaluate(DRAWN) > 0.02)
+    assert panel.inner_text("#sample-facts").startswith("6.0 s")
+    panel.fill("#said", "This is what I say.")
+    panel.click("#upload")
+    panel.wait_for_selector("#stored", state="visible")
+    assert client.get("/audio_prompts/metadata/Ann at home").json()["transcript"] == "This is what I say."
+    assert panel.evaluate(DRAWN) > 0.02
+    assert panel.is_hidden("#upload-form")
+    panel.fill("#voice-name", "Ann")
+    panel.fill("#voice-style", "warm")
+    panel.click("#make-voice")
+    expect(panel.locator("#voice-notice")).to_contain_text("is ready")
+    assert UNHEARD in panel.inner_text("#voice-warnings")
+    assert panel.is_hidden("#voice-name-hint")
+    expect(panel.locator("#voice")).to_have_value("ann")
+    assert panel.locator("#voice option:checked").inner_text() == "Ann, warm"
+    assert "from the sample “Ann at home”" in panel.inner_text(entry("Ann"))
+    panel.fill("#text", "Hello there.")
+    panel.click("#play")
+    panel.wait_for_function("() => __tts.state === 'playing'")
+    panel.wait_for_function("() => __tts.state === 'idle'")
+    assert panel.is_hidden("#alert")
+
+
+def test_a_transcript_is_corrected_and_still_there_after_a_reload(panel: Page, client: httpx.Client) -> None:
+    store(client, "ann")
+    panel.reload()
+    open_panel(panel)
+    panel.click(f"{entry('ann')} >> text=Open")
+    expect(panel.locator("#said")).to_have_value("This is what I say.")
+    panel.fill("#said", "What I say is this.")
+    panel.click("#save-transcript")
+    expect(panel.locator("#sample-notice")).to_contain_text("was changed")
+    panel.reload()
+    open_panel(panel)
+    panel.click(f"{entry('ann')} >> text=Open")
+    expect(panel.locator("#said")).to_have_value("What I say is this.")
+    assert panel.evaluate(DRAWN) > 0.02
+
+
+def test_a_correction_that_was_not_saved_counts_for_the_voice(panel: Page, client: httpx.Client) -> None:
+    choose(panel)
+    panel.fill("#said", "This is what I say.")
+    panel.click("#upload")
+    panel.wait_for_selector("#stored", state="visible")
+    panel.fill("#said", "What I say is this.")
+    panel.click("#make-voice")
+    expect(panel.locator("#voice-notice")).to_contain_text("is ready")
+    assert client.get("/audio_prompts/metadata/ann").json()["transcript"] == "What I say is this."
+
+
+def test_the_sample_is_heard_before_and_after_its_upload(panel: Page) -> None:
+    choose(panel)
+    button = panel.locator("#sample-play")
+    for stored in (False, True):
+        if stored:
+            panel.fill("#said", "This is what I say.")
+            panel.click("#upload")
+            panel.wait_for_selector("#stored", state="visible")
+        button.click()
+        expect(button).to_have_text("Stop")
+        until(lambda: panel.evaluate(FAINT))  # what is not heard yet
+        button.click()
+        expect(button).to_have_text("Play")
+        assert not panel.evaluate(FAINT)
+
+
+def test_what_the_browser_cannot_read_the_server_may_judge(panel: Page, client: httpx.Client) -> None:
+    choose(panel, "noise.mp3", b"This is no sound.")
+    expect(panel.locator("#sample-notice")).to_contain_text("cannot play")
+    assert panel.is_disabled("#sample-play")
+    panel.click("#upload")
+    expect(panel.locator("#sample-notice")).to_contain_text("This is not a recording that can be read here.")
+    assert panel.is_visible("#upload-form")
+    assert panel.is_enabled("#upload")
+    assert client.get("/audio_prompts").json() == {}
+
+
+def test_a_short_sample_is_stored_with_its_warning(panel: Page) -> None:
+    choose(panel, data=recording(2.0))
+    panel.fill("#said", "Hi.")
+    panel.click("#upload")
+    panel.wait_for_selector("#stored", state="visible")
+    assert "5 to 10 s" in panel.inner_text("#sample-warnings")
+
+
+def test_an_upload_s_progress_is_shown_and_it_can_be_cancelled(panel: Page, client: httpx.Client) -> None:
+    choose(panel, data=recording(20.0))
+    panel.fill("#said", "Hi.")
+    network = panel.context.new_cdp_session(panel)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000}
+    network.send("Network.emulateNetworkConditions", slow)
+    panel.click("#upload")
+    panel.wait_for_function("() => sent.value > 0 && sent.value < 1")
+    assert re.fullmatch(r"\d+ %, \d\.\d+ MB of 1\.8 MB", panel.inner_text("#sent-words"))
+    panel.click("#cancel-upload")
+    expect(panel.locator("#sample-notice")).to_have_text("The upload was cancelled.")
+    assert panel.is_hidden("#upload-progress")
+    network.send("Network.emulateNetworkConditions", slow | {"uploadThroughput": -1})
+    assert client.get("/audio_prompts").json() == {}
+    panel.click("#upload")
+    panel.wait_for_selector("#stored", state="visible")
+
+
+def test_a_file_that_is_too_large_is_refused_in_words(
+    browser: Browser, start_server: Callable[..., Server]
+) -> None:
+    small = start_server("--max-workers=1", "--max-upload-bytes=100000")
+    page = browser.new_page()
+    page.goto(small.url)
+    page.wait_for_selector("#play:enabled")
+    open_panel(page)
+    choose(page)
+    page.click("#upload")
+    expect(page.locator("#sample-notice")).to_contain_text(re.compile("longer than|larger than"))
+    assert page.is_enabled("#upload")
+    page.close()
+
+
+def test_names_that_are_taken_are_told_before_anything_is_replaced(panel: Page, client: httpx.Client) -> None:
+    store(client, "ann", "bob")
+    panel.reload()
+    open_panel(panel)
+    choose(panel)
+    assert panel.input_value("#sample-name") == "ann-2"
+    assert panel.is_hidden("#sample-name-hint")
+    panel.fill("#sample-name", "ann")
+    assert panel.is_visible("#sample-name-hint")
+    assert panel.inner_text("#upload") == "Replace"
+    panel.fill("#said", "Hi.")
+    panel.click("#upload")
+    panel.wait_for_selector("#stored", state="visible")
+    panel.fill("#voice-name", "Bob")
+    assert panel.is_visible("#voice-name-hint")
+    assert panel.inner_text("#make-voice") == "Replace the voice"
+    panel.fill("#voice-name", "Bobby")
+    assert panel.is_hidden("#voice-name-hint")
+
+
+def test_a_dropped_file_is_taken(panel: Page) -> None:
+    panel.evaluate(
+        """(samples) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([new Uint8Array(samples)], "dropped.wav"));
+            document.getElementById("voice-list").dispatchEvent(
+                new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        }""",
+        list(recording(1.0)),
+    )
+    expect(panel.locator("#sample-name")).to_have_value("dropped")
+    until(lambda: panel.evaluate(DRAWN) > 0.02)
+
+
+# Voices heard, voices deleted.
+
+
+def test_a_preview_is_heard_and_can_be_stopped(panel: Page) -> None:
+    preview = panel.locator(f"{entry('Nova')} button").first
+    with panel.expect_response("**/preview/nova") as answer:
+        preview.click()
+    assert answer.value.status == 200
+    assert answer.value.headers["content-type"] == "audio/wav"
+    expect(panel.locator("#voice-list-notice")).to_have_text("")
+    expect(preview).to_have_text("Stop Nova")
+    other = panel.locator(f"{entry('Kai')} button").first
+    other.click()
+    expect(preview).to_have_text("Preview Nova")
+    expect(other).to_have_text("Stop Kai")
+    other.click()
+    expect(other).to_have_text("Preview Kai")
+
+
+def test_a_preview_ends_by_itself(panel: Page) -> None:
+    preview = panel.locator(f"{entry('Aria')} button").first
+    preview.click()
+    expect(preview).to_have_text("Stop Aria")
+    expect(preview).to_have_text("Preview Aria", timeout=15_000)
+
+
+def test_speech_and_previews_silence_each_other(panel: Page) -> None:
+    preview = panel.locator(f"{entry('Nova')} button").first
+    preview.click()
+    expect(preview).to_have_text("Stop Nova")
+    panel.click("#play")
+    expect(preview).to_have_text("Preview Nova")
+    panel.wait_for_function("() => __tts.state === 'playing'")
+    preview.click()
+    panel.wait_for_function("() => __tts.state === 'idle'")
+
+
+def test_built_in_voices_are_marked_and_stay(panel: Page) -> None:
+    assert "built-in" in panel.inner_text(entry("Aria"))
+    assert panel.locator(f"{entry('Aria')} button").all_text_contents() == ["Preview Aria"]
+
+
+def test_a_voice_is_deleted_when_it_has_been_asked_twice(panel: Page, client: httpx.Client) -> None:
+    store(client, "ann", "bob")
+    panel.reload()
+    open_panel(panel)
+    panel.select_option("#voice", "bob")
+    bob = panel.locator(entry("bob"))
+    bob.get_by_role("button", name="Delete bob").click()
+    assert panel.evaluate("document.activeElement.textContent") == "Keep"
+    panel.keyboard.press("Escape")
+    assert "bob" in voices(client)
+    bob.get_by_role("button", name="Delete bob").click()
+    bob.get_by_role("button", name="Delete", exact=True).click()
+    expect(bob).to_have_count(0)
+    assert "bob" not in voices(client)
+    expect(panel.locator("#voice option[value=bob]")).to_have_count(0)
+    assert panel.is_visible(entry("ann"))
+    assert panel.evaluate("document.activeElement.id") == "voice-list-title"
+
+
+def test_a_voice_is_deleted_with_its_sample(panel: Page, client: httpx.Client) -> None:
+    store(client, "ann", "bob")
+    panel.reload()
+    open_panel(panel)
+    panel.click(f"{entry('bob')} >> text=Delete")
+    panel.click("text=Delete with its sample")
+    expect(panel.locator(entry("ann"))).to_have_count(0)
+    assert client.get("/audio_prompts").json() == {}
+    assert panel.is_visible("#no-samples")
+
+
+def test_a_sample_that_others_use_outlives_the_voice(panel: Page, client: httpx.Client) -> None:
+    store(client, "ann", "bob", "cat")
+    panel.reload()
+    open_panel(panel)
+    panel.click(f"{entry('bob')} >> text=Delete")
+    panel.click("text=Delete with its sample")
+    expect(panel.locator("#voice-list-notice")).to_contain_text("Its sample stays")
+    assert list(client.get("/audio_prompts").json()) == ["ann"]
+    assert "bob" not in voices(client)
+
+
+def test_a_sample_in_use_is_deleted_only_when_one_insists(panel: Page, client: httpx.Client) -> None:
+    store(client, "ann", "bob")
+    panel.reload()
+    open_panel(panel)
+    panel.click(f"{entry('ann')} >> text=Open")
+    panel.wait_for_selector("#stored", state="visible")
+    panel.click(f"{entry('ann')} >> text=Delete")
+    panel.locator(entry("ann")).get_by_role("button", name="Delete", exact=True).click()
+    question = panel.locator(f"{entry('ann')} .question")
+    expect(question).to_contain_text("in use by “bob”")
+    assert "ann" in client.get("/audio_prompts").json()
+    panel.click("text=Delete anyway")
+    expect(panel.locator(entry("ann"))).to_have_count(0)
+    assert client.get("/audio_prompts").json() == {}
+    assert panel.is_hidden("#sample")
+    assert "your own" in panel.inner_text(entry("bob"))
+
+
+# The microphone.
+
+
+def test_a_recording_becomes_a_sample(
+    recording_browser: Callable[..., Browser], studio: Server, client: httpx.Client
+) -> None:
+    page = recording_browser(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    ).new_page()
+    page.goto(studio.url)
+    page.wait_for_selector("#play:enabled")
+    open_panel(page)
+    page.click("#record")
+    expect(page.locator("#record")).to_have_text("Stop recording")
+    page.wait_for_function("() => document.getElementById('record-level').value > 0.01")
+    page.wait_for_function("() => parseFloat(document.getElementById('record-time').textContent) > 1.5")
+    page.click("#record")
+    expect(page.locator("#new-sample-notice")).to_contain_text("Recorded")
+    assert page.inner_text("#record") == "Record"
+    assert page.is_hidden("#recording")
+    until(lambda: page.evaluate(DRAWN) > 0.005)
+    page.fill("#said", "Beep.")
+    page.click("#upload")
+    page.wait_for_selector("#stored", state="visible")
+    [stored] = client.get("/audio_prompts/metadata").json().values()
+    assert (stored["prompt_id"], stored["original_format"]) == ("recording", "webm")
+    assert stored["duration"] == pytest.approx(1.8, abs=0.5)
+
+
+def test_a_recording_ends_before_it_is_too_long(
+    recording_browser: Callable[..., Browser], studio: Server
+) -> None:
+    page = recording_browser(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    ).new_page()
+    page.clock.install()
+    page.goto(studio.url)
+    page.wait_for_selector("#play:enabled")
+    open_panel(page)
+    page.click("#record")
+    expect(page.locator("#record")).to_have_text("Stop recording")
+    page.clock.fast_forward(59_500)
+    expect(page.locator("#new-sample-notice")).to_contain_text("Recorded")
+    assert page.inner_text("#record") == "Record"
+
+
+def test_closing_the_panel_gives_the_microphone_back(
+    recording_browser: Callable[..., Browser], studio: Server
+) -> None:
+    page = recording_browser(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    ).new_page()
+    page.goto(studio.url)
+    page.wait_for_selector("#play:enabled")
+    open_panel(page)
+    page.click("#record")
+    expect(page.locator("#record")).to_have_text("Stop recording")
+    page.click("#voices-panel summary")
+    expect(page.locator("#record")).to_have_text("Record")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ([], "No microphone was found"),
+        (["--use-fake-device-for-media-stream", "--deny-permission-prompts"], "The microphone was denied"),
+    ],
+)
+def test_without_a_microphone_the_page_says_what_to_do(
+    recording_browser: Callable[..., Browser], studio: Server, flags: list[str], sentence: str
+) -> None:
+    page = recording_browser(*flags).new_page()
+    page.goto(studio.url)
+    page.wait_for_selector("#play:enabled")
+    open_panel(page)
+    page.click("#record")
+    notice = page.locator("#new-sample-notice")
+    expect(notice).to_contain_text(sentence)
+    expect(notice).to_contain_text("choose a file")
+    assert page.is_enabled("#record")
+
+
+# Whisper.
+
+
+def test_a_sample_without_a_transcript_is_listened_to(
+    browser: Browser, start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    checkpoint = whisper_checkpoint.make(tmp_path / "pinned.pt", say="Guten Morgen.", language="de")
+    server = start_server("--max-workers=1", DIA_WHISPER_MODEL=str(checkpoint))
+    page = browser.new_page()
+    page.goto(server.url)
+    page.wait_for_selector("#play:enabled")
+    open_panel(page)
+    choose(page)
+    page.click("#upload")
+    expect(page.locator("#said")).to_have_value("Guten Morgen.", timeout=40_000)
+    assert "German" in page.inner_text("#sample-facts")
+    page.fill("#said", "Guten Abend.")
+    page.click("#save-transcript")
+    expect(page.locator("#sample-notice")).to_contain_text("was changed")
+    page.click("#transcribe")
+    expect(page.locator("#said")).to_have_value("Guten Morgen.", timeout=20_000)
+    page.close()
+
+
+def test_where_whisper_cannot_listen_the_page_says_why(panel: Page) -> None:
+    choose(panel)
+    panel.click("#upload")
+    panel.wait_for_selector("#stored", state="visible")
+    reason = re.compile("whisper|checkpoint", re.IGNORECASE)
+    expect(panel.locator("#sample-warnings li")).to_contain_text(reason, timeout=40_000)
+    panel.fill("#said", "This is what I say.")
+    panel.click("#save-transcript")
+    expect(panel.locator("#sample-notice")).to_contain_text("was changed")
+
+
+# For everyone.
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_nothing_is_wider_than_a_phone(panel: Page, client: httpx.Client, width: int) -> None:
+    store(client, "a-sample-with-" + 46 * "x", "a-voice-with-" + 46 * "x")
+    panel.set_viewport_size({"width": width, "height": 740})
+    panel.reload()
+    open_panel(panel)
+    panel.locator("#sample-list button").first.click()
+    panel.wait_for_selector("#stored", state="visible")
+    assert panel.evaluate("document.documentElement.scrollWidth") <= width
+    panel.locator("#sample-list button", has_text="Delete").click()
+    assert panel.evaluate("document.documentElement.scrollWidth") <= width
+    choose(panel)
+    panel.evaluate("document.getElementById('recording').hidden = false")
+    panel.evaluate("document.getElementById('upload-progress').hidden = false")
+    assert panel.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_keyboard_reaches_everything_in_order(panel: Page) -> None:
+    choose(panel)
+    panel.focus("#sample-file")
+    reached = []
+    for _ in range(6):
+        reached.append(panel.evaluate("document.activeElement.id"))
+        panel.keyboard.press("Tab")
+    assert reached == ["sample-file", "record", "sample-play", "said", "sample-name", "upload"]
+
+
+def test_every_control_of_the_panel_has_a_name(panel: Page) -> None:
+    unnamed = panel.evaluate(
+        """() => [...document.querySelectorAll("#voices-panel :is(input, textarea, button, meter, progress)")]
+            .filter((one) => !one.labels?.length && !one.textContent.trim() && !one.ariaLabel)
+            .map((one) => one.id)"""
+    )
+    assert unnamed == []
+
+
+def test_with_a_key_all_of_it_works(browser: Browser, start_server: Callable[..., Server]) -> None:
+    locked = start_server("--max-workers=1", DIA_API_KEYS="the-key")
+    page = browser.new_page()
+    page.goto(locked.url)
+    page.click("#voices-panel summary")
+    page.wait_for_selector("#key-form", state="visible")
+    expect(page.locator("#voices-notice")).to_have_text("A valid key is needed.")
+    page.fill("#key", "the-key")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#voice-list li")
+    expect(page.locator("#voices-notice")).to_have_text("")
+    choose(page)
+    page.fill("#said", "This is what I say.")
+    page.click("#upload")
+    page.wait_for_selector("#stored", state="visible")
+    page.click("#sample-play")
+    expect(page.locator("#sample-play")).to_have_text("Stop")
+    page.click("#make-voice")
+    expect(page.locator("#voice")).to_have_value("ann")
+    with page.expect_response("**/preview/ann") as answer:
+        page.locator("#voice-list li[data-name=ann] button").first.click()
+    assert answer.value.status == 200
+    assert "the-key" not in answer.value.url
+    page.close()
