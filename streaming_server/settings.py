@@ -79,6 +79,17 @@ class Settings(BaseSettings):
         "127.0.0.1", description="address to listen on; beyond loopback needs a key or --no-auth"
     )
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    wyoming_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port for Wyoming, as Home Assistant speaks it (10200 there); none unless said",
+    )
+    wyoming_host: str | None = Field(
+        None,
+        description="address for Wyoming, which knows no keys: beyond loopback it needs --no-auth; "
+        "by default as --host",
+    )
     engine: EngineName = Field("espeak", description="what speaks: eSpeak NG on the CPU, or Dia on GPUs")
     model: str = Field(
         "nari-labs/Dia-1.6B-0626",
@@ -98,7 +109,7 @@ class Settings(BaseSettings):
     quantize: Literal["int8"] | None = Field(None, description="hold Dia's weights in 8 bits")
 
     max_workers: int | None = Field(
-        None, ge=1, le=64, description="worker processes; by default one per GPU, or two on the CPU"
+        None, ge=1, le=64, description="worker processes; by default one per GPU; on the CPU two, of Dia one"
     )
     gpu_mode: GpuMode = Field("auto", description="GPUs to use: all that are wanted, one, or none")
     gpu_ids: Numbers = Field((), description="physical GPU ids to use, comma-separated; by default all")
@@ -129,7 +140,9 @@ class Settings(BaseSettings):
     api_keys: Secrets = Field(
         (), description="keys that open the server, comma-separated; none: no key needed"
     )
-    no_auth: bool = Field(False, description="listen beyond loopback without a key")
+    no_auth: bool = Field(
+        False, description="listen beyond loopback without a key; Wyoming, even where there are keys"
+    )
     allowed_origins: Texts = Field(
         (), description="origins of web pages that may connect, as scheme://host:port, comma-separated"
     )
@@ -139,7 +152,7 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(65536, ge=1024, description="largest message a client may send, in bytes")
     max_text_characters: int = Field(8192, ge=1, description="longest text in one message")
     max_context_characters: int = Field(102_400, ge=1, description="longest text of one context")
-    messages_per_second: float = Field(500.0, gt=0, description="messages a connection may send, sustained")
+    messages_per_second: float = Field(500.0, ge=1, description="messages a connection may send, sustained")
     max_lead_ms: int = Field(
         10_000, ge=200, description="audio sent ahead of real time, unless a client asks otherwise"
     )
@@ -150,6 +163,9 @@ class Settings(BaseSettings):
     )
     auth_timeout_s: float = Field(5.0, gt=0, description="seconds a browser has to send its key")
     send_timeout_s: float = Field(5.0, gt=0, description="seconds a client may leave a message unread")
+    stall_timeout_s: float = Field(
+        60.0, gt=0, description="seconds a client's playback may stand still while speech waits for it"
+    )
     drain_timeout_s: float = Field(
         30.0, ge=0, description="seconds open contexts get to finish when the server is told to stop"
     )
@@ -170,6 +186,16 @@ class Settings(BaseSettings):
         if not self.api_keys and not self.no_auth and not is_loopback(self.host):
             raise ValueError(
                 f"listening on {self.host} lets anybody in: set DIA_API_KEYS (--api-keys), or say --no-auth"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _wyoming_knows_no_keys(self) -> Self:
+        host = self.wyoming_host or self.host
+        if self.wyoming_port is not None and not self.no_auth and not is_loopback(host):
+            raise ValueError(
+                f"Wyoming knows no keys, so that listening on {host} lets anybody in: say --no-auth if they "
+                "may, or --wyoming-host 127.0.0.1"
             )
         return self
 

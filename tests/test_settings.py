@@ -79,7 +79,30 @@ def test_anything_else_needs_a_key_or_the_word(host: str) -> None:
     assert from_flags("--host", host, "--api-keys", "k").api_keys
 
 
-@pytest.mark.parametrize("flags", [["--port", "99999"], ["--engine", "magic"], ["--max-workers", "0"]])
+def test_wyoming_is_off_until_it_is_given_a_port() -> None:
+    assert from_flags().wyoming_port is None
+    assert from_flags("--wyoming-port", "10200").wyoming_port == 10200
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--host", "0.0.0.0", "--api-keys", "k"],
+        ["--wyoming-host", "0.0.0.0"],
+        ["--wyoming-host", "0.0.0.0", "--api-keys", "k"],
+    ],
+    ids=" ".join,
+)
+def test_wyoming_which_knows_no_keys_needs_the_word_beyond_loopback(flags: list[str]) -> None:
+    with pytest.raises(ValidationError, match="Wyoming knows no keys"):
+        from_flags("--wyoming-port", "10200", *flags)
+    assert from_flags("--wyoming-port", "10200", *flags, "--no-auth").no_auth
+    assert from_flags("--wyoming-port", "10200", *flags, "--wyoming-host", "127.0.0.1").wyoming_port
+
+
+@pytest.mark.parametrize(
+    "flags", [["--port", "99999"], ["--wyoming-port", "-1"], ["--engine", "magic"], ["--max-workers", "0"]]
+)
 def test_what_cannot_be_is_refused(flags: list[str]) -> None:
     with pytest.raises((ValidationError, SystemExit)):
         from_flags(*flags)

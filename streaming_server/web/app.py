@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
+import structlog
+from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -41,7 +43,7 @@ from streaming_server.web import config, generate, jobs, prompts, status, voices
 from streaming_server.web.background import Background
 from streaming_server.web.connections import Connections
 from streaming_server.web.contexts import OpenContexts
-from streaming_server.web.doors import cartesia_http, deepgram_http, elevenlabs_http, openai
+from streaming_server.web.doors import cartesia_http, deepgram_http, elevenlabs_http, kyutai, openai, wyoming
 from streaming_server.web.doors.cartesia import tts_websocket
 from streaming_server.web.doors.deepgram import speak_websocket
 from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_input
@@ -52,6 +54,8 @@ from streaming_server.web.openapi import description
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.previews import Previews
 from streaming_server.web.speak import speak
+
+log = structlog.stdlib.get_logger(__name__)
 
 WHISPER_BYTES = 4 * 2**30
 """What Whisper may want of a GPU; with less to spare it listens on the CPU."""
@@ -71,7 +75,12 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with parts.pool.running(), parts.background.running(), anyio.create_task_group() as group:
+        async with (
+            _ending_with_its_tasks(parts),
+            parts.pool.running(),
+            parts.background.running(),
+            anyio.create_task_group() as group,
+        ):
             await voices.refresh(parts)
             group.start_soon(anyio.to_thread.run_sync, warm_up)
             group.start_soon(parts.transcription.run)
@@ -82,6 +91,8 @@ def create_app(settings: Settings) -> Starlette:
             group.start_soon(parts.connections.watch)
             group.start_soon(parts.connections.announce, parts.pool)
             group.start_soon(status.measure_lag, parts)
+            if settings.wyoming_port is not None:
+                await _listen_for_wyoming(parts, group)
             yield
             group.cancel_scope.cancel()
 
@@ -95,6 +106,7 @@ def create_app(settings: Settings) -> Starlette:
             WebSocketRoute("/v1/text-to-speech/{voice}/multi-stream-input", _Bare(multi_stream_input)),
             WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", _Bare(stream_input)),
             WebSocketRoute("/v1/speak", _Bare(speak_websocket)),
+            WebSocketRoute("/api/tts_streaming", _Bare(kyutai.tts_streaming)),
             *voices.routes(),
             *prompts.routes(),
             *generate.routes(),
@@ -105,6 +117,7 @@ def create_app(settings: Settings) -> Starlette:
             *elevenlabs_http.routes(),
             *deepgram_http.routes(),
             *cartesia_http.routes(),
+            *kyutai.routes(),
             Route("/livez", status.livez),
             Route("/readyz", status.readyz),
             Route("/health", status.health),
@@ -125,6 +138,28 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
+@asynccontextmanager
+async def _ending_with_its_tasks(parts: Parts) -> AsyncIterator[None]:
+    """Where a task fails that the server cannot do without, the process ends: whoever watches starts it anew.
+
+    uvicorn by itself would go on, with nobody to speak.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.critical("the server cannot go on", exc_info=error)
+        parts.refusal = "A part of the server failed; the log says which."
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def _listen_for_wyoming(parts: Parts, group: TaskGroup) -> None:
+    try:
+        await group.start(wyoming.listen, parts)
+    except OSError as error:
+        parts.refusal = f"Wyoming cannot be listened for on its port: {error.strerror or error}."
+        signal.raise_signal(signal.SIGTERM)
+
+
 async def _give_up(parts: Parts) -> None:
     """A server whose workers cannot start, for want of a model say, has nothing to wait for."""
     parts.refusal = await parts.pool.hopeless()
@@ -137,7 +172,7 @@ def _build(settings: Settings) -> Parts:
     devices = choose_devices(
         mode=settings.gpu_mode,
         wanted=settings.gpu_ids,
-        gpus=visible_gpus() if dia else [],
+        gpus=visible_gpus() if dia else None,
         max_workers=settings.max_workers,
         cpu_workers=1 if dia else min(CPU_WORKERS, os.cpu_count() or 1),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,17 +16,20 @@ from starlette.requests import HTTPConnection
 from streaming_server.audio import Frame, FrameEncoder
 from streaming_server.container import AudioFormat, ContainerWriter
 from streaming_server.context import Broken, End, WordTime
-from streaming_server.errors import BadValue, SpeechError, Unauthorized
+from streaming_server.errors import BadValue, SpeechError, TooSlow, Unauthorized
 from streaming_server.types import Encoding, Generation
 from streaming_server.web.connection import Connection
 from streaming_server.web.doors.alignment import Alignment, Characters
 from streaming_server.web.doors.entrance import Door, Refusal
+from streaming_server.web.doors.markup import TagFilter
 from streaming_server.web.doors.session import Session, read_name, read_object, understood
 from streaming_server.web.doors.turn import Joining, Turn
 from streaming_server.web.parts import Parts
 
 MESSAGE_MS = 500
 """Longest audio of one message, in milliseconds, where it can be cut."""
+LONGEST_PATIENCE_S = 180.0
+"""The vendor's own longest `inactivity_timeout`; clients ask for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Query(_Model):
     output_format: str | None = None
     language_code: str | None = Field(None, max_length=35)
     auto_mode: bool = False
+    inactivity_timeout: float = Field(20.0, gt=0)
     seed: int | None = Field(None, ge=0, lt=2**63)
 
 
@@ -91,12 +96,16 @@ class Message(_Model):
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How one connection speaks: voice, options and format of all of its contexts."""
+    """How one connection speaks: voice, options and format of all of its contexts.
+
+    patience_s: how long the client may say nothing while it is told nothing.
+    """
 
     voice: str
     generation: Generation
     format: OutputFormat
     joining: Joining
+    patience_s: float
 
 
 class Context(Turn):
@@ -106,8 +115,26 @@ class Context(Turn):
         super().__init__(*arguments, **options)
         self.alignment = Alignment(audio.sample_rate)
         self.writer: ContainerWriter | None = None
+        self._tags = TagFilter()
         if audio.container is not None:
             self.writer = ContainerWriter(audio.container, audio.sample_rate, bit_rate=audio.bit_rate)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether it owes the client something, whatever the client says."""
+        return bool(self.flushes) or self.context.finished
+
+    def append(self, text: str) -> None:
+        super().append(self._tags.push(text))
+
+    def flush(self) -> None:
+        super().append(self._tags.finish())
+        super().flush()
+
+    def finish(self) -> None:
+        """No more text. Raises as `append` and `SpeechContext.finish` do."""
+        super().append(self._tags.finish())
+        self.context.finish()
 
 
 class MultiStreamSession(Session[Context]):
@@ -121,11 +148,25 @@ class MultiStreamSession(Session[Context]):
         self._place = place
         self._open: dict[str, Context] = {}
         self._leaving: dict[str, Context] = {}
+        self._busy_at = 0.0
 
-    # Coming in.
+    # Coming in, and staying.
 
     async def greet(self) -> bool:
-        return self._place is None or await self._authenticate(self._place)
+        if self._place is not None and not await self._authenticate(self._place):
+            return False
+        self._busy_at = time.monotonic()
+        self.connection.tasks.start_soon(self._watch_silence)
+        return True
+
+    async def _watch_silence(self) -> None:
+        """Send a client away that has said nothing for long, while there was nothing to be told either."""
+        patience_s = self._manner.patience_s
+        while (left_s := self._busy_at + patience_s - time.monotonic()) > 0:
+            await anyio.sleep(left_s)
+            if any(turn.speaking for turn in self._turns):
+                self._busy_at = time.monotonic()
+        await self.send_away(TooSlow(f"Nothing came for {patience_s:g} seconds."))
 
     async def _authenticate(self, place: ExitStack) -> bool:
         """Wait for the key in the first message, which is then obeyed as any other."""
@@ -149,6 +190,7 @@ class MultiStreamSession(Session[Context]):
     # Reading.
 
     async def obey(self, message: dict[str, Any]) -> None:
+        self._busy_at = time.monotonic()
         name = self.name_of(message)
         try:
             self.converse(name, understood(Message, message))
@@ -222,7 +264,7 @@ class MultiStreamSession(Session[Context]):
                 turn.context.cancel()
             else:
                 with turn.blamed():
-                    turn.context.finish()
+                    turn.finish()
             self._leaving[name] = turn
         elif (turn := self._leaving.get(name)) is not None:
             turn.context.cancel()
@@ -231,7 +273,7 @@ class MultiStreamSession(Session[Context]):
         """No more text for a context; all of it will be heard."""
         if (turn := self._open.pop(name, None)) is not None:
             with turn.blamed():
-                turn.context.finish()
+                turn.finish()
             self._leaving[name] = turn
 
     def forget(self, turn: Context) -> None:
@@ -271,6 +313,7 @@ class MultiStreamSession(Session[Context]):
         return cuts
 
     async def _say(self, turn: Context, data: bytes, characters: Characters | None) -> None:
+        self._busy_at = time.monotonic()
         if not turn.context.stopped:
             await self.connection.say(
                 {
@@ -350,6 +393,7 @@ def _manner(request: HTTPConnection, parts: Parts) -> Manner:
         Generation(language=query.language_code or None, seed=query.seed),
         output_format(query.output_format),
         "sentences" if query.auto_mode else "verbatim",
+        min(query.inactivity_timeout, LONGEST_PATIENCE_S),
     )
 
 

@@ -19,6 +19,7 @@ from streaming_server.context import WordTimes
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation
 from streaming_server.web.doors.elevenlabs import OutputFormat, VoiceSettings, output_format
+from streaming_server.web.doors.markup import without_tags
 from streaming_server.web.guard import key_of
 from streaming_server.web.http import RETRY_AFTER_S, Json, read_json
 from streaming_server.web.parts import parts_of
@@ -107,7 +108,7 @@ async def _asked(request: Request) -> tuple[Wish, OutputFormat]:
     audio_format: AudioFormat = form.container or "pcm"
     return (
         Wish(
-            wanted.text,
+            without_tags(wanted.text),
             request.path_params["voice"],
             Generation(language=wanted.language_code or None, speed=speed, seed=wanted.seed),
             audio_format,

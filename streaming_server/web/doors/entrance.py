@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import anyio
 import orjson
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError
+from streaming_server.web.admission import GOODBYE_S
 from streaming_server.web.connection import Connection
 from streaming_server.web.guard import key_of
 from streaming_server.web.http import RETRY_AFTER_S
@@ -20,10 +22,14 @@ from streaming_server.web.parts import Parts, parts_of
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error as a protocol tells it before the handshake."""
+    """An error as a protocol tells it before the handshake.
+
+    told: its message, where clients are to be let in to read it instead.
+    """
 
     body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+    told: bytes | None = None
 
 
 class Visit(Protocol):
@@ -56,7 +62,11 @@ class Door:
                 visit = self._let_in(request, parts, connection, place)
             except SpeechError as error:
                 parts.metrics.refused.labels(error.code).inc()
-                await _refuse(send, error, self.refusal(error))
+                refusal = self.refusal(error)
+                if refusal.told is not None:
+                    await _send_away(connection, error, refusal.told)
+                else:
+                    await _refuse(send, error, refusal)
                 return
             with parts.connections.holding(connection):
                 await connection.serve(visit.run)
@@ -73,6 +83,17 @@ class Door:
         visit = self.begin(request, parts, connection, place if waits else None)
         place.enter_context(guard.waiting() if waits else guard.speaking(parts.pool.has_room))
         return visit
+
+
+async def _send_away(connection: Connection, error: SpeechError, told: bytes) -> None:
+    """Let a client in to read why it may not stay."""
+    with anyio.move_on_after(GOODBYE_S):
+        try:
+            if await connection.accept():
+                await connection.send(told)
+                await connection.close(error.close_code, error.message)
+        except OSError:
+            return
 
 
 async def _refuse(send: Send, error: SpeechError, refusal: Refusal) -> None:

@@ -87,6 +87,10 @@ class Session(ABC, Generic[TurnT]):
     def forget(self, turn: TurnT) -> None:
         """The turn's name is free from now on. Idempotent."""
 
+    def read(self, raw: str | bytes) -> dict[str, Any]:
+        """A message as it came, as an object. Raises BadMessage."""
+        return read_object(raw)
+
     async def greet(self) -> bool:
         """Say what comes first; False if the client may not stay."""
         return True
@@ -120,7 +124,7 @@ class Session(ABC, Generic[TurnT]):
         try:
             self._rate.count()
             if not self._closing:
-                await self.obey(read_object(raw))
+                await self.obey(self.read(raw))
         except RateLimited as error:
             await self.send_away(error)
             return False

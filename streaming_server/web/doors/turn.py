@@ -18,10 +18,11 @@ from streaming_server.audio import FrameEncoder
 from streaming_server.context import SpeechContext, WordTime
 from streaming_server.errors import BadMessage, BadValue, TooLarge
 
-Joining = Literal["verbatim", "sentences", "likely"]
+Joining = Literal["verbatim", "sentences", "words", "likely"]
 """What lies between two messages' texts.
 
 verbatim: nothing; the client cuts its text anywhere. sentences: white space; the client sends whole ones.
+words: white space; the client sends whole words, or several.
 likely: white space where one message ends a sentence and the next begins another; otherwise nothing.
 """
 
@@ -141,7 +142,7 @@ def joined(before: str, text: str, joining: Joining) -> str:
     match joining:
         case "verbatim":
             return text
-        case "sentences":
+        case "sentences" | "words":
             return text if text[-1:].isspace() else text + " "
         case "likely":
             return " " + text if _likely_apart(before, text) else text

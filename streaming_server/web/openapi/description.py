@@ -52,7 +52,7 @@ def description() -> dict[str, Any]:
         "info": {"title": "Streaming speech server", "version": _version(), "description": ABOUT},
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in ("speech", "voices", "samples", "jobs", "operator", "state")]
-        + [{"name": name} for name in ("OpenAI", "ElevenLabs", "Deepgram", "Cartesia")],
+        + [{"name": name} for name in ("OpenAI", "ElevenLabs", "Deepgram", "Cartesia", "Kyutai")],
         "security": [{}, {"key": []}, {"token": []}],
         "paths": {path: {**path_parameters(path), **methods} for path, methods in paths.items()},
         "components": {
@@ -84,4 +84,5 @@ def _parts() -> tuple[Paths, ...]:
         vendors.elevenlabs_routes(),
         vendors.deepgram_routes(),
         vendors.cartesia_routes(),
+        vendors.kyutai_routes(),
     )

@@ -170,6 +170,11 @@ def cartesia_routes() -> Paths:
     }
 
 
+def kyutai_routes() -> Paths:
+    told = json_answer(an_object({"name": TEXT}))
+    return {"/api/build_info": {"get": operation("Kyutai", "Whether the server is there", told, keyed=False)}}
+
+
 def _as_400(errors: Errors) -> Errors:
     """As the vendors that tell of bad values with 400."""
     return tuple(kind for kind in errors if kind.http_status != 422)

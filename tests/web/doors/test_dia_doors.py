@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -9,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgpack
 import pytest
+from events import at_port
 from foreign import exchanging, native_audio
 from servers import Server, running_server
+from websockets.asyncio.client import connect
 
 pytestmark = [
     pytest.mark.anyio,
@@ -46,6 +51,7 @@ def dia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("dia")
     model = short_winded(folder / "model")
     options = ("--engine=dia", f"--model={model}", "--codec=random:tiny", "--slots=2", "--max-workers=1")
+    options += ("--wyoming-port=0",)
     with running_server(folder / "log", *options) as server:
         made = httpx.post(f"{server.url}/voice_mappings", json={"voice_id": VOICE, "temperature": 0.0})
         assert made.status_code == 201, made.text
@@ -143,6 +149,34 @@ async def test_a_greedy_voice_sounds_as_at_the_native_door(
     native = await native_audio(dia, TEXT, voice=VOICE, sample_rate=RATE)
     assert len(native) > RATE // 10
     assert await door(dia) == native
+
+
+async def test_kyutais_floats_are_the_native_samples(dia: Server) -> None:
+    url = f"{dia.ws_url}/api/tts_streaming?voice={VOICE}"
+    samples: list[float] = []
+    async with connect(url, proxy=None) as socket:
+        for word in TEXT.split():
+            await socket.send(msgpack.packb({"type": "Text", "text": word}))
+        await socket.send(msgpack.packb({"type": "Eos"}))
+        async for raw in socket:
+            message = msgpack.unpackb(raw)
+            samples += message["pcm"] if message["type"] == "Audio" else ()
+    native = await native_audio(dia, TEXT, voice=VOICE, sample_rate=RATE)
+    spoken = struct.pack(f"<{len(samples)}h", *(int(32768 * sample) for sample in samples))
+    assert spoken[: len(native)] == native
+    assert not any(spoken[len(native) :])
+
+
+async def test_wyoming_sounds_as_the_native_door_at_the_engines_rate(dia: Server) -> None:
+    [port] = re.findall(r"tcp://127\.0\.0\.1:(\d+)", dia.logged())
+    async with at_port(int(port)) as events:
+        await events.send("synthesize-start", voice={"name": VOICE})
+        for word in TEXT.split():
+            await events.send("synthesize-chunk", text=f"{word} ")
+        await events.send("synthesize-stop")
+        await events.until("synthesize-stopped")
+    assert events.heard[0].data["rate"] == 44100
+    assert events.audio() == await native_audio(dia, TEXT, voice=VOICE)
 
 
 async def test_the_earlier_servers_route_sounds_as_the_native_door(dia: Server) -> None:

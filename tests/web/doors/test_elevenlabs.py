@@ -398,3 +398,56 @@ async def test_a_full_server_says_so_before_the_handshake(start_server: Callable
                     break
             except InvalidStatus:
                 await anyio.sleep(0.01)
+
+
+async def test_tags_are_not_read_aloud(server: Server) -> None:
+    tagged = 'Hello there, said <phoneme alphabet="ipa" ph="x">the</phoneme> fox.<break time="0.5s" />Yes.'
+    for pieces in ([tagged], list(tagged), ["Hello there, said the fox.", '<break time="1s"/>', "Yes."]):
+        async with exchanging(url(server)) as exchange:
+            await turn(exchange, pieces)
+            await final(exchange)
+        assert audio(exchange) == await native_audio(
+            server, "Hello there, said the fox. Yes.", sample_rate=24000
+        )
+
+
+async def test_a_flush_speaks_what_might_have_become_a_tag(server: Server) -> None:
+    async with exchanging(url(server)) as exchange:
+        await turn(exchange, ["Two <"])
+        await final(exchange)
+    assert audio(exchange) == await native_audio(server, "Two <", sample_rate=24000)
+
+
+@pytest.mark.parametrize("path", ["multi-stream-input", "stream-input"])
+async def test_a_silent_client_is_sent_away(server: Server, path: str) -> None:
+    async with exchanging(url(server, path=path, inactivity_timeout="0.3")) as exchange:
+        assert (await exchange.closed())[0] == 1008
+    assert exchange.told[-1]["code"] == "too_slow"
+
+
+async def test_a_client_that_says_something_or_listens_may_stay(server: Server) -> None:
+    async with exchanging(url(server, inactivity_timeout="0.7")) as exchange:
+        for _ in range(5):  # As frameworks do between turns.
+            await anyio.sleep(0.3)
+            await exchange.send(text="")
+        await turn(exchange, [LONG])
+        silent_until = anyio.current_time() + 12  # Longer than the lead: what comes then is paced.
+        while anyio.current_time() < silent_until:
+            await exchange.next()
+        await exchange.send(context_id="one", close_context=True)
+        await final(exchange)
+        assert (await exchange.closed())[0] == 1008
+
+
+async def test_more_patience_than_the_vendor_has_may_be_asked_for(server: Server) -> None:
+    async with exchanging(url(server, inactivity_timeout="300")) as exchange:
+        await turn(exchange)
+        await final(exchange)
+    assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
+
+
+async def test_no_patience_at_all_is_refused(server: Server) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with exchanging(url(server, inactivity_timeout="0")):
+            pass
+    assert refused.value.response.status_code == 422
