@@ -235,13 +235,15 @@ class PlaybackClock:
         elapsed = int((now - self._anchor_s) * self._sample_rate)
         return min(self._sent, self._anchor_sample + max(0, elapsed))
 
-    def report(self, samples: int) -> None:
-        """The listener says that it has played so many samples of the context.
+    def report(self, samples: int) -> bool:
+        """The listener says that it has played so many samples of the context; whether that is news.
 
         The first report may correct the estimate either way; later ones that go back are passed over, and
         none counts beyond what was sent.
         """
-        self._reported = min(max(samples, self._reported or 0), self._sent)
+        before = self._reported
+        self._reported = min(max(samples, before or 0), self._sent)
+        return self._reported != before
 
     def lead_s(self, now: float) -> float:
         """Seconds sent and not yet played."""

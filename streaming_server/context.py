@@ -11,7 +11,7 @@ from math import inf
 import anyio
 
 from streaming_server.audio import PlaybackClock
-from streaming_server.errors import BadMessage, TooLarge
+from streaming_server.errors import BadMessage, TooLarge, TooSlow
 from streaming_server.pool.pool import Pool
 from streaming_server.text import Piece, Segmenter, Sentence
 from streaming_server.types import (
@@ -137,7 +137,8 @@ class SpeechContext:
     When a worker dies, an utterance of which nothing was received yet is spoken again unnoticed. One that was
     ends the context with an error at once: what waits for the lead is dropped, as the lead is a promise too.
 
-    heard is called once, with the seconds to first audio.
+    heard is called once, with the seconds to first audio. A listener that reports how far it has played, and
+    then for `stall_s` is nowhere new while sound waits for it, ends the context with an error.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class SpeechContext:
         *,
         max_characters: int,
         max_lead_s: float,
+        stall_s: float = inf,
         heard: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._lane = pool.open(self._ring)
@@ -157,6 +159,8 @@ class SpeechContext:
         self._generation = generation
         self._max_characters = max_characters
         self._max_lead_s = max_lead_s
+        self._stall_s = stall_s
+        self._moved_at = 0.0
         self._slice_s = min(LONGEST_SLICE_S, max(SHORTEST_SLICE_S, SLICE_SHARE * max_lead_s))
         self._heard = heard
         self._segmenter = Segmenter(engine.chunking, generation.language or "en")
@@ -199,10 +203,10 @@ class SpeechContext:
 
     def append(self, text: str) -> None:
         """More text, cut anywhere. Raises BadMessage after `finish`, TooLarge, BadValue."""
-        if self.ended:
-            return
         if self._finished:
             raise BadMessage("This context was finished; it takes no more text.")
+        if self.ended or not text:
+            return
         if self._segmenter.received + len(text) > self._max_characters:
             raise TooLarge(f"A context takes at most {self._max_characters} characters.")
         self._segmenter.append(text)
@@ -211,10 +215,10 @@ class SpeechContext:
 
     def flush(self) -> None:
         """Speak what is buffered now; `Flushed` follows its audio. Raises BadMessage, BadValue."""
-        if self.ended:
-            return
         if self._finished:
             raise BadMessage("This context was finished; there is nothing to flush.")
+        if self.ended:
+            return
         self._segmenter.flush()
         self._flushes.append(self._segmenter.received)
         self._advance()
@@ -253,7 +257,8 @@ class SpeechContext:
 
     def played(self, samples: int) -> None:
         """How far playback is, in samples at the engine's rate from the start of the context."""
-        self._clock.report(samples)
+        if self._clock.report(samples):
+            self._moved_at = time.monotonic()
         self._ring()
 
     def close(self) -> None:
@@ -270,11 +275,8 @@ class SpeechContext:
             if wait_s <= 0:
                 return self._hand_out()
             self._bell = anyio.Event()
-            if wait_s == inf:
+            with anyio.move_on_after(wait_s):
                 await self._bell.wait()
-            else:
-                with anyio.move_on_after(wait_s):
-                    await self._bell.wait()
 
     def _ring(self) -> None:
         self._bell.set()
@@ -295,10 +297,19 @@ class SpeechContext:
         if self._out:
             if not isinstance(self._out[0], Speech):
                 return 0.0
-            return self._clock.wait_s(max(0.0, self._max_lead_s - self._slice_s), time.monotonic())
+            now = time.monotonic()
+            wait_s = self._clock.wait_s(max(0.0, self._max_lead_s - self._slice_s), now)
+            return self._wait_for_a_report(now) if wait_s == inf else wait_s
         if self._impatient_at is not None:
             return max(0.001, self._impatient_at - time.monotonic())
         return inf
+
+    def _wait_for_a_report(self, now: float) -> float:
+        """Seconds the listener may still stand still; when there are none, the context ends."""
+        left_s = self._moved_at + self._stall_s - now
+        if left_s <= 0:
+            self.fail(TooSlow.code, "Playback has stood still for too long.", TooSlow.retryable)
+        return max(0.0, left_s)
 
     def _hand_out(self) -> Output:
         output = self._out.popleft()
@@ -319,6 +330,7 @@ class SpeechContext:
             self._timing.first_audio_at = now
             self._heard(now - (self._timing.complete_at or now))
         self._clock.sent(len(pcm) // 2, now)
+        self._moved_at = now
         self._spoken_offset(self._clock.played(now))
         return Speech(pcm)
 

@@ -30,6 +30,8 @@ METAVARS = MappingProxyType(
 _NOTHING = re.compile(r" \(default(?: factory)?: (?:None|null|False|\(\)|[\w.<>]+<lambda>)\)$")
 """Defaults that tell a reader nothing; where there is something to tell, the description does."""
 
+_ON = " (default: True)"
+
 _LISTED = re.compile(r"\(default: \((.+)\)\)$")
 
 
@@ -52,6 +54,10 @@ def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> Any:
     if isinstance(metavar, str):
         options["metavar"] = METAVARS.get(metavar, metavar)
     if isinstance(options.get("help"), str):
+        if names[0].startswith("--no-") and options["help"].endswith(_ON):
+            options["help"] = (
+                f"do not {options['help'].removesuffix(_ON)}"  # The flag that is shown turns it off.
+            )
         options["help"] = _LISTED.sub(_commas, _NOTHING.sub("", options["help"]))
     return parser.add_argument(*names, **options)
 

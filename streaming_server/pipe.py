@@ -37,9 +37,9 @@ _PREFIX = struct.Struct("<II")
 MAX_MESSAGE = 64 * 1024 * 1024
 """Bytes. Far above anything an engine sends; a larger claim means the stream is corrupt."""
 
-WINDOW = 256 * 1024
-"""Bytes of an utterance's PCM after which a worker may wait until some of it has been `Taken`. Six seconds at
-22.05 kHz: most sentences are shorter, and so never wait."""
+WINDOW = 512 * 1024
+"""Bytes of an utterance's PCM after which a worker may wait until some of it has been `Taken`. Twelve seconds
+at 22.05 kHz: most sentences are shorter, and so never wait."""
 
 
 @dataclass(frozen=True, slots=True)

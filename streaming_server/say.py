@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -66,9 +67,8 @@ def say(command: SayCommand) -> int:
 
     Raises SpeechError.
     """
-    text = command.text
-    if text == "-":
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    raw = sys.stdin.buffer.read() if command.text == "-" else os.fsencode(command.text)
+    text = raw.decode("utf-8", "replace")
     unfinished = command.out.with_name(command.out.name + ".part")
     try:
         with unfinished.open("wb") as file, _server(command) as url:
@@ -198,7 +198,9 @@ def own_server(*options: str) -> Iterator[str]:
     data = tempfile.mkdtemp(prefix="streaming-server-")
     arguments = ["serve", "--host=127.0.0.1", f"--port={port}", f"--data-dir={data}"]
     arguments += ["--log-level=warning", *options]
-    process = subprocess.Popen([sys.executable, "-m", "streaming_server", *arguments])
+    # Nobody else can reach it, and who starts it need not have the key at hand.
+    environment = {name: value for name, value in os.environ.items() if name.upper() != "DIA_API_KEYS"}
+    process = subprocess.Popen([sys.executable, "-m", "streaming_server", *arguments], env=environment)
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_TIMEOUT_S

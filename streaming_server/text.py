@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import sentencex
 
 from streaming_server.errors import BadValue, InternalError
+from streaming_server.speakable import first_sound
 from streaming_server.types import ChunkPolicy
 
 LIKELY_GOES_ON = "the"
@@ -67,7 +68,7 @@ _NEWLINES = r"\n\r\x85\u2028\u2029"
 _EVENT = re.compile(f"[{_NEWLINES}]|[{_TERMINATORS}][{_TERMINATORS}{_CLOSERS}]*")
 _NEXT_WORD = re.compile(rf"[^\S{_NEWLINES}]*[{_NEWLINES}]|[\W_]*+[^\W_]\w*+\W")
 _MARKS = re.compile(r"[\W_]*")
-_SILENT = re.compile(r"(?:\[S\d\]|[\W_])*+")
+_TAG = re.compile(r"\[S\d\]")
 _LAST_SPACE = re.compile(r".*(?=\s)", re.DOTALL)
 _OPEN_ASIDE = re.compile(r"[(\[](?:\w[^()\[\]]*)?\Z")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -279,9 +280,13 @@ class Segmenter:
         return True
 
     def _has_sound(self, end: int) -> bool:
-        silent = _SILENT.match(self._text, self._silent, end)
-        self._silent = silent.end() if silent else end
-        return self._silent < end
+        while (sound := first_sound(self._text, self._silent, end)) < end:
+            tag = _TAG.match(self._text, sound - 1, end) if sound else None
+            if tag is None:
+                break
+            self._silent = tag.end()
+        self._silent = sound
+        return sound < end
 
     def _end_sentence(self, end: int) -> None:
         """The sentence being read ends at `end`; it is passed over if it has no sound."""

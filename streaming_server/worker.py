@@ -38,7 +38,7 @@ from streaming_server.pipe import (
 
 MEMORY_INTERVAL_S = 1.0
 
-DIA_WINDOW = 4 * WINDOW
+DIA_WINDOW = 2 * WINDOW
 """Twelve seconds at 44.1 kHz: one that waits keeps its slot, so only what a client has left unread should."""
 
 _PR_SET_PDEATHSIG = 1

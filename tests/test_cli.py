@@ -52,6 +52,8 @@ def test_help_is_complete(command: list[str], words: list[str]) -> None:
     assert answer.returncode == 0
     for word in words:
         assert word in answer.stdout, word
+    for line in answer.stdout.splitlines():
+        assert not re.match(r"\s+--no-\S+\s+keep", line), line
 
 
 def test_say_speaks_through_a_running_server(server: Server, tmp_path: Path) -> None:
@@ -67,6 +69,28 @@ def test_say_starts_a_server_of_its_own(tmp_path: Path) -> None:
     answer = run("say", "Hello there.", "--voice=kai", "--out", str(out), "--port", str(free_port()))
     assert answer.returncode == 0, answer.stderr
     assert 0.5 < seconds(out) < 2
+
+
+def test_a_key_of_other_servers_is_no_hindrance(tmp_path: Path) -> None:
+    """The variable is set for the server that runs here; nobody else can reach the one that is started."""
+    out = tmp_path / "hello.wav"
+    answer = run("say", "Hello.", "--out", str(out), "--port", str(free_port()), DIA_API_KEYS="secret")
+    assert answer.returncode == 0, answer.stderr
+    assert seconds(out) > 0.3
+
+
+def test_say_shows_how_far_it_is(server: Server, tmp_path: Path) -> None:
+    say = ["say", "-", "--out", str(tmp_path / "long.wav"), "--url", server.url]
+    answer = run(*say, stdin="One more sentence. " * 1000, FORCE_COLOR="1", TTY_COMPATIBLE="1")
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", answer.stderr)
+    assert len(set(re.findall(r"(\d+\.\d) s", shown))) > 2, shown
+
+
+def test_say_speaks_what_of_a_broken_text_can_be_read(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    broken = os.fsdecode(b"\xff hello there")
+    answer = run("say", broken, "--out", str(out), "--url", server.url)
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_say_reads_a_long_text_from_standard_input(server: Server, tmp_path: Path) -> None:
@@ -107,6 +131,9 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
         (["say", "Hello.", "--out=/nowhere/at/all.wav"], "/nowhere/at/all.wav"),
         (["say", "Hello.", "--url=http://127.0.0.1:1"], "No server answers at http://127.0.0.1:1"),
         (["say", "Hello.", "--url=foo"], "--url"),
+        (["bench", "--url=127.0.0.1:7860"], "--url"),
+        (["bench", "--url=http://127.0.0.1:99999"], "--url"),
+        (["--gpu-ids=1"], "GPUs"),
     ],
 )
 def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 import pytest
@@ -24,7 +25,8 @@ WORDS = (
     "👩‍👩‍👧.",
     "\n", "\n\n", "\r\n", "  ", "…", "...", "**Bold.**", "a.b.c", "README.md", "me@example.com", "p.m.",
     "etc.",
-    "_", "_.", "-", "don't", "'tis.", ".", "!", '"', "(", ")", "[", "É.", "été", "x" * 30, "😀" * 20,
+    "_", "_.", "-", "€", "👍", "***", "+", "%",
+    "don't", "'tis.", ".", "!", '"', "(", ")", "[", "É.", "été", "x" * 30, "😀" * 20,
 )  # fmt: skip
 
 
@@ -97,17 +99,18 @@ def test_nothing_is_lost_repeated_or_moved(text: str, policy: ChunkPolicy) -> No
         for sentence in piece.sentences:
             assert text[sentence.start : sentence.end] == sentence.text
             assert text[sentence.spoken_start : sentence.spoken_end] == sentence.spoken != ""
-            assert not any(c.isalnum() for c in without_tags(text[at : sentence.start]))
+            assert not heard(text[at : sentence.start])
             at = sentence.end
-    assert not any(c.isalnum() for c in without_tags(text[at:]))
+    assert not heard(text[at:])
     assert (segmenter.received, segmenter.taken, segmenter.buffered) == (len(text), len(text), 0)
 
 
-def without_tags(text: str) -> str:
-    """Text with its speaker tags left out."""
+def heard(text: str) -> list[str]:
+    """All that is read aloud in a text without its speaker tags."""
     for digit in "0123456789":
         text = text.replace(f"[S{digit}]", "")
-    return text
+    kinds = ("Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "Sc", "Sm", "So")
+    return [c for c in text if c in "%&@" or (unicodedata.category(c) in kinds and c not in "#*<>|~")]
 
 
 @given(texts(), policies)
@@ -173,7 +176,7 @@ def test_the_language_decides_about_abbreviations() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "\n\n", "...", "😀", '"?!"', "- \n - ", "[S1]", "\u200b", "😀." * 500]
+    "text", ["", " ", "\n\n", "...", "***", '"?!"', "- \n - ", "[S1]", "\u200b", "#\n>", "–." * 500]
 )
 def test_text_without_sound_is_never_a_piece(text: str) -> None:
     segmenter = Segmenter(SINGLE)
@@ -184,7 +187,13 @@ def test_text_without_sound_is_never_a_piece(text: str) -> None:
     assert not segmenter.waiting
 
 
-@pytest.mark.parametrize("mark", ["😀", "...", "[S1]", "—"])
+@pytest.mark.parametrize("symbol", ["👍", "€", "%", "+", "♥"])
+def test_a_symbol_alone_is_a_sentence(symbol: str) -> None:
+    assert spoken(symbol) == [symbol]
+    assert spoken(f"Great! {symbol}") == ["Great!", symbol]
+
+
+@pytest.mark.parametrize("mark", ["...", "[S1]", "—", "***", "？"])
 def test_text_without_sound_goes_with_the_sentence_after_it(mark: str) -> None:
     assert spoken(f"One.\n{mark}\nTwo.") == ["One.", f"{mark}\nTwo."]
 

@@ -13,6 +13,7 @@ from typing import Self, cast
 from urllib.parse import urlsplit
 
 from streaming_server.bench.wires import Listener, Native, OpenAI, Wire
+from streaming_server.errors import SpeechError
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _NO_MASK = bytes(4)
@@ -31,8 +32,14 @@ class Address:
 
     @classmethod
     def of(cls, url: str, key: str | None = None) -> Self:
-        """From the http or https address of a server."""
-        parts = urlsplit(url)
+        """From the http or https address of a server. Raises SpeechError."""
+        try:
+            parts = urlsplit(url)
+            known = parts.scheme in ("http", "https", "ws", "wss") and parts.port != 0
+        except ValueError:
+            known = False
+        if not known:
+            raise SpeechError("--url: a server's address is written http://host:port or https://host:port.")
         secure = parts.scheme in ("https", "wss")
         prefix = parts.path.rstrip("/")
         return cls(parts.hostname or "127.0.0.1", parts.port or (443 if secure else 80), prefix, secure, key)

@@ -47,8 +47,9 @@ Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeVali
 class BenchCommand(BaseSettings):
     """Measure first audio, underruns and cost under load, beside a bare socket that sends the same frames.
 
-    Sessions arrive at random moments of the ramp, open loop. Each has a reply of two to four sentences
-    streamed to it word by word, listens to it in real time, thinks, and gets the next. What happens in the
+    Sessions arrive at random moments of the ramp, whatever the server does meanwhile. Each has a reply of two
+    to four sentences, of three to five seconds, streamed to it word by word, listens to it in real time,
+    thinks, and gets the next, so that a server that is late is asked for a little less. What happens in the
     ramp is not measured.
     """
 

@@ -27,6 +27,7 @@ from typing import Any
 import espeakng_loader
 
 from streaming_server.errors import BadValue, EngineFailure
+from streaming_server.speakable import first_sound
 from streaming_server.types import (
     BUILTIN_VOICES,
     DEFAULT_VOICE,
@@ -154,10 +155,6 @@ _UNSPOKEN = re.compile(
     r"|[\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010ffff]",  # halves of pairs; private use
     re.IGNORECASE,
 )
-_SPEAKABLE = re.compile(
-    r"[^\W_]|[%&@#*+=$<>]"
-    r"|[^\w\s!-/:-@\[-`{-~\u00a1-\u00bf\u2000-\u206f\u3000-\u303f\uff00-\uff0f]"
-)
 
 
 def spoken_form(text: str) -> str:
@@ -167,7 +164,7 @@ def spoken_form(text: str) -> str:
 
 def is_speakable(spoken: str) -> bool:
     """Whether there is more than punctuation in a spoken form."""
-    return _SPEAKABLE.search(spoken) is not None
+    return first_sound(spoken, 0, len(spoken)) < len(spoken)
 
 
 _WRITTEN_WORD = re.compile(r"[^\s\u2012-\u2015\u2026]+")

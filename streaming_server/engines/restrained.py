@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 from streaming_server.engines.base import Engine
@@ -9,7 +10,6 @@ from streaming_server.types import (
     Audio,
     EngineInfo,
     Event,
-    Failed,
     Finished,
     MemoryReport,
     Utterance,
@@ -24,7 +24,7 @@ class Restrained:
 
     An utterance of which `window` bytes of PCM or more have not been taken is dropped by the engine within
     and, once half of them have been, said again without what was given out before. So a listener that stalls
-    holds little memory anywhere, for some of the engine's time.
+    holds little memory anywhere, for some of the engine's time; `Finished` counts that too.
     """
 
     def __init__(self, engine: Engine, window: int) -> None:
@@ -58,24 +58,28 @@ class Restrained:
             self._engine.submit(flow.again(self.info.sample_rate))
 
     def step(self) -> list[Event]:
-        events: list[Event] = []
-        for event in self._engine.step():
-            if (flow := self._flows.get(event.utterance)) is None:
-                continue
-            if isinstance(event, Finished | Failed):
-                del self._flows[event.utterance]
-                events.append(event)
-            elif (fresh := flow.give_out(event)) is not None:
-                events.append(fresh)
-        for utterance_id in {event.utterance for event in events}:
-            self._hold(utterance_id)
+        began = time.perf_counter()
+        stepped = self._engine.step()
+        stepped_s = time.perf_counter() - began
+        events = [event for one in stepped if (event := self._pass_on(one)) is not None]
+        flows = [flow for one in {event.utterance for event in stepped} if (flow := self._flows.get(one))]
+        for flow in flows:
+            flow.saying_s += stepped_s / len(flows)
+            self._hold(flow)
         return events
 
-    def _hold(self, utterance_id: int) -> None:
-        flow = self._flows.get(utterance_id)
-        if flow is not None and flow.ahead >= self._window:
+    def _pass_on(self, event: Event) -> Event | None:
+        if (flow := self._flows.get(event.utterance)) is None:
+            return None
+        if isinstance(event, Audio | Words):
+            return flow.give_out(event)
+        del self._flows[event.utterance]
+        return replace(event, busy_s=event.busy_s + flow.spent_s) if isinstance(event, Finished) else event
+
+    def _hold(self, flow: _Flow) -> None:
+        if flow.ahead >= self._window:
             flow.held = True
-            self._engine.cancel(utterance_id)
+            self._engine.cancel(flow.utterance.id)
 
     def prepare(self, voice: Voice) -> None:
         self._engine.prepare(voice)
@@ -96,7 +100,11 @@ class Restrained:
 
 @dataclass(slots=True)
 class _Flow:
-    """How far an utterance is. given, taken: bytes of its PCM; said: bytes the present saying has brought."""
+    """How far an utterance is.
+
+    given, taken: bytes of its PCM; said: bytes the present saying has brought. saying_s: seconds of the
+    engine's in the present saying; spent_s: in those before.
+    """
 
     utterance: Utterance
     held: bool = False
@@ -105,6 +113,8 @@ class _Flow:
     said: int = 0
     marked: int = 0
     said_marks: int = 0
+    saying_s: float = 0.0
+    spent_s: float = 0.0
 
     @property
     def ahead(self) -> int:
@@ -114,6 +124,7 @@ class _Flow:
         """The utterance as it is to be said again; its listener runs dry where what was given out ends."""
         self.held = False
         self.said = self.said_marks = 0
+        self.spent_s, self.saying_s = self.spent_s + self.saying_s, 0.0
         return replace(self.utterance, deadline=self.utterance.deadline + self.given / (2 * sample_rate))
 
     def give_out(self, event: Audio | Words) -> Event | None:

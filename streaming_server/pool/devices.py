@@ -24,25 +24,27 @@ def choose_devices(
     *,
     mode: GpuMode,
     wanted: Sequence[int],
-    gpus: Sequence[int],
+    gpus: Sequence[int] | None,
     max_workers: int | None,
     cpu_workers: int,
 ) -> list[Device]:
     """One device per worker.
 
-    gpus: physical ids of the GPUs the engine may use, empty for an engine that runs on the CPU.
-    wanted: physical ids the operator named, empty for all. max_workers: the most the operator allows.
-    cpu_workers: how many there are on the CPU unless the operator said. Raises EngineFailure for an id that
-    is not there.
+    gpus: physical ids of the GPUs there are, None for an engine that uses none. wanted: physical ids the
+    operator named, empty for all. max_workers: the most the operator allows. cpu_workers: how many there are
+    on the CPU unless the operator said. Raises EngineFailure where GPUs were asked for that are not there.
     """
-    if missing := [gpu for gpu in wanted if gpus and gpu not in gpus]:
-        raise EngineFailure(f"GPU {missing[0]} was asked for, but this machine shows {list(gpus)}.")
-    chosen = list(wanted) if wanted and gpus else list(gpus)
-    if mode == "cpu" or not chosen:
-        if mode in ("single", "multi") and not gpus and wanted:
-            raise EngineFailure("A GPU was asked for, but none is to be seen.")
+    named = mode in ("single", "multi") or (mode == "auto" and bool(wanted))
+    if mode == "cpu" or gpus is None or not (gpus or named):
+        if named and gpus is None:
+            raise EngineFailure("GPUs were asked for, but this engine uses none.")
         count = max_workers or cpu_workers
         return [Device(f"cpu:{index}", {"CUDA_VISIBLE_DEVICES": ""}) for index in range(count)]
+    if not gpus:
+        raise EngineFailure("A GPU was asked for, but none is to be seen.")
+    if missing := [gpu for gpu in wanted if gpu not in gpus]:
+        raise EngineFailure(f"GPU {missing[0]} was asked for, but this machine shows {list(gpus)}.")
+    chosen = list(wanted or gpus)
     if mode == "single":
         chosen = chosen[:1]
     if max_workers is not None:
@@ -53,7 +55,10 @@ def choose_devices(
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[int]:
-    """Physical ids of the GPUs this process may use, without loading CUDA into it."""
+    """Physical ids of the GPUs this process may use, without loading CUDA into it.
+
+    Raises EngineFailure where CUDA_VISIBLE_DEVICES names GPUs otherwise than by such ids.
+    """
     try:
         import pynvml
     except ImportError:
@@ -70,4 +75,6 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[int]:
     if listed is None:
         return present
     ids = [part.strip() for part in listed.split(",")]
+    if present and (other := [part for part in ids if part and not part.lstrip("-").isdigit()]):
+        raise EngineFailure(f"CUDA_VISIBLE_DEVICES: {other[0]} is not understood; GPUs are numbers here.")
     return [int(part) for part in ids if part.isdigit() and int(part) in present]

@@ -15,7 +15,7 @@ from streaming_server.types import Audio, Event, Failed, Finished, Generation, U
 MOST_ATTEMPTS = 2
 """Workers an utterance may be given to, one after the death of the other."""
 
-REPORT_EVERY = WINDOW // 4
+REPORT_EVERY = WINDOW // 8
 """Bytes taken of a long utterance between two reports to its worker."""
 
 

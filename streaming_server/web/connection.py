@@ -63,7 +63,7 @@ class Connection:
             log.error("connection failed", errors=[type(error).__name__ for error in group.exceptions])
             log.debug("connection failed here", exc_info=group)
             self._goodbye = InternalError("Something went wrong here; it has been noted.")
-        self._tasks = None
+        self._tasks = self.listener = None
         if self._goodbye is not None:
             await self._close(self._goodbye.close_code, self._goodbye.message)
 

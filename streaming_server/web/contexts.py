@@ -48,6 +48,7 @@ class OpenContexts:
             wanted,
             max_characters=self._settings.max_context_characters,
             max_lead_s=(max_lead_ms or self._settings.max_lead_ms) / 1000,
+            stall_s=self._settings.stall_timeout_s,
             heard=self._metrics.heard,
         )
         self._open.add(context)

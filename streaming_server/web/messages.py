@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -30,6 +31,9 @@ SampleRate = Literal[8000, 16000, 22050, 24000, 32000, 44100, 48000]
 
 MAX_LEAD_MS = 24 * 3600 * 1000
 """The longest lead a client may ask for: as good as none, for those who write to a file."""
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Message(BaseModel):
@@ -142,17 +146,18 @@ def read(raw: str) -> Message:
         raise _explain(error) from None
 
 
-def context_of(raw: str) -> str | None:
-    """The context an unreadable message was about, if it says so."""
+def address_of(raw: str) -> tuple[str | None, str | None]:
+    """What a message that cannot be read was, and which context it was to begin, where it says so."""
     try:
         value = _load(raw)
     except SpeechError:
-        return None
-    name = value.get("context", "default") if isinstance(value, dict) else None
-    known = isinstance(value, dict) and value.get("type") in ("start", "text")
-    if not (known and isinstance(name, str) and 1 <= len(name) <= 64):
-        return None
-    return None if any("\ud800" <= letter <= "\udfff" for letter in name) else name
+        return None, None
+    if not isinstance(value, dict) or value.get("type") not in ("start", "text", "speak"):
+        return None, None
+    name = value.get("context", "default")
+    if not isinstance(name, str) or not 1 <= len(name) <= 64 or _SURROGATE.search(name):
+        return None, None
+    return value["type"], name
 
 
 def _load(raw: str) -> Any:
@@ -180,5 +185,7 @@ def _explain(error: ValidationError) -> SpeechError:
         return BadMessage("No message has this type.")
     if first["type"] == "string_pattern_mismatch":
         return BadValue("language: not a language tag, such as en or en-GB.")
-    place = ".".join(str(part) for part in first["loc"][1:] if part not in ("str", "int"))
-    return BadValue(f"{place}: {first['msg']}.")
+    place = str(first["loc"][1]) if len(first["loc"]) > 1 else ""
+    if not place or _SURROGATE.search(place):
+        return BadValue("The name of a field holds half of a surrogate pair.")
+    return BadValue(f"{place}: {first['msg'].removeprefix('Value error, ')}.")

@@ -54,7 +54,7 @@ from streaming_server.web.messages import (
     Speak,
     Start,
     Text,
-    context_of,
+    address_of,
     read,
 )
 from streaming_server.web.parts import Parts, parts_of
@@ -181,9 +181,10 @@ class Session:
         try:
             return read(raw)
         except SpeechError as error:
-            name = context_of(raw)
+            kind, name = address_of(raw)
             if name is not None and name not in self._turns:
-                self._note_failed(name)
+                if kind != "speak":  # The rest of a turn follows; `speak` is the whole of one.
+                    self._note_failed(name)
                 error.context = name
             raise
 
@@ -289,7 +290,9 @@ class Session:
             if turn is not None:
                 turn.context.cancel()
                 self._leaving[turn.name] = self._turns.pop(turn.name)
-        if name in self._failed:
+        if name == EVERY_CONTEXT:
+            self._failed.clear()
+        elif name in self._failed:
             self._failed.remove(name)
 
     def _played(self, name: str, samples: int) -> None:

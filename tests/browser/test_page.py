@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,14 @@ def probe(page: Page) -> dict[str, Any]:
     """What the worklet says of itself."""
     state: dict[str, Any] = page.evaluate("({...window.__tts})")
     return state
+
+
+def ended(server: Server, how: str) -> float:
+    """Contexts that have ended like that."""
+    found = re.search(
+        rf'^dia_contexts_ended_total{{end="{how}"}} (\S+)$', server.get("/metrics")[1], re.MULTILINE
+    )
+    return float(found[1]) if found else 0.0
 
 
 def wait_for(page: Page, condition: str, timeout_s: float = 20) -> None:
@@ -52,7 +61,17 @@ def test_it_plays_in_real_time(page: Page) -> None:
     page.click("#stop")
 
 
-def test_stop_silences_within_100_ms_and_the_next_text_plays(page: Page) -> None:
+def test_what_is_heard_is_drawn(page: Page) -> None:
+    drawn = "document.getElementById('spectrum').toDataURL()"
+    blank = page.evaluate(drawn)
+    page.fill("#text", LONG)
+    page.click("#play")
+    until(lambda: page.evaluate(drawn) != blank, timeout_s=20)
+    page.click("#stop")
+
+
+def test_stop_silences_within_100_ms_and_the_next_text_plays(page: Page, server: Server) -> None:
+    cancelled = ended(server, "cancelled")
     page.fill("#text", LONG)
     page.click("#play")
     wait_for(page, "__tts.state === 'playing' && __tts.consumed > 11025")
@@ -66,6 +85,7 @@ def test_stop_silences_within_100_ms_and_the_next_text_plays(page: Page) -> None
         })"""
     )
     assert silent_ms < 100
+    until(lambda: ended(server, "cancelled") == cancelled + 1)
     stopped_at = probe(page)["consumed"]
     page.fill("#text", SHORT)
     page.click("#play")

@@ -220,7 +220,7 @@ def test_what_cannot_be_spoken_finishes_without_audio(speaker: Speaker, text: st
     assert isinstance(event, Finished)
 
 
-@pytest.mark.parametrize("text", ["%", "7", "👋", "a", "é", "你好", "مرحبا"])
+@pytest.mark.parametrize("text", ["%", "7", "👋", "€", "£", "+", "♥", "→", "a", "é", "你好", "مرحبا"])
 def test_a_single_symbol_is_spoken(speaker: Speaker, text: str) -> None:
     assert is_speakable(spoken_form(text))
     assert speaker.pcm(text)

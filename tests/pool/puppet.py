@@ -2,6 +2,7 @@
 
 `python puppet.py --fd N --parent N --notes FILE --used 90,99`: FILE gets a line for every message; the
 readings, in percent, go out at once when it has been pinged, the last of them again with each later ping.
+It speaks `--utterances`, and then only answers pings.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--parent")
     parser.add_argument("--notes", type=Path)
     parser.add_argument("--used", default="10")
+    parser.add_argument("--utterances", type=int, default=1 << 30)
     options = parser.parse_args()
     readings = [int(used) for used in options.used.split(",")]
     link = socket.socket(fileno=options.fd)
@@ -48,7 +50,8 @@ def main() -> None:
             with options.notes.open("a") as notes:
                 print(note_of(message), file=notes)
             match message:
-                case Submit(utterance):
+                case Submit(utterance) if options.utterances:
+                    options.utterances -= 1
                     spoken = (Audio(utterance.id, b"\1\0" * 100), Finished(utterance.id, 0.0))
                     link.sendall(encode(Batch(spoken, 0.0)))
                 case Ping():

@@ -55,5 +55,9 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize("mode", ["single", "multi"])
 def test_asking_for_gpus_where_there_are_none_is_an_error(mode: str) -> None:
-    with pytest.raises(EngineFailure):
-        ids(mode=mode, wanted=[0])
+    for gpus in ([], None):
+        with pytest.raises(EngineFailure):
+            ids(mode=mode, gpus=gpus)
+        with pytest.raises(EngineFailure):
+            ids(mode="auto", gpus=gpus, wanted=[1])
+    assert ids(mode="cpu", gpus=None, wanted=[1]) == ["cpu:0", "cpu:1"]

@@ -46,10 +46,13 @@ class Puppet:
 
 
 @asynccontextmanager
-async def puppet(folder: Path, *readings: int) -> AsyncIterator[Puppet]:
+async def puppet(
+    folder: Path, *readings: int, utterances: int = 1 << 30, start_timeout_s: float = 20
+) -> AsyncIterator[Puppet]:
     notes = folder / "notes"
     used = ",".join(map(str, readings or (10,)))
-    command = WorkerCommand((f"--notes={notes}", f"--used={used}"), start_timeout_s=20, program=PUPPET)
+    options = (f"--notes={notes}", f"--used={used}", f"--utterances={utterances}")
+    command = WorkerCommand(options, start_timeout_s, program=PUPPET)
     pool = Pool([Device("cpu:0", {"PYTHONPATH": PACKAGES})], command)
     async with pool.running():
         yield Puppet(pool, notes)
@@ -93,6 +96,29 @@ async def test_a_stopped_worker_is_killed_within_ten_seconds(tmp_path: Path) -> 
         assert SILENCE_S - supervisor.HEARTBEAT_S < time.monotonic() - stopped < 10
         heard = one.heard.count("Submit")
         await one.until(lambda notes: notes.count("Submit") > heard)
+
+
+async def test_a_worker_that_never_speaks_is_started_anew(tmp_path: Path) -> None:
+    async with puppet(tmp_path, utterances=0, start_timeout_s=1.0) as one:
+        await one.until(lambda heard: heard.count("Submit") >= 2)
+        assert one.pool.workers[0].restarts >= 1
+        assert not one.pool.healthy
+
+
+async def test_a_worker_that_has_not_spoken_for_a_while_is_not_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it answers pings is not enough."""
+    monkeypatch.setattr(supervisor, "CANARY_EVERY_S", 0.2)
+    monkeypatch.setattr(supervisor, "CANARY_FRESH_S", 1.0)
+    async with puppet(tmp_path, utterances=1) as one:
+        with anyio.fail_after(20):
+            while not one.pool.healthy:
+                await anyio.sleep(0.01)
+            while one.pool.healthy:
+                await anyio.sleep(0.01)
+        (worker,) = one.pool.workers
+        assert (worker.state, worker.restarts) == ("ready", 0)
 
 
 async def test_relief_is_asked_for_once_when_a_level_is_entered(tmp_path: Path) -> None:

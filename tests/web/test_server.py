@@ -145,7 +145,7 @@ async def test_readiness_follows_the_workers_within_two_seconds(start_server: Ca
     server = start_server("--max-workers=1")
     (worker,) = server.workers()
     os.kill(worker["pid"], signal.SIGKILL)
-    until(lambda: server.get("/readyz")[0] == 503, timeout_s=5)
+    until(lambda: server.get("/readyz")[0] == 503, timeout_s=2)
     assert server.get("/livez")[0] == 200
     until(server.ready, timeout_s=30)
 
@@ -396,9 +396,13 @@ async def test_without_memory_nobody_new_is_let_in(
     server = start_server("--max-workers=1", **memory.variables)
     if "no right to mount" in server.logged():
         pytest.skip("needs the right to mount")
-    async with talking(server.ws_url) as talk:
+    async with (
+        talking(server.ws_url) as talk,
+        connect(f"{server.ws_url}/ws/status", proxy=None) as channel,
+    ):
         memory.leave(0.01)
         assert (await talk.until("memory_pressure", level="critical"))["pressure"] == pytest.approx(0.99)
+        assert (await next_of(channel, "memory_pressure"))["level"] == "critical"
         with pytest.raises(InvalidStatus) as caught:
             await connect(f"{server.ws_url}/ws/speak", proxy=None)
         assert caught.value.response.status_code == 503
@@ -452,3 +456,38 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 allow_files(2000)
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 """
+
+
+async def test_a_client_whose_playback_stands_still_gives_up_its_place(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server("--max-workers=1", "--stall-timeout-s=1")
+    async with talking(server.ws_url) as talk:
+        await talk.send("speak", text=LONG, max_lead_ms=1000)
+        await talk.first_frame()
+        await talk.send("played", samples=1)
+        assert (await talk.end())["code"] == "too_slow"
+        assert (await talk.speak("And the next.", "next"))["type"] == "done"
+    until(lambda: all(worker["active"] == 0 for worker in server.workers()))
+
+
+async def test_a_client_that_plays_on_keeps_its_place(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1", "--stall-timeout-s=1")
+    async with talking(server.ws_url) as talk:
+        await talk.send("speak", text=LONG[:260], max_lead_ms=1000)
+        samples = 1
+        with anyio.fail_after(30):
+            while not talk.of("done"):
+                await talk.send("played", samples=samples)
+                await talk.send("ping")
+                await talk.until("pong")
+                await anyio.sleep(0.3)
+                samples += 22050
+        assert not talk.of("error")
+
+
+def test_on_a_terminal_the_log_is_text(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1", "--log-format=text")
+    [line] = [line for line in server.logged().splitlines() if "listening" in line]
+    assert re.match(r"\d\d:\d\d:\d\d INFO     listening ", line)
+    assert f"url=http://127.0.0.1:{server.port}" in line

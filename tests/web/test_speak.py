@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable
 
@@ -340,6 +341,8 @@ BAD_MESSAGES: list[tuple[str | bytes, str]] = [
     ('{"type":"start","language":"tlh"}', "bad_value"),
     ('{"type":"text","text":"x","context":"\\ud83d"}', "bad_value"),
     ('{"type":"ping","id":"\\ud83d"}', "bad_value"),
+    ('{"type":"ping","id":1.5}', "bad_value"),
+    ('{"type":"start","\\ud800":1}', "bad_value"),
     ('{"type":"ping","id":99999999999999999999}', "bad_value"),
     ('{"type":"start","speed":9}', "bad_value"),
     ('{"type":"start","speed":NaN}', "bad_message"),
@@ -362,6 +365,7 @@ async def test_a_bad_message_gets_an_error_and_the_socket_lives(
         error = await talk.until("error")
         assert error["code"] == code
         assert error["message"].endswith(".")
+        assert not re.search(r"^\W|\[|[a-z]-[a-z]+\(|Value error", error["message"])
         assert error["retryable"] is False
         assert (await talk.speak("Still here.", "after"))["type"] == "done"
     assert "Traceback" not in server.logged()
@@ -404,6 +408,32 @@ async def test_the_rest_of_a_failed_turn_is_swallowed_until_its_finish(server: S
         await talk.send("speak", text="Fresh.")
         assert (await talk.end())["type"] == "done"
         assert [sentence["text"] for sentence in talk.of("sentence")] == ["Fresh."]
+
+
+async def test_a_turn_after_all_is_cancelled_is_heard(server: Server) -> None:
+    async with talking(server.ws_url) as talk:
+        await talk.send("text", context="a", text="Bad \0 text.")
+        assert (await talk.end("a"))["code"] == "bad_value"
+        await talk.send("cancel", context="*")
+        await talk.send("text", context="a", text="Hello again.")
+        await talk.send("finish", context="a")
+        assert (await talk.end("a"))["type"] == "done"
+
+
+async def test_a_speak_that_cannot_be_read_is_answered_by_name(server: Server) -> None:
+    async with talking(server.ws_url) as talk:
+        for wrong in ({"speed": 9}, {"text": 5}, {"voice": 7}):
+            await talk.send("speak", **{"context": "a", "text": "Hello.", **wrong})
+            assert (await talk.end("a"))["code"] == "bad_value"
+        assert (await talk.speak("Hello.", "a"))["type"] == "done"
+
+
+async def test_symbols_are_heard(server: Server) -> None:
+    async with talking(server.ws_url) as talk:
+        done = await talk.speak("Great! \N{PARTY POPPER}")
+        assert [sentence["text"] for sentence in talk.of("sentence")] == ["Great!", "\N{PARTY POPPER}"]
+        alone = await talk.speak("\N{THUMBS UP SIGN}", "alone")
+    assert done["metrics"]["audio_ms"] > alone["metrics"]["audio_ms"] > 200
 
 
 async def test_a_turn_after_a_failed_speak_is_heard(server: Server) -> None:

@@ -82,10 +82,11 @@ def plan(text: str, speaker: Speaker, limit: int) -> list[Part]:
     """Divide an utterance into parts whose scripts have at most `limit` bytes; most have one.
 
     Parts end after a sentence where they can, else at a space, else between two characters, never inside a
-    tag. Nothing that can be said is left out.
+    tag. Nothing that can be said is left out; a text without letters and digits has no parts, as Dia would
+    make up something to say for it.
     """
     parts: list[Part] = []
-    start = 0
+    start = 0 if spoken_words(text, 0, len(text)) else len(text)
     while start < len(text):
         end = _fitting_end(text, start, speaker, limit)
         script = repair(text[start:end], speaker)

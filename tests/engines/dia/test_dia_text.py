@@ -89,7 +89,7 @@ def test_no_part_is_over_the_limit_and_no_word_is_lost(text, limit):
     assert all(len(encode(part.script)) <= limit for part in parts)
     assert all(before.end <= after.start for before, after in itertools.pairwise(parts))
     said = "".join(_letters(part.script) for part in parts)
-    assert said == _letters(repair(text))
+    assert said == (_letters(repair(text)) if any(c.isalnum() for c in _letters(text)) else "")
 
 
 @given(texts)
