@@ -12,7 +12,7 @@ LONGEST_TAG = 256
 
 _NAMES = "break|emphasis|lang|mark|p|phoneme|prosody|s|say-as|speak|sub|voice|w"
 _TAG = re.compile(rf"</?({_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
-_BEGUN = re.compile(rf"<(?:/?[a-z-]{{0,8}}|/?(?:{_NAMES})\s[^<>]{{0,{LONGEST_TAG}}}/?)\Z", re.IGNORECASE)
+_BEGUN = re.compile(rf"<(?:/?[a-z-]{{0,8}}/?|/?(?:{_NAMES})\s[^<>]{{0,{LONGEST_TAG}}}/?)\Z", re.IGNORECASE)
 
 
 def without_tags(text: str) -> str:

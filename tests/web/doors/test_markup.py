@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_tags_alone_go(text: str, spoken: str) -> None:
 def test_however_a_text_is_cut(cuts: list[int]) -> None:
     edges = sorted({0, *cuts, len(TAGGED)})
     pieces = TagFilter()
-    said = [pieces.push(TAGGED[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    said = [pieces.push(TAGGED[a:b]) for a, b in pairwise(edges)]
     assert "".join(said) + pieces.finish() == without_tags(TAGGED)
 
 
@@ -53,3 +55,9 @@ def test_no_tag_is_waited_for_without_end() -> None:
     pieces = TagFilter()
     text = "<break " + "a" * 2 * LONGEST_TAG
     assert "".join(map(pieces.push, text)) == text
+
+
+@pytest.mark.parametrize("cut", range(len(TAGGED)))
+def test_wherever_a_text_is_cut_in_two(cut: int) -> None:
+    pieces = TagFilter()
+    assert pieces.push(TAGGED[:cut]) + pieces.push(TAGGED[cut:]) + pieces.finish() == without_tags(TAGGED)
