@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from rich.console import Console
 
+from streaming_server.bench.chores import ChoreName, Chores
 from streaming_server.bench.client import Address
 from streaming_server.bench.drive import Drive, Plan, Subject
 from streaming_server.bench.gauge import Gauge, child_with
@@ -85,6 +86,11 @@ class BenchCommand(BaseSettings):
         None,
         description="measure this door beside the native one, both at 24 kHz, instead of the bare socket",
     )
+    beside: ChoreName | None = Field(
+        None,
+        description="measure each row once more while samples of 60 s are uploaded, or samples of 10 s "
+        "transcribed, with a second between two, instead of the bare socket",
+    )
     no_ceiling: bool = Field(False, description="leave the bare socket out")
     find_limit: bool = Field(
         False,
@@ -110,6 +116,8 @@ def bench(command: BenchCommand) -> int:
         runs = [_Runs(command, subject, runner)]
         if command.door is not None:
             runs = _doors(command, subject, runner, command.door)
+        elif command.beside is not None:
+            runs = _beside(command, subject, runner, command.beside)
         else:
             runs[0].run()
             if not command.no_ceiling:
@@ -135,6 +143,19 @@ def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner, door
         for run in runs:
             run.row(sessions)
     return runs
+
+
+def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, name: ChoreName) -> list[_Runs]:
+    """The server left to speak, and the server with something else to do, row by row in turn."""
+    alone = _Runs(command, subject, runner)
+    beside = _Runs(command, replace(subject, name=f"{subject.name}, {name}"), runner)
+    for sessions in command.sessions:
+        alone.row(sessions)
+        with Chores(name, subject.address) as chores:
+            beside.row(sessions)
+        if not sys.stderr.isatty():
+            print(f"{name}: {chores.done} meanwhile", file=sys.stderr, flush=True)
+    return [alone, beside]
 
 
 class _Runs:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
+from streaming_server.bench import chores
 from streaming_server.bench.load import BenchCommand, bench
 from streaming_server.bench.report import Limit, Report
+from streaming_server.errors import Unavailable
 
 
 @pytest.mark.slow
@@ -27,6 +30,28 @@ def test_it_measures_the_server_and_the_bare_socket(capsys: pytest.CaptureFixtur
         assert (row["refused"], row["errored"]) == (0, 0)
     assert report["ready_s"] > 0
     assert report["idle_mib"] > 10
+
+
+@pytest.mark.slow
+def test_it_measures_the_server_while_it_has_something_else_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chores, "PAUSE_S", 0.05)
+    arguments = ["--sessions=2", "--seconds=2", "--ramp=0", "--beside=uploads", "--json"]
+    assert bench(CliApp.run(BenchCommand, cli_args=arguments)) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert [row["server"] for row in report["rows"]] == ["server", "server, uploads"]
+    assert {row["clean"] for row in report["rows"]} == {1.0}
+    [done] = re.findall(r"uploads: (\d+) meanwhile", printed.err)
+    assert int(done) > 1
+
+
+def test_a_server_that_cannot_transcribe_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIA_WHISPER_MODEL", "/nowhere/weights.pt")
+    arguments = ["--sessions=1", "--seconds=1", "--ramp=0", "--beside=transcription"]
+    with pytest.raises(Unavailable, match="DIA_WHISPER_MODEL"):
+        bench(CliApp.run(BenchCommand, cli_args=arguments))
 
 
 def test_sessions_are_a_list() -> None:
