@@ -86,7 +86,9 @@ CREATE TABLE journal (
 CREATE INDEX journal_by_voice ON journal (voice, number);
 """
 
-MIGRATIONS: tuple[str, ...] = (_PROMPTS_VOICES_CONFIGURATION, _JOBS_JOURNAL)
+_PROMPT_MARK = "ALTER TABLE prompts ADD COLUMN mark TEXT;"
+
+MIGRATIONS: tuple[str, ...] = (_PROMPTS_VOICES_CONFIGURATION, _JOBS_JOURNAL, _PROMPT_MARK)
 """Scripts that bring an empty file to what this version knows.
 
 A file's `user_version` counts those it has had. Appended to, never edited. Every statement ends with a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from streaming_server.errors import EngineFailure
@@ -24,6 +25,21 @@ def move_whole(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
     source.rename(target)
     sync_folder(target.parent)
+
+
+def remove_older(folder: Path, before: float, *, read: bool = False) -> int:
+    """Remove the files of a folder last written, or with `read` last read, before a time; how many.
+
+    Others may remove some meanwhile. Blocks. Raises OSError.
+    """
+    removed = 0
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            found = file.stat()
+            if (found.st_atime if read else found.st_mtime) < before:
+                file.unlink()
+                removed += 1
+    return removed
 
 
 class Lock:

@@ -16,6 +16,7 @@ from typing import IO
 import structlog
 
 from streaming_server.database import Database, storage_errors
+from streaming_server.durable import remove_older
 from streaming_server.errors import StorageFailure, UnknownEntry
 
 log = structlog.stdlib.get_logger(__name__)
@@ -105,7 +106,7 @@ class Journal:
         self, *, text: str, voice: str, prompt: str | None, took_s: float, audio_s: float, file: Path | None
     ) -> None:
         """Raises StorageFailure."""
-        size = file.stat().st_size if file is not None and file.exists() else None
+        size = _size(file)
         with self._database.transaction() as cursor:
             cursor.execute(
                 "INSERT INTO journal (id, made_at, text, voice, prompt, took_s, audio_s, file, file_size)"
@@ -155,10 +156,7 @@ class Journal:
         with self._database.transaction() as cursor:
             removed = cursor.execute("DELETE FROM journal WHERE made_at < ?", (before,)).rowcount
         with storage_errors():
-            old = [file for file in self._directory.iterdir() if file.stat().st_mtime < before]
-            for file in old:
-                file.unlink(missing_ok=True)
-        return removed + len(old)
+            return removed + remove_older(self._directory, before)
 
     def _entry(self, row: Row) -> JournalEntry:
         return JournalEntry(
@@ -172,3 +170,12 @@ class Journal:
             file=self._directory / row["file"] if row["file"] is not None else None,
             file_size=row["file_size"],
         )
+
+
+def _size(file: Path | None) -> int | None:
+    """None where there is no file, or by now none any more. Raises StorageFailure."""
+    if file is None:
+        return None
+    with storage_errors(), suppress(FileNotFoundError):
+        return file.stat().st_size
+    return None

@@ -28,6 +28,15 @@ MAX_STYLE_CHARS = 64
 _LISTS = ("warnings", "waveform", "transcript_findings")
 """Columns of a prompt that are kept as JSON."""
 
+_TRANSCRIPT = (
+    "transcript",
+    "transcript_source",
+    "transcript_language",
+    "transcript_language_probability",
+    "transcript_findings",
+)
+"""Columns of a prompt that are true of its recording, whoever sends that."""
+
 _BLOB = re.compile(r"[0-9a-f]{64}\.wav")
 
 
@@ -39,7 +48,8 @@ class StoredPrompt:
     recording under the same id has another path. original_format, original_sample_rate [Hz], channels: of the
     file it was made from. warnings: sentences for whoever uploaded it. waveform: its shape, for a picture.
     transcript_language_probability: 0 to 1. transcript_findings: why the transcript is not to be believed, or
-    why there is none. discovered_at: when it was stored, ISO 8601, UTC.
+    why there is none. discovered_at: when it was stored, ISO 8601, UTC. mark: by which the file that it was
+    found in is known from what that becomes later; None if it was sent.
     """
 
     id: str
@@ -58,6 +68,7 @@ class StoredPrompt:
     transcript_language_probability: float | None
     transcript_findings: tuple[str, ...]
     discovered_at: str
+    mark: str | None
 
     @property
     def exists(self) -> bool:
@@ -102,6 +113,7 @@ class Metadata(TypedDict):
     transcript_language: NotRequired[str | None]
     transcript_language_probability: NotRequired[float | None]
     transcript_findings: NotRequired[tuple[str, ...]]
+    mark: NotRequired[str | None]
 
 
 class VoiceChanges(TypedDict, total=False):
@@ -171,7 +183,11 @@ class Store:
             return self._prompt(_prompt_row(cursor, prompt_id))
 
     def put_prompt(self, prompt_id: str, wav: Path, **metadata: Unpack[Metadata]) -> StoredPrompt:
-        """Stores a recording, in place of the one the id had, of which only the voices that use it stay.
+        """Stores a recording, in place of the one the id had.
+
+        The voices that use it stay, without the transcripts they gave the one before. The same recording
+        again is no other one: voices keep theirs, and it keeps its own if that is believed more than what
+        comes now.
 
         wav: finished, at a path of `new_temporary`; gone from there afterwards, whatever happens. Raises
         BadValue for an id that cannot be one.
@@ -183,13 +199,18 @@ class Store:
                 sha256 = _make_safe(wav)
             shas.add(sha256)
             with self._database.transaction() as cursor:
-                before = cursor.execute("SELECT sha256 FROM prompts WHERE id = ?", (prompt_id,)).fetchone()
-                if before is not None:
+                before = cursor.execute("SELECT * FROM prompts WHERE id = ?", (prompt_id,)).fetchone()
+                columns = _prompt_columns(prompt_id, sha256, metadata)
+                if before is not None and before["sha256"] == sha256:
+                    if _is_better(before, metadata.get("transcript_source")):
+                        columns |= {name: before[name] for name in _TRANSCRIPT}
+                elif before is not None:
                     shas.add(before["sha256"])
+                    cursor.execute("UPDATE voices SET transcript = NULL WHERE prompt = ?", (prompt_id,))
                 # Within the transaction, so that nobody finds the file unused before the row is there.
                 os.replace(wav, self._file(sha256))
                 sync_folder(self._prompts)
-                _put(cursor, "prompts", _prompt_columns(prompt_id, sha256, metadata))
+                _put(cursor, "prompts", columns)
                 return self._prompt(_prompt_row(cursor, prompt_id))
         finally:
             with suppress(OSError):
@@ -218,8 +239,7 @@ class Store:
             row = _prompt_row(cursor, prompt_id)
             if sha256 is not None and row["sha256"] != sha256:
                 raise UnknownPrompt("prompt_id: this prompt has been replaced by another recording.")
-            better = row["transcript"] and _belief(row["transcript_source"]) > _belief(source)
-            if not (keep_better and better):
+            if not (keep_better and _is_better(row, source)):
                 cursor.execute(
                     "UPDATE prompts SET transcript = ?, transcript_source = ?, transcript_language = ?, "
                     "transcript_language_probability = ?, transcript_findings = ? WHERE id = ?",
@@ -382,7 +402,8 @@ def _prompt_columns(prompt_id: str, sha256: str, metadata: Metadata) -> dict[str
         "transcript_source": None,
         "transcript_language": None,
         "transcript_language_probability": None,
-        "discovered_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "discovered_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "mark": None,
         **metadata,
         **{name: _dumped(metadata.get(name, ())) for name in _LISTS},
     }
@@ -402,6 +423,11 @@ def _put(cursor: sqlite3.Cursor, table: str, values: dict[str, Any]) -> None:
     changes = ", ".join(f"{name} = excluded.{name}" for name in values)
     insert = f"INSERT INTO {table} ({columns}) VALUES ({places})"
     cursor.execute(f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}", values)
+
+
+def _is_better(row: sqlite3.Row, source: Source | None) -> bool:
+    """Whether a prompt has a transcript, and it is believed more than one from that source."""
+    return bool(row["transcript"]) and _belief(row["transcript_source"]) > _belief(source)
 
 
 def _belief(source: Source | None) -> int:

@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "durable": LEAVES,
     "store": LEAVES | {"database", "durable", "transcript"},
     "jobs": LEAVES | {"database", "durable"},
-    "journal": LEAVES | {"database"},
+    "journal": LEAVES | {"database", "durable"},
     "catalogue": LEAVES,
     "web": LEAVES
     | {"web", "context", "pool", "audio", "metrics", "settings", "catalogue", "store", "jobs", "journal"}

@@ -63,6 +63,7 @@ FULL: Metadata = {
     "transcript_language": "en",
     "transcript_language_probability": 0.98,
     "transcript_findings": ("uncertain",),
+    "mark": "9 bytes",
 }
 
 
@@ -173,6 +174,45 @@ def test_a_prompt_uploaded_again_is_another_recording(store: Store, tmp_path: Pa
     assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
     assert store.prompts() == [again]
     assert store.voice("reader").prompt == "ann"
+
+
+def test_what_a_voice_says_of_a_recording_does_not_outlive_it(store: Store) -> None:
+    """What was said in the first is not said in the second; what is given afterwards counts again."""
+    put(store, "ann")
+    store.put_voice(StoredVoice("reader", "Reader", prompt="ann", transcript="Of the first."))
+    store.put_voice(StoredVoice("aside", "Aside", transcript="Of no recording."))
+    put(store, "ann", b"RIFF two")
+    assert store.voice("reader") == StoredVoice("reader", "Reader", prompt="ann")
+    assert store.voice("aside").transcript == "Of no recording."
+    store.change_voice("reader", transcript="Of the second.")
+    put(store, "ann", b"RIFF two")
+    assert store.voice("reader").transcript == "Of the second."
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "kept"),
+    [
+        ("manual", None, True),
+        ("manual", "whisper", True),
+        ("whisper", None, True),
+        ("whisper", "manual", False),
+        ("manual", "manual", False),
+    ],
+)
+def test_the_same_recording_again_keeps_the_transcript_that_is_believed_more(
+    store: Store, known: Source, given: Source | None, kept: bool
+) -> None:
+    put(store, "ann")
+    store.set_transcript("ann", "What was known.", known, language="en")
+    again = store.put_prompt(
+        "ann",
+        written(store, b"RIFF one"),
+        **PLAIN,
+        transcript="What is given." if given else None,
+        transcript_source=given,
+    )
+    assert (again.transcript == "What was known.") is kept
+    assert (again.transcript_source, again.transcript_language) == ((known, "en") if kept else (given, None))
 
 
 def test_the_same_recording_uploaded_again_is_there_afterwards(store: Store, tmp_path: Path) -> None:
@@ -596,11 +636,13 @@ def killed_writer(data_dir: Path, seed: int, choice: random.Random) -> list[byte
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
         assert writer.stdout is not None
         try:
-            first = b"" if choice.random() < 0.1 else writer.stdout.readline()
-            time.sleep(choice.uniform(0.0, 0.03 if first else 0.12))
+            # Counted in lines, so that a busy machine sees as many changes.
+            begun = choice.random() > 0.1
+            told = b"".join(writer.stdout.readline() for _ in range(begun and choice.randint(1, 8)))
+            time.sleep(choice.uniform(0.0, 0.01 if begun else 0.12))
         finally:
             writer.kill()
-        told = first + writer.stdout.read()
+        told += writer.stdout.read()
     assert writer.returncode == -signal.SIGKILL
     return told.splitlines()
 

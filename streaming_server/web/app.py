@@ -241,9 +241,13 @@ def _static() -> Path:
 
 
 async def _page(request: Request) -> Response:
-    if request.headers.get("accept", "").startswith("application/json"):
-        return Json({"message": "This server speaks; /docs tells how to ask it.", "status": "healthy"})
-    return FileResponse(_static() / "index.html")
+    """A page for browsers, which ask for one by name, and a word for everybody else."""
+    if "text/html" in request.headers.get("accept", ""):
+        return FileResponse(_static() / "index.html", headers={"Vary": "Accept"})
+    return Json(
+        {"message": "This server speaks; /docs tells how to ask it.", "status": "healthy"},
+        headers={"Vary": "Accept"},
+    )
 
 
 async def _answer(request: Request, error: Exception) -> Response:

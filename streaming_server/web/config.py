@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from streaming_server.container import CONTENT_TYPES
 from streaming_server.errors import BadValue, Forbidden, StorageFailure, UnknownEntry
 from streaming_server.journal import JournalEntry
 from streaming_server.settings import Settings
@@ -147,7 +148,8 @@ async def download(request: Request) -> Response:
     entry = await to_thread.run_sync(parts.journal.get, request.path_params["entry_id"])
     if entry.file is None or not entry.file.exists():
         raise UnknownEntry("No file was kept of this entry, or it has expired.")
-    return FileResponse(entry.file, filename=entry.file.name)
+    media_type = next((kind for name, kind in CONTENT_TYPES.items() if entry.file.suffix == f".{name}"), None)
+    return FileResponse(entry.file, media_type=media_type, filename=entry.file.name)
 
 
 def limit_of(request: Request) -> int:

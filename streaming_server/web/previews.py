@@ -15,6 +15,7 @@ from anyio import Lock, to_thread
 from streaming_server.catalogue import Entry
 from streaming_server.container import whole_file
 from streaming_server.database import storage_errors
+from streaming_server.durable import remove_older
 from streaming_server.web.reading import Wish, open_reading
 
 if TYPE_CHECKING:
@@ -51,10 +52,7 @@ class Previews:
     def expire(self, before: float) -> int:
         """Remove those that nobody has listened to since a time; how many. Blocks. Raises StorageFailure."""
         with storage_errors():
-            old = [file for file in self._directory.iterdir() if file.stat().st_atime < before]
-            for file in old:
-                file.unlink(missing_ok=True)
-        return len(old)
+            return remove_older(self._directory, before, read=True)
 
 
 def _used(file: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from streaming_server.transcript import Source, Transcript, given
 from streaming_server.web.http import Json, flag, keyed, read_json
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.upload import receive
-from streaming_server.web.voices import refresh, sentence_of
+from streaming_server.web.voices import check_said, refresh, sentence_of
 
 SAMPLE_ENDINGS = frozenset({".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".webm"})
 SIDECARS: tuple[tuple[Source, str], ...] = (("reference", ".reference.txt"), ("txt", ".txt"))
@@ -70,6 +72,8 @@ async def upload(request: Request) -> Response:
         said = sent.fields.get("transcript", "").strip()
         if len(said) > LONGEST_TRANSCRIPT:
             raise BadValue(f"transcript: at most {LONGEST_TRANSCRIPT} characters.")
+        if said:
+            check_said(said, "transcript")
         source = await to_thread.run_sync(parts.store.new_temporary)
         try:
             await to_thread.run_sync(sent.save, source)
@@ -132,10 +136,8 @@ async def put_transcript(request: Request) -> Response:
     parts = parts_of(request)
     wanted = await read_json(request, NewTranscript)
     prompt = await _prompt(request)
-    said = given(wanted.transcript, "manual", prompt.duration_s)
-    if not said.trustworthy:
-        raise BadValue("transcript: there is nothing in it that could have been said.")
-    prompt = await _keep(parts, prompt, said)
+    said = check_said(wanted.transcript, "transcript")
+    prompt = await _keep(parts, prompt, given(said, "manual", prompt.duration_s))
     return Json(
         {
             "message": f"The transcript of {prompt.id!r} was changed.",
@@ -148,12 +150,19 @@ async def put_transcript(request: Request) -> Response:
 
 
 async def transcribe(request: Request) -> Response:
-    """Have Whisper listen, whatever transcript there is."""
+    """Have Whisper listen, whatever transcript there is. Where it cannot, that one stays."""
     parts = parts_of(request)
     prompt = await _prompt(request)
     if not await to_thread.run_sync(lambda: prompt.exists):
         raise UnknownPrompt(FILE_GONE)
-    prompt = await _keep(parts, prompt, await parts.transcription.transcribe(prompt.path, prompt.duration_s))
+    try:
+        heard = await parts.transcription.transcribe(prompt.path, prompt.duration_s)
+    except Draining:
+        raise
+    except SpeechError as error:
+        await to_thread.run_sync(_note_failure, parts, prompt, error)
+        raise
+    prompt = await _keep(parts, prompt, heard)
     return Json(
         {
             "prompt_id": prompt.id,
@@ -210,9 +219,15 @@ async def _prompt(request: Request) -> StoredPrompt:
 
 
 async def _take_in(
-    parts: Parts, prompt_id: str, source: Path, filename: str | None, said: str, believed: Source
+    parts: Parts,
+    prompt_id: str,
+    source: Path,
+    filename: str | None,
+    said: str,
+    believed: Source,
+    mark: str | None = None,
 ) -> StoredPrompt:
-    """A file as a sample: checked, decoded, stored."""
+    """A file as a sample: checked, decoded, stored. mark: as in `StoredPrompt`."""
     target = await to_thread.run_sync(parts.store.new_temporary)
     try:
         sample = await parts.ingest.ingest(source, target, filename=filename)
@@ -231,6 +246,7 @@ async def _take_in(
                 transcript=transcript.text or None,
                 transcript_source=transcript.source if transcript.text else None,
                 transcript_findings=transcript.findings if transcript.text else (),
+                mark=mark,
             )
         )
     finally:
@@ -287,9 +303,11 @@ async def _transcribe_quietly(parts: Parts, prompts: list[StoredPrompt]) -> None
 
 
 def _note_failure(parts: Parts, prompt: StoredPrompt, error: SpeechError) -> None:
-    """Why there is no transcript; one that there is by now stays. Blocks."""
-    if parts.store.prompt(prompt.id).transcript is None:
-        parts.store.set_transcript(prompt.id, None, None, findings=(error.message,), sha256=prompt.sha256)
+    """Why there is no transcript; one that there is by now stays, and so does another recording. Blocks."""
+    with suppress(UnknownPrompt):
+        parts.store.set_transcript(
+            prompt.id, None, None, findings=(error.message,), sha256=prompt.sha256, keep_better=True
+        )
 
 
 async def _discover(parts: Parts, retranscribe: bool) -> tuple[list[str], dict[str, str]]:
@@ -324,27 +342,47 @@ def _samples_in(directory: Path, must_exist: bool) -> list[Path]:
 
 
 async def _discovered(parts: Parts, file: Path) -> tuple[StoredPrompt, bool]:
-    """The sample of a file, and whether it was taken in now: it is not if it is known and no newer."""
+    """The sample of a file, and whether it was taken in now: it is not if it is known and unchanged."""
     prompt_id = check_name(file.stem, "file name")
-    said, believed, changed = await to_thread.run_sync(_beside, file)
+    beside = await to_thread.run_sync(_beside, file)
     try:
         prompt = await to_thread.run_sync(parts.store.prompt, prompt_id)
     except UnknownPrompt:
-        return await _take_in(parts, prompt_id, file, file.name, said, believed), True
-    if changed > datetime.fromisoformat(prompt.discovered_at):
-        return await _take_in(parts, prompt_id, file, file.name, said, believed), True
-    transcript = given(said, believed, prompt.duration_s)
+        prompt = None
+    if prompt is None or beside.has_changed_since(prompt):
+        taken = await _take_in(parts, prompt_id, file, file.name, beside.said, beside.believed, beside.mark)
+        return taken, True
+    transcript = given(beside.said, beside.believed, prompt.duration_s)
     if transcript.text and prompt.transcript_source != "manual" and prompt.transcript != transcript.text:
         prompt = await _keep(parts, prompt, transcript)
     return prompt, False
 
 
-def _beside(file: Path) -> tuple[str, Source, datetime]:
-    """The text beside a sample, empty if there is none, and of which kind; when the sample was last written,
-    in whole seconds, as its row tells it."""
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What is known of a sample's file without reading it.
+
+    said: the text beside it, empty if there is none; believed: of which kind that is.
+    """
+
+    said: str
+    believed: Source
+    mark: str
+    written: datetime
+
+    def has_changed_since(self, prompt: StoredPrompt) -> bool:
+        """Whether it is another file than the prompt was made from; one that was sent, a newer file is."""
+        if prompt.mark is not None:
+            return self.mark != prompt.mark
+        return self.written > datetime.fromisoformat(prompt.discovered_at)
+
+
+def _beside(file: Path) -> _Beside:
     with storage_errors():
         said, believed = _sidecar(file)
-        return said, believed, datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
+        found = file.stat()
+    mark = f"{found.st_size} bytes, {found.st_mtime_ns} ns"
+    return _Beside(said, believed, mark, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
 def _sidecar(file: Path) -> tuple[str, Source]:

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.catalogue import Entry
+from streaming_server.errors import BadValue
 from streaming_server.store import StoredPrompt, StoredVoice
-from streaming_server.transcript import SENTENCES
+from streaming_server.transcript import SENTENCES, clean
 from streaming_server.types import Generation, Prompt, Speaker, Voice
 from streaming_server.web.http import Json, keyed, read_json
 from streaming_server.web.parts import Parts, parts_of
@@ -105,6 +106,14 @@ def sentence_of(finding: str) -> str:
     return SENTENCES.get(finding, finding)
 
 
+def check_said(text: str, field: str) -> str:
+    """A transcript that a person wrote, on one line. Raises BadValue, which names the field."""
+    said = clean(text)
+    if not any(character.isalnum() for character in said):
+        raise BadValue(f"{field}: there is nothing in it that could have been said.")
+    return said
+
+
 async def voices(request: Request) -> Response:
     """Every voice, as a client chooses among them."""
     parts = parts_of(request)
@@ -135,7 +144,7 @@ async def create(request: Request) -> Response:
             style=wanted.style,
             primary_speaker=wanted.primary_speaker,
             prompt=wanted.audio_prompt,
-            transcript=wanted.audio_prompt_transcript,
+            transcript=_own_transcript(wanted.audio_prompt_transcript),
             builtin=False,
             temperature=wanted.temperature,
             cfg_scale=wanted.cfg_scale,
@@ -154,6 +163,8 @@ async def change(request: Request) -> Response:
     for theirs, ours in (("audio_prompt", "prompt"), ("audio_prompt_transcript", "transcript")):
         if theirs in fields:
             fields[ours] = fields.pop(theirs)
+    if "transcript" in fields:
+        fields["transcript"] = _own_transcript(fields["transcript"])
     voice_id = request.path_params["voice_id"]
     if fields.get("name", "") is None:
         fields["name"] = voice_id
@@ -167,6 +178,11 @@ async def delete(request: Request) -> Response:
     await anyio.to_thread.run_sync(parts.store.delete_voice, voice_id)
     await refresh(parts)
     return Json({"message": f"Voice {voice_id!r} was deleted."})
+
+
+def _own_transcript(text: str | None) -> str | None:
+    """What a voice says of its sample; nothing leaves that to the sample."""
+    return check_said(text, "audio_prompt_transcript") if text else None
 
 
 async def _changed(parts: Parts, voice: StoredVoice, message: str, status: int = 200) -> Response:

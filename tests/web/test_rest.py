@@ -10,45 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 import soundfile
 from foreign import LONG
+from rest import job_of, recording, status_of, to, upload
 from servers import Server, until
-
-JOB_TEXT = LONG * 12
-"""Spoken for the better part of a second, however fast the machine."""
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=20) as one:
+    with to(server) as one:
         yield one
-
-
-def recording(seconds: float = 6.0) -> bytes:
-    """A WAV file of something that is not silence."""
-    times = np.arange(int(44100 * seconds)) / 44100
-    sound = 0.3 * np.sin(2 * np.pi * 220 * times) * (1 + 0.5 * np.sin(2 * np.pi * 3 * times))
-    file = BytesIO()
-    soundfile.write(file, sound, 44100, format="WAV")
-    return file.getvalue()
-
-
-def upload(client: httpx.Client, prompt_id: str, data: bytes | None = None, **fields: str) -> httpx.Response:
-    files = {"audio_file": ("sample.wav", recording() if data is None else data)}
-    return client.post("/audio_prompts/upload", data={"prompt_id": prompt_id, **fields}, files=files)
-
-
-def job_of(client: httpx.Client, text: str = JOB_TEXT, **fields: Any) -> str:
-    body = {"text": text, "voice_id": "aria", **fields}
-    answer = client.post("/generate?async_mode=true", json=body)
-    assert answer.status_code == 202
-    return str(answer.json()["job_id"])
-
-
-def status_of(client: httpx.Client, job: str) -> str:
-    return str(client.get(f"/jobs/{job}").json()["status"])
 
 
 # Voices.

@@ -6,8 +6,6 @@ import re
 import struct
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +14,7 @@ import pytest
 from events import at_port
 from foreign import exchanging, native_audio
 from servers import Server, running_server
+from tiny_dia import options_of
 from websockets.asyncio.client import connect
 
 pytestmark = [
@@ -29,30 +28,11 @@ VOICE = "greedy"
 RATE = 24000
 
 
-SECONDS = 2
-"""The longest an utterance of the tiny Dia gets; with random weights none ends before."""
-
-
-def short_winded(path: Path) -> Path:
-    """A checkpoint of a tiny Dia that has only so many positions to speak in."""
-    torch = pytest.importorskip("torch")
-    from streaming_server.engines.dia.config import TINY_DIA
-    from streaming_server.engines.dia.weights import dia_shapes, random_tensors, write_checkpoint
-
-    config = replace(TINY_DIA, decoder=replace(TINY_DIA.decoder, positions=86 * SECONDS))
-    tensors = dict(random_tensors(dia_shapes(config), torch.device("cpu"), torch.float32))
-    write_checkpoint(path, config.document(), tensors)
-    return path
-
-
 @pytest.fixture(scope="module")
 def dia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that speaks with a tiny Dia of random weights, and has a voice that is greedy by default."""
     folder = tmp_path_factory.mktemp("dia")
-    model = short_winded(folder / "model")
-    options = ("--engine=dia", f"--model={model}", "--codec=random:tiny", "--slots=2", "--max-workers=1")
-    options += ("--wyoming-port=0",)
-    with running_server(folder / "log", *options) as server:
+    with running_server(folder / "log", *options_of(folder), "--wyoming-port=0") as server:
         made = httpx.post(f"{server.url}/voice_mappings", json={"voice_id": VOICE, "temperature": 0.0})
         assert made.status_code == 201, made.text
         yield server

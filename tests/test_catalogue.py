@@ -1,0 +1,65 @@
+"""Voices are found by id or by another name."""
+
+from __future__ import annotations
+
+import pytest
+
+from streaming_server.catalogue import Catalogue, Entry
+from streaming_server.errors import UnknownVoice
+from streaming_server.types import BUILTIN_VOICES, Generation, Voice
+
+MINE = Entry(Voice("mine", "Mine", "neutral"), Generation(speed=1.5))
+
+
+def test_the_voices_that_come_with_the_server_are_there_from_the_start() -> None:
+    catalogue = Catalogue()
+    assert catalogue.voices == list(BUILTIN_VOICES)
+    assert catalogue.find("zara") == Entry(BUILTIN_VOICES[4])
+
+
+def test_what_is_put_in_is_all_there_is() -> None:
+    catalogue = Catalogue()
+    catalogue.replace([MINE])
+    assert catalogue.voices == [MINE.voice]
+    assert catalogue.find("mine").defaults.speed == 1.5
+    with pytest.raises(UnknownVoice):
+        catalogue.find("aria")
+
+
+def test_the_last_of_an_id_counts() -> None:
+    catalogue = Catalogue()
+    again = Entry(Voice("mine", "Again", "neutral"))
+    catalogue.replace([MINE, again])
+    assert catalogue.voices == [again.voice]
+
+
+def test_a_voice_has_other_names_that_no_voice_of_that_id_hides() -> None:
+    catalogue = Catalogue({"alloy": "aria", "nova": "aria"})
+    assert catalogue.find("alloy").voice.id == "aria"
+    assert catalogue.find("nova").voice.id == "nova"
+    catalogue.replace([Entry(Voice("alloy", "Mine", "neutral"))])
+    assert catalogue.find("alloy").voice.name == "Mine"
+
+
+def test_another_name_follows_its_voice() -> None:
+    catalogue = Catalogue({"alloy": "mine"})
+    with pytest.raises(UnknownVoice):
+        catalogue.find("alloy")
+    catalogue.replace([MINE])
+    assert catalogue.find("alloy") is MINE
+    catalogue.replace([])
+    with pytest.raises(UnknownVoice):
+        catalogue.find("alloy")
+
+
+@pytest.mark.parametrize("name", ["", "ARIA", "aria ", "nobody", "\0"])
+def test_a_voice_nobody_knows(name: str) -> None:
+    with pytest.raises(UnknownVoice):
+        Catalogue({"alloy": "aria"}).find(name)
+
+
+def test_the_other_names_given_are_the_catalogue_s_own() -> None:
+    aliases = {"alloy": "aria"}
+    catalogue = Catalogue(aliases)
+    aliases["alloy"] = "zara"
+    assert catalogue.find("alloy").voice.id == "aria"

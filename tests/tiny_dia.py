@@ -1,0 +1,32 @@
+"""A Dia with random weights that starts fast and is soon out of breath."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+SECONDS = 2
+"""The longest an utterance gets; with random weights none ends before."""
+
+
+def options_of(folder: Path) -> tuple[str, ...]:
+    """Writes a checkpoint into the folder; what a server needs to speak with it on the CPU.
+
+    Skips the test where PyTorch is not installed.
+    """
+    torch = pytest.importorskip("torch")
+    from streaming_server.engines.dia.config import TINY_DIA
+    from streaming_server.engines.dia.weights import dia_shapes, random_tensors, write_checkpoint
+
+    config = replace(TINY_DIA, decoder=replace(TINY_DIA.decoder, positions=86 * SECONDS))
+    tensors = dict(random_tensors(dia_shapes(config), torch.device("cpu"), torch.float32))
+    write_checkpoint(folder / "model", config.document(), tensors)
+    return (
+        "--engine=dia",
+        f"--model={folder / 'model'}",
+        "--codec=random:tiny",
+        "--slots=2",
+        "--max-workers=1",
+    )

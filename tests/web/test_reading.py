@@ -1,0 +1,98 @@
+"""A text read out whole over HTTP: to its end, or so that nobody takes a part for the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from foreign import LONG, native_audio
+from rest import PATIENCE_S, heard, say, to
+from servers import Server, until
+
+from streaming_server.web.messages import MAX_LEAD_MS
+from streaming_server.web.reading import CHARACTERS_AT_ONCE
+
+
+@pytest.fixture
+def alone(start_server: Callable[..., Server]) -> Server:
+    """A server with one worker to lose."""
+    return start_server("--max-workers=1")
+
+
+@pytest.fixture
+def client(alone: Server) -> Iterator[httpx.Client]:
+    with to(alone) as one:
+        yield one
+
+
+def worker(server: Server) -> psutil.Process:
+    return psutil.Process(server.workers()[0]["pid"])
+
+
+def test_a_worker_that_dies_breaks_the_answer_off_for_all_to_see(alone: Server, client: httpx.Client) -> None:
+    """An answer that ended as usual would be taken for whole."""
+    body = {"text": "and so on " * 400, "voice_id": "aria", "speed": 0.25}
+    speaking = worker(alone)
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+        with client.stream("POST", "/generate", json=body) as answer:
+            assert answer.status_code == 200
+            sound = answer.iter_raw(1024)
+            assert next(sound)
+            speaking.kill()
+            for _ in sound:
+                pass
+    until(lambda: client.get("/queue/stats").json()["contexts"] == 0)
+    until(alone.ready)
+    heard(say(client))
+
+
+def test_what_fails_before_the_first_sound_is_told(alone: Server, client: httpx.Client) -> None:
+    """With no worker there is no room, and soon there is again."""
+
+    def answer_without_a_worker() -> httpx.Response | None:
+        until(alone.ready)
+        worker(alone).kill()
+        until(lambda: alone.workers()[0]["state"] != "ready")
+        answer = say(client)
+        return answer if answer.status_code != 200 else None  # It may be back by now.
+
+    refused = until(answer_without_a_worker, 30)
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    assert refused.json()["error"]["code"] == "full"
+    until(lambda: say(client).status_code == 200, 20)
+
+
+@pytest.mark.anyio
+async def test_a_text_longer_than_what_is_given_at_once_is_read_without_a_seam(server: Server) -> None:
+    """The cut falls within a word; at the native door there is none."""
+    text = "A short beginning. " + "A sentence of a few words. " * (CHARACTERS_AT_ONCE // 20) + "Short again."
+    assert text[CHARACTERS_AT_ONCE - 1 : CHARACTERS_AT_ONCE + 1].isalpha()
+    body = {"text": text, "voice_id": "aria", "response_format": "pcm"}
+    async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S) as client:
+        answer = await client.post("/generate", json=body)
+    assert answer.content == await native_audio(server, text, max_lead_ms=MAX_LEAD_MS)
+
+
+def test_sound_comes_before_the_text_has_been_spoken(client: httpx.Client) -> None:
+    body = {"text": LONG[:4000], "voice_id": "aria"}
+    with client.stream("POST", "/generate", json=body) as answer:
+        assert "content-length" not in answer.headers
+        body_of_it = answer.iter_raw(1024)
+        first = next(body_of_it)
+        assert client.get("/queue/stats").json()["contexts"] == 1
+        sound = np.frombuffer((first + b"".join(body_of_it))[44:], "<i2")
+    assert len(sound) > 60 * 22050
+    assert np.abs(sound[-22050:].astype(int)).max() > 500
+
+
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_an_answer_has_a_true_content_type_and_says_no_length(server: Server, form: str) -> None:
+    with to(server) as client:
+        answer = say(client, response_format=form)
+    assert answer.headers["content-type"] == f"audio/{form}"
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert answer.headers["content-disposition"] == f'attachment; filename="speech.{form}"'
