@@ -531,7 +531,7 @@ def test_the_memory_that_other_programs_hold_counts(client: httpx.Client) -> Non
         assert memory["total"] <= psutil.virtual_memory().total
         return memory["used"]
 
-    size = 2**30  # More than the server and its workers hold; whatever others free meanwhile, this stays held.
+    size = 2**30  # More than the server and its workers hold, whatever others give back meanwhile.
     held = bytearray(b"\1") * size
     until(lambda: used() >= size)
     del held
