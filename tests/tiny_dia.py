@@ -17,8 +17,10 @@ def options_of(folder: Path) -> tuple[str, ...]:
     Skips the test where PyTorch is not installed.
     """
     torch = pytest.importorskip("torch")
+    from streaming_server.engines.dia.checkpoint import write_checkpoint
     from streaming_server.engines.dia.config import TINY_DIA
-    from streaming_server.engines.dia.weights import dia_shapes, random_tensors, write_checkpoint
+    from streaming_server.engines.dia.random_weights import random_tensors
+    from streaming_server.engines.dia.shapes import dia_shapes
 
     config = replace(TINY_DIA, decoder=replace(TINY_DIA.decoder, positions=86 * SECONDS))
     tensors = dict(random_tensors(dia_shapes(config), torch.device("cpu"), torch.float32))

@@ -62,8 +62,8 @@ def device_memory(device: torch.device) -> MemoryReport:
     return MemoryReport(sizes["MemTotal"] - sizes["MemAvailable"], sizes["MemTotal"])
 
 
-def require_room(device: torch.device, needed: int) -> int:
-    """Free bytes on the device. Raises EngineFailure, with both figures, where they are fewer than needed."""
+def require_room(device: torch.device, needed: int) -> MemoryReport:
+    """What memory there is. Raises EngineFailure, with both figures, where less than needed is free."""
     memory = device_memory(device)
     free = memory.total - memory.used
     if free < needed:
@@ -71,4 +71,4 @@ def require_room(device: torch.device, needed: int) -> int:
             f"the model and one voice need {needed / _GB:.1f} GB on {device}, where {free / _GB:.1f} GB of "
             f"{memory.total / _GB:.1f} GB are free"
         )
-    return free
+    return memory

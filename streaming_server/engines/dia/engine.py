@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
 
 import numpy as np
 import torch
@@ -16,10 +15,11 @@ from streaming_server.engines.dia.codec import ENDLESS
 from streaming_server.engines.dia.device import device_memory
 from streaming_server.engines.dia.model import BRANCHES
 from streaming_server.engines.dia.prefix import PrefixCache
-from streaming_server.engines.dia.runner import Load, Piece, Runner
+from streaming_server.engines.dia.runner import Load, Meter, Piece, Runner
 from streaming_server.engines.dia.shelf import PromptShelf
 from streaming_server.engines.dia.slots import Recipe
-from streaming_server.engines.dia.text import Part, compose, encode, plan, repair
+from streaming_server.engines.dia.speech import RAMP, TAIL, Speech
+from streaming_server.engines.dia.text import Part, compose, encode, has_words, next_part
 from streaming_server.engines.dia.turn import Turn, VoicePrompt
 from streaming_server.engines.dia.words import WordClock
 from streaming_server.errors import BadValue, SpeechError
@@ -40,12 +40,6 @@ from streaming_server.types import (
 CHUNKING = ChunkPolicy(min_chars=40, best_chars=240, max_chars=400, patience_s=0.25)
 """Dia speaks unnaturally below about 5 s and rushes beyond 20 s."""
 
-RAMP = (10, 4, 8, 16)
-"""Frames per piece of sound: the first as soon as the codec can say anything, then ever larger pieces."""
-
-TAIL = 16
-"""Frames per piece once all of them are spoken."""
-
 AHEAD_S = 2.0
 """A stream whose listener has this much in hand yields to streams about to run dry."""
 
@@ -55,8 +49,8 @@ URGENT_S = 0.5
 LEAST_READING = 256
 """Bytes of new text a reading may always have; where a voice's transcript leaves fewer, it goes unread."""
 
-PREFILL_ROWS = 128
-"""Rows of a prompt that are fed at a time."""
+PREFILL_ROWS = {"cpu": 32, "cuda": 128}
+"""Rows of a prompt that are fed at a time: a layer of them takes less than a step."""
 
 IDLE_S = 0.01
 """How long a step with nothing else to do waits for a voice's prompt; less than a frame lasts."""
@@ -64,66 +58,16 @@ IDLE_S = 0.01
 LEAST_PATIENCE_S = 0.006
 """The least time a step spends on preparing newcomers; half a frame's."""
 
-
-@dataclass(eq=False, slots=True)
-class Speech:
-    """An utterance on its way from text to sound.
-
-    wanted: its voice's prompt, while that is being made. parts: what is left to read. slot: its place, once
-    it has one. recipe, breadth: how it is sampled, and among how many candidates. prepare: its prefill, while
-    that lasts. first: the row of its first frame. row: the last row spoken. limit: the row where it must end
-    at the latest. end: the row of end of audio, once known. fed: frames given to the codec. due: the row that
-    completes the next piece of sound. origin: samples of the parts before. emitted: samples given out, those
-    included. taken: bytes of them on their way to the listener. born: steps made when it could first speak.
-    busy_from: what the engine's clock showed then.
-    """
-
-    utterance: Utterance
-    turn: Turn
-    wanted: Future[VoicePrompt] | None = None
-    parts: list[Part] = field(default_factory=list)
-    slot: int = -1
-    part: Part | None = None
-    recipe: Recipe = field(default_factory=Recipe)
-    breadth: int = 0
-    prepare: Iterator[None] | None = None
-    ids: bytes = b""
-    first: int = 0
-    row: int = 0
-    limit: int = 0
-    end: int | None = None
-    fed: int = 0
-    due: int = 0
-    pieces: int = 0
-    sounding: int = 0
-    origin: int = 0
-    emitted: int = 0
-    taken: int = 0
-    born: int = 0
-    busy_from: float = 0.0
-    clock: WordClock | None = None
-    gone: bool = False
-
-    def dry_at(self, sample_rate: int) -> float:
-        """When its listener runs dry, in CLOCK_MONOTONIC seconds."""
-        return self.utterance.deadline + self.emitted / sample_rate
-
-    def complete(self, last_delay: int) -> int:
-        """Frames all of whose codes are spoken."""
-        done = max(0, self.row - self.first - last_delay + 1)
-        return done if self.end is None else min(done, self.end - self.first)
-
-    def spoken(self, last_delay: int) -> bool:
-        """Whether the model has nothing more to say, as far as is known."""
-        last = self.limit if self.end is None else self.end
-        return self.row >= last + last_delay - 1
+ALONE_S = 0.05
+"""How long a step prepares newcomers when nobody else is there to wait for it."""
 
 
 class DiaEngine:
     """Implements `engines.base.Engine`. Made by `load.create_engine`.
 
     shelf: where voices' prompts come from; without one every voice is spoken as if it had none. window: bytes
-    of PCM an utterance may be ahead of its listener; one further ahead keeps its slot and waits.
+    of PCM an utterance may be ahead of its listener; one further ahead keeps its slot and waits. together:
+    utterances that are spoken at once, by default as many as there are slots.
     """
 
     def __init__(
@@ -132,8 +76,10 @@ class DiaEngine:
         defaults: Recipe | None = None,
         shelf: PromptShelf | None = None,
         window: int | None = None,
+        together: int | None = None,
     ) -> None:
         self._window = window
+        self._together = min(together or runner.slots.count, runner.slots.count)
         self._runner = runner
         self._slots = runner.slots
         config = self._slots.model.config
@@ -152,7 +98,7 @@ class DiaEngine:
         self._info = EngineInfo(
             name="dia",
             sample_rate=self._codec.sample_rate,
-            slots=self._slots.count,
+            slots=self._together,
             can_clone=shelf is not None,
             languages=("en",),
             chunking=CHUNKING,
@@ -170,8 +116,10 @@ class DiaEngine:
 
     @property
     def active(self) -> int:
-        speaking = sum(not self._held(speech) or speech.sounding > 0 for speech in self._speaking.values())
-        return len(self._waiting) + speaking + bool(self._outbox)
+        speaking = sum(self._moves(speech) for speech in self._speaking.values())
+        # Where every slot is held by a listener who is behind, nothing that a step does lets anybody in.
+        waiting = len(self._waiting) if speaking or len(self._speaking) < self._together else 0
+        return waiting + speaking + bool(self._outbox)
 
     def taken(self, utterance_id: int, size: int) -> None:
         for speech in self._speaking.values():
@@ -184,7 +132,7 @@ class DiaEngine:
 
     def submit(self, utterance: Utterance) -> None:
         voice = utterance.voice
-        if not repair(utterance.text, voice.primary_speaker):
+        if not has_words(utterance.text):
             self._outbox.append(Finished(utterance.id, 0.0))
             return
         turn = self._turns.setdefault(utterance.context, Turn())
@@ -212,6 +160,7 @@ class DiaEngine:
             moving = self._choose()
             if moving:
                 self._speak(moving)
+            self._runner.keep_pace()
             self._learn_ends(wait=not moving)
             self._feed_codec()
             self._collect(wait=not moving)
@@ -223,12 +172,10 @@ class DiaEngine:
         return device_memory(self._device)
 
     def relieve(self) -> None:
-        self._runner.relieve()
         self._prefixes.clear()
         if self._shelf is not None:
             self._shelf.relieve()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._runner.relieve()
 
     def close(self) -> None:
         """Give everything back. The engine is of no use afterwards."""
@@ -252,7 +199,8 @@ class DiaEngine:
         wanted = [speech.wanted for speech in self._waiting if speech.wanted is not None]
         if not wanted:
             return
-        if len(wanted) == len(self._waiting) and not self._speaking and not self._outbox:
+        idle = not self._outbox and not any(self._moves(speech) for speech in self._speaking.values())
+        if idle and len(wanted) == len(self._waiting):
             wait(wanted, IDLE_S, FIRST_COMPLETED)
         for speech in [s for s in self._waiting if s.wanted is not None and s.wanted.done()]:
             try:
@@ -276,46 +224,38 @@ class DiaEngine:
         ready = [speech for speech in self._waiting if speech.wanted is None]
         if not ready:
             return
-        free = sorted(set(range(self._slots.count)) - set(self._speaking))
+        free = sorted(set(range(self._together)) - set(self._speaking))
         for speech, slot in zip(sorted(ready, key=self._dry_at), free, strict=False):
             self._waiting.remove(speech)
             speech.slot, speech.busy_from = slot, self._busy_s
             self._speaking[slot] = speech
-            self._begin(speech)
+            self._begin_part(speech)
 
-    def _begin(self, speech: Speech) -> None:
-        """Divide the text into what can be read at a time, and begin with the first part."""
-        prompt, utterance = speech.turn.prompt, speech.utterance
-        said = len(encode(prompt.transcript)) if prompt else 0
-        room = max(LEAST_READING, self._slots.text - said - len(" [S2]"))
-        speech.parts = plan(utterance.text, utterance.voice.primary_speaker, room)
-        self._begin_part(speech)
-
-    def _begin_part(self, speech: Speech) -> None:
-        """Set up the reading of the next part, from its prompt on."""
-        part = speech.part = speech.parts.pop(0)
-        prompt = speech.turn.prompt
-        room = self._slots.text
-        speech.ids = encode(compose(prompt.transcript if prompt else "", part.script))
-        if len(speech.ids) > room:
-            # The turn's prompt has grown since the parts were planned; this one is read without it.
-            prompt, speech.ids = None, encode(compose("", part.script))
-        generation = speech.utterance.generation
-        given = speech.turn.given or prompt is None
-        speech.recipe = self._recipe(generation, speech.turn, 0 if given or prompt is None else prompt.frames)
+    def _begin_part(self, speech: Speech) -> bool:
+        """Set up the reading of what comes next, from its prompt on; False when nothing is left to say."""
+        utterance, prompt, last = speech.utterance, speech.turn.prompt, speech.part
+        transcript = prompt.transcript if prompt else ""
+        room = self._slots.text - len(encode(transcript)) - len(" [S2]")
+        start, speaker = (last.end, last.then) if last else (0, utterance.voice.primary_speaker)
+        part = next_part(utterance.text, start, speaker, room)
+        if part is None:
+            return False
+        speech.part, speech.ids = part, encode(compose(transcript, part.script))
+        speech.recipe = self._recipe(utterance.generation, speech.turn, prompt.frames if prompt else 0)
         speech.breadth = self._slots.breadth(speech.recipe)
         speech.first = 1 if prompt is None else prompt.frames + 1
         latest = min(speech.recipe.max_tokens, self._slots.frames) - self._config.last_delay - 1
         speech.limit = max(latest, speech.first)
         speech.row, speech.end = speech.first - 1, None
         speech.fed = speech.pieces = 0
-        speech.due = self._row_completing(speech)
+        speech.due = speech.row_completing(self._config.last_delay)
         pace = speech.turn.pace * self._codec.sample_rate
-        speech.clock = WordClock(speech.utterance.text, part.start, part.end, speech.origin, pace)
+        speech.clock = WordClock(utterance.text, part.start, part.end, speech.origin, pace)
         speech.prepare = self._prefill(speech, prompt)
+        return True
 
-    def _recipe(self, generation: Generation, turn: Turn, own_rows: int) -> Recipe:
-        """What the client asks for, else the defaults; `own_rows` come on top of its max_tokens."""
+    def _recipe(self, generation: Generation, turn: Turn, prompt_rows: int) -> Recipe:
+        """What the client asks for, else the defaults; the prompt's rows come on top of its max_tokens."""
         base = self._defaults
         return Recipe(
             temperature=base.temperature if generation.temperature is None else generation.temperature,
@@ -323,7 +263,7 @@ class DiaEngine:
             top_k=generation.top_k or base.top_k,
             cfg_scale=generation.cfg_scale or base.cfg_scale,
             cfg_filter_top_k=generation.cfg_filter_top_k or base.cfg_filter_top_k,
-            max_tokens=(generation.max_tokens or base.max_tokens) + own_rows,
+            max_tokens=(generation.max_tokens or base.max_tokens) + prompt_rows,
             seed=turn.next_seed(generation.seed),
         )
 
@@ -350,8 +290,9 @@ class DiaEngine:
         first = slots.begin(speech.slot, codes, len(speech.ids), speech.recipe)
         known = self._prefixes.get(prompt) if prompt is not None else None
         branches = BRANCHES if known is None else 1
-        for start in range(0, first - 1, PREFILL_ROWS):
-            rows = slots.codes[speech.slot, start : min(start + PREFILL_ROWS, first - 1)]
+        at_once = PREFILL_ROWS[self._device.type]
+        for start in range(0, first - 1, at_once):
+            rows = slots.codes[speech.slot, start : min(start + at_once, first - 1)]
             yield from _silently(
                 model.prefill(rows, start, len(speech.ids), slots.caches, speech.slot, False, branches)
             )
@@ -365,28 +306,30 @@ class DiaEngine:
     def _prepare(self) -> None:
         """Prefill newcomers, the most urgent first; while others speak, for no longer than a step takes."""
         newcomers = [speech for speech in self._speaking.values() if speech.prepare is not None]
+        if not newcomers:
+            return
         others = len(newcomers) < len(self._speaking)
-        patience = max(LEAST_PATIENCE_S, self._speaking_s) if others else float("inf")
-        stop = time.perf_counter() + patience
-        for speech in sorted(newcomers, key=self._dry_at):
-            if self._prepare_one(speech, stop) and not others:
-                return
-            if time.perf_counter() >= stop:
-                return
+        with self._runner.meter(max(LEAST_PATIENCE_S, self._speaking_s) if others else ALONE_S) as meter:
+            for speech in sorted(newcomers, key=self._dry_at):
+                if self._prepare_one(speech, meter) and not others:
+                    return
+                if meter.spent:
+                    return
 
-    def _prepare_one(self, speech: Speech, stop: float) -> bool:
-        """Prefill until done or until `stop`; whether it can speak now."""
+    def _prepare_one(self, speech: Speech, meter: Meter) -> bool:
+        """Prefill until done or until the time is up; whether it can speak now."""
         assert speech.prepare is not None
         try:
             for _ in speech.prepare:
-                if time.perf_counter() >= stop:
+                meter.count()
+                if meter.spent:
                     return False
+            self._runner.begin_sound(speech.slot)
         except torch.OutOfMemoryError:
             self._fail_for_memory(speech)
             return False
         speech.prepare = None
         speech.born = self._runner.steps
-        self._runner.begin_sound(speech.slot)
         return True
 
     def _fail_for_memory(self, speech: Speech) -> None:
@@ -413,6 +356,10 @@ class DiaEngine:
         if any(self._dry_at(speech) < now + URGENT_S for speech in able):
             able = [speech for speech in able if self._dry_at(speech) < now + AHEAD_S]
         return sorted(able, key=lambda speech: speech.slot)
+
+    def _moves(self, speech: Speech) -> bool:
+        """Whether a step brings it on."""
+        return speech.sounding > 0 or not self._held(speech)
 
     def _held(self, speech: Speech) -> bool:
         """Whether it is so far ahead of its listener that it waits, unless it has nothing more to speak."""
@@ -463,25 +410,28 @@ class DiaEngine:
                     batches.setdefault(frames, []).append((speech, piece))
             if not batches:
                 return
+            together = self._runner.codec_batch
             for frames, batch in batches.items():
-                self._decode(batch, frames)
+                for start in range(0, len(batch), together):
+                    self._decode(batch[start : start + together], frames)
 
     def _decode(self, batch: list[tuple[Speech, Piece]], frames: int) -> None:
         try:
             self._runner.decode([piece for _, piece in batch], frames)
         except torch.OutOfMemoryError:
+            # Nothing of this batch was decoded; the others' pieces are complete still and come again.
             self._fail_for_memory(max((speech for speech, _ in batch), key=self._dry_at))
             return
         for speech, _ in batch:
             speech.fed += frames
             speech.pieces += 1
             speech.sounding += 1
-            speech.due = self._row_completing(speech)
+            speech.due = speech.row_completing(self._config.last_delay)
 
     def _next_piece(self, speech: Speech) -> int:
         """Frames of the next piece of sound, 0 while it is not complete or when there are none left."""
         complete = speech.complete(self._config.last_delay)
-        size = _piece_size(speech)
+        size = speech.piece_size
         if complete - speech.fed >= size:
             return size
         if speech.end is None or complete < speech.end - speech.first or complete == 0:
@@ -490,10 +440,6 @@ class DiaEngine:
         if missing <= 0:
             return 0
         return next((size for size in sorted(RAMP) if size >= missing), TAIL)
-
-    def _row_completing(self, speech: Speech) -> int:
-        """The row at which the next piece of sound is complete, unless the audio ends before."""
-        return speech.first + self._config.last_delay - 1 + speech.fed + _piece_size(speech)
 
     def _collect(self, wait: bool) -> None:
         for piece, pcm in self._runner.sound(wait):
@@ -510,7 +456,7 @@ class DiaEngine:
         """Give out the part of a piece that is sound, after the words heard in it."""
         hop = self._codec.hop
         start = piece.first * hop - self._runner.codec.lag
-        known = speech.row + 1 - speech.first if speech.end is None else speech.end - speech.first
+        known = speech.end - speech.first if speech.end is not None else self._surely(speech)
         stop = min(start + len(pcm), known * hop)
         pcm = pcm[max(0, -start) : max(0, stop - start)]
         if not len(pcm):
@@ -523,6 +469,10 @@ class DiaEngine:
             self._outbox.append(Words(speech.utterance.id, marks))
         self._outbox.append(Audio(speech.utterance.id, pcm.astype("<i2", copy=False).tobytes()))
 
+    def _surely(self, speech: Speech) -> int:
+        """Frames it has at least, where its end is not known and may have come some steps ago."""
+        return max(0, speech.row + 1 - speech.first - self._runner.delay)
+
     def _over(self, speech: Speech) -> bool:
         assert speech.end is not None
         if not speech.spoken(self._config.last_delay) or speech.sounding:
@@ -534,32 +484,23 @@ class DiaEngine:
         assert speech.end is not None
         assert speech.part is not None
         frames = speech.end - speech.first
-        part = speech.part
-        codes = self._runner.frames(speech.slot, speech.first, frames)
-        speech.turn.heard(part.script, codes, part.end - part.start)
+        try:
+            self._learn(speech, speech.part, frames)
+        except torch.OutOfMemoryError:
+            self.relieve()
         speech.origin += frames * self._codec.hop
-        if speech.parts:
-            self._begin_part(speech)
+        if self._begin_part(speech):
             return
         self._leave(speech)
         self._outbox.append(Finished(speech.utterance.id, self._busy_s - speech.busy_from))
 
-
-def _piece_size(speech: Speech) -> int:
-    """Frames of the next piece of sound, unless it is the last."""
-    return RAMP[min(speech.pieces, len(RAMP) - 1)]
+    def _learn(self, speech: Speech, part: Part, frames: int) -> None:
+        """The turn goes on in the voice and at the pace of what was spoken."""
+        codes = self._runner.frames(speech.slot, speech.first, frames)
+        cut = speech.first + frames >= speech.limit
+        speech.turn.heard(part.script, codes, part.end - part.start, cut)
 
 
 def _silently(pieces: Iterator[Tensor | None]) -> Iterator[None]:
     for _ in pieces:
         yield
-
-
-def drain(engine: DiaEngine, utterances: Iterable[Utterance]) -> list[Event]:
-    """Speak some utterances to their end and return all that came out."""
-    for utterance in utterances:
-        engine.submit(utterance)
-    events: list[Event] = []
-    while engine.active:
-        events.extend(engine.step())
-    return events

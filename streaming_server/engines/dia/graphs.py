@@ -1,14 +1,15 @@
 """The runner for a GPU: CUDA graphs on two streams, one for the model and one for the codec and the copies.
 
-Nothing here waits for the device but the bound on how far the host may run ahead. A step is one upload, one
-graph and one download; what it found out is read when the download has arrived, a few steps later.
+A step is one upload, one graph and one download; what it found out is read when the download has arrived, a
+few steps later. Nothing waits for the device but `keep_pace`, and who says `wait`. All graphs there will ever
+be are captured before anybody is served.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -18,21 +19,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streaming_server.engines.dia.codec import ENDLESS, Codec, to_pcm
+from streaming_server.engines.dia.cuda import Captured, Cuda
 from streaming_server.engines.dia.model import CacheView, Lanes
-from streaming_server.engines.dia.runner import Load, Piece, Runner
+from streaming_server.engines.dia.runner import Load, Meter, Piece, Runner
 from streaming_server.engines.dia.sampling import USUAL_BREADTH
 from streaming_server.engines.dia.slots import Slots
 
 _LOG = logging.getLogger(__name__)
 
-_CUDA: Any = torch.cuda
-
 BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256)
 """Batch sizes there are graphs for; a batch is filled up to the next."""
 
-FRAMES: Final = (512, 1024, 2048, 3072)
+FRAMES: Final = (1024, 2048, 3072)
 TEXTS: Final = (256, 1024)
-"""Lengths of the caches there are graphs for."""
+"""Lengths of the caches there are graphs for. What is sampled among more candidates than is usual is always
+computed at the greatest."""
 
 GATHERED: Final = 32
 """The largest batch made of slots that do not lie together: their caches are copied together for the step."""
@@ -43,35 +44,69 @@ CODEC_BATCH: Final = 32
 AHEAD: Final = 3
 """Steps the host may be ahead of the device."""
 
+_TRIALS: Final = 4
+"""Replays by which a graph's time is measured."""
+
+_FIRST_GUESS_S: Final = 0.001
+"""What a piece of prefill is thought to take before any was measured."""
+
+_STEADY: Final = 0.9
+"""Of a frame's time, what a step may take for its streams to be spoken in real time."""
+
+
+class DeviceMeter(Meter):
+    """Counts pieces, since the host is done with them long before the device is.
+
+    seconds_each: what a piece has taken on the device lately.
+    """
+
+    def __init__(self, seconds: float, seconds_each: float, runner: GraphRunner) -> None:
+        super().__init__(seconds)
+        self.pieces = 0
+        self._most = max(1, int(seconds / seconds_each))
+        self._runner = runner
+
+    def count(self) -> None:
+        self.pieces += 1
+
+    @property
+    def spent(self) -> bool:
+        return self.pieces >= self._most or super().spent
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.metered(self)
+
 
 class GraphRunner(Runner):
-    """Graphs are captured once per shape, the usual ones before serving, the others when first needed."""
+    """pieces: frames per piece that the codec will be given.
+
+    Graphs are captured once per shape, all of them before serving.
+    """
 
     delay = AHEAD
+    codec_batch = CODEC_BATCH
 
-    def __init__(self, slots: Slots, codec: Codec, pieces: Sequence[int] = ()) -> None:
+    def __init__(self, slots: Slots, codec: Codec, pieces: Sequence[int], cuda: Cuda) -> None:
         super().__init__(slots, codec)
-        device = slots.model.device
-        self._device = device
-        self._model_stream: Any = _CUDA.Stream(device)
-        self._codec_stream: Any = _CUDA.Stream(device)
-        loaded = torch.cuda.current_stream(device)
-        self._model_stream.wait_stream(loaded)
-        self._codec_stream.wait_stream(loaded)
-        self._model_pool = torch.cuda.graph_pool_handle()
-        self._codec_pool = torch.cuda.graph_pool_handle()
-        self._step_graphs: dict[tuple[int, bool, Load], _Captured] = {}
-        self._codec_graphs: dict[tuple[int, int], _Captured] = {}
-        self._progress = torch.zeros(slots.count, 2, device=device, dtype=torch.int64)
+        self._cuda = cuda
+        self._model_stream, self._codec_stream = cuda.stream(), cuda.stream()
+        self._model_pool, self._codec_pool = cuda.pool(), cuda.pool()
+        self._step_graphs: dict[tuple[int, bool, Load], Captured] = {}
+        self._codec_graphs: dict[tuple[int, int], Captured] = {}
+        self._progress = torch.zeros(slots.count, 2, device=cuda.device, dtype=torch.int64)
         self._flights: deque[tuple[int, Tensor, Any]] = deque()
         self._seen: tuple[int, list[int]] = (0, [])
-        self._last_step: Any = _CUDA.Event()
         self._decoding: deque[tuple[Sequence[Piece], Tensor, Any]] = deque()
-        self._warm_up(pieces)
+        self._piece_s = _FIRST_GUESS_S
+        self._metering: deque[tuple[int, Any, Any]] = deque()
+        self._metering_from: Any = None
+        self._capture_steps()
+        self._capture_codec(pieces)
+        self._last_step = cuda.mark(self._model_stream)
+        _LOG.info("captured %d CUDA graphs", len(self._step_graphs) + len(self._codec_graphs))
 
     def computing(self) -> AbstractContextManager[Any]:
-        stream: AbstractContextManager[Any] = torch.cuda.stream(self._model_stream)
-        return stream
+        return self._cuda.on(self._model_stream)
 
     # The model
 
@@ -82,19 +117,17 @@ class GraphRunner(Runner):
             size = _bucket(lanes[-1] + 1, self.slots.count)
         chosen = list(range(size)) if together else _filled(lanes, size, self.slots.count)
         moving = set(lanes)
-        upload = torch.tensor(
-            [chosen, [lane in moving for lane in chosen]], dtype=torch.int64, pin_memory=True
-        )
-        captured = self._step_graph(size, together, self._rounded(load))
+        upload = self._cuda.pinned([chosen, [lane in moving for lane in chosen]])
+        download = self._cuda.landing(self._progress)
+        captured = self._step_graphs[size, together, self._rounded(load)]
         captured.inputs.copy_(upload, non_blocking=True)
-        captured.graph.replay()
+        captured.replay()
         self.steps += 1
-        download = torch.empty(self._progress.shape, dtype=torch.int64, pin_memory=True)
         download.copy_(self._progress, non_blocking=True)
-        arrived = _CUDA.Event()
-        arrived.record(self._model_stream)
-        self._last_step = arrived
-        self._flights.append((self.steps, download, arrived))
+        self._last_step = self._cuda.mark(self._model_stream)
+        self._flights.append((self.steps, download, self._last_step))
+
+    def keep_pace(self) -> None:
         if len(self._flights) > AHEAD:
             self._flights[-1 - AHEAD][2].synchronize()
 
@@ -107,37 +140,68 @@ class GraphRunner(Runner):
         return self._seen
 
     def _rounded(self, load: Load) -> Load:
+        """The least load there are graphs for that is as great."""
+        if load.breadth > self._usual_breadth:
+            return Load(self.slots.frames, self.slots.text, self._vocabulary, True)
         frames = next((size for size in FRAMES if size >= load.frames), self.slots.frames)
         text = next((size for size in TEXTS if size >= load.text), self.slots.text)
-        return Load(min(frames, self.slots.frames), min(text, self.slots.text), load.breadth, True)
+        return Load(min(frames, self.slots.frames), min(text, self.slots.text), self._usual_breadth, True)
 
-    def _step_graph(self, size: int, together: bool, load: Load) -> _Captured:
-        key = (size, together, load)
-        if key not in self._step_graphs:
-            inputs = torch.zeros(2, size, device=self._device, dtype=torch.int64)
-            inputs[0] = torch.arange(size, device=self._device)
+    @property
+    def _vocabulary(self) -> int:
+        return self.slots.model.config.decoder.vocabulary
 
-            def body() -> Tensor:
-                lanes: Lanes = slice(0, size) if together else inputs[0]
-                view = CacheView(self.slots.caches, lanes, load.frames, load.text)
-                self.slots.step(view, lanes, inputs[1, :, None] != 0, load.breadth, load.sample)
-                return self._progress.copy_(self.slots.progress)
+    @property
+    def _usual_breadth(self) -> int:
+        return min(USUAL_BREADTH, self._vocabulary)
 
-            self._step_graphs[key] = _capture(body, inputs, self._model_stream, self._model_pool)
-        return self._step_graphs[key]
+    def _capture_steps(self) -> None:
+        wide = Load(self.slots.frames, self.slots.text, self._vocabulary, True)
+        usual = [Load(frames, text, self._usual_breadth, True) for frames in FRAMES for text in TEXTS]
+        loads = {self._rounded(load) for load in [*usual, wide]}
+        for size in sorted({_bucket(size, self.slots.count) for size in BUCKETS}):
+            for load in loads:
+                self._step_graphs[size, True, load] = self._capture_step(size, True, load)
+                if size <= GATHERED and size < self.slots.count:
+                    self._step_graphs[size, False, load] = self._capture_step(size, False, load)
+
+    def _capture_step(self, size: int, together: bool, load: Load) -> Captured:
+        """Its inputs, the lanes and whether they move, are such that none moves."""
+        inputs = torch.zeros(2, size, device=self._cuda.device, dtype=torch.int64)
+        inputs[0] = torch.arange(size, device=self._cuda.device)
+
+        def body() -> Tensor:
+            lanes: Lanes = slice(0, size) if together else inputs[0]
+            view = CacheView(self.slots.caches, lanes, load.frames, load.text)
+            self.slots.step(view, lanes, inputs[1, :, None] != 0, load.breadth, load.sample)
+            return self._progress.copy_(self.slots.progress)
+
+        return self._cuda.capture(body, inputs, self._model_stream, self._model_pool)
+
+    # Newcomers
+
+    def meter(self, seconds: float) -> Meter:
+        while self._metering and self._metering[0][2].query():
+            pieces, start, end = self._metering.popleft()
+            took = start.elapsed_time(end) / 1e3 / pieces
+            self._piece_s = max(took, 0.8 * self._piece_s + 0.2 * took, 1e-6)
+        self._metering_from = self._cuda.mark(self._model_stream, timing=True)
+        return DeviceMeter(seconds, self._piece_s, self)
+
+    def metered(self, meter: DeviceMeter) -> None:
+        """What a meter counted is under way; what it takes on the device will be known later."""
+        if meter.pieces:
+            end = self._cuda.mark(self._model_stream, timing=True)
+            self._metering.append((meter.pieces, self._metering_from, end))
 
     # The codec
 
     def begin_sound(self, slot: int) -> None:
-        with torch.cuda.stream(self._codec_stream):
+        with self._cuda.on(self._codec_stream):
             self.codec.begin(slot)
 
     def decode(self, pieces: Sequence[Piece], frames: int) -> None:
-        for start in range(0, len(pieces), CODEC_BATCH):
-            self._decode_batch(pieces[start : start + CODEC_BATCH], frames)
-
-    def _decode_batch(self, pieces: Sequence[Piece], frames: int) -> None:
-        size = _bucket(len(pieces), CODEC_BATCH)
+        size = self._codec_bucket(len(pieces))
         filling = size - len(pieces)
         spare = self.slots.count
         rows = [
@@ -147,16 +211,14 @@ class GraphRunner(Runner):
             [piece.length for piece in pieces] + [ENDLESS] * filling,
             [piece.slot for piece in pieces] + [spare] * filling,
         ]
-        upload = torch.tensor(rows, dtype=torch.int64, pin_memory=True)
-        captured = self._codec_graph(size, frames)
+        captured = self._codec_graphs[size, frames]
+        upload, sound = self._cuda.pinned(rows), self._cuda.landing(captured.output)
         self._codec_stream.wait_event(self._last_step)
-        with torch.cuda.stream(self._codec_stream):
+        with self._cuda.on(self._codec_stream):
             captured.inputs.copy_(upload, non_blocking=True)
-            captured.graph.replay()
-            sound = torch.empty(captured.output.shape, dtype=torch.int16, pin_memory=True)
+            captured.replay()
             sound.copy_(captured.output, non_blocking=True)
-            arrived = _CUDA.Event()
-            arrived.record(self._codec_stream)
+            arrived = self._cuda.mark(self._codec_stream)
         self._decoding.append((pieces, sound, arrived))
 
     def sound(self, wait: bool) -> list[tuple[Piece, NDArray[np.int16]]]:
@@ -171,73 +233,66 @@ class GraphRunner(Runner):
             done.extend(zip(pieces, sound.numpy(), strict=False))
         return done
 
-    def _codec_graph(self, size: int, frames: int) -> _Captured:
-        key = (size, frames)
-        if key not in self._codec_graphs:
-            inputs = torch.zeros(5, size, device=self._device, dtype=torch.int64)
-            inputs[3], inputs[4] = ENDLESS, self.slots.count
+    def _capture_codec(self, pieces: Sequence[int]) -> None:
+        for size in sorted({self._codec_bucket(size) for size in BUCKETS}):
+            for frames in pieces:
+                self._codec_graphs[size, frames] = self._capture_pieces(size, frames)
 
-            def body() -> Tensor:
-                codes = self.slots.frames_of(inputs[0], inputs[1], frames)
-                return to_pcm(self.codec.decode(codes, inputs[4], inputs[2], inputs[3]))
+    def _codec_bucket(self, count: int) -> int:
+        return _bucket(count, min(self.codec_batch, self.slots.count))
 
-            self._codec_graphs[key] = _capture(body, inputs, self._codec_stream, self._codec_pool)
-        return self._codec_graphs[key]
+    def _capture_pieces(self, size: int, frames: int) -> Captured:
+        """Its inputs are such that it decodes on the spare place."""
+        inputs = torch.zeros(5, size, device=self._cuda.device, dtype=torch.int64)
+        inputs[3], inputs[4] = ENDLESS, self.slots.count
+
+        def body() -> Tensor:
+            codes = self.slots.frames_of(inputs[0], inputs[1], frames)
+            return to_pcm(self.codec.decode(codes, inputs[4], inputs[2], inputs[3]))
+
+        return self._cuda.capture(body, inputs, self._codec_stream, self._codec_pool)
 
     # Coming and going
 
-    def _warm_up(self, pieces: Sequence[int]) -> None:
-        """Capture the usual graphs; moves no stream."""
-        sizes = sorted({_bucket(size, self.slots.count) for size in BUCKETS})
-        breadth = min(USUAL_BREADTH, self.slots.model.config.decoder.vocabulary)
-        for size in sizes:
-            for frames in FRAMES[:3]:
-                load = self._rounded(Load(frames, TEXTS[0], breadth, True))
-                self._step_graph(size, True, load)
-                if size <= GATHERED and size < self.slots.count:
-                    self._step_graph(size, False, load)
-        for size in sorted({_bucket(size, CODEC_BATCH) for size in sizes}):
-            for frames in pieces:
-                self._codec_graph(size, frames)
-        _LOG.info("captured %d CUDA graphs", len(self._step_graphs) + len(self._codec_graphs))
+    def in_real_time(self) -> int:
+        """Measured on the captured graphs, when nobody is served yet."""
+        frame_s = self.codec.config.hop / self.codec.config.sample_rate
+        load = self._rounded(Load(FRAMES[0], TEXTS[0], self._usual_breadth, True))
+        most = 1
+        for size in sorted({size for size, together, _ in self._step_graphs if together}):
+            batch, frames = max(key for key in self._codec_graphs if key[0] == self._codec_bucket(size))
+            step_s = self._time(self._step_graphs[size, True, load], self._model_stream)
+            codec_s = self._time(self._codec_graphs[batch, frames], self._codec_stream)
+            if step_s + codec_s * -(-size // batch) / frames > _STEADY * frame_s:
+                break
+            most = size
+        return most
+
+    def _time(self, captured: Captured, stream: Any) -> float:
+        """Seconds a graph takes on the device, which has nothing else to do."""
+        with self._cuda.on(stream):
+            captured.replay()
+            start = self._cuda.mark(stream, timing=True)
+            for _ in range(_TRIALS):
+                captured.replay()
+            end = self._cuda.mark(stream, timing=True)
+            end.synchronize()
+        return float(start.elapsed_time(end)) / 1e3 / _TRIALS
 
     def relieve(self) -> None:
         super().relieve()
-        torch.cuda.empty_cache()
+        self._cuda.give_back()
 
     def close(self) -> None:
-        torch.cuda.synchronize(self._device)
+        self._cuda.synchronize()
         self._flights.clear()
         self._decoding.clear()
+        self._metering.clear()
+        self._metering_from = None
         self._step_graphs.clear()
         self._codec_graphs.clear()
         super().close()
-
-
-class _Captured:
-    """A graph with the buffer it reads and the tensor it leaves its result in, until the next replay."""
-
-    __slots__ = ("graph", "inputs", "output")
-
-    def __init__(self, graph: Any, inputs: Tensor, output: Tensor) -> None:
-        self.graph = graph
-        self.inputs = inputs
-        self.output = output
-
-
-def _capture(body: Callable[[], Tensor], inputs: Tensor, stream: Any, pool: Any) -> _Captured:
-    """Run once so that libraries set themselves up, then record. `inputs` must make it change nothing."""
-    torch.cuda.synchronize(inputs.device)
-    with torch.inference_mode(), torch.cuda.stream(stream):
-        body()
-        stream.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
-        try:
-            output = body()
-        finally:
-            graph.capture_end()
-    return _Captured(graph, inputs, output)
+        self._cuda.clear_workspaces()
 
 
 def _bucket(count: int, most: int) -> int:

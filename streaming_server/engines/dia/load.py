@@ -12,22 +12,18 @@ from torch import Tensor
 from streaming_server.engines.dia.codec import Codec, codec_slot_bytes
 from streaming_server.engines.dia.config import CodecConfig, DiaConfig
 from streaming_server.engines.dia.device import FULL_MODEL_BYTES, pick_device, pick_dtype, require_room
-from streaming_server.engines.dia.engine import RAMP, DiaEngine
+from streaming_server.engines.dia.engine import DiaEngine
 from streaming_server.engines.dia.linear import Kernel
 from streaming_server.engines.dia.model import DiaModel, slot_bytes
 from streaming_server.engines.dia.prompts import PromptEncoder
 from streaming_server.engines.dia.runner import Runner
+from streaming_server.engines.dia.shapes import codec_shapes, dia_shapes
 from streaming_server.engines.dia.shelf import PromptShelf
 from streaming_server.engines.dia.slots import Recipe, Slots
+from streaming_server.engines.dia.source import DEFAULT_CODEC, DEFAULT_MODEL, RANDOM, Source, locate
+from streaming_server.engines.dia.speech import RAMP
 from streaming_server.engines.dia.weights import (
-    DEFAULT_CODEC,
-    DEFAULT_MODEL,
-    RANDOM,
-    Source,
-    codec_shapes,
-    dia_shapes,
     has_encoder,
-    locate,
     read_codec,
     read_codec_config,
     read_dia,
@@ -40,8 +36,8 @@ _LOG = logging.getLogger(__name__)
 _WORKSPACE_BYTES = 1_000_000_000
 """What CUDA, its libraries, graphs and passing results take beside weights and slots on a GPU."""
 
-_SHARE = 0.92
-"""Of the free memory, what slots may fill it up to."""
+_SHARE = 0.8
+"""Of the whole memory, whoever uses it, what slots may fill it up to: below the mark where relief begins."""
 
 _MOST_SLOTS = 256
 _CPU_SLOTS = 4
@@ -64,8 +60,9 @@ def create_engine(
     model, codec: a directory, a hub id, or `random:tiny` and `random:full`; the codec is by default the
     published one, or random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default the
     first GPU where there is one. dtype: `bfloat16`, `float16`, `float32`, by default the best of the device.
-    slots: utterances at once; by default as many as there is memory for. compile_model: compile the sampling
-    on a GPU where that works. window: bytes an utterance may be ahead of its listener, None for no bound.
+    slots: utterances at once; by default as many as a GPU speaks in real time and has memory for.
+    compile_model: compile the sampling on a GPU where that works. window: bytes an utterance may be ahead of
+    its listener, None for no bound.
 
     Raises EngineFailure: a model that cannot be found, read or held.
     """
@@ -84,7 +81,22 @@ def create_engine(
     tensors = read_dia(source, config, where, precision)
     codec_tensors = read_codec(codec_source, codec_config, where, sound)
     runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, compile_model)
-    return DiaEngine(runner, defaults, _shelf(codec_source, codec_config), window)
+    together = count if slots else _together(runner)
+    return DiaEngine(runner, defaults, _shelf(codec_source, codec_config), window, together)
+
+
+def _together(runner: Runner) -> int:
+    """No more utterances at once than can be spoken in real time."""
+    together = runner.in_real_time()
+    if together < runner.slots.count:
+        _LOG.info(
+            "%d utterances are spoken at once, which is what this GPU does in real time; there is memory for"
+            " %d, and slots=%d would leave the rest of it free",
+            together,
+            runner.slots.count,
+            together,
+        )
+    return together
 
 
 def assemble(
@@ -108,12 +120,12 @@ def assemble(
         if model.device.type != "cuda":
             return Runner(places, decoder)
         from streaming_server.engines.dia.compiled import compiled_choose, verdicts_file
+        from streaming_server.engines.dia.cuda import Cuda
         from streaming_server.engines.dia.graphs import GraphRunner
 
         if compile_model:
             places.choose = compiled_choose(places, verdicts_file())
-
-        return GraphRunner(places, decoder, RAMP)
+        return GraphRunner(places, decoder, RAMP, Cuda(model.device))
 
 
 def _shelf(source: Source, config: CodecConfig) -> PromptShelf | None:
@@ -140,16 +152,19 @@ def _slots(
     each = slot_bytes(config, config.decoder.positions, config.encoder.positions, dtype)
     each += codec_slot_bytes(codec, torch.float32)
     fixed = weight_bytes(config, codec, dtype, quantize)
+    # Weights are made small one after another, once all of them are there.
+    loading = weight_bytes(config, codec, dtype)
     if device.type == "cuda":
         fixed += _WORKSPACE_BYTES
-    least = fixed + each * (wanted or 1)
+        loading += _WORKSPACE_BYTES
+    least = max(loading, fixed + each * (wanted or 1))
     if config == DiaConfig():
         least = max(least, FULL_MODEL_BYTES)
-    free = require_room(device, least)
+    memory = require_room(device, least)
     if wanted is not None:
         return wanted
     most = _MOST_SLOTS if device.type == "cuda" else _CPU_SLOTS
-    return max(1, min(most, int((free * _SHARE - fixed) // each)))
+    return max(1, min(most, int((memory.total * _SHARE - memory.used - fixed) // each)))
 
 
 def weight_bytes(

@@ -59,7 +59,7 @@ def _cut(script: str, frames: int) -> tuple[str, int | None]:
     """The script and the frames kept of it; None for all of them."""
     if frames <= MOST_FRAMES:
         return script, None
-    said, kept = beginning(script, frames, MOST_FRAMES)
+    said, kept = beginning(script, frames, MOST_FRAMES, len(script.encode()))
     if said:
         return said, kept
     # One endless word, or hardly any text for so long a recording.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -45,11 +46,38 @@ class Load:
     sample: bool
 
 
+class Meter:
+    """Whether the time there is for a job that comes in pieces is used up, by the host's clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._stop = time.perf_counter() + seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The job rests."""
+
+    def count(self) -> None:
+        """One piece more is under way."""
+
+    @property
+    def spent(self) -> bool:
+        return time.perf_counter() >= self._stop
+
+
 class Runner:
     """Everything at once and in order; results are there when a call returns."""
 
     delay = 0
     """Steps by which `ends` may be late."""
+
+    codec_batch = 1
+    """Pieces decoded together.
+
+    Convolutions of a batch may round otherwise than those of one stream, and on a CPU gain little, so there
+    each piece is decoded by itself and sounds the same, bit for bit, in any company.
+    """
 
     def __init__(self, slots: Slots, codec: Codec) -> None:
         self.slots = slots
@@ -89,21 +117,22 @@ class Runner:
         """The rows of end of audio, per slot, as they were after so many steps; with `wait`, after all."""
         return self.steps, self.slots.progress[:, 1].tolist()
 
+    def keep_pace(self) -> None:
+        """Return when the device is no further behind than it should be."""
+
+    def meter(self, seconds: float) -> Meter:
+        """Measures what is computed from now on."""
+        return Meter(seconds)
+
     def begin_sound(self, slot: int) -> None:
         """The slot's sound starts anew."""
         self.codec.begin(slot)
 
     def decode(self, pieces: Sequence[Piece], frames: int) -> None:
-        """Make as many frames of each piece into sound; no slot may come twice.
+        """Make as many frames of each piece into sound; at most `codec_batch` pieces, no slot twice.
 
-        Convolutions of a batch may round otherwise than those of one stream, and on a CPU gain little, so
-        there each piece is decoded by itself and sounds the same, bit for bit, in any company.
+        Where it fails for want of memory, nothing has been decoded.
         """
-        together = len(pieces) if self.codec.device.type != "cpu" else 1
-        for start in range(0, len(pieces), together):
-            self._decode_together(pieces[start : start + together], frames)
-
-    def _decode_together(self, pieces: Sequence[Piece], frames: int) -> None:
         device = self.codec.device
         lanes = torch.tensor([piece.slot for piece in pieces], device=device)
         rows = torch.tensor([piece.row for piece in pieces], device=device)
@@ -123,6 +152,10 @@ class Runner:
         """A copy of frames spoken, [count, channels], on the device; the first begins at `row`."""
         codes, delays = self.slots.codes[slot], self.slots.model.config.delays
         return torch.stack([codes[row + d : row + d + count, c] for c, d in enumerate(delays)], dim=1)
+
+    def in_real_time(self) -> int:
+        """Streams the device speaks at once without falling behind, as far as is known; at least 1."""
+        return self.slots.count
 
     def relieve(self) -> None:
         """Forget what can be made again."""

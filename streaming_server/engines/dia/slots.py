@@ -59,6 +59,8 @@ class Slots:
         self._rules = SamplingRules.of(d.channels, config.eos, model.device)
         self._delays = torch.tensor(config.delays, device=model.device)[None]
         self.codes = torch.full((slots, self.frames + 1, d.channels), _FREE, device=model.device)
+        # A slot nobody has begun may fill a batch, where its last row is looked up like any other.
+        self.codes[:, 0] = config.bos
         self._whole = torch.zeros(slots, 7, device=model.device, dtype=torch.int64)
         self._whole[:, _FILTER_K : _TOP_K + 1] = 1
         self._whole[:, _TEXT] = 1

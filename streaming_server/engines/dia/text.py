@@ -31,11 +31,13 @@ class Part:
     """A stretch of an utterance that fits one reading.
 
     start, end: code points into the utterance's text. script: with tags, without the protecting last one.
+    then: whose turn it is at its end.
     """
 
     start: int
     end: int
     script: str
+    then: Speaker
 
 
 def repair(text: str, speaker: Speaker = "S1") -> str:
@@ -78,23 +80,24 @@ def encode(script: str) -> bytes:
     return script.encode().replace(b"[S1]", b"\x01").replace(b"[S2]", b"\x02")
 
 
-def plan(text: str, speaker: Speaker, limit: int) -> list[Part]:
-    """Divide an utterance into parts whose scripts have at most `limit` bytes; most have one.
+def has_words(text: str) -> bool:
+    """Whether there is anything to say; for a text without letters and digits Dia would make something up."""
+    return bool(spoken_words(text, 0, len(text)))
 
-    Parts end after a sentence where they can, else at a space, else between two characters, never inside a
-    tag. Nothing that can be said is left out; a text without letters and digits has no parts, as Dia would
-    make up something to say for it.
+
+def next_part(text: str, start: int, speaker: Speaker, limit: int) -> Part | None:
+    """The next stretch from `start` on whose script has at most `limit` bytes; None when no word is left.
+
+    speaker: whose turn it is at `start`. A part ends after a sentence where it can, else at a space, else
+    between two characters, never inside a tag. No word is left out.
     """
-    parts: list[Part] = []
-    start = 0 if spoken_words(text, 0, len(text)) else len(text)
-    while start < len(text):
+    while start < len(text) and spoken_words(text, start, len(text)):
         end = _fitting_end(text, start, speaker, limit)
-        script = repair(text[start:end], speaker)
-        if script:
-            parts.append(Part(start, end, script))
-        speaker = last_speaker(text[start:end], speaker)
-        start = end
-    return parts
+        then = last_speaker(text[start:end], speaker)
+        if spoken_words(text, start, end):
+            return Part(start, end, repair(text[start:end], speaker), then)
+        start, speaker = end, then
+    return None
 
 
 def spoken_words(text: str, start: int, end: int) -> list[tuple[int, int]]:

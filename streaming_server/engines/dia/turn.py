@@ -14,6 +14,9 @@ ENOUGH_FRAMES = round(5 * FRAMES_PER_S)
 MOST_FRAMES = round(10 * FRAMES_PER_S)
 """A prompt of 5 to 10 s holds a voice best; from the README of nari-labs/dia."""
 
+MOST_SCRIPT = 512
+"""Bytes of a turn's own prompt: half of what Dia reads at a time."""
+
 _USUAL_PACE = 0.068
 """Seconds per character of English read aloud, about 150 words a minute."""
 
@@ -59,31 +62,39 @@ class Turn:
         self.spoken += 1
         return mixed
 
-    def heard(self, transcript: str, codes: Tensor, characters: int) -> None:
-        """A reading has been spoken. Until the prompt is long enough it is made longer by it."""
+    def heard(self, transcript: str, codes: Tensor, characters: int, cut: bool = False) -> None:
+        """A reading has been spoken. Until the prompt is long enough it is made longer by it.
+
+        cut: it ended at its limit. One that was cut sooner than its text takes teaches nothing: nobody knows
+        how far it came.
+        """
         frames = codes.shape[0]
-        if frames and characters:
+        if not frames or not characters or (cut and frames < self.pace * FRAMES_PER_S * characters):
+            return
+        if not cut:
             self.pace = frames / FRAMES_PER_S / characters
-        if self.given or not frames or (self.prompt is not None and self.prompt.frames >= ENOUGH_FRAMES):
+        if self.given or (self.prompt is not None and self.prompt.frames >= ENOUGH_FRAMES):
             return
-        room = MOST_FRAMES - (self.prompt.frames if self.prompt else 0)
-        said, kept = beginning(transcript, frames, room)
-        if not said:
-            return
-        codes = codes[:kept].clone()
-        if self.prompt is not None:
-            said, codes = f"{self.prompt.transcript} {said}", torch.cat([self.prompt.codes, codes])
-        self.prompt = VoicePrompt(said, codes)
+        known = self.prompt or VoicePrompt("", codes[:0])
+        room = MOST_SCRIPT - len(known.transcript.encode())
+        said, kept = beginning(transcript, frames, MOST_FRAMES - known.frames, room)
+        if said:
+            script = f"{known.transcript} {said}".strip()
+            self.prompt = VoicePrompt(script, torch.cat([known.codes, codes[:kept]]))
 
 
-def beginning(transcript: str, frames: int, room: int) -> tuple[str, int]:
+def beginning(transcript: str, frames: int, room: int, most_bytes: int) -> tuple[str, int]:
     """As many whole words as are spoken within `room` frames, at an even pace, and their frames.
 
-    Nothing and 0 where not even the first word is.
+    They take at most `most_bytes`. Nothing and 0 where not even the first word fits; a script without spaces
+    may be cut between any two characters.
     """
-    if frames <= room:
+    short = transcript.encode()[: max(0, most_bytes)].decode(errors="ignore")
+    if frames <= room and short == transcript:
         return transcript, frames
-    cut = transcript.rfind(" ", 0, int(len(transcript) * room / frames) + 1)
-    if cut <= len("[S1]"):
+    reach = min(int(len(transcript) * room / frames), len(short))
+    spaced = " " in transcript[len("[S1] ") :]
+    cut = transcript.rfind(" ", 0, reach + 1) if spaced else reach
+    if cut <= len("[S1] "):
         return "", 0
     return transcript[:cut], int(frames * cut / len(transcript))

@@ -23,7 +23,8 @@ def tiny_tensors():
     """Louder than a checkpoint's initial weights, so that every part of the model has a say in the logits."""
     torch = pytest.importorskip("torch")
     from streaming_server.engines.dia.config import TINY_DIA
-    from streaming_server.engines.dia.weights import dia_shapes, random_tensors
+    from streaming_server.engines.dia.random_weights import random_tensors
+    from streaming_server.engines.dia.shapes import dia_shapes
 
     noise = random_tensors(dia_shapes(TINY_DIA), torch.device("cpu"), torch.float32)
     return {name: tensor if "norm" in name else tensor * 8 for name, tensor in noise}

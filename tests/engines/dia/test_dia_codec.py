@@ -14,7 +14,8 @@ from streaming_server.engines.dia.codec import (  # noqa: E402
     to_pcm,
 )
 from streaming_server.engines.dia.config import TINY_CODEC, CodecConfig  # noqa: E402
-from streaming_server.engines.dia.weights import locate, read_codec  # noqa: E402
+from streaming_server.engines.dia.source import locate  # noqa: E402
+from streaming_server.engines.dia.weights import read_codec  # noqa: E402
 
 HOP, LAG = TINY_CODEC.hop, 4757
 

@@ -239,11 +239,12 @@ def free_memory():
 def test_teacher_forced_logits_equal_transformers_at_full_size():
     if free_memory() < 18e9:
         pytest.skip("needs 18 GB of free memory")
+    from streaming_server.bench.dia.reference import reference_model
     from streaming_server.engines.dia.config import DiaConfig
     from streaming_server.engines.dia.model import DiaModel
-    from streaming_server.engines.dia.weights import dia_shapes, random_tensors
+    from streaming_server.engines.dia.random_weights import random_tensors
+    from streaming_server.engines.dia.shapes import dia_shapes
 
-    transformers = pytest.importorskip("transformers")
     config = DiaConfig()
     # Dia folds attention's 1 / sqrt(128) into what its queries learnt. Without it random queries attend so
     # sharply that single precision alone moves logits by 1e-3: transformers' own, against itself in double.
@@ -251,27 +252,25 @@ def test_teacher_forced_logits_equal_transformers_at_full_size():
         name: tensor * 128**-0.5 if "q_proj" in name else tensor
         for name, tensor in random_tensors(dia_shapes(config), CPU, torch.float32)
     }
-    document = config.document()
-    sections = {key: document[key] for key in ("encoder_config", "decoder_config", "delay_pattern")}
-    with torch.device("meta"):
-        reference = transformers.DiaForConditionalGeneration(transformers.DiaConfig(**sections))
-    reference.load_state_dict(tensors, assign=True)
-    for module in reference.modules():
-        if type(module).__name__ == "DiaRotaryEmbedding":
-            module.inv_freq = module.compute_default_rope_parameters(module.config)[0]
-        elif type(module).__name__ == "DiaMultiChannelEmbedding":
-            module.offsets = torch.arange(9) * 1028
-    text, rows = some_text(150), delayed(some_codes(12), 13)
-    expected = [reference_logits(reference.eval(), text, rows, conditional) for conditional in (True, False)]
+    reference = reference_model(config, tensors)
+    # Bytes of text, rows that are fed in all, and how many of them at once, as a prompt is.
+    cases = [(1, 5, 1), (150, 13, 9), (1024, 40, 38)]
+    expected = [
+        reference_logits(reference, some_text(text), delayed(some_codes(rows), rows), conditional)
+        for text, rows, _ in cases
+        for conditional in (True, False)
+    ]
     del reference
     model = DiaModel(config, tensors)
-    caches = Caches.empty(config, 1, 64, 192, CPU, torch.float32)
-    for _ in model.remember_text(last(model.encode(text)), caches, 0):
-        pass
-    logits = list(last(model.prefill(rows[:9], 0, 150, caches, 0)))
-    for position in range(9, 13):
-        view = CacheView(caches, slice(0, 1), 64, 192)
-        row = rows[position : position + 1]
-        logits.extend(model.step(row, view, torch.tensor([position]), torch.tensor([150])))
-    for branch in range(2):
-        assert relative_error(torch.stack(logits)[:, branch], expected[branch]) < 1e-4
+    caches = Caches.empty(config, 1, 64, 1024, CPU, torch.float32)
+    for case, (text, count, prompt) in enumerate(cases):
+        rows = delayed(some_codes(count), count)
+        for _ in model.remember_text(last(model.encode(some_text(text))), caches, 0):
+            pass
+        logits = list(last(model.prefill(rows[:prompt], 0, text, caches, 0)))
+        for position in range(prompt, count):
+            view = CacheView(caches, slice(0, 1), 64, 1024)
+            row = rows[position : position + 1]
+            logits.extend(model.step(row, view, torch.tensor([position]), torch.tensor([text])))
+        for branch in range(2):
+            assert relative_error(torch.stack(logits)[:, branch], expected[2 * case + branch]) < 1e-4

@@ -8,18 +8,13 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from streaming_server.engines.dia.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.config import TINY_CODEC, CodecConfig  # noqa: E402
 from streaming_server.engines.dia.prompts import WINDOW_FRAMES, PromptEncoder, encoder_reach  # noqa: E402
-from streaming_server.engines.dia.weights import (  # noqa: E402
-    codec_shapes,
-    encoder_shapes,
-    has_encoder,
-    locate,
-    random_tensors,
-    read_codec,
-    read_encoder,
-    write_checkpoint,
-)
+from streaming_server.engines.dia.random_weights import random_tensors  # noqa: E402
+from streaming_server.engines.dia.shapes import codec_shapes, encoder_shapes  # noqa: E402
+from streaming_server.engines.dia.source import locate  # noqa: E402
+from streaming_server.engines.dia.weights import has_encoder, read_codec, read_encoder  # noqa: E402
 
 CPU = torch.device("cpu")
 RANDOM = locate("random:tiny", "DIA_CODEC")

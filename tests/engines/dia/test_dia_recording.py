@@ -50,7 +50,7 @@ def test_longer_ones_are_cut_between_words_with_the_transcript(recording):
 @pytest.mark.parametrize("script", ["", "[S1] Hm.", "[S1] " + "a" * 400])
 def test_a_transcript_without_a_place_to_cut_is_cut_all_the_same(recording, script):
     heard = read_recording(recording("a.wav", 20), script, 44100, HOP)
-    assert len(heard.samples) == MOST_FRAMES * HOP
+    assert 0.99 * MOST_FRAMES * HOP < len(heard.samples) <= MOST_FRAMES * HOP
     assert script.startswith(heard.script)
     assert len(heard.script) <= max(5, len(script) // 2 + 1)
 

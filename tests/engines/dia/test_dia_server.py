@@ -10,8 +10,10 @@ transformers = pytest.importorskip("transformers")
 
 from talk import talking  # noqa: E402
 
+from streaming_server.engines.dia.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.config import TINY_CODEC, TINY_DIA  # noqa: E402
-from streaming_server.engines.dia.weights import locate, read_codec, write_checkpoint  # noqa: E402
+from streaming_server.engines.dia.source import locate  # noqa: E402
+from streaming_server.engines.dia.weights import read_codec  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,

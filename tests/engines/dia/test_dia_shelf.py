@@ -15,7 +15,8 @@ from streaming_server.engines.dia import shelf as shelf_module  # noqa: E402
 from streaming_server.engines.dia.config import TINY_CODEC  # noqa: E402
 from streaming_server.engines.dia.prompts import PromptEncoder  # noqa: E402
 from streaming_server.engines.dia.shelf import PromptShelf  # noqa: E402
-from streaming_server.engines.dia.weights import locate, read_encoder  # noqa: E402
+from streaming_server.engines.dia.source import locate  # noqa: E402
+from streaming_server.engines.dia.weights import read_encoder  # noqa: E402
 from streaming_server.errors import EngineFailure, UnknownPrompt  # noqa: E402
 from streaming_server.types import Prompt  # noqa: E402
 

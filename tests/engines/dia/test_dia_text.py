@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming_server.engines.dia.text import (
+    Part,
     compose,
     encode,
+    has_words,
     last_speaker,
-    plan,
+    next_part,
     repair,
     spoken_words,
 )
@@ -65,14 +68,12 @@ def test_the_last_speaker_is_found_whatever_the_case():
 
 
 def test_an_utterance_that_fits_is_one_part():
-    (part,) = plan("Hello there.", "S1", 100)
-    assert (part.start, part.end, part.script) == (0, 12, "[S1] Hello there.")
+    assert parts("Hello there.", "S1", 100) == [Part(0, 12, "[S1] Hello there.", "S1")]
 
 
 def test_an_over_long_text_is_divided_after_sentences_and_keeps_its_speaker():
     text = "[S2] First sentence. Second sentence. Third one."
-    parts = plan(text, "S1", 24)
-    assert [part.script for part in parts] == [
+    assert [part.script for part in parts(text, "S1", 24)] == [
         "[S2] First sentence.",
         "[S2] Second sentence.",
         "[S2] Third one.",
@@ -85,11 +86,25 @@ texts = st.lists(pieces, max_size=120).map("".join) | st.text(max_size=80)
 
 @given(texts, st.integers(min_value=10, max_value=60))
 def test_no_part_is_over_the_limit_and_no_word_is_lost(text, limit):
-    parts = plan(text, "S1", limit)
-    assert all(len(encode(part.script)) <= limit for part in parts)
-    assert all(before.end <= after.start for before, after in itertools.pairwise(parts))
-    said = "".join(_letters(part.script) for part in parts)
-    assert said == (_letters(repair(text)) if any(c.isalnum() for c in _letters(text)) else "")
+    found = parts(text, "S1", limit)
+    assert all(len(encode(part.script)) <= limit for part in found)
+    assert all(before.end <= after.start for before, after in itertools.pairwise(found))
+    assert "".join(_letters(part.script) for part in found) == _letters(repair(text))
+    assert all(has_words(part.script) for part in found)
+
+
+@given(texts, st.integers(min_value=10, max_value=60))
+def test_each_part_goes_on_with_the_speaker_whose_turn_it_is(text, limit):
+    for part in parts(text, "S1", limit):
+        speaker = last_speaker(text[: part.start], "S1")
+        assert part.script == repair(text[part.start : part.end], speaker)
+        assert part.then == last_speaker(text[: part.end], "S1")
+
+
+@pytest.mark.parametrize("text", ["", "...", "!!! —", "[S1] ... [S2] ?!", "(…)", "👍", "€ %", "[s1]"])
+def test_what_has_no_letters_and_digits_has_no_parts(text):
+    assert not has_words(text)
+    assert parts(text, "S1", 100) == []
 
 
 @given(texts)
@@ -102,7 +117,18 @@ def test_repaired_text_is_a_fixed_point_whose_tags_alternate(text):
 
 
 def _letters(script):
-    return "".join(script.replace("[S1]", "").replace("[S2]", "").split())
+    script = re.sub(r"\[\s*[sS]\s*[12]\s*\]", " ", script)
+    return "".join(character for character in script if character.isalnum())
+
+
+def parts(text, speaker, limit):
+    """All the parts of a text, as they are read one after another."""
+    found = []
+    part = next_part(text, 0, speaker, limit)
+    while part is not None:
+        found.append(part)
+        part = next_part(text, part.end, part.then, limit)
+    return found
 
 
 def test_words_are_found_where_they_stand_and_tags_are_none():

@@ -10,18 +10,12 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from streaming_server.engines.dia.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.config import TINY_CODEC, TINY_DIA, CodecConfig, DiaConfig  # noqa: E402
-from streaming_server.engines.dia.weights import (  # noqa: E402
-    codec_shapes,
-    dia_shapes,
-    locate,
-    random_tensors,
-    read_codec,
-    read_codec_config,
-    read_dia,
-    read_dia_config,
-    write_checkpoint,
-)
+from streaming_server.engines.dia.random_weights import random_tensors  # noqa: E402
+from streaming_server.engines.dia.shapes import codec_shapes, dia_shapes  # noqa: E402
+from streaming_server.engines.dia.source import locate  # noqa: E402
+from streaming_server.engines.dia.weights import read_codec, read_codec_config, read_dia, read_dia_config  # noqa: E402
 from streaming_server.errors import EngineFailure  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -195,30 +189,6 @@ def test_missing_files_are_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(EngineFailure, match=r"config\.json is not readable JSON"):
         load(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["/no/such/directory", "./nowhere", "plain"])
-def test_a_directory_that_does_not_exist_is_an_error_naming_the_setting(name):
-    with pytest.raises(EngineFailure, match="DIA_MODEL names no directory"):
-        locate(name, "DIA_MODEL")
-
-
-def test_an_unknown_size_of_random_weights_is_an_error():
-    with pytest.raises(EngineFailure, match="random:huge"):
-        locate("random:huge", "DIA_MODEL")
-
-
-def test_a_hub_that_cannot_be_reached_says_what_to_pass_instead(monkeypatch):
-    pytest.importorskip("huggingface_hub")
-    import huggingface_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    def unreachable(*_arguments, **_keywords):
-        raise LocalEntryNotFoundError("no connection")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(EngineFailure, match=r"cannot be downloaded.*no connection.*Pass a directory"):
-        locate("nari-labs/Dia-1.6B-0626", "DIA_MODEL")
 
 
 def test_random_weights_are_the_same_every_time():

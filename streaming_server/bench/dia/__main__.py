@@ -1,0 +1,126 @@
+"""How fast Dia is here, beside transformers' `generate` on the same random weights.
+
+    python -m streaming_server.bench.dia [--size tiny|full] [--dtype …] [--json]
+
+Needs PyTorch, NumPy and safetensors, nothing else; without transformers this engine is measured alone. Both
+sides sample alike and never end of themselves: the row of the head that speaks end of audio is zero. Runs
+alternate between the sides and medians are compared, since a shared machine drifts. Speed does not depend on
+what the weights are; how it sounds does, and is not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from streaming_server.bench.dia.plan import MINUTES, STREAMS, Plan
+from streaming_server.bench.dia.report import Report
+from streaming_server.engines.dia.device import pick_device, pick_dtype
+from streaming_server.errors import EngineFailure
+
+_EPILOG = """\
+All that is measured on a GPU, in one command that takes less than ten minutes on a recent one:
+
+    python -m streaming_server.bench.dia --size full --device cuda --json > dia.json
+
+What is measured at the moment goes to standard error, and the figures alone to standard output. The streams
+that there is no memory for and what there was no time for are listed under "not measured". On a CPU the full
+size takes some 17 GB of memory beside transformers in float32, and its steps may take a second each: fewer
+--steps and --rounds are measured sooner."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m streaming_server.bench.dia",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    on_gpu, on_cpu = (",".join(map(str, STREAMS[kind])) for kind in ("cuda", "cpu"))
+    add = parser.add_argument
+    add("--size", choices=["tiny", "full"], default="tiny")
+    add("--device", help="cuda, cuda:1 or cpu; the first GPU where there is one")
+    add("--dtype", help="bfloat16, float16 or float32; the device's best")
+    add("--steps", type=_positive, default=64, help="timed steps per run (default: 64)")
+    add("--rounds", type=_positive, default=5, help="runs per side (default: 5)")
+    add("--streams", type=_counts, help=f"streams at once (default: {on_gpu} on a GPU, {on_cpu} on a CPU)")
+    add("--minutes", type=float, help="begin nothing more after so long (default: 8 on a GPU, else no limit)")
+    add("--quantize", choices=["int8"], help="8-bit weights on this engine's side")
+    add("--threads", type=_positive, help="threads PyTorch may use on a CPU")
+    add("--alone", action="store_true", help="leave transformers out")
+    add("--disable-torch-compile", action="store_true", help="do not compile the sampling on a GPU")
+    add("--json", action="store_true", help="print the whole report as JSON")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_positive(count) for count in text.split(","))
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    device = pick_device(options.device)
+    minutes = MINUTES[device.type] if options.minutes is None else options.minutes
+    disabled = options.disable_torch_compile or os.environ.get("DIA_DISABLE_TORCH_COMPILE", "")
+    return Plan(
+        size=options.size,
+        device=device,
+        dtype=pick_dtype(options.dtype, device),
+        steps=options.steps,
+        rounds=options.rounds,
+        streams=options.streams or STREAMS[device.type],
+        kernel=options.quantize,
+        compile_model=disabled not in (True, "1", "true"),
+        reference=not options.alone and importlib.util.find_spec("transformers") is not None,
+        limit_s=None if minutes is None else 60 * minutes,
+    )
+
+
+def _rows(report: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in report.items():
+        name = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from _rows(value, name)
+        elif isinstance(value, float):
+            yield name, f"{value:.3f}"
+        elif not isinstance(value, list):
+            yield name, value
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    for name, value in _rows(report):
+        print(f"{name:<52} {value}")
+    for what in report["not_measured"]:
+        print(f"{'not measured':<52} {what}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        report = Report(_plan(options), lambda line: print(line, file=sys.stderr, flush=True)).run()
+    except EngineFailure as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(report, indent=2, allow_nan=False))
+    else:
+        _print_table(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""What 8-bit weights cost in exactness."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+from torch import Tensor
+
+from streaming_server.bench.dia.plan import TEXT, Plan
+from streaming_server.engines.dia.linear import Kernel
+from streaming_server.engines.dia.model import Caches, DiaModel
+
+_ROWS = 24
+
+
+def eight_bit_error(plan: Plan, tensors: dict[str, Tensor]) -> float:
+    """How far 8-bit weights move the logits: norm of the difference, relative."""
+    exact, small = _logits(plan, tensors, None), _logits(plan, tensors, "int8")
+    return float((small - exact).norm() / exact.norm())
+
+
+@torch.inference_mode()
+def _logits(plan: Plan, tensors: dict[str, Tensor], kernel: Kernel | None) -> Tensor:
+    rows = torch.randint(0, 1024, (_ROWS, 9), generator=torch.Generator().manual_seed(0)).to(plan.device)
+    ids = torch.tensor(list(TEXT.encode()), device=plan.device)
+    model = DiaModel(plan.config, dict(tensors), kernel)
+    caches = Caches.empty(plan.config, 1, 64, 256, plan.device, plan.dtype)
+    encoded = next(layer for layer in model.encode(ids) if layer is not None)
+    for _ in model.remember_text(encoded, caches, 0):
+        pass
+    logits = list(model.prefill(rows, 0, len(ids), caches, 0))[-1]
+    assert logits is not None
+    del model, caches
+    gc.collect()
+    return logits.float()

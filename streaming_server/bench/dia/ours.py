@@ -1,0 +1,112 @@
+"""This engine, with its parts within reach."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from streaming_server.bench.dia.machine import wait
+from streaming_server.bench.dia.plan import RECIPE, TEXT, WARM_STEPS, Plan
+from streaming_server.bench.dia.watched import Watched
+from streaming_server.engines.dia.codec import ENDLESS
+from streaming_server.engines.dia.engine import DiaEngine
+from streaming_server.engines.dia.load import assemble
+from streaming_server.engines.dia.runner import Load, Piece, Runner
+from streaming_server.engines.dia.sampling import choose
+from streaming_server.engines.dia.source import locate
+from streaming_server.engines.dia.speech import RAMP
+from streaming_server.engines.dia.weights import read_codec
+
+_LEAST_STEPS = 8
+"""Steps that are timed however long they take."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Of the model's steps alone. wall_ms: by the clock. host_us: what the host did, its waits left out."""
+
+    wall_ms: list[float]
+    host_us: list[float]
+
+
+class Ours:
+    """watched: the runner as the engine sees it."""
+
+    def __init__(self, plan: Plan, tensors: dict[str, Tensor]) -> None:
+        codec = read_codec(locate(f"random:{plan.size}", "DIA_CODEC"), plan.codec, plan.device, torch.float32)
+        self._plan = plan
+        self.runner = assemble(
+            plan.config, dict(tensors), plan.codec, codec, plan.slots, plan.kernel, plan.compile_model
+        )
+        self.watched = Watched(self.runner, plan.computes_on_host)
+        self.engine = DiaEngine(cast(Runner, self.watched), RECIPE)
+
+    @property
+    def sampling(self) -> str:
+        """How codes are sampled: `compiled` or `eager`."""
+        return "eager" if self.runner.slots.choose is choose else "compiled"
+
+    @torch.inference_mode()
+    def step_times(self, streams: int, limit_s: float | None = None) -> StepTimes:
+        """Steps with so many streams; fewer of them where they would take longer than `limit_s`."""
+        runner, lanes = self.runner, list(range(streams))
+        times = StepTimes([], [])
+        with runner.computing():
+            for slot in lanes:
+                self._read_text(slot)
+            load = Load(
+                WARM_STEPS + self._plan.steps + 2, len(TEXT.encode()), runner.slots.breadth(RECIPE), True
+            )
+            wait(self._plan.device)
+            began = time.perf_counter()
+            for done in range(WARM_STEPS + self._plan.steps):
+                if limit_s and done >= _LEAST_STEPS and time.perf_counter() - began > limit_s:
+                    break
+                start = time.perf_counter()
+                runner.step(lanes, load)
+                launched = time.perf_counter()
+                runner.keep_pace()
+                resumed = time.perf_counter()
+                runner.ends()
+                end = time.perf_counter()
+                times.wall_ms.append((end - start) * 1e3)
+                times.host_us.append((end - resumed + launched - start) * 1e6)
+            wait(self._plan.device)
+        warm = min(WARM_STEPS, len(times.wall_ms) // 2)
+        return StepTimes(times.wall_ms[warm:], times.host_us[warm:])
+
+    @torch.inference_mode()
+    def prefill_ms(self) -> float:
+        """What reading the text takes by itself, until the device is done with it."""
+        with self.runner.computing():
+            wait(self._plan.device)
+            start = time.perf_counter()
+            self._read_text(0)
+            wait(self._plan.device)
+        return (time.perf_counter() - start) * 1e3
+
+    @torch.inference_mode()
+    def codec_ms(self) -> float:
+        """What the first piece of sound takes by itself, from its codes until it is there."""
+        piece = Piece(slot=0, first=0, row=1, length=ENDLESS, token=None)
+        with self.runner.computing():
+            self.runner.begin_sound(0)
+            wait(self._plan.device)
+            start = time.perf_counter()
+            self.runner.decode([piece], RAMP[0])
+            self.runner.sound(wait=True)
+        return (time.perf_counter() - start) * 1e3
+
+    def _read_text(self, slot: int) -> None:
+        slots = self.runner.slots
+        ids = torch.tensor(list(TEXT.encode()), device=self._plan.device)
+        encoded = ids
+        for layer in slots.model.encode(ids):
+            encoded = encoded if layer is None else layer
+        for _ in slots.model.remember_text(encoded, slots.caches, slot):
+            pass
+        slots.begin(slot, torch.zeros(0, 9, dtype=torch.int64, device=self._plan.device), len(ids), RECIPE)

@@ -1,0 +1,87 @@
+"""What to measure, and how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from streaming_server.engines.dia.config import TINY_CODEC, TINY_DIA, CodecConfig, DiaConfig
+from streaming_server.engines.dia.linear import Kernel
+from streaming_server.engines.dia.slots import Recipe
+
+TEXT = (
+    "This is a sentence of about one hundred and fifty bytes, which is what a person says in one breath, "
+    "and it goes on for a little while until it ends."
+)
+FRAME_MS = 1000 * 512 / 44100
+WARM_STEPS = 32
+"""Steps at the beginning of a run that are not counted."""
+
+FIRST_PCM_STEPS = 25
+"""Steps before there can be sound: ten frames, the last of them delayed by 15 steps in its last channel."""
+
+LEAST_SLOTS = 4
+"""As many as there are staggered requests."""
+
+RECIPE = Recipe(temperature=1.2, top_p=0.95, top_k=45, cfg_scale=3.0, cfg_filter_top_k=45)
+
+STREAMS = {"cpu": (1, 4), "cuda": (1, 4, 16, 64, 128, 216)}
+FRAMES_AT_SCALE = {"cpu": 96, "cuda": 860}
+"""Frames that each of many streams is to speak; 860 last ten seconds."""
+
+SECONDS_AT_SCALE = {"cpu": 10.0, "cuda": 30.0}
+"""How long a run with many streams may take; what is not spoken then is cancelled."""
+
+MINUTES: dict[str, float | None] = {"cpu": None, "cuda": 8.0}
+"""After so long nothing more is begun; what is under way by then takes less than two more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """steps: timed, per run. rounds: runs per side. limit_s: when to begin nothing more."""
+
+    size: str
+    device: torch.device
+    dtype: torch.dtype
+    steps: int
+    rounds: int
+    streams: tuple[int, ...]
+    kernel: Kernel | None
+    compile_model: bool
+    reference: bool
+    limit_s: float | None
+
+    @property
+    def config(self) -> DiaConfig:
+        return TINY_DIA if self.size == "tiny" else DiaConfig()
+
+    @property
+    def codec(self) -> CodecConfig:
+        return TINY_CODEC if self.size == "tiny" else CodecConfig()
+
+    @property
+    def slots(self) -> int:
+        return max(LEAST_SLOTS, *self.streams)
+
+    @property
+    def computes_on_host(self) -> bool:
+        """Whether the host's time is not its own, since the model runs on it too."""
+        return self.device.type == "cpu"
+
+    @property
+    def first_pcm_runs(self) -> int:
+        return self.rounds if self.computes_on_host else 4 * self.rounds
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "size": self.size,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "kernel": self.kernel or "best",
+            "steps": self.steps,
+            "rounds": self.rounds,
+            "streams": list(self.streams),
+            "slots": self.slots,
+            "text_bytes": len(TEXT.encode()),
+        }

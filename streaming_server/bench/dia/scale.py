@@ -1,0 +1,63 @@
+"""Many streams at once, sound included."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from streaming_server.bench.dia.plan import FRAMES_AT_SCALE, SECONDS_AT_SCALE, Plan
+from streaming_server.bench.dia.quantiles import median, quantiles
+from streaming_server.bench.dia.sides import Sides
+from streaming_server.bench.dia.speaking import Run, speak
+
+
+def at_scale(sides: Sides, count: int) -> dict[str, Any]:
+    """So many texts submitted at once and spoken together.
+
+    step_ms: of the model alone. in_real_time: whether in all as much sound came as time passed, per stream.
+    silent_ms: per stream, for how long a listener who plays what comes at once had nothing to play. cut:
+    whether the run was ended before its frames were spoken.
+    """
+    plan = sides.plan
+    limit_s = SECONDS_AT_SCALE[plan.device.type]
+    step_ms = statistics.median(sides.ours.step_times(count, limit_s).wall_ms)
+    sides.progress.note(f"{step_ms:.2f} ms per step")
+    run = speak(sides.ours, {0: count}, FRAMES_AT_SCALE[plan.device.type], limit_s)
+    each = run.heard_s / count / run.seconds
+    sides.progress.note(f"{each:.2f} times real time each, sound included")
+    return {
+        "step_ms": step_ms,
+        "step_with_sound_ms": quantiles(run.step_ms),
+        **_host(plan, run),
+        "times_real_time_each": each,
+        "times_real_time_together": run.heard_s / run.seconds,
+        "in_real_time": each >= 1,
+        "silent_ms": quantiles(run.silent_ms),
+        "seconds": run.seconds,
+        "cut": run.cut,
+        "first_pcm": _first_pcm(run, step_ms),
+    }
+
+
+def _host(plan: Plan, run: Run) -> dict[str, Any]:
+    """What the engine's steps take of the host. On a CPU that computes, too, its computing is left out."""
+    name = "host_beside_computing_us" if plan.computes_on_host else "host_us"
+    mean = statistics.fmean(run.host_us) if run.host_us else None
+    return {
+        name: quantiles(run.host_us) | {"mean": mean},
+        f"{name}_with_newcomers": quantiles(run.host_newcomers_us),
+    }
+
+
+def _first_pcm(run: Run, step_ms: float) -> dict[str, Any]:
+    """steps: made between the arrival and the first sound. in_steps: the time, in steps of this batch.
+
+    all_prepared_ms: when the last of the texts, which come all at once, had been read.
+    """
+    middle, steps = median(run.first_pcm_ms), median(run.first_pcm_steps)
+    return {
+        **quantiles(run.first_pcm_ms, "_ms"),
+        "steps": steps,
+        "in_steps": None if middle is None else middle / step_ms,
+        "all_prepared_ms": run.prepared_s * 1e3,
+    }

@@ -1,0 +1,116 @@
+"""A run of the whole engine, sound included: utterances arrive, are heard, and end."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.plan import TEXT
+from streaming_server.types import DEFAULT_VOICE, Audio, Event, Finished, Generation, Utterance
+
+_SAMPLES_PER_S = 44100
+
+
+@dataclass(slots=True)
+class Listener:
+    """One utterance as it is heard. Times are `time.perf_counter`'s, steps the model's.
+
+    first: when its first sound came, None while there was none. first_steps: made by then since it arrived.
+    heard_s: sound so far, which is played as it comes. played_until: when the last of it is over. silent_s:
+    how long in all there was nothing to play before more came.
+    """
+
+    came: float
+    came_step: int
+    first: float | None = None
+    first_steps: int = 0
+    heard_s: float = 0.0
+    played_until: float = 0.0
+    silent_s: float = 0.0
+
+    def hear(self, audio: Audio, now: float, steps: int) -> None:
+        if self.first is None:
+            self.first, self.first_steps, self.played_until = now, steps - self.came_step, now
+        self.silent_s += max(0.0, now - self.played_until)
+        lasts_s = len(audio.pcm) / 2 / _SAMPLES_PER_S
+        self.heard_s += lasts_s
+        self.played_until = max(now, self.played_until) + lasts_s
+
+
+@dataclass(slots=True)
+class Run:
+    """seconds: in all. step_ms: per step of the engine. host_us: the host's own part of these steps.
+
+    host_newcomers_us: the same, of steps that also prepared newcomers. prepared_s: until the last of them
+    was. cut: whether the time was up before all was spoken.
+    """
+
+    seconds: float = 0.0
+    prepared_s: float = 0.0
+    cut: bool = False
+    step_ms: list[float] = field(default_factory=list)
+    host_us: list[float] = field(default_factory=list)
+    host_newcomers_us: list[float] = field(default_factory=list)
+    listeners: dict[int, Listener] = field(default_factory=dict)
+
+    @property
+    def heard_s(self) -> float:
+        return sum(listener.heard_s for listener in self.listeners.values())
+
+    @property
+    def first_pcm_ms(self) -> list[float]:
+        return [(each.first - each.came) * 1e3 for each in self.listeners.values() if each.first is not None]
+
+    @property
+    def first_pcm_steps(self) -> list[float]:
+        return [each.first_steps for each in self.listeners.values() if each.first is not None]
+
+    @property
+    def silent_ms(self) -> list[float]:
+        return [listener.silent_s * 1e3 for listener in self.listeners.values()]
+
+
+def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | None = None) -> Run:
+    """Utterances of so many frames, to their end or for `limit_s`; arrivals: {step: how many come}."""
+    run, numbers = Run(), itertools.count(1)
+    start = time.perf_counter()
+    for step in itertools.count():
+        for _ in range(arrivals.get(step, 0)):
+            _arrive(ours, run, next(numbers), frames)
+        if step >= max(arrivals) and not ours.engine.active:
+            break
+        if limit_s is not None and time.perf_counter() - start > limit_s:
+            run.cut = True
+            break
+        for event in _step(ours, run):
+            if isinstance(event, Audio):
+                listener = run.listeners[event.utterance]
+                listener.hear(event, time.perf_counter(), ours.runner.steps)
+            elif isinstance(event, Finished):
+                ours.engine.release(event.utterance)
+    run.seconds = time.perf_counter() - start
+    run.prepared_s = ours.watched.prepared_at - start
+    for number in run.listeners:
+        ours.engine.cancel(number)
+        ours.engine.release(number)
+    return run
+
+
+def _arrive(ours: Ours, run: Run, number: int, frames: int) -> None:
+    generation = Generation(max_tokens=frames + 17, seed=number)
+    run.listeners[number] = Listener(time.perf_counter(), ours.runner.steps)
+    ours.engine.submit(Utterance(number, number, TEXT, DEFAULT_VOICE, generation, time.monotonic()))
+
+
+def _step(ours: Ours, run: Run) -> Iterator[Event]:
+    elsewhere_s, metered = ours.watched.elsewhere_s, ours.watched.metered
+    start = time.perf_counter()
+    events = ours.engine.step()
+    took = time.perf_counter() - start
+    run.step_ms.append(took * 1e3)
+    own = run.host_us if ours.watched.metered == metered else run.host_newcomers_us
+    own.append((took - ours.watched.elsewhere_s + elsewhere_s) * 1e6)
+    return iter(events)

@@ -1,0 +1,30 @@
+"""The random weights that both sides compute with, and what a step reads of them."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from streaming_server.bench.dia.plan import Plan
+from streaming_server.engines.dia.random_weights import random_tensors
+from streaming_server.engines.dia.shapes import dia_shapes
+
+
+def endless_weights(plan: Plan) -> dict[str, Tensor]:
+    """Random tensors that never speak end of audio: the row of the head that does is zero."""
+    tensors = dict(random_tensors(dia_shapes(plan.config), plan.device, plan.dtype))
+    tensors["logits_dense.weight"][plan.config.eos] = 0
+    return tensors
+
+
+def step_bytes(plan: Plan) -> int:
+    """Bytes of weights that one step must read."""
+    read = sum(
+        math.prod(shape)
+        for name, shape in dia_shapes(plan.config).items()
+        if ".encoder." not in name
+        and "embed" not in name
+        and not ("cross_attention" in name and (".k_proj" in name or ".v_proj" in name))
+    )
+    return int(read * (1 if plan.kernel == "int8" else plan.dtype.itemsize))
