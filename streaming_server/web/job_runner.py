@@ -61,9 +61,13 @@ class JobRunner:
 
     async def run(self, parts: Parts) -> None:
         """Until cancelled. What is being spoken then is interrupted, and can be tried again."""
-        interrupted = await to_thread.run_sync(self._jobs.recover)
-        if interrupted:
-            log.warning("jobs were interrupted", jobs=interrupted)
+        try:
+            interrupted = await to_thread.run_sync(self._jobs.recover)
+        except StorageFailure as error:
+            log.warning("what was interrupted could not be noted", reason=error.message)
+        else:
+            if interrupted:
+                log.warning("jobs were interrupted", jobs=interrupted)
         async with anyio.create_task_group() as group:
             for _ in range(AT_ONCE):
                 group.start_soon(self._work, parts)
@@ -128,6 +132,8 @@ class JobRunner:
 
     async def _serve(self, parts: Parts, run: _Run) -> None:
         job_id = run.job.id
+        while (before := self._running.get(job_id)) is not None:
+            await before.ended.wait()  # Tried again as soon as it had failed, it is still being tidied up.
         self._running[job_id] = run
         if self._stopping:
             run.scope.cancel()
@@ -205,6 +211,7 @@ class JobRunner:
     async def _fail(self, run: _Run, error: SpeechError) -> None:
         utterances, audio_s = _reached(run)
         log.warning("job failed", job=run.job.id, code=error.code)
+        await self._tidy(run.job.id)  # Its unfinished result may be what fills the disk.
         try:
             await to_thread.run_sync(
                 self._jobs.fail, run.job.id, error.code, error.message, utterances, audio_s

@@ -116,3 +116,14 @@ def test_a_job_does_not_keep_others_from_speaking(long_winded: Server) -> None:
         heard(say(client))
         assert status_of(client, job) == "processing"
         client.delete(f"/jobs/{job}")
+
+
+def test_a_job_may_be_tried_again_the_moment_it_has_failed(start_server: Callable[..., Server]) -> None:
+    """Retries met the tidying up of the run before, and the server ended."""
+    server = start_server("--max-workers=1")
+    with to(server) as client:
+        job = job_of(client, "*")
+        for _ in range(300):
+            until(lambda: client.get(f"/jobs/{job}").json()["status"] != "processing")
+            client.post(f"/jobs/{job}/retry")
+        assert client.get("/livez").status_code == 200
