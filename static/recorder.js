@@ -18,26 +18,30 @@ const REASONS = {
 
 export class Recorder extends EventTarget {
   #media = null;
+  #asked = null; // while the microphone is asked for
 
   get recording() {
     return this.#media !== null;
   }
 
   // Raises a Refusal where there is no microphone to be had. Then "level" tells { seconds, level } as it goes on,
-  // and at its end "recorded" { file, seconds }.
+  // and at its end "recorded" { file, seconds }. One that is stopped before the microphone is lent records nothing.
   async start() {
     if (!isSecureContext) throw new Refusal(NOT_SECURE);
     if (!navigator.mediaDevices || !window.MediaRecorder) throw new Refusal(UNABLE);
+    const asked = this.#asked = {};
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: HEARING });
     } catch (error) {
       throw new Refusal(REASONS[error.name] ?? `The microphone cannot be used: ${error.message}`);
     }
-    this.#record(stream);
+    if (this.#asked === asked) this.#record(stream);
+    else release(stream);
   }
 
   stop() {
+    this.#asked = null;
     if (this.#media?.state === "recording") this.#media.stop();
   }
 
@@ -57,7 +61,7 @@ export class Recorder extends EventTarget {
     media.ondataavailable = ({ data }) => pieces.push(data);
     media.onstop = () => {
       clearInterval(timer);
-      for (const track of stream.getTracks()) track.stop();
+      release(stream);
       context.close();
       this.#media = null;
       const file = new File(pieces, `recording.${ending}`, { type: media.mimeType });
@@ -70,6 +74,10 @@ export class Recorder extends EventTarget {
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+function release(stream) {
+  for (const track of stream.getTracks()) track.stop();
 }
 
 function peakOf(analyser) {

@@ -221,8 +221,8 @@ export class VoicesPanel extends EventTarget {
     }
     this.#sound.stop();
     this.dispatchEvent(new Event("sound")); // what is spoken would be recorded too
-    const begun = await this.#newNotice.attempt(view("record"), () => this.#recorder.start());
-    if (!begun) return;
+    await this.#newNotice.attempt(view("record"), () => this.#recorder.start());
+    if (!this.#recorder.recording) return;
     this.#newNotice.say("Recording: speak now.");
     view("record").textContent = "Stop recording";
     view("recording").hidden = false;
@@ -236,7 +236,7 @@ export class VoicesPanel extends EventTarget {
   #recorded({ file, seconds }) {
     view("record").textContent = "Record";
     view("recording").hidden = true;
-    this.#take(file);
+    this.#sample.draft(file); // without opening the panel: closing it may have been what ended the recording
     this.#newNotice.say(`Recorded ${seconds.toFixed(1)} s: listen to it, then upload it.`);
   }
 }

@@ -458,6 +458,35 @@ def test_closing_the_panel_gives_the_microphone_back(
     expect(page.locator("#record")).to_have_text("Stop recording")
     page.click("#voices-panel summary")
     expect(page.locator("#record")).to_have_text("Record")
+    assert page.get_attribute("#voices-panel", "open") is None
+    open_panel(page)
+    expect(page.locator("#sample-name")).to_have_value("recording")  # and what was recorded is not lost
+
+
+def test_a_panel_closed_before_the_microphone_is_lent_records_nothing(
+    recording_browser: Callable[..., Browser], studio: Server
+) -> None:
+    page = recording_browser(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    ).new_page()
+    page.add_init_script(
+        """const lend = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((allow) => { window.allow = allow; });
+            return window.lent = await lend(wanted);
+        };"""
+    )
+    page.goto(studio.url)
+    page.wait_for_selector("#play:enabled")
+    open_panel(page)
+    page.click("#record")
+    page.wait_for_function("() => window.allow")
+    page.click("#voices-panel summary")
+    page.evaluate("allow()")
+    page.wait_for_function("() => window.lent?.getTracks().every(({ readyState }) => readyState === 'ended')")
+    open_panel(page)
+    assert page.inner_text("#record") == "Record"
+    assert page.is_hidden("#recording")
 
 
 @pytest.mark.parametrize(
@@ -536,14 +565,32 @@ def test_nothing_is_wider_than_a_phone(panel: Page, client: httpx.Client, width:
     assert panel.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def reached(page: Page, start: str, count: int) -> list[str]:
+    """What the Tab key comes to from `start` on: ids, or words where there is none."""
+    page.focus(start)
+    ids = []
+    for _ in range(count):
+        ids.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+        page.keyboard.press("Tab")
+    return ids
+
+
 def test_the_keyboard_reaches_everything_in_order(panel: Page) -> None:
     choose(panel)
-    panel.focus("#sample-file")
-    reached = []
-    for _ in range(6):
-        reached.append(panel.evaluate("document.activeElement.id"))
-        panel.keyboard.press("Tab")
-    assert reached == ["sample-file", "record", "sample-play", "said", "sample-name", "upload"]
+    expected = ["sample-file", "record", "sample-play", "said", "sample-name", "upload"]
+    assert reached(panel, "#sample-file", 6) == expected
+
+
+def test_the_keyboard_reaches_what_is_stored_in_order(panel: Page, client: httpx.Client) -> None:
+    store(client, "ann", "bob")
+    panel.reload()
+    open_panel(panel)
+    panel.click(f"{entry('ann')} >> text=Open")
+    panel.wait_for_selector("#stored", state="visible")
+    panel.evaluate("document.getElementById('transcribe').hidden = false")
+    assert reached(panel, f"{entry('bob')} button", 4) == ["Preview bob", "Delete bob", "Open ann", "Delete ann"]
+    expected = ["sample-play", "said", "save-transcript", "transcribe", "voice-name", "voice-style", "make-voice"]
+    assert reached(panel, "#sample-play", 7) == expected
 
 
 def test_every_control_of_the_panel_has_a_name(panel: Page) -> None:

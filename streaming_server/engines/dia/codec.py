@@ -4,6 +4,10 @@ Its convolutions look both ways, so a sample is final only when the frames it lo
 lags 4757 samples behind them. Every convolution keeps the inputs it will need again, nothing is computed
 twice, and the samples are those of decoding everything at once. A stream ends by being fed frames beyond its
 end, whose content does not matter.
+
+Exact is what float32 is: on a GPU, PyTorch lets cuDNN multiply in TF32, of ten bits of mantissa, unless
+`torch.backends.cudnn.allow_tf32` is set to False. The codec leaves that as it finds it, since it is the
+default that transformers' codec runs with too.
 """
 
 from __future__ import annotations
