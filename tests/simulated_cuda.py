@@ -41,17 +41,17 @@ class Stream:
 
 
 class SimulatedCuda(Cuda):
-    """cost_ms: of a replay, by the batch it is for."""
+    """cost_ms: of a replay, by the batch it is for. lateness: in marks."""
 
-    def __init__(self, cost_ms: Callable[[int], float] = lambda batch: 1.0, lateness: int = 3) -> None:
+    def __init__(self) -> None:
         super().__init__(torch.device("cpu"))
-        self.lateness = lateness
+        self.lateness = 3
         self.marks = 0
         self.waits = 0
         self.captures = 0
         self.clock_ms = 0.0
         self.current: Stream | None = None
-        self._cost_ms = cost_ms
+        self.cost_ms: Callable[[int], float] = lambda batch: 1.0
 
     def stream(self) -> Stream:
         return Stream()
@@ -85,7 +85,7 @@ class SimulatedCuda(Cuda):
 
         def replay() -> None:
             assert self.current is stream, "replayed on another stream than it was captured on"
-            self.clock_ms += self._cost_ms(inputs.shape[1])
+            self.clock_ms += self.cost_ms(inputs.shape[1])
             with torch.inference_mode():
                 output.copy_(body())
 

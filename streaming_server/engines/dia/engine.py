@@ -349,13 +349,15 @@ class DiaEngine:
         delay = self._config.last_delay
         able = [
             speech
-            for speech in self._speaking.values()
+            for _, speech in sorted(self._speaking.items())
             if speech.prepare is None and not speech.spoken(delay) and not self._held(speech)
         ]
         now = time.monotonic()
-        if any(self._dry_at(speech) < now + URGENT_S for speech in able):
-            able = [speech for speech in able if self._dry_at(speech) < now + AHEAD_S]
-        return sorted(able, key=lambda speech: speech.slot)
+        if not any(self._dry_at(speech) < now + URGENT_S for speech in able):
+            return able
+        pressed = {speech.slot for speech in able if self._dry_at(speech) < now + AHEAD_S}
+        at_no_cost = self._runner.computed_with(sorted(pressed))
+        return [speech for speech in able if speech.slot in pressed or speech.slot in at_no_cost]
 
     def _moves(self, speech: Speech) -> bool:
         """Whether a step brings it on."""

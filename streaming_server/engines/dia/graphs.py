@@ -111,11 +111,10 @@ class GraphRunner(Runner):
     # The model
 
     def step(self, lanes: Sequence[int], load: Load) -> None:
-        size = _bucket(len(lanes), self.slots.count)
-        together = lanes[-1] < size or size > GATHERED
-        if together:
-            size = _bucket(lanes[-1] + 1, self.slots.count)
-        chosen = list(range(size)) if together else _filled(lanes, size, self.slots.count)
+        whole = self.computed_with(lanes)
+        together = len(whole) > 0
+        size = len(whole) or _bucket(len(lanes), self.slots.count)
+        chosen = list(whole) or _filled(lanes, size, self.slots.count)
         moving = set(lanes)
         upload = self._cuda.pinned([chosen, [lane in moving for lane in chosen]])
         download = self._cuda.landing(self._progress)
@@ -126,6 +125,13 @@ class GraphRunner(Runner):
         download.copy_(self._progress, non_blocking=True)
         self._last_step = self._cuda.mark(self._model_stream)
         self._flights.append((self.steps, download, self._last_step))
+
+    def computed_with(self, lanes: Sequence[int]) -> range:
+        """The first slots up to the last of these, where they lie close or are too many to be gathered."""
+        size = _bucket(len(lanes), self.slots.count)
+        if lanes[-1] >= size and size <= GATHERED:
+            return range(0)
+        return range(_bucket(lanes[-1] + 1, self.slots.count))
 
     def keep_pace(self) -> None:
         if len(self._flights) > AHEAD:

@@ -104,6 +104,10 @@ class Runner:
         self.slots.step(view, chosen, None, load.breadth, load.sample)
         self.steps += 1
 
+    def computed_with(self, lanes: Sequence[int]) -> range:
+        """Slots that a step of these computes anyway, whether or not they move on."""
+        return range(0)
+
     def _view(self, lanes: slice, frames: int, text: int) -> CacheView:
         key = (lanes.start, lanes.stop, frames, text)
         view = self._views.get(key)
