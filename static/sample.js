@@ -204,11 +204,12 @@ export class Sample extends EventTarget {
   async #transcribe() {
     const before = view("said").value;
     this.#notice.say(LISTENING);
-    const { prompt_id: id } = await this.#api.send("POST", `${pathOf(this.#stored)}/transcribe`);
+    const { prompt_id: id, heard, replaced } = await this.#api.send("POST", `${pathOf(this.#stored)}/transcribe`);
     if (this.id !== id) return;
     await this.#reread(id);
-    if (view("said").value === before) view("said").value = this.#stored.transcript ?? "";
-    this.#notice.say("Whisper has listened: check what it wrote.");
+    if (view("said").value === before) view("said").value = heard;
+    const kept = "Whisper has listened: save what it wrote if that is better than what was there.";
+    this.#notice.say(replaced ? "Whisper has listened: check what it wrote." : kept);
     this.#changed();
   }
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice
 
+_NAMED = 12
+"""How many voices a refusal names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -40,5 +43,9 @@ class Catalogue:
         """The voice of an id or alias. Raises UnknownVoice."""
         entry = self._entries.get(name) or self._entries.get(self._aliases.get(name, ""))
         if entry is None:
-            raise UnknownVoice("voice: no voice has this id.")
+            raise UnknownVoice(f"voice: no voice has this id; there are {self._some()}")
         return entry
+
+    def _some(self) -> str:
+        ids = list(self._entries)
+        return ", ".join(ids[:_NAMED]) + (" and others, listed at /voices" if len(ids) > _NAMED else "")

@@ -11,6 +11,7 @@ before it looks at anything, writes TARGET and says one line:
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -66,6 +67,8 @@ _CUT_OFF = "The recording is cut off: its header tells of more than there is. Se
 _EMPTY = "The file holds no sound. Send a recording of 5 to 10 seconds of speech."
 _CODING = "The recording is coded in a way that cannot be read here. Save it as a 16-bit WAV and send that."
 
+_UNKNOWN = 0xFFFF_FFFF
+"""The length of a WAV file that is sent while it is made."""
 _WAV_CODINGS = {0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE}
 """PCM, floating point, A-law, µ-law, and the extension that says one of these elsewhere (RFC 2361)."""
 
@@ -145,18 +148,26 @@ def decode(source: Path, target: Path, limits: SampleLimits) -> Sample:
     than a block beyond the longest sample.
     """
     try:
-        with source.open("rb", buffering=0) as file:
-            kind = sniff(file)
-            if kind is None:
-                raise BadAudio(_NO_AUDIO if os.fstat(file.fileno()).st_size else _EMPTY)
-            with _opened(kind, file, limits) as recording:
-                _check_header(recording, limits)
-                listener = _Listener(recording, limits)
-                for block in recording.blocks:
-                    listener.hear(block)
-                return listener.write(target, _ends_whole(kind, file))
+        file = source.open("rb", buffering=0)
+    except OSError as error:
+        raise StorageFailure(f"The file of the recording cannot be opened: {error.strerror}.") from error
+    try:
+        with file:
+            return _decoded(file, target, limits)
     except OSError as error:
         raise StorageFailure("The sample could not be stored: the disk is full or failing.") from error
+
+
+def _decoded(file: BinaryIO, target: Path, limits: SampleLimits) -> Sample:
+    kind = sniff(file)
+    if kind is None:
+        raise BadAudio(_NO_AUDIO if os.fstat(file.fileno()).st_size else _EMPTY)
+    with _opened(kind, file, limits) as recording:
+        _check_header(recording, limits)
+        listener = _Listener(recording, limits)
+        for block in recording.blocks:
+            listener.hear(block)
+        return listener.write(target, _ends_whole(kind, file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,7 @@ class _Recording:
 
     sample_rate: in Hz. frames: as many as the header tells of, if it does; `exact`, unless it may be a guess.
     padding: how many an encoder may have added to them. full_scale_bounds: its samples cannot exceed 1.0.
+    sound_at: where in a WAV file the sound begins that goes on to its end, as its header does not say so.
     blocks: what it holds, floats of shape (frames, channels); some codecs find out late that they have two.
     """
 
@@ -176,6 +188,7 @@ class _Recording:
     exact: bool = True
     padding: int = 0
     full_scale_bounds: bool = True
+    sound_at: int | None = None
 
 
 def sniff(file: BinaryIO) -> SampleFormat | None:
@@ -242,7 +255,12 @@ def _opened(kind: SampleFormat, file: BinaryIO, limits: SampleLimits) -> Iterato
     told = _read_wav_header(file) if kind == "wav" else None
     if told is not None:  # So that the library never sees what it would refuse less politely.
         _check_header(told, limits)
-    with _by_sndfile(kind, file, told) as recording:
+    source: int | BinaryIO = file.fileno()
+    if told is not None and told.sound_at is not None:
+        source = _with_length(file, told.sound_at)
+    else:
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+    with _by_sndfile(kind, source, told) as recording:
         yield recording
 
 
@@ -267,6 +285,8 @@ def _read_wav_header(file: BinaryIO) -> _Recording:
         elif name == b"data":
             if form is None:
                 raise BadAudio(_DAMAGED)
+            if _is_endless_wav(file, length, size - at):
+                return _wav_header(form, size - at, sound_at=at)
             return _wav_header(form, length)
         at += length + (length & 1)
         if at >= size:
@@ -274,21 +294,44 @@ def _read_wav_header(file: BinaryIO) -> _Recording:
     raise BadAudio(_CUT_OFF)
 
 
-def _wav_header(form: tuple[int, ...], data_bytes: int) -> _Recording:
+def _is_endless_wav(file: BinaryIO, data_bytes: int, rest: int) -> bool:
+    """Whether its length was not known when its header was written: it goes on to the end of the file.
+
+    Streams say "4 GiB" or nothing at all of the whole too; a program that never came to write the length says
+    that there is no sound, and is given away by a whole that is less than the file.
+    """
+    file.seek(4)
+    whole = int.from_bytes(file.read(4), "little")
+    if data_bytes == 0:
+        return rest > 0 and whole + 8 != os.fstat(file.fileno()).st_size
+    return data_bytes == _UNKNOWN and whole in (0, _UNKNOWN)
+
+
+def _wav_header(form: tuple[int, ...], data_bytes: int, sound_at: int | None = None) -> _Recording:
     coding, channels, sample_rate, _, _, bits = form
     if coding not in _WAV_CODINGS or bits not in (8, 16, 24, 32, 64):
         raise BadAudio(_CODING)
-    frames = data_bytes // max(1, channels * bits // 8)
-    return _Recording("wav", sample_rate, channels, frames, iter(()))
+    frames, piece = divmod(data_bytes, max(1, channels * bits // 8))
+    if piece and sound_at is not None:
+        raise BadAudio(_CUT_OFF)
+    return _Recording("wav", sample_rate, channels, frames, iter(()), sound_at=sound_at)
+
+
+def _with_length(file: BinaryIO, sound_at: int) -> BinaryIO:
+    """The whole of a WAV file, its lengths put right. libsndfile guesses some of them, and not all."""
+    file.seek(0)
+    whole = bytearray(file.read())
+    struct.pack_into("<I", whole, 4, len(whole) - 8)
+    struct.pack_into("<I", whole, sound_at - 4, len(whole) - sound_at)
+    return io.BytesIO(whole)
 
 
 @contextmanager
-def _by_sndfile(kind: SampleFormat, file: BinaryIO, told: _Recording | None) -> Iterator[_Recording]:
+def _by_sndfile(kind: SampleFormat, source: int | BinaryIO, told: _Recording | None) -> Iterator[_Recording]:
     import soundfile
 
-    os.lseek(file.fileno(), 0, os.SEEK_SET)
     try:
-        opened = soundfile.SoundFile(file.fileno(), closefd=False)
+        opened = soundfile.SoundFile(source, closefd=False)
     except soundfile.SoundFileError:
         raise BadAudio(_DAMAGED) from None
     with opened:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import stat
+from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 
 from streaming_server.errors import EngineFailure
+
+ANY_NAME = re.compile(r".*", re.DOTALL)
 
 
 def sync_folder(folder: Path) -> None:
@@ -27,19 +32,47 @@ def move_whole(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def remove_older(folder: Path, before: float, *, read: bool = False) -> int:
+def remove_older(
+    folder: Path, before: float, named: re.Pattern[str] = ANY_NAME, *, read: bool = False
+) -> int:
     """Remove the files of a folder last written, or with `read` last read, before a time; how many.
 
-    Others may remove some meanwhile. Blocks. Raises OSError.
+    named: what their whole names match. Folders, links and whatever bears another name are somebody else's.
+    Others may remove some meanwhile. Blocks. Raises OSError where one could not be removed, after the rest.
+    """
+    removed, failure = 0, None
+    for file in folder.iterdir():
+        try:
+            found = file.lstat()
+            if _is_ours(file, found, named) and (found.st_atime if read else found.st_mtime) < before:
+                file.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return removed
+
+
+def remove_strays(folder: Path, named: re.Pattern[str], kept: Container[str] = ()) -> int:
+    """Remove the files of a folder that are not kept; how many. named: as in `remove_older`.
+
+    What cannot be looked at or removed stays: a start does not fail for what was left behind. Blocks. Raises
+    OSError where the folder cannot be read.
     """
     removed = 0
     for file in folder.iterdir():
-        with suppress(FileNotFoundError):
-            found = file.stat()
-            if (found.st_atime if read else found.st_mtime) < before:
+        with suppress(OSError):
+            if file.name not in kept and _is_ours(file, file.lstat(), named):
                 file.unlink()
                 removed += 1
     return removed
+
+
+def _is_ours(file: Path, found: os.stat_result, named: re.Pattern[str]) -> bool:
+    return stat.S_ISREG(found.st_mode) and named.fullmatch(file.name) is not None
 
 
 class Lock:

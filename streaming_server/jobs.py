@@ -5,6 +5,7 @@ Everything here blocks on the disk: call it from a thread.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from streaming_server.database import Database, storage_errors
-from streaming_server.durable import move_whole
+from streaming_server.durable import move_whole, remove_strays
 from streaming_server.errors import InUse, SpeechError, UnknownJob
 
 JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "interrupted"]
@@ -24,6 +25,9 @@ JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled",
 
 JOB_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 OVER: frozenset[JobStatus] = frozenset({"completed", "failed", "cancelled", "interrupted"})
+
+_RESULT = re.compile(r"[0-9a-f]{32}\.\w+")
+"""A job's id, and the format or `part`. What else lies in the folder is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +166,7 @@ class Jobs:
             rows = cursor.execute("SELECT file FROM jobs WHERE file IS NOT NULL").fetchall()
         kept = {row["file"] for row in rows}
         with storage_errors():
-            for file in self._directory.iterdir():
-                if file.name not in kept:
-                    file.unlink(missing_ok=True)
+            remove_strays(self._directory, _RESULT, kept)
         return interrupted
 
     def expire(self, before: float) -> int:

@@ -5,6 +5,7 @@ Everything here blocks on the disk: call it from a thread.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -18,6 +19,9 @@ import structlog
 from streaming_server.database import Database, storage_errors
 from streaming_server.durable import remove_older
 from streaming_server.errors import StorageFailure, UnknownEntry
+
+_OUTPUT = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}(_.+)?\.\w+")
+"""As `Journal.new_file` names them; the earlier server put the voice behind."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -152,11 +156,18 @@ class Journal:
                 entry.file.unlink(missing_ok=True)
 
     def expire(self, before: float) -> int:
-        """Remove what was made before a time, entries and files; how many of both."""
-        with self._database.transaction() as cursor:
-            removed = cursor.execute("DELETE FROM journal WHERE made_at < ?", (before,)).rowcount
-        with storage_errors():
-            return removed + remove_older(self._directory, before)
+        """Remove what was made before a time, entries and files; how many of both.
+
+        The files first, as they may be what fills the disk. Raises StorageFailure.
+        """
+        removed = 0
+        try:
+            with storage_errors():
+                removed = remove_older(self._directory, before, _OUTPUT)
+        finally:
+            with self._database.transaction() as cursor:
+                removed += cursor.execute("DELETE FROM journal WHERE made_at < ?", (before,)).rowcount
+        return removed
 
     def _entry(self, row: Row) -> JournalEntry:
         return JournalEntry(

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, Unpack, get_args
 
 from streaming_server.database import Database, storage_errors
-from streaming_server.durable import sync_folder
+from streaming_server.durable import remove_strays, sync_folder
 from streaming_server.errors import BadValue, Forbidden, InUse, StorageFailure, UnknownPrompt, UnknownVoice
-from streaming_server.transcript import BELIEF, Source
+from streaming_server.transcript import BELIEF, Source, may_condition
 from streaming_server.types import BUILTIN_VOICES, Speaker, Voice
 
 MAX_NAME_CHARS = 64
@@ -38,6 +38,7 @@ _TRANSCRIPT = (
 """Columns of a prompt that are true of its recording, whoever sends that."""
 
 _BLOB = re.compile(r"[0-9a-f]{64}\.wav")
+_TEMPORARY = re.compile(r"[0-9a-f]{32}\.[a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class StoredPrompt:
     transcript_findings: tuple[str, ...]
     discovered_at: str
     mark: str | None
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether there is a transcript, and it may condition a voice."""
+        return bool(self.transcript) and may_condition(self.transcript_source, self.transcript_findings)
 
     @property
     def exists(self) -> bool:
@@ -153,23 +159,19 @@ class Store:
     def sweep(self) -> int:
         """Removes what a server that was killed left unfinished. Returns how many files.
 
-        To be called before uploads begin. In `prompts/`, files not named by their content are somebody
-        else's and stay.
+        To be called before uploads begin. What does not bear a name that is given here, is a folder or is a
+        link, is somebody else's and stays; so does what cannot be removed.
         """
         with self._database.transaction() as cursor:
-            used = {row["sha256"] for row in cursor.execute("SELECT sha256 FROM prompts")}
-            orphans = [
-                path
-                for path in self._prompts.iterdir()
-                if _BLOB.fullmatch(path.name) and path.stem not in used and path.is_file()
-            ]
-            unfinished = [path for path in self._temporaries.iterdir() if not path.is_dir()]
-            for path in orphans + unfinished:
-                path.unlink(missing_ok=True)
-        return len(orphans) + len(unfinished)
+            used = {f"{row['sha256']}.wav" for row in cursor.execute("SELECT sha256 FROM prompts")}
+            orphans = remove_strays(self._prompts, _BLOB, used)
+            return orphans + remove_strays(self._temporaries, _TEMPORARY)
 
     def new_temporary(self, suffix: str = ".wav") -> Path:
-        """A path, where no file is yet, for an upload to be written to. `sweep` removes what is forgotten."""
+        """A path, where no file is yet, for an upload to be written to. `sweep` removes what is forgotten.
+
+        suffix: a dot and small letters.
+        """
         return self._temporaries / f"{uuid.uuid4().hex}{suffix}"
 
     def prompts(self) -> list[StoredPrompt]:
@@ -177,17 +179,28 @@ class Store:
         with self._database.reading() as cursor:
             return [self._prompt(row) for row in cursor.execute("SELECT * FROM prompts ORDER BY id")]
 
+    def next_unheard(self) -> StoredPrompt | None:
+        """The latest of those that have neither a transcript nor a reason for that; None if there is none."""
+        with self._database.reading() as cursor:
+            row = cursor.execute(
+                "SELECT * FROM prompts WHERE transcript IS NULL AND transcript_findings = '[]'"
+                " ORDER BY discovered_at DESC, rowid DESC LIMIT 1"
+            ).fetchone()
+            return self._prompt(row) if row is not None else None
+
     def prompt(self, prompt_id: str) -> StoredPrompt:
         """Raises UnknownPrompt."""
         with self._database.reading() as cursor:
             return self._prompt(_prompt_row(cursor, prompt_id))
 
-    def put_prompt(self, prompt_id: str, wav: Path, **metadata: Unpack[Metadata]) -> StoredPrompt:
+    def put_prompt(
+        self, prompt_id: str, wav: Path, *, spare_voices: bool = False, **metadata: Unpack[Metadata]
+    ) -> StoredPrompt:
         """Stores a recording, in place of the one the id had.
 
-        The voices that use it stay, without the transcripts they gave the one before. The same recording
-        again is no other one: voices keep theirs, and it keeps its own if that is believed more than what
-        comes now.
+        The voices that use it stay, without the transcripts they gave the one before; with `spare_voices` it
+        raises InUse where there are such. The same recording again is no other one: voices keep theirs, and
+        it keeps its own if that is believed more than what comes now.
 
         wav: finished, at a path of `new_temporary`; gone from there afterwards, whatever happens. Raises
         BadValue for an id that cannot be one.
@@ -205,6 +218,8 @@ class Store:
                     if _is_better(before, metadata.get("transcript_source")):
                         columns |= {name: before[name] for name in _TRANSCRIPT}
                 elif before is not None:
+                    if spare_voices:
+                        _check_spared(cursor, prompt_id)
                     shas.add(before["sha256"])
                     cursor.execute("UPDATE voices SET transcript = NULL WHERE prompt = ?", (prompt_id,))
                 # Within the transaction, so that nobody finds the file unused before the row is there.
@@ -232,18 +247,21 @@ class Store:
         """Puts down what is said in a recording, or, with no transcript, why that is not known.
 
         sha256: the recording that was listened to. keep_better: a transcript that is there and comes from a
-        source believed more than this one stays. Raises UnknownPrompt, also when the id has another recording
-        by now.
+        source believed more than this one stays. Where nobody wrote this one, any that there is and is to be
+        believed stays unless this one is too. Raises UnknownPrompt, also when the id has another recording by
+        now.
         """
         with self._database.transaction() as cursor:
             row = _prompt_row(cursor, prompt_id)
             if sha256 is not None and row["sha256"] != sha256:
                 raise UnknownPrompt("prompt_id: this prompt has been replaced by another recording.")
-            if not (keep_better and _is_better(row, source)):
+            findings = tuple(findings)
+            doubtful = source in (None, "whisper") and (bool(findings) or not transcript)
+            if not (keep_better and _is_better(row, source)) and not (doubtful and _is_trustworthy(row)):
                 cursor.execute(
                     "UPDATE prompts SET transcript = ?, transcript_source = ?, transcript_language = ?, "
                     "transcript_language_probability = ?, transcript_findings = ? WHERE id = ?",
-                    (transcript, source, language, language_probability, _dumped(tuple(findings)), prompt_id),
+                    (transcript, source, language, language_probability, _dumped(findings), prompt_id),
                 )
             return self._prompt(_prompt_row(cursor, prompt_id))
 
@@ -394,6 +412,17 @@ def _builtin(voice: Voice) -> StoredVoice:
     return StoredVoice(voice.id, voice.name, voice.style, voice.primary_speaker, builtin=True)
 
 
+def _check_spared(cursor: sqlite3.Cursor, prompt_id: str) -> None:
+    """Raises InUse where a voice says itself what is said in the recording there is."""
+    asked = "SELECT id FROM voices WHERE prompt = ? AND transcript IS NOT NULL ORDER BY id"
+    voices = tuple(row["id"] for row in cursor.execute(asked, (prompt_id,)))
+    if voices:
+        raise InUse(
+            f"This is another recording than the one that {_listed(voices)} gave a transcript: upload it, or"
+            " take that transcript from the voice first."
+        )
+
+
 def _prompt_columns(prompt_id: str, sha256: str, metadata: Metadata) -> dict[str, Any]:
     return {
         "id": prompt_id,
@@ -428,6 +457,12 @@ def _put(cursor: sqlite3.Cursor, table: str, values: dict[str, Any]) -> None:
 def _is_better(row: sqlite3.Row, source: Source | None) -> bool:
     """Whether a prompt has a transcript, and it is believed more than one from that source."""
     return bool(row["transcript"]) and _belief(row["transcript_source"]) > _belief(source)
+
+
+def _is_trustworthy(row: sqlite3.Row) -> bool:
+    """Whether a prompt has a transcript that may condition a voice."""
+    source, found = row["transcript_source"], tuple(json.loads(row["transcript_findings"]))
+    return bool(row["transcript"]) and may_condition(source, found)
 
 
 def _belief(source: Source | None) -> int:

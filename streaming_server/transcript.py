@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
+from streaming_server.errors import BadValue
+
 Source = Literal["manual", "reference", "txt", "whisper"]
 """Given by a person, read from a `.reference.txt` or a `.txt` beside the sample, or heard by Whisper."""
 
@@ -81,16 +83,21 @@ class Transcript:
 
     @property
     def trustworthy(self) -> bool:
-        """Whether it may condition a voice without anybody having looked at it.
-
-        A person may overrule every finding but that there is no text.
-        """
-        return "empty" not in self.findings if self.source == "manual" else not self.findings
+        """Whether it may condition a voice; see `may_condition`."""
+        return may_condition(self.source, self.findings)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """The findings, as sentences."""
         return tuple(SENTENCES[finding] for finding in self.findings)
+
+
+def may_condition(source: Source | None, findings: Sequence[str]) -> bool:
+    """Whether a transcript from there, with these findings, may condition a voice.
+
+    A person may overrule every finding but that there is no text.
+    """
+    return "empty" not in findings if source == "manual" else not findings
 
 
 def given(text: str, source: Source, duration_s: float) -> Transcript:
@@ -109,6 +116,19 @@ def heard(
     """A transcript by Whisper, for a sample of that many seconds."""
     text = clean(text)
     return Transcript(text, language, language_probability, "whisper", findings(text, segments, duration_s))
+
+
+def check_said(text: str, field: str) -> str:
+    """A transcript that a person wrote, on one line. Raises BadValue, which names the field."""
+    said = clean(text)
+    if not any(character.isalnum() for character in said):
+        raise BadValue(f"{field}: there is nothing in it that could have been said.")
+    return said
+
+
+def sentence_of(finding: str) -> str:
+    """What a finding tells a person. Why a sample could not be listened to is told as it was noted."""
+    return SENTENCES.get(finding, finding)
 
 
 def clean(text: str) -> str:

@@ -21,16 +21,46 @@ import anyio
 import structlog
 from anyio.abc import Process
 
-from streaming_server.errors import BadAudio, Draining, Full, SpeechError, Unavailable
+from streaming_server.errors import BadAudio, BadValue, Draining, Full, SpeechError, Unavailable
 from streaming_server.transcript import Segment, Transcript, heard
 
 TranscriptionState = Literal["off", "loading", "ready", "failed"]
 """No child; a child that loads the model; one that has; the last one ended with an error."""
 
+WHISPER_SIZES = (
+    "tiny",
+    "tiny.en",
+    "base",
+    "base.en",
+    "small",
+    "small.en",
+    "medium",
+    "medium.en",
+    "large",
+    "large-v1",
+    "large-v2",
+    "large-v3",
+    "large-v3-turbo",
+    "turbo",
+)
+"""The models that openai-whisper knows by name. It is not asked: it would load PyTorch into the server."""
+
 MOST_WAITING = 16
 _LONGEST_LINE = 4 * 1024 * 1024
 _NOT_INSTALLED = "openai-whisper is not installed: pip install '.[whisper]'."
 _NOT_RUNNING = "The server is not taking transcriptions."
+
+_PASSED_ON = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "TORCH_HOME"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+_PASSED_ON_AS = (
+    *("PYTHON", "LC_", "LD_", "DYLD_", "XDG_"),
+    *("OMP_", "MKL_", "KMP_", "OPENBLAS_", "NUMBA_"),
+    *("CUDA_", "NVIDIA_", "PYTORCH_", "CUBLAS_", "CUDNN_", "TRITON_", "HIP_", "ROCR_", "HSA_"),
+)
+"""What the names begin with that libraries, processors and GPUs are told of by."""
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -393,8 +423,26 @@ async def _spawn(fd: int, model: str, device: str, download_root: Path | None) -
         stdout=subprocess.DEVNULL,
         stderr=None,
         pass_fds=[fd],
-        env={**os.environ, **environment},
+        env=_environment() | environment,
     )
+
+
+def check_model(model: str, field: str) -> None:
+    """Whether there can be such a Whisper. Blocks. Raises BadValue, which names the field."""
+    is_file = False
+    with suppress(OSError, ValueError):  # A text may be what no path can be.
+        is_file = Path(model).is_file()
+    if not (is_file or model in WHISPER_SIZES):
+        raise BadValue(f"{field}: a file that is there, or one of {', '.join(WHISPER_SIZES)}.")
+
+
+def _environment() -> dict[str, str]:
+    """Enough to find Python, its libraries, the GPU and the weights, and none of the server's secrets."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.lower() in _PROXIES or name.startswith(_PASSED_ON_AS)
+    }
 
 
 def _is_installed() -> bool:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from interruptions import Interruptions
 from servers import Server, running_server
 
 
@@ -36,3 +37,15 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             return stack.enter_context(running_server(log, "--log-format=json", *options, **environment))
 
         yield start
+
+
+@pytest.fixture
+def interruptions(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Interruptions]:
+    """A test's own, told when it is over."""
+    one = Interruptions()
+    yield one
+    if one.ms:
+        with capsys.disabled():
+            print(f"\n{request.node.name}: {one}")

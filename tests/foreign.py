@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +20,8 @@ from websockets.exceptions import ConnectionClosed
 PATIENCE_S = 20.0
 
 TEXT = "Hello there, said the fox. This is the second sentence! And is this the third?"
+ENDLESS = "and so on " * 800
+"""One sentence, minutes long: whoever speaks it is busy for a while."""
 LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 40
 
 
@@ -74,6 +78,12 @@ async def native_audio(server: Server, text: str, **options: Any) -> bytes:
 def active(server: Server) -> int:
     """Utterances that workers are busy with or have waiting."""
     return sum(worker["active"] + worker["queued"] for worker in server.workers())
+
+
+def kill_worker(server: Server) -> None:
+    """The end, without warning, of the one that speaks."""
+    [worker] = server.workers()
+    os.kill(worker["pid"], signal.SIGKILL)
 
 
 def contexts(server: Server) -> int:

@@ -113,3 +113,11 @@ async def talking(ws_url: str, *, query: str = "", **options: Any) -> AsyncItera
         assert isinstance(event, dict)
         talk.ready = event
         yield talk
+
+
+async def native_words(ws_url: str, text: str, **options: Any) -> list[dict[str, Any]]:
+    """The words of a text as the native websocket tells them: `text`, `start_ms`, `end_ms` and places."""
+    async with talking(ws_url) as talk:
+        end = await talk.speak(text, words=True, **options)
+        assert end["type"] == "done"
+        return [word for event in talk.of("words") for word in event["words"]]

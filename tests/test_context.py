@@ -65,7 +65,7 @@ class Turns:
 
 @asynccontextmanager
 async def running(workers: int = 1) -> AsyncIterator[Turns]:
-    devices = [Device(f"cpu:{index}", {}) for index in range(workers)]
+    devices = [Device(f"cpu_{index}", {}) for index in range(workers)]
     pool = Pool(devices, WorkerCommand(("--engine=espeak",), start_timeout_s=20))
     async with pool.running():
         engine = await pool.engine()

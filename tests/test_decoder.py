@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from streaming_server.audio import wav_header
 from streaming_server.container import ContainerWriter
 from streaming_server.decoder import decode, sniff
 from streaming_server.errors import BadAudio, BadValue, SpeechError, StorageFailure, TooLarge
@@ -242,6 +243,47 @@ def test_chunks_before_a_wavs_sound_are_passed_over() -> None:
     assert take(data)[0].frames == 51_200
 
 
+UNKNOWN = 0xFFFFFFFF
+
+
+@pytest.mark.parametrize(
+    ("whole", "sound"),
+    [(UNKNOWN, UNKNOWN), (0, UNKNOWN), (0, 0), (36, 0), (UNKNOWN, 0)],
+    ids=["as /generate sends it", "unknown sound", "nothing", "never finished", "unknown whole"],
+)
+@pytest.mark.parametrize(("form", "subtype"), [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAVEX", "FLOAT")])
+def test_a_wav_whose_length_was_not_known_is_read_to_its_end(
+    whole: int, sound: int, form: str, subtype: str
+) -> None:
+    told = sndfile(speech(6.0, 24_000, 2), 24_000, form, subtype)
+    untold = bytearray(told)
+    struct.pack_into("<I", untold, 4, whole)
+    struct.pack_into("<I", untold, told.index(b"data") + 4, sound)
+    sample, audio = take(bytes(untold))
+    expected, same = take(told)
+    assert sample == expected
+    assert np.array_equal(audio, same)
+
+
+def test_what_the_server_streams_is_taken_as_a_sample() -> None:
+    pcm = np.rint(speech(6.0, 22_050)[:, 0] * 32767).astype("<i2").tobytes()
+    sample, _ = take(wav_header(22_050, None) + pcm)
+    assert (sample.duration_s, sample.warnings) == (6.0, ())
+
+
+def test_a_wav_of_unknown_length_that_breaks_off_within_a_sample_is_cut_off() -> None:
+    streamed = wav_header(22_050, None) + bytes(range(256)) * 400
+    assert "cut off" in refused(streamed[:-1]).message
+    assert "holds no sound" in refused(streamed[:44]).message
+    assert "60 s are the most" in refused(streamed * 60).message
+
+
+def test_a_wav_without_sound_has_none_though_something_follows() -> None:
+    silent = bytearray(wav_header(22_050, 0) + b"LIST\x04\0\0\0INFO")
+    struct.pack_into("<I", silent, 4, len(silent) - 8)
+    assert "holds no sound" in refused(bytes(silent)).message
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_minute_is_not_too_long_and_no_codec_makes_it_so(kind: str) -> None:
     """Codecs fill up their last frame."""
@@ -460,6 +502,11 @@ def test_limits_are_those_given() -> None:
     assert type(refused(data, SampleLimits(shortest_s=7.0))) is BadValue
     assert type(refused(data, SampleLimits(highest_rate=44_100))) is BadValue
     assert type(refused(data, SampleLimits(most_channels=1))) is BadValue
+
+
+def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    with pytest.raises(StorageFailure, match="cannot be opened: No such file or directory"):
+        decode(tmp_path / "nothing", tmp_path / "target", LIMITS)
 
 
 def test_a_target_that_cannot_be_written_is_the_servers_fault(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming_server.durable import Lock, move_whole, remove_older, sync_folder
+from streaming_server.durable import Lock, move_whole, remove_older, remove_strays, sync_folder
 from streaming_server.errors import EngineFailure
 
 
@@ -82,6 +83,70 @@ def test_a_file_that_others_remove_meanwhile_is_no_error(
     monkeypatch.setattr(Path, "iterdir", and_then_one_goes)
     assert remove_older(tmp_path, 20.0) == 2
     assert list(listed(tmp_path)) == []
+
+
+OURS = re.compile(r"[0-9a-f]{4}\.wav")
+
+
+@pytest.fixture
+def strewn(tmp_path: Path) -> Path:
+    """A folder with a file of ours, and what others may have put there; all of it old."""
+    folder = tmp_path / "folder"
+    (folder / "00fd.wav").mkdir(parents=True)
+    (folder / "00fd.wav" / "inside.wav").touch()
+    (folder / "00ff.wav").touch()
+    (folder / "notes.txt").touch()
+    (tmp_path / "elsewhere.wav").touch()
+    (folder / "00fe.wav").symlink_to(tmp_path / "elsewhere.wav")
+    (folder / "00fc.wav").symlink_to(tmp_path)
+    (folder / "00fb.wav").symlink_to(tmp_path / "nowhere")
+    for path in folder.iterdir():
+        os.utime(path, (10, 10), follow_symlinks=False)
+    return folder
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_what_is_too_old_but_not_ours_stays(strewn: Path) -> None:
+    before = left_in(strewn)
+    assert remove_older(strewn, 20.0, OURS) == 1
+    assert left_in(strewn) == before - {"00ff.wav"}
+    assert remove_older(strewn, 20.0) == 1
+    assert left_in(strewn) == before - {"00ff.wav", "notes.txt"}
+    assert (strewn.parent / "elsewhere.wav").exists()
+
+
+def test_strays_are_files_of_ours_that_nobody_keeps(strewn: Path) -> None:
+    (strewn / "00fa.wav").touch()
+    before = left_in(strewn)
+    assert remove_strays(strewn, OURS, {"00fa.wav"}) == 1
+    assert left_in(strewn) == before - {"00ff.wav"}
+    assert remove_strays(strewn, OURS) == 1
+    assert remove_strays(strewn, OURS) == 0
+
+
+def test_one_that_cannot_be_removed_keeps_none_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a file is marked so that nobody may delete it."""
+    unlink = Path.unlink
+
+    def except_one(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "0002.wav":
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", except_one)
+    for number in range(4):
+        (tmp_path / f"000{number}.wav").touch()
+    assert remove_strays(tmp_path, OURS, {"0003.wav"}) == 2
+    for path in tmp_path.iterdir():
+        os.utime(path, (10, 10))
+    with pytest.raises(PermissionError):
+        remove_older(tmp_path, 20.0, OURS)
+    assert left_in(tmp_path) == {"0002.wav"}
 
 
 def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:

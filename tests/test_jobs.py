@@ -185,7 +185,7 @@ def test_only_what_did_not_come_to_its_end_is_tried_again(jobs: Jobs) -> None:
 def test_after_a_start_what_was_spoken_is_interrupted_and_what_waits_waits(tmp_path: Path) -> None:
     with opened(tmp_path) as jobs:
         whole, spoken, waiting = done(jobs), begun(jobs), jobs.add(REQUEST)
-        (tmp_path / "jobs" / "0.wav").write_bytes(b"whole, but its row was not written any more")
+        (tmp_path / "jobs" / f"{'0' * 32}.wav").write_bytes(b"whole, but its row was not written any more")
     with opened(tmp_path) as jobs:
         assert jobs.recover() == 1
         assert jobs.get(spoken.id).status == "interrupted"
@@ -253,3 +253,15 @@ def test_ids_are_not_to_be_guessed(jobs: Jobs) -> None:
     ids = [jobs.add(REQUEST).id for _ in range(20)]
     assert len(set(ids)) == 20
     assert all(len(bytes.fromhex(job)) == 16 for job in ids)
+
+
+def test_after_a_start_what_is_no_result_stays(tmp_path: Path) -> None:
+    """A folder among the results kept the server from noting what had been interrupted."""
+    with opened(tmp_path) as jobs:
+        spoken = begun(jobs)
+        (tmp_path / "jobs" / ("1" * 32 + ".wav")).mkdir()
+        (tmp_path / "jobs" / "notes.txt").write_text("somebody's")
+    with opened(tmp_path) as jobs:
+        assert jobs.recover() == 1
+        assert jobs.get(spoken.id).status == "interrupted"
+    assert {entry.name for entry in (tmp_path / "jobs").iterdir()} == {"1" * 32 + ".wav", "notes.txt"}

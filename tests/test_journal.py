@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streaming_server.database import Database
-from streaming_server.errors import UnknownEntry
+from streaming_server.errors import StorageFailure, UnknownEntry
 from streaming_server.journal import Journal, JournalEntry, Output
 
 
@@ -105,6 +105,31 @@ def test_entries_expire_with_files_and_without(journal: Journal, tmp_path: Path)
     assert journal.expire(now - 3600) == 2  # The files are old; the entries are not.
     assert len(journal.list()[0]) == 2
     assert journal.expire(time.time() + 1) == 2
+    assert journal.list() == ([], 0)
+
+
+def test_what_others_put_beside_the_outputs_stays(journal: Journal, tmp_path: Path) -> None:
+    """And keeps nothing that is to go. The earlier server's files have the voice in their names."""
+    outputs = tmp_path / "outputs"
+    (outputs / "20260101_101010_0123abcd.wav").mkdir()
+    (outputs / "mine.wav").touch()
+    (outputs / "20250101_101010_0123abcd_my voice.wav").touch()
+    noted(journal, kept(journal))
+    assert journal.expire(time.time() + 1) == 3
+    assert {path.name for path in outputs.iterdir()} == {"20260101_101010_0123abcd.wav", "mine.wav"}
+
+
+def test_a_file_that_cannot_be_removed_keeps_no_entry(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted(journal, kept(journal))
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageFailure):
+        journal.expire(time.time() + 1)
     assert journal.list() == ([], 0)
 
 

@@ -309,6 +309,95 @@ def test_a_source_believed_less_can_be_made_to_yield(
     assert store.set_transcript("ann", "New.", new).transcript == "New."
 
 
+DOUBTS = ("uncertain",)
+
+
+@pytest.mark.parametrize("keep_better", [True, False])
+@pytest.mark.parametrize(
+    ("there", "doubts", "kept"),
+    [
+        ("whisper", (), True),
+        ("whisper", DOUBTS, False),
+        ("txt", (), True),
+        ("txt", DOUBTS, None),
+        ("manual", (), True),
+        ("manual", DOUBTS, True),
+    ],
+)
+def test_what_was_heard_badly_does_not_replace_what_is_believed(
+    store: Store, there: Source, doubts: tuple[str, ...], kept: bool | None, keep_better: bool
+) -> None:
+    """A person's word is believed whatever speaks against it. None: as the order of belief says."""
+    put(store, "ann")
+    store.set_transcript("ann", "There.", there, findings=doubts)
+    prompt = store.set_transcript("ann", "New.", "whisper", findings=DOUBTS, keep_better=keep_better)
+    stays = keep_better if kept is None else kept
+    assert (prompt.transcript, prompt.transcript_source) == (
+        ("There.", there) if stays else ("New.", "whisper")
+    )
+    prompt = store.set_transcript("ann", None, None, findings=("It could not be heard.",), keep_better=True)
+    assert prompt.transcript is not None
+
+
+def test_a_person_s_word_and_a_text_beside_the_sample_count_whatever_is_found_against_them(
+    store: Store,
+) -> None:
+    put(store, "ann")
+    for source in ("whisper", "txt", "manual"):
+        store.set_transcript("ann", "There.", "whisper")
+        assert store.set_transcript("ann", "New.", source, keep_better=True).trustworthy
+    store.set_transcript("ann", "There.", "whisper")
+    assert store.set_transcript("ann", "New.", "txt", findings=DOUBTS).transcript == "New."
+    assert not store.prompt("ann").trustworthy
+
+
+def test_those_nobody_has_heard_are_told_the_latest_first(store: Store) -> None:
+    def unheard() -> str | None:
+        prompt = store.next_unheard()
+        return prompt.id if prompt is not None else None
+
+    assert unheard() is None
+    for number, prompt_id in enumerate(("ann", "bob", "cat", "dan")):
+        put(store, prompt_id, b"RIFF %d" % number)
+    store.set_transcript("dan", "What is said.", "manual")
+    assert unheard() == "cat"
+    store.set_transcript("cat", None, None, findings=("It could not be heard.",))
+    assert unheard() == "bob"
+    store.set_transcript("bob", "", "whisper", findings=("no_speech",))
+    assert unheard() == "ann"
+    store.delete_prompt("ann")
+    assert unheard() is None
+
+
+def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
+    store: Store, tmp_path: Path
+) -> None:
+    def replace_by(content: bytes) -> StoredPrompt:
+        return store.put_prompt(
+            "ann",
+            written(store, content),
+            spare_voices=True,
+            duration_s=6.0,
+            sample_rate=44100,
+            original_format="wav",
+            original_sample_rate=44100,
+            channels=1,
+        )
+
+    first = put(store, "ann")
+    store.put_voice(StoredVoice("plain", "Plain", prompt="ann"))
+    store.put_voice(StoredVoice("own", "Own", prompt="ann", transcript="What I say."))
+    with pytest.raises(InUse, match="the voice own gave a transcript"):
+        replace_by(b"RIFF two")
+    assert store.prompt("ann") == first
+    assert files(tmp_path / "prompts") == {first.path.name}
+    assert files(tmp_path / "tmp") == set()
+    assert replace_by(b"RIFF one").sha256 == first.sha256
+    assert store.voice("own").transcript == "What I say."
+    store.change_voice("own", transcript=None)
+    assert replace_by(b"RIFF two").sha256 != first.sha256
+
+
 def test_a_prompt_in_use_is_not_deleted(store: Store) -> None:
     put(store, "ann")
     store.put_voice(StoredVoice("reader", "Reader", prompt="ann"))
@@ -364,6 +453,22 @@ def test_the_sweep_takes_what_is_nobodys_and_nothing_else(store: Store, tmp_path
     assert files(tmp_path / "prompts") == {kept.path.name, "my voice.wav", "my voice.txt"}
     assert files(tmp_path / "tmp") == set()
     assert store.sweep() == 0
+
+
+def test_folders_and_links_that_bear_our_names_keep_no_server_from_starting(
+    store: Store, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.wav"
+    mine.write_bytes(b"RIFF mine")
+    for folder, name in (("prompts", blob(b"RIFF gone")), ("tmp", "0" * 32 + ".wav")):
+        (tmp_path / folder / name).mkdir()
+        (tmp_path / folder / name / "inside").touch()
+        (tmp_path / folder / name.replace("0", "1")).symlink_to(mine)
+        (tmp_path / folder / "notes.txt").touch()
+    before = {folder: files(tmp_path / folder) for folder in ("prompts", "tmp")}
+    assert store.sweep() == 0
+    assert {folder: files(tmp_path / folder) for folder in ("prompts", "tmp")} == before
+    assert mine.exists()
 
 
 def test_the_voices_that_come_with_the_server_are_always_there(store: Store) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,8 +20,8 @@ import pytest
 import soundfile
 import whisper_checkpoint
 
-from streaming_server.errors import BadAudio, Draining, Full, Unavailable
-from streaming_server.transcription import MOST_WAITING, Transcription
+from streaming_server.errors import BadAudio, BadValue, Draining, Full, Unavailable
+from streaming_server.transcription import MOST_WAITING, WHISPER_SIZES, Transcription, check_model
 
 pytestmark = pytest.mark.anyio
 
@@ -297,6 +299,23 @@ async def test_a_gpu_that_is_not_there(checkpoint: Path) -> None:
         group.cancel_scope.cancel()
 
 
+async def test_the_child_has_what_it_needs_and_none_of_the_servers_secrets(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = ("DIA_API_KEYS", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "SOMEBODY_ELSES_KEY")
+    needed = ("XDG_CACHE_HOME", "LD_PRELOAD", "https_proxy", "HTTP_PROXY", "CUDA_CACHE_PATH", "TMPDIR")
+    for name in secrets:
+        monkeypatch.setenv(name, "secret")
+    for name in needed:
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    async with running(checkpoint) as transcription:
+        await transcription.load()
+        assert transcription.pid is not None
+        environment = psutil.Process(transcription.pid).environ()
+    assert "secret" not in environment.values()
+    assert environment.keys() >= {"PATH", "CUDA_VISIBLE_DEVICES", *needed}
+
+
 async def test_without_openai_whisper_it_says_what_to_install(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,3 +378,20 @@ async def test_the_child_dies_with_the_server(checkpoint: Path) -> None:
             server.kill()
     # The zombie, if any, is for whoever adopted it.
     await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_the_sizes_are_those_that_openai_whisper_knows() -> None:
+    if importlib.util.find_spec("whisper") is None:
+        pytest.skip("openai-whisper is not installed")
+    program = "import whisper; print(*whisper.available_models())"
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert set(asked.stdout.split()) == set(WHISPER_SIZES)
+
+
+def test_a_model_is_a_size_or_a_file_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").touch()
+    for model in ("tiny.en", "turbo", str(tmp_path / "weights.pt")):
+        check_model(model, "field")
+    for model in ("huge", "Base", str(tmp_path), str(tmp_path / "gone.pt"), "\0", "x" * 4096, "~" * 300):
+        with pytest.raises(BadValue, match="field: a file that is there, or one of tiny"):
+            check_model(model, "field")

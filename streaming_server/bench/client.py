@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Self, cast
 from urllib.parse import urlsplit
 
-from streaming_server.bench.wires import Listener, Native, OpenAI, Wire
+from streaming_server.bench.wires import Listener, Native, Wire
 from streaming_server.errors import SpeechError
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _NO_MASK = bytes(4)
-_HEAD_END = b"\r\n\r\n"
+HEAD_END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,11 @@ class Address:
 def text_frame(payload: bytes) -> bytes:
     """A whole text message. Its mask is zero, which the protocol allows and which costs nothing here."""
     return _frame(_TEXT, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """A whole binary message."""
+    return _frame(_BINARY, payload)
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:
@@ -100,7 +105,7 @@ class Client(asyncio.Protocol):
         ]
         if where.key:
             lines.append(f"Authorization: Bearer {where.key}")
-        self._transport.write("\r\n".join(lines).encode() + _HEAD_END)
+        self._transport.write("\r\n".join(lines).encode() + HEAD_END)
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()
@@ -122,7 +127,7 @@ class Client(asyncio.Protocol):
 
     def _shake(self, data: bytes, now: float) -> int:
         """Read the answer to the handshake; how many bytes of `data` are done with."""
-        end = data.find(_HEAD_END)
+        end = data.find(HEAD_END)
         if end < 0:
             return 0
         if data.split(b" ", 2)[1] != b"101":
@@ -130,7 +135,7 @@ class Client(asyncio.Protocol):
             return len(data)
         self._feed = self._frames
         self._wire.opened(now)
-        begin = end + len(_HEAD_END)
+        begin = end + len(HEAD_END)
         return begin + self._frames(data[begin:], now)
 
     def _frames(self, data: bytes, now: float) -> int:
@@ -158,68 +163,3 @@ class Client(asyncio.Protocol):
                 self._leave("lost")
             at = end
         return at
-
-
-class HttpClient(Client):
-    """Requests on one connection, answered in chunks, one after the other."""
-
-    def __init__(self, listener: Listener, address: Address, wire: type[OpenAI] = OpenAI) -> None:
-        super().__init__(listener, address, wire)
-        self._requests = OpenAI(listener)
-        self._wire = self._requests
-        self._feed = self._head
-        self._status = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._wire.opened(time.perf_counter())
-
-    def end(self) -> None:
-        self._ended = True
-        if self._transport is not None:
-            self._transport.close()
-
-    def _framed(self, payload: bytes) -> bytes:
-        self._requests.asked()
-        where = self._address
-        lines = [
-            f"POST {where.prefix}{self._wire.path} HTTP/1.1",
-            f"Host: {where.host}:{where.port}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(payload)}",
-        ]
-        if where.key:
-            lines.append(f"Authorization: Bearer {where.key}")
-        return "\r\n".join(lines).encode() + _HEAD_END + payload
-
-    def _head(self, data: bytes, now: float) -> int:
-        end = data.find(_HEAD_END)
-        if end < 0:
-            return 0
-        self._status = int(data.split(b" ", 2)[1])
-        if b"chunked" not in data[:end].lower():
-            self._requests.answered(self._status, now)
-            self._leave("refused")
-            return len(data)
-        self._feed = self._chunks
-        begin = end + len(_HEAD_END)
-        return begin + self._chunks(data[begin:], now)
-
-    def _chunks(self, data: bytes, now: float) -> int:
-        at = 0
-        while (line := data.find(b"\r\n", at)) >= 0:
-            size = int(data[at:line], 16)
-            end = line + 2 + size + 2
-            if end > len(data):
-                break
-            if not size:
-                self._feed = self._head
-                self._requests.answered(self._status, now)
-                return end + (self._head(data[end:], now) if data[end:] else 0)
-            self._wire.binary(data[line + 2 : line + 2 + size], now)
-            at = end
-        return at
-
-
-def client_for(listener: Listener, address: Address, wire: type[Wire]) -> Client:
-    return HttpClient(listener, address) if wire is OpenAI else Client(listener, address, wire)

@@ -35,6 +35,7 @@ class Subject:
     name: str
     address: Address
     gauge: Gauge | None
+    wyoming_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

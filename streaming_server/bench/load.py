@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from streaming_server.bench.chores import ChoreName, Chores
 from streaming_server.bench.client import Address
+from streaming_server.bench.doors import NATIVE, PLAIN, compared, in_turn
 from streaming_server.bench.drive import Drive, Plan, Subject
 from streaming_server.bench.gauge import Gauge, child_with
 from streaming_server.bench.recording import Recording, record
@@ -25,8 +27,8 @@ from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
-from streaming_server.bench.wires import DoorName, Native, Wire, wire_of
-from streaming_server.errors import Unavailable
+from streaming_server.bench.wires import DoorName, Native, NativeResampled, Wire, wire_of
+from streaming_server.errors import SpeechError, Unavailable
 from streaming_server.say import own_server
 from streaming_server.settings import comma_separated
 
@@ -36,13 +38,14 @@ REPLIES = 64
 MOST_CONNECTIONS = 20_000
 GOOD_ENOUGH = 0.99
 """Share of the sessions that must be clean for a number of sessions to count as held."""
-PAPER_WIDTH = 132
+PAPER_WIDTH = 150
 """Columns for the table where it does not go to a terminal."""
 REST_S = 1.0
 """Between two rows, for the server to clean up after the last one."""
 
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(comma_separated)]
+Doors = Annotated[tuple[DoorName, ...], NoDecode, BeforeValidator(comma_separated)]
 
 
 class BenchCommand(BaseSettings):
@@ -82,14 +85,19 @@ class BenchCommand(BaseSettings):
         0.5, ge=0, description="mean pause between the end of a reply and the next, in seconds"
     )
     seed: int = Field(1, description="seed of everything that is left to chance")
-    door: DoorName | None = Field(
-        None,
-        description="measure this door beside the native one, both at 24 kHz, instead of the bare socket",
+    door: Doors = Field(
+        (),
+        description="measure these doors beside the native one, all at 24 kHz, instead of the bare socket; "
+        f"comma-separated: {', '.join(get_args(DoorName))}",
+    )
+    rounds: int = Field(
+        6, ge=1, description="how often each of --door is measured, in turn; what is told are the medians"
     )
     beside: ChoreName | None = Field(
         None,
-        description="measure each row once more while samples of 60 s are uploaded, or samples of 10 s "
-        "transcribed, with a second between two, instead of the bare socket",
+        description="measure each row once more while four upload samples of 60 s, one has samples of 10 s "
+        "transcribed, or four have jobs spoken into mp3, with a second between two, instead of the bare "
+        "socket",
     )
     no_ceiling: bool = Field(False, description="leave the bare socket out")
     find_limit: bool = Field(
@@ -114,8 +122,8 @@ def bench(command: BenchCommand) -> int:
         idle_mib = subject.gauge.memory_mib() if subject.gauge else None
         recording = runner.run(record(subject.address))
         runs = [_Runs(command, subject, runner)]
-        if command.door is not None:
-            runs = _doors(command, subject, runner, command.door)
+        if command.door:
+            runs = _doors(command, subject, runner)
         elif command.beside is not None:
             runs = _beside(command, subject, runner, command.beside)
         else:
@@ -127,7 +135,7 @@ def bench(command: BenchCommand) -> int:
     _progress("")
     rows = [row for run in runs for row in run.rows]
     limits = [run.limit for run in runs if run.limit is not None]
-    report = Report(ready_s, idle_mib, rows, limits)
+    report = Report(ready_s, idle_mib, rows, limits, compared(rows) if command.door else [])
     if command.as_json:
         print(report.json())
     else:
@@ -135,14 +143,31 @@ def bench(command: BenchCommand) -> int:
     return 0
 
 
-def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner, door: DoorName) -> list[_Runs]:
-    """A door and the native one, row by row in turn."""
-    doors: list[DoorName] = ["native"] if door == "native" else ["native", door]
-    runs = [_Runs(command, replace(subject, name=name), runner, wire_of(name)) for name in doors]
+def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> list[_Runs]:
+    """Doors and the native one, window by window in turn."""
+    runs = {
+        name: _Runs(command, _at_door(replace(subject, name=name)), runner, _wire_of(name))
+        for _, name in in_turn(command.door, 1)
+    }
     for sessions in command.sessions:
-        for run in runs:
-            run.row(sessions)
-    return runs
+        for round_, name in in_turn(command.door, command.rounds):
+            if not sys.stderr.isatty():
+                print(f"round {round_ + 1} of {command.rounds}: ", end="", file=sys.stderr)
+            runs[name].row(sessions)
+    return list(runs.values())
+
+
+def _at_door(subject: Subject) -> Subject:
+    """At the port that a door has of its own, if it has."""
+    if subject.name != "wyoming":
+        return subject
+    assert subject.wyoming_port is not None
+    return replace(subject, address=replace(subject.address, port=subject.wyoming_port))
+
+
+def _wire_of(name: str) -> type[Wire]:
+    natives: dict[str, type[Wire]] = {NATIVE: NativeResampled, PLAIN: Native}
+    return natives.get(name) or wire_of(name)
 
 
 def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, name: ChoreName) -> list[_Runs]:
@@ -202,19 +227,31 @@ class _Runs:
 
 @contextmanager
 def _subject(command: BenchCommand) -> Iterator[tuple[Subject, float | None]]:
-    """The server to measure, and how long it took to become ready. Raises Unavailable."""
+    """The server to measure, and how long it took to become ready. Raises SpeechError."""
     key = command.key.get_secret_value() if command.key else None
     if command.url is not None:
+        if "wyoming" in command.door:
+            raise SpeechError("--door wyoming: only where the server is started for it.")
         yield Subject(OURS, Address.of(command.url, key), None), None
         return
     options = [f"--max-connections={MOST_CONNECTIONS}"]
     if command.max_workers is not None:
         options.append(f"--max-workers={command.max_workers}")
+    wyoming_port = _free_port() if "wyoming" in command.door else None
+    if wyoming_port is not None:
+        options.append(f"--wyoming-port={wyoming_port}")
     started = time.monotonic()
     with own_server(*options) as url:
         ready_s = time.monotonic() - started
         address = Address.of(url, key)
-        yield Subject(OURS, address, Gauge(child_with(f"--port={address.port}"))), ready_s
+        gauge = Gauge(child_with(f"--port={address.port}"))
+        yield Subject(OURS, address, gauge, wyoming_port), ready_s
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

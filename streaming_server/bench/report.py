@@ -9,6 +9,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from streaming_server.bench.doors import Comparison, table
 from streaming_server.bench.row import Row
 
 
@@ -29,6 +30,7 @@ class Report:
     idle_mib: float | None
     rows: Sequence[Row]
     limits: Sequence[Limit] = field(default=())
+    doors: Sequence[Comparison] = field(default=())
 
     @property
     def of_ceiling(self) -> float | None:
@@ -45,7 +47,14 @@ class Report:
     def show(self, console: Console) -> None:
         if self.ready_s is not None and self.idle_mib is not None:
             console.print(f"ready {self.ready_s:.2f} s after start, {self.idle_mib:.0f} MiB when idle")
-        console.print(_table(self.rows))
+        if self.doors:
+            console.print(table(self.doors))
+            console.print(
+                f"Of each number the median of {self.doors[0].rounds} windows [the least, the most].",
+                style="dim",
+            )
+        else:
+            console.print(_table(self.rows))
         console.print(
             "First audio: from the moment the first sentence was complete on the wire. Clean: sessions with "
             "no underrun over 100 ms.\nThe generator took "

@@ -71,7 +71,7 @@ class Reply:
 def reply(sentences: tuple[str, ...], wire: type[Wire] = Native) -> Reply:
     text = " ".join(sentences)
     parts = tuple(tokens(text))
-    ends = (0, *accumulate(map(len, parts)), len(text))
+    ends = (0, *(end + wire.white_space for end in accumulate(map(len, parts))), len(text))
     messages = wire.messages(parts)
     first = len(sentences[0]) + 1
     return Reply(text, messages, ends, min(bisect_left(ends, first), len(messages) - 1))

@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from streaming_server.bench.client import Address, Client, client_for
+from streaming_server.bench.client import Address, Client
+from streaming_server.bench.door_clients import client_for
 from streaming_server.bench.playout import Playout
 from streaming_server.bench.script import Reply
 from streaming_server.bench.wires import Native, Wire
@@ -108,6 +109,8 @@ class Session:
             turn.text_at = turn.text_complete_at(int(message["end"]))
         elif kind == "done":
             self._turn_over(now, failed=False)
+        elif kind == "started":
+            self._rate = int(message["sample_rate"])
         elif kind == "ready":
             self._rate = int(message["sample_rate"])
             self._begin()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 from abc import ABC, abstractmethod
 from base64 import b64decode
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol
 
+import msgpack
 import orjson
 
-DoorName = Literal["native", "openai", "cartesia", "elevenlabs", "deepgram"]
-DOORS: tuple[DoorName, ...] = get_args(DoorName)
+DoorName = Literal["native", "openai", "cartesia", "elevenlabs", "deepgram", "wyoming", "kyutai"]
 
 SAMPLE_RATE = 24_000
 """What doors are compared at: every one of them knows it."""
@@ -36,10 +36,15 @@ class Listener(Protocol):
 
 
 class Wire(ABC):
-    """One connection's protocol. path: where its door is. greeted: whether the server speaks first."""
+    """One connection's protocol.
+
+    path: where its door is. greeted: whether the server speaks first. white_space: how much each message is
+    taken to end with besides its text, so that a sentence is over with its own last word.
+    """
 
     path: ClassVar[str]
     greeted: ClassVar[bool] = False
+    white_space: ClassVar[int] = 0
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -111,12 +116,6 @@ class NativeResampled(Native):
     """The native socket at the rate the other doors are asked for, to be compared with them."""
 
     options: ClassVar[dict[str, Any]] = {"sample_rate": SAMPLE_RATE}
-
-    def text(self, payload: bytes, now: float) -> None:
-        message = orjson.loads(payload)
-        if message["type"] == "ready":
-            message["sample_rate"] = SAMPLE_RATE
-        self._listener.heard(message, now)
 
 
 class Cartesia(Wire):
@@ -232,12 +231,81 @@ class OpenAI(Wire):
         """There is no text."""
 
 
-def wire_of(door: DoorName) -> type[Wire]:
-    """The native socket at the common rate, so that doors differ in nothing else."""
+class Wyoming(Wire):
+    """Events over TCP, in the engine's own rate: a line of JSON, then more of it, then audio."""
+
+    path = ""
+
+    @classmethod
+    def messages(cls, parts: tuple[str, ...]) -> tuple[bytes, ...]:
+        said = (cls._event("synthesize-chunk", text=part) for part in parts)
+        return cls._event("synthesize-start"), *said, cls._event("synthesize-stop")
+
+    @staticmethod
+    def _event(kind: str, **data: Any) -> bytes:
+        return orjson.dumps({"type": kind, "data": data}) + b"\n"
+
+    def event(self, kind: str, data: dict[str, Any], payload: bytes, now: float) -> None:
+        match kind:
+            case "audio-start":
+                self._listener.heard({"type": "started", "sample_rate": data["rate"]}, now)
+            case "audio-chunk":
+                self._sound(len(payload), now)
+            case "synthesize-stopped":
+                self._over(now)
+            case "error":
+                self._failed(now)
+
+    def text(self, payload: bytes, now: float) -> None:
+        """There are no messages."""
+
+
+class Kyutai(Wire):
+    """MessagePack, a connection for every turn; audio is 32-bit floats, each with a mark before it."""
+
+    path = "/api/tts_streaming?format=PcmMessagePack&voice=aria"
+    greeted = True
+    white_space = 1
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener)
+        self._met = False
+
+    @classmethod
+    def messages(cls, parts: tuple[str, ...]) -> tuple[bytes, ...]:
+        said = (msgpack.packb({"type": "Text", "text": part.strip()}) for part in parts)
+        return b"", *said, msgpack.packb({"type": "Eos"})
+
+    def text(self, payload: bytes, now: float) -> None:
+        """There is none."""
+
+    def binary(self, payload: bytes, now: float) -> None:
+        message = msgpack.unpackb(payload)
+        match message["type"]:
+            case "Audio":
+                self._sound(2 * len(message["pcm"]), now)
+            case "Error":
+                self._failed(now)
+            case "Ready" if not self._met:
+                self._met = True
+                self._listener.heard({"type": "ready", "sample_rate": SAMPLE_RATE}, now)
+
+    def hung_up(self, now: float) -> bool:
+        """The server has closed; whether because the turn was over."""
+        over, self._ending = self._ending, False
+        if over:
+            self._over(now)
+        return over
+
+
+def wire_of(door: str) -> type[Wire]:
+    """Of a `DoorName`. The native socket at the common rate, so that doors differ in nothing else."""
     return {
         "native": NativeResampled,
         "openai": OpenAI,
         "cartesia": Cartesia,
         "elevenlabs": ElevenLabs,
         "deepgram": Deepgram,
+        "wyoming": Wyoming,
+        "kyutai": Kyutai,
     }[door]

@@ -14,7 +14,10 @@ GpuMode = Literal["auto", "single", "multi", "cpu"]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where one worker runs. `environment` is what its process needs to see only that device."""
+    """Where one worker runs. `environment` is what its process needs to see only that device.
+
+    id: `gpu_0`, by its physical id, or `cpu_0`: the name it goes by wherever clients are told of it.
+    """
 
     id: str
     environment: Mapping[str, str]
@@ -39,7 +42,7 @@ def choose_devices(
         if named and gpus is None:
             raise EngineFailure("GPUs were asked for, but this engine uses none.")
         count = max_workers or cpu_workers
-        return [Device(f"cpu:{index}", {"CUDA_VISIBLE_DEVICES": ""}) for index in range(count)]
+        return [Device(f"cpu_{index}", {"CUDA_VISIBLE_DEVICES": ""}) for index in range(count)]
     if not gpus:
         raise EngineFailure("A GPU was asked for, but none is to be seen.")
     if missing := [gpu for gpu in wanted if gpu not in gpus]:
@@ -51,7 +54,7 @@ def choose_devices(
         chosen = chosen[:max_workers]
     # NVML numbers by bus; CUDA, unless told so too, by speed.
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    return [Device(f"gpu:{gpu}", {"CUDA_VISIBLE_DEVICES": str(gpu), **order}) for gpu in chosen]
+    return [Device(f"gpu_{gpu}", {"CUDA_VISIBLE_DEVICES": str(gpu), **order}) for gpu in chosen]
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[int]:

@@ -180,7 +180,8 @@ class Supervisor:
             stdout=None,
             stderr=None,
             pass_fds=[fd],
-            env={**os.environ, **self.device.environment},
+            env={name: value for name, value in os.environ.items() if name.upper() != "DIA_API_KEYS"}
+            | dict(self.device.environment),
         )
 
     async def _watch(self, link: _Link) -> str:

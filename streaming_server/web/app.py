@@ -39,21 +39,36 @@ from streaming_server.sample import Ingest
 from streaming_server.settings import EngineName, Settings
 from streaming_server.store import Store
 from streaming_server.transcription import Transcription
-from streaming_server.web import config, generate, jobs, prompts, status, voices
+from streaming_server.web import (
+    cleanup,
+    config,
+    discovery,
+    generate,
+    jobs,
+    logs,
+    previews,
+    prompts,
+    status,
+    transcripts,
+    voices,
+)
 from streaming_server.web.background import Background
+from streaming_server.web.configuration import Configuration
 from streaming_server.web.connections import Connections
 from streaming_server.web.contexts import OpenContexts
+from streaming_server.web.cors import Cors
 from streaming_server.web.doors import cartesia_http, deepgram_http, elevenlabs_http, kyutai, openai, wyoming
 from streaming_server.web.doors.cartesia import tts_websocket
 from streaming_server.web.doors.deepgram import speak_websocket
 from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_input
 from streaming_server.web.guard import Guard
+from streaming_server.web.hangup import HangUp
 from streaming_server.web.http import Json, no_route, nobody_there, our_fault, refusal
 from streaming_server.web.job_runner import JobRunner
 from streaming_server.web.openapi import description
 from streaming_server.web.parts import Parts, parts_of
-from streaming_server.web.previews import Previews
 from streaming_server.web.speak import speak
+from streaming_server.web.upload import Uploads
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -85,8 +100,8 @@ def create_app(settings: Settings) -> Starlette:
             group.start_soon(anyio.to_thread.run_sync, warm_up)
             group.start_soon(parts.transcription.run)
             group.start_soon(parts.job_runner.run, parts)
-            group.start_soon(config.keep_clean, parts)
-            group.start_soon(prompts.discover_at_start, parts)
+            group.start_soon(cleanup.keep_clean, parts)
+            group.start_soon(discovery.discover_at_start, parts)
             group.start_soon(_give_up, parts)
             group.start_soon(parts.connections.watch)
             group.start_soon(parts.connections.announce, parts.pool)
@@ -107,16 +122,21 @@ def create_app(settings: Settings) -> Starlette:
             WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", _Bare(stream_input)),
             WebSocketRoute("/v1/speak", _Bare(speak_websocket)),
             WebSocketRoute("/api/tts_streaming", _Bare(kyutai.tts_streaming)),
+            *cartesia_http.routes(),
             *voices.routes(),
+            *discovery.routes(),
             *prompts.routes(),
+            *transcripts.routes(),
             *generate.routes(),
+            *previews.routes(),
             *jobs.routes(),
             *config.routes(),
+            *cleanup.routes(),
+            *logs.routes(),
             *description.routes(),
             *openai.routes(),
             *elevenlabs_http.routes(),
             *deepgram_http.routes(),
-            *cartesia_http.routes(),
             *kyutai.routes(),
             Route("/livez", status.livez),
             Route("/readyz", status.readyz),
@@ -126,7 +146,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/metrics", status.metrics),
         ],
         lifespan=lifespan,
-        middleware=[Middleware(_Edge)],
+        middleware=[Middleware(_Edge), Middleware(Cors), Middleware(HangUp)],
         exception_handlers={
             SpeechError: _answer,
             HTTPException: no_route,
@@ -186,7 +206,7 @@ def _build(settings: Settings) -> Parts:
     store = Store(database, data)
     store.sweep()
     job_table = Jobs(database, data / "jobs")
-    configuration = config.Configuration(store, settings)
+    configuration = Configuration(store, settings)
     configuration.load()
     return Parts(
         settings=settings,
@@ -203,7 +223,8 @@ def _build(settings: Settings) -> Parts:
         ingest=Ingest(),
         transcription=Transcription(configuration.now.whisper_model_size, lambda: _roomiest(pool)),
         job_runner=JobRunner(job_table),
-        previews=Previews(data / "previews"),
+        previews=previews.Previews(data / "previews"),
+        uploads=Uploads(),
         background=Background(),
         lock=lock,
     )
@@ -212,9 +233,9 @@ def _build(settings: Settings) -> Parts:
 def _roomiest(pool: Pool) -> str:
     """The GPU with most memory free, for Whisper, or the CPU."""
     free = {
-        worker.device.id.removeprefix("gpu:"): worker.gauge.report.total - worker.gauge.report.used
+        worker.device.id.removeprefix("gpu_"): worker.gauge.report.total - worker.gauge.report.used
         for worker in pool.workers
-        if worker.device.id.startswith("gpu:")
+        if worker.device.id.startswith("gpu_")
     }
     gpu = max(free, key=free.__getitem__, default=None)
     return f"cuda:{gpu}" if gpu is not None and free[gpu] >= WHISPER_BYTES else "cpu"

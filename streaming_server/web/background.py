@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 P = ParamSpec("P")
+Task = Callable[P, Coroutine[Any, Any, None]]
 
 
 class Background:
@@ -18,6 +19,7 @@ class Background:
 
     def __init__(self) -> None:
         self._group: TaskGroup | None = None
+        self._asked_for: dict[Task[...], bool] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -29,9 +31,27 @@ class Background:
                 self._group.cancel_scope.cancel()
                 self._group = None
 
-    def start(
-        self, task: Callable[P, Coroutine[Any, Any, None]], *arguments: P.args, **named: P.kwargs
-    ) -> None:
+    def start(self, task: Task[P], *arguments: P.args, **named: P.kwargs) -> None:
         """Start a task; without effect when the server is about to end."""
         if self._group is not None:
             self._group.start_soon(partial(task, *arguments, **named))
+
+    def see_to(self, task: Task[P], *arguments: P.args, **named: P.kwargs) -> None:
+        """Have a task run that does all there is to do; where it runs already, once more afterwards.
+
+        Without effect when the server is about to end.
+        """
+        if self._group is None:
+            return
+        running = task in self._asked_for
+        self._asked_for[task] = True
+        if not running:
+            self.start(self._while_asked_for, task, partial(task, *arguments, **named))
+
+    async def _while_asked_for(self, task: Task[...], run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            while self._asked_for[task]:
+                self._asked_for[task] = False
+                await run()
+        finally:
+            del self._asked_for[task]

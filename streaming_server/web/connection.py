@@ -16,6 +16,7 @@ from streaming_server.errors import InternalError, SpeechError
 from streaming_server.web.wire import FRAMES
 
 CLOSE_TIMEOUT_S = 1.0
+_LONGEST_REASON = 123  # bytes, RFC 6455, 5.5
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -112,6 +113,11 @@ class Connection:
         """A client that does not read is left to the socket's own timeout."""
         with anyio.move_on_after(CLOSE_TIMEOUT_S):
             try:
-                await self._raw_send({"type": "websocket.close", "code": code, "reason": reason})
+                await self._raw_send({"type": "websocket.close", "code": code, "reason": _fitting(reason)})
             except OSError:
                 return
+
+
+def _fitting(reason: str) -> str:
+    """As much of it as a close frame holds."""
+    return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import anyio
 
 from streaming_server.catalogue import Catalogue
@@ -12,6 +14,9 @@ from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
 from streaming_server.types import EngineInfo, Generation
 from streaming_server.web.guard import Guard
+
+MOMENT_S = 2.0
+"""How long after the last listener somebody may still be about to speak again."""
 
 
 class OpenContexts:
@@ -26,15 +31,31 @@ class OpenContexts:
         self._metrics = metrics
         self._catalogue = catalogue
         self._open: set[SpeechContext] = set()
+        self._unattended: set[SpeechContext] = set()
+        self._attended_until = 0.0
         self._one_left = anyio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def attended(self) -> bool:
+        """Whether anybody waits for sound, or did a moment ago: work that nobody waits for stands back."""
+        return len(self._open) > len(self._unattended) or time.monotonic() < self._attended_until
+
     def open(
-        self, engine: EngineInfo, voice: str, generation: Generation, max_lead_ms: int | None = None
+        self,
+        engine: EngineInfo,
+        voice: str,
+        generation: Generation,
+        max_lead_ms: int | None = None,
+        *,
+        attended: bool = True,
     ) -> SpeechContext:
-        """A new turn of speech. Raises Draining, UnknownVoice, BadValue."""
+        """A new turn of speech. attended: whether somebody waits for its sound.
+
+        Raises Draining, UnknownVoice, BadValue.
+        """
         if self._guard.draining:
             raise Draining("The server is about to stop.")
         entry = self._catalogue.find(voice)
@@ -52,6 +73,8 @@ class OpenContexts:
             heard=self._metrics.heard,
         )
         self._open.add(context)
+        if not attended:
+            self._unattended.add(context)
         self._metrics.contexts.inc()
         return context
 
@@ -61,6 +84,10 @@ class OpenContexts:
             return
         context.close()
         self._open.remove(context)
+        if context in self._unattended:
+            self._unattended.remove(context)
+        else:
+            self._attended_until = time.monotonic() + MOMENT_S
         self._metrics.contexts.dec()
         how = type(end).__name__.lower() if end is not None else "abandoned"
         self._metrics.contexts_ended.labels(how).inc()

@@ -45,10 +45,14 @@ class Guard:
         if not self.wants_key and not self._goes_by(_host(connection)):
             raise Forbidden("The server does not go by this name; the operator can allow it as an origin.")
         origin = connection.headers.get("origin")
-        if origin is None or origin.lower() in self._origins:
+        if origin is None or self.allows(origin):
             return
         if not _same_origin(origin, connection):
             raise Forbidden("Pages of this origin may not connect; the operator can allow it.")
+
+    def allows(self, origin: str) -> bool:
+        """Whether the operator has named the origin of a page."""
+        return origin.lower() in self._origins
 
     def check_key(self, key: str | None) -> None:
         """Raises Unauthorized unless the key opens the server. Takes the same time for every key."""
@@ -124,12 +128,17 @@ class MessageRate:
 
     def count(self) -> None:
         """Count one message. Raises RateLimited."""
+        if self.early_s() > 0:
+            self._tokens += 1
+            raise RateLimited(f"At most {self._per_second:g} messages a second, please.")
+
+    def early_s(self) -> float:
+        """Count one message; by how many seconds it came too early."""
         now = time.monotonic()
         self._tokens = min(2 * self._per_second, self._tokens + (now - self._at) * self._per_second)
         self._at = now
-        if self._tokens < 1:
-            raise RateLimited(f"At most {self._per_second:g} messages a second, please.")
         self._tokens -= 1
+        return max(0.0, -self._tokens / self._per_second)
 
 
 def _digest(key: str) -> bytes:

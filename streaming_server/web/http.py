@@ -20,6 +20,7 @@ from streaming_server.web.parts import parts_of
 MAX_BODY_BYTES = 1024 * 1024
 """Of a JSON body; far above the longest text."""
 RETRY_AFTER_S = 2
+MOST_LISTED = 500
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -34,14 +35,14 @@ class Json(Response):
 def refusal(error: SpeechError) -> Response:
     """The one shape of errors; `detail` is where the earlier server's clients look."""
     headers = {"retry-after": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
-    return _shaped(error.code, error.message, error.http_status, headers)
+    return told(error.code, error.message, error.http_status, headers)
 
 
 async def no_route(request: Request, error: Exception) -> Response:
     """What the router itself refuses, in the one shape."""
     assert isinstance(error, HTTPException)
     code = HTTPStatus(error.status_code).name.lower()
-    return _shaped(code, f"{error.detail}.", error.status_code, error.headers or {})
+    return told(code, f"{error.detail}.", error.status_code, error.headers)
 
 
 async def our_fault(request: Request, error: Exception) -> Response:
@@ -54,9 +55,10 @@ async def nobody_there(request: Request, error: Exception) -> Response:
     return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
-def _shaped(code: str, message: str, status: int, headers: Mapping[str, str]) -> Response:
+def told(code: str, message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """An error in the one shape."""
     error = {"code": code, "message": message}
-    return Json({"error": error, "detail": message}, status_code=status, headers=dict(headers))
+    return Json({"error": error, "detail": message}, status_code=status, headers=dict(headers or {}))
 
 
 def check_key(connection: HTTPConnection) -> None:
@@ -103,7 +105,7 @@ def validated(model: type[Body], value: Any) -> Body:
 
 
 def range_of(model: type[BaseModel], place: tuple[int | str, ...]) -> str | None:
-    """The numbers or lengths a field takes, as "0.25 to 4"; None where it is not bounded on both sides."""
+    """The numbers or lengths a field takes, as "0.25 to 4"; None where it is not bounded above."""
     field = model.model_fields.get(str(place[0])) if len(place) == 1 else None
     if field is None:
         return None
@@ -122,6 +124,8 @@ def range_of(model: type[BaseModel], place: tuple[int | str, ...]) -> str | None
             return f"a whole number from {low} to {high - 1}"
         case {"min_length": low, "max_length": high}:
             return f"{low} to {high} characters"
+        case {"max_length": high}:
+            return f"at most {high} characters"
     return None
 
 
@@ -131,6 +135,14 @@ def flag(request: Request, name: str) -> bool:
     if said not in ("true", "1", "yes", "false", "0", "no"):
         raise BadValue(f"{name}: true or false.")
     return said in ("true", "1", "yes")
+
+
+def limit_of(request: Request) -> int:
+    """The query's `limit`, 1 to 500. Raises BadValue."""
+    said = request.query_params.get("limit", "50")
+    if said.isascii() and said.isdigit() and len(said) <= 20 and 1 <= int(said) <= MOST_LISTED:
+        return int(said)
+    raise BadValue(f"limit: a number from 1 to {MOST_LISTED}.")
 
 
 def keyed(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

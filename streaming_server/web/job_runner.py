@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +14,6 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from streaming_server.container import ContainerWriter
 from streaming_server.database import storage_errors
 from streaming_server.errors import (
     Draining,
@@ -24,7 +26,9 @@ from streaming_server.errors import (
     UnknownJob,
 )
 from streaming_server.jobs import Job, Jobs
+from streaming_server.web.coder import coder
 from streaming_server.web.reading import Reading, open_reading
+from streaming_server.web.speech_request import SpeechRequest
 
 if TYPE_CHECKING:
     from streaming_server.web.parts import Parts
@@ -36,6 +40,9 @@ ROOM_EVERY_S = 0.25
 DISK_EVERY_S = 5.0
 """How often a disk that failed is tried again."""
 MOST_WAITING = 1000
+FASTEST_BESIDE_LISTENERS = 8.0
+"""How many times as fast as it is heard a job is spoken while somebody listens: there are processors to be
+shared, and nobody waits for it."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -55,6 +62,7 @@ class JobRunner:
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
+        self._coding = anyio.CapacityLimiter(max(1, min(AT_ONCE, (os.cpu_count() or 1) // 2)))
         self._running: dict[str, _Run] = {}
         self._arrival = anyio.Event()
         self._stopping = False
@@ -163,8 +171,6 @@ class JobRunner:
             log.warning("an unfinished result is left until the next start", reason=error.message)
 
     async def _speak(self, parts: Parts, run: _Run) -> None:
-        from streaming_server.web.generate import SpeechRequest
-
         job = run.job
         wanted = SpeechRequest.model_validate(job.request)
         for attempt in range(1, ATTEMPTS + 1):
@@ -186,19 +192,19 @@ class JobRunner:
                 await self._fail(run, InternalError("Something went wrong here; it has been noted."))
                 return
 
-    async def _read_into_file(self, parts: Parts, run: _Run, wanted: Any) -> None:
+    async def _read_into_file(self, parts: Parts, run: _Run, wanted: SpeechRequest) -> None:
         engine = await parts.pool.engine()
         wish = wanted.wish
         path = self._jobs.partial_file(run.job.id)
-        with open_reading(parts, engine, wish) as reading:
+        with open_reading(parts, engine, wish, self._coding) as reading:
             run.reading = reading
-            with ContainerWriter(wish.audio_format, reading.sample_rate) as writer:
+            async with coder(wish.audio_format, reading.sample_rate, self._coding) as writer:
                 out = await to_thread.run_sync(_open, path)
                 try:
-                    async with aclosing(reading.pcm()) as sound:
+                    async with aclosing(_paced(parts, reading)) as sound:
                         async for pcm in sound:
-                            await _write(out, writer.push(pcm))
-                    await _write(out, writer.finish())
+                            await _write(out, await writer.push(pcm))
+                    await _write(out, await writer.finish())
                     await to_thread.run_sync(_write_head, out, writer.final_head())
                 finally:
                     with anyio.CancelScope(shield=True):
@@ -226,6 +232,16 @@ def _reached(run: _Run | None) -> tuple[int, float]:
     if run is None or run.reading is None:
         return 0, 0.0
     return run.reading.utterances, run.reading.audio_s
+
+
+async def _paced(parts: Parts, reading: Reading) -> AsyncGenerator[bytes, None]:
+    """The PCM as it is made; while somebody listens to other speech, a little at a time."""
+    async with aclosing(reading.pcm()) as sound:
+        async for pcm in sound:
+            due = time.monotonic() + len(pcm) / 2 / reading.sample_rate / FASTEST_BESIDE_LISTENERS
+            yield pcm
+            if parts.contexts.attended:
+                await anyio.sleep(max(0.0, due - time.monotonic()))
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -6,14 +6,15 @@ from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.container import content_type
-from streaming_server.errors import BadValue, NotReady, UnknownJob, error_of
+from streaming_server.errors import BadValue, InternalError, NotReady, UnknownJob
 from streaming_server.jobs import JOB_STATUSES, Job
-from streaming_server.web.config import limit_of
-from streaming_server.web.http import Json, keyed
+from streaming_server.web.files import SoundFile
+from streaming_server.web.http import Json, keyed, limit_of
+from streaming_server.web.http import told as told_error
 from streaming_server.web.parts import Parts, parts_of
 
 
@@ -45,19 +46,27 @@ async def job(request: Request) -> Response:
 
 
 async def result(request: Request) -> Response:
-    """The sound, once it is whole."""
+    """The sound, once it is whole; of a job that failed its error, as the server's own."""
     found = await _job(request)
-    if found.status in ("pending", "processing"):
-        raise NotReady("The job is not done yet; /jobs/{id} tells how far it is.")
-    if found.status != "completed":
-        raise error_of(found.error_code or "engine_failure")(
-            found.error_message or f"The job was {found.status}; it has no result."
-        )
-    if found.file is None or not found.file.exists():
-        raise UnknownJob("The result of this job has expired.")
+    match found.status:
+        case "completed":
+            return _sound(found)
+        case "pending" | "processing":
+            raise NotReady("The job is not done yet; /jobs/{id} tells how far it is.")
+        case "failed":
+            message = found.error_message or "The job failed."
+            return told_error(found.error_code or InternalError.code, message, InternalError.http_status)
+    again = "POST /jobs/{id}/retry tries it again."
+    return told_error(found.status, f"The job was {found.status} and has no result; {again}", 409)
+
+
+def _sound(found: Job) -> Response:
+    gone = UnknownJob("The result of this job has expired.")
+    if found.file is None:
+        raise gone
     audio_format = found.request.get("response_format", "wav")
     media_type = content_type(audio_format, 0).partition(";")[0]
-    return FileResponse(found.file, media_type=media_type, filename=f"speech.{audio_format}")
+    return SoundFile(found.file, gone=gone, media_type=media_type, filename=f"speech.{audio_format}")
 
 
 async def cancel(request: Request) -> Response:

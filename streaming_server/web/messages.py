@@ -24,7 +24,7 @@ def _encodable(text: str) -> str:
 Encodable = Annotated[str, AfterValidator(_encodable)]
 """Text that is sent back as it came, so that it must be whole."""
 
-ContextName = Annotated[Encodable, Field(min_length=1, max_length=64)]
+ContextName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_encodable)]
 
 SampleRate = Literal[8000, 16000, 22050, 24000, 32000, 44100, 48000]
 

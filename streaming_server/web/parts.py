@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,10 +25,11 @@ from streaming_server.web.guard import Guard
 
 if TYPE_CHECKING:
     from streaming_server.sample import Ingest
-    from streaming_server.web.config import Configuration
+    from streaming_server.web.configuration import Configuration
     from streaming_server.web.connections import Connections
     from streaming_server.web.job_runner import JobRunner
     from streaming_server.web.previews import Previews
+    from streaming_server.web.upload import Uploads
 
 
 @dataclass(slots=True)
@@ -35,7 +37,7 @@ class Parts:
     """One of each, made by `create_app` and handed to whoever needs it.
 
     refreshing: held while the catalogue is brought up to date. discovering: held while samples are looked
-    for. refusal: why the server gave up, if it did.
+    for. coding: threads that code what somebody listens to. refusal: why the server gave up, if it did.
     """
 
     settings: Settings
@@ -53,10 +55,12 @@ class Parts:
     transcription: Transcription
     job_runner: JobRunner
     previews: Previews
+    uploads: Uploads
     background: Background
     lock: Lock
     refreshing: anyio.Lock = field(default_factory=anyio.Lock)
     discovering: anyio.Lock = field(default_factory=anyio.Lock)
+    coding: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(os.cpu_count() or 1))
     started_at: float = field(default_factory=time.monotonic)
     refusal: str | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -12,18 +13,20 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.audio import FrameEncoder
-from streaming_server.container import AudioFormat, ContainerWriter, content_type
+from streaming_server.container import AudioFormat, content_type
 from streaming_server.context import Broken, Done, End, Output, Speech, SpeechContext, UtteranceEnd
 from streaming_server.errors import BadValue, SpeechError, TooSlow, error_of
 from streaming_server.tempo import Tempo
 from streaming_server.types import Encoding, EngineInfo, Generation
+from streaming_server.web.coder import beside, coder
 from streaming_server.web.messages import MAX_LEAD_MS
 from streaming_server.web.parts import Parts
 
 CHARACTERS_AT_ONCE = 2048
 """Given to the segmenter in one go; finding the sentences in more would hold up the event loop."""
-SEND_TIMEOUT_S = 60.0
-"""A player may read no faster than it plays; one that reads nothing for so long has been forgotten."""
+SLOWEST_READER = 0.5
+"""Of the speed at which it is heard. Who reads more slowly, for longer than one may stand still, is not
+listening; and who speaks for one could speak for another."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -43,11 +46,18 @@ class Wish:
 class Reading:
     """A wish on its way.
 
-    speed: applied here, the pitch kept, where the engine does not. utterances, audio_s: how far it came, in
-    seconds as the engine made them.
+    speed: applied here, the pitch kept, where the engine does not. coding: the threads it is coded in.
+    utterances, audio_s: how far it came, in seconds as the engine made them.
     """
 
-    def __init__(self, wish: Wish, engine: EngineInfo, context: SpeechContext, speed: float) -> None:
+    def __init__(
+        self,
+        wish: Wish,
+        engine: EngineInfo,
+        context: SpeechContext,
+        speed: float,
+        coding: anyio.CapacityLimiter,
+    ) -> None:
         self.sample_rate = wish.sample_rate or engine.sample_rate
         self.audio_format = wish.audio_format
         self.utterances = 0
@@ -57,6 +67,7 @@ class Reading:
         self._bit_rate = wish.bit_rate
         self._engine = engine
         self._context = context
+        self._coding = coding
         self._encoder = FrameEncoder(engine.sample_rate, self.sample_rate, "pcm_s16le")
         by_engine = "speed" in engine.uses or speed == 1.0
         self._tempo = None if by_engine else Tempo(self.sample_rate, speed)
@@ -74,7 +85,7 @@ class Reading:
                 raise error_of(output.code)(output.message)
             if isinstance(output, Done):
                 self._conclude(output)
-            for pcm in self._heard(output):
+            if pcm := await self._heard(output):
                 yield pcm
             yield output
 
@@ -106,13 +117,15 @@ class Reading:
                 else:
                     yield output
             return
-        with ContainerWriter(self.audio_format, self.sample_rate, bit_rate=self._bit_rate) as writer:
+        async with coder(
+            self.audio_format, self.sample_rate, self._coding, bit_rate=self._bit_rate
+        ) as writer:
             async for output in self.outputs():
                 if not isinstance(output, bytes):
                     yield output
-                elif data := writer.push(output):
+                elif data := await writer.push(output):
                     yield data
-            if data := writer.finish():
+            if data := await writer.finish():
                 yield data
 
     def at(self, sample: int) -> float:
@@ -127,7 +140,8 @@ class Reading:
             await anyio.lowlevel.checkpoint()
         self._context.finish()
 
-    def _heard(self, output: Output) -> Iterator[bytes]:
+    async def _heard(self, output: Output) -> bytes:
+        """What is to be heard of an output, at `sample_rate`."""
         match output:
             case Speech(pcm):
                 self.audio_s += len(pcm) / 2 / self._engine.sample_rate
@@ -136,15 +150,13 @@ class Reading:
                 self.utterances += 1
                 frames = self._encoder.end_utterance()
             case Done() if self._tempo is not None:
-                yield self._tempo.finish()
-                return
+                return self._tempo.finish()
             case _:
-                return
+                return b""
         pcm = b"".join(frame.data for frame in frames)
-        if self._tempo is not None:
-            pcm = self._tempo.push(pcm)
-        if pcm:
-            yield pcm
+        if self._tempo is not None and pcm:
+            pcm = await beside(self._tempo.push, pcm, self._coding)
+        return pcm
 
     def _conclude(self, done: Done) -> None:
         self.end = done
@@ -153,16 +165,49 @@ class Reading:
 
 
 @contextmanager
-def open_reading(parts: Parts, engine: EngineInfo, wish: Wish) -> Iterator[Reading]:
-    """Read a wish, for as long as somebody listens. Raises Draining, UnknownVoice, BadValue."""
-    context = parts.contexts.open(engine, wish.voice, wish.generation, MAX_LEAD_MS)
+def open_reading(
+    parts: Parts, engine: EngineInfo, wish: Wish, unattended: anyio.CapacityLimiter | None = None
+) -> Iterator[Reading]:
+    """Read a wish, for as long as somebody listens.
+
+    unattended: where nobody waits for the sound, the threads it is coded in. Raises Draining, UnknownVoice,
+    BadValue.
+    """
+    context = parts.contexts.open(
+        engine, wish.voice, wish.generation, MAX_LEAD_MS, attended=unattended is None
+    )
+    if parts.configuration.now.show_prompts:
+        log.info("text", voice=wish.voice, text=wish.text)
     speed = wish.generation.over(parts.catalogue.find(wish.voice).defaults).speed or 1.0
     reading = None
     try:
-        reading = Reading(wish, engine, context, speed)
+        reading = Reading(wish, engine, context, speed, unattended or parts.coding)
         yield reading
     finally:
         parts.contexts.left(context, reading.end if reading is not None else None)
+
+
+class Patience:
+    """How long a reader is waited for, in seconds.
+
+    It may stand still for `stall_s`, once or in several times; beside that it may take as long as the sound
+    takes at the slowest. A player that reads as fast as it plays is never too slow.
+    """
+
+    def __init__(self, stall_s: float) -> None:
+        self._stall_s = stall_s
+        self._audio_s = 0.0
+        self._waited_s = 0.0
+
+    def left_s(self, audio_s: float) -> float:
+        """For the next of it, when so much sound has been made in all."""
+        once_s = self._stall_s + (audio_s - self._audio_s) / SLOWEST_READER
+        self._audio_s = audio_s
+        in_all_s = self._stall_s + audio_s / SLOWEST_READER - self._waited_s
+        return max(0.0, min(once_s, in_all_s))
+
+    def waited(self, seconds: float) -> None:
+        self._waited_s += seconds
 
 
 Body = Callable[[Reading], AsyncGenerator[bytes, None]]
@@ -218,13 +263,16 @@ class SpokenResponse(Response):
 
     async def _send_all(self, reading: Reading, body: AsyncGenerator[bytes, None], send: Send) -> None:
         begun = False
+        patience = Patience(self._parts.settings.stall_timeout_s)
         try:
             async for data in body:
                 if not begun:
                     await send(self._start(reading))
                     begun = True
-                with anyio.fail_after(SEND_TIMEOUT_S):
+                started = time.monotonic()
+                with anyio.fail_after(patience.left_s(reading.audio_s)):
                     await send({"type": "http.response.body", "body": data, "more_body": True})
+                patience.waited(time.monotonic() - started)
         except (SpeechError, TimeoutError) as error:
             if not begun:
                 raise

@@ -221,7 +221,7 @@ class Session:
                 pass  # Said again, or without need.
 
     def _append(self, turn: Turn, text: str) -> None:
-        if self._settings.show_prompts:
+        if self._parts.configuration.now.show_prompts:
             log.info("text", context=turn.name, text=text)
         if "\0" in text:
             raise BadValue("text: a NUL character cannot be spoken.")

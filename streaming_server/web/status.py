@@ -186,15 +186,15 @@ async def gpu_status(request: Request) -> Response:
     parts = parts_of(request)
     check_key(request)
     devices = status(parts)["devices"]
-    gpus = [device for device in devices if device["id"].startswith("gpu:")]
+    gpus = [device for device in devices if device["id"].startswith("gpu_")]
     return Json(
         {
             "gpu_mode": parts.settings.gpu_mode,
             "gpu_count": len(gpus),
-            "allowed_gpus": [int(gpu["id"].removeprefix("gpu:")) for gpu in gpus],
+            "allowed_gpus": [int(gpu["id"].removeprefix("gpu_")) for gpu in gpus],
             "use_multi_gpu": len(gpus) > 1,
             "models_loaded": sum(device["worker"]["state"] == "ready" for device in devices),
-            "gpu_memory": {gpu["id"].replace(":", "_"): _room(gpu["memory"]) for gpu in gpus},
+            "gpu_memory": {gpu["id"]: _room(gpu["memory"]) for gpu in gpus},
             "devices": devices,
         }
     )

@@ -1,78 +1,137 @@
-"""A file a client sends, counted as it arrives."""
+"""A file a client sends: a few at once, counted as they arrive, each written to the disk at once."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import anyio
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from anyio import to_thread
 from starlette.requests import Request
-from starlette.types import Message, Receive
 
 from streaming_server.database import storage_errors
-from streaming_server.errors import BadMessage, BadValue, TooLarge, TooSlow
+from streaming_server.errors import BadValue, Full, TooLarge, TooSlow
+from streaming_server.web.form import FileForm
+from streaming_server.web.parts import parts_of
 
-FIELD_BYTES = 64 * 1024
-MOST_FIELDS = 8
+AT_ONCE = 8
+WRITTEN_AT_ONCE = 512 * 1024
+"""Bytes kept in memory of each: every write is a wake-up of a thread, and of the event loop after it."""
+MOST_WAITING = 32
+WAIT_S = 5.0
+"""How long an upload waits for one of the places, unread, before it is sent away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file, as far as it came whole, and the fields sent with it."""
+    """A file that came whole, and the fields sent with it. file: among the data's temporary ones."""
 
-    file: BinaryIO
+    file: Path
     filename: str | None
     fields: dict[str, str]
 
-    def save(self, target: Path) -> None:
-        """Write it to a file. Blocks. Raises StorageFailure."""
-        self.file.seek(0)
-        with storage_errors(), target.open("wb") as out:
-            shutil.copyfileobj(self.file, out, 1024 * 1024)
+
+class Uploads:
+    """Places for those that send files: each may fill as much of the disk as an upload may be long."""
+
+    def __init__(self) -> None:
+        self._places = anyio.CapacityLimiter(AT_ONCE)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """One of the places. Raises Full when none becomes free for a while."""
+        holder = object()
+        full = Full("As many samples are being sent as can be taken at once: try again in a moment.")
+        if self._places.statistics().tasks_waiting >= MOST_WAITING:
+            raise full
+        with anyio.move_on_after(WAIT_S) as wait:
+            await self._places.acquire_on_behalf_of(holder)
+        if wait.cancelled_caught:
+            raise full
+        try:
+            yield
+        finally:
+            self._places.release_on_behalf_of(holder)
 
 
 @asynccontextmanager
 async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: float) -> AsyncIterator[Upload]:
     """The file of a multipart form's field, for as long as it is needed.
 
-    Raises TooLarge as soon as more than max_bytes have come, TooSlow, BadMessage for what is no such form,
-    and BadValue where the field is missing.
+    Raises TooLarge before a byte is read where the request says its length, and otherwise as soon as more
+    than max_bytes have come; Full, TooSlow, StorageFailure, BadMessage for what is no such form, and BadValue
+    where the field is missing.
     """
-    counted = Request(request.scope, _counting(request, max_bytes))
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise BadMessage("Send the file as multipart/form-data, as a browser's form or `curl -F` does.")
-    with anyio.move_on_after(timeout_s) as limit:
+    parts = parts_of(request)
+    form = FileForm(request.headers.get("content-type", ""))
+    if _said_length(request) > max_bytes:
+        raise _too_large(max_bytes)
+    async with parts.uploads.place():
+        spool = await to_thread.run_sync(parts.store.new_temporary, ".upload")
         try:
-            form = await counted.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=FIELD_BYTES)
-        except HTTPException as error:
-            raise BadMessage(f"The form cannot be read: {error.detail}") from None
-    if limit.cancelled_caught:
-        raise TooSlow("The file did not arrive in time.")
+            with anyio.move_on_after(timeout_s) as limit:
+                await _write_down(request, form, spool, max_bytes)
+            if limit.cancelled_caught:
+                raise TooSlow("The file did not arrive in time.")
+            if form.file_field != field:
+                raise BadValue(f"{field}: a file is needed here.")
+            yield Upload(spool, form.filename, form.fields)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(_remove, spool)
+
+
+async def _write_down(request: Request, form: FileForm, spool: Path, max_bytes: int) -> None:
+    """Write the form's file to the disk as it arrives."""
+    out = await to_thread.run_sync(_open, spool)
+    total, unwritten = 0, bytearray()
     try:
-        sent = form.get(field)
-        if not isinstance(sent, UploadFile):
-            raise BadValue(f"{field}: a file is needed here.")
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
-        yield Upload(sent.file, sent.filename, fields)
+        async for chunk in request.stream():
+            total += len(chunk)
+            if total > max_bytes:
+                raise _too_large(max_bytes)
+            unwritten += form.feed(chunk)
+            if len(unwritten) >= WRITTEN_AT_ONCE:
+                data, unwritten = unwritten, bytearray()
+                await to_thread.run_sync(_write, out, data)
+        form.finish()
+        await to_thread.run_sync(_write, out, unwritten)
     finally:
-        await form.close()
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(_close, out)
 
 
-def _counting(request: Request, max_bytes: int) -> Receive:
-    total = 0
+def _said_length(request: Request) -> int:
+    said = request.headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdigit() else 0
 
-    async def counted() -> Message:
-        nonlocal total
-        message = await request.receive()
-        total += len(message.get("body", b""))
-        if total > max_bytes:
-            raise TooLarge(f"The upload is longer than {max_bytes // 2**20} MiB.")
-        return message
 
-    return counted
+def _too_large(max_bytes: int) -> TooLarge:
+    most = f"{max_bytes // 2**20} MiB" if max_bytes >= 2**20 else f"{max_bytes} bytes"
+    return TooLarge(f"The upload is longer than {most}.")
+
+
+def _open(file: Path) -> BinaryIO:
+    with storage_errors():
+        return file.open("wb", buffering=0)
+
+
+def _write(out: BinaryIO, data: bytearray) -> None:
+    with storage_errors():
+        rest = memoryview(data)
+        while rest:
+            rest = rest[out.write(rest) :]
+
+
+def _close(out: BinaryIO) -> None:
+    with storage_errors():
+        out.close()
+
+
+def _remove(file: Path) -> None:
+    """What cannot be removed is, at the next start."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)

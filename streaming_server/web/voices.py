@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,9 +12,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.catalogue import Entry
-from streaming_server.errors import BadValue
 from streaming_server.store import StoredPrompt, StoredVoice
-from streaming_server.transcript import SENTENCES, clean
+from streaming_server.transcript import check_said, given, sentence_of
 from streaming_server.types import Generation, Prompt, Speaker, Voice
 from streaming_server.web.http import Json, keyed, read_json
 from streaming_server.web.parts import Parts, parts_of
@@ -61,8 +59,7 @@ def routes() -> list[BaseRoute]:
 async def refresh(parts: Parts) -> None:
     """Let the store's voices be the ones that are spoken, from the next context on."""
     async with parts.refreshing:  # What was read first must not be the last to count.
-        known, prompts = await anyio.to_thread.run_sync(_all, parts)
-        entries = [entry_of(voice, prompts) for voice in known]
+        entries = await anyio.to_thread.run_sync(_entries, parts)
         parts.catalogue.replace(entries)
         parts.pool.prepare(entry.voice for entry in entries if entry.voice.prompt is not None)
 
@@ -94,31 +91,26 @@ def prompt_problem(voice: StoredVoice, sample: StoredPrompt | None) -> str | Non
         return "The file of the sample is gone: upload it again."
     if voice.transcript:
         return None
-    if sample.transcript and (sample.transcript_source == "manual" or not sample.transcript_findings):
+    if sample.trustworthy:
         return None
     if sample.transcript_findings:
         return sentence_of(sample.transcript_findings[0])
     return "The sample has no transcript yet: transcribe it, or write down what is said in it."
 
 
-def sentence_of(finding: str) -> str:
-    """What a finding tells a person. Why a sample could not be listened to is told as it was noted."""
-    return SENTENCES.get(finding, finding)
-
-
-def check_said(text: str, field: str) -> str:
-    """A transcript that a person wrote, on one line. Raises BadValue, which names the field."""
-    said = clean(text)
-    if not any(character.isalnum() for character in said):
-        raise BadValue(f"{field}: there is nothing in it that could have been said.")
-    return said
+def prompt_doubts(voice: StoredVoice, sample: StoredPrompt | None) -> list[str]:
+    """What speaks against the words that a person wrote, and that the voice is cloned with all the same."""
+    if voice.prompt is None or sample is None:
+        return []
+    if voice.transcript:
+        return list(given(voice.transcript, "manual", sample.duration_s).warnings)
+    return [sentence_of(finding) for finding in sample.transcript_findings if sample.trustworthy]
 
 
 async def voices(request: Request) -> Response:
     """Every voice, as a client chooses among them."""
     parts = parts_of(request)
-    known, prompts = await anyio.to_thread.run_sync(_all, parts)
-    return Json({"voices": [_described(parts, voice, prompts) for voice in known]})
+    return Json({"voices": await anyio.to_thread.run_sync(_each, parts)})
 
 
 async def speakers(request: Request) -> Response:
@@ -153,7 +145,7 @@ async def create(request: Request) -> Response:
             speed=wanted.speed,
         ),
     )
-    return await _changed(parts, voice, f"Voice {voice.id!r} is ready.", status=201)
+    return await _changed(parts, voice, f"Voice {voice.id!r} is ready.")
 
 
 async def change(request: Request) -> Response:
@@ -185,13 +177,12 @@ def _own_transcript(text: str | None) -> str | None:
     return check_said(text, "audio_prompt_transcript") if text else None
 
 
-async def _changed(parts: Parts, voice: StoredVoice, message: str, status: int = 200) -> Response:
+async def _changed(parts: Parts, voice: StoredVoice, message: str) -> Response:
     """The answer to a change, once it counts."""
     await refresh(parts)
-    _, prompts = await anyio.to_thread.run_sync(_all, parts)
-    warnings = _warnings(parts, voice, prompts)
+    warnings = await anyio.to_thread.run_sync(lambda: _warnings(parts, voice, _all(parts)[1]))
     answer = {"message": message, "voice_config": _configuration(voice), "warnings": warnings}
-    return Json(answer, status_code=status)
+    return Json(answer)
 
 
 def _change(parts: Parts, voice_id: str, fields: dict[str, Any]) -> StoredVoice:
@@ -203,6 +194,16 @@ def _change(parts: Parts, voice_id: str, fields: dict[str, Any]) -> StoredVoice:
 
 def _all(parts: Parts) -> tuple[list[StoredVoice], dict[str, StoredPrompt]]:
     return parts.store.voices(), {prompt.id: prompt for prompt in parts.store.prompts()}
+
+
+def _entries(parts: Parts) -> list[Entry]:
+    known, prompts = _all(parts)
+    return [entry_of(voice, prompts) for voice in known]
+
+
+def _each(parts: Parts) -> list[dict[str, Any]]:
+    known, prompts = _all(parts)
+    return [_described(parts, voice, prompts) for voice in known]
 
 
 def _configuration(voice: StoredVoice) -> dict[str, Any]:
@@ -231,12 +232,9 @@ def _described(parts: Parts, voice: StoredVoice, prompts: dict[str, StoredPrompt
 def _warnings(parts: Parts, voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> list[str]:
     if voice.prompt is None:
         return []
-    problem = prompt_problem(voice, prompts.get(voice.prompt))
-    return list(_said(None if _clones(parts) else PROMPT_NOT_HEARD, problem))
-
-
-def _said(*sentences: str | None) -> Iterable[str]:
-    return (sentence for sentence in sentences if sentence is not None)
+    sample = prompts.get(voice.prompt)
+    sentences = [None if _clones(parts) else PROMPT_NOT_HEARD, prompt_problem(voice, sample)]
+    return [sentence for sentence in sentences if sentence is not None] + prompt_doubts(voice, sample)
 
 
 def _clones(parts: Parts) -> bool:

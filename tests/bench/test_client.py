@@ -6,6 +6,7 @@ import asyncio
 import struct
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 
 from streaming_server.bench.client import Address, Client
+from streaming_server.bench.door_clients import KyutaiClient, WyomingClient
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
@@ -68,6 +70,50 @@ def test_frames_cut_anywhere_are_read_alike(cuts: list[int]) -> None:
     if stream:
         client.data_received(stream)
     assert ear.said == [{"type": "ready"}, (0, 40), (20, 900), (470, 70_000), {"type": "done"}]
+
+
+@given(st.lists(st.integers(1, 100), max_size=60))
+def test_events_cut_anywhere_are_read_alike(cuts: list[int]) -> None:
+    stream = b'{"type":"audio-start","data_length":15}\n{"rate": 22050}'
+    stream += b'{"type":"audio-chunk","data_length":2,"payload_length":40}\n{}' + b"\n" * 40
+    stream += b'{"type":"audio-chunk","payload_length":6}\n' + bytes(6)
+    stream += b'{"type":"audio-stop"}\n{"type":"synthesize-stopped"}\n'
+    ear = Ear()
+    client = WyomingClient(ear, Address("127.0.0.1", 1))
+    for size in cuts:
+        client.data_received(stream[:size])
+        stream = stream[size:]
+    if stream:
+        client.data_received(stream)
+    assert ear.said == [{"type": "started", "sample_rate": 22050}, (0, 40), (20, 6), {"type": "done"}]
+
+
+@pytest.mark.anyio
+async def test_a_server_that_hangs_up_after_every_turn_is_called_again() -> None:
+    calls: list[list[str]] = []
+
+    async def turn(socket: ServerConnection) -> None:
+        calls.append([])
+        await socket.send(msgpack.packb({"type": "Ready"}))
+        while (message := msgpack.unpackb(await socket.recv()))["type"] == "Text":
+            calls[-1].append(message["text"])
+        await socket.send(msgpack.packb({"type": "Audio", "pcm": [0.5] * 10}))
+
+    ear = Ear()
+    async with serve(turn, "127.0.0.1", 0) as server:
+        address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
+        client = KyutaiClient(ear, address)
+        await asyncio.get_running_loop().create_connection(lambda: client, address.host, address.port)
+        await ear.hears(1)
+        for number in (1, 2, 3):
+            client.write(b"")
+            client.write(msgpack.packb({"type": "Text", "text": str(number)}))
+            client.write(msgpack.packb({"type": "Eos"}), last=True)
+            await ear.hears(1 + 2 * number)
+        client.end()
+    assert calls == [["1"], ["2"], ["3"]]
+    assert ear.said[0]["type"] == "ready"
+    assert ear.said[1:7] == [(0, 20), {"type": "done"}] * 3
 
 
 def test_an_address_is_read_from_a_url() -> None:

@@ -33,17 +33,19 @@ def test_it_measures_the_server_and_the_bare_socket(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("chore", ["uploads", "jobs"])
 def test_it_measures_the_server_while_it_has_something_else_to_do(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, chore: str
 ) -> None:
     monkeypatch.setattr(chores, "PAUSE_S", 0.05)
-    arguments = ["--sessions=2", "--seconds=2", "--ramp=0", "--beside=uploads", "--json"]
+    monkeypatch.setattr(chores, "JOB_TEXT", "A job.")
+    arguments = ["--sessions=2", "--seconds=2", "--ramp=0", f"--beside={chore}", "--json"]
     assert bench(CliApp.run(BenchCommand, cli_args=arguments)) == 0
     printed = capsys.readouterr()
     report = json.loads(printed.out)
-    assert [row["server"] for row in report["rows"]] == ["server", "server, uploads"]
+    assert [row["server"] for row in report["rows"]] == ["server", f"server, {chore}"]
     assert {row["clean"] for row in report["rows"]} == {1.0}
-    [done] = re.findall(r"uploads: (\d+) meanwhile", printed.err)
+    [done] = re.findall(rf"{chore}: (\d+) meanwhile", printed.err)
     assert int(done) > 1
 
 

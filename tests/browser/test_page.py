@@ -177,7 +177,7 @@ def test_every_control_has_a_name(page: Page) -> None:
 
 def test_the_panel_shows_each_device_and_its_memory(page: Page) -> None:
     page.wait_for_selector("#devices li")
-    assert "cpu:0" in page.inner_text("#devices")
+    assert "cpu_0" in page.inner_text("#devices")
     assert "ready" in page.inner_text("#devices")
     assert page.locator("#devices .level").first.inner_text().startswith("Memory pressure")
     assert page.inner_text("#connections") != "–"

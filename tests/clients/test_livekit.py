@@ -6,12 +6,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
+from cuts import cut, pieces_of
 from extra import need
-from foreign import LONG, TEXT, contexts, native_audio
+from foreign import ENDLESS, LONG, TEXT, kill_worker, native_audio
+from interruptions import TRIES, Interruptions, asking, in_hand
 from servers import Server, until
+from talk import native_words
 
 need(
     "livekit.agents",
@@ -29,6 +34,9 @@ from livekit.plugins import cartesia, deepgram, elevenlabs, openai
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 
 RATE = 24000
+LONGER = f"{TEXT} {TEXT}"
+"""Long enough for the silence around mp3 not to count."""
+WORDS = cut(TEXT)["a space and words"]
 
 Plugin = Callable[[Server, aiohttp.ClientSession], tts.TTS]
 
@@ -60,6 +68,11 @@ def of_openai(server: Server, session: aiohttp.ClientSession) -> tts.TTS:
     return openai.TTS(api_key="x", base_url=f"{server.url}/v1", voice="aria", response_format="pcm")
 
 
+def of_openai_by_sentences(server: Server, session: aiohttp.ClientSession) -> tts.TTS:
+    """As an agent has it speak what is still being written."""
+    return tts.StreamAdapter(tts=of_openai(server, session))
+
+
 PLUGINS: list[Plugin] = [of_cartesia, of_elevenlabs, of_deepgram]
 
 
@@ -69,13 +82,15 @@ async def plugged(plugin: Plugin, server: Server) -> AsyncIterator[tts.TTS]:
         voice = plugin(server, session)
         yield voice
         await voice.aclose()
+        if isinstance(voice, tts.StreamAdapter):
+            await voice._wrapped_tts.aclose()
 
 
-async def say(voice: tts.TTS, text: str) -> list[tts.SynthesizedAudio]:
-    """A language model's answer, token by token, heard to its end."""
+async def say(voice: tts.TTS, pieces: list[str]) -> list[tts.SynthesizedAudio]:
+    """A language model's answer, piece by piece, heard to its end."""
     async with aclosing(voice.stream()) as stream:
-        for index, word in enumerate(text.split()):
-            stream.push_text(word if index == 0 else " " + word)
+        for piece in pieces:
+            stream.push_text(piece)
         stream.end_input()
         async with asyncio.timeout(20):
             return [event async for event in stream]
@@ -91,59 +106,114 @@ async def spoken(server: Server, plugin: Plugin, text: str) -> bytes:
     return await native_audio(server, text, sample_rate=RATE, **options)
 
 
+@pieces_of(TEXT, "a space and words", "words and a space", "characters", "whole")
 @pytest.mark.parametrize("plugin", PLUGINS)
-async def test_a_turn_plays_whole(server: Server, plugin: Plugin) -> None:
+async def test_a_turn_plays_whole_however_it_is_written(
+    server: Server, plugin: Plugin, pieces: list[str]
+) -> None:
+    """Deepgram's plugin sends it word by word, the others sentence by sentence."""
     async with plugged(plugin, server) as voice:
-        events = await say(voice, TEXT)
+        events = await say(voice, pieces)
     assert {event.frame.sample_rate for event in events} == {RATE}
     wanted = await spoken(server, plugin, TEXT)
-    assert audio(events).startswith(wanted)
-    assert not audio(events)[len(wanted) :].strip(b"\0")  # The plugin ends with a moment of silence.
+    assert is_just(wanted, events)
     assert len(audio(events)) == pytest.approx(len(wanted), rel=0.02)
+
+
+@pieces_of(TEXT, "a space and words", "characters")
+async def test_openai_s_plugin_plays_a_turn_sentence_by_sentence(server: Server, pieces: list[str]) -> None:
+    async with plugged(of_openai_by_sentences, server) as voice:
+        heard = np.frombuffer(audio(await say(voice, pieces)), np.int16)
+    wanted = np.frombuffer(await native_audio(server, TEXT, sample_rate=RATE), np.int16)
+    assert len(heard) == pytest.approx(len(wanted), rel=0.02)
+    assert np.array_equal(heard[heard != 0], wanted[wanted != 0])  # Each sentence ends with some silence.
 
 
 async def test_mp3_plays_as_long(server: Server) -> None:
     async with plugged(of_elevenlabs_as_it_comes, server) as voice:
-        events = await say(voice, TEXT)
+        events = await say(voice, cut(LONGER)["a space and words"])
     seconds = sum(event.frame.duration for event in events)
-    wanted = await native_audio(server, TEXT, sample_rate=RATE)
-    assert seconds == pytest.approx(len(wanted) / 2 / RATE, abs=0.2)
+    wanted = await native_audio(server, LONGER, sample_rate=RATE)
+    assert seconds == pytest.approx(len(wanted) / 2 / RATE, rel=0.02)
 
 
 @pytest.mark.parametrize("plugin", [of_cartesia, of_elevenlabs])
-async def test_words_ascend_within_the_audio(server: Server, plugin: Plugin) -> None:
+async def test_words_are_spread_over_the_audio_as_they_are_spoken(server: Server, plugin: Plugin) -> None:
     async with plugged(plugin, server) as voice:
-        events = await say(voice, TEXT)
+        events = await say(voice, WORDS)
     words = [word for event in events for word in event.frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])]
     assert "".join(words).split() == TEXT.split()
-    times = [time for word in words for time in (word.start_time, word.end_time)]
-    assert times == sorted(times)
-    assert times[0] < 0.1
-    assert len(audio(events)) / 2 / RATE / 2 < times[-1] <= len(audio(events)) / 2 / RATE + 0.01
+    starts = [word.start_time for word in words]
+    assert all(before < after for before, after in pairwise(starts))
+    assert all(word.start_time < word.end_time for word in words)
+    assert words[-1].end_time <= len(audio(events)) / 2 / RATE + 0.001
+    spoken_at = [word["start_ms"] / 1000 for word in await native_words(server.ws_url, TEXT)]
+    assert starts == pytest.approx(spoken_at, abs=0.03)
 
 
-@pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.parametrize("whole", [True, False], ids=["written", "being written"])
+@pytest.mark.parametrize("plugin", [of_cartesia, of_deepgram])
 async def test_a_barge_in_leaves_nothing_stale_and_the_next_turn_plays(
-    server: Server, plugin: Plugin
+    server: Server, plugin: Plugin, whole: bool, interruptions: Interruptions
 ) -> None:
+    """These plugins keep a connection they have done with, and hang up when they need the next."""
+    wanted = await spoken(server, plugin, TEXT)
     async with plugged(plugin, server) as voice:
-        stream: Any = voice.stream()
-        stream.push_text(LONG[:600])
-        stream.flush()
-        heard = 0
-        async for _ in stream:
-            heard += 1
-            if heard == 3:
-                break
-        assert contexts(server) == 1
+        for _ in range(TRIES):
+            stream = await amid_a_turn(voice, whole=whole)
+            async with interruptions.timed_with_the_next_turn(server):
+                await stream.aclose()
+                assert is_just(wanted, await say(voice, WORDS))
+    assert interruptions.are_obeyed(), interruptions
+
+
+async def test_a_barge_in_at_elevenlabs_leaves_nothing_stale_and_the_next_turn_plays(
+    server: Server, interruptions: Interruptions
+) -> None:
+    wanted = await spoken(server, of_elevenlabs, TEXT)
+    async with plugged(of_elevenlabs, server) as voice:
+        for _ in range(TRIES):
+            stream = await amid_a_turn(voice, whole=False)
+            async with interruptions.timed(server):
+                await stream.aclose()
+            assert is_just(wanted, await say(voice, WORDS))
+    assert interruptions.are_obeyed(), interruptions
+
+
+async def test_a_barge_in_that_elevenlabs_plugin_does_not_tell_leaves_the_next_turn_alone(
+    server: Server,
+) -> None:
+    """Once all text is sent it only turns a deaf ear to the rest, which is heard no further than its lead."""
+    async with plugged(of_elevenlabs, server) as voice:
+        stream = await amid_a_turn(voice, whole=True)
         await stream.aclose()
-        events = await say(voice, TEXT)
-        wanted = await spoken(server, plugin, TEXT)
-        assert audio(events).startswith(wanted)
-        assert not audio(events)[len(wanted) :].strip(b"\0")
-        if plugin is not of_elevenlabs:  # Which closes what it flushed, as at a turn's end: it is heard out.
-            await asyncio.to_thread(until, lambda: contexts(server) == 0, 1.0)
-    await asyncio.to_thread(until, lambda: contexts(server) == 0, 1.0)
+        assert is_just(await spoken(server, of_elevenlabs, TEXT), await say(voice, WORDS))
+    with asking(server) as asked:
+        await asyncio.to_thread(until, lambda: in_hand(asked) == 0)
+
+
+async def amid_a_turn(voice: tts.TTS, *, whole: bool) -> Any:
+    """A long turn of which something was heard. whole: whether all its text was given."""
+    stream = voice.stream()
+    stream.push_text(LONG)
+    stream.flush()
+    if whole:
+        stream.end_input()
+    await hear(stream, 3)
+    return stream
+
+
+def is_just(wanted: bytes, events: list[tts.SynthesizedAudio]) -> bool:
+    """Whether that was heard and then nothing but the moment of silence that the plugins end with."""
+    heard = audio(events)
+    return heard.startswith(wanted) and not heard[len(wanted) :].strip(b"\0")
+
+
+async def hear(stream: Any, count: int) -> None:
+    """The first frames."""
+    async with asyncio.timeout(20):
+        for _ in range(count):
+            await anext(stream)
 
 
 async def test_a_bad_voice_is_told(server: Server) -> None:
@@ -163,22 +233,44 @@ async def test_a_bad_voice_is_told(server: Server) -> None:
 async def test_openai_s_plugin_plays_a_text_whole(server: Server, form: Any) -> None:
     voice = openai.TTS(api_key="x", base_url=f"{server.url}/v1", voice="aria", response_format=form)
     async with asyncio.timeout(20):
-        events = [event async for event in voice.synthesize(TEXT)]
+        events = [event async for event in voice.synthesize(LONGER)]
     await voice.aclose()
     seconds = sum(event.frame.duration for event in events)
-    wanted = await native_audio(server, TEXT, sample_rate=RATE)
-    assert seconds == pytest.approx(len(wanted) / 2 / RATE, rel=0.02, abs=0.2)
+    wanted = await native_audio(server, LONGER, sample_rate=RATE)
+    assert seconds == pytest.approx(len(wanted) / 2 / RATE, rel=0.02)
     if form == "pcm":
-        assert audio(events).startswith(wanted)
+        assert is_just(wanted, events)
 
 
-async def test_openai_s_plugin_barges_in_by_hanging_up(server: Server) -> None:
+async def test_openai_s_plugin_barges_in_by_hanging_up(server: Server, interruptions: Interruptions) -> None:
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
     async with plugged(of_openai, server) as voice:
-        stream: Any = voice.synthesize(LONG)
-        async for _ in stream:
-            break
-        assert contexts(server) == 1
+        for _ in range(TRIES):
+            stream: Any = voice.synthesize(LONG)
+            await hear(stream, 1)
+            async with interruptions.timed(server):
+                await stream.aclose()
+            events = [event async for event in voice.synthesize(TEXT)]
+            assert is_just(wanted, events)
+    assert interruptions.are_obeyed(), interruptions
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+async def test_a_lost_worker_is_noticed_and_the_next_turn_plays(
+    start_server: Callable[..., Server], plugin: Plugin
+) -> None:
+    """Not taken for the end of the turn, which would be cut off without a word."""
+    server = start_server("--max-workers=1")
+    async with plugged(plugin, server) as voice:
+        stream: Any = voice.stream(conn_options=APIConnectOptions(max_retry=0))
+        stream.push_text(ENDLESS)
+        stream.end_input()
+        await hear(stream, 3)
+        kill_worker(server)
+        with pytest.raises(APIError):
+            async with asyncio.timeout(10):
+                async for _ in stream:
+                    pass
         await stream.aclose()
-        await asyncio.to_thread(until, lambda: contexts(server) == 0, 1.0)
-        events = [event async for event in voice.synthesize(TEXT)]
-    assert audio(events).startswith(await native_audio(server, TEXT, sample_rate=RATE))
+        await asyncio.to_thread(until, server.ready, 30)
+        assert is_just(await spoken(server, plugin, TEXT), await say(voice, WORDS))

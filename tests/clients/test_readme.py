@@ -4,69 +4,146 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
-from collections.abc import Callable
+import wave
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from extra import need
-from servers import Server, free_port
+from foreign import native_audio
+from servers import Server, free_port, running_server
 
 need("openai", "cartesia", "elevenlabs", "deepgram", "pipecat.services.openai.tts", "livekit.plugins.openai")
 need("wyoming.audio")
 
 import aiohttp
+import soundfile
+from pipecat_bot import RATE, bot_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 
 README = Path(__file__).parents[2] / "README.md"
+HELLO = "Hello there."
 
 
-def lines_of(client: str, server: Server, wyoming_port: int = 0) -> dict[str, Any]:
-    """Run the block that begins with that comment against a server; the names it defines."""
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), flags=re.M | re.S)
-    [block] = [block for block in blocks if block.startswith(f"# {client}")]
+def blocks() -> dict[str, str]:
+    """Every block of Python that tells how to use a client, by the first words of its first line."""
+    section = re.split(r"^## Works with\s*$", README.read_text(), flags=re.M)[1]
+    section = re.split(r"^## ", section, flags=re.M)[0]
+    found = re.findall(r"^```python\n(.*?)^```", section, flags=re.M | re.S)
+    named = {re.split(r"[:;,']", block.partition("\n")[0].removeprefix("# "))[0]: block for block in found}
+    assert len(named) == len(found)
+    return named
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    server: Server
+    wyoming_port: int
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    port = free_port()
+    log = tmp_path_factory.mktemp("readme") / "log"
+    with running_server(log, "--log-format=json", f"--wyoming-port={port}") as server:
+        yield Place(server, port)
+
+
+def executed(block: str, place: Place) -> dict[str, Any]:
+    """Run a block as it stands but for the addresses; the names it defines."""
+    here = block.replace("127.0.0.1:7860", f"127.0.0.1:{place.server.port}")
+    here = here.replace('"127.0.0.1", 10200', f'"127.0.0.1", {place.wyoming_port}')
     names: dict[str, Any] = {}
-    here = block.replace("127.0.0.1:7860", f"127.0.0.1:{server.port}").replace("10200", str(wyoming_port))
     exec(here, names)
     return names
 
 
-async def test_openai(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    lines_of("OpenAI", server)
-    assert (tmp_path / "hello.mp3").stat().st_size > 2000
+async def a_file_is_written(names: dict[str, Any], server: Server) -> None:
+    text = "Text may come in pieces of any size. Speech starts at once."
+    with wave.open("out.wav", "rb") as file:
+        assert file.readframes(file.getnframes()) == await native_audio(server, text)
 
 
-async def test_cartesia(server: Server) -> None:
-    assert len(lines_of("Cartesia", server)["pcm"]) > 20_000
+async def an_mp3_is_written(names: dict[str, Any], server: Server) -> None:
+    await plays_as_long("hello.mp3", server)
 
 
-@pytest.mark.parametrize("client", ["ElevenLabs", "Deepgram"])
-async def test_mp3_over_http(server: Server, client: str) -> None:
-    assert len(lines_of(client, server)["mp3"]) > 2000
+async def an_mp3_is_there(names: dict[str, Any], server: Server) -> None:
+    await plays_as_long(io.BytesIO(names["mp3"]), server)
 
 
-def test_wyoming(start_server: Callable[..., Server]) -> None:
-    port = free_port()
-    server = start_server(f"--wyoming-port={port}")
-    assert len(lines_of("Wyoming", server, port)["pcm"]) > 20_000
+async def plays_as_long(mp3: str | io.BytesIO, server: Server) -> None:
+    """But for the silence that the format begins and ends with."""
+    samples, rate = soundfile.read(mp3)
+    wanted = await native_audio(server, HELLO, sample_rate=RATE)
+    assert len(samples) / rate == pytest.approx(len(wanted) / 2 / RATE, abs=0.15)
 
 
-async def test_kyutai(server: Server) -> None:
-    assert len(lines_of("Kyutai", server)["pcm"]) > 10_000
+async def sound_at_24_khz_is_there(names: dict[str, Any], server: Server) -> None:
+    assert names["pcm"] == await native_audio(server, HELLO, sample_rate=RATE)
 
 
-async def test_pipecat(server: Server) -> None:
-    """What comes of each is in its own tests."""
-    assert len(lines_of("Pipecat", server)["services"]) == 4
+async def sound_at_the_engines_rate_is_there(names: dict[str, Any], server: Server) -> None:
+    assert names["pcm"] == await native_audio(server, HELLO)
 
 
-async def test_livekit(server: Server) -> None:
+async def samples_are_there(names: dict[str, Any], server: Server) -> None:
+    wanted = await native_audio(server, HELLO, sample_rate=RATE)
+    assert 0 <= len(names["pcm"]) - len(wanted) // 2 < 1920
+    assert max(map(abs, names["pcm"])) > 0.1
+
+
+async def each_service_speaks(names: dict[str, Any], server: Server) -> None:
+    assert len(names["services"]) == 4
+    wanted = await native_audio(server, HELLO, sample_rate=RATE)
+    for service in names["services"]:
+        async with bot_of(service) as bot:
+            await bot.respond([HELLO])
+            await bot.until_spoken()
+            assert len(bot.audio) == pytest.approx(len(wanted), rel=0.02)
+
+
+async def each_plugin_speaks(names: dict[str, Any], server: Server) -> None:
+    assert len(names["plugins"]) == 4
+    wanted = await native_audio(server, HELLO, sample_rate=RATE)
     async with aiohttp.ClientSession() as session, asyncio.timeout(20):
-        for plugin in lines_of("LiveKit", server)["plugins"]:
+        for plugin in names["plugins"]:
             voice = plugin(session)
-            events = [event async for event in voice.synthesize("Hello there.")]
-            assert sum(event.frame.duration for event in events) > 0.5
+            events = [event async for event in voice.synthesize(HELLO)]
+            seconds = sum(event.frame.duration for event in events)
+            assert seconds == pytest.approx(len(wanted) / 2 / RATE, rel=0.02)
             await voice.aclose()
+
+
+Check = Callable[[dict[str, Any], Server], Coroutine[Any, Any, None]]
+CHECKS: dict[str, Check] = {
+    "import asyncio": a_file_is_written,
+    "OpenAI": an_mp3_is_written,
+    "Cartesia": sound_at_24_khz_is_there,
+    "ElevenLabs": an_mp3_is_there,
+    "Deepgram": an_mp3_is_there,
+    "Wyoming": sound_at_the_engines_rate_is_there,
+    "Kyutai": samples_are_there,
+    "Pipecat": each_service_speaks,
+    "LiveKit Agents": each_plugin_speaks,
+}
+"""What must have come of each block."""
+
+
+@pytest.mark.parametrize("client", blocks())
+def test_every_block_does_what_it_says(
+    place: Place, client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that nothing is known to come of fails here."""
+    monkeypatch.chdir(tmp_path)
+    names = executed(blocks()[client], place)
+    asyncio.run(CHECKS[client](names, place.server))
+
+
+def test_no_client_has_gone_from_the_readme() -> None:
+    assert set(blocks()) == set(CHECKS)

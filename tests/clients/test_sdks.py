@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from cuts import cut, pieces_of
 from extra import need
-from foreign import LONG, TEXT, contexts, native_audio
-from servers import Server, until
+from foreign import LONG, TEXT, native_audio
+from interruptions import TRIES, Interruptions
+from servers import Server
+from talk import native_words
 
 need("cartesia", "deepgram", "elevenlabs", "openai")
 
@@ -26,7 +34,9 @@ from openai import BadRequestError, NotFoundError, OpenAI
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 
 RATE = 24000
-PIECES = ["Hello there, ", "said the fox. ", "This is the second sentence! ", "And is this the third?"]
+LONGER = f"{TEXT} {TEXT}"
+"""Long enough for the silence around mp3 not to count."""
+CUTS = pieces_of(TEXT, "words and a space", "a space and words", "characters", "whole")
 
 
 def cartesia_client(server: Server) -> Cartesia:
@@ -49,103 +59,202 @@ def cartesia_context(connection: Any) -> Any:
     )
 
 
-async def test_cartesia_speaks_what_is_pushed(server: Server) -> None:
-    pcm, words = b"", []
+@CUTS
+async def test_cartesia_speaks_what_is_pushed(server: Server, pieces: list[str]) -> None:
     with cartesia_client(server).tts.websocket_connect() as connection:
-        context = cartesia_context(connection)
-        for piece in PIECES:
-            context.push(piece)
-        context.no_more_inputs()
-        for event in context.receive():
-            if event.type == "chunk":
-                pcm += event.audio
-            elif event.type == "timestamps":
-                words += event.word_timestamps.words
-    assert pcm == await native_audio(server, TEXT, sample_rate=RATE)
-    assert words == TEXT.split()
+        events = cartesia_turn(connection, pieces)
+    assert pcm_of(events) == await native_audio(server, TEXT, sample_rate=RATE)
 
 
-async def test_cartesia_cancels_and_speaks_on(server: Server) -> None:
+async def test_cartesia_s_words_are_spread_over_the_audio_as_they_are_spoken(server: Server) -> None:
     with cartesia_client(server).tts.websocket_connect() as connection:
-        first = cartesia_context(connection)
-        first.push(LONG)
-        for event in first.receive():
-            if event.type == "chunk":
-                break
-        first.cancel()
-        until(lambda: contexts(server) == 0, 1.0)
-        second = cartesia_context(connection)
-        second.push(TEXT)
-        second.no_more_inputs()
-        events = list(second.receive())
-    mine = [event for event in events if event.context_id == second._context_id]
+        events = cartesia_turn(connection, cut(TEXT)["a space and words"])
+    told = [event.word_timestamps for event in events if event.type == "timestamps"]
+    assert [word for some in told for word in some.words] == TEXT.split()
+    starts = [start for some in told for start in some.start]
+    ends = [end for some in told for end in some.end]
+    await are_spread(server, starts, ends, len(pcm_of(events)) / 2 / RATE)
+
+
+async def are_spread(server: Server, starts: list[float], ends: list[float], seconds: float) -> None:
+    """Whether the words of TEXT ascend within audio so long, each at its own place."""
+    assert all(before < after for before, after in pairwise(starts))
+    assert all(start < end for start, end in zip(starts, ends, strict=True))
+    assert ends == sorted(ends)
+    assert ends[-1] <= seconds + 0.001
+    spoken_at = [word["start_ms"] / 1000 for word in await native_words(server.ws_url, TEXT)]
+    assert starts == pytest.approx(spoken_at, abs=0.03)
+
+
+def cartesia_turn(connection: Any, pieces: list[str]) -> list[Any]:
+    """What comes of a turn, to its end."""
+    context = cartesia_context(connection)
+    for piece in pieces:
+        context.push(piece)
+    context.no_more_inputs()
+    events = list(context.receive())
     assert events[-1].type == "done"
-    assert b"".join(e.audio for e in mine if e.type == "chunk") == await native_audio(
-        server, TEXT, sample_rate=RATE
+    return [event for event in events if event.context_id == context._context_id]
+
+
+def pcm_of(events: list[Any]) -> bytes:
+    return b"".join(event.audio for event in events if event.type == "chunk")
+
+
+async def test_cartesia_cancels_and_speaks_on(server: Server, interruptions: Interruptions) -> None:
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
+    with cartesia_client(server).tts.websocket_connect() as connection:
+        for _ in range(TRIES):
+            first = cartesia_context(connection)
+            first.push(LONG)
+            assert any(event.type == "chunk" for event in first.receive())
+            async with interruptions.timed(server):
+                first.cancel()
+            assert pcm_of(cartesia_turn(connection, [TEXT])) == wanted
+    assert interruptions.are_obeyed(), interruptions
+
+
+class DeepgramListener:
+    """Keeps what was heard since the last `Cleared`, in a thread of its own."""
+
+    def __init__(self, connection: Any) -> None:
+        self.pcm = bytearray()
+        self.heard, self.flushed, self.cleared = threading.Event(), threading.Event(), threading.Event()
+        self._connection = connection
+        connection.on(EventType.MESSAGE, self._on_message)
+        self._thread = threading.Thread(target=connection.start_listening)
+        self._thread.start()
+
+    def _on_message(self, message: Any) -> None:
+        if isinstance(message, bytes):
+            self.pcm.extend(message)
+            self.heard.set()
+        elif message.type == "Flushed":
+            self.flushed.set()
+        elif message.type == "Cleared":
+            self.pcm.clear()
+            self.cleared.set()
+
+    def turn(self, pieces: list[str]) -> bytes:
+        """What is heard of it, to its end."""
+        self.pcm.clear()
+        self.flushed.clear()
+        self.say(pieces)
+        self._connection.send_flush()
+        assert self.flushed.wait(10)
+        return bytes(self.pcm)
+
+    def say(self, pieces: list[str]) -> None:
+        for piece in pieces:
+            self._connection.send_text(SpeakV1Text(type="Speak", text=piece))
+
+    def close(self) -> None:
+        self._connection.send_close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@contextmanager
+def deepgram_listener(server: Server) -> Iterator[tuple[Any, DeepgramListener]]:
+    client = deepgram_client(server)
+    with client.speak.v1.connect(model="aria", encoding="linear16", sample_rate=str(RATE)) as connection:
+        with closing(DeepgramListener(connection)) as listener:
+            yield connection, listener
+
+
+@pieces_of(TEXT)
+async def test_deepgram_speaks_what_is_sent(server: Server, pieces: list[str]) -> None:
+    with deepgram_listener(server) as (_, listener):
+        heard = listener.turn(pieces)
+    assert heard == await native_audio(server, TEXT, sample_rate=RATE)
+
+
+async def test_deepgram_clears_and_speaks_on(server: Server, interruptions: Interruptions) -> None:
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
+    with deepgram_listener(server) as (connection, listener):
+        for _ in range(TRIES):
+            listener.heard.clear()
+            listener.cleared.clear()
+            listener.say([LONG])
+            assert listener.heard.wait(10)
+            async with interruptions.timed(server):
+                connection.send_clear()
+            assert listener.cleared.wait(10)
+            assert not listener.pcm
+            assert listener.turn([TEXT]) == wanted
+    assert interruptions.are_obeyed(), interruptions
+
+
+def elevenlabs_client(server: Server) -> ElevenLabs:
+    client = ElevenLabs(api_key="x", base_url=server.url)
+    client.text_to_speech._ws_base_url = server.ws_url  # It would insist on TLS.
+    return client
+
+
+def elevenlabs_realtime(server: Server, pieces: list[str], output: str = "pcm_24000") -> Any:
+    return elevenlabs_client(server).text_to_speech.convert_realtime(
+        "aria", text=iter(pieces), model_id="eleven_flash_v2_5", output_format=output
     )
 
 
-async def test_deepgram_speaks_clears_and_speaks_on(server: Server) -> None:
-    pcm = bytearray()
-    heard, flushed, cleared = threading.Event(), threading.Event(), threading.Event()
-
-    def on_message(message: Any) -> None:
-        if isinstance(message, bytes):
-            pcm.extend(message)
-            heard.set()
-        elif message.type == "Flushed":
-            flushed.set()
-        elif message.type == "Cleared":
-            pcm.clear()
-            cleared.set()
-
-    with deepgram_client(server).speak.v1.connect(
-        model="aria", encoding="linear16", sample_rate=str(RATE)
-    ) as connection:
-        connection.on(EventType.MESSAGE, on_message)
-        listening = threading.Thread(target=connection.start_listening)
-        listening.start()
-        connection.send_text(SpeakV1Text(type="Speak", text=LONG))
-        assert heard.wait(10)
-        connection.send_clear()
-        assert cleared.wait(1)
-        assert contexts(server) == 0
-        for piece in PIECES:
-            connection.send_text(SpeakV1Text(type="Speak", text=piece))
-        connection.send_flush()
-        assert flushed.wait(10)
-        connection.send_close()
-        listening.join(10)
-        assert not listening.is_alive()
-    assert bytes(pcm) == await native_audio(server, TEXT, sample_rate=RATE)
+def elevenlabs_stream(server: Server, pieces: list[str]) -> Any:
+    return elevenlabs_client(server).text_to_speech.stream(
+        "aria", text="".join(pieces), model_id="eleven_flash_v2_5", output_format="pcm_24000"
+    )
 
 
-async def test_elevenlabs_streams_in_real_time(server: Server) -> None:
-    client = ElevenLabs(api_key="x", base_url=server.url)
-    client.text_to_speech._ws_base_url = server.ws_url  # It would insist on TLS.
-    for output in ("pcm_24000", "mp3_44100_128"):
-        audio = b"".join(
-            client.text_to_speech.convert_realtime(
-                "aria", text=iter(PIECES), model_id="eleven_flash_v2_5", output_format=output
-            )
-        )
-        wanted = await native_audio(server, TEXT, sample_rate=RATE)
-        if output == "pcm_24000":
-            assert audio == wanted
-        else:
-            samples, rate = soundfile.read(io.BytesIO(audio))
-            assert len(samples) / rate == pytest.approx(len(wanted) / 2 / RATE, abs=0.15)
+@CUTS
+async def test_elevenlabs_streams_in_real_time(server: Server, pieces: list[str]) -> None:
+    audio = b"".join(elevenlabs_realtime(server, pieces))
+    assert audio == await native_audio(server, TEXT, sample_rate=RATE)
+
+
+async def test_elevenlabs_mp3_plays_as_long(server: Server) -> None:
+    audio = b"".join(elevenlabs_realtime(server, cut(LONGER)["words and a space"], "mp3_44100_128"))
+    samples, rate = soundfile.read(io.BytesIO(audio))
+    wanted = await native_audio(server, LONGER, sample_rate=RATE)
+    assert len(samples) / rate == pytest.approx(len(wanted) / 2 / RATE, rel=0.02)
 
 
 async def test_elevenlabs_speaks_over_http(server: Server) -> None:
-    client = ElevenLabs(api_key="x", base_url=server.url)
-    audio = b"".join(
-        client.text_to_speech.stream(
-            "aria", text=TEXT, model_id="eleven_flash_v2_5", output_format="pcm_24000"
-        )
-    )
+    audio = b"".join(elevenlabs_stream(server, [TEXT]))
     assert audio == await native_audio(server, TEXT, sample_rate=RATE)
-    assert "aria" in [voice.voice_id for voice in client.voices.get_all().voices]
+    assert "aria" in [voice.voice_id for voice in elevenlabs_client(server).voices.get_all().voices]
+
+
+async def test_elevenlabs_words_are_spread_over_the_audio_as_they_are_spoken(server: Server) -> None:
+    """It tells of characters, one after the other through all of the text."""
+    pcm = b""
+    characters: list[tuple[str, float, float]] = []
+    for piece in elevenlabs_client(server).text_to_speech.stream_with_timestamps(
+        "aria", text=TEXT, model_id="eleven_flash_v2_5", output_format="pcm_24000"
+    ):
+        pcm += base64.b64decode(piece.audio_base_64)
+        if (said := piece.alignment) is not None:
+            times = said.character_start_times_seconds, said.character_end_times_seconds
+            characters += zip(said.characters, *times, strict=True)
+    assert pcm == await native_audio(server, TEXT, sample_rate=RATE)
+    assert "".join(character for character, _, _ in characters).strip() == TEXT
+    all_starts = [start for _, start, _ in characters]
+    assert all_starts == sorted(all_starts)
+    places = [place.start() for place in re.finditer(r"\S+", TEXT)]
+    lasts = [place.end() - 1 for place in re.finditer(r"\S+", TEXT)]
+    starts, ends = [characters[at][1] for at in places], [characters[at][2] for at in lasts]
+    await are_spread(server, starts, ends, len(pcm) / 2 / RATE)
+
+
+@pytest.mark.parametrize("speak", [elevenlabs_realtime, elevenlabs_stream], ids=["websocket", "HTTP"])
+async def test_elevenlabs_hangs_up_and_speaks_on(
+    server: Server, speak: Callable[[Server, list[str]], Any], interruptions: Interruptions
+) -> None:
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
+    for _ in range(TRIES):
+        audio = speak(server, [LONG])
+        assert next(audio)
+        async with interruptions.timed(server):
+            audio.close()
+        assert b"".join(speak(server, [TEXT])) == wanted
+    assert interruptions.are_obeyed(), interruptions
 
 
 async def test_cartesia_speaks_over_http(server: Server) -> None:
@@ -165,16 +274,45 @@ async def test_deepgram_speaks_over_http(server: Server) -> None:
     assert b"".join(pieces) == await native_audio(server, TEXT, sample_rate=RATE)
 
 
+def openai_client(server: Server) -> OpenAI:
+    return OpenAI(api_key="x", base_url=f"{server.url}/v1", max_retries=0)
+
+
+def openai_speech(client: OpenAI, text: str, form: Any = "pcm") -> Any:
+    return client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="alloy", input=text, response_format=form
+    )
+
+
 async def test_openai_speaks_streams_and_tells_what_is_wrong(server: Server) -> None:
-    client = OpenAI(api_key="x", base_url=f"{server.url}/v1", max_retries=0)
-    wanted = await native_audio(server, TEXT, sample_rate=RATE)
-    with client.audio.speech.with_streaming_response.create(
-        model="tts-1", voice="alloy", input=TEXT, response_format="pcm"
-    ) as answer:
-        assert b"".join(answer.iter_bytes()) == wanted
+    client = openai_client(server)
+    with openai_speech(client, TEXT) as answer:
+        assert b"".join(answer.iter_bytes()) == await native_audio(server, TEXT, sample_rate=RATE)
         assert answer.headers["x-request-id"]
     assert "tts-1" in [model.id for model in client.models.list()]
     with pytest.raises(NotFoundError, match="no voice has this id"):
         client.audio.speech.create(model="tts-1", voice="nobody", input=TEXT)
     with pytest.raises(BadRequestError, match="speed"):
         client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT, speed=9.0)
+
+
+@pytest.mark.parametrize("form", ["mp3", "wav", "opus"])
+async def test_openai_s_files_play_as_long(server: Server, form: str) -> None:
+    with openai_speech(openai_client(server), LONGER, form) as answer:
+        samples, rate = soundfile.read(io.BytesIO(answer.read()))
+    wanted = await native_audio(server, LONGER, sample_rate=RATE)
+    assert len(samples) / rate == pytest.approx(len(wanted) / 2 / RATE, rel=0.02)
+
+
+async def test_openai_hangs_up_and_speaks_on(server: Server, interruptions: Interruptions) -> None:
+    client = openai_client(server)
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
+    for _ in range(TRIES):
+        with openai_speech(client, LONG) as answer:
+            pieces = answer.iter_bytes(4096)
+            assert next(pieces)
+            async with interruptions.timed(server):
+                answer.close()
+        with openai_speech(client, TEXT) as answer:
+            assert answer.read() == wanted
+    assert interruptions.are_obeyed(), interruptions

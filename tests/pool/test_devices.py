@@ -20,27 +20,27 @@ def ids(**choice: Any) -> list[str]:
 
 
 def test_without_a_gpu_two_workers_share_the_cpu() -> None:
-    assert ids() == ["cpu:0", "cpu:1"]
-    assert ids(cpu_workers=1) == ["cpu:0"]
-    assert ids(max_workers=3) == ["cpu:0", "cpu:1", "cpu:2"]
+    assert ids() == ["cpu_0", "cpu_1"]
+    assert ids(cpu_workers=1) == ["cpu_0"]
+    assert ids(max_workers=3) == ["cpu_0", "cpu_1", "cpu_2"]
 
 
 def test_every_gpu_gets_a_worker() -> None:
-    assert ids(gpus=[0, 1, 2]) == ["gpu:0", "gpu:1", "gpu:2"]
-    assert ids(gpus=[0, 1, 2], mode="multi", max_workers=2) == ["gpu:0", "gpu:1"]
+    assert ids(gpus=[0, 1, 2]) == ["gpu_0", "gpu_1", "gpu_2"]
+    assert ids(gpus=[0, 1, 2], mode="multi", max_workers=2) == ["gpu_0", "gpu_1"]
 
 
 def test_single_mode_takes_one_gpu() -> None:
-    assert ids(gpus=[0, 1], mode="single") == ["gpu:0"]
-    assert ids(gpus=[0, 1], mode="single", wanted=[1]) == ["gpu:1"]
+    assert ids(gpus=[0, 1], mode="single") == ["gpu_0"]
+    assert ids(gpus=[0, 1], mode="single", wanted=[1]) == ["gpu_1"]
 
 
 def test_cpu_mode_takes_none() -> None:
-    assert ids(gpus=[0, 1], mode="cpu", max_workers=1) == ["cpu:0"]
+    assert ids(gpus=[0, 1], mode="cpu", max_workers=1) == ["cpu_0"]
 
 
 def test_named_gpus_are_taken_in_the_order_named() -> None:
-    assert ids(gpus=[0, 1, 2, 3], wanted=[3, 1]) == ["gpu:3", "gpu:1"]
+    assert ids(gpus=[0, 1, 2, 3], wanted=[3, 1]) == ["gpu_3", "gpu_1"]
 
 
 def test_each_worker_sees_its_own_gpu_alone() -> None:
@@ -60,4 +60,4 @@ def test_asking_for_gpus_where_there_are_none_is_an_error(mode: str) -> None:
             ids(mode=mode, gpus=gpus)
         with pytest.raises(EngineFailure):
             ids(mode="auto", gpus=gpus, wanted=[1])
-    assert ids(mode="cpu", gpus=None, wanted=[1]) == ["cpu:0", "cpu:1"]
+    assert ids(mode="cpu", gpus=None, wanted=[1]) == ["cpu_0", "cpu_1"]

@@ -53,7 +53,7 @@ async def puppet(
     used = ",".join(map(str, readings or (10,)))
     options = (f"--notes={notes}", f"--used={used}", f"--utterances={utterances}")
     command = WorkerCommand(options, start_timeout_s, program=PUPPET)
-    pool = Pool([Device("cpu:0", {"PYTHONPATH": PACKAGES})], command)
+    pool = Pool([Device("cpu_0", {"PYTHONPATH": PACKAGES})], command)
     async with pool.running():
         yield Puppet(pool, notes)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from rest import heard, job_of, say, status_of, to
 from servers import Server, running_server, until
 
 from streaming_server.types import Generation
-from streaming_server.web.generate import LONGEST_TEXT, SpeechRequest
+from streaming_server.web.speech_request import LONGEST_TEXT, SpeechRequest
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_what_cannot_be_spoken_is_refused_and_a_job_of_it_fails(client: httpx.Cl
     told = client.get(f"/jobs/{job}").json()
     assert told["error"] == refused.json()["error"]
     result = client.get(f"/jobs/{job}/result")
-    assert (result.status_code, result.json()["error"]) == (422, told["error"])
+    assert (result.status_code, result.json()["error"]) == (500, told["error"])
 
 
 def test_a_long_text_is_for_a_job(client: httpx.Client) -> None:
@@ -99,10 +102,21 @@ def test_a_long_text_is_for_a_job(client: httpx.Client) -> None:
     assert "async_mode" in say(client, text + "b").json()["detail"]
     job = job_of(client, text + "b")
     client.delete(f"/jobs/{job}")
-    too_long = {"text": "x" * 200_001, "voice_id": "aria"}
-    answer = client.post("/generate?async_mode=true", json=too_long)
-    assert answer.status_code == 422
-    assert "200000" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "longest"),
+    [("/generate", 4096), ("/api/tts/generate", 4096), ("/generate?async_mode=true", 200_000)],
+)
+@pytest.mark.parametrize("over", [True, False])
+def test_a_text_of_no_length_that_is_taken_is_told_which_is(
+    client: httpx.Client, path: str, longest: int, over: bool
+) -> None:
+    body = {"text": "x" * (longest + 1) if over else "", "voice_id": "aria"}
+    answer = client.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_value")
+    assert re.match(rf"text: 1 to {longest} characters[.;]", answer.json()["detail"])
+    assert answer.json()["detail"] == answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("said", ["maybe", "", "2"])
@@ -193,6 +207,42 @@ def test_a_preview_that_many_ask_for_is_spoken_once(start_server: Callable[..., 
             r"^dia_contexts_ended_total\{.*\} ([\d.]+)$", client.get("/metrics").text, re.MULTILINE
         )
         assert sum(map(float, ended)) == 1
+
+
+def test_nobody_waits_for_a_preview_that_is_being_made_but_who_wants_it(
+    start_server: Callable[..., Server],
+) -> None:
+    """One that was there already, and one of another voice, waited for every other's to be spoken."""
+    server = start_server()
+
+    def heard_of(voice: str) -> int:
+        with to(server) as client:
+            return client.get(f"/preview/{voice}").status_code
+
+    assert heard_of("aria") == 200
+    workers = {worker["pid"] for worker in server.workers()}
+    with ThreadPoolExecutor(2) as threads, stopped(workers):
+        waiting = threads.submit(heard_of, "kai")
+        [busy] = until(lambda: [worker for worker in server.workers() if worker["active"]])
+        assert heard_of("aria") == 200
+        [other] = workers - {busy["pid"]}
+        os.kill(other, signal.SIGCONT)
+        assert threads.submit(heard_of, "luna").result(5) == 200
+        assert not waiting.done()
+        os.kill(busy["pid"], signal.SIGCONT)
+        assert waiting.result(10) == 200
+
+
+@contextmanager
+def stopped(pids: set[int]) -> Iterator[None]:
+    """These processes do nothing, until they are told to go on."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_the_models_name_the_engine(client: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -127,3 +128,58 @@ def test_a_job_may_be_tried_again_the_moment_it_has_failed(start_server: Callabl
             until(lambda: client.get(f"/jobs/{job}").json()["status"] != "processing")
             client.post(f"/jobs/{job}/retry")
         assert client.get("/livez").status_code == 200
+
+
+def test_a_job_without_a_result_says_why(long_winded: Server) -> None:
+    """A failed one is the server's own error, as it always was; nobody needs to come back for another."""
+
+    def result(job: str) -> tuple[int, str]:
+        answer = client.get(f"/jobs/{job}/result")
+        told = answer.json()
+        assert told["detail"] == told["error"]["message"]
+        assert "retry-after" not in answer.headers
+        return answer.status_code, told["error"]["code"]
+
+    with to(long_winded) as client:
+        running, cancelled = job_of(client, LONG_TEXT), job_of(client, LONG_TEXT)
+        until(lambda: status_of(client, running) == "processing")
+        assert result(running) == (425, "not_ready")
+        client.delete(f"/jobs/{cancelled}")
+        assert result(cancelled) == (409, "cancelled")
+        client.delete(f"/jobs/{running}")
+        failed = job_of(client, "*")
+        until(lambda: status_of(client, failed) == "failed")
+        assert result(failed) == (500, "bad_value")
+        assert result("nothing") == (404, "unknown_job")
+
+
+def test_an_interrupted_job_has_no_result(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    options = ("--max-workers=1", f"--data-dir={tmp_path / 'kept'}", "--max-context-characters=1000000")
+    first = start_server(*options)
+    with to(first) as client:
+        job = job_of(client, LONG_TEXT)
+        until(lambda: status_of(client, job) == "processing")
+    first.process.kill()
+    first.process.wait()
+    with to(start_server(*options)) as client:
+        until(lambda: status_of(client, job) == "interrupted")
+        answer = client.get(f"/jobs/{job}/result")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "interrupted")
+    assert "retry" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["0", "501", "-1", "", "two", "1.5", "00000000199999999999999", "9" * 5000, "\N{ARABIC-INDIC DIGIT TWO}"],
+)
+def test_a_limit_out_of_range_is_named(server: Server, said: str) -> None:
+    """Behind enough zeros any number passed, and the database could not take it."""
+    with to(server) as client:
+        answer = client.get("/jobs", params={"limit": said})
+        assert (answer.status_code, answer.json()["detail"]) == (422, "limit: a number from 1 to 500.")
+
+
+@pytest.mark.parametrize("said", ["1", "0050", "500"])
+def test_a_limit_in_range_is_taken(server: Server, said: str) -> None:
+    with to(server) as client:
+        assert client.get("/jobs", params={"limit": said}).status_code == 200

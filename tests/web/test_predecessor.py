@@ -34,9 +34,9 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("furnished")
     options = ("--debug", "--log-format=json", "--max-workers=2", "--max-context-characters=1000000")
     with running_server(folder / "log", *options) as server, to(server) as client:
-        assert upload(client, "kept", transcript="What is said in it.").status_code == 201
+        assert upload(client, "kept", transcript="What is said in it.").status_code == 200
         voice = {"voice_id": "cloned", "audio_prompt": "kept"}
-        assert client.post("/voice_mappings", json=voice).status_code == 201
+        assert client.post("/voice_mappings", json=voice).status_code == 200
         yield server
 
 
@@ -141,7 +141,7 @@ def test_a_route_tells_what_it_always_told(
 ) -> None:
     accept = {"accept": "application/json"}
     answer = client.request(method, path.format(**places), json=body, headers=accept)
-    assert answer.is_success, answer.text
+    assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert keys <= answer.json().keys()
 
@@ -211,7 +211,7 @@ def test_what_cannot_be_answered_has_its_status_and_a_sentence(
 
 def test_what_was_made_is_deleted(start_server: Callable[..., Server]) -> None:
     with to(start_server("--debug", "--max-workers=1")) as client:
-        assert upload(client, "spare").status_code == 201
+        assert upload(client, "spare").status_code == 200
         client.post("/voice_mappings", json={"voice_id": "spare"})
         job = job_of(client, "Hello there.")
         until(lambda: status_of(client, job) == "completed")
@@ -271,7 +271,7 @@ def test_the_commands_people_know_work_as_written(
         told.append(json.loads(done.stdout))
     devices, queue, uploaded, made = told
     assert devices["models_loaded"] == 1
-    assert queue["memory_pressure"]["cpu:0"]["status"] in ("normal", "high", "critical")
+    assert queue["memory_pressure"]["cpu_0"]["status"] in ("normal", "high", "critical")
     assert uploaded["duration"] == pytest.approx(7.0, abs=0.01)
     assert made["voice_config"]["audio_prompt"] == "my_voice"
     with to(server) as client:
@@ -441,7 +441,7 @@ def test_a_sample_of_another_rate_is_not_folded_over(client: httpx.Client) -> No
     """30 kHz at 96 kHz would come back at 14.1 kHz, where nothing was, without a filter before."""
     times = np.arange(96_000 * 6) / 96_000
     sound = 0.3 * np.sin(2 * np.pi * 1000 * times) + 0.3 * np.sin(2 * np.pi * 30_000 * times)
-    assert upload(client, "high", wav(sound, 96_000), transcript="High.").status_code == 201
+    assert upload(client, "high", wav(sound, 96_000), transcript="High.").status_code == 200
     stored, rate = heard(client.get("/audio_prompts/high/audio"))
     assert rate == 44_100
     power = np.abs(np.fft.rfft(stored[:rate] * np.hanning(rate))) ** 2  # A value for each hertz.
@@ -560,7 +560,7 @@ def test_keeping_what_is_spoken_can_be_turned_off(
 def test_the_ids_of_gpus_are_those_of_the_machine() -> None:
     """It hid the others and then went on by their ids, which were gone."""
     devices = choose_devices(mode="auto", wanted=[2, 3], gpus=[0, 1, 2, 3], max_workers=None, cpu_workers=1)
-    assert [device.id for device in devices] == ["gpu:2", "gpu:3"]
+    assert [device.id for device in devices] == ["gpu_2", "gpu_3"]
     assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices] == ["2", "3"]
 
 
@@ -592,12 +592,12 @@ def test_what_is_listed_may_change_meanwhile(client: httpx.Client) -> None:
         looking = [threads.submit(look, number) for number in range(3)]
         assert {status for future in looking for status in future.result()} == {200}
         # A job may be done before it is cancelled.
-        assert {status for future in changing for status in future.result()} <= {200, 201, 409}
+        assert {status for future in changing for status in future.result()} <= {200, 409}
 
 
 def test_a_sample_outlives_a_voice_that_shared_it(client: httpx.Client) -> None:
     for voice in ("first", "second"):
-        assert upload(client, "shared", transcript="Ours.").status_code == 201
+        assert upload(client, "shared", transcript="Ours.").status_code == 200
         client.post("/voice_mappings", json={"voice_id": voice, "audio_prompt": "shared"})
     client.delete("/voice_mappings/first")
     assert metadata_of(client, "shared")["exists"]
@@ -629,7 +629,7 @@ def compressed(muxer: str, codec: str, seconds: float = 6.0) -> bytes:
 def test_what_is_taken_is_decoded(client: httpx.Client, name: str, muxer: str, codec: str) -> None:
     """It took these and could not read them."""
     stored = upload(client, "packed", compressed(muxer, codec), name, transcript="Hum.")
-    assert stored.status_code == 201, stored.text
+    assert stored.status_code == 200, stored.text
     assert stored.json()["original_format"] == name.removeprefix("s.")
     sound, rate = heard(client.get("/audio_prompts/packed/audio"))
     assert pitch(sound, rate) == pytest.approx(220, rel=0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -13,7 +15,7 @@ from rest import PATIENCE_S, heard, say, to
 from servers import Server, until
 
 from streaming_server.web.messages import MAX_LEAD_MS
-from streaming_server.web.reading import CHARACTERS_AT_ONCE
+from streaming_server.web.reading import CHARACTERS_AT_ONCE, Patience
 
 
 @pytest.fixture
@@ -96,3 +98,48 @@ def test_an_answer_has_a_true_content_type_and_says_no_length(server: Server, fo
     assert answer.headers["content-type"] == f"audio/{form}"
     assert answer.headers["transfer-encoding"] == "chunked"
     assert answer.headers["content-disposition"] == f'attachment; filename="speech.{form}"'
+
+
+def test_a_reader_may_stand_still_once_or_in_all_for_so_long() -> None:
+    patience = Patience(60.0)
+    assert patience.left_s(0.0) == 60
+    patience.waited(40.0)
+    assert patience.left_s(0.0) == 20
+    assert patience.left_s(10.0) == 40
+    assert patience.left_s(1000.0) == 2020
+    assert patience.left_s(1000.0) == 60
+
+
+def test_a_player_is_never_too_slow_and_who_crawls_is() -> None:
+    playing, crawling = Patience(60.0), Patience(60.0)
+    for second in range(1, 3600):
+        assert playing.left_s(second) == 62
+        playing.waited(1.0)
+        crawling.waited(3.0)
+    assert crawling.left_s(3600) == 0
+
+
+@pytest.mark.parametrize("crawls", [False, True], ids=["stands still", "crawls"])
+def test_a_reader_that_does_not_listen_keeps_no_place(
+    start_server: Callable[..., Server], crawls: bool
+) -> None:
+    """Reading a byte now and then, it kept a context, and what the engine had for it, as long as it liked."""
+    server = start_server("--max-workers=1", "--stall-timeout-s=2")
+    body = json.dumps({"text": LONG[:4000], "voice_id": "aria", "speed": 0.25}).encode()
+    with socket.socket() as line, to(server) as client:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", server.port))
+        line.sendall(
+            b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
+        line.sendall(body)
+        assert line.recv(1024).startswith(b"HTTP/1.1 200")
+
+        def contexts() -> int:
+            if crawls:
+                line.recv(50)
+            return int(client.get("/queue/stats").json()["contexts"])
+
+        assert contexts() == 1
+        until(lambda: contexts() == 0, 15)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +11,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import soundfile
 from foreign import LONG
 from rest import job_of, recording, status_of, to, upload
 from servers import Server, until
+from websockets.asyncio.client import connect
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def test_the_built_in_voices_are_there_and_stay(client: httpx.Client) -> None:
 
 def test_a_voice_is_made_changed_cleared_spoken_and_deleted(client: httpx.Client) -> None:
     made = client.post("/voice_mappings", json={"voice_id": "mine", "style": "friendly", "speed": 2.0})
-    assert made.status_code == 201
+    assert made.status_code == 200
     fast = client.post("/generate", json={"text": "Hello there.", "voice_id": "mine"}).content
     changed = client.put("/voice_mappings/mine", json={"speed": None})
     assert changed.json()["voice_config"]["speed"] is None
@@ -77,7 +81,7 @@ def test_a_preview_is_spoken_once(client: httpx.Client) -> None:
 
 def test_a_sample_becomes_a_voice_which_says_that_it_is_not_heard(client: httpx.Client) -> None:
     stored = upload(client, "sample-1", transcript="This is what I say.")
-    assert stored.status_code == 201
+    assert stored.status_code == 200
     told = stored.json()
     assert told["duration"] == pytest.approx(6.0, abs=0.01)
     assert (told["sample_rate"], told["original_format"], told["channels"]) == (44100, "wav", 1)
@@ -260,3 +264,27 @@ def test_one_data_directory_serves_one_server(start_server: Callable[..., Server
     start_server("--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
     with pytest.raises(AssertionError, match="Another server uses the data directory"):
         start_server("--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
+
+
+async def next_status(ws_url: str) -> dict[str, Any]:
+    async with connect(f"{ws_url}/ws/status", proxy=None) as channel:
+        while (message := json.loads(await channel.recv()))["type"] != "status":
+            pass
+    return dict(message)
+
+
+@pytest.mark.anyio
+async def test_a_device_goes_by_one_name_wherever_it_is_told_of(server: Server) -> None:
+    """`gpu_0`, as it always was over HTTP, was `gpu:0` on the status channel."""
+    with anyio.fail_after(20):
+        told = await next_status(server.ws_url)
+    names = [device["id"] for device in told["devices"]]
+    assert names == [f"cpu_{index}" for index in range(len(names))]
+    with to(server) as client:
+        devices = client.get("/gpu/status").json()["devices"]
+        assert [device["id"] for device in devices] == names
+        assert list(client.get("/queue/stats").json()["memory_pressure"]) == names
+        labels = re.findall(
+            r'^dia_memory_pressure\{device="(.*)"\}', client.get("/metrics").text, re.MULTILINE
+        )
+    assert labels == names

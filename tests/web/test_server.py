@@ -47,7 +47,7 @@ def test_devices_are_listed_with_their_memory(server: Server) -> None:
     _, status = server.get("/gpu/status")
     assert status["gpu_count"] == 0
     for index, device in enumerate(status["devices"]):
-        assert device["id"] == f"cpu:{index}"
+        assert device["id"] == f"cpu_{index}"
         assert device["worker"]["state"] == "ready"
         assert psutil.pid_exists(device["worker"]["pid"])
         memory = device["memory"]
@@ -59,7 +59,7 @@ def test_devices_are_listed_with_their_memory(server: Server) -> None:
 def test_queue_stats_count_workers_and_pressure(server: Server) -> None:
     _, stats = server.get("/queue/stats")
     assert stats["total_workers"] == stats["active_workers"] == len(stats["memory_pressure"])
-    assert stats["memory_pressure"]["cpu:0"]["status"] in ("normal", "high", "critical")
+    assert stats["memory_pressure"]["cpu_0"]["status"] in ("normal", "high", "critical")
 
 
 async def test_metrics_count_what_was_spoken(server: Server) -> None:
@@ -79,7 +79,7 @@ async def test_metrics_count_what_was_spoken(server: Server) -> None:
     for name in ("dia_contexts", "dia_step_seconds_count", "dia_event_loop_lag_seconds_count"):
         assert re.search(rf"^{name} ", page, re.MULTILINE), name
     for name in ("dia_memory_pressure", "dia_worker_restarts"):
-        assert f'{name}{{device="cpu:0"}}' in page
+        assert f'{name}{{device="cpu_0"}}' in page
 
 
 async def test_the_status_channel_tells_the_state_every_second_and_changes_at_once(
@@ -88,13 +88,13 @@ async def test_the_status_channel_tells_the_state_every_second_and_changes_at_on
     server = start_server("--max-workers=2")
     async with connect(f"{server.ws_url}/ws/status", proxy=None) as channel:
         first = await next_of(channel, "status")
-        assert {device["id"] for device in first["devices"]} == {"cpu:0", "cpu:1"}
+        assert {device["id"] for device in first["devices"]} == {"cpu_0", "cpu_1"}
         assert {"contexts", "connections", "first_audio_ms", "uptime_s"} <= first.keys()
         second = await next_of(channel, "status")
         assert 0.5 < second["uptime_s"] - first["uptime_s"] < 5
         os.kill(first["devices"][0]["worker"]["pid"], signal.SIGKILL)
         change = await next_of(channel, "worker")
-        assert (change["device"], change["state"]) == ("cpu:0", "restarting")
+        assert (change["device"], change["state"]) == ("cpu_0", "restarting")
         after = await next_of(channel, "status")
         assert after["uptime_s"] - second["uptime_s"] < 5
 

@@ -21,6 +21,7 @@ from rest import heard, metadata_of, recording, say, upload
 from servers import Server, running_server, until
 
 from streaming_server.settings import Settings
+from streaming_server.transcript import SENTENCES
 from streaming_server.transcription import Transcription
 from streaming_server.web.app import create_app
 from streaming_server.web.parts import Parts
@@ -96,9 +97,21 @@ def held_up(server: Server, client: httpx.Client) -> Iterator[psutil.Process]:
             listener.resume()
 
 
+@contextmanager
+def full_disk(server: Server, room: int = 1) -> Iterator[None]:
+    """To a process that may write no longer files, every disk is full. Its children may still write."""
+    process = psutil.Process(server.process.pid)
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)
+
+
 def test_an_uploaded_sample_is_heard(client: httpx.Client) -> None:
     sent = upload(client, "heard")
-    assert sent.status_code == 201
+    assert sent.status_code == 200
     assert (sent.json()["transcript"], sent.json()["transcribing"]) == (None, True)
     found = known(client, "heard")
     assert (found["transcript"], found["transcript_source"]) == (SAID, "whisper")
@@ -129,15 +142,54 @@ def test_a_text_that_nobody_can_have_said_is_refused(client: httpx.Client, nothi
 
 
 def test_whisper_listens_when_it_is_asked_and_voices_learn_of_it(client: httpx.Client) -> None:
-    assert upload(client, "asked", transcript="Not what is said.").status_code == 201
+    assert upload(client, "asked").status_code == 200
+    assert known(client, "asked")["transcript"] == SAID
     client.post("/voice_mappings", json={"voice_id": "asked", "audio_prompt": "asked"})
     answer = client.post("/audio_prompts/asked/transcribe")
     assert answer.status_code == 200, answer.text
     told = answer.json()
     assert (told["prompt_id"], told["transcript"], told["language"]) == ("asked", SAID, "de")
+    assert (told["heard"], told["replaced"], told["warnings"]) == (SAID, True, [])
     assert told["updated_voices"] == ["asked"]
     assert client.get(told["saved_to"]).json()["transcript_source"] == "whisper"
     assert client.post("/audio_prompts/nothing/transcribe").status_code == 404
+
+
+def test_what_a_person_wrote_stays_when_whisper_is_asked_and_what_it_heard_is_told(
+    client: httpx.Client,
+) -> None:
+    upload(client, "written", transcript="What is said.")
+    client.post("/voice_mappings", json={"voice_id": "written", "audio_prompt": "written"})
+    told = client.post("/audio_prompts/written/transcribe").json()
+    assert (told["transcript"], told["transcript_source"]) == ("What is said.", "manual")
+    assert (told["heard"], told["replaced"], told["updated_voices"]) == (SAID, False, [])
+    assert "stays as it was given" in told["warnings"][0]
+    assert metadata_of(client, "written")["transcript"] == "What is said."
+    forced = client.post("/audio_prompts/written/transcribe?force=true").json()
+    assert (forced["transcript"], forced["transcript_source"]) == (SAID, "whisper")
+    assert (forced["replaced"], forced["updated_voices"]) == (True, ["written"])
+    assert metadata_of(client, "written")["transcript"] == SAID
+    assert client.post("/audio_prompts/written/transcribe?force=perhaps").status_code == 422
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_heard_badly_does_not_take_the_place_of_what_is_believed(
+    client: httpx.Client, start_server: Callable[..., Server], checkpoint: Path, force: bool, tmp_path: Path
+) -> None:
+    """Neither of a person's words nor of those that a better Whisper heard."""
+    server = start_server("--max-workers=1", f"--whisper-model={checkpoint}")
+    with httpx.Client(base_url=server.url, timeout=LOADING_S) as one:
+        upload(one, "heard")
+        assert known(one, "heard")["transcript"] == SAID
+        upload(one, "written", recording(hertz=300), transcript="What is said.")
+        worse = one.get("/config").json() | {"whisper_model_size": str(checkpoint.with_name("silence.pt"))}
+        assert one.put("/config", json=worse).status_code == 200
+        for prompt_id, words in (("heard", SAID), ("written", "What is said.")):
+            told = one.post(f"/audio_prompts/{prompt_id}/transcribe?force={force}").json()
+            assert (told["transcript"], told["replaced"]) == (words, False)
+            assert "not to be believed" in told["warnings"][0]
+            assert len(told["warnings"]) == 2
+            assert metadata_of(one, prompt_id)["transcript_findings"] == []
 
 
 def test_whisper_is_loaded_when_it_is_asked(start_server: Callable[..., Server], checkpoint: Path) -> None:
@@ -229,6 +281,25 @@ def test_a_voice_s_own_transcript_does_not_outlive_the_recording(client: httpx.C
     assert its_own() == "The voice's, of the second."
 
 
+def test_what_cannot_be_the_words_of_a_sample_is_warned_about_wherever_the_voice_is_shown(
+    client: httpx.Client,
+) -> None:
+    """A voice's own words are looked at as those of a sample are."""
+
+    def warned() -> list[str]:
+        [voice] = [one for one in client.get("/voices").json()["voices"] if one["id"] == "hasty"]
+        return [warning for warning in voice["warnings"] if "does not clone" not in warning]
+
+    upload(client, "hasty", transcript="What is said.")
+    own = {"voice_id": "hasty", "audio_prompt": "hasty", "audio_prompt_transcript": "Well, " * 200}
+    made = client.post("/voice_mappings", json=own).json()
+    assert warned() == [SENTENCES["too_long"], SENTENCES["repeats"]]
+    assert set(warned()) <= set(made["warnings"])
+    own["audio_prompt_transcript"] = "What I say."
+    assert not set(client.put("/voice_mappings/hasty", json=own).json()["warnings"]) & set(SENTENCES.values())
+    assert warned() == []
+
+
 def test_what_was_heard_in_one_recording_is_not_said_of_another(
     client: httpx.Client, listening: Server
 ) -> None:
@@ -265,7 +336,7 @@ def test_a_child_that_is_killed_costs_one_answer(client: httpx.Client, listening
     assert "SIGKILL" in answer.json()["detail"]
     assert "SIGKILL" in status(client)["reason"]
     assert metadata_of(client, "killed")["transcript"] == "As it was."
-    assert client.post("/audio_prompts/killed/transcribe").json()["transcript"] == SAID
+    assert client.post("/audio_prompts/killed/transcribe").json()["heard"] == SAID
 
 
 def test_a_child_that_is_killed_leaves_its_reason_with_the_sample(
@@ -309,6 +380,88 @@ def test_without_weights_a_sample_can_be_used_and_tells_why_it_was_not_heard(
         assert client.post("/audio_prompts/alone/transcribe").status_code == 503
         now = metadata_of(client, "alone")
         assert (now["transcript"], now["transcript_findings"]) == ("What is said.", [])
+
+
+def test_what_a_killed_server_did_not_come_to_hear_is_heard_in_its_next_life(
+    start_server: Callable[..., Server], checkpoint: Path, tmp_path: Path
+) -> None:
+    """Uploaded while Whisper stood still; nobody asks for it again."""
+    options = ("--max-workers=1", f"--whisper-model={checkpoint}", f"--data-dir={tmp_path / 'kept'}")
+    first = start_server(*options)
+    with httpx.Client(base_url=first.url, timeout=LOADING_S) as client, held_up(first, client):
+        for number in range(3):
+            assert upload(client, f"promised-{number}", recording(2.0 + number)).json()["transcribing"]
+        until(lambda: status(client)["busy"])
+        first.process.kill()
+        first.process.wait()
+    second = start_server(*options)
+    with httpx.Client(base_url=second.url, timeout=LOADING_S) as client:
+        for number in range(3):
+            assert known(client, f"promised-{number}")["transcript"] == SAID
+
+
+def test_samples_are_heard_as_soon_as_that_is_wanted(
+    start_server: Callable[..., Server], checkpoint: Path
+) -> None:
+    server = start_server("--max-workers=1", f"--whisper-model={checkpoint}")
+    with httpx.Client(base_url=server.url, timeout=LOADING_S) as client:
+        config = client.get("/config").json()
+        client.put("/config", json=config | {"auto_transcribe": False})
+        assert upload(client, "early").json()["transcribing"] is False
+        client.put("/config", json=config)
+        assert known(client, "early")["transcript"] == SAID
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["heard", "not heard"])
+def test_what_comes_of_listening_is_stored_as_soon_as_the_disk_lets_it(
+    client: httpx.Client, listening: Server, kill: bool
+) -> None:
+    prompt_id = f"full-{kill}"
+    with held_up(listening, client) as listener:
+        upload(client, prompt_id)
+        until(lambda: status(client)["busy"])
+        with full_disk(listening):
+            if kill:
+                listener.kill()
+            else:
+                listener.resume()
+            until(lambda: not status(client)["busy"], LOADING_S)
+            heard(say(client))  # By the end of which it was to be stored, in vain.
+            assert metadata_of(client, prompt_id)["transcript"] is None
+            assert metadata_of(client, prompt_id)["transcript_findings"] == []
+    found = known(client, prompt_id)
+    assert found["transcript"] == (None if kill else SAID)
+    assert bool(found["transcript_findings"]) is kill
+
+
+def test_on_a_full_disk_who_asks_is_told_and_nothing_is_lost(client: httpx.Client, listening: Server) -> None:
+    upload(client, "filled", transcript="What is said.")
+    assert client.post("/whisper/load").status_code == 200
+    with full_disk(listening):
+        answer = client.post("/audio_prompts/filled/transcribe?force=true")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (507, "storage_failure")
+        sent = upload(client, "spilled")
+        assert (sent.status_code, sent.json()["error"]["code"]) == (507, "storage_failure")
+        assert sent.json()["detail"].endswith(".")
+        said = client.put("/audio_prompts/filled/transcript", json={"transcript": "Something else."})
+        assert said.status_code == 507
+        heard(say(client))
+    assert metadata_of(client, "filled")["transcript"] == "What is said."
+    assert client.get("/audio_prompts/metadata/spilled").status_code == 404
+    assert upload(client, "spilled").status_code == 200
+
+
+@pytest.mark.parametrize("room", [4_096, 100_000, 300_000, 600_000])
+def test_however_full_the_disk_an_upload_is_stored_whole_or_refused_with_507(
+    client: httpx.Client, listening: Server, room: int
+) -> None:
+    """While it arrives, while it is decoded, and while it is stored."""
+    with full_disk(listening, room):
+        answer = upload(client, f"room-{room}", recording(6.0), transcript="What is said.")
+        assert answer.status_code in (201, 507), answer.text
+    found = client.get(f"/audio_prompts/metadata/room-{room}")
+    assert found.status_code == (200 if answer.status_code == 200 else 404)
+    assert not list((listening.log.with_suffix(".data") / "tmp").iterdir())
 
 
 @needs_whisper
@@ -365,8 +518,9 @@ def test_only_a_transcript_that_is_believed_conditions_a_voice(
         assert is_heard() is False
         client.put("/audio_prompts/doubtful/transcript", json={"transcript": "Hello there."})
         assert is_heard() is True
-        client.post("/audio_prompts/doubtful/transcribe")
-        assert is_heard() is False
+        told = client.post("/audio_prompts/doubtful/transcribe").json()
+        assert (told["transcript"], told["replaced"]) == ("Hello there.", False)
+        assert is_heard() is True
 
 
 @pytest.mark.anyio

@@ -11,7 +11,7 @@ import pytest
 from streaming_server.store import StoredPrompt, StoredVoice
 from streaming_server.transcript import SENTENCES
 from streaming_server.types import Generation, Prompt
-from streaming_server.web.voices import entry_of, prompt_problem
+from streaming_server.web.voices import entry_of, prompt_doubts, prompt_problem
 
 VOICE = StoredVoice("mine", "Mine", primary_speaker="S2", prompt="sample")
 
@@ -79,6 +79,23 @@ def test_the_voice_s_own_transcript_is_believed_first(sample: StoredPrompt) -> N
     doubtful = replace(sample, transcript_findings=("repeats",))
     voice = replace(VOICE, transcript="What I say.")
     assert prompt_of(voice, sample) == prompt_of(voice, doubtful) == Prompt(str(sample.path), "What I say.")
+
+
+def test_what_speaks_against_a_voice_s_own_words_is_told(sample: StoredPrompt) -> None:
+    """They count: a person wrote them. But not in silence."""
+    voice = replace(VOICE, transcript="Ho! " * 200)
+    assert prompt_doubts(voice, sample) == [SENTENCES["too_long"], SENTENCES["repeats"]]
+    assert prompt_of(voice, sample) is not None
+    assert prompt_doubts(replace(VOICE, transcript="What I say."), sample) == []
+    assert prompt_doubts(replace(voice, prompt=None), None) == []
+
+
+def test_what_speaks_against_a_person_s_words_is_told_with_the_voice(sample: StoredPrompt) -> None:
+    written = replace(sample, transcript_source="manual", transcript_findings=("too_long",))
+    assert prompt_doubts(VOICE, written) == [SENTENCES["too_long"]]
+    assert prompt_doubts(VOICE, sample) == []
+    doubtful = replace(sample, transcript_findings=("too_long",))
+    assert prompt_doubts(VOICE, doubtful) == []  # It does not count, and why is told as its problem.
 
 
 def test_a_file_that_is_gone_conditions_nothing(sample: StoredPrompt) -> None:

@@ -7,18 +7,20 @@ from base64 import b64encode
 from contextlib import ExitStack
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 from starlette.requests import HTTPConnection
 
 from streaming_server.audio import Frame, FrameEncoder
 from streaming_server.context import Broken, Done, End, WordTime
-from streaming_server.errors import SpeechError
+from streaming_server.errors import SpeechError, error_of
 from streaming_server.types import Encoding, Generation
 from streaming_server.web.connection import Connection
 from streaming_server.web.doors.entrance import Door, Refusal
-from streaming_server.web.doors.session import Session, read_name, status_of, understood
+from streaming_server.web.doors.model import Model
+from streaming_server.web.doors.named import NamedSession
+from streaming_server.web.doors.session import read_name
 from streaming_server.web.doors.turn import Turn
-from streaming_server.web.guard import key_of
+from streaming_server.web.http import validated
 from streaming_server.web.messages import SampleRate
 from streaming_server.web.parts import Parts
 
@@ -33,26 +35,29 @@ ENCODINGS: dict[str, Encoding] = {
 }
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-
-class OutputFormat(_Model):
+class OutputFormat(Model):
     container: Literal["raw"] = "raw"
     encoding: Literal["pcm_s16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"] = "pcm_s16le"
     sample_rate: SampleRate
 
 
-class VoiceChoice(_Model):
+class VoiceChoice(Model):
+    """Clients of later versions send the id alone."""
+
     mode: Literal["id"] = "id"
     id: str = Field(min_length=1, max_length=128)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_id(cls, said: Any) -> Any:
+        return {"id": said} if isinstance(said, str) else said
 
-class GenerationConfig(_Model):
+
+class GenerationConfig(Model):
     speed: float | None = Field(None, ge=0.25, le=4.0)
 
 
-class Piece(_Model):
+class Piece(Model):
     """More of a context's text."""
 
     transcript: str = ""
@@ -60,7 +65,7 @@ class Piece(_Model):
     flush: bool | None = None
 
 
-class Options(_Model):
+class Options(Model):
     """How a context speaks. They come with every piece of its text; those of the first count."""
 
     voice: VoiceChoice
@@ -83,13 +88,8 @@ class Context(Turn):
     flush_id: int = 1
 
 
-class CartesiaSession(Session[Context]):
+class CartesiaSession(NamedSession[Context]):
     """One client."""
-
-    def __init__(self, parts: Parts, connection: Connection) -> None:
-        super().__init__(parts, connection)
-        self._open: dict[str, Context] = {}
-        self._leaving: dict[str, Context] = {}
 
     async def obey(self, message: dict[str, Any]) -> None:
         name = read_name(message, "context_id") or str(uuid.uuid4())
@@ -101,22 +101,16 @@ class CartesiaSession(Session[Context]):
         try:
             await self._speak(name, message)
         except SpeechError as error:
-            if (turn := self._open.get(name)) is not None:
-                turn.context.fail(error.code, error.message, error.retryable)
-                return
-            if message.get("continue"):
-                self.note_failed(name)
-            error.context = name
-            raise
+            self.blame(name, error)
 
     async def _speak(self, name: str, message: dict[str, Any]) -> None:
-        turn = self._open.get(name)
-        piece = understood(Piece, message)
+        turn = self.taking.get(name)
+        piece = validated(Piece, message)
         if turn is None and not piece.continue_ and (not piece.transcript or piece.transcript.isspace()):
             await self._say_done(name)  # The end of nothing, whose options mean nothing either.
             return
         if turn is None:
-            turn = self._begin(name, understood(Options, message))
+            turn = self.begin(name, lambda: self._made(name, message), more=bool(piece.continue_))
         if turn.context.finished and not piece.transcript:
             return  # The end, said twice.
         with turn.blamed():
@@ -126,8 +120,8 @@ class CartesiaSession(Session[Context]):
             if not piece.continue_:
                 turn.context.finish()
 
-    def _begin(self, name: str, options: Options) -> Context:
-        self.check_space()
+    def _made(self, name: str, message: dict[str, Any]) -> Context:
+        options = validated(Options, message)
         sample_rate = options.output_format.sample_rate
         turn = Context(
             name,
@@ -136,25 +130,17 @@ class CartesiaSession(Session[Context]):
             sample_rate,
             joining="sentences" if options.max_buffer_delay_ms == 0 else "verbatim",
             max_text=self.parts.settings.max_text_characters,
-            before=self._leaving.get(name),
+            before=self.leaving.get(name),
         )
         turn.timestamps = bool(options.add_timestamps)
-        self._open[name] = turn
-        self.start(turn)
         return turn
 
     def _cancel(self, name: str) -> None:
         """Nothing is said of it: clients take whatever still comes for the next context's."""
         self.swallowed(name, ends=True)
-        if (turn := self._open.pop(name, None)) is not None:
+        if (turn := self.taking.pop(name, None)) is not None:
             turn.context.cancel()
-            self._leaving[name] = turn
-
-    def forget(self, turn: Context) -> None:
-        assert turn.name is not None
-        for names in (self._open, self._leaving):
-            if names.get(turn.name) is turn:
-                del names[turn.name]
+            self.leaving[name] = turn
 
     async def sound(self, turn: Context, frames: list[Frame]) -> None:
         most = turn.sample_rate * CHUNK_MS // 1000
@@ -193,12 +179,12 @@ class CartesiaSession(Session[Context]):
         if isinstance(end, Broken):
             if not turn.context.finished:
                 self.note_failed(turn.name)
-            await self.connection.say(_error(end.code, end.message, status_of(end.code) or 500, turn.name))
+            await self.connection.say(told_of(error_of(end.code)(end.message), turn.name))
         elif isinstance(end, Done):
             await self._say_done(turn.name)
 
     async def report(self, error: SpeechError) -> None:
-        await self.connection.say(_error(error.code, error.message, error.http_status, error.context))
+        await self.connection.say(told_of(error, error.context))
 
     async def _say_done(self, name: str) -> None:
         await self.connection.say({"type": "done", "context_id": name, "done": True, "status_code": 200})
@@ -208,30 +194,28 @@ class CartesiaSession(Session[Context]):
         await self.connection.say({**about, **fields})
 
 
-def _error(code: str, message: str, status: int, context: str | None) -> dict[str, Any]:
-    """As the websocket tells it. `context_id` is there always: clients index it."""
-    return {"type": "error", "context_id": context, "done": True, **_details(code, message, status)}
+def told_of(error: SpeechError, context: str | None) -> dict[str, Any]:
+    """An error as a stream tells it. `context_id` is there always: clients index it.
+
+    It ends the context, but is not `done`: LiveKit takes what is for a turn that was spoken whole.
+    """
+    about = {"type": "error", "context_id": context, "done": False, "status_code": error.http_status}
+    return {**about, "error": error.message, **described(error)}
 
 
-def _details(code: str, message: str, status: int) -> dict[str, Any]:
+def described(error: SpeechError) -> dict[str, Any]:
     return {
-        "status_code": status,
-        "title": code.replace("_", " ").capitalize(),
-        "message": message,
-        "error": message,
-        "error_code": code,
+        "error_code": error.code,
+        "title": error.code.replace("_", " ").capitalize(),
+        "message": error.message,
         "request_id": str(uuid.uuid4()),
     }
 
 
 def key_in(request: HTTPConnection) -> str | None:
-    """Cartesia's own places of a key, or ours."""
-    return (
-        request.headers.get("x-api-key")
-        or request.query_params.get("access_token")
-        or request.query_params.get("api_key")
-        or key_of(request)
-    )
+    """Cartesia's own places of a key."""
+    query = request.query_params
+    return request.headers.get("x-api-key") or query.get("access_token") or query.get("api_key")
 
 
 def _begin(
@@ -241,7 +225,7 @@ def _begin(
 
 
 def _refusal(error: SpeechError) -> Refusal:
-    return Refusal(_details(error.code, error.message, error.http_status))
+    return Refusal({**described(error), "status_code": error.http_status, "error": error.message})
 
 
 tts_websocket = Door(key_in, _begin, _refusal)

@@ -8,18 +8,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import HTTPConnection
 
 from streaming_server.audio import Frame, FrameEncoder
 from streaming_server.context import Broken, End
-from streaming_server.errors import BadMessage, SpeechError, UnknownVoice
+from streaming_server.errors import BadMessage, SpeechError, UnknownVoice, error_of
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
 from streaming_server.web.connection import Connection
 from streaming_server.web.doors.entrance import Door, Refusal
-from streaming_server.web.doors.session import Session, understood
+from streaming_server.web.doors.http_door import status_of
+from streaming_server.web.doors.model import Model
+from streaming_server.web.doors.session import Session
 from streaming_server.web.doors.turn import Turn
-from streaming_server.web.guard import key_of
+from streaming_server.web.http import validated
 from streaming_server.web.messages import SampleRate
 from streaming_server.web.parts import Parts
 
@@ -29,11 +31,7 @@ _AURA = re.compile(r"aura(?:-\d+)?-([a-z]+)-[a-z]{2}")
 """The vendor's own names of models, a voice and a language."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-
-class Query(_Model):
+class Query(Model):
     """What of the handshake's query means something here. sample_rate in Hz; by default as the vendor's."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
@@ -43,11 +41,11 @@ class Query(_Model):
     speed: float | None = Field(None, ge=0.25, le=4.0)
 
 
-class _Rate(_Model):
+class _Rate(Model):
     sample_rate: SampleRate
 
 
-class SpeakText(_Model):
+class SpeakText(Model):
     text: str
 
 
@@ -93,22 +91,28 @@ class DeepgramSession(Session[Turn]):
     async def obey(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "Speak":
-                text = understood(SpeakText, message).text
-                if not self._swallows:
-                    turn = self._turn or self._begin()
-                    with turn.blamed():
-                        turn.append(text)
+                await self._speak(validated(SpeakText, message).text)
             case "Flush":
                 await self._flush()
             case "Clear":
                 await self._clear()
             case "Close":
-                if self._turn is not None:
-                    with self._turn.blamed():
-                        self._turn.context.finish()
-                self.close_when_quiet()
+                self._close()
             case _:
                 raise BadMessage("type: one of Speak, Flush, Clear, Close.")
+
+    async def _speak(self, text: str) -> None:
+        """More text. Where there can be no turn for it, the rest up to the next flush is passed over."""
+        if self._swallows:
+            return
+        try:
+            turn = self._turn or self._begin()
+        except SpeechError as error:
+            self._swallows = True
+            await self._tell(error)
+            return
+        with turn.blamed():
+            turn.append(text)
 
     def _begin(self) -> Turn:
         self.check_space()
@@ -127,17 +131,26 @@ class DeepgramSession(Session[Turn]):
         return turn
 
     async def _flush(self) -> None:
-        """Each is answered once, whatever became of its text."""
-        if self._swallows:
+        """Each is answered once, whatever became of its text; without any, at once."""
+        turn = self._turn
+        if self._swallows or turn is None:
             self._swallows = False
             await self._say_flushed()
             return
-        turn = self._turn or self._begin()
         with turn.blamed():
             turn.flush()
 
+    def _close(self) -> None:
+        """Hear out what was flushed, drop the rest, and hang up.
+
+        The vendor's own examples flush and close at once, and then listen.
+        """
+        self.close_when_quiet()
+        if self._turn is not None and not self._turn.flushes:
+            self._turn.context.cancel()
+
     async def _clear(self) -> None:
-        """Drop all that was not sent. Nothing of it follows the answer."""
+        """Drop all that was not sent, its flushes too. Nothing of it follows the answer."""
         self._swallows = False
         for turn in list(self._turns):
             turn.context.cancel()
@@ -163,17 +176,22 @@ class DeepgramSession(Session[Turn]):
             if self._turn is turn:
                 self._turn = None
         await self._say_flushed()
+        if not turn.flushes and self.closing:
+            turn.context.cancel()
 
     async def ended(self, turn: Turn, end: End) -> None:
         if isinstance(end, Broken):
             self._swallows = turn.unflushed
-            await self.connection.say({"type": "Error", **_described(end.code, end.message)})
+            await self._tell(error_of(end.code)(end.message))
             for _ in turn.flushes:
                 await self._say_flushed()
 
     async def report(self, error: SpeechError) -> None:
         """A message that means nothing is passed over, with a warning."""
-        await self._warn(error.code.upper(), error.message)
+        await self._warn(error.code, error.message)
+
+    async def _tell(self, error: SpeechError) -> None:
+        await self.connection.say({"type": "Error", **_described(error.code, error.message)})
 
     async def _say_flushed(self) -> None:
         sequence, self._flushed = self._flushed, self._flushed + 1
@@ -194,11 +212,11 @@ def _token(request: HTTPConnection) -> str | None:
 
 
 def key_in(request: HTTPConnection) -> str | None:
-    """Deepgram's own place of a key, or ours."""
+    """Deepgram's own places of a key."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "token" and credentials:
         return credentials.strip()
-    return _token(request) or key_of(request)
+    return _token(request)
 
 
 def _begin(
@@ -210,9 +228,9 @@ def _begin(
 
 def _manner(request: HTTPConnection, parts: Parts) -> Manner:
     """Raises BadValue, UnknownVoice."""
-    query = understood(Query, dict(request.query_params))
+    query = validated(Query, dict(request.query_params))
     sample_rate = query.sample_rate or (24000 if query.encoding == "linear16" else 8000)
-    understood(_Rate, {"sample_rate": sample_rate})
+    validated(_Rate, {"sample_rate": sample_rate})
     voice, warning = voice_of(parts, query.model)
     generation = Generation(speed=query.speed)
     return Manner(query.model, voice, ENCODINGS[query.encoding], sample_rate, generation, warning)
@@ -233,9 +251,13 @@ def voice_of(parts: Parts, model: str) -> tuple[str, str | None]:
     return DEFAULT_VOICE.id, f"model: there is no such voice here; {DEFAULT_VOICE.id} speaks."
 
 
+def described(error: SpeechError) -> dict[str, str]:
+    """An error as it is told over HTTP."""
+    return {"err_code": error.code.upper(), "err_msg": error.message, "request_id": str(uuid.uuid4())}
+
+
 def _refusal(error: SpeechError) -> Refusal:
-    body = {"err_code": error.code.upper(), "err_msg": error.message, "request_id": str(uuid.uuid4())}
-    return Refusal(body, {"dg-error": error.message})
+    return Refusal(described(error), {"dg-error": error.message}, status_of(error, as_400=True))
 
 
 speak_websocket = Door(key_in, _begin, _refusal)

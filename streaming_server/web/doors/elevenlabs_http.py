@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import wraps
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -17,19 +16,21 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.container import AudioFormat, content_type
 from streaming_server.context import WordTimes
 from streaming_server.errors import SpeechError
-from streaming_server.types import Generation
-from streaming_server.web.doors.elevenlabs import OutputFormat, VoiceSettings, output_format
+from streaming_server.types import Generation, Voice
+from streaming_server.web.doors.elevenlabs import described, key_in
+from streaming_server.web.doors.elevenlabs_formats import OutputFormat, output_format
+from streaming_server.web.doors.elevenlabs_multi import VoiceSettings
+from streaming_server.web.doors.http_door import HttpDoor, refused
 from streaming_server.web.doors.markup import without_tags
-from streaming_server.web.guard import key_of
-from streaming_server.web.http import RETRY_AFTER_S, Json, read_json
+from streaming_server.web.doors.model import Model
+from streaming_server.web.doors.sound import headerless
+from streaming_server.web.http import Json, read_json
 from streaming_server.web.parts import parts_of
 from streaming_server.web.reading import Reading, SpokenResponse, Wish
 
 
-class SpeechRequest(BaseModel):
+class SpeechRequest(Model):
     """What of a request means something here."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     text: str = Field(min_length=1)
     language_code: str | None = Field(None, max_length=35)
@@ -38,21 +39,21 @@ class SpeechRequest(BaseModel):
 
 
 def routes() -> list[BaseRoute]:
+    keyed = HttpDoor(key_in, refusal).keyed
     return [
-        Route("/v1/text-to-speech/{voice}", _told(speech), methods=["POST"]),
-        Route("/v1/text-to-speech/{voice}/stream", _told(speech), methods=["POST"]),
-        Route("/v1/text-to-speech/{voice}/with-timestamps", _told(timed_speech), methods=["POST"]),
-        Route("/v1/text-to-speech/{voice}/stream/with-timestamps", _told(timed_stream), methods=["POST"]),
-        Route("/v1/voices", _told(voices)),
-        Route("/v1/voices/{voice}", _told(voice)),
+        Route("/v1/text-to-speech/{voice}", keyed(speech), methods=["POST"]),
+        Route("/v1/text-to-speech/{voice}/stream", keyed(speech), methods=["POST"]),
+        Route("/v1/text-to-speech/{voice}/with-timestamps", keyed(timed_speech), methods=["POST"]),
+        Route("/v1/text-to-speech/{voice}/stream/with-timestamps", keyed(timed_stream), methods=["POST"]),
+        Route("/v1/voices", keyed(voices)),
+        Route("/v1/voices/{voice}", keyed(voice)),
+        Route("/v2/voices", keyed(all_on_one_page)),
     ]
 
 
 def refusal(error: SpeechError) -> Response:
     """An error in ElevenLabs' form."""
-    headers = {"retry-after": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
-    told = {"detail": {"status": error.code, "message": error.message}}
-    return Json(told, status_code=error.http_status, headers=headers)
+    return refused(error, described(error), as_400=False)
 
 
 async def speech(request: Request) -> Response:
@@ -62,7 +63,7 @@ async def speech(request: Request) -> Response:
         parts_of(request),
         wish,
         explain=refusal,
-        body=None if form.container else lambda reading: reading.raw(form.encoding),
+        body=None if form.container else headerless(form.encoding),
         media_type=_media_type(form),
     )
 
@@ -92,13 +93,27 @@ async def timed_speech(request: Request) -> Response:
 
 
 async def voices(request: Request) -> Response:
-    known = parts_of(request).catalogue.voices
-    return Json({"voices": [_described(voice.id, voice.name, voice.style) for voice in known]})
+    return Json({"voices": _listed(request)})
+
+
+async def all_on_one_page(request: Request) -> Response:
+    """The list of the later version, which has pages."""
+    listed = _listed(request)
+    pages = {"has_more": False, "total_count": len(listed), "next_page_token": None}
+    return Json({"voices": listed, **pages})
 
 
 async def voice(request: Request) -> Response:
-    found = parts_of(request).catalogue.find(request.path_params["voice"]).voice
-    return Json(_described(found.id, found.name, found.style))
+    return Json(_told_of(parts_of(request).catalogue.find(request.path_params["voice"]).voice))
+
+
+def _listed(request: Request) -> list[dict[str, Any]]:
+    return [_told_of(voice) for voice in parts_of(request).catalogue.voices]
+
+
+def _told_of(voice: Voice) -> dict[str, Any]:
+    labels = {"style": voice.style}
+    return {"voice_id": voice.id, "name": voice.name, "category": "premade", "labels": labels}
 
 
 async def _asked(request: Request) -> tuple[Wish, OutputFormat]:
@@ -202,21 +217,3 @@ def _told_together(data: bytes, characters: _Characters) -> dict[str, Any]:
         "alignment": alignment,
         "normalized_alignment": alignment,
     }
-
-
-def _described(voice_id: str, name: str, style: str) -> dict[str, Any]:
-    return {"voice_id": voice_id, "name": name, "category": "premade", "labels": {"style": style}}
-
-
-def _told(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint for those with a key, its errors in ElevenLabs' form."""
-
-    @wraps(endpoint)
-    async def telling(request: Request) -> Response:
-        try:
-            parts_of(request).guard.check_key(request.headers.get("xi-api-key") or key_of(request))
-            return await endpoint(request)
-        except SpeechError as error:
-            return refusal(error)
-
-    return telling

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from streaming_server.errors import SpeechError
 from streaming_server.web.admission import GOODBYE_S
 from streaming_server.web.connection import Connection
+from streaming_server.web.doors.http_door import retry_after
 from streaming_server.web.guard import key_of
-from streaming_server.web.http import RETRY_AFTER_S
 from streaming_server.web.parts import Parts, parts_of
 
 
@@ -24,11 +24,13 @@ from streaming_server.web.parts import Parts, parts_of
 class Refusal:
     """An error as a protocol tells it before the handshake.
 
-    told: its message, where clients are to be let in to read it instead.
+    status: of HTTP, where it is not the error's own. told: its message, where clients are to be let in to
+    read it instead.
     """
 
     body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int | None = None
     told: bytes | None = None
 
 
@@ -42,9 +44,10 @@ class Visit(Protocol):
 class Door:
     """What is a protocol's own about letting a client in.
 
-    key_of: where its clients put their key. begin: makes the session; raises what is wrong with the request.
-    refusal: its form of an error. late_key: whether the key may come in the first message instead; the
-    session is then given the place it waits in, to leave it for one where it is spoken to.
+    key_of: where its clients put their key, besides our own places. begin: makes the session; raises what is
+    wrong with the request. refusal: its form of an error. late_key: whether the key may come in the first
+    message instead; the session is then given the place it waits in, to leave it for one where it is spoken
+    to.
     """
 
     key_of: Callable[[HTTPConnection], str | None]
@@ -98,11 +101,8 @@ async def _send_away(connection: Connection, error: SpeechError, told: bytes) ->
 
 async def _refuse(send: Send, error: SpeechError, refusal: Refusal) -> None:
     """Answer the handshake with an HTTP error."""
-    headers = [(b"content-type", b"application/json")]
-    headers += [
-        (name.encode(), value.encode("latin-1", "replace")) for name, value in refusal.headers.items()
-    ]
-    if error.http_status == 503:
-        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
-    await send({"type": "websocket.http.response.start", "status": error.http_status, "headers": headers})
+    told = {"content-type": "application/json", **refusal.headers, **retry_after(error)}
+    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.items()]
+    status = refusal.status or error.http_status
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": orjson.dumps(refusal.body)})

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any, Literal
 
 import msgpack
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,10 +17,10 @@ from streaming_server.errors import BadMessage, SpeechError, Unavailable, Unknow
 from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.connection import Connection
 from streaming_server.web.doors.entrance import Door, Refusal
-from streaming_server.web.doors.session import Session, understood
+from streaming_server.web.doors.model import Model
+from streaming_server.web.doors.session import Session
 from streaming_server.web.doors.turn import Turn
-from streaming_server.web.guard import key_of
-from streaming_server.web.http import Json
+from streaming_server.web.http import Json, validated
 from streaming_server.web.parts import Parts
 
 SAMPLE_RATE = 24000
@@ -34,11 +34,7 @@ FLOAT_32 = 0xCA
 """MessagePack's mark of one."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-
-class Query(_Model):
+class Query(Model):
     """What of the handshake's query means something here; `cfg_alpha` is of the vendor's own model."""
 
     voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=256)
@@ -48,7 +44,7 @@ class Query(_Model):
     top_k: int | None = Field(None, ge=1, le=1028)
 
 
-class Text(_Model):
+class Text(Model):
     text: str
 
 
@@ -89,7 +85,7 @@ class KyutaiSession(Session[KyutaiTurn]):
         match message.get("type"):
             case "Text":
                 turn = self._turn or self._begin()
-                text = understood(Text, message).text
+                text = validated(Text, message).text
                 with turn.blamed():
                     turn.append(text)
             case "Eos":
@@ -141,7 +137,7 @@ class KyutaiSession(Session[KyutaiTurn]):
 
     async def report(self, error: SpeechError) -> None:
         await self.connection.send(packed("Error", message=error.message))
-        self.connection.end(error)
+        self.hang_up(error)
 
 
 def packed(kind: str, **fields: Any) -> bytes:
@@ -173,8 +169,8 @@ def _seconds(sample: int) -> float:
 
 
 def key_in(request: HTTPConnection) -> str | None:
-    """Kyutai's own places of a key, or ours."""
-    return request.headers.get("kyutai-api-key") or request.query_params.get("auth_id") or key_of(request)
+    """Kyutai's own places of a key."""
+    return request.headers.get("kyutai-api-key") or request.query_params.get("auth_id")
 
 
 def voice_of(parts: Parts, name: str) -> str:
@@ -192,7 +188,7 @@ def voice_of(parts: Parts, name: str) -> str:
 def _begin(
     request: HTTPConnection, parts: Parts, connection: Connection, place: ExitStack | None
 ) -> KyutaiSession:
-    query = understood(Query, dict(request.query_params))
+    query = validated(Query, dict(request.query_params))
     generation = Generation(seed=query.seed, temperature=query.temperature, top_k=query.top_k)
     return KyutaiSession(parts, connection, voice_of(parts, query.voice), generation)
 

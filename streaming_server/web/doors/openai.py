@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import uuid
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import wraps
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.container import AudioFormat
-from streaming_server.errors import SpeechError, UnknownVoice
+from streaming_server.errors import SpeechError
 from streaming_server.types import DEFAULT_VOICE, Generation
-from streaming_server.web.http import RETRY_AFTER_S, Json, check_key, read_json, validated
+from streaming_server.web.doors.http_door import Endpoint, HttpDoor, refused
+from streaming_server.web.doors.model import Model
+from streaming_server.web.guard import key_of
+from streaming_server.web.http import Json, read_json, validated
 from streaming_server.web.parts import parts_of
 from streaming_server.web.reading import Reading, SpokenResponse, Wish
 
@@ -29,16 +32,12 @@ MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "dia")
 """Names clients ask for; the running engine speaks for all of them."""
 
 
-class VoiceObject(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
+class VoiceObject(Model):
     id: str = Field(min_length=1, max_length=128)
 
 
-class SpeechRequest(BaseModel):
+class SpeechRequest(Model):
     """What of a request means something here. Defaults as OpenAI's."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     input: str = Field(min_length=1, max_length=LONGEST_INPUT)
     voice: str | VoiceObject = DEFAULT_VOICE.id
@@ -59,12 +58,13 @@ class SpeechRequest(BaseModel):
 
 
 def routes() -> list[BaseRoute]:
+    door = HttpDoor(key_of, refusal)
     return [
-        Route("/v1/audio/speech", _told(speech), methods=["POST"]),
-        Route("/v1/models", _told(models)),
-        Route("/v1/models/{model}", _told(model)),
-        Route("/v1/audio/models", _told(audio_models)),
-        Route("/v1/audio/voices", _told(voices)),
+        Route("/v1/audio/speech", _numbering(door.keyed(speech)), methods=["POST"]),
+        Route("/v1/models", _numbering(door.open(models))),
+        Route("/v1/models/{model}", _numbering(door.open(model))),
+        Route("/v1/audio/models", _numbering(door.open(audio_models))),
+        Route("/v1/audio/voices", _numbering(door.open(voices))),
     ]
 
 
@@ -73,15 +73,12 @@ def refusal(error: SpeechError) -> Response:
     kind = "invalid_request_error" if error.http_status < 500 else "server_error"
     param, separator, _ = error.message.partition(": ")
     about = param if separator and param.isidentifier() else None
-    headers = {"retry-after": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
     told = {"message": error.message, "type": kind, "param": about, "code": error.code}
-    status = 400 if error.http_status == 422 else error.http_status
-    return Json({"error": told}, status_code=status, headers=headers)
+    return refused(error, {"error": told}, as_400=True)
 
 
 async def speech(request: Request) -> Response:
     """A text as sound while it is made, as a file or as events."""
-    check_key(request)
     wanted = await _asked(request)
     body = _events if wanted.stream_format == "sse" else None
     return SpokenResponse(
@@ -99,7 +96,11 @@ async def models(request: Request) -> Response:
 
 
 async def model(request: Request) -> Response:
-    return Json(_model(request.path_params["model"]))
+    name = request.path_params["model"]
+    if name not in MODELS:
+        told = {"message": f"There is no model {name!r} here.", "type": "invalid_request_error"}
+        return Json({"error": {**told, "param": "model", "code": "model_not_found"}}, status_code=404)
+    return Json(_model(name))
 
 
 async def audio_models(request: Request) -> Response:
@@ -138,23 +139,18 @@ def _event(message: dict[str, Any]) -> bytes:
 
 
 def _model(name: str) -> dict[str, Any]:
-    if name not in MODELS:
-        raise UnknownVoice("model: no model has this id.")
     return {"id": name, "object": "model", "created": 0, "owned_by": "streaming-server"}
 
 
-def _told(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint, its errors in OpenAI's form, its answers with a number."""
+def _numbering(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, its answers with a number."""
 
     @wraps(endpoint)
-    async def telling(request: Request) -> Response:
-        try:
-            answer = await endpoint(request)
-        except SpeechError as error:
-            return _numbered(refusal(error))
+    async def numbering(request: Request) -> Response:
+        answer = await endpoint(request)
         return answer if isinstance(answer, SpokenResponse) else _numbered(answer)
 
-    return telling
+    return numbering
 
 
 def _numbered(answer: Response) -> Response:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections import deque
 from typing import Any, Generic, TypeVar
 
+import anyio
 import orjson
 import structlog
-from pydantic import BaseModel, ValidationError
 
 from streaming_server.audio import Frame
 from streaming_server.context import (
@@ -24,7 +23,7 @@ from streaming_server.context import (
     WordTime,
     WordTimes,
 )
-from streaming_server.errors import BadMessage, BadValue, RateLimited, SpeechError, TooLarge
+from streaming_server.errors import BadMessage, BadValue, SpeechError, TooLarge
 from streaming_server.types import EngineInfo
 from streaming_server.web.connection import Connection
 from streaming_server.web.doors.turn import Turn
@@ -37,13 +36,12 @@ MAX_NAME = 256
 log = structlog.stdlib.get_logger(__name__)
 
 TurnT = TypeVar("TurnT", bound=Turn)
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Session(ABC, Generic[TurnT]):
     """A task reads the client; each of its turns has a task that writes.
 
-    first: a message that was read before its time, if one was.
+    first: a message that was read before its time, if one was. closing: whether nothing more is listened to.
 
     What a protocol adds is how it understands a message and how it tells what comes of it.
     """
@@ -55,8 +53,7 @@ class Session(ABC, Generic[TurnT]):
         self._engine: EngineInfo | None = None
         self._rate = MessageRate(parts.settings.messages_per_second)
         self._turns: set[TurnT] = set()
-        self._failed: deque[str] = deque(maxlen=4 * parts.settings.max_contexts)
-        self._closing = False
+        self.closing = False
         self.first: str | bytes | None = None
 
     @property
@@ -113,28 +110,30 @@ class Session(ABC, Generic[TurnT]):
         if not await self.greet():
             return
         self._engine = await self.parts.pool.engine()
-        if self.first is not None and not await self._take(self.first):
-            return
+        if self.first is not None:
+            await self._take(self.first)
         while (raw := await self.connection.receive()) is not None:
-            if not await self._take(raw):
-                return
+            await self._take(raw)
 
-    async def _take(self, raw: str | bytes) -> bool:
-        """Obey one message; False if the client is sent away for it."""
+    async def _take(self, raw: str | bytes) -> None:
+        """Obey one message, when it is due: tokens of a language model come in bursts, and those who send
+        more than they may are kept waiting, not sent away."""
+        if (early_s := self._rate.early_s()) > 0:
+            await anyio.sleep(early_s)
         try:
-            self._rate.count()
-            if not self._closing:
+            if not self.closing:
                 await self.obey(self.read(raw))
-        except RateLimited as error:
-            await self.send_away(error)
-            return False
         except SpeechError as error:
             log.info("message refused", code=error.code, size=len(raw))
             await self.report(error)
-        return True
 
     async def send_away(self, error: SpeechError) -> None:
         await self.report(error)
+        self.hang_up(error)
+
+    def hang_up(self, error: SpeechError | None = None) -> None:
+        """Close the connection, with the error's code. Nothing more that comes is obeyed."""
+        self.closing = True
         self.connection.end(error)
 
     # Turns.
@@ -149,27 +148,15 @@ class Session(ABC, Generic[TurnT]):
         self._turns.add(turn)
         self.connection.tasks.start_soon(self._carry, turn)
 
-    def note_failed(self, name: str) -> None:
-        """The rest of the turn of this name is on its way and is to be passed over."""
-        if name not in self._failed:
-            self._failed.append(name)
-
-    def swallowed(self, name: str, *, ends: bool) -> bool:
-        """Whether this belongs to the rest of a turn that failed."""
-        if name not in self._failed:
-            return False
-        if ends:
-            self._failed.remove(name)
-        return True
-
     def close_when_quiet(self) -> None:
         """Listen no more, and close the connection once every turn has ended."""
-        self._closing = True
+        self.closing = True
         self.connection.tasks.start_soon(self._close_when_quiet)
 
     async def _close_when_quiet(self) -> None:
         for turn in list(self._turns):
             await turn.gone.wait()
+        await anyio.lowlevel.checkpoint_if_cancelled()  # One that failed may have hung up.
         await self.connection.close()
         self.connection.end()
 
@@ -236,16 +223,6 @@ def _read_halves(raw: str | bytes) -> Any:
         raise BadMessage("This is not JSON.") from None
 
 
-def understood(model: type[ModelT], message: Any) -> ModelT:
-    """A message as a model. Raises BadValue, which names the field, never its content."""
-    try:
-        return model.model_validate(message)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadValue(f"{place}: {first['msg']}." if place else f"{first['msg']}.") from None
-
-
 def read_name(message: dict[str, Any], *fields: str) -> str | None:
     """The context a message is about, from the first of the fields that is there. Raises BadValue."""
     for field in fields:
@@ -261,10 +238,3 @@ def read_name(message: dict[str, Any], *fields: str) -> str | None:
 def _encodable(name: str) -> bool:
     """Whether it can be sent back: half a surrogate pair cannot."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def status_of(code: str, kind: type[SpeechError] = SpeechError) -> int | None:
-    """The HTTP status of an error's code; None if there is no such error below `kind`."""
-    if kind.code == code:
-        return kind.http_status
-    return next((status for below in kind.__subclasses__() if (status := status_of(code, below))), None)

@@ -115,7 +115,7 @@ class Turn:
         text = self._text()
         words = []
         for time in times:
-            start, end = _with_marks(text, self._marked, time.start, time.end)
+            start, end = with_marks(text, self._marked, time.start, time.end)
             self._marked = end
             words.append(
                 Word(
@@ -161,7 +161,7 @@ def _likely_apart(before: str, text: str) -> bool:
     return not (first.isdigit() and _ENDS_NUMBER.search(before))
 
 
-def _with_marks(text: str, since: int, start: int, end: int) -> tuple[int, int]:
+def with_marks(text: str, since: int, start: int, end: int) -> tuple[int, int]:
     """The word and the marks around it, up to white space, other words' letters, and never before `since`."""
     while start > since and not (text[start - 1].isspace() or text[start - 1].isalnum()):
         start -= 1

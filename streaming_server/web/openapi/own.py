@@ -20,7 +20,11 @@ from streaming_server.errors import (
 )
 from streaming_server.jobs import JOB_STATUSES
 from streaming_server.sample import SAMPLE_FORMATS
-from streaming_server.web import config, generate, prompts, voices
+from streaming_server.transcript import BELIEF
+from streaming_server.web import speech_request, voices
+from streaming_server.web.configuration import ServerConfig
+from streaming_server.web.discovery import Discovery
+from streaming_server.web.intake import LONGEST_TRANSCRIPT
 from streaming_server.web.openapi.schemas import job_fields, whisper_fields
 from streaming_server.web.openapi.words import (
     BYTES,
@@ -38,6 +42,7 @@ from streaming_server.web.openapi.words import (
     by_id,
     in_query,
     json_answer,
+    kept_answer,
     one_of,
     operation,
     or_null,
@@ -46,6 +51,7 @@ from streaming_server.web.openapi.words import (
     taken_by,
     takes,
 )
+from streaming_server.web.transcripts import NewTranscript
 
 LIMIT = in_query(
     "limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many to give at most."
@@ -57,15 +63,19 @@ def speech_routes() -> Paths:
         {"job_id": TEXT, "status": TEXT, "message": TEXT, "status_url": TEXT, "result_url": TEXT}
     )
     job = in_query("async_mode", YES_OR_NO, "Make a job of it, for a text of any length, and answer at once.")
-    text = taken_by(generate.SpeechRequest)
-    about = "The sound while it is made. Its length is not known beforehand, so a WAV's header says 4 GiB."
+    text = taken_by(speech_request.SpeechRequest)
+    about = (
+        "The sound while it is made; its length is not known beforehand, so a WAV's header says 4 GiB. With "
+        "`async_mode` the job that will speak it."
+    )
+    made = sound_answer(about=about)
+    made["200"]["content"] |= {"application/json": {"schema": queued}}
     return {
         "/generate": {
             "post": operation(
                 "speech",
                 "Speak a text",
-                sound_answer(about=about),
-                json_answer(queued, "The job that will speak it.", 202),
+                made,
                 body=takes(text),
                 query=[job],
                 errors=(*SPOKEN, *STORED),
@@ -76,7 +86,7 @@ def speech_routes() -> Paths:
                 "speech",
                 "Speak a text, with nothing to choose but the voice",
                 sound_answer("audio/wav"),
-                body=takes(taken_by(generate.PlainRequest)),
+                body=takes(taken_by(speech_request.PlainRequest)),
                 errors=SPOKEN,
             )
         },
@@ -84,7 +94,7 @@ def speech_routes() -> Paths:
             "get": operation(
                 "speech",
                 "Hear a voice introduce itself",
-                sound_answer("audio/wav"),
+                kept_answer("audio/wav"),
                 errors=(UnknownVoice, Full, EngineFailure, *STORED),
             )
         },
@@ -118,7 +128,7 @@ def voices_routes() -> Paths:
             "post": operation(
                 "voices",
                 "Make a voice, or put another in place of one",
-                json_answer(changed, "The voice, from the next text on.", 201),
+                json_answer(changed, "The voice, from the next text on."),
                 body=takes(taken_by(voices.NewVoice)),
                 errors=wrong,
             ),
@@ -148,7 +158,7 @@ def samples_routes() -> Paths:
 def _stored_samples() -> Paths:
     form = an_object(
         {"prompt_id": {"type": "string", "minLength": 1, "maxLength": 64}, "audio_file": BYTES},
-        transcript={"type": "string", "maxLength": prompts.LONGEST_TRANSCRIPT},
+        transcript={"type": "string", "maxLength": LONGEST_TRANSCRIPT},
     )
     stored = {
         "message": TEXT,
@@ -169,7 +179,7 @@ def _stored_samples() -> Paths:
             "post": operation(
                 "samples",
                 "Store a sample, 0.5 to 60 s; 5 to 10 s are best",
-                json_answer(an_object(stored), "The sample, ready to be used.", 201),
+                json_answer(an_object(stored), "The sample, ready to be used."),
                 body=takes(form, kind="multipart/form-data"),
                 errors=(BadMessage, BadValue, BadAudio, TooLarge, TooSlow, Full, *STORED),
             )
@@ -216,7 +226,7 @@ def _stored_samples() -> Paths:
                         }
                     )
                 ),
-                body=takes(taken_by(prompts.Discovery), required=False),
+                body=takes(taken_by(Discovery), required=False),
                 errors=(BadMessage, BadValue, TooLarge, *STORED),
             )
         },
@@ -227,6 +237,9 @@ def _transcripts() -> Paths:
     heard = {
         "prompt_id": TEXT,
         "transcript": TEXT,
+        "transcript_source": one_of(BELIEF),
+        "heard": TEXT,
+        "replaced": YES_OR_NO,
         "language": or_null(TEXT),
         "language_probability": or_null(NUMBER),
         "warnings": a_list(TEXT),
@@ -246,7 +259,7 @@ def _transcripts() -> Paths:
                 "samples",
                 "Write down what is said in a sample",
                 json_answer(an_object(written)),
-                body=takes(taken_by(prompts.NewTranscript)),
+                body=takes(taken_by(NewTranscript)),
                 errors=(BadMessage, BadValue, TooLarge, UnknownPrompt, *STORED),
             )
         },
@@ -254,8 +267,9 @@ def _transcripts() -> Paths:
             "post": operation(
                 "samples",
                 "Have Whisper listen to a sample",
-                json_answer(an_object(heard)),
-                errors=(UnknownPrompt, BadAudio, Full, *STORED),
+                json_answer(an_object(heard), "What it heard, and whether that is the transcript now."),
+                query=[in_query("force", YES_OR_NO, "Even in place of what a person wrote.")],
+                errors=(UnknownPrompt, BadValue, BadAudio, Full, *STORED),
             )
         },
         "/whisper/status": {
@@ -309,8 +323,10 @@ def jobs_routes() -> Paths:
             "get": operation(
                 "jobs",
                 "The sound of a job; of one that failed, its error",
-                sound_answer(about="The whole sound."),
-                errors=(UnknownJob, NotReady, BadValue, Full, EngineFailure, *STORED),
+                kept_answer(about="The whole sound."),
+                json_answer(ref("Error"), "cancelled, interrupted", 409),
+                json_answer(ref("Error"), "The job failed; the code is its error's.", 500),
+                errors=(UnknownJob, NotReady),
             )
         },
         "/jobs/{job_id}/retry": {
@@ -334,7 +350,7 @@ def operator_routes() -> Paths:
                 "operator",
                 "Put another configuration, which outlives the server; what is left out is the default",
                 json_answer(ref("Configuration")),
-                body=takes(taken_by(config.ServerConfig)),
+                body=takes(taken_by(ServerConfig)),
                 errors=(BadMessage, BadValue, TooLarge, *STORED),
             ),
         },
@@ -342,7 +358,7 @@ def operator_routes() -> Paths:
             "post": operation(
                 "operator",
                 "Remove now what would be removed in time",
-                json_answer(an_object({"message": TEXT, "removed": WHOLE})),
+                json_answer(an_object({"message": TEXT, "removed": WHOLE, "failed": by_id(TEXT)})),
                 errors=STORED,
             )
         },

@@ -6,7 +6,7 @@ from streaming_server.container import AUDIO_FORMATS
 from streaming_server.jobs import JOB_STATUSES
 from streaming_server.sample import SAMPLE_FORMATS
 from streaming_server.transcript import BELIEF, SENTENCES
-from streaming_server.web import config
+from streaming_server.web.configuration import ServerConfig
 from streaming_server.web.openapi.words import (
     NUMBER,
     TEXT,
@@ -32,7 +32,7 @@ def components() -> dict[str, Schema]:
         "Sample": _sample(),
         "SampleMetadata": _sample_metadata(),
         "Whisper": an_object(whisper_fields()),
-        "Configuration": taken_by(config.ServerConfig) | {"required": list(config.ServerConfig.model_fields)},
+        "Configuration": taken_by(ServerConfig) | {"required": list(ServerConfig.model_fields)},
         "JournalEntry": _journal_entry(),
         "Device": _device(),
         "FirstAudio": an_object(dict.fromkeys(("p50", "p95", "p99"), NUMBER)),

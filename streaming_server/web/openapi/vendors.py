@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from streaming_server.container import CONTENT_TYPES
-from streaming_server.errors import (
-    UnknownVoice,
-)
+from streaming_server.errors import BadMessage, UnknownVoice
 from streaming_server.web.doors import cartesia_http, deepgram_http, elevenlabs_http, openai
-from streaming_server.web.doors.elevenlabs import output_formats
+from streaming_server.web.doors.elevenlabs_formats import output_formats
 from streaming_server.web.openapi.words import (
     NUMBER,
     SPOKEN,
@@ -83,6 +83,8 @@ def openai_routes() -> Paths:
 def elevenlabs_routes() -> Paths:
     form = an_object({"detail": an_object({"status": TEXT, "message": TEXT})})
     voice = an_object({"voice_id": TEXT, "name": TEXT, "category": TEXT, "labels": by_id(TEXT)})
+    pages = {"has_more": YES_OR_NO, "total_count": WHOLE, "next_page_token": or_null(TEXT)}
+    paged = an_object({"voices": a_list(voice), **pages})
     characters = an_object(
         {
             "characters": a_list(TEXT),
@@ -123,6 +125,7 @@ def elevenlabs_routes() -> Paths:
         "/v1/voices/{voice}": {
             "get": operation("ElevenLabs", "A voice", json_answer(voice), errors=(UnknownVoice,), error=form)
         },
+        "/v2/voices": {"get": operation("ElevenLabs", "The voices", json_answer(paged), error=form)},
     }
 
 
@@ -150,23 +153,40 @@ def deepgram_routes() -> Paths:
 
 def cartesia_routes() -> Paths:
     form = an_object({"error_code": TEXT, "title": TEXT, "message": TEXT, "request_id": TEXT})
-    voice = an_object(
-        {"id": TEXT, "name": TEXT, "description": TEXT, "language": TEXT, "is_owner": YES_OR_NO}
-    )
-    listed = an_object({"data": a_list(voice), "has_more": YES_OR_NO, "next_page": or_null(TEXT)})
+    told = dict.fromkeys(("id", "name", "tagline", "description", "language", "created_at"), TEXT)
+    sorts = {"access": TEXT, "visibility": TEXT, "is_public": YES_OR_NO, "is_owner": YES_OR_NO}
+    voice = an_object({**told, **sorts, "locales": a_list(TEXT), "gender": or_null(TEXT)})
+    page = an_object({"data": a_list(voice), "has_more": YES_OR_NO, "next_page": or_null(TEXT)})
+    listed = {"anyOf": [page, a_list(voice)]}
+    query = [
+        in_query("limit", {"type": "integer", "minimum": 1}, "All, unless said."),
+        in_query("starting_after", TEXT, "The voice that the page comes after."),
+        in_query("ending_before", TEXT, "The voice that the page comes before."),
+    ]
     kinds = ("audio/wav", "audio/mpeg", "audio/pcm", "audio/f32le", "audio/mulaw", "audio/alaw")
+
+    def speech(summary: str, answer: dict[str, Any], request: type[BaseModel]) -> dict[str, Operation]:
+        body = takes(taken_by(request))
+        return {"post": operation("Cartesia", summary, answer, body=body, errors=_as_400(SPOKEN), error=form)}
+
     return {
-        "/tts/bytes": {
-            "post": operation(
+        "/tts/bytes": speech("Speak a text", sound_answer(*kinds), cartesia_http.SpeechRequest),
+        "/tts/sse": speech(
+            "Speak a text, as events", sound_answer("text/event-stream"), cartesia_http.EventRequest
+        ),
+        "/voices/": {
+            "get": operation(
                 "Cartesia",
-                "Speak a text",
-                sound_answer(*kinds),
-                body=takes(taken_by(cartesia_http.SpeechRequest)),
-                errors=_as_400(SPOKEN),
+                "The voices, as at /voices too for those who send Cartesia-Version",
+                json_answer(listed),
+                query=query,
+                errors=(BadMessage,),
                 error=form,
             )
         },
-        "/voices/": {"get": operation("Cartesia", "The voices", json_answer(listed), error=form)},
+        "/voices/{voice}": {
+            "get": operation("Cartesia", "A voice", json_answer(voice), errors=(UnknownVoice,), error=form)
+        },
     }
 
 

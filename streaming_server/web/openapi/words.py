@@ -39,6 +39,14 @@ YES_OR_NO: Schema = {"type": "boolean"}
 ANY: Schema = {"description": "Anything."}
 BYTES: Schema = {"type": "string", "format": "binary"}
 
+EVENTS = "text/event-stream"
+_EVENT: Schema = {
+    "type": "object",
+    "description": "One of the events; its data is JSON.",
+    "properties": {"data": TEXT, "event": TEXT},
+    "required": ["data"],
+}
+
 
 def an_object(required: Mapping[str, Schema], **optional: Schema) -> Schema:
     properties = {**required, **optional}
@@ -133,7 +141,20 @@ def answer(about: str, content: Mapping[str, Schema], status: int = 200) -> dict
 
 
 def sound_answer(*kinds: str, about: str = "The sound.") -> dict[str, Any]:
-    return answer(about, dict.fromkeys(kinds or sorted(set(CONTENT_TYPES.values())), BYTES))
+    events = {EVENTS: _EVENT} if EVENTS in kinds else {}
+    return answer(about, dict.fromkeys(kinds or _sounds(), BYTES) | events)
+
+
+def kept_answer(*kinds: str, about: str = "The sound.") -> dict[str, Any]:
+    """Of a file, which is given in parts to those who ask for one."""
+    part = answer("The part that `Range` asks for.", dict.fromkeys(kinds or _sounds(), BYTES), 206)
+    no_range = json_answer(ref("Error"), "bad_message: `Range` is none.", 400)
+    beyond = json_answer(ref("Error"), "range_not_satisfiable; `Content-Range` tells the length.", 416)
+    return sound_answer(*kinds, about=about) | part | no_range | beyond
+
+
+def _sounds() -> list[str]:
+    return sorted(set(CONTENT_TYPES.values()))
 
 
 def takes(schema: Schema, *, required: bool = True, kind: str = "application/json") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from foreign import LONG, TEXT, Exchange, contexts, exchanging
+from foreign import ENDLESS, LONG, TEXT, Exchange, contexts, exchanging, kill_worker
 from foreign import native_audio as native
 from servers import Server, until
 from websockets.exceptions import InvalidStatus
@@ -54,7 +54,9 @@ def words(exchange: Exchange, context: str = "one") -> list[tuple[str, float, fl
 
 
 async def end(exchange: Exchange, context: str = "one") -> dict[str, Any]:
-    ends: dict[str, Any] = await exchange.until(lambda m: m["done"] and m["context_id"] == context)
+    ends: dict[str, Any] = await exchange.until(
+        lambda m: m["type"] in ("done", "error") and m["context_id"] == context
+    )
     return ends
 
 
@@ -279,6 +281,58 @@ async def test_a_text_that_is_too_long_ends_its_context_alone(server: Server) ->
         await exchange.send(**request("two", "it goes on."))
         assert (await end(exchange, "two"))["type"] == "done"
     assert len([m for m in exchange.told if m["type"] == "error"]) == 1
+
+
+@pytest.mark.parametrize("more", [True, False], ids=["input open", "input ended"])
+async def test_a_lost_worker_is_told_after_the_first_audio(
+    start_server: Callable[..., Server], more: bool
+) -> None:
+    """As an error that is not `done`: LiveKit would take what is for the whole of the turn."""
+    server = start_server("--max-workers=1")
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(**request("one", ENDLESS, more=more))
+        await exchange.until(lambda m: m["type"] == "chunk")
+        kill_worker(server)
+        error = await end(exchange)
+        assert (error["type"], error["error_code"], error["status_code"]) == ("error", "worker_lost", 503)
+        assert error["done"] is False
+        assert contexts(server) == 0
+        if more:  # The rest of the turn is passed over.
+            await exchange.send(**request("one", "And more. ", more=True))
+            await exchange.send(**request("one", ""))
+        until(server.ready, 30)
+        await exchange.send(**request("one", TEXT))
+        seen = len(exchange.heard)
+        assert (await end(exchange))["type"] == "done"
+    again = Exchange(exchange.socket, exchange.heard[seen:])
+    assert audio(again) == await native_audio(server, TEXT)
+
+
+async def test_a_message_that_means_nothing_silences_no_context(server: Server) -> None:
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(**{**request("one", "", more=True), "transcript": 5})
+        assert (await end(exchange))["error_code"] == "bad_value"
+        await exchange.send(**request("one", TEXT))
+        assert (await end(exchange))["type"] == "done"
+    assert audio(exchange) == await native_audio(server, TEXT)
+
+
+async def test_who_sends_faster_than_is_allowed_is_kept_waiting(start_server: Callable[..., Server]) -> None:
+    """The tokens of a language model come in bursts."""
+    server = start_server("--messages-per-second=20")
+    began = anyio.current_time()
+    async with exchanging(url(server)) as exchange:
+        await say(exchange, list(TEXT))
+        assert (await end(exchange))["type"] == "done"
+    assert anyio.current_time() - began > (len(TEXT) - 2 * 20) / 20 - 0.5
+    assert audio(exchange) == await native_audio(server, TEXT)
+
+
+async def test_a_voice_may_be_its_id_alone_and_null_is_as_good_as_nothing(server: Server) -> None:
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(**request("one", TEXT, voice="aria", generation_config=None, flush=None))
+        assert (await end(exchange))["type"] == "done"
+    assert audio(exchange) == await native_audio(server, TEXT)
 
 
 @pytest.mark.parametrize("raw", ["no JSON", "[]", '{"context_id": 5}'])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
-from foreign import LONG, TEXT, Exchange, contexts, exchanging, native_audio
+from foreign import ENDLESS, LONG, TEXT, Exchange, contexts, exchanging, kill_worker, native_audio
 from servers import Server, until
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
@@ -145,12 +146,41 @@ async def test_a_clear_with_nothing_to_clear_is_answered(server: Server) -> None
             assert (await until_told(exchange, "Cleared"))["sequence_id"] == sequence
 
 
-async def test_close_lets_the_rest_be_heard(server: Server) -> None:
+async def test_flushes_before_a_clear_are_dropped_with_their_text(server: Server) -> None:
+    """Answered afterwards they would end the next turn."""
     async with exchanging(url(server)) as exchange:
-        await exchange.send(type="Speak", text=TEXT)
+        await speak(exchange, LONG)
+        await speak(exchange, LONG)
+        await exchange.send(type="Clear")
+        await until_told(exchange, "Cleared")
+        await exchange.send(type="Clear")
+        await until_told(exchange, "Cleared")
+        kinds = [m["type"] if isinstance(m, dict) else "audio" for m in exchange.heard]
+        assert kinds[kinds.index("Cleared") :] == ["Cleared", "Cleared"]
+        await speak(exchange, TEXT)
+        await until_told(exchange, "Flushed")
+    assert len(of(exchange, "Flushed")) == 1
+
+
+async def test_close_lets_what_was_flushed_be_heard_and_drops_the_rest(server: Server) -> None:
+    """The vendor's own examples flush, close and listen."""
+    async with exchanging(url(server)) as exchange:
+        await speak(exchange, TEXT)
+        await exchange.send(type="Speak", text=LONG)
         await exchange.send(type="Close")
         assert (await exchange.closed())[0] == 1000
     assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
+    assert len(of(exchange, "Flushed")) == 1
+
+
+async def test_close_without_a_flush_ends_at_once(server: Server) -> None:
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(type="Speak", text=LONG)
+        await exchange.until(lambda m: isinstance(m, bytes))
+        await exchange.send(type="Close")
+        assert (await exchange.closed())[0] == 1000
+    assert len(audio(exchange)) < 2 * 24000 * 20
+    until(lambda: contexts(server) == 0, 1)
 
 
 async def test_leaving_is_a_cancel(server: Server) -> None:
@@ -206,13 +236,51 @@ async def test_a_turn_that_fails_is_told_and_still_flushed(server: Server) -> No
     assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
 
 
+@pytest.mark.parametrize("flushed", [True, False])
+async def test_a_lost_worker_is_told_after_the_first_audio(
+    start_server: Callable[..., Server], flushed: bool
+) -> None:
+    server = start_server("--max-workers=1")
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(type="Speak", text=ENDLESS)
+        if flushed:
+            await exchange.send(type="Flush")
+        await exchange.until(lambda m: isinstance(m, bytes))
+        kill_worker(server)
+        assert (await until_told(exchange, "Error"))["code"] == "WORKER_LOST"
+        if not flushed:  # The rest of the turn is passed over.
+            await speak(exchange, "And more.")
+        await until_told(exchange, "Flushed")
+        assert isinstance(exchange.heard[-2], dict)
+        until(server.ready, 30)
+        seen = len(exchange.heard)
+        await speak(exchange, TEXT)
+        await until_told(exchange, "Flushed")
+    again = Exchange(exchange.socket, exchange.heard[seen:])
+    assert audio(again) == await native_audio(server, TEXT, sample_rate=24000)
+
+
+async def test_a_turn_that_cannot_begin_is_told_once_and_flushed(server: Server) -> None:
+    """Whoever waits for the answer to a flush would wait for ever."""
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        assert (await client.post("/voice_mappings", json={"voice_id": "passing"})).status_code == 200
+        async with exchanging(url(server, "passing")) as exchange:
+            assert (await client.delete("/voice_mappings/passing")).status_code == 200
+            for sequence in range(2):
+                await speak(exchange, "One. ", "Two.")
+                assert (await until_told(exchange, "Flushed"))["sequence_id"] == sequence
+    told = [message["type"] for message in exchange.told]
+    assert told == ["Metadata", "Error", "Flushed", "Error", "Flushed"]
+    assert {error["code"] for error in of(exchange, "Error")} == {"UNKNOWN_VOICE"}
+
+
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [
         ("model=nobody", 404, b"UNKNOWN_VOICE"),
-        ("model=aria&encoding=mp3", 422, b"BAD_VALUE"),
-        ("model=aria&sample_rate=11000", 422, b"BAD_VALUE"),
-        ("model=aria&speed=9", 422, b"BAD_VALUE"),
+        ("model=aria&encoding=mp3", 400, b"BAD_VALUE"),
+        ("model=aria&sample_rate=11000", 400, b"BAD_VALUE"),
+        ("model=aria&speed=9", 400, b"BAD_VALUE"),
     ],
 )
 async def test_what_cannot_be_served_is_refused_before_the_handshake(

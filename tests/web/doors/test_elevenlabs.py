@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 import soundfile
-from foreign import LONG, TEXT, Exchange, contexts, exchanging, native_audio
+from foreign import ENDLESS, LONG, TEXT, Exchange, contexts, exchanging, kill_worker, native_audio
 from servers import Server, until
 from talk import talking
 from websockets.exceptions import InvalidStatus
@@ -208,6 +208,26 @@ async def test_an_interruption_is_obeyed_and_the_next_turn_heard(server: Server,
     assert audio(exchange, "two") == await native_audio(server, TEXT, sample_rate=24000)
 
 
+async def test_whole_sentences_that_were_flushed_as_they_came_are_interrupted_by_a_close(
+    server: Server,
+) -> None:
+    """As LiveKit does; at the end of a turn it flushes once more, without text."""
+    async with exchanging(url(server, auto_mode="true")) as exchange:
+        await open_context(exchange)
+        for _ in range(10):
+            await exchange.send(text=LONG[:260], context_id="one", flush=True)
+        await exchange.until(lambda m: m.get("audio"))
+        await exchange.send(context_id="one", close_context=True)
+        await final(exchange)
+        until(lambda: contexts(server) == 0, 1)
+        await open_context(exchange, "two")
+        await exchange.send(text=TEXT + " ", context_id="two", flush=True)
+        await exchange.send(text="", context_id="two", flush=True)
+        await exchange.send(context_id="two", close_context=True)
+        await final(exchange, "two")
+    assert audio(exchange, "two") == await native_audio(server, TEXT, sample_rate=24000)
+
+
 async def test_a_context_id_may_be_used_again_at_once(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await open_context(exchange)
@@ -247,8 +267,9 @@ async def test_one_context_needs_no_name(server: Server) -> None:
     assert audio(exchange, None) == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_closing_the_socket_lets_what_was_flushed_be_heard(server: Server) -> None:
-    async with exchanging(url(server)) as exchange:
+@pytest.mark.parametrize("auto_mode", ["false", "true"])
+async def test_closing_the_socket_lets_what_was_flushed_be_heard(server: Server, auto_mode: str) -> None:
+    async with exchanging(url(server, auto_mode=auto_mode)) as exchange:
         await open_context(exchange, "two")
         await exchange.send(text=LONG, context_id="two")
         await open_context(exchange, "one")
@@ -330,13 +351,100 @@ async def test_what_cannot_be_served_is_refused_before_the_handshake(
     assert refused.value.response.body.startswith(b'{"detail":{"status":')
 
 
-async def test_what_is_wrong_with_a_context_is_told_once(server: Server) -> None:
+async def test_what_is_wrong_with_a_context_is_told_once_and_ends_it(server: Server) -> None:
+    """As an error, and as an end: some clients know only the one, some only the other."""
     async with exchanging(url(server, language_code="tlh")) as exchange:
         await turn(exchange, ["Some text. ", "And more."])
         await turn(exchange, ["Some text. ", "And more."], "two")
-        await exchange.until(lambda m: m.get("error") and m["contextId"] == "two")
-    assert [m["contextId"] for m in exchange.told] == ["one", "two"]
-    assert {m["code"] for m in exchange.told} == {"bad_value"}
+        await final(exchange, "two")
+    told = [(m["contextId"], m.get("code"), m.get("isFinal")) for m in exchange.told]
+    assert told == [(n, *what) for n in ("one", "two") for what in (("bad_value", None), (None, True))]
+
+
+async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1")
+    async with exchanging(url(server)) as exchange:
+        await turn(exchange, [ENDLESS])
+        await exchange.until(lambda m: m.get("audio"))
+        kill_worker(server)
+        await final(exchange)
+        error = exchange.told[-2]
+        assert (error["contextId"], error["code"]) == ("one", "worker_lost")
+        assert error["error"] == error["message"] != ""
+        assert contexts(server) == 0
+        until(server.ready, 30)
+        await turn(exchange)
+        seen = len(exchange.heard)
+        await final(exchange)
+    again = Exchange(exchange.socket, exchange.heard[seen:])
+    assert audio(again) == await native_audio(server, TEXT, sample_rate=24000)
+
+
+async def test_what_follows_a_failure_is_passed_over_until_the_context_opens_again(
+    start_server: Callable[..., Server],
+) -> None:
+    """Frameworks that were told of the end open the same one for the rest of the turn."""
+    server = start_server("--max-workers=1")
+    async with exchanging(url(server)) as exchange:
+        await open_context(exchange)
+        await exchange.send(text=ENDLESS, context_id="one", flush=True)
+        await exchange.until(lambda m: m.get("audio"))
+        kill_worker(server)
+        await final(exchange)
+        seen = len(exchange.heard)
+        await exchange.send(text="The rest.", context_id="one")
+        until(server.ready, 30)
+        await turn(exchange)
+        await final(exchange)
+    again = Exchange(exchange.socket, exchange.heard[seen:])
+    assert audio(again) == await native_audio(server, TEXT, sample_rate=24000)
+
+
+@pytest.mark.parametrize("name", [{}, {"context_id": "one"}])
+async def test_a_message_that_means_nothing_silences_no_context(server: Server, name: dict[str, str]) -> None:
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(text=5, **name)
+        await exchange.until(lambda m: m.get("error"))
+        await exchange.send(text=TEXT, flush=True, **name)
+        await exchange.send(close_context=True, **name)
+        await exchange.until(lambda m: m.get("audio"))
+        await final(exchange, name.get("context_id"))
+    assert audio(exchange, name.get("context_id")) == await native_audio(server, TEXT, sample_rate=24000)
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "code", "closed_with"),
+    [
+        (5, {}, "bad_value", 1008),
+        ("Hi. ", {"language_code": "tlh"}, "bad_value", 1008),
+        ("a" * 9000, {}, "too_large", 1009),
+    ],
+    ids=["no text", "language", "length"],
+)
+async def test_an_error_of_a_stream_closes_it_and_says_why(
+    server: Server, text: Any, query: dict[str, str], code: str, closed_with: int
+) -> None:
+    async with exchanging(url(server, path="stream-input", **query)) as exchange:
+        await exchange.send(text=" ")
+        await exchange.send(text=text)
+        await exchange.send(text="")
+        closed = await exchange.closed()
+    assert [m["code"] for m in exchange.told] == [code]
+    assert closed == (closed_with, exchange.told[0]["message"])
+
+
+async def test_a_lost_worker_closes_a_stream_after_the_first_audio(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server("--max-workers=1")
+    async with exchanging(url(server, path="stream-input")) as exchange:
+        await exchange.send(text=ENDLESS, flush=True)
+        await exchange.until(lambda m: m.get("audio"))
+        kill_worker(server)
+        assert (await exchange.closed())[0] == 1011
+    assert exchange.told[-1]["code"] == "worker_lost"
+    assert not [m for m in exchange.told if m.get("isFinal")]
+    until(lambda: contexts(server) == 0, 1)
 
 
 async def test_a_text_that_is_too_long_ends_its_context_alone(server: Server) -> None:
@@ -420,7 +528,17 @@ async def test_a_flush_speaks_what_might_have_become_a_tag(server: Server) -> No
 
 @pytest.mark.parametrize("path", ["multi-stream-input", "stream-input"])
 async def test_a_silent_client_is_sent_away(server: Server, path: str) -> None:
+    """By the code of the closing alone: a message would be logged as an error by those who keep a connection
+    between turns."""
     async with exchanging(url(server, path=path, inactivity_timeout="0.3")) as exchange:
+        assert await exchange.closed() == (1008, "Nothing came for 0.3 seconds.")
+    assert exchange.told == []
+
+
+@pytest.mark.parametrize("path", ["multi-stream-input", "stream-input"])
+async def test_a_client_that_falls_silent_in_a_turn_is_told(server: Server, path: str) -> None:
+    async with exchanging(url(server, path=path, inactivity_timeout="0.5")) as exchange:
+        await exchange.send(text="Some of a sentence")
         assert (await exchange.closed())[0] == 1008
     assert exchange.told[-1]["code"] == "too_slow"
 

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from foreign import LONG, TEXT, contexts, native_audio
+from foreign import ENDLESS, LONG, TEXT, contexts, kill_worker, native_audio
 from servers import Server, until
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +59,8 @@ DEEPGRAM = "/v1/speak?model=aria&"
         *((f"{ELEVENLABS}pcm_{rate}", {"text": TEXT}, "pcm_s16le", rate) for rate in (8000, 22050, 48000)),
         (f"{ELEVENLABS}ulaw_8000", {"text": TEXT}, "mulaw", 8000),
         (f"{DEEPGRAM}encoding=linear16&container=none&sample_rate=24000", {"text": TEXT}, "pcm_s16le", 24000),
-        (f"{DEEPGRAM}encoding=alaw&sample_rate=8000", {"text": TEXT}, "alaw", 8000),
+        (f"{DEEPGRAM}encoding=alaw&container=none&sample_rate=16000", {"text": TEXT}, "alaw", 16000),
+        (f"{DEEPGRAM}encoding=mulaw&container=none", {"text": TEXT}, "mulaw", 8000),
         ("/tts/bytes", cartesia(), "pcm_s16le", 24000),
         ("/tts/bytes", cartesia(encoding="pcm_f32le", rate=44100), "pcm_f32le", 44100),
         ("/tts/bytes", cartesia(encoding="pcm_mulaw", rate=8000), "mulaw", 8000),
@@ -93,6 +94,37 @@ async def test_a_file_without_loss_holds_what_the_native_door_sends(
         assert container.streams.audio[0].rate == RATE
         pcm = b"".join(frame.to_ndarray().astype("<i2").tobytes() for frame in container.decode(audio=0))
     assert pcm == await native_audio(server, TEXT)
+
+
+WAVE_TAGS = {"PCM_16": 1, "FLOAT": 3, "ALAW": 6, "ULAW": 7}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "ours", "subtype", "rate"),
+    [
+        ("/tts/bytes", cartesia("wav"), "pcm_s16le", "PCM_16", 24000),
+        ("/tts/bytes", cartesia("wav", "pcm_f32le", 44100), "pcm_f32le", "FLOAT", 44100),
+        ("/tts/bytes", cartesia("wav", "pcm_mulaw", 8000), "mulaw", "ULAW", 8000),
+        ("/tts/bytes", cartesia("wav", "pcm_alaw", 8000), "alaw", "ALAW", 8000),
+        (f"{DEEPGRAM}encoding=linear16", {"text": TEXT}, "pcm_s16le", "PCM_16", 24000),
+        (f"{DEEPGRAM}encoding=mulaw", {"text": TEXT}, "mulaw", "ULAW", 8000),
+        (f"{DEEPGRAM}encoding=alaw&container=wav", {"text": TEXT}, "alaw", "ALAW", 8000),
+    ],
+)
+async def test_a_wav_file_says_what_is_in_it(
+    server: Server, path: str, body: Any, ours: str, subtype: str, rate: int
+) -> None:
+    answer = await post(server, path, body)
+    assert answer.headers["content-type"] == "audio/wav"
+    native = await native_audio(server, TEXT, sample_rate=rate, encoding=ours)
+    assert answer.content.endswith(b"data\xff\xff\xff\xff" + native)
+    assert int.from_bytes(answer.content[20:22], "little") == WAVE_TAGS[subtype]
+    with soundfile.SoundFile(BytesIO(answer.content)) as file:
+        assert (file.subtype, file.samplerate, file.channels) == (subtype, rate, 1)
+        samples = file.read()
+    width = {"PCM_16": 2, "FLOAT": 4}.get(subtype, 1)
+    assert len(samples) == len(native) // width
+    assert seconds(answer.content) == pytest.approx(len(samples) / rate)
 
 
 @pytest.mark.parametrize(
@@ -138,12 +170,129 @@ async def test_openai_s_events_carry_the_same_file(server: Server) -> None:
     assert sound == await native_audio(server, TEXT, sample_rate=24000)
 
 
+@pytest.fixture
+def alone(start_server: Callable[..., Server]) -> Server:
+    """A server with one worker, which may be killed."""
+    return start_server("--max-workers=1")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/audio/speech", openai(input=ENDLESS[:4000], speed=0.25, response_format="pcm")),
+        ("/v1/audio/speech", openai(input=ENDLESS[:4000], speed=0.25, stream_format="sse")),
+        ("/v1/text-to-speech/aria/stream", {"text": ENDLESS}),
+        ("/v1/text-to-speech/aria/stream/with-timestamps", {"text": ENDLESS}),
+        (f"{DEEPGRAM}encoding=mulaw", {"text": ENDLESS}),
+        ("/tts/bytes", cartesia() | {"transcript": ENDLESS}),
+    ],
+)
+async def test_a_lost_worker_breaks_the_answer_off_for_all_to_see(
+    alone: Server, path: str, body: Any
+) -> None:
+    """An answer that ended as usual would be taken for whole."""
+    async with httpx.AsyncClient(base_url=alone.url, timeout=20) as client:
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+            async with client.stream("POST", path, json=body) as answer:
+                assert answer.status_code == 200
+                sound = answer.aiter_raw()
+                assert await anext(sound)
+                kill_worker(alone)
+                async for _ in sound:
+                    pass
+    until(lambda: contexts(alone) == 0)
+
+
+def events_of(answer: str) -> list[dict[str, Any]]:
+    """The events of an answer, each named as it says itself."""
+    events = []
+    for block in filter(None, answer.split("\n\n")):
+        name, data = block.split("\n")
+        event = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {event['type']}"
+        events.append(event)
+    return events
+
+
+async def test_cartesia_s_events_carry_the_sound_and_the_words(server: Server) -> None:
+    body = cartesia() | {"add_timestamps": True, "context_id": "mine"}
+    answer = await post(server, "/tts/sse", body)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = events_of(answer.text)
+    assert {event["context_id"] for event in events} == {"mine"}
+    assert [event["done"] for event in events] == [False] * (len(events) - 1) + [True]
+    sound = b"".join(base64.b64decode(event["data"]) for event in events if event["type"] == "chunk")
+    assert sound == await native_audio(server, TEXT, sample_rate=24000)
+    stamps = [event["word_timestamps"] for event in events if event["type"] == "timestamps"]
+    assert [word for stamp in stamps for word in stamp["words"]] == TEXT.split()
+    times = [time for s in stamps for pair in zip(s["start"], s["end"], strict=True) for time in pair]
+    assert times == sorted(times)
+    assert times[-1] <= len(sound) / 2 / 24000 + 0.001
+
+
+async def test_cartesia_s_events_tell_what_broke_them_off(alone: Server) -> None:
+    async with httpx.AsyncClient(base_url=alone.url, timeout=20) as client:
+        async with client.stream("POST", "/tts/sse", json=cartesia() | {"transcript": ENDLESS}) as answer:
+            told = answer.aiter_text()
+            first = await anext(told)
+            kill_worker(alone)
+            events = events_of("".join([first, *[more async for more in told]]))
+    assert events[0]["type"] == "chunk"
+    assert (events[-1]["type"], events[-1]["error_code"]) == ("error", "worker_lost")
+    assert events[-1]["done"] is False
+
+
+async def get(server: Server, path: str, **headers: str) -> Any:
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        answer = await client.get(path, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_cartesia_s_clients_find_the_voices_in_the_form_of_their_version(server: Server) -> None:
+    new, old = {"Cartesia-Version": "2025-04-16"}, {"Cartesia-Version": "2024-06-10"}
+    page = await get(server, "/voices", **new)
+    assert page.keys() == {"data", "has_more", "next_page"}
+    assert await get(server, "/voices", **old) == page["data"]
+    assert await get(server, "/voices/") == page
+    assert (await get(server, "/voices/aria", **new)) in page["data"]
+    assert "voices" in await get(server, "/voices")  # Our own form, for everybody else.
+
+
+async def test_cartesia_s_clients_turn_the_pages(server: Server) -> None:
+    ids = [voice["id"] for voice in (await get(server, "/voices/"))["data"]]
+    first = await get(server, "/voices/?limit=2")
+    assert [voice["id"] for voice in first["data"]] == ids[:2]
+    assert (first["has_more"], first["next_page"]) == (True, ids[1])
+    rest = await get(server, f"/voices/?starting_after={ids[1]}")
+    assert [voice["id"] for voice in rest["data"]] == ids[2:]
+    assert (rest["has_more"], rest["next_page"]) == (False, None)
+    assert (await get(server, f"/voices/?starting_after={ids[-1]}"))["data"] == []
+    assert (await get(server, "/voices/?starting_after=gone"))["data"] == []
+    before = await get(server, f"/voices/?limit=1&ending_before={ids[2]}")
+    assert [voice["id"] for voice in before["data"]] == [ids[1]]
+
+
+async def test_elevenlabs_voices_come_in_both_versions(server: Server) -> None:
+    listed = (await get(server, "/v1/voices"))["voices"]
+    page = await get(server, "/v2/voices")
+    assert page == {
+        "voices": listed,
+        "has_more": False,
+        "total_count": len(listed),
+        "next_page_token": None,
+    }
+    assert await get(server, "/v1/voices/aria") in listed
+
+
 async def test_openai_s_voices_and_models_are_found(server: Server) -> None:
     async with httpx.AsyncClient(base_url=server.url) as client:
         models = (await client.get("/v1/models")).json()
         assert {"tts-1", "gpt-4o-mini-tts"} <= {model["id"] for model in models["data"]}
         assert (await client.get("/v1/models/tts-1")).json()["object"] == "model"
-        assert (await client.get("/v1/models/other")).status_code == 404
+        unknown = await client.get("/v1/models/other")
+        assert unknown.status_code == 404
+        assert unknown.json()["error"]["code"] == "model_not_found"
         assert {"id": "tts-1"} in (await client.get("/v1/audio/models")).json()["models"]
         voices = (await client.get("/v1/audio/voices")).json()["voices"]
         assert {"aria", "alloy", "verse"} <= {voice["id"] for voice in voices}
@@ -154,6 +303,14 @@ async def test_openai_s_voice_may_be_an_object_and_an_alias(server: Server) -> N
     named = await post(server, "/v1/audio/speech", openai(voice="onyx", response_format="pcm"))
     wrapped = await post(server, "/v1/audio/speech", openai(voice={"id": "zara"}, response_format="pcm"))
     assert named.content == wrapped.content != b""
+
+
+async def test_null_is_as_good_as_nothing_to_openai_s_door(server: Server) -> None:
+    nothing = dict.fromkeys(("speed", "stream_format", "seed", "instructions"))
+    answer = await post(server, "/v1/audio/speech", openai(response_format="pcm", **nothing))
+    assert answer.content == await native_audio(server, TEXT, sample_rate=24000)
+    mp3 = await post(server, "/v1/audio/speech", openai(response_format=None))
+    assert mp3.headers["content-type"] == "audio/mpeg"
 
 
 async def test_the_earlier_server_s_query_still_speaks(server: Server) -> None:
@@ -191,6 +348,7 @@ async def test_elevenlabs_times_cover_the_text_and_lie_within_the_sound(server: 
 UNKNOWN = [
     ("/v1/audio/speech", openai(voice="nobody"), 404, lambda told: told["error"]["code"] == "unknown_voice"),
     ("/v1/audio/speech", openai(speed=9), 400, lambda told: told["error"]["param"] == "speed"),
+    ("/v1/audio/speech", {"model": "tts-1"}, 400, lambda told: told["error"]["param"] == "input"),
     ("/v1/audio/speech", openai(input="..."), 400, lambda told: told["error"]["param"] == "text"),
     (
         "/v1/text-to-speech/nobody",
@@ -201,6 +359,20 @@ UNKNOWN = [
     (f"{ELEVENLABS}pcm_1", {"text": "Hi."}, 422, lambda told: told["detail"]["status"] == "bad_value"),
     ("/v1/speak?model=nobody", {"text": "Hi."}, 404, lambda told: told["err_code"] == "UNKNOWN_VOICE"),
     ("/v1/speak?sample_rate=1", {"text": "Hi."}, 400, lambda told: "sample_rate" in told["err_msg"]),
+    (
+        "/v1/speak?encoding=opus&container=none",
+        {"text": "Hi."},
+        400,
+        lambda told: "container" in told["err_msg"],
+    ),
+    (
+        "/v1/speak?encoding=mp3&container=wav",
+        {"text": "Hi."},
+        400,
+        lambda told: "container" in told["err_msg"],
+    ),
+    ("/tts/sse", cartesia("wav"), 400, lambda told: "container" in told["message"]),
+    ("/tts/sse", cartesia() | {"transcript": "..."}, 400, lambda told: told["error_code"] == "bad_value"),
     ("/tts/bytes", {"transcript": "Hi."}, 400, lambda told: told["error_code"] == "bad_value"),
     ("/tts/bytes", cartesia(rate=1), 400, lambda told: "sample_rate" in told["message"]),
 ]

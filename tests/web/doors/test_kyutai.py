@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import msgpack
 import pytest
-from foreign import LONG, TEXT, active, contexts, native_audio
+from foreign import ENDLESS, LONG, TEXT, active, contexts, kill_worker, native_audio
 from servers import Server, until
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -181,6 +181,19 @@ async def test_leaving_is_a_cancel(server: Server) -> None:
     until(lambda: active(server) == 0, 1)
 
 
+async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1")
+    async with exchanging(server) as exchange:
+        await exchange.send("Text", text=ENDLESS)
+        await exchange.send("Eos")
+        await exchange.until("Audio")
+        kill_worker(server)
+        assert await exchange.closed() == 1011
+    assert exchange.heard[-1]["type"] == "Error"
+    assert exchange.heard[-1]["message"].endswith(".")
+    until(lambda: contexts(server) == 0, 1)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -203,6 +216,7 @@ async def test_leaving_is_a_cancel(server: Server) -> None:
 async def test_what_means_nothing_is_told_and_ends_the_connection(server: Server, raw: bytes) -> None:
     async with exchanging(server) as exchange:
         await exchange.socket.send(raw)
+        await exchange.send("Eos")
         assert await exchange.closed() in (1008, 1009)
     assert [message["type"] for message in exchange.heard] == ["Ready", "Error"]
     assert exchange.heard[1]["message"].endswith(".")

@@ -1,0 +1,174 @@
+"""Clients of the doors that are no websockets, or not one websocket for all turns."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import cast
+
+import orjson
+
+from streaming_server.bench.client import HEAD_END, Address, Client, binary_frame
+from streaming_server.bench.wires import Kyutai, Listener, OpenAI, Wire, Wyoming
+
+
+class PlainClient(Client):
+    """Without the handshake of a websocket."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._wire.opened(time.perf_counter())
+
+    def end(self) -> None:
+        self._ended = True
+        if self._transport is not None:
+            self._transport.close()
+
+
+class HttpClient(PlainClient):
+    """Requests on one connection, answered in chunks, one after the other."""
+
+    def __init__(self, listener: Listener, address: Address) -> None:
+        super().__init__(listener, address, OpenAI)
+        self._requests = OpenAI(listener)
+        self._wire = self._requests
+        self._feed = self._head
+        self._status = 0
+
+    def _framed(self, payload: bytes) -> bytes:
+        self._requests.asked()
+        where = self._address
+        lines = [
+            f"POST {where.prefix}{self._wire.path} HTTP/1.1",
+            f"Host: {where.host}:{where.port}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(payload)}",
+        ]
+        if where.key:
+            lines.append(f"Authorization: Bearer {where.key}")
+        return "\r\n".join(lines).encode() + HEAD_END + payload
+
+    def _head(self, data: bytes, now: float) -> int:
+        end = data.find(HEAD_END)
+        if end < 0:
+            return 0
+        self._status = int(data.split(b" ", 2)[1])
+        if b"chunked" not in data[:end].lower():
+            self._requests.answered(self._status, now)
+            self._leave("refused")
+            return len(data)
+        self._feed = self._chunks
+        begin = end + len(HEAD_END)
+        return begin + self._chunks(data[begin:], now)
+
+    def _chunks(self, data: bytes, now: float) -> int:
+        at = 0
+        while (line := data.find(b"\r\n", at)) >= 0:
+            size = int(data[at:line], 16)
+            end = line + 2 + size + 2
+            if end > len(data):
+                break
+            if not size:
+                self._feed = self._head
+                self._requests.answered(self._status, now)
+                return end + (self._head(data[end:], now) if data[end:] else 0)
+            self._wire.binary(data[line + 2 : line + 2 + size], now)
+            at = end
+        return at
+
+
+class WyomingClient(PlainClient):
+    """Events on one connection."""
+
+    def __init__(self, listener: Listener, address: Address) -> None:
+        super().__init__(listener, address, Wyoming)
+        self._told = Wyoming(listener)
+        self._wire = self._told
+        self._feed = self._events
+
+    def _framed(self, payload: bytes) -> bytes:
+        return payload
+
+    def _events(self, data: bytes, now: float) -> int:
+        """Read the events that are whole; how many bytes of `data` they take."""
+        at = 0
+        while (line := data.find(b"\n", at)) >= 0:
+            header = orjson.loads(data[at:line])
+            body = line + 1 + header.get("data_length", 0)
+            end = body + header.get("payload_length", 0)
+            if end > len(data):
+                break
+            said = orjson.loads(data[line + 1 : body]) if body > line + 1 else {}
+            self._told.event(header["type"], said, data[body:end], now)
+            at = end
+        return at
+
+
+class KyutaiClient(Client):
+    """A websocket for every turn: the server hangs up after the last audio, the client calls for more."""
+
+    def __init__(self, listener: Listener, address: Address) -> None:
+        super().__init__(listener, address, Kyutai)
+        self._turns = Kyutai(listener)
+        self._wire = self._turns
+        self._waiting: list[bytes] = []
+        self._between = False
+        self._hanging_up = 0
+        self._calling: asyncio.Task[None] | None = None
+
+    def write(self, payload: bytes, *, last: bool = False) -> None:
+        if self._between:
+            self._between, self._rest = False, b""
+            self._calling = asyncio.get_running_loop().create_task(self._call())
+        if self._transport is not None and self._feed == self._frames:
+            super().write(payload, last=last)
+            return
+        if last:
+            self._wire.ending()
+        if payload:
+            self._waiting.append(self._framed(payload))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._hanging_up:
+            self._hanging_up -= 1
+        else:
+            super().connection_lost(exc)
+
+    def _framed(self, payload: bytes) -> bytes:
+        return binary_frame(payload)
+
+    def _shake(self, data: bytes, now: float) -> int:
+        read = super()._shake(data, now)
+        if self._transport is not None and self._feed == self._frames:
+            self._transport.write(b"".join(self._waiting))
+            self._waiting.clear()
+        return read
+
+    def _leave(self, reason: str) -> None:
+        if reason != "lost" or self._ended or not self._turns.hung_up(time.perf_counter()):
+            super()._leave(reason)
+            return
+        self._between = True
+        self._feed = self._shake
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            self._hanging_up += 1
+            transport.close()
+
+    async def _call(self) -> None:
+        loop, where = asyncio.get_running_loop(), self._address
+        try:
+            await loop.create_connection(lambda: self, where.host, where.port, ssl=where.secure or None)
+        except OSError:
+            self._leave("refused")
+
+
+def client_for(listener: Listener, address: Address, wire: type[Wire]) -> Client:
+    """The client that speaks a wire."""
+    clients: dict[type[Wire], type[HttpClient | WyomingClient | KyutaiClient]] = {
+        OpenAI: HttpClient,
+        Wyoming: WyomingClient,
+        Kyutai: KyutaiClient,
+    }
+    made = clients.get(wire)
+    return Client(listener, address, wire) if made is None else made(listener, address)

@@ -1,0 +1,83 @@
+"""A context of ElevenLabs': a turn with its character times, in the form that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from streaming_server.audio import Frame
+from streaming_server.container import ContainerWriter
+from streaming_server.web.doors.alignment import Alignment, Characters
+from streaming_server.web.doors.elevenlabs_formats import OutputFormat
+from streaming_server.web.doors.markup import TagFilter
+from streaming_server.web.doors.turn import Turn
+
+MESSAGE_MS = 500
+"""Longest audio of one message, in milliseconds, where it can be cut."""
+
+
+class Context(Turn):
+    """A turn with its character times, and its container where the format has one.
+
+    amid: whether more sentences may come, the last having been flushed as it came.
+    """
+
+    amid: bool = False
+
+    def __init__(self, *arguments: Any, audio: OutputFormat, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.alignment = Alignment(audio.sample_rate)
+        self._writer: ContainerWriter | None = None
+        self._tags = TagFilter()
+        if audio.container is not None:
+            self._writer = ContainerWriter(audio.container, audio.sample_rate, bit_rate=audio.bit_rate)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether it owes the client something, whatever the client says."""
+        return bool(self.flushes) or self.context.finished
+
+    def append(self, text: str) -> None:
+        super().append(self._tags.push(text))
+
+    def flush(self) -> None:
+        super().append(self._tags.finish())
+        super().flush()
+
+    def finish(self) -> None:
+        """No more text. Raises as `append` and `SpeechContext.finish` do."""
+        super().append(self._tags.finish())
+        self.context.finish()
+
+    def coded(self, frames: list[Frame]) -> Iterator[tuple[bytes, Characters | None]]:
+        """What to send of some audio, never empty, and the characters that begin in it."""
+        first = frames[0].first_sample
+        samples = sum(frame.samples for frame in frames)
+        data = b"".join(frame.data for frame in frames)
+        if self._writer is not None:
+            if coded := self._writer.push(data):
+                yield coded, self.alignment.take(first + samples)
+            return
+        width = len(data) // samples
+        for start, end in pairwise(self._cuts(first, first + samples)):
+            yield data[(start - first) * width : (end - first) * width], self.alignment.take(end)
+
+    def _cuts(self, first: int, last: int) -> list[int]:
+        """Where to cut audio: between words, so that each message begins with the characters it tells of."""
+        most = self.sample_rate * MESSAGE_MS // 1000
+        cuts = [first]
+        for cut in [*self.alignment.cuts(first, last), last]:
+            while cut - cuts[-1] > most:
+                cuts.append(cuts[-1] + most)
+            cuts.append(cut)
+        return cuts
+
+    def rest(self) -> tuple[bytes, Characters | None]:
+        """What was held back of it, now that it was spoken to its end."""
+        return self._writer.finish() if self._writer is not None else b"", self.alignment.take()
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._writer is not None:
+            self._writer.close()
