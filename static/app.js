@@ -44,9 +44,9 @@ window.__tts = {
 // Speaking.
 
 async function play() {
-  if (!ready) return;
+  if (!ready || Player.obstacle()) return;
   stop();
-  if (!view("text").value.trim()) {
+  if (!/[^\s\p{P}]/u.test(view("text").value)) {
     complain("There is nothing to say yet: type some text.");
     view("text").focus();
     return;
@@ -188,10 +188,12 @@ speech.addEventListener("ready", ({ detail }) => {
   ready = detail;
   showVoices(detail.voices);
   voices.refresh();
-  view("voice").disabled = view("play").disabled = false;
+  view("voice").disabled = false;
+  view("play").disabled = Boolean(Player.obstacle());
   view("key-form").hidden = true;
   connection("open", `Connected, ${detail.engine} at ${detail.sample_rate} Hz`);
   if (passing) complain("");
+  if (Player.obstacle()) complain(Player.obstacle());
 });
 speech.addEventListener("lost", ({ detail: { code, reason, refused } }) => {
   ready = null;
@@ -234,6 +236,7 @@ async function explainRefusal() {
 }
 
 function askForKey() {
+  if (key()) view("key-refused").hidden = false;
   sessionStorage.removeItem("key");
   view("key-form").hidden = false;
   connection("closed", "A key is needed");
@@ -272,6 +275,7 @@ view("stop").addEventListener("click", stop);
 view("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("key", view("key").value);
+  view("key-refused").hidden = true;
   view("key").value = "";
   connection("connecting", "Connecting…");
   speech.open();

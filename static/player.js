@@ -9,6 +9,13 @@ export class Player extends EventTarget {
   received = 0;
   consumed = 0;
 
+  // What a person can do where there will be no sound; empty where there will be.
+  static obstacle() {
+    if (!isSecureContext)
+      return "Browsers play live sound only on pages served over https or from this machine: open this page that way.";
+    return window.AudioWorkletNode ? "" : "This browser is too old to play live sound: try a newer one.";
+  }
+
   // Must be called from a click or key press the first time. `rates`: what the server can send, preferred first.
   async start(rates) {
     this.#starting ??= this.#open(rates);

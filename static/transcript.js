@@ -1,6 +1,7 @@
 // The text, with the sentence and the word marked that are being heard.
 
 export class Transcript {
+  #element;
   #parts;
   #characters = [];
   #sentences = [];
@@ -8,6 +9,7 @@ export class Transcript {
   #shown = "";
 
   constructor(element) {
+    this.#element = element;
     this.#parts = [...element.children];
   }
 
@@ -17,6 +19,7 @@ export class Transcript {
     this.#words = [];
     this.#shown = "";
     this.#show(null, null);
+    this.#element.scrollTop = 0;
   }
 
   addSentence({ start, end, first_sample: at }) {
@@ -46,5 +49,14 @@ export class Transcript {
     this.#parts.forEach((part, at) => {
       part.textContent = this.#characters.slice(cuts[at], cuts[at + 1]).join("");
     });
+    if (sentence) this.#follow(this.#parts[word ? 2 : 1]);
+  }
+
+  // Long texts scroll: what is heard stays in sight.
+  #follow(mark) {
+    const whole = this.#element.getBoundingClientRect();
+    const heard = mark.getBoundingClientRect();
+    if (heard.top >= whole.top && heard.bottom <= whole.bottom) return;
+    this.#element.scrollTop += heard.top - whole.top - whole.height / 3;
   }
 }

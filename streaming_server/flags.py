@@ -52,7 +52,8 @@ def read_flags(command: type[Command], name: str, arguments: Sequence[str]) -> C
 def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> Any:
     metavar = options.get("metavar")
     if isinstance(metavar, str):
-        options["metavar"] = METAVARS.get(metavar, metavar)
+        several = "NAME,…" if metavar.startswith("tuple[") else metavar
+        options["metavar"] = METAVARS.get(metavar, several)
     if isinstance(options.get("help"), str):
         if names[0].startswith("--no-") and options["help"].endswith(_ON):
             options["help"] = (

@@ -34,6 +34,8 @@ HEADER = 16
 """Bytes before the samples of a binary message."""
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
+FAREWELL_S = 0.3
+"""How long a server that has more to send may take to hear that nobody wants it."""
 
 
 class SayCommand(BaseSettings):
@@ -122,7 +124,8 @@ async def _record(
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         bar = progress.add_task("speaking", total=characters, seconds=0.0)
         while True:
-            message = await asyncio.wait_for(socket.recv(), ANSWER_TIMEOUT_S)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):  # wait_for of 3.11 loses a Ctrl-C now and then
+                message = await socket.recv()
             if isinstance(message, bytes):
                 first_s = time.monotonic() - started if first_s is None else first_s
                 file.writeframesraw(message[HEADER:])
@@ -144,7 +147,9 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
     headers = {"Authorization": f"Bearer {command.key.get_secret_value()}"} if command.key else {}
     address = url.replace("http", "ws", 1).rstrip("/") + "/ws/speak"
     try:
-        async with connect(address, additional_headers=headers, proxy=None) as socket:
+        async with connect(
+            address, additional_headers=headers, proxy=None, close_timeout=FAREWELL_S
+        ) as socket:
             yield socket
     except InvalidURI:
         raise SpeechError("--url: a server's address begins with http:// or https://.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import wave
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers import Server, free_port
+from servers import Server, free_port, until
 
 ROOT = Path(__file__).parent.parent
 
@@ -156,3 +157,16 @@ def test_a_port_in_use_is_named(server: Server) -> None:
     answer = run(f"--port={server.port}")
     assert answer.returncode == 2
     assert "in use" in answer.stderr
+
+
+def test_say_ends_at_once_when_it_is_interrupted(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "long.wav"
+    command = [sys.executable, "run.py", "say", "-", f"--url={server.url}", f"--out={out}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"This is a very long story that goes on and on. " * 1000)
+        process.stdin.close()
+        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+    assert list(tmp_path.iterdir()) == []

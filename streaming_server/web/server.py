@@ -51,9 +51,10 @@ class DrainingServer(uvicorn.Server):
             listener.close()
         self._parts.job_runner.stop()  # What it speaks is interrupted, and can be tried again.
         open_contexts = len(self._parts.contexts)
-        log.info("draining", contexts=open_contexts, timeout_s=self._parts.settings.drain_timeout_s)
+        patience_s = self._parts.settings.drain_timeout_s
+        log.info("draining; again ends it at once", contexts=open_contexts, timeout_s=patience_s)
         if not self.force_exit:
-            with anyio.move_on_after(self._parts.settings.drain_timeout_s):
+            with anyio.move_on_after(patience_s):
                 await self._parts.contexts.all_left()
             self._parts.connections.dismiss()
         await super().shutdown(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -199,9 +200,11 @@ def test_a_server_with_keys_asks_for_one(browser: Browser, start_server: Callabl
     page.keyboard.press("Enter")
     page.wait_for_selector("#key-form", state="visible")
     wait_for(page, "document.getElementById('connection').textContent === 'A key is needed'")
+    page.wait_for_selector("#key-refused", state="visible")
     page.fill("#key", "the-key")
     page.keyboard.press("Enter")
     page.wait_for_selector("#play:enabled")
+    assert page.is_hidden("#key-refused")
     page.wait_for_selector("#devices li")
     page.close()
 
@@ -229,8 +232,9 @@ def test_stop_gives_the_keyboard_to_play(page: Page) -> None:
     assert page.inner_text("#buffer") == "0 ms"
 
 
-def test_a_page_without_text_says_what_is_missing(page: Page) -> None:
-    page.fill("#text", "   ")
+@pytest.mark.parametrize("nothing", ["   ", "...\n"])
+def test_a_page_without_text_says_what_is_missing(page: Page, nothing: str) -> None:
+    page.fill("#text", nothing)
     page.click("#play")
     assert "type some text" in page.inner_text("#alert")
     assert page.evaluate("document.activeElement.id") == "text"
@@ -238,6 +242,41 @@ def test_a_page_without_text_says_what_is_missing(page: Page) -> None:
     page.click("#play")
     page.wait_for_function("() => window.__tts.received > 0")
     assert page.is_hidden("#alert")
+
+
+def test_a_rate_that_is_not_used_keeps_nobody_from_playing(page: Page) -> None:
+    page.uncheck("#trickle")
+    page.fill("#rate", "1000")
+    page.fill("#text", SHORT)
+    page.click("#play")
+    page.wait_for_function("() => window.__tts.received > 0")
+
+
+def test_a_long_text_scrolls_with_what_is_heard(page: Page) -> None:
+    page.fill("#text", 30 * "One. Two.\n" + 30 * LONG)
+    page.click("#play")
+    page.wait_for_function("() => document.getElementById('transcript').scrollTop > 0")
+    height = page.evaluate("document.getElementById('transcript').offsetHeight")
+    assert height < page.evaluate("innerHeight") / 2
+    page.click("#stop")
+
+
+def test_where_browsers_play_no_live_sound_the_page_says_so_at_once(
+    browser: Browser, start_server: Callable[..., Server]
+) -> None:
+    server = start_server("--max-workers=1", "--allowed-origins=http://speech.test")
+    elsewhere = browser.browser_type.launch(
+        executable_path=shutil.which("chromium"),
+        args=["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP speech.test 127.0.0.1"],
+    )
+    page = elsewhere.new_page()
+    page.goto(server.url.replace("127.0.0.1", "speech.test"))
+    page.wait_for_selector("#voice:enabled")
+    assert "https or from this machine" in page.inner_text("#alert")
+    assert page.is_disabled("#play")
+    page.keyboard.press("Control+Enter")
+    assert "https or from this machine" in page.inner_text("#alert")
+    elsewhere.close()
 
 
 def test_a_hasty_page_is_told_so_and_not_asked_for_a_key(
