@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from streaming_server.errors import (
     UnknownJob,
 )
 from streaming_server.jobs import Job, Jobs
-from streaming_server.web.coder import coder
+from streaming_server.web.coder import Coder
 from streaming_server.web.reading import Reading, open_reading
 from streaming_server.web.speech_request import SpeechRequest
 
@@ -198,7 +198,7 @@ class JobRunner:
         path = self._jobs.partial_file(run.job.id)
         with open_reading(parts, engine, wish, self._coding) as reading:
             run.reading = reading
-            async with coder(wish.audio_format, reading.sample_rate, self._coding) as writer:
+            with closing(Coder(wish.audio_format, reading.sample_rate, self._coding)) as writer:
                 out = await to_thread.run_sync(_open, path)
                 try:
                     async with aclosing(_paced(parts, reading)) as sound:
@@ -218,14 +218,18 @@ class JobRunner:
         utterances, audio_s = _reached(run)
         log.warning("job failed", job=run.job.id, code=error.code)
         await self._tidy(run.job.id)  # Its unfinished result may be what fills the disk.
-        try:
-            await to_thread.run_sync(
-                self._jobs.fail, run.job.id, error.code, error.message, utterances, audio_s
-            )
-        except (InUse, UnknownJob):
-            pass  # Cancelled meanwhile, and nobody wants to know.
-        except StorageFailure as failure:
-            log.warning("that it failed could not be noted", job=run.job.id, reason=failure.message)
+        while True:
+            try:
+                await to_thread.run_sync(
+                    self._jobs.fail, run.job.id, error.code, error.message, utterances, audio_s
+                )
+            except (InUse, UnknownJob):
+                pass  # Cancelled meanwhile, and nobody wants to know.
+            except StorageFailure as failure:
+                log.warning("that it failed cannot be noted", job=run.job.id, reason=failure.message)
+                await anyio.sleep(DISK_EVERY_S)
+                continue
+            return
 
 
 def _reached(run: _Run | None) -> tuple[int, float]:

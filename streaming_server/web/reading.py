@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import structlog
@@ -18,7 +19,7 @@ from streaming_server.context import Broken, Done, End, Output, Speech, SpeechCo
 from streaming_server.errors import BadValue, SpeechError, TooSlow, error_of
 from streaming_server.tempo import Tempo
 from streaming_server.types import Encoding, EngineInfo, Generation
-from streaming_server.web.coder import beside, coder
+from streaming_server.web.coder import Coder, beside
 from streaming_server.web.messages import MAX_LEAD_MS
 from streaming_server.web.parts import Parts
 
@@ -117,8 +118,8 @@ class Reading:
                 else:
                     yield output
             return
-        async with coder(
-            self.audio_format, self.sample_rate, self._coding, bit_rate=self._bit_rate
+        with closing(
+            Coder(self.audio_format, self.sample_rate, self._coding, bit_rate=self._bit_rate)
         ) as writer:
             async for output in self.outputs():
                 if not isinstance(output, bytes):
@@ -155,7 +156,7 @@ class Reading:
                 return b""
         pcm = b"".join(frame.data for frame in frames)
         if self._tempo is not None and pcm:
-            pcm = await beside(self._tempo.push, pcm, self._coding)
+            pcm = await beside(partial(self._tempo.push, pcm), self._coding)
         return pcm
 
     def _conclude(self, done: Done) -> None:
@@ -176,8 +177,6 @@ def open_reading(
     context = parts.contexts.open(
         engine, wish.voice, wish.generation, MAX_LEAD_MS, attended=unattended is None
     )
-    if parts.configuration.now.show_prompts:
-        log.info("text", voice=wish.voice, text=wish.text)
     speed = wish.generation.over(parts.catalogue.find(wish.voice).defaults).speed or 1.0
     reading = None
     try:

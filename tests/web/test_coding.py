@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from statistics import median
 from threading import Event, Thread
@@ -18,7 +19,7 @@ from servers import Server, until
 from talk import talking
 
 from streaming_server.container import ContainerWriter
-from streaming_server.web.coder import coder
+from streaming_server.web.coder import Coder
 
 pytestmark = pytest.mark.anyio
 
@@ -138,7 +139,7 @@ async def test_what_is_coded_in_a_thread_is_what_the_writer_writes(form: str) ->
     with ContainerWriter(form, 24000) as writer:  # type: ignore[arg-type]
         expected = b"".join(writer.push(piece) for piece in pieces) + writer.finish()
         head = writer.final_head()
-    async with coder(form, 24000, anyio.CapacityLimiter(1)) as coded:  # type: ignore[arg-type]
+    with closing(Coder(form, 24000, anyio.CapacityLimiter(1))) as coded:  # type: ignore[arg-type]
         found = b"".join([await coded.push(piece) for piece in pieces]) + await coded.finish()
         assert coded.final_head() == head
     assert found == expected

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from anyio import CapacityLimiter
+
 from streaming_server.audio import Frame
-from streaming_server.container import ContainerWriter
+from streaming_server.web.coder import Coder
 from streaming_server.web.doors.alignment import Alignment, Characters
 from streaming_server.web.doors.elevenlabs_formats import OutputFormat
 from streaming_server.web.doors.markup import TagFilter
@@ -20,18 +21,19 @@ MESSAGE_MS = 500
 class Context(Turn):
     """A turn with its character times, and its container where the format has one.
 
-    amid: whether more sentences may come, the last having been flushed as it came.
+    coding: how many may code at once. amid: whether more sentences may come, the last having been flushed as
+    it came.
     """
 
     amid: bool = False
 
-    def __init__(self, *arguments: Any, audio: OutputFormat, **options: Any) -> None:
+    def __init__(self, *arguments: Any, audio: OutputFormat, coding: CapacityLimiter, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.alignment = Alignment(audio.sample_rate)
-        self._writer: ContainerWriter | None = None
+        self._coder: Coder | None = None
         self._tags = TagFilter()
         if audio.container is not None:
-            self._writer = ContainerWriter(audio.container, audio.sample_rate, bit_rate=audio.bit_rate)
+            self._coder = Coder(audio.container, audio.sample_rate, coding, bit_rate=audio.bit_rate)
 
     @property
     def speaking(self) -> bool:
@@ -50,18 +52,19 @@ class Context(Turn):
         super().append(self._tags.finish())
         self.context.finish()
 
-    def coded(self, frames: list[Frame]) -> Iterator[tuple[bytes, Characters | None]]:
-        """What to send of some audio, never empty, and the characters that begin in it."""
+    async def coded(self, frames: list[Frame]) -> list[tuple[bytes, Characters | None]]:
+        """What to send of some audio, none of it empty, and the characters that begin in each."""
         first = frames[0].first_sample
         samples = sum(frame.samples for frame in frames)
         data = b"".join(frame.data for frame in frames)
-        if self._writer is not None:
-            if coded := self._writer.push(data):
-                yield coded, self.alignment.take(first + samples)
-            return
+        if self._coder is not None:
+            coded = await self._coder.push(data)
+            return [(coded, self.alignment.take(first + samples))] if coded else []
         width = len(data) // samples
-        for start, end in pairwise(self._cuts(first, first + samples)):
-            yield data[(start - first) * width : (end - first) * width], self.alignment.take(end)
+        return [
+            (data[(start - first) * width : (end - first) * width], self.alignment.take(end))
+            for start, end in pairwise(self._cuts(first, first + samples))
+        ]
 
     def _cuts(self, first: int, last: int) -> list[int]:
         """Where to cut audio: between words, so that each message begins with the characters it tells of."""
@@ -73,11 +76,12 @@ class Context(Turn):
             cuts.append(cut)
         return cuts
 
-    def rest(self) -> tuple[bytes, Characters | None]:
+    async def rest(self) -> tuple[bytes, Characters | None]:
         """What was held back of it, now that it was spoken to its end."""
-        return self._writer.finish() if self._writer is not None else b"", self.alignment.take()
+        data = await self._coder.finish() if self._coder is not None else b""
+        return data, self.alignment.take()
 
     def close(self) -> None:
         """Idempotent."""
-        if self._writer is not None:
-            self._writer.close()
+        if self._coder is not None:
+            self._coder.close()

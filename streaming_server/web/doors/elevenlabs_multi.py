@@ -177,6 +177,7 @@ class MultiStreamSession(NamedSession[Context]):
             max_text=self.parts.settings.max_text_characters,
             before=self.leaving.get(name),
             audio=manner.format,
+            coding=self.parts.coding,
         )
 
     def _close(self, name: str) -> None:
@@ -214,7 +215,7 @@ class MultiStreamSession(NamedSession[Context]):
         turn.alignment.add(turn.words(times))
 
     async def sound(self, turn: Context, frames: list[Frame]) -> None:
-        for data, characters in turn.coded(frames):
+        for data, characters in await turn.coded(frames):
             await self._say(turn, data, characters)
 
     async def _say(self, turn: Context, data: bytes, characters: Characters | None) -> None:
@@ -242,7 +243,7 @@ class MultiStreamSession(NamedSession[Context]):
             await self._say_final(turn.name)
 
     async def spoken(self, turn: Context) -> None:
-        data, characters = turn.rest()
+        data, characters = await turn.rest()
         if data or characters is not None:
             await self._say(turn, data, characters)
 
