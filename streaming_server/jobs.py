@@ -170,25 +170,34 @@ class Jobs:
         return interrupted
 
     def expire(self, before: float) -> int:
-        """Remove jobs that were over before a time, and their results; how many."""
+        """Remove jobs that were over before a time, and their results; how many. Raises StorageFailure."""
         return self._remove("finished_at < ?", (before,))
 
     def clear(self) -> int:
-        """Remove every job that is over, and its result; how many."""
+        """Remove every job that is over, and its result; how many. Raises StorageFailure."""
         return self._remove("TRUE", ())
 
     def _remove(self, condition: str, values: Iterable[Any]) -> int:
-        over = ", ".join(f"'{status}'" for status in sorted(OVER))
+        """The results first, as they may be what fills the disk; a job whose result stays, stays with it."""
+        statuses = ", ".join(f"'{status}'" for status in sorted(OVER))
+        over = f"status IN ({statuses})"
+        with self._database.reading() as cursor:
+            rows = cursor.execute(f"SELECT id, file FROM jobs WHERE {over} AND {condition}", tuple(values))
+            chosen = [(row["id"], row["file"]) for row in rows]
+        removed, failure = [], None
+        for job_id, file in chosen:
+            try:
+                if file is not None:
+                    (self._directory / file).unlink(missing_ok=True)
+                removed.append((job_id,))
+            except OSError as error:
+                failure = error
         with self._database.transaction() as cursor:
-            rows = cursor.execute(
-                f"DELETE FROM jobs WHERE status IN ({over}) AND {condition} RETURNING file",
-                tuple(values),
-            ).fetchall()
-        with storage_errors():
-            for row in rows:
-                if row["file"] is not None:
-                    (self._directory / row["file"]).unlink(missing_ok=True)
-        return len(rows)
+            cursor.executemany(f"DELETE FROM jobs WHERE id = ? AND {over}", removed)
+        if failure is not None:
+            with storage_errors():
+                raise failure
+        return len(removed)
 
     def _finish(
         self,

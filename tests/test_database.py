@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import files_limited_to, small_disk
 
 from streaming_server.database import FILE_NAME, MIGRATIONS, Database, storage_errors
 from streaming_server.errors import BadValue, EngineFailure, SpeechError, StorageFailure
@@ -46,29 +44,6 @@ def notes(database: Database) -> list[str]:
 def pragma(database: Database, name: str) -> object:
     with database.reading() as cursor:
         return cursor.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """No file of this process grows beyond `size` bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@contextmanager
-def small_disk(folder: Path, *options: str) -> Iterator[None]:
-    """A disk of its own at `folder`, of 256 KiB; the test is skipped where this user may not mount one."""
-    mount = ["mount", "-t", "tmpfs", "-o", ",".join(("size=256k", *options)), "none", str(folder)]
-    if os.geteuid() or subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
-        pytest.skip("needs the right to mount a disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_is_made_with_its_folder_and_kept_as_safely_as_sqlite_can(tmp_path: Path) -> None:

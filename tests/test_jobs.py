@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
+from disks import small_disk
 
 from streaming_server.database import Database
 from streaming_server.errors import InUse, StorageFailure, UnknownJob
@@ -240,6 +241,42 @@ def test_results_expire_and_what_is_not_over_does_not(jobs: Jobs, tmp_path: Path
     assert jobs.expire(time.time() + 1) == 1
     assert {job.id for job in jobs.list()} == {spoken.id, waiting.id}
     assert files(tmp_path / "jobs") == {jobs.partial_file(spoken.id).name}
+
+
+def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
+    """The jobs went before their results, which takes room; so on a full disk nothing ever went."""
+    with small_disk(tmp_path):
+        with opened(tmp_path) as jobs:
+            job = begun(jobs)
+            jobs.partial_file(job.id).write_bytes(bytes(100_000))
+            jobs.complete(job.id, "wav", 1, 2.0)
+            with pytest.raises(OSError, match="No space"):
+                (tmp_path / "filler").write_bytes(bytes(1 << 20))
+            with pytest.raises(StorageFailure):
+                for _ in range(100):
+                    jobs.add({"text": "a" * 4096})
+            assert jobs.expire(time.time() + 1) == 1
+            assert not (tmp_path / "jobs" / f"{job.id}.wav").exists()
+            assert jobs.add(REQUEST).status == "pending"
+
+
+def test_a_result_that_cannot_be_removed_keeps_its_job_and_no_other(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = done(jobs), done(jobs)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == stuck.file:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageFailure):
+        jobs.clear()
+    assert [job.id for job in jobs.list()] == [stuck.id]
+    assert files(tmp_path / "jobs") == {f"{stuck.id}.wav"}
+    assert other.file is not None
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "../evil", "\0"])
