@@ -137,7 +137,8 @@ class SpeechContext:
     When a worker dies, an utterance of which nothing was received yet is spoken again unnoticed. One that was
     ends the context with an error at once: what waits for the lead is dropped, as the lead is a promise too.
 
-    heard is called once, with the seconds to first audio. A listener that reports how far it has played, and
+    spoken is called with the text of each utterance as it goes to be spoken. heard is called once, with the
+    seconds to first audio. A listener that reports how far it has played, and
     then for `stall_s` is nowhere new while sound waits for it, ends the context with an error.
     """
 
@@ -151,6 +152,7 @@ class SpeechContext:
         max_characters: int,
         max_lead_s: float,
         stall_s: float = inf,
+        spoken: Callable[[str], None] = lambda text: None,
         heard: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._lane = pool.open(self._ring)
@@ -162,6 +164,7 @@ class SpeechContext:
         self._stall_s = stall_s
         self._moved_at = 0.0
         self._slice_s = min(LONGEST_SLICE_S, max(SHORTEST_SLICE_S, SLICE_SHARE * max_lead_s))
+        self._spoken = spoken
         self._heard = heard
         self._segmenter = Segmenter(engine.chunking, generation.language or "en")
         self._deltas: list[str] = []
@@ -373,6 +376,7 @@ class SpeechContext:
             return False
         self._impatient_at = None
         self._piece = _Piece(piece, deque(piece.sentences), self._samples)
+        self._spoken(piece.text)
         self._lane.submit(piece.text, self._voice, self._generation, now + self._clock.lead_s(now))
         return True
 

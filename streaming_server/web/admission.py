@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.web.guard import Guard, key_of
-from streaming_server.web.http import RETRY_AFTER_S
+from streaming_server.web.http import retry_after
 from streaming_server.web.messages import Auth, read
 from streaming_server.web.parts import parts_of
 
@@ -65,9 +65,8 @@ async def admit(
 async def refuse(send: Send, error: SpeechError) -> None:
     """Answer the handshake with an HTTP error."""
     body = orjson.dumps({"error": {"code": error.code, "message": error.message}})
-    headers = [(b"content-type", b"application/json")]
-    if error.http_status == 503:
-        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    told = {"content-type": "application/json", **retry_after(error.http_status)}
+    headers = [(name.encode(), value.encode()) for name, value in told.items()]
     await send({"type": "websocket.http.response.start", "status": error.http_status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
 

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -146,12 +147,16 @@ def create_app(settings: Settings) -> Starlette:
             Route("/metrics", status.metrics),
         ],
         lifespan=lifespan,
-        middleware=[Middleware(_Edge), Middleware(Cors), Middleware(HangUp)],
+        middleware=[
+            Middleware(_Edge),
+            Middleware(Cors),
+            Middleware(HangUp),
+            Middleware(ServerErrorMiddleware, handler=our_fault),  # Within the headers every answer carries.
+        ],
         exception_handlers={
             SpeechError: _answer,
             HTTPException: no_route,
             ClientDisconnect: nobody_there,
-            Exception: our_fault,
         },
     )
     app.state.parts = parts
@@ -198,7 +203,6 @@ def _build(settings: Settings) -> Parts:
     )
     pool = Pool(devices, _command(settings), on_step=metrics.stepped)
     guard, catalogue = Guard(settings), Catalogue(settings.voice_aliases)
-    contexts = OpenContexts(settings, guard, pool, metrics, catalogue)
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
     lock = Lock(data)
@@ -208,6 +212,7 @@ def _build(settings: Settings) -> Parts:
     job_table = Jobs(database, data / "jobs")
     configuration = Configuration(store, settings)
     configuration.load()
+    contexts = OpenContexts(settings, configuration, guard, pool, metrics, catalogue)
     return Parts(
         settings=settings,
         guard=guard,

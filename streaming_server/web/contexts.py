@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import anyio
+import structlog
 
 from streaming_server.catalogue import Catalogue
 from streaming_server.context import End, SpeechContext
@@ -13,19 +15,29 @@ from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
 from streaming_server.types import EngineInfo, Generation
+from streaming_server.web.configuration import Configuration
 from streaming_server.web.guard import Guard
 
 MOMENT_S = 2.0
 """How long after the last listener somebody may still be about to speak again."""
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class OpenContexts:
     """Opens contexts for the doors. Who opens one calls `left` when its last word is out."""
 
     def __init__(
-        self, settings: Settings, guard: Guard, pool: Pool, metrics: Metrics, catalogue: Catalogue
+        self,
+        settings: Settings,
+        configuration: Configuration,
+        guard: Guard,
+        pool: Pool,
+        metrics: Metrics,
+        catalogue: Catalogue,
     ) -> None:
         self._settings = settings
+        self._configuration = configuration
         self._guard = guard
         self._pool = pool
         self._metrics = metrics
@@ -70,6 +82,7 @@ class OpenContexts:
             max_characters=self._settings.max_context_characters,
             max_lead_s=(max_lead_ms or self._settings.max_lead_ms) / 1000,
             stall_s=self._settings.stall_timeout_s,
+            spoken=partial(self._show, voice),
             heard=self._metrics.heard,
         )
         self._open.add(context)
@@ -92,6 +105,10 @@ class OpenContexts:
         how = type(end).__name__.lower() if end is not None else "abandoned"
         self._metrics.contexts_ended.labels(how).inc()
         self._one_left.set()
+
+    def _show(self, voice: str, text: str) -> None:
+        if self._configuration.now.show_prompts:
+            log.info("spoken", voice=voice, text=text)
 
     async def all_left(self) -> None:
         """Wait until none is open."""

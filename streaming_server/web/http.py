@@ -34,8 +34,12 @@ class Json(Response):
 
 def refusal(error: SpeechError) -> Response:
     """The one shape of errors; `detail` is where the earlier server's clients look."""
-    headers = {"retry-after": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
-    return told(error.code, error.message, error.http_status, headers)
+    return told(error.code, error.message, error.http_status, retry_after(error.http_status))
+
+
+def retry_after(status: int) -> dict[str, str]:
+    """The header that tells when to come back, where that helps."""
+    return {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else {}
 
 
 async def no_route(request: Request, error: Exception) -> Response:

@@ -221,8 +221,6 @@ class Session:
                 pass  # Said again, or without need.
 
     def _append(self, turn: Turn, text: str) -> None:
-        if self._parts.configuration.now.show_prompts:
-            log.info("text", context=turn.name, text=text)
         if "\0" in text:
             raise BadValue("text: a NUL character cannot be spoken.")
         if len(text) > self._settings.max_text_characters:

@@ -19,7 +19,7 @@ from streaming_server.pool.supervisor import Supervisor
 from streaming_server.web.admission import admit, send_away
 from streaming_server.web.connections import message_of
 from streaming_server.web.guard import MessageRate
-from streaming_server.web.http import RETRY_AFTER_S, Json, check_key
+from streaming_server.web.http import Json, check_key, retry_after
 from streaming_server.web.parts import Parts, parts_of
 
 STATUS_EVERY_S = 1.0
@@ -133,7 +133,7 @@ async def readyz(request: Request) -> Response:
     parts = parts_of(request)
     if parts.guard.draining or not parts.pool.healthy:
         state = "draining" if parts.guard.draining else "not ready"
-        return Json({"status": state}, status_code=503, headers={"retry-after": str(RETRY_AFTER_S)})
+        return Json({"status": state}, status_code=503, headers=retry_after(503))
     return Json({"status": "ready"})
 
 

@@ -6,7 +6,11 @@ import signal
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from streaming_server.errors import TooSlow
 from streaming_server.settings import Settings
@@ -31,6 +35,23 @@ async def test_a_part_that_fails_ends_the_process(tmp_path: Path, monkeypatch: p
             async for _ in signals:
                 break
     assert parts.refusal is not None
+
+
+async def test_what_nobody_foresaw_is_told_as_every_error_is(tmp_path: Path) -> None:
+    """It was answered outside of what lets a page of another origin read it."""
+
+    async def fail(request: Request) -> Response:
+        raise RuntimeError("nobody foresaw this")
+
+    page = "https://app.example"
+    app = create_app(Settings(data_dir=tmp_path, max_workers=1, allowed_origins=[page]))
+    app.router.routes.append(Route("/fails", fail))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get("/fails", headers={"Origin": page})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert answer.headers["access-control-allow-origin"] == page
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
 async def test_news_for_a_client_that_is_being_sent_away_hurt_nobody() -> None:

@@ -280,6 +280,12 @@ def test_show_prompts_shows_the_text(start_server: Callable[..., Server]) -> Non
     async def speak() -> None:
         async with talking(shown.ws_url) as talk:
             await talk.speak("Say this aloud.")
+        async with connect(f"{shown.ws_url}/v1/speak", proxy=None) as deepgram:
+            await deepgram.send(json.dumps({"type": "Speak", "text": "And this to others."}))
+            await deepgram.send(json.dumps({"type": "Flush"}))
+            while isinstance(raw := await deepgram.recv(), bytes) or json.loads(raw)["type"] != "Flushed":
+                pass
 
     anyio.run(speak)
     assert "Say this aloud." in shown.logged()
+    assert "And this to others." in shown.logged()

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from streaming_server.errors import SpeechError
 from streaming_server.web.admission import GOODBYE_S
 from streaming_server.web.connection import Connection
-from streaming_server.web.doors.http_door import retry_after
 from streaming_server.web.guard import key_of
+from streaming_server.web.http import retry_after
 from streaming_server.web.parts import Parts, parts_of
 
 
@@ -101,7 +101,7 @@ async def _send_away(connection: Connection, error: SpeechError, told: bytes) ->
 
 async def _refuse(send: Send, error: SpeechError, refusal: Refusal) -> None:
     """Answer the handshake with an HTTP error."""
-    told = {"content-type": "application/json", **refusal.headers, **retry_after(error)}
+    told = {"content-type": "application/json", **refusal.headers, **retry_after(error.http_status)}
     headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.items()]
     status = refusal.status or error.http_status
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from streaming_server.errors import SpeechError
 from streaming_server.web.guard import key_of
-from streaming_server.web.http import RETRY_AFTER_S, Json
+from streaming_server.web.http import Json, retry_after
 from streaming_server.web.parts import parts_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -53,13 +53,8 @@ class HttpDoor:
 
 def refused(error: SpeechError, told: Mapping[str, Any], *, as_400: bool) -> Response:
     """An answer of JSON. as_400: whether the vendor has no 422 and tells of a bad value with a 400."""
-    return Json(told, status_code=status_of(error, as_400=as_400), headers=retry_after(error))
+    return Json(told, status_code=status_of(error, as_400=as_400), headers=retry_after(error.http_status))
 
 
 def status_of(error: SpeechError, *, as_400: bool) -> int:
     return 400 if as_400 and error.http_status == 422 else error.http_status
-
-
-def retry_after(error: SpeechError) -> dict[str, str]:
-    """The header that tells when to come back, where that helps."""
-    return {"retry-after": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
