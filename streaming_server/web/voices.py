@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.catalogue import Entry
 from streaming_server.store import StoredPrompt, StoredVoice
 from streaming_server.transcript import check_said, given, sentence_of
-from streaming_server.types import Generation, Prompt, Speaker, Voice
+from streaming_server.types import BUILTIN_VOICES, Generation, Prompt, Speaker, Voice
 from streaming_server.web.http import Json, keyed, read_json
 from streaming_server.web.parts import Parts, parts_of
 
@@ -180,6 +180,8 @@ def _own_transcript(text: str | None) -> str | None:
 async def _changed(parts: Parts, voice: StoredVoice, message: str) -> Response:
     """The answer to a change, once it counts."""
     await refresh(parts)
+    if any(voice.id == ours.id for ours in BUILTIN_VOICES):
+        message += " It stands in for the one that comes with the server, until it is deleted."
     warnings = await anyio.to_thread.run_sync(lambda: _warnings(parts, voice, _all(parts)[1]))
     answer = {"message": message, "voice_config": _configuration(voice), "warnings": warnings}
     return Json(answer)
