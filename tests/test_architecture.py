@@ -40,10 +40,11 @@ ALLOWED: dict[str, set[str]] = {
     "store": LEAVES | {"database", "durable", "transcript"},
     "jobs": LEAVES | {"database", "durable"},
     "journal": LEAVES | {"database", "durable"},
+    "previews": LEAVES | {"database", "durable"},
     "catalogue": LEAVES,
     "web": LEAVES
     | {"web", "context", "pool", "audio", "metrics", "settings", "catalogue", "store", "jobs", "journal"}
-    | {"container", "tempo", "sample", "transcript", "transcription", "database", "durable"},
+    | {"container", "tempo", "sample", "transcript", "transcription", "database", "durable", "previews"},
 }
 """What each room may import. The command line, the benchmark and `say` stand outside and may use all."""
 

@@ -36,6 +36,7 @@ from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
+from streaming_server.previews import Previews
 from streaming_server.sample import Ingest
 from streaming_server.settings import EngineName, Settings
 from streaming_server.store import Store
@@ -65,11 +66,12 @@ from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_inp
 from streaming_server.web.guard import Guard
 from streaming_server.web.hangup import HangUp
 from streaming_server.web.http import Json, no_route, nobody_there, our_fault, refusal
+from streaming_server.web.job_queue import JobQueue
 from streaming_server.web.job_runner import JobRunner
 from streaming_server.web.openapi import description
 from streaming_server.web.parts import Parts, parts_of
 from streaming_server.web.speak import speak
-from streaming_server.web.upload import Uploads
+from streaming_server.web.uploads import Uploads
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -100,7 +102,7 @@ def create_app(settings: Settings) -> Starlette:
             await voices.refresh(parts)
             group.start_soon(anyio.to_thread.run_sync, warm_up)
             group.start_soon(parts.transcription.run)
-            group.start_soon(parts.job_runner.run, parts)
+            group.start_soon(JobRunner(parts).run)
             group.start_soon(cleanup.keep_clean, parts)
             group.start_soon(discovery.discover_at_start, parts)
             group.start_soon(_give_up, parts)
@@ -227,8 +229,8 @@ def _build(settings: Settings) -> Parts:
         configuration=configuration,
         ingest=Ingest(),
         transcription=Transcription(configuration.now.whisper_model_size, lambda: _roomiest(pool)),
-        job_runner=JobRunner(job_table),
-        previews=previews.Previews(data / "previews"),
+        job_queue=JobQueue(job_table),
+        previews=Previews(data / "previews"),
         uploads=Uploads(),
         background=Background(),
         lock=lock,

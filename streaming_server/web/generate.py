@@ -50,7 +50,7 @@ async def models(request: Request) -> Response:
 async def _enqueue(parts: Parts, wanted: SpeechRequest) -> Response:
     _check_length(wanted.text, parts.settings.max_context_characters)
     parts.catalogue.find(wanted.voice_id)
-    job = await parts.job_runner.add(wanted.model_dump(exclude_none=True))
+    job = await parts.job_queue.add(wanted.model_dump(exclude_none=True))
     return Json(
         {
             "job_id": job.id,

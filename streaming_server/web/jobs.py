@@ -72,14 +72,14 @@ def _sound(found: Job) -> Response:
 async def cancel(request: Request) -> Response:
     """Stop a job, at any stage."""
     parts = parts_of(request)
-    stopped = await parts.job_runner.cancel(request.path_params["job_id"])
+    stopped = await parts.job_queue.cancel(request.path_params["job_id"])
     return Json({"message": "The job was cancelled.", **told(parts, stopped)})
 
 
 async def retry(request: Request) -> Response:
     """Put a job that was interrupted, failed or cancelled back in the queue."""
     parts = parts_of(request)
-    again = await parts.job_runner.retry(request.path_params["job_id"])
+    again = await parts.job_queue.retry(request.path_params["job_id"])
     return Json({"message": "The job waits to be spoken.", **told(parts, again)}, status_code=202)
 
 
@@ -91,7 +91,7 @@ async def clear(request: Request) -> Response:
 
 def told(parts: Parts, job: Job) -> dict[str, Any]:
     """A job, as clients are told of it."""
-    progress = parts.job_runner.progress(job)
+    progress = parts.job_queue.progress(job)
     failed = job.error_code is not None
     return {
         "id": job.id,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import anyio
 from starlette.requests import HTTPConnection
@@ -16,20 +15,18 @@ from streaming_server.jobs import Jobs
 from streaming_server.journal import Journal
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
+from streaming_server.previews import Previews
+from streaming_server.sample import Ingest
 from streaming_server.settings import Settings
 from streaming_server.store import Store
 from streaming_server.transcription import Transcription
 from streaming_server.web.background import Background
+from streaming_server.web.configuration import Configuration
+from streaming_server.web.connections import Connections
 from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.guard import Guard
-
-if TYPE_CHECKING:
-    from streaming_server.sample import Ingest
-    from streaming_server.web.configuration import Configuration
-    from streaming_server.web.connections import Connections
-    from streaming_server.web.job_runner import JobRunner
-    from streaming_server.web.previews import Previews
-    from streaming_server.web.upload import Uploads
+from streaming_server.web.job_queue import JobQueue
+from streaming_server.web.uploads import Uploads
 
 
 @dataclass(slots=True)
@@ -53,7 +50,7 @@ class Parts:
     configuration: Configuration
     ingest: Ingest
     transcription: Transcription
-    job_runner: JobRunner
+    job_queue: JobQueue
     previews: Previews
     uploads: Uploads
     background: Background

@@ -49,7 +49,7 @@ class DrainingServer(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        self._parts.job_runner.stop()  # What it speaks is interrupted, and can be tried again.
+        self._parts.job_queue.stop()  # What it speaks is interrupted, and can be tried again.
         open_contexts = len(self._parts.contexts)
         patience_s = self._parts.settings.drain_timeout_s
         log.info("draining; again ends it at once", contexts=open_contexts, timeout_s=patience_s)

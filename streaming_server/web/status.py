@@ -57,7 +57,7 @@ def status(parts: Parts) -> dict[str, Any]:
         "contexts": len(parts.contexts),
         "connections": len(parts.connections),
         "first_audio_ms": asdict(parts.metrics.first_audio_ms),
-        "jobs": parts.job_runner.running(),
+        "jobs": parts.job_queue.running(),
         "uptime_s": round(time.monotonic() - parts.started_at, 1),
     }
 

@@ -1,4 +1,4 @@
-"""A file a client sends: a few at once, counted as they arrive, each written to the disk at once."""
+"""A file a client sends: counted as it arrives, and written to the disk at once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from anyio import to_thread
 from starlette.requests import Request
 
 from streaming_server.database import storage_errors
-from streaming_server.errors import BadValue, Full, TooLarge, TooSlow
+from streaming_server.errors import BadValue, TooLarge, TooSlow
 from streaming_server.web.form import FileForm
 from streaming_server.web.parts import parts_of
 
-AT_ONCE = 8
 WRITTEN_AT_ONCE = 512 * 1024
 """Bytes kept in memory of each: every write is a wake-up of a thread, and of the event loop after it."""
-MOST_WAITING = 32
-WAIT_S = 5.0
-"""How long an upload waits for one of the places, unread, before it is sent away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +28,6 @@ class Upload:
     file: Path
     filename: str | None
     fields: dict[str, str]
-
-
-class Uploads:
-    """Places for those that send files: each may fill as much of the disk as an upload may be long."""
-
-    def __init__(self) -> None:
-        self._places = anyio.CapacityLimiter(AT_ONCE)
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """One of the places. Raises Full when none becomes free for a while."""
-        holder = object()
-        full = Full("As many samples are being sent as can be taken at once: try again in a moment.")
-        if self._places.statistics().tasks_waiting >= MOST_WAITING:
-            raise full
-        with anyio.move_on_after(WAIT_S) as wait:
-            await self._places.acquire_on_behalf_of(holder)
-        if wait.cancelled_caught:
-            raise full
-        try:
-            yield
-        finally:
-            self._places.release_on_behalf_of(holder)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ import pytest
 from rest import recording, to, upload
 from servers import Server, until
 
-from streaming_server.web.upload import AT_ONCE, WAIT_S
+from streaming_server.web.uploads import AT_ONCE, WAIT_S
 
 HEAD = b'--B\r\nContent-Disposition: form-data; name="audio_file"; filename="a.wav"\r\n\r\n'
 
