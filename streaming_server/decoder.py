@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
 
 
 def confine(limits: SampleLimits, parent: int) -> None:
-    """Bound what this process may cost, and end it with its parent; give way to those that speak."""
+    """Bound what this process may cost, and end it with its parent."""
     if sys.platform == "linux":
         import ctypes
 
@@ -119,11 +119,8 @@ def confine(limits: SampleLimits, parent: int) -> None:
     _at_most(resource.RLIMIT_CPU, limits.cpu_s)
     _at_most(resource.RLIMIT_FSIZE, longest_file)
     _at_most(resource.RLIMIT_NOFILE, 64)
-    os.nice(10)
     if sys.platform == "linux":
         _at_most(resource.RLIMIT_AS, limits.memory_bytes)
-        # Niceness alone does not keep a process that wakes up from waiting for the end of our turn.
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _at_most(what: int, value: int) -> None:

@@ -26,13 +26,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streaming_server.errors import BadAudio, SpeechError, Unavailable
+from streaming_server.priority import give_way
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from whisper import Whisper
 
-NICENESS = 10
-"""Where the system has no scheduling class for what may wait; see `_give_way`."""
 LONGEST_S = 120.0
 STALLED_S = 20.0
 """A download of which nothing has come for this long has failed."""
@@ -170,7 +169,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     _outlive_signals_but_not_the_parent(options.parent)
-    _give_way()
+    give_way()
     link = socket.socket(fileno=options.fd)
     try:
         transcriber = Transcriber(load(options.model, options.device, options.download_root), options.device)
@@ -199,17 +198,6 @@ def _outlive_signals_but_not_the_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(0)
-
-
-def _give_way() -> None:
-    """Speech comes first: run only where no other process wants the core.
-
-    Niceness alone is not enough. Beside a child of niceness 10 at work, the server's median first audio grew
-    by half on two cores, as who wakes up waits for the end of its turn; in the idle class it did not change.
-    """
-    os.nice(NICENESS)
-    if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":

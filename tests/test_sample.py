@@ -258,6 +258,18 @@ async def test_a_full_disk_is_the_servers_fault(recording: Path) -> None:
         await ingest(recording, Path("/dev/full"))
 
 
+async def test_the_child_gives_way_from_the_start(stuck: Path, target: Path) -> None:
+    """Half of what it costs is to start; and that half was done at the server's own rank."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(ingest, stuck, target)
+        await until(lambda: bool(children()))
+        [child] = children()
+        assert child.nice() >= 10
+        if sys.platform == "linux":
+            assert os.sched_getscheduler(child.pid) == os.SCHED_IDLE
+        group.cancel_scope.cancel()
+
+
 async def test_cancelling_ends_the_child(stuck: Path, target: Path) -> None:
     before = psutil.Process().num_fds()
     async with anyio.create_task_group() as group:

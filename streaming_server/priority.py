@@ -1,0 +1,21 @@
+"""Which process the processors belong to when there is more to do than they can."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+NICENESS = 10
+"""Where the system has no scheduling class for what may wait."""
+
+
+def give_way(process: int = 0) -> None:
+    """Speech comes first: let a process, by default this one, run only where no other wants the core.
+
+    Niceness alone is not enough. Beside a child of niceness 10 at work, the server's median first audio grew
+    by half on two cores, as who wakes up waits for the end of its turn; in the idle class it did not change.
+    Raises ProcessLookupError.
+    """
+    os.setpriority(os.PRIO_PROCESS, process, NICENESS)
+    if sys.platform == "linux":
+        os.sched_setscheduler(process, os.SCHED_IDLE, os.sched_param(0))
