@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from pydantic import ValidationError
 
@@ -35,7 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     except SpeechError as error:
         return _complain(error.message)
     except OSError as error:
-        return _complain(f"{error.strerror or error}")
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         return 130
 
@@ -52,13 +55,24 @@ def _serve(arguments: list[str]) -> int:
 def _say(arguments: list[str]) -> int:
     from streaming_server.say import SayCommand, say
 
-    return say(read_flags(SayCommand, "run.py say", arguments))
+    _end_tidily()
+    words = list(takewhile(lambda word: word == "-" or not word.startswith("-"), arguments))
+    text = [" ".join(words)] if words else []
+    return say(read_flags(SayCommand, "run.py say", [*text, *arguments[len(words) :]]))
 
 
 def _bench(arguments: list[str]) -> int:
     from streaming_server.bench.load import BenchCommand, bench
 
+    _end_tidily()
     return bench(read_flags(BenchCommand, "run.py bench", arguments))
+
+
+def _end_tidily() -> None:
+    """A hang-up or a request to end is a Ctrl-C: what was started is ended too."""
+    for name in ("SIGHUP", "SIGTERM"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
 
 
 class ServeCommand(Settings):
@@ -69,13 +83,12 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {"serve": _serve, "say": _say,
 
 
 def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
+    """One for each flag that is wrong: of a list, what is wrong with its first such part."""
+    sentences: dict[str, str] = {}
     for part in error.errors(include_url=False, include_input=False):
-        place = (
-            "--" + "-".join(str(name) for name in part["loc"]).replace("_", "-") + ": " if part["loc"] else ""
-        )
-        sentences.append(place + part["msg"].removeprefix("Value error, "))
-    return sentences
+        place = f"--{part['loc'][0]}: ".replace("_", "-") if part["loc"] else ""
+        sentences.setdefault(place, place + part["msg"].removeprefix("Value error, "))
+    return list(sentences.values())
 
 
 def _complain(message: str) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streaming_server.pool.devices import GpuMode
@@ -59,6 +60,9 @@ OPENAI_VOICES: Mapping[str, str] = MappingProxyType(
 
 
 EngineName = Literal["espeak", "dia"]
+
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+", re.IGNORECASE)
 
 
 class Settings(BaseSettings):
@@ -180,6 +184,27 @@ class Settings(BaseSettings):
     @property
     def samples_directory(self) -> Path:
         return self.samples_dir or self.data_dir / "samples"
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: it is written scheme://host:port, without a path")
+        return origins
+
+    @model_validator(mode="after")
+    def _keys_that_are_set_are_keys(self) -> Self:
+        """A variable that came out empty would open the server to everybody."""
+        if "api_keys" in self.model_fields_set and not self.api_keys:
+            raise ValueError("--api-keys (DIA_API_KEYS) holds no key: leave it out if none is needed")
+        return self
+
+    @model_validator(mode="after")
+    def _only_dia_is_quantized(self) -> Self:
+        if self.quantize is not None and self.engine != "dia":
+            raise ValueError("--quantize (DIA_QUANTIZE) is for Dia: say --engine dia")
+        return self
 
     @model_validator(mode="after")
     def _beyond_loopback_needs_a_key(self) -> Self:

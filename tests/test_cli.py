@@ -11,7 +11,9 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
+import soundfile
 from servers import Server, free_port, until
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +82,29 @@ def test_a_key_of_other_servers_is_no_hindrance(tmp_path: Path) -> None:
     assert seconds(out) > 0.3
 
 
+def test_say_joins_words_without_quotes(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    answer = run("say", "Hello", "there,", "everybody", "in", "here.", "--out", str(out), "--url", server.url)
+    assert answer.returncode == 0, answer.stderr
+    assert seconds(out) > 1
+
+
+@pytest.mark.parametrize("name", ["hello.mp3", "hello.opus", "hello.FLAC"])
+def test_say_writes_what_the_ending_says(server: Server, tmp_path: Path, name: str) -> None:
+    assert run("say", "Hello there.", "--out", str(tmp_path / name), "--url", server.url).returncode == 0
+    with soundfile.SoundFile(tmp_path / name) as file:
+        assert 0.5 < file.frames / file.samplerate < 2
+        assert file.format == {"mp3": "MP3", "opus": "OGG", "flac": "FLAC"}[name.lower().rpartition(".")[2]]
+
+
+def test_say_writes_to_standard_output(server: Server) -> None:
+    command = [sys.executable, "run.py", "say", "Hello there.", "--out=-", f"--url={server.url}"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=50, check=True)
+    assert answer.stdout[:4] == b"RIFF"
+    assert 0.5 < (len(answer.stdout) - 44) / 2 / 22050 < 2
+    assert b"first audio after" in answer.stderr
+
+
 def test_say_shows_how_far_it_is(server: Server, tmp_path: Path) -> None:
     say = ["say", "-", "--out", str(tmp_path / "long.wav"), "--url", server.url]
     answer = run(*say, stdin="One more sentence. " * 1000, FORCE_COLOR="1", TTY_COMPATIBLE="1")
@@ -117,8 +142,11 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
     for wrong in (["--key=wrong"], []):
         refused = run(*say, *wrong)
         assert refused.returncode == 2
-        assert "key" in refused.stderr
+        assert "--key" in refused.stderr
         assert "Traceback" not in refused.stderr
+    here = ["say", "Hello.", "--out", str(out), "--port", str(locked.port)]
+    assert run(*here, DIA_API_KEYS="secret,other").returncode == 0
+    assert run(*say, DIA_API_KEYS="secret,other").returncode == 2  # Another server is not told our keys.
 
 
 @pytest.mark.parametrize(
@@ -129,7 +157,13 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
         (["--host=0.0.0.0"], "--no-auth"),
         (["say", "Hello.", "--voice=nobody"], "voice"),
         (["say", "..."], "nothing to say"),
-        (["say", "Hello.", "--out=/nowhere/at/all.wav"], "/nowhere/at/all.wav"),
+        (["say", "Hello.", "--out=/nowhere/at/all.wav"], "--out /nowhere/at/all.wav: there is no folder"),
+        (["say", "Hello.", "--out=tests"], "--out tests: this is a folder"),
+        (["say", "Hello.", "--out=hello.doc"], ".wav, .mp3"),
+        (["bench", "--sessions=abc"], "--sessions: "),
+        (["bench", "--url=http://127.0.0.1:1"], "127.0.0.1:1/ws/speak did not speak: Connection refused"),
+        (["--data-dir=README.md"], "README.md cannot be used: This is a file"),
+        (["--host=999.1.1.1", "--no-auth"], "--host 999.1.1.1"),
         (["say", "Hello.", "--url=http://127.0.0.1:1"], "No server answers at http://127.0.0.1:1"),
         (["say", "Hello.", "--url=foo"], "--url"),
         (["bench", "--url=127.0.0.1:7860"], "--url"),
@@ -149,14 +183,25 @@ def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint:
 def test_a_model_that_is_not_there_ends_the_server_with_a_sentence(tmp_path: Path) -> None:
     answer = run("--engine=dia", f"--model={tmp_path}/nothing", f"--port={free_port()}")
     assert answer.returncode == 2
-    assert "nothing" in answer.stderr.splitlines()[-1]
+    assert f"--model (DIA_MODEL) names no directory: {tmp_path}/nothing" in answer.stderr.splitlines()[-1]
     assert "Traceback" not in answer.stderr
 
 
-def test_a_port_in_use_is_named(server: Server) -> None:
-    answer = run(f"--port={server.port}")
+def test_the_model_is_looked_at_before_the_codec(tmp_path: Path) -> None:
+    answer = run("--engine=dia", f"--model={tmp_path}", f"--port={free_port()}")
     assert answer.returncode == 2
-    assert "in use" in answer.stderr
+    assert "config.json" in answer.stderr.splitlines()[-1]
+
+
+def test_a_port_in_use_is_named(server: Server) -> None:
+    for flag in (f"--port={server.port}", f"--wyoming-port={server.port}"):
+        answer = run(f"--port={free_port()}", flag)
+        assert answer.returncode == 2
+        assert f"{flag.replace('=', ' ')}: Address already in use" in answer.stderr.splitlines()[-1]
+
+
+def test_an_alias_of_nobody_is_doubted(start_server: Callable[..., Server]) -> None:
+    assert "no such voice" in start_server("--max-workers=1", "--voice-aliases=foo=nobody").logged()
 
 
 def test_say_ends_at_once_when_it_is_interrupted(server: Server, tmp_path: Path) -> None:
@@ -170,3 +215,32 @@ def test_say_ends_at_once_when_it_is_interrupted(server: Server, tmp_path: Path)
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_say_ends_the_server_of_its_own_with_itself(tmp_path: Path, how: signal.Signals) -> None:
+    """A Ctrl-C at a terminal goes to every process of the group; and people press it twice."""
+    temporary, out = tmp_path / "temporary", tmp_path / "long.wav"
+    temporary.mkdir()
+    command = [sys.executable, "run.py", "say", "-", f"--port={free_port()}", f"--out={out}"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"This is a very long story that goes on and on. " * 1000)
+        process.stdin.close()
+        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert started
+        os.killpg(process.pid, how)
+        os.killpg(process.pid, how)
+        assert process.wait(10) == 130
+        assert b"Traceback" not in process.stderr.read()
+    assert psutil.wait_procs(started, timeout=5)[1] == []
+    assert list(temporary.iterdir()) == []

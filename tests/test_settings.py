@@ -108,6 +108,26 @@ def test_what_cannot_be_is_refused(flags: list[str]) -> None:
         from_flags(*flags)
 
 
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--allowed-origins", "foo"], "scheme://host:port"),
+        (["--allowed-origins", "https://a.example/page"], "without a path"),
+        (["--api-keys", ""], "no key"),
+        (["--quantize", "int8"], "--engine dia"),
+    ],
+)
+def test_what_means_nothing_is_refused(flags: list[str], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        from_flags(*flags)
+
+
+def test_keys_that_came_out_empty_do_not_open_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIA_API_KEYS", "")
+    with pytest.raises(ValidationError, match="DIA_API_KEYS"):
+        from_flags()
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         from_flags().port = 1  # type: ignore[misc]

@@ -29,7 +29,7 @@ from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
 from streaming_server.bench.wires import DoorName, Native, NativeResampled, Wire, wire_of
 from streaming_server.errors import SpeechError, Unavailable
-from streaming_server.say import own_server
+from streaming_server.own_server import own_server
 from streaming_server.settings import comma_separated
 
 OURS = "server"

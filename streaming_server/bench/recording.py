@@ -44,7 +44,8 @@ async def record(server: Address) -> Recording:
             ready = orjson.loads(await socket.recv())
             frames = {sentence: await _spoken(socket, sentence) for sentence in SENTENCES}
     except (InvalidHandshake, ConnectionClosed, TimeoutError, OSError) as error:
-        raise Unavailable(f"The server did not speak: {type(error).__name__}.") from None
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise Unavailable(f"The server at {url} did not speak: {why}.") from None
     return Recording(
         sample_rate=ready["sample_rate"], max_lead_ms=ready["limits"]["max_lead_ms"], frames=frames
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -29,7 +29,7 @@ from streaming_server.audio import warm_up
 from streaming_server.catalogue import Catalogue
 from streaming_server.database import Database
 from streaming_server.durable import Lock
-from streaming_server.errors import SpeechError
+from streaming_server.errors import EngineFailure, SpeechError
 from streaming_server.jobs import Jobs
 from streaming_server.journal import Journal
 from streaming_server.metrics import Metrics
@@ -100,6 +100,7 @@ def create_app(settings: Settings) -> Starlette:
             anyio.create_task_group() as group,
         ):
             await voices.refresh(parts)
+            _doubt_aliases(parts)
             group.start_soon(anyio.to_thread.run_sync, warm_up)
             group.start_soon(parts.transcription.run)
             group.start_soon(JobRunner(parts).run)
@@ -179,11 +180,23 @@ async def _ending_with_its_tasks(parts: Parts) -> AsyncIterator[None]:
         signal.raise_signal(signal.SIGTERM)
 
 
+def _doubt_aliases(parts: Parts) -> None:
+    """A voice that an alias means may be made yet, or be a slip of the pen."""
+    known = {voice.id for voice in parts.catalogue.voices}
+    for alias, voice in parts.settings.voice_aliases.items():
+        if voice not in known:
+            log.warning("there is no such voice for an alias", alias=alias, voice=voice)
+
+
 async def _listen_for_wyoming(parts: Parts, group: TaskGroup) -> None:
     try:
         await group.start(wyoming.listen, parts)
     except OSError as error:
-        parts.refusal = f"Wyoming cannot be listened for on its port: {error.strerror or error}."
+        settings = parts.settings
+        where = (
+            f"--wyoming-host {settings.wyoming_host or settings.host} --wyoming-port {settings.wyoming_port}"
+        )
+        parts.refusal = f"Cannot listen on {where}: {error.strerror or error}."
         signal.raise_signal(signal.SIGTERM)
 
 
@@ -207,8 +220,9 @@ def _build(settings: Settings) -> Parts:
     guard, catalogue = Guard(settings), Catalogue(settings.voice_aliases)
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
-    lock = Lock(data)
-    database = Database(data)
+    with _named("--data-dir", data):
+        lock = Lock(data)
+        database = Database(data)
     store = Store(database, data)
     store.sweep()
     job_table = Jobs(database, data / "jobs")
@@ -235,6 +249,16 @@ def _build(settings: Settings) -> Parts:
         background=Background(),
         lock=lock,
     )
+
+
+@contextmanager
+def _named(flag: str, folder: Path) -> Iterator[None]:
+    """What is wrong with a folder is told with its name and who gave it. Raises EngineFailure."""
+    try:
+        yield
+    except OSError as error:
+        what = "This is a file" if folder.is_file() else (error.strerror or str(error))
+        raise EngineFailure(f"{flag} {folder} cannot be used: {what}.") from error
 
 
 def _roomiest(pool: Pool) -> str:

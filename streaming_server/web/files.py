@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 
@@ -14,24 +15,32 @@ from starlette.types import Message, Receive, Scope, Send
 from streaming_server.errors import SpeechError
 from streaming_server.web.http import told
 
+ATTEMPTS = 3
+"""At a file that is replaced just when it is asked for."""
+
 
 class SoundFile(FileResponse):
     """A file, or the part of it that `Range` asks for. What cannot be given is told in the one shape.
 
-    gone: what is raised where the file is not there any more.
+    gone: what is raised where the file is not there any more. find: where it lies by now, if it may have been
+    replaced by one of another name.
     """
 
     def __init__(
-        self, path: Path, *, gone: SpeechError, media_type: str | None = None, filename: str | None = None
+        self,
+        path: Path,
+        *,
+        gone: SpeechError,
+        find: Callable[[], Awaitable[Path]] | None = None,
+        media_type: str | None = None,
+        filename: str | None = None,
     ) -> None:
         super().__init__(path, media_type=media_type, filename=filename)
         self._gone = gone
+        self._find = find
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            descriptor = await to_thread.run_sync(os.open, self.path, os.O_RDONLY)
-        except FileNotFoundError:
-            raise self._gone from None
+        descriptor = await self._opened()
         try:
             self.path = f"/dev/fd/{descriptor}"  # To its end, though it be replaced or removed meanwhile.
             self.stat_result = os.fstat(descriptor)
@@ -39,6 +48,16 @@ class SoundFile(FileResponse):
             await self._send_file(scope, receive, send)
         finally:
             os.close(descriptor)
+
+    async def _opened(self) -> int:
+        for _ in range(ATTEMPTS):
+            try:
+                return await to_thread.run_sync(os.open, self.path, os.O_RDONLY)
+            except FileNotFoundError:
+                if self._find is None:
+                    break
+                self.path = await self._find()
+        raise self._gone
 
     async def _send_file(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -82,8 +83,11 @@ async def metadata(request: Request) -> Response:
 
 async def audio(request: Request) -> Response:
     """The sample as it is stored: mono, 44.1 kHz, 16 bits."""
-    prompt = await stored_prompt(request)
-    return SoundFile(prompt.path, gone=UnknownPrompt(FILE_GONE), media_type="audio/wav")
+
+    async def find() -> Path:
+        return (await stored_prompt(request)).path
+
+    return SoundFile(await find(), find=find, gone=UnknownPrompt(FILE_GONE), media_type="audio/wav")
 
 
 async def delete(request: Request) -> Response:

@@ -24,6 +24,8 @@ UNACKNOWLEDGED_MS = 10_000
 """How long a client may leave sent bytes unacknowledged before the kernel drops it."""
 OTHER_FILES = 256
 """Open files beside the websockets': listeners, pipes to workers, plain HTTP."""
+LIFESPAN_S = 5.0
+"""How long the parts may take to end when nothing is waited for any more."""
 GARBAGE_THRESHOLDS = (5_000, 2, 2_000)
 """Objects made and kept between two searches of the youngest, and how many of these to one of the older."""
 
@@ -33,9 +35,15 @@ log = structlog.stdlib.get_logger(__name__)
 class DrainingServer(uvicorn.Server):
     """On the first signal lets open contexts finish, on the second stops at once."""
 
-    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+    def __init__(self, config: uvicorn.Config, parts: Parts, url: str) -> None:
         super().__init__(config)
         self._parts = parts
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            log.info("listening", url=self._url, engine=self._parts.settings.engine)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.force_exit or self.should_exit
@@ -50,18 +58,20 @@ class DrainingServer(uvicorn.Server):
         for listener in sockets or []:
             listener.close()
         self._parts.job_queue.stop()  # What it speaks is interrupted, and can be tried again.
-        open_contexts = len(self._parts.contexts)
         patience_s = self._parts.settings.drain_timeout_s
-        log.info("draining; again ends it at once", contexts=open_contexts, timeout_s=patience_s)
+        if open_contexts := len(self._parts.contexts):
+            log.info("draining; again ends it at once", contexts=open_contexts, timeout_s=patience_s)
         if not self.force_exit:
             with anyio.move_on_after(patience_s):
                 await self._parts.contexts.all_left()
             self._parts.connections.dismiss()
         await super().shutdown(None)
+        with anyio.move_on_after(LIFESPAN_S):  # uvicorn leaves this out for those in a hurry, and tells why.
+            await self.lifespan.shutdown()
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A listening socket whose options the accepted ones inherit. Raises OSError."""
+    """A listening socket whose options the accepted ones inherit. Raises EngineFailure."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -73,9 +83,10 @@ def listen(settings: Settings) -> socket.socket:
         listener.bind((settings.host, settings.port))
         listener.listen(2048)
         listener.setblocking(False)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        where = f"--host {settings.host} --port {settings.port}"
+        raise EngineFailure(f"Cannot listen on {where}: {error.strerror}.") from error
     return listener
 
 
@@ -106,9 +117,9 @@ def _rarely_search_for_garbage() -> None:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until told to stop; the exit status. Raises EngineFailure, OSError."""
-    app = create_app(settings)
+    """Serve until told to stop; the exit status. Raises EngineFailure."""
     listener = listen(settings)
+    app = create_app(settings)
     host, port = listener.getsockname()[:2]
     allow_files(settings.max_connections + settings.max_status_connections + WAITING_FOR_KEYS + OTHER_FILES)
     config = SpeechConfig(
@@ -124,8 +135,7 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=2,
         timeout_keep_alive=20,
     )
-    server = DrainingServer(config, app.state.parts)
-    log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", engine=settings.engine)
+    server = DrainingServer(config, app.state.parts, f"http://{f'[{host}]' if ':' in host else host}:{port}")
     _rarely_search_for_garbage()
     server.run(sockets=[listener])
     parts: Parts = app.state.parts

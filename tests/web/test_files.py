@@ -9,6 +9,10 @@ import httpx
 import pytest
 from rest import job_of, status_of, to
 from servers import Server, running_server, until
+from starlette.types import Receive, Scope, Send
+
+from streaming_server.errors import UnknownPrompt
+from streaming_server.web.files import SoundFile
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,25 @@ def test_a_part_is_given_of_a_result_and_of_a_preview(client: httpx.Client, path
         assert (answer.status_code, answer.content) == (206, whole[10:20])
         assert answer.headers["content-range"] == f"bytes 10-19/{len(whole)}"
         assert client.get(place, headers={"Range": "bytes=-5"}).content == whole[-5:]
+
+
+@pytest.mark.anyio
+async def test_a_file_that_is_replaced_as_it_is_asked_for_is_looked_for_again(tmp_path: Path) -> None:
+    """Between learning its name and opening it another took its place; that was a 404 now and then."""
+    (tmp_path / "new").write_bytes(b"sound")
+
+    async def find() -> Path:
+        return tmp_path / "new"
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await SoundFile(tmp_path / "old", find=find, gone=UnknownPrompt("Gone."))(scope, receive, send)
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as one:
+        assert (await one.get("/")).content == b"sound"
+        (tmp_path / "new").unlink()
+        with pytest.raises(UnknownPrompt):
+            await one.get("/")
 
 
 def test_a_part_that_is_not_there_is_told_with_the_length(client: httpx.Client, path: str) -> None:

@@ -239,6 +239,8 @@ async def test_a_second_signal_ends_at_once(start_server: Callable[..., Server])
         server.process.terminate()
         server.process.wait(20)
         assert time.monotonic() - asked < 10  # Of the 30 s the speech would get.
+    assert "Traceback" not in server.logged()
+    assert "failed" not in server.logged()
 
 
 async def test_a_drain_has_an_end(start_server: Callable[..., Server]) -> None:

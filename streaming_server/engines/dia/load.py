@@ -70,8 +70,10 @@ def create_engine(
     precision = pick_dtype(dtype, where)
     if codec is None:
         codec = model if model.startswith(RANDOM) else DEFAULT_CODEC
-    source, codec_source = locate(model, "DIA_MODEL"), locate(codec, "DIA_CODEC")
-    config, codec_config = read_dia_config(source), read_codec_config(codec_source)
+    source = locate(model, "--model (DIA_MODEL)")
+    config = read_dia_config(source)
+    codec_source = locate(codec, "--codec (DIA_CODEC)")
+    codec_config = read_codec_config(codec_source)
     count = _slots(config, codec_config, where, precision, slots, quantize)
     if source.is_random or codec_source.is_random:
         _LOG.warning(

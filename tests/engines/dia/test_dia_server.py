@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
+import anyio
 import numpy as np
 import pytest
+import soundfile
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -80,7 +84,7 @@ async def test_greedy_speech_over_the_websocket_is_transformers_own(
     assert words == TEXT.split()
 
 
-async def test_text_that_arrives_in_pieces_is_spoken_sentence_by_sentence(start_server):
+async def test_text_that_arrives_in_pieces_is_spoken_sentence_by_sentence(start_server, tmp_path):
     server = start_server("--engine=dia", "--model=random:tiny", "--slots=2", "--max-workers=1")
     async with talking(server.ws_url) as talk:
         await talk.send("start", seed=3, max_tokens=100)
@@ -96,3 +100,7 @@ async def test_text_that_arrives_in_pieces_is_spoken_sentence_by_sentence(start_
     assert [event["text"] for event in talk.of("sentence")]
     assert len(talk.audio()) > 2 * 44100
     assert "RANDOM" in server.logged()
+    say = [sys.executable, "run.py", "say", "Hello there.", "--speed=2", "--url", server.url]
+    told = await anyio.run_process([*say, "--out", str(tmp_path / "hello.flac")])
+    assert "passes over: speed" in told.stderr.decode()
+    assert soundfile.info(tmp_path / "hello.flac").samplerate == 44_100
