@@ -51,6 +51,12 @@ async function play() {
     view("text").focus();
     return;
   }
+  const [length, most] = [Array.from(view("text").value).length, ready.limits.context_characters];
+  if (length > most) {
+    complain(`The text has ${length.toLocaleString("en")} characters; at most ${most.toLocaleString("en")} are spoken in one go.`);
+    view("text").focus();
+    return;
+  }
   complain("");
   voices.hush();
   const text = view("text").value;
@@ -59,6 +65,7 @@ async function play() {
     sentAt: 0, playedAt: 0, timer: 0,
   };
   turn = mine;
+  view("transcript").hidden = view("spectrum").hidden = false;
   transcript.begin(text);
   view("stop").disabled = false;
   view("first-audio").textContent = view("first-heard").textContent = "–";
@@ -139,7 +146,8 @@ function ifMine(handler) {
   };
 }
 
-speech.addEventListener("started", ifMine(({ handle, sample_rate: rate }) => {
+speech.addEventListener("started", ifMine(({ handle, sample_rate: rate, ignored }) => {
+  view("speed-ignored").textContent = ignored.includes("speed") ? "This engine keeps a pace of its own." : "";
   Object.assign(turn, { handle, rate });
   player.begin(handle, rate);
   spectrum.start(player.analyser);

@@ -47,10 +47,11 @@ export class Recorder extends EventTarget {
 
   #record(stream) {
     const [kind, ending] = KINDS.find(([type]) => MediaRecorder.isTypeSupported(type)) ?? ["", "webm"];
-    const media = new MediaRecorder(stream, { mimeType: kind, audioBitsPerSecond: BITS_PER_S });
     const context = new AudioContext();
     const analyser = new AnalyserNode(context, { fftSize: 4096 });
-    new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser);
+    const mono = new MediaStreamAudioDestinationNode(context, { channelCount: 1 }); // whatever the microphone gives
+    new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser).connect(mono);
+    const media = new MediaRecorder(mono.stream, { mimeType: kind, audioBitsPerSecond: BITS_PER_S });
     const pieces = [];
     const began = performance.now();
     const passed = () => (performance.now() - began) / 1000;

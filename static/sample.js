@@ -264,8 +264,8 @@ export class Sample extends EventTarget {
     if (said && said !== this.#stored.transcript) await this.#save();
     const name = nameOf(view("voice-name").value);
     const wanted = { voice_id: idOf(name), name, style: view("voice-style").value.trim(), audio_prompt: sample };
-    const { message, voice_config: voice, warnings } = await this.#api.send("POST", "/voice_mappings", wanted);
-    this.#voiceNotice.say(`${message} It is chosen to speak above.`);
+    const { voice_config: voice, warnings } = await this.#api.send("POST", "/voice_mappings", wanted);
+    this.#voiceNotice.say(`The voice “${voice.name}” is ready. It is chosen to speak above.`);
     list(view("voice-warnings"), warnings);
     if (this.id === sample) this.#made = voice.voice_id;
     this.#changed(voice.voice_id);

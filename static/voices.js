@@ -5,6 +5,7 @@ import { Recorder } from "/static/recorder.js";
 import { Sample } from "/static/sample.js";
 import { Sound } from "/static/sound.js";
 
+const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip)/u; // by what its name says it is
 const view = (id) => document.getElementById(id);
 
 export class VoicesPanel extends EventTarget {
@@ -23,7 +24,10 @@ export class VoicesPanel extends EventTarget {
     super();
     this.#api = api;
     this.#sample = new Sample(api, this.#sound);
-    this.#sample.addEventListener("changed", ({ detail }) => this.refresh(detail.chosen));
+    this.#sample.addEventListener("changed", ({ detail }) => {
+      this.#newNotice.say(""); // of a recording that has been uploaded
+      this.refresh(detail.chosen);
+    });
     this.#sound.addEventListener("start", () => this.dispatchEvent(new Event("sound")));
     view("voices-panel").addEventListener("toggle", () => this.#opened());
     view("sample-file").addEventListener("change", ({ target }) => {
@@ -69,7 +73,9 @@ export class VoicesPanel extends EventTarget {
   #show(voices, samples, chosen) {
     this.#voices = voices;
     this.#sample.know(samples, voices);
-    this.#fill(view("voice-list"), voices.map((voice) => this.#voiceEntry(voice)));
+    const shared = repeated(voices.flatMap(({ warnings }) => warnings));
+    view("shared-warnings").replaceChildren(...shared.map((warning) => element("li", warning)));
+    this.#fill(view("voice-list"), voices.map((voice) => this.#voiceEntry(voice, shared)));
     this.#fill(view("sample-list"), Object.values(samples).map((sample) => this.#sampleEntry(sample)));
     view("no-samples").hidden = Object.keys(samples).length > 0;
     this.dispatchEvent(new CustomEvent("voices", { detail: { voices, chosen } }));
@@ -85,7 +91,8 @@ export class VoicesPanel extends EventTarget {
     (again ?? view(list.getAttribute("aria-labelledby"))).focus();
   }
 
-  #voiceEntry(voice) {
+  // shared: warnings that are shown already, for all that they are true of.
+  #voiceEntry(voice, shared) {
     const made = voice.audio_prompt ? `from the sample “${voice.audio_prompt}”` : voice.builtin ? "built-in" : "your own";
     const preview = button("Preview", voice.name);
     preview.addEventListener("click", () => this.#preview(preview, voice));
@@ -95,7 +102,8 @@ export class VoicesPanel extends EventTarget {
       remove.addEventListener("click", () => this.#askAboutVoice(item, voice));
       actions.push(remove);
     }
-    const item = entry(voice.name, `${voice.style}, ${made}`, voice.warnings, actions);
+    const warnings = voice.warnings.filter((warning) => !shared.includes(warning));
+    const item = entry(voice.name, `${voice.style}, ${made}`, warnings, actions);
     return item;
   }
 
@@ -140,8 +148,9 @@ export class VoicesPanel extends EventTarget {
     ask(item, `Delete the voice “${voice.name}”?`, choices, this.#voiceNotice);
   }
 
-  async #deleteVoice({ id, audio_prompt: sample }, { withSample = false } = {}) {
-    const { message } = await this.#api.send("DELETE", `/voice_mappings/${encodeURIComponent(id)}`);
+  async #deleteVoice({ id, name, audio_prompt: sample }, { withSample = false } = {}) {
+    await this.#api.send("DELETE", `/voice_mappings/${encodeURIComponent(id)}`);
+    const message = `The voice “${name}” was deleted.`;
     this.#voiceNotice.say(message);
     await this.refresh();
     view("voice-list-title").focus();
@@ -195,6 +204,10 @@ export class VoicesPanel extends EventTarget {
 
   #take(file) {
     view("voices-panel").open = true;
+    if (NO_RECORDING.test(file.type)) {
+      this.#newNotice.complain(new Refusal(`“${file.name}” is no recording: choose a wav, mp3, flac, ogg, opus, m4a, aac or webm file.`));
+      return;
+    }
     this.#newNotice.say("");
     this.#sample.draft(file);
   }
@@ -239,6 +252,11 @@ export class VoicesPanel extends EventTarget {
     this.#sample.draft(file); // without opening the panel: closing it may have been what ended the recording
     this.#newNotice.say(`Recorded ${seconds.toFixed(1)} s: listen to it, then upload it.`);
   }
+}
+
+// What stands in a list more than once.
+function repeated(sentences) {
+  return [...new Set(sentences.filter((sentence, at) => sentences.indexOf(sentence) < at))];
 }
 
 function entry(name, facts, warnings, actions) {

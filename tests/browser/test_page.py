@@ -244,6 +244,40 @@ def test_a_page_without_text_says_what_is_missing(page: Page, nothing: str) -> N
     assert page.is_hidden("#alert")
 
 
+def test_a_text_longer_than_a_context_is_refused_before_it_is_sent(page: Page) -> None:
+    page.fill("#text", "Too long. " * 10_241)
+    page.click("#play")
+    assert "102,410 characters; at most 102,400" in page.inner_text("#alert")
+    assert page.is_hidden("#transcript")
+    page.fill("#text", SHORT)
+    page.click("#play")
+    wait_for(page, "__tts.state === 'playing'")
+    assert page.is_hidden("#alert")
+    assert page.is_visible("#transcript")
+
+
+@pytest.mark.slow
+def test_what_the_engine_has_no_use_for_is_told(
+    browser: Browser, start_server: Callable[..., Server]
+) -> None:
+    server = start_server("--engine=dia", "--model=random:tiny", "--slots=1", "--max-workers=1")
+    page = browser.new_page()
+    page.goto(server.url)
+    page.wait_for_selector("#play:enabled")
+    assert page.inner_text("#speed-ignored") == ""
+    page.click("#play")
+    wait_for(page, "document.getElementById('speed-ignored').textContent !== ''")
+    assert "keeps a pace of its own" in page.inner_text("#speed-ignored")
+    page.close()
+
+
+def test_the_page_leads_to_the_description_of_the_routes(page: Page) -> None:
+    page.click("footer a")
+    page.wait_for_selector("h1")
+    assert page.url.endswith("/docs")
+    assert "/audio_prompts/upload" in page.inner_text("body")
+
+
 def test_a_rate_that_is_not_used_keeps_nobody_from_playing(page: Page) -> None:
     page.uncheck("#trickle")
     page.fill("#rate", "1000")

@@ -264,6 +264,30 @@ def test_a_file_that_is_too_large_is_refused_in_words(
     page.close()
 
 
+def test_a_file_that_is_no_recording_is_not_taken(panel: Page) -> None:
+    panel.set_input_files(
+        "#sample-file", files={"name": "notes.txt", "mimeType": "text/plain", "buffer": b"Buy milk."}
+    )
+    expect(panel.locator("#new-sample-notice")).to_contain_text("“notes.txt” is no recording")
+    assert panel.is_hidden("#sample")
+    choose(panel)
+    expect(panel.locator("#new-sample-notice")).to_have_text("")
+
+
+def test_what_is_wrong_with_several_voices_is_said_once(panel: Page, client: httpx.Client) -> None:
+    store(client, "mine", "first", "second")
+    panel.reload()
+    open_panel(panel)
+    expect(panel.locator("#shared-warnings li")).to_have_count(1)
+    expect(panel.locator("#shared-warnings")).to_contain_text(UNHEARD)
+    expect(panel.locator("#voice-list")).not_to_contain_text(UNHEARD)
+    client.delete("/voice_mappings/first")
+    panel.reload()
+    open_panel(panel)
+    expect(panel.locator("#shared-warnings li")).to_have_count(0)
+    expect(panel.locator(entry("second"))).to_contain_text(UNHEARD)
+
+
 def test_names_that_are_taken_are_told_before_anything_is_replaced(panel: Page, client: httpx.Client) -> None:
     store(client, "ann", "bob")
     panel.reload()
@@ -425,6 +449,8 @@ def test_a_recording_becomes_a_sample(
     page.wait_for_selector("#stored", state="visible")
     [stored] = client.get("/audio_prompts/metadata").json().values()
     assert (stored["prompt_id"], stored["original_format"]) == ("recording", "webm")
+    assert not [warning for warning in stored["warnings"] if "stereo" in warning]
+    expect(page.locator("#new-sample-notice")).to_have_text("")
     assert stored["duration"] == pytest.approx(1.8, abs=0.5)
 
 
