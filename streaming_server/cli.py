@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from itertools import takewhile
+from types import FrameType
 
 from pydantic import ValidationError
 
@@ -69,10 +70,16 @@ def _bench(arguments: list[str]) -> int:
 
 
 def _end_tidily() -> None:
-    """A hang-up or a request to end is a Ctrl-C: what was started is ended too."""
+    """A request to end, a hang-up and a Ctrl-C end what was started too, undisturbed by another of them."""
+
+    def once(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, once)
     for name in ("SIGHUP", "SIGTERM"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+            signal.signal(getattr(signal, name), lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 class ServeCommand(Settings):

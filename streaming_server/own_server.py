@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from streaming_server.errors import Unavailable
 
+GOODBYE_S = 3.0
 START_TIMEOUT_S = 1800.0
 """Dia's first start may download gigabytes; what cannot start ends by itself."""
 
@@ -54,10 +55,8 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(GOODBYE_S)
     except subprocess.TimeoutExpired:
-        pass
-    finally:  # Who is in a hurry does not leave it behind either.
         process.kill()
         process.wait()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,10 +77,27 @@ def say(command: SayCommand) -> int:
     """
     try:
         with speech_file(command.out) as out, _server(command) as url:
-            return asyncio.run(_speak(command, _text(command), url, out))
+            return _run(_speak(command, _text(command), url, out))
     except OSError as error:
         where = error.filename or command.url or command.out
         raise SpeechError(f"{where}: {error.strerror}") from error
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """The outcome. A Ctrl-C cancels the work, and another does nothing more.
+
+    asyncio's own way would raise the second wherever it finds the work, which then complains of it.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work)
+        before = signal.signal(signal.SIGINT, lambda number, frame: loop.call_soon_threadsafe(task.cancel))
+        try:
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN if task.cancelled() else before)
 
 
 def _text(command: SayCommand) -> str:
@@ -90,7 +108,8 @@ def _text(command: SayCommand) -> str:
 async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> int:
     console = Console(stderr=True)
     async with _connected(command, url) as socket:
-        ready = orjson.loads(await asyncio.wait_for(socket.recv(), ANSWER_TIMEOUT_S))
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):  # wait_for of 3.11 loses a Ctrl-C now and then
+            ready = orjson.loads(await socket.recv())
         if ready["type"] == "error":
             raise SpeechError(ready["message"])
         chunk = int(ready["limits"]["text_characters"])
@@ -126,7 +145,7 @@ async def _record(
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         bar = progress.add_task("speaking", total=characters, seconds=0.0)
         while True:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):  # wait_for of 3.11 loses a Ctrl-C now and then
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 message = await socket.recv()
             if isinstance(message, bytes):
                 first_audio_at = first_audio_at or time.monotonic()

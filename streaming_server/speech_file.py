@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
 
 from streaming_server.container import AudioFormat, ContainerWriter
 from streaming_server.errors import SpeechError
@@ -31,11 +31,13 @@ ENDINGS: Mapping[str, AudioFormat] = MappingProxyType(
 class SpeechFile:
     """The file while it is being written. Made by `speech_file`; everything but `begin` comes after it.
 
-    head_may_change: whether the head can be written again once the length is known.
+    What writes raises SpeechError. out: what it is called. head_may_change: whether the head can be written
+    again once the length is known.
     """
 
-    def __init__(self, file: BinaryIO, audio_format: AudioFormat, *, head_may_change: bool) -> None:
+    def __init__(self, file: FileIO, out: Path, audio_format: AudioFormat, *, head_may_change: bool) -> None:
         self._file = file
+        self._out = out
         self._format = audio_format
         self._head_may_change = head_may_change
         self._writer: ContainerWriter | None = None
@@ -55,17 +57,24 @@ class SpeechFile:
     def write(self, pcm: bytes) -> None:
         """16-bit little-endian samples."""
         assert self._writer is not None
-        self._file.write(self._writer.push(pcm))
+        self._put(self._writer.push(pcm))
         self._samples += len(pcm) // 2
 
     def finish(self) -> None:
         """It is whole."""
         assert self._writer is not None
-        self._file.write(self._writer.finish())
+        self._put(self._writer.finish())
         if self._head_may_change:
             self._file.seek(0)
-            self._file.write(self._writer.final_head())
-        self._file.flush()
+            self._put(self._writer.final_head())
+
+    def _put(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError as error:
+            raise SpeechError(f"--out {self._out}: {error.strerror}.") from error
 
     def close(self) -> None:
         """Frees the codec."""
@@ -81,14 +90,19 @@ def speech_file(out: Path) -> Iterator[SpeechFile]:
     written, before anything is spoken.
     """
     if out == STANDARD_OUTPUT:
-        yield SpeechFile(sys.stdout.buffer, "wav", head_may_change=False)
+        # Unbuffered: where the reader has gone away, nothing is left to be flushed at the end.
+        with (
+            open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stream,
+            closing(SpeechFile(stream, out, "wav", head_may_change=False)) as speech,
+        ):
+            yield speech
         return
     audio_format = _format_of(out)
     unfinished = out.with_name(out.name + ".part")
     try:
         with (
             _opened(unfinished, out) as file,
-            closing(SpeechFile(file, audio_format, head_may_change=True)) as speech,
+            closing(SpeechFile(file, out, audio_format, head_may_change=True)) as speech,
         ):
             yield speech
         unfinished.replace(out)
@@ -106,8 +120,8 @@ def _format_of(out: Path) -> AudioFormat:
     return audio_format
 
 
-def _opened(unfinished: Path, out: Path) -> BinaryIO:
+def _opened(unfinished: Path, out: Path) -> FileIO:
     try:
-        return unfinished.open("wb")
+        return unfinished.open("wb", buffering=0)
     except OSError as error:
         raise SpeechError(f"--out {out}: {error.strerror}.") from error

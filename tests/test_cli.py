@@ -105,6 +105,21 @@ def test_say_writes_to_standard_output(server: Server) -> None:
     assert b"first audio after" in answer.stderr
 
 
+def test_say_to_somebody_who_stops_listening_says_so(server: Server) -> None:
+    say = f"{sys.executable} run.py say - --out - --url {server.url} | head -c 100000 | wc -c"
+    story = "This is a very long story that goes on and on. " * 300
+    answer = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {say}"],
+        cwd=ROOT,
+        input=story,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout.strip()) == (2, "100000")
+    assert answer.stderr.splitlines()[-1] == "run.py: --out -: Broken pipe."
+
+
 def test_say_shows_how_far_it_is(server: Server, tmp_path: Path) -> None:
     say = ["say", "-", "--out", str(tmp_path / "long.wav"), "--url", server.url]
     answer = run(*say, stdin="One more sentence. " * 1000, FORCE_COLOR="1", TTY_COMPATIBLE="1")
