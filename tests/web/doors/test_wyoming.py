@@ -353,5 +353,5 @@ async def test_a_port_that_is_taken_ends_the_server_with_a_word(tmp_path: Path) 
         taken.listen()
         ended = run("--port=0", f"--wyoming-port={taken.getsockname()[1]}", f"--data-dir={tmp_path / 'data'}")
     assert ended.returncode == 2
-    assert "Wyoming cannot be listened for" in ended.stderr
+    assert "Cannot listen on --wyoming-host 127.0.0.1 --wyoming-port" in ended.stderr
     assert "in use" in ended.stderr
