@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+from servers import Server
 
 
 @contextmanager
@@ -33,3 +35,15 @@ def small_disk(folder: Path, *options: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def full_disk(server: Server, room: int = 1) -> Iterator[None]:
+    """To a process that may write no longer files, every disk is full. Its children may still write."""
+    process = psutil.Process(server.process.pid)
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)

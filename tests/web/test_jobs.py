@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from disks import full_disk
 from foreign import LONG
 from rest import PATIENCE_S, heard, job_of, say, status_of, to
 from servers import Server, until
@@ -151,6 +152,22 @@ def test_a_job_without_a_result_says_why(long_winded: Server) -> None:
         until(lambda: status_of(client, failed) == "failed")
         assert result(failed) == (500, "bad_value")
         assert result("nothing") == (404, "unknown_job")
+
+
+@pytest.mark.slow
+def test_that_a_job_failed_is_noted_once_there_is_room(long_winded: Server) -> None:
+    """What filled the disk kept the failure from being noted too, and the job was spoken for ever."""
+    with to(long_winded) as client:
+        job = job_of(client, LONG_TEXT)
+        until(lambda: progress(client, job)[1] > 0)
+        with full_disk(long_winded):
+            until(lambda: client.get("/queue/stats").json()["contexts"] == 0)
+            say(client)  # By the end of which it was to be noted, in vain.
+            assert status_of(client, job) == "processing"
+        until(lambda: status_of(client, job) == "failed")
+        assert client.get(f"/jobs/{job}").json()["error"]["code"] == "storage_failure"
+        after = job_of(client, "Hello there.")
+        until(lambda: status_of(client, after) == "completed")
 
 
 def test_an_interrupted_job_has_no_result(start_server: Callable[..., Server], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import tiny_dia
 import whisper_checkpoint
+from disks import full_disk
 from rest import heard, metadata_of, recording, say, upload
 from servers import Server, running_server, until
 
@@ -95,18 +96,6 @@ def held_up(server: Server, client: httpx.Client) -> Iterator[psutil.Process]:
     finally:
         if listener.is_running():
             listener.resume()
-
-
-@contextmanager
-def full_disk(server: Server, room: int = 1) -> Iterator[None]:
-    """To a process that may write no longer files, every disk is full. Its children may still write."""
-    process = psutil.Process(server.process.pid)
-    before = process.rlimit(psutil.RLIMIT_FSIZE)
-    process.rlimit(psutil.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        process.rlimit(psutil.RLIMIT_FSIZE, before)
 
 
 def test_an_uploaded_sample_is_heard(client: httpx.Client) -> None:
