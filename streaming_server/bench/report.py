@@ -52,6 +52,7 @@ class Report:
             console.print(
                 f"Of each number the median of {self.doors[0].rounds} windows [the least, the most].",
                 style="dim",
+                markup=False,
             )
         else:
             console.print(_table(self.rows))
