@@ -16,7 +16,8 @@ class Candidate:
     """A worker as placement sees it.
 
     load: utterances at work there or waiting for it. slots: utterances it keeps in real time together.
-    contexts: those that live there, most of them perhaps waiting for text; they take no slot.
+    contexts: those that live there, most of them perhaps waiting for text; they take no slot. silent: it has
+    left pings unanswered and may be hanging.
     """
 
     ready: bool
@@ -24,6 +25,7 @@ class Candidate:
     load: int
     slots: int
     contexts: int = 0
+    silent: bool = False
 
     @property
     def open(self) -> bool:
@@ -33,15 +35,20 @@ class Candidate:
 def choose(candidates: Sequence[Candidate], after: int) -> int | None:
     """The index of the least loaded candidate with memory to spare, or None when all are full.
 
-    One under high pressure is taken only when no other can. Between equal loads the fewest contexts decide;
-    what is equal still takes turns, beginning behind `after`.
+    One under high pressure is taken only when no other can, and one that is silent last of all. Between equal
+    loads the fewest contexts decide; what is equal still takes turns, beginning behind `after`.
     """
     count = len(candidates)
     in_turn = [(after + 1 + step) % count for step in range(count)]
     able = [index for index in in_turn if candidates[index].open]
-    relaxed = [index for index in able if candidates[index].level == "normal"]
-    return min(relaxed or able, key=lambda index: _share(candidates[index]), default=None)
+    return min(able, key=lambda index: _cost(candidates[index]), default=None)
 
 
-def _share(candidate: Candidate) -> tuple[float, float]:
-    return candidate.load / candidate.slots, candidate.contexts / candidate.slots
+def _cost(candidate: Candidate) -> tuple[bool, bool, float, float]:
+    """What speaks against a candidate, the gravest first."""
+    return (
+        candidate.silent,
+        candidate.level != "normal",
+        candidate.load / candidate.slots,
+        candidate.contexts / candidate.slots,
+    )

@@ -231,6 +231,7 @@ class Pool:
                 worker.load,
                 worker.info.slots if worker.info else 1,
                 len(worker.contexts),
+                worker.silent,
             )
             for worker in self.workers
         ]

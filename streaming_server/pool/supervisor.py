@@ -52,6 +52,8 @@ from streaming_server.types import (
 WorkerState = Literal["starting", "ready", "restarting", "broken", "stopped"]
 
 HEARTBEAT_S = 1.0
+SUSPICIOUS_PINGS = 2
+"""Unanswered, they speak against giving a worker more work."""
 SILENCE_S = 5.0
 """A worker that has answered no ping for this long is killed. Only time in which the server itself ran
 counts: after a pause of its process or machine the answers may still lie unread."""
@@ -118,6 +120,11 @@ class Supervisor:
     def healthy(self) -> bool:
         """Ready, and has really spoken within the last 10 s."""
         return self.state == "ready" and time.monotonic() - self._spoke_at <= CANARY_FRESH_S
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come from it for two pings: it may be hanging."""
+        return self._pings_unanswered >= SUSPICIOUS_PINGS
 
     def send(self, message: Request) -> None:
         """Hand a message to the worker; without effect while it is down."""

@@ -8,9 +8,15 @@ from streaming_server.pool.placement import Candidate, choose
 
 
 def worker(
-    load: int = 0, *, slots: int = 4, level: Level = "normal", ready: bool = True, contexts: int = 0
+    load: int = 0,
+    *,
+    slots: int = 4,
+    level: Level = "normal",
+    ready: bool = True,
+    contexts: int = 0,
+    silent: bool = False,
 ) -> Candidate:
-    return Candidate(ready, level, load, slots, contexts)
+    return Candidate(ready, level, load, slots, contexts, silent)
 
 
 def test_the_least_loaded_takes_it() -> None:
@@ -48,6 +54,12 @@ def test_critical_pressure_takes_nothing() -> None:
     assert choose([worker(0, level="critical")], after=-1) is None
 
 
+def test_one_that_may_be_hanging_is_the_last_to_be_asked() -> None:
+    assert choose([worker(0, silent=True), worker(5)], after=-1) == 1
+    assert choose([worker(0, silent=True), worker(3, level="high")], after=-1) == 1
+    assert choose([worker(0, silent=True), worker(6)], after=-1) == 0
+
+
 def test_a_worker_that_is_not_ready_takes_nothing() -> None:
     assert choose([worker(ready=False), worker(5)], after=-1) == 1
     assert choose([worker(ready=False)], after=-1) is None
@@ -69,6 +81,7 @@ candidates = st.builds(
     st.integers(0, 12),
     st.integers(1, 8),
     st.integers(0, 20),
+    st.booleans(),
 )
 
 
@@ -83,8 +96,14 @@ def test_what_is_chosen_can_take_it_and_nothing_better_was_passed_over(
         return
     best = workers[chosen]
     assert best.open
-    assert best.level == "normal" or all(one.level != "normal" for one in able)
-    assert all(share(best) <= share(one) for one in able if one.level == best.level)
+    assert not best.silent or all(one.silent for one in able)
+    peers = [one for one in able if one.silent == best.silent]
+    assert best.level == "normal" or all(one.level != "normal" for one in peers)
+    assert all(share(best) <= share(one) for one in peers if relaxed(one) == relaxed(best))
+
+
+def relaxed(one: Candidate) -> bool:
+    return one.level == "normal"
 
 
 def share(one: Candidate) -> tuple[float, float]:

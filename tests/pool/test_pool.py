@@ -70,7 +70,7 @@ async def all_ready(pool: Pool) -> None:
 
 
 async def settled(condition: object) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(20):
         while not condition():  # type: ignore[operator]
             await anyio.sleep(0.005)
 
@@ -261,6 +261,21 @@ async def test_a_worker_that_stops_answering_is_killed_and_replaced() -> None:
         os.kill(before, signal.SIGSTOP)
         await settled(lambda: not psutil.pid_exists(before))
         await settled(lambda: worker.healthy)
+
+
+async def test_a_worker_that_may_be_hanging_is_given_nothing_while_another_answers() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        hanging, answering = pool.workers
+        assert hanging.pid is not None
+        os.kill(hanging.pid, signal.SIGSTOP)
+        await settled(lambda: hanging.silent)
+        lines = [Line(pool) for _ in range(4)]
+        for line in lines:
+            line.submit("Hello there.")
+        assert all(worker_of(line) is answering for line in lines)
+        os.kill(hanging.pid, signal.SIGCONT)
+        await settled(lambda: not hanging.silent)
 
 
 @pytest.mark.slow

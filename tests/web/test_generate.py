@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -207,42 +204,6 @@ def test_a_preview_that_many_ask_for_is_spoken_once(start_server: Callable[..., 
             r"^dia_contexts_ended_total\{.*\} ([\d.]+)$", client.get("/metrics").text, re.MULTILINE
         )
         assert sum(map(float, ended)) == 1
-
-
-def test_nobody_waits_for_a_preview_that_is_being_made_but_who_wants_it(
-    start_server: Callable[..., Server],
-) -> None:
-    """One that was there already, and one of another voice, waited for every other's to be spoken."""
-    server = start_server()
-
-    def heard_of(voice: str) -> int:
-        with to(server) as client:
-            return client.get(f"/preview/{voice}").status_code
-
-    assert heard_of("aria") == 200
-    workers = {worker["pid"] for worker in server.workers()}
-    with ThreadPoolExecutor(2) as threads, stopped(workers):
-        waiting = threads.submit(heard_of, "kai")
-        [busy] = until(lambda: [worker for worker in server.workers() if worker["active"]])
-        assert heard_of("aria") == 200
-        [other] = workers - {busy["pid"]}
-        os.kill(other, signal.SIGCONT)
-        assert threads.submit(heard_of, "luna").result(5) == 200
-        assert not waiting.done()
-        os.kill(busy["pid"], signal.SIGCONT)
-        assert waiting.result(10) == 200
-
-
-@contextmanager
-def stopped(pids: set[int]) -> Iterator[None]:
-    """These processes do nothing, until they are told to go on."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_the_models_name_the_engine(client: httpx.Client) -> None:
