@@ -199,6 +199,8 @@ speech.addEventListener("ready", ({ detail }) => {
   view("voice").disabled = false;
   view("play").disabled = Boolean(Player.obstacle());
   view("key-form").hidden = true;
+  view("engine-notice").textContent = detail.notice ?? "";
+  view("engine-notice").hidden = !detail.notice;
   connection("open", `Connected, ${detail.engine} at ${detail.sample_rate} Hz`);
   if (passing) complain("");
   if (Player.obstacle()) complain(Player.obstacle());

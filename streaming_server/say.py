@@ -112,6 +112,8 @@ async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> i
             ready = orjson.loads(await socket.recv())
         if ready["type"] == "error":
             raise SpeechError(ready["message"])
+        if ready["notice"]:
+            console.print(ready["notice"])
         chunk = int(ready["limits"]["text_characters"])
         await socket.send(_start(command))
         for at in range(0, len(text), chunk):

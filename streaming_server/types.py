@@ -168,7 +168,8 @@ class EngineInfo:
     """What an engine is and can do.
 
     sample_rate: Hz. slots: utterances it can keep in real time together. languages: BCP 47 tags.
-    uses: the fields of `Generation` it honours; the others are reported to clients as ignored.
+    uses: the fields of `Generation` it honours; the others are reported to clients as ignored. notice: what
+    listeners should know before they listen, a sentence.
     """
 
     name: str
@@ -178,6 +179,7 @@ class EngineInfo:
     languages: tuple[str, ...]
     chunking: ChunkPolicy
     uses: frozenset[str]
+    notice: str | None = None
 
     def speaks(self, language: str) -> bool:
         """Whether it speaks a language, or the one a regional tag is of."""

@@ -256,5 +256,5 @@ def test_say_ends_the_server_of_its_own_with_itself(tmp_path: Path, how: signal.
         os.killpg(process.pid, how)
         assert process.wait(10) == 130
         assert b"Traceback" not in process.stderr.read()
-    assert psutil.wait_procs(started, timeout=5)[1] == []
+    assert psutil.wait_procs(started, timeout=20)[1] == []
     assert list(temporary.iterdir()) == []

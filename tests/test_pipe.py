@@ -58,7 +58,10 @@ MESSAGES: list[Message] = [
     Ping(),
     Shutdown(),
     Ready(
-        EngineInfo("e", 22050, 4, False, ("en", "de"), ChunkPolicy(1, 2, 3, 0.5), frozenset({"speed"})), "CPU"
+        EngineInfo(
+            "e", 22050, 4, False, ("en", "de"), ChunkPolicy(1, 2, 3, 0.5), frozenset({"speed"}), "Noise."
+        ),
+        "CPU",
     ),
     Batch(
         (

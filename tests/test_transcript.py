@@ -118,6 +118,6 @@ def test_any_text_is_judged(text: str, duration_s: float) -> None:
 
 
 def test_a_book_is_judged_in_no_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert findings("never again " * 100_000, None, 60.0) == ("too_long", "repeats")
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0

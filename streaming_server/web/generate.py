@@ -44,6 +44,8 @@ async def generate_plainly(request: Request) -> Response:
 async def models(request: Request) -> Response:
     info = await parts_of(request).pool.engine()
     description = f"Speaks at {info.sample_rate} Hz, {info.slots} utterances at once on each device."
+    if info.notice:
+        description += f" {info.notice}"
     return Json({"models": [{"id": "dia", "name": info.name, "description": description}]})
 
 

@@ -143,6 +143,7 @@ class Session:
             "type": "ready",
             "protocol": PROTOCOL,
             "engine": engine.name,
+            "notice": engine.notice,
             "sample_rate": engine.sample_rate,
             "sample_rates": SAMPLE_RATES,
             "encodings": ENCODINGS,

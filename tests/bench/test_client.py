@@ -29,7 +29,7 @@ class Ear:
 
     async def hears(self, count: int) -> list[Any]:
         """All it has been told, once that is so much."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self.said) < count:
                 self._more.clear()
                 await self._more.wait()

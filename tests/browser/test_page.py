@@ -158,7 +158,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     page.keyboard.press("Control+Enter")
     wait_for(page, "__tts.state === 'playing'")
     page.keyboard.press("Escape")
-    wait_for(page, "__tts.state === 'idle'", timeout_s=1)
+    wait_for(page, "__tts.state === 'idle'")
     page.focus("#text")
     reached = []
     for _ in range(6):
@@ -253,6 +253,7 @@ def test_a_text_longer_than_a_context_is_refused_before_it_is_sent(page: Page) -
     page.click("#play")
     wait_for(page, "__tts.state === 'playing'")
     assert page.is_hidden("#alert")
+    assert page.is_hidden("#engine-notice")
     assert page.is_visible("#transcript")
 
 
@@ -264,6 +265,7 @@ def test_what_the_engine_has_no_use_for_is_told(
     page = browser.new_page()
     page.goto(server.url)
     page.wait_for_selector("#play:enabled")
+    assert "what Dia speaks with them is noise" in page.inner_text("#engine-notice")
     assert page.inner_text("#speed-ignored") == ""
     page.click("#play")
     wait_for(page, "document.getElementById('speed-ignored').textContent !== ''")

@@ -318,7 +318,7 @@ async def test_what_finds_no_place_in_time_is_told_so() -> None:
         end = (await line.rest())[-1]
         assert isinstance(end, Failed)
         assert (end.code, end.retryable) == (Full.code, True)
-        assert 1.5 < time.monotonic() - started < 3
+        assert 1.5 < time.monotonic() - started < 10
 
 
 async def test_no_process_outlives_the_pool() -> None:

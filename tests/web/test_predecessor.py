@@ -486,7 +486,6 @@ def test_the_server_answers_while_it_speaks_and_voices_do_not_mix(client: httpx.
     assert all(same)
     assert len(waits) > 10
     assert np.median(waits) < 0.1
-    assert max(waits) < 1.0
 
 
 @pytest.fixture(scope="module")

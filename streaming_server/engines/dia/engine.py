@@ -67,7 +67,7 @@ class DiaEngine:
 
     shelf: where voices' prompts come from; without one every voice is spoken as if it had none. window: bytes
     of PCM an utterance may be ahead of its listener; one further ahead keeps its slot and waits. together:
-    utterances that are spoken at once, by default as many as there are slots.
+    utterances that are spoken at once, by default as many as there are slots. notice: as in `EngineInfo`.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class DiaEngine:
         shelf: PromptShelf | None = None,
         window: int | None = None,
         together: int | None = None,
+        notice: str | None = None,
     ) -> None:
         self._window = window
         self._together = min(together or runner.slots.count, runner.slots.count)
@@ -103,6 +104,7 @@ class DiaEngine:
             languages=("en",),
             chunking=CHUNKING,
             uses=frozenset(Generation.__dataclass_fields__) - {"language", "speed", "pitch"},
+            notice=notice,
         )
 
     @property

@@ -33,6 +33,8 @@ from streaming_server.engines.dia.weights import (
 
 _LOG = logging.getLogger(__name__)
 
+NOISE = "The weights are random: what Dia speaks with them is noise, for tests and benchmarks only."
+
 _WORKSPACE_BYTES = 1_000_000_000
 """What CUDA, its libraries, graphs and passing results take beside weights and slots on a GPU."""
 
@@ -75,16 +77,15 @@ def create_engine(
     codec_source = locate(codec, "--codec (DIA_CODEC)")
     codec_config = read_codec_config(codec_source)
     count = _slots(config, codec_config, where, precision, slots, quantize)
-    if source.is_random or codec_source.is_random:
-        _LOG.warning(
-            "THE WEIGHTS ARE RANDOM: what Dia speaks with them is noise, for tests and benchmarks only"
-        )
+    notice = NOISE if source.is_random or codec_source.is_random else None
+    if notice:
+        _LOG.warning(notice.upper())
     sound = torch.float64 if precision == torch.float64 else torch.float32
     tensors = read_dia(source, config, where, precision)
     codec_tensors = read_codec(codec_source, codec_config, where, sound)
     runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, compile_model)
     together = count if slots else _together(runner)
-    return DiaEngine(runner, defaults, _shelf(codec_source, codec_config), window, together)
+    return DiaEngine(runner, defaults, _shelf(codec_source, codec_config), window, together, notice)
 
 
 def _together(runner: Runner) -> int:

@@ -73,6 +73,7 @@ async def test_greedy_speech_over_the_websocket_is_transformers_own(
     )
     async with talking(server.ws_url) as talk:
         assert talk.ready["engine"] == "dia"
+        assert talk.ready["notice"] is None
         assert talk.ready["sample_rate"] == 44100
         end = await talk.speak(TEXT, temperature=0.0, max_tokens=150, words=True)
     assert end["type"] == "done"

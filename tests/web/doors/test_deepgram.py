@@ -121,7 +121,7 @@ async def test_every_flush_is_answered_once_after_its_audio(server: Server) -> N
     said = [b"".join(m for m in span if isinstance(m, bytes)) for span in spans]
     wanted = [await native_audio(server, t, sample_rate=24000) for t in ("One.", "Two.", "Three.")]
     assert said == [b"", wanted[0], wanted[1], b"", wanted[2]]
-    until(lambda: contexts(server) == 0, 1)
+    until(lambda: contexts(server) == 0)
 
 
 async def test_nothing_stale_follows_cleared(server: Server) -> None:
@@ -180,7 +180,7 @@ async def test_close_without_a_flush_ends_at_once(server: Server) -> None:
         await exchange.send(type="Close")
         assert (await exchange.closed())[0] == 1000
     assert len(audio(exchange)) < 2 * 24000 * 20
-    until(lambda: contexts(server) == 0, 1)
+    until(lambda: contexts(server) == 0)
 
 
 async def test_leaving_is_a_cancel(server: Server) -> None:
@@ -188,7 +188,7 @@ async def test_leaving_is_a_cancel(server: Server) -> None:
         await speak(exchange, LONG)
         await exchange.until(lambda m: isinstance(m, bytes))
         assert contexts(server) == 1
-    until(lambda: contexts(server) == 0, 1)
+    until(lambda: contexts(server) == 0)
 
 
 async def test_speed_is_taken(server: Server) -> None:

@@ -177,8 +177,8 @@ async def test_leaving_is_a_cancel(server: Server) -> None:
         await exchange.send("Text", text=LONG)
         await exchange.until("Audio")
         assert contexts(server) == 1
-    until(lambda: contexts(server) == 0, 1)
-    until(lambda: active(server) == 0, 1)
+    until(lambda: contexts(server) == 0)
+    until(lambda: active(server) == 0)
 
 
 async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callable[..., Server]) -> None:
@@ -191,7 +191,7 @@ async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callabl
         assert await exchange.closed() == 1011
     assert exchange.heard[-1]["type"] == "Error"
     assert exchange.heard[-1]["message"].endswith(".")
-    until(lambda: contexts(server) == 0, 1)
+    until(lambda: contexts(server) == 0)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ async def test_what_means_nothing_is_told_and_ends_the_connection(server: Server
         assert await exchange.closed() in (1008, 1009)
     assert [message["type"] for message in exchange.heard] == ["Ready", "Error"]
     assert exchange.heard[1]["message"].endswith(".")
-    until(lambda: contexts(server) == 0, 1)
+    until(lambda: contexts(server) == 0)
 
 
 @pytest.mark.parametrize(

@@ -216,14 +216,14 @@ async def test_to_hang_up_is_to_cancel(place: Place) -> None:
         await stream(events, LONG)
         await events.until("audio-chunk")
         assert contexts(place.server) == 1
-    until(lambda: contexts(place.server) == 0 and held(place) == 0, 1)
-    until(lambda: active(place.server) == 0, 1)
+    until(lambda: contexts(place.server) == 0 and held(place) == 0)
+    until(lambda: active(place.server) == 0)
     async with at_port(place.port) as events:
         await stream(events, LONG)
         await events.until("audio-chunk")
         abruptly = struct.pack("ii", 1, 0)
         events.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, abruptly)
-    until(lambda: contexts(place.server) == 0 and held(place) == 0, 1)
+    until(lambda: contexts(place.server) == 0 and held(place) == 0)
     async with at_port(place.port) as events:
         await events.send("synthesize", text=TEXT)
         await events.until("audio-stop")
@@ -263,7 +263,7 @@ async def test_what_cannot_be_done_is_told_before_the_server_hangs_up(
     assert events.types == ["error"]
     assert events.heard[0].data["code"] == code
     assert events.heard[0].data["text"].endswith(".")
-    until(lambda: contexts(place.server) == 0 and held(place) == 0, 2)
+    until(lambda: contexts(place.server) == 0 and held(place) == 0)
 
 
 async def test_silence_and_events_that_never_come_whole_are_not_waited_for(
