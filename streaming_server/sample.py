@@ -39,8 +39,11 @@ WAVEFORM_PAIRS = 200
 
 _AT_ONCE, _MOST_WAITING, _LONGEST_WAIT_S = 2, 8, 15.0
 _LONGEST_ANSWER = 64 * 1024
+_FAREWELL_S = 1.0
+"""How long a child that has nothing more to say may take to end by itself, which tells why."""
 _DECODE_FAILED = "The file could not be decoded within the limits. Save it as a 16-bit WAV and send that."
 _BUSY = "Too many samples are being read. Try again in a few seconds."
+_SLOW = "This machine has too much else to do to read a sample now. Try again in a few seconds."
 
 _NAMED: dict[str, tuple[SampleFormat, ...]] = {
     ".wav": ("wav",),
@@ -62,7 +65,8 @@ class SampleLimits:
     """What is taken in, and what reading it may cost.
 
     shortest_s, longest_s: of the recording. lowest_rate, highest_rate: in Hz.
-    timeout_s: from the start of the child to its answer. cpu_s: whole seconds of processor time.
+    timeout_s: from the start of the child to its answer; long, as a child gives way to all that speaks.
+    cpu_s: whole seconds of processor time, the real bound.
     memory_bytes: of address space; the worst recording within the other limits, a webm, needs 288 MiB.
     """
 
@@ -71,7 +75,7 @@ class SampleLimits:
     lowest_rate: int = 8_000
     highest_rate: int = 192_000
     most_channels: int = 2
-    timeout_s: float = 20.0
+    timeout_s: float = 60.0
     cpu_s: int = 5
     memory_bytes: int = 512 * 1024 * 1024
 
@@ -137,8 +141,8 @@ async def ingest(
     filename: what the sender calls it; only its ending is looked at, and never believed. Raises BadAudio for
     what is no recording that can be read here, is damaged or cut off; BadValue for one outside the limits,
     silent or clipped through; TooLarge for one that is too long; StorageFailure where the target cannot be
-    written; Unavailable where the child cannot be started or does not live to answer. What is at `target`
-    then is of no use. Cancelling kills the child.
+    written; Unavailable where the child cannot be started or does not live to answer, Full where it does but
+    not in time, as no processor was free. What is at `target` then is of no use. Cancelling kills the child.
     """
     limits = limits or SampleLimits()
     command = [sys.executable, "-m", "streaming_server.decoder"]
@@ -148,7 +152,7 @@ async def ingest(
             answer = await _answer(command)
     except TimeoutError:
         _tell("timeout")
-        raise Unavailable(_DECODE_FAILED) from None
+        raise Full(_SLOW) from None
     except OSError as error:
         _tell(error.strerror or "not started")
         raise Unavailable("The sample cannot be read now: no process could be started for it.") from error
@@ -191,10 +195,17 @@ async def _read_line(process: subprocess.Popen[bytes]) -> bytes:
         while not said.endswith(b"\n") and len(said) <= _LONGEST_ANSWER:
             await anyio.wait_readable(out)
             if not (more := os.read(out.fileno(), _LONGEST_ANSWER)):
-                _tell(f"exit {await to_thread.run_sync(process.wait)}")
+                _tell(f"exit {await to_thread.run_sync(_exit_code, process)}")
                 break
             said += more
     return said
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    """None where it has not ended soon."""
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(_FAREWELL_S)
+    return None
 
 
 def _environment() -> dict[str, str]:

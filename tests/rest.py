@@ -15,7 +15,7 @@ from servers import Server
 JOB_TEXT = LONG * 12
 """Spoken for the better part of a second, however fast the machine."""
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def to(server: Server) -> httpx.Client:
