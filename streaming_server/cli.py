@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from types import FrameType
 
 from pydantic import ValidationError
 
 from streaming_server.errors import SpeechError
 from streaming_server.flags import read_flags
+from streaming_server.interruption import end_tidily
 from streaming_server.settings import Settings
 
 USAGE = """usage: python run.py [serve] [options]       serve speech (the default)
-       python run.py say TEXT [options]      speak a text into a WAV file
+       python run.py say TEXT [options]      speak a text into a file
        python run.py bench [options]         measure first audio, underruns and cost under load
 
 `python run.py COMMAND --help` tells each command's options. Every option of serve can also be given as a
@@ -56,7 +55,7 @@ def _serve(arguments: list[str]) -> int:
 def _say(arguments: list[str]) -> int:
     from streaming_server.say import SayCommand, say
 
-    _end_tidily()
+    end_tidily()
     words = list(takewhile(lambda word: word == "-" or not word.startswith("-"), arguments))
     text = [" ".join(words)] if words else []
     return say(read_flags(SayCommand, "run.py say", [*text, *arguments[len(words) :]]))
@@ -65,21 +64,8 @@ def _say(arguments: list[str]) -> int:
 def _bench(arguments: list[str]) -> int:
     from streaming_server.bench.load import BenchCommand, bench
 
-    _end_tidily()
+    end_tidily()
     return bench(read_flags(BenchCommand, "run.py bench", arguments))
-
-
-def _end_tidily() -> None:
-    """A request to end, a hang-up and a Ctrl-C end what was started too, undisturbed by another of them."""
-
-    def once(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, once)
-    for name in ("SIGHUP", "SIGTERM"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 class ServeCommand(Settings):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -21,8 +20,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
 from streaming_server.errors import SpeechError, Unavailable
+from streaming_server.interruption import calling
 from streaming_server.own_server import answers, own_server
-from streaming_server.settings import comma_separated
+from streaming_server.settings import comma_separated, is_loopback
 from streaming_server.speech_file import ENDINGS, SpeechFile, speech_file
 from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.messages import MAX_LEAD_MS
@@ -91,13 +91,11 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         task = loop.create_task(work)
-        before = signal.signal(signal.SIGINT, lambda number, frame: loop.call_soon_threadsafe(task.cancel))
-        try:
-            return loop.run_until_complete(task)
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-        finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN if task.cancelled() else before)
+        with calling(lambda: loop.call_soon_threadsafe(task.cancel), task.cancelled):
+            try:
+                return loop.run_until_complete(task)
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
 
 
 def _text(command: SayCommand) -> str:
@@ -112,8 +110,8 @@ async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> i
             ready = orjson.loads(await socket.recv())
         if ready["type"] == "error":
             raise SpeechError(ready["message"])
-        if ready["notice"]:
-            console.print(ready["notice"])
+        if notice := ready.get("notice"):
+            console.print(notice)
         chunk = int(ready["limits"]["text_characters"])
         await socket.send(_start(command))
         for at in range(0, len(text), chunk):
@@ -156,8 +154,8 @@ async def _record(
                 continue
             event = orjson.loads(message)
             match event["type"]:
-                case "started" if event["ignored"]:
-                    console.print(f"This engine passes over: {', '.join(event['ignored'])}.")
+                case "started" if ignored := event.get("ignored"):
+                    console.print(f"This engine passes over: {', '.join(ignored)}.")
                 case "sentence":
                     progress.update(bar, completed=event["start"])
                 case "error":
@@ -170,7 +168,7 @@ async def _record(
 async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConnection]:
     """A native websocket. Raises SpeechError with the server's own sentence."""
     # Who shows none could be about to do so in a message, and is waited for; this one is told at once.
-    headers = {"Authorization": f"Bearer {_key(command) or 'none'}"}
+    headers = {"Authorization": f"Bearer {key_to_show(command) or 'none'}"}
     address = url.replace("http", "ws", 1).rstrip("/") + "/ws/speak"
     try:
         async with connect(
@@ -197,18 +195,25 @@ def _reason(body: bytes | bytearray | None) -> str:
         return "The server refused the connection."
 
 
-def _key(command: SayCommand) -> str | None:
+def key_to_show(command: SayCommand) -> str | None:
     """The key to show; what is set for the servers of this machine is nothing for others."""
     if command.key is not None:
         return command.key.get_secret_value()
-    ours = comma_separated(os.environ.get("DIA_API_KEYS", "")) if command.url is None else []
+    here = command.url is None and is_loopback(_reachable(command.host))
+    ours = comma_separated(os.environ.get("DIA_API_KEYS", "")) if here else []
     return ours[0] if ours else None
+
+
+def _reachable(host: str) -> str:
+    """Where a server that listens on this address is to be found."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
 
 
 @contextmanager
 def _server(command: SayCommand) -> Iterator[str]:
     """The address of a server to use, one of our own where none runs. Raises Unavailable."""
-    running = command.url or f"http://{command.host}:{command.port}"
+    host = _reachable(command.host)
+    running = command.url or f"http://{f'[{host}]' if ':' in host else host}:{command.port}"
     if command.url:
         yield running
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -72,7 +73,7 @@ class SpeechFile:
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[self._file.write(rest) or 0 :]
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise SpeechError(f"--out {self._out}: {error.strerror}.") from error
 
@@ -90,6 +91,7 @@ def speech_file(out: Path) -> Iterator[SpeechFile]:
     written, before anything is spoken.
     """
     if out == STANDARD_OUTPUT:
+        os.set_blocking(sys.stdout.fileno(), True)  # Whoever started this may have left it otherwise.
         # Unbuffered: where the reader has gone away, nothing is left to be flushed at the end.
         with (
             open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stream,

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import soundfile
 from servers import Server, free_port, until
+
+from streaming_server.own_server import answers
+from streaming_server.say import SayCommand, key_to_show
 
 ROOT = Path(__file__).parent.parent
 
@@ -80,6 +86,61 @@ def test_a_key_of_other_servers_is_no_hindrance(tmp_path: Path) -> None:
     answer = run("say", "Hello.", "--out", str(out), "--port", str(free_port()), DIA_API_KEYS="secret")
     assert answer.returncode == 0, answer.stderr
     assert seconds(out) > 0.3
+
+
+def test_say_finds_a_server_past_a_proxy(server: Server, tmp_path: Path) -> None:
+    proxy = {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": ""}
+    answer = run("say", "Hello.", f"--out={tmp_path / 'hello.wav'}", f"--port={server.port}", **proxy)
+    assert answer.returncode == 0, answer.stderr
+    answer = run("say", "Hello.", f"--out={tmp_path / 'hello.wav'}", f"--port={free_port()}", **proxy)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_what_is_no_http_server_is_none_of_ours() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-x\r\n")
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        assert not answers(f"http://127.0.0.1:{listener.getsockname()[1]}/livez")
+        greeting.join()
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        ({}, "secret"),
+        ({"host": "::1"}, "secret"),
+        ({"host": "0.0.0.0"}, "secret"),
+        ({"host": "tts.example.org"}, None),
+        ({"url": "http://127.0.0.1:7860"}, None),
+        ({"host": "tts.example.org", "key": "theirs"}, "theirs"),
+    ],
+)
+def test_the_key_of_this_machines_servers_is_shown_to_no_others(
+    where: dict[str, Any], key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIA_API_KEYS", "secret,another")
+    assert key_to_show(SayCommand(text="Hello.", **where)) == key
+
+
+def test_what_is_ignored_stays_ignored(server: Server, tmp_path: Path) -> None:
+    """As nohup starts it."""
+    out = tmp_path / "long.wav"
+    story = "This is a very long story that goes on and on. " * 1000
+    say = f"trap '' HUP; exec {sys.executable} run.py say - --url={server.url} --out={out}"
+    with subprocess.Popen(["bash", "-c", say], stdin=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin is not None
+        process.stdin.write(story.encode())
+        process.stdin.close()
+        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 0
+    assert seconds(out) > 60
 
 
 def test_say_joins_words_without_quotes(server: Server, tmp_path: Path) -> None:
