@@ -12,9 +12,11 @@ from typing import IO
 import anyio
 import structlog
 from anyio import to_thread
+from pydantic import ValidationError
 
 from streaming_server.database import storage_errors
 from streaming_server.errors import (
+    BadValue,
     Draining,
     InternalError,
     InUse,
@@ -27,7 +29,7 @@ from streaming_server.jobs import Job
 from streaming_server.web.coder import Coder
 from streaming_server.web.job_queue import Run
 from streaming_server.web.parts import Parts
-from streaming_server.web.reading import Reading, open_reading
+from streaming_server.web.reading import Reading, Wish, open_reading
 from streaming_server.web.speech_request import SpeechRequest
 
 AT_ONCE = 2
@@ -54,16 +56,20 @@ class JobRunner:
 
     async def run(self) -> None:
         """Until cancelled. What is being spoken then is interrupted, and can be tried again."""
-        try:
-            interrupted = await to_thread.run_sync(self._jobs.recover)
-        except StorageFailure as error:
-            log.warning("what was interrupted could not be noted", reason=error.message)
-        else:
-            if interrupted:
-                log.warning("jobs were interrupted", jobs=interrupted)
+        if interrupted := await self._recovered():
+            log.warning("jobs were interrupted", jobs=interrupted)
         async with anyio.create_task_group() as group:
             for _ in range(AT_ONCE):
                 group.start_soon(self._work)
+
+    async def _recovered(self) -> int:
+        """How many the last run of the server left behind. Until that is noted, none is begun."""
+        while True:
+            try:
+                return await to_thread.run_sync(self._jobs.recover)
+            except StorageFailure as error:
+                log.warning("what was interrupted cannot be noted", reason=error.message)
+                await anyio.sleep(DISK_EVERY_S)
 
     async def _work(self) -> None:
         while not (self._queue.stopping or self._parts.guard.draining):
@@ -105,12 +111,11 @@ class JobRunner:
             log.warning("an unfinished result is left until the next start", reason=error.message)
 
     async def _speak(self, run: Run) -> None:
-        wanted = SpeechRequest.model_validate(run.job.request)
         for attempt in range(1, ATTEMPTS + 1):
             while not self._parts.pool.has_room:  # noqa: ASYNC110 - it comes and goes with every utterance
                 await anyio.sleep(ROOM_EVERY_S)
             try:
-                await self._read_into_file(run, wanted)
+                await self._read_into_file(run)
                 return
             except (InUse, UnknownJob, Draining):
                 return  # Cancelled at the last moment; or interrupted, as the next start will find.
@@ -125,9 +130,9 @@ class JobRunner:
                 await self._fail(run, InternalError("Something went wrong here; it has been noted."))
                 return
 
-    async def _read_into_file(self, run: Run, wanted: SpeechRequest) -> None:
+    async def _read_into_file(self, run: Run) -> None:
         engine = await self._parts.pool.engine()
-        wish = wanted.wish
+        wish = _wish(run.job)
         path = self._jobs.partial_file(run.job.id)
         with (
             open_reading(self._parts, engine, wish, self._coding) as reading,
@@ -173,6 +178,14 @@ class JobRunner:
                 await anyio.sleep(DISK_EVERY_S)
                 continue
             return
+
+
+def _wish(job: Job) -> Wish:
+    """Raises BadValue for one that an earlier version of the server took in, and this one would not."""
+    try:
+        return SpeechRequest.model_validate(job.request).wish
+    except ValidationError as error:
+        raise BadValue("This server cannot speak a request of this form any more: send it anew.") from error
 
 
 def _open(path: Path) -> IO[bytes]:

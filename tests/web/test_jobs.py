@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from rest import PATIENCE_S, heard, job_of, say, status_of, to
 from servers import Server, until
 from websockets.asyncio.client import connect
 
-SENTENCES = 2000
+SENTENCES = 20_000
 LONG_TEXT = "This is a sentence of its own. " * SENTENCES
 
 
@@ -69,7 +71,7 @@ async def test_the_status_channel_tells_how_far_every_job_is(long_winded: Server
                         return list(message["jobs"])
 
         assert await jobs_when(lambda jobs: True) == []
-        body = {"text": LONG_TEXT * 10, "voice_id": "aria"}
+        body = {"text": LONG_TEXT, "voice_id": "aria"}
         made = await client.post("/generate?async_mode=true", json=body)
         job = made.json()["job_id"]
         [first] = await jobs_when(lambda jobs: bool(jobs and jobs[0]["utterances"]))
@@ -95,6 +97,21 @@ def test_two_at_a_time_are_spoken_and_the_others_wait(long_winded: Server) -> No
             client.delete(f"/jobs/{job}")
         listed = client.get("/jobs?status=cancelled").json()["jobs"]
         assert [job["id"] for job in listed] == jobs[::-1]
+
+
+def test_a_job_is_cancelled_at_any_stage(long_winded: Server) -> None:
+    with to(long_winded) as client:
+        running = [job_of(client, LONG_TEXT) for _ in range(2)]
+        waiting = job_of(client, LONG_TEXT)
+        until(lambda: status_of(client, running[0]) == "processing")
+        assert client.get(f"/jobs/{running[0]}/result").status_code == 425
+        for job in (waiting, *running):
+            assert client.delete(f"/jobs/{job}").status_code == 200
+            assert status_of(client, job) == "cancelled"
+        until(lambda: client.get("/queue/stats").json()["contexts"] == 0)
+        assert client.delete(f"/jobs/{waiting}").status_code == 409
+        assert client.get("/jobs?status=nonsense").status_code == 422
+        assert client.get("/jobs/unknown").status_code == 404
 
 
 def test_a_cancelled_job_can_be_tried_again(long_winded: Server) -> None:
@@ -183,6 +200,28 @@ def test_an_interrupted_job_has_no_result(start_server: Callable[..., Server], t
         answer = client.get(f"/jobs/{job}/result")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "interrupted")
     assert "retry" in answer.json()["detail"]
+
+
+def test_a_job_of_a_form_that_is_gone_fails_alone(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """As another version of the server may have left it. It ended the server, and at every retry again."""
+    options = ("--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
+    first = start_server(*options)
+    with to(first) as client:
+        job = job_of(client, "Hello there.")
+        until(lambda: status_of(client, job) == "completed")
+    first.process.terminate()
+    first.process.wait(20)
+    [file] = (tmp_path / "kept").glob("*.sqlite3")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE jobs SET status = 'pending', request = ?", (b'{"words": "Hello there."}',))
+    with to(start_server(*options)) as client:
+        until(lambda: status_of(client, job) == "failed")
+        assert client.get(f"/jobs/{job}").json()["error"]["code"] == "bad_value"
+        assert client.post(f"/jobs/{job}/retry").status_code == 202
+        until(lambda: status_of(client, job) == "failed")
+        assert client.get("/livez").status_code == 200
 
 
 @pytest.mark.parametrize(

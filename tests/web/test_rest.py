@@ -206,21 +206,6 @@ def test_a_job_s_result_is_the_sound_with_a_true_length(client: httpx.Client, fo
     assert int(result.headers["content-length"]) == len(result.content)
 
 
-def test_a_job_is_cancelled_at_any_stage(client: httpx.Client) -> None:
-    running = [job_of(client) for _ in range(2)]
-    waiting = job_of(client)
-    until(lambda: status_of(client, running[0]) == "processing")
-    assert client.get(f"/jobs/{running[0]}/result").status_code == 425
-    for job in (waiting, *running):
-        answer = client.delete(f"/jobs/{job}")
-        assert answer.status_code in (200, 409), answer.text
-    assert status_of(client, waiting) in ("cancelled", "completed")
-    until(lambda: client.get("/queue/stats").json()["contexts"] == 0)
-    assert client.delete(f"/jobs/{waiting}").status_code == 409
-    assert client.get("/jobs?status=nonsense").status_code == 422
-    assert client.get("/jobs/unknown").status_code == 404
-
-
 def test_jobs_survive_a_server_that_is_killed(start_server: Callable[..., Server], tmp_path: Path) -> None:
     data = tmp_path / "kept"
     first = start_server("--max-workers=1", f"--data-dir={data}", "--max-context-characters=10000000")
