@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -19,6 +20,18 @@ USAGE = """usage: python run.py [serve] [options]       serve speech (the defaul
 
 `python run.py COMMAND --help` tells each command's options. Every option of serve can also be given as a
 DIA_* variable: DIA_PORT=8000 is --port 8000."""
+
+
+EARLIER_FLAGS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "--dev": ("--debug", "--show-prompts"),
+        "--force-cpu": ("--gpu-mode=cpu",),
+        "--no-torch-compile": ("--disable-torch-compile",),
+        "--production": ("--no-save-outputs",),
+        "--save-outputs": (),
+    }
+)
+"""What switches of the earlier Dia server, in scripts of people, stand for here."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(arguments: list[str]) -> int:
-    settings = read_flags(ServeCommand, "run.py serve", arguments)
+    settings = settings_of(arguments)
     from streaming_server import logs
     from streaming_server.web.server import serve
 
@@ -66,6 +79,12 @@ def _bench(arguments: list[str]) -> int:
 
     end_tidily()
     return bench(read_flags(BenchCommand, "run.py bench", arguments))
+
+
+def settings_of(arguments: Sequence[str]) -> Settings:
+    """As the flags say, the earlier server's too. Raises ValidationError; `--help` exits."""
+    ours = [word for argument in arguments for word in EARLIER_FLAGS.get(argument, (argument,))]
+    return read_flags(ServeCommand, "run.py serve", ours)
 
 
 class ServeCommand(Settings):

@@ -19,6 +19,7 @@ import pytest
 import soundfile
 from servers import Server, free_port, until
 
+from streaming_server.cli import settings_of
 from streaming_server.own_server import answers
 from streaming_server.say import SayCommand, key_to_show
 
@@ -63,6 +64,24 @@ def test_help_is_complete(command: list[str], words: list[str]) -> None:
         assert word in answer.stdout, word
     for line in answer.stdout.splitlines():
         assert not re.match(r"\s+--no-\S+\s+keep", line), line
+
+
+@pytest.mark.parametrize(
+    ("earlier", "meant"),
+    [
+        ("--host 0.0.0.0 --port 8000 --debug --save-outputs --show-prompts --retention-hours 48 --no-auth",
+         {"host": "0.0.0.0", "port": 8000, "debug": True, "save_outputs": True, "show_prompts": True,
+          "retention_hours": 48}),
+        ("--workers 4 --no-torch-compile --gpu-mode single --gpus 0,1",
+         {"max_workers": 4, "disable_torch_compile": True, "gpu_mode": "single", "gpu_ids": (0, 1)}),
+        ("--dev", {"debug": True, "show_prompts": True}),
+        ("--production", {"debug": False, "save_outputs": False, "show_prompts": False}),
+        ("--force-cpu", {"gpu_mode": "cpu"}),
+    ],
+)  # fmt: skip
+def test_the_earlier_servers_flags_mean_what_they_did(earlier: str, meant: dict[str, Any]) -> None:
+    settings = settings_of(earlier.split())
+    assert {name: getattr(settings, name) for name in meant} == meant
 
 
 def test_say_speaks_through_a_running_server(server: Server, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 
 from anyio import CapacityLimiter, to_thread
 
@@ -29,6 +30,8 @@ class Coder:
         self._form = (audio_format, sample_rate, bit_rate)
         self._limiter = limiter if is_coded(audio_format) else None
         self._writer: ContainerWriter | None = None
+        self._working = Lock()
+        self._closed = False
 
     async def push(self, pcm: bytes) -> bytes:
         """As `ContainerWriter.push`."""
@@ -43,7 +46,18 @@ class Coder:
         return self._opened().final_head()
 
     def close(self) -> None:
-        """Frees the codec. May be called again."""
+        """Frees the codec; while it codes for a task that was ended meanwhile, as soon as it is done.
+
+        May be called again.
+        """
+        self._closed = True
+        if self._working.acquire(blocking=False):
+            try:
+                self._free()
+            finally:
+                self._working.release()
+
+    def _free(self) -> None:
         if self._writer is not None:
             self._writer.close()
 
@@ -54,9 +68,18 @@ class Coder:
         return self._writer
 
     async def _work(self, work: Callable[[], bytes]) -> bytes:
-        return await beside(work, self._limiter) if self._limiter is not None else work()
+        return await beside(lambda: self._alone(work), self._limiter) if self._limiter is not None else work()
+
+    def _alone(self, work: Callable[[], bytes]) -> bytes:
+        with self._working:
+            try:
+                return work()
+            finally:
+                if self._closed:
+                    self._free()
 
 
 async def beside(work: Callable[[], bytes], limiter: CapacityLimiter) -> bytes:
-    """What some coding comes to, done in a thread. However its task is cancelled, it has ended then."""
+    """What some coding comes to, done in a thread. A cancelled scope waits for its end; asyncio's own way of
+    cancelling a task, which uvicorn has for what is under way when it ends, does not."""
     return await to_thread.run_sync(work, limiter=limiter)

