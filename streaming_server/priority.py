@@ -14,8 +14,8 @@ def give_way(process: int = 0) -> None:
 
     Niceness alone is not enough. Beside a child of niceness 10 at work, the server's median first audio grew
     by half on two cores, as who wakes up waits for the end of its turn; in the idle class it did not change.
-    Raises ProcessLookupError.
+    Only within a session, where Linux weighs sessions against each other. Raises ProcessLookupError.
     """
-    os.setpriority(os.PRIO_PROCESS, process, NICENESS)
-    if sys.platform == "linux":
+    if sys.platform == "linux":  # First: to be made nicer could be the moment for the other to take its turn.
         os.sched_setscheduler(process, os.SCHED_IDLE, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, process, NICENESS)

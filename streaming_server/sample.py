@@ -181,7 +181,9 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # Codecs write of what they are fed there.
         env=_environment(),
-        start_new_session=True,
+        # A session of its own would be a scheduling group of its own on Linux ("autogroup"), as heavy as the
+        # server's: to give way counts for nothing there.
+        process_group=0,
     )
     with suppress(OSError):
         give_way(process.pid)  # Now, and not when it has come to say so itself: to start is half its work.
