@@ -43,7 +43,7 @@ class Catalogue:
         """The voice of an id or alias. Raises UnknownVoice."""
         entry = self._entries.get(name) or self._entries.get(self._aliases.get(name, ""))
         if entry is None:
-            raise UnknownVoice(f"voice: no voice has this id; there are {self._some()}.")
+            raise UnknownVoice(f"no voice has this id; there are {self._some()}.", field="voice")
         return entry
 
     def _some(self) -> str:

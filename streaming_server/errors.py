@@ -37,7 +37,8 @@ from typing import ClassVar
 class SpeechError(Exception):
     """Base of the tree. `retryable` says whether the same request may succeed later.
 
-    context: the client's name of the context that ends with this error, if one does.
+    field: what of a message or form it is about, which the message then names. context: the client's name of
+    the context that ends with this error, if one does.
     """
 
     code: ClassVar[str] = "internal"
@@ -45,9 +46,10 @@ class SpeechError(Exception):
     close_code: ClassVar[int] = 1011
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        self.message = f"{field}: {message}" if field is not None else message
+        super().__init__(self.message)
+        self.field = field
         self.context: str | None = None
 
 

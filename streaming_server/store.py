@@ -364,8 +364,9 @@ def check_name(name: str, field: str) -> str:
         and unicodedata.normalize("NFKC", name) == name
     ):
         raise BadValue(
-            f"{field}: takes 1 to {MAX_NAME_CHARS} letters, digits, '_', '-', '.' and single spaces between "
-            "them, and does not begin with a dot."
+            f"takes 1 to {MAX_NAME_CHARS} letters, digits, '_', '-', '.' and single spaces between "
+            "them, and does not begin with a dot.",
+            field=field,
         )
     return name
 
@@ -378,10 +379,10 @@ def _check_voice(voice: StoredVoice) -> None:
     check_name(voice.id, "voice_id")
     check_name(voice.name, "name")
     if voice.primary_speaker not in get_args(Speaker):
-        raise BadValue("primary_speaker: one of S1 and S2.")
+        raise BadValue("one of S1 and S2.", field="primary_speaker")
     style = voice.style
     if not (isinstance(style, str) and 1 <= len(style) <= MAX_STYLE_CHARS and style.isprintable()):
-        raise BadValue(f"style: takes 1 to {MAX_STYLE_CHARS} printable characters.")
+        raise BadValue(f"takes 1 to {MAX_STYLE_CHARS} printable characters.", field="style")
 
 
 def _put_voice(cursor: sqlite3.Cursor, voice: StoredVoice) -> StoredVoice:
@@ -401,7 +402,7 @@ def _find_voice(cursor: sqlite3.Cursor, voice_id: str) -> StoredVoice:
     for voice in BUILTIN_VOICES:
         if voice.id == voice_id:
             return _builtin(voice)
-    raise UnknownVoice("voice_id: no voice has this id.")
+    raise UnknownVoice("no voice has this id.", field="voice_id")
 
 
 def _voice(row: sqlite3.Row) -> StoredVoice:

@@ -122,7 +122,7 @@ def check_said(text: str, field: str) -> str:
     """A transcript that a person wrote, on one line. Raises BadValue, which names the field."""
     said = clean(text)
     if not any(character.isalnum() for character in said):
-        raise BadValue(f"{field}: there is nothing in it that could have been said.")
+        raise BadValue("there is nothing in it that could have been said.", field=field)
     return said
 
 

@@ -433,7 +433,7 @@ def check_model(model: str, field: str) -> None:
     with suppress(OSError, ValueError):  # A text may be what no path can be.
         is_file = Path(model).is_file()
     if not (is_file or model in WHISPER_SIZES):
-        raise BadValue(f"{field}: a file that is there, or one of {', '.join(WHISPER_SIZES)}.")
+        raise BadValue(f"a file that is there, or one of {', '.join(WHISPER_SIZES)}.", field=field)
 
 
 def _environment() -> dict[str, str]:

@@ -73,7 +73,7 @@ class OpenContexts:
         entry = self._catalogue.find(voice)
         wanted = generation.over(entry.defaults)
         if wanted.language is not None and "language" in engine.uses and not engine.speaks(wanted.language):
-            raise BadValue("language: the running engine does not speak it.")
+            raise BadValue("the running engine does not speak it.", field="language")
         context = SpeechContext(
             self._pool,
             engine,

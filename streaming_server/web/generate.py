@@ -86,4 +86,4 @@ def _spoken(request: Request, wanted: SpeechRequest) -> Response:
 def _check_length(text: str, longest: int, otherwise: str = "") -> None:
     """Raises BadValue."""
     if not 1 <= len(text) <= longest:
-        raise BadValue(f"text: 1 to {longest} characters{otherwise}.")
+        raise BadValue(f"1 to {longest} characters{otherwise}.", field="text")

@@ -105,7 +105,7 @@ def validated(model: type[Body], value: Any) -> Body:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         wanted = range_of(model, first["loc"]) if first["type"] != "missing" else None
-        raise BadValue(f"{place}: {wanted or first['msg'].removeprefix('Value error, ')}.") from None
+        raise BadValue(f"{wanted or first['msg'].removeprefix('Value error, ')}.", field=place) from None
 
 
 def range_of(model: type[BaseModel], place: tuple[int | str, ...]) -> str | None:
@@ -137,7 +137,7 @@ def flag(request: Request, name: str) -> bool:
     """A yes or no in the query, no by default. Raises BadValue."""
     said = request.query_params.get(name, "false").lower()
     if said not in ("true", "1", "yes", "false", "0", "no"):
-        raise BadValue(f"{name}: true or false.")
+        raise BadValue("true or false.", field=name)
     return said in ("true", "1", "yes")
 
 
@@ -146,7 +146,7 @@ def limit_of(request: Request) -> int:
     said = request.query_params.get("limit", "50")
     if said.isascii() and said.isdigit() and len(said) <= 20 and 1 <= int(said) <= MOST_LISTED:
         return int(said)
-    raise BadValue(f"limit: a number from 1 to {MOST_LISTED}.")
+    raise BadValue(f"a number from 1 to {MOST_LISTED}.", field="limit")
 
 
 def keyed(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -184,8 +184,8 @@ def _explain(error: ValidationError) -> SpeechError:
     if first["type"] == "union_tag_invalid":
         return BadMessage("No message has this type.")
     if first["type"] == "string_pattern_mismatch":
-        return BadValue("language: not a language tag, such as en or en-GB.")
+        return BadValue("not a language tag, such as en or en-GB.", field="language")
     place = str(first["loc"][1]) if len(first["loc"]) > 1 else ""
     if not place or _SURROGATE.search(place):
         return BadValue("The name of a field holds half of a surrogate pair.")
-    return BadValue(f"{place}: {first['msg'].removeprefix('Value error, ')}.")
+    return BadValue(f"{first['msg'].removeprefix('Value error, ')}.", field=place)

@@ -45,7 +45,7 @@ async def upload(request: Request) -> Response:
         prompt_id = check_name(sent.fields.get("prompt_id", ""), "prompt_id")
         said = sent.fields.get("transcript", "").strip()
         if len(said) > LONGEST_TRANSCRIPT:
-            raise BadValue(f"transcript: at most {LONGEST_TRANSCRIPT} characters.")
+            raise BadValue(f"at most {LONGEST_TRANSCRIPT} characters.", field="transcript")
         if said:
             check_said(said, "transcript")
         prompt = await take_in(parts, prompt_id, sent.file, sent.filename, said, "manual")

@@ -135,7 +135,7 @@ class Reading:
 
     async def _feed(self) -> None:
         if "\0" in self._text:
-            raise BadValue("text: a NUL character cannot be spoken.")
+            raise BadValue("a NUL character cannot be spoken.", field="text")
         for at in range(0, len(self._text), CHARACTERS_AT_ONCE):
             self._context.append(self._text[at : at + CHARACTERS_AT_ONCE])
             await anyio.lowlevel.checkpoint()
@@ -162,7 +162,7 @@ class Reading:
     def _conclude(self, done: Done) -> None:
         self.end = done
         if not self.audio_s:
-            raise BadValue("text: there is nothing in it to say.")
+            raise BadValue("there is nothing in it to say.", field="text")
 
 
 @contextmanager

@@ -223,9 +223,11 @@ class Session:
 
     def _append(self, turn: Turn, text: str) -> None:
         if "\0" in text:
-            raise BadValue("text: a NUL character cannot be spoken.")
+            raise BadValue("a NUL character cannot be spoken.", field="text")
         if len(text) > self._settings.max_text_characters:
-            raise TooLarge(f"text: at most {self._settings.max_text_characters} characters a message.")
+            raise TooLarge(
+                f"at most {self._settings.max_text_characters} characters a message.", field="text"
+            )
         turn.context.append(text)
 
     def _start(self, options: Start | Speak) -> Turn:

@@ -50,7 +50,7 @@ async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: fl
             if limit.cancelled_caught:
                 raise TooSlow("The file did not arrive in time.")
             if form.file_field != field:
-                raise BadValue(f"{field}: a file is needed here.")
+                raise BadValue("a file is needed here.", field=field)
             yield Upload(spool, form.filename, form.fields)
         finally:
             with anyio.CancelScope(shield=True):

@@ -99,7 +99,7 @@ class DeepgramSession(Session[Turn]):
             case "Close":
                 self._close()
             case _:
-                raise BadMessage("type: one of Speak, Flush, Clear, Close.")
+                raise BadMessage("one of Speak, Flush, Clear, Close.", field="type")
 
     async def _speak(self, text: str) -> None:
         """More text. Where there can be no turn for it, the rest up to the next flush is passed over."""
@@ -247,7 +247,7 @@ def voice_of(parts: Parts, model: str) -> tuple[str, str | None]:
             continue
         return name, None
     if aura is None:
-        raise UnknownVoice("model: no voice has this id.")
+        raise UnknownVoice("no voice has this id.", field="model")
     return DEFAULT_VOICE.id, f"model: there is no such voice here; {DEFAULT_VOICE.id} speaks."
 
 

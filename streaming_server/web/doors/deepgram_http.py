@@ -75,7 +75,7 @@ async def speech(request: Request) -> Response:
 def _wish(query: Query, text: str, voice: str) -> Wish:
     rate = query.sample_rate or _usual_rate(query.encoding)
     if rate not in SAMPLE_RATES:
-        raise BadValue("sample_rate: one of " + ", ".join(map(str, SAMPLE_RATES)) + ".")
+        raise BadValue("one of " + ", ".join(map(str, SAMPLE_RATES)) + ".", field="sample_rate")
     return Wish(text, voice, Generation(speed=query.speed), _format(query), rate, query.bit_rate)
 
 
@@ -98,7 +98,7 @@ def _format(query: Query) -> AudioFormat:
             return "opus"
         case ("mp3" | "flac" | "aac") as encoding, "none" | None:
             return encoding
-    raise BadValue("container: does not hold this encoding.")
+    raise BadValue("does not hold this encoding.", field="container")
 
 
 def _sound(query: Query) -> Sound | None:

@@ -39,5 +39,5 @@ def output_format(name: str | None) -> OutputFormat:
     """The format of that name; mp3 as the vendor's own service has it where none is said. Raises BadValue."""
     formats = output_formats()
     if (found := formats.get(name or "mp3_44100_128")) is None:
-        raise BadValue("output_format: one of " + ", ".join(formats) + ".")
+        raise BadValue("one of " + ", ".join(formats) + ".", field="output_format")
     return found

@@ -96,7 +96,7 @@ class KyutaiSession(Session[KyutaiTurn]):
             case "Voice":
                 pass  # Numbers of the vendor's own model, which speak here as its own voices do.
             case _:
-                raise BadMessage("type: one of Text, Voice, Eos.")
+                raise BadMessage("one of Text, Voice, Eos.", field="type")
 
     def _begin(self) -> KyutaiTurn:
         self._turn = turn = KyutaiTurn(

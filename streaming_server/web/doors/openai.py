@@ -71,8 +71,7 @@ def routes() -> list[BaseRoute]:
 def refusal(error: SpeechError) -> Response:
     """An error in OpenAI's form."""
     kind = "invalid_request_error" if error.http_status < 500 else "server_error"
-    param, separator, _ = error.message.partition(": ")
-    about = param if separator and param.isidentifier() else None
+    about = "input" if error.field == "text" else error.field
     told = {"message": error.message, "type": kind, "param": about, "code": error.code}
     return refused(error, {"error": told}, as_400=True)
 

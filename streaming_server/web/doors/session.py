@@ -230,7 +230,7 @@ def read_name(message: dict[str, Any], *fields: str) -> str | None:
         if name is None:
             continue
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME or not _encodable(name):
-            raise BadValue(f"{field}: a string of 1 to {MAX_NAME} characters.")
+            raise BadValue(f"a string of 1 to {MAX_NAME} characters.", field=field)
         return name
     return None
 

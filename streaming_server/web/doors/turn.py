@@ -83,9 +83,9 @@ class Turn:
             return
         self.unflushed = self.unflushed or not text.isspace()
         if len(text) > self._max_text:
-            raise TooLarge(f"text: at most {self._max_text} characters a message.")
+            raise TooLarge(f"at most {self._max_text} characters a message.", field="text")
         if "\0" in text:
-            raise BadValue("text: a NUL character cannot be spoken.")
+            raise BadValue("a NUL character cannot be spoken.", field="text")
         delta = joined(self._last, text, self.joining)
         self.context.append(delta)
         self._deltas.append(delta)

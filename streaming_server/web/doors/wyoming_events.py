@@ -64,7 +64,7 @@ def _length(header: Mapping[str, Any], name: str) -> int:
     if length is None:
         return 0
     if not isinstance(length, int) or isinstance(length, bool) or length < 0:
-        raise BadMessage(f"{name}: a number of bytes.")
+        raise BadMessage("a number of bytes.", field=name)
     return length
 
 

@@ -363,7 +363,7 @@ UNKNOWN = [
     ("/v1/audio/speech", openai(voice="nobody"), 404, lambda told: told["error"]["code"] == "unknown_voice"),
     ("/v1/audio/speech", openai(speed=9), 400, lambda told: told["error"]["param"] == "speed"),
     ("/v1/audio/speech", {"model": "tts-1"}, 400, lambda told: told["error"]["param"] == "input"),
-    ("/v1/audio/speech", openai(input="..."), 400, lambda told: told["error"]["param"] == "text"),
+    ("/v1/audio/speech", openai(input="..."), 400, lambda told: told["error"]["param"] == "input"),
     (
         "/v1/text-to-speech/nobody",
         {"text": "Hi."},
