@@ -32,6 +32,12 @@ def move_whole(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def discard(file: Path) -> None:
+    """Remove a temporary file. One that cannot be removed now is, at the next start. Blocks."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+
+
 def remove_older(
     folder: Path, before: float, named: re.Pattern[str] = ANY_NAME, *, read: bool = False
 ) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from anyio import CancelScope, to_thread
 
+from streaming_server.durable import discard
 from streaming_server.store import StoredPrompt
 from streaming_server.transcript import Source, given
 from streaming_server.web.parts import Parts
@@ -63,10 +64,4 @@ async def _temporary(parts: Parts) -> AsyncIterator[Path]:
         yield target
     finally:
         with CancelScope(shield=True):
-            await to_thread.run_sync(_remove, target)
-
-
-def _remove(file: Path) -> None:
-    """What cannot be removed is, at the next start."""
-    with suppress(OSError):
-        file.unlink(missing_ok=True)
+            await to_thread.run_sync(discard, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +13,7 @@ from anyio import to_thread
 from starlette.requests import Request
 
 from streaming_server.database import storage_errors
+from streaming_server.durable import discard
 from streaming_server.errors import BadValue, TooLarge, TooSlow
 from streaming_server.web.form import FileForm
 from streaming_server.web.parts import parts_of
@@ -54,7 +55,7 @@ async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: fl
             yield Upload(spool, form.filename, form.fields)
         finally:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(_remove, spool)
+                await to_thread.run_sync(discard, spool)
 
 
 async def _write_down(request: Request, form: FileForm, spool: Path, max_bytes: int) -> None:
@@ -102,9 +103,3 @@ def _write(out: BinaryIO, data: bytearray) -> None:
 def _close(out: BinaryIO) -> None:
     with storage_errors():
         out.close()
-
-
-def _remove(file: Path) -> None:
-    """What cannot be removed is, at the next start."""
-    with suppress(OSError):
-        file.unlink(missing_ok=True)
