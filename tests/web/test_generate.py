@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,6 +195,24 @@ def test_a_preview_is_another_when_the_voice_is(client: httpx.Client, noting: Se
     assert client.get("/preview/changing").content == first
     client.delete("/voice_mappings/changing")
     assert client.get("/preview/changing").status_code == 404
+
+
+def test_a_voice_that_changes_while_it_introduces_itself_is_asked_again(
+    start_server: Callable[..., Server],
+) -> None:
+    """What it said as another was kept under its name."""
+    server = start_server("--max-workers=1")
+    with to(server) as client, to(server) as other, ThreadPoolExecutor(1) as threads:
+        client.post("/voice_mappings", json={"voice_id": "changing"})
+        (worker,) = server.workers()
+        os.kill(worker["pid"], signal.SIGSTOP)
+        asked = threads.submit(other.get, "/preview/changing")
+        until(lambda: client.get("/queue/stats").json()["contexts"] == 1)
+        client.put("/voice_mappings/changing", json={"speed": 2.0})
+        os.kill(worker["pid"], signal.SIGCONT)
+        answer = asked.result()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "in_use")
+        assert other.get("/preview/changing").status_code == 200
 
 
 def test_a_preview_that_many_ask_for_is_spoken_once(start_server: Callable[..., Server]) -> None:
