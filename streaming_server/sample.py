@@ -65,8 +65,9 @@ class SampleLimits:
     """What is taken in, and what reading it may cost.
 
     shortest_s, longest_s: of the recording. lowest_rate, highest_rate: in Hz.
-    timeout_s: from the start of the child to its answer; long, as a child gives way to all that speaks.
-    cpu_s: whole seconds of processor time, the real bound.
+    patience_s: what a child gets that runs only where nobody else wants the processor. Where it did not come
+    to an answer, another gets timeout_s, and a small part of the processor in any case. cpu_s: whole seconds
+    of processor time.
     memory_bytes: of address space; the worst recording within the other limits, a webm, needs 288 MiB.
     """
 
@@ -75,7 +76,8 @@ class SampleLimits:
     lowest_rate: int = 8_000
     highest_rate: int = 192_000
     most_channels: int = 2
-    timeout_s: float = 60.0
+    patience_s: float = 3.0
+    timeout_s: float = 20.0
     cpu_s: int = 5
     memory_bytes: int = 512 * 1024 * 1024
 
@@ -148,32 +150,38 @@ async def ingest(
     command = [sys.executable, "-m", "streaming_server.decoder"]
     command += [str(source), str(target), json.dumps(asdict(limits)), str(os.getpid())]
     try:
-        with anyio.fail_after(limits.timeout_s):
-            answer = await _answer(command)
-    except TimeoutError:
-        _tell("timeout")
-        raise Full(_SLOW) from None
+        answer = await _answer(command, limits.patience_s, wholly=True)
+        if answer is None:
+            answer = await _answer(command, limits.timeout_s, wholly=False)
     except OSError as error:
         _tell(error.strerror or "not started")
         raise Unavailable("The sample cannot be read now: no process could be started for it.") from error
+    if answer is None:
+        _tell("timeout")
+        raise Full(_SLOW)
     sample = _understood(answer)
     if warning := _misnamed(filename, sample.original_format):
         return replace(sample, warnings=(*sample.warnings, warning))
     return sample
 
 
-async def _answer(command: list[str]) -> bytes:
-    """The line that the child says, or as much as it said before it ended. It is gone on return."""
-    process = _start(command)
+async def _answer(command: list[str], timeout_s: float, *, wholly: bool) -> bytes | None:
+    """The line that a child says, or as much as it said before it ended; None where it did not do so in time.
+
+    wholly: as in `give_way`. It is gone on return.
+    """
+    process = _start(command, wholly=wholly)
     try:
-        return await _read_line(process)
+        with anyio.move_on_after(timeout_s):
+            return await _read_line(process)
+        return None
     finally:
         with anyio.CancelScope(shield=True):
             process.kill()
             await to_thread.run_sync(process.wait)
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+def _start(command: list[str], *, wholly: bool) -> subprocess.Popen[bytes]:
     """The child. The event loop's own way of starting one forks, which takes it 5 ms; this takes a tenth."""
     process = subprocess.Popen(
         command,
@@ -186,7 +194,8 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
         process_group=0,
     )
     with suppress(OSError):
-        give_way(process.pid)  # Now, and not when it has come to say so itself: to start is half its work.
+        # Now, and not when it has come to say so itself: to start is half its work.
+        give_way(process.pid, wholly=wholly)
     return process
 
 

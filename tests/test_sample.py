@@ -230,8 +230,24 @@ async def test_a_child_that_works_too_long_ends_alone(recording: Path, target: P
 
 async def test_a_child_that_hangs_is_ended_and_the_file_not_blamed(stuck: Path, target: Path) -> None:
     with pytest.raises(Full, match=r"Try again"):
-        await ingest(stuck, target, limits=SampleLimits(timeout_s=0.5))
+        await ingest(stuck, target, limits=SampleLimits(patience_s=0.5, timeout_s=0.5))
     assert children() == []
+
+
+async def test_where_others_want_the_processor_a_second_child_gets_a_part_of_it(
+    recording: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside two processes that wanted all of two cores, no sample was ever read."""
+    starved = tmp_path / "starved"
+    starved.write_text(
+        f"#!/bin/sh\n[ -e {tmp_path}/first ] && ps -o class= -p $$ > {tmp_path}/second &&"
+        f' exec {sys.executable} "$@"\ntouch {tmp_path}/first; exec sleep 60\n'
+    )
+    starved.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(starved))
+    sample = await ingest(recording, target, limits=SampleLimits(patience_s=0.5, timeout_s=60))
+    assert sample.duration_s == 6.0
+    assert (tmp_path / "second").read_text().split() == ["TS"]
 
 
 async def test_a_child_that_says_no_more_but_stays_is_ended(

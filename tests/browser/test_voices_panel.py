@@ -54,7 +54,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def client(studio: Server) -> Iterator[httpx.Client]:
     """Of the studio, where no voice and no sample is left behind."""
-    with httpx.Client(base_url=studio.url, timeout=20) as client:
+    with httpx.Client(base_url=studio.url, timeout=60) as client:
         yield client
         for voice in client.get("/voices").json()["voices"]:
             if not voice["builtin"]:

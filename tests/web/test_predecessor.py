@@ -266,7 +266,7 @@ def test_the_commands_people_know_work_as_written(
     told = []
     for command in COMMANDS:
         line = command.replace("http://localhost:7860", server.url)
-        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         told.append(json.loads(done.stdout))
     devices, queue, uploaded, made = told
@@ -468,14 +468,14 @@ def test_the_server_answers_while_it_speaks_and_voices_do_not_mix(client: httpx.
     waits, done = [], threading.Event()
 
     def watch() -> None:
-        with httpx.Client(base_url=client.base_url, timeout=20) as watcher:
+        with httpx.Client(base_url=client.base_url, timeout=60) as watcher:
             while not done.is_set():
                 started = time.monotonic()
                 assert watcher.get("/health").status_code == 200
                 waits.append(time.monotonic() - started)
 
     def speak(voice: str) -> bool:
-        with httpx.Client(base_url=client.base_url, timeout=20) as speaker:
+        with httpx.Client(base_url=client.base_url, timeout=60) as speaker:
             return say(speaker, text, voice_id=voice).content == alone[voice]
 
     with ThreadPoolExecutor(5) as threads:
@@ -570,7 +570,7 @@ def test_what_is_listed_may_change_meanwhile(client: httpx.Client) -> None:
     def change(number: int) -> list[int]:
         name = f"busy {number}"
         statuses = []
-        with httpx.Client(base_url=client.base_url, timeout=20) as mine:
+        with httpx.Client(base_url=client.base_url, timeout=60) as mine:
             for _ in range(5):
                 statuses.append(upload(mine, name, data, transcript="Hi.").status_code)
                 voice = {"voice_id": name, "audio_prompt": name}
@@ -583,7 +583,7 @@ def test_what_is_listed_may_change_meanwhile(client: httpx.Client) -> None:
 
     def look(_: int) -> list[int]:
         paths = ("/voices", "/voice_mappings", "/audio_prompts", "/jobs", "/audio_prompts/metadata", "/logs")
-        with httpx.Client(base_url=client.base_url, timeout=20) as mine:
+        with httpx.Client(base_url=client.base_url, timeout=60) as mine:
             return [mine.get(path).status_code for _ in range(10) for path in paths]
 
     with ThreadPoolExecutor(6) as threads:

@@ -166,7 +166,7 @@ def test_a_replacement_is_seen_whole_or_not_at_all(client: httpx.Client) -> None
     seen: set[tuple[int, bool]] = set()
 
     def look() -> None:
-        with httpx.Client(base_url=client.base_url, timeout=20) as mine:
+        with httpx.Client(base_url=client.base_url, timeout=60) as mine:
             while not done.is_set():
                 answer = mine.get("/audio_prompts/swapped/audio")
                 seen.add((answer.status_code, answer.content in stored))

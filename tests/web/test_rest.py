@@ -132,7 +132,7 @@ def test_what_is_no_sample_is_refused(client: httpx.Client, data: bytes, status:
 
 def test_too_large_an_upload_is_cut_off(start_server: Callable[..., Server]) -> None:
     small = start_server("--max-workers=1", "--max-upload-bytes=100000")
-    with httpx.Client(base_url=small.url, timeout=20) as client:
+    with httpx.Client(base_url=small.url, timeout=60) as client:
         assert upload(client, "large").status_code == 413
 
 
@@ -147,7 +147,7 @@ def test_samples_are_found_with_the_texts_beside_them(
     (samples / "ann.reference.txt").write_text("The reference.")
     (samples / "broken.mp3").write_bytes(b"nothing")
     server = start_server("--max-workers=1", f"--samples-dir={samples}")
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         found = client.post("/audio_prompts/discover").json()  # It may have begun by itself.
         assert found["total_prompts"] == 2
         assert list(found["refused"]) == ["broken.mp3"]
@@ -209,13 +209,13 @@ def test_a_job_s_result_is_the_sound_with_a_true_length(client: httpx.Client, fo
 def test_jobs_survive_a_server_that_is_killed(start_server: Callable[..., Server], tmp_path: Path) -> None:
     data = tmp_path / "kept"
     first = start_server("--max-workers=1", f"--data-dir={data}", "--max-context-characters=10000000")
-    with httpx.Client(base_url=first.url, timeout=20) as client:
+    with httpx.Client(base_url=first.url, timeout=60) as client:
         jobs = [job_of(client, LONG * 100) for _ in range(4)]
         until(lambda: status_of(client, jobs[0]) == "processing")
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
     second = start_server("--max-workers=1", f"--data-dir={data}", "--max-context-characters=10000000")
-    with httpx.Client(base_url=second.url, timeout=20) as client:
+    with httpx.Client(base_url=second.url, timeout=60) as client:
         until(lambda: status_of(client, jobs[0]) == "interrupted")
         until(lambda: status_of(client, jobs[3]) in ("processing", "completed"), 30)
         assert client.post(f"/jobs/{jobs[0]}/retry").status_code == 202
@@ -225,7 +225,7 @@ def test_jobs_survive_a_server_that_is_killed(start_server: Callable[..., Server
 
 def test_a_job_does_not_hold_up_the_end_of_the_server(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--max-context-characters=10000000")
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         job = job_of(client, LONG * 200)
         until(lambda: status_of(client, job) == "processing")
     server.process.send_signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ RATE = 22050
 
 
 async def post(server: Server, path: str, body: Any, **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         return await client.post(path, json=body, headers=headers)
 
 
@@ -150,7 +150,7 @@ async def test_a_coded_file_is_as_long_and_says_what_it_is(
 
 async def test_sound_comes_while_it_is_made_and_leaving_is_a_cancel(server: Server) -> None:
     before = contexts(server)
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         body = openai(input=LONG[:4096], response_format="pcm")
         async with client.stream("POST", "/v1/audio/speech", json=body) as answer:
             first = await anext(answer.aiter_raw())
@@ -191,7 +191,7 @@ async def test_a_lost_worker_breaks_the_answer_off_for_all_to_see(
     alone: Server, path: str, body: Any
 ) -> None:
     """An answer that ended as usual would be taken for whole."""
-    async with httpx.AsyncClient(base_url=alone.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=alone.url, timeout=60) as client:
         with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
             async with client.stream("POST", path, json=body) as answer:
                 assert answer.status_code == 200
@@ -231,7 +231,7 @@ async def test_cartesia_s_events_carry_the_sound_and_the_words(server: Server) -
 
 
 async def test_cartesia_s_events_tell_what_broke_them_off(alone: Server) -> None:
-    async with httpx.AsyncClient(base_url=alone.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=alone.url, timeout=60) as client:
         async with client.stream("POST", "/tts/sse", json=cartesia() | {"transcript": ENDLESS}) as answer:
             told = answer.aiter_text()
             first = await anext(told)
