@@ -2,7 +2,7 @@
 
 import sys
 
-from streaming_server.cli import main
+from streaming_server.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

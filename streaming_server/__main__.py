@@ -2,6 +2,6 @@
 
 import sys
 
-from streaming_server.cli import main
+from streaming_server.cli.main import main
 
 sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ import time
 
 from streaming_server.engines.base import Engine
 from streaming_server.errors import EngineFailure, SpeechError
-from streaming_server.pipe import (
+from streaming_server.ipc.messages import (
     WINDOW,
     Batch,
     Cancel,
@@ -110,12 +110,12 @@ class Worker:
 def build_engine(options: argparse.Namespace) -> tuple[Engine, str]:
     """The engine asked for and the name of the device it runs on. Raises SpeechError."""
     if options.engine == "espeak":
-        from streaming_server.engines.espeak import EspeakEngine
-        from streaming_server.engines.restrained import Restrained
+        from streaming_server.engines.espeak.engine import EspeakEngine
+        from streaming_server.engines.flow_control import Restrained
 
         return Restrained(EspeakEngine(), WINDOW), "CPU"
     try:
-        from streaming_server.engines.dia.load import create_engine
+        from streaming_server.engines.dia.serving.load import create_engine
     except ImportError as error:
         raise EngineFailure(f"Dia needs {error.name}: pip install '.[dia]'.") from error
     engine = create_engine(

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from interruptions import Interruptions
-from servers import Server, running_server
+from helpers.interruptions import Interruptions
+from helpers.servers import Server, running_server
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
 from streaming_server.bench.wires import DoorName, Native, NativeResampled, Wire, wire_of
+from streaming_server.cli.local_server import own_server
 from streaming_server.errors import SpeechError, Unavailable
-from streaming_server.own_server import own_server
 from streaming_server.settings import comma_separated
 
 OURS = "server"

@@ -11,9 +11,9 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from streaming_server.errors import Full, SpeechError, WorkerLost
-from streaming_server.pipe import Prepare
+from streaming_server.ipc.messages import Prepare
+from streaming_server.pool.channel import Lane
 from streaming_server.pool.devices import Device
-from streaming_server.pool.lane import Lane
 from streaming_server.pool.memory import Level
 from streaming_server.pool.placement import QUEUE_SHARE, Candidate, choose
 from streaming_server.pool.supervisor import Supervisor, WorkerCommand, WorkerState

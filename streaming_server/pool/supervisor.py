@@ -18,7 +18,7 @@ import anyio
 import structlog
 from anyio.abc import Process
 
-from streaming_server.pipe import (
+from streaming_server.ipc.messages import (
     Batch,
     CorruptPipe,
     Decoder,

@@ -25,53 +25,57 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import streaming_server
-from streaming_server.audio import warm_up
+from streaming_server.audio.frames import warm_up
 from streaming_server.catalogue import Catalogue
-from streaming_server.database import Database
-from streaming_server.durable import Lock
+from streaming_server.configuration import Configuration
 from streaming_server.errors import EngineFailure, SpeechError
-from streaming_server.jobs import Jobs
-from streaming_server.journal import Journal
+from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
-from streaming_server.previews import Previews
-from streaming_server.sample import Ingest
 from streaming_server.settings import EngineName, Settings
-from streaming_server.store import Store
-from streaming_server.transcription import Transcription
-from streaming_server.web import (
+from streaming_server.storage.database import Database
+from streaming_server.storage.files import Lock
+from streaming_server.storage.history import Journal
+from streaming_server.storage.jobs import Jobs
+from streaming_server.storage.previews import Previews
+from streaming_server.storage.voices import Store
+from streaming_server.transcription.client import Transcription
+from streaming_server.voice_samples.ingest import Ingest
+from streaming_server.web.background import Background
+from streaming_server.web.contexts import OpenContexts
+from streaming_server.web.cors import Cors
+from streaming_server.web.guard import Guard
+from streaming_server.web.hangup import HangUp
+from streaming_server.web.http import Json, no_route, nobody_there, our_fault, refusal
+from streaming_server.web.native.session import speak
+from streaming_server.web.openapi import description
+from streaming_server.web.rest import (
     cleanup,
     config,
     discovery,
-    generate,
     jobs,
     logs,
     previews,
-    prompts,
     status,
     transcripts,
     voices,
 )
-from streaming_server.web.background import Background
-from streaming_server.web.configuration import Configuration
-from streaming_server.web.connections import Connections
-from streaming_server.web.contexts import OpenContexts
-from streaming_server.web.cors import Cors
-from streaming_server.web.doors import cartesia_http, deepgram_http, elevenlabs_http, kyutai, openai, wyoming
-from streaming_server.web.doors.cartesia import tts_websocket
-from streaming_server.web.doors.deepgram import speak_websocket
-from streaming_server.web.doors.elevenlabs import multi_stream_input, stream_input
-from streaming_server.web.guard import Guard
-from streaming_server.web.hangup import HangUp
-from streaming_server.web.http import Json, no_route, nobody_there, our_fault, refusal
-from streaming_server.web.job_queue import JobQueue
-from streaming_server.web.job_runner import JobRunner
-from streaming_server.web.openapi import description
-from streaming_server.web.parts import Parts, parts_of
-from streaming_server.web.speak import speak
-from streaming_server.web.uploads import Uploads
+from streaming_server.web.rest import speech as generate
+from streaming_server.web.rest import voice_samples as prompts
+from streaming_server.web.rest.job_runner import JobRunner
+from streaming_server.web.rest.upload_places import Uploads
+from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.vendors import kyutai, openai
+from streaming_server.web.vendors.cartesia import http as cartesia_http
+from streaming_server.web.vendors.cartesia.websocket import tts_websocket
+from streaming_server.web.vendors.deepgram import http as deepgram_http
+from streaming_server.web.vendors.deepgram.websocket import speak_websocket
+from streaming_server.web.vendors.elevenlabs import http as elevenlabs_http
+from streaming_server.web.vendors.elevenlabs.websocket import multi_stream_input, stream_input
+from streaming_server.web.vendors.wyoming import server as wyoming
+from streaming_server.web.websocket.registry import Connections
 
 log = structlog.stdlib.get_logger(__name__)
 

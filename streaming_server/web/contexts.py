@@ -9,13 +9,13 @@ import anyio
 import structlog
 
 from streaming_server.catalogue import Catalogue
+from streaming_server.configuration import Configuration
 from streaming_server.context import End, SpeechContext
 from streaming_server.errors import BadValue, Draining
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
 from streaming_server.types import EngineInfo, Generation
-from streaming_server.web.configuration import Configuration
 from streaming_server.web.guard import Guard
 
 MOMENT_S = 2.0

@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streaming_server.web.parts import parts_of
+from streaming_server.web.services import parts_of
 
 METHODS = "GET, POST, PUT, DELETE"
 READABLE = (

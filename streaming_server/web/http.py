@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from streaming_server.errors import BadMessage, BadValue, InternalError, SpeechError, TooLarge
 from streaming_server.web.guard import key_of
-from streaming_server.web.parts import parts_of
+from streaming_server.web.services import parts_of
 
 MAX_BODY_BYTES = 1024 * 1024
 """Of a JSON body; far above the longest text."""

@@ -13,15 +13,15 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from streaming_server.audio import FrameEncoder
-from streaming_server.container import AudioFormat, content_type
+from streaming_server.audio.coder import Coder, beside
+from streaming_server.audio.formats import AudioFormat, content_type
+from streaming_server.audio.frames import FrameEncoder
+from streaming_server.audio.tempo import Tempo
 from streaming_server.context import Broken, Done, End, Output, Speech, SpeechContext, UtteranceEnd
 from streaming_server.errors import BadValue, SpeechError, TooSlow, error_of
-from streaming_server.tempo import Tempo
 from streaming_server.types import Encoding, EngineInfo, Generation
-from streaming_server.web.coder import Coder, beside
-from streaming_server.web.messages import MAX_LEAD_MS
-from streaming_server.web.parts import Parts
+from streaming_server.web.native.messages import MAX_LEAD_MS
+from streaming_server.web.services import Parts
 
 CHARACTERS_AT_ONCE = 2048
 """Given to the segmenter in one go; finding the sentences in more would hold up the event loop."""

@@ -15,8 +15,8 @@ from streaming_server.errors import EngineFailure
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.guard import WAITING_FOR_KEYS
-from streaming_server.web.parts import Parts
-from streaming_server.web.wire import SpeechConfig
+from streaming_server.web.services import Parts
+from streaming_server.web.websocket.protocol import SpeechConfig
 
 SEND_BUFFER = 32 * 1024
 """Bytes the kernel holds for a client. Of its megabytes by default, a minute of speech counts as sent."""

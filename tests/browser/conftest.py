@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from helpers.servers import Server
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
-from servers import Server
 
 CHROMIUM = shutil.which("chromium")
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from helpers.servers import Server, until
 from playwright.sync_api import Browser, Page
-from servers import Server, until
 
 pytestmark = pytest.mark.browser
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from helpers.servers import Server
 from playwright.sync_api import Browser, Page
-from servers import Server
 
 pytestmark = pytest.mark.browser
 

@@ -12,9 +12,9 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-import whisper_checkpoint
+from helpers import whisper_checkpoint
+from helpers.servers import Server, running_server, until
 from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, expect
-from servers import Server, running_server, until
 
 pytestmark = pytest.mark.browser
 

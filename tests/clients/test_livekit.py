@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuts import cut, pieces_of
-from extra import need
-from foreign import ENDLESS, LONG, TEXT, kill_worker, native_audio
-from interruptions import TRIES, Interruptions, asking, in_hand
-from servers import Server, until
-from talk import native_words
+from helpers.cuts import cut, pieces_of
+from helpers.extra import need
+from helpers.foreign import ENDLESS, LONG, TEXT, kill_worker, native_audio
+from helpers.interruptions import TRIES, Interruptions, asking, in_hand
+from helpers.servers import Server, until
+from helpers.talk import native_words
 
 need(
     "livekit.agents",

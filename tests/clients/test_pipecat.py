@@ -10,12 +10,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from cuts import cut, pieces_of
-from extra import need
-from foreign import LONG, TEXT, native_audio
-from interruptions import TRIES, Interruptions
-from servers import Server, until
-from talk import native_words
+from helpers.cuts import cut, pieces_of
+from helpers.extra import need
+from helpers.foreign import LONG, TEXT, native_audio
+from helpers.interruptions import TRIES, Interruptions
+from helpers.servers import Server, until
+from helpers.talk import native_words
 
 need(
     "pipecat.services.cartesia.tts",
@@ -26,6 +26,7 @@ need(
     "pipecat.pipeline.worker",
 )
 
+from helpers.pipecat_bot import RATE, Bot, bot_of
 from loguru import logger
 from pipecat.frames.frames import InterruptionFrame, TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
 from pipecat.services.cartesia.tts import CartesiaTTSService
@@ -33,7 +34,6 @@ from pipecat.services.deepgram.tts import DeepgramTTSService
 from pipecat.services.elevenlabs.tts import ElevenLabsTTSService
 from pipecat.services.openai.tts import OpenAITTSService
 from pipecat.services.tts_service import TextAggregationMode
-from pipecat_bot import RATE, Bot, bot_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 

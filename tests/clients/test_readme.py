@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from extra import need
-from foreign import native_audio
-from servers import Server, free_port, running_server
+from helpers.extra import need
+from helpers.foreign import native_audio
+from helpers.servers import Server, free_port, running_server
 
 need("openai", "cartesia", "elevenlabs", "deepgram", "pipecat.services.openai.tts", "livekit.plugins.openai")
 need("wyoming.audio")
 
 import aiohttp
 import soundfile
-from pipecat_bot import RATE, bot_of
+from helpers.pipecat_bot import RATE, bot_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 

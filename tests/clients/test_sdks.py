@@ -13,12 +13,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from cuts import cut, pieces_of
-from extra import need
-from foreign import LONG, TEXT, native_audio
-from interruptions import TRIES, Interruptions
-from servers import Server
-from talk import native_words
+from helpers.cuts import cut, pieces_of
+from helpers.extra import need
+from helpers.foreign import LONG, TEXT, native_audio
+from helpers.interruptions import TRIES, Interruptions
+from helpers.servers import Server
+from helpers.talk import native_words
 
 need("cartesia", "deepgram", "elevenlabs", "openai")
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from cuts import pieces_of
-from extra import need
-from foreign import LONG, TEXT, native_audio
-from interruptions import TRIES, Interruptions
-from servers import Server, free_port, running_server
+from helpers.cuts import pieces_of
+from helpers.extra import need
+from helpers.foreign import LONG, TEXT, native_audio
+from helpers.interruptions import TRIES, Interruptions
+from helpers.servers import Server, free_port, running_server
 
 need("wyoming.audio", "wyoming.client", "wyoming.info")
 

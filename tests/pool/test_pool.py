@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from streaming_server.errors import Full
+from streaming_server.pool.channel import Lane
 from streaming_server.pool.devices import Device
-from streaming_server.pool.lane import Lane
 from streaming_server.pool.pool import Pool, PressureChanged, WorkerChanged
 from streaming_server.pool.supervisor import Supervisor, WorkerCommand
 from streaming_server.types import DEFAULT_VOICE, Audio, Event, Failed, Finished, Generation, MemoryReport

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import psutil
 import pytest
-from servers import Server, until
+from helpers.servers import Server, until
 
 import streaming_server
 from streaming_server.pool import supervisor
@@ -23,7 +23,7 @@ from streaming_server.types import DEFAULT_VOICE, Prompt, Voice
 
 pytestmark = pytest.mark.anyio
 
-PUPPET = (str(Path(__file__).parent / "puppet.py"),)
+PUPPET = (str(Path(__file__).parents[1] / "helpers" / "puppet.py"),)
 PACKAGES = str(Path(streaming_server.__file__).parent.parent)
 
 

@@ -15,8 +15,8 @@ from starlette.routing import Route
 from streaming_server.errors import TooSlow
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
-from streaming_server.web.connection import Connection
-from streaming_server.web.parts import Parts
+from streaming_server.web.services import Parts
+from streaming_server.web.websocket.connection import Connection
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from rest import to
-from servers import Server, running_server
+from helpers.rest import to
+from helpers.servers import Server, running_server
 
 ALLOWED = "https://app.example:8443"
 KEY = "key-of-the-page"

@@ -10,8 +10,8 @@ from unittest.mock import ANY
 
 import anyio
 import pytest
-from servers import Server, running_server, until
-from talk import talking
+from helpers.servers import Server, running_server, until
+from helpers.talk import talking
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.servers import Server, running_server
+from helpers.whisper_checkpoint import make
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, openapi
 from schemathesis.checks import CheckFunction, not_a_server_error
@@ -16,9 +18,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from servers import Server, running_server
 from starlette.routing import Route
-from whisper_checkpoint import make
 
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app

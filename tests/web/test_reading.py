@@ -10,11 +10,11 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from foreign import LONG, native_audio
-from rest import PATIENCE_S, heard, say, to
-from servers import Server, until
+from helpers.foreign import LONG, native_audio
+from helpers.rest import PATIENCE_S, heard, say, to
+from helpers.servers import Server, until
 
-from streaming_server.web.messages import MAX_LEAD_MS
+from streaming_server.web.native.messages import MAX_LEAD_MS
 from streaming_server.web.reading import CHARACTERS_AT_ONCE, Patience
 
 

@@ -22,8 +22,8 @@ import psutil
 import pytest
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
-from servers import Server, established, is_alive, until
-from talk import talking
+from helpers.servers import Server, established, is_alive, until
+from helpers.talk import talking
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

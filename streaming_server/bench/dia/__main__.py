@@ -22,7 +22,7 @@ import torch
 
 from streaming_server.bench.dia.plan import MINUTES, STREAMS, Plan
 from streaming_server.bench.dia.report import Report
-from streaming_server.engines.dia.device import pick_device, pick_dtype
+from streaming_server.engines.dia.serving.device import pick_device, pick_dtype
 from streaming_server.errors import EngineFailure
 
 _EPILOG = """\

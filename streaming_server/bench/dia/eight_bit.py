@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from streaming_server.bench.dia.plan import TEXT, Plan
-from streaming_server.engines.dia.linear import Kernel
-from streaming_server.engines.dia.model import Caches, DiaModel
+from streaming_server.engines.dia.model.linear import Kernel
+from streaming_server.engines.dia.model.transformer import Caches, DiaModel
 
 _ROWS = 24
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from streaming_server.engines.dia.device import device_memory
+from streaming_server.engines.dia.serving.device import device_memory
 
 
 def machine(device: torch.device) -> dict[str, Any]:

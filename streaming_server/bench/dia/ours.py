@@ -12,14 +12,14 @@ from torch import Tensor
 from streaming_server.bench.dia.machine import wait
 from streaming_server.bench.dia.plan import RECIPE, TEXT, WARM_STEPS, Plan
 from streaming_server.bench.dia.watched import Watched
-from streaming_server.engines.dia.codec import ENDLESS
-from streaming_server.engines.dia.engine import DiaEngine
-from streaming_server.engines.dia.load import assemble
-from streaming_server.engines.dia.runner import Load, Piece, Runner
-from streaming_server.engines.dia.sampling import choose
-from streaming_server.engines.dia.source import locate
-from streaming_server.engines.dia.speech import RAMP
-from streaming_server.engines.dia.weights import read_codec
+from streaming_server.engines.dia.model.codec import ENDLESS
+from streaming_server.engines.dia.model.sampling import choose
+from streaming_server.engines.dia.serving.engine import DiaEngine
+from streaming_server.engines.dia.serving.load import assemble
+from streaming_server.engines.dia.serving.runner import Load, Piece, Runner
+from streaming_server.engines.dia.serving.stream import RAMP
+from streaming_server.engines.dia.weights.hub import locate
+from streaming_server.engines.dia.weights.loader import read_codec
 
 _LEAST_STEPS = 8
 """Steps that are timed however long they take."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from streaming_server.engines.dia.config import TINY_CODEC, TINY_DIA, CodecConfig, DiaConfig
-from streaming_server.engines.dia.linear import Kernel
-from streaming_server.engines.dia.slots import Recipe
+from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA, CodecConfig, DiaConfig
+from streaming_server.engines.dia.model.linear import Kernel
+from streaming_server.engines.dia.serving.slots import Recipe
 
 TEXT = (
     "This is a sentence of about one hundred and fifty bytes, which is what a person says in one breath, "

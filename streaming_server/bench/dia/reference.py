@@ -11,8 +11,8 @@ from torch import Tensor
 
 from streaming_server.bench.dia.machine import wait
 from streaming_server.bench.dia.plan import RECIPE, TEXT, Plan
-from streaming_server.engines.dia.config import DiaConfig
-from streaming_server.engines.dia.linear import Kernel, Linear, best_kernel
+from streaming_server.engines.dia.model.config import DiaConfig
+from streaming_server.engines.dia.model.linear import Kernel, Linear, best_kernel
 
 
 def reference_model(config: DiaConfig, tensors: dict[str, Tensor]) -> Any:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 
 from streaming_server.bench.dia.plan import LEAST_SLOTS, Plan
-from streaming_server.engines.dia.codec import codec_slot_bytes
-from streaming_server.engines.dia.device import device_memory, require_room
-from streaming_server.engines.dia.load import weight_bytes
-from streaming_server.engines.dia.model import slot_bytes
+from streaming_server.engines.dia.model.codec import codec_slot_bytes
+from streaming_server.engines.dia.model.transformer import slot_bytes
+from streaming_server.engines.dia.serving.device import device_memory, require_room
+from streaming_server.engines.dia.serving.load import weight_bytes
 
 _BESIDES_BYTES = {"cpu": 500_000_000, "cuda": 3_000_000_000}
 """What PyTorch and passing results take; on a GPU the graphs and the copy that measures it, too."""

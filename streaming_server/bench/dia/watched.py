@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming_server.engines.dia.runner import Load, Meter, Piece, Runner
+from streaming_server.engines.dia.serving.runner import Load, Meter, Piece, Runner
 
 
 class Watched:

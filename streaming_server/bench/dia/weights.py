@@ -7,8 +7,8 @@ import math
 from torch import Tensor
 
 from streaming_server.bench.dia.plan import Plan
-from streaming_server.engines.dia.random_weights import random_tensors
-from streaming_server.engines.dia.shapes import dia_shapes
+from streaming_server.engines.dia.weights.random_init import random_tensors
+from streaming_server.engines.dia.weights.shapes import dia_shapes
 
 
 def endless_weights(plan: Plan) -> dict[str, Tensor]:

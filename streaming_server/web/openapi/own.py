@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streaming_server.configuration import ServerConfig
 from streaming_server.errors import (
     BadAudio,
     BadMessage,
@@ -18,13 +19,9 @@ from streaming_server.errors import (
     UnknownPrompt,
     UnknownVoice,
 )
-from streaming_server.jobs import JOB_STATUSES
-from streaming_server.sample import SAMPLE_FORMATS
-from streaming_server.transcript import BELIEF
-from streaming_server.web import speech_request, voices
-from streaming_server.web.configuration import ServerConfig
-from streaming_server.web.discovery import Discovery
-from streaming_server.web.intake import LONGEST_TRANSCRIPT
+from streaming_server.storage.jobs import JOB_STATUSES
+from streaming_server.transcription.transcript import BELIEF
+from streaming_server.voice_samples.ingest import SAMPLE_FORMATS
 from streaming_server.web.openapi.schemas import job_fields, whisper_fields
 from streaming_server.web.openapi.words import (
     BYTES,
@@ -51,7 +48,10 @@ from streaming_server.web.openapi.words import (
     taken_by,
     takes,
 )
-from streaming_server.web.transcripts import NewTranscript
+from streaming_server.web.rest import speech_request, voices
+from streaming_server.web.rest.discovery import Discovery
+from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT
+from streaming_server.web.rest.transcripts import NewTranscript
 
 LIMIT = in_query(
     "limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "How many to give at most."

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from streaming_server.container import AUDIO_FORMATS
-from streaming_server.jobs import JOB_STATUSES
-from streaming_server.sample import SAMPLE_FORMATS
-from streaming_server.transcript import BELIEF, SENTENCES
-from streaming_server.web.configuration import ServerConfig
+from streaming_server.audio.formats import AUDIO_FORMATS
+from streaming_server.configuration import ServerConfig
+from streaming_server.storage.jobs import JOB_STATUSES
+from streaming_server.transcription.transcript import BELIEF, SENTENCES
+from streaming_server.voice_samples.ingest import SAMPLE_FORMATS
 from streaming_server.web.openapi.words import (
     NUMBER,
     TEXT,

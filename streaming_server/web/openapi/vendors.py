@@ -6,10 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from streaming_server.container import CONTENT_TYPES
+from streaming_server.audio.formats import CONTENT_TYPES
 from streaming_server.errors import BadMessage, UnknownVoice
-from streaming_server.web.doors import cartesia_http, deepgram_http, elevenlabs_http, openai
-from streaming_server.web.doors.elevenlabs_formats import output_formats
 from streaming_server.web.openapi.words import (
     NUMBER,
     SPOKEN,
@@ -32,6 +30,11 @@ from streaming_server.web.openapi.words import (
     taken_by,
     takes,
 )
+from streaming_server.web.vendors import openai
+from streaming_server.web.vendors.cartesia import http as cartesia_http
+from streaming_server.web.vendors.deepgram import http as deepgram_http
+from streaming_server.web.vendors.elevenlabs import http as elevenlabs_http
+from streaming_server.web.vendors.elevenlabs.formats import output_formats
 
 
 def openai_routes() -> Paths:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from streaming_server.container import CONTENT_TYPES
+from streaming_server.audio.formats import CONTENT_TYPES
 from streaming_server.errors import (
     BadMessage,
     BadValue,

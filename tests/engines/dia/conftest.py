@@ -22,9 +22,9 @@ def _one_thread():
 def tiny_tensors():
     """Louder than a checkpoint's initial weights, so that every part of the model has a say in the logits."""
     torch = pytest.importorskip("torch")
-    from streaming_server.engines.dia.config import TINY_DIA
-    from streaming_server.engines.dia.random_weights import random_tensors
-    from streaming_server.engines.dia.shapes import dia_shapes
+    from streaming_server.engines.dia.model.config import TINY_DIA
+    from streaming_server.engines.dia.weights.random_init import random_tensors
+    from streaming_server.engines.dia.weights.shapes import dia_shapes
 
     noise = random_tensors(dia_shapes(TINY_DIA), torch.device("cpu"), torch.float32)
     return {name: tensor if "norm" in name else tensor * 8 for name, tensor in noise}
@@ -33,8 +33,8 @@ def tiny_tensors():
 @pytest.fixture(scope="session")
 def tiny_model(tiny_tensors):
     """dtype → the engine's model."""
-    from streaming_server.engines.dia.config import TINY_DIA
-    from streaming_server.engines.dia.model import DiaModel
+    from streaming_server.engines.dia.model.config import TINY_DIA
+    from streaming_server.engines.dia.model.transformer import DiaModel
 
     def make(dtype):
         return DiaModel(TINY_DIA, {name: tensor.to(dtype) for name, tensor in tiny_tensors.items()})
@@ -46,7 +46,7 @@ def tiny_model(tiny_tensors):
 def tiny_reference(tiny_tensors):
     """dtype → transformers' model."""
     transformers = pytest.importorskip("transformers")
-    from streaming_server.engines.dia.config import TINY_DIA
+    from streaming_server.engines.dia.model.config import TINY_DIA
 
     document = TINY_DIA.document()
     sections = {key: document[key] for key in ("encoder_config", "decoder_config", "delay_pattern")}

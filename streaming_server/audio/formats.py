@@ -1,0 +1,352 @@
+"""A container that a stream of PCM is written into as it is made.
+
+Pure: no I/O, no files and no clock. PyAV, some 35 MB of FFmpeg, is imported by the first writer that needs
+it: wav and pcm never do.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+
+from streaming_server.audio.frames import UNKNOWN_BYTES, FrameEncoder, wav_header
+from streaming_server.errors import BadValue
+from streaming_server.types import Encoding
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+AudioFormat = Literal["wav", "mp3", "opus", "aac", "flac", "pcm"]
+"""What a body of audio is written in: opus is in Ogg, aac in ADTS, pcm is the samples and nothing else."""
+
+_CodedFormat = Literal["mp3", "opus", "aac", "flac"]
+
+AUDIO_FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
+
+CONTENT_TYPES: dict[AudioFormat, str] = {
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "pcm": "audio/pcm",
+}
+"""The media type of each, without parameters. Clients choose their decoder by it."""
+
+LOWEST_RATE, HIGHEST_RATE = 8000, 48000
+"""What any format is written at, in Hz."""
+
+CODED_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""What mp3 (ISO/IEC 11172-3, 13818-3 and the 2.5 extension) and aac can be written at, in Hz."""
+
+OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+"""What an Opus encoder takes, in Hz (RFC 6716, 2.1.3). Every decoder gives 48 kHz."""
+
+OPUS_BIT_RATES = range(6000, 256_001)
+"""Bits per second of one channel (RFC 6716, 2.1.1, with libopus's own upper end)."""
+
+_MPEG_1_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_MPEG_2_KBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_MPEG_25_KBITS = _MPEG_2_KBITS[:8]
+
+
+_WAV_TAGS: Mapping[Encoding, tuple[int, int]] = MappingProxyType(
+    {"pcm_f32le": (3, 4), "mulaw": (7, 1), "alaw": (6, 1)}
+)
+"""WAVE's number of an encoding and its bytes a sample (RFC 2361)."""
+
+
+def wav_head(sample_rate: int, encoding: Encoding) -> bytes:
+    """What comes before mono samples in a WAV file whose length is not known. sample_rate in Hz.
+
+    What is not integer PCM says so in a longer format chunk, and how many samples there are in a fact chunk.
+    """
+    if encoding == "pcm_s16le":
+        return wav_header(sample_rate, None)
+    tag, width = _WAV_TAGS[encoding]
+    form = struct.pack("<HHIIHHH", tag, 1, sample_rate, width * sample_rate, width, 8 * width, 0)
+    chunks = [b"fmt ", struct.pack("<I", len(form)), form, b"fact", struct.pack("<II", 4, UNKNOWN_BYTES)]
+    unknown = struct.pack("<I", UNKNOWN_BYTES)
+    return b"".join([b"RIFF", unknown, b"WAVE", *chunks, b"data", unknown])
+
+
+def is_coded(audio_format: AudioFormat) -> bool:
+    """Whether a codec works on it; the others are the samples as they are."""
+    return audio_format not in ("wav", "pcm")
+
+
+def content_type(audio_format: AudioFormat, sample_rate: int) -> str:
+    """The Content-Type of a mono body; pcm, which has no header, says its rate (Hz) and channels there."""
+    kind = CONTENT_TYPES[audio_format]
+    return f"{kind};rate={sample_rate};channels=1" if audio_format == "pcm" else kind
+
+
+def whole_file(
+    audio_format: AudioFormat, pcm: bytes, sample_rate: int, *, bit_rate: int | None = None
+) -> bytes:
+    """All of the audio at once, as `ContainerWriter` takes it, with its true length where one is written."""
+    with ContainerWriter(audio_format, sample_rate, bit_rate=bit_rate) as writer:
+        body = writer.head() + writer.push(pcm) + writer.finish()
+        head = writer.final_head()
+    return head + body[len(head) :]
+
+
+class ContainerWriter:
+    """Mono 16-bit little-endian PCM in pieces, any number of bytes each, to the bytes of one body.
+
+    `head`, every `push` and `finish`, put together, are the body, which depends only on the audio, not on the
+    pieces. Bytes come out as soon as the codec gives them. From a sample's push until the bytes that it is
+    heard from, so much more audio must be pushed at most, in milliseconds at 8 / 24 / 48 kHz:
+
+        wav, pcm       0
+        flac          20 /  20 /  20
+        opus          47 /  47 /  47, and up to 50 more where it resamples
+        mp3          282 /  94 /  72
+        aac          384 / 128 /  64
+
+    wav, flac and pcm decode to the very samples at the same rate; opus to just as long, at 48 kHz. mp3 begins
+    1105 samples late and aac 1024, their encoders' delay, and both end with up to a frame or two of silence:
+    a stream of them cannot say how much to leave out. The heads of wav and flac say that the length is not
+    known, which libsndfile does not forgive a flac: see `final_head`. Of no audio, mp3 and aac have no bytes,
+    and opus and flac their heads alone.
+
+    sample_rate: in Hz, 8000 to 48000; mp3 and aac take only `CODED_RATES`, opus resamples where it has to.
+    bit_rate: in bits per second, for mp3, opus and aac; the others pass over it. None: good for speech.
+    Raises BadValue for a rate that the format cannot be written at.
+
+    `finish` or `close` frees the codec; leaving the writer as a context does. Not for two threads at once.
+    """
+
+    def __init__(self, audio_format: AudioFormat, sample_rate: int, *, bit_rate: int | None = None) -> None:
+        _check_rate(audio_format, sample_rate)
+        self._body: _Body
+        if audio_format == "wav":
+            self._body = _Plain(sample_rate)
+        elif audio_format == "pcm":
+            self._body = _Plain(None)
+        else:
+            self._body = _Coded(audio_format, sample_rate, _bit_rate(audio_format, sample_rate, bit_rate))
+        self._half_sample = b""
+
+    def head(self) -> bytes:
+        """What there is before any audio, once. Left out, it comes with the first push."""
+        return self._body.push(b"")
+
+    def final_head(self) -> bytes:
+        """After `finish`: as many bytes as `head` gave, with the true length, to write over it in a file."""
+        return self._body.final_head()
+
+    def push(self, pcm: bytes) -> bytes:
+        """The next of the audio; what of the body it completes, often nothing."""
+        if self._half_sample:
+            pcm = self._half_sample + pcm
+        whole = len(pcm) & ~1
+        self._half_sample = pcm[whole:]
+        return self._body.push(pcm[:whole])
+
+    def finish(self) -> bytes:
+        """The rest of the body. Nothing may be pushed after it."""
+        self._half_sample = b""
+        return self._body.finish()
+
+    def close(self) -> None:
+        """Frees the codec, whether or not the body is finished. May be called again."""
+        self._body.close()
+
+    def __enter__(self) -> ContainerWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def warm_up() -> None:
+    """Load PyAV, which takes some 60 ms, before anybody waits for it."""
+    import av  # noqa: F401
+
+
+class _Body(Protocol):
+    def push(self, pcm: bytes) -> bytes: ...
+    def finish(self) -> bytes: ...
+    def final_head(self) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class _Plain:
+    """The samples as they are, after a WAV header or nothing."""
+
+    def __init__(self, wav_rate: int | None) -> None:
+        self._wav_rate = wav_rate
+        self._samples = 0
+        self._head = wav_header(wav_rate, None) if wav_rate is not None else b""
+
+    def push(self, pcm: bytes) -> bytes:
+        self._samples += len(pcm) // 2
+        head, self._head = self._head, b""
+        return head + pcm if head else pcm
+
+    def finish(self) -> bytes:
+        return self.push(b"")
+
+    def final_head(self) -> bytes:
+        return wav_header(self._wav_rate, self._samples) if self._wav_rate is not None else b""
+
+    def close(self) -> None:
+        pass
+
+
+class _Sink:
+    """What FFmpeg writes to. It has no `seek`, so the muxer never goes back on what it has written."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._written += data
+        return len(data)
+
+    @property
+    def written(self) -> bytes:
+        """Since the last take."""
+        return bytes(self._written)
+
+    def take(self) -> bytes:
+        taken = self.written
+        self._written.clear()
+        return taken
+
+
+class _Coded:
+    """Through an encoder and a muxer of FFmpeg's, every packet flushed as it is made."""
+
+    def __init__(self, audio_format: _CodedFormat, sample_rate: int, bit_rate: int | None) -> None:
+        import av
+
+        self._encoder_rate = sample_rate
+        self._resampler: FrameEncoder | None = None
+        if audio_format == "opus" and sample_rate not in OPUS_RATES:
+            self._encoder_rate = next(rate for rate in OPUS_RATES if rate > sample_rate)
+            self._resampler = FrameEncoder(sample_rate, self._encoder_rate, "pcm_s16le")
+        codec, muxer, muxer_options, codec_options = _ffmpeg_names(audio_format, sample_rate)
+        self._sink = _Sink()
+        self._container: OutputContainer | None = av.open(
+            self._sink, "w", format=muxer, options={"fflags": "+bitexact+flush_packets", **muxer_options}
+        )
+        stream = self._container.add_stream(
+            codec, rate=self._encoder_rate, options=codec_options, layout="mono"
+        )
+        assert isinstance(stream, av.AudioStream)
+        self._stream = stream
+        if bit_rate is not None:
+            self._stream.bit_rate = bit_rate
+        self._samples = 0
+        self._container.start_encoding()
+        self._head = self._sink.written
+        self._is_flac = audio_format == "flac"
+
+    def push(self, pcm: bytes) -> bytes:
+        if self._resampler is not None:
+            pcm = b"".join(frame.data for frame in self._resampler.push(pcm))
+        self._encode(pcm)
+        return self._sink.take()
+
+    def finish(self) -> bytes:
+        if self._container is None:
+            return b""
+        if self._resampler is not None:
+            self._encode(b"".join(frame.data for frame in self._resampler.end_utterance()))
+        if self._samples:
+            self._container.mux(self._stream.encode(None))
+        self.close()
+        return self._sink.take()
+
+    def final_head(self) -> bytes:
+        return _with_flac_length(self._head, self._samples) if self._is_flac else self._head
+
+    def close(self) -> None:
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
+            del self._stream
+
+    def _encode(self, pcm: bytes) -> None:
+        import av
+
+        if not pcm or self._container is None:
+            return
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(pcm) // 2)
+        frame.planes[0].update(pcm)
+        frame.sample_rate = self._encoder_rate
+        frame.pts, frame.time_base = self._samples, Fraction(1, self._encoder_rate)
+        self._samples += frame.samples
+        self._container.mux(self._stream.encode(frame))
+
+
+def _ffmpeg_names(
+    audio_format: _CodedFormat, sample_rate: int
+) -> tuple[str, str, dict[str, str], dict[str, str]]:
+    """Encoder, muxer, muxer's options and encoder's options."""
+    match audio_format:
+        case "mp3":
+            # Without the bit reservoir no frame waits for the next, and a stream may be joined anywhere.
+            return "libmp3lame", "mp3", {"write_xing": "0", "id3v2_version": "0"}, {"reservoir": "0"}
+        case "opus":
+            return "libopus", "ogg", {"page_duration": "20000"}, {"frame_duration": "20"}
+        case "aac":
+            return "aac", "adts", {}, {}
+        case "flac":
+            # FFmpeg would make blocks of 100 ms and 8 KiB of padding before them.
+            return "flac", "flac", {"metadata_header_padding": "0"}, {"frame_size": str(sample_rate // 50)}
+
+
+def _with_flac_length(head: bytes, samples: int) -> bytes:
+    """STREAMINFO (RFC 9639, 8.2) with the total: the 36 bits that end at its 18th byte, 0 for not known."""
+    end = len(b"fLaC") + 4 + 18
+    field = int.from_bytes(head[end - 5 : end], "big") >> 36 << 36
+    known = samples if samples < 1 << 36 else 0
+    return head[: end - 5] + (field | known).to_bytes(5, "big") + head[end:]
+
+
+def _check_rate(audio_format: AudioFormat, sample_rate: int) -> None:
+    if audio_format in ("mp3", "aac"):
+        if sample_rate not in CODED_RATES:
+            listed = ", ".join(map(str, CODED_RATES))
+            raise BadValue(f"{audio_format} cannot be written at {sample_rate} Hz; it takes {listed}.")
+    elif not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise BadValue(f"The sample rate must be from {LOWEST_RATE} to {HIGHEST_RATE} Hz, not {sample_rate}.")
+
+
+def _bit_rate(audio_format: _CodedFormat, sample_rate: int, asked: int | None) -> int | None:
+    """What the encoder is set to, in bits per second; BadValue for one it would quietly replace."""
+    default, allowed = _bit_rates(audio_format, sample_rate)
+    if asked is None or not allowed:
+        return default
+    if asked not in allowed:
+        bounds = f"{allowed[0]} to {allowed[-1]}"
+        if audio_format == "mp3":
+            bounds = ", ".join(map(str, allowed))
+        raise BadValue(f"{audio_format} at {sample_rate} Hz takes {bounds} bit/s, not {asked}.")
+    return asked
+
+
+def _bit_rates(audio_format: _CodedFormat, sample_rate: int) -> tuple[int | None, Sequence[int]]:
+    """The one for speech and all that are allowed, ascending."""
+    match audio_format:
+        case "mp3" if sample_rate >= 32000:
+            return 96000, [kbits * 1000 for kbits in _MPEG_1_KBITS]
+        case "mp3" if sample_rate >= 16000:
+            return 64000, [kbits * 1000 for kbits in _MPEG_2_KBITS]
+        case "mp3":
+            return 32000, [kbits * 1000 for kbits in _MPEG_25_KBITS]
+        case "opus":
+            return 48000, OPUS_BIT_RATES
+        case "aac":
+            # 6144 bits in a frame of 1024 samples (ISO/IEC 13818-7, 8.2.2.3).
+            return min(64000, 4 * sample_rate), range(8000, 6 * sample_rate + 1)
+        case "flac":
+            return None, ()

@@ -1,0 +1,108 @@
+"""The command line: serve, say, bench."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from streaming_server.cli.flags import read_flags
+from streaming_server.cli.signals import end_tidily
+from streaming_server.errors import SpeechError
+from streaming_server.settings import Settings
+
+USAGE = """usage: python run.py [serve] [options]       serve speech (the default)
+       python run.py say TEXT [options]      speak a text into a file
+       python run.py bench [options]         measure first audio, underruns and cost under load
+
+`python run.py COMMAND --help` tells each command's options. Every option of serve can also be given as a
+DIA_* variable: DIA_PORT=8000 is --port 8000."""
+
+
+EARLIER_FLAGS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "--dev": ("--debug", "--show-prompts"),
+        "--force-cpu": ("--gpu-mode=cpu",),
+        "--no-torch-compile": ("--disable-torch-compile",),
+        "--production": ("--no-save-outputs",),
+        "--save-outputs": (),
+    }
+)
+"""What switches of the earlier Dia server, in scripts of people, stand for here."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; the exit status."""
+    command, rest = "serve", list(arguments)
+    if rest and rest[0] in COMMANDS:
+        command = rest.pop(0)
+    elif rest and rest[0] in ("-h", "--help"):
+        print(USAGE + "\n")  # noqa: T201
+    elif rest and not rest[0].startswith("-"):
+        return _complain(f"there is no command {rest[0]!r}\n\n{USAGE}")
+    try:
+        return COMMANDS[command](rest)
+    except ValidationError as error:
+        return _complain("\n".join(_sentences(error)))
+    except SpeechError as error:
+        return _complain(error.message)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(arguments: list[str]) -> int:
+    settings = settings_of(arguments)
+    from streaming_server import logs
+    from streaming_server.web.server import serve
+
+    logs.configure(settings)
+    return serve(settings)
+
+
+def _say(arguments: list[str]) -> int:
+    from streaming_server.cli.say import SayCommand, say
+
+    end_tidily()
+    words = list(takewhile(lambda word: word == "-" or not word.startswith("-"), arguments))
+    text = [" ".join(words)] if words else []
+    return say(read_flags(SayCommand, "run.py say", [*text, *arguments[len(words) :]]))
+
+
+def _bench(arguments: list[str]) -> int:
+    from streaming_server.bench.load import BenchCommand, bench
+
+    end_tidily()
+    return bench(read_flags(BenchCommand, "run.py bench", arguments))
+
+
+def settings_of(arguments: Sequence[str]) -> Settings:
+    """As the flags say, the earlier server's too. Raises ValidationError; `--help` exits."""
+    ours = [word for argument in arguments for word in EARLIER_FLAGS.get(argument, (argument,))]
+    return read_flags(ServeCommand, "run.py serve", ours)
+
+
+class ServeCommand(Settings):
+    """Serve speech. A flag `--max-workers 4` and the variable DIA_MAX_WORKERS=4 say the same."""
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"serve": _serve, "say": _say, "bench": _bench}
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """One for each flag that is wrong: of a list, what is wrong with its first such part."""
+    sentences: dict[str, str] = {}
+    for part in error.errors(include_url=False, include_input=False):
+        place = f"--{part['loc'][0]}: ".replace("_", "-") if part["loc"] else ""
+        sentences.setdefault(place, place + part["msg"].removeprefix("Value error, "))
+    return list(sentences.values())
+
+
+def _complain(message: str) -> int:
+    print(f"run.py: {message}", file=sys.stderr)  # noqa: T201
+    return 2

@@ -1,0 +1,238 @@
+"""`run.py say`: a text into a file of speech, which arrives before one's eyes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, CliPositionalArg, SettingsConfigDict
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
+
+from streaming_server.cli.audio_file import ENDINGS, SpeechFile, speech_file
+from streaming_server.cli.local_server import answers, own_server
+from streaming_server.cli.signals import calling
+from streaming_server.errors import SpeechError, Unavailable
+from streaming_server.settings import comma_separated, is_loopback
+from streaming_server.types import DEFAULT_VOICE
+from streaming_server.web.native.messages import MAX_LEAD_MS
+
+HEADER = 16
+"""Bytes before the samples of a binary message."""
+READY_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 60.0
+FAREWELL_S = 0.3
+"""How long a server that has more to send may take to hear that nobody wants it."""
+
+
+class SayCommand(BaseSettings):
+    """Speak a text into a file: through a running server, or one started for it.
+
+    One that is started obeys DIA_* variables: DIA_ENGINE=dia speaks with Dia.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="DIA_",
+        frozen=True,
+        extra="ignore",
+        cli_kebab_case=True,
+        cli_implicit_flags="toggle",
+        cli_hide_none_type=True,
+    )
+
+    text: CliPositionalArg[str] = Field(description='what to say; "-" reads it from standard input')
+    voice: str = Field(DEFAULT_VOICE.id, description="who says it")
+    language: str | None = Field(None, description="language of the text, such as en-GB")
+    speed: float | None = Field(None, ge=0.25, le=4.0, description="pace, 0.25 to 4; 1 is the voice's own")
+    pitch: float | None = Field(None, ge=0.5, le=2.0, description="pitch, 0.5 to 2; 1 is the voice's own")
+    out: Path = Field(
+        Path("speech.wav"),
+        description=f'file to write, {", ".join(ENDINGS)} by its ending; "-" is WAV to standard output',
+    )
+    url: str | None = Field(
+        None, description="server to use; by default one on this machine's port, or a new one"
+    )
+    host: str = Field("127.0.0.1", description="where a server may be running already")
+    port: int = Field(7860, description="its port")
+    key: SecretStr | None = Field(
+        None,
+        description="key of the server, where it needs one; here the first of DIA_API_KEYS by default",
+    )
+
+
+def say(command: SayCommand) -> int:
+    """Run the command; the exit status. An existing file stays until there is a whole new one.
+
+    Raises SpeechError.
+    """
+    try:
+        with speech_file(command.out) as out, _server(command) as url:
+            return _run(_speak(command, _text(command), url, out))
+    except OSError as error:
+        where = error.filename or command.url or command.out
+        raise SpeechError(f"{where}: {error.strerror}") from error
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """The outcome. A Ctrl-C cancels the work, and another does nothing more.
+
+    asyncio's own way would raise the second wherever it finds the work, which then complains of it.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work)
+        with calling(lambda: loop.call_soon_threadsafe(task.cancel), task.cancelled):
+            try:
+                return loop.run_until_complete(task)
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
+
+
+def _text(command: SayCommand) -> str:
+    raw = sys.stdin.buffer.read() if command.text == "-" else os.fsencode(command.text)
+    return raw.decode("utf-8", "replace")
+
+
+async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> int:
+    console = Console(stderr=True)
+    async with _connected(command, url) as socket:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):  # wait_for of 3.11 loses a Ctrl-C now and then
+            ready = orjson.loads(await socket.recv())
+        if ready["type"] == "error":
+            raise SpeechError(ready["message"])
+        if notice := ready.get("notice"):
+            console.print(notice)
+        chunk = int(ready["limits"]["text_characters"])
+        await socket.send(_start(command))
+        for at in range(0, len(text), chunk):
+            await socket.send(_json(type="text", text=text[at : at + chunk]))
+        await socket.send(_json(type="finish"))
+        started = time.monotonic()
+        out.begin(int(ready["sample_rate"]))
+        first_audio_at = await _record(socket, out, console, len(text))
+        out.finish()
+    if first_audio_at is None:
+        raise SpeechError("There was nothing to say in this text.")
+    console.print(
+        f"{command.out}: {out.seconds:.2f} s of speech in {time.monotonic() - started:.2f} s, "
+        f"first audio after {1000 * (first_audio_at - started):.0f} ms"
+    )
+    return 0
+
+
+def _start(command: SayCommand) -> str:
+    options = {"language": command.language, "speed": command.speed, "pitch": command.pitch}
+    said = {name: value for name, value in options.items() if value is not None}
+    return _json(type="start", voice=command.voice, max_lead_ms=MAX_LEAD_MS, **said)
+
+
+async def _record(
+    socket: ClientConnection, out: SpeechFile, console: Console, characters: int
+) -> float | None:
+    """Write what arrives; when its first sound did, in monotonic seconds. Raises SpeechError."""
+    first_audio_at = None
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[seconds]:.1f} s"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        bar = progress.add_task("speaking", total=characters, seconds=0.0)
+        while True:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                message = await socket.recv()
+            if isinstance(message, bytes):
+                first_audio_at = first_audio_at or time.monotonic()
+                out.write(message[HEADER:])
+                progress.update(bar, seconds=out.seconds)
+                continue
+            event = orjson.loads(message)
+            match event["type"]:
+                case "started" if ignored := event.get("ignored"):
+                    console.print(f"This engine passes over: {', '.join(ignored)}.")
+                case "sentence":
+                    progress.update(bar, completed=event["start"])
+                case "error":
+                    raise SpeechError(event["message"])
+                case "done":
+                    return first_audio_at
+
+
+@asynccontextmanager
+async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConnection]:
+    """A native websocket. Raises SpeechError with the server's own sentence."""
+    # Who shows none could be about to do so in a message, and is waited for; this one is told at once.
+    headers = {"Authorization": f"Bearer {key_to_show(command) or 'none'}"}
+    address = url.replace("http", "ws", 1).rstrip("/") + "/ws/speak"
+    try:
+        async with connect(
+            address, additional_headers=headers, proxy=None, close_timeout=FAREWELL_S
+        ) as socket:
+            yield socket
+    except InvalidURI:
+        raise SpeechError("--url: a server's address begins with http:// or https://.") from None
+    except TimeoutError:
+        raise SpeechError(f"The server at {url} did not answer in time.") from None
+    except OSError as error:
+        raise SpeechError(f"No server answers at {url}: {error.strerror or error}.") from None
+    except InvalidStatus as error:
+        advice = " Give it with --key." if error.response.status_code == 401 else ""
+        raise SpeechError(_reason(error.response.body) + advice) from None
+    except ConnectionClosed as error:
+        raise SpeechError(f"The server closed the connection: {error}") from None
+
+
+def _reason(body: bytes | bytearray | None) -> str:
+    try:
+        return str(orjson.loads(body or b"")["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return "The server refused the connection."
+
+
+def key_to_show(command: SayCommand) -> str | None:
+    """The key to show; what is set for the servers of this machine is nothing for others."""
+    if command.key is not None:
+        return command.key.get_secret_value()
+    here = command.url is None and is_loopback(_reachable(command.host))
+    ours = comma_separated(os.environ.get("DIA_API_KEYS", "")) if here else []
+    return ours[0] if ours else None
+
+
+def _reachable(host: str) -> str:
+    """Where a server that listens on this address is to be found."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
+
+
+@contextmanager
+def _server(command: SayCommand) -> Iterator[str]:
+    """The address of a server to use, one of our own where none runs. Raises Unavailable."""
+    host = _reachable(command.host)
+    running = command.url or f"http://{f'[{host}]' if ':' in host else host}:{command.port}"
+    if command.url:
+        yield running
+        return
+    if answers(f"{running}/livez"):
+        _wait_until_ready(running)
+        yield running
+        return
+    with own_server() as url:
+        yield url
+
+
+def _wait_until_ready(url: str) -> None:
+    """A server that is still loading its model is worth waiting for. Raises Unavailable."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while not answers(f"{url}/readyz"):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"The server at {url} is not ready to speak.")
+        time.sleep(0.1)
+
+
+def _json(**message: Any) -> str:
+    return orjson.dumps(message).decode()

@@ -1,0 +1,141 @@
+"""A checkpoint on disk: tensors by name, in safetensors files or a .pth file, beside a config.json.
+
+Whatever is wrong with one is an EngineFailure that names the file and the tensor.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from streaming_server.engines.dia.weights.shapes import Shape
+from streaming_server.errors import EngineFailure
+
+
+class Checkpoint:
+    """Names → tensors, over one safetensors file, several with an index, or a .pth file."""
+
+    def __init__(self, readers: dict[str, tuple[str, Callable[[], Tensor]]], main: str) -> None:
+        self._readers = readers
+        self._main = main
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._readers
+
+    def read(self, name: str, shape: Shape) -> Tensor:
+        if name not in self._readers:
+            raise EngineFailure(f"{self._main}: the tensor {name} is missing")
+        file, reader = self._readers[name]
+        try:
+            tensor = reader()
+        except (SafetensorError, OSError, ValueError) as error:
+            raise EngineFailure(f"{file}: the tensor {name} cannot be read ({error})") from error
+        if tuple(tensor.shape) != shape:
+            raise EngineFailure(
+                f"{file}: the tensor {name} has the shape {list(tensor.shape)} instead of {list(shape)}"
+            )
+        return tensor
+
+    @classmethod
+    def open(cls, directory: Path) -> Checkpoint:
+        index = directory / "model.safetensors.index.json"
+        single = directory / "model.safetensors"
+        if index.exists():
+            return cls._open_sharded(directory, index)
+        if single.exists():
+            return cls(_readers_of(single), single.name)
+        pickles = sorted(directory.glob("*.pth"))
+        if pickles:
+            return cls(_pickle_readers(pickles[0]), pickles[0].name)
+        raise EngineFailure("model.safetensors is missing: there are no weights beside config.json")
+
+    @classmethod
+    def _open_sharded(cls, directory: Path, index: Path) -> Checkpoint:
+        mapped = read_json(index).get("weight_map")
+        if not isinstance(mapped, dict):
+            raise EngineFailure(f"{index.name}: weight_map is missing")
+        readers: dict[str, tuple[str, Callable[[], Tensor]]] = {}
+        for file in sorted({str(file) for file in mapped.values()}):
+            path = directory / file
+            if not path.exists():
+                first = next(name for name, where in mapped.items() if where == file)
+                raise EngineFailure(f"{file} is missing; {index.name} says it holds {first}")
+            readers |= _readers_of(path)
+        return cls(readers, index.name)
+
+
+def _readers_of(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
+    try:
+        handle: Any = safe_open(path, framework="pt", device="cpu")
+        names = list(handle.keys())
+    except (SafetensorError, OSError) as error:
+        raise EngineFailure(f"{path.name} is no whole safetensors file ({error})") from error
+
+    def reader(name: str) -> Callable[[], Tensor]:
+        def read() -> Tensor:
+            tensor: Tensor = handle.get_tensor(name)
+            return tensor
+
+        return read
+
+    return {name: (path.name, reader(name)) for name in names}
+
+
+def _pickle_readers(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineFailure(f"{path.name} is no whole PyTorch checkpoint ({reason})") from error
+    if not isinstance(loaded, dict):
+        raise EngineFailure(f"{path.name} holds no dictionary of tensors")
+
+    def reader(tensor: Tensor) -> Callable[[], Tensor]:
+        return lambda: tensor
+
+    return {
+        name: (path.name, reader(tensor)) for name, tensor in loaded.items() if isinstance(tensor, Tensor)
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises EngineFailure."""
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise EngineFailure(f"{path.name} is missing from {path.parent.name}") from error
+    except (OSError, ValueError) as error:
+        raise EngineFailure(f"{path.name} is not readable JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise EngineFailure(f"{path.name} is not a JSON object")
+    return document
+
+
+def write_checkpoint(
+    directory: Path, document: dict[str, Any], tensors: dict[str, Tensor], shards: int = 1
+) -> None:
+    """Write transformers' layout: config.json and one safetensors file, or several with their index."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.json").write_text(json.dumps(document, indent=2))
+    if shards == 1:
+        save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+        return
+    names = list(tensors)
+    per_file = math.ceil(len(names) / shards)
+    index: dict[str, str] = {}
+    for shard in range(shards):
+        chosen = names[shard * per_file : (shard + 1) * per_file]
+        file = f"model-{shard + 1:05d}-of-{shards:05d}.safetensors"
+        save_file({name: tensors[name] for name in chosen}, directory / file, metadata={"format": "pt"})
+        index |= dict.fromkeys(chosen, file)
+    written = {"metadata": {}, "weight_map": index}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(written, indent=2))

@@ -1,0 +1,296 @@
+"""A sample of speech that somebody sent, on its way to being a prompt.
+
+Nothing is decoded in the server's process. Every file goes to a child (`decoder_child`) of bounded
+memory, processor time and output, which answers within a deadline or is killed: what a hostile file does to a
+C library ends there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any, Literal, get_args
+
+import anyio
+from anyio import to_thread
+
+from streaming_server.errors import BadAudio, Full, SpeechError, StorageFailure, Unavailable, error_of
+from streaming_server.ipc.priority import give_way
+
+# The child imports this file before it is of use: everything heavier than anyio is left to whoever needs it.
+
+SampleFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "webm"]
+"""What a sample may come in, as its content tells: ogg is Vorbis or FLAC in Ogg, opus is Opus in Ogg."""
+
+SAMPLE_FORMATS: tuple[SampleFormat, ...] = get_args(SampleFormat)
+
+SAMPLE_RATE = 44_100
+"""What every sample is stored at, in Hz: the rate of Dia's codec."""
+
+BEST_S = (5.0, 10.0)
+"""From how long to how long a sample is to be cloned from best, in seconds (Dia's own advice)."""
+
+WAVEFORM_PAIRS = 200
+
+_AT_ONCE, _MOST_WAITING, _LONGEST_WAIT_S = 2, 8, 15.0
+_LONGEST_ANSWER = 64 * 1024
+_FAREWELL_S = 1.0
+"""How long a child that has nothing more to say may take to end by itself, which tells why."""
+_DECODE_FAILED = "The file could not be decoded within the limits. Save it as a 16-bit WAV and send that."
+_BUSY = "Too many samples are being read. Try again in a few seconds."
+_SLOW = "This machine has too much else to do to read a sample now. Try again in a few seconds."
+
+_NAMED: dict[str, tuple[SampleFormat, ...]] = {
+    ".wav": ("wav",),
+    ".mp3": ("mp3",),
+    ".flac": ("flac", "ogg"),
+    ".ogg": ("ogg", "opus"),
+    ".oga": ("ogg", "opus"),
+    ".opus": ("opus",),
+    ".m4a": ("m4a",),
+    ".mp4": ("m4a",),
+    ".aac": ("aac",),
+    ".webm": ("webm",),
+}
+"""What a file of that ending may be without anybody being surprised."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleLimits:
+    """What is taken in, and what reading it may cost.
+
+    shortest_s, longest_s: of the recording. lowest_rate, highest_rate: in Hz.
+    patience_s: what a child gets that runs only where nobody else wants the processor. Where it did not come
+    to an answer, another gets timeout_s, and a small part of the processor in any case. cpu_s: whole seconds
+    of processor time.
+    memory_bytes: of address space; the worst recording within the other limits, a webm, needs 288 MiB.
+    """
+
+    shortest_s: float = 0.5
+    longest_s: float = 60.0
+    lowest_rate: int = 8_000
+    highest_rate: int = 192_000
+    most_channels: int = 2
+    patience_s: float = 3.0
+    timeout_s: float = 20.0
+    cpu_s: int = 5
+    memory_bytes: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What was found, and what was made of it: a WAV file, mono, 16 bits, whose highest peak is at 0.95.
+
+    duration_s, sample_rate [Hz], frames: of the file made. original_format, original_sample_rate [Hz],
+    channels: of the file sent. peak: of the recording as it was sent, mixed to mono; 1.0 is full scale, which
+    floating-point files may exceed. warnings: sentences for whoever sent it, each saying what to do.
+    waveform: WAVEFORM_PAIRS times the lowest and the highest sample of as many equal parts, one after the
+    other, 0 to 100; 50 is silence and the highest peak is at 0 or 100.
+    """
+
+    duration_s: float
+    sample_rate: int = SAMPLE_RATE
+    original_format: SampleFormat
+    original_sample_rate: int
+    channels: int
+    peak: float
+    warnings: tuple[str, ...]
+    frames: int
+    waveform: tuple[int, ...]
+
+
+class Ingest:
+    """Takes samples in, a few at a time; the others wait their turn, though not many and not for long."""
+
+    def __init__(
+        self,
+        limits: SampleLimits | None = None,
+        *,
+        at_once: int = _AT_ONCE,
+        most_waiting: int = _MOST_WAITING,
+        longest_wait_s: float = _LONGEST_WAIT_S,
+    ) -> None:
+        self._limits = limits or SampleLimits()
+        self._turns = anyio.CapacityLimiter(at_once)
+        self._most_waiting = most_waiting
+        self._longest_wait_s = longest_wait_s
+
+    async def ingest(self, source: Path, target: Path, *, filename: str | None = None) -> Sample:
+        """As the function `ingest`; raises Full too, when too many wait or the turn does not come in time."""
+        if self._turns.statistics().tasks_waiting >= self._most_waiting:
+            raise Full(_BUSY)
+        try:
+            with anyio.fail_after(self._longest_wait_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Full(_BUSY) from None
+        try:
+            return await ingest(source, target, filename=filename, limits=self._limits)
+        finally:
+            self._turns.release()
+
+
+async def ingest(
+    source: Path, target: Path, *, filename: str | None = None, limits: SampleLimits | None = None
+) -> Sample:
+    """Read the recording at `source` and write it to `target` as prompts are stored.
+
+    filename: what the sender calls it; only its ending is looked at, and never believed. Raises BadAudio for
+    what is no recording that can be read here, is damaged or cut off; BadValue for one outside the limits,
+    silent or clipped through; TooLarge for one that is too long; StorageFailure where the target cannot be
+    written; Unavailable where the child cannot be started or does not live to answer, Full where it does but
+    not in time, as no processor was free. What is at `target` then is of no use. Cancelling kills the child.
+    """
+    limits = limits or SampleLimits()
+    command = [sys.executable, "-m", "streaming_server.voice_samples.decoder_child"]
+    command += [str(source), str(target), json.dumps(asdict(limits)), str(os.getpid())]
+    try:
+        answer = await _answer(command, limits.patience_s, wholly=True)
+        if answer is None:
+            answer = await _answer(command, limits.timeout_s, wholly=False)
+    except OSError as error:
+        _tell(error.strerror or "not started")
+        raise Unavailable("The sample cannot be read now: no process could be started for it.") from error
+    if answer is None:
+        _tell("timeout")
+        raise Full(_SLOW)
+    sample = _understood(answer)
+    if warning := _misnamed(filename, sample.original_format):
+        return replace(sample, warnings=(*sample.warnings, warning))
+    return sample
+
+
+async def _answer(command: list[str], timeout_s: float, *, wholly: bool) -> bytes | None:
+    """The line that a child says, or as much as it said before it ended; None where it did not do so in time.
+
+    wholly: as in `give_way`. It is gone on return.
+    """
+    process = _start(command, wholly=wholly)
+    try:
+        with anyio.move_on_after(timeout_s):
+            return await _read_line(process)
+        return None
+    finally:
+        with anyio.CancelScope(shield=True):
+            process.kill()
+            await to_thread.run_sync(process.wait)
+
+
+def _start(command: list[str], *, wholly: bool) -> subprocess.Popen[bytes]:
+    """The child. The event loop's own way of starting one forks, which takes it 5 ms; this takes a tenth."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # Codecs write of what they are fed there.
+        env=_environment(),
+        # A session of its own would be a scheduling group of its own on Linux ("autogroup"), as heavy as the
+        # server's: to give way counts for nothing there.
+        process_group=0,
+    )
+    with suppress(OSError):
+        # Now, and not when it has come to say so itself: to start is half its work.
+        give_way(process.pid, wholly=wholly)
+    return process
+
+
+async def _read_line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    said = b""
+    with process.stdout as out:
+        while not said.endswith(b"\n") and len(said) <= _LONGEST_ANSWER:
+            await anyio.wait_readable(out)
+            if not (more := os.read(out.fileno(), _LONGEST_ANSWER)):
+                _tell(f"exit {await to_thread.run_sync(_exit_code, process)}")
+                break
+            said += more
+    return said
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    """None where it has not ended soon."""
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(_FAREWELL_S)
+    return None
+
+
+def _environment() -> dict[str, str]:
+    """Enough to find Python and its libraries, and none of the server's secrets."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+        or name.startswith(("PYTHON", "LC_"))
+    }
+    # A thread's stack and arena would count as memory, and there is nothing for threads to do.
+    return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def _understood(answer: bytes) -> Sample:
+    """What the child says, none of it taken on trust. Raises what it refused the sample with."""
+    try:
+        message = json.loads(answer)
+    except ValueError:
+        raise Unavailable(_DECODE_FAILED) from None
+    match message:
+        case {"sample": dict(found)}:
+            return _sample(found)
+        case {"refused": {"code": str(code), "message": str(sentence)}}:
+            raise _refusal(code, sentence)
+        case {"failed": {"message": str(reason)}}:
+            _tell(reason)
+    raise Unavailable(_DECODE_FAILED)
+
+
+def _sample(found: dict[str, Any]) -> Sample:
+    match found:
+        case {
+            "duration_s": float(duration_s),
+            "original_format": str(original_format),
+            "original_sample_rate": int(original_sample_rate),
+            "channels": int(channels),
+            "peak": float(peak),
+            "warnings": [*warnings],
+            "frames": int(frames),
+            "waveform": [*waveform],
+        } if (
+            original_format in SAMPLE_FORMATS
+            and all(isinstance(sentence, str) for sentence in warnings)
+            and all(isinstance(height, int) and 0 <= height <= 100 for height in waveform)
+        ):
+            return Sample(
+                duration_s=duration_s,
+                original_format=original_format,
+                original_sample_rate=original_sample_rate,
+                channels=channels,
+                peak=peak,
+                warnings=tuple(warnings),
+                frames=frames,
+                waveform=tuple(waveform),
+            )
+    raise Unavailable(_DECODE_FAILED)
+
+
+def _refusal(code: str, sentence: str) -> SpeechError:
+    error = error_of(code)
+    known = issubclass(error, BadAudio | StorageFailure | Unavailable) or error.http_status in (413, 422)
+    return error(sentence) if known else Unavailable(_DECODE_FAILED)
+
+
+def _misnamed(filename: str | None, original_format: SampleFormat) -> str | None:
+    """A warning, where the name says another kind than the content. A name that says nothing is no lie."""
+    ending = PurePath(filename or "").suffix.lower()
+    if original_format in _NAMED.get(ending, SAMPLE_FORMATS):
+        return None
+    return f"The file is named {ending} but is {original_format}; it was read as {original_format}."
+
+
+def _tell(reason: str) -> None:
+    import structlog
+
+    structlog.stdlib.get_logger(__name__).warning("sample not decoded", reason=reason)

@@ -1,0 +1,37 @@
+"""What an operator can change while the server runs, over HTTP."""
+
+from __future__ import annotations
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from streaming_server.configuration import ServerConfig
+from streaming_server.transcription.client import check_model
+from streaming_server.web.http import Json, keyed, read_json
+from streaming_server.web.rest.hearing import hear_soon
+from streaming_server.web.services import parts_of
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/config", keyed(get_config), methods=["GET"]),
+        Route("/config", keyed(put_config), methods=["PUT"]),
+    ]
+
+
+async def get_config(request: Request) -> Response:
+    return Json(parts_of(request).configuration.now.model_dump())
+
+
+async def put_config(request: Request) -> Response:
+    """The whole configuration; what is absent is the default."""
+    parts = parts_of(request)
+    config = await read_json(request, ServerConfig)
+    if config.whisper_model_size != parts.configuration.now.whisper_model_size:
+        await to_thread.run_sync(check_model, config.whisper_model_size, "whisper_model_size")
+    await to_thread.run_sync(parts.configuration.put, config)
+    parts.transcription.use(config.whisper_model_size)
+    hear_soon(parts)
+    return Json(parts.configuration.now.model_dump())

@@ -1,0 +1,85 @@
+"""The journal over HTTP: what was generated, in debug mode only."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from streaming_server.audio.formats import CONTENT_TYPES
+from streaming_server.errors import Forbidden, UnknownEntry
+from streaming_server.storage.history import JournalEntry
+from streaming_server.web.http import Json, keyed, limit_of
+from streaming_server.web.rest.sound_file import SoundFile
+from streaming_server.web.services import Parts, parts_of
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/logs", keyed(logs), methods=["GET"]),
+        Route("/logs", keyed(clear_logs), methods=["DELETE"]),
+        Route("/logs/{entry_id}", keyed(log_entry), methods=["GET"]),
+        Route("/logs/{entry_id}", keyed(delete_log), methods=["DELETE"]),
+        Route("/logs/{entry_id}/download", keyed(download)),
+    ]
+
+
+async def logs(request: Request) -> Response:
+    parts = _debugged(request)
+    limit = limit_of(request)
+    entries, total = await to_thread.run_sync(parts.journal.list, request.query_params.get("voice"), limit)
+    return Json({"logs": [_told(entry) for entry in entries], "total": total, "filtered": len(entries)})
+
+
+async def log_entry(request: Request) -> Response:
+    parts = _debugged(request)
+    return Json(_told(await to_thread.run_sync(parts.journal.get, request.path_params["entry_id"])))
+
+
+async def delete_log(request: Request) -> Response:
+    parts = _debugged(request)
+    await to_thread.run_sync(parts.journal.delete, request.path_params["entry_id"])
+    return Json({"message": "The entry and its file were deleted."})
+
+
+async def clear_logs(request: Request) -> Response:
+    parts = _debugged(request)
+    removed = await to_thread.run_sync(parts.journal.expire, time.time())
+    return Json({"message": f"{removed} entries and files were deleted."})
+
+
+async def download(request: Request) -> Response:
+    parts = _debugged(request)
+    entry = await to_thread.run_sync(parts.journal.get, request.path_params["entry_id"])
+    gone = UnknownEntry("No file was kept of this entry, or it has expired.")
+    if entry.file is None:
+        raise gone
+    media_type = next((kind for name, kind in CONTENT_TYPES.items() if entry.file.suffix == f".{name}"), None)
+    return SoundFile(entry.file, gone=gone, media_type=media_type, filename=entry.file.name)
+
+
+def _debugged(request: Request) -> Parts:
+    """Raises Forbidden unless the server is in debug mode: the journal shows what was said."""
+    parts = parts_of(request)
+    if not parts.configuration.now.debug_mode:
+        raise Forbidden("The journal is there in debug mode only: start with --debug, or put /config.")
+    return parts
+
+
+def _told(entry: JournalEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "timestamp": entry.made_at,
+        "text": entry.text,
+        "processed_text": " ".join(entry.text.split()),
+        "voice": entry.voice,
+        "audio_prompt_used": entry.prompt,
+        "generation_time": round(entry.took_s, 3),
+        "audio_s": round(entry.audio_s, 3),
+        "file_path": f"outputs/{entry.file.name}" if entry.file is not None else None,
+        "file_size": entry.file_size,
+    }

@@ -1,0 +1,122 @@
+"""What is said in samples, over HTTP: written down by people, or heard by Whisper."""
+
+from __future__ import annotations
+
+import structlog
+from anyio import to_thread
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from streaming_server.errors import Draining, SpeechError
+from streaming_server.storage.voices import StoredPrompt
+from streaming_server.transcription.transcript import Transcript, check_said, given
+from streaming_server.web.http import Json, flag, keyed, read_json
+from streaming_server.web.rest.hearing import hear_soon, keep, note_failure
+from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT
+from streaming_server.web.rest.voice_sample import stored_prompt, stored_recording, warnings_of
+from streaming_server.web.services import Parts, parts_of
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class NewTranscript(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    transcript: str = Field(min_length=1, max_length=LONGEST_TRANSCRIPT)
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/audio_prompts/{prompt_id}/transcript", keyed(put_transcript), methods=["PUT"]),
+        Route("/audio_prompts/{prompt_id}/transcribe", keyed(transcribe), methods=["POST"]),
+        Route("/whisper/status", keyed(whisper_status)),
+        Route("/whisper/load", keyed(whisper_load), methods=["POST"]),
+    ]
+
+
+async def put_transcript(request: Request) -> Response:
+    parts = parts_of(request)
+    wanted = await read_json(request, NewTranscript)
+    prompt = await stored_prompt(request)
+    said = check_said(wanted.transcript, "transcript")
+    prompt = await keep(parts, prompt, given(said, "manual", prompt.duration_s))
+    return Json(
+        {
+            "message": f"The transcript of {prompt.id!r} was changed.",
+            "prompt_id": prompt.id,
+            "transcript": prompt.transcript,
+            "warnings": warnings_of(prompt),
+            "updated_voices": await _voices_of(parts, prompt),
+        }
+    )
+
+
+async def transcribe(request: Request) -> Response:
+    """Have Whisper listen, whatever transcript there is.
+
+    What a person wrote stays, and so does the text beside the sample, unless `force=true`; and what is to be
+    believed stays if what was heard is not. The answer tells what was heard in any case.
+    """
+    parts = parts_of(request)
+    force = flag(request, "force")
+    prompt = await stored_recording(request)
+    heard = await _heard(parts, prompt)
+    kept = await keep(parts, prompt, heard, keep_better=not force)
+    replaced = (kept.transcript, kept.transcript_source) == (heard.text, heard.source)
+    return Json(
+        {
+            "prompt_id": kept.id,
+            "transcript": kept.transcript,
+            "transcript_source": kept.transcript_source,
+            "heard": heard.text,
+            "replaced": replaced,
+            "language": heard.language,
+            "language_probability": heard.language_probability,
+            "warnings": warnings_of(kept) if replaced else [_why_not(heard), *heard.warnings],
+            "saved_to": f"/audio_prompts/metadata/{kept.id}",
+            "updated_voices": await _voices_of(parts, kept) if replaced else [],
+        }
+    )
+
+
+async def whisper_status(request: Request) -> Response:
+    parts = parts_of(request)
+    wanted = parts.configuration.now.auto_transcribe
+    return Json(parts.transcription.status() | {"auto_transcribe": wanted})
+
+
+async def whisper_load(request: Request) -> Response:
+    parts = parts_of(request)
+    await parts.transcription.load()
+    return Json({"message": "Whisper is loaded.", **parts.transcription.status()})
+
+
+async def _heard(parts: Parts, prompt: StoredPrompt) -> Transcript:
+    """What Whisper hears. Why it hears nothing is stored, if it can be, and raised."""
+    try:
+        return await parts.transcription.transcribe(prompt.path, prompt.duration_s)
+    except Draining:
+        raise
+    except SpeechError as error:
+        try:
+            await note_failure(parts, prompt, error)
+        except SpeechError as failure:
+            log.info("why a sample was not heard is not stored", reason=failure.message)
+            hear_soon(parts)
+        raise
+
+
+def _why_not(heard: Transcript) -> str:
+    if heard.trustworthy:
+        return (
+            "The transcript stays as it was given: if what Whisper heard is better, write that down, or ask"
+            " with force=true."
+        )
+    return "The transcript stays as it was, as what Whisper heard is not to be believed."
+
+
+async def _voices_of(parts: Parts, prompt: StoredPrompt) -> list[str]:
+    known = await to_thread.run_sync(parts.store.voices)
+    return [voice.id for voice in known if voice.prompt == prompt.id and not voice.transcript]

@@ -1,0 +1,105 @@
+"""Samples of voices over HTTP: uploaded, told of, heard, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from streaming_server.errors import BadValue, UnknownPrompt
+from streaming_server.storage.voices import Store, StoredPrompt, check_name
+from streaming_server.transcription.transcript import check_said
+from streaming_server.web.http import Json, flag, keyed
+from streaming_server.web.rest.hearing import hear_soon
+from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT, take_in
+from streaming_server.web.rest.sound_file import SoundFile
+from streaming_server.web.rest.upload import receive
+from streaming_server.web.rest.voice_sample import FILE_GONE, stored_prompt, told, told_briefly, warnings_of
+from streaming_server.web.rest.voices import refresh
+from streaming_server.web.services import parts_of
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/audio_prompts/upload", keyed(upload), methods=["POST"]),
+        Route("/audio_prompts/metadata", keyed(all_metadata)),
+        Route("/audio_prompts/metadata/{prompt_id}", keyed(metadata)),
+        Route("/audio_prompts", keyed(prompts)),
+        Route("/audio_prompts/{prompt_id}", keyed(delete), methods=["DELETE"]),
+        Route("/audio_prompts/{prompt_id}/audio", keyed(audio)),
+    ]
+
+
+async def upload(request: Request) -> Response:
+    """A new sample, or another recording for one there is."""
+    parts = parts_of(request)
+    settings = parts.settings
+    async with receive(
+        request, "audio_file", max_bytes=settings.max_upload_bytes, timeout_s=settings.upload_timeout_s
+    ) as sent:
+        prompt_id = check_name(sent.fields.get("prompt_id", ""), "prompt_id")
+        said = sent.fields.get("transcript", "").strip()
+        if len(said) > LONGEST_TRANSCRIPT:
+            raise BadValue(f"at most {LONGEST_TRANSCRIPT} characters.", field="transcript")
+        if said:
+            check_said(said, "transcript")
+        prompt = await take_in(parts, prompt_id, sent.file, sent.filename, said, "manual")
+    await refresh(parts)
+    transcribing = prompt.transcript is None and hear_soon(parts)
+    return Json(
+        {
+            "message": f"The sample {prompt.id!r} is stored.",
+            "prompt_id": prompt.id,
+            "duration": prompt.duration_s,
+            "sample_rate": prompt.sample_rate,
+            "original_sample_rate": prompt.original_sample_rate,
+            "original_format": prompt.original_format,
+            "channels": prompt.channels,
+            "warnings": warnings_of(prompt),
+            "waveform": prompt.waveform,
+            "transcript": prompt.transcript,
+            "transcribing": transcribing,
+        }
+    )
+
+
+async def prompts(request: Request) -> Response:
+    return Json(await to_thread.run_sync(_each, parts_of(request).store, told_briefly))
+
+
+async def all_metadata(request: Request) -> Response:
+    return Json(await to_thread.run_sync(_each, parts_of(request).store, told))
+
+
+async def metadata(request: Request) -> Response:
+    prompt = await stored_prompt(request)
+    return Json(await to_thread.run_sync(told, prompt))
+
+
+async def audio(request: Request) -> Response:
+    """The sample as it is stored: mono, 44.1 kHz, 16 bits."""
+
+    async def find() -> Path:
+        return (await stored_prompt(request)).path
+
+    return SoundFile(await find(), find=find, gone=UnknownPrompt(FILE_GONE), media_type="audio/wav")
+
+
+async def delete(request: Request) -> Response:
+    """Refused while a voice uses it, unless `force=true`: then those voices lose it."""
+    parts = parts_of(request)
+    prompt_id = request.path_params["prompt_id"]
+    force = flag(request, "force")
+    await to_thread.run_sync(lambda: parts.store.delete_prompt(prompt_id, force=force))
+    await refresh(parts)
+    return Json({"message": f"The sample {prompt_id!r} was deleted."})
+
+
+def _each(store: Store, tell: Callable[[StoredPrompt], dict[str, Any]]) -> dict[str, Any]:
+    """Every sample, by its id. Blocks."""
+    return {prompt.id: tell(prompt) for prompt in store.prompts()}

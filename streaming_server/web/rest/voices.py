@@ -1,0 +1,243 @@
+"""The voices over HTTP: what there are, and those a user makes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from streaming_server.catalogue import Entry
+from streaming_server.storage.voices import StoredPrompt, StoredVoice
+from streaming_server.transcription.transcript import check_said, given, sentence_of
+from streaming_server.types import BUILTIN_VOICES, Generation, Prompt, Speaker, Voice
+from streaming_server.web.http import Json, keyed, read_json
+from streaming_server.web.services import Parts, parts_of
+
+PROMPT_NOT_HEARD = (
+    "The running engine does not clone voices: this one is spoken by a built-in voice, and the sample is not "
+    "heard."
+)
+
+
+class VoiceFields(BaseModel):
+    """What a mapping says of a voice. A field that is absent from a change stays as it is; null clears it."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    name: str | None = Field(None, min_length=1, max_length=64)
+    style: str = Field("neutral", min_length=1, max_length=64)
+    primary_speaker: Speaker = "S1"
+    audio_prompt: str | None = Field(None, max_length=64)
+    audio_prompt_transcript: str | None = Field(None, max_length=2000)
+    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
+    top_p: float | None = Field(None, gt=0.0, le=1.0)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    speed: float | None = Field(None, ge=0.25, le=4.0)
+
+
+class NewVoice(VoiceFields):
+    voice_id: str = Field(min_length=1, max_length=64)
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/voices", keyed(voices)),
+        Route("/api/tts/speakers", keyed(speakers)),
+        Route("/voice_mappings", keyed(mappings), methods=["GET"]),
+        Route("/voice_mappings", keyed(create), methods=["POST"]),
+        Route("/voice_mappings/{voice_id}", keyed(change), methods=["PUT"]),
+        Route("/voice_mappings/{voice_id}", keyed(delete), methods=["DELETE"]),
+    ]
+
+
+async def refresh(parts: Parts) -> None:
+    """Let the store's voices be the ones that are spoken, from the next context on."""
+    async with parts.refreshing:  # What was read first must not be the last to count.
+        entries = await anyio.to_thread.run_sync(_entries, parts)
+        parts.catalogue.replace(entries)
+        parts.pool.prepare(entry.voice for entry in entries if entry.voice.prompt is not None)
+
+
+def entry_of(voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> Entry:
+    """The voice as it is spoken. A sample without a transcript that can be believed conditions nothing."""
+    sample = prompts.get(voice.prompt or "")
+    problem = prompt_problem(voice, sample)
+    prompt = None
+    if sample is not None and problem is None:
+        prompt = Prompt(str(sample.path), voice.transcript or sample.transcript or "")
+    return Entry(
+        Voice(voice.id, voice.name, voice.style, voice.primary_speaker, prompt),
+        Generation(
+            temperature=voice.temperature,
+            cfg_scale=voice.cfg_scale,
+            top_p=voice.top_p,
+            seed=voice.seed,
+            speed=voice.speed,
+        ),
+    )
+
+
+def prompt_problem(voice: StoredVoice, sample: StoredPrompt | None) -> str | None:
+    """Why the voice's sample cannot be used, in a sentence; None if it can, or there is none."""
+    if voice.prompt is None or sample is None:
+        return None
+    if not sample.exists:
+        return "The file of the sample is gone: upload it again."
+    if voice.transcript:
+        return None
+    if sample.trustworthy:
+        return None
+    if sample.transcript_findings:
+        return sentence_of(sample.transcript_findings[0])
+    return "The sample has no transcript yet: transcribe it, or write down what is said in it."
+
+
+def prompt_doubts(voice: StoredVoice, sample: StoredPrompt | None) -> list[str]:
+    """What speaks against the words that a person wrote, and that the voice is cloned with all the same."""
+    if voice.prompt is None or sample is None:
+        return []
+    if voice.transcript:
+        return list(given(voice.transcript, "manual", sample.duration_s).warnings)
+    return [sentence_of(finding) for finding in sample.transcript_findings if sample.trustworthy]
+
+
+async def voices(request: Request) -> Response:
+    """Every voice, as a client chooses among them."""
+    parts = parts_of(request)
+    return Json({"voices": await anyio.to_thread.run_sync(_each, parts)})
+
+
+async def speakers(request: Request) -> Response:
+    """The ids alone."""
+    return Json([voice.id for voice in parts_of(request).catalogue.voices])
+
+
+async def mappings(request: Request) -> Response:
+    """Every voice's whole configuration, by id."""
+    known, _ = await anyio.to_thread.run_sync(_all, parts_of(request))
+    return Json({voice.id: _configuration(voice) for voice in known})
+
+
+async def create(request: Request) -> Response:
+    """A new voice, or another configuration for one there is."""
+    parts = parts_of(request)
+    wanted = await read_json(request, NewVoice)
+    voice = await anyio.to_thread.run_sync(
+        parts.store.put_voice,
+        StoredVoice(
+            id=wanted.voice_id,
+            name=wanted.name or wanted.voice_id,
+            style=wanted.style,
+            primary_speaker=wanted.primary_speaker,
+            prompt=wanted.audio_prompt,
+            transcript=_own_transcript(wanted.audio_prompt_transcript),
+            builtin=False,
+            temperature=wanted.temperature,
+            cfg_scale=wanted.cfg_scale,
+            top_p=wanted.top_p,
+            seed=wanted.seed,
+            speed=wanted.speed,
+        ),
+    )
+    return await _changed(parts, voice, f"Voice {voice.id!r} is ready.")
+
+
+async def change(request: Request) -> Response:
+    """Some fields of a voice."""
+    parts = parts_of(request)
+    fields = (await read_json(request, VoiceFields)).model_dump(exclude_unset=True)
+    for theirs, ours in (("audio_prompt", "prompt"), ("audio_prompt_transcript", "transcript")):
+        if theirs in fields:
+            fields[ours] = fields.pop(theirs)
+    if "transcript" in fields:
+        fields["transcript"] = _own_transcript(fields["transcript"])
+    voice_id = request.path_params["voice_id"]
+    if fields.get("name", "") is None:
+        fields["name"] = voice_id
+    voice = await anyio.to_thread.run_sync(_change, parts, voice_id, fields)
+    return await _changed(parts, voice, f"Voice {voice.id!r} was changed.")
+
+
+async def delete(request: Request) -> Response:
+    parts = parts_of(request)
+    voice_id = request.path_params["voice_id"]
+    await anyio.to_thread.run_sync(parts.store.delete_voice, voice_id)
+    await refresh(parts)
+    return Json({"message": f"Voice {voice_id!r} was deleted."})
+
+
+def _own_transcript(text: str | None) -> str | None:
+    """What a voice says of its sample; nothing leaves that to the sample."""
+    return check_said(text, "audio_prompt_transcript") if text else None
+
+
+async def _changed(parts: Parts, voice: StoredVoice, message: str) -> Response:
+    """The answer to a change, once it counts."""
+    await refresh(parts)
+    if any(voice.id == ours.id for ours in BUILTIN_VOICES):
+        message += " It stands in for the one that comes with the server, until it is deleted."
+    warnings = await anyio.to_thread.run_sync(lambda: _warnings(parts, voice, _all(parts)[1]))
+    answer = {"message": message, "voice_config": _configuration(voice), "warnings": warnings}
+    return Json(answer)
+
+
+def _change(parts: Parts, voice_id: str, fields: dict[str, Any]) -> StoredVoice:
+    """A voice given another sample loses the transcript of the one before, unless it is told of both."""
+    other = "prompt" in fields and fields["prompt"] != parts.store.voice(voice_id).prompt
+    transcript: dict[str, Any] = {"transcript": None} if other else {}
+    return parts.store.change_voice(voice_id, **(transcript | fields))
+
+
+def _all(parts: Parts) -> tuple[list[StoredVoice], dict[str, StoredPrompt]]:
+    return parts.store.voices(), {prompt.id: prompt for prompt in parts.store.prompts()}
+
+
+def _entries(parts: Parts) -> list[Entry]:
+    known, prompts = _all(parts)
+    return [entry_of(voice, prompts) for voice in known]
+
+
+def _each(parts: Parts) -> list[dict[str, Any]]:
+    known, prompts = _all(parts)
+    return [_described(parts, voice, prompts) for voice in known]
+
+
+def _configuration(voice: StoredVoice) -> dict[str, Any]:
+    fields = asdict(voice)
+    fields["voice_id"] = fields.pop("id")
+    fields["audio_prompt"] = fields.pop("prompt")
+    fields["audio_prompt_transcript"] = fields.pop("transcript")
+    return fields
+
+
+def _described(parts: Parts, voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> dict[str, Any]:
+    return {
+        "id": voice.id,
+        "name": voice.name,
+        "style": voice.style,
+        "primary_speaker": voice.primary_speaker,
+        "has_audio_prompt": voice.prompt is not None,
+        "preview_url": f"/preview/{voice.id}",
+        "builtin": voice.builtin,
+        "audio_prompt": voice.prompt,
+        "sample_heard": entry_of(voice, prompts).voice.prompt is not None and _clones(parts),
+        "warnings": _warnings(parts, voice, prompts),
+    }
+
+
+def _warnings(parts: Parts, voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> list[str]:
+    if voice.prompt is None:
+        return []
+    sample = prompts.get(voice.prompt)
+    sentences = [None if _clones(parts) else PROMPT_NOT_HEARD, prompt_problem(voice, sample)]
+    return [sentence for sentence in sentences if sentence is not None] + prompt_doubts(voice, sample)
+
+
+def _clones(parts: Parts) -> bool:
+    return parts.pool.info is not None and parts.pool.info.can_clone

@@ -1,0 +1,113 @@
+"""The voices as Cartesia lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
+
+from streaming_server.catalogue import Catalogue, Entry
+from streaming_server.web.http import Json, validated
+from streaming_server.web.services import parts_of
+from streaming_server.web.vendors.http_door import HttpDoor
+from streaming_server.web.vendors.model import Model
+
+FIRST_WITH_PAGES = "2024-11-13"
+"""The version from which on a list comes in pages; before, it was a bare one."""
+
+VERSION = "cartesia-version"
+"""The header in which clients say theirs."""
+
+
+class Query(Model):
+    """A page of the list: from which voice on or up to which, and how many."""
+
+    limit: int | None = Field(None, ge=1)
+    starting_after: str | None = None
+    ending_before: str | None = None
+
+
+class ForCartesia(Route):
+    """A route that is there for Cartesia's clients alone: the path is our own too."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and VERSION not in HTTPConnection(scope).headers:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+def routes(door: HttpDoor) -> list[BaseRoute]:
+    """To stand before our own `/voices`."""
+    return [
+        ForCartesia("/voices", door.keyed(voices)),
+        Route("/voices/", door.keyed(voices)),
+        Route("/voices/{voice}", door.keyed(voice)),
+    ]
+
+
+async def voices(request: Request) -> Response:
+    """In the form that the client's version has."""
+    catalogue = parts_of(request).catalogue
+    query = validated(Query, dict(request.query_params))
+    known = [_described(catalogue.find(voice.id)) for voice in catalogue.voices]
+    page, more = _page(known, query)
+    if _version(request) < FIRST_WITH_PAGES:
+        return Json(page)
+    return Json({"data": page, "has_more": more, "next_page": page[-1]["id"] if more else None})
+
+
+async def voice(request: Request) -> Response:
+    catalogue: Catalogue = parts_of(request).catalogue
+    return Json(_described(catalogue.find(request.path_params["voice"])))
+
+
+def _version(request: HTTPConnection) -> str:
+    """A date; the first with pages where none is said."""
+    said = request.headers.get(VERSION) or request.query_params.get("cartesia_version")
+    return said or FIRST_WITH_PAGES
+
+
+def _page(known: Sequence[dict[str, Any]], query: Query) -> tuple[Sequence[dict[str, Any]], bool]:
+    """What of the list was asked for, and whether there is more in that direction.
+
+    A client turns pages until it is given an empty one, which is what comes after a voice that is gone; one
+    that asks for no number is given all.
+    """
+    ids = [one["id"] for one in known]
+    first = _place(ids, query.starting_after) + 1
+    last = _place(ids, query.ending_before) if query.ending_before is not None else len(known)
+    limit = query.limit or len(known)
+    if query.ending_before is not None:
+        return known[max(first, last - limit) : last], last - limit > first
+    return known[first : min(last, first + limit)], first + limit < last
+
+
+def _place(ids: Sequence[str], voice: str | None) -> int:
+    """Where a voice stands: before all if it is none, after all if it is gone."""
+    if voice is None:
+        return -1
+    return ids.index(voice) if voice in ids else len(ids)
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    """As every version has it together: each knows some of the fields."""
+    voice = entry.voice
+    return {
+        "id": voice.id,
+        "name": voice.name,
+        "tagline": voice.style,
+        "description": f"{voice.name} ({voice.style})",
+        "language": entry.defaults.language or "en",
+        "locales": [],
+        "gender": None,
+        "created_at": "1970-01-01T00:00:00Z",
+        "access": "public",
+        "visibility": "all",
+        "is_public": True,
+        "is_owner": False,
+    }

@@ -1,0 +1,115 @@
+"""Deepgram's speech over HTTP, `POST /v1/speak`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Literal
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from streaming_server.audio.formats import AudioFormat, content_type
+from streaming_server.errors import BadValue, SpeechError
+from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES, Generation
+from streaming_server.web.http import read_json, validated
+from streaming_server.web.reading import Body as Sound
+from streaming_server.web.reading import SpokenResponse, Wish
+from streaming_server.web.services import parts_of
+from streaming_server.web.vendors.deepgram.websocket import ENCODINGS, described, key_in, voice_of
+from streaming_server.web.vendors.http_door import HttpDoor, refused
+from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.sound import headerless, wav
+
+DEFAULT_RATE = 24_000
+OPUS_RATE = 48_000
+"""Hz; the vendor knows no other for opus."""
+LAW_RATE = 8000
+
+
+class Query(Model):
+    """What of the query means something here. Defaults as Deepgram's."""
+
+    model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
+    encoding: Literal["linear16", "mulaw", "alaw", "mp3", "opus", "flac", "aac"] = "mp3"
+    container: Literal["wav", "ogg", "none"] | None = None
+    sample_rate: int | None = None
+    bit_rate: int | None = None
+    speed: float | None = Field(None, ge=0.25, le=4.0)
+
+    @property
+    def in_wav(self) -> bool:
+        """What is not compressed comes in a WAV file unless the query says otherwise."""
+        return self.encoding in ENCODINGS and self.container != "none"
+
+
+class Body(Model):
+    text: str = Field(min_length=1)
+
+
+def routes() -> list[BaseRoute]:
+    return [Route("/v1/speak", HttpDoor(key_in, refusal).keyed(speech), methods=["POST"])]
+
+
+def refusal(error: SpeechError) -> Response:
+    """An error in Deepgram's form."""
+    return refused(error, described(error), as_400=True)
+
+
+async def speech(request: Request) -> Response:
+    parts = parts_of(request)
+    query = validated(Query, dict(request.query_params))
+    text = (await read_json(request, Body)).text
+    wish = _wish(query, text, voice_of(parts, query.model)[0])
+    return SpokenResponse(
+        parts,
+        wish,
+        explain=refusal,
+        body=_sound(query),
+        media_type=_media_type(query, wish),
+        headers={"dg-model-name": query.model, "dg-request-id": str(uuid.uuid4())},
+    )
+
+
+def _wish(query: Query, text: str, voice: str) -> Wish:
+    rate = query.sample_rate or _usual_rate(query.encoding)
+    if rate not in SAMPLE_RATES:
+        raise BadValue("one of " + ", ".join(map(str, SAMPLE_RATES)) + ".", field="sample_rate")
+    return Wish(text, voice, Generation(speed=query.speed), _format(query), rate, query.bit_rate)
+
+
+def _usual_rate(encoding: str) -> int:
+    """Hz, where the query says nothing."""
+    match encoding:
+        case "opus":
+            return OPUS_RATE
+        case "mulaw" | "alaw":
+            return LAW_RATE
+    return DEFAULT_RATE
+
+
+def _format(query: Query) -> AudioFormat:
+    """Raises BadValue for a container that does not hold the encoding."""
+    match query.encoding, query.container:
+        case "linear16" | "mulaw" | "alaw", "wav" | "none" | None:
+            return "wav" if query.in_wav else "pcm"
+        case "opus", "ogg" | None:
+            return "opus"
+        case ("mp3" | "flac" | "aac") as encoding, "none" | None:
+            return encoding
+    raise BadValue("does not hold this encoding.", field="container")
+
+
+def _sound(query: Query) -> Sound | None:
+    if (encoding := ENCODINGS.get(query.encoding)) is None:
+        return None
+    return wav(encoding) if query.in_wav else headerless(encoding)
+
+
+def _media_type(query: Query, wish: Wish) -> str | None:
+    if query.in_wav or query.encoding not in ENCODINGS:
+        return None
+    if query.encoding == "linear16":
+        return content_type("pcm", wish.sample_rate or DEFAULT_RATE)
+    return f"audio/{query.encoding};rate={wish.sample_rate}"

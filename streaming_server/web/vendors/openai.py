@@ -1,0 +1,165 @@
+"""OpenAI's speech over HTTP, and what chat front ends ask for beside it."""
+
+from __future__ import annotations
+
+import uuid
+from base64 import b64encode
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import wraps
+from typing import Any, Literal
+
+import orjson
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from streaming_server.audio.formats import AudioFormat
+from streaming_server.errors import SpeechError
+from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
+from streaming_server.web.guard import key_of
+from streaming_server.web.http import Json, read_json, validated
+from streaming_server.web.reading import Reading, SpokenResponse, Wish
+from streaming_server.web.services import parts_of
+from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
+from streaming_server.web.vendors.model import Model
+
+LONGEST_INPUT = 4096
+PCM_RATE = 24_000
+"""Hz: `pcm` has no header to tell another, and every client takes it for this."""
+MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "dia")
+"""Names clients ask for; the running engine speaks for all of them."""
+
+
+class VoiceObject(Model):
+    id: str = Field(min_length=1, max_length=128)
+
+
+class SpeechRequest(Model):
+    """What of a request means something here. Defaults as OpenAI's."""
+
+    input: str = Field(min_length=1, max_length=LONGEST_INPUT)
+    voice: str | VoiceObject = DEFAULT_VOICE.id
+    response_format: AudioFormat = "mp3"
+    speed: float | None = Field(None, ge=0.25, le=4.0)
+    stream_format: Literal["audio", "sse"] = "audio"
+    seed: int | None = Field(None, ge=0, lt=2**63)
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(
+            self.input,
+            self.voice if isinstance(self.voice, str) else self.voice.id,
+            Generation(speed=self.speed, seed=self.seed),
+            self.response_format,
+            sample_rate=PCM_RATE if self.response_format == "pcm" else None,
+        )
+
+
+def routes() -> list[BaseRoute]:
+    door = HttpDoor(key_of, refusal)
+    return [
+        Route("/v1/audio/speech", _numbering(door.keyed(speech)), methods=["POST"]),
+        Route("/v1/models", _numbering(door.open(models))),
+        Route("/v1/models/{model}", _numbering(door.open(model))),
+        Route("/v1/audio/models", _numbering(door.open(audio_models))),
+        Route("/v1/audio/voices", _numbering(door.open(voices))),
+    ]
+
+
+def refusal(error: SpeechError) -> Response:
+    """An error in OpenAI's form."""
+    kind = "invalid_request_error" if error.http_status < 500 else "server_error"
+    about = "input" if error.field == "text" else error.field
+    told = {"message": error.message, "type": kind, "param": about, "code": error.code}
+    return refused(error, {"error": told}, as_400=True)
+
+
+async def speech(request: Request) -> Response:
+    """A text as sound while it is made, as a file or as events."""
+    wanted = await _asked(request)
+    body = _events if wanted.stream_format == "sse" else None
+    return SpokenResponse(
+        parts_of(request),
+        wanted.wish,
+        explain=lambda error: _numbered(refusal(error)),
+        body=body,
+        media_type="text/event-stream" if body is not None else None,
+        headers={"x-request-id": _new_id()},
+    )
+
+
+async def models(request: Request) -> Response:
+    return Json({"object": "list", "data": [_model(name) for name in MODELS]})
+
+
+async def model(request: Request) -> Response:
+    name = request.path_params["model"]
+    if name not in MODELS:
+        told = {"message": f"There is no model {name!r} here.", "type": "invalid_request_error"}
+        return Json({"error": {**told, "param": "model", "code": "model_not_found"}}, status_code=404)
+    return Json(_model(name))
+
+
+async def audio_models(request: Request) -> Response:
+    """As Open WebUI asks, without a key."""
+    return Json({"models": [{"id": name} for name in MODELS]})
+
+
+async def voices(request: Request) -> Response:
+    """As Open WebUI asks, without a key; with `?legacy=true` the ids alone.
+
+    Who shows no key where one is needed is told of those voices only that every server has.
+    """
+    parts = parts_of(request)
+    admitted = parts.guard.opens(key_of(request))
+    known = {voice.id: voice.name for voice in (parts.catalogue.voices if admitted else BUILTIN_VOICES)}
+    known |= {name: name.title() for name in parts.settings.voice_aliases if name not in known}
+    if request.query_params.get("legacy", "").lower() == "true":
+        return Json({"voices": list(known)})
+    return Json({"voices": [{"id": voice, "name": name} for voice, name in known.items()]})
+
+
+async def _asked(request: Request) -> SpeechRequest:
+    """The body; or, as the earlier server had it, the query."""
+    if "input" not in request.query_params:
+        return await read_json(request, SpeechRequest)
+    return validated(SpeechRequest, {"response_format": "wav", **request.query_params})
+
+
+async def _events(reading: Reading) -> AsyncGenerator[bytes, None]:
+    """The file in pieces of base64, and in the end what it cost: nothing, in tokens."""
+    async with aclosing(reading.contained()) as sound:
+        async for data in sound:
+            yield _event({"type": "speech.audio.delta", "audio": b64encode(data).decode()})
+    usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    yield _event({"type": "speech.audio.done", "usage": usage})
+
+
+def _event(message: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(message) + b"\n\n"
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "streaming-server"}
+
+
+def _numbering(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, its answers with a number."""
+
+    @wraps(endpoint)
+    async def numbering(request: Request) -> Response:
+        answer = await endpoint(request)
+        return answer if isinstance(answer, SpokenResponse) else _numbered(answer)
+
+    return numbering
+
+
+def _numbered(answer: Response) -> Response:
+    answer.headers["x-request-id"] = _new_id()
+    return answer
+
+
+def _new_id() -> str:
+    return f"req_{uuid.uuid4().hex}"

@@ -1,0 +1,106 @@
+"""Wyoming over TCP, as Home Assistant speaks it: the port and who comes to it."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import SocketAttribute, SocketStream, TaskStatus
+
+from streaming_server.errors import SpeechError
+from streaming_server.web.services import Parts
+from streaming_server.web.vendors.wyoming.events import EventStream, encoded
+from streaming_server.web.vendors.wyoming.session import WyomingSession
+from streaming_server.web.websocket.admission import GOODBYE_S
+from streaming_server.web.websocket.connection import Connection
+
+SEND_BUFFER = 32 * 1024
+"""Bytes the kernel holds for a client, as for those of the websockets."""
+UNACKNOWLEDGED_MS = 10_000
+"""How long a client may leave sent bytes unacknowledged before the kernel drops it."""
+PROBES = 3
+"""Unanswered, after which the kernel takes a silent client for gone."""
+ACCEPT_AGAIN_S = 0.1
+"""How long to wait after a client could not be accepted, for want of files say."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+async def listen(parts: Parts, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    """Serve whoever comes, until cancelled; started once it listens. Raises OSError when it cannot."""
+    settings = parts.settings
+    host = settings.wyoming_host or settings.host
+    listener = await anyio.create_tcp_listener(local_host=host, local_port=settings.wyoming_port or 0)
+    async with listener, anyio.create_task_group() as group:
+        for one in listener.listeners:
+            _harden(one.extra(SocketAttribute.raw_socket), max(1, round(settings.ping_s)))
+        port = listener.extra(SocketAttribute.local_port)
+        log.info("listening for Wyoming", url=f"tcp://{f'[{host}]' if ':' in host else host}:{port}")
+        task_status.started()
+        for one in listener.listeners:
+            group.start_soon(_accept, parts, one)
+
+
+def _harden(listener: socket.socket, silence_s: int) -> None:
+    """Options that the accepted sockets inherit. Clients that vanish are noticed though nothing is sent."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_USER_TIMEOUT": UNACKNOWLEDGED_MS,
+        "TCP_KEEPIDLE": silence_s,
+        "TCP_KEEPINTVL": max(1, silence_s // PROBES),
+        "TCP_KEEPCNT": PROBES,
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+async def _accept(parts: Parts, listener: Any) -> None:
+    async with anyio.create_task_group() as group:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                log.warning("a client could not be accepted", error=error.strerror)
+                await anyio.sleep(ACCEPT_AGAIN_S)
+                continue
+            group.start_soon(_serve, parts, stream)
+
+
+async def _serve(parts: Parts, stream: SocketStream) -> None:
+    """One client, whose failures are its own."""
+    try:
+        async with stream:
+            await _serve_to_the_end(parts, stream)
+    except Exception as error:
+        log.error("connection failed", errors=[type(error).__name__])
+        log.debug("connection failed here", exc_info=error)
+
+
+async def _serve_to_the_end(parts: Parts, stream: SocketStream) -> None:
+    settings = parts.settings
+    events = EventStream(stream, settings.max_message_bytes, settings.header_timeout_s)
+    connection = Connection(events.receive, events.send)
+    with ExitStack() as place:
+        try:
+            place.enter_context(parts.guard.speaking(parts.pool.has_room))
+        except SpeechError as error:
+            parts.metrics.refused.labels(error.code).inc()
+            await _refuse(events, error)
+        else:
+            place.enter_context(parts.connections.holding(connection))
+            await connection.serve(WyomingSession(parts, connection).run)
+    await events.linger()
+
+
+async def _refuse(events: EventStream, error: SpeechError) -> None:
+    message = encoded("error", {"text": error.message, "code": error.code})
+    with anyio.move_on_after(GOODBYE_S):
+        try:
+            await events.send({"type": "websocket.send", "bytes": message})
+        except OSError:
+            return

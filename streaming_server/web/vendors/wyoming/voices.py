@@ -1,0 +1,80 @@
+"""The voices as Wyoming lists them, and the one that a client chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import Field
+
+from streaming_server.catalogue import Catalogue, Entry
+from streaming_server.errors import UnknownVoice
+from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, EngineInfo, Generation
+from streaming_server.web.vendors.model import Model
+
+MAKERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "espeak": {"name": "eSpeak NG", "url": "https://github.com/espeak-ng/espeak-ng"},
+        "dia": {"name": "Nari Labs", "url": "https://github.com/nari-labs/dia"},
+    }
+)
+"""Who made what speaks."""
+
+
+class VoiceChoice(Model):
+    """A name rules out a language, as the protocol has it."""
+
+    name: str | None = Field(None, max_length=256)
+    language: str | None = Field(None, max_length=35)
+
+
+def choice(catalogue: Catalogue, voice: VoiceChoice) -> tuple[str, Generation]:
+    """The voice's name here, and how it is to speak. Raises UnknownVoice.
+
+    `aria@de` is Aria speaking German: Home Assistant sends the name alone of what was chosen.
+    """
+    if not voice.name:
+        return DEFAULT_VOICE.id, Generation(language=_tag(voice.language))
+    try:
+        catalogue.find(voice.name)
+    except UnknownVoice:
+        name, _, language = voice.name.rpartition("@")
+        catalogue.find(name)
+        return name, Generation(language=_tag(language))
+    return voice.name, Generation()
+
+
+def _tag(language: str | None) -> str | None:
+    return language.replace("_", "-") if language else None
+
+
+def info(engine: EngineInfo, entries: Iterable[Entry]) -> dict[str, Any]:
+    """What there is to choose from.
+
+    Built-in voices are listed for each language the engine speaks, those made here for their own.
+    """
+    maker = MAKERS.get(engine.name, {"name": engine.name, "url": ""})
+    about = {"attribution": maker, "installed": True, "version": None}
+    builtin = {voice.id for voice in BUILTIN_VOICES}
+    voices = []
+    for entry in entries:
+        voice = entry.voice
+        description = f"{voice.name} ({voice.style})"
+        languages = [entry.defaults.language or "en"] if "language" in engine.uses else list(engine.languages)
+        voices.append({"name": voice.id, "description": description, "languages": languages, **about})
+        if voice.id in builtin and "language" in engine.uses:
+            voices += [
+                {"name": f"{voice.id}@{tag}", "description": description, "languages": [tag], **about}
+                for tag in engine.languages
+                if tag not in languages
+            ]
+    program = {
+        "name": "streaming-server",
+        "description": "Speaks while the text is still arriving",
+        "voices": voices,
+        "supports_synthesize_streaming": True,
+        **about,
+    }
+    others = ("asr", "handle", "intent", "wake", "mic", "snd")
+    return {"tts": [program], **{other: [] for other in others}}

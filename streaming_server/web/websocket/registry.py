@@ -1,0 +1,79 @@
+"""All open websockets: counted, watched, told things, sent away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import anyio
+
+from streaming_server.errors import Draining, TooSlow
+from streaming_server.metrics import Metrics
+from streaming_server.pool.pool import Change, Pool, PressureChanged
+from streaming_server.web.websocket.connection import Connection
+
+WATCH_EVERY_S = 0.5
+
+
+def message_of(change: Change) -> dict[str, Any]:
+    """The change as clients are told it."""
+    kind = "memory_pressure" if isinstance(change, PressureChanged) else "worker"
+    return {"type": kind, **asdict(change)}
+
+
+def pressures(pool: Pool) -> list[PressureChanged]:
+    """The devices short of memory now, as if that had just begun."""
+    return [
+        PressureChanged(worker.device.id, worker.gauge.level, round(worker.gauge.pressure, 4))
+        for worker in pool.workers
+        if worker.gauge.level != "normal"
+    ]
+
+
+class Connections:
+    """The registry of the websockets of every door, and what is done to all of them."""
+
+    def __init__(self, send_timeout_s: float, metrics: Metrics) -> None:
+        self._open: set[Connection] = set()
+        self._send_timeout_s = send_timeout_s
+        self._metrics = metrics
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def holding(self, connection: Connection) -> Iterator[None]:
+        """Count it among the open ones."""
+        self._open.add(connection)
+        self._metrics.connections.inc()
+        try:
+            yield
+        finally:
+            self._open.discard(connection)
+            self._metrics.connections.dec()
+
+    async def watch(self) -> None:
+        """End connections whose client has stopped reading."""
+        while True:
+            await anyio.sleep(WATCH_EVERY_S)
+            now = time.monotonic()
+            for connection in list(self._open):
+                if connection.unread_for(now) > self._send_timeout_s:
+                    connection.end(TooSlow("The client does not read."))
+
+    async def announce(self, pool: Pool) -> None:
+        """Tell every client that listens when the memory level of a device changes."""
+        with pool.watch() as changes:
+            async for change in changes:
+                if isinstance(change, PressureChanged):
+                    for connection in list(self._open):
+                        if connection.listener is not None:
+                            connection.listener(message_of(change))
+
+    def dismiss(self) -> None:
+        """Close every connection at once: the server restarts."""
+        for connection in list(self._open):
+            connection.end(Draining("The server restarts; connect again."))

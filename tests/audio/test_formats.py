@@ -1,0 +1,333 @@
+"""What a player makes of each format, whatever pieces the audio was written in."""
+
+from __future__ import annotations
+
+import gc
+import io
+import subprocess
+import sys
+from collections.abc import Iterable
+from itertools import pairwise
+from math import pi
+from time import thread_time
+from typing import Any
+
+import av
+import numpy as np
+import psutil
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from streaming_server.audio.formats import (
+    AUDIO_FORMATS,
+    CODED_RATES,
+    AudioFormat,
+    ContainerWriter,
+    content_type,
+    whole_file,
+)
+from streaming_server.errors import BadValue
+
+CODED: tuple[AudioFormat, ...] = ("mp3", "opus", "aac", "flac")
+DEMUXERS: dict[AudioFormat, str] = {"wav": "wav", "mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac"}
+"""By name, as FFmpeg takes one frame of aac for too little to guess by."""
+
+LOSSLESS: tuple[AudioFormat, ...] = ("wav", "flac", "pcm")
+LOSSY: tuple[AudioFormat, ...] = ("mp3", "opus", "aac")
+
+ENCODER_DELAY: dict[AudioFormat, int] = {"mp3": 1105, "opus": 0, "aac": 1024}
+"""In samples."""
+
+HELD_MS: dict[tuple[AudioFormat, int], int] = {
+    ("wav", 24000): 0,
+    ("pcm", 24000): 0,
+    ("flac", 8000): 20,
+    ("flac", 24000): 20,
+    ("flac", 48000): 20,
+    ("opus", 8000): 47,
+    ("opus", 24000): 47,
+    ("opus", 48000): 47,
+    ("opus", 22050): 97,
+    ("mp3", 8000): 282,
+    ("mp3", 24000): 94,
+    ("mp3", 48000): 72,
+    ("aac", 8000): 384,
+    ("aac", 24000): 128,
+    ("aac", 48000): 64,
+}
+"""As the docstring has it, from a sample's push to the bytes that it is heard from."""
+
+
+def speech(samples: int, rate: int) -> bytes:
+    """A voice-like sweep that no shift of itself resembles."""
+    t = np.arange(samples) / rate
+    sweep = np.sin(2 * pi * (200 * t + 60 * t * t)) * np.abs(np.sin(9 * t)) * 9000
+    return (sweep + np.random.default_rng(0).normal(0, 50, samples)).astype("<i2").tobytes()
+
+
+def written(writer: ContainerWriter, parts: Iterable[bytes]) -> bytes:
+    return b"".join([writer.head(), *(writer.push(part) for part in parts), writer.finish()])
+
+
+def decoded(body: bytes, audio_format: AudioFormat) -> tuple[NDArray[np.float64], int]:
+    """The samples, at 16-bit scale, and their rate, as FFmpeg plays them."""
+    if audio_format == "pcm":
+        return np.frombuffer(body, "<i2").astype(float), 0
+    with av.open(io.BytesIO(body), "r", format=DEMUXERS[audio_format]) as container:
+        parts: list[NDArray[Any]] = []
+        for frame in container.decode(audio=0):
+            scale = 1 if frame.format.name.startswith("s16") else 32768
+            parts.append(frame.to_ndarray()[0] * float(scale))
+        return np.concatenate(parts or [np.zeros(0)]), container.streams.audio[0].rate
+
+
+def decoded_s(body: bytes, audio_format: AudioFormat, rate: int) -> float:
+    """Seconds that a player has so far."""
+    try:
+        samples, heard_rate = decoded(body, audio_format)
+    except (av.error.InvalidDataError, av.error.EOFError):
+        return 0.0
+    return len(samples) / (heard_rate or rate)
+
+
+@pytest.mark.parametrize("rate", CODED_RATES)
+@pytest.mark.parametrize("audio_format", LOSSLESS)
+def test_lossless_formats_give_the_very_samples(audio_format: AudioFormat, rate: int) -> None:
+    pcm = speech(rate + 1, rate)
+    body = written(ContainerWriter(audio_format, rate), [pcm])
+    samples, heard_rate = decoded(body, audio_format)
+    assert samples.astype("<i2").tobytes() == pcm
+    assert audio_format == "pcm" or heard_rate == rate
+
+
+@pytest.mark.parametrize("rate", CODED_RATES)
+@pytest.mark.parametrize("audio_format", LOSSY)
+def test_lossy_formats_sound_the_same_and_as_long(audio_format: AudioFormat, rate: int) -> None:
+    pcm = speech(2 * rate, rate)
+    body = written(ContainerWriter(audio_format, rate), [pcm])
+    samples, heard_rate = decoded(body, audio_format)
+    late = ENCODER_DELAY[audio_format]
+    said = soxr.resample(np.frombuffer(pcm, "<i2").astype(float), rate, heard_rate)
+    heard = samples[late : late + len(said)]
+    assert np.corrcoef(said, heard)[0, 1] > 0.99
+    tail = len(samples) - late - len(said)
+    assert tail == 0 if audio_format == "opus" else 0 <= tail <= 2 * 1152
+    assert heard_rate == (48000 if audio_format == "opus" else rate)
+
+
+@pytest.mark.parametrize("rate", [8000, 9999, 22050, 44100, 47999])
+def test_opus_and_flac_take_rates_that_are_none_of_theirs(rate: int) -> None:
+    pcm = speech(rate, rate)
+    samples, heard_rate = decoded(written(ContainerWriter("opus", rate), [pcm]), "opus")
+    assert len(samples) == pytest.approx(heard_rate, abs=10)
+    samples, heard_rate = decoded(written(ContainerWriter("flac", rate), [pcm]), "flac")
+    assert (len(samples), heard_rate) == (rate, rate)
+
+
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+@settings(max_examples=20, deadline=None)
+@given(
+    rate=st.sampled_from([8000, 22050, 24000]),
+    sizes=st.lists(st.one_of(st.integers(0, 5), st.integers(1, 9000)), max_size=12),
+    length=st.integers(0, 9000),
+)
+def test_the_bytes_do_not_depend_on_the_pieces(
+    audio_format: AudioFormat, rate: int, sizes: list[int], length: int
+) -> None:
+    pcm = speech(length, rate)
+    cuts = [0, *np.minimum(np.cumsum(sizes, dtype=int), len(pcm)).tolist(), len(pcm)]
+    parts = [pcm[start:end] for start, end in pairwise(cuts)]
+    assert written(ContainerWriter(audio_format, rate), parts) == written(
+        ContainerWriter(audio_format, rate), [pcm]
+    )
+
+
+@pytest.mark.parametrize("samples", [1, 2, 159, 161])
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+def test_a_moment_of_audio_is_a_whole_body(audio_format: AudioFormat, samples: int) -> None:
+    body = written(ContainerWriter(audio_format, 24000), [speech(samples, 24000)])
+    least = samples / 24000
+    assert least <= decoded_s(body, audio_format, 24000) <= least + 0.1
+
+
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+def test_no_audio_is_at_most_a_head(audio_format: AudioFormat) -> None:
+    writer = ContainerWriter(audio_format, 24000)
+    head = writer.head()
+    assert bool(head) == (audio_format in ("wav", "opus", "flac"))
+    assert writer.push(b"") == b""
+    assert writer.finish() == b""
+
+
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+def test_half_a_sample_at_the_end_is_left_out(audio_format: AudioFormat) -> None:
+    pcm = speech(1000, 24000)
+    whole = written(ContainerWriter(audio_format, 24000), [pcm])
+    assert written(ContainerWriter(audio_format, 24000), [pcm + b"\x01"]) == whole
+
+
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+def test_a_head_not_asked_for_comes_with_the_first_push(audio_format: AudioFormat) -> None:
+    pcm = speech(5000, 24000)
+    writer = ContainerWriter(audio_format, 24000)
+    body = writer.push(pcm) + writer.finish()
+    assert body == written(ContainerWriter(audio_format, 24000), [pcm])
+
+
+@pytest.mark.parametrize(("audio_format", "rate"), HELD_MS)
+def test_no_more_is_held_back_than_is_said(audio_format: AudioFormat, rate: int) -> None:
+    pcm = speech(rate, rate)
+    piece = 2 * (rate // 1000)
+    writer = ContainerWriter(audio_format, rate)
+    body = bytearray(writer.head())
+    heard_s, delay_s = 0.0, ENCODER_DELAY.get(audio_format, 0) / (48000 if audio_format == "opus" else rate)
+    worst_s = 0.0
+    for start in range(0, len(pcm), piece):
+        more = writer.push(pcm[start : start + piece])
+        pushed_s = min(start + piece, len(pcm)) / 2 / rate
+        if more:
+            # Just before these bytes the wait for them was the longest.
+            worst_s = max(worst_s, pushed_s - heard_s - piece / 2 / rate)
+            body += more
+            heard_s = max(0.0, decoded_s(bytes(body), audio_format, rate) - delay_s)
+    assert heard_s > 0
+    assert worst_s * 1000 <= HELD_MS[audio_format, rate] + 0.5
+
+
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+@pytest.mark.parametrize("rate", [8000, 24000, 48000])
+def test_a_push_of_100_ms_is_short_work(audio_format: AudioFormat, rate: int) -> None:
+    """CPU time, as another process may take the core; the first push, which opens the codec, among them."""
+    pcm = speech(rate * 3, rate)
+    with ContainerWriter(audio_format, rate) as writer:
+        took = []
+        for start in range(0, len(pcm), rate // 5):
+            began = thread_time()
+            writer.push(pcm[start : start + rate // 5])
+            took.append(thread_time() - began)
+    assert sorted(took)[len(took) // 2] < 0.003
+
+
+@pytest.mark.parametrize("audio_format", ["wav", "flac", "mp3", "opus"])
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_libsndfile_reads_a_whole_file(audio_format: AudioFormat, rate: int) -> None:
+    pcm = speech(rate // 2, rate)
+    samples, heard_rate = soundfile.read(
+        io.BytesIO(whole_file(audio_format, pcm, rate)), dtype="int16", always_2d=False
+    )
+    assert len(samples) / heard_rate == pytest.approx(0.5, abs=0.3 if audio_format == "mp3" else 0.001)
+    if audio_format in LOSSLESS:
+        assert (samples.astype("<i2").tobytes(), heard_rate) == (pcm, rate)
+
+
+@pytest.mark.parametrize(
+    ("audio_format", "length"), [("wav", 0), ("wav", 1), ("wav", 70000), ("flac", 1), ("flac", 70000)]
+)
+def test_a_whole_file_says_its_length(audio_format: AudioFormat, length: int) -> None:
+    body = whole_file(audio_format, speech(length, 24000), 24000)
+    assert soundfile.info(io.BytesIO(body)).frames == length
+
+
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+def test_the_final_head_fits_over_the_first(audio_format: AudioFormat) -> None:
+    writer = ContainerWriter(audio_format, 24000)
+    head = writer.head()
+    writer.push(speech(12345, 24000))
+    writer.finish()
+    assert len(writer.final_head()) == len(head)
+
+
+@pytest.mark.parametrize(
+    ("audio_format", "rate", "bit_rate"),
+    [
+        ("mp3", 22050, 32000),
+        ("mp3", 24000, 48000),
+        ("mp3", 44100, 32000),
+        ("mp3", 44100, 128000),
+        ("mp3", 44100, 192000),
+        ("opus", 48000, 32000),
+        ("opus", 48000, 64000),
+        ("opus", 48000, 128000),
+        ("aac", 24000, 32000),
+        ("aac", 48000, 128000),
+    ],
+)
+def test_the_bit_rate_asked_for_is_used(audio_format: AudioFormat, rate: int, bit_rate: int) -> None:
+    noise = np.random.default_rng(1).normal(0, 6000, 4 * rate).clip(-32768, 32767).astype("<i2").tobytes()
+    body = whole_file(audio_format, noise, rate, bit_rate=bit_rate)
+    ogg_pages = 12000 if audio_format == "opus" else 0
+    assert len(body) * 8 / 4 == pytest.approx(bit_rate + ogg_pages, rel=0.12)
+
+
+@pytest.mark.parametrize(
+    ("audio_format", "rate", "bit_rate"),
+    [
+        ("mp3", 24001, None),
+        ("aac", 96000, None),
+        ("wav", 7999, None),
+        ("pcm", 0, None),
+        ("flac", 48001, None),
+        ("opus", 96000, None),
+        ("mp3", 24000, 192000),
+        ("mp3", 44100, 100000),
+        ("mp3", 8000, 128000),
+        ("opus", 48000, 5999),
+        ("opus", 48000, 0),
+        ("aac", 8000, 64000),
+        ("aac", 24000, -1),
+    ],
+)
+def test_rates_no_encoder_has_are_refused(audio_format: AudioFormat, rate: int, bit_rate: int | None) -> None:
+    with pytest.raises(BadValue):
+        ContainerWriter(audio_format, rate, bit_rate=bit_rate)
+
+
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+def test_closed_early_it_gives_nothing_more(audio_format: AudioFormat) -> None:
+    with ContainerWriter(audio_format, 24000) as writer:
+        writer.push(speech(10000, 24000))
+    writer.close()
+    with ContainerWriter(audio_format, 24000):
+        pass
+
+
+@pytest.mark.parametrize("audio_format", CODED)
+def test_writers_left_early_leave_no_memory_behind(audio_format: AudioFormat) -> None:
+    pcm = speech(4800, 22050)
+
+    def leave_early(times: int) -> int:
+        for _ in range(times):
+            with ContainerWriter(audio_format, 22050) as writer:
+                writer.push(pcm)
+        gc.collect()
+        return int(psutil.Process().memory_info().rss)
+
+    leave_early(50)
+    before = leave_early(50)
+    assert leave_early(150) - before < 10_000_000
+
+
+def test_wav_and_pcm_do_without_ffmpeg() -> None:
+    code = (
+        "import sys\n"
+        "from streaming_server.audio.formats import whole_file\n"
+        "assert len(whole_file('wav', bytes(10), 24000)) == 54\n"
+        "assert len(whole_file('pcm', bytes(10), 24000)) == 10\n"
+        "assert 'av' not in sys.modules and 'numpy' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_content_types_are_true() -> None:
+    assert {one: content_type(one, 24000) for one in AUDIO_FORMATS} == {
+        "wav": "audio/wav",
+        "mp3": "audio/mpeg",
+        "opus": "audio/ogg",
+        "aac": "audio/aac",
+        "flac": "audio/flac",
+        "pcm": "audio/pcm;rate=24000;channels=1",
+    }

@@ -1,0 +1,250 @@
+"""The benchmark measures both sides and reports in one document."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from helpers.simulated_cuda import Event, SimulatedCuda  # noqa: E402
+
+from streaming_server.bench.dia.__main__ import main  # noqa: E402
+from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS  # noqa: E402
+from streaming_server.bench.dia.speaking import Listener  # noqa: E402
+from streaming_server.bench.dia.watched import Watched  # noqa: E402
+from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
+from streaming_server.engines.dia.serving.graphs import GraphRunner  # noqa: E402
+from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
+from streaming_server.engines.dia.serving.stream import RAMP  # noqa: E402
+from streaming_server.types import DEFAULT_VOICE, Audio, Generation, Utterance  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+BRIEF = ["--device", "cpu", "--rounds", "1", "--steps", "4"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_reports_what_it_measured(capsys):
+    pytest.importorskip("transformers")
+    assert main([*BRIEF, "--streams", "1,2", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["plan"]["size"] == "tiny"
+    assert report["step"]["times_as_fast"] > 0
+    assert report["same_kernels"]["times_as_fast"] > 0
+    assert set(report["streams"]) == {"1", "2"}
+    pair = report["streams"]["2"]
+    assert 0 < pair["host_beside_computing_us"]["p50"] < 1e3 * pair["step_with_sound_ms"]["p50"]
+    assert pair["times_real_time_together"] == pytest.approx(2 * pair["times_real_time_each"])
+    assert not pair["cut"]
+    assert 0 < report["share_of_bandwidth_limit"] < 1
+    assert report["staggered"]["share"] > 0
+    assert report["seconds"] > 0
+
+
+def test_first_pcm_is_told_in_steps_with_the_prefill_apart(capsys):
+    assert main([*BRIEF, "--streams", "2", "--alone", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    alone = report["first_pcm"]
+    assert alone["steps"] == FIRST_PCM_STEPS
+    assert 0 < alone["prefill_ms"] < alone["p50_ms"]
+    assert 0 < alone["codec_ms"] < alone["p50_ms"]
+    assert alone["in_steps"] == pytest.approx(alone["p50_ms"] / alone["step_ms"])
+    apart = (alone["p50_ms"] - alone["prefill_ms"]) / alone["step_ms"]
+    assert alone["without_prefill_in_steps"] == pytest.approx(apart)
+    pair = report["streams"]["2"]
+    assert pair["first_pcm"]["steps"] >= FIRST_PCM_STEPS
+    assert pair["first_pcm"]["in_steps"] == pytest.approx(pair["first_pcm"]["p50_ms"] / pair["step_ms"])
+    assert 0 < pair["first_pcm"]["all_prepared_ms"] < pair["first_pcm"]["p50_ms"]
+
+
+def test_it_measures_eight_bit_weights_without_transformers(capsys):
+    assert main([*BRIEF, "--streams", "1", "--alone", "--json", "--quantize", "int8"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert 0 < report["int8_relative_logit_error"] < 0.1
+    assert "transformers_ms" not in report["step"]
+    assert any(what.startswith("transformers") for what in report["not_measured"])
+
+
+def test_it_says_what_it_was_measured_on_and_what_was_not_measured(capsys):
+    assert main([*BRIEF, "--streams", "1", "--alone", "--dtype", "bfloat16", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["plan"]["dtype"] == "bfloat16"
+    machine = report["machine"]
+    assert machine["device"] == "CPU"
+    assert machine["cpu"]
+    assert machine["cores"] >= machine["cores_usable"] >= 1
+    assert machine["threads"] == torch.get_num_threads()
+    assert machine["torch"] == torch.__version__
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", machine["date"])
+    assert "a GPU" in report["not_measured"]
+
+
+def test_it_tells_on_standard_error_what_it_measures_now_and_of_how_many(capsys):
+    assert main([*BRIEF, "--streams", "1,2", "--alone"]) == 0
+    told = capsys.readouterr()
+    steps = re.findall(r"^\[(\d+)/(\d+)\] ", told.err, re.MULTILINE)
+    assert steps == [(str(done), str(len(steps))) for done in range(1, len(steps) + 1)]
+    assert "streams at once: 2" in told.err
+    table = dict(line.split(maxsplit=1) for line in told.out.splitlines())
+    assert float(table["first_pcm.prefill_ms"]) > 0
+    assert "[" not in "".join(table)
+
+
+def test_when_the_time_is_up_nothing_more_is_begun(capsys):
+    assert main([*BRIEF, "--streams", "1", "--alone", "--minutes", "0", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert not {"step", "first_pcm", "streams", "staggered"} & report.keys()
+    assert "first PCM: the time was up" in report["not_measured"]
+
+
+def test_streams_there_is_no_memory_for_are_left_out(capsys):
+    assert main([*BRIEF, "--streams", "1,1000000", "--alone", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["plan"]["streams"] == [1]
+    assert any(re.match(r"1000000 streams: \d+ GB needed, \d+ GB free", w) for w in report["not_measured"])
+
+
+def test_a_device_that_is_not_there_is_an_error_in_one_line(capsys):
+    assert main(["--device", "tpu"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "tpu is not a device that PyTorch knows\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_as_many_streams_as_a_gpu_speaks_are_measured_on_a_cpu_within_a_minute(capsys):
+    start = time.monotonic()
+    assert main([*BRIEF, "--streams", "1,216", "--alone", "--json"]) == 0
+    assert time.monotonic() - start < 60
+    many = json.loads(capsys.readouterr().out)["streams"]["216"]
+    assert many["first_pcm"]["p50_ms"] > 0
+
+
+def test_a_listener_hears_silence_who_has_played_all_before_more_comes():
+    second = Audio(1, bytes(2 * 44100))
+    steady, late = Listener(0.0, came_step=5), Listener(0.0, came_step=5)
+    for now in (1.0, 1.5, 3.0):
+        steady.hear(second, now, steps=30)
+    for now in (1.0, 2.5):
+        late.hear(second, now, steps=30)
+    assert (steady.first, steady.first_steps, steady.heard_s) == (1.0, 25, 3.0)
+    assert (steady.silent_s, late.silent_s) == (0.0, 0.5)
+
+
+LAUNCH_S, WAIT_S = 0.002, 0.01
+
+
+class SlowEvent(Event):
+    def synchronize(self):
+        super().synchronize()
+        time.sleep(WAIT_S)
+
+
+class SlowCuda(SimulatedCuda):
+    """A replay costs the host something, and waiting for the device costs more."""
+
+    def __init__(self):
+        super().__init__()
+        self.replays = 0
+
+    def mark(self, stream, timing=False):
+        super().mark(stream, timing)
+        return SlowEvent(self)
+
+    def capture(self, body, inputs, stream, pool):
+        captured = super().capture(body, inputs, stream, pool)
+        compute = captured.replay
+
+        def replay():
+            self.replays += 1
+            compute()
+            time.sleep(LAUNCH_S)
+
+        captured.replay = replay
+        return captured
+
+
+def test_the_hosts_time_on_a_gpu_is_all_but_the_waiting():
+    direct = create_engine("random:tiny", device="cpu", slots=1)._runner
+    gpu = SlowCuda()
+    with torch.inference_mode():
+        watched = Watched(GraphRunner(direct.slots, direct.codec, RAMP, gpu), computes=False)
+    engine = DiaEngine(watched)
+    gpu.waits = gpu.replays = 0
+    text = "Hello there, all of you."
+    engine.submit(Utterance(1, 1, text, DEFAULT_VOICE, Generation(max_tokens=60, seed=1), time.monotonic()))
+    start = time.perf_counter()
+    while engine.active:
+        engine.step()
+    own_s = time.perf_counter() - start - watched.elsewhere_s
+    assert gpu.waits > 30
+    assert watched.elsewhere_s > gpu.waits * WAIT_S
+    assert own_s > gpu.replays * LAUNCH_S
+    engine.close()
+
+
+def test_the_hosts_time_on_a_cpu_leaves_out_what_it_computes():
+    runner = create_engine("random:tiny", device="cpu", slots=1)._runner
+    watched = Watched(runner, computes=True)
+    engine = DiaEngine(watched)
+    text = "Hello there, all of you."
+    engine.submit(Utterance(1, 1, text, DEFAULT_VOICE, Generation(max_tokens=60, seed=1), time.monotonic()))
+    start = time.perf_counter()
+    while engine.active:
+        engine.step()
+    took_s = time.perf_counter() - start
+    assert 0.5 * took_s < watched.elsewhere_s < took_s
+    assert watched.metered == 1
+    engine.close()
+
+
+def requirements(name):
+    """A distribution's name and those of all that comes with it."""
+    found, seen = [name], set()
+    while found:
+        name = re.sub(r"[-_.]+", "-", found.pop()).lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            required = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found += [re.split(r"[^\w.-]", each)[0] for each in required if "extra ==" not in each]
+    return seen
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A folder to import from in which there are PyTorch, NumPy, safetensors and what comes with them."""
+    for name in set().union(*map(requirements, ("torch", "numpy", "safetensors"))):
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        files = distribution.files or []
+        for top in {file.parts[0] for file in files} - {".."}:
+            if not (tmp_path / top).exists():
+                (tmp_path / top).symlink_to(distribution.locate_file(top))
+    return tmp_path
+
+
+def test_it_runs_where_there_are_pytorch_numpy_and_safetensors_alone(bare):
+    # -S leaves out the packages that are installed.
+    command = [sys.executable, "-S", "-m", "streaming_server.bench.dia", *BRIEF, "--streams", "1", "--json"]
+    environment = os.environ | {"PYTHONPATH": f"{bare}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, cwd=bare, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    report = json.loads(run.stdout)
+    assert report["machine"]["transformers"] is None
+    assert report["step"]["ours_ms"] > 0
+    assert report["step"]["ours_times_real_time"] == pytest.approx(FRAME_MS / report["step"]["ours_ms"])

@@ -1,0 +1,340 @@
+"""The commands, run as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import soundfile
+from helpers.servers import Server, free_port, until
+
+from streaming_server.cli.local_server import answers
+from streaming_server.cli.main import settings_of
+from streaming_server.cli.say import SayCommand, key_to_show
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
+    return subprocess.run(
+        [sys.executable, "run.py", *arguments],
+        cwd=ROOT,
+        env={**clean, "COLUMNS": "200", **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def seconds(path: Path) -> float:
+    with wave.open(str(path)) as file:
+        assert file.getnchannels() == 1
+        assert file.getsampwidth() == 2
+        return file.getnframes() / file.getframerate()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([], ["serve", "say", "bench", "--port", "--max-workers", "--api-keys", "--show-prompts"]),
+        (["serve"], ["--host", "--gpu-mode", "--gpu-ids", "--data-dir", "--allowed-origins", "--log-level"]),
+        (["say"], ["TEXT", "--voice", "--out", "--speed", "--pitch", "--language", "--url"]),
+        (["bench"], ["--sessions", "--tokens-per-second", "--url", "--json"]),
+    ],
+)
+def test_help_is_complete(command: list[str], words: list[str]) -> None:
+    answer = run(*command, "--help")
+    assert not re.search(r"tuple\[|SecretStr|Mapping\[|None\)|null\)|lambda|False", answer.stdout)
+    assert answer.returncode == 0
+    for word in words:
+        assert word in answer.stdout, word
+    for line in answer.stdout.splitlines():
+        assert not re.match(r"\s+--no-\S+\s+keep", line), line
+
+
+@pytest.mark.parametrize(
+    ("earlier", "meant"),
+    [
+        ("--host 0.0.0.0 --port 8000 --debug --save-outputs --show-prompts --retention-hours 48 --no-auth",
+         {"host": "0.0.0.0", "port": 8000, "debug": True, "save_outputs": True, "show_prompts": True,
+          "retention_hours": 48}),
+        ("--workers 4 --no-torch-compile --gpu-mode single --gpus 0,1",
+         {"max_workers": 4, "disable_torch_compile": True, "gpu_mode": "single", "gpu_ids": (0, 1)}),
+        ("--dev", {"debug": True, "show_prompts": True}),
+        ("--production", {"debug": False, "save_outputs": False, "show_prompts": False}),
+        ("--force-cpu", {"gpu_mode": "cpu"}),
+    ],
+)  # fmt: skip
+def test_the_earlier_servers_flags_mean_what_they_did(earlier: str, meant: dict[str, Any]) -> None:
+    settings = settings_of(earlier.split())
+    assert {name: getattr(settings, name) for name in meant} == meant
+
+
+def test_say_speaks_through_a_running_server(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    answer = run("say", "Hello there.", "--out", str(out), "--url", server.url)
+    assert answer.returncode == 0, answer.stderr
+    assert 0.5 < seconds(out) < 2
+    assert "first audio after" in answer.stderr
+
+
+def test_say_starts_a_server_of_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    answer = run("say", "Hello there.", "--voice=kai", "--out", str(out), "--port", str(free_port()))
+    assert answer.returncode == 0, answer.stderr
+    assert 0.5 < seconds(out) < 2
+
+
+def test_a_key_of_other_servers_is_no_hindrance(tmp_path: Path) -> None:
+    """The variable is set for the server that runs here; nobody else can reach the one that is started."""
+    out = tmp_path / "hello.wav"
+    answer = run("say", "Hello.", "--out", str(out), "--port", str(free_port()), DIA_API_KEYS="secret")
+    assert answer.returncode == 0, answer.stderr
+    assert seconds(out) > 0.3
+
+
+def test_say_finds_a_server_past_a_proxy(server: Server, tmp_path: Path) -> None:
+    proxy = {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": ""}
+    answer = run("say", "Hello.", f"--out={tmp_path / 'hello.wav'}", f"--port={server.port}", **proxy)
+    assert answer.returncode == 0, answer.stderr
+    answer = run("say", "Hello.", f"--out={tmp_path / 'hello.wav'}", f"--port={free_port()}", **proxy)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_what_is_no_http_server_is_none_of_ours() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-x\r\n")
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        assert not answers(f"http://127.0.0.1:{listener.getsockname()[1]}/livez")
+        greeting.join()
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        ({}, "secret"),
+        ({"host": "::1"}, "secret"),
+        ({"host": "0.0.0.0"}, "secret"),
+        ({"host": "tts.example.org"}, None),
+        ({"url": "http://127.0.0.1:7860"}, None),
+        ({"host": "tts.example.org", "key": "theirs"}, "theirs"),
+    ],
+)
+def test_the_key_of_this_machines_servers_is_shown_to_no_others(
+    where: dict[str, Any], key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIA_API_KEYS", "secret,another")
+    assert key_to_show(SayCommand(text="Hello.", **where)) == key
+
+
+def test_what_is_ignored_stays_ignored(server: Server, tmp_path: Path) -> None:
+    """As nohup starts it."""
+    out = tmp_path / "long.wav"
+    story = "This is a very long story that goes on and on. " * 1000
+    say = f"trap '' HUP; exec {sys.executable} run.py say - --url={server.url} --out={out}"
+    with subprocess.Popen(["bash", "-c", say], stdin=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin is not None
+        process.stdin.write(story.encode())
+        process.stdin.close()
+        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 0
+    assert seconds(out) > 60
+
+
+def test_say_joins_words_without_quotes(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    answer = run("say", "Hello", "there,", "everybody", "in", "here.", "--out", str(out), "--url", server.url)
+    assert answer.returncode == 0, answer.stderr
+    assert seconds(out) > 1
+
+
+@pytest.mark.parametrize("name", ["hello.mp3", "hello.opus", "hello.FLAC"])
+def test_say_writes_what_the_ending_says(server: Server, tmp_path: Path, name: str) -> None:
+    assert run("say", "Hello there.", "--out", str(tmp_path / name), "--url", server.url).returncode == 0
+    with soundfile.SoundFile(tmp_path / name) as file:
+        assert 0.5 < file.frames / file.samplerate < 2
+        assert file.format == {"mp3": "MP3", "opus": "OGG", "flac": "FLAC"}[name.lower().rpartition(".")[2]]
+
+
+def test_say_writes_to_standard_output(server: Server) -> None:
+    command = [sys.executable, "run.py", "say", "Hello there.", "--out=-", f"--url={server.url}"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=50, check=True)
+    assert answer.stdout[:4] == b"RIFF"
+    assert 0.5 < (len(answer.stdout) - 44) / 2 / 22050 < 2
+    assert b"first audio after" in answer.stderr
+
+
+def test_say_to_somebody_who_stops_listening_says_so(server: Server) -> None:
+    say = f"{sys.executable} run.py say - --out - --url {server.url} | head -c 100000 | wc -c"
+    story = "This is a very long story that goes on and on. " * 300
+    answer = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {say}"],
+        cwd=ROOT,
+        input=story,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout.strip()) == (2, "100000")
+    assert answer.stderr.splitlines()[-1] == "run.py: --out -: Broken pipe."
+
+
+def test_say_shows_how_far_it_is(server: Server, tmp_path: Path) -> None:
+    say = ["say", "-", "--out", str(tmp_path / "long.wav"), "--url", server.url]
+    answer = run(*say, stdin="One more sentence. " * 1000, FORCE_COLOR="1", TTY_COMPATIBLE="1")
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", answer.stderr)
+    assert len(set(re.findall(r"(\d+\.\d) s", shown))) > 2, shown
+
+
+def test_say_speaks_what_of_a_broken_text_can_be_read(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    broken = os.fsdecode(b"\xff hello there")
+    answer = run("say", broken, "--out", str(out), "--url", server.url)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_say_reads_a_long_text_from_standard_input(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "long.wav"
+    answer = run("say", "-", "--out", str(out), "--url", server.url, stdin="One more sentence. " * 600)
+    assert answer.returncode == 0, answer.stderr
+    assert seconds(out) > 300
+
+
+def test_a_failed_say_leaves_the_file_that_was_there(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "kept.wav"
+    out.write_bytes(b"before")
+    assert run("say", "...", "--out", str(out), "--url", server.url).returncode == 2
+    assert out.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    locked = start_server("--max-workers=1", DIA_API_KEYS="secret")
+    out = tmp_path / "hello.wav"
+    say = ["say", "Hello.", "--out", str(out), "--url", locked.url]
+    assert run(*say, "--key=secret").returncode == 0
+    for wrong in (["--key=wrong"], []):
+        refused = run(*say, *wrong)
+        assert refused.returncode == 2
+        assert "--key" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    here = ["say", "Hello.", "--out", str(out), "--port", str(locked.port)]
+    assert run(*here, DIA_API_KEYS="secret,other").returncode == 0
+    assert run(*say, DIA_API_KEYS="secret,other").returncode == 2  # Another server is not told our keys.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["dance"], "no command 'dance'"),
+        (["--port=99999"], "--port"),
+        (["--host=0.0.0.0"], "--no-auth"),
+        (["say", "Hello.", "--voice=nobody"], "voice"),
+        (["say", "..."], "nothing to say"),
+        (["say", "Hello.", "--out=/nowhere/at/all.wav"], "--out /nowhere/at/all.wav: there is no folder"),
+        (["say", "Hello.", "--out=tests"], "--out tests: this is a folder"),
+        (["say", "Hello.", "--out=hello.doc"], ".wav, .mp3"),
+        (["bench", "--sessions=abc"], "--sessions: "),
+        (["bench", "--url=http://127.0.0.1:1"], "127.0.0.1:1/ws/speak did not speak: Connection refused"),
+        (["--data-dir=README.md"], "README.md cannot be used: This is a file"),
+        (["--host=999.1.1.1", "--no-auth"], "--host 999.1.1.1"),
+        (["say", "Hello.", "--url=http://127.0.0.1:1"], "No server answers at http://127.0.0.1:1"),
+        (["say", "Hello.", "--url=foo"], "--url"),
+        (["bench", "--url=127.0.0.1:7860"], "--url"),
+        (["bench", "--url=http://127.0.0.1:99999"], "--url"),
+        (["--gpu-ids=1"], "GPUs"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:
+    if arguments[0] == "say" and not any(part.startswith("--url") for part in arguments):
+        arguments = [*arguments, "--url", server.url]
+    answer = run(*arguments)
+    assert answer.returncode == 2
+    assert complaint in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_model_that_is_not_there_ends_the_server_with_a_sentence(tmp_path: Path) -> None:
+    answer = run("--engine=dia", f"--model={tmp_path}/nothing", f"--port={free_port()}")
+    assert answer.returncode == 2
+    assert f"--model (DIA_MODEL) names no directory: {tmp_path}/nothing" in answer.stderr.splitlines()[-1]
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_model_is_looked_at_before_the_codec(tmp_path: Path) -> None:
+    answer = run("--engine=dia", f"--model={tmp_path}", f"--port={free_port()}")
+    assert answer.returncode == 2
+    assert "config.json" in answer.stderr.splitlines()[-1]
+
+
+def test_a_port_in_use_is_named(server: Server) -> None:
+    answer = run(f"--port={server.port}")
+    assert answer.returncode == 2
+    assert f"--port {server.port}: Address already in use" in answer.stderr
+
+
+def test_an_alias_of_nobody_is_doubted(start_server: Callable[..., Server]) -> None:
+    assert "no such voice" in start_server("--max-workers=1", "--voice-aliases=foo=nobody").logged()
+
+
+def test_say_ends_at_once_when_it_is_interrupted(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "long.wav"
+    command = [sys.executable, "run.py", "say", "-", f"--url={server.url}", f"--out={out}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"This is a very long story that goes on and on. " * 1000)
+        process.stdin.close()
+        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_say_ends_the_server_of_its_own_with_itself(tmp_path: Path, how: signal.Signals) -> None:
+    """A Ctrl-C at a terminal goes to every process of the group; and people press it twice."""
+    temporary, out = tmp_path / "temporary", tmp_path / "long.wav"
+    temporary.mkdir()
+    command = [sys.executable, "run.py", "say", "-", f"--port={free_port()}", f"--out={out}"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"This is a very long story that goes on and on. " * 1000)
+        process.stdin.close()
+        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert started
+        os.killpg(process.pid, how)
+        os.killpg(process.pid, how)
+        assert process.wait(10) == 130
+        assert b"Traceback" not in process.stderr.read()
+    assert psutil.wait_procs(started, timeout=20)[1] == []
+    assert list(temporary.iterdir()) == []

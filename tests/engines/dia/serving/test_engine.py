@@ -1,0 +1,547 @@
+"""The engine speaks many utterances at once, each as if it were alone."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+
+import pytest
+from helpers.spoken import drain, pcm
+
+torch = pytest.importorskip("torch")
+
+from streaming_server.engines.dia.model.codec import codec_lag  # noqa: E402
+from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
+from streaming_server.engines.dia.serving.context import MOST_SCRIPT, VoicePrompt  # noqa: E402
+from streaming_server.engines.dia.serving.engine import ALONE_S, LEAST_PATIENCE_S, DiaEngine  # noqa: E402
+from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
+from streaming_server.engines.dia.voices.prefix_cache import MOST_VOICES, PrefixCache  # noqa: E402
+from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
+from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
+from streaming_server.engines.dia.weights.loader import read_codec  # noqa: E402
+from streaming_server.errors import EngineFailure  # noqa: E402
+from streaming_server.types import (  # noqa: E402
+    DEFAULT_VOICE,
+    Audio,
+    Failed,
+    Finished,
+    Generation,
+    Utterance,
+    Words,
+)
+
+TEXT = "Hello there, this is a sentence that is spoken."
+HOP = TINY_CODEC.hop
+TAIL_ROWS = TINY_DIA.last_delay + 2
+"""Rows of a reading that are no frames: BOS, end of audio and the delays."""
+
+
+@pytest.fixture
+def engine():
+    made = create_engine("random:tiny", device="cpu", slots=4)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def said(caplog):
+    """An utterance with what it says of itself taken from its number."""
+
+    def make(number, text=TEXT, context=None, deadline=None, **generation):
+        generation = {"max_tokens": 120, "seed": number, **generation}
+        when = time.monotonic() if deadline is None else deadline
+        return Utterance(
+            number,
+            number if context is None else context,
+            text,
+            DEFAULT_VOICE,
+            Generation(**generation),
+            when,
+        )
+
+    return make
+
+
+def alone_pcm(engine, utterance):
+    """What an utterance sounds like with nobody else there and nothing said before."""
+    whole = pcm(drain(engine, [utterance]), utterance.id)
+    engine.release(utterance.context)
+    return whole
+
+
+def of(events, number):
+    return [event for event in events if event.utterance == number]
+
+
+def test_it_says_what_it_is(engine):
+    info = engine.info
+    assert (info.name, info.sample_rate, info.slots) == ("dia", 44100, 4)
+    assert info.uses == {
+        "seed",
+        "temperature",
+        "cfg_scale",
+        "cfg_filter_top_k",
+        "top_p",
+        "top_k",
+        "max_tokens",
+    }
+
+
+def test_an_utterance_is_audio_and_words_and_then_finished(engine, said):
+    events = drain(engine, [said(1)])
+    assert isinstance(events[-1], Finished)
+    assert events[-1].busy_s > 0
+    assert sum(isinstance(event, Finished) for event in events) == 1
+    assert len(pcm(events, 1)) == 2 * HOP * (120 - TAIL_ROWS)
+    assert engine.active == 0
+
+
+def test_the_first_sound_comes_with_the_25th_step_and_then_ever_larger_pieces(engine, said):
+    engine.submit(said(1))
+    sizes = [
+        sum(len(event.pcm) // 2 for event in engine.step() if isinstance(event, Audio)) for _ in range(70)
+    ]
+    arrivals = [(step, size) for step, size in enumerate(sizes, start=1) if size]
+    assert arrivals[:5] == [
+        (25, 10 * HOP - codec_lag(TINY_CODEC)),
+        (29, 4 * HOP),
+        (37, 8 * HOP),
+        (53, 16 * HOP),
+        (69, 16 * HOP),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_greedy_speech_is_what_transformers_says_decoded_at_once(
+    tmp_path, tiny_tensors, tiny_reference, said
+):
+    transformers = pytest.importorskip("transformers")
+    write_checkpoint(tmp_path / "dia", TINY_DIA.document(), tiny_tensors)
+    weights = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
+    document = {key: value for key, value in TINY_CODEC.document().items() if key != "architectures"}
+    dac = transformers.DacModel(transformers.DacConfig(**document))
+    dac.load_state_dict(weights, strict=False)
+    dac.save_pretrained(tmp_path / "dac")
+    engine = create_engine(
+        str(tmp_path / "dia"), str(tmp_path / "dac"), device="cpu", dtype="float64", slots=2
+    )
+    ours = torch.frombuffer(
+        bytearray(pcm(drain(engine, [said(1, "Hello.", temperature=0.0)]), 1)), dtype=torch.int16
+    )
+    engine.close()
+
+    text = torch.tensor([list(b"\x01 Hello. \x02")])
+    rows = torch.full((1, 16, 9), TINY_DIA.pad)
+    for channel, delay in enumerate(TINY_DIA.delays):
+        rows[0, : delay + 1, channel] = TINY_DIA.bos
+    spoken = tiny_reference(torch.float64).generate(
+        input_ids=text,
+        attention_mask=torch.ones_like(text),
+        decoder_input_ids=rows,
+        decoder_attention_mask=torch.ones(1, 16, dtype=torch.int64),
+        do_sample=False,
+        temperature=1.0,
+        top_k=45,
+        guidance_scale=3.0,
+        max_new_tokens=119,
+    )[0]
+    frames = int((spoken[:, 0] < TINY_DIA.eos).sum())
+    codes = torch.stack([spoken[1 + d : 1 + d + frames, c] for c, d in enumerate(TINY_DIA.delays)])
+    with torch.inference_mode():
+        theirs = dac.double().decode(audio_codes=codes[None]).audio_values[0]
+    assert ours.shape == theirs.shape
+    assert int((ours - (theirs * 32767).round()).abs().max()) <= 1
+
+
+def test_each_utterance_is_the_same_alone_and_in_any_company(engine, said):
+    alone = {number: alone_pcm(engine, said(number, max_tokens=100 + 7 * number)) for number in range(1, 8)}
+    assert len(set(alone.values())) == 7
+    together = drain(engine, [said(number, max_tokens=100 + 7 * number) for number in range(1, 8)])
+    assert {number: pcm(together, number) for number in alone} == alone
+
+
+def test_a_storm_of_comings_and_goings_leaves_everyone_else_untouched(engine, said):
+    def one(number):
+        return said(number, max_tokens=100 + number % 9, text=TEXT[: 8 + number % 30])
+
+    alone = {number: alone_pcm(engine, one(number)) for number in range(1, 25)}
+    dice = random.Random(3)
+    numbers, cancelled, events, cancelled_at = list(alone), set(), [], {}
+    while numbers or engine.active:
+        while numbers and dice.random() < 0.3:
+            engine.submit(one(numbers.pop()))
+        if dice.random() < 0.08:
+            victim = dice.randrange(1, 25)
+            if victim not in numbers:
+                engine.cancel(victim)
+                engine.cancel(victim)
+                finished = any(isinstance(event, Finished) for event in of(events, victim))
+                if not finished:
+                    cancelled.add(victim)
+                    cancelled_at[victim] = len(events)
+        events.extend(engine.step())
+    assert cancelled
+    for number, whole in alone.items():
+        if number in cancelled:
+            assert not of(events[cancelled_at[number] :], number)
+            assert whole.startswith(pcm(events, number))
+        else:
+            assert pcm(events, number) == whole
+            assert isinstance(of(events, number)[-1], Finished)
+
+
+def test_a_cancelled_utterance_frees_its_slot_for_the_next_step(engine, said):
+    for number in range(1, 6):
+        engine.submit(said(number))
+    for _ in range(6):
+        engine.step()
+    assert engine.active == 5
+    engine.cancel(2)
+    assert engine.active == 4
+    engine.step()
+    assert {speech.utterance.id for speech in engine._speaking.values()} == {1, 3, 4, 5}
+
+
+def test_the_most_urgent_of_those_who_wait_comes_first(engine, said):
+    now = time.monotonic()
+    for number in range(1, 5):
+        engine.submit(said(number, deadline=now))
+    engine.step()
+    engine.submit(said(8, deadline=now + 60))
+    engine.submit(said(9, deadline=now))
+    events = []
+    while engine.active:
+        events.extend(engine.step())
+    order = [event.utterance for event in events if isinstance(event, Finished)]
+    assert order.index(9) < order.index(8)
+
+
+def test_a_stream_far_ahead_yields_to_one_about_to_run_dry(engine, said):
+    now = time.monotonic()
+    engine.submit(said(1, deadline=now + 3600, max_tokens=300))
+    for _ in range(40):
+        engine.step()
+    engine.submit(said(2, deadline=now, max_tokens=100))
+    events = []
+    while not any(isinstance(event, Audio) and event.utterance == 2 for event in events):
+        events.extend(engine.step())
+    assert not of(events, 1)
+    while engine.active:
+        events.extend(engine.step())
+    assert {event.utterance for event in events if isinstance(event, Finished)} == {1, 2}
+
+
+def test_word_marks_ascend_and_come_before_the_audio_they_describe(engine, said):
+    text = "One two three, four five six seven eight."
+    events = drain(engine, [said(1, text, max_tokens=300)])
+    samples, marks = 0, []
+    for event in events:
+        if isinstance(event, Words):
+            assert all(mark.start_sample >= samples for mark in event.marks)
+            marks.extend(event.marks)
+        elif isinstance(event, Audio):
+            samples += len(event.pcm) // 2
+            assert all(mark.start_sample < samples for mark in marks)
+    assert [text[mark.start : mark.end] for mark in marks] == text.split()
+    assert all(mark.end_sample <= samples and mark.estimated for mark in marks)
+
+
+def test_the_next_utterance_of_a_turn_goes_on_in_the_voice_of_the_first(engine, said):
+    first = [said(1, context=7, max_tokens=300, seed=5)]
+    drain(engine, first)
+    prompt = engine._turns[7].prompt
+    assert prompt.transcript == f"[S1] {TEXT}"
+    assert prompt.frames == 300 - TAIL_ROWS
+    continued = drain(engine, [said(2, "Second.", context=7, seed=5)])
+    # The client's limit is on what it hears; the turn's own prompt comes on top.
+    assert len(pcm(continued, 2)) == 2 * HOP * (120 - TAIL_ROWS)
+    apart = drain(engine, [said(3, "Second.", context=8, seed=5)])
+    assert pcm(continued, 2) != pcm(apart, 3)
+    engine.release(7)
+    assert 7 not in engine._turns
+
+
+def test_a_seed_makes_a_whole_turn_repeatable(engine, said):
+    def turn(context):
+        heard = b""
+        for number in range(3):
+            events = drain(
+                engine, [said(context * 10 + number, f"Sentence {number}.", context=context, seed=99)]
+            )
+            heard += pcm(events, context * 10 + number)
+        return heard
+
+    assert turn(1) == turn(2)
+
+
+def test_without_a_seed_no_two_turns_are_the_same(engine, said):
+    events = drain(engine, [said(1, seed=None), said(2, seed=None)])
+    assert pcm(events, 1) != pcm(events, 2)
+
+
+def test_only_the_voices_heard_last_are_remembered():
+    cache = PrefixCache()
+    voices = [VoicePrompt(str(number), torch.zeros(1, 9)) for number in range(MOST_VOICES + 1)]
+    for voice in voices[:-1]:
+        cache.put(voice, [])
+    assert cache.get(voices[0]) == []
+    cache.put(voices[-1], [])
+    assert cache.get(voices[1]) is None
+    assert cache.get(voices[0]) == []
+
+
+def test_a_text_longer_than_dia_reads_is_read_in_parts_without_a_gap_in_its_marks(engine, said):
+    text = " ".join(f"Sentence number {number}." for number in range(80))
+    assert len(text) > 1024
+    events = drain(engine, [said(1, text, max_tokens=100)])
+    marks = [mark for event in events if isinstance(event, Words) for mark in event.marks]
+    assert [text[mark.start : mark.end] for mark in marks] == text.split()
+    starts = [mark.start_sample for mark in marks]
+    assert starts == sorted(starts)
+    assert sum(isinstance(event, Finished) for event in events) == 1
+    assert len(pcm(events, 1)) > 2 * 2 * HOP * (100 - TAIL_ROWS) - 1
+
+
+@pytest.mark.parametrize("text", ["", "  ", "[S1] [S2]", "...", "[S1] ... [S2] ?!", "(…)", "👍", "€ %"])
+def test_nothing_to_say_is_finished_at_once(engine, said, text):
+    (event,) = drain(engine, [said(1, text)])
+    assert event == Finished(1, 0.0)
+
+
+@pytest.fixture
+def toil(engine, monkeypatch):
+    """Every piece of a newcomer's preparation takes as long as is said; how many there were."""
+    done = []
+
+    def slowly(seconds):
+        encode = engine._slots.model.encode
+
+        def slow(ids):
+            for piece in encode(ids):
+                time.sleep(seconds)
+                done.append(piece)
+                yield piece
+
+        monkeypatch.setattr(engine._slots.model, "encode", slow)
+        return done
+
+    return slowly
+
+
+def test_a_newcomer_is_prepared_in_pieces_while_others_speak(engine, said, toil):
+    engine.submit(said(1, max_tokens=400))
+    for _ in range(30):
+        engine.step()
+    rows = engine._speaking[0].row
+    done = toil(2 * LEAST_PATIENCE_S + engine._speaking_s)
+    engine.submit(said(2, text="Long. " * 150))
+    for step in range(1, TINY_DIA.encoder.layers + 1):
+        engine.step()
+        assert engine._speaking[0].row == rows + step
+        assert len(done) == step
+        assert engine._speaking[1].prepare is not None
+
+
+def test_a_step_is_brief_where_nobody_else_speaks(engine, said, toil):
+    """Whoever drives the engine takes one that is silent for seconds for dead."""
+    done = toil(ALONE_S)
+    engine.submit(said(1))
+    for step in range(1, TINY_DIA.encoder.layers + 1):
+        engine.step()
+        assert len(done) == step
+
+
+def test_while_all_wait_for_their_listeners_there_is_nothing_to_do(said):
+    """Not even for one that has no slot yet, or the engine would be driven in vain."""
+    engine = create_engine("random:tiny", device="cpu", slots=1, window=40_000)
+    engine.submit(said(1, max_tokens=400))
+    engine.submit(said(2))
+    heard = drain(engine)
+    assert pcm(heard, 1)
+    assert not pcm(heard, 2)
+    assert engine.active == 0
+    engine.taken(1, 10_000_000)
+    assert engine.active
+    assert pcm(drain(engine), 2)
+    engine.close()
+
+
+def test_no_more_are_spoken_at_once_than_is_said(said):
+    made = create_engine("random:tiny", device="cpu", slots=4)
+    engine = DiaEngine(made._runner, together=2)
+    assert engine.info.slots == 2
+    for number in range(1, 5):
+        engine.submit(said(number))
+    engine.step()
+    assert sorted(engine._speaking) == [0, 1]
+    assert sum(isinstance(event, Finished) for event in drain(engine)) == 4
+    engine.close()
+
+
+def test_a_reading_that_was_cut_short_teaches_the_turn_nothing(engine, said):
+    drain(engine, [said(1, text=TEXT * 3, context=7, max_tokens=100)])
+    assert engine._turns[7].prompt is None
+
+
+def test_every_part_of_a_long_text_is_read_in_the_voice_of_the_turn(engine, said, monkeypatch):
+    """400 characters take more bytes, in some scripts, than Dia reads at a time."""
+    drain(engine, [said(1, context=7, max_tokens=300, seed=5)])
+    prompt = engine._turns[7].prompt
+    prompts, prefill = [], engine._prefill
+    monkeypatch.setattr(engine, "_prefill", lambda *given: prompts.append(given[1]) or prefill(*given))
+    drain(engine, [said(2, text="你好，" * 133, context=7)])
+    assert len(prompts) == 2
+    assert all(used is prompt for used in prompts)
+
+
+def test_a_turn_s_own_prompt_leaves_room_for_text(engine, said):
+    drain(engine, [said(1, text="你好，" * 40 + "Hi. " * 60, context=7, max_tokens=2400)])
+    prompt = engine._turns[7].prompt
+    assert 0 < len(prompt.transcript.encode()) <= MOST_SCRIPT
+
+
+def test_sound_that_memory_is_lacking_for_ends_one_utterance_and_comes_once_for_the_rest(
+    engine, said, monkeypatch
+):
+    alone = {number: alone_pcm(engine, said(number)) for number in (1, 2, 3)}
+    decode, calls = engine._runner.decode, []
+
+    def stingy(pieces, frames):
+        calls.append(pieces)
+        if len(calls) == 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        decode(pieces, frames)
+
+    monkeypatch.setattr(engine._runner, "decode", stingy)
+    now = time.monotonic()
+    events = drain(engine, [said(number, deadline=now + number) for number in (1, 2, 3)])
+    ends = {number: of(events, number)[-1] for number in alone}
+    (failed,) = [number for number, end in ends.items() if isinstance(end, Failed)]
+    for number, whole in alone.items():
+        if number != failed:
+            assert isinstance(ends[number], Finished)
+            assert pcm(events, number) == whole
+    assert engine.active == 0
+    assert not engine._speaking
+
+
+def test_running_out_of_memory_ends_one_utterance_and_leaves_the_rest(engine, said, monkeypatch):
+    alone = alone_pcm(engine, said(1))
+    step, failed = engine._runner.step, []
+
+    def stingy(lanes, load):
+        if len(lanes) > 1 and not failed:
+            failed.append(lanes)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        step(lanes, load)
+
+    monkeypatch.setattr(engine._runner, "step", stingy)
+    now = time.monotonic()
+    events = drain(engine, [said(1, deadline=now), said(2, deadline=now + 1)])
+    assert pcm(events, 1) == alone
+    (failure,) = of(events, 2)
+    assert isinstance(failure, Failed)
+    assert failure.retryable
+
+
+def test_any_other_fault_of_the_device_is_not_swallowed(engine, said, monkeypatch):
+    def broken(lanes, load):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(engine._runner, "step", broken)
+    engine.submit(said(1))
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        engine.step()
+
+
+def test_all_memory_is_given_back_at_the_end(said):
+    def held():
+        gc.collect()
+        return sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor)
+
+    before = held()
+    engine = create_engine("random:tiny", device="cpu", slots=2)
+    drain(engine, [said(1)])
+    engine.submit(said(2))
+    engine.step()
+    assert held() > before + 1_000_000
+    engine.relieve()
+    engine.close()
+    assert held() <= before + 10_000
+
+
+def test_a_model_without_room_says_what_it_needs_and_what_is_free(monkeypatch):
+    from streaming_server.engines.dia.serving import device
+    from streaming_server.types import MemoryReport
+
+    monkeypatch.setattr(device, "device_memory", lambda _: MemoryReport(15_000_000_000, 16_000_000_000))
+    with pytest.raises(EngineFailure, match=r"need 7\.\d GB on cpu, where 1\.0 GB of 16\.0 GB are free"):
+        create_engine("random:full", device="cpu")
+
+
+def test_weights_that_are_made_small_need_room_before_they_are(monkeypatch):
+    from streaming_server.engines.dia.serving import device
+    from streaming_server.types import MemoryReport
+
+    monkeypatch.setattr(device, "device_memory", lambda _: MemoryReport(11_000_000_000, 16_000_000_000))
+    with pytest.raises(EngineFailure, match=r"need 6\.\d GB on cpu, where 5\.0 GB"):
+        create_engine("random:full", device="cpu", quantize="int8")
+
+
+@pytest.mark.parametrize(("total", "used"), [(8, 0.5), (24, 0.5), (24, 12), (141, 0.6)])
+def test_slots_leave_a_gpu_below_the_mark_where_relief_begins(monkeypatch, total, used):
+    from streaming_server.engines.dia.model.config import CodecConfig, DiaConfig
+    from streaming_server.engines.dia.serving import device, load
+    from streaming_server.engines.dia.serving.load import slot_bytes
+    from streaming_server.types import MemoryReport
+
+    report = MemoryReport(int(used * 1e9), int(total * 1e9))
+    monkeypatch.setattr(device, "device_memory", lambda _: report)
+    found = load._slots(DiaConfig(), CodecConfig(), torch.device("cuda"), torch.bfloat16, None, None)
+    each = slot_bytes(DiaConfig(), 3072, 1024, torch.bfloat16)
+    fixed = load.weight_bytes(DiaConfig(), CodecConfig(), torch.bfloat16) + load._WORKSPACE_BYTES
+    assert report.used + fixed + found * each <= 0.8 * report.total
+    assert found == load._MOST_SLOTS or report.used + fixed + (found + 2) * each > 0.8 * report.total
+
+
+def test_devices_and_precisions_that_do_not_exist_are_errors():
+    with pytest.raises(EngineFailure, match="abacus"):
+        create_engine("random:tiny", device="abacus")
+    with pytest.raises(EngineFailure, match="not on mps"):
+        create_engine("random:tiny", device="mps")
+    with pytest.raises(EngineFailure, match="int3"):
+        create_engine("random:tiny", device="cpu", dtype="int3")
+
+
+def test_an_utterance_far_ahead_of_its_listener_waits_and_sounds_the_same(said):
+    window = 40_000
+    free, held = (create_engine("random:tiny", device="cpu", slots=2, window=size) for size in (None, window))
+    utterance = said(1, max_tokens=300)
+    whole = pcm(drain(free, [utterance]), 1)
+    assert len(whole) > 4 * window
+    held.submit(utterance)
+    heard = b""
+    while len(heard) < len(whole):
+        while held.active:
+            heard += pcm(held.step(), 1)
+        assert heard == whole or 0 < len(heard) < len(whole)
+        held.taken(1, len(heard) - window // 2)
+    while held.active:
+        assert any(isinstance(event, Finished) for event in held.step())
+    assert heard == whole
+    for engine in (free, held):
+        engine.close()
+
+
+def test_an_utterance_that_waits_holds_little_and_can_be_cancelled(said):
+    window = 40_000
+    engine = create_engine("random:tiny", device="cpu", slots=1, window=window)
+    engine.submit(said(1, max_tokens=400))
+    heard = b""
+    while engine.active:
+        heard += pcm(engine.step(), 1)
+    assert window <= len(heard) < window + 2 * HOP * 40
+    engine.cancel(1)
+    assert pcm(drain(engine, [said(2)]), 2)
+    engine.close()

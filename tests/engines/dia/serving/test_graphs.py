@@ -1,0 +1,301 @@
+"""On a GPU the same engine speaks through CUDA graphs.
+
+What the host does for them is proved on a simulated GPU; what only a real one can prove is marked `gpu`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from helpers.simulated_cuda import SimulatedCuda  # noqa: E402
+from helpers.spoken import drain, pcm  # noqa: E402
+
+from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
+from streaming_server.engines.dia.serving.engine import AHEAD_S, DiaEngine  # noqa: E402
+from streaming_server.engines.dia.serving.graphs import AHEAD, BUCKETS, GraphRunner, _bucket, _filled  # noqa: E402
+from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
+from streaming_server.engines.dia.serving.stream import RAMP  # noqa: E402
+from streaming_server.types import (  # noqa: E402
+    DEFAULT_VOICE,
+    Audio,
+    Failed,
+    Finished,
+    Generation,
+    Utterance,
+    Words,
+)
+
+gpu = pytest.mark.gpu
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def test_a_batch_is_filled_up_to_the_next_size_there_is_a_graph_for():
+    assert [_bucket(count, 256) for count in (1, 3, 9, 65, 256)] == [1, 4, 16, 96, 256]
+    assert _bucket(9, 10) == 10
+    assert sorted(BUCKETS) == list(BUCKETS)
+
+
+def test_a_batch_is_filled_with_slots_that_are_not_in_it():
+    filled = _filled([2, 5], 4, 6)
+    assert filled == [2, 5, 0, 1]
+
+
+def utterance(number, temperature=1.2, text="Hello there, all of you.", **generation):
+    given = {"max_tokens": 100 + 10 * number, "seed": number, "temperature": temperature, **generation}
+    return Utterance(number, number, text, DEFAULT_VOICE, Generation(**given), time.monotonic())
+
+
+def various(number):
+    """Utterances of all sorts: greedy ones, ones with all candidates, short and long texts."""
+    text = ("Hello there, this is a sentence that is spoken by somebody. " * 8)[: 12 + number * 41 % 400]
+    generation = {"max_tokens": 100 + number * 13 % 90}
+    if number % 5 == 0:
+        generation["top_k"] = 100
+    return utterance(number, 0.0 if number % 3 == 0 else 1.2, text, **generation)
+
+
+def samples(events, number):
+    return len(pcm(events, number)) // 2
+
+
+def apart(one, other):
+    """How far two sounds of the same length differ at most, in 16-bit steps."""
+    one, other = (np.frombuffer(sound, "<i2").astype(int) for sound in (one, other))
+    assert one.shape == other.shape
+    return int(np.abs(one - other).max())
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What each of the various utterances sounds like by itself, without graphs."""
+    engine = create_engine("random:tiny", device="cpu", dtype="float64", slots=1)
+    heard = {}
+    for number in range(1, 13):
+        heard[number] = pcm(drain(engine, [various(number)]), number)
+        engine.release(number)
+    engine.close()
+    return heard
+
+
+@pytest.fixture
+def simulated():
+    """slots → the engine on a simulated GPU, and that GPU."""
+    engines = []
+
+    def make(slots, **options):
+        direct = create_engine("random:tiny", device="cpu", dtype="float64", slots=slots)._runner
+        gpu = SimulatedCuda()
+        with torch.inference_mode():
+            runner = GraphRunner(direct.slots, direct.codec, RAMP, gpu)
+        engines.append(DiaEngine(runner, **options))
+        return engines[-1], gpu
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+@pytest.mark.parametrize("slots", [6, 40])
+def test_each_is_spoken_as_if_alone_however_they_come_and_go(simulated, alone, slots):
+    engine, gpu = simulated(slots)
+    captures, dice = gpu.captures, random.Random(slots)
+    numbers, cancelled, events = list(alone), set(), []
+    while numbers or engine.active:
+        while numbers and dice.random() < 0.3:
+            engine.submit(various(numbers.pop()))
+        if dice.random() < 0.02:
+            cancelled.add(dice.choice(list(alone)))
+            engine.cancel(max(cancelled - set(numbers), default=0))
+        events.extend(engine.step())
+    finished = {event.utterance for event in events if isinstance(event, Finished)}
+    assert finished >= alone.keys() - cancelled
+    for number in finished:
+        assert apart(pcm(events, number), alone[number]) <= 1
+    assert gpu.captures == captures, "everybody waits while a graph is captured"
+
+
+def test_words_never_end_after_their_audio_though_the_end_is_learnt_late(simulated):
+    """Among all candidates end of audio comes up now and then."""
+    engine, _ = simulated(6)
+    wild = {"temperature": 2.0, "top_p": 1.0, "top_k": 1028, "cfg_filter_top_k": 1028, "max_tokens": 400}
+    events = drain(
+        engine, [utterance(number, text="One two three. " * 9, **wild) for number in (14, 16, 19, 20, 21)]
+    )
+    natural = 0
+    for number in (14, 16, 19, 20, 21):
+        total = samples(events, number)
+        marks = [m for e in events if isinstance(e, Words) and e.utterance == number for m in e.marks]
+        natural += total < (400 - 40) * TINY_CODEC.hop
+        assert all(mark.start_sample <= mark.end_sample <= total for mark in marks)
+        assert all(one.start_sample <= other.start_sample for one, other in itertools.pairwise(marks))
+    assert natural
+
+
+def test_the_host_waits_for_the_device_only_where_it_is_too_far_ahead(simulated):
+    engine, gpu = simulated(2)
+    engine.submit(utterance(1, max_tokens=1000))
+    gpu.lateness = 10**6
+    for _ in range(40):
+        engine.step()
+        assert len(engine._runner._flights) <= AHEAD + 1
+    gpu.lateness = 0
+    engine.step()
+    waits = gpu.waits
+    for _ in range(40):
+        engine.step()
+    assert gpu.waits == waits
+
+
+def test_the_codec_waits_for_the_step_whose_codes_it_decodes(simulated):
+    engine, _ = simulated(2)
+    runner = engine._runner
+    engine.submit(utterance(1))
+    while not any(isinstance(event, Audio) for event in engine.step()):
+        last = runner._last_step
+    assert runner._codec_stream.waited_for
+    assert runner._codec_stream.waited_for[0]._number <= last._number
+
+
+def test_those_who_could_wait_speak_on_where_the_step_computes_them_anyway(simulated):
+    """Some far ahead of their listeners, and beside them too many to be gathered who are not."""
+    engine, _ = simulated(40)
+    for number in range(1, 41):
+        ahead = 100 * AHEAD_S if number < 8 else 0.0
+        one = utterance(number)
+        engine.submit(replace(one, deadline=one.deadline + ahead))
+    while any(speech.prepare for speech in engine._speaking.values()) or len(engine._speaking) < 40:
+        engine.step()
+    rows = [speech.row for speech in engine._speaking.values()]
+    engine.step()
+    assert [speech.row for speech in engine._speaking.values()] == [row + 1 for row in rows]
+    assert engine._runner.computed_with([3, 30]) == range(0), "few are gathered, and go on without others"
+
+
+def test_a_newcomer_takes_no_more_of_the_device_than_half_a_frame(simulated):
+    """The host has given it everything long before it is done."""
+    engine, gpu = simulated(2)
+    prefill, done = engine._prefill, []
+
+    def costly(*given):
+        for piece in prefill(*given):
+            gpu.clock_ms += 5
+            done.append(piece)
+            yield piece
+
+    engine.submit(utterance(1, max_tokens=1000))
+    for _ in range(30):
+        engine.step()
+    engine._prefill = costly
+    pieces = []
+    for number in (2, 3):  # By the second it is known what a piece takes.
+        engine.submit(utterance(number))
+        engine.step()
+        pieces.append(len(done))
+        engine.cancel(number)
+        for _ in range(10):
+            engine.step()
+        del done[:]
+    assert pieces[0] > pieces[1] == 1
+
+
+def test_as_many_are_spoken_at_once_as_the_device_speaks_in_real_time(simulated):
+    """A frame of the tiny codec lasts as long as that of the published one."""
+    engine, gpu = simulated(40)
+    for each_ms, streams in ((0.1, 40), (1.0, 8), (100.0, 1)):
+        gpu.cost_ms = each_ms.__mul__
+        assert engine._runner.in_real_time() == streams
+
+
+@gpu
+@needs_cuda
+@pytest.mark.timeout(300)
+def test_streams_speak_to_their_end_and_memory_is_returned():
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    engine = create_engine("random:tiny", device="cuda", slots=6)
+    events = drain(engine, [utterance(number) for number in range(1, 13)])
+    for number in range(1, 13):
+        frames = 100 + 10 * number - TINY_DIA.last_delay - 2
+        assert samples(events, number) == frames * TINY_CODEC.hop
+    assert sum(isinstance(event, Finished) for event in events) == 12
+    engine.close()
+    del engine
+    assert torch.cuda.memory_allocated() <= before + 20_000_000
+
+
+@gpu
+@needs_cuda
+@pytest.mark.timeout(300)
+def test_greedy_speech_in_double_precision_is_the_cpu_s():
+    heard = []
+    for device in ("cpu", "cuda"):
+        engine = create_engine("random:tiny", device=device, dtype="float64", slots=3)
+        events = drain(engine, [utterance(number, 0.0) for number in (1, 2, 3)])
+        engine.close()
+        heard.append([pcm(events, number) for number in (1, 2, 3)])
+    for one, other in zip(*heard, strict=True):
+        assert apart(one, other) <= 1
+
+
+@gpu
+@needs_cuda
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("slots", [6, 40])
+def test_on_a_real_one_each_is_spoken_as_if_alone(alone, slots):
+    """Of the sampled ones only what they begin with: one rounding at a tie changes all that follows."""
+    engine = create_engine("random:tiny", device="cuda", dtype="float64", slots=slots)
+    events = drain(engine, [various(number) for number in alone])
+    engine.close()
+    for number, whole in alone.items():
+        if number % 3 == 0:
+            assert apart(pcm(events, number), whole) <= 1
+        else:
+            assert apart(pcm(events, number)[:2000], whole[:2000]) <= 1
+
+
+@gpu
+@needs_cuda
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_every_precision_speaks_the_same_for_a_seed(dtype, quantize):
+    engine = create_engine("random:tiny", device="cuda", dtype=dtype, quantize=quantize, slots=4)
+    heard = []
+    for _ in range(2):
+        heard.append(pcm(drain(engine, [utterance(1)]), 1))
+        engine.release(1)
+    engine.close()
+    assert heard[0] == heard[1]
+    assert len(heard[0]) == 2 * (110 - TINY_DIA.last_delay - 2) * TINY_CODEC.hop
+
+
+@gpu
+@needs_cuda
+@pytest.mark.timeout(300)
+def test_what_is_left_to_speak_survives_memory_running_out():
+    engine = create_engine("random:tiny", device="cuda", slots=4)
+    for number in (1, 2):
+        engine.submit(utterance(number))
+    for _ in range(10):
+        engine.step()
+    step, failed = engine._runner.step, []
+
+    def stingy(lanes, load):
+        if not failed:
+            failed.append(lanes)
+            torch.empty(2**50, device="cuda", dtype=torch.uint8)
+        step(lanes, load)
+
+    engine._runner.step = stingy
+    events = drain(engine)
+    engine.close()
+    assert sum(isinstance(event, Finished) for event in events) == 1
+    assert sum(isinstance(event, Failed) for event in events) == 1

@@ -1,0 +1,136 @@
+"""What is written becomes what Dia reads."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming_server.engines.dia.text.script import (
+    Part,
+    compose,
+    encode,
+    has_words,
+    last_speaker,
+    next_part,
+    repair,
+    spoken_words,
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Hello.", "[S1] Hello."),
+        ("[s1] Hello. [ s2 ] Hi.", "[S1] Hello. [S2] Hi."),
+        ("[S1] One. [S1] Two. [S2] Three.", "[S1] One. Two. [S2] Three."),
+        ("[S2] You first.", "[S2] You first."),
+        ("Hi. [S2]", "[S1] Hi."),
+        ("[S1] [S2] Only I speak.", "[S2] Only I speak."),
+        ("two\n lines\x00\x01 and\ttabs", "[S1] two lines and tabs"),
+        ("(Laughs) Well (for now) go.", "[S1] (laughs) Well (for now) go."),
+        ("[S1] [S2]", ""),
+        ("  ", ""),
+    ],
+)
+def test_tags_are_repaired(written, read):
+    assert repair(written) == read
+
+
+def test_a_voice_that_is_the_second_speaker_begins_with_its_tag():
+    assert repair("Hello.", "S2") == "[S2] Hello."
+
+
+@pytest.mark.parametrize(
+    ("transcript", "script", "whole"),
+    [
+        ("", "[S1] Hello.", "[S1] Hello. [S2]"),
+        ("", "[S2] Hello.", "[S2] Hello. [S1]"),
+        ("", "[S1] Hello. [S2] Hi.", "[S1] Hello. [S2] Hi. [S1]"),
+        ("[S1] Before.", "[S1] After.", "[S1] Before. After. [S2]"),
+        ("[S2] Before.", "[S1] After.", "[S2] Before. [S1] After. [S2]"),
+    ],
+)
+def test_a_script_follows_its_prompt_and_its_ending_is_protected(transcript, script, whole):
+    assert compose(transcript, script) == whole
+
+
+def test_tags_are_single_bytes_and_the_rest_is_utf8():
+    assert encode("[S1] é [S2]") == b"\x01 \xc3\xa9 \x02"
+
+
+def test_the_last_speaker_is_found_whatever_the_case():
+    assert last_speaker("[S1] a [s2] b", "S1") == "S2"
+    assert last_speaker("nobody named", "S2") == "S2"
+
+
+def test_an_utterance_that_fits_is_one_part():
+    assert parts("Hello there.", "S1", 100) == [Part(0, 12, "[S1] Hello there.", "S1")]
+
+
+def test_an_over_long_text_is_divided_after_sentences_and_keeps_its_speaker():
+    text = "[S2] First sentence. Second sentence. Third one."
+    assert [part.script for part in parts(text, "S1", 24)] == [
+        "[S2] First sentence.",
+        "[S2] Second sentence.",
+        "[S2] Third one.",
+    ]
+
+
+pieces = st.sampled_from([*"ab. é漢!?\n", "[S1]", "[S2]", "[s1]", "(laughs)"])
+texts = st.lists(pieces, max_size=120).map("".join) | st.text(max_size=80)
+
+
+@given(texts, st.integers(min_value=10, max_value=60))
+def test_no_part_is_over_the_limit_and_no_word_is_lost(text, limit):
+    found = parts(text, "S1", limit)
+    assert all(len(encode(part.script)) <= limit for part in found)
+    assert all(before.end <= after.start for before, after in itertools.pairwise(found))
+    assert "".join(_letters(part.script) for part in found) == _letters(repair(text))
+    assert all(has_words(part.script) for part in found)
+
+
+@given(texts, st.integers(min_value=10, max_value=60))
+def test_each_part_goes_on_with_the_speaker_whose_turn_it_is(text, limit):
+    for part in parts(text, "S1", limit):
+        speaker = last_speaker(text[: part.start], "S1")
+        assert part.script == repair(text[part.start : part.end], speaker)
+        assert part.then == last_speaker(text[: part.end], "S1")
+
+
+@pytest.mark.parametrize("text", ["", "...", "!!! —", "[S1] ... [S2] ?!", "(…)", "👍", "€ %", "[s1]"])
+def test_what_has_no_letters_and_digits_has_no_parts(text):
+    assert not has_words(text)
+    assert parts(text, "S1", 100) == []
+
+
+@given(texts)
+def test_repaired_text_is_a_fixed_point_whose_tags_alternate(text):
+    once = repair(text)
+    assert repair(once) == once
+    tags = [byte for byte in encode(once) if byte in (1, 2)]
+    assert all(before != after for before, after in itertools.pairwise(tags))
+    assert 0 not in encode(once)
+
+
+def _letters(script):
+    script = re.sub(r"\[\s*[sS]\s*[12]\s*\]", " ", script)
+    return "".join(character for character in script if character.isalnum())
+
+
+def parts(text, speaker, limit):
+    """All the parts of a text, as they are read one after another."""
+    found = []
+    part = next_part(text, 0, speaker, limit)
+    while part is not None:
+        found.append(part)
+        part = next_part(text, part.end, part.then, limit)
+    return found
+
+
+def test_words_are_found_where_they_stand_and_tags_are_none():
+    text = "[S1] Hi, you — [S2]there."
+    assert [text[slice(*word)] for word in spoken_words(text, 0, len(text))] == ["Hi,", "you", "there."]

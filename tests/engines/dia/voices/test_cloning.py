@@ -1,0 +1,199 @@
+"""A voice with a prompt is spoken as that prompt sounds, and getting it ready holds nobody up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from helpers.spoken import drain, pcm
+
+torch = pytest.importorskip("torch")
+
+from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
+from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
+from streaming_server.engines.dia.voices.encoder import PromptEncoder  # noqa: E402
+from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
+from streaming_server.engines.dia.weights.random_init import random_tensors  # noqa: E402
+from streaming_server.engines.dia.weights.shapes import codec_shapes  # noqa: E402
+from streaming_server.types import (  # noqa: E402
+    DEFAULT_VOICE,
+    Failed,
+    Finished,
+    Generation,
+    Prompt,
+    Utterance,
+    Voice,
+)
+
+TEXT = "Hello there, this is a sentence that is spoken."
+FRAME_BYTES = 2 * TINY_CODEC.hop
+TAIL_ROWS = TINY_DIA.last_delay + 2
+PATIENCE_S = 30
+
+
+@pytest.fixture
+def engine():
+    made = create_engine("random:tiny", device="cpu", slots=4)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def cloned(recording):
+    """seconds → a voice cloned from a recording of that length."""
+
+    def make(seconds, transcript="It is me.", speaker="S1"):
+        path = recording(f"{seconds}.wav", seconds, seed=int(seconds * 1000))
+        return Voice("me", "Me", "plain", speaker, Prompt(path, transcript))
+
+    return make
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """While it is shut, no prompt gets ready."""
+    opened, encode = threading.Event(), PromptEncoder.encode
+
+    def gated(self, samples):
+        assert opened.wait(PATIENCE_S)
+        yield from encode(self, samples)
+
+    monkeypatch.setattr(PromptEncoder, "encode", gated)
+    yield opened
+    opened.set()
+
+
+def said(number, voice=DEFAULT_VOICE, text=TEXT, context=None, max_tokens=250):
+    own = number if context is None else context
+    return Utterance(number, own, text, voice, Generation(max_tokens=max_tokens, seed=1), time.monotonic())
+
+
+def once(engine, utterance):
+    """What an utterance sounds like in a turn of its own."""
+    sound = pcm(drain(engine, [utterance]), utterance.id)
+    engine.release(utterance.context)
+    return sound
+
+
+def test_the_voice_goes_on_from_its_prompt_which_is_not_heard(engine, cloned):
+    assert engine.info.can_clone
+    events = drain(engine, [said(1, cloned(1))])
+    assert isinstance(events[-1], Finished)
+    # The client's limit is on what it hears; the prompt comes on top.
+    assert len(pcm(events, 1)) == FRAME_BYTES * (250 - TAIL_ROWS)
+    assert engine._turns[1].prompt.transcript == "[S1] It is me."
+    assert engine._turns[1].prompt.frames == 87
+
+
+def test_every_recording_is_another_voice(engine, cloned):
+    one, other = (once(engine, said(number, cloned(1 + number / 1000))) for number in (0, 1))
+    assert len(one) == len(other)
+    assert one != other
+
+
+def test_a_whole_turn_keeps_the_prompt(engine, cloned):
+    voice = cloned(1)
+    drain(engine, [said(1, voice, context=7)])
+    prompt = engine._turns[7].prompt
+    drain(engine, [said(2, voice, context=7)])
+    assert engine._turns[7].prompt is prompt
+
+
+def test_a_voice_heard_before_is_prepared_from_memory_and_sounds_the_same(engine, cloned):
+    voice = cloned(2)
+    first = once(engine, said(1, voice))
+    assert len(engine._prefixes) == 1
+    assert once(engine, said(2, voice)) == first
+    engine.relieve()
+    assert len(engine._prefixes) == 0
+    assert once(engine, said(3, voice)) == first
+
+
+def test_a_voice_prepared_ahead_is_ready_at_once(engine, cloned, gate):
+    voice = cloned(1)
+    engine.prepare(voice)
+    engine.prepare(DEFAULT_VOICE)
+    gate.set()
+    assert engine.active == 0
+    engine._shelf.want(voice.prompt, "S1").result(PATIENCE_S)
+    engine.submit(said(1, voice))
+    engine.step()
+    assert engine._speaking[0].row == 88
+
+
+def test_others_speak_on_while_a_prompt_is_made(engine, cloned, gate):
+    engine.submit(said(1))
+    engine.step()
+    engine.submit(said(2, cloned(1)))
+    row = engine._speaking[0].row
+    for step in range(1, 41):
+        engine.step()
+        assert engine._speaking[0].row == row + step
+    assert list(engine._speaking) == [0]
+    assert engine.active == 2
+    gate.set()
+    events = drain(engine, [])
+    assert {event.utterance for event in events if isinstance(event, Finished)} == {1, 2}
+
+
+def test_with_nothing_else_to_do_a_step_waits_only_a_moment(engine, cloned, gate):
+    engine.submit(said(1, cloned(1)))
+    assert [engine.step() for _ in range(3)] == [[], [], []]
+    assert engine.active == 1
+    gate.set()
+    assert isinstance(drain(engine, [])[-1], Finished)
+
+
+def test_cancelling_while_the_prompt_is_made(engine, cloned, gate):
+    voice = cloned(1)
+    engine.submit(said(1, voice))
+    engine.submit(said(2, voice))
+    engine.step()
+    engine.cancel(1)
+    assert engine.active == 1
+    gate.set()
+    assert {event.utterance for event in drain(engine, [])} == {2}
+
+
+def test_a_recording_that_is_gone_ends_one_utterance_and_may_come_back(engine, cloned, recording):
+    there = cloned(1)
+    gone = replace(there, prompt=Prompt(there.prompt.path.replace("1.wav", "2.wav"), "It is me."))
+    events = drain(engine, [said(1, gone), said(2, there), said(3)])
+    (failure,) = [event for event in events if event.utterance == 1]
+    assert failure == Failed(
+        1, "unknown_prompt", "the recording that this voice is cloned from is gone", False
+    )
+    assert {event.utterance for event in events if isinstance(event, Finished)} == {2, 3}
+    recording("2.wav", 2)
+    assert pcm(drain(engine, [said(4, gone, context=1)]), 4)
+
+
+def test_a_transcript_that_leaves_no_room_for_text_is_refused(engine, cloned):
+    (failure,) = drain(engine, [said(1, cloned(1, "very long " * 100))])
+    assert isinstance(failure, Failed)
+    assert failure.code == "bad_value"
+    assert "far too long" in failure.message
+
+
+def test_a_codec_without_an_encoder_cannot_clone_and_speaks_all_the_same(tmp_path, cloned, caplog):
+    decoder = dict(random_tensors(codec_shapes(TINY_CODEC), torch.device("cpu"), torch.float32))
+    write_checkpoint(tmp_path, TINY_CODEC.document(), decoder)
+    engine = create_engine("random:tiny", str(tmp_path), device="cpu", slots=1)
+    assert not engine.info.can_clone
+    assert "cannot be cloned" in caplog.text
+    voice = cloned(1)
+    engine.prepare(voice)
+    assert once(engine, said(1, voice)) == once(engine, said(2))
+    engine.close()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_voice_is_cloned_on_a_gpu_while_others_speak(cloned):
+    engine = create_engine("random:tiny", device="cuda", slots=4)
+    events = drain(engine, [said(1), said(2, cloned(1)), said(3)])
+    assert {event.utterance for event in events if isinstance(event, Finished)} == {1, 2, 3}
+    assert len(pcm(events, 2)) <= FRAME_BYTES * (250 - 87 - TAIL_ROWS)
+    engine.close()

@@ -1,0 +1,94 @@
+"""A bare client of other vendors' websockets, as the tests use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from helpers.servers import Server
+from helpers.talk import talking
+
+PATIENCE_S = 20.0
+
+TEXT = "Hello there, said the fox. This is the second sentence! And is this the third?"
+ENDLESS = "and so on " * 800
+"""One sentence, minutes long: whoever speaks it is busy for a while."""
+LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 40
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Sends JSON, keeps everything that comes, in order: dictionaries and bytes."""
+
+    socket: ClientConnection
+    heard: list[dict[str, Any] | bytes] = field(default_factory=list)
+
+    async def send(self, **message: Any) -> None:
+        await self.socket.send(json.dumps(message))
+
+    async def next(self) -> dict[str, Any] | bytes:
+        with anyio.fail_after(PATIENCE_S):
+            raw = await self.socket.recv()
+        message: dict[str, Any] | bytes = raw if isinstance(raw, bytes) else json.loads(raw)
+        self.heard.append(message)
+        return message
+
+    async def until(self, wanted: Callable[[Any], bool]) -> Any:
+        """Read on until a message that is wanted."""
+        while not wanted(message := await self.next()):
+            pass
+        return message
+
+    async def closed(self) -> tuple[int, str]:
+        """Read on until the server closes; its code and reason."""
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await self.next()
+        assert closed.value.rcvd is not None
+        return closed.value.rcvd.code, closed.value.rcvd.reason
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        return [message for message in self.heard if isinstance(message, dict)]
+
+
+@asynccontextmanager
+async def exchanging(url: str, **options: Any) -> AsyncIterator[Exchange]:
+    async with connect(url, proxy=None, max_size=1 << 20, **options) as socket:
+        yield Exchange(socket)
+
+
+async def native_audio(server: Server, text: str, **options: Any) -> bytes:
+    """What the native websocket makes of a text."""
+    async with talking(server.ws_url) as talk:
+        end = await talk.speak(text, **options)
+        assert end["type"] == "done"
+        return talk.audio()
+
+
+def active(server: Server) -> int:
+    """Utterances that workers are busy with or have waiting."""
+    return sum(worker["active"] + worker["queued"] for worker in server.workers())
+
+
+def kill_worker(server: Server) -> None:
+    """The end, without warning, of the one that speaks."""
+    [worker] = server.workers()
+    os.kill(worker["pid"], signal.SIGKILL)
+
+
+def contexts(server: Server) -> int:
+    """Open contexts."""
+    metrics: str = server.get("/metrics")[1]
+    [line] = [line for line in metrics.splitlines() if line.startswith("dia_contexts ")]
+    return int(float(line.split()[1]))

@@ -1,0 +1,100 @@
+"""How soon a server is rid of a turn that its client interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import re
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from typing import TypeAlias
+
+from helpers.servers import Server
+
+TRIES = 5
+"""Of each client: one try says as much of the machine's other work as of the server."""
+WITHIN_MS = 100.0
+PATIENCE_S = 10.0
+LOOK_EVERY_S = 0.001
+
+_STOPPED = re.compile(r'^dia_contexts_ended_total\{end="(?!done")\w+"\} (\S+)$', flags=re.M)
+
+Asked: TypeAlias = http.client.HTTPConnection
+
+
+class Interruptions:
+    """Times in milliseconds from what a client does until the server, asked, says that the turn is gone.
+
+    Each includes the client's own part and the server's answer to the question, so that none is too short.
+    """
+
+    def __init__(self) -> None:
+        self.ms: list[float] = []
+
+    @asynccontextmanager
+    async def timed(self, server: Server) -> AsyncIterator[None]:
+        """Around what a client does to interrupt the one turn it has; left when nothing is in hand."""
+        async with self._timed(server, lambda asked: in_hand(asked) == 0):
+            yield
+
+    @asynccontextmanager
+    async def timed_with_the_next_turn(self, server: Server) -> AsyncIterator[None]:
+        """Around an interruption and the next turn, for a client that tells of the one only at the other.
+
+        Left when one more context than before has ended, but not by having been spoken whole.
+        """
+        with asking(server) as asked:
+            before = stopped(asked)
+        async with self._timed(server, lambda asked: stopped(asked) > before):
+            yield
+
+    @asynccontextmanager
+    async def _timed(self, server: Server, gone: Callable[[Asked], bool]) -> AsyncIterator[None]:
+        with asking(server) as asked:
+            assert in_hand(asked) > 0, "nothing to interrupt"
+        since = time.perf_counter()
+        watching = asyncio.get_running_loop().run_in_executor(None, _gone_at, server, gone)
+        yield
+        self.ms.append(1000 * (await watching - since))
+
+    def __str__(self) -> str:
+        times = ", ".join(f"{ms:.0f}" for ms in sorted(self.ms))
+        return f"gone {statistics.median(self.ms):.0f} ms after the interruption, by the median of {times}"
+
+    def are_obeyed(self) -> bool:
+        """Whether so many were tried, and most of them obeyed in time."""
+        assert len(self.ms) == TRIES
+        return statistics.median(self.ms) <= WITHIN_MS
+
+
+def asking(server: Server) -> closing[Asked]:
+    """A connection that stays, so that to ask takes no longer than the answer."""
+    return closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S))
+
+
+def in_hand(asked: Asked) -> float:
+    """Open contexts, and their utterances that workers are busy with or have waiting."""
+    stats = json.loads(_get(asked, "/queue/stats"))
+    return float(stats["contexts"] + stats["active"] + stats["queued"])
+
+
+def stopped(asked: Asked) -> float:
+    """Contexts that ended before they were spoken whole, since the server's start."""
+    return sum(map(float, _STOPPED.findall(_get(asked, "/metrics"))))
+
+
+def _gone_at(server: Server, gone: Callable[[Asked], bool]) -> float:
+    deadline = time.perf_counter() + PATIENCE_S
+    with asking(server) as asked:
+        while not gone(asked):
+            assert time.perf_counter() < deadline, f"not gone within {PATIENCE_S:g} s"
+            time.sleep(LOOK_EVERY_S)
+    return time.perf_counter()
+
+
+def _get(asked: Asked, path: str) -> str:
+    asked.request("GET", path)
+    return asked.getresponse().read().decode()

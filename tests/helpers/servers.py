@@ -1,0 +1,135 @@
+"""Real servers, each in a process of its own, as the tests use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+START_TIMEOUT_S = 60.0
+FIRST_PORT, PORTS_EACH, RUNNERS = 10_000, 1_000, 20
+"""Below those that Linux and others give to connections, a range for each process of pytest-xdist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        """Status and body of a GET; the body parsed where it is JSON."""
+        request = urllib.request.Request(self.url + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                status, raw = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, raw = error.code, error.read()
+        try:
+            return status, json.loads(raw)
+        except ValueError:
+            return status, raw.decode()
+
+    def ready(self) -> bool:
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def workers(self) -> list[dict[str, Any]]:
+        return [device["worker"] for device in self.get("/gpu/status")[1]["devices"]]
+
+    def logged(self) -> str:
+        return self.log.read_text()
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
+    """Wait for a condition; its value."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not so within {timeout_s} s: {condition}")
+        time.sleep(0.01)
+    return value
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs: one that has ended but was not waited for by its parent does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def established(server: Server) -> int:
+    """Connections the server holds."""
+    connections = psutil.Process(server.process.pid).net_connections("tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port for one in connections)
+
+
+def free_port() -> int:
+    """One that no connection is given for its own end, nor any test that runs beside this one."""
+    runner = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % RUNNERS
+    for _ in range(PORTS_EACH):
+        port = FIRST_PORT + PORTS_EACH * runner + random.randrange(PORTS_EACH)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+@contextmanager
+def running_server(log: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """A server with these options and DIA_* variables, ready to speak; gone afterwards."""
+    port = free_port()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
+    environment = {"DIA_DATA_DIR": str(log.with_suffix(".data")), **environment}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "run.py", f"--port={port}", *options],
+            cwd=Path(__file__).parents[2],
+            env={**clean, **environment},
+            stdout=output,
+            stderr=output,
+        )
+    server = Server(process, port, log)
+    try:
+        until(lambda: process.poll() is not None or server.ready(), START_TIMEOUT_S)
+        assert process.poll() is None, server.logged()
+        yield server
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

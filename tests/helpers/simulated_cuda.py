@@ -1,0 +1,98 @@
+"""A GPU that is none: it computes at once, on the CPU, but tells so late, as a real one does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from streaming_server.engines.dia.serving.cuda import Captured, Cuda
+
+
+class Event:
+    """done is known `lateness` marks later, or to who waits."""
+
+    def __init__(self, gpu: SimulatedCuda) -> None:
+        self._gpu = gpu
+        self._number = gpu.marks
+        self._at_ms = gpu.clock_ms
+        self._awaited = False
+
+    def query(self) -> bool:
+        return self._awaited or self._gpu.marks - self._number >= self._gpu.lateness
+
+    def synchronize(self) -> None:
+        self._awaited = True
+        self._gpu.waits += 1
+
+    def elapsed_time(self, end: Event) -> float:
+        return end._at_ms - self._at_ms
+
+
+class Stream:
+    def __init__(self) -> None:
+        self.waited_for: list[Event] = []
+
+    def wait_event(self, event: Event) -> None:
+        self.waited_for.append(event)
+
+
+class SimulatedCuda(Cuda):
+    """cost_ms: of a replay, by the batch it is for. lateness: in marks."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self.lateness = 3
+        self.marks = 0
+        self.waits = 0
+        self.captures = 0
+        self.clock_ms = 0.0
+        self.current: Stream | None = None
+        self.cost_ms: Callable[[int], float] = lambda batch: 1.0
+
+    def stream(self) -> Stream:
+        return Stream()
+
+    @contextmanager
+    def _on(self, stream: Stream) -> Iterator[None]:
+        before, self.current = self.current, stream
+        yield
+        self.current = before
+
+    def on(self, stream: Any) -> Any:
+        return self._on(stream)
+
+    def mark(self, stream: Any, timing: bool = False) -> Event:
+        self.marks += 1
+        return Event(self)
+
+    def pinned(self, rows: list[list[int]]) -> Tensor:
+        return torch.tensor(rows, dtype=torch.int64)
+
+    def landing(self, like: Tensor) -> Tensor:
+        return torch.empty(like.shape, dtype=like.dtype)
+
+    def pool(self) -> object:
+        return object()
+
+    def capture(self, body: Callable[[], Tensor], inputs: Tensor, stream: Any, pool: Any) -> Captured:
+        self.captures += 1
+        with torch.inference_mode():
+            output = body().clone()
+
+        def replay() -> None:
+            assert self.current is stream, "replayed on another stream than it was captured on"
+            self.clock_ms += self.cost_ms(inputs.shape[1])
+            with torch.inference_mode():
+                output.copy_(body())
+
+        return Captured(inputs, output, replay)
+
+    def synchronize(self) -> None: ...
+
+    def give_back(self) -> None: ...
+
+    def clear_workspaces(self) -> None: ...

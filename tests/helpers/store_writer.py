@@ -1,0 +1,101 @@
+"""Uploads, replaces and deletes without end, until it is killed.
+
+`python store_writer.py DATA_DIR SEED` writes a line to standard output before each change, the state that the
+change leads to, and the line `done` after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import struct
+import sys
+from pathlib import Path
+
+from streaming_server.storage.database import Database
+from streaming_server.storage.voices import Store, StoredVoice
+
+RATE = 44100
+PROMPTS = ("ann", "Bob", "шум")
+VOICES = ("reader", "aria")
+
+
+def wav_of(samples: int, salt: int) -> bytes:
+    """A mono 16-bit WAV file; another salt gives another one."""
+    data = struct.pack("<h", salt & 0x7FFF) * samples
+    head = struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    fields = b"WAVEfmt " + head + b"data" + struct.pack("<I", len(data))
+    return b"RIFF" + struct.pack("<I", 36 + len(data)) + fields + data
+
+
+def upload(store: Store, prompt_id: str, samples: int, salt: int) -> None:
+    path = store.new_temporary()
+    path.write_bytes(wav_of(samples, salt))
+    store.put_prompt(
+        prompt_id,
+        path,
+        duration_s=samples / RATE,
+        sample_rate=RATE,
+        original_format="wav",
+        original_sample_rate=RATE,
+        channels=1,
+        waveform=(salt, samples),
+    )
+
+
+class Writer:
+    """Knows what it has made of the store: prompts with their waveforms, voices with their prompts."""
+
+    def __init__(self, store: Store, choice: random.Random) -> None:
+        self._store = store
+        self._choice = choice
+        self._prompts = {prompt.id: list(prompt.waveform) for prompt in store.prompts()}
+        self._voices = {voice.id: voice.prompt for voice in store.voices() if not voice.builtin}
+
+    def change(self) -> None:
+        match self._choice.choice(("upload", "upload", "delete", "voice", "unvoice")):
+            case "upload":
+                prompt_id = self._choice.choice(PROMPTS)
+                # Few salts, so that two prompts share a file now and then.
+                salt, samples = self._choice.randrange(4), self._choice.choice((500, 5000, 50_000))
+                self._prompts[prompt_id] = [salt, samples]
+                self._tell()
+                upload(self._store, prompt_id, samples, salt)
+            case "delete" if self._prompts:
+                prompt_id = self._choice.choice(list(self._prompts))
+                del self._prompts[prompt_id]
+                for voice_id, prompt in self._voices.items():
+                    if prompt == prompt_id:
+                        self._voices[voice_id] = None
+                self._tell()
+                self._store.delete_prompt(prompt_id, force=True)
+            case "voice" if self._prompts:
+                voice_id, prompt_id = self._choice.choice(VOICES), self._choice.choice(list(self._prompts))
+                self._voices[voice_id] = prompt_id
+                self._tell()
+                self._store.put_voice(StoredVoice(voice_id, voice_id, prompt=prompt_id))
+            case "unvoice" if self._voices:
+                voice_id = self._choice.choice(list(self._voices))
+                del self._voices[voice_id]
+                self._tell()
+                self._store.delete_voice(voice_id)
+            case _:
+                return
+        os.write(1, b"done\n")
+
+    def _tell(self) -> None:
+        os.write(1, json.dumps([self._prompts, self._voices]).encode() + b"\n")
+
+
+def main() -> None:
+    data_dir = Path(sys.argv[1])
+    store = Store(Database(data_dir), data_dir)
+    store.sweep()
+    writer = Writer(store, random.Random(sys.argv[2]))
+    while True:
+        writer.change()
+
+
+if __name__ == "__main__":
+    main()

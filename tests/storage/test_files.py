@@ -1,0 +1,186 @@
+"""Files outlive a power cut, and a folder has one owner."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streaming_server.errors import EngineFailure
+from streaming_server.storage.files import Lock, move_whole, remove_older, remove_strays, sync_folder
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill cannot show this, only a power cut: what the system was told to keep, and in what order."""
+    source, target = tmp_path / "part", tmp_path / "kept" / "whole"
+    target.parent.mkdir()
+    source.write_bytes(b"all of it")
+    told: list[tuple[Path, bool]] = []
+    fsync = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        fsync(descriptor)
+        told.append((Path(f"/proc/self/fd/{descriptor}").readlink(), target.exists()))
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    move_whole(source, target)
+    assert told == [(source, False), (target.parent, True)]
+    assert target.read_bytes() == b"all of it"
+    assert not source.exists()
+
+
+def test_a_file_takes_the_place_of_the_one_that_had_its_name(tmp_path: Path) -> None:
+    source, target = tmp_path / "part", tmp_path / "whole"
+    source.write_bytes(b"new")
+    target.write_bytes(b"old")
+    move_whole(source, target)
+    assert target.read_bytes() == b"new"
+
+
+def test_what_cannot_be_kept_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        move_whole(tmp_path / "nothing", tmp_path / "whole")
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        sync_folder(tmp_path / "file")
+
+
+@pytest.mark.parametrize(("read", "kept"), [(False, {"new", "read"}), (True, {"new", "written"})])
+def test_files_are_removed_by_when_they_were_written_or_read(
+    tmp_path: Path, read: bool, kept: set[str]
+) -> None:
+    """Times of reading and of writing, in seconds since 1970."""
+    for name, times in {"old": (10, 10), "read": (30, 30), "written": (30, 10), "new": (30, 30)}.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, times)
+    os.utime(tmp_path / "read", (10, 30))
+    assert remove_older(tmp_path, 20.0, read=read) == 2
+    assert {file.name for file in tmp_path.iterdir()} == kept
+
+
+def test_a_file_that_others_remove_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second", "third"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (10, 10))
+    listed = Path.iterdir
+
+    def and_then_one_goes(folder: Path) -> Iterator[Path]:
+        files = list(listed(folder))
+        files[1].unlink()
+        return iter(files)
+
+    monkeypatch.setattr(Path, "iterdir", and_then_one_goes)
+    assert remove_older(tmp_path, 20.0) == 2
+    assert list(listed(tmp_path)) == []
+
+
+OURS = re.compile(r"[0-9a-f]{4}\.wav")
+
+
+@pytest.fixture
+def strewn(tmp_path: Path) -> Path:
+    """A folder with a file of ours, and what others may have put there; all of it old."""
+    folder = tmp_path / "folder"
+    (folder / "00fd.wav").mkdir(parents=True)
+    (folder / "00fd.wav" / "inside.wav").touch()
+    (folder / "00ff.wav").touch()
+    (folder / "notes.txt").touch()
+    (tmp_path / "elsewhere.wav").touch()
+    (folder / "00fe.wav").symlink_to(tmp_path / "elsewhere.wav")
+    (folder / "00fc.wav").symlink_to(tmp_path)
+    (folder / "00fb.wav").symlink_to(tmp_path / "nowhere")
+    for path in folder.iterdir():
+        os.utime(path, (10, 10), follow_symlinks=False)
+    return folder
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_what_is_too_old_but_not_ours_stays(strewn: Path) -> None:
+    before = left_in(strewn)
+    assert remove_older(strewn, 20.0, OURS) == 1
+    assert left_in(strewn) == before - {"00ff.wav"}
+    assert remove_older(strewn, 20.0) == 1
+    assert left_in(strewn) == before - {"00ff.wav", "notes.txt"}
+    assert (strewn.parent / "elsewhere.wav").exists()
+
+
+def test_strays_are_files_of_ours_that_nobody_keeps(strewn: Path) -> None:
+    (strewn / "00fa.wav").touch()
+    before = left_in(strewn)
+    assert remove_strays(strewn, OURS, {"00fa.wav"}) == 1
+    assert left_in(strewn) == before - {"00ff.wav"}
+    assert remove_strays(strewn, OURS) == 1
+    assert remove_strays(strewn, OURS) == 0
+
+
+def test_one_that_cannot_be_removed_keeps_none_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a file is marked so that nobody may delete it."""
+    unlink = Path.unlink
+
+    def except_one(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "0002.wav":
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", except_one)
+    for number in range(4):
+        (tmp_path / f"000{number}.wav").touch()
+    assert remove_strays(tmp_path, OURS, {"0003.wav"}) == 2
+    for path in tmp_path.iterdir():
+        os.utime(path, (10, 10))
+    with pytest.raises(PermissionError):
+        remove_older(tmp_path, 20.0, OURS)
+    assert left_in(tmp_path) == {"0002.wav"}
+
+
+def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    lock = Lock(folder)
+    with pytest.raises(EngineFailure, match="Another server uses the data directory"):
+        Lock(folder)
+    lock.release()
+    Lock(folder).release()
+
+
+def test_an_owner_that_is_killed_owns_nothing(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from streaming_server.storage.files import Lock;"
+        "lock = Lock(pathlib.Path(sys.argv[1])); print('owned', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"owned\n"
+        with pytest.raises(EngineFailure):
+            Lock(tmp_path)
+        owner.kill()
+        owner.wait()
+        Lock(tmp_path).release()
+
+
+def test_children_do_not_inherit_the_ownership(tmp_path: Path) -> None:
+    """A worker that outlives the server by a moment must not keep the next one from starting."""
+    lock = Lock(tmp_path)
+    command = [sys.executable, "-c", "print('begun', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"begun\n"
+        lock.release()
+        Lock(tmp_path).release()
+        child.communicate(b"\n")

@@ -1,0 +1,304 @@
+"""Jobs are kept on disk, in their order, whatever happens to the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+from helpers.disks import small_disk
+
+from streaming_server.errors import InUse, StorageFailure, UnknownJob
+from streaming_server.storage.database import Database
+from streaming_server.storage.jobs import Job, Jobs
+
+REQUEST = {"text": "Hello there. «Ünïcode»", "voice_id": "aria", "speed": 1.5}
+
+
+@contextmanager
+def opened(data_dir: Path) -> Iterator[Jobs]:
+    database = Database(data_dir)
+    try:
+        yield Jobs(database, data_dir / "jobs")
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    with opened(tmp_path) as one:
+        yield one
+
+
+def begun(jobs: Jobs) -> Job:
+    """A job that is being spoken, a part of it on the disk."""
+    jobs.add(REQUEST)
+    job = jobs.next()
+    assert job is not None
+    jobs.partial_file(job.id).write_bytes(b"RIFF sound")
+    return job
+
+
+def done(jobs: Jobs) -> Job:
+    return jobs.complete(begun(jobs).id, "wav", 2, 3.5)
+
+
+def files(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+def test_a_job_waits_with_all_that_was_asked(tmp_path: Path) -> None:
+    before = time.time()
+    with opened(tmp_path) as jobs:
+        job = jobs.add(REQUEST)
+    with opened(tmp_path) as jobs:
+        assert jobs.get(job.id) == job
+        assert jobs.list() == [job]
+    assert (job.status, job.over, job.request) == ("pending", False, REQUEST)
+    assert before <= job.created_at <= time.time()
+    assert job.started_at is job.finished_at is job.file is job.error_code is None
+    assert (job.utterances, job.audio_s) == (0, 0.0)
+
+
+def test_jobs_are_taken_in_the_order_they_came(jobs: Jobs) -> None:
+    ids = [jobs.add(REQUEST).id for _ in range(3)]
+    taken = [job for _ in range(4) if (job := jobs.next()) is not None]
+    assert [job.id for job in taken] == ids
+    assert {job.status for job in taken} == {"processing"}
+    assert all(job.started_at is not None for job in taken)
+    assert jobs.next() is None
+
+
+def test_nobody_takes_a_job_twice(jobs: Jobs) -> None:
+    ids = {jobs.add(REQUEST).id for _ in range(40)}
+    taken: list[str] = []
+    together = Barrier(4)
+
+    def take() -> None:
+        together.wait()
+        while (job := jobs.next()) is not None:
+            taken.append(job.id)
+
+    threads = [Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 40
+    assert set(taken) == ids
+
+
+def test_a_job_that_is_done_has_its_file(jobs: Jobs, tmp_path: Path) -> None:
+    job = done(jobs)
+    assert (job.status, job.over) == ("completed", True)
+    assert (job.utterances, job.audio_s) == (2, 3.5)
+    assert job.finished_at is not None
+    assert job.file == tmp_path / "jobs" / f"{job.id}.wav"
+    assert job.file.read_bytes() == b"RIFF sound"
+    assert files(tmp_path / "jobs") == {job.file.name}
+
+
+def test_a_job_that_failed_says_why_and_leaves_no_file(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.fail(begun(jobs).id, "unavailable", "The worker died.", 1, 0.5)
+    assert (job.status, job.over, job.file) == ("failed", True, None)
+    assert (job.error_code, job.error_message) == ("unavailable", "The worker died.")
+    assert (job.utterances, job.audio_s) == (1, 0.5)
+    assert files(tmp_path / "jobs") == set()
+
+
+def test_a_job_is_cancelled_while_it_waits_and_while_it_is_spoken(jobs: Jobs) -> None:
+    waiting = jobs.add(REQUEST)
+    assert jobs.cancel(waiting.id).status == "cancelled"
+    assert jobs.next() is None
+    spoken = begun(jobs)
+    stopped = jobs.cancel(spoken.id, 3, 4.5)
+    assert (stopped.status, stopped.utterances, stopped.audio_s) == ("cancelled", 3, 4.5)
+
+
+@pytest.mark.parametrize("end", ["complete", "fail", "cancel"])
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda jobs, job: jobs.complete(job, "wav", 9, 9.0),
+        lambda jobs, job: jobs.fail(job, "late", "Late.", 9, 9.0),
+        lambda jobs, job: jobs.cancel(job, 9, 9.0),
+    ],
+    ids=["completed", "failed", "cancelled"],
+)
+def test_of_two_that_would_end_a_job_the_first_does(
+    jobs: Jobs, tmp_path: Path, end: str, again: Callable[[Jobs, str], Job]
+) -> None:
+    job = begun(jobs)
+    match end:
+        case "complete":
+            ended = jobs.complete(job.id, "flac", 1, 1.0)
+        case "fail":
+            ended = jobs.fail(job.id, "broken", "Broken.", 1, 1.0)
+        case _:
+            ended = jobs.cancel(job.id, 1, 1.0)
+    jobs.partial_file(job.id).write_bytes(b"RIFF more")
+    with pytest.raises(InUse):
+        again(jobs, job.id)
+    assert jobs.get(job.id) == ended
+    assert f"{job.id}.wav" not in files(tmp_path / "jobs")
+
+
+def test_a_job_that_was_cleared_meanwhile_has_no_result(jobs: Jobs, tmp_path: Path) -> None:
+    job = begun(jobs)
+    jobs.cancel(job.id)
+    assert jobs.clear() == 1
+    with pytest.raises(UnknownJob):
+        jobs.complete(job.id, "wav", 1, 1.0)
+    assert files(tmp_path / "jobs") == set()
+
+
+def test_a_job_without_its_part_is_not_done(jobs: Jobs) -> None:
+    job = begun(jobs)
+    jobs.discard_partial(job.id)
+    with pytest.raises(StorageFailure):
+        jobs.complete(job.id, "wav", 1, 1.0)
+    assert jobs.get(job.id).status == "processing"
+
+
+def test_a_job_that_is_tried_again_is_the_last_in_the_queue_and_begins_anew(jobs: Jobs) -> None:
+    first = jobs.fail(begun(jobs).id, "broken", "Broken.", 5, 6.0)
+    second = jobs.add(REQUEST)
+    again = jobs.retry(first.id)
+    third = jobs.add(REQUEST)
+    assert (again.status, again.utterances, again.audio_s) == ("pending", 0, 0.0)
+    assert again.error_code is again.error_message is again.started_at is again.finished_at is None
+    assert again.request == REQUEST
+    order = [job.id for _ in range(3) if (job := jobs.next()) is not None]
+    assert order == [second.id, first.id, third.id]
+
+
+def test_only_what_did_not_come_to_its_end_is_tried_again(jobs: Jobs) -> None:
+    for job in (jobs.add(REQUEST), begun(jobs), done(jobs)):
+        with pytest.raises(InUse):
+            jobs.retry(job.id)
+    with pytest.raises(UnknownJob):
+        jobs.retry("nothing")
+
+
+def test_after_a_start_what_was_spoken_is_interrupted_and_what_waits_waits(tmp_path: Path) -> None:
+    with opened(tmp_path) as jobs:
+        whole, spoken, waiting = done(jobs), begun(jobs), jobs.add(REQUEST)
+        (tmp_path / "jobs" / f"{'0' * 32}.wav").write_bytes(b"whole, but its row was not written any more")
+    with opened(tmp_path) as jobs:
+        assert jobs.recover() == 1
+        assert jobs.get(spoken.id).status == "interrupted"
+        assert jobs.get(spoken.id).finished_at is not None
+        assert jobs.get(waiting.id) == waiting
+        assert jobs.get(whole.id) == whole
+        assert whole.file is not None
+        assert files(tmp_path / "jobs") == {whole.file.name}
+        assert jobs.retry(spoken.id).status == "pending"
+        assert jobs.recover() == 0
+
+
+def test_the_latest_are_listed_first(jobs: Jobs) -> None:
+    ids = [jobs.add(REQUEST).id for _ in range(5)]
+    jobs.cancel(ids[1])
+    assert [job.id for job in jobs.list()] == ids[::-1]
+    assert [job.id for job in jobs.list(limit=2)] == ids[:-3:-1]
+    assert [job.id for job in jobs.list("cancelled")] == [ids[1]]
+    assert jobs.list("failed") == []
+
+
+def test_jobs_are_counted_by_status(jobs: Jobs) -> None:
+    assert set(jobs.counts().values()) == {0}
+    done(jobs)
+    begun(jobs)
+    jobs.cancel(jobs.add(REQUEST).id)
+    jobs.add(REQUEST)
+    assert jobs.counts() == {
+        "pending": 1,
+        "processing": 1,
+        "completed": 1,
+        "failed": 0,
+        "cancelled": 1,
+        "interrupted": 0,
+    }
+
+
+def test_what_is_over_is_cleared_with_its_results(jobs: Jobs, tmp_path: Path) -> None:
+    done(jobs)
+    spoken, waiting = begun(jobs), jobs.add(REQUEST)
+    jobs.cancel(jobs.add(REQUEST).id)
+    assert jobs.clear() == 2
+    assert {job.id for job in jobs.list()} == {spoken.id, waiting.id}
+    assert files(tmp_path / "jobs") == {jobs.partial_file(spoken.id).name}
+
+
+def test_results_expire_and_what_is_not_over_does_not(jobs: Jobs, tmp_path: Path) -> None:
+    old = done(jobs)
+    spoken, waiting = begun(jobs), jobs.add(REQUEST)
+    assert old.finished_at is not None
+    assert jobs.expire(old.finished_at) == 0
+    assert jobs.expire(time.time() + 1) == 1
+    assert {job.id for job in jobs.list()} == {spoken.id, waiting.id}
+    assert files(tmp_path / "jobs") == {jobs.partial_file(spoken.id).name}
+
+
+def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
+    """The jobs went before their results, which takes room; so on a full disk nothing ever went."""
+    with small_disk(tmp_path):
+        with opened(tmp_path) as jobs:
+            job = begun(jobs)
+            jobs.partial_file(job.id).write_bytes(bytes(100_000))
+            jobs.complete(job.id, "wav", 1, 2.0)
+            with pytest.raises(OSError, match="No space"):
+                (tmp_path / "filler").write_bytes(bytes(1 << 20))
+            with pytest.raises(StorageFailure):
+                for _ in range(100):
+                    jobs.add({"text": "a" * 4096})
+            assert jobs.expire(time.time() + 1) == 1
+            assert not (tmp_path / "jobs" / f"{job.id}.wav").exists()
+            assert jobs.add(REQUEST).status == "pending"
+
+
+def test_a_result_that_cannot_be_removed_keeps_its_job_and_no_other(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = done(jobs), done(jobs)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == stuck.file:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageFailure):
+        jobs.clear()
+    assert [job.id for job in jobs.list()] == [stuck.id]
+    assert files(tmp_path / "jobs") == {f"{stuck.id}.wav"}
+    assert other.file is not None
+
+
+@pytest.mark.parametrize("name", ["nothing", "", "../evil", "\0"])
+def test_a_job_nobody_asked_for(jobs: Jobs, name: str) -> None:
+    for act in (jobs.get, jobs.cancel, jobs.retry):
+        with pytest.raises(UnknownJob):
+            act(name)
+
+
+def test_ids_are_not_to_be_guessed(jobs: Jobs) -> None:
+    ids = [jobs.add(REQUEST).id for _ in range(20)]
+    assert len(set(ids)) == 20
+    assert all(len(bytes.fromhex(job)) == 16 for job in ids)
+
+
+def test_after_a_start_what_is_no_result_stays(tmp_path: Path) -> None:
+    """A folder among the results kept the server from noting what had been interrupted."""
+    with opened(tmp_path) as jobs:
+        spoken = begun(jobs)
+        (tmp_path / "jobs" / ("1" * 32 + ".wav")).mkdir()
+        (tmp_path / "jobs" / "notes.txt").write_text("somebody's")
+    with opened(tmp_path) as jobs:
+        assert jobs.recover() == 1
+        assert jobs.get(spoken.id).status == "interrupted"
+    assert {entry.name for entry in (tmp_path / "jobs").iterdir()} == {"1" * 32 + ".wav", "notes.txt"}

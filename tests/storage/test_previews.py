@@ -1,0 +1,98 @@
+"""Previews are made once, and then kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from streaming_server.errors import Full
+from streaming_server.storage.previews import Previews
+
+pytestmark = pytest.mark.anyio
+
+KAI, LUNA = "0" * 32, "1" * 32
+
+
+class Speaker:
+    """Speaks when it may, and counts how often it was asked."""
+
+    def __init__(self, sound: bytes, *, may: bool = True) -> None:
+        self._sound = sound
+        self.asked = 0
+        self.may_speak = anyio.Event()
+        if may:
+            self.may_speak.set()
+
+    async def __call__(self) -> bytes:
+        self.asked += 1
+        await self.may_speak.wait()
+        return self._sound
+
+
+async def until_asked(speaker: Speaker) -> None:
+    with anyio.fail_after(20):
+        while not speaker.asked:
+            await anyio.sleep(0.005)
+
+
+async def test_one_that_is_there_is_not_spoken_again(tmp_path: Path) -> None:
+    previews, speaker = Previews(tmp_path), Speaker(b"kai")
+    first = await previews.get(KAI, speaker)
+    assert first.read_bytes() == b"kai"
+    assert await previews.get(KAI, speaker) == first
+    assert speaker.asked == 1
+
+
+async def test_many_who_want_the_same_have_it_spoken_once(tmp_path: Path) -> None:
+    previews, speaker = Previews(tmp_path), Speaker(b"kai", may=False)
+    heard = []
+
+    async def listen() -> None:
+        heard.append((await previews.get(KAI, speaker)).read_bytes())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(listen)
+        await until_asked(speaker)
+        await anyio.wait_all_tasks_blocked()
+        speaker.may_speak.set()
+    assert heard == [b"kai"] * 8
+    assert speaker.asked == 1
+
+
+async def test_nobody_waits_for_one_that_is_being_made_but_who_wants_it(tmp_path: Path) -> None:
+    """One that was there already, and one of another voice, waited for every other's to be spoken."""
+    previews, kai, luna = Previews(tmp_path), Speaker(b"kai", may=False), Speaker(b"luna")
+    async with anyio.create_task_group() as group:
+        group.start_soon(previews.get, KAI, kai)
+        await until_asked(kai)
+        with anyio.fail_after(20):
+            for _ in range(2):
+                assert (await previews.get(LUNA, luna)).read_bytes() == b"luna"
+        assert (kai.asked, luna.asked) == (1, 1)
+        kai.may_speak.set()
+    assert (await previews.get(KAI, kai)).read_bytes() == b"kai"
+
+
+async def test_who_gives_up_leaves_the_making_to_the_next(tmp_path: Path) -> None:
+    previews, slow, quick = Previews(tmp_path), Speaker(b"slow", may=False), Speaker(b"quick")
+    async with anyio.create_task_group() as group:
+        group.start_soon(previews.get, KAI, slow)
+        await until_asked(slow)
+        group.cancel_scope.cancel()
+    with anyio.fail_after(20):
+        assert (await previews.get(KAI, quick)).read_bytes() == b"quick"
+
+
+async def test_one_that_could_not_be_spoken_is_tried_again(tmp_path: Path) -> None:
+    previews, speaker = Previews(tmp_path), Speaker(b"kai")
+
+    async def full() -> bytes:
+        raise Full("All voices are taken.")
+
+    with pytest.raises(Full):
+        await previews.get(KAI, full)
+    assert [file async for file in anyio.Path(tmp_path).iterdir()] == []
+    assert (await previews.get(KAI, speaker)).read_bytes() == b"kai"

@@ -1,0 +1,777 @@
+"""Prompts, voices and the configuration are kept, whole, whatever happens to the server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import wave
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from helpers import store_writer
+from hypothesis import given as each
+from hypothesis import strategies as st
+
+from streaming_server.errors import (
+    BadValue,
+    Forbidden,
+    InUse,
+    StorageFailure,
+    UnknownPrompt,
+    UnknownVoice,
+)
+from streaming_server.storage.database import FILE_NAME, Database
+from streaming_server.storage.voices import (
+    Metadata,
+    Store,
+    StoredPrompt,
+    StoredVoice,
+    check_name,
+)
+from streaming_server.transcription.transcript import Source
+from streaming_server.types import BUILTIN_VOICES
+
+PLAIN: Metadata = {
+    "duration_s": 6.5,
+    "sample_rate": 44100,
+    "original_format": "mp3",
+    "original_sample_rate": 48000,
+    "channels": 2,
+}
+
+
+FULL: Metadata = {
+    **PLAIN,
+    "warnings": ("Longer than 10 s.", "«Ünïcode»"),
+    "waveform": (0, 7, -3),
+    "transcript": "Good morning.",
+    "transcript_source": "whisper",
+    "transcript_language": "en",
+    "transcript_language_probability": 0.98,
+    "transcript_findings": ("uncertain",),
+    "mark": "9 bytes",
+}
+
+
+@contextmanager
+def opened(data_dir: Path) -> Iterator[Store]:
+    database = Database(data_dir)
+    try:
+        yield Store(database, data_dir)
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path) as one:
+        yield one
+
+
+def written(store: Store, content: bytes) -> Path:
+    path = store.new_temporary()
+    path.write_bytes(content)
+    return path
+
+
+def put(store: Store, prompt_id: str, content: bytes = b"RIFF one") -> StoredPrompt:
+    return store.put_prompt(prompt_id, written(store, content), **PLAIN)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def blob(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}.wav"
+
+
+def test_a_prompt_is_kept_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+    content = b"RIFF a recording"
+    with opened(tmp_path) as store:
+        wav = written(store, content)
+        stored = store.put_prompt("ann", wav, **FULL)
+    assert not wav.exists()
+    with opened(tmp_path) as store:
+        prompt = store.prompt("ann")
+        assert store.prompts() == [prompt]
+    assert prompt == stored
+    assert asdict(prompt) == {
+        **FULL,
+        "id": "ann",
+        "path": tmp_path / "prompts" / blob(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "discovered_at": prompt.discovered_at,
+    }
+    assert prompt.path.read_bytes() == content
+    assert prompt.exists
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(prompt.discovered_at)).total_seconds()) < 60
+
+
+def test_paths_are_absolute_wherever_the_server_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with opened(Path("data")) as store:
+        prompt = put(store, "ann")
+    assert prompt.path == tmp_path / "data" / "prompts" / blob(b"RIFF one")
+
+
+def test_a_recording_is_on_the_disk_before_its_name_and_its_name_before_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill cannot show this, only a power cut: what the system was told to keep, and in what order."""
+    told: list[tuple[str, Path, bool]] = []
+    fsync, rename = os.fsync, os.replace
+
+    def row_is_there() -> bool:
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+            return bool(connection.execute("SELECT 1 FROM prompts").fetchone())
+
+    def recorded_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        told.append(("fsync", Path(f"/proc/self/fd/{descriptor}").readlink(), row_is_there()))
+
+    def recorded_rename(source: Path, target: Path) -> None:
+        rename(source, target)
+        told.append(("rename", target, row_is_there()))
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_rename)
+    with opened(tmp_path) as store:
+        assert told == [("fsync", tmp_path, False)]
+        wav = written(store, b"RIFF one")
+        prompt = store.put_prompt("ann", wav, **PLAIN)
+    assert row_is_there()
+    assert told[1:] == [
+        ("fsync", wav, False),
+        ("rename", prompt.path, False),
+        ("fsync", tmp_path / "prompts", False),
+    ]
+
+
+def test_a_prompt_uploaded_again_is_another_recording(store: Store, tmp_path: Path) -> None:
+    put(store, "ann")
+    store.set_transcript("ann", "Of the first.", "manual", language="en", findings=("uncertain",))
+    store.put_voice(StoredVoice("reader", "Reader", prompt="ann"))
+    again = put(store, "ann", b"RIFF two")
+    assert again.transcript is again.transcript_source is again.transcript_language is None
+    assert again.transcript_findings == ()
+    assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
+    assert store.prompts() == [again]
+    assert store.voice("reader").prompt == "ann"
+
+
+def test_what_a_voice_says_of_a_recording_does_not_outlive_it(store: Store) -> None:
+    """What was said in the first is not said in the second; what is given afterwards counts again."""
+    put(store, "ann")
+    store.put_voice(StoredVoice("reader", "Reader", prompt="ann", transcript="Of the first."))
+    store.put_voice(StoredVoice("aside", "Aside", transcript="Of no recording."))
+    put(store, "ann", b"RIFF two")
+    assert store.voice("reader") == StoredVoice("reader", "Reader", prompt="ann")
+    assert store.voice("aside").transcript == "Of no recording."
+    store.change_voice("reader", transcript="Of the second.")
+    put(store, "ann", b"RIFF two")
+    assert store.voice("reader").transcript == "Of the second."
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "kept"),
+    [
+        ("manual", None, True),
+        ("manual", "whisper", True),
+        ("whisper", None, True),
+        ("whisper", "manual", False),
+        ("manual", "manual", False),
+    ],
+)
+def test_the_same_recording_again_keeps_the_transcript_that_is_believed_more(
+    store: Store, known: Source, given: Source | None, kept: bool
+) -> None:
+    put(store, "ann")
+    store.set_transcript("ann", "What was known.", known, language="en")
+    again = store.put_prompt(
+        "ann",
+        written(store, b"RIFF one"),
+        **PLAIN,
+        transcript="What is given." if given else None,
+        transcript_source=given,
+    )
+    assert (again.transcript == "What was known.") is kept
+    assert (again.transcript_source, again.transcript_language) == ((known, "en") if kept else (given, None))
+
+
+def test_the_same_recording_uploaded_again_is_there_afterwards(store: Store, tmp_path: Path) -> None:
+    put(store, "ann")
+    assert put(store, "ann").exists
+    assert files(tmp_path / "prompts") == {blob(b"RIFF one")}
+
+
+def test_prompts_of_one_content_share_a_file_until_the_last_is_gone(store: Store, tmp_path: Path) -> None:
+    assert put(store, "ann").path == put(store, "bob").path == put(store, "eve").path
+    store.delete_prompt("ann")
+    put(store, "bob", b"RIFF two")
+    assert store.prompt("eve").exists
+    store.delete_prompt("eve")
+    assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
+
+
+def test_a_name_that_cannot_be_one_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match=r"^prompt_id: "):
+        put(store, "../evil")
+    assert store.prompts() == []
+    assert files(tmp_path / "prompts") == files(tmp_path / "tmp") == set()
+    assert files(tmp_path) == {"prompts", "tmp", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"}
+
+
+def test_temporary_paths_are_never_the_same(store: Store, tmp_path: Path) -> None:
+    paths = {store.new_temporary(".part") for _ in range(100)}
+    assert len(paths) == 100
+    assert {path.parent for path in paths} == {tmp_path / "tmp"}
+    assert not any(path.exists() for path in paths)
+
+
+def test_a_prompt_nobody_stored(store: Store) -> None:
+    with pytest.raises(UnknownPrompt):
+        store.prompt("ann")
+    with pytest.raises(UnknownPrompt):
+        store.set_transcript("ann", "Good morning.", "manual")
+    with pytest.raises(UnknownPrompt):
+        store.delete_prompt("../evil")
+
+
+def test_a_transcript_is_put_down_in_place_of_the_last(store: Store) -> None:
+    put(store, "ann")
+    store.set_transcript(
+        "ann", "Guten Tag.", "whisper", language="de", language_probability=0.5, findings=("uncertain",)
+    )
+    prompt = store.set_transcript("ann", "Good day.", "manual")
+    assert prompt == store.prompt("ann")
+    assert (prompt.transcript, prompt.transcript_source) == ("Good day.", "manual")
+    assert (prompt.transcript_language, prompt.transcript_language_probability) == (None, None)
+    assert prompt.transcript_findings == ()
+
+
+def test_why_there_is_no_transcript_is_kept(store: Store) -> None:
+    put(store, "ann")
+    prompt = store.set_transcript("ann", None, None, findings=("no_speech",))
+    assert (prompt.transcript, prompt.transcript_source, prompt.transcript_findings) == (
+        None,
+        None,
+        ("no_speech",),
+    )
+
+
+def test_a_transcript_of_a_recording_that_was_replaced_meanwhile_is_refused(store: Store) -> None:
+    heard = put(store, "ann")
+    put(store, "ann", b"RIFF two")
+    with pytest.raises(UnknownPrompt, match="another recording"):
+        store.set_transcript("ann", "Of the first.", "whisper", sha256=heard.sha256)
+    assert store.prompt("ann").transcript is None
+    store.set_transcript("ann", "Of the second.", "whisper", sha256=store.prompt("ann").sha256)
+    assert store.prompt("ann").transcript == "Of the second."
+
+
+@pytest.mark.parametrize(
+    ("there", "new", "kept"),
+    [
+        ("manual", "whisper", True),
+        ("manual", "txt", True),
+        ("reference", "txt", True),
+        ("txt", "whisper", True),
+        ("manual", None, True),
+        ("whisper", "whisper", False),
+        ("whisper", "txt", False),
+        ("txt", "manual", False),
+    ],
+)
+def test_a_source_believed_less_can_be_made_to_yield(
+    store: Store, there: Source, new: Source | None, kept: bool
+) -> None:
+    put(store, "ann")
+    store.set_transcript("ann", "There.", there, keep_better=True)
+    prompt = store.set_transcript("ann", "New.", new, keep_better=True)
+    assert prompt.transcript == ("There." if kept else "New.")
+    assert store.set_transcript("ann", "New.", new).transcript == "New."
+
+
+DOUBTS = ("uncertain",)
+
+
+@pytest.mark.parametrize("keep_better", [True, False])
+@pytest.mark.parametrize(
+    ("there", "doubts", "kept"),
+    [
+        ("whisper", (), True),
+        ("whisper", DOUBTS, False),
+        ("txt", (), True),
+        ("txt", DOUBTS, None),
+        ("manual", (), True),
+        ("manual", DOUBTS, True),
+    ],
+)
+def test_what_was_heard_badly_does_not_replace_what_is_believed(
+    store: Store, there: Source, doubts: tuple[str, ...], kept: bool | None, keep_better: bool
+) -> None:
+    """A person's word is believed whatever speaks against it. None: as the order of belief says."""
+    put(store, "ann")
+    store.set_transcript("ann", "There.", there, findings=doubts)
+    prompt = store.set_transcript("ann", "New.", "whisper", findings=DOUBTS, keep_better=keep_better)
+    stays = keep_better if kept is None else kept
+    assert (prompt.transcript, prompt.transcript_source) == (
+        ("There.", there) if stays else ("New.", "whisper")
+    )
+    prompt = store.set_transcript("ann", None, None, findings=("It could not be heard.",), keep_better=True)
+    assert prompt.transcript is not None
+
+
+def test_a_person_s_word_and_a_text_beside_the_sample_count_whatever_is_found_against_them(
+    store: Store,
+) -> None:
+    put(store, "ann")
+    for source in ("whisper", "txt", "manual"):
+        store.set_transcript("ann", "There.", "whisper")
+        assert store.set_transcript("ann", "New.", source, keep_better=True).trustworthy
+    store.set_transcript("ann", "There.", "whisper")
+    assert store.set_transcript("ann", "New.", "txt", findings=DOUBTS).transcript == "New."
+    assert not store.prompt("ann").trustworthy
+
+
+def test_those_nobody_has_heard_are_told_the_latest_first(store: Store) -> None:
+    def unheard() -> str | None:
+        prompt = store.next_unheard()
+        return prompt.id if prompt is not None else None
+
+    assert unheard() is None
+    for number, prompt_id in enumerate(("ann", "bob", "cat", "dan")):
+        put(store, prompt_id, b"RIFF %d" % number)
+    store.set_transcript("dan", "What is said.", "manual")
+    assert unheard() == "cat"
+    store.set_transcript("cat", None, None, findings=("It could not be heard.",))
+    assert unheard() == "bob"
+    store.set_transcript("bob", "", "whisper", findings=("no_speech",))
+    assert unheard() == "ann"
+    store.delete_prompt("ann")
+    assert unheard() is None
+
+
+def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
+    store: Store, tmp_path: Path
+) -> None:
+    def replace_by(content: bytes) -> StoredPrompt:
+        return store.put_prompt(
+            "ann",
+            written(store, content),
+            spare_voices=True,
+            duration_s=6.0,
+            sample_rate=44100,
+            original_format="wav",
+            original_sample_rate=44100,
+            channels=1,
+        )
+
+    first = put(store, "ann")
+    store.put_voice(StoredVoice("plain", "Plain", prompt="ann"))
+    store.put_voice(StoredVoice("own", "Own", prompt="ann", transcript="What I say."))
+    with pytest.raises(InUse, match="the voice own gave a transcript"):
+        replace_by(b"RIFF two")
+    assert store.prompt("ann") == first
+    assert files(tmp_path / "prompts") == {first.path.name}
+    assert files(tmp_path / "tmp") == set()
+    assert replace_by(b"RIFF one").sha256 == first.sha256
+    assert store.voice("own").transcript == "What I say."
+    store.change_voice("own", transcript=None)
+    assert replace_by(b"RIFF two").sha256 != first.sha256
+
+
+def test_a_prompt_in_use_is_not_deleted(store: Store) -> None:
+    put(store, "ann")
+    store.put_voice(StoredVoice("reader", "Reader", prompt="ann"))
+    with pytest.raises(InUse, match="the voice reader:"):
+        store.delete_prompt("ann")
+    store.put_voice(StoredVoice("aria", "Aria", prompt="ann"))
+    with pytest.raises(InUse, match="the voices aria, reader:"):
+        store.delete_prompt("ann")
+    assert store.prompt("ann").exists
+    assert store.voice("reader").prompt == "ann"
+
+
+def test_a_prompt_in_use_can_be_taken_from_its_voices(store: Store, tmp_path: Path) -> None:
+    put(store, "ann")
+    put(store, "bob", b"RIFF two")
+    store.put_voice(StoredVoice("reader", "Reader", prompt="ann", transcript="Good morning.", speed=1.5))
+    other = store.put_voice(StoredVoice("other", "Other", prompt="bob", transcript="Good night."))
+    assert store.delete_prompt("ann", force=True) == ("reader",)
+    assert store.voice("reader") == StoredVoice("reader", "Reader", speed=1.5)
+    assert store.voice("other") == other
+    assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
+    with pytest.raises(UnknownPrompt):
+        store.prompt("ann")
+
+
+def test_a_prompt_nobody_uses_is_deleted(store: Store, tmp_path: Path) -> None:
+    put(store, "ann")
+    assert store.delete_prompt("ann") == ()
+    assert store.prompts() == []
+    assert files(tmp_path / "prompts") == set()
+
+
+def test_a_prompt_whose_file_is_gone_is_still_told_of(store: Store) -> None:
+    prompt = put(store, "ann")
+    prompt.path.unlink()
+    assert store.sweep() == 0
+    assert store.prompts() == [prompt]
+    assert not store.prompt("ann").exists
+    assert put(store, "ann").exists
+    store.prompt("ann").path.unlink()
+    store.delete_prompt("ann")
+    assert store.prompts() == []
+
+
+def test_the_sweep_takes_what_is_nobodys_and_nothing_else(store: Store, tmp_path: Path) -> None:
+    kept = put(store, "ann")
+    (tmp_path / "prompts" / blob(b"RIFF orphan")).write_bytes(b"RIFF orphan")
+    (tmp_path / "prompts" / "my voice.wav").write_bytes(b"put here by hand")
+    (tmp_path / "prompts" / "my voice.txt").write_text("Hello.")
+    written(store, b"RIFF half")
+    store.new_temporary(".part").write_bytes(b"ID3")
+    assert store.sweep() == 3
+    assert files(tmp_path / "prompts") == {kept.path.name, "my voice.wav", "my voice.txt"}
+    assert files(tmp_path / "tmp") == set()
+    assert store.sweep() == 0
+
+
+def test_folders_and_links_that_bear_our_names_keep_no_server_from_starting(
+    store: Store, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.wav"
+    mine.write_bytes(b"RIFF mine")
+    for folder, name in (("prompts", blob(b"RIFF gone")), ("tmp", "0" * 32 + ".wav")):
+        (tmp_path / folder / name).mkdir()
+        (tmp_path / folder / name / "inside").touch()
+        (tmp_path / folder / name.replace("0", "1")).symlink_to(mine)
+        (tmp_path / folder / "notes.txt").touch()
+    before = {folder: files(tmp_path / folder) for folder in ("prompts", "tmp")}
+    assert store.sweep() == 0
+    assert {folder: files(tmp_path / folder) for folder in ("prompts", "tmp")} == before
+    assert mine.exists()
+
+
+def test_the_voices_that_come_with_the_server_are_always_there(store: Store) -> None:
+    assert [(voice.id, voice.name, voice.style, voice.primary_speaker) for voice in store.voices()] == [
+        (voice.id, voice.name, voice.style, voice.primary_speaker) for voice in BUILTIN_VOICES
+    ]
+    assert all(voice.builtin and voice.prompt is None for voice in store.voices())
+    assert store.voice("luna") == StoredVoice("luna", "Luna", "expressive", "S2", builtin=True)
+
+
+@pytest.mark.parametrize("voice_id", [voice.id for voice in BUILTIN_VOICES])
+def test_a_voice_that_comes_with_the_server_is_shadowed_and_comes_back(store: Store, voice_id: str) -> None:
+    before = store.voices()
+    with pytest.raises(Forbidden):
+        store.delete_voice(voice_id)
+    shadow = store.put_voice(StoredVoice(voice_id, "Somebody else", "warm", "S2"))
+    assert store.voice(voice_id) == shadow
+    assert not shadow.builtin
+    assert [voice.id for voice in store.voices()] == [voice.id for voice in before]
+    store.delete_voice(voice_id)
+    assert store.voices() == before
+    with pytest.raises(Forbidden):
+        store.delete_voice(voice_id)
+
+
+def test_a_voice_is_kept_with_all_of_its_settings(tmp_path: Path) -> None:
+    voice = StoredVoice(
+        id="Чтец 2",
+        name="Ann-Marie",
+        style="warm, friendly",
+        primary_speaker="S2",
+        prompt="ann",
+        transcript="[S1] Good morning.",
+        temperature=1.25,
+        cfg_scale=3.5,
+        top_p=0.9,
+        seed=2**63 - 1,
+        speed=0.75,
+    )
+    with opened(tmp_path) as store:
+        put(store, "ann")
+        assert store.put_voice(replace(voice, builtin=True)) == voice
+    with opened(tmp_path) as store:
+        assert store.voice("Чтец 2") == voice
+        assert store.voices()[-1] == voice
+
+
+def test_only_what_is_given_changes_and_none_clears(store: Store) -> None:
+    put(store, "ann")
+    voice = store.put_voice(
+        StoredVoice("reader", "Reader", prompt="ann", transcript="Hello.", seed=7, top_p=0.5)
+    )
+    assert store.change_voice("reader") == voice
+    changed = store.change_voice("reader", style="calm", transcript=None, seed=None)
+    assert changed == replace(voice, style="calm", transcript=None, seed=None)
+    assert store.voice("reader") == changed
+    assert store.change_voice("reader", prompt=None).prompt is None
+    store.delete_prompt("ann")
+
+
+def test_a_change_of_a_voice_that_comes_with_the_server_shadows_it(store: Store) -> None:
+    changed = store.change_voice("kai", speed=1.5)
+    assert changed == StoredVoice("kai", "Kai", "friendly", "S1", speed=1.5)
+    store.delete_voice("kai")
+    assert store.voice("kai").speed is None
+
+
+def test_a_voice_nobody_stored(store: Store) -> None:
+    with pytest.raises(UnknownVoice):
+        store.voice("nobody")
+    with pytest.raises(UnknownVoice):
+        store.change_voice("nobody", speed=2.0)
+    with pytest.raises(UnknownVoice):
+        store.delete_voice("nobody")
+
+
+def test_a_voice_of_a_prompt_that_does_not_exist_is_refused(store: Store) -> None:
+    with pytest.raises(UnknownPrompt):
+        store.put_voice(StoredVoice("reader", "Reader", prompt="nothing"))
+    voice = store.put_voice(StoredVoice("reader", "Reader"))
+    with pytest.raises(UnknownPrompt):
+        store.change_voice("reader", speed=2.0, prompt="nothing")
+    assert store.voice("reader") == voice
+
+
+@pytest.mark.parametrize(
+    ("voice", "field"),
+    [
+        (StoredVoice("../x", "Reader"), "voice_id"),
+        (StoredVoice("reader", "a\0b"), "name"),
+        (StoredVoice("reader", "Reader", style=""), "style"),
+        (StoredVoice("reader", "Reader", style="a\nb"), "style"),
+        (StoredVoice("reader", "Reader", style="s" * 65), "style"),
+        (StoredVoice("reader", "Reader", primary_speaker="S9"), "primary_speaker"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_voice_that_cannot_be_one_names_the_field(store: Store, voice: StoredVoice, field: str) -> None:
+    before = store.voices()
+    with pytest.raises(BadValue, match=f"^{field}: "):
+        store.put_voice(voice)
+    assert store.voices() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a", "aria", "Ann-Marie_2.1", "Чтец 2", "राम", "日本語", "Zoë", "a..b", "-x", "x" * 64, "٣", "a b c"],
+)
+def test_a_name_in_any_script(name: str) -> None:
+    assert check_name(name, "voice_id") == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("x" * 65, id="65"),
+        pytest.param("x" * 300, id="300"),
+        "../x",
+        "..",
+        ".hidden",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "%2e%2e",
+        "a%b",
+        pytest.param("a\0b", id="NUL"),
+        pytest.param("a\nb", id="newline"),
+        pytest.param("a\x7fb", id="delete"),
+        pytest.param("a\x85b", id="next line"),
+        pytest.param("․․", id="one-dot leaders"),
+        pytest.param("．．", id="fullwidth dots"),
+        pytest.param("。。", id="ideographic full stops"),
+        pytest.param("a‥b", id="two-dot leader"),
+        pytest.param("a／b", id="fullwidth slash"),
+        pytest.param("a∕b", id="division slash"),
+        pytest.param("ａria", id="fullwidth letter"),
+        pytest.param("ﬁn", id="ligature"),
+        pytest.param("Zoe\u0308", id="decomposed"),
+        pytest.param("\u0301a", id="a mark with nothing under it"),
+        pytest.param("a\u200bb", id="zero width space"),
+        pytest.param("a\u202eb", id="right to left override"),
+        pytest.param("a\ufeffb", id="byte order mark"),
+        pytest.param("a\u00a0b", id="no-break space"),
+        pytest.param("\ud800", id="half of a pair"),
+        pytest.param("\U000f0000", id="private use"),
+        " a",
+        "a ",
+        "a  b",
+        " ",
+        "a\tb",
+        "😀",
+        "a:b",
+        "a*b",
+        "a'b",
+    ],
+)
+def test_names_that_are_refused(name: str) -> None:
+    with pytest.raises(BadValue, match=r"^voice_id: ") as caught:
+        check_name(name, "voice_id")
+    assert not name or f"'{name}'" not in caught.value.message
+
+
+@each(st.text(st.characters(categories=("L", "M", "N", "P", "Z", "C", "S")), max_size=70))
+def test_what_passes_as_a_name_is_harmless(name: str) -> None:
+    try:
+        check_name(name, "name")
+    except BadValue:
+        return
+    assert 1 <= len(name) <= 64
+    assert not set(name) & set("/\\%\0")
+    assert name == name.strip()
+    assert name.isprintable()
+    assert not name.startswith(".")
+
+
+def test_names_are_data(store: Store, tmp_path: Path) -> None:
+    name = "drop table prompts"
+    put(store, name)
+    store.put_voice(StoredVoice(name, name, prompt=name, transcript="'; DROP TABLE voices; --\0"))
+    assert store.voice(name).transcript == "'; DROP TABLE voices; --\0"
+    assert files(tmp_path / "prompts") == {blob(b"RIFF one")}
+
+
+def test_the_configuration_is_kept(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        assert store.config() == {}
+        store.put_config({"debug_mode": True, "whisper_model_size": "base"})
+        store.put_config({"output_retention_hours": 24, "läuft": [1, None, 0.5]})
+    with opened(tmp_path) as store:
+        assert store.config() == {"output_retention_hours": 24, "läuft": [1, None, 0.5]}
+
+
+def test_threads_that_share_recordings_lose_none(store: Store, tmp_path: Path) -> None:
+    def churn(name: str) -> None:
+        for turn in range(30):
+            put(store, name, b"RIFF %d" % (turn % 2))
+            if turn % 3 == 0:
+                store.delete_prompt(name)
+
+    threads = [threading.Thread(target=churn, args=(name,)) for name in ("ann", "bob", "eve")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [prompt.id for prompt in store.prompts()] == ["ann", "bob", "eve"]
+    assert files(tmp_path / "prompts") == {prompt.path.name for prompt in store.prompts()}
+    assert all(blob(prompt.path.read_bytes()) == prompt.path.name for prompt in store.prompts())
+
+
+def test_on_a_full_disk_an_upload_is_refused_whole_and_the_others_stay(store: Store, tmp_path: Path) -> None:
+    kept = put(store, "ann")
+    log = tmp_path / f"{FILE_NAME}-wal"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wav = written(store, b"RIFF two")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, hard))
+    try:
+        with pytest.raises(StorageFailure, match="full"):
+            store.put_prompt("ann", wav, **PLAIN)
+        with pytest.raises(StorageFailure, match="full"):
+            store.put_voice(StoredVoice("reader", "Reader"))
+        assert store.prompts() == [kept]
+        assert len(store.voices()) == len(BUILTIN_VOICES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert kept.exists
+    assert files(tmp_path / "prompts") == {kept.path.name}
+    assert files(tmp_path / "tmp") == set()
+    assert put(store, "ann", b"RIFF two").exists
+
+
+def test_a_folder_that_is_gone_is_a_failure_of_storage(store: Store, tmp_path: Path) -> None:
+    kept = put(store, "ann")
+    wav = written(store, b"RIFF two")
+    (tmp_path / "prompts").rename(tmp_path / "moved")
+    with pytest.raises(StorageFailure):
+        store.put_prompt("ann", wav, **PLAIN)
+    (tmp_path / "moved").rename(tmp_path / "prompts")
+    assert store.prompts() == [kept]
+    assert files(tmp_path / "tmp") == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_two_hundred_kills_leave_no_half_visible_prompt(tmp_path: Path) -> None:
+    choice = random.Random(20_240_607)
+    acknowledged: object = [{}, {}]
+    changes = interrupted = leftovers = 0
+    for kill in range(200):
+        told = killed_writer(tmp_path, kill, choice)
+        done = [json.loads(before) for before, after in pairwise(told) if after == b"done"]
+        changes += len(done)
+        acknowledged = done[-1] if done else acknowledged
+        pending = json.loads(told[-1]) if told and told[-1] != b"done" else acknowledged
+        interrupted += pending != acknowledged
+        acknowledged = state_on_disk(tmp_path, (acknowledged, pending))
+        with opened(tmp_path) as store:
+            leftovers += bool(store.sweep())
+            assert files(tmp_path / "tmp") == set()
+            assert files(tmp_path / "prompts") == {prompt.path.name for prompt in store.prompts()}
+    # The kills came where they hurt.
+    assert changes > 200
+    assert interrupted > 50
+    assert leftovers > 20
+
+
+def killed_writer(data_dir: Path, seed: int, choice: random.Random) -> list[bytes]:
+    """The lines of a writer killed at a random instant: of its start, or of its work."""
+    command = [sys.executable, store_writer.__file__, str(data_dir), str(seed)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
+        assert writer.stdout is not None
+        try:
+            # Counted in lines, so that a busy machine sees as many changes.
+            begun = choice.random() > 0.1
+            told = b"".join(writer.stdout.readline() for _ in range(begun and choice.randint(1, 8)))
+            time.sleep(choice.uniform(0.0, 0.01 if begun else 0.12))
+        finally:
+            writer.kill()
+        told += writer.stdout.read()
+    assert writer.returncode == -signal.SIGKILL
+    return told.splitlines()
+
+
+def state_on_disk(data_dir: Path, allowed: tuple[object, object]) -> object:
+    """What a reader finds after a kill, before any cleaning up: one of two states, its recordings whole."""
+    path = data_dir / FILE_NAME
+    if not path.exists():
+        assert allowed == ([{}, {}], [{}, {}])
+        return allowed[0]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        if not connection.execute("PRAGMA user_version").fetchone()[0]:
+            assert allowed == ([{}, {}], [{}, {}])
+            return allowed[0]
+        rows = connection.execute("SELECT id, sha256, duration_s, waveform FROM prompts").fetchall()
+        voices = dict(connection.execute("SELECT id, prompt FROM voices").fetchall())
+    for _, sha256, duration_s, waveform in rows:
+        recording = data_dir / "prompts" / f"{sha256}.wav"
+        assert hashlib.sha256(recording.read_bytes()).hexdigest() == sha256
+        with wave.open(str(recording)) as recorded:
+            assert recorded.getnframes() / recorded.getframerate() == pytest.approx(duration_s)
+            assert recorded.getnframes() == json.loads(waveform)[1]
+    state = [{row[0]: json.loads(row[3]) for row in rows}, voices]
+    assert state in allowed
+    return state

@@ -1,0 +1,181 @@
+"""The configuration: what counts when several say something of it, and what is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.rest import job_of, say, status_of, to
+from helpers.servers import Server, until
+from pydantic_settings import CliApp
+
+from streaming_server.configuration import Configuration, ServerConfig
+from streaming_server.errors import StorageFailure
+from streaming_server.settings import Settings
+from streaming_server.storage.database import Database
+from streaming_server.storage.voices import Store
+
+DEFAULTS = ServerConfig()
+
+
+@contextmanager
+def configured(data_dir: Path, *flags: str) -> Iterator[Configuration]:
+    """As at a start with these flags."""
+    settings = CliApp.run(Settings, cli_args=list(flags))
+    database = Database(data_dir)
+    try:
+        configuration = Configuration(Store(database, data_dir), settings)
+        configuration.load()
+        yield configuration
+    finally:
+        database.close()
+
+
+def changed(config: ServerConfig, **values: Any) -> ServerConfig:
+    return config.model_copy(update=values)
+
+
+def test_at_first_everything_is_as_it_comes(tmp_path: Path) -> None:
+    with configured(tmp_path) as configuration:
+        now = configuration.now
+    assert now == changed(DEFAULTS, sources=now.sources)
+    assert set(now.sources.values()) == {"default"}
+    assert now.sources.keys() == ServerConfig.model_fields.keys() - {"sources"}
+
+
+def test_what_was_put_outlives_the_server(tmp_path: Path) -> None:
+    with configured(tmp_path) as configuration:
+        configuration.put(changed(configuration.now, output_retention_hours=3.0, auto_transcribe=False))
+        assert configuration.now.output_retention_hours == 3.0
+    with configured(tmp_path) as configuration:
+        now = configuration.now
+    assert (now.output_retention_hours, now.auto_transcribe) == (3.0, False)
+    assert {name for name, source in now.sources.items() if source == "put"} == {
+        "output_retention_hours",
+        "auto_transcribe",
+    }
+
+
+@pytest.mark.parametrize("said_by", ["flag", "variable"])
+def test_the_command_line_counts_before_what_was_put_in_an_earlier_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said_by: str
+) -> None:
+    with configured(tmp_path) as configuration:
+        config = changed(configuration.now, output_retention_hours=3.0, debug_mode=False, save_outputs=False)
+        configuration.put(config)
+    if said_by == "variable":
+        monkeypatch.setenv("DIA_RETENTION_HOURS", "5")
+        monkeypatch.setenv("DIA_DEBUG", "1")
+    with configured(
+        tmp_path, *(("--retention-hours=5", "--debug") if said_by == "flag" else ())
+    ) as configuration:
+        now = configuration.now
+        assert (now.output_retention_hours, now.debug_mode, now.save_outputs) == (5.0, True, False)
+        assert now.sources["output_retention_hours"] == now.sources["debug_mode"] == "start"
+        assert now.sources["save_outputs"] == "put"
+
+
+def test_a_flag_is_not_made_to_last_by_putting_what_is_there(tmp_path: Path) -> None:
+    """As who changes one value does, who has to send them all."""
+    with configured(tmp_path, "--debug", "--retention-hours=5") as configuration:
+        configuration.put(changed(configuration.now, auto_transcribe=False))
+    with configured(tmp_path) as configuration:
+        now = configuration.now
+    assert (now.debug_mode, now.output_retention_hours, now.auto_transcribe) == (False, 24, False)
+
+
+def test_what_was_put_is_there_again_when_the_flag_is_not(tmp_path: Path) -> None:
+    with configured(tmp_path) as configuration:
+        configuration.put(changed(configuration.now, output_retention_hours=3.0))
+    with configured(tmp_path, "--retention-hours=5") as configuration:
+        configuration.put(changed(configuration.now, save_outputs=False))
+    with configured(tmp_path) as configuration:
+        assert configuration.now.output_retention_hours == 3.0
+
+
+def test_what_is_put_counts_at_once_whatever_the_flags_say(tmp_path: Path) -> None:
+    with configured(tmp_path, "--debug") as configuration:
+        configuration.put(changed(configuration.now, debug_mode=False))
+        assert configuration.now.debug_mode is False
+        assert configuration.now.sources["debug_mode"] == "put"
+    with configured(tmp_path, "--debug") as configuration:
+        assert configuration.now.debug_mode is True
+        assert configuration.now.sources["debug_mode"] == "start"
+
+
+def test_what_is_stored_but_can_mean_nothing_is_passed_over(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    Store(database, tmp_path).put_config({"output_retention_hours": -1, "from_the_future": 1})
+    database.close()
+    with configured(tmp_path, "--debug") as configuration:
+        assert (configuration.now.output_retention_hours, configuration.now.debug_mode) == (24, True)
+        configuration.put(changed(configuration.now, output_retention_hours=2.0))
+    with configured(tmp_path) as configuration:
+        assert configuration.now.output_retention_hours == 2.0
+
+
+def test_what_cannot_be_stored_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with configured(tmp_path) as configuration:
+        before = configuration.now
+
+        def fail(*_: object) -> None:
+            raise StorageFailure("The disk is full: nothing was changed.")
+
+        monkeypatch.setattr(Store, "put_config", fail)
+        with pytest.raises(StorageFailure):
+            configuration.put(changed(before, debug_mode=True))
+        assert configuration.now == before
+
+
+def test_over_http_it_is_told_where_each_value_comes_from(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """And what is told can be sent back."""
+    options = ("--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
+    with to(start_server(*options, "--retention-hours=5")) as client:
+        config = client.get("/config").json()
+        assert config["sources"]["output_retention_hours"] == "start"
+        answer = client.put("/config", json=config | {"save_outputs": False})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["sources"]["save_outputs"] == "put"
+        assert client.get("/config").json() == answer.json()
+        assert client.put("/config", json={}).json()["output_retention_hours"] == 24
+
+
+@pytest.mark.parametrize("model", ["huge", "/nowhere/weights.pt", "/", "\0", "x" * 4096])
+def test_a_model_that_cannot_be_is_refused_by_name(server: Server, model: str) -> None:
+    with to(server) as client:
+        before = client.get("/config").json()
+        answer = client.put("/config", json=before | {"whisper_model_size": model})
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["detail"].startswith("whisper_model_size: a file that is there, or one of tiny")
+        assert client.get("/config").json() == before
+
+
+def test_a_model_of_the_command_line_need_not_be_there_for_the_rest_to_be_changed(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    with to(start_server("--max-workers=1", f"--whisper-model={tmp_path / 'gone.pt'}")) as client:
+        config = client.get("/config").json()
+        assert client.put("/config", json=config | {"auto_transcribe": False}).status_code == 200
+
+
+def test_texts_are_shown_in_the_log_as_soon_as_that_is_wanted(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1")
+    with to(server) as client:
+        say(client, "This is nobody's business.")
+        config = client.get("/config").json()
+        client.put("/config", json=config | {"show_prompts": True})
+        say(client, "This is shown to the operator.")
+        job = job_of(client, "And so is this.")
+        until(lambda: status_of(client, job) == "completed")
+        client.put("/config", json=config)
+        say(client, "This is not shown again.")
+    logged = server.logged()
+    assert "This is shown to the operator." in logged
+    assert "And so is this." in logged
+    assert "nobody's business" not in logged
+    assert "not shown again" not in logged

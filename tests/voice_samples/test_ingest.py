@@ -1,0 +1,418 @@
+"""Samples are read in child processes, and whatever becomes of those, the server goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import numpy as np
+import psutil
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streaming_server.errors import (
+    BadAudio,
+    BadValue,
+    Full,
+    SpeechError,
+    StorageFailure,
+    TooLarge,
+    Unavailable,
+)
+from streaming_server.voice_samples.ingest import Ingest, Sample, SampleLimits, ingest
+
+pytestmark = pytest.mark.anyio
+
+
+def children() -> list[psutil.Process]:
+    module = "streaming_server.voice_samples.decoder_child"
+    return [child for child in psutil.Process().children() if module in child.cmdline()]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(60):
+        while not condition():
+            await anyio.sleep(0.005)
+
+
+def work_of_children_s() -> float:
+    """Processor time of those that have ended: what they take where nobody else wants the processor."""
+    used = os.times()
+    return used.children_user + used.children_system
+
+
+def noisy(seconds: float, rate: int, channels: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    time_s = np.arange(int(seconds * rate))[:, None] / rate
+    noise = np.random.default_rng(0).normal(0.0, 0.02, (len(time_s), channels))
+    return (0.3 * np.sin(2 * np.pi * 220 * time_s) + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds."""
+    path = tmp_path_factory.mktemp("recordings") / "six.wav"
+    soundfile.write(path, noisy(6.0, 44_100, 1), 44_100)
+    return path
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Path:
+    """A file that a child waits for without end: a pipe into which nobody writes."""
+    path = tmp_path / "stuck"
+    os.mkfifo(path)
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "target"
+
+
+async def test_a_recording_becomes_a_prompts_file(recording: Path, target: Path) -> None:
+    sample = await ingest(recording, target, filename="six.wav")
+
+    assert sample == Sample(
+        duration_s=6.0,
+        original_format="wav",
+        original_sample_rate=44_100,
+        channels=1,
+        peak=sample.peak,
+        warnings=(),
+        frames=264_600,
+        waveform=sample.waveform,
+    )
+    assert len(sample.waveform) == 400
+    with wave.open(str(target)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 44_100)
+        assert file.getnframes() == 264_600
+    assert children() == []
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "status"),
+    [(b"", BadAudio, 415), (b"<html>", BadAudio, 415), (b"fLaC" + bytes(60), BadAudio, 415)],
+)
+async def test_what_is_no_recording_is_refused(
+    data: bytes, error: type[SpeechError], status: int, tmp_path: Path, target: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    with pytest.raises(error) as caught:
+        await ingest(source, target, filename="speech.wav")
+    assert caught.value.http_status == status
+    assert str(tmp_path) not in caught.value.message
+
+
+async def test_a_recording_outside_the_limits_is_refused(recording: Path, target: Path) -> None:
+    with pytest.raises(BadValue, match=r"7 s are the least"):
+        await ingest(recording, target, limits=SampleLimits(shortest_s=7.0))
+    with pytest.raises(TooLarge, match=r"5 s are the most"):
+        await ingest(recording, target, limits=SampleLimits(longest_s=5.0))
+
+
+@pytest.mark.parametrize(
+    ("filename", "surprising"),
+    [
+        ("six.mp3", True),
+        ("SIX.FLAC", True),
+        ("six.wav", False),
+        ("SIX.WAV", False),
+        ("six", False),
+        ("six.bin", False),
+        (None, False),
+        ("../../etc/passwd\0.webm", True),
+    ],
+)
+async def test_the_content_tells_the_format_and_not_the_name(
+    filename: str | None, surprising: bool, recording: Path, target: Path
+) -> None:
+    sample = await ingest(recording, target, filename=filename)
+    assert sample.original_format == "wav"
+    assert any("but is wav" in warning for warning in sample.warnings) is surprising
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    ("format_", "rate"), [("WAV", 48_000), ("FLAC", 48_000), ("MP3", 48_000), ("WAV", 192_000)]
+)
+async def test_a_minute_is_answered_within_a_second(
+    format_: str, rate: int, tmp_path: Path, target: Path
+) -> None:
+    source = tmp_path / "minute"
+    soundfile.write(source, noisy(60.0, rate, 2), rate, format=format_)
+    times = []
+    for _ in range(3):
+        started = work_of_children_s()
+        sample = await ingest(source, target)
+        times.append(work_of_children_s() - started)
+    assert sample.duration_s == 60.0
+    assert min(times) < 1.0
+
+
+def wav_claiming(rate: int = 44_100, channels: int = 1, size: int = 2000) -> bytes:
+    """A WAV header with 2000 bytes after it."""
+    align = 2 * channels
+    form = struct.pack("<HHIIHH", 1, channels, rate, rate * align & 0xFFFFFFFF, align & 0xFFFF, 16)
+    return (
+        b"RIFF\xff\xff\xff\x7fWAVEfmt \x10\0\0\0" + form + b"data" + struct.pack("<I", size) + b"\1\2" * 1000
+    )
+
+
+@pytest.fixture(scope="module")
+def hour_of_silence(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A quarter of a megabyte of FLAC."""
+    path = tmp_path_factory.mktemp("bombs") / "hour.flac"
+    soundfile.write(path, np.zeros(3600 * 22_050, np.int16), 22_050)
+    data = path.read_bytes()
+    assert len(data) < 300_000
+    return data
+
+
+@pytest.mark.parametrize(
+    "bomb", ["flac", "flac of unknown length", "2^31-1 Hz", "1 Hz", "4 GB", "65535 channels", "0 channels"]
+)
+async def test_bombs_are_refused_within_a_second_and_50_mb(
+    bomb: str, hour_of_silence: bytes, tmp_path: Path, target: Path
+) -> None:
+    source = tmp_path / "bomb"
+    source.write_bytes(
+        {
+            "flac": hour_of_silence,
+            "flac of unknown length": hour_of_silence[:21]
+            + bytes([hour_of_silence[21] & 0xF0, 0, 0, 0, 0])
+            + hour_of_silence[26:],
+            "2^31-1 Hz": wav_claiming(rate=2**31 - 1),
+            "1 Hz": wav_claiming(rate=1),
+            "4 GB": wav_claiming(size=0xFFFFFFFF),
+            "65535 channels": wav_claiming(channels=65_535),
+            "0 channels": wav_claiming(channels=0),
+        }[bomb]
+    )
+    before = psutil.Process().memory_info().rss
+    times = []
+    for _ in range(3):
+        started = work_of_children_s()
+        with pytest.raises((BadValue, TooLarge)):
+            await ingest(source, target)
+        times.append(work_of_children_s() - started)
+    assert min(times) < 1.0
+    assert psutil.Process().memory_info().rss - before < 50e6
+    assert os.listdir(tmp_path) == ["bomb"]
+
+
+async def test_a_child_without_enough_memory_ends_alone(recording: Path, target: Path) -> None:
+    for mebibytes in (16, 64, 96):
+        with pytest.raises(Unavailable, match=r"16-bit WAV"):
+            await ingest(recording, target, limits=SampleLimits(memory_bytes=mebibytes * 2**20))
+    assert children() == []
+
+
+async def test_a_child_that_works_too_long_ends_alone(recording: Path, target: Path) -> None:
+    with pytest.raises(Unavailable, match=r"within the limits"):
+        await ingest(recording, target, limits=SampleLimits(cpu_s=0))
+    assert children() == []
+
+
+async def test_a_child_that_hangs_is_ended_and_the_file_not_blamed(stuck: Path, target: Path) -> None:
+    with pytest.raises(Full, match=r"Try again"):
+        await ingest(stuck, target, limits=SampleLimits(patience_s=0.5, timeout_s=0.5))
+    assert children() == []
+
+
+async def test_where_others_want_the_processor_a_second_child_gets_a_part_of_it(
+    recording: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside two processes that wanted all of two cores, no sample was ever read."""
+    starved = tmp_path / "starved"
+    starved.write_text(
+        f"#!/bin/sh\n[ -e {tmp_path}/first ] && ps -o class= -p $$ > {tmp_path}/second &&"
+        f' exec {sys.executable} "$@"\ntouch {tmp_path}/first; exec sleep 60\n'
+    )
+    starved.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(starved))
+    sample = await ingest(recording, target, limits=SampleLimits(patience_s=0.5, timeout_s=60))
+    assert sample.duration_s == 6.0
+    assert (tmp_path / "second").read_text().split() == ["TS"]
+
+
+async def test_a_child_that_says_no_more_but_stays_is_ended(
+    recording: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mute = tmp_path / "mute"
+    mute.write_text("#!/bin/sh\nexec sleep 60 >&-\n")
+    mute.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(mute))
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match=r"could not be decoded"):
+        await ingest(recording, target)
+    assert time.monotonic() - started < 30
+    assert not [child for child in psutil.Process().children() if "60" in child.cmdline()]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+async def test_a_child_that_dies_is_told_of(how: signal.Signals, stuck: Path, target: Path) -> None:
+    async with anyio.create_task_group() as group:
+        outcome: list[str] = []
+
+        async def take() -> None:
+            with pytest.raises(Unavailable) as caught:
+                await ingest(stuck, target)
+            outcome.append(caught.value.message)
+
+        group.start_soon(take)
+        await until(lambda: len(children()) == 1)
+        children()[0].send_signal(how)
+    assert "could not be decoded" in outcome[0]
+    assert children() == []
+
+
+async def test_a_child_that_cannot_be_started_is_told_of(
+    recording: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(recording.parent / "no-python"))
+    with pytest.raises(Unavailable, match=r"no process could be started"):
+        await ingest(recording, target)
+
+
+async def test_a_full_disk_is_the_servers_fault(recording: Path) -> None:
+    with pytest.raises(StorageFailure):
+        await ingest(recording, Path("/dev/full"))
+
+
+async def test_the_child_gives_way_from_the_start(stuck: Path, target: Path) -> None:
+    """Half of what it costs is to start; and that half was done at the server's own rank."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(ingest, stuck, target)
+        await until(lambda: bool(children()))
+        [child] = children()
+        assert child.nice() >= 10
+        if sys.platform == "linux":
+            assert os.sched_getscheduler(child.pid) == os.SCHED_IDLE
+        group.cancel_scope.cancel()
+
+
+async def test_cancelling_ends_the_child(stuck: Path, target: Path) -> None:
+    before = psutil.Process().num_fds()
+    async with anyio.create_task_group() as group:
+        group.start_soon(ingest, stuck, target)
+        await until(lambda: len(children()) == 1)
+        group.cancel_scope.cancel()
+    assert children() == []
+    assert psutil.Process().num_fds() <= before + 1  # The loop's own, for the first child it ever had.
+
+
+async def test_the_child_has_none_of_the_servers_secrets(
+    stuck: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIA_API_KEY", "secret")
+    async with anyio.create_task_group() as group:
+        group.start_soon(ingest, stuck, target)
+        await until(lambda: len(children()) == 1)
+        await until(lambda: bool(children()[0].environ()))
+        assert "secret" not in children()[0].environ().values()
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's end")
+def test_the_child_ends_with_the_server(stuck: Path, target: Path) -> None:
+    program = (
+        "import anyio, sys; from pathlib import Path;"
+        "from streaming_server.voice_samples.ingest import ingest;"
+        "anyio.run(ingest, Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(stuck), str(target)]) as server:
+        deadline = time.monotonic() + 20
+        while not (found := psutil.Process(server.pid).children()):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        server.kill()
+        assert psutil.wait_procs(found, timeout=20)[1] == []
+
+
+# A few at a time
+
+
+async def test_two_are_read_at_once_and_the_next_when_one_is_done(
+    stuck: Path, recording: Path, target: Path, tmp_path: Path
+) -> None:
+    desk = Ingest()
+    scopes = [anyio.CancelScope(), anyio.CancelScope()]
+    taken: list[Sample] = []
+
+    async def wait_without_end(scope: anyio.CancelScope) -> None:
+        with scope:
+            await desk.ingest(stuck, tmp_path / "other")
+
+    async def take() -> None:
+        taken.append(await desk.ingest(recording, target))
+
+    async with anyio.create_task_group() as group:
+        for scope in scopes:
+            group.start_soon(wait_without_end, scope)
+        await until(lambda: len(children()) == 2)
+        group.start_soon(take)
+        await anyio.wait_all_tasks_blocked()
+        assert len(children()) == 2
+        scopes[0].cancel()
+        await until(lambda: len(taken) == 1)
+        scopes[1].cancel()
+    assert children() == []
+
+
+async def test_who_would_wait_too_long_is_told_so(stuck: Path, recording: Path, target: Path) -> None:
+    desk = Ingest(at_once=1, most_waiting=1, longest_wait_s=0.2)
+    refusals: list[str] = []
+
+    async def turned_away() -> None:
+        with pytest.raises(Full) as caught:
+            await desk.ingest(recording, target)
+        refusals.append(caught.value.message)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.ingest, stuck, target)
+        await until(lambda: len(children()) == 1)
+        group.start_soon(turned_away)
+        await anyio.wait_all_tasks_blocked()
+        await turned_away()
+        assert len(refusals) == 1, "the queue is full: told at once"
+        await until(lambda: len(refusals) == 2)
+        group.cancel_scope.cancel()
+    sample = await desk.ingest(recording, target)
+    assert sample.frames == 264_600
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(place=st.integers(0, 200), put=st.binary(min_size=1, max_size=64), cut=st.floats(0, 1))
+async def test_whatever_is_sent_is_answered(
+    place: int, put: bytes, cut: float, recording: Path, tmp_path: Path, target: Path
+) -> None:
+    data = content(recording)
+    data = data[:place] + put + data[place + len(put) :]
+    source = tmp_path / "source"
+    source.write_bytes(data[: int(cut * len(data))])
+    try:
+        sample = await ingest(source, target)
+    except (BadAudio, BadValue, TooLarge) as refusal:
+        assert refusal.message.endswith(".")  # noqa: PT017
+        return
+    assert len(content(target)) == 44 + 2 * sample.frames

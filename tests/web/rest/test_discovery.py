@@ -1,0 +1,136 @@
+"""The directory of samples: what is taken in of it, what is refused by name, and what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import soundfile
+from helpers.rest import metadata_of, recording, to, upload
+from helpers.servers import Server, running_server
+
+
+@pytest.fixture(scope="module")
+def searching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that has nobody listen, with a directory of samples that is there and empty."""
+    folder = tmp_path_factory.mktemp("searching")
+    (folder / "samples").mkdir()
+    with running_server(folder / "log", "--max-workers=1", f"--samples-dir={folder / 'samples'}") as server:
+        with to(server) as client:
+            client.put("/config", json=client.get("/config").json() | {"auto_transcribe": False})
+        yield server
+
+
+@pytest.fixture
+def client(searching: Server) -> Iterator[httpx.Client]:
+    with to(searching) as one:
+        yield one
+
+
+@pytest.fixture
+def samples(searching: Server) -> Iterator[Path]:
+    folder = searching.log.parent / "samples"
+    yield folder
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
+
+
+def discovered(client: httpx.Client) -> dict[str, Any]:
+    answer = client.post("/audio_prompts/discover")
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def write(file: Path, seconds: float, hertz: float = 220.0) -> None:
+    """A sample, in the format that the name says."""
+    source = file.with_suffix(".source")
+    source.write_bytes(recording(seconds, hertz))
+    sound, rate = soundfile.read(source)
+    source.unlink()
+    soundfile.write(file, sound, rate)
+
+
+def test_of_two_files_of_one_name_the_second_is_refused_by_name(client: httpx.Client, samples: Path) -> None:
+    write(samples / "twice.mp3", 3.0)
+    write(samples / "twice.wav", 4.0)
+    told = discovered(client)
+    assert told["discovered"] == ["twice"]
+    assert told["refused"].keys() == {"twice.wav"}
+    assert "twice.mp3 is the sample of this name" in told["refused"]["twice.wav"]
+    taken = metadata_of(client, "twice")
+    assert taken["original_format"] == "mp3"
+    assert discovered(client) == told | {"discovered": [], "message": "0 samples were taken in, 1 refused."}
+    assert metadata_of(client, "twice") == taken
+
+
+def test_the_file_that_a_sample_is_of_already_stays_the_one(client: httpx.Client, samples: Path) -> None:
+    write(samples / "known.wav", 4.0)
+    assert discovered(client)["discovered"] == ["known"]
+    write(samples / "known.flac", 3.0)
+    told = discovered(client)
+    assert (told["discovered"], list(told["refused"])) == ([], ["known.flac"])
+    (samples / "known.wav").unlink()
+    told = discovered(client)
+    assert (told["discovered"], told["refused"]) == (["known"], {})
+    assert metadata_of(client, "known")["original_format"] == "flac"
+
+
+def test_where_the_first_of_a_name_is_no_sample_the_second_is_it(client: httpx.Client, samples: Path) -> None:
+    (samples / "spare.flac").write_bytes(b"nothing")
+    write(samples / "spare.wav", 3.0)
+    told = discovered(client)
+    assert (told["discovered"], list(told["refused"])) == (["spare"], ["spare.flac"])
+    assert "not a recording" in told["refused"]["spare.flac"]
+
+
+def test_another_recording_costs_no_voice_its_own_transcript(client: httpx.Client, samples: Path) -> None:
+    write(samples / "own.wav", 3.0)
+    discovered(client)
+    voice = {"voice_id": "own", "audio_prompt": "own", "audio_prompt_transcript": "What I say."}
+    assert client.post("/voice_mappings", json=voice).status_code == 200
+    os.utime(samples / "own.wav", (1e9, 1e9))
+    assert discovered(client)["discovered"] == ["own"]  # The same recording, written once more.
+    before = metadata_of(client, "own")
+
+    write(samples / "own.wav", 4.0, 330.0)
+    told = discovered(client)
+    assert told["discovered"] == []
+    assert "the voice own gave a transcript" in told["refused"]["own.wav"]
+    assert metadata_of(client, "own") == before
+    assert client.get("/voice_mappings").json()["own"]["audio_prompt_transcript"] == "What I say."
+
+    client.put("/voice_mappings/own", json={"audio_prompt_transcript": None})
+    assert discovered(client)["discovered"] == ["own"]
+    assert metadata_of(client, "own")["duration"] == 4.0
+
+
+def test_what_is_no_file_is_passed_over(client: httpx.Client, samples: Path) -> None:
+    (samples / "folder.wav").mkdir()
+    (samples / "nowhere.wav").symlink_to(samples / "gone")
+    os.mkfifo(samples / "pipe.wav")
+    write(samples / "folder.mp3", 3.0)
+    (samples / "folder.txt").mkdir()
+    try:
+        told = discovered(client)
+        assert (told["discovered"], told["refused"]) == (["folder"], {})
+    finally:
+        for name in ("nowhere.wav", "pipe.wav"):
+            (samples / name).unlink()
+        for name in ("folder.wav", "folder.txt"):
+            (samples / name).rmdir()
+
+
+def test_an_upload_in_place_of_a_sample_that_was_found_counts(client: httpx.Client, samples: Path) -> None:
+    write(samples / "sent.wav", 3.0)
+    discovered(client)
+    upload(client, "sent", recording(5.0))
+    write(samples / "sent.mp3", 4.0)
+    os.utime(samples / "sent.mp3", (1e9, 1e9))
+    assert discovered(client)["discovered"] == []
+    assert metadata_of(client, "sent")["duration"] == 5.0

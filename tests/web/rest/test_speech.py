@@ -1,0 +1,233 @@
+"""A text asked for over HTTP as the earlier server's clients do, and what is kept of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from helpers.foreign import LONG
+from helpers.rest import heard, job_of, say, status_of, to
+from helpers.servers import Server, running_server, until
+
+from streaming_server.types import Generation
+from streaming_server.web.rest.speech_request import LONGEST_TEXT, SpeechRequest
+
+
+@pytest.fixture(scope="module")
+def noting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that keeps its journal, and takes long texts."""
+    folder = tmp_path_factory.mktemp("noting")
+    options = ("--debug", "--max-workers=1", "--max-context-characters=200000")
+    with running_server(folder / "log", *options, DIA_DATA_DIR=str(folder / "data")) as server:
+        yield server
+
+
+@pytest.fixture
+def client(noting: Server) -> Iterator[httpx.Client]:
+    with to(noting) as one:
+        yield one
+
+
+@pytest.fixture
+def outputs(noting: Server) -> Path:
+    return noting.log.parent / "data" / "outputs"
+
+
+def test_what_is_asked_is_what_is_wished_for() -> None:
+    asked = SpeechRequest.model_validate(
+        {
+            "text": "Hi.",
+            "voice_id": "zara",
+            "response_format": "mp3",
+            "speed": 0.5,
+            "temperature": 1.5,
+            "cfg_scale": 4,
+            "top_p": 0.9,
+            "max_tokens": 500,
+            "seed": 7,
+            "role": "assistant",
+            "use_torch_compile": True,
+        }
+    ).wish
+    assert (asked.text, asked.voice, asked.audio_format, asked.sample_rate) == ("Hi.", "zara", "mp3", None)
+    assert asked.generation == Generation(
+        speed=0.5, temperature=1.5, cfg_scale=4, top_p=0.9, max_tokens=500, seed=7
+    )
+    assert SpeechRequest(text="Hi.", voice_id="aria").wish.generation == Generation()
+
+
+def test_the_ends_of_the_old_ranges_become_what_engines_take() -> None:
+    generation = SpeechRequest(text="Hi.", voice_id="aria", top_p=0.0, max_tokens=10_000).wish.generation
+    assert generation.top_p is not None
+    assert 0 < generation.top_p < 1e-3
+    assert generation.max_tokens == 3072
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("*Hello* **there**.", "Hello there."),
+        ("  Hello\n\n\tthere. ", "Hello there."),
+        ("Hello there.", "Hello there."),
+    ],
+)
+def test_asterisks_and_layout_are_not_spoken(client: httpx.Client, written: str, spoken: str) -> None:
+    assert SpeechRequest(text=written, voice_id="aria").wish.text == spoken
+    assert say(client, written).content == say(client, spoken).content
+
+
+@pytest.mark.parametrize("text", [" ", "***", "...", "\N{ZERO WIDTH SPACE}", "a\0b"])
+def test_what_cannot_be_spoken_is_refused_and_a_job_of_it_fails(client: httpx.Client, text: str) -> None:
+    refused = say(client, text)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "bad_value")
+    job = job_of(client, text)
+    until(lambda: status_of(client, job) == "failed")
+    told = client.get(f"/jobs/{job}").json()
+    assert told["error"] == refused.json()["error"]
+    result = client.get(f"/jobs/{job}/result")
+    assert (result.status_code, result.json()["error"]) == (500, told["error"])
+
+
+def test_a_long_text_is_for_a_job(client: httpx.Client) -> None:
+    text = "a " * (LONGEST_TEXT // 2)
+    assert say(client, text + "b").status_code == 422
+    assert "async_mode" in say(client, text + "b").json()["detail"]
+    job = job_of(client, text + "b")
+    client.delete(f"/jobs/{job}")
+
+
+@pytest.mark.parametrize(
+    ("path", "longest"),
+    [("/generate", 4096), ("/api/tts/generate", 4096), ("/generate?async_mode=true", 200_000)],
+)
+@pytest.mark.parametrize("over", [True, False])
+def test_a_text_of_no_length_that_is_taken_is_told_which_is(
+    client: httpx.Client, path: str, longest: int, over: bool
+) -> None:
+    body = {"text": "x" * (longest + 1) if over else "", "voice_id": "aria"}
+    answer = client.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_value")
+    assert re.match(rf"text: 1 to {longest} characters[.;]", answer.json()["detail"])
+    assert answer.json()["detail"] == answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("said", ["maybe", "", "2"])
+def test_a_yes_or_no_is_one(client: httpx.Client, said: str) -> None:
+    answer = client.post(f"/generate?async_mode={said}", json={"text": "Hi.", "voice_id": "aria"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "async_mode: true or false."
+
+
+@pytest.mark.parametrize("form", ["wav", "mp3", "flac", "pcm"])
+def test_a_copy_is_kept_and_noted(client: httpx.Client, outputs: Path, form: str) -> None:
+    """A WAV's copy says its true length; but for that the copy is what was sent."""
+    text = f"Kept as {form}."
+    answer = say(client, text, response_format=form)
+
+    def noted() -> Any:
+        return [entry for entry in client.get("/logs").json()["logs"] if entry["text"] == text]
+
+    [entry] = until(noted)
+    assert entry["voice"] == "aria"
+    assert entry["generation_time"] > 0
+    copy = outputs / Path(entry["file_path"]).name
+    data = copy.read_bytes()
+    assert (copy.suffix, len(data)) == (f".{form}", entry["file_size"])
+    head = 44 if form == "wav" else 0
+    assert data[head:] == answer.content[head:]
+    if form == "wav":
+        assert int.from_bytes(data[4:8], "little") == len(data) - 8
+        assert entry["audio_s"] == pytest.approx(len(data[44:]) / 2 / 22050, abs=0.01)
+    kept = client.get(f"/logs/{entry['id']}/download")
+    assert kept.content == data
+    assert kept.headers["content-type"] == answer.headers["content-type"].partition(";")[0]
+
+
+def test_of_what_was_broken_off_nothing_is_kept(client: httpx.Client, outputs: Path) -> None:
+    before = set(outputs.iterdir())
+    entries = client.get("/logs").json()["total"]
+    body = {"text": LONG[:4000], "voice_id": "aria"}
+    with client.stream("POST", "/generate", json=body) as answer:
+        sound = answer.iter_raw(1024)
+        assert next(sound)
+        assert len(set(outputs.iterdir()) - before) == 1
+    until(lambda: client.get("/queue/stats").json()["contexts"] == 0)
+    until(lambda: set(outputs.iterdir()) == before)
+    assert client.get("/logs").json()["total"] == entries
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"X-Request-ID": "mine-1"}, r"mine-1"),
+        ({}, r"[0-9a-f]{32}"),
+        ({"X-Request-ID": "x" * 129}, r"[0-9a-f]{32}"),
+        ({"X-Request-ID": ""}, r"[0-9a-f]{32}"),
+    ],
+)
+def test_in_debug_mode_a_generation_has_a_number(
+    client: httpx.Client, given: dict[str, str], told: str
+) -> None:
+    body = {"text": "Hi there.", "voice_id": "aria"}
+    answer = client.post("/generate", json=body, headers=given)
+    assert re.fullmatch(told, answer.headers["x-generation-id"])
+
+
+def test_without_debug_mode_a_generation_has_none(server: Server) -> None:
+    with to(server) as client:
+        assert "x-generation-id" not in say(client).headers
+
+
+def test_a_preview_is_another_when_the_voice_is(client: httpx.Client, noting: Server) -> None:
+    client.post("/voice_mappings", json={"voice_id": "changing"})
+    first = client.get("/preview/changing").content
+    client.put("/voice_mappings/changing", json={"speed": 2.0})
+    second = client.get("/preview/changing").content
+    assert len(second) < 0.7 * len(first)
+    client.put("/voice_mappings/changing", json={"speed": None})
+    assert client.get("/preview/changing").content == first
+    client.delete("/voice_mappings/changing")
+    assert client.get("/preview/changing").status_code == 404
+
+
+def test_a_voice_that_changes_while_it_introduces_itself_is_asked_again(
+    start_server: Callable[..., Server],
+) -> None:
+    """What it said as another was kept under its name."""
+    server = start_server("--max-workers=1")
+    with to(server) as client, to(server) as other, ThreadPoolExecutor(1) as threads:
+        client.post("/voice_mappings", json={"voice_id": "changing"})
+        (worker,) = server.workers()
+        os.kill(worker["pid"], signal.SIGSTOP)
+        asked = threads.submit(other.get, "/preview/changing")
+        until(lambda: client.get("/queue/stats").json()["contexts"] == 1)
+        client.put("/voice_mappings/changing", json={"speed": 2.0})
+        os.kill(worker["pid"], signal.SIGCONT)
+        answer = asked.result()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "in_use")
+        assert other.get("/preview/changing").status_code == 200
+
+
+def test_a_preview_that_many_ask_for_is_spoken_once(start_server: Callable[..., Server]) -> None:
+    with to(start_server("--max-workers=1")) as client, ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: client.get("/preview/kai"), range(8)))
+        heard(answers[0])
+        assert {answer.content for answer in answers} == {answers[0].content}
+        ended = re.findall(
+            r"^dia_contexts_ended_total\{.*\} ([\d.]+)$", client.get("/metrics").text, re.MULTILINE
+        )
+        assert sum(map(float, ended)) == 1
+
+
+def test_the_models_name_the_engine(client: httpx.Client) -> None:
+    [model] = client.get("/models").json()["models"]
+    assert model["id"] == "dia"
+    assert model["name"] == "espeak"
+    assert "22050 Hz" in model["description"]

@@ -1,0 +1,173 @@
+"""Samples on their way to the server: few at once, none too long, and never at the cost of the rest."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from helpers.rest import recording, to, upload
+from helpers.servers import Server, until
+
+from streaming_server.web.rest.upload_places import AT_ONCE, WAIT_S
+
+HEAD = b'--B\r\nContent-Disposition: form-data; name="audio_file"; filename="a.wav"\r\n\r\n'
+
+
+@pytest.fixture
+def alone(start_server: Callable[..., Server]) -> Server:
+    return start_server("--max-workers=1", "--max-upload-bytes=10000000")
+
+
+@pytest.fixture
+def spool(alone: Server) -> Path:
+    return alone.log.with_suffix(".data") / "tmp"
+
+
+@pytest.fixture
+def client(alone: Server) -> Iterator[httpx.Client]:
+    with to(alone) as one:
+        yield one
+
+
+def begun(server: Server, length: int | None = None) -> socket.socket:
+    """A connection over which an upload has begun, of a length that is said or, in chunks, is not."""
+    said = f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked"
+    line = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    line.sendall(
+        f"POST /audio_prompts/upload HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        f"Content-Type: multipart/form-data; boundary=B\r\n{said}\r\n\r\n".encode()
+    )
+    line.sendall(HEAD if length is not None else chunk(HEAD))
+    return line
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def answer_of(line: socket.socket) -> tuple[int, bytes]:
+    """Status and the rest of what comes until the server hangs up."""
+    received = bytearray()
+    try:
+        while data := line.recv(65536):
+            received += data
+    except ConnectionError:
+        assert received
+    return int(received.split(b" ", 2)[1]), bytes(received)
+
+
+def test_a_few_arrive_at_once_and_the_next_is_asked_to_come_again(
+    alone: Server, client: httpx.Client, spool: Path
+) -> None:
+    """As many as wanted to filled the disk together, one file each."""
+    with ExitStack() as lines:
+        for _ in range(AT_ONCE):
+            lines.enter_context(closing(begun(alone, 5_000_000)))
+        until(lambda: len(list(spool.iterdir())) == AT_ONCE)
+        started = time.monotonic()
+        refused = upload(client, "one-more")
+        assert time.monotonic() - started > 0.5 * WAIT_S
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "full")
+        assert int(refused.headers["retry-after"]) > 0
+        assert len(list(spool.iterdir())) == AT_ONCE
+        assert client.get("/livez").status_code == 200
+    until(lambda: list(spool.iterdir()) == [])
+    assert upload(client, "one-more", transcript="Hi.").is_success
+
+
+def test_one_that_waits_for_a_place_gets_the_next(alone: Server, client: httpx.Client, spool: Path) -> None:
+    with ExitStack() as lines:
+        held = [lines.enter_context(closing(begun(alone, 5_000_000))) for _ in range(AT_ONCE)]
+        until(lambda: len(list(spool.iterdir())) == AT_ONCE)
+        held[0].close()
+        assert upload(client, "next", transcript="Hi.").is_success
+
+
+def test_what_says_that_it_is_too_long_is_refused_before_it_is_read(alone: Server, spool: Path) -> None:
+    with closing(begun(alone, 4_000_000_000)) as line:
+        started = time.monotonic()
+        status, answer = answer_of(line)
+        assert time.monotonic() - started < 5
+    assert status == 413
+    assert b"The upload is longer than 9 MiB." in answer
+    assert b"connection: close" in answer.lower()
+    assert list(spool.iterdir()) == []
+
+
+def test_who_goes_on_sending_is_hung_up_on(alone: Server) -> None:
+    """It sent a gigabyte and more, which the server read to its end."""
+    piece = bytes(1_000_000)
+    with closing(begun(alone, 4_000_000_000)) as line:
+        sent = 0
+        with pytest.raises(ConnectionError):
+            while sent < 1_000_000_000:
+                line.sendall(piece)
+                sent += len(piece)
+        assert sent < 100_000_000
+
+
+def test_what_does_not_say_its_length_is_cut_off_as_soon_as_it_is_too_long(
+    alone: Server, spool: Path
+) -> None:
+    with closing(begun(alone)) as line:
+        with pytest.raises(ConnectionError):
+            for _ in range(100):
+                line.sendall(chunk(bytes(1_000_000)))
+    until(lambda: list(spool.iterdir()) == [])
+    with closing(begun(alone)) as line:
+        for _ in range(11):
+            line.sendall(chunk(bytes(1_000_000)))
+        assert answer_of(line)[0] == 413
+
+
+def test_a_client_that_sends_all_before_it_reads_still_reads_why(alone: Server) -> None:
+    """Hung up on at once, it would be told of a broken pipe."""
+    with closing(begun(alone, 12_000_000)) as line:
+        line.sendall(bytes(6_000_000))
+        status, answer = answer_of(line)
+    assert status == 413
+    assert b'"code":"too_large"' in answer
+
+
+def test_after_a_small_body_that_nobody_read_the_connection_goes_on(client: httpx.Client) -> None:
+    answer = client.post("/audio_prompts/upload", json={"prompt_id": "json"})
+    assert answer.status_code == 400
+    assert "connection" not in answer.headers
+
+
+@pytest.fixture
+def little_room(alone: Server) -> Iterator[None]:
+    """No file may grow beyond 200 kB, which is what a full disk looks like."""
+    process = psutil.Process(alone.process.pid)
+    before = process.rlimit(resource.RLIMIT_FSIZE)
+    process.rlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    yield
+    process.rlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_as_one(client: httpx.Client, spool: Path, little_room: Any) -> None:
+    """What came was first kept in the system's folder for such things, and its being full was our fault."""
+    refused = upload(client, "large", recording(20.0))
+    assert refused.status_code == 507
+    assert refused.json()["error"] == {
+        "code": "storage_failure",
+        "message": "The disk is full: nothing was changed.",
+    }
+    assert refused.json()["detail"] == refused.json()["error"]["message"]
+    assert list(spool.iterdir()) == []
+    assert "large" not in client.get("/audio_prompts").json()
+
+
+def test_a_folder_that_is_gone_is_told_as_such(client: httpx.Client, spool: Path) -> None:
+    spool.rmdir()
+    refused = upload(client, "nowhere")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (507, "storage_failure")
+    assert client.get("/livez").status_code == 200
