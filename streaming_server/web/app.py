@@ -14,15 +14,15 @@ import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import streaming_server
 from streaming_server.audio.frames import warm_up
@@ -43,14 +43,22 @@ from streaming_server.storage.previews import Previews
 from streaming_server.storage.voices import Store
 from streaming_server.transcription.client import Transcription
 from streaming_server.voice_samples.ingest import Ingest
+from streaming_server.web.auth import Access
 from streaming_server.web.background import Background
 from streaming_server.web.contexts import OpenContexts
-from streaming_server.web.cors import Cors
-from streaming_server.web.guard import Guard
-from streaming_server.web.hangup import HangUp
-from streaming_server.web.http import Json, no_route, nobody_there, our_fault, refusal
+from streaming_server.web.limits import Limits
+from streaming_server.web.middleware.hangup import HangUp
+from streaming_server.web.middleware.origin import OriginCheck
+from streaming_server.web.middleware.security_headers import SecurityHeaders
 from streaming_server.web.native.session import speak
 from streaming_server.web.openapi import description
+from streaming_server.web.responses import (
+    Json,
+    client_disconnect,
+    http_exception,
+    internal_error,
+    speech_error,
+)
 from streaming_server.web.rest import (
     cleanup,
     config,
@@ -66,7 +74,7 @@ from streaming_server.web.rest import speech as generate
 from streaming_server.web.rest import voice_samples as prompts
 from streaming_server.web.rest.job_runner import JobRunner
 from streaming_server.web.rest.upload_places import Uploads
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.services import Parts
 from streaming_server.web.vendors import kyutai, openai
 from streaming_server.web.vendors.cartesia import http as cartesia_http
 from streaming_server.web.vendors.cartesia.websocket import tts_websocket
@@ -88,7 +96,17 @@ CPU_WORKERS = 2
 START_TIMEOUT_S: Mapping[EngineName, float] = MappingProxyType({"espeak": 30.0, "dia": 1800.0})
 """Dia's first start may download gigabytes."""
 
-CONTENT_SECURITY = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
+EXPOSED_HEADERS = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "Retry-After",
+    "X-Generation-ID",
+    "X-Request-ID",
+    "DG-Model-Name",
+    "DG-Request-ID",
+)
+"""Response headers that pages of allowed origins may read, besides those CORS always exposes."""
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -154,20 +172,34 @@ def create_app(settings: Settings) -> Starlette:
             Route("/metrics", status.metrics),
         ],
         lifespan=lifespan,
-        middleware=[
-            Middleware(_Edge),
-            Middleware(Cors),
-            Middleware(HangUp),
-            Middleware(ServerErrorMiddleware, handler=our_fault),  # Within the headers every answer carries.
-        ],
+        middleware=_middleware(settings),
         exception_handlers={
-            SpeechError: _answer,
-            HTTPException: no_route,
-            ClientDisconnect: nobody_there,
+            SpeechError: speech_error,
+            HTTPException: http_exception,
+            ClientDisconnect: client_disconnect,
         },
     )
     app.state.parts = parts
     return app
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    """The outermost first."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=[origin.lower().rstrip("/") for origin in settings.allowed_origins],
+        allow_methods=("GET", "POST", "PUT", "DELETE"),
+        allow_headers=("*",),  # Clients' libraries add headers of their own.
+        allow_private_network=True,
+        expose_headers=EXPOSED_HEADERS,
+    )
+    return [
+        Middleware(SecurityHeaders),
+        Middleware(OriginCheck),
+        *([cors] if settings.allowed_origins else []),
+        Middleware(HangUp),
+        Middleware(ServerErrorMiddleware, handler=internal_error),  # Inside, so that a 500 has the headers.
+    ]
 
 
 @asynccontextmanager
@@ -221,7 +253,7 @@ def _build(settings: Settings) -> Parts:
         cpu_workers=1 if dia else min(CPU_WORKERS, os.cpu_count() or 1),
     )
     pool = Pool(devices, _command(settings), on_step=metrics.stepped)
-    guard, catalogue = Guard(settings), Catalogue(settings.voice_aliases)
+    access, limits, catalogue = Access(settings), Limits(settings), Catalogue(settings.voice_aliases)
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
     with _named("--data-dir", data):
@@ -232,10 +264,11 @@ def _build(settings: Settings) -> Parts:
     job_table = Jobs(database, data / "jobs")
     configuration = Configuration(store, settings)
     configuration.load()
-    contexts = OpenContexts(settings, configuration, guard, pool, metrics, catalogue)
+    contexts = OpenContexts(settings, configuration, limits, pool, metrics, catalogue)
     return Parts(
         settings=settings,
-        guard=guard,
+        access=access,
+        limits=limits,
         pool=pool,
         metrics=metrics,
         catalogue=catalogue,
@@ -306,11 +339,6 @@ async def _page(request: Request) -> Response:
     )
 
 
-async def _answer(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SpeechError)
-    return refusal(error)
-
-
 class _Bare:
     """A websocket endpoint that is given scope, receive and send as they are."""
 
@@ -319,32 +347,3 @@ class _Bare:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._endpoint(scope, receive, send)
-
-
-class _Edge:
-    """Turns pages of other origins away and adds the headers every answer carries."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_secured(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = CONTENT_SECURITY
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                headers.setdefault("Cache-Control", "no-cache")
-            await send(message)
-
-        connection = HTTPConnection(scope)
-        try:
-            parts_of(connection).guard.check_origin(connection)
-        except SpeechError as error:
-            await (await _answer(Request(scope), error))(scope, receive, send_secured)
-            return
-        await self._app(scope, receive, send_secured)

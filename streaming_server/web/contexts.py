@@ -16,7 +16,7 @@ from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
 from streaming_server.types import EngineInfo, Generation
-from streaming_server.web.guard import Guard
+from streaming_server.web.limits import Limits
 
 MOMENT_S = 2.0
 """How long after the last listener somebody may still be about to speak again."""
@@ -31,14 +31,14 @@ class OpenContexts:
         self,
         settings: Settings,
         configuration: Configuration,
-        guard: Guard,
+        limits: Limits,
         pool: Pool,
         metrics: Metrics,
         catalogue: Catalogue,
     ) -> None:
         self._settings = settings
         self._configuration = configuration
-        self._guard = guard
+        self._limits = limits
         self._pool = pool
         self._metrics = metrics
         self._catalogue = catalogue
@@ -68,7 +68,7 @@ class OpenContexts:
 
         Raises Draining, UnknownVoice, BadValue.
         """
-        if self._guard.draining:
+        if self._limits.draining:
             raise Draining("The server is about to stop.")
         entry = self._catalogue.find(voice)
         wanted = generation.over(entry.defaults)

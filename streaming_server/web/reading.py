@@ -252,7 +252,7 @@ class SpokenResponse(Response):
 
     async def _speak(self, send: Send) -> None:
         parts = self._parts
-        with parts.guard.speaking(parts.pool.has_room):
+        with parts.limits.speaking(parts.pool.has_room):
             engine = await parts.pool.engine()
             with open_reading(parts, engine, self._wish) as reading:
                 body = self._body(reading) if self._body else reading.contained()

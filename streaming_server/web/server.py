@@ -14,7 +14,7 @@ import uvicorn
 from streaming_server.errors import EngineFailure
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
-from streaming_server.web.guard import WAITING_FOR_KEYS
+from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS
 from streaming_server.web.services import Parts
 from streaming_server.web.websocket.protocol import SpeechConfig
 
@@ -48,7 +48,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.force_exit or self.should_exit
         self.should_exit = True
-        self._parts.guard.draining = True
+        self._parts.limits.draining = True
         if self.force_exit:
             self._parts.connections.dismiss()
 
@@ -122,7 +122,9 @@ def serve(settings: Settings) -> int:
     listener = listen(settings)
     app = create_app(settings)
     host, port = listener.getsockname()[:2]
-    allow_files(settings.max_connections + settings.max_status_connections + WAITING_FOR_KEYS + OTHER_FILES)
+    allow_files(
+        settings.max_connections + settings.max_status_connections + UNAUTHENTICATED_WEBSOCKETS + OTHER_FILES
+    )
     config = SpeechConfig(
         app,
         header_timeout_s=settings.header_timeout_s,

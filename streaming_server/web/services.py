@@ -22,9 +22,10 @@ from streaming_server.storage.previews import Previews
 from streaming_server.storage.voices import Store
 from streaming_server.transcription.client import Transcription
 from streaming_server.voice_samples.ingest import Ingest
+from streaming_server.web.auth import Access
 from streaming_server.web.background import Background
 from streaming_server.web.contexts import OpenContexts
-from streaming_server.web.guard import Guard
+from streaming_server.web.limits import Limits
 from streaming_server.web.rest.upload_places import Uploads
 from streaming_server.web.websocket.registry import Connections
 
@@ -38,7 +39,8 @@ class Parts:
     """
 
     settings: Settings
-    guard: Guard
+    access: Access
+    limits: Limits
     pool: Pool
     metrics: Metrics
     catalogue: Catalogue

@@ -15,7 +15,7 @@ from helpers.talk import talking
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from streaming_server.web.guard import WAITING_FOR_KEYS
+from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS
 
 pytestmark = pytest.mark.anyio
 
@@ -231,7 +231,7 @@ async def test_a_key_that_does_not_come_takes_the_place_of_none_that_has(
         async def opened(**more: object) -> ClientConnection:
             return await stack.enter_async_context(connect(url, proxy=None, **more))  # type: ignore[arg-type]
 
-        silent = [await opened() for _ in range(WAITING_FOR_KEYS)]
+        silent = [await opened() for _ in range(UNAUTHENTICATED_WEBSOCKETS)]
         assert await refusal(url) == (503, {"code": "full", "message": ANY})
         known = [await opened(additional_headers=headers) for _ in range(3)]
         assert (await refusal(url, additional_headers=headers))[1]["code"] == "full"

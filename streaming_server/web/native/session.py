@@ -38,7 +38,7 @@ from streaming_server.errors import (
     UnknownContext,
 )
 from streaming_server.types import ENCODINGS, SAMPLE_RATES, EngineInfo
-from streaming_server.web.guard import MessageRate
+from streaming_server.web.limits import MessageRate
 from streaming_server.web.native.messages import (
     Auth,
     CancelSpeech,
@@ -75,7 +75,7 @@ log = structlog.stdlib.get_logger(__name__)
 async def speak(scope: Scope, receive: Receive, send: Send) -> None:
     """The ASGI endpoint: turns away, or serves a session to its end."""
     parts = parts_of(HTTPConnection(scope))
-    place = await admit(scope, receive, send, lambda: parts.guard.speaking(parts.pool.has_room))
+    place = await admit(scope, receive, send, lambda: parts.limits.speaking(parts.pool.has_room))
     if place is None:
         return
     connection = Connection(receive, send)

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from streaming_server.web.http import Json
 from streaming_server.web.openapi import own, vendors
 from streaming_server.web.openapi.page import page
 from streaming_server.web.openapi.schemas import components
 from streaming_server.web.openapi.words import Paths, path_parameters
+from streaming_server.web.responses import Json
 
 ABOUT = """\
 Speech from text, while the text is still arriving. Two channels are websockets, which OpenAPI cannot

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.errors import SpeechError, StorageFailure
-from streaming_server.web.http import Json, keyed
+from streaming_server.web.requests import keyed
+from streaming_server.web.responses import Json
 from streaming_server.web.services import Parts, parts_of
 
 CLEAN_EVERY_S = 600.0

@@ -9,7 +9,8 @@ from starlette.routing import BaseRoute, Route
 
 from streaming_server.configuration import ServerConfig
 from streaming_server.transcription.client import check_model
-from streaming_server.web.http import Json, keyed, read_json
+from streaming_server.web.requests import keyed, read_json
+from streaming_server.web.responses import Json
 from streaming_server.web.rest.hearing import hear_soon
 from streaming_server.web.services import parts_of
 

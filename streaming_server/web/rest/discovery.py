@@ -19,7 +19,8 @@ from streaming_server.errors import BadValue, SpeechError, UnknownPrompt
 from streaming_server.storage.database import storage_errors
 from streaming_server.storage.voices import Store, StoredPrompt, check_name
 from streaming_server.transcription.transcript import Source, given
-from streaming_server.web.http import Json, keyed, read_json
+from streaming_server.web.requests import keyed, read_json
+from streaming_server.web.responses import Json
 from streaming_server.web.rest.hearing import hear_again, hear_soon, is_wanted, keep
 from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT, take_in
 from streaming_server.web.rest.voices import refresh

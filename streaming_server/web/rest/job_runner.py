@@ -72,7 +72,7 @@ class JobRunner:
                 await anyio.sleep(DISK_EVERY_S)
 
     async def _work(self) -> None:
-        while not (self._queue.stopping or self._parts.guard.draining):
+        while not (self._queue.stopping or self._parts.limits.draining):
             arrival = self._queue.arrival()
             try:
                 job = await to_thread.run_sync(self._jobs.next)

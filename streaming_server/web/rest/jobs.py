@@ -12,8 +12,8 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.audio.formats import content_type
 from streaming_server.errors import BadValue, InternalError, NotReady, UnknownJob
 from streaming_server.storage.jobs import JOB_STATUSES, Job
-from streaming_server.web.http import Json, keyed, limit_of
-from streaming_server.web.http import told as told_error
+from streaming_server.web.requests import keyed, limit_of
+from streaming_server.web.responses import Json, error_json
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import Parts, parts_of
 
@@ -55,9 +55,9 @@ async def result(request: Request) -> Response:
             raise NotReady("The job is not done yet; /jobs/{id} tells how far it is.")
         case "failed":
             message = found.error_message or "The job failed."
-            return told_error(found.error_code or InternalError.code, message, InternalError.http_status)
+            return error_json(found.error_code or InternalError.code, message, InternalError.http_status)
     again = "POST /jobs/{id}/retry tries it again."
-    return told_error(found.status, f"The job was {found.status} and has no result; {again}", 409)
+    return error_json(found.status, f"The job was {found.status} and has no result; {again}", 409)
 
 
 def _sound(found: Job) -> Response:

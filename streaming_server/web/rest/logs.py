@@ -13,7 +13,8 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.audio.formats import CONTENT_TYPES
 from streaming_server.errors import Forbidden, UnknownEntry
 from streaming_server.storage.history import JournalEntry
-from streaming_server.web.http import Json, keyed, limit_of
+from streaming_server.web.requests import keyed, limit_of
+from streaming_server.web.responses import Json
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import Parts, parts_of
 

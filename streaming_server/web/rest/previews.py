@@ -14,8 +14,8 @@ from streaming_server.audio.formats import whole_file
 from streaming_server.catalogue import Entry
 from streaming_server.errors import InUse, StorageFailure
 from streaming_server.types import EngineInfo
-from streaming_server.web.http import keyed
 from streaming_server.web.reading import Wish, open_reading
+from streaming_server.web.requests import keyed
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import Parts, parts_of
 
@@ -52,7 +52,7 @@ def _name(parts: Parts, engine: EngineInfo, entry: Entry) -> str:
 async def _spoken(parts: Parts, engine: EngineInfo, voice: str) -> bytes:
     """The preview as a WAV file. Raises SpeechError."""
     with (
-        parts.guard.speaking(parts.pool.has_room),
+        parts.limits.speaking(parts.pool.has_room),
         open_reading(parts, engine, Wish(PREVIEW_TEXT, voice)) as reading,
     ):
         pcm = b"".join([piece async for piece in reading.pcm()])

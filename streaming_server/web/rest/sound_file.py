@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from streaming_server.errors import SpeechError
-from streaming_server.web.http import told
+from streaming_server.web.responses import error_json
 
 ATTEMPTS = 3
 """At a file that is replaced just when it is asked for."""
@@ -79,5 +79,5 @@ def _refusal(status: int, headers: Headers) -> Response:
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         length = headers["content-range"].rpartition("/")[2]
         said = {"content-range": headers["content-range"]}
-        return told("range_not_satisfiable", f"Range: the file has {length} bytes.", status, said)
-    return told("bad_message", "Range: write it as bytes=first-last, first not after last.", status)
+        return error_json("range_not_satisfiable", f"Range: the file has {length} bytes.", status, said)
+    return error_json("bad_message", "Range: write it as bytes=first-last, first not after last.", status)

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.errors import BadValue
-from streaming_server.web.http import Json, flag, keyed, read_json, refusal
 from streaming_server.web.reading import SpokenResponse
+from streaming_server.web.requests import flag, keyed, read_json
+from streaming_server.web.responses import Json, error_response
 from streaming_server.web.rest.outputs import kept
 from streaming_server.web.rest.speech_request import LONGEST_TEXT, PlainRequest, SpeechRequest
 from streaming_server.web.services import Parts, parts_of
@@ -77,7 +78,7 @@ def _spoken(request: Request, wanted: SpeechRequest) -> Response:
     return SpokenResponse(
         parts,
         wish,
-        explain=refusal,
+        explain=error_response,
         headers=headers,
         body=lambda reading: kept(parts, wanted, reading),
     )

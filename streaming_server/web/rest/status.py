@@ -16,8 +16,9 @@ from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import RateLimited
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.web.guard import MessageRate
-from streaming_server.web.http import Json, check_key, retry_after
+from streaming_server.web.limits import MessageRate
+from streaming_server.web.requests import check_key
+from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.services import Parts, parts_of
 from streaming_server.web.websocket.admission import admit, send_away
 from streaming_server.web.websocket.registry import message_of
@@ -72,7 +73,7 @@ class StatusChannel:
         self._ticking = anyio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = await admit(scope, receive, send, self._parts.guard.watching)
+        place = await admit(scope, receive, send, self._parts.limits.watching)
         if place is None:
             return
         with place, self._parts.metrics.watchers.track_inprogress():
@@ -131,8 +132,8 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """A worker has really spoken a moment ago, and new connections are let in."""
     parts = parts_of(request)
-    if parts.guard.draining or not parts.pool.healthy:
-        state = "draining" if parts.guard.draining else "not ready"
+    if parts.limits.draining or not parts.pool.healthy:
+        state = "draining" if parts.limits.draining else "not ready"
         return Json({"status": state}, status_code=503, headers=retry_after(503))
     return Json({"status": "ready"})
 

@@ -12,7 +12,8 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.errors import Draining, SpeechError
 from streaming_server.storage.voices import StoredPrompt
 from streaming_server.transcription.transcript import Transcript, check_said, given
-from streaming_server.web.http import Json, flag, keyed, read_json
+from streaming_server.web.requests import flag, keyed, read_json
+from streaming_server.web.responses import Json
 from streaming_server.web.rest.hearing import hear_soon, keep, note_failure
 from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT
 from streaming_server.web.rest.voice_sample import stored_prompt, stored_recording, warnings_of

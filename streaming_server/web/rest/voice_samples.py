@@ -14,7 +14,8 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.errors import BadValue, UnknownPrompt
 from streaming_server.storage.voices import Store, StoredPrompt, check_name
 from streaming_server.transcription.transcript import check_said
-from streaming_server.web.http import Json, flag, keyed
+from streaming_server.web.requests import flag, keyed
+from streaming_server.web.responses import Json
 from streaming_server.web.rest.hearing import hear_soon
 from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT, take_in
 from streaming_server.web.rest.sound_file import SoundFile

@@ -15,7 +15,8 @@ from streaming_server.catalogue import Entry
 from streaming_server.storage.voices import StoredPrompt, StoredVoice
 from streaming_server.transcription.transcript import check_said, given, sentence_of
 from streaming_server.types import BUILTIN_VOICES, Generation, Prompt, Speaker, Voice
-from streaming_server.web.http import Json, keyed, read_json
+from streaming_server.web.requests import keyed, read_json
+from streaming_server.web.responses import Json
 from streaming_server.web.services import Parts, parts_of
 
 PROMPT_NOT_HEARD = (

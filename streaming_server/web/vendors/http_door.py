@@ -11,8 +11,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from streaming_server.errors import SpeechError
-from streaming_server.web.guard import key_of
-from streaming_server.web.http import Json, retry_after
+from streaming_server.web.auth import key_of
+from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.services import parts_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -33,7 +33,7 @@ class HttpDoor:
 
         @wraps(endpoint)
         async def guarded(request: Request) -> Response:
-            parts_of(request).guard.check_key(self.key_of(request) or key_of(request))
+            parts_of(request).access.check_key(self.key_of(request) or key_of(request))
             return await endpoint(request)
 
         return self.open(guarded)

@@ -15,7 +15,8 @@ from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.context import Broken, End, WordTime
 from streaming_server.errors import BadMessage, SpeechError, Unavailable, UnknownVoice, error_of
 from streaming_server.types import DEFAULT_VOICE, Generation
-from streaming_server.web.http import Json, validated
+from streaming_server.web.requests import validated
+from streaming_server.web.responses import Json
 from streaming_server.web.services import Parts
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection

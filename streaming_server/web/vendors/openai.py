@@ -18,9 +18,10 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.audio.formats import AudioFormat
 from streaming_server.errors import SpeechError
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
-from streaming_server.web.guard import key_of
-from streaming_server.web.http import Json, read_json, validated
+from streaming_server.web.auth import key_of
 from streaming_server.web.reading import Reading, SpokenResponse, Wish
+from streaming_server.web.requests import read_json, validated
+from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
 from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
 from streaming_server.web.vendors.model import Model
@@ -113,7 +114,7 @@ async def voices(request: Request) -> Response:
     Who shows no key where one is needed is told of those voices only that every server has.
     """
     parts = parts_of(request)
-    admitted = parts.guard.opens(key_of(request))
+    admitted = parts.access.opens(key_of(request))
     known = {voice.id: voice.name for voice in (parts.catalogue.voices if admitted else BUILTIN_VOICES)}
     known |= {name: name.title() for name in parts.settings.voice_aliases if name not in known}
     if request.query_params.get("legacy", "").lower() == "true":

@@ -11,9 +11,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError, Unauthorized
-from streaming_server.web.guard import Guard, key_of
-from streaming_server.web.http import retry_after
+from streaming_server.web.auth import Access, key_of
 from streaming_server.web.native.messages import Auth, read
+from streaming_server.web.responses import retry_after
 from streaming_server.web.services import parts_of
 
 GOODBYE_S = 1.0
@@ -34,24 +34,24 @@ async def admit(
     """
     connection = HTTPConnection(scope)
     parts = parts_of(connection)
-    guard = parts.guard
+    access, limits = parts.access, parts.limits
     accepted = False
     with ExitStack() as place:
         try:
-            guard.check_origin(connection)
+            access.check_origin(connection)
             key = key_of(connection)
             if key is not None:
-                guard.check_key(key)
+                access.check_key(key)
             place.enter_context(take_place())
-            if waits := key is None and guard.wants_key:
+            if waits := key is None and access.needs_key:
                 place.close()  # It was there at least.
-                place.enter_context(guard.waiting())
+                place.enter_context(limits.waiting())
             if (await receive())["type"] != "websocket.connect":
                 return None
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
             accepted = True
             if waits:
-                if not await _show_key(guard, receive, parts.settings.auth_timeout_s):
+                if not await _show_key(access, receive, parts.settings.auth_timeout_s):
                     return None
                 place.close()
                 place.enter_context(take_place())
@@ -79,7 +79,7 @@ async def send_away(send: Send, error: SpeechError) -> None:
         await send({"type": "websocket.close", "code": error.close_code, "reason": error.message})
 
 
-async def _show_key(guard: Guard, receive: Receive, timeout_s: float) -> bool:
+async def _show_key(access: Access, receive: Receive, timeout_s: float) -> bool:
     """Wait for the message with the key; False if the client left instead. Raises Unauthorized."""
     with anyio.move_on_after(timeout_s):
         event = await receive()
@@ -87,7 +87,7 @@ async def _show_key(guard: Guard, receive: Receive, timeout_s: float) -> bool:
             return False
         try:
             message = read(event.get("text") or "")
-            guard.check_key(message.key if isinstance(message, Auth) else None)
+            access.check_key(message.key if isinstance(message, Auth) else None)
         except SpeechError:
             raise Unauthorized("The first message must carry a valid key.") from None
         return True

@@ -13,8 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError
-from streaming_server.web.guard import key_of
-from streaming_server.web.http import retry_after
+from streaming_server.web.auth import key_of
+from streaming_server.web.responses import retry_after
 from streaming_server.web.services import Parts, parts_of
 from streaming_server.web.websocket.admission import GOODBYE_S
 from streaming_server.web.websocket.connection import Connection
@@ -77,14 +77,14 @@ class Door:
     def _let_in(
         self, request: HTTPConnection, parts: Parts, connection: Connection, place: ExitStack
     ) -> Visit:
-        guard = parts.guard
-        guard.check_origin(request)
+        access, limits = parts.access, parts.limits
+        access.check_origin(request)
         key = self.key_of(request) or key_of(request)
-        waits = self.late_key and key is None and guard.wants_key
+        waits = self.late_key and key is None and access.needs_key
         if not waits:
-            guard.check_key(key)
+            access.check_key(key)
         visit = self.begin(request, parts, connection, place if waits else None)
-        place.enter_context(guard.waiting() if waits else guard.speaking(parts.pool.has_room))
+        place.enter_context(limits.waiting() if waits else limits.speaking(parts.pool.has_room))
         return visit
 
 

@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
 
 from streaming_server.errors import RateLimited
-from streaming_server.web.guard import MessageRate
+from streaming_server.web.limits import MessageRate
 
 FRAMES = "speech.frames"
 """Type of an event that carries `frames`: binary messages to be sent in order, in one write.

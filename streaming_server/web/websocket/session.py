@@ -25,7 +25,7 @@ from streaming_server.context import (
 )
 from streaming_server.errors import BadMessage, BadValue, SpeechError, TooLarge
 from streaming_server.types import EngineInfo
-from streaming_server.web.guard import MessageRate
+from streaming_server.web.limits import MessageRate
 from streaming_server.web.services import Parts
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.turn import Turn

@@ -18,9 +18,9 @@ from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.context import WordTimes
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation
-from streaming_server.web.http import read_json
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.reading import Body, Reading, SpokenResponse, Wish
+from streaming_server.web.requests import read_json
 from streaming_server.web.services import parts_of
 from streaming_server.web.vendors.cartesia import voices as cartesia_voices
 from streaming_server.web.vendors.cartesia.websocket import (

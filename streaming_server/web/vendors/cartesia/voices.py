@@ -12,7 +12,8 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from streaming_server.catalogue import Catalogue, Entry
-from streaming_server.web.http import Json, validated
+from streaming_server.web.requests import validated
+from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
 from streaming_server.web.vendors.http_door import HttpDoor
 from streaming_server.web.vendors.model import Model

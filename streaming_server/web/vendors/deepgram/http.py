@@ -13,9 +13,9 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.errors import BadValue, SpeechError
 from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES, Generation
-from streaming_server.web.http import read_json, validated
 from streaming_server.web.reading import Body as Sound
 from streaming_server.web.reading import SpokenResponse, Wish
+from streaming_server.web.requests import read_json, validated
 from streaming_server.web.services import parts_of
 from streaming_server.web.vendors.deepgram.websocket import ENCODINGS, described, key_in, voice_of
 from streaming_server.web.vendors.http_door import HttpDoor, refused

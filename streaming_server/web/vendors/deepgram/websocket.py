@@ -15,8 +15,8 @@ from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.context import Broken, End
 from streaming_server.errors import BadMessage, SpeechError, UnknownVoice, error_of
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
-from streaming_server.web.http import validated
 from streaming_server.web.native.messages import SampleRate
+from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
 from streaming_server.web.vendors.http_door import status_of
 from streaming_server.web.vendors.model import Model

@@ -17,8 +17,9 @@ from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.context import WordTimes
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation, Voice
-from streaming_server.web.http import Json, read_json
 from streaming_server.web.reading import Reading, SpokenResponse, Wish
+from streaming_server.web.requests import read_json
+from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
 from streaming_server.web.vendors.elevenlabs.formats import OutputFormat, output_format
 from streaming_server.web.vendors.elevenlabs.multi_stream import VoiceSettings

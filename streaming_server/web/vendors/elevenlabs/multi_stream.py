@@ -15,7 +15,7 @@ from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.context import Broken, End, WordTime
 from streaming_server.errors import SpeechError, TooSlow, Unauthorized, error_of
 from streaming_server.types import Generation
-from streaming_server.web.http import validated
+from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
 from streaming_server.web.vendors.elevenlabs.alignment import Characters
 from streaming_server.web.vendors.elevenlabs.context import Context
@@ -101,9 +101,9 @@ class MultiStreamSession(NamedSession[Context]):
                 return False
             try:
                 message = read_object(raw)
-                self.parts.guard.check_key(_key_in(message))
+                self.parts.access.check_key(_key_in(message))
                 place.close()
-                place.enter_context(self.parts.guard.speaking(self.parts.pool.has_room))
+                place.enter_context(self.parts.limits.speaking(self.parts.pool.has_room))
             except SpeechError as error:
                 self.parts.metrics.refused.labels(error.code).inc()
                 await self.send_away(error)

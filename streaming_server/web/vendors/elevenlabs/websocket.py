@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation
-from streaming_server.web.http import validated
+from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
 from streaming_server.web.vendors.elevenlabs.formats import output_format
 from streaming_server.web.vendors.elevenlabs.multi_stream import Manner, MultiStreamSession

@@ -87,7 +87,7 @@ async def _serve_to_the_end(parts: Parts, stream: SocketStream) -> None:
     connection = Connection(events.receive, events.send)
     with ExitStack() as place:
         try:
-            place.enter_context(parts.guard.speaking(parts.pool.has_room))
+            place.enter_context(parts.limits.speaking(parts.pool.has_room))
         except SpeechError as error:
             parts.metrics.refused.labels(error.code).inc()
             await _refuse(events, error)

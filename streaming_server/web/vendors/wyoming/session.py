@@ -14,8 +14,8 @@ from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.catalogue import Entry
 from streaming_server.context import Broken, End
 from streaming_server.errors import BadMessage, SpeechError, TooLarge, error_of
-from streaming_server.web.http import validated
 from streaming_server.web.reading import CHARACTERS_AT_ONCE
+from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.vendors.wyoming.events import encoded, read_event

@@ -1,0 +1,30 @@
+"""Requests of pages of other origins, refused before they are routed."""
+
+from __future__ import annotations
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from streaming_server.errors import Forbidden
+from streaming_server.web.responses import error_response
+from streaming_server.web.services import parts_of
+
+
+class OriginCheck:
+    """Refuse HTTP requests whose Host or Origin is not allowed.
+
+    Websockets make the same check in their handshake, where each protocol has its own form of an error.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http":
+            connection = HTTPConnection(scope)
+            try:
+                parts_of(connection).access.check_origin(connection)
+            except Forbidden as error:
+                app = error_response(error)
+        await app(scope, receive, send)

@@ -1,0 +1,62 @@
+"""JSON responses, and errors as responses of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from streaming_server.errors import InternalError, SpeechError
+
+RETRY_AFTER_S = 2
+"""Seconds after which a client that was refused with 429 or 503 may try again."""
+
+
+class Json(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
+
+
+def error_response(error: SpeechError) -> Response:
+    return error_json(error.code, error.message, error.http_status, retry_after(error.http_status))
+
+
+def error_json(code: str, message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an error in the shape all routes share. Dia's clients read `detail`."""
+    error = {"code": code, "message": message}
+    return Json({"error": error, "detail": message}, status_code=status, headers=dict(headers or {}))
+
+
+def retry_after(status: int) -> dict[str, str]:
+    """Return the Retry-After header for a status that has one."""
+    return {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+
+
+async def speech_error(request: Request, error: Exception) -> Response:
+    """Handle SpeechError."""
+    assert isinstance(error, SpeechError)
+    return error_response(error)
+
+
+async def http_exception(request: Request, error: Exception) -> Response:
+    """Handle what the router raises: 404 and 405."""
+    assert isinstance(error, HTTPException)
+    code = HTTPStatus(error.status_code).name.lower()
+    return error_json(code, f"{error.detail}.", error.status_code, error.headers)
+
+
+async def internal_error(request: Request, error: Exception) -> Response:
+    """Handle an unexpected exception. Its text goes to the log only."""
+    return error_response(InternalError("Internal error; see the server's log."))
+
+
+async def client_disconnect(request: Request, error: Exception) -> Response:
+    """Handle a client that left before its request was complete. Nobody reads the response."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)

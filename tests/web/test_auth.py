@@ -1,0 +1,109 @@
+"""Keys, origins and host names."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from helpers.servers import Server
+from starlette.requests import HTTPConnection
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from streaming_server.errors import Forbidden
+from streaming_server.settings import Settings
+from streaming_server.web.auth import Access
+
+pytestmark = pytest.mark.anyio
+
+OWN_NAMES = [
+    "127.0.0.1",
+    "127.0.0.1:7860",
+    "192.168.1.7:7860",
+    "[::1]:7860",
+    "[2001:db8::1]",
+    "localhost",
+    "LOCALHOST:7860",
+    "localhost.",
+    "speech.localhost:7860",
+    "speech.example.com",
+    "speech.example.com:8443",
+    "bound.example.com",
+    socket.gethostname(),
+]
+FOREIGN_NAMES = [
+    "evil.example",
+    "evil.example:7860",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "localhost@evil.example",
+    "sub.speech.example.com",
+    "speech.example.com.evil.example",
+    "[::1",
+    "[::1].evil.example",
+    "[::1].evil.example:7860",
+    "[::1]evil.example",
+    "[localhost]",
+    "127.0.0.1:7860.evil.example",
+    "localhost:7860/@evil.example",
+    ":7860",
+]
+
+
+def access(**options: object) -> Access:
+    """Return the access of a server bound to a name, with one foreign origin."""
+    defaults = {
+        "host": "bound.example.com",
+        "no_auth": True,
+        "allowed_origins": ["https://speech.example.com"],
+    }
+    return Access(Settings(**{**defaults, **options}))  # type: ignore[arg-type]
+
+
+def request(**headers: str) -> HTTPConnection:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return HTTPConnection({"type": "http", "headers": raw, "path": "/", "query_string": b""})
+
+
+@pytest.mark.parametrize("host", OWN_NAMES)
+def test_without_keys_own_host_names_are_accepted(host: str) -> None:
+    access().check_origin(request(host=host))
+    access().check_origin(request(host=host, origin=f"http://{host}"))
+
+
+@pytest.mark.parametrize("host", FOREIGN_NAMES)
+def test_without_keys_foreign_host_names_are_refused(host: str) -> None:
+    with pytest.raises(Forbidden, match="Host not allowed"):
+        access().check_origin(request(host=host))
+
+
+@pytest.mark.parametrize("host", FOREIGN_NAMES)
+def test_with_keys_any_host_name_is_accepted(host: str) -> None:
+    access(api_keys=["secret"]).check_origin(request(host=host))
+
+
+def test_a_request_without_host_is_accepted() -> None:
+    access().check_origin(request())
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://", "file://", "http://localhost:1"])
+def test_a_malformed_or_foreign_origin_is_refused(origin: str) -> None:
+    with pytest.raises(Forbidden, match="Origin not allowed"):
+        access().check_origin(request(host="localhost", origin=origin))
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/queue/stats", "/gpu/status", "/metrics", "/static/app.js"])
+def test_a_rebound_host_name_is_refused_over_http(server: Server, path: str) -> None:
+    status, answer = server.get(path, Host=f"evil.example:{server.port}")
+    assert (status, answer["error"]["code"]) == (403, "forbidden")
+    assert server.get(path, Host=f"[::1].evil.example:{server.port}")[0] == 403
+    assert server.get(path, Host=f"localhost:{server.port}")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/ws/speak", "/ws/status"])
+async def test_a_rebound_host_name_is_refused_a_websocket(server: Server, path: str) -> None:
+    url = f"ws://evil.example:{server.port}{path}"
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(url, host="127.0.0.1", port=server.port, proxy=None):
+            pass
+    assert caught.value.response.status_code == 403

@@ -1,0 +1,58 @@
+"""Limits of connections and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+
+import pytest
+
+from streaming_server.errors import Draining, Full, RateLimited
+from streaming_server.settings import Settings
+from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS, Limits, MessageRate
+
+
+@pytest.mark.parametrize(
+    ("place", "places"),
+    [
+        (lambda limits: limits.speaking(True), 3),
+        (lambda limits: limits.watching(), 2),
+        (lambda limits: limits.waiting(), UNAUTHENTICATED_WEBSOCKETS),
+    ],
+    ids=["speaking", "watching", "waiting"],
+)
+def test_places_are_limited_and_returned(
+    place: Callable[[Limits], AbstractContextManager[None]], places: int
+) -> None:
+    limits = Limits(Settings(max_connections=3, max_status_connections=2))
+    for _ in range(2):
+        with ExitStack() as taken:
+            for _ in range(places):
+                taken.enter_context(place(limits))
+            for _ in range(2):
+                with pytest.raises(Full), place(limits):
+                    pass
+
+
+def test_a_full_pool_takes_no_place() -> None:
+    limits = Limits(Settings(max_connections=1))
+    with pytest.raises(Full, match="worker"), limits.speaking(False):
+        pass
+    with limits.speaking(True):
+        pass
+
+
+def test_draining_refuses_new_speech() -> None:
+    limits = Limits(Settings())
+    limits.draining = True
+    with pytest.raises(Draining), limits.speaking(True):
+        pass
+
+
+def test_a_burst_is_twice_the_rate() -> None:
+    rate = MessageRate(50)
+    for _ in range(100):
+        rate.count()
+    with pytest.raises(RateLimited, match="50 per second"):
+        for _ in range(100):  # The time it takes to count allows a few more.
+            rate.count()
