@@ -11,7 +11,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streaming_server.settings import Settings
-from streaming_server.storage.voices import Store
+from streaming_server.storage.voices import VoiceStore
 
 Origin = Literal["start", "put", "default"]
 """A flag or DIA_* variable; what was put, in this life or an earlier one; neither."""
@@ -54,7 +54,7 @@ class Configuration:
     and variables of that start count before it. `load` and `put` block; any thread may call.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: VoiceStore, settings: Settings) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._put: dict[str, Any] = {}

@@ -6,7 +6,7 @@
     │   ├── BadValue                     bad_value           422   1008
     │   ├── UnknownVoice                 unknown_voice       404   1008
     │   ├── UnknownContext               unknown_context     404   1008
-    │   ├── UnknownPrompt                unknown_prompt      404   1008
+    │   ├── UnknownVoiceSample           unknown_prompt      404   1008
     │   ├── UnknownJob                   unknown_job         404   1008
     │   ├── UnknownEntry                 unknown_entry       404   1008
     │   ├── NotReady                     not_ready           425   1008
@@ -78,7 +78,7 @@ class UnknownContext(BadRequest):
     http_status = 404
 
 
-class UnknownPrompt(BadRequest):
+class UnknownVoiceSample(BadRequest):
     code = "unknown_prompt"
     http_status = 404
 

@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     whisper_model: str = Field(
         "base", description="Whisper's size, or a file of its weights, for the transcripts of samples"
     )
-    data_dir: Path = Field(Path("data"), description="where voices, prompts and results are kept")
+    data_dir: Path = Field(Path("data"), description="where voices, voice samples and results are kept")
 
     api_keys: Secrets = Field(
         (), description="keys that open the server, comma-separated; none: no key needed"

@@ -17,7 +17,7 @@ Speaker = Literal["S1", "S2"]
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class VoiceSample:
     """A recording that a voice is cloned from.
 
     path: a WAV file, mono, 16 bits, 44.1 kHz, that never changes: another recording has another path.
@@ -36,7 +36,7 @@ class Voice:
     name: str
     style: str
     primary_speaker: Speaker = "S1"
-    prompt: Prompt | None = None
+    voice_sample: VoiceSample | None = None
 
 
 BUILTIN_VOICES: tuple[Voice, ...] = (
@@ -58,7 +58,7 @@ class Generation:
     speed: 1.0 is the voice's own pace, range 0.25 to 4. pitch: 1.0 is the voice's own, 2.0 an octave above;
     range 0.5 to 2.
     temperature: 0 is greedy, up to 2. cfg_scale: 1 to 10. top_p: above 0, up to 1.
-    top_k and cfg_filter_top_k: 1 to 1028. max_tokens: 100 to 3072 frames; a prompt comes on top.
+    top_k and cfg_filter_top_k: 1 to 1028. max_tokens: 100 to 3072 frames; a voice sample's come on top.
     seed: 0 to 2**63 - 1. language: a BCP 47 tag.
     """
 

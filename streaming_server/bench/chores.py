@@ -24,7 +24,7 @@ ChoreName = Literal["uploads", "transcription", "jobs"]
 SAMPLE_RATE = 44100
 LONGEST_SAMPLE_S = 60
 SPOKEN_SAMPLE_S = 10
-PROMPT = "bench-chores"
+VOICE_SAMPLE = "bench-chores"
 JOB_TEXT = "This is a sentence of a job that nobody waits for, and another one comes after it. " * 15
 """Some seventy seconds of speech."""
 ANSWER_TIMEOUT_S = 120.0
@@ -89,7 +89,7 @@ class Chore(ABC):
     def __init__(self, address: Address, number: int, enough: threading.Event) -> None:
         self._address = address
         self._enough = enough
-        self._prompt = f"{PROMPT}-{number}"
+        self._voice_sample = f"{VOICE_SAMPLE}-{number}"
 
     def prepare(self) -> None:
         """What has to be there before. Raises Unavailable."""
@@ -124,14 +124,14 @@ class Chore(ABC):
         self._ask("POST", "/audio_prompts/upload", form, f"multipart/form-data; boundary={_BOUNDARY}")
 
     def _forget(self) -> None:
-        self._ask("DELETE", f"/audio_prompts/{self._prompt}?force=true")
+        self._ask("DELETE", f"/audio_prompts/{self._voice_sample}?force=true")
 
 
 class Uploading(Chore):
     """Sends a sample as long as there may be."""
 
     def prepare(self) -> None:
-        self._form = _form(self._prompt, sample(LONGEST_SAMPLE_S), transcribed=False)
+        self._form = _form(self._voice_sample, sample(LONGEST_SAMPLE_S), transcribed=False)
 
     def work(self) -> None:
         self._send(self._form)
@@ -144,10 +144,10 @@ class Transcribing(Chore):
     """Has a sample listened to."""
 
     def prepare(self) -> None:
-        self._send(_form(self._prompt, sample(SPOKEN_SAMPLE_S), transcribed=True))
+        self._send(_form(self._voice_sample, sample(SPOKEN_SAMPLE_S), transcribed=True))
 
     def work(self) -> None:
-        self._ask("POST", f"/audio_prompts/{self._prompt}/transcribe", b"")
+        self._ask("POST", f"/audio_prompts/{self._voice_sample}/transcribe", b"")
 
     def clean(self) -> None:
         self._forget()
@@ -189,9 +189,9 @@ def sample(seconds: int) -> bytes:
     return file.getvalue()
 
 
-def _form(prompt: str, wav: bytes, *, transcribed: bool) -> bytes:
+def _form(voice_sample: str, wav: bytes, *, transcribed: bool) -> bytes:
     """The body of an upload; with `transcribed`, of one whose words somebody will ask for."""
-    fields = [("prompt_id", "", prompt.encode()), ("audio_file", '; filename="hum.wav"', wav)]
+    fields = [("prompt_id", "", voice_sample.encode()), ("audio_file", '; filename="hum.wav"', wav)]
     if not transcribed:
         fields.append(("transcript", "", b"A hum."))  # So that nobody listens to it for that.
     parts = (

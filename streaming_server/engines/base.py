@@ -20,7 +20,7 @@ class Engine(Protocol):
     def info(self) -> EngineInfo: ...
 
     def prepare(self, voice: Voice) -> None:
-        """A voice that will be spoken soon: get its prompt ready. Returns at once."""
+        """A voice that will be spoken soon: prepare its voice sample. Returns at once."""
 
     def submit(self, utterance: Utterance) -> None:
         """Take an utterance in. Returns at once."""

@@ -25,9 +25,9 @@ from streaming_server.types import (
     Finished,
     Generation,
     MemoryReport,
-    Prompt,
     Utterance,
     Voice,
+    VoiceSample,
     WordMark,
     Words,
 )
@@ -284,8 +284,8 @@ def _utterance_from_wire(fields: dict[str, Any]) -> Utterance:
 
 
 def _voice_from_wire(fields: dict[str, Any]) -> Voice:
-    prompt = fields["prompt"]
-    return Voice(**(fields | {"prompt": prompt and Prompt(**prompt)}))
+    voice_sample = fields["voice_sample"]
+    return Voice(**(fields | {"voice_sample": voice_sample and VoiceSample(**voice_sample)}))
 
 
 def _info_from_wire(fields: dict[str, Any]) -> EngineInfo:

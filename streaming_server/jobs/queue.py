@@ -17,7 +17,7 @@ MOST_WAITING = 1000
 
 
 @dataclass(eq=False, slots=True)
-class Run:
+class RunningJob:
     """A job being spoken. utterances, audio_s: how far it is. ended: nothing more of it is spoken, and no
     file is left."""
 
@@ -33,7 +33,7 @@ class JobQueue:
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
-        self._running: dict[str, Run] = {}
+        self._running: dict[str, RunningJob] = {}
         self._arrival = anyio.Event()
         self._stopping = False
 
@@ -93,11 +93,11 @@ class JobQueue:
         return self._arrival
 
     @asynccontextmanager
-    async def begun(self, job: Job) -> AsyncIterator[Run]:
+    async def begun(self, job: Job) -> AsyncIterator[RunningJob]:
         """A job that was taken, as long as it is being spoken."""
         while (before := self._running.get(job.id)) is not None:
             await before.ended.wait()  # Tried again as soon as it had failed, it is still being tidied up.
-        self._running[job.id] = run = Run(job)
+        self._running[job.id] = run = RunningJob(job)
         if self._stopping:
             run.scope.cancel()
         try:

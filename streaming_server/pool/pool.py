@@ -59,7 +59,7 @@ class Pool:
         self._lanes: dict[int, Lane] = {}
         self._waiting: dict[int, Lane] = {}
         self._watchers: set[MemoryObjectSendStream[Change]] = set()
-        self._prompted: tuple[Voice, ...] = ()
+        self._cloned: tuple[Voice, ...] = ()
         self._ids = 0
         self._last_placed = -1
         self._info_known = anyio.Event()
@@ -106,15 +106,15 @@ class Pool:
         return Lane(self.next_id(), wake, self)
 
     def prepare(self, voices: Iterable[Voice]) -> None:
-        """These are the voices there are: every worker, also one that starts later, readies their prompts.
+        """Set the voices there are. Every worker, also one that starts later, prepares their samples.
 
         Those that the call before named are not sent again.
         """
-        known = set(self._prompted)
-        self._prompted = tuple(voice for voice in dict.fromkeys(voices) if voice.prompt is not None)
+        known = set(self._cloned)
+        self._cloned = tuple(voice for voice in dict.fromkeys(voices) if voice.voice_sample is not None)
         for worker in self.workers:
             if worker.state == "ready":
-                self._prepare(worker, (voice for voice in self._prompted if voice not in known))
+                self._prepare(worker, (voice for voice in self._cloned if voice not in known))
 
     def queued(self, worker: Supervisor) -> int:
         """Utterances on a worker beyond its slots."""
@@ -168,7 +168,7 @@ class Pool:
         if worker.info is not None and not self._info_known.is_set():
             self._info_known.set()
         if worker.state == "ready":
-            self._prepare(worker, self._prompted)
+            self._prepare(worker, self._cloned)
             self._seat_waiting()
         else:
             self._lose(worker)

@@ -16,7 +16,7 @@ FILE_NAME = "server.sqlite3"
 BUSY_TIMEOUT_S = 5.0
 """How long a transaction waits for another program that holds the file."""
 
-_PROMPTS_VOICES_CONFIGURATION = """
+_VOICE_SAMPLES_VOICES_CONFIGURATION = """
 CREATE TABLE prompts (
     id TEXT PRIMARY KEY,
     sha256 TEXT NOT NULL,
@@ -86,9 +86,9 @@ CREATE TABLE journal (
 CREATE INDEX journal_by_voice ON journal (voice, number);
 """
 
-_PROMPT_MARK = "ALTER TABLE prompts ADD COLUMN mark TEXT;"
+_VOICE_SAMPLE_MARK = "ALTER TABLE prompts ADD COLUMN mark TEXT;"
 
-MIGRATIONS: tuple[str, ...] = (_PROMPTS_VOICES_CONFIGURATION, _JOBS_JOURNAL, _PROMPT_MARK)
+MIGRATIONS: tuple[str, ...] = (_VOICE_SAMPLES_VOICES_CONFIGURATION, _JOBS_JOURNAL, _VOICE_SAMPLE_MARK)
 """Scripts that bring an empty file to what this version knows.
 
 A file's `user_version` counts those it has had. Appended to, never edited. Every statement ends with a

@@ -34,14 +34,14 @@ class JournalEntry:
     made_at: float
     text: str
     voice: str
-    prompt: str | None
+    voice_sample: str | None
     took_s: float
     audio_s: float
     file: Path | None
     file_size: int | None
 
 
-class Output:
+class OutputFile:
     """A copy of speech, written while it is spoken.
 
     A disk that fails costs the copy and not the speech: that is logged, and `keep` gives None.
@@ -107,7 +107,14 @@ class Journal:
         return self._directory / f"{now}_{secrets.token_hex(4)}.{extension}"
 
     def add(
-        self, *, text: str, voice: str, prompt: str | None, took_s: float, audio_s: float, file: Path | None
+        self,
+        *,
+        text: str,
+        voice: str,
+        voice_sample: str | None,
+        took_s: float,
+        audio_s: float,
+        file: Path | None,
     ) -> None:
         """Raises StorageFailure."""
         size = _size(file)
@@ -120,7 +127,7 @@ class Journal:
                     time.time(),
                     text,
                     voice,
-                    prompt,
+                    voice_sample,
                     took_s,
                     audio_s,
                     file.name if size is not None and file is not None else None,
@@ -175,7 +182,7 @@ class Journal:
             made_at=row["made_at"],
             text=row["text"],
             voice=row["voice"],
-            prompt=row["prompt"],
+            voice_sample=row["prompt"],
             took_s=row["took_s"],
             audio_s=row["audio_s"],
             file=self._directory / row["file"] if row["file"] is not None else None,

@@ -1,4 +1,4 @@
-"""Voices, the prompts they are cloned from, and the saved configuration."""
+"""Voices, the voice samples they are cloned from, and the saved configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, Unpack, get_args
 
-from streaming_server.errors import BadValue, Forbidden, InUse, StorageFailure, UnknownPrompt, UnknownVoice
+from streaming_server.errors import (
+    BadValue,
+    Forbidden,
+    InUse,
+    StorageFailure,
+    UnknownVoice,
+    UnknownVoiceSample,
+)
 from streaming_server.storage.database import Database, storage_errors
 from streaming_server.storage.files import remove_strays, sync_folder
 from streaming_server.transcription.transcript import BELIEF, Source, may_condition
@@ -26,7 +33,7 @@ MAX_NAME_CHARS = 64
 MAX_STYLE_CHARS = 64
 
 _LISTS = ("warnings", "waveform", "transcript_findings")
-"""Columns of a prompt that are kept as JSON."""
+"""Columns of a voice sample that are kept as JSON."""
 
 _TRANSCRIPT = (
     "transcript",
@@ -35,14 +42,14 @@ _TRANSCRIPT = (
     "transcript_language_probability",
     "transcript_findings",
 )
-"""Columns of a prompt that are true of its recording, whoever sends that."""
+"""Columns of a voice sample that belong to its recording, whoever uploads it."""
 
 _BLOB = re.compile(r"[0-9a-f]{64}\.wav")
 _TEMPORARY = re.compile(r"[0-9a-f]{32}\.[a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPrompt:
+class StoredVoiceSample:
     """A recording, and what is known of it.
 
     path: absolute, a mono WAV file of `duration_s` seconds at `sample_rate` Hz, named by its content: another
@@ -86,7 +93,7 @@ class StoredPrompt:
 class StoredVoice:
     """Somebody to speak as, and how unless a request says otherwise.
 
-    prompt: the id of a stored prompt. transcript: believed before the prompt's own. builtin: comes with the
+    voice_sample: its id. transcript: takes precedence over the voice sample's own. builtin: comes with the
     server and nobody has changed it. temperature to speed: as in `Generation`.
     """
 
@@ -94,7 +101,7 @@ class StoredVoice:
     name: str
     style: str = "neutral"
     primary_speaker: Speaker = "S1"
-    prompt: str | None = None
+    voice_sample: str | None = None
     transcript: str | None = None
     builtin: bool = False
     temperature: float | None = None
@@ -105,7 +112,7 @@ class StoredVoice:
 
 
 class Metadata(TypedDict):
-    """What goes with a recording; the same as in `StoredPrompt`."""
+    """What goes with a recording; the same as in `StoredVoiceSample`."""
 
     duration_s: float
     sample_rate: int
@@ -128,7 +135,7 @@ class VoiceChanges(TypedDict, total=False):
     name: str
     style: str
     primary_speaker: Speaker
-    prompt: str | None
+    voice_sample: str | None
     transcript: str | None
     temperature: float | None
     cfg_scale: float | None
@@ -137,7 +144,7 @@ class VoiceChanges(TypedDict, total=False):
     speed: float | None
 
 
-class Store:
+class VoiceStore:
     """What is kept in `data_dir`: rows in its database, recordings in `prompts/`, unfinished ones in `tmp/`.
 
     Every call blocks, for as long as a disk takes: from an event loop, call in a thread. Any thread may. All
@@ -149,12 +156,12 @@ class Store:
 
     def __init__(self, database: Database, data_dir: Path) -> None:
         self._database = database
-        self._prompts = data_dir.absolute() / "prompts"
+        self._voice_samples = data_dir.absolute() / "prompts"
         self._temporaries = data_dir.absolute() / "tmp"
         with storage_errors():
-            self._prompts.mkdir(parents=True, exist_ok=True)
+            self._voice_samples.mkdir(parents=True, exist_ok=True)
             self._temporaries.mkdir(parents=True, exist_ok=True)
-            sync_folder(self._prompts.parent)
+            sync_folder(self._voice_samples.parent)
 
     def sweep(self) -> int:
         """Removes what a server that was killed left unfinished. Returns how many files.
@@ -164,7 +171,7 @@ class Store:
         """
         with self._database.transaction() as cursor:
             used = {f"{row['sha256']}.wav" for row in cursor.execute("SELECT sha256 FROM prompts")}
-            orphans = remove_strays(self._prompts, _BLOB, used)
+            orphans = remove_strays(self._voice_samples, _BLOB, used)
             return orphans + remove_strays(self._temporaries, _TEMPORARY)
 
     def new_temporary(self, suffix: str = ".wav") -> Path:
@@ -174,28 +181,28 @@ class Store:
         """
         return self._temporaries / f"{uuid.uuid4().hex}{suffix}"
 
-    def prompts(self) -> list[StoredPrompt]:
+    def voice_samples(self) -> list[StoredVoiceSample]:
         """All of them, by id."""
         with self._database.reading() as cursor:
-            return [self._prompt(row) for row in cursor.execute("SELECT * FROM prompts ORDER BY id")]
+            return [self._voice_sample(row) for row in cursor.execute("SELECT * FROM prompts ORDER BY id")]
 
-    def next_unheard(self) -> StoredPrompt | None:
+    def next_without_transcript(self) -> StoredVoiceSample | None:
         """The latest of those that have neither a transcript nor a reason for that; None if there is none."""
         with self._database.reading() as cursor:
             row = cursor.execute(
                 "SELECT * FROM prompts WHERE transcript IS NULL AND transcript_findings = '[]'"
                 " ORDER BY discovered_at DESC, rowid DESC LIMIT 1"
             ).fetchone()
-            return self._prompt(row) if row is not None else None
+            return self._voice_sample(row) if row is not None else None
 
-    def prompt(self, prompt_id: str) -> StoredPrompt:
-        """Raises UnknownPrompt."""
+    def voice_sample(self, voice_sample_id: str) -> StoredVoiceSample:
+        """Raises UnknownVoiceSample."""
         with self._database.reading() as cursor:
-            return self._prompt(_prompt_row(cursor, prompt_id))
+            return self._voice_sample(_voice_sample_row(cursor, voice_sample_id))
 
-    def put_prompt(
-        self, prompt_id: str, wav: Path, *, spare_voices: bool = False, **metadata: Unpack[Metadata]
-    ) -> StoredPrompt:
+    def put_voice_sample(
+        self, voice_sample_id: str, wav: Path, *, spare_voices: bool = False, **metadata: Unpack[Metadata]
+    ) -> StoredVoiceSample:
         """Stores a recording, in place of the one the id had.
 
         The voices that use it stay, without the transcripts they gave the one before; with `spare_voices` it
@@ -207,26 +214,26 @@ class Store:
         """
         shas: set[str] = set()
         try:
-            check_name(prompt_id, "prompt_id")
+            check_name(voice_sample_id, "prompt_id")
             with storage_errors():
                 sha256 = _make_safe(wav)
             shas.add(sha256)
             with self._database.transaction() as cursor:
-                before = cursor.execute("SELECT * FROM prompts WHERE id = ?", (prompt_id,)).fetchone()
-                columns = _prompt_columns(prompt_id, sha256, metadata)
+                before = cursor.execute("SELECT * FROM prompts WHERE id = ?", (voice_sample_id,)).fetchone()
+                columns = _voice_sample_columns(voice_sample_id, sha256, metadata)
                 if before is not None and before["sha256"] == sha256:
                     if _is_better(before, metadata.get("transcript_source")):
                         columns |= {name: before[name] for name in _TRANSCRIPT}
                 elif before is not None:
                     if spare_voices:
-                        _check_spared(cursor, prompt_id)
+                        _check_spared(cursor, voice_sample_id)
                     shas.add(before["sha256"])
-                    cursor.execute("UPDATE voices SET transcript = NULL WHERE prompt = ?", (prompt_id,))
+                    cursor.execute("UPDATE voices SET transcript = NULL WHERE prompt = ?", (voice_sample_id,))
                 # Within the transaction, so that nobody finds the file unused before the row is there.
                 os.replace(wav, self._file(sha256))
-                sync_folder(self._prompts)
+                sync_folder(self._voice_samples)
                 _put(cursor, "prompts", columns)
-                return self._prompt(_prompt_row(cursor, prompt_id))
+                return self._voice_sample(_voice_sample_row(cursor, voice_sample_id))
         finally:
             with suppress(OSError):
                 wav.unlink(missing_ok=True)
@@ -234,7 +241,7 @@ class Store:
 
     def set_transcript(
         self,
-        prompt_id: str,
+        voice_sample_id: str,
         transcript: str | None,
         source: Source | None,
         *,
@@ -243,42 +250,44 @@ class Store:
         findings: Iterable[str] = (),
         sha256: str | None = None,
         keep_better: bool = False,
-    ) -> StoredPrompt:
+    ) -> StoredVoiceSample:
         """Puts down what is said in a recording, or, with no transcript, why that is not known.
 
         sha256: the recording that was listened to. keep_better: a transcript that is there and comes from a
         source believed more than this one stays. Where nobody wrote this one, any that there is and is to be
-        believed stays unless this one is too. Raises UnknownPrompt, also when the id has another recording by
-        now.
+        believed stays unless this one is too. Raises UnknownVoiceSample, also when the id has
+        another recording by now.
         """
         with self._database.transaction() as cursor:
-            row = _prompt_row(cursor, prompt_id)
+            row = _voice_sample_row(cursor, voice_sample_id)
             if sha256 is not None and row["sha256"] != sha256:
-                raise UnknownPrompt("prompt_id: this prompt has been replaced by another recording.")
+                raise UnknownVoiceSample(
+                    "prompt_id: this voice sample has been replaced by another recording."
+                )
             findings = tuple(findings)
             doubtful = source in (None, "whisper") and (bool(findings) or not transcript)
             if not (keep_better and _is_better(row, source)) and not (doubtful and _is_trustworthy(row)):
                 cursor.execute(
                     "UPDATE prompts SET transcript = ?, transcript_source = ?, transcript_language = ?, "
                     "transcript_language_probability = ?, transcript_findings = ? WHERE id = ?",
-                    (transcript, source, language, language_probability, _dumped(findings), prompt_id),
+                    (transcript, source, language, language_probability, _dumped(findings), voice_sample_id),
                 )
-            return self._prompt(_prompt_row(cursor, prompt_id))
+            return self._voice_sample(_voice_sample_row(cursor, voice_sample_id))
 
-    def delete_prompt(self, prompt_id: str, force: bool = False) -> tuple[str, ...]:
+    def delete_voice_sample(self, voice_sample_id: str, force: bool = False) -> tuple[str, ...]:
         """Removes a recording. Returns the ids of the voices that lost it, with the transcript they gave it.
 
-        Raises UnknownPrompt; without `force`, InUse when there are such voices.
+        Raises UnknownVoiceSample; without `force`, InUse when there are such voices.
         """
         with self._database.transaction() as cursor:
-            sha256 = _prompt_row(cursor, prompt_id)["sha256"]
-            users = cursor.execute("SELECT id FROM voices WHERE prompt = ? ORDER BY id", (prompt_id,))
+            sha256 = _voice_sample_row(cursor, voice_sample_id)["sha256"]
+            users = cursor.execute("SELECT id FROM voices WHERE prompt = ? ORDER BY id", (voice_sample_id,))
             voices = tuple(row["id"] for row in users)
             if voices and not force:
                 raise InUse(f"In use by {_listed(voices)}: force=true takes it from them.")
             taken = "UPDATE voices SET prompt = NULL, transcript = NULL WHERE prompt = ?"
-            cursor.execute(taken, (prompt_id,))
-            cursor.execute("DELETE FROM prompts WHERE id = ?", (prompt_id,))
+            cursor.execute(taken, (voice_sample_id,))
+            cursor.execute("DELETE FROM prompts WHERE id = ?", (voice_sample_id,))
         self._discard({sha256})
         return voices
 
@@ -296,8 +305,8 @@ class Store:
     def put_voice(self, voice: StoredVoice) -> StoredVoice:
         """Stores a voice, in place of the one of its id. `builtin` is not taken from it.
 
-        Raises BadValue for an id, name, style or speaker that cannot be one, UnknownPrompt for a prompt that
-        is not stored. Ranges of numbers are the caller's to check.
+        Raises BadValue for an id, name, style or speaker that cannot be one, UnknownVoiceSample for a
+        voice sample that is not stored. Ranges of numbers are the caller's to check.
         """
         with self._database.transaction() as cursor:
             return _put_voice(cursor, voice)
@@ -339,17 +348,17 @@ class Store:
                     self._file(sha256).unlink(missing_ok=True)
 
     def _file(self, sha256: str) -> Path:
-        return self._prompts / f"{sha256}.wav"
+        return self._voice_samples / f"{sha256}.wav"
 
-    def _prompt(self, row: sqlite3.Row) -> StoredPrompt:
+    def _voice_sample(self, row: sqlite3.Row) -> StoredVoiceSample:
         columns = {name: row[name] for name in row.keys()}  # noqa: SIM118 -- iterating a row gives its values
         for name in _LISTS:
             columns[name] = tuple(json.loads(columns[name]))
-        return StoredPrompt(path=self._file(row["sha256"]), **columns)
+        return StoredVoiceSample(path=self._file(row["sha256"]), **columns)
 
 
 def check_name(name: str, field: str) -> str:
-    """The name, if it can be one of a prompt or voice; raises BadValue, which names the field.
+    """The name, if it can be one of a voice sample or voice; raises BadValue, which names the field.
 
     1 to 64 characters in Unicode's form NFKC: letters and digits of any script with their marks, "_", "-",
     "." and single spaces; no dot at the start, no space at either end.
@@ -387,10 +396,11 @@ def _check_voice(voice: StoredVoice) -> None:
 
 def _put_voice(cursor: sqlite3.Cursor, voice: StoredVoice) -> StoredVoice:
     _check_voice(voice)
-    if voice.prompt is not None:
-        _prompt_row(cursor, voice.prompt)
+    if voice.voice_sample is not None:
+        _voice_sample_row(cursor, voice.voice_sample)
     columns = asdict(voice)
     del columns["builtin"]
+    columns["prompt"] = columns.pop("voice_sample")
     _put(cursor, "voices", columns)
     return _find_voice(cursor, voice.id)
 
@@ -406,17 +416,19 @@ def _find_voice(cursor: sqlite3.Cursor, voice_id: str) -> StoredVoice:
 
 
 def _voice(row: sqlite3.Row) -> StoredVoice:
-    return StoredVoice(**{name: row[name] for name in row.keys()})  # noqa: SIM118 -- iterating a row gives its values
+    columns = {name: row[name] for name in row.keys()}  # noqa: SIM118 -- iterating a row gives its values
+    columns["voice_sample"] = columns.pop("prompt")
+    return StoredVoice(**columns)
 
 
 def _builtin(voice: Voice) -> StoredVoice:
     return StoredVoice(voice.id, voice.name, voice.style, voice.primary_speaker, builtin=True)
 
 
-def _check_spared(cursor: sqlite3.Cursor, prompt_id: str) -> None:
+def _check_spared(cursor: sqlite3.Cursor, voice_sample_id: str) -> None:
     """Raises InUse where a voice says itself what is said in the recording there is."""
     asked = "SELECT id FROM voices WHERE prompt = ? AND transcript IS NOT NULL ORDER BY id"
-    voices = tuple(row["id"] for row in cursor.execute(asked, (prompt_id,)))
+    voices = tuple(row["id"] for row in cursor.execute(asked, (voice_sample_id,)))
     if voices:
         raise InUse(
             f"This is another recording than the one that {_listed(voices)} gave a transcript: upload it, or"
@@ -424,9 +436,9 @@ def _check_spared(cursor: sqlite3.Cursor, prompt_id: str) -> None:
         )
 
 
-def _prompt_columns(prompt_id: str, sha256: str, metadata: Metadata) -> dict[str, Any]:
+def _voice_sample_columns(voice_sample_id: str, sha256: str, metadata: Metadata) -> dict[str, Any]:
     return {
-        "id": prompt_id,
+        "id": voice_sample_id,
         "sha256": sha256,
         "transcript": None,
         "transcript_source": None,
@@ -439,10 +451,12 @@ def _prompt_columns(prompt_id: str, sha256: str, metadata: Metadata) -> dict[str
     }
 
 
-def _prompt_row(cursor: sqlite3.Cursor, prompt_id: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = cursor.execute("SELECT * FROM prompts WHERE id = ?", (prompt_id,)).fetchone()
+def _voice_sample_row(cursor: sqlite3.Cursor, voice_sample_id: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = cursor.execute(
+        "SELECT * FROM prompts WHERE id = ?", (voice_sample_id,)
+    ).fetchone()
     if row is None:
-        raise UnknownPrompt("prompt_id: no prompt has this id.")
+        raise UnknownVoiceSample("prompt_id: no voice sample has this id.")
     return row
 
 
@@ -456,12 +470,12 @@ def _put(cursor: sqlite3.Cursor, table: str, values: dict[str, Any]) -> None:
 
 
 def _is_better(row: sqlite3.Row, source: Source | None) -> bool:
-    """Whether a prompt has a transcript, and it is believed more than one from that source."""
+    """Whether a voice sample has a transcript from a source that takes precedence over the given one."""
     return bool(row["transcript"]) and _belief(row["transcript_source"]) > _belief(source)
 
 
 def _is_trustworthy(row: sqlite3.Row) -> bool:
-    """Whether a prompt has a transcript that may condition a voice."""
+    """Whether a voice sample has a transcript that may condition a voice."""
     source, found = row["transcript_source"], tuple(json.loads(row["transcript_findings"]))
     return bool(row["transcript"]) and may_condition(source, found)
 

@@ -31,9 +31,9 @@ from streaming_server.voice_samples.ingest import (
     BEST_S,
     SAMPLE_RATE,
     WAVEFORM_PAIRS,
-    Sample,
-    SampleFormat,
-    SampleLimits,
+    DecodedVoiceSample,
+    VoiceSampleFormat,
+    VoiceSampleLimits,
 )
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ _UNKNOWN = 0xFFFF_FFFF
 _WAV_CODINGS = {0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE}
 """PCM, floating point, A-law, µ-law, and the extension that says one of these elsewhere (RFC 2361)."""
 
-_SUBTYPES: dict[SampleFormat, frozenset[str]] = {
+_SUBTYPES: dict[VoiceSampleFormat, frozenset[str]] = {
     "wav": frozenset(
         {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW"},
     ),
@@ -84,13 +84,17 @@ _SUBTYPES: dict[SampleFormat, frozenset[str]] = {
 }
 """The codings that libsndfile is let decode."""
 
-_DEMUXERS: dict[SampleFormat, str] = {"m4a": "mov", "aac": "aac", "webm": "matroska", "flac": "flac"}
+_DEMUXERS: dict[VoiceSampleFormat, str] = {"m4a": "mov", "aac": "aac", "webm": "matroska", "flac": "flac"}
 _CODECS = ("aac", "alac", "flac", "mp3float", "mp3", "opus", "libopus", "vorbis", "pcm_s16le", "pcm_f32le")
 """What FFmpeg is let use."""
 
 
 def main(arguments: list[str]) -> int:
-    source, target, limits = Path(arguments[0]), Path(arguments[1]), SampleLimits(**json.loads(arguments[2]))
+    source, target, limits = (
+        Path(arguments[0]),
+        Path(arguments[1]),
+        VoiceSampleLimits(**json.loads(arguments[2])),
+    )
     confine(limits, parent=int(arguments[3]))
     answer: dict[str, Any]
     try:
@@ -107,7 +111,7 @@ def main(arguments: list[str]) -> int:
     os._exit(0)  # What a hostile file left behind in a library is not tidied up.
 
 
-def confine(limits: SampleLimits, parent: int) -> None:
+def confine(limits: VoiceSampleLimits, parent: int) -> None:
     """Bound what this process may cost, and end it with its parent."""
     if sys.platform == "linux":
         import ctypes
@@ -139,8 +143,8 @@ def _where(error: BaseException) -> str:
     return f"{type(error).__name__} at {' '.join(lines)}"
 
 
-def decode(source: Path, target: Path, limits: SampleLimits) -> Sample:
-    """Read a recording and write it as prompts are stored. Raises as `sample.ingest` does.
+def decode(source: Path, target: Path, limits: VoiceSampleLimits) -> DecodedVoiceSample:
+    """Read a recording and write it as voice samples are stored. Raises as `ingest` does.
 
     Whatever a header says is checked before anything is decoded, and found out if it lies: no more is decoded
     than a block beyond the longest sample.
@@ -156,7 +160,7 @@ def decode(source: Path, target: Path, limits: SampleLimits) -> Sample:
         raise StorageFailure("The sample could not be stored: the disk is full or failing.") from error
 
 
-def _decoded(file: BinaryIO, target: Path, limits: SampleLimits) -> Sample:
+def _decoded(file: BinaryIO, target: Path, limits: VoiceSampleLimits) -> DecodedVoiceSample:
     kind = sniff(file)
     if kind is None:
         raise BadAudio(_NO_AUDIO if os.fstat(file.fileno()).st_size else _EMPTY)
@@ -178,7 +182,7 @@ class _Recording:
     blocks: what it holds, floats of shape (frames, channels); some codecs find out late that they have two.
     """
 
-    kind: SampleFormat
+    kind: VoiceSampleFormat
     sample_rate: int
     channels: int
     frames: int | None
@@ -189,7 +193,7 @@ class _Recording:
     sound_at: int | None = None
 
 
-def sniff(file: BinaryIO) -> SampleFormat | None:
+def sniff(file: BinaryIO) -> VoiceSampleFormat | None:
     """What a file is by its first bytes, ID3 tags passed over; None for what is none of the kinds."""
     start = 0
     for _ in range(_MOST_TAGS):
@@ -204,7 +208,7 @@ def sniff(file: BinaryIO) -> SampleFormat | None:
     return None
 
 
-def _kind_of(head: bytes) -> SampleFormat | None:
+def _kind_of(head: bytes) -> VoiceSampleFormat | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "wav"
     if head[:4] == b"fLaC":
@@ -222,7 +226,7 @@ def _kind_of(head: bytes) -> SampleFormat | None:
     return None
 
 
-def _mpeg_kind(head: bytes) -> SampleFormat | None:
+def _mpeg_kind(head: bytes) -> VoiceSampleFormat | None:
     """A frame of ADTS (ISO/IEC 13818-7, 6.2) or of layer III (ISO/IEC 11172-3, 2.4.1.3)."""
     if head[1] & 0xF6 == 0xF0:
         return "aac" if head[2] >> 2 & 0xF < 13 else None
@@ -230,7 +234,7 @@ def _mpeg_kind(head: bytes) -> SampleFormat | None:
     return "mp3" if is_layer_iii and head[2] >> 4 not in (0, 15) and head[2] >> 2 & 3 != 3 else None
 
 
-def _ends_whole(kind: SampleFormat, file: BinaryIO) -> bool:
+def _ends_whole(kind: VoiceSampleFormat, file: BinaryIO) -> bool:
     """Whether an Ogg stream ends with the page that says it is the last (RFC 3533, 6)."""
     if kind not in ("ogg", "opus"):
         return True
@@ -245,7 +249,7 @@ def _ends_whole(kind: SampleFormat, file: BinaryIO) -> bool:
 
 
 @contextmanager
-def _opened(kind: SampleFormat, file: BinaryIO, limits: SampleLimits) -> Iterator[_Recording]:
+def _opened(kind: VoiceSampleFormat, file: BinaryIO, limits: VoiceSampleLimits) -> Iterator[_Recording]:
     if kind in ("m4a", "aac", "webm") or (kind == "flac" and _is_endless_flac(file)):
         with _by_ffmpeg(kind, file) as recording:
             yield recording
@@ -325,7 +329,9 @@ def _with_length(file: BinaryIO, sound_at: int) -> BinaryIO:
 
 
 @contextmanager
-def _by_sndfile(kind: SampleFormat, source: int | BinaryIO, told: _Recording | None) -> Iterator[_Recording]:
+def _by_sndfile(
+    kind: VoiceSampleFormat, source: int | BinaryIO, told: _Recording | None
+) -> Iterator[_Recording]:
     import soundfile
 
     try:
@@ -361,7 +367,7 @@ def _sndfile_blocks(opened: Any) -> Iterator[Floats]:
 
 
 @contextmanager
-def _by_ffmpeg(kind: SampleFormat, file: BinaryIO) -> Iterator[_Recording]:
+def _by_ffmpeg(kind: VoiceSampleFormat, file: BinaryIO) -> Iterator[_Recording]:
     try:
         import av
     except ImportError:
@@ -420,7 +426,7 @@ def _ffmpeg_blocks(container: Any, stream: Any) -> Iterator[Floats]:
         raise BadAudio(_DAMAGED) from None
 
 
-def _check_header(recording: _Recording, limits: SampleLimits) -> None:
+def _check_header(recording: _Recording, limits: VoiceSampleLimits) -> None:
     if not 1 <= recording.channels <= limits.most_channels:
         raise BadValue(
             f"The recording has {recording.channels} channels, and at most {limits.most_channels} are read."
@@ -438,11 +444,11 @@ def _check_header(recording: _Recording, limits: SampleLimits) -> None:
         raise TooLarge(_too_long(f"lasts {seconds:.0f} s", limits))
 
 
-def _most_frames(recording: _Recording, limits: SampleLimits) -> int:
+def _most_frames(recording: _Recording, limits: VoiceSampleLimits) -> int:
     return int(limits.longest_s * recording.sample_rate) + recording.padding
 
 
-def _too_long(how: str, limits: SampleLimits) -> str:
+def _too_long(how: str, limits: VoiceSampleLimits) -> str:
     return f"The recording {how}; {limits.longest_s:g} s are the most. Cut 5 to 10 s of clear speech from it."
 
 
@@ -451,7 +457,7 @@ class _Listener:
     """Takes a recording block by block, mixed to mono and resampled, and counts what it comes across."""
 
     recording: _Recording
-    limits: SampleLimits
+    limits: VoiceSampleLimits
     frames: int = 0
     samples: int = 0
     at_full_scale: int = 0
@@ -485,14 +491,14 @@ class _Listener:
         mono = block @ np.full(block.shape[1], 1 / block.shape[1], np.float32)
         self.pieces.append(mono if self.resampler is None else self.resampler.resample_chunk(mono))
 
-    def write(self, target: Path, ends_whole: bool) -> Sample:
+    def write(self, target: Path, ends_whole: bool) -> DecodedVoiceSample:
         """The whole, judged, brought to its level and written. Raises what the sample is refused with."""
         self._check_length()
         audio = self._whole()
         peak = self._bring_to_one(audio)
         warnings = self._warnings(len(audio) / SAMPLE_RATE, peak, ends_whole)
         _write_wav(target, audio)
-        return Sample(
+        return DecodedVoiceSample(
             duration_s=len(audio) / SAMPLE_RATE,
             original_format=self.recording.kind,
             original_sample_rate=self.recording.sample_rate,

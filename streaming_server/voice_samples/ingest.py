@@ -1,4 +1,4 @@
-"""A sample of speech that somebody sent, on its way to being a prompt.
+"""Decode an uploaded voice sample into the form in which it is stored.
 
 Nothing is decoded in the server's process. Every file goes to a child (`decoder_child`) of bounded
 memory, processor time and output, which answers within a deadline or is killed: what a hostile file does to a
@@ -24,10 +24,10 @@ from streaming_server.ipc.priority import give_way
 
 # The child imports this file before it is of use: everything heavier than anyio is left to whoever needs it.
 
-SampleFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "webm"]
+VoiceSampleFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "webm"]
 """What a sample may come in, as its content tells: ogg is Vorbis or FLAC in Ogg, opus is Opus in Ogg."""
 
-SAMPLE_FORMATS: tuple[SampleFormat, ...] = get_args(SampleFormat)
+VOICE_SAMPLE_FORMATS: tuple[VoiceSampleFormat, ...] = get_args(VoiceSampleFormat)
 
 SAMPLE_RATE = 44_100
 """What every sample is stored at, in Hz: the rate of Dia's codec."""
@@ -45,7 +45,7 @@ _DECODE_FAILED = "The file could not be decoded within the limits. Save it as a 
 _BUSY = "Too many samples are being read. Try again in a few seconds."
 _SLOW = "This machine has too much else to do to read a sample now. Try again in a few seconds."
 
-_NAMED: dict[str, tuple[SampleFormat, ...]] = {
+_NAMED: dict[str, tuple[VoiceSampleFormat, ...]] = {
     ".wav": ("wav",),
     ".mp3": ("mp3",),
     ".flac": ("flac", "ogg"),
@@ -61,7 +61,7 @@ _NAMED: dict[str, tuple[SampleFormat, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class SampleLimits:
+class VoiceSampleLimits:
     """What is taken in, and what reading it may cost.
 
     shortest_s, longest_s: of the recording. lowest_rate, highest_rate: in Hz.
@@ -83,7 +83,7 @@ class SampleLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class DecodedVoiceSample:
     """What was found, and what was made of it: a WAV file, mono, 16 bits, whose highest peak is at 0.95.
 
     duration_s, sample_rate [Hz], frames: of the file made. original_format, original_sample_rate [Hz],
@@ -95,7 +95,7 @@ class Sample:
 
     duration_s: float
     sample_rate: int = SAMPLE_RATE
-    original_format: SampleFormat
+    original_format: VoiceSampleFormat
     original_sample_rate: int
     channels: int
     peak: float
@@ -109,18 +109,18 @@ class Ingest:
 
     def __init__(
         self,
-        limits: SampleLimits | None = None,
+        limits: VoiceSampleLimits | None = None,
         *,
         at_once: int = _AT_ONCE,
         most_waiting: int = _MOST_WAITING,
         longest_wait_s: float = _LONGEST_WAIT_S,
     ) -> None:
-        self._limits = limits or SampleLimits()
+        self._limits = limits or VoiceSampleLimits()
         self._turns = anyio.CapacityLimiter(at_once)
         self._most_waiting = most_waiting
         self._longest_wait_s = longest_wait_s
 
-    async def ingest(self, source: Path, target: Path, *, filename: str | None = None) -> Sample:
+    async def ingest(self, source: Path, target: Path, *, filename: str | None = None) -> DecodedVoiceSample:
         """As the function `ingest`; raises Full too, when too many wait or the turn does not come in time."""
         if self._turns.statistics().tasks_waiting >= self._most_waiting:
             raise Full(_BUSY)
@@ -136,9 +136,9 @@ class Ingest:
 
 
 async def ingest(
-    source: Path, target: Path, *, filename: str | None = None, limits: SampleLimits | None = None
-) -> Sample:
-    """Read the recording at `source` and write it to `target` as prompts are stored.
+    source: Path, target: Path, *, filename: str | None = None, limits: VoiceSampleLimits | None = None
+) -> DecodedVoiceSample:
+    """Read the recording at `source` and write it to `target` as voice samples are stored.
 
     filename: what the sender calls it; only its ending is looked at, and never believed. Raises BadAudio for
     what is no recording that can be read here, is damaged or cut off; BadValue for one outside the limits,
@@ -146,7 +146,7 @@ async def ingest(
     written; Unavailable where the child cannot be started or does not live to answer, Full where it does but
     not in time, as no processor was free. What is at `target` then is of no use. Cancelling kills the child.
     """
-    limits = limits or SampleLimits()
+    limits = limits or VoiceSampleLimits()
     command = [sys.executable, "-m", "streaming_server.voice_samples.decoder_child"]
     command += [str(source), str(target), json.dumps(asdict(limits)), str(os.getpid())]
     try:
@@ -231,7 +231,7 @@ def _environment() -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
-def _understood(answer: bytes) -> Sample:
+def _understood(answer: bytes) -> DecodedVoiceSample:
     """What the child says, none of it taken on trust. Raises what it refused the sample with."""
     try:
         message = json.loads(answer)
@@ -247,7 +247,7 @@ def _understood(answer: bytes) -> Sample:
     raise Unavailable(_DECODE_FAILED)
 
 
-def _sample(found: dict[str, Any]) -> Sample:
+def _sample(found: dict[str, Any]) -> DecodedVoiceSample:
     match found:
         case {
             "duration_s": float(duration_s),
@@ -259,11 +259,11 @@ def _sample(found: dict[str, Any]) -> Sample:
             "frames": int(frames),
             "waveform": [*waveform],
         } if (
-            original_format in SAMPLE_FORMATS
+            original_format in VOICE_SAMPLE_FORMATS
             and all(isinstance(sentence, str) for sentence in warnings)
             and all(isinstance(height, int) and 0 <= height <= 100 for height in waveform)
         ):
-            return Sample(
+            return DecodedVoiceSample(
                 duration_s=duration_s,
                 original_format=original_format,
                 original_sample_rate=original_sample_rate,
@@ -282,10 +282,10 @@ def _refusal(code: str, sentence: str) -> SpeechError:
     return error(sentence) if known else Unavailable(_DECODE_FAILED)
 
 
-def _misnamed(filename: str | None, original_format: SampleFormat) -> str | None:
+def _misnamed(filename: str | None, original_format: VoiceSampleFormat) -> str | None:
     """A warning, where the name says another kind than the content. A name that says nothing is no lie."""
     ending = PurePath(filename or "").suffix.lower()
-    if original_format in _NAMED.get(ending, SAMPLE_FORMATS):
+    if original_format in _NAMED.get(ending, VOICE_SAMPLE_FORMATS):
         return None
     return f"The file is named {ending} but is {original_format}; it was read as {original_format}."
 

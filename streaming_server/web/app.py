@@ -40,7 +40,7 @@ from streaming_server.storage.files import Lock
 from streaming_server.storage.history import Journal
 from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.previews import Previews
-from streaming_server.storage.voices import Store
+from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
 from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.web.auth import Access
@@ -68,10 +68,10 @@ from streaming_server.web.rest import (
     previews,
     status,
     transcripts,
+    voice_samples,
     voices,
 )
 from streaming_server.web.rest import speech as generate
-from streaming_server.web.rest import voice_samples as prompts
 from streaming_server.web.rest.job_runner import JobRunner
 from streaming_server.web.rest.upload_places import Uploads
 from streaming_server.web.services import Parts
@@ -151,7 +151,7 @@ def create_app(settings: Settings) -> Starlette:
             *cartesia_http.routes(),
             *voices.routes(),
             *discovery.routes(),
-            *prompts.routes(),
+            *voice_samples.routes(),
             *transcripts.routes(),
             *generate.routes(),
             *previews.routes(),
@@ -259,7 +259,7 @@ def _build(settings: Settings) -> Parts:
     with _named("--data-dir", data):
         lock = Lock(data)
         database = Database(data)
-    store = Store(database, data)
+    store = VoiceStore(database, data)
     store.sweep()
     job_table = Jobs(database, data / "jobs")
     configuration = Configuration(store, settings)

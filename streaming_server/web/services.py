@@ -19,7 +19,7 @@ from streaming_server.storage.files import Lock
 from streaming_server.storage.history import Journal
 from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.previews import Previews
-from streaming_server.storage.voices import Store
+from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
 from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.web.auth import Access
@@ -46,7 +46,7 @@ class Parts:
     catalogue: Catalogue
     contexts: OpenContexts
     connections: Connections
-    store: Store
+    store: VoiceStore
     jobs: Jobs
     journal: Journal
     configuration: Configuration

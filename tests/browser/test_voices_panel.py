@@ -59,8 +59,8 @@ def client(studio: Server) -> Iterator[httpx.Client]:
         for voice in client.get("/voices").json()["voices"]:
             if not voice["builtin"]:
                 client.delete(f"/voice_mappings/{voice['id']}")
-        for prompt in client.get("/audio_prompts").json():
-            client.delete(f"/audio_prompts/{prompt}?force=true")
+        for voice_sample in client.get("/audio_prompts").json():
+            client.delete(f"/audio_prompts/{voice_sample}?force=true")
 
 
 @pytest.fixture
@@ -120,13 +120,13 @@ def choose(page: Page, name: str = "ann.wav", data: bytes | None = None) -> None
     page.wait_for_selector("#upload-form", state="visible")
 
 
-def store(client: httpx.Client, prompt_id: str, *voices: str) -> None:
+def store(client: httpx.Client, voice_sample_id: str, *voices: str) -> None:
     """A sample, and voices made of it."""
     files = {"audio_file": ("sample.wav", recording())}
-    fields = {"prompt_id": prompt_id, "transcript": "This is what I say."}
+    fields = {"prompt_id": voice_sample_id, "transcript": "This is what I say."}
     assert client.post("/audio_prompts/upload", data=fields, files=files).status_code == 200
     for voice in voices:
-        made = client.post("/voice_mappings", json={"voice_id": voice, "audio_prompt": prompt_id})
+        made = client.post("/voice_mappings", json={"voice_id": voice, "audio_prompt": voice_sample_id})
         assert made.status_code == 200
 
 

@@ -48,10 +48,14 @@ def heard(answer: httpx.Response) -> tuple[np.ndarray[Any, Any], int]:
 
 
 def upload(
-    client: httpx.Client, prompt_id: str, data: bytes | None = None, name: str = "sample.wav", **fields: str
+    client: httpx.Client,
+    voice_sample_id: str,
+    data: bytes | None = None,
+    name: str = "sample.wav",
+    **fields: str,
 ) -> httpx.Response:
     files = {"audio_file": (name, recording() if data is None else data)}
-    return client.post("/audio_prompts/upload", data={"prompt_id": prompt_id, **fields}, files=files)
+    return client.post("/audio_prompts/upload", data={"prompt_id": voice_sample_id, **fields}, files=files)
 
 
 def say(client: httpx.Client, text: str = "Hello there.", **fields: Any) -> httpx.Response:
@@ -69,8 +73,8 @@ def status_of(client: httpx.Client, job: str) -> str:
     return str(client.get(f"/jobs/{job}").json()["status"])
 
 
-def metadata_of(client: httpx.Client, prompt_id: str) -> dict[str, Any]:
-    answer = client.get(f"/audio_prompts/metadata/{prompt_id}")
+def metadata_of(client: httpx.Client, voice_sample_id: str) -> dict[str, Any]:
+    answer = client.get(f"/audio_prompts/metadata/{voice_sample_id}")
     assert answer.status_code == 200, answer.text
     known: dict[str, Any] = answer.json()
     return known

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from streaming_server.storage.database import Database
-from streaming_server.storage.voices import Store, StoredVoice
+from streaming_server.storage.voices import StoredVoice, VoiceStore
 
 RATE = 44100
-PROMPTS = ("ann", "Bob", "шум")
+VOICE_SAMPLES = ("ann", "Bob", "шум")
 VOICES = ("reader", "aria")
 
 
@@ -29,11 +29,11 @@ def wav_of(samples: int, salt: int) -> bytes:
     return b"RIFF" + struct.pack("<I", 36 + len(data)) + fields + data
 
 
-def upload(store: Store, prompt_id: str, samples: int, salt: int) -> None:
+def upload(store: VoiceStore, voice_sample_id: str, samples: int, salt: int) -> None:
     path = store.new_temporary()
     path.write_bytes(wav_of(samples, salt))
-    store.put_prompt(
-        prompt_id,
+    store.put_voice_sample(
+        voice_sample_id,
         path,
         duration_s=samples / RATE,
         sample_rate=RATE,
@@ -47,34 +47,39 @@ def upload(store: Store, prompt_id: str, samples: int, salt: int) -> None:
 class Writer:
     """Knows what it has made of the store: prompts with their waveforms, voices with their prompts."""
 
-    def __init__(self, store: Store, choice: random.Random) -> None:
+    def __init__(self, store: VoiceStore, choice: random.Random) -> None:
         self._store = store
         self._choice = choice
-        self._prompts = {prompt.id: list(prompt.waveform) for prompt in store.prompts()}
-        self._voices = {voice.id: voice.prompt for voice in store.voices() if not voice.builtin}
+        self._voice_samples = {
+            voice_sample.id: list(voice_sample.waveform) for voice_sample in store.voice_samples()
+        }
+        self._voices = {voice.id: voice.voice_sample for voice in store.voices() if not voice.builtin}
 
     def change(self) -> None:
         match self._choice.choice(("upload", "upload", "delete", "voice", "unvoice")):
             case "upload":
-                prompt_id = self._choice.choice(PROMPTS)
+                voice_sample_id = self._choice.choice(VOICE_SAMPLES)
                 # Few salts, so that two prompts share a file now and then.
                 salt, samples = self._choice.randrange(4), self._choice.choice((500, 5000, 50_000))
-                self._prompts[prompt_id] = [salt, samples]
+                self._voice_samples[voice_sample_id] = [salt, samples]
                 self._tell()
-                upload(self._store, prompt_id, samples, salt)
-            case "delete" if self._prompts:
-                prompt_id = self._choice.choice(list(self._prompts))
-                del self._prompts[prompt_id]
-                for voice_id, prompt in self._voices.items():
-                    if prompt == prompt_id:
+                upload(self._store, voice_sample_id, samples, salt)
+            case "delete" if self._voice_samples:
+                voice_sample_id = self._choice.choice(list(self._voice_samples))
+                del self._voice_samples[voice_sample_id]
+                for voice_id, voice_sample in self._voices.items():
+                    if voice_sample == voice_sample_id:
                         self._voices[voice_id] = None
                 self._tell()
-                self._store.delete_prompt(prompt_id, force=True)
-            case "voice" if self._prompts:
-                voice_id, prompt_id = self._choice.choice(VOICES), self._choice.choice(list(self._prompts))
-                self._voices[voice_id] = prompt_id
+                self._store.delete_voice_sample(voice_sample_id, force=True)
+            case "voice" if self._voice_samples:
+                voice_id, voice_sample_id = (
+                    self._choice.choice(VOICES),
+                    self._choice.choice(list(self._voice_samples)),
+                )
+                self._voices[voice_id] = voice_sample_id
                 self._tell()
-                self._store.put_voice(StoredVoice(voice_id, voice_id, prompt=prompt_id))
+                self._store.put_voice(StoredVoice(voice_id, voice_id, voice_sample=voice_sample_id))
             case "unvoice" if self._voices:
                 voice_id = self._choice.choice(list(self._voices))
                 del self._voices[voice_id]
@@ -85,12 +90,12 @@ class Writer:
         os.write(1, b"done\n")
 
     def _tell(self) -> None:
-        os.write(1, json.dumps([self._prompts, self._voices]).encode() + b"\n")
+        os.write(1, json.dumps([self._voice_samples, self._voices]).encode() + b"\n")
 
 
 def main() -> None:
     data_dir = Path(sys.argv[1])
-    store = Store(Database(data_dir), data_dir)
+    store = VoiceStore(Database(data_dir), data_dir)
     store.sweep()
     writer = Writer(store, random.Random(sys.argv[2]))
     while True:

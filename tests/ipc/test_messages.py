@@ -35,9 +35,9 @@ from streaming_server.types import (
     Finished,
     Generation,
     MemoryReport,
-    Prompt,
     Utterance,
     Voice,
+    VoiceSample,
     WordMark,
     Words,
 )
@@ -45,14 +45,19 @@ from streaming_server.types import (
 MESSAGES: list[Message] = [
     Submit(
         Utterance(
-            8, 4, "Hi.", Voice("me", "Me", "plain", "S2", Prompt("/p/a.wav", "I am me.")), Generation(), 1.5
+            8,
+            4,
+            "Hi.",
+            Voice("me", "Me", "plain", "S2", VoiceSample("/p/a.wav", "I am me.")),
+            Generation(),
+            1.5,
         )
     ),
     Submit(Utterance(7, 3, "Grüße, 世界 🎉", DEFAULT_VOICE, Generation(seed=5, temperature=0.5), 12.25)),
     Cancel(7),
     Release(3),
     Taken(7, 262144),
-    Prepare(Voice("me", "Me", "plain", "S2", Prompt("/p/a.wav", "I am me."))),
+    Prepare(Voice("me", "Me", "plain", "S2", VoiceSample("/p/a.wav", "I am me."))),
     Prepare(DEFAULT_VOICE),
     Relieve(),
     Ping(),

@@ -19,7 +19,7 @@ from streaming_server.pool import supervisor
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import SILENCE_S, WorkerCommand
-from streaming_server.types import DEFAULT_VOICE, Prompt, Voice
+from streaming_server.types import DEFAULT_VOICE, Voice, VoiceSample
 
 pytestmark = pytest.mark.anyio
 
@@ -144,14 +144,14 @@ async def test_relief_is_asked_for_again_while_pressure_lasts(
 
 
 def cloned(name: str) -> Voice:
-    return Voice(name, name, "neutral", prompt=Prompt(f"/prompts/{name}.wav", "This is me."))
+    return Voice(name, name, "neutral", voice_sample=VoiceSample(f"/prompts/{name}.wav", "This is me."))
 
 
 def prepared(heard: list[str]) -> list[str]:
     return [note.removeprefix("Prepare ") for note in heard if note.startswith("Prepare")]
 
 
-async def test_a_worker_readies_the_voices_with_prompts_when_it_is_there_and_again_after_a_death(
+async def test_a_worker_readies_the_voices_with_voice_samples_when_it_is_there_and_again_after_a_death(
     tmp_path: Path,
 ) -> None:
     async with puppet(tmp_path) as one:

@@ -14,7 +14,7 @@ import pytest
 
 from streaming_server.errors import StorageFailure, UnknownEntry
 from streaming_server.storage.database import Database
-from streaming_server.storage.history import Journal, JournalEntry, Output
+from streaming_server.storage.history import Journal, JournalEntry, OutputFile
 
 
 @contextmanager
@@ -33,12 +33,14 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def noted(journal: Journal, file: Path | None = None, voice: str = "aria") -> JournalEntry:
-    journal.add(text="Hello «there».", voice=voice, prompt="ann.wav", took_s=0.5, audio_s=2.0, file=file)
+    journal.add(
+        text="Hello «there».", voice=voice, voice_sample="ann.wav", took_s=0.5, audio_s=2.0, file=file
+    )
     return journal.list()[0][0]
 
 
 def kept(journal: Journal, data: bytes = b"RIFF sound") -> Path:
-    output = Output(journal.new_file("wav"))
+    output = OutputFile(journal.new_file("wav"))
     output.append(data)
     file = output.keep()
     assert file is not None
@@ -53,7 +55,7 @@ def test_an_entry_is_kept_with_all_that_is_known(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         assert journal.get(entry.id) == entry
     assert before <= entry.made_at <= time.time()
-    assert (entry.text, entry.voice, entry.prompt) == ("Hello «there».", "aria", "ann.wav")
+    assert (entry.text, entry.voice, entry.voice_sample) == ("Hello «there».", "aria", "ann.wav")
     assert (entry.took_s, entry.audio_s) == (0.5, 2.0)
     assert (entry.file, entry.file_size) == (file, 10)
 
@@ -143,7 +145,7 @@ def test_files_are_named_by_when_they_were_made(journal: Journal, tmp_path: Path
 
 
 def test_a_copy_has_the_head_that_was_not_known_at_first(tmp_path: Path) -> None:
-    output = Output(tmp_path / "copy.wav")
+    output = OutputFile(tmp_path / "copy.wav")
     output.append(b"????")
     output.append(b"sound")
     assert output.keep(b"RIFF") == tmp_path / "copy.wav"
@@ -153,7 +155,7 @@ def test_a_copy_has_the_head_that_was_not_known_at_first(tmp_path: Path) -> None
 
 
 def test_a_copy_of_part_of_it_is_not_kept(tmp_path: Path) -> None:
-    output = Output(tmp_path / "copy.wav")
+    output = OutputFile(tmp_path / "copy.wav")
     output.append(b"sound")
     output.discard()
     output.append(b"more")
@@ -162,7 +164,7 @@ def test_a_copy_of_part_of_it_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_cannot_be_begun_is_done_without(tmp_path: Path) -> None:
-    output = Output(tmp_path / "nowhere" / "copy.wav")
+    output = OutputFile(tmp_path / "nowhere" / "copy.wav")
     output.append(b"sound")
     assert output.keep() is None
 
@@ -171,7 +173,7 @@ def test_a_disk_that_becomes_full_costs_the_copy_and_no_more(tmp_path: Path) -> 
     """To a process that may write no longer files, every disk is full."""
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    output = Output(tmp_path / "copy.wav")
+    output = OutputFile(tmp_path / "copy.wav")
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
         for _ in range(4):

@@ -31,15 +31,15 @@ from streaming_server.errors import (
     Forbidden,
     InUse,
     StorageFailure,
-    UnknownPrompt,
     UnknownVoice,
+    UnknownVoiceSample,
 )
 from streaming_server.storage.database import FILE_NAME, Database
 from streaming_server.storage.voices import (
     Metadata,
-    Store,
-    StoredPrompt,
     StoredVoice,
+    StoredVoiceSample,
+    VoiceStore,
     check_name,
 )
 from streaming_server.transcription.transcript import Source
@@ -68,28 +68,28 @@ FULL: Metadata = {
 
 
 @contextmanager
-def opened(data_dir: Path) -> Iterator[Store]:
+def opened(data_dir: Path) -> Iterator[VoiceStore]:
     database = Database(data_dir)
     try:
-        yield Store(database, data_dir)
+        yield VoiceStore(database, data_dir)
     finally:
         database.close()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[VoiceStore]:
     with opened(tmp_path) as one:
         yield one
 
 
-def written(store: Store, content: bytes) -> Path:
+def written(store: VoiceStore, content: bytes) -> Path:
     path = store.new_temporary()
     path.write_bytes(content)
     return path
 
 
-def put(store: Store, prompt_id: str, content: bytes = b"RIFF one") -> StoredPrompt:
-    return store.put_prompt(prompt_id, written(store, content), **PLAIN)
+def put(store: VoiceStore, voice_sample_id: str, content: bytes = b"RIFF one") -> StoredVoiceSample:
+    return store.put_voice_sample(voice_sample_id, written(store, content), **PLAIN)
 
 
 def files(folder: Path) -> set[str]:
@@ -100,26 +100,26 @@ def blob(content: bytes) -> str:
     return f"{hashlib.sha256(content).hexdigest()}.wav"
 
 
-def test_a_prompt_is_kept_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+def test_a_voice_sample_is_kept_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     content = b"RIFF a recording"
     with opened(tmp_path) as store:
         wav = written(store, content)
-        stored = store.put_prompt("ann", wav, **FULL)
+        stored = store.put_voice_sample("ann", wav, **FULL)
     assert not wav.exists()
     with opened(tmp_path) as store:
-        prompt = store.prompt("ann")
-        assert store.prompts() == [prompt]
-    assert prompt == stored
-    assert asdict(prompt) == {
+        voice_sample = store.voice_sample("ann")
+        assert store.voice_samples() == [voice_sample]
+    assert voice_sample == stored
+    assert asdict(voice_sample) == {
         **FULL,
         "id": "ann",
         "path": tmp_path / "prompts" / blob(content),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "discovered_at": prompt.discovered_at,
+        "discovered_at": voice_sample.discovered_at,
     }
-    assert prompt.path.read_bytes() == content
-    assert prompt.exists
-    assert abs((datetime.now(UTC) - datetime.fromisoformat(prompt.discovered_at)).total_seconds()) < 60
+    assert voice_sample.path.read_bytes() == content
+    assert voice_sample.exists
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(voice_sample.discovered_at)).total_seconds()) < 60
 
 
 def test_paths_are_absolute_wherever_the_server_was_started(
@@ -127,8 +127,8 @@ def test_paths_are_absolute_wherever_the_server_was_started(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with opened(Path("data")) as store:
-        prompt = put(store, "ann")
-    assert prompt.path == tmp_path / "data" / "prompts" / blob(b"RIFF one")
+        voice_sample = put(store, "ann")
+    assert voice_sample.path == tmp_path / "data" / "prompts" / blob(b"RIFF one")
 
 
 def test_a_recording_is_on_the_disk_before_its_name_and_its_name_before_its_row(
@@ -155,34 +155,34 @@ def test_a_recording_is_on_the_disk_before_its_name_and_its_name_before_its_row(
     with opened(tmp_path) as store:
         assert told == [("fsync", tmp_path, False)]
         wav = written(store, b"RIFF one")
-        prompt = store.put_prompt("ann", wav, **PLAIN)
+        voice_sample = store.put_voice_sample("ann", wav, **PLAIN)
     assert row_is_there()
     assert told[1:] == [
         ("fsync", wav, False),
-        ("rename", prompt.path, False),
+        ("rename", voice_sample.path, False),
         ("fsync", tmp_path / "prompts", False),
     ]
 
 
-def test_a_prompt_uploaded_again_is_another_recording(store: Store, tmp_path: Path) -> None:
+def test_a_voice_sample_uploaded_again_is_another_recording(store: VoiceStore, tmp_path: Path) -> None:
     put(store, "ann")
     store.set_transcript("ann", "Of the first.", "manual", language="en", findings=("uncertain",))
-    store.put_voice(StoredVoice("reader", "Reader", prompt="ann"))
+    store.put_voice(StoredVoice("reader", "Reader", voice_sample="ann"))
     again = put(store, "ann", b"RIFF two")
     assert again.transcript is again.transcript_source is again.transcript_language is None
     assert again.transcript_findings == ()
     assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
-    assert store.prompts() == [again]
-    assert store.voice("reader").prompt == "ann"
+    assert store.voice_samples() == [again]
+    assert store.voice("reader").voice_sample == "ann"
 
 
-def test_what_a_voice_says_of_a_recording_does_not_outlive_it(store: Store) -> None:
+def test_what_a_voice_says_of_a_recording_does_not_outlive_it(store: VoiceStore) -> None:
     """What was said in the first is not said in the second; what is given afterwards counts again."""
     put(store, "ann")
-    store.put_voice(StoredVoice("reader", "Reader", prompt="ann", transcript="Of the first."))
+    store.put_voice(StoredVoice("reader", "Reader", voice_sample="ann", transcript="Of the first."))
     store.put_voice(StoredVoice("aside", "Aside", transcript="Of no recording."))
     put(store, "ann", b"RIFF two")
-    assert store.voice("reader") == StoredVoice("reader", "Reader", prompt="ann")
+    assert store.voice("reader") == StoredVoice("reader", "Reader", voice_sample="ann")
     assert store.voice("aside").transcript == "Of no recording."
     store.change_voice("reader", transcript="Of the second.")
     put(store, "ann", b"RIFF two")
@@ -200,11 +200,11 @@ def test_what_a_voice_says_of_a_recording_does_not_outlive_it(store: Store) -> N
     ],
 )
 def test_the_same_recording_again_keeps_the_transcript_that_is_believed_more(
-    store: Store, known: Source, given: Source | None, kept: bool
+    store: VoiceStore, known: Source, given: Source | None, kept: bool
 ) -> None:
     put(store, "ann")
     store.set_transcript("ann", "What was known.", known, language="en")
-    again = store.put_prompt(
+    again = store.put_voice_sample(
         "ann",
         written(store, b"RIFF one"),
         **PLAIN,
@@ -215,75 +215,77 @@ def test_the_same_recording_again_keeps_the_transcript_that_is_believed_more(
     assert (again.transcript_source, again.transcript_language) == ((known, "en") if kept else (given, None))
 
 
-def test_the_same_recording_uploaded_again_is_there_afterwards(store: Store, tmp_path: Path) -> None:
+def test_the_same_recording_uploaded_again_is_there_afterwards(store: VoiceStore, tmp_path: Path) -> None:
     put(store, "ann")
     assert put(store, "ann").exists
     assert files(tmp_path / "prompts") == {blob(b"RIFF one")}
 
 
-def test_prompts_of_one_content_share_a_file_until_the_last_is_gone(store: Store, tmp_path: Path) -> None:
+def test_voice_samples_of_one_content_share_a_file_until_the_last_is_gone(
+    store: VoiceStore, tmp_path: Path
+) -> None:
     assert put(store, "ann").path == put(store, "bob").path == put(store, "eve").path
-    store.delete_prompt("ann")
+    store.delete_voice_sample("ann")
     put(store, "bob", b"RIFF two")
-    assert store.prompt("eve").exists
-    store.delete_prompt("eve")
+    assert store.voice_sample("eve").exists
+    store.delete_voice_sample("eve")
     assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
 
 
-def test_a_name_that_cannot_be_one_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_one_leaves_nothing_behind(store: VoiceStore, tmp_path: Path) -> None:
     with pytest.raises(BadValue, match=r"^prompt_id: "):
         put(store, "../evil")
-    assert store.prompts() == []
+    assert store.voice_samples() == []
     assert files(tmp_path / "prompts") == files(tmp_path / "tmp") == set()
     assert files(tmp_path) == {"prompts", "tmp", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"}
 
 
-def test_temporary_paths_are_never_the_same(store: Store, tmp_path: Path) -> None:
+def test_temporary_paths_are_never_the_same(store: VoiceStore, tmp_path: Path) -> None:
     paths = {store.new_temporary(".part") for _ in range(100)}
     assert len(paths) == 100
     assert {path.parent for path in paths} == {tmp_path / "tmp"}
     assert not any(path.exists() for path in paths)
 
 
-def test_a_prompt_nobody_stored(store: Store) -> None:
-    with pytest.raises(UnknownPrompt):
-        store.prompt("ann")
-    with pytest.raises(UnknownPrompt):
+def test_a_voice_sample_nobody_stored(store: VoiceStore) -> None:
+    with pytest.raises(UnknownVoiceSample):
+        store.voice_sample("ann")
+    with pytest.raises(UnknownVoiceSample):
         store.set_transcript("ann", "Good morning.", "manual")
-    with pytest.raises(UnknownPrompt):
-        store.delete_prompt("../evil")
+    with pytest.raises(UnknownVoiceSample):
+        store.delete_voice_sample("../evil")
 
 
-def test_a_transcript_is_put_down_in_place_of_the_last(store: Store) -> None:
+def test_a_transcript_is_put_down_in_place_of_the_last(store: VoiceStore) -> None:
     put(store, "ann")
     store.set_transcript(
         "ann", "Guten Tag.", "whisper", language="de", language_probability=0.5, findings=("uncertain",)
     )
-    prompt = store.set_transcript("ann", "Good day.", "manual")
-    assert prompt == store.prompt("ann")
-    assert (prompt.transcript, prompt.transcript_source) == ("Good day.", "manual")
-    assert (prompt.transcript_language, prompt.transcript_language_probability) == (None, None)
-    assert prompt.transcript_findings == ()
+    voice_sample = store.set_transcript("ann", "Good day.", "manual")
+    assert voice_sample == store.voice_sample("ann")
+    assert (voice_sample.transcript, voice_sample.transcript_source) == ("Good day.", "manual")
+    assert (voice_sample.transcript_language, voice_sample.transcript_language_probability) == (None, None)
+    assert voice_sample.transcript_findings == ()
 
 
-def test_why_there_is_no_transcript_is_kept(store: Store) -> None:
+def test_why_there_is_no_transcript_is_kept(store: VoiceStore) -> None:
     put(store, "ann")
-    prompt = store.set_transcript("ann", None, None, findings=("no_speech",))
-    assert (prompt.transcript, prompt.transcript_source, prompt.transcript_findings) == (
+    voice_sample = store.set_transcript("ann", None, None, findings=("no_speech",))
+    assert (voice_sample.transcript, voice_sample.transcript_source, voice_sample.transcript_findings) == (
         None,
         None,
         ("no_speech",),
     )
 
 
-def test_a_transcript_of_a_recording_that_was_replaced_meanwhile_is_refused(store: Store) -> None:
+def test_a_transcript_of_a_recording_that_was_replaced_meanwhile_is_refused(store: VoiceStore) -> None:
     heard = put(store, "ann")
     put(store, "ann", b"RIFF two")
-    with pytest.raises(UnknownPrompt, match="another recording"):
+    with pytest.raises(UnknownVoiceSample, match="another recording"):
         store.set_transcript("ann", "Of the first.", "whisper", sha256=heard.sha256)
-    assert store.prompt("ann").transcript is None
-    store.set_transcript("ann", "Of the second.", "whisper", sha256=store.prompt("ann").sha256)
-    assert store.prompt("ann").transcript == "Of the second."
+    assert store.voice_sample("ann").transcript is None
+    store.set_transcript("ann", "Of the second.", "whisper", sha256=store.voice_sample("ann").sha256)
+    assert store.voice_sample("ann").transcript == "Of the second."
 
 
 @pytest.mark.parametrize(
@@ -300,12 +302,12 @@ def test_a_transcript_of_a_recording_that_was_replaced_meanwhile_is_refused(stor
     ],
 )
 def test_a_source_believed_less_can_be_made_to_yield(
-    store: Store, there: Source, new: Source | None, kept: bool
+    store: VoiceStore, there: Source, new: Source | None, kept: bool
 ) -> None:
     put(store, "ann")
     store.set_transcript("ann", "There.", there, keep_better=True)
-    prompt = store.set_transcript("ann", "New.", new, keep_better=True)
-    assert prompt.transcript == ("There." if kept else "New.")
+    voice_sample = store.set_transcript("ann", "New.", new, keep_better=True)
+    assert voice_sample.transcript == ("There." if kept else "New.")
     assert store.set_transcript("ann", "New.", new).transcript == "New."
 
 
@@ -325,22 +327,24 @@ DOUBTS = ("uncertain",)
     ],
 )
 def test_what_was_heard_badly_does_not_replace_what_is_believed(
-    store: Store, there: Source, doubts: tuple[str, ...], kept: bool | None, keep_better: bool
+    store: VoiceStore, there: Source, doubts: tuple[str, ...], kept: bool | None, keep_better: bool
 ) -> None:
     """A person's word is believed whatever speaks against it. None: as the order of belief says."""
     put(store, "ann")
     store.set_transcript("ann", "There.", there, findings=doubts)
-    prompt = store.set_transcript("ann", "New.", "whisper", findings=DOUBTS, keep_better=keep_better)
+    voice_sample = store.set_transcript("ann", "New.", "whisper", findings=DOUBTS, keep_better=keep_better)
     stays = keep_better if kept is None else kept
-    assert (prompt.transcript, prompt.transcript_source) == (
+    assert (voice_sample.transcript, voice_sample.transcript_source) == (
         ("There.", there) if stays else ("New.", "whisper")
     )
-    prompt = store.set_transcript("ann", None, None, findings=("It could not be heard.",), keep_better=True)
-    assert prompt.transcript is not None
+    voice_sample = store.set_transcript(
+        "ann", None, None, findings=("It could not be heard.",), keep_better=True
+    )
+    assert voice_sample.transcript is not None
 
 
 def test_a_person_s_word_and_a_text_beside_the_sample_count_whatever_is_found_against_them(
-    store: Store,
+    store: VoiceStore,
 ) -> None:
     put(store, "ann")
     for source in ("whisper", "txt", "manual"):
@@ -348,32 +352,32 @@ def test_a_person_s_word_and_a_text_beside_the_sample_count_whatever_is_found_ag
         assert store.set_transcript("ann", "New.", source, keep_better=True).trustworthy
     store.set_transcript("ann", "There.", "whisper")
     assert store.set_transcript("ann", "New.", "txt", findings=DOUBTS).transcript == "New."
-    assert not store.prompt("ann").trustworthy
+    assert not store.voice_sample("ann").trustworthy
 
 
-def test_those_nobody_has_heard_are_told_the_latest_first(store: Store) -> None:
+def test_those_nobody_has_heard_are_told_the_latest_first(store: VoiceStore) -> None:
     def unheard() -> str | None:
-        prompt = store.next_unheard()
-        return prompt.id if prompt is not None else None
+        voice_sample = store.next_without_transcript()
+        return voice_sample.id if voice_sample is not None else None
 
     assert unheard() is None
-    for number, prompt_id in enumerate(("ann", "bob", "cat", "dan")):
-        put(store, prompt_id, b"RIFF %d" % number)
+    for number, voice_sample_id in enumerate(("ann", "bob", "cat", "dan")):
+        put(store, voice_sample_id, b"RIFF %d" % number)
     store.set_transcript("dan", "What is said.", "manual")
     assert unheard() == "cat"
     store.set_transcript("cat", None, None, findings=("It could not be heard.",))
     assert unheard() == "bob"
     store.set_transcript("bob", "", "whisper", findings=("no_speech",))
     assert unheard() == "ann"
-    store.delete_prompt("ann")
+    store.delete_voice_sample("ann")
     assert unheard() is None
 
 
 def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
-    store: Store, tmp_path: Path
+    store: VoiceStore, tmp_path: Path
 ) -> None:
-    def replace_by(content: bytes) -> StoredPrompt:
-        return store.put_prompt(
+    def replace_by(content: bytes) -> StoredVoiceSample:
+        return store.put_voice_sample(
             "ann",
             written(store, content),
             spare_voices=True,
@@ -385,11 +389,11 @@ def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
         )
 
     first = put(store, "ann")
-    store.put_voice(StoredVoice("plain", "Plain", prompt="ann"))
-    store.put_voice(StoredVoice("own", "Own", prompt="ann", transcript="What I say."))
+    store.put_voice(StoredVoice("plain", "Plain", voice_sample="ann"))
+    store.put_voice(StoredVoice("own", "Own", voice_sample="ann", transcript="What I say."))
     with pytest.raises(InUse, match="the voice own gave a transcript"):
         replace_by(b"RIFF two")
-    assert store.prompt("ann") == first
+    assert store.voice_sample("ann") == first
     assert files(tmp_path / "prompts") == {first.path.name}
     assert files(tmp_path / "tmp") == set()
     assert replace_by(b"RIFF one").sha256 == first.sha256
@@ -398,51 +402,53 @@ def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
     assert replace_by(b"RIFF two").sha256 != first.sha256
 
 
-def test_a_prompt_in_use_is_not_deleted(store: Store) -> None:
+def test_a_voice_sample_in_use_is_not_deleted(store: VoiceStore) -> None:
     put(store, "ann")
-    store.put_voice(StoredVoice("reader", "Reader", prompt="ann"))
+    store.put_voice(StoredVoice("reader", "Reader", voice_sample="ann"))
     with pytest.raises(InUse, match="the voice reader:"):
-        store.delete_prompt("ann")
-    store.put_voice(StoredVoice("aria", "Aria", prompt="ann"))
+        store.delete_voice_sample("ann")
+    store.put_voice(StoredVoice("aria", "Aria", voice_sample="ann"))
     with pytest.raises(InUse, match="the voices aria, reader:"):
-        store.delete_prompt("ann")
-    assert store.prompt("ann").exists
-    assert store.voice("reader").prompt == "ann"
+        store.delete_voice_sample("ann")
+    assert store.voice_sample("ann").exists
+    assert store.voice("reader").voice_sample == "ann"
 
 
-def test_a_prompt_in_use_can_be_taken_from_its_voices(store: Store, tmp_path: Path) -> None:
+def test_a_voice_sample_in_use_can_be_taken_from_its_voices(store: VoiceStore, tmp_path: Path) -> None:
     put(store, "ann")
     put(store, "bob", b"RIFF two")
-    store.put_voice(StoredVoice("reader", "Reader", prompt="ann", transcript="Good morning.", speed=1.5))
-    other = store.put_voice(StoredVoice("other", "Other", prompt="bob", transcript="Good night."))
-    assert store.delete_prompt("ann", force=True) == ("reader",)
+    store.put_voice(
+        StoredVoice("reader", "Reader", voice_sample="ann", transcript="Good morning.", speed=1.5)
+    )
+    other = store.put_voice(StoredVoice("other", "Other", voice_sample="bob", transcript="Good night."))
+    assert store.delete_voice_sample("ann", force=True) == ("reader",)
     assert store.voice("reader") == StoredVoice("reader", "Reader", speed=1.5)
     assert store.voice("other") == other
     assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
-    with pytest.raises(UnknownPrompt):
-        store.prompt("ann")
+    with pytest.raises(UnknownVoiceSample):
+        store.voice_sample("ann")
 
 
-def test_a_prompt_nobody_uses_is_deleted(store: Store, tmp_path: Path) -> None:
+def test_a_voice_sample_nobody_uses_is_deleted(store: VoiceStore, tmp_path: Path) -> None:
     put(store, "ann")
-    assert store.delete_prompt("ann") == ()
-    assert store.prompts() == []
+    assert store.delete_voice_sample("ann") == ()
+    assert store.voice_samples() == []
     assert files(tmp_path / "prompts") == set()
 
 
-def test_a_prompt_whose_file_is_gone_is_still_told_of(store: Store) -> None:
-    prompt = put(store, "ann")
-    prompt.path.unlink()
+def test_a_voice_sample_whose_file_is_gone_is_still_told_of(store: VoiceStore) -> None:
+    voice_sample = put(store, "ann")
+    voice_sample.path.unlink()
     assert store.sweep() == 0
-    assert store.prompts() == [prompt]
-    assert not store.prompt("ann").exists
+    assert store.voice_samples() == [voice_sample]
+    assert not store.voice_sample("ann").exists
     assert put(store, "ann").exists
-    store.prompt("ann").path.unlink()
-    store.delete_prompt("ann")
-    assert store.prompts() == []
+    store.voice_sample("ann").path.unlink()
+    store.delete_voice_sample("ann")
+    assert store.voice_samples() == []
 
 
-def test_the_sweep_takes_what_is_nobodys_and_nothing_else(store: Store, tmp_path: Path) -> None:
+def test_the_sweep_takes_what_is_nobodys_and_nothing_else(store: VoiceStore, tmp_path: Path) -> None:
     kept = put(store, "ann")
     (tmp_path / "prompts" / blob(b"RIFF orphan")).write_bytes(b"RIFF orphan")
     (tmp_path / "prompts" / "my voice.wav").write_bytes(b"put here by hand")
@@ -456,7 +462,7 @@ def test_the_sweep_takes_what_is_nobodys_and_nothing_else(store: Store, tmp_path
 
 
 def test_folders_and_links_that_bear_our_names_keep_no_server_from_starting(
-    store: Store, tmp_path: Path
+    store: VoiceStore, tmp_path: Path
 ) -> None:
     mine = tmp_path / "mine.wav"
     mine.write_bytes(b"RIFF mine")
@@ -471,16 +477,18 @@ def test_folders_and_links_that_bear_our_names_keep_no_server_from_starting(
     assert mine.exists()
 
 
-def test_the_voices_that_come_with_the_server_are_always_there(store: Store) -> None:
+def test_the_voices_that_come_with_the_server_are_always_there(store: VoiceStore) -> None:
     assert [(voice.id, voice.name, voice.style, voice.primary_speaker) for voice in store.voices()] == [
         (voice.id, voice.name, voice.style, voice.primary_speaker) for voice in BUILTIN_VOICES
     ]
-    assert all(voice.builtin and voice.prompt is None for voice in store.voices())
+    assert all(voice.builtin and voice.voice_sample is None for voice in store.voices())
     assert store.voice("luna") == StoredVoice("luna", "Luna", "expressive", "S2", builtin=True)
 
 
 @pytest.mark.parametrize("voice_id", [voice.id for voice in BUILTIN_VOICES])
-def test_a_voice_that_comes_with_the_server_is_shadowed_and_comes_back(store: Store, voice_id: str) -> None:
+def test_a_voice_that_comes_with_the_server_is_shadowed_and_comes_back(
+    store: VoiceStore, voice_id: str
+) -> None:
     before = store.voices()
     with pytest.raises(Forbidden):
         store.delete_voice(voice_id)
@@ -500,7 +508,7 @@ def test_a_voice_is_kept_with_all_of_its_settings(tmp_path: Path) -> None:
         name="Ann-Marie",
         style="warm, friendly",
         primary_speaker="S2",
-        prompt="ann",
+        voice_sample="ann",
         transcript="[S1] Good morning.",
         temperature=1.25,
         cfg_scale=3.5,
@@ -516,27 +524,27 @@ def test_a_voice_is_kept_with_all_of_its_settings(tmp_path: Path) -> None:
         assert store.voices()[-1] == voice
 
 
-def test_only_what_is_given_changes_and_none_clears(store: Store) -> None:
+def test_only_what_is_given_changes_and_none_clears(store: VoiceStore) -> None:
     put(store, "ann")
     voice = store.put_voice(
-        StoredVoice("reader", "Reader", prompt="ann", transcript="Hello.", seed=7, top_p=0.5)
+        StoredVoice("reader", "Reader", voice_sample="ann", transcript="Hello.", seed=7, top_p=0.5)
     )
     assert store.change_voice("reader") == voice
     changed = store.change_voice("reader", style="calm", transcript=None, seed=None)
     assert changed == replace(voice, style="calm", transcript=None, seed=None)
     assert store.voice("reader") == changed
-    assert store.change_voice("reader", prompt=None).prompt is None
-    store.delete_prompt("ann")
+    assert store.change_voice("reader", voice_sample=None).voice_sample is None
+    store.delete_voice_sample("ann")
 
 
-def test_a_change_of_a_voice_that_comes_with_the_server_shadows_it(store: Store) -> None:
+def test_a_change_of_a_voice_that_comes_with_the_server_shadows_it(store: VoiceStore) -> None:
     changed = store.change_voice("kai", speed=1.5)
     assert changed == StoredVoice("kai", "Kai", "friendly", "S1", speed=1.5)
     store.delete_voice("kai")
     assert store.voice("kai").speed is None
 
 
-def test_a_voice_nobody_stored(store: Store) -> None:
+def test_a_voice_nobody_stored(store: VoiceStore) -> None:
     with pytest.raises(UnknownVoice):
         store.voice("nobody")
     with pytest.raises(UnknownVoice):
@@ -545,12 +553,12 @@ def test_a_voice_nobody_stored(store: Store) -> None:
         store.delete_voice("nobody")
 
 
-def test_a_voice_of_a_prompt_that_does_not_exist_is_refused(store: Store) -> None:
-    with pytest.raises(UnknownPrompt):
-        store.put_voice(StoredVoice("reader", "Reader", prompt="nothing"))
+def test_a_voice_of_a_voice_sample_that_does_not_exist_is_refused(store: VoiceStore) -> None:
+    with pytest.raises(UnknownVoiceSample):
+        store.put_voice(StoredVoice("reader", "Reader", voice_sample="nothing"))
     voice = store.put_voice(StoredVoice("reader", "Reader"))
-    with pytest.raises(UnknownPrompt):
-        store.change_voice("reader", speed=2.0, prompt="nothing")
+    with pytest.raises(UnknownVoiceSample):
+        store.change_voice("reader", speed=2.0, voice_sample="nothing")
     assert store.voice("reader") == voice
 
 
@@ -565,7 +573,9 @@ def test_a_voice_of_a_prompt_that_does_not_exist_is_refused(store: Store) -> Non
         (StoredVoice("reader", "Reader", primary_speaker="S9"), "primary_speaker"),  # type: ignore[arg-type]
     ],
 )
-def test_a_voice_that_cannot_be_one_names_the_field(store: Store, voice: StoredVoice, field: str) -> None:
+def test_a_voice_that_cannot_be_one_names_the_field(
+    store: VoiceStore, voice: StoredVoice, field: str
+) -> None:
     before = store.voices()
     with pytest.raises(BadValue, match=f"^{field}: "):
         store.put_voice(voice)
@@ -644,10 +654,10 @@ def test_what_passes_as_a_name_is_harmless(name: str) -> None:
     assert not name.startswith(".")
 
 
-def test_names_are_data(store: Store, tmp_path: Path) -> None:
+def test_names_are_data(store: VoiceStore, tmp_path: Path) -> None:
     name = "drop table prompts"
     put(store, name)
-    store.put_voice(StoredVoice(name, name, prompt=name, transcript="'; DROP TABLE voices; --\0"))
+    store.put_voice(StoredVoice(name, name, voice_sample=name, transcript="'; DROP TABLE voices; --\0"))
     assert store.voice(name).transcript == "'; DROP TABLE voices; --\0"
     assert files(tmp_path / "prompts") == {blob(b"RIFF one")}
 
@@ -661,24 +671,29 @@ def test_the_configuration_is_kept(tmp_path: Path) -> None:
         assert store.config() == {"output_retention_hours": 24, "läuft": [1, None, 0.5]}
 
 
-def test_threads_that_share_recordings_lose_none(store: Store, tmp_path: Path) -> None:
+def test_threads_that_share_recordings_lose_none(store: VoiceStore, tmp_path: Path) -> None:
     def churn(name: str) -> None:
         for turn in range(30):
             put(store, name, b"RIFF %d" % (turn % 2))
             if turn % 3 == 0:
-                store.delete_prompt(name)
+                store.delete_voice_sample(name)
 
     threads = [threading.Thread(target=churn, args=(name,)) for name in ("ann", "bob", "eve")]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [prompt.id for prompt in store.prompts()] == ["ann", "bob", "eve"]
-    assert files(tmp_path / "prompts") == {prompt.path.name for prompt in store.prompts()}
-    assert all(blob(prompt.path.read_bytes()) == prompt.path.name for prompt in store.prompts())
+    assert [voice_sample.id for voice_sample in store.voice_samples()] == ["ann", "bob", "eve"]
+    assert files(tmp_path / "prompts") == {voice_sample.path.name for voice_sample in store.voice_samples()}
+    assert all(
+        blob(voice_sample.path.read_bytes()) == voice_sample.path.name
+        for voice_sample in store.voice_samples()
+    )
 
 
-def test_on_a_full_disk_an_upload_is_refused_whole_and_the_others_stay(store: Store, tmp_path: Path) -> None:
+def test_on_a_full_disk_an_upload_is_refused_whole_and_the_others_stay(
+    store: VoiceStore, tmp_path: Path
+) -> None:
     kept = put(store, "ann")
     log = tmp_path / f"{FILE_NAME}-wal"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -686,10 +701,10 @@ def test_on_a_full_disk_an_upload_is_refused_whole_and_the_others_stay(store: St
     resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, hard))
     try:
         with pytest.raises(StorageFailure, match="full"):
-            store.put_prompt("ann", wav, **PLAIN)
+            store.put_voice_sample("ann", wav, **PLAIN)
         with pytest.raises(StorageFailure, match="full"):
             store.put_voice(StoredVoice("reader", "Reader"))
-        assert store.prompts() == [kept]
+        assert store.voice_samples() == [kept]
         assert len(store.voices()) == len(BUILTIN_VOICES)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -699,20 +714,20 @@ def test_on_a_full_disk_an_upload_is_refused_whole_and_the_others_stay(store: St
     assert put(store, "ann", b"RIFF two").exists
 
 
-def test_a_folder_that_is_gone_is_a_failure_of_storage(store: Store, tmp_path: Path) -> None:
+def test_a_folder_that_is_gone_is_a_failure_of_storage(store: VoiceStore, tmp_path: Path) -> None:
     kept = put(store, "ann")
     wav = written(store, b"RIFF two")
     (tmp_path / "prompts").rename(tmp_path / "moved")
     with pytest.raises(StorageFailure):
-        store.put_prompt("ann", wav, **PLAIN)
+        store.put_voice_sample("ann", wav, **PLAIN)
     (tmp_path / "moved").rename(tmp_path / "prompts")
-    assert store.prompts() == [kept]
+    assert store.voice_samples() == [kept]
     assert files(tmp_path / "tmp") == set()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_two_hundred_kills_leave_no_half_visible_prompt(tmp_path: Path) -> None:
+def test_two_hundred_kills_leave_no_half_visible_voice_sample(tmp_path: Path) -> None:
     choice = random.Random(20_240_607)
     acknowledged: object = [{}, {}]
     changes = interrupted = leftovers = 0
@@ -727,7 +742,9 @@ def test_two_hundred_kills_leave_no_half_visible_prompt(tmp_path: Path) -> None:
         with opened(tmp_path) as store:
             leftovers += bool(store.sweep())
             assert files(tmp_path / "tmp") == set()
-            assert files(tmp_path / "prompts") == {prompt.path.name for prompt in store.prompts()}
+            assert files(tmp_path / "prompts") == {
+                voice_sample.path.name for voice_sample in store.voice_samples()
+            }
     # The kills came where they hurt.
     assert changes > 200
     assert interrupted > 50

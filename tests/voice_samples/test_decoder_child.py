@@ -24,11 +24,11 @@ from streaming_server.audio.formats import ContainerWriter
 from streaming_server.audio.frames import wav_header
 from streaming_server.errors import BadAudio, BadValue, SpeechError, StorageFailure, TooLarge
 from streaming_server.voice_samples.decoder_child import decode, sniff
-from streaming_server.voice_samples.ingest import Sample, SampleLimits
+from streaming_server.voice_samples.ingest import DecodedVoiceSample, VoiceSampleLimits
 
 Floats = NDArray[np.float32]
 
-LIMITS = SampleLimits()
+LIMITS = VoiceSampleLimits()
 PITCH = 440.0
 KINDS = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac", "webm")
 
@@ -110,7 +110,7 @@ def flac_claiming(file: bytes, frames: int) -> bytes:
     return file[:18] + field.to_bytes(8, "big") + file[26:]
 
 
-def take(data: bytes, limits: SampleLimits = LIMITS) -> tuple[Sample, Floats]:
+def take(data: bytes, limits: VoiceSampleLimits = LIMITS) -> tuple[DecodedVoiceSample, Floats]:
     """What `decode` makes of these bytes, and what it wrote, -1 to 1."""
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory, "source"), Path(directory, "target")
@@ -361,7 +361,7 @@ def test_a_stream_that_ends_too_early_is_read_and_that_is_said(kind: str) -> Non
 # What is refused
 
 
-def refused(data: bytes, limits: SampleLimits = LIMITS) -> SpeechError:
+def refused(data: bytes, limits: VoiceSampleLimits = LIMITS) -> SpeechError:
     with pytest.raises(SpeechError) as caught:
         take(data, limits)
     return caught.value
@@ -498,10 +498,10 @@ def test_a_flac_of_unknown_length_is_counted() -> None:
 
 def test_limits_are_those_given() -> None:
     data = encoded("wav", speech(6.0, 48_000, 2))
-    assert type(refused(data, SampleLimits(longest_s=5.0))) is TooLarge
-    assert type(refused(data, SampleLimits(shortest_s=7.0))) is BadValue
-    assert type(refused(data, SampleLimits(highest_rate=44_100))) is BadValue
-    assert type(refused(data, SampleLimits(most_channels=1))) is BadValue
+    assert type(refused(data, VoiceSampleLimits(longest_s=5.0))) is TooLarge
+    assert type(refused(data, VoiceSampleLimits(shortest_s=7.0))) is BadValue
+    assert type(refused(data, VoiceSampleLimits(highest_rate=44_100))) is BadValue
+    assert type(refused(data, VoiceSampleLimits(most_channels=1))) is BadValue
 
 
 def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from streaming_server.errors import (
     TooLarge,
     Unavailable,
 )
-from streaming_server.voice_samples.ingest import Ingest, Sample, SampleLimits, ingest
+from streaming_server.voice_samples.ingest import DecodedVoiceSample, Ingest, VoiceSampleLimits, ingest
 
 pytestmark = pytest.mark.anyio
 
@@ -78,10 +78,10 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "target"
 
 
-async def test_a_recording_becomes_a_prompts_file(recording: Path, target: Path) -> None:
+async def test_a_recording_becomes_a_voice_samples_file(recording: Path, target: Path) -> None:
     sample = await ingest(recording, target, filename="six.wav")
 
-    assert sample == Sample(
+    assert sample == DecodedVoiceSample(
         duration_s=6.0,
         original_format="wav",
         original_sample_rate=44_100,
@@ -115,9 +115,9 @@ async def test_what_is_no_recording_is_refused(
 
 async def test_a_recording_outside_the_limits_is_refused(recording: Path, target: Path) -> None:
     with pytest.raises(BadValue, match=r"7 s are the least"):
-        await ingest(recording, target, limits=SampleLimits(shortest_s=7.0))
+        await ingest(recording, target, limits=VoiceSampleLimits(shortest_s=7.0))
     with pytest.raises(TooLarge, match=r"5 s are the most"):
-        await ingest(recording, target, limits=SampleLimits(longest_s=5.0))
+        await ingest(recording, target, limits=VoiceSampleLimits(longest_s=5.0))
 
 
 @pytest.mark.parametrize(
@@ -219,19 +219,19 @@ async def test_bombs_are_refused_within_a_second_and_50_mb(
 async def test_a_child_without_enough_memory_ends_alone(recording: Path, target: Path) -> None:
     for mebibytes in (16, 64, 96):
         with pytest.raises(Unavailable, match=r"16-bit WAV"):
-            await ingest(recording, target, limits=SampleLimits(memory_bytes=mebibytes * 2**20))
+            await ingest(recording, target, limits=VoiceSampleLimits(memory_bytes=mebibytes * 2**20))
     assert children() == []
 
 
 async def test_a_child_that_works_too_long_ends_alone(recording: Path, target: Path) -> None:
     with pytest.raises(Unavailable, match=r"within the limits"):
-        await ingest(recording, target, limits=SampleLimits(cpu_s=0))
+        await ingest(recording, target, limits=VoiceSampleLimits(cpu_s=0))
     assert children() == []
 
 
 async def test_a_child_that_hangs_is_ended_and_the_file_not_blamed(stuck: Path, target: Path) -> None:
     with pytest.raises(Full, match=r"Try again"):
-        await ingest(stuck, target, limits=SampleLimits(patience_s=0.5, timeout_s=0.5))
+        await ingest(stuck, target, limits=VoiceSampleLimits(patience_s=0.5, timeout_s=0.5))
     assert children() == []
 
 
@@ -246,7 +246,7 @@ async def test_where_others_want_the_processor_a_second_child_gets_a_part_of_it(
     )
     starved.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(starved))
-    sample = await ingest(recording, target, limits=SampleLimits(patience_s=0.5, timeout_s=60))
+    sample = await ingest(recording, target, limits=VoiceSampleLimits(patience_s=0.5, timeout_s=60))
     assert sample.duration_s == 6.0
     assert (tmp_path / "second").read_text().split() == ["TS"]
 
@@ -353,7 +353,7 @@ async def test_two_are_read_at_once_and_the_next_when_one_is_done(
 ) -> None:
     desk = Ingest()
     scopes = [anyio.CancelScope(), anyio.CancelScope()]
-    taken: list[Sample] = []
+    taken: list[DecodedVoiceSample] = []
 
     async def wait_without_end(scope: anyio.CancelScope) -> None:
         with scope:

@@ -626,7 +626,7 @@ class EspeakEngine:
         return len(self._waiting) + (self._speaking is not None)
 
     def prepare(self, voice: Voice) -> None:
-        """It speaks without prompts."""
+        """It does not clone voices."""
 
     def submit(self, utterance: Utterance) -> None:
         self._waiting[utterance.id] = utterance

@@ -16,12 +16,12 @@ from streaming_server.errors import (
     TooSlow,
     UnknownEntry,
     UnknownJob,
-    UnknownPrompt,
     UnknownVoice,
+    UnknownVoiceSample,
 )
 from streaming_server.storage.jobs import JOB_STATUSES
 from streaming_server.transcription.transcript import BELIEF
-from streaming_server.voice_samples.ingest import SAMPLE_FORMATS
+from streaming_server.voice_samples.ingest import VOICE_SAMPLE_FORMATS
 from streaming_server.web.openapi.schemas import job_fields, whisper_fields
 from streaming_server.web.openapi.words import (
     BYTES,
@@ -48,7 +48,7 @@ from streaming_server.web.openapi.words import (
     taken_by,
     takes,
 )
-from streaming_server.web.rest import speech_request, voices
+from streaming_server.web.rest import generate_request, voices
 from streaming_server.web.rest.discovery import Discovery
 from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT
 from streaming_server.web.rest.transcripts import NewTranscript
@@ -63,7 +63,7 @@ def speech_routes() -> Paths:
         {"job_id": TEXT, "status": TEXT, "message": TEXT, "status_url": TEXT, "result_url": TEXT}
     )
     job = in_query("async_mode", YES_OR_NO, "Make a job of it, for a text of any length, and answer at once.")
-    text = taken_by(speech_request.SpeechRequest)
+    text = taken_by(generate_request.GenerateRequest)
     about = (
         "The sound while it is made; its length is not known beforehand, so a WAV's header says 4 GiB. With "
         "`async_mode` the job that will speak it."
@@ -86,7 +86,7 @@ def speech_routes() -> Paths:
                 "speech",
                 "Speak a text, with nothing to choose but the voice",
                 sound_answer("audio/wav"),
-                body=takes(taken_by(speech_request.PlainRequest)),
+                body=takes(taken_by(generate_request.PlainRequest)),
                 errors=SPOKEN,
             )
         },
@@ -115,7 +115,7 @@ def voices_routes() -> Paths:
     changed = an_object(
         {"message": TEXT, "voice_config": ref("VoiceConfiguration"), "warnings": a_list(TEXT)}
     )
-    wrong = (BadMessage, BadValue, TooLarge, UnknownPrompt, *STORED)
+    wrong = (BadMessage, BadValue, TooLarge, UnknownVoiceSample, *STORED)
     return {
         "/voices": {
             "get": operation("voices", "The voices", json_answer(an_object({"voices": a_list(ref("Voice"))})))
@@ -166,7 +166,7 @@ def _stored_samples() -> Paths:
         "duration": NUMBER,
         "sample_rate": WHOLE,
         "original_sample_rate": WHOLE,
-        "original_format": one_of(SAMPLE_FORMATS),
+        "original_format": one_of(VOICE_SAMPLE_FORMATS),
         "channels": WHOLE,
         "warnings": a_list(TEXT),
         "waveform": a_list(WHOLE),
@@ -193,11 +193,13 @@ def _stored_samples() -> Paths:
                 "Delete a sample that no voice uses",
                 json_answer(ref("Message")),
                 query=[force],
-                errors=(UnknownPrompt, InUse, BadValue, *STORED),
+                errors=(UnknownVoiceSample, InUse, BadValue, *STORED),
             )
         },
         "/audio_prompts/{prompt_id}/audio": {
-            "get": operation("samples", "Hear a sample", sound_answer("audio/wav"), errors=(UnknownPrompt,))
+            "get": operation(
+                "samples", "Hear a sample", sound_answer("audio/wav"), errors=(UnknownVoiceSample,)
+            )
         },
         "/audio_prompts/metadata": {
             "get": operation(
@@ -209,7 +211,7 @@ def _stored_samples() -> Paths:
                 "samples",
                 "All that is known of a sample",
                 json_answer(ref("SampleMetadata")),
-                errors=(UnknownPrompt,),
+                errors=(UnknownVoiceSample,),
             )
         },
         "/audio_prompts/discover": {
@@ -260,7 +262,7 @@ def _transcripts() -> Paths:
                 "Write down what is said in a sample",
                 json_answer(an_object(written)),
                 body=takes(taken_by(NewTranscript)),
-                errors=(BadMessage, BadValue, TooLarge, UnknownPrompt, *STORED),
+                errors=(BadMessage, BadValue, TooLarge, UnknownVoiceSample, *STORED),
             )
         },
         "/audio_prompts/{prompt_id}/transcribe": {
@@ -269,7 +271,7 @@ def _transcripts() -> Paths:
                 "Have Whisper listen to a sample",
                 json_answer(an_object(heard), "What it heard, and whether that is the transcript now."),
                 query=[in_query("force", YES_OR_NO, "Even in place of what a person wrote.")],
-                errors=(UnknownPrompt, BadValue, BadAudio, Full, *STORED),
+                errors=(UnknownVoiceSample, BadValue, BadAudio, Full, *STORED),
             )
         },
         "/whisper/status": {

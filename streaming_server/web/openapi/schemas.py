@@ -6,7 +6,7 @@ from streaming_server.audio.formats import AUDIO_FORMATS
 from streaming_server.configuration import ServerConfig
 from streaming_server.storage.jobs import JOB_STATUSES
 from streaming_server.transcription.transcript import BELIEF, SENTENCES
-from streaming_server.voice_samples.ingest import SAMPLE_FORMATS
+from streaming_server.voice_samples.ingest import VOICE_SAMPLE_FORMATS
 from streaming_server.web.openapi.words import (
     NUMBER,
     TEXT,
@@ -104,7 +104,7 @@ def _sample_metadata() -> Schema:
             "file_path": TEXT,
             "duration": NUMBER,
             "sample_rate": WHOLE,
-            "original_format": one_of(SAMPLE_FORMATS),
+            "original_format": one_of(VOICE_SAMPLE_FORMATS),
             "original_sample_rate": WHOLE,
             "channels": WHOLE,
             "transcript": or_null(TEXT),

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from streaming_server.errors import BadValue, SpeechError, UnknownPrompt
+from streaming_server.errors import BadValue, SpeechError, UnknownVoiceSample
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.voices import Store, StoredPrompt, check_name
+from streaming_server.storage.voices import StoredVoiceSample, VoiceStore, check_name
 from streaming_server.transcription.transcript import Source, given
 from streaming_server.web.requests import keyed, read_json
 from streaming_server.web.responses import Json
@@ -49,7 +49,7 @@ async def discover(request: Request) -> Response:
     wanted = await read_json(request, Discovery, optional=True)
     async with parts.discovering:
         found, refused = await _discover(parts, wanted.force_retranscribe)
-    known = await to_thread.run_sync(parts.store.prompts)
+    known = await to_thread.run_sync(parts.store.voice_samples)
     message = f"{len(found)} samples were taken in, {len(refused)} refused."
     return Json({"message": message, "total_prompts": len(known), "discovered": found, "refused": refused})
 
@@ -77,7 +77,7 @@ async def _discover(parts: Parts, retranscribe: bool) -> tuple[list[str], dict[s
     directory, elsewhere = parts.settings.samples_directory, parts.settings.samples_dir is not None
     found: list[str] = []
     refused: dict[str, str] = {}
-    prompts: list[StoredPrompt] = []
+    voice_samples: list[StoredVoiceSample] = []
     for namesakes in await to_thread.run_sync(_samples_in, directory, elsewhere):
         sample = None
         for file in await to_thread.run_sync(_known_first, parts.store, namesakes):
@@ -85,16 +85,16 @@ async def _discover(parts: Parts, retranscribe: bool) -> tuple[list[str], dict[s
                 refused[file.name] = f"{sample} is the sample of this name: rename one of the files."
                 continue
             try:
-                prompt, new = await _discovered(parts, file)
+                voice_sample, new = await _discovered(parts, file)
             except SpeechError as error:
                 refused[file.name] = error.message
                 continue
             sample = file.name
-            prompts.append(prompt)
+            voice_samples.append(voice_sample)
             if new:
-                found.append(prompt.id)
+                found.append(voice_sample.id)
     await refresh(parts)
-    await _have_heard(parts, prompts, retranscribe)
+    await _have_heard(parts, voice_samples, retranscribe)
     return found, refused
 
 
@@ -111,27 +111,27 @@ def _samples_in(directory: Path, must_exist: bool) -> list[list[Path]]:
     return [list(namesakes) for _, namesakes in groupby(samples, key=lambda file: file.stem)]
 
 
-def _known_first(store: Store, namesakes: list[Path]) -> list[Path]:
+def _known_first(store: VoiceStore, namesakes: list[Path]) -> list[Path]:
     """Files of one name, the one first that the stored sample is of. Blocks."""
     if len(namesakes) > 1:
         with suppress(SpeechError):
-            mark = store.prompt(namesakes[0].stem).mark
+            mark = store.voice_sample(namesakes[0].stem).mark
             return sorted(namesakes, key=lambda file: _mark_of(file)[0] != mark)
     return namesakes
 
 
-async def _discovered(parts: Parts, file: Path) -> tuple[StoredPrompt, bool]:
+async def _discovered(parts: Parts, file: Path) -> tuple[StoredVoiceSample, bool]:
     """The sample of a file, and whether it was taken in now: it is not if it is known and unchanged."""
-    prompt_id = check_name(file.stem, "file name")
+    voice_sample_id = check_name(file.stem, "file name")
     beside = await to_thread.run_sync(_beside, file)
     try:
-        prompt = await to_thread.run_sync(parts.store.prompt, prompt_id)
-    except UnknownPrompt:
-        prompt = None
-    if prompt is None or beside.has_changed_since(prompt):
+        voice_sample = await to_thread.run_sync(parts.store.voice_sample, voice_sample_id)
+    except UnknownVoiceSample:
+        voice_sample = None
+    if voice_sample is None or beside.has_changed_since(voice_sample):
         taken = await take_in(
             parts,
-            prompt_id,
+            voice_sample_id,
             file,
             file.name,
             beside.said,
@@ -140,29 +140,40 @@ async def _discovered(parts: Parts, file: Path) -> tuple[StoredPrompt, bool]:
             spare_voices=True,
         )
         return taken, True
-    transcript = given(beside.said, beside.believed, prompt.duration_s)
-    if transcript.text and prompt.transcript_source != "manual" and prompt.transcript != transcript.text:
+    transcript = given(beside.said, beside.believed, voice_sample.duration_s)
+    if (
+        transcript.text
+        and voice_sample.transcript_source != "manual"
+        and voice_sample.transcript != transcript.text
+    ):
         # A reference may have gone, and the plain text beside the sample stayed.
-        believed = prompt.transcript_source != "reference"
-        prompt = await keep(parts, prompt, transcript, keep_better=believed)
-    return prompt, False
+        believed = voice_sample.transcript_source != "reference"
+        voice_sample = await keep(parts, voice_sample, transcript, keep_better=believed)
+    return voice_sample, False
 
 
-async def _have_heard(parts: Parts, prompts: list[StoredPrompt], again: bool) -> None:
+async def _have_heard(parts: Parts, voice_samples: list[StoredVoiceSample], again: bool) -> None:
     """Those without a transcript, tried in vain before or not; with `again` those too that Whisper heard."""
     if not is_wanted(parts):
         return
-    for prompt in prompts:
-        if prompt.transcript is None and prompt.transcript_findings:
-            with suppress(UnknownPrompt):
-                await to_thread.run_sync(_forget_failure, parts, prompt)
+    for voice_sample in voice_samples:
+        if voice_sample.transcript is None and voice_sample.transcript_findings:
+            with suppress(UnknownVoiceSample):
+                await to_thread.run_sync(_forget_failure, parts, voice_sample)
     hear_soon(parts)
-    hear_again(parts, [prompt for prompt in prompts if again and prompt.transcript_source == "whisper"])
+    hear_again(
+        parts,
+        [
+            voice_sample
+            for voice_sample in voice_samples
+            if again and voice_sample.transcript_source == "whisper"
+        ],
+    )
 
 
-def _forget_failure(parts: Parts, prompt: StoredPrompt) -> None:
+def _forget_failure(parts: Parts, voice_sample: StoredVoiceSample) -> None:
     """Why it was not heard is why it is heard now. Blocks."""
-    parts.store.set_transcript(prompt.id, None, None, sha256=prompt.sha256, keep_better=True)
+    parts.store.set_transcript(voice_sample.id, None, None, sha256=voice_sample.sha256, keep_better=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +188,11 @@ class _Beside:
     mark: str
     written: datetime
 
-    def has_changed_since(self, prompt: StoredPrompt) -> bool:
-        """Whether it is another file than the prompt was made from; one that was sent, a newer file is."""
-        if prompt.mark is not None:
-            return self.mark != prompt.mark
-        return self.written > datetime.fromisoformat(prompt.discovered_at)
+    def has_changed_since(self, voice_sample: StoredVoiceSample) -> bool:
+        """Whether the voice sample was made from another file. An upload gives way to a newer file."""
+        if voice_sample.mark is not None:
+            return self.mark != voice_sample.mark
+        return self.written > datetime.fromisoformat(voice_sample.discovered_at)
 
 
 def _beside(file: Path) -> _Beside:

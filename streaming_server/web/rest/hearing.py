@@ -6,8 +6,8 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from streaming_server.errors import Draining, Full, SpeechError, UnknownPrompt
-from streaming_server.storage.voices import StoredPrompt
+from streaming_server.errors import Draining, Full, SpeechError, UnknownVoiceSample
+from streaming_server.storage.voices import StoredVoiceSample
 from streaming_server.transcription.transcript import Transcript
 from streaming_server.web.rest.voices import refresh
 from streaming_server.web.services import Parts
@@ -31,10 +31,10 @@ def hear_soon(parts: Parts) -> bool:
     return wanted
 
 
-def hear_again(parts: Parts, prompts: list[StoredPrompt]) -> None:
+def hear_again(parts: Parts, voice_samples: list[StoredVoiceSample]) -> None:
     """Have samples heard that have been already, where that is wanted and can be done."""
-    if prompts and is_wanted(parts):
-        parts.background.start(_hear_each, parts, prompts)
+    if voice_samples and is_wanted(parts):
+        parts.background.start(_hear_each, parts, voice_samples)
 
 
 def is_wanted(parts: Parts) -> bool:
@@ -43,22 +43,22 @@ def is_wanted(parts: Parts) -> bool:
 
 
 async def keep(
-    parts: Parts, prompt: StoredPrompt, transcript: Transcript, *, keep_better: bool = False
-) -> StoredPrompt:
+    parts: Parts, voice_sample: StoredVoiceSample, transcript: Transcript, *, keep_better: bool = False
+) -> StoredVoiceSample:
     """Store a transcript, which counts from the next context on; which one does is in what is returned.
 
-    keep_better: as in `Store.set_transcript`. Raises StorageFailure; UnknownPrompt where the recording was
-    replaced or deleted meanwhile.
+    keep_better: as in `VoiceStore.set_transcript`. Raises StorageFailure; UnknownVoiceSample where the
+    recording was replaced or deleted meanwhile.
     """
     kept = await to_thread.run_sync(
         lambda: parts.store.set_transcript(
-            prompt.id,
+            voice_sample.id,
             transcript.text,
             source=transcript.source,
             language=transcript.language,
             language_probability=transcript.language_probability,
             findings=transcript.findings,
-            sha256=prompt.sha256,
+            sha256=voice_sample.sha256,
             keep_better=keep_better,
         )
     )
@@ -66,11 +66,16 @@ async def keep(
     return kept
 
 
-async def note_failure(parts: Parts, prompt: StoredPrompt, error: SpeechError) -> None:
+async def note_failure(parts: Parts, voice_sample: StoredVoiceSample, error: SpeechError) -> None:
     """Store why there is no transcript; one that there is by now stays. Raises as `keep` does."""
     await to_thread.run_sync(
         lambda: parts.store.set_transcript(
-            prompt.id, None, None, findings=(error.message,), sha256=prompt.sha256, keep_better=True
+            voice_sample.id,
+            None,
+            None,
+            findings=(error.message,),
+            sha256=voice_sample.sha256,
+            keep_better=True,
         )
     )
 
@@ -79,49 +84,49 @@ async def _hear_the_unheard(parts: Parts) -> None:
     """One after the other, so that many do not crowd the queue."""
     while is_wanted(parts):
         try:
-            prompt = await to_thread.run_sync(parts.store.next_unheard)
+            voice_sample = await to_thread.run_sync(parts.store.next_without_transcript)
         except SpeechError as error:
             log.warning("what is to be heard is not known", reason=error.message)
             await anyio.sleep(DISK_EVERY_S)
             continue
-        if prompt is None:
+        if voice_sample is None:
             return
-        await _hear(parts, prompt)
+        await _hear(parts, voice_sample)
 
 
-async def _hear_each(parts: Parts, prompts: list[StoredPrompt]) -> None:
-    for prompt in prompts:
-        await _hear(parts, prompt)
+async def _hear_each(parts: Parts, voice_samples: list[StoredVoiceSample]) -> None:
+    for voice_sample in voice_samples:
+        await _hear(parts, voice_sample)
 
 
-async def _hear(parts: Parts, prompt: StoredPrompt) -> None:
+async def _hear(parts: Parts, voice_sample: StoredVoiceSample) -> None:
     """Have a sample heard, and keep what comes of it. Why it failed is stored with it."""
     try:
-        outcome: Transcript | SpeechError = await _transcribed(parts, prompt)
+        outcome: Transcript | SpeechError = await _transcribed(parts, voice_sample)
     except SpeechError as error:
         log.warning("transcription failed", code=error.code, reason=error.message)
         outcome = error
-    await _put_down(parts, prompt, outcome)
+    await _put_down(parts, voice_sample, outcome)
 
 
-async def _transcribed(parts: Parts, prompt: StoredPrompt) -> Transcript:
+async def _transcribed(parts: Parts, voice_sample: StoredVoiceSample) -> Transcript:
     while True:
         try:
-            return await parts.transcription.transcribe(prompt.path, prompt.duration_s)
+            return await parts.transcription.transcribe(voice_sample.path, voice_sample.duration_s)
         except (Full, Draining):
             await anyio.sleep(QUEUE_EVERY_S)
 
 
-async def _put_down(parts: Parts, prompt: StoredPrompt, outcome: Transcript | SpeechError) -> None:
+async def _put_down(parts: Parts, voice_sample: StoredVoiceSample, outcome: Transcript | SpeechError) -> None:
     """Store it, as soon as the disk lets it be stored."""
     while True:
         try:
             if isinstance(outcome, Transcript):
-                await keep(parts, prompt, outcome, keep_better=True)
+                await keep(parts, voice_sample, outcome, keep_better=True)
             else:
-                await note_failure(parts, prompt, outcome)
+                await note_failure(parts, voice_sample, outcome)
             return
-        except UnknownPrompt:
+        except UnknownVoiceSample:
             return
         except SpeechError as error:
             log.warning("what was heard cannot be stored yet", reason=error.message)

@@ -9,7 +9,7 @@ from pathlib import Path
 from anyio import CancelScope, to_thread
 
 from streaming_server.storage.files import discard
-from streaming_server.storage.voices import StoredPrompt
+from streaming_server.storage.voices import StoredVoiceSample
 from streaming_server.transcription.transcript import Source, given
 from streaming_server.web.services import Parts
 
@@ -19,7 +19,7 @@ LONGEST_TRANSCRIPT = 2000
 
 async def take_in(
     parts: Parts,
-    prompt_id: str,
+    voice_sample_id: str,
     file: Path,
     filename: str | None,
     said: str,
@@ -27,18 +27,18 @@ async def take_in(
     *,
     mark: str | None = None,
     spare_voices: bool = False,
-) -> StoredPrompt:
+) -> StoredVoiceSample:
     """Store what is recorded in a file, which stays where it is.
 
-    said: its words, empty where nobody gave them, and source: who did. mark: as in `StoredPrompt`;
-    spare_voices: as in `Store.put_prompt`. Raises as `Ingest.ingest` and `Store.put_prompt` do.
+    said: its words, empty where nobody gave them, and source: who did. mark: as in `StoredVoiceSample`;
+    spare_voices: as in `VoiceStore.put_voice_sample`. Raises as `Ingest.ingest` and it do.
     """
     async with _temporary(parts) as target:
         sample = await parts.ingest.ingest(file, target, filename=filename)
         transcript = given(said, source, sample.duration_s)
         return await to_thread.run_sync(
-            lambda: parts.store.put_prompt(
-                prompt_id,
+            lambda: parts.store.put_voice_sample(
+                voice_sample_id,
                 target,
                 spare_voices=spare_voices,
                 duration_s=sample.duration_s,

@@ -25,11 +25,11 @@ from streaming_server.errors import (
     Unavailable,
     UnknownJob,
 )
-from streaming_server.jobs.queue import Run
+from streaming_server.jobs.queue import RunningJob
 from streaming_server.storage.database import storage_errors
 from streaming_server.storage.jobs import Job
 from streaming_server.web.reading import Reading, Wish, open_reading
-from streaming_server.web.rest.speech_request import SpeechRequest
+from streaming_server.web.rest.generate_request import GenerateRequest
 from streaming_server.web.services import Parts
 
 AT_ONCE = 2
@@ -110,7 +110,7 @@ class JobRunner:
         except StorageFailure as error:
             log.warning("an unfinished result is left until the next start", reason=error.message)
 
-    async def _speak(self, run: Run) -> None:
+    async def _speak(self, run: RunningJob) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             while not self._parts.pool.has_room:  # noqa: ASYNC110 - it comes and goes with every utterance
                 await anyio.sleep(ROOM_EVERY_S)
@@ -130,7 +130,7 @@ class JobRunner:
                 await self._fail(run, InternalError("Something went wrong here; it has been noted."))
                 return
 
-    async def _read_into_file(self, run: Run) -> None:
+    async def _read_into_file(self, run: RunningJob) -> None:
         engine = await self._parts.pool.engine()
         wish = _wish(run.job)
         path = self._jobs.partial_file(run.job.id)
@@ -153,7 +153,7 @@ class JobRunner:
         )
         log.info("job done", job=done.id, audio_s=round(done.audio_s, 2))
 
-    async def _paced(self, run: Run, reading: Reading) -> AsyncGenerator[bytes, None]:
+    async def _paced(self, run: RunningJob, reading: Reading) -> AsyncGenerator[bytes, None]:
         """The PCM as it is made; while somebody listens to other speech, a little at a time."""
         async with aclosing(reading.pcm()) as sound:
             async for pcm in sound:
@@ -163,7 +163,7 @@ class JobRunner:
                 if self._parts.contexts.attended:
                     await anyio.sleep(max(0.0, due - time.monotonic()))
 
-    async def _fail(self, run: Run, error: SpeechError) -> None:
+    async def _fail(self, run: RunningJob, error: SpeechError) -> None:
         log.warning("job failed", job=run.job.id, code=error.code)
         await self._tidy(run.job.id)  # Its unfinished result may be what fills the disk.
         while True:
@@ -183,7 +183,7 @@ class JobRunner:
 def _wish(job: Job) -> Wish:
     """Raises BadValue for one that an earlier version of the server took in, and this one would not."""
     try:
-        return SpeechRequest.model_validate(job.request).wish
+        return GenerateRequest.model_validate(job.request).wish
     except ValidationError as error:
         raise BadValue("This server cannot speak a request of this form any more: send it anew.") from error
 

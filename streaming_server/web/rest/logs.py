@@ -78,7 +78,7 @@ def _told(entry: JournalEntry) -> dict[str, Any]:
         "text": entry.text,
         "processed_text": " ".join(entry.text.split()),
         "voice": entry.voice,
-        "audio_prompt_used": entry.prompt,
+        "audio_prompt_used": entry.voice_sample,
         "generation_time": round(entry.took_s, 3),
         "audio_s": round(entry.audio_s, 3),
         "file_path": f"outputs/{entry.file.name}" if entry.file is not None else None,

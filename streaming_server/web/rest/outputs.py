@@ -12,21 +12,21 @@ from anyio import CancelScope, to_thread
 
 from streaming_server.audio.frames import wav_header
 from streaming_server.errors import SpeechError
-from streaming_server.storage.history import Output
+from streaming_server.storage.history import OutputFile
 from streaming_server.web.reading import Reading
-from streaming_server.web.rest.speech_request import SpeechRequest
+from streaming_server.web.rest.generate_request import GenerateRequest
 from streaming_server.web.services import Parts
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def kept(parts: Parts, wanted: SpeechRequest, reading: Reading) -> AsyncGenerator[bytes, None]:
+async def kept(parts: Parts, wanted: GenerateRequest, reading: Reading) -> AsyncGenerator[bytes, None]:
     """The sound, and where that is wanted a copy of it in a file and a line in the journal."""
     config = parts.configuration.now
     started = time.monotonic()
     output, file = None, None
     if config.save_outputs:
-        output = await to_thread.run_sync(Output, parts.journal.new_file(wanted.response_format))
+        output = await to_thread.run_sync(OutputFile, parts.journal.new_file(wanted.response_format))
     size = 0
     try:
         async with aclosing(reading.contained()) as body:
@@ -53,14 +53,14 @@ def _final_head(reading: Reading, size: int) -> bytes:
     return wav_header(reading.sample_rate, (size - head) // 2)
 
 
-def _note(parts: Parts, wanted: SpeechRequest, reading: Reading, took_s: float, file: Path | None) -> None:
+def _note(parts: Parts, wanted: GenerateRequest, reading: Reading, took_s: float, file: Path | None) -> None:
     """A line in the journal. The sound is out already: that it is not noted must not spoil it. Blocks."""
     try:
-        prompt = parts.catalogue.find(wanted.voice_id).voice.prompt
+        voice_sample = parts.catalogue.find(wanted.voice_id).voice.voice_sample
         parts.journal.add(
             text=wanted.text,
             voice=wanted.voice_id,
-            prompt=Path(prompt.path).name if prompt else None,
+            voice_sample=Path(voice_sample.path).name if voice_sample else None,
             took_s=took_s,
             audio_s=reading.audio_s,
             file=file,

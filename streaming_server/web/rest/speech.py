@@ -12,8 +12,8 @@ from streaming_server.errors import BadValue
 from streaming_server.web.reading import SpokenResponse
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json, error_response
+from streaming_server.web.rest.generate_request import LONGEST_TEXT, GenerateRequest, PlainRequest
 from streaming_server.web.rest.outputs import kept
-from streaming_server.web.rest.speech_request import LONGEST_TEXT, PlainRequest, SpeechRequest
 from streaming_server.web.services import Parts, parts_of
 
 LONGEST_ID = 128
@@ -30,7 +30,7 @@ def routes() -> list[BaseRoute]:
 async def generate(request: Request) -> Response:
     """The sound of a text while it is made, or with `async_mode=true` a job."""
     parts = parts_of(request)
-    wanted = await read_json(request, SpeechRequest)
+    wanted = await read_json(request, GenerateRequest)
     if flag(request, "async_mode"):
         return await _enqueue(parts, wanted)
     return _spoken(request, wanted)
@@ -39,7 +39,7 @@ async def generate(request: Request) -> Response:
 async def generate_plainly(request: Request) -> Response:
     """The sound of a text, with nothing to choose but the voice."""
     plain = await read_json(request, PlainRequest)
-    return _spoken(request, SpeechRequest(text=plain.text, voice_id=plain.voice_id))
+    return _spoken(request, GenerateRequest(text=plain.text, voice_id=plain.voice_id))
 
 
 async def models(request: Request) -> Response:
@@ -50,7 +50,7 @@ async def models(request: Request) -> Response:
     return Json({"models": [{"id": "dia", "name": info.name, "description": description}]})
 
 
-async def _enqueue(parts: Parts, wanted: SpeechRequest) -> Response:
+async def _enqueue(parts: Parts, wanted: GenerateRequest) -> Response:
     _check_length(wanted.text, parts.settings.max_context_characters)
     parts.catalogue.find(wanted.voice_id)
     job = await parts.job_queue.add(wanted.model_dump(exclude_none=True))
@@ -65,7 +65,7 @@ async def _enqueue(parts: Parts, wanted: SpeechRequest) -> Response:
     )
 
 
-def _spoken(request: Request, wanted: SpeechRequest) -> Response:
+def _spoken(request: Request, wanted: GenerateRequest) -> Response:
     parts = parts_of(request)
     _check_length(wanted.text, LONGEST_TEXT, "; a longer one with async_mode=true")
     wish = wanted.wish

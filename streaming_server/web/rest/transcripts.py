@@ -10,13 +10,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.errors import Draining, SpeechError
-from streaming_server.storage.voices import StoredPrompt
+from streaming_server.storage.voices import StoredVoiceSample
 from streaming_server.transcription.transcript import Transcript, check_said, given
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.rest.hearing import hear_soon, keep, note_failure
 from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT
-from streaming_server.web.rest.voice_sample import stored_prompt, stored_recording, warnings_of
+from streaming_server.web.rest.voice_sample import playable_voice_sample, stored_voice_sample, warnings_of
 from streaming_server.web.services import Parts, parts_of
 
 log = structlog.stdlib.get_logger(__name__)
@@ -40,16 +40,16 @@ def routes() -> list[BaseRoute]:
 async def put_transcript(request: Request) -> Response:
     parts = parts_of(request)
     wanted = await read_json(request, NewTranscript)
-    prompt = await stored_prompt(request)
+    voice_sample = await stored_voice_sample(request)
     said = check_said(wanted.transcript, "transcript")
-    prompt = await keep(parts, prompt, given(said, "manual", prompt.duration_s))
+    voice_sample = await keep(parts, voice_sample, given(said, "manual", voice_sample.duration_s))
     return Json(
         {
-            "message": f"The transcript of {prompt.id!r} was changed.",
-            "prompt_id": prompt.id,
-            "transcript": prompt.transcript,
-            "warnings": warnings_of(prompt),
-            "updated_voices": await _voices_of(parts, prompt),
+            "message": f"The transcript of {voice_sample.id!r} was changed.",
+            "prompt_id": voice_sample.id,
+            "transcript": voice_sample.transcript,
+            "warnings": warnings_of(voice_sample),
+            "updated_voices": await _voices_of(parts, voice_sample),
         }
     )
 
@@ -62,9 +62,9 @@ async def transcribe(request: Request) -> Response:
     """
     parts = parts_of(request)
     force = flag(request, "force")
-    prompt = await stored_recording(request)
-    heard = await _heard(parts, prompt)
-    kept = await keep(parts, prompt, heard, keep_better=not force)
+    voice_sample = await playable_voice_sample(request)
+    heard = await _heard(parts, voice_sample)
+    kept = await keep(parts, voice_sample, heard, keep_better=not force)
     replaced = (kept.transcript, kept.transcript_source) == (heard.text, heard.source)
     return Json(
         {
@@ -94,15 +94,15 @@ async def whisper_load(request: Request) -> Response:
     return Json({"message": "Whisper is loaded.", **parts.transcription.status()})
 
 
-async def _heard(parts: Parts, prompt: StoredPrompt) -> Transcript:
+async def _heard(parts: Parts, voice_sample: StoredVoiceSample) -> Transcript:
     """What Whisper hears. Why it hears nothing is stored, if it can be, and raised."""
     try:
-        return await parts.transcription.transcribe(prompt.path, prompt.duration_s)
+        return await parts.transcription.transcribe(voice_sample.path, voice_sample.duration_s)
     except Draining:
         raise
     except SpeechError as error:
         try:
-            await note_failure(parts, prompt, error)
+            await note_failure(parts, voice_sample, error)
         except SpeechError as failure:
             log.info("why a sample was not heard is not stored", reason=failure.message)
             hear_soon(parts)
@@ -118,6 +118,6 @@ def _why_not(heard: Transcript) -> str:
     return "The transcript stays as it was, as what Whisper heard is not to be believed."
 
 
-async def _voices_of(parts: Parts, prompt: StoredPrompt) -> list[str]:
+async def _voices_of(parts: Parts, voice_sample: StoredVoiceSample) -> list[str]:
     known = await to_thread.run_sync(parts.store.voices)
-    return [voice.id for voice in known if voice.prompt == prompt.id and not voice.transcript]
+    return [voice.id for voice in known if voice.voice_sample == voice_sample.id and not voice.transcript]

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from streaming_server.errors import BadValue, UnknownPrompt
-from streaming_server.storage.voices import Store, StoredPrompt, check_name
+from streaming_server.errors import BadValue, UnknownVoiceSample
+from streaming_server.storage.voices import StoredVoiceSample, VoiceStore, check_name
 from streaming_server.transcription.transcript import check_said
 from streaming_server.web.requests import flag, keyed
 from streaming_server.web.responses import Json
@@ -20,7 +20,13 @@ from streaming_server.web.rest.hearing import hear_soon
 from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT, take_in
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.rest.upload import receive
-from streaming_server.web.rest.voice_sample import FILE_GONE, stored_prompt, told, told_briefly, warnings_of
+from streaming_server.web.rest.voice_sample import (
+    FILE_GONE,
+    stored_voice_sample,
+    told,
+    told_briefly,
+    warnings_of,
+)
 from streaming_server.web.rest.voices import refresh
 from streaming_server.web.services import parts_of
 
@@ -30,7 +36,7 @@ def routes() -> list[BaseRoute]:
         Route("/audio_prompts/upload", keyed(upload), methods=["POST"]),
         Route("/audio_prompts/metadata", keyed(all_metadata)),
         Route("/audio_prompts/metadata/{prompt_id}", keyed(metadata)),
-        Route("/audio_prompts", keyed(prompts)),
+        Route("/audio_prompts", keyed(voice_samples)),
         Route("/audio_prompts/{prompt_id}", keyed(delete), methods=["DELETE"]),
         Route("/audio_prompts/{prompt_id}/audio", keyed(audio)),
     ]
@@ -43,33 +49,33 @@ async def upload(request: Request) -> Response:
     async with receive(
         request, "audio_file", max_bytes=settings.max_upload_bytes, timeout_s=settings.upload_timeout_s
     ) as sent:
-        prompt_id = check_name(sent.fields.get("prompt_id", ""), "prompt_id")
+        voice_sample_id = check_name(sent.fields.get("prompt_id", ""), "prompt_id")
         said = sent.fields.get("transcript", "").strip()
         if len(said) > LONGEST_TRANSCRIPT:
             raise BadValue(f"at most {LONGEST_TRANSCRIPT} characters.", field="transcript")
         if said:
             check_said(said, "transcript")
-        prompt = await take_in(parts, prompt_id, sent.file, sent.filename, said, "manual")
+        voice_sample = await take_in(parts, voice_sample_id, sent.file, sent.filename, said, "manual")
     await refresh(parts)
-    transcribing = prompt.transcript is None and hear_soon(parts)
+    transcribing = voice_sample.transcript is None and hear_soon(parts)
     return Json(
         {
-            "message": f"The sample {prompt.id!r} is stored.",
-            "prompt_id": prompt.id,
-            "duration": prompt.duration_s,
-            "sample_rate": prompt.sample_rate,
-            "original_sample_rate": prompt.original_sample_rate,
-            "original_format": prompt.original_format,
-            "channels": prompt.channels,
-            "warnings": warnings_of(prompt),
-            "waveform": prompt.waveform,
-            "transcript": prompt.transcript,
+            "message": f"The sample {voice_sample.id!r} is stored.",
+            "prompt_id": voice_sample.id,
+            "duration": voice_sample.duration_s,
+            "sample_rate": voice_sample.sample_rate,
+            "original_sample_rate": voice_sample.original_sample_rate,
+            "original_format": voice_sample.original_format,
+            "channels": voice_sample.channels,
+            "warnings": warnings_of(voice_sample),
+            "waveform": voice_sample.waveform,
+            "transcript": voice_sample.transcript,
             "transcribing": transcribing,
         }
     )
 
 
-async def prompts(request: Request) -> Response:
+async def voice_samples(request: Request) -> Response:
     return Json(await to_thread.run_sync(_each, parts_of(request).store, told_briefly))
 
 
@@ -78,29 +84,29 @@ async def all_metadata(request: Request) -> Response:
 
 
 async def metadata(request: Request) -> Response:
-    prompt = await stored_prompt(request)
-    return Json(await to_thread.run_sync(told, prompt))
+    voice_sample = await stored_voice_sample(request)
+    return Json(await to_thread.run_sync(told, voice_sample))
 
 
 async def audio(request: Request) -> Response:
     """The sample as it is stored: mono, 44.1 kHz, 16 bits."""
 
     async def find() -> Path:
-        return (await stored_prompt(request)).path
+        return (await stored_voice_sample(request)).path
 
-    return SoundFile(await find(), find=find, gone=UnknownPrompt(FILE_GONE), media_type="audio/wav")
+    return SoundFile(await find(), find=find, gone=UnknownVoiceSample(FILE_GONE), media_type="audio/wav")
 
 
 async def delete(request: Request) -> Response:
     """Refused while a voice uses it, unless `force=true`: then those voices lose it."""
     parts = parts_of(request)
-    prompt_id = request.path_params["prompt_id"]
+    voice_sample_id = request.path_params["prompt_id"]
     force = flag(request, "force")
-    await to_thread.run_sync(lambda: parts.store.delete_prompt(prompt_id, force=force))
+    await to_thread.run_sync(lambda: parts.store.delete_voice_sample(voice_sample_id, force=force))
     await refresh(parts)
-    return Json({"message": f"The sample {prompt_id!r} was deleted."})
+    return Json({"message": f"The sample {voice_sample_id!r} was deleted."})
 
 
-def _each(store: Store, tell: Callable[[StoredPrompt], dict[str, Any]]) -> dict[str, Any]:
+def _each(store: VoiceStore, tell: Callable[[StoredVoiceSample], dict[str, Any]]) -> dict[str, Any]:
     """Every sample, by its id. Blocks."""
-    return {prompt.id: tell(prompt) for prompt in store.prompts()}
+    return {voice_sample.id: tell(voice_sample) for voice_sample in store.voice_samples()}

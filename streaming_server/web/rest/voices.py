@@ -12,14 +12,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.catalogue import Entry
-from streaming_server.storage.voices import StoredPrompt, StoredVoice
+from streaming_server.storage.voices import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_said, given, sentence_of
-from streaming_server.types import BUILTIN_VOICES, Generation, Prompt, Speaker, Voice
+from streaming_server.types import BUILTIN_VOICES, Generation, Speaker, Voice, VoiceSample
 from streaming_server.web.requests import keyed, read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import Parts, parts_of
 
-PROMPT_NOT_HEARD = (
+VOICE_SAMPLE_NOT_USED = (
     "The running engine does not clone voices: this one is spoken by a built-in voice, and the sample is not "
     "heard."
 )
@@ -62,18 +62,17 @@ async def refresh(parts: Parts) -> None:
     async with parts.refreshing:  # What was read first must not be the last to count.
         entries = await anyio.to_thread.run_sync(_entries, parts)
         parts.catalogue.replace(entries)
-        parts.pool.prepare(entry.voice for entry in entries if entry.voice.prompt is not None)
+        parts.pool.prepare(entry.voice for entry in entries if entry.voice.voice_sample is not None)
 
 
-def entry_of(voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> Entry:
+def entry_of(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) -> Entry:
     """The voice as it is spoken. A sample without a transcript that can be believed conditions nothing."""
-    sample = prompts.get(voice.prompt or "")
-    problem = prompt_problem(voice, sample)
-    prompt = None
-    if sample is not None and problem is None:
-        prompt = Prompt(str(sample.path), voice.transcript or sample.transcript or "")
+    stored = voice_samples.get(voice.voice_sample or "")
+    voice_sample = None
+    if stored is not None and voice_sample_problem(voice, stored) is None:
+        voice_sample = VoiceSample(str(stored.path), voice.transcript or stored.transcript or "")
     return Entry(
-        Voice(voice.id, voice.name, voice.style, voice.primary_speaker, prompt),
+        Voice(voice.id, voice.name, voice.style, voice.primary_speaker, voice_sample),
         Generation(
             temperature=voice.temperature,
             cfg_scale=voice.cfg_scale,
@@ -84,28 +83,28 @@ def entry_of(voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> Entry:
     )
 
 
-def prompt_problem(voice: StoredVoice, sample: StoredPrompt | None) -> str | None:
+def voice_sample_problem(voice: StoredVoice, voice_sample: StoredVoiceSample | None) -> str | None:
     """Why the voice's sample cannot be used, in a sentence; None if it can, or there is none."""
-    if voice.prompt is None or sample is None:
+    if voice.voice_sample is None or voice_sample is None:
         return None
-    if not sample.exists:
+    if not voice_sample.exists:
         return "The file of the sample is gone: upload it again."
     if voice.transcript:
         return None
-    if sample.trustworthy:
+    if voice_sample.trustworthy:
         return None
-    if sample.transcript_findings:
-        return sentence_of(sample.transcript_findings[0])
+    if voice_sample.transcript_findings:
+        return sentence_of(voice_sample.transcript_findings[0])
     return "The sample has no transcript yet: transcribe it, or write down what is said in it."
 
 
-def prompt_doubts(voice: StoredVoice, sample: StoredPrompt | None) -> list[str]:
+def voice_sample_doubts(voice: StoredVoice, voice_sample: StoredVoiceSample | None) -> list[str]:
     """What speaks against the words that a person wrote, and that the voice is cloned with all the same."""
-    if voice.prompt is None or sample is None:
+    if voice.voice_sample is None or voice_sample is None:
         return []
     if voice.transcript:
-        return list(given(voice.transcript, "manual", sample.duration_s).warnings)
-    return [sentence_of(finding) for finding in sample.transcript_findings if sample.trustworthy]
+        return list(given(voice.transcript, "manual", voice_sample.duration_s).warnings)
+    return [sentence_of(finding) for finding in voice_sample.transcript_findings if voice_sample.trustworthy]
 
 
 async def voices(request: Request) -> Response:
@@ -136,7 +135,7 @@ async def create(request: Request) -> Response:
             name=wanted.name or wanted.voice_id,
             style=wanted.style,
             primary_speaker=wanted.primary_speaker,
-            prompt=wanted.audio_prompt,
+            voice_sample=wanted.audio_prompt,
             transcript=_own_transcript(wanted.audio_prompt_transcript),
             builtin=False,
             temperature=wanted.temperature,
@@ -153,7 +152,7 @@ async def change(request: Request) -> Response:
     """Some fields of a voice."""
     parts = parts_of(request)
     fields = (await read_json(request, VoiceFields)).model_dump(exclude_unset=True)
-    for theirs, ours in (("audio_prompt", "prompt"), ("audio_prompt_transcript", "transcript")):
+    for theirs, ours in (("audio_prompt", "voice_sample"), ("audio_prompt_transcript", "transcript")):
         if theirs in fields:
             fields[ours] = fields.pop(theirs)
     if "transcript" in fields:
@@ -190,54 +189,58 @@ async def _changed(parts: Parts, voice: StoredVoice, message: str) -> Response:
 
 def _change(parts: Parts, voice_id: str, fields: dict[str, Any]) -> StoredVoice:
     """A voice given another sample loses the transcript of the one before, unless it is told of both."""
-    other = "prompt" in fields and fields["prompt"] != parts.store.voice(voice_id).prompt
+    other = "voice_sample" in fields and fields["voice_sample"] != parts.store.voice(voice_id).voice_sample
     transcript: dict[str, Any] = {"transcript": None} if other else {}
     return parts.store.change_voice(voice_id, **(transcript | fields))
 
 
-def _all(parts: Parts) -> tuple[list[StoredVoice], dict[str, StoredPrompt]]:
-    return parts.store.voices(), {prompt.id: prompt for prompt in parts.store.prompts()}
+def _all(parts: Parts) -> tuple[list[StoredVoice], dict[str, StoredVoiceSample]]:
+    return parts.store.voices(), {sample.id: sample for sample in parts.store.voice_samples()}
 
 
 def _entries(parts: Parts) -> list[Entry]:
-    known, prompts = _all(parts)
-    return [entry_of(voice, prompts) for voice in known]
+    known, voice_samples = _all(parts)
+    return [entry_of(voice, voice_samples) for voice in known]
 
 
 def _each(parts: Parts) -> list[dict[str, Any]]:
-    known, prompts = _all(parts)
-    return [_described(parts, voice, prompts) for voice in known]
+    known, voice_samples = _all(parts)
+    return [_described(parts, voice, voice_samples) for voice in known]
 
 
 def _configuration(voice: StoredVoice) -> dict[str, Any]:
     fields = asdict(voice)
     fields["voice_id"] = fields.pop("id")
-    fields["audio_prompt"] = fields.pop("prompt")
+    fields["audio_prompt"] = fields.pop("voice_sample")
     fields["audio_prompt_transcript"] = fields.pop("transcript")
     return fields
 
 
-def _described(parts: Parts, voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> dict[str, Any]:
+def _described(
+    parts: Parts, voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]
+) -> dict[str, Any]:
     return {
         "id": voice.id,
         "name": voice.name,
         "style": voice.style,
         "primary_speaker": voice.primary_speaker,
-        "has_audio_prompt": voice.prompt is not None,
+        "has_audio_prompt": voice.voice_sample is not None,
         "preview_url": f"/preview/{voice.id}",
         "builtin": voice.builtin,
-        "audio_prompt": voice.prompt,
-        "sample_heard": entry_of(voice, prompts).voice.prompt is not None and _clones(parts),
-        "warnings": _warnings(parts, voice, prompts),
+        "audio_prompt": voice.voice_sample,
+        "sample_heard": entry_of(voice, voice_samples).voice.voice_sample is not None and _clones(parts),
+        "warnings": _warnings(parts, voice, voice_samples),
     }
 
 
-def _warnings(parts: Parts, voice: StoredVoice, prompts: dict[str, StoredPrompt]) -> list[str]:
-    if voice.prompt is None:
+def _warnings(parts: Parts, voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) -> list[str]:
+    if voice.voice_sample is None:
         return []
-    sample = prompts.get(voice.prompt)
-    sentences = [None if _clones(parts) else PROMPT_NOT_HEARD, prompt_problem(voice, sample)]
-    return [sentence for sentence in sentences if sentence is not None] + prompt_doubts(voice, sample)
+    voice_sample = voice_samples.get(voice.voice_sample)
+    sentences = [None if _clones(parts) else VOICE_SAMPLE_NOT_USED, voice_sample_problem(voice, voice_sample)]
+    return [sentence for sentence in sentences if sentence is not None] + voice_sample_doubts(
+        voice, voice_sample
+    )
 
 
 def _clones(parts: Parts) -> bool:

@@ -11,7 +11,7 @@ from helpers.rest import job_of, status_of, to
 from helpers.servers import Server, running_server, until
 from starlette.types import Receive, Scope, Send
 
-from streaming_server.errors import UnknownPrompt
+from streaming_server.errors import UnknownVoiceSample
 from streaming_server.web.rest.sound_file import SoundFile
 
 
@@ -53,13 +53,13 @@ async def test_a_file_that_is_replaced_as_it_is_asked_for_is_looked_for_again(tm
         return tmp_path / "new"
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await SoundFile(tmp_path / "old", find=find, gone=UnknownPrompt("Gone."))(scope, receive, send)
+        await SoundFile(tmp_path / "old", find=find, gone=UnknownVoiceSample("Gone."))(scope, receive, send)
 
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as one:
         assert (await one.get("/")).content == b"sound"
         (tmp_path / "new").unlink()
-        with pytest.raises(UnknownPrompt):
+        with pytest.raises(UnknownVoiceSample):
             await one.get("/")
 
 

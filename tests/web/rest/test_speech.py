@@ -17,7 +17,7 @@ from helpers.rest import heard, job_of, say, status_of, to
 from helpers.servers import Server, running_server, until
 
 from streaming_server.types import Generation
-from streaming_server.web.rest.speech_request import LONGEST_TEXT, SpeechRequest
+from streaming_server.web.rest.generate_request import LONGEST_TEXT, GenerateRequest
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def outputs(noting: Server) -> Path:
 
 
 def test_what_is_asked_is_what_is_wished_for() -> None:
-    asked = SpeechRequest.model_validate(
+    asked = GenerateRequest.model_validate(
         {
             "text": "Hi.",
             "voice_id": "zara",
@@ -60,11 +60,11 @@ def test_what_is_asked_is_what_is_wished_for() -> None:
     assert asked.generation == Generation(
         speed=0.5, temperature=1.5, cfg_scale=4, top_p=0.9, max_tokens=500, seed=7
     )
-    assert SpeechRequest(text="Hi.", voice_id="aria").wish.generation == Generation()
+    assert GenerateRequest(text="Hi.", voice_id="aria").wish.generation == Generation()
 
 
 def test_the_ends_of_the_old_ranges_become_what_engines_take() -> None:
-    generation = SpeechRequest(text="Hi.", voice_id="aria", top_p=0.0, max_tokens=10_000).wish.generation
+    generation = GenerateRequest(text="Hi.", voice_id="aria", top_p=0.0, max_tokens=10_000).wish.generation
     assert generation.top_p is not None
     assert 0 < generation.top_p < 1e-3
     assert generation.max_tokens == 3072
@@ -79,7 +79,7 @@ def test_the_ends_of_the_old_ranges_become_what_engines_take() -> None:
     ],
 )
 def test_asterisks_and_layout_are_not_spoken(client: httpx.Client, written: str, spoken: str) -> None:
-    assert SpeechRequest(text=written, voice_id="aria").wish.text == spoken
+    assert GenerateRequest(text=written, voice_id="aria").wish.text == spoken
     assert say(client, written).content == say(client, spoken).content
 
 

@@ -67,11 +67,11 @@ def status(client: httpx.Client) -> dict[str, Any]:
     return told
 
 
-def known(client: httpx.Client, prompt_id: str) -> dict[str, Any]:
+def known(client: httpx.Client, voice_sample_id: str) -> dict[str, Any]:
     """What is known of a sample once somebody has tried to hear it."""
 
     def tried() -> dict[str, Any] | None:
-        found = metadata_of(client, prompt_id)
+        found = metadata_of(client, voice_sample_id)
         return found if found["transcript"] is not None or found["transcript_findings"] else None
 
     found: dict[str, Any] = until(tried, LOADING_S)
@@ -172,12 +172,12 @@ def test_what_is_heard_badly_does_not_take_the_place_of_what_is_believed(
         upload(one, "written", recording(hertz=300), transcript="What is said.")
         worse = one.get("/config").json() | {"whisper_model_size": str(checkpoint.with_name("silence.pt"))}
         assert one.put("/config", json=worse).status_code == 200
-        for prompt_id, words in (("heard", SAID), ("written", "What is said.")):
-            told = one.post(f"/audio_prompts/{prompt_id}/transcribe?force={force}").json()
+        for voice_sample_id, words in (("heard", SAID), ("written", "What is said.")):
+            told = one.post(f"/audio_prompts/{voice_sample_id}/transcribe?force={force}").json()
             assert (told["transcript"], told["replaced"]) == (words, False)
             assert "not to be believed" in told["warnings"][0]
             assert len(told["warnings"]) == 2
-            assert metadata_of(one, prompt_id)["transcript_findings"] == []
+            assert metadata_of(one, voice_sample_id)["transcript_findings"] == []
 
 
 def test_whisper_is_loaded_when_it_is_asked(start_server: Callable[..., Server], checkpoint: Path) -> None:
@@ -404,9 +404,9 @@ def test_samples_are_heard_as_soon_as_that_is_wanted(
 def test_what_comes_of_listening_is_stored_as_soon_as_the_disk_lets_it(
     client: httpx.Client, listening: Server, kill: bool
 ) -> None:
-    prompt_id = f"full-{kill}"
+    voice_sample_id = f"full-{kill}"
     with held_up(listening, client) as listener:
-        upload(client, prompt_id)
+        upload(client, voice_sample_id)
         until(lambda: status(client)["busy"])
         with full_disk(listening):
             if kill:
@@ -415,9 +415,9 @@ def test_what_comes_of_listening_is_stored_as_soon_as_the_disk_lets_it(
                 listener.resume()
             until(lambda: not status(client)["busy"], LOADING_S)
             heard(say(client))  # By the end of which it was to be stored, in vain.
-            assert metadata_of(client, prompt_id)["transcript"] is None
-            assert metadata_of(client, prompt_id)["transcript_findings"] == []
-    found = known(client, prompt_id)
+            assert metadata_of(client, voice_sample_id)["transcript"] is None
+            assert metadata_of(client, voice_sample_id)["transcript_findings"] == []
+    found = known(client, voice_sample_id)
     assert found["transcript"] == (None if kill else SAID)
     assert bool(found["transcript_findings"]) is kill
 

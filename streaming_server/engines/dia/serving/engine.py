@@ -129,8 +129,8 @@ class DiaEngine:
                 speech.taken = size
 
     def prepare(self, voice: Voice) -> None:
-        if self._shelf is not None and voice.prompt is not None:
-            self._shelf.expect(voice.prompt, voice.primary_speaker)
+        if self._shelf is not None and voice.voice_sample is not None:
+            self._shelf.expect(voice.voice_sample, voice.primary_speaker)
 
     def submit(self, utterance: Utterance) -> None:
         voice = utterance.voice
@@ -139,8 +139,8 @@ class DiaEngine:
             return
         turn = self._turns.setdefault(utterance.context, Turn())
         speech = Speech(utterance, turn)
-        if self._shelf is not None and voice.prompt is not None and not turn.given:
-            speech.wanted = self._shelf.want(voice.prompt, voice.primary_speaker)
+        if self._shelf is not None and voice.voice_sample is not None and not turn.given:
+            speech.wanted = self._shelf.want(voice.voice_sample, voice.primary_speaker)
         self._waiting.append(speech)
 
     def cancel(self, utterance_id: int) -> None:

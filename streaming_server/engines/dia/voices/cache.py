@@ -17,7 +17,7 @@ from streaming_server.engines.dia.serving.context import VoicePrompt
 from streaming_server.engines.dia.voices.encoder import PromptEncoder
 from streaming_server.engines.dia.voices.recording import read_recording, script_of
 from streaming_server.errors import EngineFailure, SpeechError
-from streaming_server.types import Prompt, Speaker
+from streaming_server.types import Speaker, VoiceSample
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class PromptShelf:
         self._wanted: deque[tuple[_Key, Future[VoicePrompt]]] = deque()
         self._expected: dict[_Key, Future[VoicePrompt]] = {}
 
-    def want(self, prompt: Prompt, speaker: Speaker) -> Future[VoicePrompt]:
+    def want(self, prompt: VoiceSample, speaker: Speaker) -> Future[VoicePrompt]:
         """A prompt that is needed now. It fails with a SpeechError."""
         key = (prompt.path, script_of(prompt, speaker))
         with self._changed:
@@ -63,7 +63,7 @@ class PromptShelf:
                 self._wake()
             return result
 
-    def expect(self, prompt: Prompt, speaker: Speaker) -> None:
+    def expect(self, prompt: VoiceSample, speaker: Speaker) -> None:
         """A prompt that will be needed soon. It is made when none is needed now."""
         key = (prompt.path, script_of(prompt, speaker))
         with self._changed:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from streaming_server.engines.dia.serving.context import MOST_FRAMES, beginning
 from streaming_server.engines.dia.text.script import repair
-from streaming_server.errors import BadAudio, StorageFailure, UnknownPrompt
-from streaming_server.types import Prompt, Speaker
+from streaming_server.errors import BadAudio, StorageFailure, UnknownVoiceSample
+from streaming_server.types import Speaker, VoiceSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Recording:
     script: str
 
 
-def script_of(prompt: Prompt, speaker: Speaker) -> str:
+def script_of(prompt: VoiceSample, speaker: Speaker) -> str:
     """The transcript as Dia reads it; what is said before its first tag, `speaker` says."""
     return repair(prompt.transcript, speaker)
 
@@ -30,9 +30,9 @@ def script_of(prompt: Prompt, speaker: Speaker) -> str:
 def read_recording(path: str, script: str, sample_rate: int, hop: int) -> Recording:
     """The beginning of a WAV file that Dia goes on from, of 10 s at most, and what is said in it.
 
-    A longer recording is cut where a word ends, if it is spoken at an even pace. Raises UnknownPrompt for a
-    file that is gone, StorageFailure for one that cannot be read, BadAudio for one that is no mono 16-bit WAV
-    at `sample_rate` Hz or holds nothing.
+    A longer recording is cut where a word ends if it is spoken at an even pace. Raises UnknownVoiceSample
+    for a file that is gone, StorageFailure for one that cannot be read, BadAudio for one that is no mono
+    16-bit WAV at `sample_rate` Hz or holds nothing.
     """
     try:
         with wave.open(path, "rb") as file:
@@ -44,7 +44,7 @@ def read_recording(path: str, script: str, sample_rate: int, hop: int) -> Record
             count = total if frames is None else frames * hop
             pcm = file.readframes(count)
     except FileNotFoundError as error:
-        raise UnknownPrompt("the recording that this voice is cloned from is gone") from error
+        raise UnknownVoiceSample("the recording that this voice is cloned from is gone") from error
     except OSError as error:
         raise StorageFailure("the recording that this voice is cloned from cannot be read") from error
     except (wave.Error, EOFError) as error:

@@ -17,8 +17,8 @@ from streaming_server.engines.dia.voices.cache import PromptShelf  # noqa: E402
 from streaming_server.engines.dia.voices.encoder import PromptEncoder  # noqa: E402
 from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
 from streaming_server.engines.dia.weights.loader import read_encoder  # noqa: E402
-from streaming_server.errors import EngineFailure, UnknownPrompt  # noqa: E402
-from streaming_server.types import Prompt  # noqa: E402
+from streaming_server.errors import EngineFailure, UnknownVoiceSample  # noqa: E402
+from streaming_server.types import VoiceSample  # noqa: E402
 
 PATIENCE_S = 30
 
@@ -57,7 +57,9 @@ def shelf(encoder):
 @pytest.fixture
 def prompt(recording):
     """seconds → a prompt of that length."""
-    return lambda seconds: Prompt(recording(f"{seconds}.wav", seconds, seed=seconds), f"It is {seconds}.")
+    return lambda seconds: VoiceSample(
+        recording(f"{seconds}.wav", seconds, seed=seconds), f"It is {seconds}."
+    )
 
 
 def test_a_prompt_is_made_once_for_all_who_want_it(shelf, encoder, prompt):
@@ -112,8 +114,8 @@ def test_only_those_wanted_last_are_kept(shelf, encoder, prompt, monkeypatch):
 
 def test_what_fails_is_tried_again_when_it_is_wanted_again(shelf, encoder, prompt, recording):
     encoder.gate.set()
-    missing = Prompt(prompt(1).path.replace("1.wav", "5.wav"), "It is 5.")
-    with pytest.raises(UnknownPrompt):
+    missing = VoiceSample(prompt(1).path.replace("1.wav", "5.wav"), "It is 5.")
+    with pytest.raises(UnknownVoiceSample):
         shelf.want(missing, "S1").result(PATIENCE_S)
     recording("5.wav", 5)
     assert shelf.want(missing, "S1").result(PATIENCE_S).frames == 431

@@ -22,9 +22,9 @@ from streaming_server.types import (  # noqa: E402
     Failed,
     Finished,
     Generation,
-    Prompt,
     Utterance,
     Voice,
+    VoiceSample,
 )
 
 TEXT = "Hello there, this is a sentence that is spoken."
@@ -46,7 +46,7 @@ def cloned(recording):
 
     def make(seconds, transcript="It is me.", speaker="S1"):
         path = recording(f"{seconds}.wav", seconds, seed=int(seconds * 1000))
-        return Voice("me", "Me", "plain", speaker, Prompt(path, transcript))
+        return Voice("me", "Me", "plain", speaker, VoiceSample(path, transcript))
 
     return make
 
@@ -117,7 +117,7 @@ def test_a_voice_prepared_ahead_is_ready_at_once(engine, cloned, gate):
     engine.prepare(DEFAULT_VOICE)
     gate.set()
     assert engine.active == 0
-    engine._shelf.want(voice.prompt, "S1").result(PATIENCE_S)
+    engine._shelf.want(voice.voice_sample, "S1").result(PATIENCE_S)
     engine.submit(said(1, voice))
     engine.step()
     assert engine._speaking[0].row == 88
@@ -159,7 +159,9 @@ def test_cancelling_while_the_prompt_is_made(engine, cloned, gate):
 
 def test_a_recording_that_is_gone_ends_one_utterance_and_may_come_back(engine, cloned, recording):
     there = cloned(1)
-    gone = replace(there, prompt=Prompt(there.prompt.path.replace("1.wav", "2.wav"), "It is me."))
+    gone = replace(
+        there, voice_sample=VoiceSample(there.voice_sample.path.replace("1.wav", "2.wav"), "It is me.")
+    )
     events = drain(engine, [said(1, gone), said(2, there), said(3)])
     (failure,) = [event for event in events if event.utterance == 1]
     assert failure == Failed(

@@ -10,8 +10,8 @@ pytest.importorskip("torch")
 
 from streaming_server.engines.dia.serving.context import MOST_FRAMES
 from streaming_server.engines.dia.voices.recording import read_recording, script_of
-from streaming_server.errors import BadAudio, StorageFailure, UnknownPrompt
-from streaming_server.types import Prompt
+from streaming_server.errors import BadAudio, StorageFailure, UnknownVoiceSample
+from streaming_server.types import VoiceSample
 
 HOP = 512
 
@@ -27,7 +27,7 @@ HOP = 512
     ],
 )
 def test_a_transcript_is_given_the_tags_it_lacks(transcript, speaker, script):
-    assert script_of(Prompt("x.wav", transcript), speaker) == script
+    assert script_of(VoiceSample("x.wav", transcript), speaker) == script
 
 
 def test_up_to_ten_seconds_are_used_whole(recording):
@@ -61,7 +61,7 @@ def test_what_cannot_be_used_is_an_error_that_says_why_and_names_no_path(tmp_pat
     torn.write_bytes(whole.read_bytes()[:-100])
     text.write_text("no sound at all")
     for path, error, reason in (
-        (tmp_path / "gone.wav", UnknownPrompt, "is gone"),
+        (tmp_path / "gone.wav", UnknownVoiceSample, "is gone"),
         (tmp_path, StorageFailure, "cannot be read"),
         (text, BadAudio, "no WAV file"),
         (torn, BadAudio, "cut off"),

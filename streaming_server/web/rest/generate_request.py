@@ -14,7 +14,7 @@ MOST_TOKENS = 3072
 """Dia's; the earlier server took up to 10000, and failed."""
 
 
-class SpeechRequest(BaseModel):
+class GenerateRequest(BaseModel):
     """A text and how to speak it."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
