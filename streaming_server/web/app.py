@@ -46,7 +46,7 @@ from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.web.auth import Access
 from streaming_server.web.background import Background
 from streaming_server.web.contexts import OpenContexts
-from streaming_server.web.limits import Limits
+from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.middleware.hangup import HangUp
 from streaming_server.web.middleware.origin import OriginCheck
 from streaming_server.web.middleware.security_headers import SecurityHeaders
@@ -73,7 +73,6 @@ from streaming_server.web.rest import (
 )
 from streaming_server.web.rest import speech as generate
 from streaming_server.web.rest.job_runner import JobRunner
-from streaming_server.web.rest.upload_places import Uploads
 from streaming_server.web.services import Parts
 from streaming_server.web.vendors import kyutai, openai
 from streaming_server.web.vendors.cartesia import http as cartesia_http
@@ -282,7 +281,7 @@ def _build(settings: Settings) -> Parts:
         transcription=Transcription(configuration.now.whisper_model_size, lambda: _roomiest(pool)),
         job_queue=JobQueue(job_table),
         previews=Previews(data / "previews"),
-        uploads=Uploads(),
+        uploads=UploadPlaces(),
         background=Background(),
         lock=lock,
     )

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
 
 from streaming_server.errors import Draining, Full, RateLimited
 from streaming_server.settings import Settings
 
 UNAUTHENTICATED_WEBSOCKETS = 64
 """Open websockets that have not sent their key yet. They are counted apart from the others."""
+
+UPLOADS_AT_ONCE = 8
+UPLOADS_WAITING = 32
+"""Uploads that may wait for one of those places."""
+UPLOAD_WAIT_S = 5.0
+"""How long an upload waits, unread, before it is refused."""
 
 
 class Limits:
@@ -66,6 +74,29 @@ class Places:
             yield
         finally:
             self._free += 1
+
+
+class UploadPlaces:
+    """Places for uploads: each may fill as much of the disk as the longest upload takes."""
+
+    def __init__(self) -> None:
+        self._places = anyio.CapacityLimiter(UPLOADS_AT_ONCE)
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Hold one place. Raise Full when none becomes free for a while."""
+        holder = object()
+        full = Full("Too many uploads at once; try again in a moment.")
+        if self._places.statistics().tasks_waiting >= UPLOADS_WAITING:
+            raise full
+        with anyio.move_on_after(UPLOAD_WAIT_S) as wait:
+            await self._places.acquire_on_behalf_of(holder)
+        if wait.cancelled_caught:
+            raise full
+        try:
+            yield
+        finally:
+            self._places.release_on_behalf_of(holder)
 
 
 class MessageRate:

@@ -25,8 +25,7 @@ from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.web.auth import Access
 from streaming_server.web.background import Background
 from streaming_server.web.contexts import OpenContexts
-from streaming_server.web.limits import Limits
-from streaming_server.web.rest.upload_places import Uploads
+from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.websocket.registry import Connections
 
 
@@ -54,7 +53,7 @@ class Parts:
     transcription: Transcription
     job_queue: JobQueue
     previews: Previews
-    uploads: Uploads
+    uploads: UploadPlaces
     background: Background
     lock: Lock
     refreshing: anyio.Lock = field(default_factory=anyio.Lock)

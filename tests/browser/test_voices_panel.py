@@ -647,7 +647,7 @@ def test_with_a_key_all_of_it_works(browser: Browser, start_server: Callable[...
     page.goto(locked.url)
     page.click("#voices-panel summary")
     page.wait_for_selector("#key-form", state="visible")
-    expect(page.locator("#voices-notice")).to_have_text("A valid key is needed.")
+    expect(page.locator("#voices-notice")).to_have_text("A valid API key is required.")
     page.fill("#key", "the-key")
     page.keyboard.press("Enter")
     page.wait_for_selector("#voice-list li")

@@ -1,4 +1,4 @@
-"""A text and how to speak it, as the earlier server's clients ask for it."""
+"""Bodies of the Dia server's speech routes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.reading import Wish
 
 LONGEST_TEXT = 4096
-"""Of a text that is answered with its sound; a job's may be as long as a context's."""
+"""Characters of a text spoken at once. A job may have as many as a context."""
 MOST_TOKENS = 3072
-"""Dia's; the earlier server took up to 10000, and failed."""
+"""The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
 
 
 class GenerateRequest(BaseModel):
-    """A text and how to speak it."""
+    """A text with all its options."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -31,7 +31,7 @@ class GenerateRequest(BaseModel):
 
     @property
     def wish(self) -> Wish:
-        """Without the asterisks of Markdown; a `top_p` of 0 is the least there is."""
+        """The text without Markdown's asterisks. A `top_p` of 0 counts as the smallest possible."""
         return Wish(
             " ".join(self.text.replace("*", "").split()),
             self.voice_id,
@@ -48,6 +48,8 @@ class GenerateRequest(BaseModel):
 
 
 class PlainRequest(BaseModel):
+    """A text and a voice."""
+
     model_config = ConfigDict(extra="ignore")
 
     text: str = Field(min_length=1, max_length=LONGEST_TEXT)

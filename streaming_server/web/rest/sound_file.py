@@ -1,4 +1,4 @@
-"""Files of sound that are kept, sent as they are."""
+"""Stored audio files as responses."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from streaming_server.errors import SpeechError
 from streaming_server.web.responses import error_json
 
 ATTEMPTS = 3
-"""At a file that is replaced just when it is asked for."""
+"""To open a file that may be replaced at any moment."""
 
 
 class SoundFile(FileResponse):
-    """A file, or the part of it that `Range` asks for. What cannot be given is told in the one shape.
+    """A file, or the part of it that `Range` asks for. Errors have the shape of all routes.
 
-    gone: what is raised where the file is not there any more. find: where it lies by now, if it may have been
+    gone: raised if the file does not exist any more. find: returns its current path, for files that are
     replaced by one of another name.
     """
 
@@ -40,16 +40,16 @@ class SoundFile(FileResponse):
         self._find = find
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        descriptor = await self._opened()
+        descriptor = await self._open()
         try:
-            self.path = f"/dev/fd/{descriptor}"  # To its end, though it be replaced or removed meanwhile.
+            self.path = f"/dev/fd/{descriptor}"  # The open file can be replaced or removed.
             self.stat_result = os.fstat(descriptor)
             self.set_stat_headers(self.stat_result)
             await self._send_file(scope, receive, send)
         finally:
             os.close(descriptor)
 
-    async def _opened(self) -> int:
+    async def _open(self) -> int:
         for _ in range(ATTEMPTS):
             try:
                 return await to_thread.run_sync(os.open, self.path, os.O_RDONLY)
@@ -75,9 +75,11 @@ class SoundFile(FileResponse):
 
 
 def _refusal(status: int, headers: Headers) -> Response:
-    """Of a range that is none (400), or of which nothing is there (416)."""
+    """Return the response to a malformed range (400) or one outside the file (416)."""
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         length = headers["content-range"].rpartition("/")[2]
-        said = {"content-range": headers["content-range"]}
-        return error_json("range_not_satisfiable", f"Range: the file has {length} bytes.", status, said)
+        content_range = {"content-range": headers["content-range"]}
+        return error_json(
+            "range_not_satisfiable", f"Range: the file has {length} bytes.", status, content_range
+        )
     return error_json("bad_message", "Range: write it as bytes=first-last, first not after last.", status)

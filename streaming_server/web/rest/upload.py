@@ -1,4 +1,4 @@
-"""A file a client sends: counted as it arrives, and written to the disk at once."""
+"""A file in a multipart form, written to disk as it arrives."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from streaming_server.storage.files import discard
 from streaming_server.web.rest.form import FileForm
 from streaming_server.web.services import parts_of
 
-WRITTEN_AT_ONCE = 512 * 1024
-"""Bytes kept in memory of each: every write is a wake-up of a thread, and of the event loop after it."""
+WRITE_BYTES = 512 * 1024
+"""Bytes collected before each write, which wakes a thread and then the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came whole, and the fields sent with it. file: among the data's temporary ones."""
+    """A complete file, in the data's temporary directory, and the fields sent with it."""
 
     file: Path
     filename: str | None
@@ -33,54 +33,52 @@ class Upload:
 
 @asynccontextmanager
 async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: float) -> AsyncIterator[Upload]:
-    """The file of a multipart form's field, for as long as it is needed.
+    """Receive the file in `field` of a multipart form; delete it on exit.
 
-    Raises TooLarge before a byte is read where the request says its length, and otherwise as soon as more
-    than max_bytes have come; Full, TooSlow, StorageFailure, BadMessage for what is no such form, and BadValue
-    where the field is missing.
+    Raises TooLarge as soon as the length is known to exceed max_bytes, by Content-Length or by counting;
+    Full, TooSlow, StorageFailure, BadMessage for a malformed form, and BadValue if the field is missing.
     """
     parts = parts_of(request)
     form = FileForm(request.headers.get("content-type", ""))
-    if _said_length(request) > max_bytes:
+    if _content_length(request) > max_bytes:
         raise _too_large(max_bytes)
-    async with parts.uploads.place():
+    async with parts.uploads.hold():
         spool = await to_thread.run_sync(parts.store.new_temporary, ".upload")
         try:
             with anyio.move_on_after(timeout_s) as limit:
-                await _write_down(request, form, spool, max_bytes)
+                await _write_body(request, form, spool, max_bytes)
             if limit.cancelled_caught:
-                raise TooSlow("The file did not arrive in time.")
+                raise TooSlow("The upload took too long.")
             if form.file_field != field:
-                raise BadValue("a file is needed here.", field=field)
+                raise BadValue("a file is required.", field=field)
             yield Upload(spool, form.filename, form.fields)
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(discard, spool)
 
 
-async def _write_down(request: Request, form: FileForm, spool: Path, max_bytes: int) -> None:
-    """Write the form's file to the disk as it arrives."""
+async def _write_body(request: Request, form: FileForm, spool: Path, max_bytes: int) -> None:
     out = await to_thread.run_sync(_open, spool)
-    total, unwritten = 0, bytearray()
+    total, pending = 0, bytearray()
     try:
         async for chunk in request.stream():
             total += len(chunk)
             if total > max_bytes:
                 raise _too_large(max_bytes)
-            unwritten += form.feed(chunk)
-            if len(unwritten) >= WRITTEN_AT_ONCE:
-                data, unwritten = unwritten, bytearray()
+            pending += form.feed(chunk)
+            if len(pending) >= WRITE_BYTES:
+                data, pending = pending, bytearray()
                 await to_thread.run_sync(_write, out, data)
         form.finish()
-        await to_thread.run_sync(_write, out, unwritten)
+        await to_thread.run_sync(_write, out, pending)
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(_close, out)
 
 
-def _said_length(request: Request) -> int:
-    said = request.headers.get("content-length", "")
-    return int(said) if said.isascii() and said.isdigit() else 0
+def _content_length(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
 
 
 def _too_large(max_bytes: int) -> TooLarge:

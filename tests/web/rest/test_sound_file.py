@@ -1,4 +1,4 @@
-"""Parts of kept files, and what is told of those that are not there."""
+"""Ranges of stored audio files, and files that are gone."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def client(kept: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def path(client: httpx.Client) -> str:
-    """Of the result of a job."""
+    """Return the path of a job's result."""
     job = job_of(client, "Hello there.")
     until(lambda: status_of(client, job) == "completed")
     return f"/jobs/{job}/result"
 
 
-def test_a_part_is_given_of_a_result_and_of_a_preview(client: httpx.Client, path: str) -> None:
+def test_results_and_previews_serve_ranges(client: httpx.Client, path: str) -> None:
     for place in (path, "/preview/aria"):
         whole = client.get(place).content
         answer = client.get(place, headers={"Range": "bytes=10-19"})
@@ -45,8 +45,8 @@ def test_a_part_is_given_of_a_result_and_of_a_preview(client: httpx.Client, path
 
 
 @pytest.mark.anyio
-async def test_a_file_that_is_replaced_as_it_is_asked_for_is_looked_for_again(tmp_path: Path) -> None:
-    """Between learning its name and opening it another took its place; that was a 404 now and then."""
+async def test_a_file_replaced_before_it_is_opened_is_found_again(tmp_path: Path) -> None:
+    """Replaced between the lookup and the open, it was a 404 now and then."""
     (tmp_path / "new").write_bytes(b"sound")
 
     async def find() -> Path:
@@ -63,7 +63,7 @@ async def test_a_file_that_is_replaced_as_it_is_asked_for_is_looked_for_again(tm
             await one.get("/")
 
 
-def test_a_part_that_is_not_there_is_told_with_the_length(client: httpx.Client, path: str) -> None:
+def test_a_range_outside_the_file_is_a_416_with_the_length(client: httpx.Client, path: str) -> None:
     length = len(client.get(path).content)
     answer = client.get(path, headers={"Range": f"bytes={length}-"})
     assert answer.status_code == 416
@@ -74,14 +74,16 @@ def test_a_part_that_is_not_there_is_told_with_the_length(client: httpx.Client, 
 
 
 @pytest.mark.parametrize("said", ["bytes=", "bytes=9-3", "seconds=1-2", "nonsense"])
-def test_what_is_no_range_is_told_in_the_one_shape(client: httpx.Client, path: str, said: str) -> None:
+def test_a_malformed_range_is_a_400_in_the_shape_of_all_routes(
+    client: httpx.Client, path: str, said: str
+) -> None:
     answer = client.get(path, headers={"Range": said})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_message")
     assert answer.json()["detail"] == answer.json()["error"]["message"]
 
 
-def test_a_result_that_somebody_removed_has_expired(start_server: Callable[..., Server]) -> None:
-    """It failed with an error of its own when the file went between two looks at it."""
+def test_a_removed_result_has_expired(start_server: Callable[..., Server]) -> None:
+    """Removed between the lookup and the open, it was a 500."""
     server = start_server("--max-workers=1")
     with to(server) as client:
         job = job_of(client, "Hello there.")
@@ -93,8 +95,8 @@ def test_a_result_that_somebody_removed_has_expired(start_server: Callable[..., 
     assert "expired" in answer.json()["detail"]
 
 
-def test_a_file_that_is_removed_meanwhile_is_sent_to_its_end(start_server: Callable[..., Server]) -> None:
-    """It was looked at, announced and only then opened, and by then it could be gone."""
+def test_a_file_removed_while_it_is_sent_is_sent_completely(start_server: Callable[..., Server]) -> None:
+    """It was opened only after its headers were sent, and could be gone by then."""
     server = start_server("--max-workers=1")
     with to(server) as client:
         job = job_of(client, "Hello there. " * 500)

@@ -1,4 +1,4 @@
-"""Samples on their way to the server: few at once, none too long, and never at the cost of the rest."""
+"""Uploads: limits of number, length and time, and a full disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from helpers.rest import recording, to, upload
 from helpers.servers import Server, until
 
-from streaming_server.web.rest.upload_places import AT_ONCE, WAIT_S
+from streaming_server.web.limits import UPLOAD_WAIT_S, UPLOADS_AT_ONCE
 
 HEAD = b'--B\r\nContent-Disposition: form-data; name="audio_file"; filename="a.wav"\r\n\r\n'
 
@@ -38,7 +38,7 @@ def client(alone: Server) -> Iterator[httpx.Client]:
 
 
 def begun(server: Server, length: int | None = None) -> socket.socket:
-    """A connection over which an upload has begun, of a length that is said or, in chunks, is not."""
+    """Return a connection with an upload begun: of a known length, or chunked."""
     said = f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked"
     line = socket.create_connection(("127.0.0.1", server.port), timeout=10)
     line.sendall(
@@ -54,7 +54,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def answer_of(line: socket.socket) -> tuple[int, bytes]:
-    """Status and the rest of what comes until the server hangs up."""
+    """Return the status and everything received until the server closes."""
     received = bytearray()
     try:
         while data := line.recv(65536):
@@ -64,34 +64,32 @@ def answer_of(line: socket.socket) -> tuple[int, bytes]:
     return int(received.split(b" ", 2)[1]), bytes(received)
 
 
-def test_a_few_arrive_at_once_and_the_next_is_asked_to_come_again(
-    alone: Server, client: httpx.Client, spool: Path
-) -> None:
-    """As many as wanted to filled the disk together, one file each."""
+def test_uploads_at_once_are_limited(alone: Server, client: httpx.Client, spool: Path) -> None:
+    """Unlimited, they could fill the disk together, one file each."""
     with ExitStack() as lines:
-        for _ in range(AT_ONCE):
+        for _ in range(UPLOADS_AT_ONCE):
             lines.enter_context(closing(begun(alone, 5_000_000)))
-        until(lambda: len(list(spool.iterdir())) == AT_ONCE)
+        until(lambda: len(list(spool.iterdir())) == UPLOADS_AT_ONCE)
         started = time.monotonic()
         refused = upload(client, "one-more")
-        assert time.monotonic() - started > 0.5 * WAIT_S
+        assert time.monotonic() - started > 0.5 * UPLOAD_WAIT_S
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "full")
         assert int(refused.headers["retry-after"]) > 0
-        assert len(list(spool.iterdir())) == AT_ONCE
+        assert len(list(spool.iterdir())) == UPLOADS_AT_ONCE
         assert client.get("/livez").status_code == 200
     until(lambda: list(spool.iterdir()) == [])
     assert upload(client, "one-more", transcript="Hi.").is_success
 
 
-def test_one_that_waits_for_a_place_gets_the_next(alone: Server, client: httpx.Client, spool: Path) -> None:
+def test_a_waiting_upload_gets_the_next_place(alone: Server, client: httpx.Client, spool: Path) -> None:
     with ExitStack() as lines:
-        held = [lines.enter_context(closing(begun(alone, 5_000_000))) for _ in range(AT_ONCE)]
-        until(lambda: len(list(spool.iterdir())) == AT_ONCE)
+        held = [lines.enter_context(closing(begun(alone, 5_000_000))) for _ in range(UPLOADS_AT_ONCE)]
+        until(lambda: len(list(spool.iterdir())) == UPLOADS_AT_ONCE)
         held[0].close()
         assert upload(client, "next", transcript="Hi.").is_success
 
 
-def test_what_says_that_it_is_too_long_is_refused_before_it_is_read(alone: Server, spool: Path) -> None:
+def test_a_content_length_too_large_is_refused_unread(alone: Server, spool: Path) -> None:
     with closing(begun(alone, 4_000_000_000)) as line:
         started = time.monotonic()
         status, answer = answer_of(line)
@@ -102,8 +100,8 @@ def test_what_says_that_it_is_too_long_is_refused_before_it_is_read(alone: Serve
     assert list(spool.iterdir()) == []
 
 
-def test_who_goes_on_sending_is_hung_up_on(alone: Server) -> None:
-    """It sent a gigabyte and more, which the server read to its end."""
+def test_a_client_that_keeps_sending_is_disconnected(alone: Server) -> None:
+    """The server used to read a gigabyte to its end."""
     piece = bytes(1_000_000)
     with closing(begun(alone, 4_000_000_000)) as line:
         sent = 0
@@ -114,9 +112,7 @@ def test_who_goes_on_sending_is_hung_up_on(alone: Server) -> None:
         assert sent < 100_000_000
 
 
-def test_what_does_not_say_its_length_is_cut_off_as_soon_as_it_is_too_long(
-    alone: Server, spool: Path
-) -> None:
+def test_a_chunked_upload_is_cut_off_at_the_limit(alone: Server, spool: Path) -> None:
     with closing(begun(alone)) as line:
         with pytest.raises(ConnectionError):
             for _ in range(100):
@@ -128,8 +124,8 @@ def test_what_does_not_say_its_length_is_cut_off_as_soon_as_it_is_too_long(
         assert answer_of(line)[0] == 413
 
 
-def test_a_client_that_sends_all_before_it_reads_still_reads_why(alone: Server) -> None:
-    """Hung up on at once, it would be told of a broken pipe."""
+def test_a_client_that_sends_first_can_read_the_refusal(alone: Server) -> None:
+    """Closing at once would reset the connection."""
     with closing(begun(alone, 12_000_000)) as line:
         line.sendall(bytes(6_000_000))
         status, answer = answer_of(line)
@@ -137,7 +133,7 @@ def test_a_client_that_sends_all_before_it_reads_still_reads_why(alone: Server) 
     assert b'"code":"too_large"' in answer
 
 
-def test_after_a_small_body_that_nobody_read_the_connection_goes_on(client: httpx.Client) -> None:
+def test_a_small_unread_body_keeps_the_connection(client: httpx.Client) -> None:
     answer = client.post("/audio_prompts/upload", json={"prompt_id": "json"})
     assert answer.status_code == 400
     assert "connection" not in answer.headers
@@ -145,7 +141,7 @@ def test_after_a_small_body_that_nobody_read_the_connection_goes_on(client: http
 
 @pytest.fixture
 def little_room(alone: Server) -> Iterator[None]:
-    """No file may grow beyond 200 kB, which is what a full disk looks like."""
+    """Limit files to 200 kB, which fails as a full disk does."""
     process = psutil.Process(alone.process.pid)
     before = process.rlimit(resource.RLIMIT_FSIZE)
     process.rlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
@@ -153,8 +149,8 @@ def little_room(alone: Server) -> Iterator[None]:
     process.rlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_told_as_one(client: httpx.Client, spool: Path, little_room: Any) -> None:
-    """What came was first kept in the system's folder for such things, and its being full was our fault."""
+def test_a_full_disk_is_reported(client: httpx.Client, spool: Path, little_room: Any) -> None:
+    """An upload spooled to the system's temporary directory failed with a 500."""
     refused = upload(client, "large", recording(20.0))
     assert refused.status_code == 507
     assert refused.json()["error"] == {
@@ -166,7 +162,7 @@ def test_a_full_disk_is_told_as_one(client: httpx.Client, spool: Path, little_ro
     assert "large" not in client.get("/audio_prompts").json()
 
 
-def test_a_folder_that_is_gone_is_told_as_such(client: httpx.Client, spool: Path) -> None:
+def test_a_missing_directory_is_reported(client: httpx.Client, spool: Path) -> None:
     spool.rmdir()
     refused = upload(client, "nowhere")
     assert (refused.status_code, refused.json()["error"]["code"]) == (507, "storage_failure")
