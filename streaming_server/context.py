@@ -155,7 +155,7 @@ class SpeechContext:
         spoken: Callable[[str], None] = lambda text: None,
         heard: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self._lane = pool.open(self._ring)
+        self._channel = pool.open(self._ring)
         self._engine = engine
         self._voice = voice
         self._generation = generation
@@ -202,7 +202,7 @@ class SpeechContext:
     def buffered(self) -> int:
         """Bytes of PCM that wait to be received."""
         waiting = sum(len(output.pcm) for output in self._out if isinstance(output, Speech))
-        return waiting + self._lane.buffered
+        return waiting + self._channel.buffered
 
     def append(self, text: str) -> None:
         """More text, cut anywhere. Raises BadMessage after `finish`, TooLarge, BadValue."""
@@ -267,7 +267,7 @@ class SpeechContext:
     def close(self) -> None:
         """Drop everything at once. Nothing can be received afterwards. Idempotent."""
         self._closed = True
-        self._lane.close()
+        self._channel.close()
         self._out.clear()
 
     async def receive(self) -> Output:
@@ -291,7 +291,7 @@ class SpeechContext:
 
     def _conclude(self, end: End) -> None:
         self._end = end
-        self._lane.close()
+        self._channel.close()
         self._out.append(end)
         self._ring()
 
@@ -328,7 +328,7 @@ class SpeechContext:
             room = int(room_s * self._engine.sample_rate) * 2
             self._out.appendleft(Speech(pcm[room:]))
             pcm = pcm[:room]
-        self._lane.heard()
+        self._channel.mark_heard()
         if self._timing.first_audio_at is None:
             self._timing.first_audio_at = now
             self._heard(now - (self._timing.complete_at or now))
@@ -344,9 +344,9 @@ class SpeechContext:
         """
         self._begin_again()
         while not self._out and not self.ended:
-            if (event := self._lane.take()) is not None:
+            if (event := self._channel.take()) is not None:
                 self._take_in(event)
-            elif self._lane.busy or not self._submit_next():
+            elif self._channel.busy or not self._submit_next():
                 return
 
     def _begin_again(self) -> None:
@@ -354,12 +354,12 @@ class SpeechContext:
 
         What has been announced stays announced; if the utterance is spoken again, its sound alone comes anew.
         """
-        piece, lane = self._piece, self._lane
-        if piece is None or not (lane.lost or lane.restarts > piece.restarts):
+        piece, channel = self._piece, self._channel
+        if piece is None or not (channel.lost or channel.restarts > piece.restarts):
             return
         self._out = deque(output for output in self._out if not isinstance(output, Speech))
         self._samples -= piece.samples
-        piece.samples, piece.restarts, piece.known = 0, lane.restarts, piece.marked
+        piece.samples, piece.restarts, piece.known = 0, channel.restarts, piece.marked
 
     def _submit_next(self) -> bool:
         """Send the next utterance off, or conclude that there is none for now."""
@@ -377,7 +377,7 @@ class SpeechContext:
         self._impatient_at = None
         self._piece = _Piece(piece, deque(piece.sentences), self._samples)
         self._spoken(piece.text)
-        self._lane.submit(piece.text, self._voice, self._generation, now + self._clock.lead_s(now))
+        self._channel.submit(piece.text, self._voice, self._generation, now + self._clock.lead_s(now))
         return True
 
     def _watch_patience(self, now: float) -> None:
@@ -484,7 +484,7 @@ class _Piece:
     """The utterance on its way.
 
     pending: its sentences not yet announced. marked: the end of its last word announced; known: of the last
-    before it began again. restarts: those of the lane that were taken note of.
+    before it began again. restarts: those of the channel that were taken note of.
     """
 
     source: Piece

@@ -58,7 +58,7 @@ class Turns:
 
     def home(self, context: SpeechContext) -> Supervisor:
         """The worker a context has an utterance on."""
-        worker = context._lane.worker
+        worker = context._channel.worker
         assert worker is not None
         return worker
 
@@ -569,7 +569,7 @@ async def test_contexts_raced_at_once_end_once_each_and_leave_nothing_behind() -
                 group.start_soon(race)
         assert turns.load == 0
         assert all(not worker.contexts for worker in turns.pool.workers)
-        assert not turns.pool._lanes
+        assert not turns.pool._channels
         assert not turns.pool._waiting
 
 

@@ -1,4 +1,4 @@
-"""One context's way through the pool: utterances in, events out."""
+"""One context's channel through the pool: utterances in, events out."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ from streaming_server.ipc.messages import WINDOW, Cancel, Release, Submit, Taken
 from streaming_server.pool.supervisor import Supervisor
 from streaming_server.types import Audio, Event, Failed, Finished, Generation, Utterance, Voice
 
-MOST_ATTEMPTS = 2
-"""Workers an utterance may be given to, one after the death of the other."""
+MAX_ATTEMPTS = 2
+"""Workers that may be given the same utterance, one after the other."""
 
 REPORT_EVERY = WINDOW // 8
-"""Bytes taken of a long utterance between two reports to its worker."""
+"""Bytes taken from a long utterance between two `Taken` messages to its worker."""
 
 
-def _nobody() -> None:
-    """Whom a closed lane wakes."""
+def _ignore_wake() -> None:
+    """No-op wake-up callback of a closed channel."""
 
 
 class Dispatcher(Protocol):
-    """The pool, as its lanes see it."""
+    """The pool, as its channels see it."""
 
     def next_id(self) -> int: ...
-    def place(self, lane: Lane) -> None: ...
-    def forget(self, lane: Lane) -> None: ...
+    def place(self, channel: Channel) -> None: ...
+    def remove(self, channel: Channel) -> None: ...
 
 
-class Lane:
-    """Carries one utterance at a time. Stays on the worker it began on, while that lives.
+class Channel:
+    """Carries one utterance at a time and stays on the worker it started on while that worker lives.
 
-    An utterance of which nobody has heard anything yet survives the death of its worker: it is spoken again
-    from its start, elsewhere if need be. `wake` is called whenever there is something to take or to look at.
+    An utterance whose sound has not reached the listener survives the death of its worker: it is spoken again
+    from the start, by another worker if necessary. `wake` is called whenever an event can be taken or the
+    channel's state has changed.
 
-    restarts: how often the utterance on its way has begun again; what was taken of its sound before is void.
-    lost: its worker died and it cannot go on; all there is to take is the failure.
+    restarts: how often the current utterance has started again; sound taken before a restart is void.
+    lost: its worker died and it cannot be spoken again; the only event left is the failure.
     """
 
     __slots__ = (
         "_attempts",
+        "_dispatched",
         "_events",
         "_heard",
         "_pool",
         "_received",
         "_reported",
-        "_seated",
         "_taken",
         "_wake",
         "context",
@@ -69,84 +70,90 @@ class Lane:
         self._events: deque[Event] = deque()
         self._heard = False
         self._received = self._taken = self._reported = 0
-        self._seated = False
+        self._dispatched = False
         self._attempts = 0
         self._wake = wake
         self._pool = pool
 
     @property
     def busy(self) -> bool:
-        """Whether an utterance is on its way: submitted, and its end not yet taken."""
+        """Whether an utterance has been submitted and its end not yet taken."""
         return self.utterance is not None or bool(self._events)
 
     @property
     def buffered(self) -> int:
-        """Bytes of PCM that have come and not been taken."""
+        """Bytes of PCM received and not yet taken."""
         return self._received - self._taken
 
     def submit(self, text: str, voice: Voice, generation: Generation, deadline: float) -> None:
-        """Send an utterance off. The lane must not be busy."""
+        """Send an utterance to a worker. The channel must not be busy."""
         assert not self.busy
         self._heard = self.lost = False
         self._attempts = self.restarts = 0
-        self._empty()
+        self._discard_events()
         self.utterance = Utterance(self._pool.next_id(), self.context, text, voice, generation, deadline)
         self._pool.place(self)
 
     def take(self) -> Event | None:
-        """The next event, if one has come."""
+        """Return the next event, or None if there is none yet."""
         if not self._events:
             return None
         event = self._events.popleft()
         if isinstance(event, Audio):
             self._taken += len(event.pcm)
-            self._report()
+            self._report_taken()
         return event
 
-    def heard(self) -> None:
-        """Sound of the utterance on its way has gone out to the listener: it cannot begin again."""
+    def mark_heard(self) -> None:
+        """Note that sound of the current utterance went out to the listener: it cannot start again."""
         self._heard = True
 
     def cancel(self) -> None:
-        """Stop the utterance on its way. Nothing of it can be taken afterwards. Idempotent."""
-        self._empty()
+        """Stop the current utterance and discard its events. Idempotent."""
+        self._discard_events()
         if self.utterance is not None:
-            if self._seated and self.worker is not None:
+            if self._dispatched and self.worker is not None:
                 self.worker.send(Cancel(self.utterance.id))
             self._end()
 
     def close(self) -> None:
-        """The context is over, and nobody is woken any more. Idempotent."""
+        """Cancel, release the context on its worker and stop calling `wake`. Idempotent."""
         self.cancel()
-        self._leave_home()
-        self._wake = _nobody  # The context holds the lane: without this they would be a cycle.
+        self._release_home()
+        self._wake = _ignore_wake  # The context holds the channel: without this they would be a cycle.
 
-    # What follows is for the pool.
+    # For the pool.
 
     @property
     def home(self) -> Supervisor | None:
-        """The worker it began on, unless that has died since."""
+        """The worker the context started on, or None if it has died since."""
         alive = self.worker is not None and self.context in self.worker.contexts
         return self.worker if alive else None
 
     @property
-    def seated(self) -> bool:
-        """Whether a worker has its utterance, rather than that it waits for one."""
-        return self._seated
+    def dispatched(self) -> bool:
+        """Whether a worker has the utterance; False while it waits for one."""
+        return self._dispatched
 
-    def seat(self, worker: Supervisor) -> None:
-        """Begin, or begin again, on a worker."""
+    @property
+    def expired(self) -> bool:
+        """Whether the utterance has waited for a worker for longer than it may."""
+        return time.monotonic() >= self.expires_at
+
+    def dispatch(self, worker: Supervisor) -> None:
+        """Give the utterance to a worker."""
         assert self.utterance is not None
         if worker is not self.home:
-            self._leave_home()
+            self._release_home()
         self.worker = worker
         worker.contexts.add(self.context)
-        self._seated = True
+        self._dispatched = True
         self._attempts += 1
         worker.load += 1
         worker.send(Submit(self.utterance))
 
     def deliver(self, event: Event) -> None:
+        """Queue an event of the current utterance."""
         if isinstance(event, Audio):
             self._received += len(event.pcm)
         elif isinstance(event, Finished | Failed):
@@ -155,6 +162,7 @@ class Lane:
         self._wake()
 
     def fail(self, error: type[SpeechError], message: str) -> None:
+        """End the current utterance, if any, with an error."""
         if self.utterance is not None:
             failure = Failed(self.utterance.id, error.code, message, error.retryable)
             self._end()
@@ -162,42 +170,38 @@ class Lane:
             self._wake()
 
     def lose_worker(self) -> bool:
-        """The worker is gone; True if the utterance on its way may be spoken again from its start.
+        """Detach from a dead worker; return whether the utterance may be spoken again from its start.
 
-        One that has seen two workers die may be what killed them.
+        An utterance that has seen MAX_ATTEMPTS workers fail may be what made them fail.
         """
         self.worker = None
-        self._seated = False
-        self._empty()
-        self.lost = self._heard or self._attempts >= MOST_ATTEMPTS
+        self._dispatched = False
+        self._discard_events()
+        self.lost = self._heard or self._attempts >= MAX_ATTEMPTS
         self.restarts += not self.lost
         self._wake()
         return not self.lost
 
-    def _empty(self) -> None:
+    def _discard_events(self) -> None:
         self._events.clear()
         self._received = self._taken = self._reported = 0
 
-    def _report(self) -> None:
-        """Let a worker go on that has stopped, or will, because what it sent was not taken."""
+    def _report_taken(self) -> None:
+        """Let a worker continue that waits, or soon will, for the listener to catch up."""
         due = self._received >= WINDOW and self._taken - self._reported >= REPORT_EVERY
         if due and self.utterance is not None and self.worker is not None:
             self._reported = self._taken
             self.worker.send(Taken(self.utterance.id, self._taken))
 
-    def _leave_home(self) -> None:
+    def _release_home(self) -> None:
         if (home := self.home) is not None:
             home.contexts.discard(self.context)
             home.send(Release(self.context))
         self.worker = None
 
     def _end(self) -> None:
-        self._pool.forget(self)
+        self._pool.remove(self)
         self.utterance = None
-        if self._seated and self.worker is not None:
+        if self._dispatched and self.worker is not None:
             self.worker.load -= 1
-        self._seated = False
-
-    @property
-    def waited_too_long(self) -> bool:
-        return time.monotonic() >= self.expires_at
+        self._dispatched = False

@@ -1,4 +1,4 @@
-"""The pool: places contexts on workers and tells what became of them."""
+"""The pool: places contexts on workers and delivers the workers' events to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from streaming_server.errors import Full, SpeechError, WorkerLost
 from streaming_server.ipc.messages import Prepare
-from streaming_server.pool.channel import Lane
+from streaming_server.pool.channel import Channel
 from streaming_server.pool.devices import Device
 from streaming_server.pool.memory import Level
 from streaming_server.pool.placement import QUEUE_SHARE, Candidate, choose
@@ -21,9 +21,10 @@ from streaming_server.types import EngineInfo, Event, Voice
 
 WAIT_FOR_ROOM_S = 2.0
 WAIT_FOR_WORKER_S = 5.0
-"""How long an utterance may wait for a place, and for another worker after its own died."""
+"""How long an utterance may wait for room on a healthy pool, and for a worker when none is healthy."""
 TICK_S = 0.1
 WATCH_BACKLOG = 64
+"""Changes kept for a watcher that falls behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ Change = WorkerChanged | PressureChanged
 
 
 class Pool:
-    """Workers, and the lanes that run through them. Lives on the event loop; never blocks it.
+    """Workers, and the channels that lead to them. Runs on the event loop and never blocks it.
 
-    on_step is called with the seconds of every engine step, for the metrics.
+    on_step: called with the duration of every engine step, in seconds.
     """
 
     def __init__(
@@ -56,18 +57,18 @@ class Pool:
     ) -> None:
         self.workers = [Supervisor(device, command, self) for device in devices]
         self._on_step = on_step
-        self._lanes: dict[int, Lane] = {}
-        self._waiting: dict[int, Lane] = {}
+        self._channels: dict[int, Channel] = {}
+        self._waiting: dict[int, Channel] = {}
         self._watchers: set[MemoryObjectSendStream[Change]] = set()
         self._cloned: tuple[Voice, ...] = ()
         self._ids = 0
         self._last_placed = -1
         self._info_known = anyio.Event()
-        self._hopeless = anyio.Event()
+        self._start_failed = anyio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start the workers; on leaving, end them all."""
+        """Run the workers; terminate them all on exit."""
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.run)
@@ -78,14 +79,14 @@ class Pool:
                 group.cancel_scope.cancel()
 
     async def engine(self) -> EngineInfo:
-        """What the engine is; waits for the first worker that knows."""
+        """Return the engine's description; wait until a worker has reported it."""
         while (info := self.info) is None:
             await self._info_known.wait()
         return info
 
-    async def hopeless(self) -> str:
-        """Wait until every worker has refused to start, none having ever been ready; the reason."""
-        await self._hopeless.wait()
+    async def start_failed(self) -> str:
+        """Wait until every worker has failed to start and none was ever ready; return the reason."""
+        await self._start_failed.wait()
         return next(worker.refusal for worker in self.workers if worker.refusal)
 
     @property
@@ -98,17 +99,17 @@ class Pool:
 
     @property
     def has_room(self) -> bool:
-        """Whether a context that opens now would be placed."""
+        """Whether a context opened now would be placed at once."""
         return choose(self._candidates(), self._last_placed) is not None
 
-    def open(self, wake: Callable[[], None]) -> Lane:
-        """A lane for a new context."""
-        return Lane(self.next_id(), wake, self)
+    def open(self, wake: Callable[[], None]) -> Channel:
+        """Return a channel for a new context."""
+        return Channel(self.next_id(), wake, self)
 
     def prepare(self, voices: Iterable[Voice]) -> None:
-        """Set the voices there are. Every worker, also one that starts later, prepares their samples.
+        """Have every worker, including those that start later, prepare the samples of these voices.
 
-        Those that the call before named are not sent again.
+        Voices named in the previous call are not sent again.
         """
         known = set(self._cloned)
         self._cloned = tuple(voice for voice in dict.fromkeys(voices) if voice.voice_sample is not None)
@@ -117,12 +118,12 @@ class Pool:
                 self._prepare(worker, (voice for voice in self._cloned if voice not in known))
 
     def queued(self, worker: Supervisor) -> int:
-        """Utterances on a worker beyond its slots."""
+        """Return how many utterances wait for a slot on a worker."""
         return max(0, worker.load - (worker.info.slots if worker.info else 0))
 
     @contextmanager
     def watch(self) -> Iterator[MemoryObjectReceiveStream[Change]]:
-        """Changes of worker states and memory levels, as they happen. A watcher that lags loses some."""
+        """Stream changes of worker state and memory level. A watcher that falls behind loses some."""
         send, receive = anyio.create_memory_object_stream[Change](WATCH_BACKLOG)
         self._watchers.add(send)
         try:
@@ -131,52 +132,52 @@ class Pool:
         finally:
             self._watchers.discard(send)
 
-    # For the lanes.
+    # For the channels.
 
     def next_id(self) -> int:
         self._ids += 1
         return self._ids
 
-    def place(self, lane: Lane) -> None:
-        """Seat a lane that has an utterance, or let it wait for a place."""
-        assert lane.utterance is not None
-        self._lanes[lane.utterance.id] = lane
-        if not self._seat(lane):
+    def place(self, channel: Channel) -> None:
+        """Dispatch a channel's utterance, or queue it until a worker has room."""
+        assert channel.utterance is not None
+        self._channels[channel.utterance.id] = channel
+        if not self._dispatch(channel):
             room = sum(worker.info.slots for worker in self.workers if worker.info) * QUEUE_SHARE
             if self.healthy and len(self._waiting) >= room:
-                lane.fail(Full, "All voices are taken; try again in a moment.")
+                channel.fail(Full, "All voices are taken; try again in a moment.")
                 return
-            lane.expires_at = time.monotonic() + (WAIT_FOR_ROOM_S if self.healthy else WAIT_FOR_WORKER_S)
-            self._waiting[lane.context] = lane
+            channel.expires_at = time.monotonic() + (WAIT_FOR_ROOM_S if self.healthy else WAIT_FOR_WORKER_S)
+            self._waiting[channel.context] = channel
 
-    def forget(self, lane: Lane) -> None:
-        if lane.utterance is not None:
-            self._lanes.pop(lane.utterance.id, None)
-        self._waiting.pop(lane.context, None)
+    def remove(self, channel: Channel) -> None:
+        if channel.utterance is not None:
+            self._channels.pop(channel.utterance.id, None)
+        self._waiting.pop(channel.context, None)
 
     # For the supervisors.
 
-    def spoke(self, worker: Supervisor, events: list[Event], step_s: float) -> None:
+    def on_events(self, worker: Supervisor, events: list[Event], step_s: float) -> None:
         self._on_step(step_s)
         for event in events:
-            if (lane := self._lanes.get(event.utterance)) is not None:
-                lane.deliver(event)
+            if (channel := self._channels.get(event.utterance)) is not None:
+                channel.deliver(event)
         if self._waiting:
-            self._seat_waiting()
+            self._dispatch_waiting()
 
-    def changed(self, worker: Supervisor) -> None:
+    def on_state(self, worker: Supervisor) -> None:
         if worker.info is not None and not self._info_known.is_set():
             self._info_known.set()
         if worker.state == "ready":
             self._prepare(worker, self._cloned)
-            self._seat_waiting()
+            self._dispatch_waiting()
         else:
             self._lose(worker)
-            if self.info is None and all(one.refusal for one in self.workers):
-                self._hopeless.set()
+            if self.info is None and all(other.refusal for other in self.workers):
+                self._start_failed.set()
         self._announce(WorkerChanged(worker.device.id, worker.state))
 
-    def pressed(self, worker: Supervisor) -> None:
+    def on_level(self, worker: Supervisor) -> None:
         gauge = worker.gauge
         self._announce(PressureChanged(worker.device.id, gauge.level, round(gauge.pressure, 4)))
 
@@ -186,42 +187,45 @@ class Pool:
             worker.send(Prepare(voice))
 
     def _lose(self, worker: Supervisor) -> None:
-        """Speak again elsewhere what nobody has heard; end what somebody has."""
+        """Restart the dead worker's unheard utterances elsewhere; fail the others."""
         worker.load = 0
         worker.contexts.clear()
-        for lane in [lane for lane in self._lanes.values() if lane.seated and lane.worker is worker]:
-            if lane.lose_worker():
-                self.place(lane)
+        channels = list(self._channels.values())
+        for channel in channels:
+            if not channel.dispatched or channel.worker is not worker:
+                continue
+            if channel.lose_worker():
+                self.place(channel)
             else:
-                lane.fail(WorkerLost, "The worker that was speaking died; say it again.")
+                channel.fail(WorkerLost, "The worker that was speaking died; say it again.")
 
-    def _seat(self, lane: Lane) -> bool:
-        """Place a lane where it began, while that worker lives, or wherever is best."""
-        if (home := lane.home) is not None:
-            lane.seat(home)
+    def _dispatch(self, channel: Channel) -> bool:
+        """Dispatch to the worker the context started on if it lives, else to the best one."""
+        if (home := channel.home) is not None:
+            channel.dispatch(home)
             return True
         index = choose(self._candidates(), self._last_placed)
         if index is None:
             return False
         self._last_placed = index
-        lane.seat(self.workers[index])
+        channel.dispatch(self.workers[index])
         return True
 
-    def _seat_waiting(self) -> None:
-        for lane in list(self._waiting.values()):
-            if not self._seat(lane):
+    def _dispatch_waiting(self) -> None:
+        for channel in list(self._waiting.values()):
+            if not self._dispatch(channel):
                 return
-            del self._waiting[lane.context]
+            del self._waiting[channel.context]
 
     async def _expire(self) -> None:
-        """End what has waited too long for a place."""
+        """Fail utterances that have waited too long for a worker."""
         while True:
             await anyio.sleep(TICK_S)
-            self._seat_waiting()
-            for lane in list(self._waiting.values()):
-                if lane.waited_too_long:
+            self._dispatch_waiting()
+            for channel in list(self._waiting.values()):
+                if channel.expired:
                     error: type[SpeechError] = Full if self.healthy else WorkerLost
-                    lane.fail(error, "No worker could take this in time; try again in a moment.")
+                    channel.fail(error, "No worker could take this in time; try again in a moment.")
 
     def _candidates(self) -> list[Candidate]:
         return [

@@ -83,9 +83,9 @@ class Owner(Protocol):
     """Who hears of a worker's life."""
 
     def next_id(self) -> int: ...
-    def spoke(self, worker: Supervisor, events: list[Event], step_s: float) -> None: ...
-    def changed(self, worker: Supervisor) -> None: ...
-    def pressed(self, worker: Supervisor) -> None: ...
+    def on_events(self, worker: Supervisor, events: list[Event], step_s: float) -> None: ...
+    def on_state(self, worker: Supervisor) -> None: ...
+    def on_level(self, worker: Supervisor) -> None: ...
 
 
 class Supervisor:
@@ -264,7 +264,7 @@ class Supervisor:
         if theirs:
             if any(isinstance(event, Audio) for event in theirs):
                 self._prove_alive()
-            self._owner.spoke(self, theirs, step_s)
+            self._owner.on_events(self, theirs, step_s)
 
     def _prove_alive(self) -> None:
         self._spoke_at = time.monotonic()
@@ -272,7 +272,7 @@ class Supervisor:
 
     def _take_reading(self, report: MemoryReport) -> None:
         if changed := self.gauge.read(report):
-            self._owner.pressed(self)
+            self._owner.on_level(self)
         now = time.monotonic()
         if self.gauge.level != "normal" and (changed or now - self._relieved_at >= RELIEVE_EVERY_S):
             self._relieved_at = now
@@ -291,7 +291,7 @@ class Supervisor:
     def _become(self, state: WorkerState) -> None:
         if state != self.state:
             self.state = state
-            self._owner.changed(self)
+            self._owner.on_state(self)
 
 
 @dataclass(slots=True)

@@ -237,7 +237,7 @@ async def _listen_for_wyoming(parts: Parts, group: TaskGroup) -> None:
 
 async def _give_up(parts: Parts) -> None:
     """A server whose workers cannot start, for want of a model say, has nothing to wait for."""
-    parts.refusal = await parts.pool.hopeless()
+    parts.refusal = await parts.pool.start_failed()
     signal.raise_signal(signal.SIGTERM)
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from streaming_server.errors import Full
-from streaming_server.pool.channel import Lane
+from streaming_server.pool.channel import Channel
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool, PressureChanged, WorkerChanged
 from streaming_server.pool.supervisor import Supervisor, WorkerCommand
@@ -25,22 +25,22 @@ SENTENCE = "The quick brown fox jumps over the lazy dog near the bank of the riv
 
 
 class Line:
-    """A lane, and the waiting for what comes out of it."""
+    """A channel and the means to wait for its events."""
 
     def __init__(self, pool: Pool) -> None:
-        self._bell = anyio.Event()
-        self.lane: Lane = pool.open(lambda: self._bell.set())
+        self._woken = anyio.Event()
+        self.channel: Channel = pool.open(lambda: self._woken.set())
 
     def submit(self, text: str = SENTENCE) -> None:
-        self.lane.submit(text, DEFAULT_VOICE, Generation(), time.monotonic())
+        self.channel.submit(text, DEFAULT_VOICE, Generation(), time.monotonic())
 
     async def next(self) -> Event:
         with anyio.fail_after(20):
-            while (event := self.lane.take()) is None:
-                self._bell = anyio.Event()
-                await self._bell.wait()
+            while (event := self.channel.take()) is None:
+                self._woken = anyio.Event()
+                await self._woken.wait()
         if isinstance(event, Audio):
-            self.lane.heard()
+            self.channel.mark_heard()
         return event
 
     async def rest(self) -> list[Event]:
@@ -76,8 +76,8 @@ async def settled(condition: object) -> None:
 
 
 def worker_of(line: Line) -> Supervisor:
-    assert line.lane.worker is not None
-    return line.lane.worker
+    assert line.channel.worker is not None
+    return line.channel.worker
 
 
 async def test_an_utterance_goes_in_and_its_sound_comes_out() -> None:
@@ -88,7 +88,7 @@ async def test_an_utterance_goes_in_and_its_sound_comes_out() -> None:
         events = await line.rest()
         assert isinstance(events[-1], Finished)
         assert len(pcm(events)) > 20_000
-        assert not line.lane.busy
+        assert not line.channel.busy
         assert [worker.load for worker in pool.workers] == [0, 0]
 
 
@@ -118,7 +118,7 @@ async def test_contexts_that_live_on_a_worker_count_where_loads_are_equal() -> N
         assert [len(worker.contexts) for worker in pool.workers] == [2, 2]
         for line in lines:
             if worker_of(line) is left:
-                line.lane.close()
+                line.channel.close()
         assert len(left.contexts) == 0
         newcomer = Line(pool)
         newcomer.submit("Hello.")
@@ -138,9 +138,9 @@ async def test_waiting_for_a_worker_that_restarts_does_not_begin_anew_with_each_
         os.kill(pid, signal.SIGKILL)
         await settled(lambda: worker.state == "restarting")
         line.submit("Hello again.")
-        expires_at = line.lane.expires_at
+        expires_at = line.channel.expires_at
         await settled(lambda: worker.state == "ready")
-        assert line.lane.expires_at == expires_at
+        assert line.channel.expires_at == expires_at
         assert isinstance((await line.rest())[-1], Finished)
 
 
@@ -150,8 +150,8 @@ async def test_nothing_comes_after_cancel() -> None:
         line = Line(pool)
         line.submit()
         await line.next()
-        line.lane.cancel()
-        assert line.lane.take() is None
+        line.channel.cancel()
+        assert line.channel.take() is None
         assert pool.workers[0].load == 0
         line.submit("Hello.")
         events = await line.rest()
@@ -228,7 +228,7 @@ async def test_an_utterance_is_given_to_two_workers_and_no_more() -> None:
             pid = worker_of(line).pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            await settled(lambda gone=pid: line.lane.worker is None or line.lane.worker.pid != gone)
+            await settled(lambda gone=pid: line.channel.worker is None or line.channel.worker.pid != gone)
         end = (await line.rest())[-1]
         assert isinstance(end, Failed)
         assert end.code == "worker_lost"
