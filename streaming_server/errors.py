@@ -25,6 +25,7 @@
     ├── StorageFailure                   storage_failure     507   1011
     ├── EngineFailure                    engine_failure      500   1011
     └── InternalError                    internal            500   1011
+        └── ProtocolError                internal            500   1011
 
 The message is a sentence for the person who caused it and never repeats text, keys or paths.
 """
@@ -179,6 +180,13 @@ class EngineFailure(SpeechError):
 
 class InternalError(SpeechError):
     code = "internal"
+
+
+class ProtocolError(InternalError):
+    """What came over the pipe between the server and a worker is not a message; the pipe is of no more use.
+
+    The server terminates and restarts such a worker; a worker exits. No client sees it.
+    """
 
 
 def error_of(code: str) -> type[SpeechError]:

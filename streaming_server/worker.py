@@ -7,6 +7,7 @@ that socket. It ends when the socket does.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import select
 import signal
@@ -15,24 +16,25 @@ import sys
 import time
 
 from streaming_server.engines.base import Engine
-from streaming_server.errors import EngineFailure, SpeechError
+from streaming_server.errors import EngineFailure, ProtocolError, SpeechError
+from streaming_server.ipc.framing import FrameReader
 from streaming_server.ipc.messages import (
     WINDOW,
     Batch,
     Cancel,
-    Decoder,
     Fatal,
     Memory,
-    Message,
     Ping,
     Pong,
     Prepare,
     Ready,
     Release,
     Relieve,
+    Request,
     Shutdown,
     Submit,
     Taken,
+    decode_request,
     encode,
 )
 
@@ -43,6 +45,8 @@ DIA_WINDOW = 2 * WINDOW
 
 _PR_SET_PDEATHSIG = 1
 
+log = logging.getLogger(__name__)
+
 
 class Worker:
     """The loop between a socket and an engine."""
@@ -50,7 +54,7 @@ class Worker:
     def __init__(self, link: socket.socket, engine: Engine) -> None:
         self._link = link
         self._engine = engine
-        self._decoder = Decoder()
+        self._frames = FrameReader()
         self._inbox = select.poll()
         self._inbox.register(link, select.POLLIN)
         self._report_memory_at = 0.0
@@ -72,11 +76,11 @@ class Worker:
         data = self._link.recv(65536)
         if not data:
             self._open = False
-        for message in self._decoder.feed(data):
-            self._obey(message)
+        for frame in self._frames.feed(data):
+            self._obey(decode_request(frame))
 
-    def _obey(self, message: Message) -> None:
-        match message:
+    def _obey(self, request: Request) -> None:
+        match request:
             case Submit(utterance):
                 self._engine.submit(utterance)
             case Cancel(utterance_id):
@@ -157,6 +161,9 @@ def main(arguments: list[str]) -> int:
         Worker(link, engine).run()
     except (BrokenPipeError, ConnectionResetError):
         return 0
+    except ProtocolError as error:
+        log.error("worker exits: %s", error.message)  # The server that sent it may not understand a report.
+        return 1
     except SpeechError as error:
         link.sendall(encode(Fatal(error.code, error.message)))
         return 1

@@ -1,121 +1,123 @@
-"""Messages between the server and a worker.
+"""Messages between the server and a worker: requests to the worker, reports from it.
 
-Each travels over a stream socket as
-
-    u32 size of what follows | u32 size of the header | header (JSON) | raw PCM
-
-little-endian. Several events share one message; their PCM is joined in the order of the events.
+A message is encoded as a frame (see `framing`) whose header is a JSON array of the message's name and fields.
+The events of one engine step share a message; their PCM is joined, in the order of the events, in the
+frame's body.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 
-import orjson
+import msgspec
+from msgspec import Meta, Struct
 
+from streaming_server.errors import ProtocolError
+from streaming_server.ipc.framing import Frame, pack
 from streaming_server.types import (
     Audio,
-    ChunkPolicy,
     EngineInfo,
     Event,
     Failed,
     Finished,
-    Generation,
     MemoryReport,
     Utterance,
     Voice,
-    VoiceSample,
     WordMark,
     Words,
 )
 
-_PREFIX = struct.Struct("<II")
-
-MAX_MESSAGE = 64 * 1024 * 1024
-"""Bytes. Far above anything an engine sends; a larger claim means the stream is corrupt."""
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 WINDOW = 512 * 1024
-"""Bytes of an utterance's PCM after which a worker may wait until some of it has been `Taken`. Twelve seconds
-at 22.05 kHz: most sentences are shorter, and so never wait."""
+"""Bytes of an utterance's PCM a worker may send before it waits for `Taken`. Twelve seconds at 22.05 kHz:
+most sentences are shorter and never wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
+class _Message(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=str.lower):
+    """A tagged array on the wire: the name of the class in lower case, then its fields."""
+
+
+class Submit(_Message, frozen=True):
+    """Speak an utterance."""
+
     utterance: Utterance
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    utterance: int
+class Cancel(_Message, frozen=True):
+    """Drop an utterance."""
+
+    utterance: Count
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    context: int
+class Release(_Message, frozen=True):
+    """Forget what is kept for a context."""
+
+    context: Count
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """So many bytes of an utterance's PCM, counted from its start, have left the server's buffer."""
+class Taken(_Message, frozen=True):
+    """`size` bytes of an utterance's PCM, counted from its start, have left the server's buffer."""
 
-    utterance: int
-    size: int
+    utterance: Count
+    size: Count
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """This voice will be spoken soon."""
+class Prepare(_Message, frozen=True):
+    """Prepare a voice that will be used soon."""
 
     voice: Voice
 
 
-@dataclass(frozen=True, slots=True)
-class Relieve:
+class Relieve(_Message, frozen=True):
     """Give cached memory back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
-    pass
+class Ping(_Message, frozen=True):
+    """Answer with `Pong`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shutdown:
-    pass
+class Shutdown(_Message, frozen=True):
+    """Exit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The model is loaded. `device` is the device's own name."""
+class Ready(_Message, frozen=True):
+    """The model is loaded. `device` is the name the device has for itself ("NVIDIA H100")."""
 
     info: EngineInfo
     device: str
 
+    def __post_init__(self) -> None:
+        if not (0 < self.info.sample_rate < 2**31 and 0 < self.info.slots < 2**31):
+            raise ValueError("sample rate and slots must be positive")
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a step brought. `step_s` is how long it took."""
+    """The events of one engine step, which took `step_s` seconds."""
 
     events: tuple[Event, ...]
     step_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(_Message, frozen=True):
+    """A reading of the device's memory."""
+
     report: MemoryReport
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.report.used < 2**63 and 0 <= self.report.total < 2**63):
+            raise ValueError("sizes of memory must not be negative")
 
-@dataclass(frozen=True, slots=True)
-class Pong:
-    pass
+
+class Pong(_Message, frozen=True):
+    """The answer to `Ping`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fatal:
-    """The worker cannot go on, and says why before it leaves."""
+class Fatal(_Message, frozen=True):
+    """The last message of a worker that cannot go on. `code` is one of `errors`' codes."""
 
     code: str
     message: str
@@ -123,179 +125,117 @@ class Fatal:
 
 Request = Submit | Cancel | Release | Taken | Prepare | Relieve | Ping | Shutdown
 Report = Ready | Batch | Memory | Pong | Fatal
-Message = Request | Report
+
+# The wire forms of events: audio without its PCM, and numbers within their ranges.
 
 
-class CorruptPipe(Exception):
-    """What arrived is not a message of this protocol."""
+class _Event(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=True):
+    utterance: Count
 
 
-def encode(message: Message) -> bytes:
-    """One message, ready to be written."""
-    header, blob = _to_wire(message)
-    head = orjson.dumps(header)
-    return b"".join((_PREFIX.pack(4 + len(head) + len(blob), len(head)), head, blob))
+class _Audio(_Event, frozen=True, tag="a"):
+    size: Count
 
 
-class Decoder:
-    """Bytes in pieces of any size → whole messages."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[Message]:
-        """Yield every message completed by `data`. Raises CorruptPipe."""
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        try:
-            while len(buffer) - start >= _PREFIX.size:
-                size, head = _PREFIX.unpack_from(buffer, start)
-                if size > MAX_MESSAGE or head + 4 > size:
-                    raise CorruptPipe(f"a message claims {size} bytes with a header of {head}")
-                if len(buffer) - start < size + 4:
-                    break
-                body = start + _PREFIX.size
-                header = bytes(buffer[body : body + head])
-                blob = bytes(buffer[body + head : start + size + 4])
-                start += size + 4
-                yield _from_wire(_load(header), blob)
-        finally:
-            del buffer[:start]
+class _Mark(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    start: Count
+    end: Count
+    start_sample: Count
+    end_sample: Count
+    estimated: bool
 
 
-def _load(header: bytes) -> list[Any]:
+class _Words(_Event, frozen=True, tag="w"):
+    marks: tuple[_Mark, ...]
+
+
+class _Finished(_Event, frozen=True, tag="f"):
+    busy_s: Seconds
+
+
+class _Failed(_Event, frozen=True, tag="x"):
+    code: str
+    message: str
+    retryable: bool
+
+
+_WireEvent = _Audio | _Words | _Finished | _Failed
+
+
+class _Batch(_Message, frozen=True, tag="batch"):
+    step_s: Seconds
+    events: tuple[_WireEvent, ...]
+
+
+_WireReport = Ready | _Batch | Memory | Pong | Fatal
+
+_encoder = msgspec.json.Encoder()
+_request_decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_report_decoder: msgspec.json.Decoder[_WireReport] = msgspec.json.Decoder(_WireReport)
+
+M = TypeVar("M")
+
+
+def encode(message: Request | Report) -> bytes:
+    """Return a message as it goes over the socket."""
+    if not isinstance(message, Batch):
+        return pack(_encoder.encode(message))
+    header = _Batch(message.step_s, tuple([_to_wire(event) for event in message.events]))
+    return pack(_encoder.encode(header), [event.pcm for event in message.events if isinstance(event, Audio)])
+
+
+def decode_request(frame: Frame) -> Request:
+    """Return the request in a frame. Raises ProtocolError."""
+    message = _decode(_request_decoder, frame)
+    _require_size(frame, 0)
+    return message
+
+
+def decode_report(frame: Frame) -> Report:
+    """Return the report in a frame. Raises ProtocolError."""
+    message = _decode(_report_decoder, frame)
+    if not isinstance(message, _Batch):
+        _require_size(frame, 0)
+        return message
+    events: list[Event] = []
+    end = 0
+    for event in message.events:
+        if isinstance(event, _Audio):
+            start, end = end, end + event.size
+            events.append(Audio(event.utterance, frame.body[start:end]))
+        else:
+            events.append(_from_wire(event))
+    _require_size(frame, end)
+    return Batch(tuple(events), message.step_s)
+
+
+def _decode(decoder: msgspec.json.Decoder[M], frame: Frame) -> M:
     try:
-        value = orjson.loads(header)
-    except orjson.JSONDecodeError as error:
-        raise CorruptPipe("a header is not JSON") from error
-    if not isinstance(value, list):
-        raise CorruptPipe("a header is not a list")
-    return value
+        return decoder.decode(frame.header)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"A message could not be decoded: {error}.") from error
 
 
-def _to_wire(message: Message) -> tuple[list[Any], bytes]:
-    match message:
-        case Batch(events, step_s):
-            pcm = b"".join(event.pcm for event in events if isinstance(event, Audio))
-            return ["batch", step_s, [_event_to_wire(event) for event in events]], pcm
-        case Submit(utterance):
-            return ["submit", asdict(utterance)], b""
-        case Cancel(utterance_id):
-            return ["cancel", utterance_id], b""
-        case Release(context):
-            return ["release", context], b""
-        case Taken(utterance_id, size):
-            return ["taken", utterance_id, size], b""
-        case Prepare(voice):
-            return ["prepare", asdict(voice)], b""
-        case Memory(report):
-            return ["memory", report.used, report.total], b""
-        case Ready(info, device):
-            plain = asdict(info) | {"uses": sorted(info.uses)}
-            return ["ready", plain, device], b""
-        case Fatal(code, text):
-            return ["fatal", code, text], b""
-        case Relieve():
-            return ["relieve"], b""
-        case Ping():
-            return ["ping"], b""
-        case Pong():
-            return ["pong"], b""
-        case Shutdown():
-            return ["shutdown"], b""
+def _require_size(frame: Frame, size: int) -> None:
+    if len(frame.body) != size:
+        raise ProtocolError(f"A message with {size} bytes of audio came with {len(frame.body)}.")
 
 
-def _event_to_wire(event: Event) -> list[Any]:
-    match event:
-        case Audio(utterance, pcm):
-            return ["a", utterance, len(pcm)]
-        case Words(utterance, marks):
-            return [
-                "w",
-                utterance,
-                [[m.start, m.end, m.start_sample, m.end_sample, m.estimated] for m in marks],
-            ]
-        case Finished(utterance, busy_s):
-            return ["f", utterance, busy_s]
-        case Failed(utterance, code, message, retryable):
-            return ["x", utterance, code, message, retryable]
+def _to_wire(event: Event) -> _WireEvent:
+    if isinstance(event, Audio):
+        return _Audio(event.utterance, len(event.pcm))
+    if isinstance(event, Words):
+        marks = [_Mark(m.start, m.end, m.start_sample, m.end_sample, m.estimated) for m in event.marks]
+        return _Words(event.utterance, tuple(marks))
+    if isinstance(event, Finished):
+        return _Finished(event.utterance, event.busy_s)
+    return _Failed(event.utterance, event.code, event.message, event.retryable)
 
 
-def _from_wire(header: list[Any], blob: bytes) -> Message:
-    match header:
-        case ["batch", step_s, events]:
-            return Batch(tuple(_events_from_wire(events, blob)), step_s)
-        case ["submit", fields]:
-            return Submit(_utterance_from_wire(fields))
-        case ["cancel", utterance_id]:
-            return Cancel(utterance_id)
-        case ["release", context]:
-            return Release(context)
-        case ["taken", utterance_id, size]:
-            return Taken(utterance_id, size)
-        case ["prepare", fields]:
-            return Prepare(_voice_from_wire(fields))
-        case ["memory", used, total]:
-            return Memory(MemoryReport(used, total))
-        case ["ready", info, device]:
-            return Ready(_info_from_wire(info), device)
-        case ["fatal", code, text]:
-            return Fatal(code, text)
-        case ["relieve"]:
-            return Relieve()
-        case ["ping"]:
-            return Ping()
-        case ["pong"]:
-            return Pong()
-        case ["shutdown"]:
-            return Shutdown()
-        case _:
-            raise CorruptPipe("a message of unknown kind")
-
-
-def _events_from_wire(events: list[list[Any]], blob: bytes) -> Iterator[Event]:
-    at = 0
-    for event in events:
-        match event:
-            case ["a", utterance, size]:
-                yield Audio(utterance, blob[at : at + size])
-                at += size
-            case ["w", utterance, marks]:
-                yield Words(utterance, tuple(WordMark(*mark) for mark in marks))
-            case ["f", utterance, busy_s]:
-                yield Finished(utterance, busy_s)
-            case ["x", utterance, code, message, retryable]:
-                yield Failed(utterance, code, message, retryable)
-            case _:
-                raise CorruptPipe("an event of unknown kind")
-
-
-def _utterance_from_wire(fields: dict[str, Any]) -> Utterance:
-    return Utterance(
-        **(
-            fields
-            | {
-                "voice": _voice_from_wire(fields["voice"]),
-                "generation": Generation(**fields["generation"]),
-            }
-        )
-    )
-
-
-def _voice_from_wire(fields: dict[str, Any]) -> Voice:
-    voice_sample = fields["voice_sample"]
-    return Voice(**(fields | {"voice_sample": voice_sample and VoiceSample(**voice_sample)}))
-
-
-def _info_from_wire(fields: dict[str, Any]) -> EngineInfo:
-    return EngineInfo(
-        **(
-            fields
-            | {
-                "languages": tuple(fields["languages"]),
-                "chunking": ChunkPolicy(**fields["chunking"]),
-                "uses": frozenset(fields["uses"]),
-            }
-        )
-    )
+def _from_wire(event: _Words | _Finished | _Failed) -> Event:
+    if isinstance(event, _Words):
+        marks = [WordMark(m.start, m.end, m.start_sample, m.end_sample, m.estimated) for m in event.marks]
+        return Words(event.utterance, tuple(marks))
+    if isinstance(event, _Finished):
+        return Finished(event.utterance, event.busy_s)
+    return Failed(event.utterance, event.code, event.message, event.retryable)

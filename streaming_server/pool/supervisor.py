@@ -18,20 +18,21 @@ import anyio
 import structlog
 from anyio.abc import Process
 
+from streaming_server.errors import ProtocolError
+from streaming_server.ipc.framing import FrameReader
 from streaming_server.ipc.messages import (
     Batch,
-    CorruptPipe,
-    Decoder,
     Fatal,
     Memory,
-    Message,
     Ping,
     Pong,
     Ready,
     Relieve,
+    Report,
     Request,
     Shutdown,
     Submit,
+    decode_report,
     encode,
 )
 from streaming_server.pool.devices import Device
@@ -233,7 +234,7 @@ class Supervisor:
         self._become("restarting")
         await process.wait()
 
-    def _hear(self, message: Message) -> None:
+    def _hear(self, message: Report) -> None:
         self._pings_unanswered = 0
         match message:
             case Batch(events, step_s):
@@ -305,9 +306,9 @@ class _Canary:
 class _Link(asyncio.Protocol):
     """The server's end of the pipe, read by the event loop."""
 
-    def __init__(self, hear: Callable[[Message], None]) -> None:
+    def __init__(self, hear: Callable[[Report], None]) -> None:
         self._hear = hear
-        self._decoder = Decoder()
+        self._frames = FrameReader()
         self._transport: asyncio.Transport | None = None
         self.closed = anyio.Event()
         self.reason = "exited"
@@ -317,10 +318,10 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for message in self._decoder.feed(data):
-                self._hear(message)
-        except CorruptPipe as error:
-            self.reason = f"sent garbage: {error}"
+            for frame in self._frames.feed(data):
+                self._hear(decode_report(frame))
+        except ProtocolError as error:
+            self.reason = f"broke the protocol: {error.message}"
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,8 +1,9 @@
-"""A worker without an engine: speaks the pipe's protocol, sends the readings it is given, notes all it hears.
+"""A worker without an engine: speaks the pipe's protocol and writes every message it receives to a file.
 
-`python puppet.py --fd N --parent N --notes FILE --used 90,99`: FILE gets a line for every message; the
-readings, in percent, go out at once when it has been pinged, the last of them again with each later ping.
-It speaks `--utterances`, and then only answers pings.
+`python puppet.py --fd N --parent N --notes FILE --used 90,99`: FILE gets a line for every message. The memory
+readings, in percent, are all sent after the first ping; the last one is sent again after each later ping.
+It speaks `--utterances` utterances and then only answers pings. With `--garbage TEXT` it answers the first
+ping with a frame whose header is TEXT.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import argparse
 import socket
 from pathlib import Path
 
+from streaming_server.ipc.framing import FrameReader, pack
 from streaming_server.ipc.messages import (
     Batch,
-    Decoder,
     Memory,
-    Message,
     Ping,
     Pong,
     Prepare,
     Ready,
+    Request,
     Submit,
+    decode_request,
     encode,
 )
 from streaming_server.types import Audio, ChunkPolicy, EngineInfo, Finished, MemoryReport
@@ -28,7 +30,7 @@ from streaming_server.types import Audio, ChunkPolicy, EngineInfo, Finished, Mem
 INFO = EngineInfo("puppet", 22050, 4, True, ("en",), ChunkPolicy(0, 1, 400, 0.0), frozenset())
 
 
-def note_of(message: Message) -> str:
+def note_of(message: Request) -> str:
     name = type(message).__name__
     return f"{name} {message.voice.id}" if isinstance(message, Prepare) else name
 
@@ -40,13 +42,15 @@ def main() -> None:
     parser.add_argument("--notes", type=Path)
     parser.add_argument("--used", default="10")
     parser.add_argument("--utterances", type=int, default=1 << 30)
+    parser.add_argument("--garbage")
     options = parser.parse_args()
     readings = [int(used) for used in options.used.split(",")]
     link = socket.socket(fileno=options.fd)
     link.sendall(encode(Ready(INFO, "Puppet")))
-    decoder = Decoder()
+    frames = FrameReader()
     while data := link.recv(65536):
-        for message in decoder.feed(data):
+        for frame in frames.feed(data):
+            message = decode_request(frame)
             with options.notes.open("a") as notes:
                 print(note_of(message), file=notes)
             match message:
@@ -54,6 +58,8 @@ def main() -> None:
                     options.utterances -= 1
                     spoken = (Audio(utterance.id, b"\1\0" * 100), Finished(utterance.id, 0.0))
                     link.sendall(encode(Batch(spoken, 0.0)))
+                case Ping() if options.garbage is not None:
+                    link.sendall(pack(options.garbage.encode()))
                 case Ping():
                     link.sendall(encode(Pong()))
                     for used in readings:

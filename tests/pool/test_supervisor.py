@@ -47,11 +47,16 @@ class Puppet:
 
 @asynccontextmanager
 async def puppet(
-    folder: Path, *readings: int, utterances: int = 1 << 30, start_timeout_s: float = 20
+    folder: Path,
+    *readings: int,
+    utterances: int = 1 << 30,
+    garbage: str | None = None,
+    start_timeout_s: float = 20,
 ) -> AsyncIterator[Puppet]:
     notes = folder / "notes"
     used = ",".join(map(str, readings or (10,)))
     options = (f"--notes={notes}", f"--used={used}", f"--utterances={utterances}")
+    options += (f"--garbage={garbage}",) if garbage is not None else ()
     command = WorkerCommand(options, start_timeout_s, program=PUPPET)
     pool = Pool([Device("cpu_0", {"PYTHONPATH": PACKAGES})], command)
     async with pool.running():
@@ -94,6 +99,21 @@ async def test_a_stopped_worker_is_killed_within_ten_seconds(tmp_path: Path) -> 
             while psutil.pid_exists(before):
                 await anyio.sleep(0.02)
         assert SILENCE_S - supervisor.HEARTBEAT_S < time.monotonic() - stopped < 10
+        heard = one.heard.count("Submit")
+        await one.until(lambda notes: notes.count("Submit") > heard)
+
+
+@pytest.mark.parametrize("garbage", ['["submit", {}]', '["batch", 0.5, [["a", 1, -4]]]', '["nothing"]', "{"])
+async def test_a_worker_that_sends_a_malformed_message_is_restarted(tmp_path: Path, garbage: str) -> None:
+    async with puppet(tmp_path, garbage=garbage) as one:
+        await one.until(lambda heard: "Submit" in heard)
+        (worker,) = one.pool.workers
+        before = worker.pid
+        assert before is not None
+        with anyio.fail_after(20):
+            while worker.restarts == 0:
+                await anyio.sleep(0.01)
+        assert not psutil.pid_exists(before)
         heard = one.heard.count("Submit")
         await one.until(lambda notes: notes.count("Submit") > heard)
 
