@@ -59,9 +59,6 @@ OPENAI_VOICES: Mapping[str, str] = MappingProxyType(
 """OpenAI's thirteen voices, and who speaks for each."""
 
 
-EngineName = Literal["espeak", "dia"]
-
-
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+", re.IGNORECASE)
 
 
@@ -94,33 +91,19 @@ class Settings(BaseSettings):
         description="address for Wyoming, which knows no keys: beyond loopback it needs --no-auth; "
         "by default as --host",
     )
-    engine: EngineName = Field("espeak", description="what speaks: eSpeak NG on the CPU, or Dia on GPUs")
-    model: str = Field(
-        "nari-labs/Dia-1.6B-0626",
-        description="Dia's weights: a hub id, a directory, or random:tiny and random:full, which speak noise",
-    )
-    codec: str | None = Field(
-        None,
-        description="Dia's codec, given likewise; by default descript/dac_44khz, or random beside random",
-    )
-    slots: int | None = Field(
+    engine: str = Field("espeak", description="the engine that speaks; its own options are listed below")
+    max_workers: int | None = Field(
         None,
         ge=1,
-        le=1024,
-        description="utterances Dia speaks at once per device; by default as memory allows",
-    )
-    disable_torch_compile: bool = Field(False, description="do not compile the parts of Dia that gain by it")
-    quantize: Literal["int8"] | None = Field(None, description="hold Dia's weights in 8 bits")
-
-    max_workers: int | None = Field(
-        None, ge=1, le=64, description="worker processes; by default one per GPU; on the CPU two, of Dia one"
+        le=64,
+        description="worker processes; by default one per GPU; on a CPU the engine decides",
     )
     gpu_mode: GpuMode = Field("auto", description="GPUs to use: all that are wanted, one, or none")
     gpu_ids: Numbers = Field((), description="physical GPU ids to use, comma-separated; by default all")
     worker_start_timeout_s: float | None = Field(
         None,
         gt=0,
-        description="seconds a worker may take until its first spoken word; by default 30, with Dia 1800",
+        description="seconds from the start of a worker to its first audio; by default as the engine needs",
     )
 
     voice_aliases: Aliases = Field(
@@ -198,12 +181,6 @@ class Settings(BaseSettings):
         """A variable that came out empty would open the server to everybody."""
         if "api_keys" in self.model_fields_set and not self.api_keys:
             raise ValueError("--api-keys (DIA_API_KEYS) holds no key: leave it out if none is needed")
-        return self
-
-    @model_validator(mode="after")
-    def _only_dia_is_quantized(self) -> Self:
-        if self.quantize is not None and self.engine != "dia":
-            raise ValueError("--quantize (DIA_QUANTIZE) is for Dia: say --engine dia")
         return self
 
     @model_validator(mode="after")

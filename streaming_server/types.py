@@ -13,6 +13,10 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 SAMPLE_RATES: tuple[int, ...] = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Rates a client may ask for, in Hz."""
 
+FLOW_WINDOW = 512 * 1024
+"""Bytes of PCM an utterance may be ahead of its listener before the engine may pause it. Twelve seconds at
+22.05 kHz: most utterances are shorter and never pause."""
+
 Speaker = Literal["S1", "S2"]
 
 

@@ -7,6 +7,7 @@ that socket. It ends when the socket does.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import select
@@ -14,12 +15,13 @@ import signal
 import socket
 import sys
 import time
+from pkgutil import resolve_name
 
 from streaming_server.engines.base import Engine
+from streaming_server.engines.provider import EngineProvider
 from streaming_server.errors import EngineFailure, ProtocolError, SpeechError
 from streaming_server.ipc.framing import FrameReader
 from streaming_server.ipc.messages import (
-    WINDOW,
     Batch,
     Cancel,
     Fatal,
@@ -39,9 +41,6 @@ from streaming_server.ipc.messages import (
 )
 
 MEMORY_INTERVAL_S = 1.0
-
-DIA_WINDOW = 2 * WINDOW
-"""Twelve seconds at 44.1 kHz: one that waits keeps its slot, so only what a client has left unread should."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -111,39 +110,28 @@ class Worker:
             self._link.sendall(encode(Memory(self._engine.memory())))
 
 
-def build_engine(options: argparse.Namespace) -> tuple[Engine, str]:
-    """The engine asked for and the name of the device it runs on. Raises SpeechError."""
-    if options.engine == "espeak":
-        from streaming_server.engines.espeak.engine import EspeakEngine
-        from streaming_server.engines.flow_control import Restrained
-
-        return Restrained(EspeakEngine(), WINDOW), "CPU"
+def create_engine(reference: str, settings: str) -> Engine:
+    """Import the provider and create its engine with the settings, a JSON object. Raises EngineFailure."""
+    provider: EngineProvider = resolve_name(reference)
     try:
-        from streaming_server.engines.dia.serving.load import create_engine
+        return provider.create(provider.settings(**json.loads(settings)))
+    except SpeechError:
+        raise
     except ImportError as error:
-        raise EngineFailure(f"Dia needs {error.name}: pip install '.[dia]'.") from error
-    engine = create_engine(
-        options.model,
-        options.codec,
-        slots=options.slots,
-        quantize=options.quantize,
-        compile_model=not options.disable_torch_compile,
-        window=DIA_WINDOW,
-    )
-    return engine, engine.device_name
+        raise EngineFailure(f"Engine {provider.name} cannot be imported: {error}.") from error
+    except Exception as error:
+        log.exception("engine could not start")
+        reason = f"{type(error).__name__}: {error}"
+        raise EngineFailure(f"Engine {provider.name} could not start: {reason}.") from error
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """What the server asks of this worker."""
+    """Parse the worker's command line, which the server writes."""
     parser = argparse.ArgumentParser(prog="streaming_server.worker", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the server")
     parser.add_argument("--parent", type=int, required=True, help="the server's process id")
-    parser.add_argument("--engine", required=True, choices=["espeak", "dia"])
-    parser.add_argument("--model", help="Dia's weights")
-    parser.add_argument("--codec", help="Dia's codec")
-    parser.add_argument("--slots", type=int, help="utterances at once")
-    parser.add_argument("--quantize", choices=["int8"], help="hold the weights in 8 bits")
-    parser.add_argument("--disable-torch-compile", action="store_true", help="compile nothing")
+    parser.add_argument("--engine", required=True, help="the engine's provider, as package.module:object")
+    parser.add_argument("--settings", default="{}", help="the engine's settings, as a JSON object")
     return parser.parse_args(arguments)
 
 
@@ -152,12 +140,12 @@ def main(arguments: list[str]) -> int:
     _outlive_signals_but_not_the_parent(options.parent)
     link = socket.socket(fileno=options.fd)
     try:
-        engine, device = build_engine(options)
+        engine = create_engine(options.engine, options.settings)
     except SpeechError as error:
         link.sendall(encode(Fatal(error.code, error.message)))
         return 1
     try:
-        link.sendall(encode(Ready(engine.info, device)))
+        link.sendall(encode(Ready(engine.info, engine.device_name)))
         Worker(link, engine).run()
     except (BrokenPipeError, ConnectionResetError):
         return 0

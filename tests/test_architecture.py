@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "configuration": {"settings", "storage"},
     "jobs": LEAVES | {"storage"},
     "web": LEAVES
+    | {"engines"}
     | {"context", "pool", "audio", "metrics", "settings", "catalogue", "storage", "configuration", "jobs"}
     | {"voice_samples", "transcription", "text"},
 }

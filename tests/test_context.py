@@ -28,6 +28,7 @@ from streaming_server.context import (
     UtteranceEnd,
     WordTimes,
 )
+from streaming_server.engines.selection import select_engine
 from streaming_server.errors import BadMessage, BadValue, TooLarge
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool
@@ -66,7 +67,7 @@ class Turns:
 @asynccontextmanager
 async def running(workers: int = 1) -> AsyncIterator[Turns]:
     devices = [Device(f"cpu_{index}", {}) for index in range(workers)]
-    pool = Pool(devices, WorkerCommand(("--engine=espeak",), start_timeout_s=20))
+    pool = Pool(devices, WorkerCommand(select_engine("espeak").worker_arguments, start_timeout_s=20))
     async with pool.running():
         engine = await pool.engine()
         await until_true(lambda: all(worker.healthy for worker in pool.workers))

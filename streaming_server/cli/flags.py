@@ -36,17 +36,21 @@ _LISTED = re.compile(r"\(default: \((.+)\)\)$")
 
 
 def read_flags(command: type[Command], name: str, arguments: Sequence[str]) -> Command:
-    """The command as the flags and `DIA_*` variables say. Raises ValidationError; `--help` exits.
+    """Return the command as flags and `DIA_*` variables configure it. Raises ValidationError; `--help` exits.
 
     name: what is typed before the flags, "run.py say".
     """
-    source = CliSettingsSource[Any](
+    return CliApp.run(command, cli_args=list(arguments), cli_settings_source=flag_source(command, name))
+
+
+def flag_source(command: type[BaseSettings], name: str) -> CliSettingsSource[Any]:
+    """Return the source of a command's flags; more can be added to its `root_parser`."""
+    return CliSettingsSource[Any](
         command,
         cli_prog_name=name,
         cli_shortcuts=command.model_config.get("cli_shortcuts"),
         add_argument_method=_add_argument,
     )
-    return CliApp.run(command, cli_args=list(arguments), cli_settings_source=source)
 
 
 def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> Any:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from types import MappingProxyType
 
 from pydantic import ValidationError
+from pydantic_settings import CliApp
 
-from streaming_server.cli.flags import read_flags
+from streaming_server.cli.engine_flags import EngineFlags
+from streaming_server.cli.flags import flag_source, read_flags
 from streaming_server.cli.signals import end_tidily
+from streaming_server.engines.registry import installed_engines
+from streaming_server.engines.selection import SelectedEngine, select_engine
 from streaming_server.errors import SpeechError
 from streaming_server.settings import Settings
 
@@ -26,12 +31,15 @@ EARLIER_FLAGS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "--dev": ("--debug", "--show-prompts"),
         "--force-cpu": ("--gpu-mode=cpu",),
-        "--no-torch-compile": ("--disable-torch-compile",),
+        "--no-torch-compile": (),
         "--production": ("--no-save-outputs",),
         "--save-outputs": (),
     }
 )
-"""What switches of the earlier Dia server, in scripts of people, stand for here."""
+"""Switches of the earlier Dia server, which scripts still pass, and the flags they stand for."""
+
+EARLIER_VARIABLES: Mapping[str, str] = MappingProxyType({"--no-torch-compile": "DIA_DISABLE_TORCH_COMPILE"})
+"""Switches of the earlier server that configure Dia. Like variables, they do nothing with other engines."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,12 +65,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(arguments: list[str]) -> int:
-    settings = settings_of(arguments)
+    settings, engine = settings_of(arguments)
     from streaming_server import logs
     from streaming_server.web.server import serve
 
     logs.configure(settings)
-    return serve(settings)
+    return serve(settings, engine)
 
 
 def _say(arguments: list[str]) -> int:
@@ -81,10 +89,18 @@ def _bench(arguments: list[str]) -> int:
     return bench(read_flags(BenchCommand, "run.py bench", arguments))
 
 
-def settings_of(arguments: Sequence[str]) -> Settings:
-    """As the flags say, the earlier server's too. Raises ValidationError; `--help` exits."""
-    ours = [word for argument in arguments for word in EARLIER_FLAGS.get(argument, (argument,))]
-    return read_flags(ServeCommand, "run.py serve", ours)
+def settings_of(arguments: Sequence[str]) -> tuple[Settings, SelectedEngine]:
+    """Return the server's settings and its engine, from flags and variables; `--help` exits.
+
+    The earlier server's flags are understood. Raises ValidationError, EngineFailure.
+    """
+    source = flag_source(ServeCommand, "run.py serve")
+    engine_flags = EngineFlags(source.root_parser, installed_engines())
+    current = [word for argument in arguments for word in EARLIER_FLAGS.get(argument, (argument,))]
+    settings = CliApp.run(ServeCommand, cli_args=current, cli_settings_source=source)
+    earlier = {variable: "1" for switch, variable in EARLIER_VARIABLES.items() if switch in arguments}
+    flags = engine_flags.given_to(settings.engine)
+    return settings, select_engine(settings.engine, flags, {**os.environ, **earlier})
 
 
 class ServeCommand(Settings):

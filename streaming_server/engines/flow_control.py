@@ -19,7 +19,7 @@ from streaming_server.types import (
 )
 
 
-class Restrained:
+class Restrained(Engine):
     """An `Engine` around another that says the same utterance the same way every time, and fast.
 
     An utterance of which `window` bytes of PCM or more have not been taken is dropped by the engine within
@@ -35,6 +35,10 @@ class Restrained:
     @property
     def info(self) -> EngineInfo:
         return self._engine.info
+
+    @property
+    def device_name(self) -> str:
+        return self._engine.device_name
 
     @property
     def active(self) -> int:

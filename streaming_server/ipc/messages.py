@@ -31,10 +31,6 @@ from streaming_server.types import (
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
-WINDOW = 512 * 1024
-"""Bytes of an utterance's PCM a worker may send before it waits for `Taken`. Twelve seconds at 22.05 kHz:
-most sentences are shorter and never wait."""
-
 
 class _Message(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=str.lower):
     """A tagged array on the wire: the name of the class in lower case, then its fields."""

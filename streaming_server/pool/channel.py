@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streaming_server.errors import SpeechError
-from streaming_server.ipc.messages import WINDOW, Cancel, Release, Submit, Taken
+from streaming_server.ipc.messages import Cancel, Release, Submit, Taken
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.types import Audio, Event, Failed, Finished, Generation, Utterance, Voice
+from streaming_server.types import FLOW_WINDOW, Audio, Event, Failed, Finished, Generation, Utterance, Voice
 
 MAX_ATTEMPTS = 2
 """Workers that may be given the same utterance, one after the other."""
 
-REPORT_EVERY = WINDOW // 8
+REPORT_EVERY = FLOW_WINDOW // 8
 """Bytes taken from a long utterance between two `Taken` messages to its worker."""
 
 
@@ -188,7 +188,7 @@ class Channel:
 
     def _report_taken(self) -> None:
         """Let a worker continue that waits, or soon will, for the listener to catch up."""
-        due = self._received >= WINDOW and self._taken - self._reported >= REPORT_EVERY
+        due = self._received >= FLOW_WINDOW and self._taken - self._reported >= REPORT_EVERY
         if due and self.utterance is not None and self.worker is not None:
             self._reported = self._taken
             self.worker.send(Taken(self.utterance.id, self._taken))

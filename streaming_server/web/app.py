@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
@@ -28,13 +27,14 @@ import streaming_server
 from streaming_server.audio.frames import warm_up
 from streaming_server.catalogue import Catalogue
 from streaming_server.configuration import Configuration
+from streaming_server.engines.selection import SelectedEngine, select_engine
 from streaming_server.errors import EngineFailure, SpeechError
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
-from streaming_server.settings import EngineName, Settings
+from streaming_server.settings import Settings
 from streaming_server.storage.database import Database
 from streaming_server.storage.files import Lock
 from streaming_server.storage.history import Journal
@@ -89,12 +89,6 @@ log = structlog.stdlib.get_logger(__name__)
 WHISPER_BYTES = 4 * 2**30
 """What Whisper may want of a GPU; with less to spare it listens on the CPU."""
 
-CPU_WORKERS = 2
-"""Of eSpeak NG: two, so that the death of one goes unheard."""
-
-START_TIMEOUT_S: Mapping[EngineName, float] = MappingProxyType({"espeak": 30.0, "dia": 1800.0})
-"""Dia's first start may download gigabytes."""
-
 EXPOSED_HEADERS = (
     "Accept-Ranges",
     "Content-Disposition",
@@ -108,9 +102,13 @@ EXPOSED_HEADERS = (
 """Response headers that pages of allowed origins may read, besides those CORS always exposes."""
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The application. Raises EngineFailure when the devices asked for are not there."""
-    parts = _build(settings)
+def create_app(settings: Settings, engine: SelectedEngine | None = None) -> Starlette:
+    """Return the application.
+
+    engine: by default the one that `settings` names, configured by variables alone. Raises EngineFailure when
+    the engine is not installed or the devices asked for are missing.
+    """
+    parts = _build(settings, engine or select_engine(settings.engine))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -241,17 +239,23 @@ async def _give_up(parts: Parts) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _build(settings: Settings) -> Parts:
-    metrics = Metrics()
-    dia = settings.engine == "dia"
+def _pool(settings: Settings, engine: SelectedEngine, metrics: Metrics) -> Pool:
+    """Return the pool of the engine's workers. Raises EngineFailure when a device asked for is missing."""
+    provider = engine.provider
     devices = choose_devices(
         mode=settings.gpu_mode,
         wanted=settings.gpu_ids,
-        gpus=visible_gpus() if dia else None,
+        gpus=visible_gpus() if provider.uses_gpus else None,
         max_workers=settings.max_workers,
-        cpu_workers=1 if dia else min(CPU_WORKERS, os.cpu_count() or 1),
+        cpu_workers=min(provider.cpu_workers, os.cpu_count() or 1),
     )
-    pool = Pool(devices, _command(settings), on_step=metrics.stepped)
+    start_timeout_s = settings.worker_start_timeout_s or provider.start_timeout_s
+    return Pool(devices, WorkerCommand(engine.worker_arguments, start_timeout_s), on_step=metrics.stepped)
+
+
+def _build(settings: Settings, engine: SelectedEngine) -> Parts:
+    metrics = Metrics()
+    pool = _pool(settings, engine, metrics)
     access, limits, catalogue = Access(settings), Limits(settings), Catalogue(settings.voice_aliases)
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
@@ -266,6 +270,7 @@ def _build(settings: Settings) -> Parts:
     contexts = OpenContexts(settings, configuration, limits, pool, metrics, catalogue)
     return Parts(
         settings=settings,
+        engine=engine,
         access=access,
         limits=limits,
         pool=pool,
@@ -306,19 +311,6 @@ def _roomiest(pool: Pool) -> str:
     }
     gpu = max(free, key=free.__getitem__, default=None)
     return f"cuda:{gpu}" if gpu is not None and free[gpu] >= WHISPER_BYTES else "cpu"
-
-
-def _command(settings: Settings) -> WorkerCommand:
-    """How the workers of the engine are started."""
-    start_timeout_s = settings.worker_start_timeout_s or START_TIMEOUT_S[settings.engine]
-    arguments = [f"--engine={settings.engine}"]
-    if settings.engine == "dia":
-        arguments.append(f"--model={settings.model}")
-        arguments += [f"--codec={settings.codec}"] if settings.codec else []
-        arguments += [f"--slots={settings.slots}"] if settings.slots else []
-        arguments += [f"--quantize={settings.quantize}"] if settings.quantize else []
-        arguments += ["--disable-torch-compile"] if settings.disable_torch_compile else []
-    return WorkerCommand(tuple(arguments), start_timeout_s)
 
 
 def _static() -> Path:

@@ -11,6 +11,7 @@ import anyio
 import structlog
 import uvicorn
 
+from streaming_server.engines.selection import SelectedEngine
 from streaming_server.errors import EngineFailure
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
@@ -117,10 +118,10 @@ def _rarely_search_for_garbage() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, engine: SelectedEngine) -> int:
     """Serve until told to stop; the exit status. Raises EngineFailure."""
     listener = listen(settings)
-    app = create_app(settings)
+    app = create_app(settings, engine)
     host, port = listener.getsockname()[:2]
     allow_files(
         settings.max_connections + settings.max_status_connections + UNAUTHENTICATED_WEBSOCKETS + OTHER_FILES

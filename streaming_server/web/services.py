@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from streaming_server.catalogue import Catalogue
 from streaming_server.configuration import Configuration
+from streaming_server.engines.selection import SelectedEngine
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
@@ -38,6 +39,7 @@ class Parts:
     """
 
     settings: Settings
+    engine: SelectedEngine
     access: Access
     limits: Limits
     pool: Pool

@@ -51,6 +51,8 @@ def seconds(path: Path) -> float:
     ("command", "words"),
     [
         ([], ["serve", "say", "bench", "--port", "--max-workers", "--api-keys", "--show-prompts"]),
+        ([], ["engine espeak:", "engine dia:", "--model", "--codec", "--slots", "--quantize"]),
+        ([], ["--disable-torch-compile"]),
         (["serve"], ["--host", "--gpu-mode", "--gpu-ids", "--data-dir", "--allowed-origins", "--log-level"]),
         (["say"], ["TEXT", "--voice", "--out", "--speed", "--pitch", "--language", "--url"]),
         (["bench"], ["--sessions", "--tokens-per-second", "--url", "--json"]),
@@ -73,15 +75,21 @@ def test_help_is_complete(command: list[str], words: list[str]) -> None:
          {"host": "0.0.0.0", "port": 8000, "debug": True, "save_outputs": True, "show_prompts": True,
           "retention_hours": 48}),
         ("--workers 4 --no-torch-compile --gpu-mode single --gpus 0,1",
-         {"max_workers": 4, "disable_torch_compile": True, "gpu_mode": "single", "gpu_ids": (0, 1)}),
+         {"max_workers": 4, "gpu_mode": "single", "gpu_ids": (0, 1)}),
         ("--dev", {"debug": True, "show_prompts": True}),
         ("--production", {"debug": False, "save_outputs": False, "show_prompts": False}),
         ("--force-cpu", {"gpu_mode": "cpu"}),
     ],
 )  # fmt: skip
 def test_the_earlier_servers_flags_mean_what_they_did(earlier: str, meant: dict[str, Any]) -> None:
-    settings = settings_of(earlier.split())
+    settings, _ = settings_of(earlier.split())
     assert {name: getattr(settings, name) for name in meant} == meant
+
+
+@pytest.mark.parametrize("flag", ["--no-torch-compile", "--disable-torch-compile"])
+def test_the_earlier_servers_switch_for_dia_configures_dia(flag: str) -> None:
+    assert settings_of(["--engine=dia", flag])[1].settings.disable_torch_compile is True
+    assert settings_of(["--engine=dia"])[1].settings.disable_torch_compile is False
 
 
 def test_say_speaks_through_a_running_server(server: Server, tmp_path: Path) -> None:
@@ -264,6 +272,10 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
         (["bench", "--url=127.0.0.1:7860"], "--url"),
         (["bench", "--url=http://127.0.0.1:99999"], "--url"),
         (["--gpu-ids=1"], "GPUs"),
+        (["--engine=magic"], "Engine magic is not installed; available: dia, espeak"),
+        (["--quantize=int8"], "--quantize has no effect with --engine espeak; use --engine dia."),
+        (["--engine=dia", "--quantize=int4"], "--quantize: "),
+        (["--engine=dia", "--slots=0"], "--slots: "),
     ],
 )
 def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:

@@ -12,6 +12,7 @@ import anyio
 import psutil
 import pytest
 
+from streaming_server.engines.selection import select_engine
 from streaming_server.errors import Full
 from streaming_server.pool.channel import Channel
 from streaming_server.pool.devices import Device
@@ -58,7 +59,9 @@ def pcm(events: list[Event]) -> bytes:
 @asynccontextmanager
 async def running(workers: int = 2, *arguments: str) -> AsyncIterator[Pool]:
     devices = [Device(f"cpu_{index}", {}) for index in range(workers)]
-    pool = Pool(devices, WorkerCommand(arguments or ("--engine=espeak",), start_timeout_s=20))
+    pool = Pool(
+        devices, WorkerCommand(arguments or select_engine("espeak").worker_arguments, start_timeout_s=20)
+    )
     async with pool.running():
         yield pool
 

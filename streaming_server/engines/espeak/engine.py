@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import heapq
 import re
-import sys
 import threading
 import time
 from bisect import bisect_right
@@ -26,6 +25,8 @@ from typing import Any
 
 import espeakng_loader
 
+from streaming_server.engines.base import Engine
+from streaming_server.engines.memory import machine_memory
 from streaming_server.errors import BadValue, EngineFailure
 from streaming_server.text.speakable import first_sound
 from streaming_server.types import (
@@ -592,7 +593,7 @@ class _LibraryThread:
         return _Returned(time.perf_counter() - began - parked_s, rest, error)
 
 
-class EspeakEngine:
+class EspeakEngine(Engine):
     """The `Engine` of eSpeak NG. One to a process."""
 
     def __init__(self) -> None:
@@ -625,9 +626,6 @@ class EspeakEngine:
     def active(self) -> int:
         return len(self._waiting) + (self._speaking is not None)
 
-    def prepare(self, voice: Voice) -> None:
-        """It does not clone voices."""
-
     def submit(self, utterance: Utterance) -> None:
         self._waiting[utterance.id] = utterance
         self._arrivals += 1
@@ -640,12 +638,6 @@ class EspeakEngine:
         elif self._waiting.pop(utterance_id, None) and len(self._order) > 2 * len(self._waiting) + 64:
             self._order = [entry for entry in self._order if entry[2] in self._waiting]
             heapq.heapify(self._order)
-
-    def taken(self, utterance_id: int, size: int) -> None:
-        """Nothing is held back; `Restrained` does that."""
-
-    def release(self, context: int) -> None:
-        """Nothing is kept for a context."""
 
     def step(self) -> list[Event]:
         """The next words of the utterance being spoken, or the first of the most urgent one waiting."""
@@ -664,17 +656,7 @@ class EspeakEngine:
         return self._events(utterance.id, self._running().start(_Order(spoken, setting)))
 
     def memory(self) -> MemoryReport:
-        """The machine's memory."""
-        if sys.platform == "linux":
-            total, available = _linux_memory()
-            return MemoryReport(used=total - available, total=total)
-        import psutil
-
-        machine = psutil.virtual_memory()
-        return MemoryReport(used=machine.total - machine.available, total=machine.total)
-
-    def relieve(self) -> None:
-        """Nothing is cached."""
+        return machine_memory()
 
     def close(self) -> None:
         """Idempotent."""
@@ -728,13 +710,3 @@ def _sounds(utterance_id: int, piece: Piece) -> list[Event]:
     if piece.pcm:
         events.append(Audio(utterance_id, piece.pcm))
     return events
-
-
-def _linux_memory() -> tuple[int, int]:
-    """Total and available bytes."""
-    fields = {}
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        for line in lines:
-            name, _, value = line.partition(":")
-            fields[name] = value
-    return int(fields["MemTotal"].split()[0]) * 1024, int(fields["MemAvailable"].split()[0]) * 1024

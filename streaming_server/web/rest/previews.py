@@ -45,7 +45,7 @@ async def preview(request: Request) -> Response:
 
 def _name(parts: Parts, engine: EngineInfo, entry: Entry) -> str:
     """Of the voice and the engine that it is of: a voice that changes has another preview."""
-    spoken_by = [engine.name, parts.settings.model, asdict(entry.voice), asdict(entry.defaults)]
+    spoken_by = [engine.name, asdict(parts.engine.settings), asdict(entry.voice), asdict(entry.defaults)]
     return hashlib.sha256(orjson.dumps(spoken_by)).hexdigest()[:32]
 
 

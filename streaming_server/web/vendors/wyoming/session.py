@@ -66,7 +66,7 @@ class WyomingSession(Session[Utterance]):
     async def obey(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "describe":
-                await self._tell("info", info(self.engine, self._entries()))
+                await self._tell("info", info(self.engine, self.parts.engine.provider, self._entries()))
             case "ping":
                 await self._tell("pong", {"text": (message["data"] or {}).get("text")})
             case "synthesize" if self._streamed is None:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
 
 from streaming_server.catalogue import Catalogue, Entry
+from streaming_server.engines.provider import EngineProvider
 from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, EngineInfo, Generation
 from streaming_server.web.vendors.model import Model
-
-MAKERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "espeak": {"name": "eSpeak NG", "url": "https://github.com/espeak-ng/espeak-ng"},
-        "dia": {"name": "Nari Labs", "url": "https://github.com/nari-labs/dia"},
-    }
-)
-"""Who made what speaks."""
 
 
 class VoiceChoice(Model):
@@ -49,12 +41,12 @@ def _tag(language: str | None) -> str | None:
     return language.replace("_", "-") if language else None
 
 
-def info(engine: EngineInfo, entries: Iterable[Entry]) -> dict[str, Any]:
+def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry]) -> dict[str, Any]:
     """What there is to choose from.
 
     Built-in voices are listed for each language the engine speaks, those made here for their own.
     """
-    maker = MAKERS.get(engine.name, {"name": engine.name, "url": ""})
+    maker = {"name": provider.author or engine.name, "url": provider.url}
     about = {"attribution": maker, "installed": True, "version": None}
     builtin = {voice.id for voice in BUILTIN_VOICES}
     voices = []

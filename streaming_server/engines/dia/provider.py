@@ -1,0 +1,61 @@
+"""Dia as the server knows it. PyTorch is imported in the worker only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from streaming_server.engines.base import Engine
+from streaming_server.engines.provider import EngineProvider, option
+from streaming_server.errors import EngineFailure
+from streaming_server.types import FLOW_WINDOW
+
+WINDOW = 2 * FLOW_WINDOW
+"""Bytes an utterance may be ahead of its listener: twelve seconds at 44.1 kHz. A paused utterance keeps its
+slot, so only audio that a client leaves unread should pause one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiaSettings:
+    """The options of Dia."""
+
+    model: str = option(
+        "nari-labs/Dia-1.6B-0626",
+        "weights: a hub id, a directory, or random:tiny or random:full, which speak noise",
+    )
+    codec: str | None = option(
+        None, "codec, given likewise; by default descript/dac_44khz, or random beside a random model"
+    )
+    slots: int | None = option(
+        None, "utterances spoken at once on each device; by default as memory allows", ge=1, le=1024
+    )
+    disable_torch_compile: bool = option(False, "do not compile the parts of the model that gain by it")
+    quantize: Literal["int8"] | None = option(None, "hold the weights in 8 bits")
+
+
+def create(settings: DiaSettings) -> Engine:
+    """Return the engine. Raises EngineFailure if PyTorch is missing or the model cannot be loaded."""
+    try:
+        from streaming_server.engines.dia.serving.load import create_engine
+    except ImportError as error:
+        raise EngineFailure(f"Dia needs {error.name}: pip install '.[dia]'.") from error
+    return create_engine(
+        settings.model,
+        settings.codec,
+        slots=settings.slots,
+        quantize=settings.quantize,
+        compile_model=not settings.disable_torch_compile,
+        window=WINDOW,
+    )
+
+
+DIA = EngineProvider(
+    name="dia",
+    description="Dia-1.6B, in English, with voice cloning, on GPUs",
+    create=create,
+    settings=DiaSettings,
+    uses_gpus=True,
+    start_timeout_s=1800.0,  # The first start may download gigabytes.
+    author="Nari Labs",
+    url="https://github.com/nari-labs/dia",
+)
