@@ -18,10 +18,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import TypedDict
 
 import streaming_server
 from streaming_server.audio.frames import warm_up
@@ -51,7 +52,8 @@ from streaming_server.web.middleware.hangup import HangUp
 from streaming_server.web.middleware.origin import OriginCheck
 from streaming_server.web.middleware.security_headers import SecurityHeaders
 from streaming_server.web.native.session import speak
-from streaming_server.web.openapi import description
+from streaming_server.web.openapi import document
+from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import (
     Json,
     client_disconnect,
@@ -156,17 +158,12 @@ def create_app(settings: Settings, engine: SelectedEngine | None = None) -> Star
             *config.routes(),
             *cleanup.routes(),
             *logs.routes(),
-            *description.routes(),
+            *document.routes(),
             *openai.routes(),
             *elevenlabs_http.routes(),
             *deepgram_http.routes(),
             *kyutai.routes(),
-            Route("/livez", status.livez),
-            Route("/readyz", status.readyz),
-            Route("/health", status.health),
-            Route("/queue/stats", status.queue_stats),
-            Route("/gpu/status", status.gpu_status),
-            Route("/metrics", status.metrics),
+            *status.routes(),
         ],
         lifespan=lifespan,
         middleware=_middleware(settings),
@@ -320,12 +317,18 @@ def _static() -> Path:
     return beside if beside.is_dir() else package / "static"
 
 
-async def _page(request: Request) -> Response:
-    """A page for browsers, which ask for one by name, and a word for everybody else."""
+class Welcome(TypedDict):
+    message: str
+    status: str
+
+
+@operation("state", "Get the page, or as JSON that the server runs", media=("text/html",))
+async def _page(request: Request) -> FileResponse | Json[Welcome]:
+    """Return the page to browsers, which name text/html, and JSON to other clients."""
     if "text/html" in request.headers.get("accept", ""):
         return FileResponse(_static() / "index.html", headers={"Vary": "Accept"})
     return Json(
-        {"message": "This server speaks; /docs tells how to ask it.", "status": "healthy"},
+        {"message": "A text-to-speech server; see /docs for its API.", "status": "healthy"},
         headers={"Vary": "Accept"},
     )
 

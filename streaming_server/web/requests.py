@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from streaming_server.errors import BadMessage, BadValue, TooLarge
 from streaming_server.web.auth import key_of
+from streaming_server.web.openapi.operation import Parameter
 from streaming_server.web.services import parts_of
 
 MAX_BODY_BYTES = 1024 * 1024
 """Of a JSON body; far more than the longest text."""
 MAX_LISTED = 500
 """The largest `limit` of a list."""
+DEFAULT_LISTED = 50
+LIMIT = Parameter(
+    "limit", Annotated[int, Field(ge=1, le=MAX_LISTED)], f"How many to return; {DEFAULT_LISTED} by default."
+)
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -96,10 +101,13 @@ def flag(request: Request, name: str) -> bool:
 
 def limit_of(request: Request) -> int:
     """Return the query's `limit`, 1 to 500, 50 by default. Raise BadValue."""
-    said = request.query_params.get("limit", "50")
+    said = request.query_params.get("limit", str(DEFAULT_LISTED))
     if said.isascii() and said.isdigit() and len(said) <= 20 and 1 <= int(said) <= MAX_LISTED:
         return int(said)
     raise BadValue(f"a number from 1 to {MAX_LISTED}.", field="limit")
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def check_key(connection: HTTPConnection) -> None:
@@ -107,7 +115,7 @@ def check_key(connection: HTTPConnection) -> None:
     parts_of(connection).access.check_key(key_of(connection))
 
 
-def keyed(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def keyed(endpoint: Endpoint) -> Endpoint:
     """Wrap an endpoint so that it needs a key."""
 
     @wraps(endpoint)
@@ -115,4 +123,14 @@ def keyed(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
         check_key(request)
         return await endpoint(request)
 
-    return guarded
+    return marked_as_keyed(guarded)
+
+
+def marked_as_keyed(endpoint: Endpoint) -> Endpoint:
+    """Mark an endpoint that checks the key, for its documentation."""
+    endpoint.__dict__["needs_key"] = True
+    return endpoint
+
+
+def needs_key(endpoint: Callable[..., Any]) -> bool:
+    return bool(getattr(endpoint, "needs_key", False))

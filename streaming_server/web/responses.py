@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from streaming_server.errors import InternalError, SpeechError
 
@@ -17,21 +19,53 @@ RETRY_AFTER_S = 2
 """Seconds after which a client that was refused with 429 or 503 may try again."""
 
 
-class Json(Response):
+Content = TypeVar("Content")
+
+
+class Json(Response, Generic[Content]):
+    """A JSON response. The return annotation of an endpoint, `Json[Something]`, documents it."""
+
     media_type = "application/json"
 
+    def __init__(
+        self, content: Content, status_code: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(content, status_code, headers)
+
     def render(self, content: Any) -> bytes:
-        return orjson.dumps(content)
+        return orjson.dumps(content, default=_to_json)
 
 
-def error_response(error: SpeechError) -> Response:
+def _to_json(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    raise TypeError
+
+
+class ErrorDetail(TypedDict):
+    code: str
+    message: str
+
+
+class Error(TypedDict):
+    """The body of an error. Dia's clients read `detail`, which is the message again."""
+
+    error: ErrorDetail
+    detail: str
+
+
+class Message(TypedDict):
+    message: str
+
+
+def error_response(error: SpeechError) -> Json[Error]:
     return error_json(error.code, error.message, error.http_status, retry_after(error.http_status))
 
 
-def error_json(code: str, message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an error in the shape all routes share. Dia's clients read `detail`."""
-    error = {"code": code, "message": message}
-    return Json({"error": error, "detail": message}, status_code=status, headers=dict(headers or {}))
+def error_json(code: str, message: str, status: int, headers: Mapping[str, str] | None = None) -> Json[Error]:
+    """Return an error in the shape all routes share."""
+    error: Error = {"error": {"code": code, "message": message}, "detail": message}
+    return Json(error, status_code=status, headers=headers)
 
 
 def retry_after(status: int) -> dict[str, str]:

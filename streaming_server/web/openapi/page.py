@@ -1,4 +1,4 @@
-"""The description of the HTTP routes as a page, without a script."""
+"""The OpenAPI document as an HTML page without scripts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 METHODS = ("get", "post", "put", "delete")
 
 
-def page(description: dict[str, Any]) -> str:
-    """HTML of an OpenAPI description. Its one stylesheet is `/static/docs.css`."""
-    return "\n".join(_Page(description).lines()) + "\n"
+def page(document: dict[str, Any]) -> str:
+    """Return an OpenAPI document as HTML. Its one stylesheet is `/static/docs.css`."""
+    return "\n".join(_Page(document).lines()) + "\n"
 
 
 class _Page:
-    def __init__(self, description: dict[str, Any]) -> None:
-        self._description = description
-        self._schemas: dict[str, Any] = description["components"]["schemas"]
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self._schemas: dict[str, Any] = document["components"]["schemas"]
 
     def lines(self) -> Iterator[str]:
-        info = self._description["info"]
+        info = self._document["info"]
         title = escape(info["title"])
         yield "<!doctype html>"
         yield f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -30,8 +30,8 @@ class _Page:
         yield f"</head><body><header><h1>{title} <small>{escape(info['version'])}</small></h1>"
         for paragraph in info["description"].strip().split("\n\n"):
             yield f"<p>{_prose(paragraph)}</p>"
-        yield '<p><a href="/openapi.json">openapi.json</a> is the same for programs.</p></header>'
-        tags = [tag["name"] for tag in self._description["tags"]]
+        yield '<p><a href="/openapi.json">openapi.json</a> is the same as JSON.</p></header>'
+        tags = [tag["name"] for tag in self._document["tags"]]
         links = " ".join(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in tags)
         yield f"<nav>{links}</nav><main>"
         for tag in tags:
@@ -43,7 +43,7 @@ class _Page:
         yield "</main></body></html>"
 
     def _operations(self, tag: str) -> Iterator[tuple[str, str, dict[str, Any], list[dict[str, Any]]]]:
-        for path, item in self._description["paths"].items():
+        for path, item in self._document["paths"].items():
             for method in METHODS:
                 if tag in item.get(method, {}).get("tags", ()):
                     operation = item[method]
@@ -60,20 +60,25 @@ class _Page:
         name = f"{method.upper()} {path}"
         yield f'<details><summary><code class="{method}">{escape(name)}</code> {escape(operation["summary"])}'
         yield "</summary>"
+        if "externalDocs" in operation:
+            url = escape(operation["externalDocs"]["url"])
+            yield f'<p><a href="{url}" rel="noreferrer">The vendor\'s documentation</a></p>'
         queried = [one for one in parameters if one["in"] == "query"]
         if queried:
             yield "<h3>Query</h3><dl>"
             for one in queried:
-                yield self._field(one["name"], one["schema"], required=False, about=one["description"])
+                yield self._field(
+                    one["name"], one["schema"], required=False, about=one.get("description", "")
+                )
             yield "</dl>"
         for kind, content in operation.get("requestBody", {}).get("content", {}).items():
             yield f"<h3>Body, {escape(kind)}</h3>"
             yield self._shape(content["schema"])
-        for status, answer in operation["responses"].items():
-            kinds = ", ".join(answer["content"])
-            yield f"<h3>{status} <small>{escape(kinds)}</small></h3><p>{escape(answer['description'])}</p>"
+        for status, response in operation["responses"].items():
+            kinds = ", ".join(response["content"])
+            yield f"<h3>{status} <small>{escape(kinds)}</small></h3><p>{escape(response['description'])}</p>"
             if status < "300":
-                yield from (self._shape(content["schema"]) for content in answer["content"].values())
+                yield from (self._shape(content["schema"]) for content in response["content"].values())
         yield "</details>"
 
     def _components(self) -> Iterator[str]:
@@ -84,8 +89,8 @@ class _Page:
         yield "</section>"
 
     def _shape(self, schema: dict[str, Any]) -> str:
-        """The fields of an object; of anything else that is not bytes, what it is."""
-        if schema.get("format") == "binary" or schema == {"type": "string"}:
+        """Return the fields of an object, or the type of anything else but text and bytes."""
+        if schema.get("format") == "binary" or schema in ({}, {"type": "string"}):
             return ""
         if "properties" not in schema:
             return f"<p>{_kind(schema)}</p>"
@@ -94,19 +99,19 @@ class _Page:
         return f"<dl>{''.join(fields)}</dl>"
 
     def _field(self, name: str, schema: dict[str, Any], required: bool, about: str = "") -> str:
-        told = [_kind(schema)]
+        facts = [_kind(schema)]
         if (bounds := _bounds(schema)) is not None:
-            told.append(bounds)
+            facts.append(bounds)
         if schema.get("default") is not None:
-            told.append(f"by default <code>{escape(json.dumps(schema['default']))}</code>")
+            facts.append(f"by default <code>{escape(json.dumps(schema['default']))}</code>")
         if about or "description" in schema:
-            told.append(_prose(about or schema["description"]))
+            facts.append(_prose(about or schema["description"]))
         mark = "" if not required else " <b>*</b>"
-        return f"<dt><code>{escape(name)}</code>{mark}</dt><dd>{'; '.join(told)}</dd>"
+        return f"<dt><code>{escape(name)}</code>{mark}</dt><dd>{'; '.join(facts)}</dd>"
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """What a value is, in a few words of HTML."""
+    """Return the type of a value as HTML."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#schema-{name}">{name}</a>'
@@ -127,7 +132,7 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _bounds(schema: dict[str, Any]) -> str | None:
-    """The range of a number or the length of a string, where there is one."""
+    """Return the range of a number or the length of a string, if bounded."""
     parts = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
     schema = parts[0] if len(parts) == 1 else schema
     low = schema.get("minimum", schema.get("minLength"))
@@ -145,6 +150,6 @@ def _bounds(schema: dict[str, Any]) -> str | None:
 
 
 def _prose(text: str) -> str:
-    """Plain text with `code` in it, as HTML."""
+    """Return plain text with `code` in it as HTML."""
     pieces = escape(text, quote=False).split("`")
     return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))

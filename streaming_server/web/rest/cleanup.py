@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import structlog
 from anyio import sleep, to_thread
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
 from streaming_server.errors import SpeechError, StorageFailure
+from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import keyed
 from streaming_server.web.responses import Json
 from streaming_server.web.services import Parts, parts_of
@@ -29,11 +30,18 @@ class Cleaned:
     failed: dict[str, str]
 
 
+class CleanedUp(TypedDict):
+    message: str
+    removed: int
+    failed: dict[str, str]
+
+
 def routes() -> list[BaseRoute]:
     return [Route("/cleanup", keyed(cleanup), methods=["POST"])]
 
 
-async def cleanup(request: Request) -> Response:
+@operation("operator", "Remove expired results now", errors=(StorageFailure,))
+async def cleanup(request: Request) -> Json[CleanedUp]:
     """Remove now what would be removed in time. An error only where nothing could be gone through."""
     cleaned = await to_thread.run_sync(expire, parts_of(request))
     if not cleaned.removed:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.configuration import ServerConfig
+from streaming_server.errors import StorageFailure
 from streaming_server.transcription.client import check_model
+from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import keyed, read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.rest.hearing import hear_soon
@@ -22,11 +23,18 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def get_config(request: Request) -> Response:
-    return Json(parts_of(request).configuration.now.model_dump())
+@operation("operator", "Get the configuration")
+async def get_config(request: Request) -> Json[ServerConfig]:
+    return Json(parts_of(request).configuration.now)
 
 
-async def put_config(request: Request) -> Response:
+@operation(
+    "operator",
+    "Replace the configuration; fields left out get their default",
+    body=ServerConfig,
+    errors=(*BODY_ERRORS, StorageFailure),
+)
+async def put_config(request: Request) -> Json[ServerConfig]:
     """The whole configuration; what is absent is the default."""
     parts = parts_of(request)
     config = await read_json(request, ServerConfig)
@@ -35,4 +43,4 @@ async def put_config(request: Request) -> Response:
     await to_thread.run_sync(parts.configuration.put, config)
     parts.transcription.use(config.whisper_model_size)
     hear_soon(parts)
-    return Json(parts.configuration.now.model_dump())
+    return Json(parts.configuration.now)

@@ -12,13 +12,14 @@ import structlog
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
-from streaming_server.errors import BadValue, SpeechError, UnknownVoiceSample
+from streaming_server.errors import BadValue, SpeechError, StorageFailure, UnknownVoiceSample
 from streaming_server.storage.database import storage_errors
 from streaming_server.storage.voices import StoredVoiceSample, VoiceStore, check_name
 from streaming_server.transcription.transcript import Source, given
+from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import keyed, read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.rest.hearing import hear_again, hear_soon, is_wanted, keep
@@ -39,11 +40,27 @@ class Discovery(BaseModel):
     force_retranscribe: bool = False
 
 
+class Discovered(TypedDict):
+    """discovered: ids. refused: the reason by file name."""
+
+    message: str
+    total_prompts: int
+    discovered: list[str]
+    refused: dict[str, str]
+
+
 def routes() -> list[BaseRoute]:
     return [Route("/audio_prompts/discover", keyed(discover), methods=["POST"])]
 
 
-async def discover(request: Request) -> Response:
+@operation(
+    "samples",
+    "Import the directory of voice samples, each with the text beside it",
+    body=Discovery,
+    body_required=False,
+    errors=(*BODY_ERRORS, StorageFailure),
+)
+async def discover(request: Request) -> Json[Discovered]:
     """Take in what lies in the directory of samples, each with the text beside it."""
     parts = parts_of(request)
     wanted = await read_json(request, Discovery, optional=True)

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
-from streaming_server.audio.formats import content_type
-from streaming_server.errors import BadValue, InternalError, NotReady, UnknownJob
-from streaming_server.storage.jobs import JOB_STATUSES, Job
-from streaming_server.web.requests import keyed, limit_of
-from streaming_server.web.responses import Json, error_json
+from streaming_server.audio.formats import AudioFormat, content_type
+from streaming_server.errors import BadValue, InternalError, InUse, NotReady, StorageFailure, UnknownJob
+from streaming_server.storage.jobs import JOB_STATUSES, Job, JobStatus
+from streaming_server.web.openapi.operation import Parameter, operation
+from streaming_server.web.requests import LIMIT, keyed, limit_of
+from streaming_server.web.responses import Error, ErrorDetail, Json, error_json
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import Parts, parts_of
+
+
+class JobProgress(TypedDict):
+    utterances: int
+    audio_s: float
+
+
+class JobState(TypedDict):
+    id: str
+    status: JobStatus
+    voice_id: str
+    response_format: AudioFormat
+    created_at: float
+    started_at: float | None
+    completed_at: float | None
+    progress: JobProgress
+    error: ErrorDetail | None
+    error_message: str | None
+    result_url: str | None
+
+
+class JobList(TypedDict):
+    jobs: list[JobState]
+
+
+class ChangedJob(JobState):
+    message: str
+
+
+class JobsRemoved(TypedDict):
+    message: str
+    removed: int
 
 
 def routes() -> list[BaseRoute]:
@@ -29,7 +60,13 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def jobs(request: Request) -> Response:
+@operation(
+    "jobs",
+    "List the jobs, newest first",
+    query=(Parameter("status", JobStatus, "Only jobs of this status."), LIMIT),
+    errors=(BadValue,),
+)
+async def jobs(request: Request) -> Json[JobList]:
     """The latest, newest first."""
     parts = parts_of(request)
     status = request.query_params.get("status")
@@ -40,12 +77,19 @@ async def jobs(request: Request) -> Response:
     return Json({"jobs": [told(parts, job) for job in found]})
 
 
-async def job(request: Request) -> Response:
+@operation("jobs", "Get the state of a job", errors=(UnknownJob,))
+async def job(request: Request) -> Json[JobState]:
     parts = parts_of(request)
     return Json(told(parts, await _job(request)))
 
 
-async def result(request: Request) -> Response:
+@operation(
+    "jobs",
+    "Get the audio of a job, or the error of one that failed",
+    errors=(UnknownJob, NotReady),
+    also={409: "cancelled, interrupted", 500: "The job failed; the code is that of its error."},
+)
+async def result(request: Request) -> SoundFile | Json[Error]:
     """The sound, once it is whole; of a job that failed its error, as the server's own."""
     found = await _job(request)
     match found.status:
@@ -60,7 +104,7 @@ async def result(request: Request) -> Response:
     return error_json(found.status, f"The job was {found.status} and has no result; {again}", 409)
 
 
-def _sound(found: Job) -> Response:
+def _sound(found: Job) -> SoundFile:
     gone = UnknownJob("The result of this job has expired.")
     if found.file is None:
         raise gone
@@ -69,40 +113,50 @@ def _sound(found: Job) -> Response:
     return SoundFile(found.file, gone=gone, media_type=media_type, filename=f"speech.{audio_format}")
 
 
-async def cancel(request: Request) -> Response:
+@operation("jobs", "Cancel a job, waiting or running", errors=(UnknownJob, InUse, StorageFailure))
+async def cancel(request: Request) -> Json[ChangedJob]:
     """Stop a job, at any stage."""
     parts = parts_of(request)
     stopped = await parts.job_queue.cancel(request.path_params["job_id"])
     return Json({"message": "The job was cancelled.", **told(parts, stopped)})
 
 
-async def retry(request: Request) -> Response:
+@operation(
+    "jobs",
+    "Retry a job that was interrupted, failed or cancelled",
+    status=202,
+    errors=(UnknownJob, InUse, StorageFailure),
+)
+async def retry(request: Request) -> Json[ChangedJob]:
     """Put a job that was interrupted, failed or cancelled back in the queue."""
     parts = parts_of(request)
     again = await parts.job_queue.retry(request.path_params["job_id"])
     return Json({"message": "The job waits to be spoken.", **told(parts, again)}, status_code=202)
 
 
-async def clear(request: Request) -> Response:
+@operation("jobs", "Remove finished jobs and their results", errors=(StorageFailure,))
+async def clear(request: Request) -> Json[JobsRemoved]:
     """Remove the jobs that are over, and their results."""
     removed = await to_thread.run_sync(parts_of(request).jobs.clear)
     return Json({"message": f"{removed} jobs were removed.", "removed": removed})
 
 
-def told(parts: Parts, job: Job) -> dict[str, Any]:
+def told(parts: Parts, job: Job) -> JobState:
     """A job, as clients are told of it."""
     progress = parts.job_queue.progress(job)
-    failed = job.error_code is not None
+    error: ErrorDetail | None = None
+    if job.error_code is not None:
+        error = {"code": job.error_code, "message": job.error_message or ""}
     return {
         "id": job.id,
         "status": job.status,
-        "voice_id": job.request.get("voice_id"),
+        "voice_id": job.request.get("voice_id", ""),
         "response_format": job.request.get("response_format", "wav"),
         "created_at": job.created_at,
         "started_at": job.started_at,
         "completed_at": job.finished_at,
-        "progress": progress,
-        "error": {"code": job.error_code, "message": job.error_message} if failed else None,
+        "progress": {"utterances": progress["utterances"], "audio_s": progress["audio_s"]},
+        "error": error,
         "error_message": job.error_message,
         "result_url": f"/jobs/{job.id}/result" if job.status == "completed" else None,
     }

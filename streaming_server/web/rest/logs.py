@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
 from streaming_server.audio.formats import CONTENT_TYPES
-from streaming_server.errors import Forbidden, UnknownEntry
+from streaming_server.errors import BadValue, Forbidden, StorageFailure, UnknownEntry
 from streaming_server.storage.history import JournalEntry
-from streaming_server.web.requests import keyed, limit_of
-from streaming_server.web.responses import Json
+from streaming_server.web.openapi.operation import Parameter, operation
+from streaming_server.web.requests import LIMIT, keyed, limit_of
+from streaming_server.web.responses import Json, Message
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import Parts, parts_of
+
+
+class LogEntry(TypedDict):
+    id: str
+    timestamp: float
+    text: str
+    processed_text: str
+    voice: str
+    audio_prompt_used: str | None
+    generation_time: float
+    audio_s: float
+    file_path: str | None
+    file_size: int | None
+
+
+class LogList(TypedDict):
+    """total: of the journal. filtered: of this list."""
+
+    logs: list[LogEntry]
+    total: int
+    filtered: int
 
 
 def routes() -> list[BaseRoute]:
@@ -29,31 +50,41 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def logs(request: Request) -> Response:
+@operation(
+    "operator",
+    "List what was generated, newest first; in debug mode only",
+    query=(LIMIT, Parameter("voice", str, "Only entries of this voice.")),
+    errors=(BadValue,),
+)
+async def logs(request: Request) -> Json[LogList]:
     parts = _debugged(request)
     limit = limit_of(request)
     entries, total = await to_thread.run_sync(parts.journal.list, request.query_params.get("voice"), limit)
     return Json({"logs": [_told(entry) for entry in entries], "total": total, "filtered": len(entries)})
 
 
-async def log_entry(request: Request) -> Response:
+@operation("operator", "Get an entry of the journal", errors=(UnknownEntry,))
+async def log_entry(request: Request) -> Json[LogEntry]:
     parts = _debugged(request)
     return Json(_told(await to_thread.run_sync(parts.journal.get, request.path_params["entry_id"])))
 
 
-async def delete_log(request: Request) -> Response:
+@operation("operator", "Delete an entry and its file", errors=(UnknownEntry, StorageFailure))
+async def delete_log(request: Request) -> Json[Message]:
     parts = _debugged(request)
     await to_thread.run_sync(parts.journal.delete, request.path_params["entry_id"])
     return Json({"message": "The entry and its file were deleted."})
 
 
-async def clear_logs(request: Request) -> Response:
+@operation("operator", "Delete all entries and their files", errors=(StorageFailure,))
+async def clear_logs(request: Request) -> Json[Message]:
     parts = _debugged(request)
     removed = await to_thread.run_sync(parts.journal.expire, time.time())
     return Json({"message": f"{removed} entries and files were deleted."})
 
 
-async def download(request: Request) -> Response:
+@operation("operator", "Get the audio of an entry", errors=(UnknownEntry,))
+async def download(request: Request) -> SoundFile:
     parts = _debugged(request)
     entry = await to_thread.run_sync(parts.journal.get, request.path_params["entry_id"])
     gone = UnknownEntry("No file was kept of this entry, or it has expired.")
@@ -71,7 +102,7 @@ def _debugged(request: Request) -> Parts:
     return parts
 
 
-def _told(entry: JournalEntry) -> dict[str, Any]:
+def _told(entry: JournalEntry) -> LogEntry:
     return {
         "id": entry.id,
         "timestamp": entry.made_at,

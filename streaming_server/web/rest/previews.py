@@ -7,13 +7,13 @@ from dataclasses import asdict
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.formats import whole_file
 from streaming_server.catalogue import Entry
-from streaming_server.errors import InUse, StorageFailure
+from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, UnknownVoice
 from streaming_server.types import EngineInfo
+from streaming_server.web.openapi.operation import operation
 from streaming_server.web.reading import Wish, open_reading
 from streaming_server.web.requests import keyed
 from streaming_server.web.rest.sound_file import SoundFile
@@ -26,7 +26,13 @@ def routes() -> list[BaseRoute]:
     return [Route("/preview/{voice_id}", keyed(preview))]
 
 
-async def preview(request: Request) -> Response:
+@operation(
+    "speech",
+    "Get a short introduction spoken by a voice",
+    media=("audio/wav",),
+    errors=(UnknownVoice, Full, EngineFailure, InUse, StorageFailure),
+)
+async def preview(request: Request) -> SoundFile:
     """A voice introduces itself. Kept until the voice changes."""
     parts = parts_of(request)
     entry = parts.catalogue.find(request.path_params["voice_id"])

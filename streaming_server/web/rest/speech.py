@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
-from streaming_server.errors import BadValue
+from streaming_server.errors import BadValue, EngineFailure, Full, StorageFailure
+from streaming_server.storage.jobs import JobStatus
+from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, operation
 from streaming_server.web.reading import SpokenResponse
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json, error_response
@@ -19,6 +21,24 @@ from streaming_server.web.services import Parts, parts_of
 LONGEST_ID = 128
 
 
+class QueuedJob(TypedDict):
+    job_id: str
+    status: JobStatus
+    message: str
+    status_url: str
+    result_url: str
+
+
+class SpeechModel(TypedDict):
+    id: str
+    name: str
+    description: str
+
+
+class SpeechModels(TypedDict):
+    models: list[SpeechModel]
+
+
 def routes() -> list[BaseRoute]:
     return [
         Route("/generate", keyed(generate), methods=["POST"]),
@@ -27,7 +47,18 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def generate(request: Request) -> Response:
+@operation(
+    "speech",
+    "Speak a text",
+    description=(
+        "The audio while it is made: its length is not known in advance, so a WAV header says 4 GiB. With "
+        "`async_mode`, the job."
+    ),
+    body=GenerateRequest,
+    query=(Parameter("async_mode", bool, "Queue a job, for a text of any length, and answer at once."),),
+    errors=(*SPEECH_ERRORS, StorageFailure),
+)
+async def generate(request: Request) -> SpokenResponse | Json[QueuedJob]:
     """The sound of a text while it is made, or with `async_mode=true` a job."""
     parts = parts_of(request)
     wanted = await read_json(request, GenerateRequest)
@@ -36,13 +67,21 @@ async def generate(request: Request) -> Response:
     return _spoken(request, wanted)
 
 
-async def generate_plainly(request: Request) -> Response:
+@operation(
+    "speech",
+    "Speak a text with default options",
+    body=PlainRequest,
+    media=("audio/wav",),
+    errors=SPEECH_ERRORS,
+)
+async def generate_plainly(request: Request) -> SpokenResponse:
     """The sound of a text, with nothing to choose but the voice."""
     plain = await read_json(request, PlainRequest)
     return _spoken(request, GenerateRequest(text=plain.text, voice_id=plain.voice_id))
 
 
-async def models(request: Request) -> Response:
+@operation("speech", "Get the engine", errors=(Full, EngineFailure))
+async def models(request: Request) -> Json[SpeechModels]:
     info = await parts_of(request).pool.engine()
     description = f"Speaks at {info.sample_rate} Hz, {info.slots} utterances at once on each device."
     if info.notice:
@@ -50,7 +89,7 @@ async def models(request: Request) -> Response:
     return Json({"models": [{"id": "dia", "name": info.name, "description": description}]})
 
 
-async def _enqueue(parts: Parts, wanted: GenerateRequest) -> Response:
+async def _enqueue(parts: Parts, wanted: GenerateRequest) -> Json[QueuedJob]:
     _check_length(wanted.text, parts.settings.max_context_characters)
     parts.catalogue.find(wanted.voice_id)
     job = await parts.job_queue.add(wanted.model_dump(exclude_none=True))
@@ -65,7 +104,7 @@ async def _enqueue(parts: Parts, wanted: GenerateRequest) -> Response:
     )
 
 
-def _spoken(request: Request, wanted: GenerateRequest) -> Response:
+def _spoken(request: Request, wanted: GenerateRequest) -> SpokenResponse:
     parts = parts_of(request)
     _check_length(wanted.text, LONGEST_TEXT, "; a longer one with async_mode=true")
     wish = wanted.wish

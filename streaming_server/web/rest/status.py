@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from streaming_server.errors import RateLimited
+from streaming_server.metrics import Percentiles
 from streaming_server.pool.supervisor import Supervisor
 from streaming_server.web.limits import MessageRate
-from streaming_server.web.requests import check_key
+from streaming_server.web.openapi.operation import operation
+from streaming_server.web.requests import keyed
 from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.services import Parts, parts_of
 from streaming_server.web.websocket.admission import admit, send_away
@@ -27,7 +31,7 @@ STATUS_EVERY_S = 1.0
 LAG_EVERY_S = 0.25
 
 
-def device_status(worker: Supervisor, queued: int) -> dict[str, Any]:
+def device_status(worker: Supervisor, queued: int) -> Device:
     """One device with its worker and its memory, in bytes."""
     report = worker.gauge.report
     return {
@@ -61,6 +65,92 @@ def status(parts: Parts) -> dict[str, Any]:
         "jobs": parts.job_queue.running(),
         "uptime_s": round(time.monotonic() - parts.started_at, 1),
     }
+
+
+class Worker(TypedDict):
+    state: str
+    pid: int | None
+    restarts: int
+    active: int
+    queued: int
+    slots: int
+
+
+class Memory(TypedDict):
+    """Bytes, and the share used."""
+
+    used: int
+    total: int
+    pressure: float
+    level: str
+
+
+class Device(TypedDict):
+    id: str
+    name: str
+    worker: Worker
+    memory: Memory
+
+
+class State(TypedDict):
+    status: str
+
+
+class Health(TypedDict):
+    status: Literal["healthy", "unhealthy"]
+    model_loaded: bool
+    timestamp: float
+
+
+class DevicePressure(TypedDict):
+    pressure: float
+    status: str
+
+
+class QueueStats(TypedDict):
+    total_workers: int
+    active_workers: int
+    active: int
+    queued: int
+    slots: int
+    contexts: int
+    connections: int
+    pending_jobs: int
+    processing_jobs: int
+    completed_jobs: int
+    failed_jobs: int
+    first_audio_ms: Percentiles
+    memory_pressure: dict[str, DevicePressure]
+
+
+class GpuMemory(TypedDict):
+    """Bytes of the whole device."""
+
+    allocated: int
+    reserved: int
+    total: int
+    free_gb: float
+
+
+class GpuStatus(TypedDict):
+    gpu_mode: str
+    gpu_count: int
+    allowed_gpus: list[int]
+    use_multi_gpu: bool
+    models_loaded: int
+    gpu_memory: dict[str, GpuMemory]
+    devices: list[Device]
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Route("/health", health),
+        Route("/queue/stats", keyed(queue_stats)),
+        Route("/gpu/status", keyed(gpu_status)),
+        Route("/metrics", keyed(metrics)),
+    ]
 
 
 class StatusChannel:
@@ -124,12 +214,14 @@ class StatusChannel:
             rate.count()
 
 
-async def livez(request: Request) -> Response:
+@operation("state", "Check that the server runs")
+async def livez(request: Request) -> Json[State]:
     """The event loop turns."""
     return Json({"status": "ok"})
 
 
-async def readyz(request: Request) -> Response:
+@operation("state", "Check that the server can speak", also={503: "Not ready, or shutting down."})
+async def readyz(request: Request) -> Json[State]:
     """A worker has really spoken a moment ago, and new connections are let in."""
     parts = parts_of(request)
     if parts.limits.draining or not parts.pool.healthy:
@@ -138,7 +230,8 @@ async def readyz(request: Request) -> Response:
     return Json({"status": "ready"})
 
 
-async def health(request: Request) -> Response:
+@operation("state", "Get the health, as Dia's clients ask for it")
+async def health(request: Request) -> Json[Health]:
     """What the earlier server's clients ask for."""
     parts = parts_of(request)
     return Json(
@@ -150,10 +243,10 @@ async def health(request: Request) -> Response:
     )
 
 
-async def queue_stats(request: Request) -> Response:
+@operation("state", "Get workers, jobs and memory pressure")
+async def queue_stats(request: Request) -> Json[QueueStats]:
     """Work in hand, and the memory pressure of each device."""
     parts = parts_of(request)
-    check_key(request)
     now = status(parts)
     jobs = await anyio.to_thread.run_sync(parts.jobs.counts)
     workers = [device["worker"] for device in now["devices"]]
@@ -182,10 +275,10 @@ async def queue_stats(request: Request) -> Response:
     )
 
 
-async def gpu_status(request: Request) -> Response:
+@operation("state", "Get the devices")
+async def gpu_status(request: Request) -> Json[GpuStatus]:
     """The devices; without a GPU, the CPU."""
     parts = parts_of(request)
-    check_key(request)
     devices = status(parts)["devices"]
     gpus = [device for device in devices if device["id"].startswith("gpu_")]
     return Json(
@@ -201,16 +294,16 @@ async def gpu_status(request: Request) -> Response:
     )
 
 
-def _room(memory: dict[str, Any]) -> dict[str, Any]:
+def _room(memory: Memory) -> GpuMemory:
     """As the earlier server told it, but of the whole device: what other programs hold is not free."""
     used, total = memory["used"], memory["total"]
     return {"allocated": used, "reserved": used, "total": total, "free_gb": round((total - used) / 2**30, 2)}
 
 
+@operation("state", "Get metrics for Prometheus", media=("text/plain",))
 async def metrics(request: Request) -> Response:
     """For Prometheus."""
     parts = parts_of(request)
-    check_key(request)
     return Response(
         parts.metrics.exposition(_gauges(parts)), media_type="text/plain; version=0.0.4; charset=utf-8"
     )

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal, cast
+
 import structlog
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
-from streaming_server.errors import Draining, SpeechError
+from streaming_server.errors import (
+    BadAudio,
+    BadValue,
+    Draining,
+    Full,
+    SpeechError,
+    StorageFailure,
+    UnknownVoiceSample,
+)
 from streaming_server.storage.voices import StoredVoiceSample
-from streaming_server.transcription.transcript import Transcript, check_said, given
+from streaming_server.transcription.transcript import Source, Transcript, check_said, given
+from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.rest.hearing import hear_soon, keep, note_failure
@@ -28,6 +39,50 @@ class NewTranscript(BaseModel):
     transcript: str = Field(min_length=1, max_length=LONGEST_TRANSCRIPT)
 
 
+class WrittenTranscript(TypedDict):
+    message: str
+    prompt_id: str
+    transcript: str | None
+    warnings: list[str]
+    updated_voices: list[str]
+
+
+class HeardTranscript(TypedDict):
+    """heard: what Whisper heard. replaced: whether that is the transcript now."""
+
+    prompt_id: str
+    transcript: str | None
+    transcript_source: Source | None
+    heard: str
+    replaced: bool
+    language: str | None
+    language_probability: float | None
+    warnings: list[str]
+    saved_to: str
+    updated_voices: list[str]
+
+
+class WhisperState(TypedDict):
+    """reason: why it is not available, or failed."""
+
+    available: bool
+    model_loaded: bool
+    model_size: str
+    device: str | None
+    state: Literal["off", "loading", "ready", "failed"]
+    busy: bool
+    waiting: int
+    reason: str | None
+
+
+class WhisperStatus(WhisperState):
+    auto_transcribe: bool
+
+
+class WhisperLoaded(WhisperState):
+    message: str
+
+
 def routes() -> list[BaseRoute]:
     return [
         Route("/audio_prompts/{prompt_id}/transcript", keyed(put_transcript), methods=["PUT"]),
@@ -37,7 +92,13 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def put_transcript(request: Request) -> Response:
+@operation(
+    "samples",
+    "Set the transcript of a voice sample",
+    body=NewTranscript,
+    errors=(*BODY_ERRORS, UnknownVoiceSample, StorageFailure),
+)
+async def put_transcript(request: Request) -> Json[WrittenTranscript]:
     parts = parts_of(request)
     wanted = await read_json(request, NewTranscript)
     voice_sample = await stored_voice_sample(request)
@@ -54,7 +115,13 @@ async def put_transcript(request: Request) -> Response:
     )
 
 
-async def transcribe(request: Request) -> Response:
+@operation(
+    "samples",
+    "Transcribe a voice sample with Whisper",
+    query=(Parameter("force", bool, "Replace even what a person wrote."),),
+    errors=(UnknownVoiceSample, BadValue, BadAudio, Full, StorageFailure),
+)
+async def transcribe(request: Request) -> Json[HeardTranscript]:
     """Have Whisper listen, whatever transcript there is.
 
     What a person wrote stays, and so does the text beside the sample, unless `force=true`; and what is to be
@@ -82,16 +149,19 @@ async def transcribe(request: Request) -> Response:
     )
 
 
-async def whisper_status(request: Request) -> Response:
+@operation("samples", "Get the state of Whisper")
+async def whisper_status(request: Request) -> Json[WhisperStatus]:
     parts = parts_of(request)
-    wanted = parts.configuration.now.auto_transcribe
-    return Json(parts.transcription.status() | {"auto_transcribe": wanted})
+    state = cast(WhisperState, parts.transcription.status())
+    return Json({**state, "auto_transcribe": parts.configuration.now.auto_transcribe})
 
 
-async def whisper_load(request: Request) -> Response:
+@operation("samples", "Load Whisper now", errors=(Full,))
+async def whisper_load(request: Request) -> Json[WhisperLoaded]:
     parts = parts_of(request)
     await parts.transcription.load()
-    return Json({"message": "Whisper is loaded.", **parts.transcription.status()})
+    state = cast(WhisperState, parts.transcription.status())
+    return Json({**state, "message": "Whisper is loaded."})
 
 
 async def _heard(parts: Parts, voice_sample: StoredVoiceSample) -> Transcript:

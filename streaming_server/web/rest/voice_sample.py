@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NotRequired
 
 from anyio import to_thread
 from starlette.requests import Request
+from typing_extensions import TypedDict
 
 from streaming_server.errors import UnknownVoiceSample
 from streaming_server.storage.voices import StoredVoiceSample
-from streaming_server.transcription.transcript import sentence_of
+from streaming_server.transcription.transcript import Source, sentence_of
 from streaming_server.web.services import parts_of
+
+
+class SampleSummary(TypedDict):
+    file_path: str
+    duration: float
+    sample_rate: int
+    exists: bool
+    error: NotRequired[str]
+
+
+class SampleMetadata(TypedDict):
+    """transcript_findings: why the transcript is not believed or, in a sentence, why there is none."""
+
+    prompt_id: str
+    file_path: str
+    duration: float
+    sample_rate: int
+    original_format: str
+    original_sample_rate: int
+    channels: int
+    transcript: str | None
+    transcript_source: Source | None
+    transcript_findings: tuple[str, ...]
+    language: str | None
+    language_probability: float | None
+    warnings: list[str]
+    waveform: tuple[int, ...]
+    hash: str
+    discovered_at: str
+    exists: bool
+
 
 FILE_GONE = "The file of the sample is gone: upload it again."
 
@@ -34,19 +66,19 @@ def warnings_of(voice_sample: StoredVoiceSample) -> list[str]:
     return [*voice_sample.warnings, *map(sentence_of, voice_sample.transcript_findings)]
 
 
-def told_briefly(voice_sample: StoredVoiceSample) -> dict[str, Any]:
+def told_briefly(voice_sample: StoredVoiceSample) -> SampleSummary:
     """A sample in a list of all. Blocks."""
     exists = voice_sample.exists
-    listed = {
+    listed: SampleSummary = {
         "file_path": f"prompts/{voice_sample.path.name}",
         "duration": voice_sample.duration_s,
         "sample_rate": voice_sample.sample_rate,
         "exists": exists,
     }
-    return listed if exists else listed | {"error": FILE_GONE}
+    return listed if exists else {**listed, "error": FILE_GONE}
 
 
-def told(voice_sample: StoredVoiceSample) -> dict[str, Any]:
+def told(voice_sample: StoredVoiceSample) -> SampleMetadata:
     """All that is known of a sample. Blocks."""
     return {
         "prompt_id": voice_sample.id,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
 
 from streaming_server.catalogue import Entry
+from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSample
 from streaming_server.storage.voices import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_said, given, sentence_of
 from streaming_server.types import BUILTIN_VOICES, Generation, Speaker, Voice, VoiceSample
+from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import keyed, read_json
-from streaming_server.web.responses import Json
+from streaming_server.web.responses import Json, Message
 from streaming_server.web.services import Parts, parts_of
 
 VOICE_SAMPLE_NOT_USED = (
@@ -44,6 +45,49 @@ class VoiceFields(BaseModel):
 
 class NewVoice(VoiceFields):
     voice_id: str = Field(min_length=1, max_length=64)
+
+
+class ListedVoice(TypedDict):
+    """sample_heard: whether the running engine clones the voice from its sample."""
+
+    id: str
+    name: str
+    style: str
+    primary_speaker: Speaker
+    has_audio_prompt: bool
+    preview_url: str
+    builtin: bool
+    audio_prompt: str | None
+    sample_heard: bool
+    warnings: list[str]
+
+
+class VoiceList(TypedDict):
+    voices: list[ListedVoice]
+
+
+class VoiceConfiguration(TypedDict):
+    voice_id: str
+    name: str
+    style: str
+    primary_speaker: Speaker
+    audio_prompt: str | None
+    audio_prompt_transcript: str | None
+    builtin: bool
+    temperature: float | None
+    cfg_scale: float | None
+    top_p: float | None
+    seed: int | None
+    speed: float | None
+
+
+class ChangedVoice(TypedDict):
+    message: str
+    voice_config: VoiceConfiguration
+    warnings: list[str]
+
+
+VOICE_ERRORS = (*BODY_ERRORS, UnknownVoiceSample, StorageFailure)
 
 
 def routes() -> list[BaseRoute]:
@@ -107,24 +151,28 @@ def voice_sample_doubts(voice: StoredVoice, voice_sample: StoredVoiceSample | No
     return [sentence_of(finding) for finding in voice_sample.transcript_findings if voice_sample.trustworthy]
 
 
-async def voices(request: Request) -> Response:
+@operation("voices", "List the voices")
+async def voices(request: Request) -> Json[VoiceList]:
     """Every voice, as a client chooses among them."""
     parts = parts_of(request)
     return Json({"voices": await anyio.to_thread.run_sync(_each, parts)})
 
 
-async def speakers(request: Request) -> Response:
+@operation("voices", "List the ids of the voices")
+async def speakers(request: Request) -> Json[list[str]]:
     """The ids alone."""
     return Json([voice.id for voice in parts_of(request).catalogue.voices])
 
 
-async def mappings(request: Request) -> Response:
+@operation("voices", "List the configurations of the voices by id")
+async def mappings(request: Request) -> Json[dict[str, VoiceConfiguration]]:
     """Every voice's whole configuration, by id."""
     known, _ = await anyio.to_thread.run_sync(_all, parts_of(request))
     return Json({voice.id: _configuration(voice) for voice in known})
 
 
-async def create(request: Request) -> Response:
+@operation("voices", "Create or replace a voice", body=NewVoice, errors=VOICE_ERRORS)
+async def create(request: Request) -> Json[ChangedVoice]:
     """A new voice, or another configuration for one there is."""
     parts = parts_of(request)
     wanted = await read_json(request, NewVoice)
@@ -148,7 +196,13 @@ async def create(request: Request) -> Response:
     return await _changed(parts, voice, f"Voice {voice.id!r} is ready.")
 
 
-async def change(request: Request) -> Response:
+@operation(
+    "voices",
+    "Change some fields of a voice; null clears a field",
+    body=VoiceFields,
+    errors=(*VOICE_ERRORS, UnknownVoice),
+)
+async def change(request: Request) -> Json[ChangedVoice]:
     """Some fields of a voice."""
     parts = parts_of(request)
     fields = (await read_json(request, VoiceFields)).model_dump(exclude_unset=True)
@@ -164,7 +218,12 @@ async def change(request: Request) -> Response:
     return await _changed(parts, voice, f"Voice {voice.id!r} was changed.")
 
 
-async def delete(request: Request) -> Response:
+@operation(
+    "voices",
+    "Delete a voice, or restore a built-in one",
+    errors=(UnknownVoice, StorageFailure),
+)
+async def delete(request: Request) -> Json[Message]:
     parts = parts_of(request)
     voice_id = request.path_params["voice_id"]
     await anyio.to_thread.run_sync(parts.store.delete_voice, voice_id)
@@ -177,13 +236,13 @@ def _own_transcript(text: str | None) -> str | None:
     return check_said(text, "audio_prompt_transcript") if text else None
 
 
-async def _changed(parts: Parts, voice: StoredVoice, message: str) -> Response:
+async def _changed(parts: Parts, voice: StoredVoice, message: str) -> Json[ChangedVoice]:
     """The answer to a change, once it counts."""
     await refresh(parts)
     if any(voice.id == ours.id for ours in BUILTIN_VOICES):
         message += " It stands in for the one that comes with the server, until it is deleted."
     warnings = await anyio.to_thread.run_sync(lambda: _warnings(parts, voice, _all(parts)[1]))
-    answer = {"message": message, "voice_config": _configuration(voice), "warnings": warnings}
+    answer: ChangedVoice = {"message": message, "voice_config": _configuration(voice), "warnings": warnings}
     return Json(answer)
 
 
@@ -203,22 +262,29 @@ def _entries(parts: Parts) -> list[Entry]:
     return [entry_of(voice, voice_samples) for voice in known]
 
 
-def _each(parts: Parts) -> list[dict[str, Any]]:
+def _each(parts: Parts) -> list[ListedVoice]:
     known, voice_samples = _all(parts)
     return [_described(parts, voice, voice_samples) for voice in known]
 
 
-def _configuration(voice: StoredVoice) -> dict[str, Any]:
-    fields = asdict(voice)
-    fields["voice_id"] = fields.pop("id")
-    fields["audio_prompt"] = fields.pop("voice_sample")
-    fields["audio_prompt_transcript"] = fields.pop("transcript")
-    return fields
+def _configuration(voice: StoredVoice) -> VoiceConfiguration:
+    return {
+        "voice_id": voice.id,
+        "name": voice.name,
+        "style": voice.style,
+        "primary_speaker": voice.primary_speaker,
+        "audio_prompt": voice.voice_sample,
+        "audio_prompt_transcript": voice.transcript,
+        "builtin": voice.builtin,
+        "temperature": voice.temperature,
+        "cfg_scale": voice.cfg_scale,
+        "top_p": voice.top_p,
+        "seed": voice.seed,
+        "speed": voice.speed,
+    }
 
 
-def _described(
-    parts: Parts, voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]
-) -> dict[str, Any]:
+def _described(parts: Parts, voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) -> ListedVoice:
     return {
         "id": voice.id,
         "name": voice.name,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from streaming_server.errors import SpeechError
 from streaming_server.web.auth import key_of
+from streaming_server.web.requests import marked_as_keyed
 from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.services import parts_of
 
@@ -36,7 +37,7 @@ class HttpDoor:
             parts_of(request).access.check_key(self.key_of(request) or key_of(request))
             return await endpoint(request)
 
-        return self.open(guarded)
+        return self.open(marked_as_keyed(guarded))
 
     def open(self, endpoint: Endpoint) -> Endpoint:
         """The endpoint for everybody."""

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import msgpack
 from pydantic import Field
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.context import Broken, End, WordTime
 from streaming_server.errors import BadMessage, SpeechError, Unavailable, UnknownVoice, error_of
 from streaming_server.types import DEFAULT_VOICE, Generation
+from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import validated
 from streaming_server.web.responses import Json
 from streaming_server.web.services import Parts
@@ -204,7 +204,12 @@ tts_streaming = Door(key_in, _begin, _refusal)
 """The ASGI endpoint."""
 
 
-async def build_info(request: Request) -> Response:
+@operation(
+    "Kyutai",
+    "Check that the server is there, as unmute does",
+    docs="https://github.com/kyutai-labs/unmute",
+)
+async def build_info(request: Request) -> Json[dict[str, str]]:
     """What unmute asks to know whether the server is there."""
     return Json({"name": "streaming-server"})
 

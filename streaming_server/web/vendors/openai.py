@@ -19,6 +19,7 @@ from streaming_server.audio.formats import AudioFormat
 from streaming_server.errors import SpeechError
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
 from streaming_server.web.auth import key_of
+from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.reading import Reading, SpokenResponse, Wish
 from streaming_server.web.requests import read_json, validated
 from streaming_server.web.responses import Json
@@ -58,6 +59,12 @@ class SpeechRequest(Model):
         )
 
 
+QUERY = (
+    Parameter("input", str, "The text, for clients that send everything in the query instead of a body."),
+    Parameter("voice", str, "With `input`."),
+)
+
+
 def routes() -> list[BaseRoute]:
     door = HttpDoor(key_of, refusal)
     return [
@@ -77,7 +84,16 @@ def refusal(error: SpeechError) -> Response:
     return refused(error, {"error": told}, as_400=True)
 
 
-async def speech(request: Request) -> Response:
+@operation(
+    "OpenAI",
+    "Speak a text",
+    docs="https://platform.openai.com/docs/api-reference/audio/createSpeech",
+    body=SpeechRequest,
+    body_required=False,
+    query=QUERY,
+    media=(*AUDIO, "text/event-stream"),
+)
+async def speech(request: Request) -> SpokenResponse:
     """A text as sound while it is made, as a file or as events."""
     wanted = await _asked(request)
     body = _events if wanted.stream_format == "sse" else None
@@ -91,11 +107,21 @@ async def speech(request: Request) -> Response:
     )
 
 
-async def models(request: Request) -> Response:
+@operation(
+    "OpenAI",
+    "List the models",
+    docs="https://platform.openai.com/docs/api-reference/models/list",
+)
+async def models(request: Request) -> Json[dict[str, Any]]:
     return Json({"object": "list", "data": [_model(name) for name in MODELS]})
 
 
-async def model(request: Request) -> Response:
+@operation(
+    "OpenAI",
+    "Get a model",
+    docs="https://platform.openai.com/docs/api-reference/models/retrieve",
+)
+async def model(request: Request) -> Json[dict[str, Any]]:
     name = request.path_params["model"]
     if name not in MODELS:
         told = {"message": f"There is no model {name!r} here.", "type": "invalid_request_error"}
@@ -103,12 +129,23 @@ async def model(request: Request) -> Response:
     return Json(_model(name))
 
 
-async def audio_models(request: Request) -> Response:
+@operation(
+    "OpenAI",
+    "List the models, as Open WebUI asks",
+    docs="https://docs.openwebui.com/",
+)
+async def audio_models(request: Request) -> Json[dict[str, Any]]:
     """As Open WebUI asks, without a key."""
     return Json({"models": [{"id": name} for name in MODELS]})
 
 
-async def voices(request: Request) -> Response:
+@operation(
+    "OpenAI",
+    "List the voices, as Open WebUI asks",
+    docs="https://docs.openwebui.com/",
+    query=(Parameter("legacy", bool, "Return only the ids."),),
+)
+async def voices(request: Request) -> Json[dict[str, Any]]:
     """As Open WebUI asks, without a key; with `?legacy=true` the ids alone.
 
     Who shows no key where one is needed is told of those voices only that every server has.

@@ -19,6 +19,7 @@ from streaming_server.context import WordTimes
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation
 from streaming_server.web.native.messages import SampleRate
+from streaming_server.web.openapi.operation import operation
 from streaming_server.web.reading import Body, Reading, SpokenResponse, Wish
 from streaming_server.web.requests import read_json
 from streaming_server.web.services import parts_of
@@ -100,7 +101,14 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def speech(request: Request) -> Response:
+@operation(
+    "Cartesia",
+    "Speak a text",
+    docs="https://docs.cartesia.ai/api-reference/tts/bytes",
+    body=SpeechRequest,
+    media=("audio/wav", "audio/mpeg", "audio/pcm", "audio/f32le", "audio/mulaw", "audio/alaw"),
+)
+async def speech(request: Request) -> SpokenResponse:
     """A text as a file."""
     wanted = await read_json(request, SpeechRequest)
     return SpokenResponse(
@@ -129,7 +137,14 @@ def _media_type(form: FileFormat) -> str | None:
     return f"audio/{form.encoding.removeprefix('pcm_')};rate={form.sample_rate}"
 
 
-async def events(request: Request) -> Response:
+@operation(
+    "Cartesia",
+    "Speak a text, as events",
+    docs="https://docs.cartesia.ai/api-reference/tts/sse",
+    body=EventRequest,
+    media=("text/event-stream",),
+)
+async def events(request: Request) -> SpokenResponse:
     """A text as events, each with sound or the words that it is about to say."""
     wanted = await read_json(request, EventRequest)
     return SpokenResponse(

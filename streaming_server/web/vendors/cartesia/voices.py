@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from streaming_server.catalogue import Catalogue, Entry
+from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import validated
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
@@ -45,13 +45,19 @@ class ForCartesia(Route):
 def routes(door: HttpDoor) -> list[BaseRoute]:
     """To stand before our own `/voices`."""
     return [
-        ForCartesia("/voices", door.keyed(voices)),
+        ForCartesia("/voices", door.keyed(voices), include_in_schema=False),
         Route("/voices/", door.keyed(voices)),
         Route("/voices/{voice}", door.keyed(voice)),
     ]
 
 
-async def voices(request: Request) -> Response:
+@operation(
+    "Cartesia",
+    "List the voices; at /voices too for clients that send Cartesia-Version",
+    docs="https://docs.cartesia.ai/api-reference/voices/list",
+    query=Query,
+)
+async def voices(request: Request) -> Json[Any]:
     """In the form that the client's version has."""
     catalogue = parts_of(request).catalogue
     query = validated(Query, dict(request.query_params))
@@ -62,7 +68,12 @@ async def voices(request: Request) -> Response:
     return Json({"data": page, "has_more": more, "next_page": page[-1]["id"] if more else None})
 
 
-async def voice(request: Request) -> Response:
+@operation(
+    "Cartesia",
+    "Get a voice",
+    docs="https://docs.cartesia.ai/api-reference/voices/get",
+)
+async def voice(request: Request) -> Json[dict[str, Any]]:
     catalogue: Catalogue = parts_of(request).catalogue
     return Json(_described(catalogue.find(request.path_params["voice"])))
 

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.errors import BadValue, SpeechError
 from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES, Generation
+from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.reading import Body as Sound
 from streaming_server.web.reading import SpokenResponse, Wish
 from streaming_server.web.requests import read_json, validated
@@ -57,7 +58,15 @@ def refusal(error: SpeechError) -> Response:
     return refused(error, described(error), as_400=True)
 
 
-async def speech(request: Request) -> Response:
+@operation(
+    "Deepgram",
+    "Speak a text",
+    docs="https://developers.deepgram.com/reference/text-to-speech/speak-request",
+    body=Body,
+    query=Query,
+    media=(*AUDIO, "audio/mulaw", "audio/alaw"),
+)
+async def speech(request: Request) -> SpokenResponse:
     parts = parts_of(request)
     query = validated(Query, dict(request.query_params))
     text = (await read_json(request, Body)).text

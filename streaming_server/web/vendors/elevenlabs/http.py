@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from pydantic import Field
@@ -17,11 +17,12 @@ from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.context import WordTimes
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation, Voice
+from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.reading import Reading, SpokenResponse, Wish
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
-from streaming_server.web.vendors.elevenlabs.formats import OutputFormat, output_format
+from streaming_server.web.vendors.elevenlabs.formats import OutputFormat, output_format, output_formats
 from streaming_server.web.vendors.elevenlabs.multi_stream import VoiceSettings
 from streaming_server.web.vendors.elevenlabs.websocket import described, key_in
 from streaming_server.web.vendors.http_door import HttpDoor, refused
@@ -37,6 +38,10 @@ class SpeechRequest(Model):
     language_code: str | None = Field(None, max_length=35)
     seed: int | None = Field(None, ge=0, lt=2**63)
     voice_settings: VoiceSettings | None = None
+
+
+QUERY = (Parameter("output_format", Literal[tuple(output_formats())], "mp3_44100_128 by default."),)
+MEDIA = ("audio/mpeg", "audio/ogg", "audio/pcm", "audio/basic", "audio/x-alaw-basic")
 
 
 def routes() -> list[BaseRoute]:
@@ -57,7 +62,15 @@ def refusal(error: SpeechError) -> Response:
     return refused(error, described(error), as_400=False)
 
 
-async def speech(request: Request) -> Response:
+@operation(
+    "ElevenLabs",
+    "Speak a text",
+    docs="https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
+    body=SpeechRequest,
+    query=QUERY,
+    media=MEDIA,
+)
+async def speech(request: Request) -> SpokenResponse:
     """The sound alone, while it is made."""
     wish, form = await _asked(request)
     return SpokenResponse(
@@ -69,7 +82,15 @@ async def speech(request: Request) -> Response:
     )
 
 
-async def timed_stream(request: Request) -> Response:
+@operation(
+    "ElevenLabs",
+    "Speak a text, with its timing, while it is made",
+    docs="https://elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps",
+    body=SpeechRequest,
+    query=QUERY,
+    media=("application/x-ndjson",),
+)
+async def timed_stream(request: Request) -> SpokenResponse:
     """Lines of JSON, each with sound and the characters that begin in it."""
     wish, form = await _asked(request)
     return SpokenResponse(
@@ -81,7 +102,15 @@ async def timed_stream(request: Request) -> Response:
     )
 
 
-async def timed_speech(request: Request) -> Response:
+@operation(
+    "ElevenLabs",
+    "Speak a text, with its timing",
+    docs="https://elevenlabs.io/docs/api-reference/text-to-speech/convert-with-timestamps",
+    body=SpeechRequest,
+    query=QUERY,
+    media=("application/json",),
+)
+async def timed_speech(request: Request) -> SpokenResponse:
     """All of it in one object."""
     wish, form = await _asked(request)
     return SpokenResponse(
@@ -93,18 +122,33 @@ async def timed_speech(request: Request) -> Response:
     )
 
 
-async def voices(request: Request) -> Response:
+@operation(
+    "ElevenLabs",
+    "List the voices",
+    docs="https://elevenlabs.io/docs/api-reference/voices/get-all",
+)
+async def voices(request: Request) -> Json[dict[str, Any]]:
     return Json({"voices": _listed(request)})
 
 
-async def all_on_one_page(request: Request) -> Response:
+@operation(
+    "ElevenLabs",
+    "List the voices, in pages",
+    docs="https://elevenlabs.io/docs/api-reference/voices/search",
+)
+async def all_on_one_page(request: Request) -> Json[dict[str, Any]]:
     """The list of the later version, which has pages."""
     listed = _listed(request)
     pages = {"has_more": False, "total_count": len(listed), "next_page_token": None}
     return Json({"voices": listed, **pages})
 
 
-async def voice(request: Request) -> Response:
+@operation(
+    "ElevenLabs",
+    "Get a voice",
+    docs="https://elevenlabs.io/docs/api-reference/voices/get",
+)
+async def voice(request: Request) -> Json[dict[str, Any]]:
     return Json(_told_of(parts_of(request).catalogue.find(request.path_params["voice"]).voice))
 
 
