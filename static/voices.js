@@ -205,7 +205,7 @@ export class VoicesPanel extends EventTarget {
   #take(file) {
     view("voices-panel").open = true;
     if (NO_RECORDING.test(file.type)) {
-      this.#newNotice.complain(new Refusal(`“${file.name}” is no recording: choose a wav, mp3, flac, ogg, opus, m4a, aac or webm file.`));
+      this.#newNotice.complain(new Refusal(`“${file.name}” is no recording: choose a wav, aiff, caf, mp3, flac, ogg, opus, m4a, aac, webm, amr or wma file.`));
       return;
     }
     this.#newNotice.say("");

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "logs": {"settings"},
     "catalogue": LEAVES,
     "context": LEAVES | {"pool", "text", "audio"},
-    "voice_samples": LEAVES | {"ipc"},
+    "voice_samples": LEAVES | {"ipc", "audio"},
     "transcription": LEAVES | {"ipc", "text"},
     "storage": LEAVES | {"text", "transcription"},
     "configuration": {"settings", "storage"},

@@ -12,30 +12,21 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path, PurePath
-from typing import Any, Literal, get_args
+from typing import Any
 
 import anyio
 from anyio import to_thread
 
 from streaming_server.errors import BadAudio, Full, SpeechError, StorageFailure, Unavailable, error_of
 from streaming_server.ipc.priority import give_way
-
-# The child imports this file before it is of use: everything heavier than anyio is left to whoever needs it.
-
-VoiceSampleFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "webm"]
-"""What a sample may come in, as its content tells: ogg is Vorbis or FLAC in Ogg, opus is Opus in Ogg."""
-
-VOICE_SAMPLE_FORMATS: tuple[VoiceSampleFormat, ...] = get_args(VoiceSampleFormat)
-
-SAMPLE_RATE = 44_100
-"""What every sample is stored at, in Hz: the rate of Dia's codec."""
-
-BEST_S = (5.0, 10.0)
-"""From how long to how long a sample is to be cloned from best, in seconds (Dia's own advice)."""
-
-WAVEFORM_PAIRS = 200
+from streaming_server.voice_samples.voice_sample import (
+    VOICE_SAMPLE_FORMATS,
+    DecodedVoiceSample,
+    VoiceSampleFormat,
+    VoiceSampleLimits,
+)
 
 _AT_ONCE, _MOST_WAITING, _LONGEST_WAIT_S = 2, 8, 15.0
 _LONGEST_ANSWER = 64 * 1024
@@ -46,7 +37,13 @@ _BUSY = "Too many samples are being read. Try again in a few seconds."
 _SLOW = "This machine has too much else to do to read a sample now. Try again in a few seconds."
 
 _NAMED: dict[str, tuple[VoiceSampleFormat, ...]] = {
-    ".wav": ("wav",),
+    ".wav": ("wav", "w64"),
+    ".w64": ("w64",),
+    ".rf64": ("wav",),
+    ".aif": ("aiff",),
+    ".aiff": ("aiff",),
+    ".aifc": ("aiff",),
+    ".caf": ("caf",),
     ".mp3": ("mp3",),
     ".flac": ("flac", "ogg"),
     ".ogg": ("ogg", "opus"),
@@ -56,52 +53,16 @@ _NAMED: dict[str, tuple[VoiceSampleFormat, ...]] = {
     ".mp4": ("m4a",),
     ".aac": ("aac",),
     ".webm": ("webm",),
+    ".3gp": ("m4a",),
+    ".mov": ("m4a",),
+    ".mka": ("webm",),
+    ".mkv": ("webm",),
+    ".amr": ("amr",),
+    ".awb": ("amr",),
+    ".wma": ("wma",),
+    ".asf": ("wma",),
 }
 """What a file of that ending may be without anybody being surprised."""
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceSampleLimits:
-    """What is taken in, and what reading it may cost.
-
-    shortest_s, longest_s: of the recording. lowest_rate, highest_rate: in Hz.
-    patience_s: what a child gets that runs only where nobody else wants the processor. Where it did not come
-    to an answer, another gets timeout_s, and a small part of the processor in any case. cpu_s: whole seconds
-    of processor time.
-    memory_bytes: of address space; the worst recording within the other limits, a webm, needs 288 MiB.
-    """
-
-    shortest_s: float = 0.5
-    longest_s: float = 60.0
-    lowest_rate: int = 8_000
-    highest_rate: int = 192_000
-    most_channels: int = 2
-    patience_s: float = 3.0
-    timeout_s: float = 20.0
-    cpu_s: int = 5
-    memory_bytes: int = 512 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodedVoiceSample:
-    """What was found, and what was made of it: a WAV file, mono, 16 bits, whose highest peak is at 0.95.
-
-    duration_s, sample_rate [Hz], frames: of the file made. original_format, original_sample_rate [Hz],
-    channels: of the file sent. peak: of the recording as it was sent, mixed to mono; 1.0 is full scale, which
-    floating-point files may exceed. warnings: sentences for whoever sent it, each saying what to do.
-    waveform: WAVEFORM_PAIRS times the lowest and the highest sample of as many equal parts, one after the
-    other, 0 to 100; 50 is silence and the highest peak is at 0 or 100.
-    """
-
-    duration_s: float
-    sample_rate: int = SAMPLE_RATE
-    original_format: VoiceSampleFormat
-    original_sample_rate: int
-    channels: int
-    peak: float
-    warnings: tuple[str, ...]
-    frames: int
-    waveform: tuple[int, ...]
 
 
 class Ingest:

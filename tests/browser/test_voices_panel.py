@@ -217,7 +217,7 @@ def test_what_the_browser_cannot_read_the_server_may_judge(panel: Page, client: 
     expect(panel.locator("#sample-notice")).to_contain_text("cannot play")
     assert panel.is_disabled("#sample-play")
     panel.click("#upload")
-    expect(panel.locator("#sample-notice")).to_contain_text("This is not a recording that can be read here.")
+    expect(panel.locator("#sample-notice")).to_contain_text("The file is damaged or not a recording.")
     assert panel.is_visible("#upload-form")
     assert panel.is_enabled("#upload")
     assert client.get("/audio_prompts").json() == {}

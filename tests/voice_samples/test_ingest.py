@@ -29,7 +29,8 @@ from streaming_server.errors import (
     TooLarge,
     Unavailable,
 )
-from streaming_server.voice_samples.ingest import DecodedVoiceSample, Ingest, VoiceSampleLimits, ingest
+from streaming_server.voice_samples.ingest import Ingest, ingest
+from streaming_server.voice_samples.voice_sample import DecodedVoiceSample, VoiceSampleLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +79,7 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "target"
 
 
-async def test_a_recording_becomes_a_voice_samples_file(recording: Path, target: Path) -> None:
+async def test_a_recording_becomes_a_prompts_file(recording: Path, target: Path) -> None:
     sample = await ingest(recording, target, filename="six.wav")
 
     assert sample == DecodedVoiceSample(
@@ -114,9 +115,9 @@ async def test_what_is_no_recording_is_refused(
 
 
 async def test_a_recording_outside_the_limits_is_refused(recording: Path, target: Path) -> None:
-    with pytest.raises(BadValue, match=r"7 s are the least"):
+    with pytest.raises(BadValue, match=r"at least 7 s"):
         await ingest(recording, target, limits=VoiceSampleLimits(shortest_s=7.0))
-    with pytest.raises(TooLarge, match=r"5 s are the most"):
+    with pytest.raises(TooLarge, match=r"longer than 5 s"):
         await ingest(recording, target, limits=VoiceSampleLimits(longest_s=5.0))
 
 

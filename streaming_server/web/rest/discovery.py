@@ -27,7 +27,10 @@ from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT, take_in
 from streaming_server.web.rest.voices import refresh
 from streaming_server.web.services import Parts, parts_of
 
-SAMPLE_ENDINGS = frozenset({".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".webm"})
+SAMPLE_ENDINGS = frozenset(
+    {".wav", ".w64", ".aiff", ".aif", ".caf", ".mp3", ".flac"}
+    | {".ogg", ".opus", ".m4a", ".aac", ".webm", ".amr", ".wma"}
+)
 SIDECARS: tuple[tuple[Source, str], ...] = (("reference", ".reference.txt"), ("txt", ".txt"))
 """Texts beside a sample, the one that is believed first first."""
 

@@ -1,4 +1,4 @@
-"""What is made of a recording, whatever its bytes are and whatever they claim."""
+"""Decoding of recordings: every format, every limit, and hostile files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import struct
 import tempfile
 import wave
-from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -15,107 +14,33 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import soundfile
+from helpers.recordings import FORMATS, PITCH, Floats, amr_wb, encoded, ffmpeg, pitch_of, sndfile, speech, wav
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from streaming_server.audio.formats import ContainerWriter
-from streaming_server.audio.frames import wav_header
+from streaming_server.audio.wav import wav_header
 from streaming_server.errors import BadAudio, BadValue, SpeechError, StorageFailure, TooLarge
-from streaming_server.voice_samples.decoder_child import decode, sniff
-from streaming_server.voice_samples.ingest import DecodedVoiceSample, VoiceSampleLimits
-
-Floats = NDArray[np.float32]
+from streaming_server.voice_samples.decoder_child import read_sample
+from streaming_server.voice_samples.voice_sample import DecodedVoiceSample, VoiceSampleLimits
 
 LIMITS = VoiceSampleLimits()
-PITCH = 440.0
-KINDS = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac", "webm")
-
-
-def speech(seconds: float, rate: int = 44_100, channels: int = 1, level: float = 0.3) -> Floats:
-    """Not speech, but as loud and lively: PITCH, swelling, in some noise. Shape (frames, channels)."""
-    time = np.arange(int(seconds * rate)) / rate
-    tone = np.sin(2 * np.pi * PITCH * time) * (0.7 + 0.3 * np.sin(2 * np.pi * 2 * time))
-    noise = np.random.default_rng(0).normal(0.0, 0.01, (len(time), channels))
-    return ((tone[:, None] + noise) * level).astype(np.float32)
-
-
-def sndfile(samples: Floats, rate: int, format: str, subtype: str | None = None) -> bytes:  # noqa: A002
-    out = io.BytesIO()
-    with soundfile.SoundFile(out, "w", rate, samples.shape[1], format=format, subtype=subtype) as file:
-        for start in range(0, len(samples), rate):  # Given much at once, its Vorbis encoder crashes.
-            file.write(samples[start : start + rate])
-    return out.getvalue()
-
-
-def ffmpeg(samples: Floats, rate: int, muxer: str, codec: str, **options: str) -> bytes:
-    layout = "mono" if samples.shape[1] == 1 else "stereo"
-    with (
-        tempfile.NamedTemporaryFile() as out,
-        av.open(out.name, "w", format=muxer, options=options) as container,
-    ):
-        stream = container.add_stream(codec, rate=rate, layout=layout)
-        assert isinstance(stream, av.AudioStream)
-        pcm = np.ascontiguousarray((samples * 32767).astype("<i2").reshape(1, -1))
-        frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout=layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
-        resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=rate)
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
-        container.close()
-        return out.read()
-
-
-def encoded(kind: str, samples: Floats, rate: int = 48_000) -> bytes:
-    match kind:
-        case "wav" | "flac" | "mp3":
-            return sndfile(samples, rate, kind.upper())
-        case "ogg":
-            return sndfile(samples, rate, "OGG", "VORBIS")
-        case "opus":
-            return sndfile(samples, rate, "OGG", "OPUS")
-        case "m4a":
-            return ffmpeg(samples, rate, "mp4", "aac", movflags="faststart")
-        case "aac":
-            return ffmpeg(samples, rate, "adts", "aac")
-        case _:
-            return ffmpeg(samples, rate, "webm", "libopus")
-
-
-def wav(
-    data: bytes = bytes(range(256)) * 400,
-    *,
-    claimed: int | None = None,
-    rate: int = 44_100,
-    channels: int = 1,
-    bits: int = 16,
-    coding: int = 1,
-    before: bytes = b"",
-) -> bytes:
-    """A WAV file that says what one wants it to."""
-    size = len(data) if claimed is None else claimed
-    align = channels * bits // 8
-    form = struct.pack(
-        "<HHIIHH", coding, channels, rate, rate * align & 0xFFFFFFFF, align & 0xFFFF, bits & 0xFFFF
-    )
-    body = b"WAVE" + before + b"fmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size)
-    return b"RIFF" + struct.pack("<I", len(body) + size & 0xFFFFFFFF) + body + data
+WIDE_BAND = tuple(form for form in FORMATS if form != "amr")
+CUT_OFF = ("The recording seems to be cut off. If there is more of it, send the whole file.",)
 
 
 def flac_claiming(file: bytes, frames: int) -> bytes:
-    """STREAMINFO's 36 bits of total samples, changed."""
+    """The FLAC file with another number of samples in its STREAMINFO (36 bits)."""
     field = int.from_bytes(file[18:26], "big") >> 36 << 36 | frames
     return file[:18] + field.to_bytes(8, "big") + file[26:]
 
 
 def take(data: bytes, limits: VoiceSampleLimits = LIMITS) -> tuple[DecodedVoiceSample, Floats]:
-    """What `decode` makes of these bytes, and what it wrote, -1 to 1."""
+    """The voice sample read from these bytes, and its audio from -1 to 1."""
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory, "source"), Path(directory, "target")
         source.write_bytes(data)
-        sample = decode(source, target, limits)
+        sample = read_sample(source, target, limits)
         with wave.open(str(target)) as file:
             assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 44_100)
             assert file.getnframes() == sample.frames
@@ -124,21 +49,15 @@ def take(data: bytes, limits: VoiceSampleLimits = LIMITS) -> tuple[DecodedVoiceS
     return sample, pcm.astype(np.float32) / 32767
 
 
-def pitch_of(audio: Floats) -> float:
-    """The strongest frequency of the middle, in Hz."""
-    middle = audio[len(audio) // 4 : len(audio) * 3 // 4]
-    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
-    return float(np.argmax(spectrum)) * 44_100 / len(middle)
-
-
 @cache
-def whole(kind: str) -> bytes:
-    """A second."""
-    return encoded(kind, speech(1.0, 48_000))
+def second(form: str) -> bytes:
+    """One second of speech."""
+    rate = 8_000 if form == "amr" else 48_000
+    return encoded(form, speech(1.0, rate), rate)
 
 
 def check_answered(data: bytes) -> None:
-    """With a sample that keeps its promises, or a sentence for whoever sent it."""
+    """Assert that reading gives a valid voice sample or a refusal for the user."""
     try:
         sample, audio = take(data)
     except (BadAudio, BadValue, TooLarge) as refusal:
@@ -150,15 +69,15 @@ def check_answered(data: bytes) -> None:
     assert len(sample.waveform) == 400
 
 
-# What is taken in
+# Formats
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_becomes_mono_pcm_of_the_same_sound(kind: str, channels: int) -> None:
-    sample, audio = take(encoded(kind, speech(6.0, 48_000, channels)))
+@pytest.mark.parametrize("form", WIDE_BAND)
+def test_every_format_is_decoded_to_mono_pcm(form: str, channels: int) -> None:
+    sample, audio = take(encoded(form, speech(6.0, 48_000, channels)))
 
-    assert (sample.original_format, sample.original_sample_rate) == (kind, 48_000)
+    assert (sample.original_format, sample.original_sample_rate) == (form, 48_000)
     assert (sample.channels, sample.sample_rate) == (channels, 44_100)
     assert sample.duration_s == sample.frames / 44_100 == pytest.approx(6.0, abs=0.06)
     assert pitch_of(audio) == pytest.approx(PITCH, abs=1.0)
@@ -171,10 +90,30 @@ def test_every_kind_becomes_mono_pcm_of_the_same_sound(kind: str, channels: int)
     "subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW"]
 )
 @pytest.mark.parametrize("form", ["WAV", "WAVEX"])
-def test_a_wav_may_be_coded_in_any_plain_way(form: str, subtype: str) -> None:
+def test_decodes_every_pcm_codec_in_wav(form: str, subtype: str) -> None:
     sample, audio = take(sndfile(speech(6.0), 44_100, form, subtype))
     assert sample.frames == 6 * 44_100
     assert np.abs(audio / 0.95 - speech(6.0)[:, 0] / sample.peak).max() < 0.05
+
+
+def test_decodes_amr() -> None:
+    sample, audio = take(encoded("amr", speech(6.0, 8_000), 8_000))
+    assert (sample.original_format, sample.original_sample_rate, sample.channels) == ("amr", 8_000, 1)
+    assert sample.duration_s == pytest.approx(6.0, abs=0.06)
+    assert pitch_of(audio) == pytest.approx(PITCH, abs=2.0)
+    assert sample.warnings == ()
+
+
+def test_decodes_wide_band_amr() -> None:
+    sample, _ = take(amr_wb(300))
+    assert (sample.original_format, sample.original_sample_rate) == ("amr", 16_000)
+    assert sample.duration_s == pytest.approx(6.0, abs=0.06)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+def test_decodes_rf64_as_wav(subtype: str) -> None:
+    sample, _ = take(sndfile(speech(6.0), 44_100, "RF64", subtype))
+    assert (sample.original_format, sample.frames, sample.warnings) == ("wav", 264_600, ())
 
 
 @settings(max_examples=25, deadline=None)
@@ -182,21 +121,21 @@ def test_a_wav_may_be_coded_in_any_plain_way(form: str, subtype: str) -> None:
 @example(rate=8_000)
 @example(rate=44_100)
 @example(rate=192_000)
-def test_the_pitch_and_the_length_outlast_any_sample_rate(rate: int) -> None:
+def test_resampling_keeps_pitch_and_length(rate: int) -> None:
     sample, audio = take(sndfile(speech(5.0, rate), rate, "WAV"))
     assert sample.original_sample_rate == rate
     assert sample.frames == pytest.approx(5.0 * 44_100, abs=10)
     assert pitch_of(audio) == pytest.approx(PITCH, abs=1.0)
 
 
-def test_44100_hz_stays_sample_for_sample() -> None:
+def test_44100_hz_is_not_resampled() -> None:
     sent = speech(6.0)
     _, audio = take(sndfile(sent, 44_100, "WAV", "FLOAT"))
     np.testing.assert_allclose(audio, sent[:, 0] * (0.95 / np.abs(sent).max()), atol=1 / 32767)
 
 
-def test_a_stream_of_flac_that_does_not_say_how_long_it_is_is_read_to_its_end() -> None:
-    """As this server writes it."""
+def test_reads_a_streamed_flac_to_its_end() -> None:
+    """This server writes FLAC without a length."""
     pcm = (speech(6.0)[:, 0] * 32767).astype("<i2").tobytes()
     with ContainerWriter("flac", 44_100) as writer:
         data = writer.head() + writer.push(pcm) + writer.finish()
@@ -204,15 +143,15 @@ def test_a_stream_of_flac_that_does_not_say_how_long_it_is_is_read_to_its_end() 
     assert (sample.original_format, sample.frames) == ("flac", 6 * 44_100)
 
 
-def test_a_browsers_recording_has_no_length_in_its_header() -> None:
+def test_reads_a_browser_recording_without_length() -> None:
     data = ffmpeg(speech(6.0, 48_000), 48_000, "webm", "libopus", live="1")
     sample, _ = take(data)
     assert sample.duration_s == pytest.approx(6.0, abs=0.05)
     assert sample.warnings == ()
 
 
-def test_pictures_beside_the_sound_are_passed_over() -> None:
-    """A video's sound may be sent as it is."""
+def test_ignores_video() -> None:
+    """The sound of a video may be sent as it is."""
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         video = container.add_stream("mpeg4", rate=10)
@@ -231,14 +170,14 @@ def test_pictures_beside_the_sound_are_passed_over() -> None:
     assert (sample.original_format, sample.duration_s) == ("m4a", pytest.approx(6.0, abs=0.06))
 
 
-def test_tags_before_an_mp3_are_passed_over() -> None:
+def test_ignores_tags_before_an_mp3() -> None:
     picture = bytes(range(256)) * 1000
     size = bytes(len(picture) >> shift & 0x7F for shift in (21, 14, 7, 0))
     sample, _ = take(b"ID3\x04\x00\x00" + size + picture + encoded("mp3", speech(6.0, 48_000)))
     assert sample.original_format == "mp3"
 
 
-def test_chunks_before_a_wavs_sound_are_passed_over() -> None:
+def test_ignores_other_chunks_of_a_wav() -> None:
     data = wav(before=b"LIST" + struct.pack("<I", 5) + b"hello\0")
     assert take(data)[0].frames == 51_200
 
@@ -252,9 +191,7 @@ UNKNOWN = 0xFFFFFFFF
     ids=["as /generate sends it", "unknown sound", "nothing", "never finished", "unknown whole"],
 )
 @pytest.mark.parametrize(("form", "subtype"), [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAVEX", "FLOAT")])
-def test_a_wav_whose_length_was_not_known_is_read_to_its_end(
-    whole: int, sound: int, form: str, subtype: str
-) -> None:
+def test_reads_a_streamed_wav_to_its_end(whole: int, sound: int, form: str, subtype: str) -> None:
     told = sndfile(speech(6.0, 24_000, 2), 24_000, form, subtype)
     untold = bytearray(told)
     struct.pack_into("<I", untold, 4, whole)
@@ -265,33 +202,34 @@ def test_a_wav_whose_length_was_not_known_is_read_to_its_end(
     assert np.array_equal(audio, same)
 
 
-def test_what_the_server_streams_is_taken_as_a_sample() -> None:
+def test_reads_a_wav_streamed_by_this_server() -> None:
     pcm = np.rint(speech(6.0, 22_050)[:, 0] * 32767).astype("<i2").tobytes()
-    sample, _ = take(wav_header(22_050, None) + pcm)
+    sample, _ = take(wav_header(22_050) + pcm)
     assert (sample.duration_s, sample.warnings) == (6.0, ())
 
 
-def test_a_wav_of_unknown_length_that_breaks_off_within_a_sample_is_cut_off() -> None:
-    streamed = wav_header(22_050, None) + bytes(range(256)) * 400
-    assert "cut off" in refused(streamed[:-1]).message
+def test_drops_half_a_pcm_sample_at_the_end_of_a_streamed_wav() -> None:
+    streamed = wav_header(22_050) + bytes(range(256)) * 400
+    sample, _ = take(streamed[:-1])
+    assert sample.duration_s == pytest.approx(51_199 / 22_050, abs=1e-3)
     assert "holds no sound" in refused(streamed[:44]).message
-    assert "60 s are the most" in refused(streamed * 60).message
+    assert "longer than 60 s" in refused(streamed * 60).message
 
 
-def test_a_wav_without_sound_has_none_though_something_follows() -> None:
+def test_a_chunk_after_empty_audio_is_not_audio() -> None:
     silent = bytearray(wav_header(22_050, 0) + b"LIST\x04\0\0\0INFO")
     struct.pack_into("<I", silent, 4, len(silent) - 8)
     assert "holds no sound" in refused(bytes(silent)).message
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_minute_is_not_too_long_and_no_codec_makes_it_so(kind: str) -> None:
+@pytest.mark.parametrize("form", WIDE_BAND)
+def test_padding_of_codecs_does_not_exceed_the_longest_duration(form: str) -> None:
     """Codecs fill up their last frame."""
-    sample, _ = take(encoded(kind, speech(60.0, 48_000)))
+    sample, _ = take(encoded(form, speech(60.0, 48_000)))
     assert 59.9 < sample.duration_s <= 60.0
 
 
-def test_the_picture_of_the_sound_follows_it() -> None:
+def test_waveform_follows_the_level() -> None:
     loud_then_quiet = np.concatenate([speech(3.0), speech(3.0) * 0.1])
     sample, _ = take(sndfile(loud_then_quiet, 44_100, "WAV"))
     lows, highs = np.array(sample.waveform).reshape(200, 2).T
@@ -303,19 +241,19 @@ def test_the_picture_of_the_sound_follows_it() -> None:
     assert 0 < (highs - lows)[105:].max() < 12
 
 
-# What is warned about
+# Warnings
 
 
 @pytest.mark.parametrize(
     ("seconds", "warned"), [(0.5, True), (4.9, True), (5.0, False), (10.0, False), (10.1, True), (60.0, True)]
 )
-def test_a_length_that_clones_less_well_is_warned_about(seconds: float, warned: bool) -> None:
+def test_warns_about_durations_that_clone_badly(seconds: float, warned: bool) -> None:
     sample, _ = take(sndfile(speech(seconds, 16_000), 16_000, "WAV"))
     assert [warning for warning in sample.warnings if "5 to 10 s" in warning] == list(sample.warnings)
     assert bool(sample.warnings) is warned
 
 
-def test_two_channels_are_mixed_and_that_is_said() -> None:
+def test_mixes_stereo_down_and_warns() -> None:
     sent = speech(6.0, channels=2)
     sample, audio = take(sndfile(sent, 44_100, "WAV", "FLOAT"))
     mixed = sent.mean(axis=1)
@@ -323,42 +261,42 @@ def test_two_channels_are_mixed_and_that_is_said() -> None:
     assert sample.warnings == ("The recording was stereo and was mixed down to mono.",)
 
 
-def test_a_quiet_recording_is_raised_and_that_is_said() -> None:
+def test_amplifies_a_quiet_recording_and_warns() -> None:
     sample, audio = take(sndfile(speech(6.0, level=0.02), 44_100, "WAV", "PCM_24"))
     assert np.abs(audio).max() == pytest.approx(0.95, abs=1e-4)
     assert [warning for warning in sample.warnings if "very quiet" in warning] == list(sample.warnings) != []
 
 
-@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg", "opus", "webm"])
-def test_a_clipped_recording_is_warned_about(kind: str) -> None:
+@pytest.mark.parametrize("form", ["wav", "flac", "mp3", "ogg", "opus", "webm"])
+def test_warns_about_clipping(form: str) -> None:
     clipped = np.clip(speech(6.0, 48_000, level=1.2), -1, 1)
-    sample, _ = take(encoded(kind, clipped))
+    sample, _ = take(encoded(form, clipped))
     assert [warning for warning in sample.warnings if "clipped" in warning] == list(sample.warnings) != []
 
 
-@pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
-def test_a_recording_that_touches_full_scale_is_not_clipped(kind: str) -> None:
+@pytest.mark.parametrize("form", ["wav", "flac", "mp3"])
+def test_full_scale_is_not_clipping(form: str) -> None:
     sent = speech(6.0, 48_000) + np.float32(0)
     sent *= 0.999 / np.abs(sent).max()
-    assert take(encoded(kind, sent))[0].warnings == ()
+    assert take(encoded(form, sent))[0].warnings == ()
 
 
-def test_floats_beyond_full_scale_are_not_clipped() -> None:
-    """Nothing cut them off there."""
+def test_floats_beyond_full_scale_are_not_clipping() -> None:
+    """Floats have no full scale at which they could clip."""
     sample, audio = take(sndfile(speech(6.0, level=20_000.0), 44_100, "WAV", "FLOAT"))
     assert sample.warnings == ()
     assert sample.peak > 15_000
     assert np.abs(audio).max() == pytest.approx(0.95, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["mp3", "ogg", "opus"])
-def test_a_stream_that_ends_too_early_is_read_and_that_is_said(kind: str) -> None:
-    data = encoded(kind, speech(12.0, 48_000))
+@pytest.mark.parametrize("form", ["mp3", "ogg", "opus"])
+def test_reads_a_truncated_stream_and_warns(form: str) -> None:
+    data = encoded(form, speech(12.0, 48_000))
     sample, _ = take(data[: len(data) * 6 // 10])
     assert [warning for warning in sample.warnings if "cut off" in warning] == list(sample.warnings) != []
 
 
-# What is refused
+# Refusals
 
 
 def refused(data: bytes, limits: VoiceSampleLimits = LIMITS) -> SpeechError:
@@ -372,24 +310,20 @@ def refused(data: bytes, limits: VoiceSampleLimits = LIMITS) -> SpeechError:
     [
         pytest.param(wav(rate=2**31 - 1), BadValue, "2147483647 Hz", id="2^31-1 Hz"),
         pytest.param(wav(rate=1), BadValue, "1 Hz", id="1 Hz"),
-        pytest.param(wav(rate=0), BadValue, "0 Hz", id="0 Hz"),
+        pytest.param(wav(rate=0), BadAudio, "damaged", id="0 Hz"),
         pytest.param(wav(rate=7_999), BadValue, "7999 Hz", id="7999 Hz"),
         pytest.param(wav(rate=192_001), BadValue, "192001 Hz", id="192001 Hz"),
         pytest.param(wav(channels=0), BadValue, "0 channels", id="no channels"),
         pytest.param(wav(channels=3), BadValue, "3 channels", id="three channels"),
-        pytest.param(wav(channels=65_535), BadValue, "65535 channels", id="65535 channels"),
-        pytest.param(wav(claimed=0xFFFFFFFF), TooLarge, "lasts 48696 s", id="4 GB"),
-        pytest.param(wav(claimed=0x7FFFFFFF), TooLarge, "60 s are the most", id="2 GB"),
-        pytest.param(wav(claimed=102_402), BadAudio, "cut off", id="one sample more than there is"),
+        pytest.param(wav(channels=65_535), BadValue, "at most 2", id="65535 channels"),
         pytest.param(wav(b""), BadValue, "holds no sound", id="no samples"),
-        pytest.param(wav(bits=0), BadAudio, "coded in a way", id="0 bits"),
-        pytest.param(wav(bits=65_535), BadAudio, "coded in a way", id="65535 bits"),
-        pytest.param(wav(coding=0x55), BadAudio, "coded in a way", id="mp3 in wav"),
-        pytest.param(wav(coding=0x31), BadAudio, "coded in a way", id="gsm in wav"),
-        pytest.param(wav()[:12], BadAudio, "cut off", id="nothing after the magic"),
-        pytest.param(wav()[:30], BadAudio, "cut off", id="half a header"),
-        pytest.param(wav(before=b"JUNK\xff\xff\xff\xff"), BadAudio, "cut off", id="endless chunk"),
-        pytest.param(wav(before=b"JUNK\0\0\0\0" * 5000), BadAudio, "cut off", id="endless chunks"),
+        pytest.param(wav(bits=0), BadAudio, "codec", id="0 bits"),
+        pytest.param(wav(bits=65_535), BadAudio, "codec", id="65535 bits"),
+        pytest.param(wav(coding=0x55), BadAudio, "damaged", id="noise as mp3 in wav"),
+        pytest.param(wav(coding=0x31), BadAudio, "codec", id="gsm in wav"),
+        pytest.param(wav()[:12], BadAudio, "damaged", id="nothing after the magic"),
+        pytest.param(wav()[:30], BadAudio, "damaged", id="half a header"),
+        pytest.param(wav(before=b"JUNK\xff\xff\xff\xff"), BadAudio, "damaged", id="endless chunk"),
         pytest.param(
             b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcdabcd", BadAudio, "damaged", id="data without format"
         ),
@@ -399,41 +333,35 @@ def refused(data: bytes, limits: VoiceSampleLimits = LIMITS) -> SpeechError:
         pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(100), BadAudio, "not a recording", id="a picture"),
         pytest.param(b"PK\x03\x04" + bytes(100), BadAudio, "not a recording", id="an archive"),
         pytest.param(
-            b"OggS" + bytes(24) + b"\x80theora" + bytes(99), BadAudio, "not a rec", id="a video in ogg"
+            b"OggS" + bytes(24) + b"\x80theora" + bytes(99), BadAudio, "not a recording", id="a video in ogg"
         ),
         pytest.param(
-            b"ID3\x04\0\0\x7f\x7f\x7f\x7f" + bytes(9), BadAudio, "not a rec", id="nothing after a tag"
+            b"ID3\x04\0\0\x7f\x7f\x7f\x7f" + bytes(9), BadAudio, "not a recording", id="nothing after a tag"
         ),
         pytest.param(b"fLaC" + bytes(100), BadAudio, "damaged", id="a flac of nothing"),
         pytest.param(b"\0\0\0\x10ftypM4A " + bytes(100), BadAudio, "damaged", id="an m4a of nothing"),
         pytest.param(b"\x1a\x45\xdf\xa3" + bytes(100), BadAudio, "damaged", id="a webm of nothing"),
     ],
 )
-def test_a_header_is_checked_before_anything_is_decoded(
-    data: bytes, error: type[SpeechError], words: str
-) -> None:
+def test_refuses_unusable_headers(data: bytes, error: type[SpeechError], words: str) -> None:
     caught = refused(data)
     assert type(caught) is error
     assert words in caught.message
     assert caught.message.endswith(".")
 
 
-def test_aiff_is_another_kind() -> None:
-    assert type(refused(sndfile(speech(6.0), 44_100, "AIFF", "PCM_16"))) is BadAudio
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_more_than_a_minute_is_too_large(kind: str) -> None:
-    caught = refused(encoded(kind, speech(61.0, 16_000), 16_000))
+@pytest.mark.parametrize("form", WIDE_BAND)
+def test_refuses_more_than_a_minute(form: str) -> None:
+    caught = refused(encoded(form, speech(61.0, 16_000), 16_000))
     assert type(caught) is TooLarge
-    assert "60 s are the most" in caught.message
+    assert "longer than 60 s" in caught.message
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_less_than_half_a_second_is_too_short(kind: str) -> None:
-    caught = refused(encoded(kind, speech(0.4, 48_000)))
+@pytest.mark.parametrize("form", WIDE_BAND)
+def test_refuses_less_than_half_a_second(form: str) -> None:
+    caught = refused(encoded(form, speech(0.4, 48_000)))
     assert type(caught) is BadValue
-    assert "0.5 s are the least" in caught.message
+    assert "at least 0.5 s" in caught.message
 
 
 @pytest.mark.parametrize(
@@ -442,13 +370,13 @@ def test_less_than_half_a_second_is_too_short(kind: str) -> None:
         (np.zeros(300_000), "silent"),
         (np.full(300_000, 0.5), "silent"),
         (np.random.default_rng(0).normal(0, 1e-4, 300_000), "silent"),
-        (np.sign(speech(6.0)[:, 0]), "clipped through"),
-        (np.clip(speech(6.0)[:, 0] * 100, -1, 1), "clipped through"),
+        (np.sign(speech(6.0)[:, 0]), "clipped throughout"),
+        (np.clip(speech(6.0)[:, 0] * 100, -1, 1), "clipped throughout"),
         (np.stack([speech(6.0)[:, 0], -speech(6.0)[:, 0]], axis=1), "cancel each other out"),
     ],
     ids=["zeros", "constant", "below any microphone", "square", "far too loud", "opposite channels"],
 )
-def test_what_holds_no_speech_is_refused(samples: Floats, words: str) -> None:
+def test_refuses_audio_that_cannot_be_speech(samples: Floats, words: str) -> None:
     samples = samples.reshape(len(samples), -1)
     caught = refused(sndfile(samples, 44_100, "WAV"))
     assert type(caught) is BadValue
@@ -457,7 +385,7 @@ def test_what_holds_no_speech_is_refused(samples: Floats, words: str) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
 @pytest.mark.parametrize("place", [0, 100_000, 264_599])
-def test_what_is_no_number_is_refused(value: float, place: int) -> None:
+def test_refuses_values_that_are_not_finite(value: float, place: int) -> None:
     samples = speech(6.0).astype(np.float64)
     samples[place] = value
     caught = refused(sndfile(samples, 44_100, "WAV", "DOUBLE"))
@@ -465,20 +393,34 @@ def test_what_is_no_number_is_refused(value: float, place: int) -> None:
     assert "not numbers" in caught.message
 
 
-def test_numbers_near_the_end_of_all_numbers_do_no_harm() -> None:
-    """Each is finite, not so their sums."""
+def test_survives_the_largest_floats() -> None:
+    """Each is finite, but their sums are not."""
     samples = speech(6.0, 48_000, level=0.8) * np.float32(3e38)
     check_answered(sndfile(samples, 48_000, "WAV", "FLOAT"))
 
 
 @settings(max_examples=40, deadline=None)
-@given(cut=st.floats(0.0, 1.0, exclude_max=True), kind=st.sampled_from(["wav", "flac"]))
-def test_no_beginning_of_a_wav_or_flac_passes_for_the_whole(cut: float, kind: str) -> None:
-    data = whole(kind)
+@given(cut=st.floats(0.0, 1.0, exclude_max=True))
+def test_refuses_every_beginning_of_a_flac(cut: float) -> None:
+    data = second("flac")
     assert isinstance(refused(data[: int(cut * len(data))]), BadAudio)
 
 
-def test_half_an_m4a_is_cut_off() -> None:
+@pytest.mark.parametrize("form", ["wav", "w64", "aiff", "caf"])
+@settings(max_examples=20, deadline=None)
+@given(cut=st.floats(0.0, 1.0, exclude_max=True))
+def test_every_beginning_of_a_chunked_file_is_refused_or_warned_about(form: str, cut: float) -> None:
+    whole = second(form)
+    data = whole[: int(cut * len(whole))]
+    try:
+        sample, _ = take(data)
+    except (BadAudio, BadValue):
+        return
+    assert sample.duration_s <= len(data) / 96_000
+    assert set(CUT_OFF) <= set(sample.warnings) or len(data) == len(whole) - 1
+
+
+def test_refuses_half_an_m4a() -> None:
     data = encoded("m4a", speech(12.0, 48_000))
     assert type(refused(data[: len(data) // 2])) is BadAudio
     without_index_first = ffmpeg(speech(12.0, 48_000), 48_000, "mp4", "aac")
@@ -486,17 +428,17 @@ def test_half_an_m4a_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("claimed", [1, 44_100, 6 * 44_100, 2**36 - 1])
-def test_a_flac_that_lies_about_its_length_is_found_out(claimed: int) -> None:
+def test_survives_a_wrong_length_in_a_flac(claimed: int) -> None:
     """Seventy seconds that say to be another time."""
     check_answered(flac_claiming(sndfile(speech(70.0, 44_100), 44_100, "FLAC"), claimed))
 
 
-def test_a_flac_of_unknown_length_is_counted() -> None:
+def test_limits_a_flac_of_unknown_length() -> None:
     data = flac_claiming(sndfile(np.zeros((3600 * 8_000, 1), np.float32), 8_000, "FLAC"), 0)
     assert type(refused(data)) is TooLarge
 
 
-def test_limits_are_those_given() -> None:
+def test_obeys_the_given_limits() -> None:
     data = encoded("wav", speech(6.0, 48_000, 2))
     assert type(refused(data, VoiceSampleLimits(longest_s=5.0))) is TooLarge
     assert type(refused(data, VoiceSampleLimits(shortest_s=7.0))) is BadValue
@@ -504,19 +446,19 @@ def test_limits_are_those_given() -> None:
     assert type(refused(data, VoiceSampleLimits(most_channels=1))) is BadValue
 
 
-def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+def test_reports_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(StorageFailure, match="cannot be opened: No such file or directory"):
-        decode(tmp_path / "nothing", tmp_path / "target", LIMITS)
+        read_sample(tmp_path / "nothing", tmp_path / "target", LIMITS)
 
 
-def test_a_target_that_cannot_be_written_is_the_servers_fault(tmp_path: Path) -> None:
+def test_reports_a_target_that_cannot_be_written(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    source.write_bytes(whole("wav"))
+    source.write_bytes(second("wav"))
     with pytest.raises(StorageFailure):
-        decode(source, tmp_path / "missing" / "target", LIMITS)
+        read_sample(source, tmp_path / "missing" / "target", LIMITS)
 
 
-# Whatever the bytes
+# Fuzzing
 
 
 FUZZ: Any = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -524,57 +466,53 @@ FUZZ: Any = settings(max_examples=150, deadline=None, suppress_health_check=[Hea
 
 @FUZZ
 @given(
-    kind=st.sampled_from(KINDS), changes=st.lists(st.tuples(st.integers(0), st.integers(0, 7)), max_size=8)
+    form=st.sampled_from(FORMATS),
+    changes=st.lists(st.tuples(st.integers(0), st.integers(0, 7)), max_size=8),
 )
-def test_flipped_bits_are_answered(kind: str, changes: list[tuple[int, int]]) -> None:
-    data = bytearray(whole(kind))
+def test_survives_flipped_bits(form: str, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(second(form))
     for place, bit in changes:
         data[place % len(data)] ^= 1 << bit
     check_answered(bytes(data))
 
 
 @FUZZ
-@given(kind=st.sampled_from(KINDS), place=st.integers(0, 200), put=st.binary(min_size=1, max_size=16))
-def test_overwritten_headers_are_answered(kind: str, place: int, put: bytes) -> None:
-    data = whole(kind)
+@given(form=st.sampled_from(FORMATS), place=st.integers(0, 200), put=st.binary(min_size=1, max_size=16))
+def test_survives_overwritten_headers(form: str, place: int, put: bytes) -> None:
+    data = second(form)
     check_answered(data[:place] + put + data[place + len(put) :])
 
 
 @FUZZ
-@given(kind=st.sampled_from(KINDS), start=st.floats(0, 1), end=st.floats(0, 1))
-def test_pieces_are_answered(kind: str, start: float, end: float) -> None:
-    data = whole(kind)
+@given(form=st.sampled_from(FORMATS), start=st.floats(0, 1), end=st.floats(0, 1))
+def test_survives_missing_pieces(form: str, start: float, end: float) -> None:
+    data = second(form)
     check_answered(data[: int(start * len(data))] + data[int(end * len(data)) :])
 
 
 MAGICS = (b"RIFF\0\0\0\0WAVEfmt ", b"fLaC\0\0\0\x22", b"OggS", b"\xff\xfb\x90\x64", b"\xff\xf1\x50\x80")
-MORE_MAGICS = (b"\0\0\0\x20ftypM4A ", b"\x1a\x45\xdf\xa3", b"ID3\x04\0\0\0\0\0\0", b"")
+MORE_MAGICS = (
+    b"\0\0\0\x20ftypM4A ",
+    b"\x1a\x45\xdf\xa3",
+    b"ID3\x04\0\0\0\0\0\0",
+    b"FORM\0\0\0\0AIFFCOMM\0\0\0\x12",
+    b"caff\0\x01\0\0desc",
+    b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0",
+    b"#!AMR\n",
+    b"#!AMR-WB\n",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",
+    b"",
+)
 
 
 @FUZZ
 @given(magic=st.sampled_from(MAGICS + MORE_MAGICS), rest=st.binary(max_size=4096))
-def test_noise_is_answered(magic: bytes, rest: bytes) -> None:
+def test_survives_noise_after_a_magic_number(magic: bytes, rest: bytes) -> None:
     check_answered(magic + rest)
 
 
-@settings(max_examples=300)
-@given(data=st.binary(max_size=300))
-def test_noise_is_hardly_ever_taken_for_a_recording(data: bytes) -> None:
-    if data[:1] not in (b"\xff", b"I") and data[4:8] != b"ftyp":
-        assert sniff(io.BytesIO(data)) is None or data[:4] in (b"RIFF", b"fLaC", b"OggS", b"\x1a\x45\xdf\xa3")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_is_known_by_its_content(kind: str, tmp_path: Path) -> None:
-    assert sniff(io.BytesIO(whole(kind))) == kind
-
-
-def test_layers_that_are_not_the_third_are_not_mp3() -> None:
-    make: Callable[[int], bytes] = lambda second: bytes([0xFF, second, 0x90, 0x64])  # noqa: E731
-    assert [sniff(io.BytesIO(make(second))) for second in (0xFB, 0xFD, 0xFF, 0xF3, 0xEB)] == [
-        "mp3",
-        None,
-        None,
-        "mp3",
-        None,
-    ]
+def test_refuses_mpeg_layers_other_than_the_third() -> None:
+    layer_ii = ffmpeg(speech(2.0, 48_000), 48_000, "mp2", "mp2")
+    caught = refused(layer_ii)
+    assert type(caught) is BadAudio
+    assert "codec" in caught.message
