@@ -24,7 +24,7 @@ from streaming_server.bench.dia.watched import Watched  # noqa: E402
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import GraphRunner  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
-from streaming_server.engines.dia.serving.stream import RAMP  # noqa: E402
+from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
 from streaming_server.types import DEFAULT_VOICE, Audio, Generation, Utterance  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_a_device_that_is_not_there_is_an_error_in_one_line(capsys):
     assert main(["--device", "tpu"]) == 1
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == "tpu is not a device that PyTorch knows\n"
+    assert told.err == "tpu is not a device that PyTorch supports\n"
 
 
 @pytest.mark.slow
@@ -156,8 +156,8 @@ class SlowCuda(SimulatedCuda):
         super().__init__()
         self.replays = 0
 
-    def mark(self, stream, timing=False):
-        super().mark(stream, timing)
+    def record_event(self, stream, timing=False):
+        super().record_event(stream, timing)
         return SlowEvent(self)
 
     def capture(self, body, inputs, stream, pool):
@@ -177,7 +177,7 @@ def test_the_hosts_time_on_a_gpu_is_all_but_the_waiting():
     direct = create_engine("random:tiny", device="cpu", slots=1)._runner
     gpu = SlowCuda()
     with torch.inference_mode():
-        watched = Watched(GraphRunner(direct.slots, direct.codec, RAMP, gpu), computes=False)
+        watched = Watched(GraphRunner(direct.slots, direct.codec, CHUNK_RAMP, gpu), computes=False)
     engine = DiaEngine(watched)
     gpu.waits = gpu.replays = 0
     text = "Hello there, all of you."
@@ -238,7 +238,7 @@ def bare(tmp_path):
     return tmp_path
 
 
-def test_it_runs_where_there_are_pytorch_numpy_and_safetensors_alone(bare):
+def test_it_runs_with_only_pytorch_numpy_and_safetensors(bare):
     # -S leaves out the packages that are installed.
     command = [sys.executable, "-S", "-m", "streaming_server.bench.dia", *BRIEF, "--streams", "1", "--json"]
     environment = os.environ | {"PYTHONPATH": f"{bare}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from streaming_server.engines.dia.serving.cuda import Captured, Cuda
+from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
 
 
 class Event:
@@ -57,28 +57,28 @@ class SimulatedCuda(Cuda):
         return Stream()
 
     @contextmanager
-    def _on(self, stream: Stream) -> Iterator[None]:
+    def _use_stream(self, stream: Stream) -> Iterator[None]:
         before, self.current = self.current, stream
         yield
         self.current = before
 
-    def on(self, stream: Any) -> Any:
-        return self._on(stream)
+    def use_stream(self, stream: Any) -> Any:
+        return self._use_stream(stream)
 
-    def mark(self, stream: Any, timing: bool = False) -> Event:
+    def record_event(self, stream: Any, timing: bool = False) -> Event:
         self.marks += 1
         return Event(self)
 
     def pinned(self, rows: list[list[int]]) -> Tensor:
         return torch.tensor(rows, dtype=torch.int64)
 
-    def landing(self, like: Tensor) -> Tensor:
+    def pinned_like(self, like: Tensor) -> Tensor:
         return torch.empty(like.shape, dtype=like.dtype)
 
     def pool(self) -> object:
         return object()
 
-    def capture(self, body: Callable[[], Tensor], inputs: Tensor, stream: Any, pool: Any) -> Captured:
+    def capture(self, body: Callable[[], Tensor], inputs: Tensor, stream: Any, pool: Any) -> CapturedGraph:
         self.captures += 1
         with torch.inference_mode():
             output = body().clone()
@@ -89,10 +89,10 @@ class SimulatedCuda(Cuda):
             with torch.inference_mode():
                 output.copy_(body())
 
-        return Captured(inputs, output, replay)
+        return CapturedGraph(inputs, output, replay)
 
     def synchronize(self) -> None: ...
 
-    def give_back(self) -> None: ...
+    def empty_cache(self) -> None: ...
 
     def clear_workspaces(self) -> None: ...

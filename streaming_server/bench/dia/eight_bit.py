@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from streaming_server.bench.dia.plan import TEXT, Plan
+from streaming_server.engines.dia.model.kv_cache import KVCache
 from streaming_server.engines.dia.model.linear import Kernel
-from streaming_server.engines.dia.model.transformer import Caches, DiaModel
+from streaming_server.engines.dia.model.transformer import DiaModel
 
 _ROWS = 24
 
 
-def eight_bit_error(plan: Plan, tensors: dict[str, Tensor]) -> float:
+def quantization_error(plan: Plan, tensors: dict[str, Tensor]) -> float:
     """How far 8-bit weights move the logits: norm of the difference, relative.
 
     Queries are scaled by 1 / √(head width), as training folds it into them: random ones without it attend so
@@ -36,12 +37,12 @@ def _logits(plan: Plan, tensors: dict[str, Tensor], kernel: Kernel | None) -> Te
     rows = torch.randint(0, 1024, (_ROWS, 9), generator=torch.Generator().manual_seed(0)).to(plan.device)
     ids = torch.tensor(list(TEXT.encode()), device=plan.device)
     model = DiaModel(plan.config, dict(tensors), kernel)
-    caches = Caches.empty(plan.config, 1, 64, 256, plan.device, plan.dtype)
+    cache = KVCache.empty(plan.config, 1, 64, 256, plan.device, plan.dtype)
     encoded = next(layer for layer in model.encode(ids) if layer is not None)
-    for _ in model.remember_text(encoded, caches, 0):
+    for _ in model.fill_cross_cache(encoded, cache, 0):
         pass
-    logits = list(model.prefill(rows, 0, len(ids), caches, 0))[-1]
+    logits = list(model.prefill(rows, 0, len(ids), cache, 0))[-1]
     assert logits is not None
-    del model, caches
+    del model, cache
     gc.collect()
     return logits.float()

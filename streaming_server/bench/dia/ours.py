@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from streaming_server.bench.dia.machine import wait
-from streaming_server.bench.dia.plan import RECIPE, TEXT, WARM_STEPS, Plan
+from streaming_server.bench.dia.plan import SAMPLING, TEXT, WARM_STEPS, Plan
 from streaming_server.bench.dia.watched import Watched
-from streaming_server.engines.dia.model.codec import ENDLESS
-from streaming_server.engines.dia.model.sampling import choose
+from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
+from streaming_server.engines.dia.model.sampling import sample_codes
 from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.load import assemble
-from streaming_server.engines.dia.serving.runner import Load, Piece, Runner
-from streaming_server.engines.dia.serving.stream import RAMP
+from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape
+from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
 from streaming_server.engines.dia.weights.hub import locate
 from streaming_server.engines.dia.weights.loader import read_codec
 
@@ -43,23 +43,23 @@ class Ours:
             plan.config, dict(tensors), plan.codec, codec, plan.slots, plan.kernel, plan.compile_model
         )
         self.watched = Watched(self.runner, plan.computes_on_host)
-        self.engine = DiaEngine(cast(Runner, self.watched), RECIPE)
+        self.engine = DiaEngine(cast(Runner, self.watched), SAMPLING)
 
     @property
     def sampling(self) -> str:
         """How codes are sampled: `compiled` or `eager`."""
-        return "eager" if self.runner.slots.choose is choose else "compiled"
+        return "eager" if self.runner.slots.sampler is sample_codes else "compiled"
 
     @torch.inference_mode()
     def step_times(self, streams: int, limit_s: float | None = None) -> StepTimes:
         """Steps with so many streams; fewer of them where they would take longer than `limit_s`."""
-        runner, lanes = self.runner, list(range(streams))
+        runner, slot_ids = self.runner, list(range(streams))
         times = StepTimes([], [])
-        with runner.computing():
-            for slot in lanes:
+        with runner.compute_scope():
+            for slot in slot_ids:
                 self._read_text(slot)
-            load = Load(
-                WARM_STEPS + self._plan.steps + 2, len(TEXT.encode()), runner.slots.breadth(RECIPE), True
+            load = StepShape(
+                WARM_STEPS + self._plan.steps + 2, len(TEXT.encode()), runner.slots.candidates(SAMPLING), True
             )
             wait(self._plan.device)
             began = time.perf_counter()
@@ -67,11 +67,11 @@ class Ours:
                 if limit_s and done >= _LEAST_STEPS and time.perf_counter() - began > limit_s:
                     break
                 start = time.perf_counter()
-                runner.step(lanes, load)
+                runner.step(slot_ids, load)
                 launched = time.perf_counter()
-                runner.keep_pace()
+                runner.throttle()
                 resumed = time.perf_counter()
-                runner.ends()
+                runner.read_ends()
                 end = time.perf_counter()
                 times.wall_ms.append((end - start) * 1e3)
                 times.host_us.append((end - resumed + launched - start) * 1e6)
@@ -82,7 +82,7 @@ class Ours:
     @torch.inference_mode()
     def prefill_ms(self) -> float:
         """What reading the text takes by itself, until the device is done with it."""
-        with self.runner.computing():
+        with self.runner.compute_scope():
             wait(self._plan.device)
             start = time.perf_counter()
             self._read_text(0)
@@ -92,13 +92,13 @@ class Ours:
     @torch.inference_mode()
     def codec_ms(self) -> float:
         """What the first piece of sound takes by itself, from its codes until it is there."""
-        piece = Piece(slot=0, first=0, row=1, length=ENDLESS, token=None)
-        with self.runner.computing():
-            self.runner.begin_sound(0)
+        piece = AudioChunk(slot=0, first=0, row=1, length=UNKNOWN_LENGTH, token=None)
+        with self.runner.compute_scope():
+            self.runner.reset_codec(0)
             wait(self._plan.device)
             start = time.perf_counter()
-            self.runner.decode([piece], RAMP[0])
-            self.runner.sound(wait=True)
+            self.runner.decode([piece], CHUNK_RAMP[0])
+            self.runner.collect_audio(wait=True)
         return (time.perf_counter() - start) * 1e3
 
     def _read_text(self, slot: int) -> None:
@@ -107,6 +107,6 @@ class Ours:
         encoded = ids
         for layer in slots.model.encode(ids):
             encoded = encoded if layer is None else layer
-        for _ in slots.model.remember_text(encoded, slots.caches, slot):
+        for _ in slots.model.fill_cross_cache(encoded, slots.cache, slot):
             pass
-        slots.begin(slot, torch.zeros(0, 9, dtype=torch.int64, device=self._plan.device), len(ids), RECIPE)
+        slots.begin(slot, torch.zeros(0, 9, dtype=torch.int64, device=self._plan.device), len(ids), SAMPLING)

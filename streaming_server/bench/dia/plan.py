@@ -9,7 +9,7 @@ import torch
 
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA, CodecConfig, DiaConfig
 from streaming_server.engines.dia.model.linear import Kernel
-from streaming_server.engines.dia.serving.slots import Recipe
+from streaming_server.engines.dia.serving.slots import SamplingParams
 
 TEXT = (
     "This is a sentence of about one hundred and fifty bytes, which is what a person says in one breath, "
@@ -17,7 +17,7 @@ TEXT = (
 )
 FRAME_MS = 1000 * 512 / 44100
 WARM_STEPS = 32
-"""Steps at the beginning of a run that are not counted."""
+"""Steps at the leading_words of a run that are not counted."""
 
 FIRST_PCM_STEPS = 25
 """Steps before there can be sound: ten frames, the last of them delayed by 15 steps in its last channel."""
@@ -25,7 +25,7 @@ FIRST_PCM_STEPS = 25
 LEAST_SLOTS = 4
 """As many as there are staggered requests."""
 
-RECIPE = Recipe(temperature=1.2, top_p=0.95, top_k=45, cfg_scale=3.0, cfg_filter_top_k=45)
+SAMPLING = SamplingParams(temperature=1.2, top_p=0.95, top_k=45, cfg_scale=3.0, cfg_filter_top_k=45)
 
 STREAMS = {"cpu": (1, 4), "cuda": (1, 4, 16, 64, 128, 216)}
 FRAMES_AT_SCALE = {"cpu": 96, "cuda": 860}

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from streaming_server.bench.dia.machine import wait
-from streaming_server.bench.dia.plan import RECIPE, TEXT, Plan
+from streaming_server.bench.dia.plan import SAMPLING, TEXT, Plan
 from streaming_server.engines.dia.model.config import DiaConfig
 from streaming_server.engines.dia.model.linear import Kernel, Linear, best_kernel
+from streaming_server.engines.dia.serving.device import avoid_cudnn_attention
 
 
 def reference_model(config: DiaConfig, tensors: dict[str, Tensor]) -> Any:
@@ -45,6 +46,7 @@ class Reference:
     def __init__(self, plan: Plan, tensors: dict[str, Tensor]) -> None:
         import transformers
 
+        avoid_cudnn_attention()
         quieten: Any = transformers.utils.logging
         quieten.set_verbosity_error()
         self._plan = plan
@@ -63,10 +65,10 @@ class Reference:
             self._model.generate(
                 **self._inputs(),
                 do_sample=True,
-                temperature=RECIPE.temperature,
-                top_p=RECIPE.top_p,
-                top_k=RECIPE.top_k,
-                guidance_scale=RECIPE.cfg_scale,
+                temperature=SAMPLING.temperature,
+                top_p=SAMPLING.top_p,
+                top_k=SAMPLING.top_k,
+                guidance_scale=SAMPLING.cfg_scale,
                 max_new_tokens=steps,
             )
         finally:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from streaming_server.bench.dia.bandwidth import bandwidth
-from streaming_server.bench.dia.eight_bit import eight_bit_error
+from streaming_server.bench.dia.eight_bit import quantization_error
 from streaming_server.bench.dia.first_pcm import first_pcm
 from streaming_server.bench.dia.machine import machine, peak_memory
 from streaming_server.bench.dia.ours import Ours
@@ -71,7 +71,7 @@ class Report:
         tensors = endless_weights(plan)
         if plan.kernel == "int8":
             progress.begin("the error of 8-bit weights")
-            found["int8_relative_logit_error"] = eight_bit_error(plan, tensors)
+            found["int8_relative_logit_error"] = quantization_error(plan, tensors)
         progress.begin(f"this engine, with {plan.slots} slots")
         ours = self._ours(tensors, found)
         if not plan.reference:

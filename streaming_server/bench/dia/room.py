@@ -8,7 +8,7 @@ import torch
 
 from streaming_server.bench.dia.plan import LEAST_SLOTS, Plan
 from streaming_server.engines.dia.model.codec import codec_slot_bytes
-from streaming_server.engines.dia.model.transformer import slot_bytes
+from streaming_server.engines.dia.model.kv_cache import slot_bytes
 from streaming_server.engines.dia.serving.device import device_memory, require_room
 from streaming_server.engines.dia.serving.load import weight_bytes
 

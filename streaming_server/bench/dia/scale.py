@@ -12,12 +12,7 @@ from streaming_server.bench.dia.speaking import Run, speak
 
 
 def at_scale(sides: Sides, count: int) -> dict[str, Any]:
-    """So many texts submitted at once and spoken together.
-
-    step_ms: of the model alone. in_real_time: whether in all as much sound came as time passed, per stream.
-    silent_ms: per stream, for how long a listener who plays what comes at once had nothing to play. cut:
-    whether the run was ended before its frames were spoken.
-    """
+    """So many texts submitted at once."""
     plan = sides.plan
     limit_s = SECONDS_AT_SCALE[plan.device.type]
     step_ms = statistics.median(sides.ours.step_times(count, limit_s).wall_ms)
@@ -31,7 +26,7 @@ def at_scale(sides: Sides, count: int) -> dict[str, Any]:
         **_host(plan, run),
         "times_real_time_each": each,
         "times_real_time_together": run.heard_s / run.seconds,
-        "in_real_time": each >= 1,
+        "realtime_streams": each >= 1,
         "silent_ms": quantiles(run.silent_ms),
         "seconds": run.seconds,
         "cut": run.cut,
@@ -40,7 +35,7 @@ def at_scale(sides: Sides, count: int) -> dict[str, Any]:
 
 
 def _host(plan: Plan, run: Run) -> dict[str, Any]:
-    """What the engine's steps take of the host. On a CPU that computes, too, its computing is left out."""
+    """Host time per step. On a CPU its computing is left out."""
     name = "host_beside_computing_us" if plan.computes_on_host else "host_us"
     mean = statistics.fmean(run.host_us) if run.host_us else None
     return {

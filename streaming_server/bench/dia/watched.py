@@ -10,19 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming_server.engines.dia.serving.runner import Load, Meter, Piece, Runner
+from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape, TimeBudget
 
 
 class Watched:
-    """A runner, and the seconds in it that are not the host's own.
-
-    Those are its waits for the device: `keep_pace`, and `ends` and `sound` when told to wait. With
-    `computes`, where the runner computes on the host, they are its computing as well: `step`, `decode`, and
-    all that is metered, which is the reading of texts and prompts.
-
-    elsewhere_s: these seconds. metered: how often newcomers were prepared. prepared_at: when last, by
-    `time.perf_counter`.
-    """
+    """A runner that counts the seconds that are not the host's own."""
 
     def __init__(self, runner: Runner, computes: bool) -> None:
         self._runner = runner
@@ -34,38 +26,38 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
 
-    def keep_pace(self) -> None:
+    def throttle(self) -> None:
         start = time.perf_counter()
-        self._runner.keep_pace()
+        self._runner.throttle()
         self._count(start, True)
 
-    def ends(self, wait: bool = False) -> tuple[int, list[int]]:
+    def read_ends(self, wait: bool = False) -> tuple[int, list[int]]:
         start = time.perf_counter()
-        ends = self._runner.ends(wait)
+        read_ends = self._runner.read_ends(wait)
         self._count(start, wait)
-        return ends
+        return read_ends
 
-    def sound(self, wait: bool) -> list[tuple[Piece, NDArray[np.int16]]]:
+    def collect_audio(self, wait: bool) -> list[tuple[AudioChunk, NDArray[np.int16]]]:
         start = time.perf_counter()
-        sound = self._runner.sound(wait)
+        collect_audio = self._runner.collect_audio(wait)
         self._count(start, wait)
-        return sound
+        return collect_audio
 
-    def step(self, lanes: Sequence[int], load: Load) -> None:
+    def step(self, slot_ids: Sequence[int], load: StepShape) -> None:
         start = time.perf_counter()
-        self._runner.step(lanes, load)
+        self._runner.step(slot_ids, load)
         self._count(start, self._computes)
 
-    def decode(self, pieces: Sequence[Piece], frames: int) -> None:
+    def decode(self, pieces: Sequence[AudioChunk], frames: int) -> None:
         start = time.perf_counter()
         self._runner.decode(pieces, frames)
         self._count(start, self._computes)
 
     @contextmanager
-    def meter(self, seconds: float) -> Iterator[Meter]:
+    def time_budget(self, seconds: float) -> Iterator[TimeBudget]:
         start = time.perf_counter()
-        with self._runner.meter(seconds) as meter:
-            yield meter
+        with self._runner.time_budget(seconds) as time_budget:
+            yield time_budget
         self._count(start, self._computes)
         self.metered += 1
         self.prepared_at = time.perf_counter()

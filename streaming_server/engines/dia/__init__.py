@@ -1,1 +1,3 @@
-"""Dia-1.6B in PyTorch: many voices at once, a frame at a time. Needs torch, numpy and safetensors alone."""
+"""Dia-1.6B in PyTorch: many streams at once, one frame per step. Requires only torch, numpy and safetensors;
+uses triton where it is installed.
+"""

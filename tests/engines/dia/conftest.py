@@ -1,4 +1,4 @@
-"""A tiny Dia with random weights, and transformers' model of the same weights to compare it with."""
+"""A tiny Dia with random weights, and transformers' model of the same weights to compare with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole server that speaks with Dia, from the websocket to the codes."""
+"""A whole server with Dia, from the websocket to the codes."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ def expected_samples(model, codec, max_tokens):
     return (codec.decode(audio_codes=codes[None]).audio_values[0] * 32767).round().numpy()
 
 
-async def test_greedy_speech_over_the_websocket_is_transformers_own(
-    start_server, checkpoints, tiny_reference
-):
+async def test_greedy_audio_over_the_websocket_equals_transformers(start_server, checkpoints, tiny_reference):
     model, directory, codec = checkpoints
     server = start_server(
         "--engine=dia", f"--model={model}", f"--codec={directory}", "--slots=2", "--max-workers=1"
@@ -85,7 +83,7 @@ async def test_greedy_speech_over_the_websocket_is_transformers_own(
     assert words == TEXT.split()
 
 
-async def test_text_that_arrives_in_pieces_is_spoken_sentence_by_sentence(start_server, tmp_path):
+async def test_streamed_text_is_spoken_sentence_by_sentence(start_server, tmp_path):
     server = start_server("--engine=dia", "--model=random:tiny", "--slots=2", "--max-workers=1")
     async with talking(server.ws_url) as talk:
         await talk.send("start", seed=3, max_tokens=100)

@@ -1,13 +1,13 @@
-"""DAC's decoder, fed a few frames at a time, for many streams at once.
+"""DAC's decoder, streaming: fed a few frames at a time, for many streams at once.
 
-Its convolutions look both ways, so a sample is final only when the frames it looks ahead to are known: output
-lags 4757 samples behind them. Every convolution keeps the inputs it will need again, nothing is computed
-twice, and the samples are those of decoding everything at once. A stream ends by being fed frames beyond its
-end, whose content does not matter.
+DAC's convolutions are not causal, so a sample is final only once the frames it looks ahead to are known:
+the output lags the input by 4757 samples. Every convolution keeps the inputs it still needs; nothing is
+computed twice, and the samples equal those of decoding the whole stream at once. A stream ends by being
+fed frames beyond its end, whose content is ignored.
 
-Exact is what float32 is: on a GPU, PyTorch lets cuDNN multiply in TF32, of ten bits of mantissa, unless
-`torch.backends.cudnn.allow_tf32` is set to False. The codec leaves that as it finds it, since it is the
-default that transformers' codec runs with too.
+"Equal" means float32 rounding. On a GPU, PyTorch lets cuDNN multiply in TF32 (10 bits of mantissa) unless
+`torch.backends.cudnn.allow_tf32` is False. The codec does not change that setting: transformers' codec
+runs with the same default.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from streaming_server.engines.dia.model.config import CodecConfig
-from streaming_server.engines.dia.model.transformer import Lanes
+from streaming_server.engines.dia.model.kv_cache import SlotIndex
 
-ENDLESS = 2**40
-"""The length, in frames, of a stream whose end is not known yet."""
+UNKNOWN_LENGTH = 2**40
+"""Length, in frames, of a stream whose end is not known yet."""
 
 KERNEL = 7
+"""Kernel size of every convolution but the pointwise ones."""
 DILATIONS = (1, 3, 9)
+"""Dilations of the residual units in each block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snake:
-    """x + sin²(αx) / α"""
+    """The snake activation: x + sin²(αx) / α."""
 
     alpha: Tensor
     inverse: Tensor
@@ -69,7 +71,7 @@ class Block:
 
 
 class Codec:
-    """The weights of a DAC decoder, ready to compute with, and what its streams have to keep.
+    """A DAC decoder's weights and the state of its streams.
 
     tensors: by transformers' names, in the dtype and on the device to compute with.
     """
@@ -77,7 +79,7 @@ class Codec:
     def __init__(self, config: CodecConfig, tensors: dict[str, Tensor], slots: int) -> None:
         self.config = config
         self.lag = codec_lag(config)
-        self._codes = torch.cat([_spoken_codes(tensors, index) for index in range(config.codebooks)])
+        self._codes = torch.cat([_code_embeddings(tensors, index) for index in range(config.codebooks)])
         self.device, self.dtype = self._codes.device, self._codes.dtype
         self._offsets = torch.arange(config.codebooks, device=self.device) * config.codebook_size
         self._first = read_convolution(tensors, "decoder.conv1")
@@ -90,30 +92,32 @@ class Codec:
 
     @property
     def lag_frames(self) -> int:
-        """Frames that must be known beyond a frame for all of it to be final."""
+        """Frames that must be fed beyond a frame before all its samples are final."""
         return math.ceil(self.lag / self.config.hop)
 
-    def begin(self, slot: int) -> None:
-        """Forget the stream that had this slot."""
+    def reset(self, slot: int) -> None:
+        """Clear the state of a slot for a new stream."""
         self._state[slot] = 0
 
     def decode(
-        self, codes: Tensor, lanes: Lanes, first: Tensor, length: Tensor, edges: bool = True
+        self, codes: Tensor, slot_ids: SlotIndex, first: Tensor, length: Tensor, edges: bool = True
     ) -> Tensor:
-        """Feed the next frames of some streams; returns samples in -1 to 1, [B, frames × hop].
+        """Feed the next frames of some streams; return samples in -1 to 1, [B, frames × hop].
 
-        codes: [B, frames, codebooks], int64; what is fed beyond a stream's end is ignored. lanes: the slots
-        of the streams. first: [B], frames each was fed before. length: [B], how many it has, or `ENDLESS`.
-        Sample i of stream b is sample first[b] × hop − lag + i of all its audio; those outside it are not
-        meaningful. edges: whether any stream is within `lag_frames` of its beginning or end.
+        codes: [B, frames, codebooks], int64; frames beyond a stream's end are ignored. slot_ids: the
+        streams' slots. first: [B], frames fed before. length: [B], frames in all, or `UNKNOWN_LENGTH`.
+        edges: whether any stream is within `lag_frames` of its beginning or end.
+
+        Output sample i of stream b is sample first[b] × hop − lag + i of the stream; samples outside the
+        stream are undefined.
         """
-        states = iter(self._kept(lanes))
+        states = iter(self._kept(slot_ids))
         keep: list[Tensor] = []
         frames = codes.shape[1]
         scale, lag = 1, 0
 
         def inside(x: Tensor) -> Tensor:
-            """Silence what lies before a stream's beginning or behind its end."""
+            """Zero what lies before a stream's beginning or beyond its end."""
             if not edges:
                 return x
             position = torch.arange(frames * scale, device=x.device) + (first[:, None] * scale - lag)
@@ -121,7 +125,7 @@ class Codec:
             return x * within[:, None]
 
         def window(x: Tensor, reach: int) -> Tensor:
-            """x with the `reach` inputs before it."""
+            """Prepend the `reach` inputs kept from the last call."""
             whole = torch.cat([next(states), x], dim=2)
             keep.append(whole[:, :, -reach:])
             return whole
@@ -140,11 +144,11 @@ class Codec:
                 x = inside(x)
         x = window(self._last_snake(x), KERNEL - 1)
         x = functional.conv1d(x, self._last.weight, self._last.bias)
-        self._state[lanes] = torch.cat([kept.flatten(1) for kept in keep], dim=1)
+        self._state[slot_ids] = torch.cat([kept.flatten(1) for kept in keep], dim=1)
         return torch.tanh(x)[:, 0]
 
-    def _kept(self, lanes: Lanes) -> Iterator[Tensor]:
-        state, start = self._state[lanes], 0
+    def _kept(self, slot_ids: SlotIndex) -> Iterator[Tensor]:
+        state, start = self._state[slot_ids], 0
         for shape in self._shapes:
             size = math.prod(shape)
             yield state[:, start : start + size].view(-1, *shape)
@@ -152,7 +156,7 @@ class Codec:
 
 
 def codec_lag(config: CodecConfig) -> int:
-    """Samples by which output is behind the frames fed."""
+    """Return the number of samples by which output lags the frames fed."""
     lag = KERNEL // 2
     for rate in config.rates:
         lag = lag * rate + rate // 2 + sum((KERNEL - 1) * dilation // 2 for dilation in DILATIONS)
@@ -160,7 +164,7 @@ def codec_lag(config: CodecConfig) -> int:
 
 
 def state_shapes(config: CodecConfig) -> Iterator[tuple[int, int]]:
-    """Channels and inputs that each convolution keeps, in order."""
+    """Yield channels and number of inputs that each convolution keeps, in order."""
     yield config.latent_width, KERNEL - 1
     width = config.decoder_width
     for _ in config.rates:
@@ -172,17 +176,17 @@ def state_shapes(config: CodecConfig) -> Iterator[tuple[int, int]]:
 
 
 def codec_slot_bytes(config: CodecConfig, dtype: torch.dtype) -> int:
-    """What one stream keeps."""
+    """Return the size of one stream's state in bytes."""
     return sum(math.prod(shape) for shape in state_shapes(config)) * dtype.itemsize
 
 
 def to_pcm(samples: Tensor) -> Tensor:
-    """-1 to 1 → 16-bit integers."""
+    """Convert samples in -1 to 1 to int16."""
     return (samples.float() * 32767).round_().clamp_(-32768, 32767).to(torch.int16)
 
 
 def _upsample(x: Tensor, block: Block) -> Tensor:
-    """x: the input before and n inputs; returns the n × rate outputs that the last of them complete."""
+    """Return the n × rate outputs completed by the last n of n + 1 inputs."""
     phases = functional.conv1d(x, block.upsample.weight, block.upsample.bias)
     streams, _, count = phases.shape
     phases = phases.view(streams, -1, block.rate, count).transpose(2, 3)
@@ -190,15 +194,15 @@ def _upsample(x: Tensor, block: Block) -> Tensor:
 
 
 def _residual(x: Tensor, unit: ResidualUnit) -> Tensor:
-    """x: 2 × padding inputs before and n inputs; returns n outputs, `padding` behind."""
+    """Return n outputs for 2 × padding + n inputs; they lag by `padding`."""
     count = x.shape[2] - 2 * unit.padding
     y = functional.conv1d(unit.snake1(x), unit.wide.weight, unit.wide.bias, dilation=unit.dilation)
     y = functional.conv1d(unit.snake2(y), unit.narrow.weight, unit.narrow.bias)
     return y.add_(x[:, :, unit.padding : unit.padding + count])
 
 
-def _spoken_codes(tensors: dict[str, Tensor], index: int) -> Tensor:
-    """What each code of a codebook adds to the latent, [codebook size, latent width]."""
+def _code_embeddings(tensors: dict[str, Tensor], index: int) -> Tensor:
+    """Return what each code of a codebook adds to the latent, [codebook size, latent width]."""
     name = f"quantizer.quantizers.{index}"
     projection = tensors[f"{name}.out_proj.weight"][:, :, 0]
     bias = tensors[f"{name}.out_proj.bias"]
@@ -225,9 +229,10 @@ def read_residual_unit(tensors: dict[str, Tensor], name: str, dilation: int) -> 
 
 
 def _upsampling(tensors: dict[str, Tensor], name: str, rate: int) -> Convolution:
-    """A transposed convolution of kernel 2 × rate as a plain one over two inputs, a channel per phase.
+    """Express a transposed convolution of kernel 2 × rate as a plain one over two inputs.
 
-    Output t × rate + j is input t through tap j and input t − 1 through tap j + rate.
+    Each phase has its own channels. Output t × rate + j is input t through tap j plus input t − 1 through
+    tap j + rate.
     """
     weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
     inputs, outputs, _ = weight.shape

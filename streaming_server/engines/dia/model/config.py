@@ -1,4 +1,4 @@
-"""The shapes of Dia and of its codec, as published checkpoints state them."""
+"""Dimensions of Dia and its codec, read from a checkpoint's config.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streaming_server.errors import EngineFailure
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """The text encoder. Defaults are Dia-1.6B's."""
+    """The text encoder. The defaults are Dia-1.6B's."""
 
     layers: int = 12
     width: int = 1024
@@ -26,7 +26,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class DecoderConfig:
-    """The audio decoder. Defaults are Dia-1.6B's."""
+    """The audio decoder. The defaults are Dia-1.6B's."""
 
     layers: int = 18
     width: int = 2048
@@ -45,7 +45,10 @@ class DecoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class DiaConfig:
-    """The whole model. `delays` holds, per channel, by how many rows its codes lag behind the first's."""
+    """The whole model.
+
+    delays: rows by which each channel's codes lag the first channel's.
+    """
 
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
@@ -60,9 +63,9 @@ class DiaConfig:
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> Self:
-        """Read config.json in transformers' layout, or in either layout of the nari-labs package.
+        """Read config.json in transformers' layout or either layout of the nari-labs package.
 
-        Raises EngineFailure, naming the field, where something is missing or makes no sense.
+        Raises EngineFailure, naming the field, if a value is missing or invalid.
         """
         try:
             if "encoder_config" in document:
@@ -71,7 +74,7 @@ class DiaConfig:
                 return cls._from_nested(document)
         except (KeyError, TypeError, ValueError) as error:
             raise EngineFailure(f"config.json: the field {error} is missing or malformed") from error
-        raise EngineFailure("config.json describes no Dia model: it has no encoder_config")
+        raise EngineFailure("config.json is not a Dia model: encoder_config is missing")
 
     @classmethod
     def _from_flat(cls, document: dict[str, Any]) -> Self:
@@ -158,7 +161,7 @@ class DiaConfig:
         return config
 
     def _check(self, encoder_kv_heads: int, cross_kv_heads: int, cross_width: int) -> None:
-        """Refuse what no published Dia has and this engine therefore does not compute."""
+        """Reject variants that no published Dia uses and this engine does not implement."""
         d = self.decoder
         for wrong, what in (
             (encoder_kv_heads != self.encoder.heads, "encoder_config.num_key_value_heads"),
@@ -170,10 +173,10 @@ class DiaConfig:
             (self.encoder.head_width % 2 or d.head_width % 2, "head_dim"),
         ):
             if wrong:
-                raise EngineFailure(f"config.json: {what} has a value that Dia does not allow")
+                raise EngineFailure(f"config.json: {what} has a value that Dia does not support")
 
     def document(self) -> dict[str, Any]:
-        """config.json in transformers' layout; `parse` reads it back."""
+        """Return config.json in transformers' layout; `parse` reads it back."""
         e, d = self.encoder, self.decoder
         return {
             "architectures": ["DiaForConditionalGeneration"],
@@ -233,9 +236,9 @@ def _token(name: str, document: dict[str, Any], decoder: dict[str, Any], default
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """The DAC codec. Defaults are those of the 44.1 kHz, 8 kbit/s model.
+    """The DAC codec. The defaults are those of the 44.1 kHz, 8 kbit/s model.
 
-    rates: upsampling per decoder block; their product is the hop, in samples per frame.
+    rates: upsampling factor per decoder block; their product is the hop, in samples per frame.
     """
 
     sample_rate: int = 44100
@@ -252,9 +255,12 @@ class CodecConfig:
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> Self:
-        """Read config.json in transformers' layout. Raises EngineFailure, naming the field."""
+        """Read config.json in transformers' layout.
+
+        Raises EngineFailure, naming the field, if a value is missing or invalid.
+        """
         if document.get("model_type", "dac") != "dac":
-            raise EngineFailure("config.json describes no DAC codec: model_type is not dac")
+            raise EngineFailure("config.json is not a DAC codec: model_type is not dac")
         defaults = cls()
         try:
             ratios = document.get("downsampling_ratios")
@@ -271,11 +277,11 @@ class CodecConfig:
         except (KeyError, TypeError, ValueError) as error:
             raise EngineFailure(f"config.json: the field {error} is missing or malformed") from error
         if any(rate % 2 for rate in rates):
-            raise EngineFailure("config.json: downsampling_ratios has a value that DAC does not allow")
+            raise EngineFailure("config.json: downsampling_ratios has a value that DAC does not support")
         return config
 
     def document(self) -> dict[str, Any]:
-        """config.json in transformers' layout; `parse` reads it back."""
+        """Return config.json in transformers' layout; `parse` reads it back."""
         return {
             "architectures": ["DacModel"],
             "model_type": "dac",
@@ -305,4 +311,4 @@ TINY_DIA = DiaConfig(
 """Dia's layout with about 1.4 million parameters, for tests and benchmarks."""
 
 TINY_CODEC = CodecConfig(latent_width=32, decoder_width=48)
-"""DAC's layout, hop and reach with few channels, for tests and benchmarks."""
+"""DAC's layout, hop and receptive field with few channels, for tests and benchmarks."""

@@ -1,4 +1,4 @@
-"""One weight matrix applied to rows, by the fastest kernel the device has for it."""
+"""A weight matrix and the fastest kernel the device has for multiplying by it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from torch import Tensor
 from torch.nn import functional
 
 Kernel = Literal["dense", "packed", "separate", "int8"]
+"""How a matrix is stored and multiplied; see `Linear`."""
 
 _SMALL = 2**18
-"""Weights with fewer elements cost less to read than a call of the packed kernel costs to make."""
+"""Below this many elements, reading the weight costs less than calling the packed kernel."""
 
 _FUSED_ROWS = 8
-"""Rows up to which multiplying 8-bit weights as they are is faster than widening them first."""
+"""Up to this many rows, the fused int8 kernel is faster than converting the weight first."""
 
 
 class Linear:
     """y = x Wᵀ for x [streams, rows, inputs] and W [outputs, inputs], without bias.
 
-    kernel: `dense` is the device's matrix product. `packed` reorders W for oneDNN, which on a CPU reads it
-    up to four times faster. `separate` multiplies each stream's rows on their own, for small W. `int8`
-    keeps W as 8-bit integers with one scale per output. With `packed` and `separate` a row's result has the
-    same bits whatever streams it is computed with.
+    kernel: `dense` is the device's own matrix product. `packed` reorders W for oneDNN, which on a CPU
+    reads it up to four times faster. `separate` multiplies each stream's rows on their own, for small W.
+    `int8` keeps W as 8-bit integers with one scale per output. With `packed` and `separate`, a row's
+    result does not depend on the rest of the batch, bit for bit.
     """
 
     __slots__ = (
@@ -66,7 +67,7 @@ class Linear:
                 return _int8_product(rows, self._integers, self._scale, self._fused)
 
     def add_to(self, total: Tensor, rows: Tensor) -> None:
-        """total += rows Wᵀ, in place; total is [streams, rows, outputs]."""
+        """Add rows Wᵀ to `total`, [streams, rows, outputs], in place."""
         if self._kernel == "separate":
             total.baddbmm_(rows, self._transposed.expand(rows.shape[0], -1, -1))
         else:
@@ -74,7 +75,7 @@ class Linear:
 
 
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric 8-bit integers [outputs, inputs] and one scale per output, in the weight's dtype."""
+    """Return symmetric 8-bit integers [outputs, inputs] and one scale per output, in the weight's dtype."""
     wide = weight.float()
     scale = wide.abs().amax(dim=1).clamp(min=1e-12) / 127
     integers = (wide / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8)
@@ -82,7 +83,7 @@ def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def best_kernel(weight: Tensor) -> Kernel:
-    """The fastest kernel on this device that is exact."""
+    """Return the fastest kernel on this device that does not quantize."""
     if weight.device.type != "cpu":
         return "dense"
     if weight.numel() < _SMALL or weight.dtype not in (torch.float32, torch.bfloat16):
@@ -91,7 +92,7 @@ def best_kernel(weight: Tensor) -> Kernel:
 
 
 def _packing_works(dtype: torch.dtype) -> bool:
-    """Whether this build of PyTorch packs weights, and computes rightly with them."""
+    """Return whether this build of PyTorch packs weights and multiplies correctly with them."""
     probe = torch.linspace(-1, 1, 64 * 32).view(64, 32).to(dtype)
     rows = torch.linspace(1, -1, 2 * 32).view(1, 2, 32).to(dtype)
     try:
@@ -102,7 +103,7 @@ def _packing_works(dtype: torch.dtype) -> bool:
 
 
 def _mkldnn() -> Any:
-    """oneDNN's operators, which PyTorch keeps for its own compiler; `_packing_works` guards their use."""
+    """Return oneDNN's operators. They belong to PyTorch's compiler; `_packing_works` guards their use."""
     return torch.ops.mkldnn
 
 
@@ -117,7 +118,7 @@ def _packed_product(rows: Tensor, packed: Tensor) -> Tensor:
 
 
 def _fused_int8_works(integers: Tensor, scale: Tensor) -> bool:
-    """Whether this device multiplies 8-bit weights as they are; on a CPU it pays in bfloat16 only."""
+    """Return whether this device multiplies by 8-bit weights directly. On a CPU only bfloat16 profits."""
     if integers.device.type == "cpu" and scale.dtype != torch.bfloat16:
         return False
     rows = torch.ones(2, integers.shape[1], device=integers.device, dtype=scale.dtype)

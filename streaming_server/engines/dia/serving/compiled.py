@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from streaming_server.engines.dia.model.sampling import Chooser, choose
-from streaming_server.engines.dia.model.transformer import CacheView
-from streaming_server.engines.dia.serving.slots import Recipe, Slots
+from streaming_server.engines.dia.model.kv_cache import KVCacheView
+from streaming_server.engines.dia.model.sampling import Sampler, sample_codes
+from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
 
 _LOG = logging.getLogger(__name__)
 
-_TRIALS = (Recipe(seed=1), Recipe(seed=1, top_k=None))
+_TRIALS = (SamplingParams(seed=1), SamplingParams(seed=1, top_k=None))
 """Candidates as usual, and all of them."""
 
 _TRIAL_STEPS = 4
@@ -38,59 +38,59 @@ _FATAL: tuple[type[BaseException], ...] = (
 """Errors that say nothing of the compiler, or after which the device is of no more use."""
 
 
-def verdicts_file() -> Path:
+def failures_file() -> Path:
     """Where failures to compile are remembered; delete it to try again."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "streaming-server" / "torch-compile.json"
 
 
-def compiled_choose(slots: Slots, verdicts: Path) -> Chooser:
-    """`sampling.choose` compiled, or as it is, after logging why.
+def compiled_choose(slots: Slots, failures: Path) -> Sampler:
+    """`sampling.sample_codes` compiled, or as it is, after logging why.
 
     Speaks a few rows on the slots, which must be free.
     """
     key = _circumstances(slots)
-    known = _read(verdicts)
+    known = _read(failures)
     if key in known:
-        _LOG.warning("torch.compile is not used: %s (remembered in %s)", known[key], verdicts)
-        return choose
+        _LOG.warning("torch.compile is not used: %s (remembered in %s)", known[key], failures)
+        return sample_codes
     compiled, reason = _try(slots)
     if reason is not None:
         _LOG.warning("torch.compile is not used: %s", reason)
-        _write(verdicts, known | {key: reason})
+        _write(failures, known | {key: reason})
     return compiled
 
 
-def _try(slots: Slots) -> tuple[Chooser, str | None]:
+def _try(slots: Slots) -> tuple[Sampler, str | None]:
     """The compiled function, and what is wrong with it."""
     try:
-        compiled: Chooser = torch.compile(choose, dynamic=True)
+        compiled: Sampler = torch.compile(sample_codes, dynamic=True)
         for count in sorted({min(streams, slots.count) for streams in _TRIAL_STREAMS}):
-            for recipe in _TRIALS:
+            for params in _TRIALS:
                 if not torch.equal(
-                    _trial(slots, choose, count, recipe), _trial(slots, compiled, count, recipe)
+                    _trial(slots, sample_codes, count, params), _trial(slots, compiled, count, params)
                 ):
-                    return choose, "compiled steps speak other codes"
+                    return sample_codes, "compiled steps speak other codes"
     except _FATAL:
         raise
     except Exception as error:  # Whatever a compiler comes up with: there is another way.
         lines = str(error).strip().splitlines()
-        return choose, f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+        return sample_codes, f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
     finally:
-        slots.choose = choose
+        slots.sampler = sample_codes
     return compiled, None
 
 
-def _trial(slots: Slots, chooser: Chooser, count: int, recipe: Recipe) -> Tensor:
-    """The first rows that steps with this chooser speak on so many slots."""
-    slots.choose = chooser
+def _trial(slots: Slots, sampler: Sampler, count: int, params: SamplingParams) -> Tensor:
+    """The first rows that steps with this sampler speak on so many slots."""
+    slots.sampler = sampler
     nothing = torch.zeros(0, slots.codes.shape[2], dtype=torch.int64, device=slots.codes.device)
     for slot in range(count):
-        slots.begin(slot, nothing, 1, recipe)
-    lanes = slice(0, count)
-    view = CacheView(slots.caches, lanes, min(64, slots.frames), min(64, slots.text))
+        slots.begin(slot, nothing, 1, params)
+    slot_ids = slice(0, count)
+    view = KVCacheView(slots.cache, slot_ids, min(64, slots.frames), min(64, slots.text))
     for _ in range(_TRIAL_STEPS):
-        slots.step(view, lanes, None, slots.breadth(recipe), True)
+        slots.step(view, slot_ids, None, slots.candidates(params), True)
     return slots.codes[:count, : _TRIAL_STEPS + 1].clone()
 
 
@@ -105,17 +105,17 @@ def _circumstances(slots: Slots) -> str:
     return f"{gpu}, {slots.model.dtype}, PyTorch {torch.__version__}, Triton {triton}"
 
 
-def _read(verdicts: Path) -> dict[str, str]:
+def _read(failures: Path) -> dict[str, str]:
     try:
-        known: Any = json.loads(verdicts.read_text())
+        known: Any = json.loads(failures.read_text())
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
 
 
-def _write(verdicts: Path, known: dict[str, str]) -> None:
+def _write(failures: Path, known: dict[str, str]) -> None:
     try:
-        verdicts.parent.mkdir(parents=True, exist_ok=True)
-        verdicts.write_text(json.dumps(known, indent=2))
+        failures.parent.mkdir(parents=True, exist_ok=True)
+        failures.write_text(json.dumps(known, indent=2))
     except OSError as error:
         _LOG.info("what was found out about torch.compile cannot be kept: %s", error)

@@ -1,4 +1,4 @@
-"""What an engine keeps of a turn of speech, so that its voice, pace and dice stay the same throughout."""
+"""What the engine keeps of a context, so that its voice, pace and seed stay the same throughout."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ import torch
 from torch import Tensor
 
 FRAMES_PER_S = 44100 / 512
+"""Frames per second of audio."""
 
-ENOUGH_FRAMES = round(5 * FRAMES_PER_S)
-MOST_FRAMES = round(10 * FRAMES_PER_S)
-"""A prompt of 5 to 10 s holds a voice best; from the README of nari-labs/dia."""
+MIN_PROMPT_FRAMES = round(5 * FRAMES_PER_S)
+"""A prompt made of the context's own speech grows until it is this long."""
+MAX_PROMPT_FRAMES = round(10 * FRAMES_PER_S)
+"""A prompt of 5 to 10 s keeps a voice best; from the README of nari-labs/dia."""
 
-MOST_SCRIPT = 512
-"""Bytes of a turn's own prompt: half of what Dia reads at a time."""
+MAX_PROMPT_BYTES = 512
+"""Bytes of transcript in a prompt made of the context's own speech: half the encoder's input."""
 
 _USUAL_PACE = 0.068
 """Seconds per character of English read aloud, about 150 words a minute."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
+"""The golden ratio as a 64-bit fraction; spreads seeds apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoicePrompt:
-    """A voice to go on in: what it says, and the codes [frames, channels] in which it says so."""
+    """A voice to continue: a transcript, and the codes [frames, channels] in which it is spoken."""
 
     transcript: str
     codes: Tensor
@@ -36,58 +39,59 @@ class VoicePrompt:
 
 
 @dataclass(slots=True)
-class Turn:
-    """One context.
+class ContextState:
+    """State of one context.
 
-    prompt: the voice's own, or what the turn's first words became. given: whether it is the voice's own.
-    pace: seconds per character, as heard so far.
+    prompt: the voice's own, or the context's first speech. from_voice: whether it is the voice's own.
+    pace: seconds per character, measured so far. spoken: segments started. base_seed: used when the client
+    gives no seed.
     """
 
     prompt: VoicePrompt | None = None
-    given: bool = False
+    from_voice: bool = False
     pace: float = _USUAL_PACE
     spoken: int = 0
-    dice: int = field(default_factory=lambda: secrets.randbits(62))
+    base_seed: int = field(default_factory=lambda: secrets.randbits(62))
 
-    def go_on_from(self, prompt: VoicePrompt) -> None:
-        """The voice's own prompt, whose pace is the first guess at the turn's."""
-        self.prompt, self.given = prompt, True
+    def use_prompt(self, prompt: VoicePrompt) -> None:
+        """Use the voice's own prompt, whose pace is the first estimate."""
+        self.prompt, self.from_voice = prompt, True
         if prompt.transcript:
             pace = prompt.frames / FRAMES_PER_S / len(prompt.transcript)
             self.pace = min(max(pace, _USUAL_PACE / 2), _USUAL_PACE * 2)
 
     def next_seed(self, seed: int | None) -> int:
-        """A seed of its own for the next reading; the same turn of the same seed has the same seeds."""
-        mixed = ((self.dice if seed is None else seed) + self.spoken * _GOLDEN) & (2**63 - 1)
+        """Return the next segment's seed; the same seed gives the same sequence in every context."""
+        mixed = ((self.base_seed if seed is None else seed) + self.spoken * _GOLDEN) & (2**63 - 1)
         self.spoken += 1
         return mixed
 
-    def heard(self, transcript: str, codes: Tensor, characters: int, cut: bool = False) -> None:
-        """A reading has been spoken. Until the prompt is long enough it is made longer by it.
+    def add_speech(self, transcript: str, codes: Tensor, characters: int, cut: bool = False) -> None:
+        """Record a generated segment; extend the prompt by it until the prompt is long enough.
 
-        cut: it ended at its limit. One that was cut sooner than its text takes teaches nothing: nobody knows
-        how far it came.
+        cut: whether it ended at its limit. A segment cut sooner than its text takes is ignored, since how
+        far it got is unknown.
         """
         frames = codes.shape[0]
         if not frames or not characters or (cut and frames < self.pace * FRAMES_PER_S * characters):
             return
         if not cut:
             self.pace = frames / FRAMES_PER_S / characters
-        if self.given or (self.prompt is not None and self.prompt.frames >= ENOUGH_FRAMES):
+        if self.from_voice or (self.prompt is not None and self.prompt.frames >= MIN_PROMPT_FRAMES):
             return
         known = self.prompt or VoicePrompt("", codes[:0])
-        room = MOST_SCRIPT - len(known.transcript.encode())
-        said, kept = beginning(transcript, frames, MOST_FRAMES - known.frames, room)
+        room = MAX_PROMPT_BYTES - len(known.transcript.encode())
+        said, kept = leading_words(transcript, frames, MAX_PROMPT_FRAMES - known.frames, room)
         if said:
             script = f"{known.transcript} {said}".strip()
             self.prompt = VoicePrompt(script, torch.cat([known.codes, codes[:kept]]))
 
 
-def beginning(transcript: str, frames: int, room: int, most_bytes: int) -> tuple[str, int]:
-    """As many whole words as are spoken within `room` frames, at an even pace, and their frames.
+def leading_words(transcript: str, frames: int, room: int, most_bytes: int) -> tuple[str, int]:
+    """Return the whole words spoken within the first `room` frames, at an even pace, and their frames.
 
-    They take at most `most_bytes`. Nothing and 0 where not even the first word fits; a script without spaces
-    may be cut between any two characters.
+    The words take at most `most_bytes`. Returns an empty string and 0 if not even the first word fits. A
+    script without spaces may be cut between any two characters.
     """
     short = transcript.encode()[: max(0, most_bytes)].decode(errors="ignore")
     if frames <= room and short == transcript:

@@ -1,6 +1,6 @@
-"""What the runner needs of CUDA: streams, events, pinned memory and graphs.
+"""CUDA streams, events, pinned memory and graphs, as the graph runner uses them.
 
-All that only a GPU has is here, so that the rest can be run against a simulated one.
+Everything that needs a GPU is here, so that the runner can be tested on a simulated one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 
-class Captured:
-    """A graph with the buffer it reads and the tensor it leaves its result in, until the next replay."""
+class CapturedGraph:
+    """A graph, the buffer it reads and the tensor that holds its output until the next replay."""
 
     __slots__ = ("inputs", "output", "replay")
 
@@ -32,37 +32,41 @@ class Cuda:
         self._cuda: Any = torch.cuda
 
     def stream(self) -> Any:
-        """A new stream, which begins after what the current one has been given."""
+        """Create a stream that starts after the current stream's pending work."""
         made = self._cuda.Stream(self.device)
         made.wait_stream(self._cuda.current_stream(self.device))
         return made
 
-    def on(self, stream: Any) -> AbstractContextManager[Any]:
+    def use_stream(self, stream: Any) -> AbstractContextManager[Any]:
+        """Make a stream current within a `with` block."""
         given: AbstractContextManager[Any] = self._cuda.stream(stream)
         return given
 
-    def mark(self, stream: Any, timing: bool = False) -> Any:
-        """An event at the end of what the stream has been given so far."""
+    def record_event(self, stream: Any, timing: bool = False) -> Any:
+        """Record an event after the stream's pending work."""
         event = self._cuda.Event(enable_timing=timing)
         event.record(stream)
         return event
 
     def pinned(self, rows: list[list[int]]) -> Tensor:
-        """Integers that the device can fetch by itself."""
+        """Return integers in pinned memory, for asynchronous uploads."""
         return torch.tensor(rows, dtype=torch.int64, pin_memory=True)
 
-    def landing(self, like: Tensor) -> Tensor:
-        """Host memory that the device can write such a tensor to by itself."""
+    def pinned_like(self, like: Tensor) -> Tensor:
+        """Allocate pinned memory for an asynchronous download of such a tensor."""
         return torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
 
     def pool(self) -> Any:
-        """Memory that graphs share which never run at the same time."""
+        """Create a memory pool for graphs that never run at the same time."""
         return self._cuda.graph_pool_handle()
 
-    def capture(self, body: Callable[[], Tensor], inputs: Tensor, stream: Any, pool: Any) -> Captured:
-        """Run once so that libraries set themselves up, then record. `inputs` must make it change nothing."""
+    def capture(self, body: Callable[[], Tensor], inputs: Tensor, stream: Any, pool: Any) -> CapturedGraph:
+        """Run `body` once so that libraries initialize, then capture it.
+
+        With `inputs` as given it must change nothing.
+        """
         self.synchronize()
-        with torch.inference_mode(), self.on(stream):
+        with torch.inference_mode(), self.use_stream(stream):
             body()
             stream.synchronize()
             graph = self._cuda.CUDAGraph()
@@ -71,18 +75,19 @@ class Cuda:
                 output = body()
             finally:
                 graph.capture_end()
-        return Captured(inputs, output, graph.replay)
+        return CapturedGraph(inputs, output, graph.replay)
 
     def synchronize(self) -> None:
+        """Wait until the device is idle."""
         self._cuda.synchronize(self.device)
 
-    def give_back(self) -> None:
-        """Memory that is held for later goes back to the device."""
+    def empty_cache(self) -> None:
+        """Return cached memory to the device."""
         self._cuda.empty_cache()
 
     def clear_workspaces(self) -> None:
-        """cuBLAS's memory goes back too. Graphs compute in it, so there must be none any more."""
+        """Free cuBLAS's workspaces. Graphs use them, so all graphs must be gone."""
         clear: Callable[[], None] | None = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
         if clear is not None:
             clear()
-        self.give_back()
+        self.empty_cache()

@@ -1,4 +1,4 @@
-"""What a device can do and how much room it has."""
+"""Choose a device and a precision, and check its memory."""
 
 from __future__ import annotations
 
@@ -10,48 +10,60 @@ from streaming_server.errors import EngineFailure
 from streaming_server.types import MemoryReport
 
 FULL_MODEL_BYTES = 3_500_000_000
-"""Free memory without which loading the published model is not tried."""
+"""Free memory required before loading the published model."""
 
 _GB = 1e9
 
 
 def pick_device(name: str | None) -> torch.device:
-    """`cuda`, `cuda:1`, `cpu`, …; None for the first GPU where there is one. Raises EngineFailure."""
+    """Parse `cuda`, `cuda:1`, `cpu`, …; None selects the first GPU, or the CPU. Raises EngineFailure."""
     if name is None:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise EngineFailure(f"{name} is not a device that PyTorch knows") from error
+        raise EngineFailure(f"{name} is not a device that PyTorch supports") from error
     if device.type not in ("cpu", "cuda"):
         raise EngineFailure(f"Dia runs on cuda and cpu, not on {device.type}")
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise EngineFailure("this PyTorch finds no CUDA device; install its CUDA build, or pass cpu")
+            raise EngineFailure("PyTorch finds no CUDA device; install its CUDA build or use cpu")
         device = torch.device("cuda", device.index or 0)
         if device.index >= torch.cuda.device_count():
             raise EngineFailure(
-                f"there is no {device}: PyTorch finds {torch.cuda.device_count()} CUDA devices"
+                f"{device} does not exist: PyTorch finds {torch.cuda.device_count()} CUDA devices"
             )
     return device
 
 
 def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """bfloat16 where the GPU computes in it, else float16; float32 on a CPU. Raises EngineFailure."""
+    """Parse a precision. None selects bfloat16 on GPUs that support it, else float16; float32 on a CPU.
+
+    Raises EngineFailure.
+    """
     if name is not None:
         named = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}.get(name, name)
         if named not in ("bfloat16", "float16", "float32", "float64"):
-            raise EngineFailure(f"{name} is no precision that Dia computes in")
+            raise EngineFailure(f"{name} is not a supported precision; use bfloat16, float16 or float32")
         dtype: torch.dtype = getattr(torch, named)
         return dtype
     if device.type == "cpu":
         return torch.float32
-    # Earlier GPUs accept bfloat16 but emulate it, slowly.
+    # Earlier GPUs accept bfloat16 but emulate it slowly.
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
 
 
+def avoid_cudnn_attention() -> None:
+    """Keep scaled_dot_product_attention off cuDNN, for this process.
+
+    On sm_90 cuDNN is the first choice and builds a plan for every new shape: 55 ms to 1 s for each new text
+    length, while all streams wait. Call it before the first attention.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def device_memory(device: torch.device) -> MemoryReport:
-    """Of the whole device, whoever uses it; of the whole machine for a CPU."""
+    """Return used and total memory of the whole device; of the whole machine for a CPU."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return MemoryReport(total - free, total)
@@ -63,7 +75,7 @@ def device_memory(device: torch.device) -> MemoryReport:
 
 
 def require_room(device: torch.device, needed: int) -> MemoryReport:
-    """What memory there is. Raises EngineFailure, with both figures, where less than needed is free."""
+    """Return the memory report. Raises EngineFailure, with both figures, if less than `needed` is free."""
     memory = device_memory(device)
     free = memory.total - memory.used
     if free < needed:

@@ -1,4 +1,4 @@
-"""Making an engine: finding the weights, checking the room, choosing slots and precision."""
+"""Create an engine: find the weights, check memory, choose slots and precision."""
 
 from __future__ import annotations
 
@@ -11,21 +11,29 @@ from torch import Tensor
 
 from streaming_server.engines.dia.model.codec import Codec, codec_slot_bytes
 from streaming_server.engines.dia.model.config import CodecConfig, DiaConfig
+from streaming_server.engines.dia.model.kv_cache import slot_bytes
 from streaming_server.engines.dia.model.linear import Kernel
-from streaming_server.engines.dia.model.transformer import DiaModel, slot_bytes
+from streaming_server.engines.dia.model.transformer import DiaModel
 from streaming_server.engines.dia.serving.device import (
     FULL_MODEL_BYTES,
+    avoid_cudnn_attention,
     pick_device,
     pick_dtype,
     require_room,
 )
 from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.runner import Runner
-from streaming_server.engines.dia.serving.slots import Recipe, Slots
-from streaming_server.engines.dia.serving.stream import RAMP
-from streaming_server.engines.dia.voices.cache import PromptShelf
+from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
+from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
+from streaming_server.engines.dia.voices.cache import VoicePromptCache
 from streaming_server.engines.dia.voices.encoder import PromptEncoder
-from streaming_server.engines.dia.weights.hub import DEFAULT_CODEC, DEFAULT_MODEL, RANDOM, Source, locate
+from streaming_server.engines.dia.weights.hub import (
+    DEFAULT_CODEC,
+    DEFAULT_MODEL,
+    RANDOM,
+    WeightsLocation,
+    locate,
+)
 from streaming_server.engines.dia.weights.loader import (
     has_encoder,
     read_codec,
@@ -38,16 +46,19 @@ from streaming_server.engines.dia.weights.shapes import codec_shapes, dia_shapes
 
 _LOG = logging.getLogger(__name__)
 
-NOISE = "The weights are random: what Dia speaks with them is noise, for tests and benchmarks only."
+NOISE = "The weights are random: Dia produces noise with them, for tests and benchmarks only."
+"""Shown where weights are random."""
 
 _WORKSPACE_BYTES = 1_000_000_000
-"""What CUDA, its libraries, graphs and passing results take beside weights and slots on a GPU."""
+"""GPU memory that CUDA, its libraries, graphs and temporaries take beside weights and slots."""
 
 _SHARE = 0.8
-"""Of the whole memory, whoever uses it, what slots may fill it up to: below the mark where relief begins."""
+"""Share of the whole memory that slots may fill: below the threshold where relief begins."""
 
 _MOST_SLOTS = 256
+"""Slots on a GPU at most."""
 _CPU_SLOTS = 4
+"""Slots on a CPU."""
 
 
 def create_engine(
@@ -59,52 +70,54 @@ def create_engine(
     slots: int | None = None,
     quantize: Literal["int8"] | None = None,
     compile_model: bool = True,
-    defaults: Recipe | None = None,
+    defaults: SamplingParams | None = None,
     window: int | None = None,
 ) -> DiaEngine:
-    """Load Dia and its codec and make them ready to speak.
+    """Load Dia and its codec and return an engine that is ready to generate.
 
-    model, codec: a directory, a hub id, or `random:tiny` and `random:full`; the codec is by default the
-    published one, or random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default the
-    first GPU where there is one. dtype: `bfloat16`, `float16`, `float32`, by default the best of the device.
-    slots: utterances at once; by default as many as a GPU speaks in real time and has memory for.
-    compile_model: compile the sampling on a GPU where that works. window: bytes an utterance may be ahead of
-    its listener, None for no bound.
+    model, codec: a directory, a hub id, `random:tiny` or `random:full`; the codec defaults to the
+    published one, or to random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default
+    the first GPU, if any. dtype: `bfloat16`, `float16`, `float32`; by default the device's best. slots:
+    utterances at once; by default as many as a GPU generates in real time and has memory for.
+    compile_model: compile the sampling on a GPU where that works. window: bytes an utterance may be ahead
+    of its listener; None for no limit.
 
-    Raises EngineFailure: a model that cannot be found, read or held.
+    Raises EngineFailure if a model cannot be found, read or held in memory.
     """
     where = pick_device(device)
     precision = pick_dtype(dtype, where)
     if codec is None:
         codec = model if model.startswith(RANDOM) else DEFAULT_CODEC
-    source = locate(model, "--model (DIA_MODEL)")
-    config = read_dia_config(source)
-    codec_source = locate(codec, "--codec (DIA_CODEC)")
-    codec_config = read_codec_config(codec_source)
+    location = locate(model, "--model (DIA_MODEL)")
+    config = read_dia_config(location)
+    codec_location = locate(codec, "--codec (DIA_CODEC)")
+    codec_config = read_codec_config(codec_location)
     count = _slots(config, codec_config, where, precision, slots, quantize)
-    notice = NOISE if source.is_random or codec_source.is_random else None
+    notice = NOISE if location.is_random or codec_location.is_random else None
     if notice:
         _LOG.warning(notice.upper())
     sound = torch.float64 if precision == torch.float64 else torch.float32
-    tensors = read_dia(source, config, where, precision)
-    codec_tensors = read_codec(codec_source, codec_config, where, sound)
+    tensors = read_dia(location, config, where, precision)
+    codec_tensors = read_codec(codec_location, codec_config, where, sound)
     runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, compile_model)
-    together = count if slots else _together(runner)
-    return DiaEngine(runner, defaults, _shelf(codec_source, codec_config), window, together, notice)
+    max_active = count if slots else _realtime_limit(runner)
+    return DiaEngine(
+        runner, defaults, _voice_prompts(codec_location, codec_config), window, max_active, notice
+    )
 
 
-def _together(runner: Runner) -> int:
-    """No more utterances at once than can be spoken in real time."""
-    together = runner.in_real_time()
-    if together < runner.slots.count:
+def _realtime_limit(runner: Runner) -> int:
+    """Limit the utterances at once to what is generated in real time."""
+    max_active = runner.realtime_streams()
+    if max_active < runner.slots.count:
         _LOG.info(
             "%d utterances are spoken at once, which is what this GPU does in real time; there is memory for"
             " %d, and slots=%d would leave the rest of it free",
-            together,
+            max_active,
             runner.slots.count,
-            together,
+            max_active,
         )
-    return together
+    return max_active
 
 
 def assemble(
@@ -116,36 +129,37 @@ def assemble(
     kernel: Kernel | None = None,
     compile_model: bool = False,
 ) -> Runner:
-    """A runner of these weights, which lie on the device and in the precision to compute in.
+    """Return a runner of these weights, which are on the device and in the precision to compute in.
 
-    The tensors of the model are taken out of their dictionary. kernel: for the matrices read in every step;
+    The model's tensors are removed from their dictionary. kernel: for the matrices read in every step;
     None for the fastest exact one. compile_model: as for `create_engine`.
     """
+    avoid_cudnn_attention()
     with torch.inference_mode():
         model = DiaModel(config, tensors, kernel)
-        places = Slots(model, slots)
+        slot_state = Slots(model, slots)
         decoder = Codec(codec, codec_tensors, slots + 1)
         if model.device.type != "cuda":
-            return Runner(places, decoder)
-        from streaming_server.engines.dia.serving.compiled import compiled_choose, verdicts_file
+            return Runner(slot_state, decoder)
+        from streaming_server.engines.dia.serving.compiled import compiled_choose, failures_file
         from streaming_server.engines.dia.serving.cuda import Cuda
         from streaming_server.engines.dia.serving.graphs import GraphRunner
 
         if compile_model:
-            places.choose = compiled_choose(places, verdicts_file())
-        return GraphRunner(places, decoder, RAMP, Cuda(model.device))
+            slot_state.sampler = compiled_choose(slot_state, failures_file())
+        return GraphRunner(slot_state, decoder, CHUNK_RAMP, Cuda(model.device))
 
 
-def _shelf(source: Source, config: CodecConfig) -> PromptShelf | None:
-    """Where cloned voices come from; None for a codec that can only decode.
+def _voice_prompts(location: WeightsLocation, config: CodecConfig) -> VoicePromptCache | None:
+    """Return the cache of cloned voices; None for a codec without an encoder.
 
-    It computes on the CPU, where it takes nothing from the streams that a GPU speaks.
+    It computes on the CPU, where it takes nothing from the streams on a GPU.
     """
-    if not has_encoder(source):
+    if not has_encoder(location):
         _LOG.warning("the codec has no encoder, so voices cannot be cloned")
         return None
     cpu = torch.device("cpu")
-    return PromptShelf(lambda: PromptEncoder(config, read_encoder(source, config, cpu, torch.float32)))
+    return VoicePromptCache(lambda: PromptEncoder(config, read_encoder(location, config, cpu, torch.float32)))
 
 
 def _slots(
@@ -156,11 +170,11 @@ def _slots(
     wanted: int | None,
     quantize: Literal["int8"] | None,
 ) -> int:
-    """How many streams to hold. Raises EngineFailure where there is no room for one, or for those wanted."""
+    """Return how many streams to hold. Raises EngineFailure if one, or the number wanted, does not fit."""
     each = slot_bytes(config, config.decoder.positions, config.encoder.positions, dtype)
     each += codec_slot_bytes(codec, torch.float32)
     fixed = weight_bytes(config, codec, dtype, quantize)
-    # Weights are made small one after another, once all of them are there.
+    # Weights are quantized one after another, once all of them are loaded.
     loading = weight_bytes(config, codec, dtype)
     if device.type == "cuda":
         fixed += _WORKSPACE_BYTES
@@ -178,7 +192,7 @@ def _slots(
 def weight_bytes(
     config: DiaConfig, codec: CodecConfig, dtype: torch.dtype, quantize: Literal["int8"] | None = None
 ) -> int:
-    """What the weights of model and codec take, the codec's in single precision."""
+    """Return the size of the model's and the codec's weights in bytes, the codec's in float32."""
     size = dtype.itemsize if quantize is None else 1 + dtype.itemsize / 8
     dia = sum(math.prod(shape) for shape in dia_shapes(config).values()) * size
     tables = codec.codebooks * codec.codebook_size * codec.latent_width

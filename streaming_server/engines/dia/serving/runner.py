@@ -1,4 +1,4 @@
-"""Runs the model and the codec of an engine: here directly, in `graphs` through CUDA graphs."""
+"""Run the model and the codec directly; `graphs` does the same through CUDA graphs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streaming_server.engines.dia.model.codec import Codec, to_pcm
-from streaming_server.engines.dia.model.transformer import CacheView, Lanes
+from streaming_server.engines.dia.model.kv_cache import KVCacheView, SlotIndex
 from streaming_server.engines.dia.serving.slots import Slots
 
 _GRAIN = 64
-"""Lengths of caches are looked at in multiples of this."""
+"""Cache lengths are rounded up to multiples of this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Frames of one stream to be made into sound.
+class AudioChunk:
+    """Frames of one stream to decode into audio.
 
-    first: frames fed before. row: where the first of these begins. length: frames in all, or `ENDLESS`.
-    token: handed back with the sound.
+    first: frames decoded before. row: the row where the first of these frames begins. length: frames in
+    all, or `UNKNOWN_LENGTH`. token: returned with the audio.
     """
 
     slot: int
@@ -37,17 +37,17 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What one step has to look at: cache lengths, candidates, and whether any stream samples."""
+class StepShape:
+    """What one step has to cover: cache lengths, candidates, and whether any stream samples."""
 
     frames: int
     text: int
-    breadth: int
+    candidates: int
     sample: bool
 
 
-class Meter:
-    """Whether the time there is for a job that comes in pieces is used up, by the host's clock."""
+class TimeBudget:
+    """A limit on the time a job that runs in pieces may take, by the host's clock."""
 
     def __init__(self, seconds: float) -> None:
         self._stop = time.perf_counter() + seconds
@@ -56,120 +56,121 @@ class Meter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The job rests."""
+        """Stop measuring."""
 
-    def count(self) -> None:
-        """One piece more is under way."""
+    def spend(self) -> None:
+        """Record that one more piece was started."""
 
     @property
-    def spent(self) -> bool:
+    def exhausted(self) -> bool:
         return time.perf_counter() >= self._stop
 
 
 class Runner:
-    """Everything at once and in order; results are there when a call returns."""
+    """Run everything synchronously; results are ready when a call returns."""
 
     delay = 0
-    """Steps by which `ends` may be late."""
+    """Steps by which `read_ends` may lag."""
 
     codec_batch = 1
-    """Pieces decoded together.
+    """Chunks decoded together.
 
-    Convolutions of a batch may round otherwise than those of one stream, and on a CPU gain little, so there
-    each piece is decoded by itself and sounds the same, bit for bit, in any company.
-    """
+    Batched convolutions may round differently and gain little on a CPU, so there each chunk is decoded
+    alone and sounds the same, bit for bit, in any company."""
 
     def __init__(self, slots: Slots, codec: Codec) -> None:
         self.slots = slots
         self.codec = codec
         self.steps = 0
-        self._views: dict[tuple[int, int, int, int], CacheView] = {}
-        self._sound: list[tuple[Piece, NDArray[np.int16]]] = []
+        self._views: dict[tuple[int, int, int, int], KVCacheView] = {}
+        self._decoded: list[tuple[AudioChunk, NDArray[np.int16]]] = []
 
-    def computing(self) -> AbstractContextManager[Any]:
-        """Where all that concerns the model has to happen."""
+    def compute_scope(self) -> AbstractContextManager[Any]:
+        """Return the context in which everything that concerns the model must run."""
         return nullcontext()
 
-    def step(self, lanes: Sequence[int], load: Load) -> None:
-        """Speak one more row in these slots, given in ascending order."""
-        frames = min(-(-load.frames // _GRAIN) * _GRAIN, self.slots.frames)
-        text = min(-(-load.text // _GRAIN) * _GRAIN, self.slots.text)
-        chosen: Lanes
-        if lanes[-1] - lanes[0] == len(lanes) - 1:
-            chosen = slice(lanes[0], lanes[-1] + 1)
+    def step(self, slot_ids: Sequence[int], shape: StepShape) -> None:
+        """Generate one more row in these slots, given in ascending order."""
+        frames = min(-(-shape.frames // _GRAIN) * _GRAIN, self.slots.frames)
+        text = min(-(-shape.text // _GRAIN) * _GRAIN, self.slots.text)
+        chosen: SlotIndex
+        if slot_ids[-1] - slot_ids[0] == len(slot_ids) - 1:
+            chosen = slice(slot_ids[0], slot_ids[-1] + 1)
             view = self._view(chosen, frames, text)
         else:
-            chosen = torch.tensor(lanes, device=self.slots.model.device)
-            view = CacheView(self.slots.caches, chosen, frames, text)
-        self.slots.step(view, chosen, None, load.breadth, load.sample)
+            chosen = torch.tensor(slot_ids, device=self.slots.model.device)
+            view = KVCacheView(self.slots.cache, chosen, frames, text)
+        self.slots.step(view, chosen, None, shape.candidates, shape.sample)
         self.steps += 1
 
-    def computed_with(self, lanes: Sequence[int]) -> range:
-        """Slots that a step of these computes anyway, whether or not they move on."""
+    def computed_anyway(self, slot_ids: Sequence[int]) -> range:
+        """Return slots that a step of these computes anyway, whether or not they advance."""
         return range(0)
 
-    def _view(self, lanes: slice, frames: int, text: int) -> CacheView:
-        key = (lanes.start, lanes.stop, frames, text)
+    def _view(self, slot_ids: slice, frames: int, text: int) -> KVCacheView:
+        key = (slot_ids.start, slot_ids.stop, frames, text)
         view = self._views.get(key)
         if view is None:
             if len(self._views) > 64:
                 self._views.clear()
-            view = self._views[key] = CacheView(self.slots.caches, lanes, frames, text)
+            view = self._views[key] = KVCacheView(self.slots.cache, slot_ids, frames, text)
         return view
 
-    def ends(self, wait: bool = False) -> tuple[int, list[int]]:
-        """The rows of end of audio, per slot, as they were after so many steps; with `wait`, after all."""
+    def read_ends(self, wait: bool = False) -> tuple[int, list[int]]:
+        """Return the number of steps seen and each slot's end-of-audio row after them; with `wait`, after all
+        steps.
+        """
         return self.steps, self.slots.progress[:, 1].tolist()
 
-    def keep_pace(self) -> None:
-        """Return when the device is no further behind than it should be."""
+    def throttle(self) -> None:
+        """Wait until the device is no further behind than it should be."""
 
-    def meter(self, seconds: float) -> Meter:
-        """Measures what is computed from now on."""
-        return Meter(seconds)
+    def time_budget(self, seconds: float) -> TimeBudget:
+        """Start a budget of `seconds`."""
+        return TimeBudget(seconds)
 
-    def begin_sound(self, slot: int) -> None:
-        """The slot's sound starts anew."""
-        self.codec.begin(slot)
+    def reset_codec(self, slot: int) -> None:
+        """Clear a slot's codec state for a new stream."""
+        self.codec.reset(slot)
 
-    def decode(self, pieces: Sequence[Piece], frames: int) -> None:
-        """Make as many frames of each piece into sound; at most `codec_batch` pieces, no slot twice.
+    def decode(self, chunks: Sequence[AudioChunk], frames: int) -> None:
+        """Decode `frames` frames of each chunk; at most `codec_batch` chunks, no slot twice.
 
-        Where it fails for want of memory, nothing has been decoded.
+        If memory runs out, nothing has been decoded.
         """
         device = self.codec.device
-        lanes = torch.tensor([piece.slot for piece in pieces], device=device)
-        rows = torch.tensor([piece.row for piece in pieces], device=device)
-        first = torch.tensor([piece.first for piece in pieces], device=device)
-        length = torch.tensor([piece.length for piece in pieces], device=device)
-        codes = self.slots.frames_of(lanes, rows, frames)
-        edges = near_an_edge(pieces, frames, self.codec.lag_frames)
-        pcm = to_pcm(self.codec.decode(codes, lanes, first, length, edges)).cpu().numpy()
-        self._sound.extend(zip(pieces, pcm, strict=True))
+        slot_ids = torch.tensor([chunk.slot for chunk in chunks], device=device)
+        rows = torch.tensor([chunk.row for chunk in chunks], device=device)
+        first = torch.tensor([chunk.first for chunk in chunks], device=device)
+        length = torch.tensor([chunk.length for chunk in chunks], device=device)
+        codes = self.slots.frames_of(slot_ids, rows, frames)
+        edges = touches_edge(chunks, frames, self.codec.lag_frames)
+        pcm = to_pcm(self.codec.decode(codes, slot_ids, first, length, edges)).cpu().numpy()
+        self._decoded.extend(zip(chunks, pcm, strict=True))
 
-    def sound(self, wait: bool) -> list[tuple[Piece, NDArray[np.int16]]]:
-        """What has become of decoded pieces, in order; with `wait`, of all of them."""
-        done, self._sound = self._sound, []
+    def collect_audio(self, wait: bool) -> list[tuple[AudioChunk, NDArray[np.int16]]]:
+        """Return decoded chunks in order; with `wait`, all of them."""
+        done, self._decoded = self._decoded, []
         return done
 
-    def frames(self, slot: int, row: int, count: int) -> Tensor:
-        """A copy of frames spoken, [count, channels], on the device; the first begins at `row`."""
+    def frames(self, slot: int, row: int, spend: int) -> Tensor:
+        """Return a copy of generated frames, [count, channels], on the device, starting at `row`."""
         codes, delays = self.slots.codes[slot], self.slots.model.config.delays
-        return torch.stack([codes[row + d : row + d + count, c] for c, d in enumerate(delays)], dim=1)
+        return torch.stack([codes[row + d : row + d + spend, c] for c, d in enumerate(delays)], dim=1)
 
-    def in_real_time(self) -> int:
-        """Streams the device speaks at once without falling behind, as far as is known; at least 1."""
+    def realtime_streams(self) -> int:
+        """Return how many streams the device generates in real time, as far as is known; at least 1."""
         return self.slots.count
 
     def relieve(self) -> None:
-        """Forget what can be made again."""
+        """Drop caches."""
         self._views.clear()
 
     def close(self) -> None:
         self._views.clear()
-        self._sound.clear()
+        self._decoded.clear()
 
 
-def near_an_edge(pieces: Sequence[Piece], frames: int, reach: int) -> bool:
-    """Whether any piece lies so near its stream's beginning or end that the codec must look for it."""
-    return any(piece.first < reach or piece.first + frames > piece.length for piece in pieces)
+def touches_edge(chunks: Sequence[AudioChunk], frames: int, reach: int) -> bool:
+    """Return whether any chunk lies so near its stream's beginning or end that the codec must mask it."""
+    return any(chunk.first < reach or chunk.first + frames > chunk.length for chunk in chunks)

@@ -1,8 +1,8 @@
-"""What the device knows of each stream, and how a step moves it on: codes, delays, end of audio.
+"""The device-side state of each stream, and how a step advances it: codes, delays, end of audio.
 
 Row t of a stream holds, for channel c, the code of frame t − 1 − delay[c]; row 0 and everything before the
-first frame is BOS. The first channel's end of audio at row s is followed in channel c by one at s + delay[c]
-and silence after it, so the frames spoken are complete at row s + last delay − 1.
+first frame is BOS. An end of audio in the first channel at row s is followed in channel c by one at s +
+delay[c] and padding after it, so the generated frames are complete at row s + last delay − 1.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from streaming_server.engines.dia.model.kv_cache import KVCache, KVCacheView, SlotIndex
 from streaming_server.engines.dia.model.sampling import (
+    DEFAULT_CANDIDATES,
     TIES,
-    USUAL_BREADTH,
-    Chooser,
-    Knobs,
+    Sampler,
     SamplingRules,
-    choose,
+    SamplingTensors,
+    sample_codes,
 )
-from streaming_server.engines.dia.model.transformer import Caches, CacheView, DiaModel, Lanes
+from streaming_server.engines.dia.model.transformer import DiaModel
 
-NEVER = 2**40
-"""A row no stream reaches."""
+NO_END = 2**40
+"""End-of-audio row of a stream that has not ended."""
 
 _FREE = -1
-"""A code yet to be spoken."""
+"""A code not generated yet."""
 
 _POSITION, _END, _LIMIT, _TEXT, _FILTER_K, _TOP_K, _SEED = range(7)
 _GUIDANCE, _TEMPERATURE, _TOP_P = range(3)
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How one stream is to be spoken; the meaning of each field is that of `types.Generation`.
+class SamplingParams:
+    """How one stream is sampled; the fields mean what they mean in `types.Generation`.
 
-    max_tokens: rows in all, the prompt's and the delayed tail's included. top_k: None for no limit.
+    max_tokens: rows in all, including the prompt and the delayed tail. top_k: None for no limit.
     """
 
     temperature: float = 1.2
@@ -49,7 +50,7 @@ class Recipe:
 
 
 class Slots:
-    """A fixed number of streams on one device."""
+    """The state of a fixed number of streams on one device."""
 
     def __init__(
         self, model: DiaModel, slots: int, frames: int | None = None, text: int | None = None
@@ -57,27 +58,28 @@ class Slots:
         config = model.config
         self.model = model
         self.count = slots
-        self.choose: Chooser = choose
+        self.sampler: Sampler = sample_codes
         self.frames = frames or config.decoder.positions
         self.text = text or config.encoder.positions
-        self.caches = Caches.empty(config, slots, self.frames, self.text, model.device, model.dtype)
+        self.cache = KVCache.empty(config, slots, self.frames, self.text, model.device, model.dtype)
         d = config.decoder
-        wide = torch.float64 if model.dtype == torch.float64 else torch.float32
+        real = torch.float64 if model.dtype == torch.float64 else torch.float32
         self._rules = SamplingRules.of(d.channels, config.eos, model.device)
         self._delays = torch.tensor(config.delays, device=model.device)[None]
         self.codes = torch.full((slots, self.frames + 1, d.channels), _FREE, device=model.device)
-        # A slot nobody has begun may fill a batch, where its last row is looked up like any other.
+        # A slot that was never used may pad a batch, where its last row is read like any other.
         self.codes[:, 0] = config.bos
-        self._whole = torch.zeros(slots, 7, device=model.device, dtype=torch.int64)
-        self._whole[:, _FILTER_K : _TOP_K + 1] = 1
-        self._whole[:, _TEXT] = 1
-        self._real = torch.ones(slots, 3, device=model.device, dtype=wide)
+        self._ints = torch.zeros(slots, 7, device=model.device, dtype=torch.int64)
+        self._ints[:, _FILTER_K : _TOP_K + 1] = 1
+        self._ints[:, _TEXT] = 1
+        self._floats = torch.ones(slots, 3, device=model.device, dtype=real)
 
-    def begin(self, slot: int, prompt: Tensor, text: int, recipe: Recipe) -> int:
-        """Set a slot up and return the first row it will speak.
+    def begin(self, slot: int, prompt: Tensor, text: int, params: SamplingParams) -> int:
+        """Set up a slot and return the first row it will generate.
 
-        prompt: the codes it goes on from, [T, channels], int64, T may be 0. text: bytes in its cross cache.
-        The rows before the returned one, less the last, must then be fed by `DiaModel.prefill`.
+        prompt: codes to continue from, [T, channels], int64; T may be 0. text: bytes in its
+        cross-attention cache. The rows before the returned one, except the last, must then be fed by
+        `DiaModel.prefill`.
         """
         config, device = self.model.config, self.model.device
         length = prompt.shape[0]
@@ -85,64 +87,72 @@ class Slots:
         for channel, delay in enumerate(config.delays):
             known[: delay + 1, channel] = config.bos
             known[delay + 1 : delay + 1 + length, channel] = prompt[: self.frames - delay, channel]
-        limit = min(recipe.max_tokens, self.frames) - config.last_delay - 1
-        whole = [0] * 7
-        whole[_POSITION], whole[_END] = length, NEVER
-        whole[_LIMIT], whole[_TEXT] = max(limit, length + 1), text
+        limit = min(params.max_tokens, self.frames) - config.last_delay - 1
+        ints = [0] * 7
+        ints[_POSITION], ints[_END] = length, NO_END
+        ints[_LIMIT], ints[_TEXT] = max(limit, length + 1), text
         vocabulary = config.decoder.vocabulary
-        guided = recipe.cfg_scale != 1
-        whole[_FILTER_K] = min(recipe.cfg_filter_top_k, vocabulary) if guided else vocabulary
-        whole[_TOP_K] = min(recipe.top_k or vocabulary, vocabulary)
-        whole[_SEED] = recipe.seed
-        real = [recipe.cfg_scale if guided else 0.0, recipe.temperature, recipe.top_p]
-        self._whole[slot].copy_(torch.tensor(whole, device="cpu").to(device, non_blocking=True))
-        self._real[slot].copy_(torch.tensor(real, device="cpu").to(device, non_blocking=True))
+        guided = params.cfg_scale != 1
+        ints[_FILTER_K] = min(params.cfg_filter_top_k, vocabulary) if guided else vocabulary
+        ints[_TOP_K] = min(params.top_k or vocabulary, vocabulary)
+        ints[_SEED] = params.seed
+        floats = [params.cfg_scale if guided else 0.0, params.temperature, params.top_p]
+        self._ints[slot].copy_(torch.tensor(ints, device="cpu").to(device, non_blocking=True))
+        self._floats[slot].copy_(torch.tensor(floats, device="cpu").to(device, non_blocking=True))
         return length + 1
 
-    def breadth(self, recipe: Recipe) -> int:
-        """Candidates a step must look at for this recipe."""
+    def candidates(self, params: SamplingParams) -> int:
+        """Return how many candidates a step must rank for these parameters."""
         vocabulary = self.model.config.decoder.vocabulary
-        guided = recipe.cfg_filter_top_k if recipe.cfg_scale != 1 else 1
-        widest = max(guided, recipe.top_k or vocabulary) + TIES
-        return USUAL_BREADTH if widest <= USUAL_BREADTH else vocabulary
+        guided = params.cfg_filter_top_k if params.cfg_scale != 1 else 1
+        widest = max(guided, params.top_k or vocabulary) + TIES
+        return DEFAULT_CANDIDATES if widest <= DEFAULT_CANDIDATES else vocabulary
 
-    def step(self, view: CacheView, lanes: Lanes, moving: Tensor | None, breadth: int, sample: bool) -> None:
-        """Speak one more row on every lane.
+    def step(
+        self, view: KVCacheView, slot_ids: SlotIndex, active: Tensor | None, candidates: int, sample: bool
+    ) -> None:
+        """Generate one more row in every slot of `view`.
 
-        view: made for the same lanes. moving: [B, 1], bool; where false the lane is only there to fill the
-        batch, and stays as it was. None means that all move.
+        slot_ids: those `view` was made for. active: [B, 1], bool; a slot that is not active only pads the
+        batch and does not change. None if all are.
         """
-        whole, real = self._whole[lanes], self._real[lanes]
+        ints, floats = self._ints[slot_ids], self._floats[slot_ids]
         slots = view.indices
-        position = whole[:, _POSITION]
+        position = ints[:, _POSITION]
         row = position + 1
-        logits = self.model.step(self.codes[slots, position], view, position, whole[:, _TEXT])
+        logits = self.model.step(self.codes[slots, position], view, position, ints[:, _TEXT])
         known = self.codes[slots, row]
-        chosen = self.choose(
-            logits.to(real.dtype), _knobs(whole, real), row[:, None], self._rules, breadth, sample
+        chosen = self.sampler(
+            logits.to(floats.dtype),
+            _sampling_tensors(ints, floats),
+            row[:, None],
+            self._rules,
+            candidates,
+            sample,
         )
-        spoken = torch.where(known >= 0, known, chosen)
-        end = whole[:, _END]
-        over = (spoken[:, 0] == self.model.config.eos) | (row >= whole[:, _LIMIT])
-        end = torch.where(over, torch.minimum(end, row), end)
+        codes_out = torch.where(known >= 0, known, chosen)
+        end = ints[:, _END]
+        ended = (codes_out[:, 0] == self.model.config.eos) | (row >= ints[:, _LIMIT])
+        end = torch.where(ended, torch.minimum(end, row), end)
         past = (row - end)[:, None] - self._delays
-        spoken.masked_fill_(past == 0, self.model.config.eos).masked_fill_(past > 0, self.model.config.pad)
-        moved = torch.stack([row, end], dim=1)
-        if moving is not None:
-            spoken = torch.where(moving, spoken, known)
-            moved = torch.where(moving, moved, whole[:, : _END + 1])
-        self.codes[slots, row] = spoken
-        self._whole[slots, : _END + 1] = moved
+        codes_out.masked_fill_(past == 0, self.model.config.eos).masked_fill_(past > 0, self.model.config.pad)
+        progress = torch.stack([row, end], dim=1)
+        if active is not None:
+            codes_out = torch.where(active, codes_out, known)
+            progress = torch.where(active, progress, ints[:, : _END + 1])
+        self.codes[slots, row] = codes_out
+        self._ints[slots, : _END + 1] = progress
 
     @property
     def progress(self) -> Tensor:
-        """[slots, 2], int64, on the device: the last row spoken, and the row of end of audio or `NEVER`."""
-        return self._whole[:, : _END + 1]
+        """[slots, 2], int64, on the device: the last row generated, and the end-of-audio row or `NO_END`."""
+        return self._ints[:, : _END + 1]
 
     def frames_of(self, slots: Tensor, first_rows: Tensor, count: int) -> Tensor:
-        """`count` frames of several slots with the delays undone: [B, count, channels]; what is no code is 0.
+        """Return `count` frames of several slots with the delays undone, [B, count, channels]; non-codes
+        become 0.
 
-        slots: [B], int64. first_rows: [B], int64, the row at which the first channel speaks the first frame.
+        slots: [B], int64. first_rows: [B], int64, the row of the first frame in the first channel.
         """
         rows = first_rows[:, None, None] + torch.arange(count, device=slots.device)[:, None] + self._delays[0]
         channels = torch.arange(self._delays.shape[1], device=slots.device)
@@ -150,13 +160,13 @@ class Slots:
         return codes.masked_fill_((codes < 0) | (codes >= self.model.config.eos), 0)
 
 
-def _knobs(whole: Tensor, real: Tensor) -> Knobs:
-    real, ks = real[:, :, None, None], whole[:, :, None, None]
-    return Knobs(
-        guidance=real[:, _GUIDANCE],
-        temperature=real[:, _TEMPERATURE],
-        top_p=real[:, _TOP_P],
+def _sampling_tensors(ints: Tensor, floats: Tensor) -> SamplingTensors:
+    floats, ks = floats[:, :, None, None], ints[:, :, None, None]
+    return SamplingTensors(
+        guidance=floats[:, _GUIDANCE],
+        temperature=floats[:, _TEMPERATURE],
+        top_p=floats[:, _TOP_P],
         filter_k=ks[:, _FILTER_K],
         top_k=ks[:, _TOP_K],
-        seed=whole[:, _SEED, None],
+        seed=ints[:, _SEED, None],
     )

@@ -1,7 +1,7 @@
-"""Pure: what a person wrote → the script Dia reads, and its bytes.
+"""Turn written text into the script Dia reads, and the script into bytes. Pure functions.
 
-Dia reads UTF-8 bytes, in which the tags `[S1]` and `[S2]` are the single bytes 1 and 2. It speaks well when a
-script begins with a tag, when tags alternate, and when a last, empty turn protects the ending.
+Dia reads UTF-8 bytes; the tags `[S1]` and `[S2]` are the single bytes 1 and 2. It speaks best when a
+script begins with a tag, tags alternate, and a final empty turn protects the ending.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NONVERBALS = frozenset(
     | {"sniffs", "claps", "screams", "inhales", "exhales", "applause", "burps", "humming", "sneezes"}
     | {"chuckle", "whistles"}
 )
-"""Sounds Dia makes when it reads them in parentheses; from the README of nari-labs/dia."""
+"""Sounds that Dia makes for these words in parentheses; from the README of nari-labs/dia."""
 
 _TAG = re.compile(r"\[\s*[sS]\s*([12])\s*\]")
 _ASIDE = re.compile(r"\(([A-Za-z ]{1,20})\)")
@@ -27,11 +27,11 @@ _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*\s+")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A stretch of an utterance that fits one reading.
+class Segment:
+    """A stretch of an utterance that fits into the encoder.
 
-    start, end: code points into the utterance's text. script: with tags, without the protecting last one.
-    then: whose turn it is at its end.
+    start, end: code points into the utterance's text. script: with tags, without the final protecting tag.
+    then: the speaker at its end.
     """
 
     start: int
@@ -40,11 +40,11 @@ class Part:
     then: Speaker
 
 
-def repair(text: str, speaker: Speaker = "S1") -> str:
-    """Text as Dia wants it: tags in upper case, first thing said under a tag, no tag twice in a row.
+def normalize_script(text: str, speaker: Speaker = "S1") -> str:
+    """Normalize text: upper-case tags, a tag before the first words, no tag twice in a row.
 
-    Control characters become spaces, since two of them are the tags' own bytes. Text without anything to say
-    comes back empty.
+    Control characters become spaces, since two of them are the bytes of the tags. Text without words
+    becomes empty.
     """
     turns: list[tuple[str, str]] = []
     pieces = _TAG.split(_CONTROL.sub(" ", text))
@@ -61,47 +61,49 @@ def repair(text: str, speaker: Speaker = "S1") -> str:
 
 
 def last_speaker(script: str, otherwise: Speaker) -> Speaker:
-    """Whose turn it is at the end of a script."""
+    """Return the speaker at the end of a script."""
     tags = _TAG.findall(script)
     if not tags:
         return otherwise
     return "S1" if tags[-1] == "1" else "S2"
 
 
-def compose(transcript: str, script: str) -> str:
-    """The whole of what Dia reads: what the prompt says, what is to be said, and the protecting last tag."""
-    whole = repair(f"{transcript} {script}", last_speaker(script[:4], "S1") if not transcript else "S1")
+def build_script(transcript: str, script: str) -> str:
+    """Return everything Dia reads: the prompt's transcript, the text, and the final protecting tag."""
+    whole = normalize_script(
+        f"{transcript} {script}", last_speaker(script[:4], "S1") if not transcript else "S1"
+    )
     protecting = "[S2]" if last_speaker(whole, "S1") == "S1" else "[S1]"
     return f"{whole} {protecting}"
 
 
-def encode(script: str) -> bytes:
-    """The ids the encoder sees, one byte each."""
+def encode_script(script: str) -> bytes:
+    """Return the encoder's ids, one byte each."""
     return script.encode().replace(b"[S1]", b"\x01").replace(b"[S2]", b"\x02")
 
 
-def has_words(text: str) -> bool:
-    """Whether there is anything to say; for a text without letters and digits Dia would make something up."""
+def is_speakable(text: str) -> bool:
+    """Return whether text contains words. For text without letters or digits Dia would invent speech."""
     return bool(spoken_words(text, 0, len(text)))
 
 
-def next_part(text: str, start: int, speaker: Speaker, limit: int) -> Part | None:
-    """The next stretch from `start` on whose script has at most `limit` bytes; None when no word is left.
+def next_segment(text: str, start: int, speaker: Speaker, limit: int) -> Segment | None:
+    """Return the next segment from `start` whose script has at most `limit` bytes; None when no word is left.
 
-    speaker: whose turn it is at `start`. A part ends after a sentence where it can, else at a space, else
-    between two characters, never inside a tag. No word is left out.
+    speaker: the speaker at `start`. A segment ends after a sentence if possible, else at a space, else
+    between two characters, never inside a tag. No word is skipped.
     """
     while start < len(text) and spoken_words(text, start, len(text)):
         end = _fitting_end(text, start, speaker, limit)
         then = last_speaker(text[start:end], speaker)
         if spoken_words(text, start, end):
-            return Part(start, end, repair(text[start:end], speaker), then)
+            return Segment(start, end, normalize_script(text[start:end], speaker), then)
         start, speaker = end, then
     return None
 
 
 def spoken_words(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Where the words of `text[start:end]` are, in code points of the whole text; tags are none."""
+    """Return the spans of the words in `text[start:end]`, in code points of the whole text, without tags."""
     hidden = [(tag.start(), tag.end()) for tag in _TAG.finditer(text, start, end)]
     words: list[tuple[int, int]] = []
     begin = start
@@ -118,7 +120,7 @@ def _lower_nonverbal(aside: re.Match[str]) -> str:
 
 def _fitting_end(text: str, start: int, speaker: Speaker, limit: int) -> int:
     def fits(end: int) -> bool:
-        return len(encode(repair(text[start:end], speaker))) <= limit
+        return len(encode_script(normalize_script(text[start:end], speaker))) <= limit
 
     if fits(len(text)):
         return len(text)

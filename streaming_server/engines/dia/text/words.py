@@ -1,4 +1,4 @@
-"""When words are heard, estimated from how long they are."""
+"""Estimated word times, from the lengths of the words."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from streaming_server.engines.dia.text.script import spoken_words
 from streaming_server.types import WordMark
 
 
-class WordClock:
-    """Spreads the words of one reading evenly over its audio, as the audio comes.
+class WordTimer:
+    """Spread the words of one segment evenly over its audio as the audio arrives.
 
-    While the length of the audio is unknown a pace is assumed; once it is known the words still to come share
-    what is left. Marks ascend, and none is given that begins after the audio it is given for.
+    Until the length of the audio is known, the pace is assumed; then the remaining words share the
+    remaining audio. Marks ascend, and no mark begins after the audio it is returned for.
     """
 
     def __init__(self, text: str, start: int, end: int, origin: int, pace: float) -> None:
-        """text[start:end] is read from sample `origin` on; pace is in samples per character."""
+        """Time text[start:end] from sample `origin` on; pace is in samples per character."""
         self._words = spoken_words(text, start, end)
         self._next = 0
         self._read = start
@@ -23,9 +23,9 @@ class WordClock:
         self._pace = pace
 
     def marks(self, until: int, known: int, final: bool) -> tuple[WordMark, ...]:
-        """The marks of words that begin before sample `until`.
+        """Return marks of the words that begin before sample `until`.
 
-        known: samples there will be at least; with `final`, exactly.
+        known: samples there will be at least, or exactly if `final`.
         """
         if final and self._read < self._end:
             self._pace = max(0.0, known - self._now) / (self._end - self._read)

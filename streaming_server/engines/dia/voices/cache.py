@@ -1,4 +1,4 @@
-"""The voices that are cloned, made ready in the background and kept."""
+"""Prompts of cloned voices, encoded in the background and cached."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from torch import Tensor
 
 from streaming_server.engines.dia.serving.context import VoicePrompt
 from streaming_server.engines.dia.voices.encoder import PromptEncoder
-from streaming_server.engines.dia.voices.recording import read_recording, script_of
+from streaming_server.engines.dia.voices.recording import normalized_transcript, read_recording
 from streaming_server.errors import EngineFailure, SpeechError
 from streaming_server.types import Speaker, VoiceSample
 
 _LOG = logging.getLogger(__name__)
 
-MOST_PROMPTS = 256
-"""Prompts kept; one of 10 s takes 62 kB."""
+MAX_PROMPTS = 256
+"""Prompts cached; one of 10 s takes 62 kB."""
 
-MOST_EXPECTED = 16
-"""Prompts that may be asked for ahead and not be ready; beyond, they are encoded when they are needed."""
+MAX_PREFETCHED = 16
+"""Prefetched prompts that may be pending; beyond, prompts are encoded on demand."""
 
 _NICE = 10
-"""How far the encoder's threads stand back for those that speak."""
+"""Niceness of the encoder thread relative to the threads that generate speech."""
 
 _Key = tuple[str, str]
-"""A recording's path, and its transcript with tags."""
+"""A sample's path, and its transcript with tags."""
 
 
-class PromptShelf:
-    """Recordings in, voice prompts out, one after another on a thread of its own.
+class VoicePromptCache:
+    """Encode voice samples into prompts, one at a time, on a thread of its own.
 
-    make_encoder: called on that thread when the first prompt is asked for. A prompt that cannot be made is
-    not remembered, so it is tried anew when it is asked for again.
+    make_encoder: called on that thread when the first prompt is requested. A failure is not cached: the
+    prompt is tried again at the next request.
     """
 
     def __init__(self, make_encoder: Callable[[], PromptEncoder]) -> None:
@@ -48,92 +48,92 @@ class PromptShelf:
         self._closed = False
         self._changed = threading.Condition()
         self._kept: dict[_Key, Future[VoicePrompt]] = {}
-        self._wanted: deque[tuple[_Key, Future[VoicePrompt]]] = deque()
-        self._expected: dict[_Key, Future[VoicePrompt]] = {}
+        self._requested: deque[tuple[_Key, Future[VoicePrompt]]] = deque()
+        self._prefetched: dict[_Key, Future[VoicePrompt]] = {}
 
-    def want(self, prompt: VoiceSample, speaker: Speaker) -> Future[VoicePrompt]:
-        """A prompt that is needed now. It fails with a SpeechError."""
-        key = (prompt.path, script_of(prompt, speaker))
+    def get(self, prompt: VoiceSample, speaker: Speaker) -> Future[VoicePrompt]:
+        """Request a prompt that is needed now. The future fails with a SpeechError."""
+        key = (prompt.path, normalized_transcript(prompt, speaker))
         with self._changed:
             known = self._kept.pop(key, None)
             result = known or Future()
             self._keep(key, result)
-            if known is None or self._expected.pop(key, None) is not None:
-                self._wanted.append((key, result))
-                self._wake()
+            if known is None or self._prefetched.pop(key, None) is not None:
+                self._requested.append((key, result))
+                self._start_or_notify()
             return result
 
-    def expect(self, prompt: VoiceSample, speaker: Speaker) -> None:
-        """A prompt that will be needed soon. It is made when none is needed now."""
-        key = (prompt.path, script_of(prompt, speaker))
+    def prefetch(self, prompt: VoiceSample, speaker: Speaker) -> None:
+        """Request a prompt that will be needed soon. It is encoded when no other is needed now."""
+        key = (prompt.path, normalized_transcript(prompt, speaker))
         with self._changed:
-            if key in self._kept or len(self._expected) >= MOST_EXPECTED:
+            if key in self._kept or len(self._prefetched) >= MAX_PREFETCHED:
                 return
-            self._expected[key] = result = Future[VoicePrompt]()
+            self._prefetched[key] = result = Future[VoicePrompt]()
             self._keep(key, result)
-            self._wake()
+            self._start_or_notify()
 
     def relieve(self) -> None:
-        """Let go of the encoder until it is needed again."""
+        """Free the encoder until it is needed again."""
         with self._changed:
             self._encoder = None
 
     def close(self) -> None:
-        """Takes as long as a second of sound takes to encode. What is not ready is cancelled."""
+        """Stop the thread and cancel pending prompts. Blocks while a second of audio is being encoded."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
-        for result in [*self._kept.values(), *(result for _, result in self._wanted)]:
+        for result in [*self._kept.values(), *(result for _, result in self._requested)]:
             result.cancel()
         self._kept.clear()
-        self._wanted.clear()
-        self._expected.clear()
+        self._requested.clear()
+        self._prefetched.clear()
         self._encoder = None
 
     def _keep(self, key: _Key, result: Future[VoicePrompt]) -> None:
         self._kept[key] = result
-        while len(self._kept) > MOST_PROMPTS:
+        while len(self._kept) > MAX_PROMPTS:
             del self._kept[next(iter(self._kept))]
 
-    def _wake(self) -> None:
+    def _start_or_notify(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="prompts", daemon=True)
             self._thread.start()
         self._changed.notify()
 
-    # On the thread
+    # On the encoder thread
 
     def _work(self) -> None:
-        _stand_back()
-        while (order := self._next()) is not None:
-            key, result = order
+        _lower_priority()
+        while (job := self._next()) is not None:
+            key, result = job
             try:
                 voice = self._make(*key)
             except SpeechError as error:
                 self._fail(key, result, error)
             except Exception:
-                _LOG.exception("a voice's recording cannot be encoded")
-                failure = EngineFailure("the recording that this voice is cloned from cannot be encoded")
+                _LOG.exception("a voice sample cannot be encoded")
+                failure = EngineFailure("this voice's sample cannot be encoded")
                 self._fail(key, result, failure)
             else:
                 if voice is not None:
                     result.set_result(voice)
 
     def _next(self) -> tuple[_Key, Future[VoicePrompt]] | None:
-        """The next prompt to make; None when there will be none."""
+        """Return the next prompt to encode; None once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._wanted or self._expected)
+            self._changed.wait_for(lambda: self._closed or self._requested or self._prefetched)
             if self._closed:
                 return None
-            if self._wanted:
-                return self._wanted.popleft()
-            key = next(iter(self._expected))
-            return key, self._expected.pop(key)
+            if self._requested:
+                return self._requested.popleft()
+            key = next(iter(self._prefetched))
+            return key, self._prefetched.pop(key)
 
     def _make(self, path: str, script: str) -> VoicePrompt | None:
-        """None where the shelf is closed meanwhile."""
+        """Encode a prompt; return None if the cache is closed meanwhile."""
         encoder = self._loaded()
         config = encoder.config
         recording = read_recording(path, script, config.sample_rate, config.hop)
@@ -159,13 +159,13 @@ class PromptShelf:
         result.set_exception(error)
 
 
-def _stand_back() -> None:
-    """Give way to the threads that speak, where a thread can be told so."""
+def _lower_priority() -> None:
+    """Lower this thread's priority below that of speech, where threads have their own."""
     if sys.platform == "linux":
-        # A Linux thread has a niceness of its own, which the threads that compute for it inherit.
+        # A Linux thread has its own niceness, which its compute threads inherit.
         thread = threading.get_native_id()
         try:
             now = os.getpriority(os.PRIO_PROCESS, thread)
             os.setpriority(os.PRIO_PROCESS, thread, max(now, _NICE))
         except OSError as error:
-            _LOG.info("prompts are encoded at the priority of speech (%s)", error)
+            _LOG.info("cannot lower the priority of the voice encoder: %s", error)

@@ -1,4 +1,4 @@
-"""From a recording to the codes a voice goes on from: DAC's encoder."""
+"""DAC's encoder: from a voice sample to the codes of a prompt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from streaming_server.engines.dia.model.codec import (
 from streaming_server.engines.dia.model.config import CodecConfig
 
 WINDOW_FRAMES = 86
-"""About a second is encoded at a time: it bounds the memory that takes, and is faster than all at once."""
+"""Frames encoded at a time, about a second: bounds memory, and is faster than one pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class EncoderBlock:
 
 @dataclass(frozen=True, slots=True)
 class Quantizer:
-    """One codebook. codes: [size, width]. directions: the same, each of length one."""
+    """One codebook. codes: [size, width]. directions: the codes normalized to length one."""
 
     project: Convolution
     codes: Tensor
@@ -47,10 +47,10 @@ class Quantizer:
 
 
 class PromptEncoder:
-    """The weights of a DAC encoder, ready to compute with.
+    """A DAC encoder's weights, ready to compute with.
 
-    tensors: by transformers' names, as `weights.read_encoder` reads them, in the dtype and on the device to
-    compute with.
+    tensors: by transformers' names, as `loader.read_encoder` returns them, in the dtype and on the device
+    to compute with.
     """
 
     def __init__(self, config: CodecConfig, tensors: dict[str, Tensor]) -> None:
@@ -64,10 +64,10 @@ class PromptEncoder:
         self._reach = math.ceil(encoder_reach(config) / config.hop)
 
     def encode(self, samples: NDArray[np.float32]) -> Iterator[Tensor]:
-        """Codes of mono samples in -1 to 1 at the codec's rate, [frames, codebooks], int64, on the CPU.
+        """Yield codes of mono samples in -1 to 1 at the codec's rate, [frames, codebooks], int64, on the CPU.
 
-        They come in windows of `WINDOW_FRAMES` and are those of encoding everything at once. Silence fills
-        the last frame.
+        They come in windows of `WINDOW_FRAMES` and equal those of encoding everything at once. The last
+        frame is padded with silence.
         """
         hop = self.config.hop
         frames = math.ceil(len(samples) / hop)
@@ -94,7 +94,9 @@ class PromptEncoder:
         return functional.conv1d(self._last_snake(x), self._last.weight, self._last.bias, padding=1)
 
     def _codes(self, latents: Tensor) -> Tensor:
-        """Each codebook describes what those before it have left over; [frames, codebooks]."""
+        """Quantize latents; each codebook encodes the residual of those before it. Returns [frames,
+        codebooks].
+        """
         chosen: list[Tensor] = []
         for quantizer in self._quantizers:
             wanted = functional.conv1d(latents, quantizer.project.weight, quantizer.project.bias)[0].t()
@@ -106,7 +108,7 @@ class PromptEncoder:
 
 
 def encoder_reach(config: CodecConfig) -> int:
-    """Samples on either side of a frame that its codes depend on."""
+    """Return the number of samples on either side of a frame that its codes depend on."""
     reach, hop = KERNEL // 2, 1
     for rate in reversed(config.rates):
         reach += hop * (sum(KERNEL // 2 * dilation for dilation in DILATIONS) + rate // 2 + rate)

@@ -1,4 +1,4 @@
-"""What the branch without text makes of a prompt: the same whatever is said, so it is computed once."""
+"""Prefix cache for the unconditional branch, whose keys and values of a prompt do not depend on the text."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from torch import Tensor
 
 from streaming_server.engines.dia.serving.context import VoicePrompt
 
-MOST_VOICES = 8
-"""Voices remembered; one of 10 s takes 32 MB of the published model."""
+MAX_VOICES = 8
+"""Voices cached; one of 10 s takes 32 MB with the published model."""
 
 
 class PrefixCache:
-    """Keys and values per layer [2, kv heads, rows, head width] of the voices heard last."""
+    """Keys and values per layer, [2, kv heads, rows, head width], of the most recently used prompts."""
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[VoicePrompt, list[Tensor]]] = {}
@@ -24,9 +24,9 @@ class PrefixCache:
         return found[1]
 
     def put(self, prompt: VoicePrompt, layers: list[Tensor]) -> None:
-        """Remember a voice, and forget the one not heard for longest where there are too many."""
+        """Add a prompt and evict the least recently used ones."""
         self._kept[id(prompt)] = prompt, layers
-        while len(self._kept) > MOST_VOICES:
+        while len(self._kept) > MAX_VOICES:
             del self._kept[next(iter(self._kept))]
 
     def clear(self) -> None:

@@ -1,6 +1,6 @@
-"""A checkpoint on disk: tensors by name, in safetensors files or a .pth file, beside a config.json.
+"""A checkpoint on disk: tensors by name, from safetensors files or a .pth file, beside a config.json.
 
-Whatever is wrong with one is an EngineFailure that names the file and the tensor.
+Every problem is reported as an EngineFailure that names the file and the tensor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from streaming_server.errors import EngineFailure
 
 
 class Checkpoint:
-    """Names → tensors, over one safetensors file, several with an index, or a .pth file."""
+    """Tensors by name, over one safetensors file, several with an index, or a .pth file."""
 
     def __init__(self, readers: dict[str, tuple[str, Callable[[], Tensor]]], main: str) -> None:
         self._readers = readers
@@ -56,7 +56,7 @@ class Checkpoint:
         pickles = sorted(directory.glob("*.pth"))
         if pickles:
             return cls(_pickle_readers(pickles[0]), pickles[0].name)
-        raise EngineFailure("model.safetensors is missing: there are no weights beside config.json")
+        raise EngineFailure("model.safetensors is missing: no weights found beside config.json")
 
     @classmethod
     def _open_sharded(cls, directory: Path, index: Path) -> Checkpoint:
@@ -68,7 +68,7 @@ class Checkpoint:
             path = directory / file
             if not path.exists():
                 first = next(name for name, where in mapped.items() if where == file)
-                raise EngineFailure(f"{file} is missing; {index.name} says it holds {first}")
+                raise EngineFailure(f"{file} is missing; {index.name} lists it as the file of {first}")
             readers |= _readers_of(path)
         return cls(readers, index.name)
 
@@ -78,7 +78,7 @@ def _readers_of(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
         handle: Any = safe_open(path, framework="pt", device="cpu")
         names = list(handle.keys())
     except (SafetensorError, OSError) as error:
-        raise EngineFailure(f"{path.name} is no whole safetensors file ({error})") from error
+        raise EngineFailure(f"{path.name} is not a complete safetensors file ({error})") from error
 
     def reader(name: str) -> Callable[[], Tensor]:
         def read() -> Tensor:
@@ -95,9 +95,9 @@ def _pickle_readers(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineFailure(f"{path.name} is no whole PyTorch checkpoint ({reason})") from error
+        raise EngineFailure(f"{path.name} is not a complete PyTorch checkpoint ({reason})") from error
     if not isinstance(loaded, dict):
-        raise EngineFailure(f"{path.name} holds no dictionary of tensors")
+        raise EngineFailure(f"{path.name} does not contain a dictionary of tensors")
 
     def reader(tensor: Tensor) -> Callable[[], Tensor]:
         return lambda: tensor
@@ -108,7 +108,7 @@ def _pickle_readers(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises EngineFailure."""
+    """Read a JSON object. Raises EngineFailure."""
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError as error:

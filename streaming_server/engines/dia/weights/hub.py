@@ -1,4 +1,4 @@
-"""Where weights come from: a directory, the Hugging Face hub, or nowhere (`random:…`)."""
+"""Where weights come from: a directory, the Hugging Face hub, or random initialization (`random:…`)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from streaming_server.errors import EngineFailure
 
 DEFAULT_MODEL = "nari-labs/Dia-1.6B-0626"
+"""The published model on the Hugging Face hub."""
 DEFAULT_CODEC = "descript/dac_44khz"
+"""The published codec on the Hugging Face hub."""
 RANDOM = "random:"
+"""Prefix of the names of random weights."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where weights come from: a directory, or nothing at all (`random:…`)."""
+class WeightsLocation:
+    """Where weights are: a directory, or None for random ones."""
 
     name: str
     directory: Path | None
@@ -26,22 +29,22 @@ class Source:
         return self.directory is None
 
 
-def locate(name: str, variable: str) -> Source:
-    """Find `random:tiny`, `random:full`, a directory, or a model of the Hugging Face hub, and download it.
+def locate(name: str, variable: str) -> WeightsLocation:
+    """Find `random:tiny`, `random:full`, a directory, or a model on the Hugging Face hub, which is
+    downloaded.
 
-    variable: the setting that names it, for the error's advice. HF_TOKEN is honoured by the hub's client.
-    Raises EngineFailure.
+    variable: the setting to name in errors. The hub's client honours HF_TOKEN. Raises EngineFailure.
     """
     if name.startswith(RANDOM):
         if name not in (f"{RANDOM}tiny", f"{RANDOM}full"):
-            raise EngineFailure(f"{name} is not known; random weights come as random:tiny or random:full")
-        return Source(name, None)
+            raise EngineFailure(f"{name} is unknown; use random:tiny or random:full")
+        return WeightsLocation(name, None)
     path = Path(name).expanduser()
     if path.is_dir():
-        return Source(name, path)
+        return WeightsLocation(name, path)
     if path.is_absolute() or name.startswith(".") or name.count("/") != 1:
-        raise EngineFailure(f"{variable} names no directory: {name}")
-    return Source(name, _download(name, variable))
+        raise EngineFailure(f"{variable} is not a directory: {name}")
+    return WeightsLocation(name, _download(name, variable))
 
 
 def _download(name: str, variable: str) -> Path:
@@ -57,7 +60,7 @@ def _download(name: str, variable: str) -> Path:
         path = Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"], token=token))
         if not any(path.glob("*.safetensors")):
             snapshot_download(name, allow_patterns=["*.json", "*.pth"], token=token)
-    except Exception as error:  # The client lets through what its HTTP library and its hf_xet raise.
+    except Exception as error:  # The client passes on errors of its HTTP library and of hf_xet.
         raise EngineFailure(
             f"{name} cannot be downloaded from the hub: {_reason(error)}. {advice}"
         ) from error
@@ -65,20 +68,20 @@ def _download(name: str, variable: str) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """One line of what went wrong."""
-    lost = next((link for link in _chain(error) if _of_the_network(link)), None)
-    if lost is not None:
-        return f"there is no connection to it, or it broke off ({_line(lost)})"
+    """Describe what went wrong in one line."""
+    network_error = next((link for link in _chain(error) if _is_network_error(link)), None)
+    if network_error is not None:
+        return f"the connection failed ({_line(network_error)})"
     return _line(error)
 
 
 def _line(error: BaseException) -> str:
-    said = str(error).strip().partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    text = str(error).strip().partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _of_the_network(error: BaseException) -> bool:
-    """Whether it says that the hub was not reached; what HTTP library raised it depends on the client."""
+def _is_network_error(error: BaseException) -> bool:
+    """Return whether the hub was not reached. The error's type depends on the client's HTTP library."""
     ours = isinstance(error, ConnectionError | TimeoutError)
     return ours or any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
 

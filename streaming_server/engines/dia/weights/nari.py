@@ -1,4 +1,4 @@
-"""The layout of the nari-labs package: inputs first, heads on axes of their own, an embedding per channel."""
+"""The nari-labs package's layout: inputs first, heads on an axis of their own, one embedding per channel."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from streaming_server.engines.dia.weights.checkpoint import Checkpoint
 from streaming_server.engines.dia.weights.shapes import Shape, dia_shapes
 
 
-def is_native(checkpoint: Checkpoint) -> bool:
+def is_nari(checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint uses this layout."""
     return "model.encoder.embedding.weight" not in checkpoint and "encoder.embedding.weight" in checkpoint
 
 
-def read_native(
+def read_nari(
     checkpoint: Checkpoint, config: DiaConfig, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """Every tensor by transformers' name, on `device` in `dtype`. Raises EngineFailure."""
+    """Return every tensor by transformers' name, on `device` in `dtype`. Raises EngineFailure."""
     d = config.decoder
     tensors: dict[str, Tensor] = {}
     for name, shape in dia_shapes(config).items():
-        native = name.removeprefix("model.")
+        nari_name = name.removeprefix("model.")
         if name.endswith("embeddings.embed.weight"):
             channels = [
                 checkpoint.read(f"decoder.embeddings.{channel}.weight", (d.vocabulary, d.width))
@@ -32,20 +33,24 @@ def read_native(
             stored = (d.width, d.channels, d.vocabulary)
             tensor = checkpoint.read("decoder.logits_dense.weight", stored).reshape(d.width, -1).t()
         elif name.endswith("gate_up_proj.weight"):
-            native = native.replace("gate_up_proj", "wi_fused")
+            nari_name = nari_name.replace("gate_up_proj", "wi_fused")
             stored = (shape[1], 2, shape[0] // 2)
-            tensor = checkpoint.read(native, stored).reshape(shape[1], -1).t()
+            tensor = checkpoint.read(nari_name, stored).reshape(shape[1], -1).t()
         elif name.endswith("down_proj.weight"):
-            tensor = checkpoint.read(native.replace("down_proj", "wo"), (shape[1], shape[0])).t()
+            tensor = checkpoint.read(nari_name.replace("down_proj", "wo"), (shape[1], shape[0])).t()
         elif name.endswith("_proj.weight"):
-            tensor = checkpoint.read(native, _native_attention(name, shape, config)).reshape(shape[::-1]).t()
+            tensor = (
+                checkpoint.read(nari_name, _nari_attention_shape(name, shape, config))
+                .reshape(shape[::-1])
+                .t()
+            )
         else:
-            tensor = checkpoint.read(native, shape)
+            tensor = checkpoint.read(nari_name, shape)
         tensors[name] = tensor.to(device, dtype).contiguous()
     return tensors
 
 
-def _native_attention(name: str, shape: Shape, config: DiaConfig) -> Shape:
+def _nari_attention_shape(name: str, shape: Shape, config: DiaConfig) -> Shape:
     if ".encoder." in name:
         head_width = config.encoder.head_width
     elif ".cross_attention." in name:

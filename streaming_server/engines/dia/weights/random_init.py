@@ -1,4 +1,4 @@
-"""Random weights: for tests and benchmarks, since what they speak is noise."""
+"""Random weights for tests and benchmarks. They produce noise, not speech."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RANDOM_SCALE = 0.02
 def random_tensors(
     shapes: dict[str, Shape], device: torch.device, dtype: torch.dtype, seed: int = 0
 ) -> Iterator[tuple[str, Tensor]]:
-    """Noise in a checkpoint's shapes: what it speaks is noise too. Norms and snakes are ones."""
+    """Yield random tensors in a checkpoint's shapes. Norms and snakes are ones."""
     for index, (name, shape) in enumerate(shapes.items()):
         generator = torch.Generator().manual_seed(seed * 100_003 + index)
         if name.endswith(("norm.weight", ".alpha")):
@@ -27,8 +27,8 @@ def random_tensors(
             yield name, noise.to(device, dtype)
 
 
-def audible(name: str, tensor: Tensor) -> Tensor:
-    """Random codec weights scaled so that noise goes through the decoder neither lost nor clipped."""
+def unit_gain(name: str, tensor: Tensor) -> Tensor:
+    """Scale random codec weights so that noise passes the decoder neither vanishing nor clipped."""
     if name.endswith((".alpha", ".bias")):
         return tensor
     fan_in = math.prod(tensor.shape[1:]) if ".conv_t1." not in name else 2 * tensor.shape[0]

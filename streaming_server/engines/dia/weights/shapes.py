@@ -8,7 +8,7 @@ Shape = tuple[int, ...]
 
 
 def dia_shapes(config: DiaConfig) -> dict[str, Shape]:
-    """Every tensor of a Dia checkpoint in transformers' layout."""
+    """Return the shape of every tensor of a Dia checkpoint."""
     e, d = config.encoder, config.decoder
     shapes: dict[str, Shape] = {"model.encoder.embedding.weight": (e.vocabulary, e.width)}
     for index in range(e.layers):
@@ -55,7 +55,7 @@ def _mlp_shapes(name: str, width: int, ff_width: int) -> dict[str, Shape]:
 
 
 def codec_shapes(config: CodecConfig) -> dict[str, Shape]:
-    """Every tensor of a DAC checkpoint's decoder and codebooks in transformers' layout."""
+    """Return the shapes of a DAC checkpoint's decoder and codebooks."""
     shapes: dict[str, Shape] = {}
     for index in range(config.codebooks):
         name = f"quantizer.quantizers.{index}"
@@ -77,7 +77,7 @@ def codec_shapes(config: CodecConfig) -> dict[str, Shape]:
 
 
 def encoder_shapes(config: CodecConfig) -> dict[str, Shape]:
-    """Every tensor of a DAC checkpoint that turns sound into codes, in transformers' layout."""
+    """Return the shapes of the tensors a DAC checkpoint needs to encode audio."""
     width = config.latent_width // 2 ** len(config.rates)
     shapes = _conv_shapes("encoder.conv1", width, 1, 7)
     for index, rate in enumerate(reversed(config.rates)):

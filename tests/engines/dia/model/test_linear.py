@@ -15,7 +15,7 @@ SHAPES = [(3072, 2048), (2048, 2048), (2048, 4096), (512, 64)]
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", SHAPES)
 @torch.inference_mode()
-def test_a_stream_s_rows_have_the_same_bits_in_any_batch(shape, dtype):
+def test_linear_is_batch_invariant(shape, dtype):
     torch.manual_seed(1)
     weight = torch.randn(shape, dtype=dtype)
     linear = Linear(weight, best_kernel(weight))
@@ -29,7 +29,7 @@ def test_a_stream_s_rows_have_the_same_bits_in_any_batch(shape, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.inference_mode()
-def test_the_fastest_exact_kernel_computes_the_product(dtype):
+def test_best_kernel_computes_the_product(dtype):
     torch.manual_seed(2)
     weight, rows = torch.randn(2048, 1024, dtype=dtype), torch.randn(3, 2, 1024, dtype=dtype)
     wanted = rows.double() @ weight.double().t()
@@ -39,14 +39,14 @@ def test_the_fastest_exact_kernel_computes_the_product(dtype):
 
 @pytest.mark.parametrize("rows", [1, 4, 40])
 @torch.inference_mode()
-def test_eight_bits_are_near_whether_few_rows_or_many(rows):
+def test_int8_is_close_for_few_and_many_rows(rows):
     torch.manual_seed(3)
     weight, given = torch.randn(512, 256), torch.randn(rows, 2, 256)
     wanted = given @ weight.t()
     assert (Linear(weight, "int8")(given) - wanted).abs().max() / wanted.abs().max() < 0.02
 
 
-def test_eight_bit_weights_are_off_by_half_a_step_at_most():
+def test_quantization_error_is_at_most_half_a_step():
     torch.manual_seed(4)
     weight = torch.randn(32, 64)
     integers, scale = quantize(weight)

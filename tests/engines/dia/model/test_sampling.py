@@ -1,4 +1,4 @@
-"""Sampling follows the distribution it should, and depends on nothing but its stream."""
+"""Sampling follows the distribution and depends only on the stream."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from streaming_server.engines.dia.model.sampling import Knobs, SamplingRules, choose, uniform  # noqa: E402
+from streaming_server.engines.dia.model.sampling import SamplingRules, SamplingTensors, sample_codes, uniform  # noqa: E402
 
 EOS = 20
 RULES = SamplingRules.of(2, EOS, torch.device("cpu"))
 
 
-def knobs(streams, guidance=0.0, temperature=1.0, top_p=1.0, filter_k=24, top_k=24, seeds=None):
+def sampling(streams, guidance=0.0, temperature=1.0, top_p=1.0, filter_k=24, top_k=24, seeds=None):
     def real(value):
         return torch.full((streams, 1, 1), float(value))
 
@@ -20,13 +20,15 @@ def knobs(streams, guidance=0.0, temperature=1.0, top_p=1.0, filter_k=24, top_k=
         return torch.full((streams, 1, 1), value)
 
     seed = torch.arange(streams) if seeds is None else torch.tensor(seeds)
-    return Knobs(real(guidance), real(temperature), real(top_p), whole(filter_k), whole(top_k), seed[:, None])
+    return SamplingTensors(
+        real(guidance), real(temperature), real(top_p), whole(filter_k), whole(top_k), seed[:, None]
+    )
 
 
 def pick(logits, settings, row=1):
     streams = settings.seed.shape[0]
     rows = torch.full((streams, 1), row)
-    return choose(logits.expand(streams, -1, -1, -1), settings, rows, RULES, 24, True)
+    return sample_codes(logits.expand(streams, -1, -1, -1), settings, rows, RULES, 24, True)
 
 
 def quiet_logits(seed=0):
@@ -36,12 +38,12 @@ def quiet_logits(seed=0):
     return logits
 
 
-def lawful(logits):
+def allowed_logits(logits):
     """[channels, vocabulary]: what may be drawn, where end of audio is not the likeliest."""
     return logits[0, 0].masked_fill(torch.arange(24) >= EOS, -torch.inf)
 
 
-def test_uniform_numbers_are_uniform_and_uncorrelated():
+def test_uniform_is_uniform_and_uncorrelated():
     numbers = uniform(torch.arange(400)[:, None], torch.arange(1000)[None])
     assert float(numbers.min()) > 0
     assert float(numbers.max()) < 1
@@ -52,16 +54,16 @@ def test_uniform_numbers_are_uniform_and_uncorrelated():
         assert abs(float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])) < 0.01
 
 
-def test_uniform_numbers_are_the_same_on_every_machine():
+def test_uniform_gives_the_same_bits_everywhere():
     expected = [0.072970449924469, 0.38982969522476196, 0.9835048317909241]
     assert uniform(torch.tensor(7), torch.tensor([0, 1, 2**40])).tolist() == expected
 
 
-def test_codes_come_as_often_as_their_probability_says():
+def test_sampling_follows_the_distribution():
     streams = 40_000
     logits = quiet_logits()
-    legal = lawful(logits)
-    picked = pick(logits, knobs(streams, temperature=1.3))
+    legal = allowed_logits(logits)
+    picked = pick(logits, sampling(streams, temperature=1.3))
     for channel in range(2):
         expected = torch.softmax(legal[channel] / 1.3, dim=-1) * streams
         counts = torch.bincount(picked[:, channel], minlength=24).float()
@@ -72,62 +74,62 @@ def test_codes_come_as_often_as_their_probability_says():
 
 def test_top_k_keeps_the_k_likeliest():
     logits = quiet_logits()
-    picked = pick(logits, knobs(5000, top_k=3, temperature=2.0))
-    legal = lawful(logits)[1]
+    picked = pick(logits, sampling(5000, top_k=3, temperature=2.0))
+    legal = allowed_logits(logits)[1]
     assert set(picked[:, 1].tolist()) == set(legal.topk(3).indices.tolist())
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_p():
     logits = quiet_logits()
-    legal = lawful(logits)[1]
+    legal = allowed_logits(logits)[1]
     probabilities, order = torch.softmax(legal, -1).sort(descending=True)
     kept = order[: int((probabilities.cumsum(0) - probabilities <= 0.6).sum())]
-    picked = pick(logits, knobs(5000, top_p=0.6))
+    picked = pick(logits, sampling(5000, top_p=0.6))
     assert set(picked[:, 1].tolist()) == set(kept.tolist())
 
 
-def test_guidance_filters_but_does_not_shift():
+def test_guidance_filters_without_shifting_odds():
     logits = quiet_logits()
     conditional, unconditional = logits[0]
     guided = conditional + 4 * (conditional - unconditional)
     allowed = set(guided[1].topk(6).indices.tolist())
-    picked = pick(logits, knobs(20000, guidance=4.0, filter_k=6))[:, 1]
-    within = lawful(logits)[1]
+    picked = pick(logits, sampling(20000, guidance=4.0, filter_k=6))[:, 1]
+    within = allowed_logits(logits)[1]
     within[[code for code in range(24) if code not in allowed]] = -torch.inf
     expected = torch.softmax(within, -1)
     frequency = torch.bincount(picked, minlength=24) / 20000
     assert float((frequency - expected).abs().max()) < 0.02
 
 
-def test_end_of_audio_is_certain_when_likeliest_and_impossible_otherwise():
+def test_end_of_audio_is_forced_when_likeliest_and_forbidden_otherwise():
     logits = quiet_logits()
     best = logits[0, 0, 0, :EOS].amax()
     logits[0, 0, :, EOS] = best - 0.001
-    assert EOS not in pick(logits, knobs(3000))
+    assert EOS not in pick(logits, sampling(3000))
     logits[0, 0, :, EOS] = best + 0.001
-    picked = pick(logits, knobs(300))
+    picked = pick(logits, sampling(300))
     assert set(picked[:, 0].tolist()) == {EOS}
     assert EOS not in picked[:, 1]
 
 
-def test_greedy_streams_take_the_best_among_sampling_ones():
-    settings = knobs(2)
+def test_greedy_streams_take_argmax_beside_sampling_ones():
+    settings = sampling(2)
     settings.temperature[0] = 0
     logits = quiet_logits()
-    expected = lawful(logits).argmax(-1)
+    expected = allowed_logits(logits).argmax(-1)
     assert torch.equal(pick(logits, settings)[0], expected)
 
 
-def test_the_same_seed_and_row_give_the_same_codes_and_others_do_not():
+def test_codes_depend_on_seed_and_row():
     logits = torch.zeros(1, 2, 2, 24)
-    drawn = torch.stack([pick(logits, knobs(3, seeds=[5, 6, 5]), row) for row in range(60)])
+    drawn = torch.stack([pick(logits, sampling(3, seeds=[5, 6, 5]), row) for row in range(60)])
     assert torch.equal(drawn[:, 0], drawn[:, 2])
     assert not torch.equal(drawn[:, 0], drawn[:, 1])
     assert len(set(drawn[:, 0, 0].tolist())) > 5
     assert not torch.equal(drawn[:, 0, 0], drawn[:, 0, 1])
 
 
-def test_a_stream_without_a_lawful_candidate_speaks_code_zero():
+def test_no_allowed_candidate_gives_code_zero():
     logits = quiet_logits()
     logits[0, 0, :, EOS + 1] = 50
-    assert pick(logits, knobs(4, guidance=3.0, filter_k=1)).tolist() == [[0, 0]] * 4
+    assert pick(logits, sampling(4, guidance=3.0, filter_k=1)).tolist() == [[0, 0]] * 4

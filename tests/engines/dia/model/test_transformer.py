@@ -1,4 +1,4 @@
-"""The model computes what transformers' does, on the same weights."""
+"""The model equals transformers' on the same weights."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from streaming_server.engines.dia.model.config import TINY_DIA  # noqa: E402
-from streaming_server.engines.dia.model.transformer import Caches, CacheView  # noqa: E402
-from streaming_server.engines.dia.serving.slots import Recipe, Slots  # noqa: E402
+from streaming_server.engines.dia.model.kv_cache import KVCache, KVCacheView  # noqa: E402
+from streaming_server.engines.dia.serving.slots import SamplingParams, Slots  # noqa: E402
 
 CPU = torch.device("cpu")
 CHANNELS = TINY_DIA.decoder.channels
@@ -59,31 +59,29 @@ def relative_error(ours, theirs):
 def test_teacher_forced_logits_equal_transformers(tiny_model, tiny_reference, length):
     model, reference = tiny_model(torch.float32), tiny_reference(torch.float32)
     text, rows = some_text(length), delayed(some_codes(30), 31)
-    caches = Caches.empty(TINY_DIA, 2, 64, 1024, CPU, torch.float32)
-    for _ in model.remember_text(last(model.encode(text)), caches, 1):
+    cache = KVCache.empty(TINY_DIA, 2, 64, 1024, CPU, torch.float32)
+    for _ in model.fill_cross_cache(last(model.encode(text)), cache, 1):
         pass
-    logits = last(model.prefill(rows, 0, length, caches, 1))
+    logits = last(model.prefill(rows, 0, length, cache, 1))
     assert relative_error(logits[:, 0], reference_logits(reference, text, rows)) < 5e-5
     assert relative_error(logits[:, 1], reference_logits(reference, text, rows, conditional=False)) < 5e-5
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 31])
 @torch.inference_mode()
-def test_a_prompt_prefilled_in_chunks_and_continued_in_steps_equals_transformers(
-    tiny_model, tiny_reference, chunk
-):
+def test_chunked_prefill_and_steps_equal_transformers(tiny_model, tiny_reference, chunk):
     model, reference = tiny_model(torch.float32), tiny_reference(torch.float32)
     text, rows = some_text(90), delayed(some_codes(50), 51)
-    caches = Caches.empty(TINY_DIA, 3, 64, 128, CPU, torch.float32)
-    for _ in model.remember_text(last(model.encode(text)), caches, 2):
+    cache = KVCache.empty(TINY_DIA, 3, 64, 128, CPU, torch.float32)
+    for _ in model.fill_cross_cache(last(model.encode(text)), cache, 2):
         pass
     got = []
     for first in range(0, 31, chunk):
         part = rows[first : min(first + chunk, 31)]
-        got.extend(last(model.prefill(part, first, 90, caches, 2)))
+        got.extend(last(model.prefill(part, first, 90, cache, 2)))
     for position in range(31, 51):
-        lanes = torch.tensor([2]) if position % 2 else slice(2, 3)
-        view = CacheView(caches, lanes, 64, 128)
+        slot_ids = torch.tensor([2]) if position % 2 else slice(2, 3)
+        view = KVCacheView(cache, slot_ids, 64, 128)
         got.extend(
             model.step(rows[position : position + 1], view, torch.tensor([position]), torch.tensor([90]))
         )
@@ -107,19 +105,19 @@ def greedy_reference(reference, text, prompt, max_tokens, scale):
     )[0]
 
 
-def speak(slots, slot, text, prompt, recipe, lanes=None):
+def generate(slots, slot, text, prompt, params, slot_ids=None):
     """Prefill a slot and step it alone to its last row."""
     model = slots.model
-    for _ in model.remember_text(last(model.encode(text)), slots.caches, slot):
+    for _ in model.fill_cross_cache(last(model.encode(text)), slots.cache, slot):
         pass
-    first = slots.begin(slot, prompt, len(text), recipe)
+    first = slots.begin(slot, prompt, len(text), params)
     if first > 1:
-        last(model.prefill(slots.codes[slot, : first - 1], 0, len(text), slots.caches, slot))
-    lanes = slice(slot, slot + 1) if lanes is None else lanes
-    view = CacheView(slots.caches, lanes, slots.frames, slots.text)
+        last(model.prefill(slots.codes[slot, : first - 1], 0, len(text), slots.cache, slot))
+    slot_ids = slice(slot, slot + 1) if slot_ids is None else slot_ids
+    view = KVCacheView(slots.cache, slot_ids, slots.frames, slots.text)
     row = first
-    while row < min(int(slots.progress[slot, 1]) + TINY_DIA.last_delay + 1, recipe.max_tokens):
-        slots.step(view, lanes, None, slots.breadth(recipe), recipe.temperature > 0)
+    while row < min(int(slots.progress[slot, 1]) + TINY_DIA.last_delay + 1, params.max_tokens):
+        slots.step(view, slot_ids, None, slots.candidates(params), params.temperature > 0)
         row += 1
     return slots.codes[slot, :row]
 
@@ -128,17 +126,17 @@ def speak(slots, slot, text, prompt, recipe, lanes=None):
 @pytest.mark.parametrize("scale", [3.0, 1.0])
 @pytest.mark.parametrize("frames", [0, 40])
 @torch.inference_mode()
-def test_greedy_speech_is_the_same_token_for_token(tiny_model, tiny_reference, frames, scale):
+def test_greedy_decoding_equals_transformers(tiny_model, tiny_reference, frames, scale):
     slots = Slots(tiny_model(torch.float64), 2, frames=256, text=64)
     text, prompt = some_text(40), some_codes(frames)
-    ours = speak(slots, 1, text, prompt, Recipe(temperature=0, cfg_scale=scale, max_tokens=200))
+    ours = generate(slots, 1, text, prompt, SamplingParams(temperature=0, cfg_scale=scale, max_tokens=200))
     theirs = greedy_reference(tiny_reference(torch.float64), text, prompt, 200, scale)
     assert torch.equal(ours, theirs)
 
 
 @pytest.mark.filterwarnings("ignore")
 @torch.inference_mode()
-def test_an_early_end_of_audio_is_spoken_on_every_channel_in_turn(tiny_tensors, tiny_model, tiny_reference):
+def test_early_end_of_audio_follows_the_delays(tiny_tensors, tiny_model, tiny_reference):
     """With end of audio made likely it comes of itself, well before the limit, where transformers has it."""
     head = tiny_tensors["logits_dense.weight"]
     before = head[TINY_DIA.eos].clone()
@@ -149,7 +147,7 @@ def test_an_early_end_of_audio_is_spoken_on_every_channel_in_turn(tiny_tensors, 
     finally:
         head[TINY_DIA.eos] = before
     text, prompt = some_text(40), some_codes(0)
-    ours = speak(slots, 0, text, prompt, Recipe(temperature=0, max_tokens=600))
+    ours = generate(slots, 0, text, prompt, SamplingParams(temperature=0, max_tokens=600))
     theirs = greedy_reference(reference, text, prompt, 600, 3.0)
     assert torch.equal(ours, theirs)
     end = int(slots.progress[0, 1])
@@ -162,66 +160,66 @@ def test_an_early_end_of_audio_is_spoken_on_every_channel_in_turn(tiny_tensors, 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @torch.inference_mode()
-def test_a_stream_speaks_the_same_alone_and_among_any_others(tiny_model, dtype):
+def test_streams_are_independent_of_their_batch(tiny_model, dtype):
     model = tiny_model(dtype)
     texts = [some_text(length) for length in (20, 64, 33, 7, 50)]
-    recipes = [
-        Recipe(seed=1),
-        Recipe(seed=2, temperature=0),
-        Recipe(seed=3, top_k=None, temperature=1.8),
-        Recipe(seed=4, cfg_scale=1.0, top_p=0.7),
-        Recipe(seed=1, cfg_filter_top_k=9, top_k=3),
+    all_params = [
+        SamplingParams(seed=1),
+        SamplingParams(seed=2, temperature=0),
+        SamplingParams(seed=3, top_k=None, temperature=1.8),
+        SamplingParams(seed=4, cfg_scale=1.0, top_p=0.7),
+        SamplingParams(seed=1, cfg_filter_top_k=9, top_k=3),
     ]
     alone = []
-    for text, recipe in zip(texts, recipes, strict=True):
+    for text, params in zip(texts, all_params, strict=True):
         slots = Slots(model, 1, frames=256, text=64)
-        _prepare(slots, 0, text, recipe)
-        view = CacheView(slots.caches, slice(0, 1), 64, 64)
+        _prepare(slots, 0, text, params)
+        view = KVCacheView(slots.cache, slice(0, 1), 64, 64)
         for _ in range(60):
-            slots.step(view, slice(0, 1), None, slots.breadth(recipe), recipe.temperature > 0)
+            slots.step(view, slice(0, 1), None, slots.candidates(params), params.temperature > 0)
         alone.append(slots.codes[0, :61].clone())
     slots = Slots(model, 5, frames=256, text=64)
-    for slot, (text, recipe) in enumerate(zip(texts, recipes, strict=True)):
-        _prepare(slots, slot, text, recipe)
+    for slot, (text, params) in enumerate(zip(texts, all_params, strict=True)):
+        _prepare(slots, slot, text, params)
     rows = [0] * 5
-    order = torch.Generator().manual_seed(0)
+    shuffle = torch.Generator().manual_seed(0)
     while min(rows) < 60:
-        lanes = torch.randperm(5, generator=order)[: int(torch.randint(1, 6, (1,), generator=order))]
-        moving = torch.tensor([[rows[lane] < 60] for lane in lanes.tolist()])
-        breadth = max(slots.breadth(recipes[lane]) for lane in lanes.tolist())
-        slots.step(CacheView(slots.caches, lanes, 128, 64), lanes, moving, breadth, True)
-        for lane in lanes.tolist():
-            rows[lane] += rows[lane] < 60
+        slot_ids = torch.randperm(5, generator=shuffle)[: int(torch.randint(1, 6, (1,), generator=shuffle))]
+        active = torch.tensor([[rows[slot_id] < 60] for slot_id in slot_ids.tolist()])
+        candidates = max(slots.candidates(all_params[slot_id]) for slot_id in slot_ids.tolist())
+        slots.step(KVCacheView(slots.cache, slot_ids, 128, 64), slot_ids, active, candidates, True)
+        for slot_id in slot_ids.tolist():
+            rows[slot_id] += rows[slot_id] < 60
     for slot in range(5):
         assert torch.equal(slots.codes[slot, :61], alone[slot]), f"stream {slot}"
 
 
-def _prepare(slots, slot, text, recipe):
-    for _ in slots.model.remember_text(last(slots.model.encode(text)), slots.caches, slot):
+def _prepare(slots, slot, text, params):
+    for _ in slots.model.fill_cross_cache(last(slots.model.encode(text)), slots.cache, slot):
         pass
-    slots.begin(slot, some_codes(0), len(text), recipe)
+    slots.begin(slot, some_codes(0), len(text), params)
 
 
 @torch.inference_mode()
-def test_frames_come_out_with_their_delays_undone(tiny_model):
+def test_frames_of_undoes_the_delays(tiny_model):
     slots = Slots(tiny_model(torch.float32), 2, frames=128, text=16)
     prompt = some_codes(30)
-    slots.begin(1, prompt, 4, Recipe())
+    slots.begin(1, prompt, 4, SamplingParams())
     frames = slots.frames_of(torch.tensor([1]), torch.tensor([1]), 30)
     assert torch.equal(frames[0], prompt)
 
 
 @torch.inference_mode()
-def test_eight_bit_weights_stay_close(tiny_tensors, tiny_model):
+def test_int8_logits_stay_close(tiny_tensors, tiny_model):
     from streaming_server.engines.dia.model.transformer import DiaModel
 
     rows, text = delayed(some_codes(20), 21), some_text(30)
     logits = []
     for model in (tiny_model(torch.float32), DiaModel(TINY_DIA, dict(tiny_tensors), "int8")):
-        caches = Caches.empty(TINY_DIA, 1, 32, 32, CPU, torch.float32)
-        for _ in model.remember_text(last(model.encode(text)), caches, 0):
+        cache = KVCache.empty(TINY_DIA, 1, 32, 32, CPU, torch.float32)
+        for _ in model.fill_cross_cache(last(model.encode(text)), cache, 0):
             pass
-        logits.append(last(model.prefill(rows, 0, 30, caches, 0)))
+        logits.append(last(model.prefill(rows, 0, 30, cache, 0)))
     error = float((logits[1] - logits[0]).norm() / logits[0].norm())
     assert 0 < error < 0.05
 
@@ -262,14 +260,14 @@ def test_teacher_forced_logits_equal_transformers_at_full_size():
     ]
     del reference
     model = DiaModel(config, tensors)
-    caches = Caches.empty(config, 1, 64, 1024, CPU, torch.float32)
+    cache = KVCache.empty(config, 1, 64, 1024, CPU, torch.float32)
     for case, (text, count, prompt) in enumerate(cases):
         rows = delayed(some_codes(count), count)
-        for _ in model.remember_text(last(model.encode(some_text(text))), caches, 0):
+        for _ in model.fill_cross_cache(last(model.encode(some_text(text))), cache, 0):
             pass
-        logits = list(last(model.prefill(rows[:prompt], 0, text, caches, 0)))
+        logits = list(last(model.prefill(rows[:prompt], 0, text, cache, 0)))
         for position in range(prompt, count):
-            view = CacheView(caches, slice(0, 1), 64, 1024)
+            view = KVCacheView(cache, slice(0, 1), 64, 1024)
             row = rows[position : position + 1]
             logits.extend(model.step(row, view, torch.tensor([position]), torch.tensor([text])))
         for branch in range(2):

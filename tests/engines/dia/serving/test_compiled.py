@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from streaming_server.engines.dia.model.sampling import choose  # noqa: E402
+from streaming_server.engines.dia.model.sampling import sample_codes  # noqa: E402
 from streaming_server.engines.dia.serving import compiled  # noqa: E402
 from streaming_server.engines.dia.serving.compiled import compiled_choose  # noqa: E402
 from streaming_server.engines.dia.serving.slots import Slots  # noqa: E402
@@ -23,8 +23,8 @@ def slots(tiny_model):
 @torch.inference_mode()
 def test_a_compiler_that_works_is_used(slots, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *given: function(*given))
-    assert compiled_choose(slots, tmp_path / "verdicts.json") is not choose
-    assert not (tmp_path / "verdicts.json").exists()
+    assert compiled_choose(slots, tmp_path / "failures.json") is not sample_codes
+    assert not (tmp_path / "failures.json").exists()
 
 
 @torch.inference_mode()
@@ -39,21 +39,21 @@ def test_one_that_does_not_is_left_alone_and_remembered(slots, tmp_path, monkeyp
     def broken(*given):
         if fault is not None:
             raise fault
-        return (choose(*given) + 1) % 1024
+        return (sample_codes(*given) + 1) % 1024
 
     tries = []
     monkeypatch.setattr(torch, "compile", lambda function, **_: tries.append(function) or broken)
-    verdicts = tmp_path / "cache" / "verdicts.json"
+    failures = tmp_path / "cache" / "failures.json"
     for _ in range(2):
         with caplog.at_level(logging.WARNING):
-            assert compiled_choose(slots, verdicts) is choose
+            assert compiled_choose(slots, failures) is sample_codes
         assert reason in caplog.text
         caplog.clear()
     assert len(tries) == 1
-    assert slots.choose is choose
-    assert list(json.loads(verdicts.read_text()).values()) == [reason]
+    assert slots.sampler is sample_codes
+    assert list(json.loads(failures.read_text()).values()) == [reason]
 
 
 def test_failures_are_remembered_in_the_user_s_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert compiled.verdicts_file() == tmp_path / "streaming-server" / "torch-compile.json"
+    assert compiled.failures_file() == tmp_path / "streaming-server" / "torch-compile.json"

@@ -1,4 +1,4 @@
-"""A turn keeps its voice, its pace and its dice."""
+"""A context keeps its voice, pace and seed."""
 
 from __future__ import annotations
 
@@ -6,72 +6,77 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from streaming_server.engines.dia.serving.context import ENOUGH_FRAMES, MOST_FRAMES, Turn, VoicePrompt  # noqa: E402
+from streaming_server.engines.dia.serving.context import (  # noqa: E402
+    MAX_PROMPT_FRAMES,
+    MIN_PROMPT_FRAMES,
+    ContextState,
+    VoicePrompt,
+)
 
 
 def codes(frames, value=0):
     return torch.full((frames, 9), value)
 
 
-def test_the_first_words_become_the_prompt():
-    turn = Turn()
-    turn.heard("[S1] Hello there.", codes(500), 12)
-    assert turn.prompt.transcript == "[S1] Hello there."
-    assert turn.prompt.frames == 500
-    turn.heard("[S1] And more.", codes(500, 1), 9)
-    assert turn.prompt.frames == 500
+def test_first_speech_becomes_the_prompt():
+    context = ContextState()
+    context.add_speech("[S1] Hello there.", codes(500), 12)
+    assert context.prompt.transcript == "[S1] Hello there."
+    assert context.prompt.frames == 500
+    context.add_speech("[S1] And more.", codes(500, 1), 9)
+    assert context.prompt.frames == 500
 
 
-def test_short_first_words_are_made_longer_by_the_next():
-    turn = Turn()
-    turn.heard("[S1] Hi.", codes(100), 3)
-    turn.heard("[S1] How are you?", codes(400, 1), 12)
-    assert turn.prompt.transcript == "[S1] Hi. [S1] How are you?"
-    assert turn.prompt.frames == 500 >= ENOUGH_FRAMES
-    assert turn.prompt.codes[100:].eq(1).all()
+def test_short_prompt_is_extended_by_the_next_speech():
+    context = ContextState()
+    context.add_speech("[S1] Hi.", codes(100), 3)
+    context.add_speech("[S1] How are you?", codes(400, 1), 12)
+    assert context.prompt.transcript == "[S1] Hi. [S1] How are you?"
+    assert context.prompt.frames == 500 >= MIN_PROMPT_FRAMES
+    assert context.prompt.codes[100:].eq(1).all()
 
 
-def test_long_first_words_are_cut_between_words_with_their_frames():
-    turn = Turn()
+def test_long_prompt_is_cut_between_words_with_its_frames():
+    context = ContextState()
     transcript = "[S1] " + "word " * 99 + "word"
-    turn.heard(transcript, codes(2000), 495)
-    assert turn.prompt.frames <= MOST_FRAMES
-    assert transcript.startswith(turn.prompt.transcript)
-    assert turn.prompt.transcript.endswith("word")
-    share = len(turn.prompt.transcript) / len(transcript)
-    assert turn.prompt.frames == pytest.approx(2000 * share, abs=1)
+    context.add_speech(transcript, codes(2000), 495)
+    assert context.prompt.frames <= MAX_PROMPT_FRAMES
+    assert transcript.startswith(context.prompt.transcript)
+    assert context.prompt.transcript.endswith("word")
+    share = len(context.prompt.transcript) / len(transcript)
+    assert context.prompt.frames == pytest.approx(2000 * share, abs=1)
 
 
 @pytest.mark.parametrize(
     ("transcript", "pace"),
     [("[S1] " + "a" * 95, 0.05), ("[S1] Me.", 0.136), ("[S1] " + "a" * 995, 0.034), ("", 0.068)],
 )
-def test_the_pace_of_a_prompt_is_the_first_guess_within_reason(transcript, pace):
-    turn = Turn()
-    turn.go_on_from(VoicePrompt(transcript, codes(431)))
-    assert turn.pace == pytest.approx(pace, rel=0.01)
+def test_prompt_pace_is_the_first_estimate_within_bounds(transcript, pace):
+    context = ContextState()
+    context.use_prompt(VoicePrompt(transcript, codes(431)))
+    assert context.pace == pytest.approx(pace, rel=0.01)
 
 
-def test_a_voice_of_its_own_is_never_replaced():
+def test_voice_prompt_is_never_replaced():
     prompt = VoicePrompt("[S1] Me.", codes(50))
-    turn = Turn()
-    turn.go_on_from(prompt)
-    turn.heard("[S1] Something else.", codes(500), 15)
-    assert turn.prompt is prompt
+    context = ContextState()
+    context.use_prompt(prompt)
+    context.add_speech("[S1] Something else.", codes(500), 15)
+    assert context.prompt is prompt
 
 
-def test_silence_teaches_nothing():
-    turn = Turn()
-    pace = turn.pace
-    turn.heard("[S1] Hello.", codes(0), 6)
-    assert turn.prompt is None
-    assert turn.pace == pace
+def test_empty_speech_is_ignored():
+    context = ContextState()
+    pace = context.pace
+    context.add_speech("[S1] Hello.", codes(0), 6)
+    assert context.prompt is None
+    assert context.pace == pace
 
 
-def test_a_seed_makes_a_turn_repeatable_and_its_readings_differ():
-    one, other = Turn(), Turn()
+def test_seeds_are_repeatable_and_differ_per_segment():
+    one, other = ContextState(), ContextState()
     seeds = [one.next_seed(7) for _ in range(4)]
     assert [other.next_seed(7) for _ in range(4)] == seeds
     assert len(set(seeds)) == 4
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert Turn().next_seed(None) != Turn().next_seed(None)
+    assert ContextState().next_seed(None) != ContextState().next_seed(None)

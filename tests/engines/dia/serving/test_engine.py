@@ -1,4 +1,4 @@
-"""The engine speaks many utterances at once, each as if it were alone."""
+"""The engine generates many utterances at once, each as if it were alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch")
 
 from streaming_server.engines.dia.model.codec import codec_lag  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
-from streaming_server.engines.dia.serving.context import MOST_SCRIPT, VoicePrompt  # noqa: E402
-from streaming_server.engines.dia.serving.engine import ALONE_S, LEAST_PATIENCE_S, DiaEngine  # noqa: E402
+from streaming_server.engines.dia.serving.context import MAX_PROMPT_BYTES, VoicePrompt  # noqa: E402
+from streaming_server.engines.dia.serving.engine import IDLE_PREFILL_S, MIN_PREFILL_S, DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
-from streaming_server.engines.dia.voices.prefix_cache import MOST_VOICES, PrefixCache  # noqa: E402
+from streaming_server.engines.dia.voices.prefix_cache import MAX_VOICES, PrefixCache  # noqa: E402
 from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
 from streaming_server.engines.dia.weights.loader import read_codec  # noqa: E402
@@ -74,7 +74,7 @@ def of(events, number):
     return [event for event in events if event.utterance == number]
 
 
-def test_it_says_what_it_is(engine):
+def test_info(engine):
     info = engine.info
     assert (info.name, info.sample_rate, info.slots) == ("dia", 44100, 4)
     assert info.uses == {
@@ -88,7 +88,7 @@ def test_it_says_what_it_is(engine):
     }
 
 
-def test_an_utterance_is_audio_and_words_and_then_finished(engine, said):
+def test_utterance_yields_audio_words_and_finished(engine, said):
     events = drain(engine, [said(1)])
     assert isinstance(events[-1], Finished)
     assert events[-1].busy_s > 0
@@ -97,7 +97,7 @@ def test_an_utterance_is_audio_and_words_and_then_finished(engine, said):
     assert engine.active == 0
 
 
-def test_the_first_sound_comes_with_the_25th_step_and_then_ever_larger_pieces(engine, said):
+def test_first_audio_comes_with_step_25_and_chunks_grow(engine, said):
     engine.submit(said(1))
     sizes = [
         sum(len(event.pcm) // 2 for event in engine.step() if isinstance(event, Audio)) for _ in range(70)
@@ -113,9 +113,7 @@ def test_the_first_sound_comes_with_the_25th_step_and_then_ever_larger_pieces(en
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_greedy_speech_is_what_transformers_says_decoded_at_once(
-    tmp_path, tiny_tensors, tiny_reference, said
-):
+def test_greedy_audio_equals_transformers(tmp_path, tiny_tensors, tiny_reference, said):
     transformers = pytest.importorskip("transformers")
     write_checkpoint(tmp_path / "dia", TINY_DIA.document(), tiny_tensors)
     weights = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
@@ -154,14 +152,14 @@ def test_greedy_speech_is_what_transformers_says_decoded_at_once(
     assert int((ours - (theirs * 32767).round()).abs().max()) <= 1
 
 
-def test_each_utterance_is_the_same_alone_and_in_any_company(engine, said):
+def test_audio_is_independent_of_other_streams(engine, said):
     alone = {number: alone_pcm(engine, said(number, max_tokens=100 + 7 * number)) for number in range(1, 8)}
     assert len(set(alone.values())) == 7
     together = drain(engine, [said(number, max_tokens=100 + 7 * number) for number in range(1, 8)])
     assert {number: pcm(together, number) for number in alone} == alone
 
 
-def test_a_storm_of_comings_and_goings_leaves_everyone_else_untouched(engine, said):
+def test_random_arrivals_and_cancellations_leave_others_untouched(engine, said):
     def one(number):
         return said(number, max_tokens=100 + number % 9, text=TEXT[: 8 + number % 30])
 
@@ -191,7 +189,7 @@ def test_a_storm_of_comings_and_goings_leaves_everyone_else_untouched(engine, sa
             assert isinstance(of(events, number)[-1], Finished)
 
 
-def test_a_cancelled_utterance_frees_its_slot_for_the_next_step(engine, said):
+def test_cancel_frees_the_slot(engine, said):
     for number in range(1, 6):
         engine.submit(said(number))
     for _ in range(6):
@@ -200,10 +198,10 @@ def test_a_cancelled_utterance_frees_its_slot_for_the_next_step(engine, said):
     engine.cancel(2)
     assert engine.active == 4
     engine.step()
-    assert {speech.utterance.id for speech in engine._speaking.values()} == {1, 3, 4, 5}
+    assert {stream.utterance.id for stream in engine._streams.values()} == {1, 3, 4, 5}
 
 
-def test_the_most_urgent_of_those_who_wait_comes_first(engine, said):
+def test_most_urgent_waiting_stream_comes_first(engine, said):
     now = time.monotonic()
     for number in range(1, 5):
         engine.submit(said(number, deadline=now))
@@ -217,7 +215,7 @@ def test_the_most_urgent_of_those_who_wait_comes_first(engine, said):
     assert order.index(9) < order.index(8)
 
 
-def test_a_stream_far_ahead_yields_to_one_about_to_run_dry(engine, said):
+def test_stream_far_ahead_yields_to_one_about_to_underrun(engine, said):
     now = time.monotonic()
     engine.submit(said(1, deadline=now + 3600, max_tokens=300))
     for _ in range(40):
@@ -247,10 +245,10 @@ def test_word_marks_ascend_and_come_before_the_audio_they_describe(engine, said)
     assert all(mark.end_sample <= samples and mark.estimated for mark in marks)
 
 
-def test_the_next_utterance_of_a_turn_goes_on_in_the_voice_of_the_first(engine, said):
+def test_next_utterance_of_a_context_keeps_its_voice(engine, said):
     first = [said(1, context=7, max_tokens=300, seed=5)]
     drain(engine, first)
-    prompt = engine._turns[7].prompt
+    prompt = engine._contexts[7].prompt
     assert prompt.transcript == f"[S1] {TEXT}"
     assert prompt.frames == 300 - TAIL_ROWS
     continued = drain(engine, [said(2, "Second.", context=7, seed=5)])
@@ -259,10 +257,10 @@ def test_the_next_utterance_of_a_turn_goes_on_in_the_voice_of_the_first(engine, 
     apart = drain(engine, [said(3, "Second.", context=8, seed=5)])
     assert pcm(continued, 2) != pcm(apart, 3)
     engine.release(7)
-    assert 7 not in engine._turns
+    assert 7 not in engine._contexts
 
 
-def test_a_seed_makes_a_whole_turn_repeatable(engine, said):
+def test_seed_makes_a_context_repeatable(engine, said):
     def turn(context):
         heard = b""
         for number in range(3):
@@ -275,14 +273,14 @@ def test_a_seed_makes_a_whole_turn_repeatable(engine, said):
     assert turn(1) == turn(2)
 
 
-def test_without_a_seed_no_two_turns_are_the_same(engine, said):
+def test_contexts_differ_without_a_seed(engine, said):
     events = drain(engine, [said(1, seed=None), said(2, seed=None)])
     assert pcm(events, 1) != pcm(events, 2)
 
 
-def test_only_the_voices_heard_last_are_remembered():
+def test_prefix_cache_evicts_the_least_recently_used():
     cache = PrefixCache()
-    voices = [VoicePrompt(str(number), torch.zeros(1, 9)) for number in range(MOST_VOICES + 1)]
+    voices = [VoicePrompt(str(number), torch.zeros(1, 9)) for number in range(MAX_VOICES + 1)]
     for voice in voices[:-1]:
         cache.put(voice, [])
     assert cache.get(voices[0]) == []
@@ -291,7 +289,7 @@ def test_only_the_voices_heard_last_are_remembered():
     assert cache.get(voices[0]) == []
 
 
-def test_a_text_longer_than_dia_reads_is_read_in_parts_without_a_gap_in_its_marks(engine, said):
+def test_long_text_is_generated_in_segments_with_continuous_marks(engine, said):
     text = " ".join(f"Sentence number {number}." for number in range(80))
     assert len(text) > 1024
     events = drain(engine, [said(1, text, max_tokens=100)])
@@ -304,7 +302,7 @@ def test_a_text_longer_than_dia_reads_is_read_in_parts_without_a_gap_in_its_mark
 
 
 @pytest.mark.parametrize("text", ["", "  ", "[S1] [S2]", "...", "[S1] ... [S2] ?!", "(…)", "👍", "€ %"])
-def test_nothing_to_say_is_finished_at_once(engine, said, text):
+def test_text_without_words_is_finished_at_once(engine, said, text):
     (event,) = drain(engine, [said(1, text)])
     assert event == Finished(1, 0.0)
 
@@ -329,30 +327,30 @@ def toil(engine, monkeypatch):
     return slowly
 
 
-def test_a_newcomer_is_prepared_in_pieces_while_others_speak(engine, said, toil):
+def test_prefill_is_interleaved_with_steps(engine, said, toil):
     engine.submit(said(1, max_tokens=400))
     for _ in range(30):
         engine.step()
-    rows = engine._speaking[0].row
-    done = toil(2 * LEAST_PATIENCE_S + engine._speaking_s)
+    rows = engine._streams[0].row
+    done = toil(2 * MIN_PREFILL_S + engine._step_s)
     engine.submit(said(2, text="Long. " * 150))
     for step in range(1, TINY_DIA.encoder.layers + 1):
         engine.step()
-        assert engine._speaking[0].row == rows + step
+        assert engine._streams[0].row == rows + step
         assert len(done) == step
-        assert engine._speaking[1].prepare is not None
+        assert engine._streams[1].prefill is not None
 
 
-def test_a_step_is_brief_where_nobody_else_speaks(engine, said, toil):
+def test_step_is_brief_with_a_single_stream(engine, said, toil):
     """Whoever drives the engine takes one that is silent for seconds for dead."""
-    done = toil(ALONE_S)
+    done = toil(IDLE_PREFILL_S)
     engine.submit(said(1))
     for step in range(1, TINY_DIA.encoder.layers + 1):
         engine.step()
         assert len(done) == step
 
 
-def test_while_all_wait_for_their_listeners_there_is_nothing_to_do(said):
+def test_engine_is_inactive_while_all_streams_are_paused(said):
     """Not even for one that has no slot yet, or the engine would be driven in vain."""
     engine = create_engine("random:tiny", device="cpu", slots=1, window=40_000)
     engine.submit(said(1, max_tokens=400))
@@ -367,27 +365,27 @@ def test_while_all_wait_for_their_listeners_there_is_nothing_to_do(said):
     engine.close()
 
 
-def test_no_more_are_spoken_at_once_than_is_said(said):
+def test_max_active_limits_the_streams(said):
     made = create_engine("random:tiny", device="cpu", slots=4)
-    engine = DiaEngine(made._runner, together=2)
+    engine = DiaEngine(made._runner, max_active=2)
     assert engine.info.slots == 2
     for number in range(1, 5):
         engine.submit(said(number))
     engine.step()
-    assert sorted(engine._speaking) == [0, 1]
+    assert sorted(engine._streams) == [0, 1]
     assert sum(isinstance(event, Finished) for event in drain(engine)) == 4
     engine.close()
 
 
-def test_a_reading_that_was_cut_short_teaches_the_turn_nothing(engine, said):
+def test_truncated_speech_does_not_change_the_context(engine, said):
     drain(engine, [said(1, text=TEXT * 3, context=7, max_tokens=100)])
-    assert engine._turns[7].prompt is None
+    assert engine._contexts[7].prompt is None
 
 
-def test_every_part_of_a_long_text_is_read_in_the_voice_of_the_turn(engine, said, monkeypatch):
+def test_every_segment_uses_the_context_prompt(engine, said, monkeypatch):
     """400 characters take more bytes, in some scripts, than Dia reads at a time."""
     drain(engine, [said(1, context=7, max_tokens=300, seed=5)])
-    prompt = engine._turns[7].prompt
+    prompt = engine._contexts[7].prompt
     prompts, prefill = [], engine._prefill
     monkeypatch.setattr(engine, "_prefill", lambda *given: prompts.append(given[1]) or prefill(*given))
     drain(engine, [said(2, text="你好，" * 133, context=7)])
@@ -395,15 +393,13 @@ def test_every_part_of_a_long_text_is_read_in_the_voice_of_the_turn(engine, said
     assert all(used is prompt for used in prompts)
 
 
-def test_a_turn_s_own_prompt_leaves_room_for_text(engine, said):
+def test_context_prompt_leaves_room_for_text(engine, said):
     drain(engine, [said(1, text="你好，" * 40 + "Hi. " * 60, context=7, max_tokens=2400)])
-    prompt = engine._turns[7].prompt
-    assert 0 < len(prompt.transcript.encode()) <= MOST_SCRIPT
+    prompt = engine._contexts[7].prompt
+    assert 0 < len(prompt.transcript.encode()) <= MAX_PROMPT_BYTES
 
 
-def test_sound_that_memory_is_lacking_for_ends_one_utterance_and_comes_once_for_the_rest(
-    engine, said, monkeypatch
-):
+def test_out_of_memory_in_the_codec_fails_one_utterance(engine, said, monkeypatch):
     alone = {number: alone_pcm(engine, said(number)) for number in (1, 2, 3)}
     decode, calls = engine._runner.decode, []
 
@@ -423,18 +419,18 @@ def test_sound_that_memory_is_lacking_for_ends_one_utterance_and_comes_once_for_
             assert isinstance(ends[number], Finished)
             assert pcm(events, number) == whole
     assert engine.active == 0
-    assert not engine._speaking
+    assert not engine._streams
 
 
-def test_running_out_of_memory_ends_one_utterance_and_leaves_the_rest(engine, said, monkeypatch):
+def test_out_of_memory_in_a_step_fails_one_utterance(engine, said, monkeypatch):
     alone = alone_pcm(engine, said(1))
     step, failed = engine._runner.step, []
 
-    def stingy(lanes, load):
-        if len(lanes) > 1 and not failed:
-            failed.append(lanes)
+    def stingy(slot_ids, shape):
+        if len(slot_ids) > 1 and not failed:
+            failed.append(slot_ids)
             raise torch.OutOfMemoryError("CUDA out of memory")
-        step(lanes, load)
+        step(slot_ids, shape)
 
     monkeypatch.setattr(engine._runner, "step", stingy)
     now = time.monotonic()
@@ -445,8 +441,8 @@ def test_running_out_of_memory_ends_one_utterance_and_leaves_the_rest(engine, sa
     assert failure.retryable
 
 
-def test_any_other_fault_of_the_device_is_not_swallowed(engine, said, monkeypatch):
-    def broken(lanes, load):
+def test_other_device_errors_propagate(engine, said, monkeypatch):
+    def broken(slot_ids, shape):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr(engine._runner, "step", broken)
@@ -455,7 +451,7 @@ def test_any_other_fault_of_the_device_is_not_swallowed(engine, said, monkeypatc
         engine.step()
 
 
-def test_all_memory_is_given_back_at_the_end(said):
+def test_close_frees_all_memory(said):
     def held():
         gc.collect()
         return sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor)
@@ -471,7 +467,7 @@ def test_all_memory_is_given_back_at_the_end(said):
     assert held() <= before + 10_000
 
 
-def test_a_model_without_room_says_what_it_needs_and_what_is_free(monkeypatch):
+def test_model_without_room_reports_needed_and_free_memory(monkeypatch):
     from streaming_server.engines.dia.serving import device
     from streaming_server.types import MemoryReport
 
@@ -480,7 +476,7 @@ def test_a_model_without_room_says_what_it_needs_and_what_is_free(monkeypatch):
         create_engine("random:full", device="cpu")
 
 
-def test_weights_that_are_made_small_need_room_before_they_are(monkeypatch):
+def test_quantized_weights_need_room_while_loading(monkeypatch):
     from streaming_server.engines.dia.serving import device
     from streaming_server.types import MemoryReport
 
@@ -490,7 +486,7 @@ def test_weights_that_are_made_small_need_room_before_they_are(monkeypatch):
 
 
 @pytest.mark.parametrize(("total", "used"), [(8, 0.5), (24, 0.5), (24, 12), (141, 0.6)])
-def test_slots_leave_a_gpu_below_the_mark_where_relief_begins(monkeypatch, total, used):
+def test_slots_leave_a_gpu_below_the_relief_threshold(monkeypatch, total, used):
     from streaming_server.engines.dia.model.config import CodecConfig, DiaConfig
     from streaming_server.engines.dia.serving import device, load
     from streaming_server.engines.dia.serving.load import slot_bytes
@@ -505,7 +501,22 @@ def test_slots_leave_a_gpu_below_the_mark_where_relief_begins(monkeypatch, total
     assert found == load._MOST_SLOTS or report.used + fixed + (found + 2) * each > 0.8 * report.total
 
 
-def test_devices_and_precisions_that_do_not_exist_are_errors():
+def test_cudnn_attention_is_off_before_the_model_computes(monkeypatch):
+    from streaming_server.engines.dia.serving import load
+
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    enabled = []
+    make = load.DiaModel
+    monkeypatch.setattr(
+        load,
+        "DiaModel",
+        lambda *given: enabled.append(torch.backends.cuda.cudnn_sdp_enabled()) or make(*given),
+    )
+    create_engine("random:tiny", device="cpu", slots=1).close()
+    assert enabled == [False]
+
+
+def test_unknown_devices_and_precisions_are_errors():
     with pytest.raises(EngineFailure, match="abacus"):
         create_engine("random:tiny", device="abacus")
     with pytest.raises(EngineFailure, match="not on mps"):
@@ -514,7 +525,7 @@ def test_devices_and_precisions_that_do_not_exist_are_errors():
         create_engine("random:tiny", device="cpu", dtype="int3")
 
 
-def test_an_utterance_far_ahead_of_its_listener_waits_and_sounds_the_same(said):
+def test_paused_stream_sounds_the_same(said):
     window = 40_000
     free, held = (create_engine("random:tiny", device="cpu", slots=2, window=size) for size in (None, window))
     utterance = said(1, max_tokens=300)
@@ -534,7 +545,7 @@ def test_an_utterance_far_ahead_of_its_listener_waits_and_sounds_the_same(said):
         engine.close()
 
 
-def test_an_utterance_that_waits_holds_little_and_can_be_cancelled(said):
+def test_paused_stream_buffers_little_and_can_be_cancelled(said):
     window = 40_000
     engine = create_engine("random:tiny", device="cpu", slots=1, window=window)
     engine.submit(said(1, max_tokens=400))

@@ -1,7 +1,4 @@
-"""On a GPU the same engine speaks through CUDA graphs.
-
-What the host does for them is proved on a simulated GPU; what only a real one can prove is marked `gpu`.
-"""
+"""The CUDA graph runner: host logic on a simulated GPU; tests that need a real one are marked `gpu`."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ from helpers.simulated_cuda import SimulatedCuda  # noqa: E402
 from helpers.spoken import drain, pcm  # noqa: E402
 
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
-from streaming_server.engines.dia.serving.engine import AHEAD_S, DiaEngine  # noqa: E402
-from streaming_server.engines.dia.serving.graphs import AHEAD, BUCKETS, GraphRunner, _bucket, _filled  # noqa: E402
+from streaming_server.engines.dia.serving.engine import COMFORT_S, DiaEngine  # noqa: E402
+from streaming_server.engines.dia.serving.graphs import AHEAD, BUCKETS, GraphRunner, _bucket, _fill_batch  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
-from streaming_server.engines.dia.serving.stream import RAMP  # noqa: E402
+from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
 from streaming_server.types import (  # noqa: E402
     DEFAULT_VOICE,
     Audio,
@@ -37,14 +34,14 @@ gpu = pytest.mark.gpu
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-def test_a_batch_is_filled_up_to_the_next_size_there_is_a_graph_for():
+def test_batch_is_padded_to_the_next_graph_size():
     assert [_bucket(count, 256) for count in (1, 3, 9, 65, 256)] == [1, 4, 16, 96, 256]
     assert _bucket(9, 10) == 10
     assert sorted(BUCKETS) == list(BUCKETS)
 
 
-def test_a_batch_is_filled_with_slots_that_are_not_in_it():
-    filled = _filled([2, 5], 4, 6)
+def test_batch_is_padded_with_other_slots():
+    filled = _fill_batch([2, 5], 4, 6)
     assert filled == [2, 5, 0, 1]
 
 
@@ -94,7 +91,7 @@ def simulated():
         direct = create_engine("random:tiny", device="cpu", dtype="float64", slots=slots)._runner
         gpu = SimulatedCuda()
         with torch.inference_mode():
-            runner = GraphRunner(direct.slots, direct.codec, RAMP, gpu)
+            runner = GraphRunner(direct.slots, direct.codec, CHUNK_RAMP, gpu)
         engines.append(DiaEngine(runner, **options))
         return engines[-1], gpu
 
@@ -104,7 +101,7 @@ def simulated():
 
 
 @pytest.mark.parametrize("slots", [6, 40])
-def test_each_is_spoken_as_if_alone_however_they_come_and_go(simulated, alone, slots):
+def test_streams_that_come_and_go_are_independent(simulated, alone, slots):
     engine, gpu = simulated(slots)
     captures, dice = gpu.captures, random.Random(slots)
     numbers, cancelled, events = list(alone), set(), []
@@ -122,7 +119,7 @@ def test_each_is_spoken_as_if_alone_however_they_come_and_go(simulated, alone, s
     assert gpu.captures == captures, "everybody waits while a graph is captured"
 
 
-def test_words_never_end_after_their_audio_though_the_end_is_learnt_late(simulated):
+def test_words_end_within_their_audio_though_the_end_is_known_late(simulated):
     """Among all candidates end of audio comes up now and then."""
     engine, _ = simulated(6)
     wild = {"temperature": 2.0, "top_p": 1.0, "top_k": 1028, "cfg_filter_top_k": 1028, "max_tokens": 400}
@@ -139,13 +136,13 @@ def test_words_never_end_after_their_audio_though_the_end_is_learnt_late(simulat
     assert natural
 
 
-def test_the_host_waits_for_the_device_only_where_it_is_too_far_ahead(simulated):
+def test_host_waits_only_when_too_far_ahead(simulated):
     engine, gpu = simulated(2)
     engine.submit(utterance(1, max_tokens=1000))
     gpu.lateness = 10**6
     for _ in range(40):
         engine.step()
-        assert len(engine._runner._flights) <= AHEAD + 1
+        assert len(engine._runner._in_flight) <= AHEAD + 1
     gpu.lateness = 0
     engine.step()
     waits = gpu.waits
@@ -154,7 +151,7 @@ def test_the_host_waits_for_the_device_only_where_it_is_too_far_ahead(simulated)
     assert gpu.waits == waits
 
 
-def test_the_codec_waits_for_the_step_whose_codes_it_decodes(simulated):
+def test_codec_waits_for_the_step_of_its_codes(simulated):
     engine, _ = simulated(2)
     runner = engine._runner
     engine.submit(utterance(1))
@@ -164,22 +161,22 @@ def test_the_codec_waits_for_the_step_whose_codes_it_decodes(simulated):
     assert runner._codec_stream.waited_for[0]._number <= last._number
 
 
-def test_those_who_could_wait_speak_on_where_the_step_computes_them_anyway(simulated):
+def test_streams_computed_anyway_advance(simulated):
     """Some far ahead of their listeners, and beside them too many to be gathered who are not."""
     engine, _ = simulated(40)
     for number in range(1, 41):
-        ahead = 100 * AHEAD_S if number < 8 else 0.0
+        ahead = 100 * COMFORT_S if number < 8 else 0.0
         one = utterance(number)
         engine.submit(replace(one, deadline=one.deadline + ahead))
-    while any(speech.prepare for speech in engine._speaking.values()) or len(engine._speaking) < 40:
+    while any(stream.prefill for stream in engine._streams.values()) or len(engine._streams) < 40:
         engine.step()
-    rows = [speech.row for speech in engine._speaking.values()]
+    rows = [stream.row for stream in engine._streams.values()]
     engine.step()
-    assert [speech.row for speech in engine._speaking.values()] == [row + 1 for row in rows]
-    assert engine._runner.computed_with([3, 30]) == range(0), "few are gathered, and go on without others"
+    assert [stream.row for stream in engine._streams.values()] == [row + 1 for row in rows]
+    assert engine._runner.computed_anyway([3, 30]) == range(0), "few are gathered, and go on without others"
 
 
-def test_a_newcomer_takes_no_more_of_the_device_than_half_a_frame(simulated):
+def test_prefill_takes_at_most_half_a_frame_of_device_time(simulated):
     """The host has given it everything long before it is done."""
     engine, gpu = simulated(2)
     prefill, done = engine._prefill, []
@@ -206,18 +203,18 @@ def test_a_newcomer_takes_no_more_of_the_device_than_half_a_frame(simulated):
     assert pieces[0] > pieces[1] == 1
 
 
-def test_as_many_are_spoken_at_once_as_the_device_speaks_in_real_time(simulated):
+def test_realtime_streams_follows_the_measured_times(simulated):
     """A frame of the tiny codec lasts as long as that of the published one."""
     engine, gpu = simulated(40)
     for each_ms, streams in ((0.1, 40), (1.0, 8), (100.0, 1)):
         gpu.cost_ms = each_ms.__mul__
-        assert engine._runner.in_real_time() == streams
+        assert engine._runner.realtime_streams() == streams
 
 
 @gpu
 @needs_cuda
 @pytest.mark.timeout(300)
-def test_streams_speak_to_their_end_and_memory_is_returned():
+def test_streams_finish_and_memory_is_freed():
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     engine = create_engine("random:tiny", device="cuda", slots=6)
@@ -234,7 +231,7 @@ def test_streams_speak_to_their_end_and_memory_is_returned():
 @gpu
 @needs_cuda
 @pytest.mark.timeout(300)
-def test_greedy_speech_in_double_precision_is_the_cpu_s():
+def test_greedy_float64_equals_the_cpu():
     heard = []
     for device in ("cpu", "cuda"):
         engine = create_engine("random:tiny", device=device, dtype="float64", slots=3)
@@ -249,7 +246,7 @@ def test_greedy_speech_in_double_precision_is_the_cpu_s():
 @needs_cuda
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("slots", [6, 40])
-def test_on_a_real_one_each_is_spoken_as_if_alone(alone, slots):
+def test_streams_are_independent_on_a_gpu(alone, slots):
     """Of the sampled ones only what they begin with: one rounding at a tie changes all that follows."""
     engine = create_engine("random:tiny", device="cuda", dtype="float64", slots=slots)
     events = drain(engine, [various(number) for number in alone])
@@ -266,7 +263,7 @@ def test_on_a_real_one_each_is_spoken_as_if_alone(alone, slots):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 @pytest.mark.parametrize("quantize", [None, "int8"])
-def test_every_precision_speaks_the_same_for_a_seed(dtype, quantize):
+def test_every_precision_is_reproducible(dtype, quantize):
     engine = create_engine("random:tiny", device="cuda", dtype=dtype, quantize=quantize, slots=4)
     heard = []
     for _ in range(2):
@@ -280,7 +277,7 @@ def test_every_precision_speaks_the_same_for_a_seed(dtype, quantize):
 @gpu
 @needs_cuda
 @pytest.mark.timeout(300)
-def test_what_is_left_to_speak_survives_memory_running_out():
+def test_other_streams_survive_out_of_memory():
     engine = create_engine("random:tiny", device="cuda", slots=4)
     for number in (1, 2):
         engine.submit(utterance(number))
@@ -288,11 +285,11 @@ def test_what_is_left_to_speak_survives_memory_running_out():
         engine.step()
     step, failed = engine._runner.step, []
 
-    def stingy(lanes, load):
+    def stingy(slot_ids, shape):
         if not failed:
-            failed.append(lanes)
+            failed.append(slot_ids)
             torch.empty(2**50, device="cuda", dtype=torch.uint8)
-        step(lanes, load)
+        step(slot_ids, shape)
 
     engine._runner.step = stingy
     events = drain(engine)

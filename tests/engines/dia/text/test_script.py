@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming_server.engines.dia.text.script import (
-    Part,
-    compose,
-    encode,
-    has_words,
+    Segment,
+    build_script,
+    encode_script,
+    is_speakable,
     last_speaker,
-    next_part,
-    repair,
+    next_segment,
+    normalize_script,
     spoken_words,
 )
 
@@ -36,12 +36,12 @@ from streaming_server.engines.dia.text.script import (
         ("  ", ""),
     ],
 )
-def test_tags_are_repaired(written, read):
-    assert repair(written) == read
+def test_normalize_script(written, read):
+    assert normalize_script(written) == read
 
 
-def test_a_voice_that_is_the_second_speaker_begins_with_its_tag():
-    assert repair("Hello.", "S2") == "[S2] Hello."
+def test_second_speaker_begins_with_its_tag():
+    assert normalize_script("Hello.", "S2") == "[S2] Hello."
 
 
 @pytest.mark.parametrize(
@@ -54,24 +54,24 @@ def test_a_voice_that_is_the_second_speaker_begins_with_its_tag():
         ("[S2] Before.", "[S1] After.", "[S2] Before. [S1] After. [S2]"),
     ],
 )
-def test_a_script_follows_its_prompt_and_its_ending_is_protected(transcript, script, whole):
-    assert compose(transcript, script) == whole
+def test_build_script_prepends_the_transcript_and_protects_the_ending(transcript, script, whole):
+    assert build_script(transcript, script) == whole
 
 
-def test_tags_are_single_bytes_and_the_rest_is_utf8():
-    assert encode("[S1] é [S2]") == b"\x01 \xc3\xa9 \x02"
+def test_encode_script_maps_tags_to_single_bytes():
+    assert encode_script("[S1] é [S2]") == b"\x01 \xc3\xa9 \x02"
 
 
-def test_the_last_speaker_is_found_whatever_the_case():
+def test_last_speaker_ignores_case():
     assert last_speaker("[S1] a [s2] b", "S1") == "S2"
     assert last_speaker("nobody named", "S2") == "S2"
 
 
-def test_an_utterance_that_fits_is_one_part():
-    assert parts("Hello there.", "S1", 100) == [Part(0, 12, "[S1] Hello there.", "S1")]
+def test_short_text_is_one_segment():
+    assert parts("Hello there.", "S1", 100) == [Segment(0, 12, "[S1] Hello there.", "S1")]
 
 
-def test_an_over_long_text_is_divided_after_sentences_and_keeps_its_speaker():
+def test_long_text_is_split_after_sentences_and_keeps_its_speaker():
     text = "[S2] First sentence. Second sentence. Third one."
     assert [part.script for part in parts(text, "S1", 24)] == [
         "[S2] First sentence.",
@@ -85,35 +85,35 @@ texts = st.lists(pieces, max_size=120).map("".join) | st.text(max_size=80)
 
 
 @given(texts, st.integers(min_value=10, max_value=60))
-def test_no_part_is_over_the_limit_and_no_word_is_lost(text, limit):
+def test_segments_respect_the_limit_and_lose_no_word(text, limit):
     found = parts(text, "S1", limit)
-    assert all(len(encode(part.script)) <= limit for part in found)
+    assert all(len(encode_script(part.script)) <= limit for part in found)
     assert all(before.end <= after.start for before, after in itertools.pairwise(found))
-    assert "".join(_letters(part.script) for part in found) == _letters(repair(text))
-    assert all(has_words(part.script) for part in found)
+    assert "".join(_letters(part.script) for part in found) == _letters(normalize_script(text))
+    assert all(is_speakable(part.script) for part in found)
 
 
 @given(texts, st.integers(min_value=10, max_value=60))
-def test_each_part_goes_on_with_the_speaker_whose_turn_it_is(text, limit):
+def test_segments_continue_with_the_current_speaker(text, limit):
     for part in parts(text, "S1", limit):
         speaker = last_speaker(text[: part.start], "S1")
-        assert part.script == repair(text[part.start : part.end], speaker)
+        assert part.script == normalize_script(text[part.start : part.end], speaker)
         assert part.then == last_speaker(text[: part.end], "S1")
 
 
 @pytest.mark.parametrize("text", ["", "...", "!!! —", "[S1] ... [S2] ?!", "(…)", "👍", "€ %", "[s1]"])
-def test_what_has_no_letters_and_digits_has_no_parts(text):
-    assert not has_words(text)
+def test_text_without_letters_or_digits_has_no_segments(text):
+    assert not is_speakable(text)
     assert parts(text, "S1", 100) == []
 
 
 @given(texts)
-def test_repaired_text_is_a_fixed_point_whose_tags_alternate(text):
-    once = repair(text)
-    assert repair(once) == once
-    tags = [byte for byte in encode(once) if byte in (1, 2)]
+def test_normalize_script_is_idempotent_and_alternates_tags(text):
+    once = normalize_script(text)
+    assert normalize_script(once) == once
+    tags = [byte for byte in encode_script(once) if byte in (1, 2)]
     assert all(before != after for before, after in itertools.pairwise(tags))
-    assert 0 not in encode(once)
+    assert 0 not in encode_script(once)
 
 
 def _letters(script):
@@ -124,13 +124,13 @@ def _letters(script):
 def parts(text, speaker, limit):
     """All the parts of a text, as they are read one after another."""
     found = []
-    part = next_part(text, 0, speaker, limit)
+    part = next_segment(text, 0, speaker, limit)
     while part is not None:
         found.append(part)
-        part = next_part(text, part.end, part.then, limit)
+        part = next_segment(text, part.end, part.then, limit)
     return found
 
 
-def test_words_are_found_where_they_stand_and_tags_are_none():
+def test_spoken_words_skips_tags():
     text = "[S1] Hi, you — [S2]there."
     assert [text[slice(*word)] for word in spoken_words(text, 0, len(text))] == ["Hi,", "you", "there."]

@@ -1,4 +1,4 @@
-"""A voice with a prompt is spoken as that prompt sounds, and getting it ready holds nobody up."""
+"""Cloned voices continue from their prompt, and encoding it delays no other stream."""
 
 from __future__ import annotations
 
@@ -77,31 +77,31 @@ def once(engine, utterance):
     return sound
 
 
-def test_the_voice_goes_on_from_its_prompt_which_is_not_heard(engine, cloned):
+def test_voice_continues_from_its_prompt_without_playing_it(engine, cloned):
     assert engine.info.can_clone
     events = drain(engine, [said(1, cloned(1))])
     assert isinstance(events[-1], Finished)
     # The client's limit is on what it hears; the prompt comes on top.
     assert len(pcm(events, 1)) == FRAME_BYTES * (250 - TAIL_ROWS)
-    assert engine._turns[1].prompt.transcript == "[S1] It is me."
-    assert engine._turns[1].prompt.frames == 87
+    assert engine._contexts[1].prompt.transcript == "[S1] It is me."
+    assert engine._contexts[1].prompt.frames == 87
 
 
-def test_every_recording_is_another_voice(engine, cloned):
+def test_different_samples_give_different_voices(engine, cloned):
     one, other = (once(engine, said(number, cloned(1 + number / 1000))) for number in (0, 1))
     assert len(one) == len(other)
     assert one != other
 
 
-def test_a_whole_turn_keeps_the_prompt(engine, cloned):
+def test_context_keeps_the_voice_prompt(engine, cloned):
     voice = cloned(1)
     drain(engine, [said(1, voice, context=7)])
-    prompt = engine._turns[7].prompt
+    prompt = engine._contexts[7].prompt
     drain(engine, [said(2, voice, context=7)])
-    assert engine._turns[7].prompt is prompt
+    assert engine._contexts[7].prompt is prompt
 
 
-def test_a_voice_heard_before_is_prepared_from_memory_and_sounds_the_same(engine, cloned):
+def test_prefix_cache_does_not_change_the_audio(engine, cloned):
     voice = cloned(2)
     first = once(engine, said(1, voice))
     assert len(engine._prefixes) == 1
@@ -111,34 +111,34 @@ def test_a_voice_heard_before_is_prepared_from_memory_and_sounds_the_same(engine
     assert once(engine, said(3, voice)) == first
 
 
-def test_a_voice_prepared_ahead_is_ready_at_once(engine, cloned, gate):
+def test_prepared_voice_is_ready_at_once(engine, cloned, gate):
     voice = cloned(1)
     engine.prepare(voice)
     engine.prepare(DEFAULT_VOICE)
     gate.set()
     assert engine.active == 0
-    engine._shelf.want(voice.voice_sample, "S1").result(PATIENCE_S)
+    engine._voice_prompts.get(voice.voice_sample, "S1").result(PATIENCE_S)
     engine.submit(said(1, voice))
     engine.step()
-    assert engine._speaking[0].row == 88
+    assert engine._streams[0].row == 88
 
 
-def test_others_speak_on_while_a_prompt_is_made(engine, cloned, gate):
+def test_other_streams_advance_while_a_prompt_is_encoded(engine, cloned, gate):
     engine.submit(said(1))
     engine.step()
     engine.submit(said(2, cloned(1)))
-    row = engine._speaking[0].row
+    row = engine._streams[0].row
     for step in range(1, 41):
         engine.step()
-        assert engine._speaking[0].row == row + step
-    assert list(engine._speaking) == [0]
+        assert engine._streams[0].row == row + step
+    assert list(engine._streams) == [0]
     assert engine.active == 2
     gate.set()
     events = drain(engine, [])
     assert {event.utterance for event in events if isinstance(event, Finished)} == {1, 2}
 
 
-def test_with_nothing_else_to_do_a_step_waits_only_a_moment(engine, cloned, gate):
+def test_idle_step_waits_briefly_for_a_prompt(engine, cloned, gate):
     engine.submit(said(1, cloned(1)))
     assert [engine.step() for _ in range(3)] == [[], [], []]
     assert engine.active == 1
@@ -146,7 +146,7 @@ def test_with_nothing_else_to_do_a_step_waits_only_a_moment(engine, cloned, gate
     assert isinstance(drain(engine, [])[-1], Finished)
 
 
-def test_cancelling_while_the_prompt_is_made(engine, cloned, gate):
+def test_cancel_while_the_prompt_is_encoded(engine, cloned, gate):
     voice = cloned(1)
     engine.submit(said(1, voice))
     engine.submit(said(2, voice))
@@ -157,29 +157,27 @@ def test_cancelling_while_the_prompt_is_made(engine, cloned, gate):
     assert {event.utterance for event in drain(engine, [])} == {2}
 
 
-def test_a_recording_that_is_gone_ends_one_utterance_and_may_come_back(engine, cloned, recording):
+def test_missing_sample_fails_one_utterance_and_is_retried(engine, cloned, recording):
     there = cloned(1)
     gone = replace(
         there, voice_sample=VoiceSample(there.voice_sample.path.replace("1.wav", "2.wav"), "It is me.")
     )
     events = drain(engine, [said(1, gone), said(2, there), said(3)])
     (failure,) = [event for event in events if event.utterance == 1]
-    assert failure == Failed(
-        1, "unknown_prompt", "the recording that this voice is cloned from is gone", False
-    )
+    assert failure == Failed(1, "unknown_voice_sample", "this voice's sample is gone; upload it again", False)
     assert {event.utterance for event in events if isinstance(event, Finished)} == {2, 3}
     recording("2.wav", 2)
     assert pcm(drain(engine, [said(4, gone, context=1)]), 4)
 
 
-def test_a_transcript_that_leaves_no_room_for_text_is_refused(engine, cloned):
+def test_transcript_without_room_for_text_is_rejected(engine, cloned):
     (failure,) = drain(engine, [said(1, cloned(1, "very long " * 100))])
     assert isinstance(failure, Failed)
     assert failure.code == "bad_value"
-    assert "far too long" in failure.message
+    assert "too long" in failure.message
 
 
-def test_a_codec_without_an_encoder_cannot_clone_and_speaks_all_the_same(tmp_path, cloned, caplog):
+def test_codec_without_encoder_speaks_but_does_not_clone(tmp_path, cloned, caplog):
     decoder = dict(random_tensors(codec_shapes(TINY_CODEC), torch.device("cpu"), torch.float32))
     write_checkpoint(tmp_path, TINY_CODEC.document(), decoder)
     engine = create_engine("random:tiny", str(tmp_path), device="cpu", slots=1)
@@ -193,7 +191,7 @@ def test_a_codec_without_an_encoder_cannot_clone_and_speaks_all_the_same(tmp_pat
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_a_voice_is_cloned_on_a_gpu_while_others_speak(cloned):
+def test_voice_is_cloned_on_a_gpu_beside_other_streams(cloned):
     engine = create_engine("random:tiny", device="cuda", slots=4)
     events = drain(engine, [said(1), said(2, cloned(1)), said(3)])
     assert {event.utterance for event in events if isinstance(event, Finished)} == {1, 2, 3}

@@ -1,4 +1,4 @@
-"""A recording becomes codes."""
+"""DAC's encoder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sound(count, seed=0):
 
 
 @pytest.mark.parametrize("frames", [1, 5, WINDOW_FRAMES, WINDOW_FRAMES + 1, 3 * WINDOW_FRAMES + 40])
-def test_the_codes_are_transformers_own_though_made_in_windows(tensors, reference, frames):
+def test_windowed_encoding_equals_transformers(tensors, reference, frames):
     samples = sound(frames * TINY_CODEC.hop)
     windows = list(PromptEncoder(TINY_CODEC, tensors).encode(samples))
     with torch.inference_mode():
@@ -49,7 +49,7 @@ def test_the_codes_are_transformers_own_though_made_in_windows(tensors, referenc
     assert torch.cat(windows).equal(expected)
 
 
-def test_the_last_frame_is_filled_up_with_silence(tensors):
+def test_last_frame_is_padded_with_silence(tensors):
     encoder = PromptEncoder(TINY_CODEC, tensors)
     samples = sound(20 * 512 + 7)
     codes = torch.cat(list(encoder.encode(samples)))
@@ -58,13 +58,13 @@ def test_the_last_frame_is_filled_up_with_silence(tensors):
     assert codes.equal(torch.cat(list(encoder.encode(filled))))
 
 
-def test_what_is_said_makes_the_codes(tensors):
+def test_different_audio_gives_different_codes(tensors):
     encoder = PromptEncoder(TINY_CODEC, tensors)
     one, other = (torch.cat(list(encoder.encode(sound(512 * 40, seed)))) for seed in (1, 2))
     assert (one != other).double().mean() > 0.3
 
 
-def test_a_frame_depends_on_no_sample_beyond_the_reach(tensors):
+def test_encoder_reach_bounds_the_receptive_field(tensors):
     encoder = PromptEncoder(TINY_CODEC, tensors)
     frames, middle, reach = 60, 30, encoder_reach(TINY_CODEC)
     samples = torch.from_numpy(sound(frames * 512)).double()[None, None]
@@ -76,11 +76,11 @@ def test_a_frame_depends_on_no_sample_beyond_the_reach(tensors):
     assert not before[:, :, middle - 10].equal(after[:, :, middle - 10])
 
 
-def test_the_published_codec_reaches_less_than_9_frames():
+def test_published_encoder_reaches_less_than_9_frames():
     assert encoder_reach(CodecConfig()) == encoder_reach(TINY_CODEC) < 9 * 512
 
 
-def test_a_codec_with_weight_norms_is_read(tmp_path, tensors, reference):
+def test_encoder_weight_norms_are_resolved(tmp_path, tensors, reference):
     codec = transformers.DacModel(reference.config).double()
     codec.load_state_dict(reference.state_dict())
     codec.apply_weight_norm()
@@ -93,13 +93,13 @@ def test_a_codec_with_weight_norms_is_read(tmp_path, tensors, reference):
         torch.testing.assert_close(tensor, tensors[name], rtol=1e-6, atol=1e-9)
 
 
-def test_a_codec_that_can_only_decode_has_no_encoder(tmp_path):
+def test_has_encoder_is_false_for_a_decoder_only_codec(tmp_path):
     decoder = dict(random_tensors(codec_shapes(TINY_CODEC), CPU, torch.float32))
     write_checkpoint(tmp_path, TINY_CODEC.document(), decoder)
     assert not has_encoder(locate(str(tmp_path), "DIA_CODEC"))
 
 
-def test_random_weights_encode_with_the_codebooks_they_decode_with(tensors):
+def test_random_encoder_and_decoder_share_codebooks(tensors):
     decoder = read_codec(RANDOM, TINY_CODEC, CPU, torch.float64)
     shared = tensors.keys() & decoder.keys()
     assert len(shared) == 3 * TINY_CODEC.codebooks

@@ -1,4 +1,4 @@
-"""Of a voice's recording, as much is used as holds a voice, with the words in it."""
+"""The part of a voice sample that is used, and its transcript."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from streaming_server.engines.dia.serving.context import MOST_FRAMES
-from streaming_server.engines.dia.voices.recording import read_recording, script_of
+from streaming_server.engines.dia.serving.context import MAX_PROMPT_FRAMES
+from streaming_server.engines.dia.voices.recording import normalized_transcript, read_recording
 from streaming_server.errors import BadAudio, StorageFailure, UnknownVoiceSample
 from streaming_server.types import VoiceSample
 
@@ -26,36 +26,36 @@ HOP = 512
         ("", "S1", ""),
     ],
 )
-def test_a_transcript_is_given_the_tags_it_lacks(transcript, speaker, script):
-    assert script_of(VoiceSample("x.wav", transcript), speaker) == script
+def test_transcript_gets_missing_tags(transcript, speaker, script):
+    assert normalized_transcript(VoiceSample("x.wav", transcript), speaker) == script
 
 
-def test_up_to_ten_seconds_are_used_whole(recording):
+def test_samples_up_to_ten_seconds_are_used_whole(recording):
     heard = read_recording(recording("a.wav", 9.9), "[S1] Me.", 44100, HOP)
     assert len(heard.samples) == round(9.9 * 44100)
     assert heard.script == "[S1] Me."
     assert 0.1 < abs(heard.samples).max() <= 1
 
 
-def test_longer_ones_are_cut_between_words_with_the_transcript(recording):
+def test_longer_samples_are_cut_between_words_with_the_transcript(recording):
     script = "[S1] " + "word " * 39 + "word"
     heard = read_recording(recording("a.wav", 20), script, 44100, HOP)
     assert script.startswith(heard.script)
     assert heard.script.endswith("word")
     share = len(heard.script) / len(script)
     assert len(heard.samples) / (20 * 44100) == pytest.approx(share, abs=0.005)
-    assert 9.5 * 44100 < len(heard.samples) <= MOST_FRAMES * HOP
+    assert 9.5 * 44100 < len(heard.samples) <= MAX_PROMPT_FRAMES * HOP
 
 
 @pytest.mark.parametrize("script", ["", "[S1] Hm.", "[S1] " + "a" * 400])
-def test_a_transcript_without_a_place_to_cut_is_cut_all_the_same(recording, script):
+def test_transcript_without_word_boundary_is_cut_anyway(recording, script):
     heard = read_recording(recording("a.wav", 20), script, 44100, HOP)
-    assert 0.99 * MOST_FRAMES * HOP < len(heard.samples) <= MOST_FRAMES * HOP
+    assert 0.99 * MAX_PROMPT_FRAMES * HOP < len(heard.samples) <= MAX_PROMPT_FRAMES * HOP
     assert script.startswith(heard.script)
     assert len(heard.script) <= max(5, len(script) // 2 + 1)
 
 
-def test_what_cannot_be_used_is_an_error_that_says_why_and_names_no_path(tmp_path, recording):
+def test_unusable_sample_is_an_error_without_a_path(tmp_path, recording):
     whole = Path(recording("whole.wav", 1))
     torn, text = tmp_path / "torn.wav", tmp_path / "text.wav"
     torn.write_bytes(whole.read_bytes()[:-100])
@@ -63,8 +63,8 @@ def test_what_cannot_be_used_is_an_error_that_says_why_and_names_no_path(tmp_pat
     for path, error, reason in (
         (tmp_path / "gone.wav", UnknownVoiceSample, "is gone"),
         (tmp_path, StorageFailure, "cannot be read"),
-        (text, BadAudio, "no WAV file"),
-        (torn, BadAudio, "cut off"),
+        (text, BadAudio, "not a WAV file"),
+        (torn, BadAudio, "truncated"),
         (recording("none.wav", 0), BadAudio, "empty"),
         (recording("slow.wav", 1, sample_rate=22050), BadAudio, "44100 Hz"),
         (recording("two.wav", 1, channels=2), BadAudio, "mono"),

@@ -43,19 +43,19 @@ def assert_same(loaded, tensors):
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
 
 
-def test_the_published_model_has_as_many_parameters_as_published():
+def test_published_model_has_the_published_parameter_count():
     assert sum(torch.Size(shape).numel() for shape in dia_shapes(DiaConfig()).values()) == 1_611_160_576
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_what_is_written_is_read_back(tmp_path, shards):
+def test_checkpoint_round_trip(tmp_path, shards):
     tensors = dict(random_tensors(dia_shapes(TINY_DIA), CPU, torch.float32))
     write_checkpoint(tmp_path, TINY_DIA.document(), tensors, shards)
     assert read_dia_config(locate(str(tmp_path), "DIA_MODEL")) == TINY_DIA
     assert_same(load(tmp_path), tensors)
 
 
-def test_what_transformers_saves_is_read(tmp_path, tiny_reference):
+def test_reads_what_transformers_saves(tmp_path, tiny_reference):
     reference = tiny_reference(torch.float32)
     reference.save_pretrained(tmp_path, max_shard_size="2MB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
@@ -89,14 +89,14 @@ def native(tensors, config):
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "dia-v0_1.pth"])
-def test_the_original_layout_is_read(checkpoint, file):
+def test_reads_the_nari_layout(checkpoint, file):
     path, tensors = checkpoint
     (path / "model.safetensors").unlink()
     (torch.save if file.endswith("pth") else save_file)(native(tensors, TINY_DIA), path / file)
     assert_same(load(path), tensors)
 
 
-def test_the_original_configuration_is_read():
+def test_reads_the_nari_config():
     document = {
         "data": {
             "text_length": 1024,
@@ -121,28 +121,28 @@ def test_the_original_configuration_is_read():
     assert DiaConfig.parse(document) == DiaConfig()
 
 
-def test_token_ids_are_also_read_from_the_top_of_older_configurations():
+def test_reads_token_ids_from_the_top_level_of_older_configs():
     document = TINY_DIA.document()
     for name in ("eos", "pad", "bos"):
         document[f"{name}_token_id"] = document["decoder_config"].pop(f"{name}_token_id")
     assert DiaConfig.parse(document) == TINY_DIA
 
 
-def test_a_configuration_without_a_field_names_it(tmp_path):
+def test_missing_config_field_is_named(tmp_path):
     document = TINY_DIA.document()
     del document["decoder_config"]["hidden_size"]
     with pytest.raises(EngineFailure, match="hidden_size"):
         DiaConfig.parse(document)
 
 
-def test_a_configuration_of_something_else_is_refused():
-    with pytest.raises(EngineFailure, match="no Dia model"):
+def test_config_of_another_model_is_rejected():
+    with pytest.raises(EngineFailure, match="not a Dia model"):
         DiaConfig.parse({"model_type": "llama"})
-    with pytest.raises(EngineFailure, match="no DAC codec"):
+    with pytest.raises(EngineFailure, match="not a DAC codec"):
         CodecConfig.parse({"model_type": "encodec", "sampling_rate": 24000})
 
 
-def test_a_missing_tensor_is_named(checkpoint):
+def test_missing_tensor_is_named(checkpoint):
     path, tensors = checkpoint
     del tensors["model.decoder.norm.weight"]
     save_file(tensors, path / "model.safetensors")
@@ -152,7 +152,7 @@ def test_a_missing_tensor_is_named(checkpoint):
         load(path)
 
 
-def test_a_tensor_of_the_wrong_shape_is_named_with_both_shapes(checkpoint):
+def test_wrong_shape_is_reported_with_both_shapes(checkpoint):
     path, tensors = checkpoint
     tensors["logits_dense.weight"] = torch.zeros(5, 64)
     save_file(tensors, path / "model.safetensors")
@@ -160,28 +160,30 @@ def test_a_tensor_of_the_wrong_shape_is_named_with_both_shapes(checkpoint):
         load(path)
 
 
-def test_a_truncated_file_is_named(checkpoint):
+def test_truncated_file_is_named(checkpoint):
     path, _ = checkpoint
     file = path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(EngineFailure, match=r"model\.safetensors is no whole safetensors file"):
+    with pytest.raises(EngineFailure, match=r"model\.safetensors is not a complete safetensors file"):
         load(path)
 
 
-def test_a_truncated_pickle_is_named(checkpoint):
+def test_truncated_pickle_is_named(checkpoint):
     path, tensors = checkpoint
     (path / "model.safetensors").unlink()
     torch.save(tensors, path / "dia.pth")
     (path / "dia.pth").write_bytes((path / "dia.pth").read_bytes()[:5000])
-    with pytest.raises(EngineFailure, match=r"dia\.pth is no whole PyTorch checkpoint"):
+    with pytest.raises(EngineFailure, match=r"dia\.pth is not a complete PyTorch checkpoint"):
         load(path)
 
 
-def test_a_missing_shard_is_named_with_a_tensor_it_holds(tmp_path):
+def test_missing_shard_is_named_with_one_of_its_tensors(tmp_path):
     tensors = dict(random_tensors(dia_shapes(TINY_DIA), CPU, torch.float32))
     write_checkpoint(tmp_path, TINY_DIA.document(), tensors, 2)
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(EngineFailure, match=r"00002-of-00002\.safetensors is missing; .* holds model\."):
+    with pytest.raises(
+        EngineFailure, match=r"00002-of-00002\.safetensors is missing; .* lists it as the file of model\."
+    ):
         load(tmp_path)
 
 
@@ -196,7 +198,7 @@ def test_missing_files_are_named(tmp_path):
         load(tmp_path)
 
 
-def test_random_weights_are_the_same_every_time():
+def test_random_weights_are_reproducible():
     source = locate("random:tiny", "DIA_MODEL")
     config = read_dia_config(source)
     assert config == TINY_DIA
@@ -204,7 +206,7 @@ def test_random_weights_are_the_same_every_time():
     assert_same(one, other)
 
 
-def test_weight_norms_of_a_codec_are_resolved(tmp_path):
+def test_decoder_weight_norms_are_resolved(tmp_path):
     tensors = {
         name: tensor * 5 for name, tensor in random_tensors(codec_shapes(TINY_CODEC), CPU, torch.float32)
     }
@@ -223,7 +225,7 @@ def test_weight_norms_of_a_codec_are_resolved(tmp_path):
     assert all(torch.allclose(loaded[name], tensors[name], atol=1e-7) for name in tensors)
 
 
-def test_a_codec_that_transformers_saves_is_read(tmp_path):
+def test_reads_a_codec_that_transformers_saves(tmp_path):
     transformers = pytest.importorskip("transformers")
     document = {key: value for key, value in TINY_CODEC.document().items() if key != "architectures"}
     reference = transformers.DacModel(transformers.DacConfig(**document))
