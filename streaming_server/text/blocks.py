@@ -1,0 +1,71 @@
+"""Markdown that stands at the beginning of a line: headings, lists, quotes, rules, tables, code fences."""
+
+from __future__ import annotations
+
+import regex
+
+from streaming_server.text.cursor import Construct, Cursor
+from streaming_server.text.items import literal, pause, replacement
+
+FENCE_PAUSE_S = 0.5
+"""Pause in place of a code block, in seconds."""
+
+LONGEST_LINE = 120
+"""Most characters of a line that is markup alone."""
+
+_FENCE = regex.compile(r"(?P<mark>`{3,}|~{3,})[^`~\n]*+(?=\n)")
+_RULE = regex.compile(r"(?:(?:-[ \t]*+){3,}+|(?:\*[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+[ \t]*+)(?=[\r\n])")
+_DELIMITER_ROW = regex.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+(?=[\r\n])")
+_HEADING = regex.compile(r"#{1,6}+[ \t]")
+_QUOTE = regex.compile(r">(?:[ \t]|(?=[>\r\n]))")
+_BULLET = regex.compile(r"[-*+•][ \t]")
+_TASK = regex.compile(r"\[[ xX]\][ \t]")
+_NUMBER = regex.compile(r"(\d{1,3}+)[.)][ \t]")
+
+STARTS = frozenset("`~-*_=|#>+•[:0123456789")
+"""What a block begins with."""
+
+
+def fence(cursor: Cursor) -> str | None:
+    """The marks of a code fence, or None."""
+    match = cursor.match(_FENCE, LONGEST_LINE) if cursor.text[cursor.at] in "`~" else None
+    return match["mark"] if match else None
+
+
+def closes_fence(cursor: Cursor, mark: str) -> Construct | None:
+    """The line that ends a code block."""
+    pattern = regex.compile(rf"[ \t]*+{mark[0]}{{{len(mark)},}}+[ \t\r]*+(?=\n)")
+    match = cursor.match(pattern, LONGEST_LINE)
+    return Construct(match.end()) if match else None
+
+
+def fence_pause(cursor: Cursor) -> Construct:
+    """What is said for the opening line of a code block."""
+    end = cursor.text.index("\n", cursor.at)
+    return Construct(end, () if cursor.style.speak_code else (pause(FENCE_PAUSE_S, cursor.place),))
+
+
+def markup_line(cursor: Cursor) -> Construct | None:
+    """A line that draws: a thematic break, the underline of a heading, the delimiter row of a table."""
+    for pattern in (_RULE, _DELIMITER_ROW):
+        if match := cursor.match(pattern, LONGEST_LINE):
+            return Construct(match.end())
+    return None
+
+
+def line_prefix(cursor: Cursor) -> Construct | None:
+    """A mark in front of a heading, a quotation or a list item; another may follow."""
+    for pattern in (_HEADING, _QUOTE, _BULLET, _TASK):
+        if match := cursor.match(pattern):
+            return Construct(match.end())
+    return None
+
+
+def list_number(cursor: Cursor) -> Construct | None:
+    """The number of a list item. English: "1. Wash" is read "1, Wash", with no end of a sentence."""
+    match = cursor.match(_NUMBER) if cursor.style.english else None
+    if match is None:
+        return None
+    mark = cursor.offset + match.end(1)
+    number, space = literal(match[1], cursor.place), literal(match[0][-1], mark + 1)
+    return Construct(match.end(), (number, replacement(",", mark, mark + 1), space))

@@ -1,0 +1,46 @@
+"""Text that arrives as UTF-16 halves, as JavaScript cuts it, joined to code points."""
+
+from __future__ import annotations
+
+import re
+
+from streaming_server.errors import BadValue
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def join_surrogates(text: str) -> tuple[str, str]:
+    """The text with surrogate pairs joined, and a high half at its end that waits for its other.
+
+    Raises BadValue for any other half.
+    """
+    if not _SURROGATE.search(text):
+        return text, ""
+    half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+    whole = text[:-1] if half else text
+    try:
+        return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le"), half
+    except UnicodeDecodeError:
+        raise BadValue("The text contains half of a surrogate pair.") from None
+
+
+class CodePoints:
+    """Joins surrogate pairs across deltas."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def push(self, delta: str) -> str:
+        """The delta's code points; half of a pair at its end waits for the other half.
+
+        Raises BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
+        """
+        if "\0" in delta:
+            raise BadValue("The text contains a NUL character.")
+        text, self._half = join_surrogates(self._half + delta)
+        return text
+
+    def flush(self) -> None:
+        """Raises BadValue if half of a pair is waiting."""
+        if self._half:
+            raise BadValue("The text ends with half of a surrogate pair.")

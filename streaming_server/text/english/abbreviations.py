@@ -1,0 +1,105 @@
+"""Abbreviations, initials and Roman numerals. An abbreviation's point makes no pause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from streaming_server.text.english import numbers
+from streaming_server.text.english.names import (
+    ABBREVIATIONS,
+    LAST_WORDS,
+    NUMBERED,
+    ROMAN_AFTER,
+    ROMAN_ORDINAL_AFTER,
+    SENTENCE_STARTERS,
+    TITLES,
+)
+from streaming_server.text.english.reading import Reading, ends_sentence, rest_of
+
+BEFORE = 24
+"""Characters before an abbreviation that may decide how it is read."""
+
+_NAME_BEFORE = re.compile(r"([A-Z0-9][\w'’]*)\s\Z")
+_ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """A pattern for any of the words, longest first."""
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+_ROMAN = r"(?=[IVXL])(?:X[LC]|L?X{0,3})(?:IX|IV|V?I{0,3})\b(?!['’.]\w)"
+
+
+def _title(match: re.Match[str]) -> str:
+    return TITLES[match[1]]
+
+
+def _abbreviation(match: re.Match[str]) -> str:
+    return ABBREVIATIONS[match[0]]
+
+
+def _last_word(match: re.Match[str]) -> str:
+    return LAST_WORDS[match[0]] + ("." if ends_sentence(rest_of(match)) else "")
+
+
+def _acronym(match: re.Match[str]) -> str:
+    letters = " ".join(match[0].replace(".", "").upper())
+    return letters + ("." if ends_sentence(rest_of(match), name=True) else "")
+
+
+def _initials(match: re.Match[str]) -> str:
+    return match[0].replace(".", "")
+
+
+def _numbered(match: re.Match[str]) -> str:
+    name = NUMBERED[match[1]]
+    return name.capitalize() if match[1][0].isupper() else name
+
+
+def saint_or_street(before: str, rest: str) -> str:
+    """ "St." as read: "Main St." or "St. John". before: at most BEFORE characters."""
+    name = _NAME_BEFORE.search(before)
+    follows_name = name is not None and name[1] not in SENTENCE_STARTERS
+    if not follows_name and re.match(r"\s+[A-Z]", rest):
+        return "Saint"
+    return "Street" + ("." if ends_sentence(rest) else "")
+
+
+def _roman_cardinal(match: re.Match[str]) -> str | None:
+    number = _roman(match[2])
+    return f"{match[1]} {numbers.cardinal(number)}" if number else None
+
+
+def _roman_ordinal(match: re.Match[str]) -> str | None:
+    number = _roman(match[2])
+    return f"{match[1]} the {numbers.ordinal(number)}" if number and match[2] != "I" else None
+
+
+def _roman(numeral: str) -> int:
+    if not numeral:
+        return 0
+    values = [_ROMAN_DIGITS[digit] for digit in numeral]
+    following = [*values[1:], 0]
+    return sum(-value if value < after else value for value, after in zip(values, following, strict=True))
+
+
+READINGS = (
+    Reading("A", rf"({alternatives(TITLES)})\.(?=\s+[A-Z])", _title),
+    Reading("A", rf"({alternatives(NUMBERED)})\.(?=\s?\d)", _numbered),
+    Reading("A", rf"(?:{alternatives(ABBREVIATIONS)})(?!\w)", _abbreviation),
+    Reading("A", rf"(?:{alternatives(LAST_WORDS)})(?!\w)", _last_word),
+    Reading("A", r"(?:[A-Z]\.\s){2,}(?=[A-Z][a-z])", _initials),
+    Reading("A", r"(?:[A-Za-z]\.){2,}(?!\w)", _acronym),
+    Reading("A", rf"({ROMAN_AFTER}) ({_ROMAN})", _roman_cardinal),
+    Reading("A", rf"({ROMAN_ORDINAL_AFTER}) ({_ROMAN})", _roman_ordinal),
+    Reading("A", r"w/(?!\S)", lambda match: "with"),
+    Reading("A", r"w/o(?!\w)", lambda match: "without"),
+)
+
+LEADS = (
+    rf"(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|{alternatives([*ABBREVIATIONS, *LAST_WORDS])}"
+    rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})\b|(?:World|Super|John)\b|[A-Z]\.|w/"
+)
+"""How the first word begins that one of these may read; only that word, as the next may not be there."""

@@ -1,0 +1,78 @@
+"""Measures: a number, a range or a fraction, with its unit."""
+
+from __future__ import annotations
+
+import re
+
+from streaming_server.text.english import numbers
+from streaming_server.text.english.abbreviations import alternatives
+from streaming_server.text.english.reading import NUMBER, Reading
+from streaming_server.text.english.units import PER, UNITS
+
+_UNIT = rf"({alternatives(UNITS)})"
+_UNIT_END = rf"(?![\w²³^])(?:/({alternatives(PER)})(?!\w))?(?:\.(?=\s+[a-z]))?"
+_DENOMINATORS = {2: ("half", "halves"), 4: ("quarter", "quarters")}
+_PRETTY = {
+    "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5),
+    "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
+}  # fmt: skip
+SIGNS = "".join(_PRETTY)
+
+
+def fraction(top: int, bottom: int) -> str:
+    """ "three quarters", "seven sixteenths"."""
+    if bottom in _DENOMINATORS:
+        one, many = _DENOMINATORS[bottom]
+    else:
+        one = numbers.ordinal(bottom)
+        many = one + "s"
+    return f"{numbers.cardinal(top)} {one if top == 1 else many}"
+
+
+def _measure(match: re.Match[str]) -> str:
+    figure, last, unit, per = match.groups()
+    names = UNITS[unit]
+    said = numbers.number(figure)
+    if last:
+        said += f" to {numbers.number(last)}"
+    name = names[0] if numbers.is_one(figure) and not last else names[1]
+    return f"{said} {name}" + (f" per {PER[per]}" if per else "")
+
+
+def _feet(match: re.Match[str]) -> str:
+    feet = f"{numbers.number(match[1])} foot"
+    return f"{feet} {numbers.number(match[2])}" if match[2] else feet
+
+
+def _fraction(match: re.Match[str]) -> str | None:
+    whole, top, bottom = match[1], int(match[2]), int(match[3])
+    if match[0] == "24/7":
+        return "twenty-four seven"
+    if top == 9 and bottom == 11:
+        return "nine eleven"
+    if top <= bottom and bottom in (10, 100) and not whole:
+        return f"{numbers.cardinal(top)} out of {numbers.cardinal(bottom)}"
+    if 0 < top < bottom and (bottom <= 10 or bottom in (12, 16, 32, 64, 100)):
+        return _mixed(whole, top, bottom)
+    return None if whole else f"{numbers.cardinal(top)} slash {numbers.cardinal(bottom)}"
+
+
+def _pretty(match: re.Match[str]) -> str:
+    return _mixed(match[1], *_PRETTY[match[2]])
+
+
+def _mixed(whole: str | None, top: int, bottom: int) -> str:
+    said = fraction(top, bottom)
+    if not whole:
+        return said
+    if top == 1:
+        said = "an eighth" if bottom == 8 else f"a {said.removeprefix('one ')}"
+    return f"{numbers.number(whole)} and {said}"
+
+
+READINGS = (
+    Reading("9", r"(\d)['′](?:\s?(\d{1,2})[\"″”])?(?!\w)", _feet),
+    Reading("9+", rf"([-−]?{NUMBER})(?:\s?[-–]\s?({NUMBER}))?[\s-]?{_UNIT}{_UNIT_END}", _measure),
+    Reading("9+", rf"(?:(\d+)\s?)?([{SIGNS}])", _pretty),
+    Reading("9", r"(?:(\d+)\s)?(\d{1,3})[/⁄](\d{1,3})(?![\w/⁄])(?!\.\d)", _fraction),
+)

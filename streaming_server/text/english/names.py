@@ -1,0 +1,120 @@
+"""Word lists of written English."""
+
+from __future__ import annotations
+
+MONTHS = [
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+]  # fmt: skip
+MONTH_OF = {month: month for month in MONTHS} | {
+    short: next(month for month in MONTHS if month.startswith(short[:3]))
+    for short in ["Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"]
+}
+
+TITLES = {
+    "Dr": "Doctor",
+    "Mr": "Mister",
+    "Mrs": "Missus",
+    "Ms": "Miz",
+    "Prof": "Professor",
+    "Mt": "Mount",
+    "Ft": "Fort",
+    "Gen": "General",
+    "Gov": "Governor",
+    "Sen": "Senator",
+    "Rep": "Representative",
+    "Capt": "Captain",
+    "Lt": "Lieutenant",
+    "Col": "Colonel",
+    "Sgt": "Sergeant",
+    "Rev": "Reverend",
+    "Hon": "Honorable",
+    "Pres": "President",
+    "Fr": "Father",
+    "Messrs": "Messieurs",
+}
+"""Abbreviations in front of a name; what follows begins no sentence."""
+
+ABBREVIATIONS = {
+    "e.g.": "for example",
+    "i.e.": "that is",
+    "vs.": "versus",
+    "approx.": "approximately",
+    "dept.": "department",
+    "Dept.": "Department",
+    "Univ.": "University",
+    "govt.": "government",
+    "cf.": "compare",
+    "viz.": "namely",
+    "al.": "al",
+}
+"""What follows begins no sentence."""
+
+LAST_WORDS = {
+    "etc.": "et cetera",
+    "a.m.": "A M",
+    "p.m.": "P M",
+    "A.M.": "A M",
+    "P.M.": "P M",
+    "Jr.": "Junior",
+    "Sr.": "Senior",
+    "Inc.": "Incorporated",
+    "Ltd.": "Limited",
+    "Corp.": "Corporation",
+    "Co.": "Company",
+    "Bros.": "Brothers",
+    "Ave.": "Avenue",
+    "Blvd.": "Boulevard",
+    "Rd.": "Road",
+    "Hwy.": "Highway",
+    "Ph.D.": "P H D",
+    "M.D.": "M D",
+    "B.C.": "B C",
+    "A.D.": "A D",
+}
+"""A capital letter after one of these begins a sentence, and its point ends one."""
+
+NUMBERED = {
+    "No": "number",
+    "no": "number",
+    "Nos": "numbers",
+    "Fig": "figure",
+    "fig": "figure",
+    "Figs": "figures",
+    "Vol": "volume",
+    "vol": "volume",
+    "p": "page",
+    "pp": "pages",
+    "Ch": "chapter",
+    "ch": "chapter",
+    "Sec": "section",
+    "sec": "section",
+    "Eq": "equation",
+    "eq": "equation",
+}
+"""Abbreviations in front of a number."""
+
+ROMAN_AFTER = (
+    "Chapter|Part|Act|Volume|Section|Book|Phase|Type|World War|Super Bowl|Stage|Article|Title|Appendix|Class"
+)
+ROMAN_ORDINAL_AFTER = (
+    "Henry|Louis|Elizabeth|Charles|George|Edward|Richard|James|William|John Paul|Benedict|Pius|Philip"
+    "|Napoleon|Wilhelm|Nicholas|Catherine|Ramses|Friedrich|Frederick"
+)
+
+SENTENCE_STARTERS = frozenset({
+    "The", "It", "He", "She", "They", "We", "You", "I", "But", "And", "In", "On", "At", "This",
+    "That", "These", "Those", "However", "A", "An", "There", "What", "Who", "Why", "How", "If",
+    "When", "As", "So", "Then", "My", "Our", "His", "Her", "Its", "For", "To", "Yes", "No", "Now",
+    "Some", "Many", "Most", "All", "After", "Before", "Although", "Because", "Please", "Let",
+    "Today", "Yesterday", "Tomorrow", "One", "Also", "Or", "Not", "Is", "Are", "Was", "Do", "Does",
+    "Did", "Can", "Could", "Will", "Would",
+})  # fmt: skip
+"""Words that often begin a sentence and seldom a name."""
+
+WEEKDAYS = frozenset({
+    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "EST", "EDT",
+    "PST", "PDT", "CST", "CDT", "MST", "MDT", "ET", "PT", "GMT", "UTC", "CET", "Eastern", "Pacific",
+    "Central",
+})  # fmt: skip
+"""Capitalised words that go on after a time of day."""

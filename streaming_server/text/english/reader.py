@@ -1,0 +1,147 @@
+"""Reads English text that is still arriving."""
+
+from __future__ import annotations
+
+import re
+
+from streaming_server.text.english.abbreviations import BEFORE
+from streaming_server.text.english.readings import CANDIDATE, CONTINUES, WORD_CHARACTERS, read
+from streaming_server.text.items import Item, Said
+from streaming_server.text.offsets import SourceMap
+
+LONGEST_WORD = 200
+"""Characters without white space. A longer word is spoken as it is."""
+WINDOW_WORDS = 6
+"""Most words that one reading looks at."""
+
+_WORD = re.compile(rf"[{WORD_CHARACTERS}]+")
+_BROKEN_OFF = re.compile(rf"(?<![{WORD_CHARACTERS}])[{WORD_CHARACTERS}]+\Z")
+_LONG = re.compile(rf"(?<![{WORD_CHARACTERS}])[{WORD_CHARACTERS}]{{{LONGEST_WORD + 1},}}+")
+_GAP = re.compile(r"[ \t\u00a0\u202f]{1,2}")
+
+
+class EnglishReader:
+    """Turns figures, signs and abbreviations into words; everything else passes.
+
+    What comes out depends on the text and on where it was flushed, not on how it was cut.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._at = 0
+        self._begin = 0
+        self._long = False
+        self._source = SourceMap()
+        self._items: list[Item] = []
+
+    def push(self, items: list[Item]) -> list[Item]:
+        """What the items so far decide."""
+        parts = [self._text]
+        for item in items:
+            if isinstance(item, Said) and not item.settled:
+                self._source.append(item)
+                parts.append(item.text)
+            else:
+                self._text = "".join(parts)
+                self._pass(item)
+                parts = []
+        self._text = "".join(parts)
+        self._read_words(final=False)
+        return self._taken()
+
+    def flush(self) -> list[Item]:
+        """All the rest, read as if the text ended here."""
+        self._read_words(final=True)
+        return self._taken()
+
+    def _pass(self, item: Item) -> None:
+        """What is no text to be read ends the text before it."""
+        self._read_words(final=True)
+        self._items.append(item)
+        self._long = False
+        self._begin = self._source.end
+        self._text, self._at = "", 0
+
+    def _taken(self) -> list[Item]:
+        kept = max(0, self._at - BEFORE)
+        self._text = self._text[kept:]
+        self._begin += kept
+        self._at -= kept
+        self._source.forget(self._begin + self._at)
+        items, self._items = self._items, []
+        return items
+
+    def _read_words(self, *, final: bool) -> None:
+        text = self._text
+        if self._long:
+            rest = _WORD.match(text, self._at)
+            self._keep(rest.end() if rest else self._at)
+            self._long = self._at == len(text)
+        while (long := _LONG.search(text, self._at)) is not None:
+            self._read_until(long.start(), long.start())
+            self._keep(long.end())
+            self._long = long.end() == len(text)
+        broken_off = None if final or self._long else _BROKEN_OFF.search(text, self._at)
+        self._read_until(broken_off.start() if broken_off else len(text), len(text) if final else None)
+
+    def _read_until(self, ready: int, end: int | None) -> None:
+        """Read the words that are complete, those before `ready`. end: where the text ends, if it does."""
+        text, search = self._text, self._at
+        ascii_only = text.isascii()
+        ends: dict[int, int] = {}
+        while (candidate := CANDIDATE.search(text, search, ready)) is not None:
+            place = candidate.start()
+            window = _window(text, place, ready, end, ends)
+            if window is None:
+                self._keep(place)
+                return
+            before = text[max(0, place - BEFORE) : place]
+            reading = None if not ascii_only and _is_foreign(before) else read(text[place:window], before)
+            if reading is None:
+                search = place + 1
+                continue
+            self._keep(place)
+            self._replace(place + reading[0], reading[1])
+            search = self._at
+        self._keep(ready)
+
+    def _keep(self, end: int) -> None:
+        """Pass the text up to `end` on as it is."""
+        if end > self._at:
+            self._items.extend(self._source.slice(self._begin + self._at, self._begin + end))
+            self._at = end
+
+    def _replace(self, end: int, words: str) -> None:
+        start, stop = self._source.span(self._begin + self._at, self._begin + end)
+        self._items.append(Said(words, start, stop, literal=False, settled=True))
+        self._at = end
+
+
+def _window(text: str, at: int, ready: int, end: int | None, seen: dict[int, int]) -> int | None:
+    """Where the text ends that a reading at `at` may look at; None while that is not known.
+
+    seen: words that continue, by their beginning, with the beginning of the next; kept between calls.
+    """
+    for _ in range(WINDOW_WORDS):
+        if (following := seen.get(at)) is not None:
+            at = following
+            continue
+        word = _WORD.match(text, at, ready)
+        if word is None:
+            return at if at < ready or end is not None else None
+        if not CONTINUES.fullmatch(word[0]):
+            return word.end()
+        gap = _GAP.match(text, word.end(), ready)
+        if gap is None:
+            return word.end() if word.end() < ready or end is not None else None
+        seen[at] = gap.end()
+        at = gap.end()
+    return at
+
+
+def _is_foreign(before: str) -> bool:
+    """Whether the last letter is of another script, so that the language is not English."""
+    for character in reversed(before):
+        if character.isalpha():
+            return character > "\u024f" and not "\u1e00" <= character <= "\u1eff"
+    return False

@@ -1,0 +1,45 @@
+"""One kind of thing that is written in figures or signs, and how it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streaming_server.text.english.names import SENTENCE_STARTERS, WEEKDAYS
+
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+END = r"(?![\w])(?!\.\d)"
+"""The end of a figure: neither a letter nor a decimal follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one kind of thing is read.
+
+    first: kinds of the first character: A a letter, 9 a digit, + anything else. pattern: matched where a
+    word begins; the string ends where nothing further matters. say: what to speak for the match, or None
+    where it is something else after all.
+    """
+
+    first: str
+    pattern: str
+    say: Callable[[re.Match[str]], str | None]
+
+
+def rest_of(match: re.Match[str]) -> str:
+    """What follows the match, as far as it matters."""
+    return match.string[match.end() :]
+
+
+def ends_sentence(rest: str, *, name: bool = False) -> bool:
+    """Whether a point that belongs to an abbreviation ends the sentence as well.
+
+    name: the abbreviation is often part of a name ("U.S. Army"), so a capital letter does not tell.
+    """
+    word = re.match(r"\s+[\"'“‘(]*([^\W\d_][\w'’]*)", rest)
+    if word is None:
+        return not rest.strip()
+    if name:
+        return word[1] in SENTENCE_STARTERS
+    return word[1][0].isupper() and word[1] not in WEEKDAYS

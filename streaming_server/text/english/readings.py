@@ -1,0 +1,94 @@
+"""Everything that written English has other than plain words, and how a person reads it."""
+
+from __future__ import annotations
+
+import re
+
+from streaming_server.text.english import (
+    abbreviations,
+    addresses,
+    calendar,
+    figures,
+    measures,
+    money,
+    symbols,
+    telephone,
+)
+from streaming_server.text.english.abbreviations import BEFORE, alternatives, saint_or_street
+from streaming_server.text.english.names import (
+    ABBREVIATIONS,
+    LAST_WORDS,
+    NUMBERED,
+    ROMAN_AFTER,
+    ROMAN_ORDINAL_AFTER,
+    TITLES,
+)
+from streaming_server.text.english.units import CODES
+
+READINGS = (
+    *addresses.READINGS,
+    *abbreviations.READINGS,
+    *telephone.READINGS,
+    *calendar.READINGS,
+    *money.READINGS,
+    *measures.READINGS,
+    *figures.READINGS,
+    *symbols.READINGS,
+)
+"""The first that matches reads."""
+
+WORD_CHARACTERS = r"!-~\u00a1-\u024f\u1e00-\u1eff\u2010-\u205e\u20a0-\u20cf\u2100-\u22ff"
+"""What English words and figures are written with; any other character ends them."""
+
+START = r"(?<![^\s(\[{\"'“‘—–/])"
+"""Where a word may begin."""
+
+CANDIDATE = re.compile(
+    rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{figures.VERSIONED})\b|(?:{alternatives(CODES)})\b"
+    rf"|(?=[^\s]{{0,40}}?[0-9$£€¥₹₩₽₿@%&=+×÷→§#~<>≈≠≤≥№±{measures.SIGNS}]|[^\s.]{{0,40}}\.[A-Za-z])"
+    rf"[{WORD_CHARACTERS}])"
+)
+"""Where a reading may begin."""
+
+CONTINUES = re.compile(
+    r"\S*\d\S*(?<![.!?;:)\]\"”’])|\(\d{3}\)|[$£€¥₹₩₽₿+×*÷=<>–-]|of|sq|World|War|Super|Bowl|John|Paul"
+    rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{figures.VERSIONED})"
+    rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})"
+    rf"|(?:hundred|thousand|million|billion|trillion)|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
+    rf"|[\"'“‘(]*(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|(?:{alternatives(ABBREVIATIONS)})"
+    rf"|\S*(?:{alternatives(LAST_WORDS)})|(?:[A-Za-z]\.)+|[AaPp]\.?"
+)
+"""Words after which the next one may still matter."""
+
+_BY_FIRST = {
+    kind: [(re.compile(reading.pattern), reading.say) for reading in READINGS if kind in reading.first]
+    for kind in "A9+"
+}
+_SAINT = re.compile(r"St\.(?=\s|\Z|[,;:!?)])")
+
+
+def read(window: str, before: str) -> tuple[int, str] | None:
+    """Read what stands at the beginning of a window: how long it is, and what to say.
+
+    window: the text up to the first word that cannot matter. before: up to BEFORE characters before it.
+    """
+    if window.startswith("St.") and (saint := _SAINT.match(window)):
+        return saint.end(), saint_or_street(before[-BEFORE:], window[saint.end() :])
+    first = window[0]
+    kind = "9" if first.isdigit() else "A" if first.isalpha() else "+"
+    for pattern, say in _BY_FIRST[kind]:
+        if (match := pattern.match(window)) and (said := say(match)) is not None:
+            return match.end(), said
+    return None
+
+
+def read_all(text: str) -> str:
+    """A complete text with all of it read."""
+    said, at = [], 0
+    while (candidate := CANDIDATE.search(text, at)) is not None:
+        place = candidate.start()
+        reading = read(text[place:], text[max(0, place - BEFORE) : place])
+        length, words = reading or (1, text[place])
+        said += [text[at:place], words]
+        at = place + length
+    return "".join([*said, text[at:]])

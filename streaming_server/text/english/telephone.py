@@ -1,0 +1,23 @@
+"""Telephone numbers, read digit by digit in their groups."""
+
+from __future__ import annotations
+
+import re
+
+from streaming_server.text.english import numbers
+from streaming_server.text.english.reading import Reading
+
+_GROUP = re.compile(r"\d+")
+
+
+def _telephone(match: re.Match[str]) -> str:
+    groups = _GROUP.findall(match[0])
+    said = ", ".join("eight hundred" if group == "800" else numbers.digits(group) for group in groups)
+    return f"plus {said}" if match[0][0] == "+" else said
+
+
+READINGS = (
+    Reading("+", r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?![\w-])(?<=\d)", _telephone),
+    Reading("9+", r"(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])", _telephone),
+    Reading("9", r"\d{3}-\d{4}(?![\w-])", _telephone),
+)

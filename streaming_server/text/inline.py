@@ -1,0 +1,111 @@
+"""Markdown within a line: emphasis, code, links, images, escapes, table cells."""
+
+from __future__ import annotations
+
+import regex
+
+from streaming_server.text.cursor import Construct, Cursor
+from streaming_server.text.items import literal, replacement
+
+_RUNS = {
+    "*": regex.compile(r"\*{1,3}(?=[^*])"),
+    "_": regex.compile(r"_{1,3}(?=[^_])"),
+    "~": regex.compile(r"~~(?=[^~])"),
+}
+_CLOSING = frozenset(".,;:!?)]}»”’…")
+_ESCAPE = regex.compile(r"\\([!-/:-@\[-`{-~])")
+_SINGLE_CODE = regex.compile(r"`([^`\n]++)`(?=[^`])")
+_DOUBLE_CODE = regex.compile(r"``(?=[^`])((?:[^`\n]++|`(?=[^`]))*+)``(?=[^`])")
+_TARGET = r"\((?:[^()\n\\]++|\\.|\([^()\n]*+\))*+\)"
+_IMAGE = regex.compile(rf"!\[([^\[\]\n]*+)\]{_TARGET}")
+_LABEL = rf"(?:[^\[\]\n\\]++|\\.|\[[^\[\]\n]*+\](?:{_TARGET})?)*+"
+_LINK = regex.compile(rf"\[({_LABEL})\](?:{_TARGET}|\[[^\[\]\n]*+\])")
+_FOOTNOTE = regex.compile(r"\[\^[\w-]{1,30}+\]")
+_CELLS = regex.compile(r"\|(?:[ \t]*+\|)*+[ \t]*+(?=([^ \t|]))")
+
+
+class Emphasis:
+    """Drops the marks of `*emphasis*`, `**strong**`, `_`, `__` and `~~`.
+
+    Their neighbours decide, as in CommonMark, so nothing waits for the closing marks. `2*3*4`, `5 * 3`,
+    `2**8` and `snake_case` are text.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+
+    def end_paragraph(self) -> None:
+        self._open.clear()
+
+    def __call__(self, cursor: Cursor) -> Construct | None:
+        mark, before = cursor.text[cursor.at], cursor.previous
+        run = cursor.match(_RUNS[mark]) if before != mark else None
+        if run is None:
+            return None
+        after = cursor.text[run.end()]
+        if self._closes(mark, before, after):
+            self._open.discard(mark)
+        elif _opens(mark, len(run[0]), before, after):
+            self._open.add(mark)
+        elif mark == "_" or len(run[0]) < 2 or not _ends_word(before, after):
+            return None
+        return Construct(run.end())
+
+    def _closes(self, mark: str, before: str, after: str) -> bool:
+        inside_word = mark == "_" and after.isalnum()
+        return mark in self._open and before != "" and not before.isspace() and not inside_word
+
+
+def _opens(mark: str, length: int, before: str, after: str) -> bool:
+    if after.isspace() or after in _CLOSING:
+        return False
+    inside_word = length > 1 and mark != "_" and before.isalpha() and after.isalpha()
+    return inside_word or not before.isalnum()
+
+
+def _ends_word(before: str, after: str) -> bool:
+    """Marks after a word that none before it opened: the opening ones were in another message."""
+    return before != "" and not before.isspace() and (after.isspace() or after in _CLOSING)
+
+
+def escape(cursor: Cursor) -> Construct | None:
+    """A backslash in front of punctuation takes its meaning away."""
+    match = cursor.match(_ESCAPE)
+    return Construct(match.end(), (literal(match[1], cursor.place + 1),)) if match else None
+
+
+def code(cursor: Cursor) -> Construct | None:
+    """Inline code, whose content is text alone."""
+    if cursor.previous == "`":
+        return None
+    match = cursor.match(_SINGLE_CODE) or cursor.match(_DOUBLE_CODE)
+    return Construct(match.end(), (literal(match[1], cursor.offset + match.start(1)),)) if match else None
+
+
+def image(cursor: Cursor) -> Construct | None:
+    """An image, read as its alternative text."""
+    match = cursor.match(_IMAGE)
+    return _with_label(cursor, match) if match else None
+
+
+def link(cursor: Cursor) -> Construct | None:
+    """A link, read as its text; a reference to a footnote, not read."""
+    if cursor.following() == "^":
+        match = cursor.match(_FOOTNOTE)
+        return Construct(match.end()) if match else None
+    match = cursor.match(_LINK)
+    return _with_label(cursor, match) if match else None
+
+
+def _with_label(cursor: Cursor, match: regex.Match[str]) -> Construct:
+    return Construct(match.end(), cursor.nested(match[1], cursor.offset + match.start(1)))
+
+
+def cell_border(cursor: Cursor) -> Construct | None:
+    """The border between two cells of a table is a comma; the last one of a row is nothing."""
+    match = cursor.match(_CELLS) if cursor.row else None
+    if match is None:
+        return None
+    if match[1] in "\r\n":
+        return Construct(match.end())
+    return Construct(match.end(), (replacement(", ", cursor.place, cursor.offset + match.end()),))

@@ -1,0 +1,199 @@
+"""Reads Markdown, speech markup and emoji in text that is still arriving."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import regex
+
+from streaming_server.text import blocks, inline, markup
+from streaming_server.text.cursor import Construct, Cursor, Incomplete, Rule
+from streaming_server.text.emoji import EMOJI, EMOJI_PARTS, INVISIBLE, JOINER, invisible, joiner, picture
+from streaming_server.text.items import Item, literal
+from streaming_server.text.nonverbals import nonverbal
+from streaming_server.text.style import SpeakingStyle
+
+_RULES: dict[str, tuple[Rule, ...]] = {
+    "<": (markup.tag,),
+    "&": (markup.entity,),
+    "[": (markup.bracketed_pause, markup.speaker_tag, inline.link),
+    "!": (inline.image,),
+    "(": (nonverbal,),
+    "`": (inline.code,),
+    "\\": (inline.escape,),
+    "|": (inline.cell_border,),
+    JOINER: (joiner,),
+}
+_SECOND = {
+    "<": regex.compile(r"[\w!?/]"),
+    "&": regex.compile(r"[#A-Za-z]"),
+    "!": regex.compile(r"\["),
+    "(": regex.compile(r"[A-Za-z]"),
+    "\\": regex.compile(r"[!-/:-@\[-`{-~]"),
+}
+"""What must follow for the rules of a character to be worth trying."""
+_INVISIBLE = regex.compile(f"[{INVISIBLE}]")
+_MARKS = frozenset("*_~")
+_SPECIAL = regex.compile(rf"[[<&\[!(`\\|*_~\n{JOINER}{INVISIBLE}][{EMOJI}][{EMOJI_PARTS}]]", regex.V1)
+
+
+class MarkupReader:
+    """Turns text into items: `Said` without markup, pauses and changes of speaker.
+
+    What comes out depends on the text and on where it was flushed, not on how it was cut.
+    start: where the text begins in the client's text.
+    """
+
+    def __init__(self, style: SpeakingStyle, start: int = 0, *, line_start: bool = True) -> None:
+        self._style = style
+        self._cursor = Cursor("", 0, start, "", False, False, style, self._nested)
+        self._emphasis = inline.Emphasis()
+        self._line_start = line_start
+        self._blank = True
+        self._fence = ""
+        self._items: list[Item] = []
+        self._kept = 0
+
+    def push(self, text: str) -> list[Item]:
+        """What the text so far decides."""
+        self._cursor.text += text
+        with suppress(Incomplete):
+            self._read(len(self._cursor.text))
+        return self._taken()
+
+    def flush(self) -> list[Item]:
+        """All the rest: what is incomplete is read as it stands."""
+        cursor = self._cursor
+        end = len(cursor.text)
+        cursor.text += "\n"
+        cursor.final = True
+        self._read(end)
+        cursor.text = cursor.text[:end]
+        cursor.final = False
+        return self._taken()
+
+    def _taken(self) -> list[Item]:
+        self._say_kept()
+        cursor = self._cursor
+        cursor.text = cursor.text[cursor.at :]
+        cursor.offset += cursor.at
+        cursor.at = self._kept = 0
+        items, self._items = self._items, []
+        return items
+
+    def _read(self, end: int) -> None:
+        cursor = self._cursor
+        while cursor.at < end:
+            if self._fence:
+                self._read_code(end)
+            elif not (self._line_start and self._read_block()):
+                self._read_inline(end)
+
+    def _take(self, construct: Construct) -> None:
+        """Pass a construct, saying what is said for it."""
+        self._say_kept()
+        self._items.extend(construct.items)
+        self._keep(construct.end)
+        self._kept = construct.end
+
+    def _keep(self, end: int) -> None:
+        """Pass the text up to `end`, which is said as it is."""
+        cursor = self._cursor
+        cursor.previous = cursor.text[end - 1]
+        cursor.at = end
+
+    def _say_kept(self) -> None:
+        cursor = self._cursor
+        if cursor.at > self._kept:
+            kept = cursor.text[self._kept : cursor.at]
+            self._items.append(literal(kept, cursor.offset + self._kept))
+            self._kept = cursor.at
+
+    def _read_code(self, end: int) -> None:
+        """Read to the end of a line of a code block."""
+        cursor = self._cursor
+        closing = blocks.closes_fence(cursor, self._fence) if self._line_start else None
+        self._line_start = False
+        if closing is not None:
+            self._fence = ""
+            self._take(closing)
+            return
+        newline = cursor.text.find("\n", cursor.at, end)
+        stop = newline + 1 if newline >= 0 else end
+        if self._style.speak_code:
+            self._keep(stop)
+        else:
+            self._take(Construct(stop))
+        self._line_start = newline >= 0
+
+    def _read_block(self) -> bool:
+        """Read what may begin a line; False where none of it does."""
+        cursor = self._cursor
+        character = cursor.text[cursor.at]
+        if character in " \t":
+            self._keep(cursor.at + 1)
+            return True
+        if character not in blocks.STARTS:
+            return False
+        if mark := blocks.fence(cursor):
+            self._take(blocks.fence_pause(cursor))
+            self._fence, self._line_start = mark, False
+            return True
+        construct = blocks.markup_line(cursor)
+        if construct is None and character == "|":
+            cursor.row = True
+            construct = Construct(cursor.at + 1)
+        construct = construct or blocks.line_prefix(cursor)
+        if construct is None and (construct := blocks.list_number(cursor)):
+            self._line_start = self._blank = False
+        if construct is None:
+            return False
+        self._take(construct)
+        return True
+
+    def _read_inline(self, end: int) -> None:
+        """Read the next construct, or the text before it."""
+        cursor = self._cursor
+        special = _SPECIAL.search(cursor.text, cursor.at, end)
+        stop = special.start() if special else end
+        if stop > cursor.at:
+            self._line_start = self._blank = False
+            self._keep(stop)
+            return
+        character = cursor.text[stop]
+        if character == "\n":
+            self._end_line()
+            return
+        construct = self._construct(character)
+        if construct is None:
+            self._line_start = self._blank = False
+            self._keep(stop + 1)
+            return
+        if construct.items:
+            self._line_start = self._blank = False
+        self._take(construct)
+
+    def _end_line(self) -> None:
+        if self._blank:
+            self._emphasis.end_paragraph()
+        self._keep(self._cursor.at + 1)
+        self._cursor.row = False
+        self._line_start = self._blank = True
+
+    def _construct(self, character: str) -> Construct | None:
+        cursor = self._cursor
+        if character in _MARKS:
+            return self._emphasis(cursor)
+        if (rules := _RULES.get(character)) is not None:
+            if (second := _SECOND.get(character)) and not second.match(cursor.following()):
+                return None
+            for rule in rules:
+                if (construct := rule(cursor)) is not None:
+                    return construct
+            return None
+        return invisible(cursor) if _INVISIBLE.match(character) else picture(cursor)
+
+    def _nested(self, text: str, start: int) -> tuple[Item, ...]:
+        """What a complete text inside a construct says."""
+        inner = MarkupReader(self._style, start, line_start=False)
+        return (*inner.push(text), *inner.flush())

@@ -1,0 +1,77 @@
+"""How to say words that are not read as they are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from streaming_server.errors import BadValue
+
+LONGEST_WORD = 64
+"""Characters of a word in the list."""
+LONGEST_SPELLING = 200
+"""Characters of what is said for it."""
+
+WORD = re.compile(r"(?:[^\W_](?:[\w.&'’+-]*[^\W_])?|(?<!\w)\.[^\W_][\w]*)[+#]{0,2}")
+"""A whole word: "don't", "node.js", "C++", ".NET", "GPT-4"."""
+_PART = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Pronunciation:
+    """How to say a word: spelled in other words, in IPA, or both.
+
+    An engine that reads no IPA says the respelling, or, without one, the word as it is written.
+    """
+
+    respelling: str | None = None
+    ipa: str | None = None
+
+
+class Pronunciations:
+    """Words and how to say them, by language. Immutable.
+
+    entries: language (a BCP 47 tag, or "" for all) to words to pronunciations. A regional tag also uses the
+    words of its language. Letter case does not matter. Raises BadValue for a word that is no whole word.
+    """
+
+    def __init__(self, entries: Mapping[str, Mapping[str, Pronunciation]] | None = None) -> None:
+        self._entries = {
+            language.lower(): {word.casefold(): _checked(word, said) for word, said in words.items()}
+            for language, words in (entries or {}).items()
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pronunciations) and self._entries == other._entries
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted((language, len(words)) for language, words in self._entries.items())))
+
+    def words(self, language: str) -> Mapping[str, Pronunciation]:
+        """The words in force for a language, case-folded."""
+        tag = language.lower()
+        layers = (self._entries.get(name, {}) for name in ("", tag.split("-")[0], tag))
+        return {word: said for layer in layers for word, said in layer.items()}
+
+
+def find(words: Mapping[str, Pronunciation], text: str) -> Iterable[tuple[int, int, Pronunciation]]:
+    """Where words of the list stand in a text, in order."""
+    for match in WORD.finditer(text):
+        if (said := words.get(match[0].casefold())) is not None:
+            yield match.start(), match.end(), said
+            continue
+        for part in _PART.finditer(text, match.start(), match.end()):
+            if (said := words.get(part[0].casefold())) is not None:
+                yield part.start(), part.end(), said
+
+
+def _checked(word: str, said: Pronunciation) -> Pronunciation:
+    if len(word) > LONGEST_WORD or not WORD.fullmatch(word):
+        raise BadValue(f"{word[:LONGEST_WORD]!r} is not a whole word.", field="word")
+    spellings = [spelling for spelling in (said.respelling, said.ipa) if spelling is not None]
+    if not spellings or any(not spelling.strip() for spelling in spellings):
+        raise BadValue(f"{word!r} needs a respelling or IPA.", field="word")
+    if any(len(spelling) > LONGEST_SPELLING for spelling in spellings):
+        raise BadValue(f"At most {LONGEST_SPELLING} characters may be said for {word!r}.", field="word")
+    return said

@@ -1,0 +1,79 @@
+"""Markdown, as language models write it, is not heard."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.spoken_text import items_of, said
+
+from streaming_server.text.items import Said
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("# Title\nText", "Title\nText"),
+        ("###### Title\n", "Title\n"),
+        ("#hashtag and C#", "#hashtag and C#"),
+        ("**Bold** and __strong__ and *it* and _it_", "Bold and strong and it and it"),
+        ("***all***, ~~gone~~.", "all, gone."),
+        ("un**believ**able", "unbelievable"),
+        ("**Note:** see", "Note: see"),
+        ("**never closed", "never closed"),
+        ("It ends here.** Next", "It ends here. Next"),
+        ("snake_case a_b __init__", "snake_case a_b init"),
+        ("f**** off", "f**** off"),
+        ("price* here", "price* here"),
+        ("- one\n- two\n", "one\ntwo\n"),
+        ("* one\n+ two\n• three", "one\ntwo\nthree"),
+        ("  - nested", "  nested"),
+        ("- [ ] open\n- [x] done", "open\ndone"),
+        ("> quoted\n> > twice", "quoted\ntwice"),
+        (">no", ">no"),
+        ("a\n---\nb\n***\nc\n=====\nd", "a\n\nb\n\nc\n\nd"),
+        ("| Name | Age |\n|------|:---:|\n| Ann | |\n", " Name , Age \n\n Ann \n"),
+        ("a | b", "a | b"),
+        ('[text](https://a.b/c_(d) "T") now', "text now"),
+        ("[**bold** text](x)", "bold text"),
+        ("[text][ref] [S] [1]", "text [S] [1]"),
+        ("a note[^1].", "a note."),
+        ("![A cat](cat.png).", "A cat."),
+        ("[![alt](a.png)](b)", "alt"),
+        ("wow![x", "wow![x"),
+        ("`my_var * 2` and ``a`b``", "my_var * 2 and a`b"),
+        ("an ` alone", "an ` alone"),
+        (r"\*not\* \_this\_ C:\new", "*not* _this_ C:\\new"),
+        ("before\n```python\nx = **1**\n```\nafter", "before\n<0.5s>\nafter"),
+        ("~~~\n```\nx\n~~~\nafter", "<0.5s>\nafter"),
+        ("```\nnever closed **x**", "<0.5s>"),
+    ],
+)
+def test_markdown(written: str, spoken: str) -> None:
+    assert said(written, language="fr") == spoken
+
+
+def test_the_number_of_a_list_item_ends_no_sentence() -> None:
+    assert said("1. Wash\n2) Dry") == "one, Wash\ntwo, Dry"
+    assert said("1. Januar", language="de") == "1. Januar"
+
+
+def test_code_is_spoken_where_that_is_wanted() -> None:
+    assert said("```py\nx_1 = **y**\n```\nend", language="de", speak_code=True) == "\nx_1 = **y**\n\nend"
+
+
+@pytest.mark.parametrize("text", ["2*3*4", "5 * 3", "C#", "snake_case", "a_b", "#1", "2**8"])
+def test_what_only_looks_like_markdown_stays(text: str) -> None:
+    assert said(text, language="de") == text
+
+
+def test_a_link_stands_where_its_text_is_written() -> None:
+    assert items_of(["See [this](http://a.b)."]) == [
+        Said("See ", 0, 4),
+        Said("this", 5, 9),
+        Said(".", 22, 23),
+    ]
+
+
+def test_emphasis_does_not_wait_for_its_end() -> None:
+    assert [item.text for item in items_of(["**Hello there, "]) if isinstance(item, Said)] == [
+        "Hello there, "
+    ]

@@ -1,0 +1,80 @@
+"""Speech markup is obeyed or dropped, never read aloud."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.spoken_text import items_of, said
+
+from streaming_server.text.items import LONGEST_PAUSE_S, Pause, Said
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("<speak>One</speak>", "One"),
+        ('One.<break time="1.5s"/>Two.', "One.<1.5s>Two."),
+        ("One.<break time='500ms' />Two.", "One.<0.5s>Two."),
+        ("a <break time=1s> b", "a <1s> b"),
+        ('a <break strength="weak"/> b', "a <0.5s> b"),
+        ("a <BREAK/> b", "a <0.75s> b"),
+        ('a <break time="soon"/> b', "a <0.75s> b"),
+        ("a [pause 1.5s] b [PAUSE 200ms] c [pause]", "a <1.5s> b <0.2s> c <0.75s>"),
+        ('<sub alias="World Wide Web">WWW</sub>.', "World Wide Web."),
+        ('<sub alias="x">never closed', "never closed"),
+        ('<say-as interpret-as="characters">ab c</say-as>', "A B, C"),
+        ('<say-as interpret-as="nonsense">ab</say-as>', "ab"),
+        ("<spell>ok</spell>", "O K"),
+        ('<phoneme alphabet="ipa" ph="x">tomato</phoneme>', "tomato"),
+        (
+            '<prosody rate="slow" pitch="+2st">slow</prosody> <emphasis level="strong">it</emphasis>',
+            "slow it",
+        ),
+        ("<p><s>One.</s><s>Two.</s></p>", "\n\nOne.\n\nTwo.\n\n"),
+        ("one<br>two<br/>three", "one\ntwo\nthree"),
+        ("<unknown a='1'>text</unknown> <b>x</b>", "text x"),
+        ("<!-- a <b> note -->text<?xml version='1.0'?>", "text"),
+        ("a < b, x<y and z>w, <3, vector<int> x", "a < b, x<y and z>w, <3, vector<int> x"),
+        ("a <break", "a <break"),
+        ("fish &amp; chips &lt;b&gt; &#65;&nbsp;&nosuch; AT&T", "fish & chips <b> A &nosuch; AT&T"),
+        ("<https://a.b/c> <me@a.de>", "https://a.b/c me@a.de"),
+        ("[S1] Hi. [s2] Ho.", "<S1> Hi. <S2> Ho."),
+        ("Funny (laughs) (Laughs) (clears throat) (really)", "Funny    (really)"),
+    ],
+)
+def test_markup(written: str, spoken: str) -> None:
+    assert said(written, language="fr") == spoken
+
+
+def test_figures_are_read_as_their_element_says() -> None:
+    assert said('<say-as interpret-as="ordinal">3</say-as>') == "third"
+    assert (
+        said('<say-as interpret-as="cardinal">1984</say-as>') == "one thousand nine hundred and eighty-four"
+    )
+    assert said('<say-as interpret-as="digits">1984</say-as>') == "one nine eight four"
+    assert said('<say-as interpret-as="telephone">555 0199</say-as>') == "five five five, zero one nine nine"
+    assert said('<say-as interpret-as="date">2024-03-15</say-as>') == "March fifteenth, twenty twenty-four"
+    assert said('<say-as interpret-as="spell-out">A1</say-as>') == "A one"
+
+
+def test_ipa_is_for_engines_that_read_it() -> None:
+    text = '<phoneme alphabet="ipa" ph="təˈmɑːtoʊ">tomato</phoneme>'
+    assert items_of([text], ipa=True) == [Said("tomato", 39, 45, False, True, ipa="təˈmɑːtoʊ")]
+    assert said(text, ipa=False) == "tomato"
+    assert said(text.replace("ipa", "x-sampa"), ipa=True) == "tomato"
+
+
+def test_a_pause_is_bounded() -> None:
+    assert items_of(['<break time="1h"/><break time="99999s"/>'])[-1] == Pause(LONGEST_PAUSE_S, 18)
+
+
+def test_an_alias_stands_for_the_text_in_the_element() -> None:
+    assert items_of(['<sub alias="A B">WWW</sub>']) == [Said("A B", 17, 20, False, True)]
+
+
+def test_an_engine_that_reads_tags_and_sounds_gets_them() -> None:
+    text = "[S1] Funny (laughs)."
+    assert said(text, speaker_tags=True, nonverbals=True) == text
+
+
+def test_figures_behind_an_entity_are_read() -> None:
+    assert said("fish &amp; chips") == "fish and chips"

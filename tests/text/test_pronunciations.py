@@ -1,0 +1,68 @@
+"""Words of the pronunciation list are said as the list says."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.spoken_text import items_of, said
+
+from streaming_server.errors import BadValue
+from streaming_server.text.items import Said
+from streaming_server.text.pronunciations import LONGEST_WORD, Pronunciation, Pronunciations
+
+LIST = Pronunciations(
+    {
+        "": {"Anna": Pronunciation("Ahna")},
+        "en": {
+            "nginx": Pronunciation("engine x"),
+            "C++": Pronunciation("see plus plus"),
+            ".NET": Pronunciation("dot net"),
+            "SQL": Pronunciation("sequel"),
+            "tomato": Pronunciation(ipa="təˈmɑːtoʊ"),
+            "GIF": Pronunciation("jif", "dʒɪf"),
+            "3.11": Pronunciation("three eleven"),
+        },
+        "en-GB": {"SQL": Pronunciation("S Q L")},
+        "de": {"Baguette": Pronunciation("Bagett")},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("NGINX, nginx.", "engine x, engine x."),
+        ("nginxy mynginx", "nginxy mynginx"),
+        ("C++ and .NET here", "see plus plus and dot net here"),
+        ("SQL's (SQL) SQL-based", "sequel's (sequel) sequel-based"),
+        ("A tomato", "A tomato"),
+        ("A GIF", "A jif"),
+        ("Python 3.11", "Python three eleven"),
+        ("**nginx**", "engine x"),
+        ("Anna", "Ahna"),
+    ],
+)
+def test_whole_words_in_any_case(written: str, spoken: str) -> None:
+    assert said(written, pronunciations=LIST) == spoken
+
+
+def test_each_language_has_its_own_words() -> None:
+    assert said("SQL Baguette", pronunciations=LIST, language="en-GB") == "S Q L Baguette"
+    assert said("SQL Baguette Anna", pronunciations=LIST, language="de-AT") == "SQL Bagett Ahna"
+
+
+def test_ipa_where_the_engine_reads_it() -> None:
+    assert items_of(["a tomato"], pronunciations=LIST, ipa=True)[1] == Said(
+        "tomato", 2, 8, literal=False, settled=True, ipa="təˈmɑːtoʊ"
+    )
+
+
+@pytest.mark.parametrize("word", ["", "two words", "x" * (LONGEST_WORD + 1), "?", "a\n"])
+def test_rejects_what_is_no_word(word: str) -> None:
+    with pytest.raises(BadValue):
+        Pronunciations({"en": {word: Pronunciation("x")}})
+
+
+@pytest.mark.parametrize("said_for", [Pronunciation(), Pronunciation(" "), Pronunciation("x" * 201)])
+def test_rejects_a_word_without_a_way_to_say_it(said_for: Pronunciation) -> None:
+    with pytest.raises(BadValue):
+        Pronunciations({"en": {"word": said_for}})
