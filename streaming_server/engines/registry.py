@@ -12,7 +12,7 @@ from streaming_server.errors import EngineFailure
 GROUP = "streaming_server.engines"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class InstalledEngine:
     """An engine that some package registers. `reference` names its provider, as `package.module:object`."""
 
@@ -38,7 +38,7 @@ def installed_engines() -> list[InstalledEngine]:
 
 def registered(points: Iterable[EntryPoint]) -> list[InstalledEngine]:
     """Return the engines of these entry points, by name; one registered twice alike is one engine."""
-    return sorted({InstalledEngine(point.name, point.value) for point in points}, key=lambda one: one.name)
+    return sorted({InstalledEngine(point.name, point.value) for point in points})
 
 
 def find_engine(name: str, engines: Sequence[InstalledEngine]) -> InstalledEngine:
