@@ -1,0 +1,98 @@
+"""The thread the library runs in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from streaming_server.engines.espeak.library import Library, LibraryEvent
+from streaming_server.engines.espeak.pieces import Piece, PieceCutter
+from streaming_server.engines.espeak.timeline import WordTimeline
+from streaming_server.engines.espeak.voices import VoiceParameters
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    text: str
+    parameters: VoiceParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The library has returned.
+
+    busy_s: seconds it ran. rest: the last piece, if anything is left. error: what it raised.
+    """
+
+    busy_s: float
+    rest: Piece | None
+    error: BaseException | None
+
+
+class LibraryThread:
+    """Runs the library in strict alternation with the caller.
+
+    The library speaks a text in one blocking call. Its thread runs only while `start`, `resume` or `stop`
+    waits for it, and is otherwise parked inside the library's audio callback.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._commands: SimpleQueue[_Job | bool | None] = SimpleQueue()  # bool: whether to continue
+        self._results: SimpleQueue[Piece | Returned] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="espeak", daemon=True)
+        self._thread.start()
+
+    def start(self, text: str, parameters: VoiceParameters) -> Piece | Returned:
+        """Start speaking. Return the first piece, or the end of the text."""
+        self._commands.put(_Job(text, parameters))
+        return self._results.get()
+
+    def resume(self) -> Piece | Returned:
+        """Continue after a piece. Return the next one, or the end of the text."""
+        self._commands.put(True)
+        return self._results.get()
+
+    def stop(self) -> None:
+        """Abandon the text after a piece. Raises what the library raised."""
+        self._commands.put(False)
+        result = self._results.get()
+        if isinstance(result, Returned) and result.error is not None:
+            raise result.error
+
+    def close(self) -> None:
+        """End the thread. Nothing may be being spoken."""
+        self._commands.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while isinstance(job := self._commands.get(), _Job):
+            self._results.put(self._speak(job))
+
+    def _speak(self, job: _Job) -> Returned:
+        timeline = WordTimeline(job.text, estimated=job.parameters.compressed)
+        cutter = PieceCutter(timeline, self._library.sample_rate)
+        parked_s = 0.0
+        stopped = False
+
+        def on_chunk(pcm: bytes, events: list[LibraryEvent]) -> bool:
+            nonlocal parked_s, stopped
+            if (piece := cutter.take(pcm, events)) is None:
+                return True
+            parked_at = time.perf_counter()
+            self._results.put(piece)
+            stopped = not self._commands.get()
+            parked_s += time.perf_counter() - parked_at
+            return not stopped
+
+        started_at = time.perf_counter()
+        rest: Piece | None = None
+        failure: BaseException | None = None
+        try:
+            self._library.speak(job.text, job.parameters, on_chunk)
+            rest = None if stopped else cutter.rest()
+        except BaseException as error:
+            failure = error
+        return Returned(time.perf_counter() - started_at - parked_s, rest, failure)

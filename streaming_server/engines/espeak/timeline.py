@@ -1,0 +1,117 @@
+"""Turns the library's word positions into word marks."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from streaming_server.types import WordMark
+
+_WRITTEN_WORD = re.compile(r"[^\s\u2012-\u2015\u2026]+")
+_TRIMMED = " .,;:!?\"'()[]{}<>*_`«»‹›“”„‘’¿¡、。，！？：；「」『』（）"
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+
+@dataclass(slots=True)
+class WordTimeline:
+    """Collects one mark for each written word of a text.
+
+    The library counts characters from 1. It may report a written word several times (a number), without a
+    length, or slightly behind. Scripts without spaces are marked as the library divides them. Words that it
+    runs together ("in the") are reported as one; they share its time in proportion to their lengths, as an
+    estimate.
+
+    estimated: whether the library's positions are approximate.
+    """
+
+    text: str
+    estimated: bool = False
+    _spans: list[tuple[int, int]] = field(init=False)
+    _starts: list[int] = field(init=False)
+    _open: tuple[int, int] | None = field(init=False, default=None)
+    _open_since: int = field(init=False, default=0)
+    _clause_end: int | None = field(init=False, default=None)
+    _marked_text: int = field(init=False, default=0)
+    _marked_sample: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._spans = [match.span() for match in _WRITTEN_WORD.finditer(self.text)]
+        self._starts = [start for start, _ in self._spans]
+
+    @property
+    def open_since(self) -> int | None:
+        """The sample at which the current word started, if one has started and not ended."""
+        return None if self._open is None else self._open_since
+
+    def word(self, position: int, length: int, sample: int) -> tuple[WordMark, ...]:
+        """Start a word at this sample. Return the marks of the words that end here."""
+        span = self._written(position - 1, length)
+        if span is None or span[0] < self._marked_text:
+            return ()
+        closed = self.close(sample, before=span[0])
+        self._open, self._open_since = span, max(sample, self._marked_sample)
+        self._marked_text = span[1]
+        return closed
+
+    def clause_end(self, sample: int) -> None:
+        """End the clause at this sample: its last word does not reach into the pause that follows."""
+        self._clause_end = sample
+
+    def close(self, sample: int, before: int = 0, estimated: bool = False) -> tuple[WordMark, ...]:
+        """End the current word at this sample, or at its clause's end if that is earlier. Return its marks.
+
+        Words that the library never reported, between the current one and `before` in the text, share its
+        time.
+        """
+        if self._open is None:
+            return ()
+        end = sample if self._clause_end is None else min(sample, self._clause_end)
+        end = max(end, self._open_since)
+        spans = [self._open, *self._unreported(self._open[1], before)]
+        marks = self._share(spans, end, self.estimated or estimated or len(spans) > 1)
+        self._marked_text = spans[-1][1]
+        self._open, self._clause_end, self._marked_sample = None, None, end
+        return marks
+
+    def _unreported(self, start: int, before: int) -> list[tuple[int, int]]:
+        """Return the whole written words in a range of the text that are audible."""
+        first = bisect_right(self._starts, start - 1)
+        between = [span for span in self._spans[first:] if span[1] <= before]
+        trimmed = [_trim(self.text, *span) for span in between]
+        return [span for span in trimmed if any(letter.isalnum() for letter in self.text[span[0] : span[1]])]
+
+    def _share(self, spans: list[tuple[int, int]], end: int, estimated: bool) -> tuple[WordMark, ...]:
+        """Divide the time since the current word's start among words, in proportion to their lengths."""
+        letters = sum(last - first for first, last in spans)
+        marks: list[WordMark] = []
+        at, read = self._open_since, 0
+        for first, last in spans:
+            read += last - first
+            until = self._open_since + (end - self._open_since) * read // letters
+            marks.append(WordMark(first, last, at, until, estimated))
+            at = until
+        return tuple(marks)
+
+    def _written(self, index: int, length: int) -> tuple[int, int] | None:
+        """Return the span of the written word at an index of the text, or of the next one."""
+        place = bisect_right(self._starts, index) - 1
+        if place < 0 or index >= self._spans[place][1]:
+            place += 1
+        if place >= len(self._spans):
+            return None
+        start, end = self._spans[place]
+        if _UNSPACED.search(self.text, start, end):
+            first = max(start, index)
+            return first, min(end, first + max(1, length))
+        return _trim(self.text, start, end)
+
+
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the span without punctuation at its ends; one of punctuation alone stays."""
+    word = text[start:end]
+    left = len(word) - len(word.lstrip(_TRIMMED))
+    right = len(word.rstrip(_TRIMMED))
+    return (start + left, start + right) if left < right else (start, end)

@@ -1,0 +1,105 @@
+"""The voices as eSpeak NG speaks them: variant, pitch, volume and pace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+from types import MappingProxyType
+
+from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Voice
+
+SLOWEST_WPM = 80
+"""The library's slowest pace. Slower speech is this pace with pauses between the words."""
+
+COMPRESSED_WPM = 450
+"""From this pace on, the library compresses time and its word positions are approximate."""
+
+COMPRESSION_ALLOWANCE = 1.06
+"""Compressed speech is up to 5 % longer than requested; requesting this much more speed makes up for it."""
+
+GAP_PER_SECOND = 27.0
+"""Units of the word gap that lengthen a word by one second at the slowest pace; measured on English."""
+
+STEPS_PER_OCTAVE = 95.0
+"""Steps of the library's pitch scale per octave; measured, as the median over a sentence."""
+
+MAX_PITCH = 99
+"""The top of the library's pitch scale, which starts at 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timbre:
+    """How a voice sounds, in the library's units.
+
+    variant: a file of the library's voices/!v. Only variants without flutter and periodic roughness are used:
+        those two depend on everything spoken before, so the same text would never sound the same twice.
+    pitch, inflection: 0 to 99; 50 is the variant's own. volume: 0 to 200; 100 is the variant's own.
+    words_per_minute: the pace at speed 1.
+    """
+
+    variant: str
+    pitch: int
+    inflection: int
+    volume: int
+    words_per_minute: int
+
+
+TIMBRES = MappingProxyType(
+    {
+        "aria": Timbre("shelby", pitch=55, inflection=50, volume=100, words_per_minute=175),
+        "atlas": Timbre("Storm", pitch=52, inflection=35, volume=65, words_per_minute=158),
+        "luna": Timbre("Denis", pitch=97, inflection=95, volume=140, words_per_minute=178),
+        "kai": Timbre("miguel", pitch=62, inflection=60, volume=75, words_per_minute=185),
+        "zara": Timbre("shelby", pitch=22, inflection=45, volume=110, words_per_minute=165),
+        "nova": Timbre("shelby", pitch=80, inflection=70, volume=90, words_per_minute=188),
+    }
+)
+"""The built-in voices, by id."""
+
+VOICE_OF_STYLE = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VOICES})
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceParameters:
+    """Everything the library is told before it speaks, in its own units.
+
+    voice: the library's name of language and variant, as `de+shelby`. rate: words per minute. gap: pause
+    between words.
+    """
+
+    voice: str
+    rate: int
+    gap: int
+    volume: int
+    pitch: int
+    inflection: int
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the library compresses time, which makes its word positions approximate."""
+        return self.rate >= COMPRESSED_WPM
+
+
+def timbre_of(voice: Voice) -> Timbre:
+    """Return the timbre of a built-in voice; a custom voice gets that of its style, or the default one."""
+    return TIMBRES.get(voice.id) or TIMBRES[VOICE_OF_STYLE.get(voice.style, DEFAULT_VOICE.id)]
+
+
+def parameters_for(voice: Voice, language: str, speed: float = 1.0, pitch: float = 1.0) -> VoiceParameters:
+    """Return the library's parameters for a voice.
+
+    language: the library's own name. speed: 1.0 is the voice's own. pitch: a factor on the voice's own,
+    clamped to the library's scale.
+    """
+    timbre = timbre_of(voice)
+    pace = timbre.words_per_minute * speed
+    missing_s = max(0.0, 60.0 / pace - 60.0 / SLOWEST_WPM)
+    rate = pace if round(pace) < COMPRESSED_WPM else pace * COMPRESSION_ALLOWANCE
+    return VoiceParameters(
+        voice=f"{language}+{timbre.variant}",
+        rate=max(SLOWEST_WPM, round(rate)),
+        gap=round(missing_s * GAP_PER_SECOND),
+        volume=timbre.volume,
+        pitch=min(MAX_PITCH, max(0, round(timbre.pitch + STEPS_PER_OCTAVE * log2(pitch)))),
+        inflection=timbre.inflection,
+    )
