@@ -1,4 +1,4 @@
-"""An engine that does not run further ahead of its listeners than a window."""
+"""Flow control for engines that speak faster than anyone listens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from streaming_server.engines.base import Engine
 from streaming_server.types import (
+    FLOW_WINDOW,
     Audio,
     EngineInfo,
     Event,
@@ -19,15 +20,16 @@ from streaming_server.types import (
 )
 
 
-class Restrained(Engine):
-    """An `Engine` around another that says the same utterance the same way every time, and fast.
+class FlowControlled(Engine):
+    """Keeps every utterance of another engine within a window of its listener.
 
-    An utterance of which `window` bytes of PCM or more have not been taken is dropped by the engine within
-    and, once half of them have been, said again without what was given out before. So a listener that stalls
-    holds little memory anywhere, for some of the engine's time; `Finished` counts that too.
+    The other engine must be deterministic and much faster than real time. When `window` bytes of an
+    utterance's PCM have not been taken, the utterance is cancelled; once half of them have been, it is
+    synthesized again and everything sent before is skipped. A listener that stalls then costs little memory
+    and some computing time, which `Finished.busy_s` includes.
     """
 
-    def __init__(self, engine: Engine, window: int) -> None:
+    def __init__(self, engine: Engine, window: int = FLOW_WINDOW) -> None:
         self._engine = engine
         self._window = window
         self._flows: dict[int, _Flow] = {}
@@ -42,7 +44,6 @@ class Restrained(Engine):
 
     @property
     def active(self) -> int:
-        """Utterances that a step would bring on; those held back are not among them."""
         return self._engine.active
 
     def submit(self, utterance: Utterance) -> None:
@@ -54,36 +55,24 @@ class Restrained(Engine):
             self._engine.cancel(utterance_id)
 
     def taken(self, utterance_id: int, size: int) -> None:
-        """The listener's side has taken so many bytes of an utterance, counted from its start."""
         if (flow := self._flows.get(utterance_id)) is None:
             return
         flow.taken = size
-        if flow.held and flow.ahead <= self._window // 2:
-            self._engine.submit(flow.again(self.info.sample_rate))
+        if flow.paused and flow.ahead <= self._window // 2:
+            self._engine.submit(flow.restart(self.info.sample_rate))
 
     def step(self) -> list[Event]:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         stepped = self._engine.step()
-        stepped_s = time.perf_counter() - began
-        events = [event for one in stepped if (event := self._pass_on(one)) is not None]
+        stepped_s = time.perf_counter() - started_at
+        events = [event for one in stepped if (event := self._filter(one)) is not None]
         flows = [flow for one in {event.utterance for event in stepped} if (flow := self._flows.get(one))]
         for flow in flows:
-            flow.saying_s += stepped_s / len(flows)
-            self._hold(flow)
+            flow.run_s += stepped_s / len(flows)
+            if flow.ahead >= self._window:
+                flow.paused = True
+                self._engine.cancel(flow.utterance.id)
         return events
-
-    def _pass_on(self, event: Event) -> Event | None:
-        if (flow := self._flows.get(event.utterance)) is None:
-            return None
-        if isinstance(event, Audio | Words):
-            return flow.give_out(event)
-        del self._flows[event.utterance]
-        return replace(event, busy_s=event.busy_s + flow.spent_s) if isinstance(event, Finished) else event
-
-    def _hold(self, flow: _Flow) -> None:
-        if flow.ahead >= self._window:
-            flow.held = True
-            self._engine.cancel(flow.utterance.id)
 
     def prepare(self, voice: Voice) -> None:
         self._engine.prepare(voice)
@@ -101,45 +90,57 @@ class Restrained(Engine):
         self._flows.clear()
         self._engine.close()
 
+    def _filter(self, event: Event) -> Event | None:
+        """Return the part of an event that was not sent before."""
+        if (flow := self._flows.get(event.utterance)) is None:
+            return None
+        if isinstance(event, Audio):
+            return flow.new_audio(event)
+        if isinstance(event, Words):
+            return flow.new_words(event)
+        del self._flows[event.utterance]
+        return replace(event, busy_s=event.busy_s + flow.earlier_s) if isinstance(event, Finished) else event
+
 
 @dataclass(slots=True)
 class _Flow:
-    """How far an utterance is.
+    """The progress of one utterance. A run is one synthesis of it, from its start.
 
-    given, taken: bytes of its PCM; said: bytes the present saying has brought. saying_s: seconds of the
-    engine's in the present saying; spent_s: in those before.
+    sent, taken: bytes of PCM. marks_sent: word marks. run_bytes, run_marks, run_s: bytes, word marks and
+    seconds of the current run. earlier_s: seconds of the runs before it.
     """
 
     utterance: Utterance
-    held: bool = False
-    given: int = 0
+    paused: bool = False
+    sent: int = 0
     taken: int = 0
-    said: int = 0
-    marked: int = 0
-    said_marks: int = 0
-    saying_s: float = 0.0
-    spent_s: float = 0.0
+    marks_sent: int = 0
+    run_bytes: int = 0
+    run_marks: int = 0
+    run_s: float = 0.0
+    earlier_s: float = 0.0
 
     @property
     def ahead(self) -> int:
-        return self.given - self.taken
+        """Bytes sent and not taken."""
+        return self.sent - self.taken
 
-    def again(self, sample_rate: int) -> Utterance:
-        """The utterance as it is to be said again; its listener runs dry where what was given out ends."""
-        self.held = False
-        self.said = self.said_marks = 0
-        self.spent_s, self.saying_s = self.spent_s + self.saying_s, 0.0
-        return replace(self.utterance, deadline=self.utterance.deadline + self.given / (2 * sample_rate))
+    def restart(self, sample_rate: int) -> Utterance:
+        """Begin another run and return its utterance, which is due when what was sent has been heard."""
+        self.paused = False
+        self.run_bytes = self.run_marks = 0
+        self.earlier_s, self.run_s = self.earlier_s + self.run_s, 0.0
+        return replace(self.utterance, deadline=self.utterance.deadline + self.sent / (2 * sample_rate))
 
-    def give_out(self, event: Audio | Words) -> Event | None:
-        """What of an event has not been given out before."""
-        if isinstance(event, Audio):
-            known = max(0, self.given - self.said)
-            self.said += len(event.pcm)
-            self.given = max(self.given, self.said)
-            fresh = event.pcm[known:]
-            return replace(event, pcm=fresh) if fresh else None
-        marks: tuple[WordMark, ...] = event.marks[max(0, self.marked - self.said_marks) :]
-        self.said_marks += len(event.marks)
-        self.marked = max(self.marked, self.said_marks)
+    def new_audio(self, event: Audio) -> Audio | None:
+        repeated = max(0, self.sent - self.run_bytes)
+        self.run_bytes += len(event.pcm)
+        self.sent = max(self.sent, self.run_bytes)
+        pcm = event.pcm[repeated:]
+        return replace(event, pcm=pcm) if pcm else None
+
+    def new_words(self, event: Words) -> Words | None:
+        marks: tuple[WordMark, ...] = event.marks[max(0, self.marks_sent - self.run_marks) :]
+        self.run_marks += len(event.marks)
+        self.marks_sent = max(self.marks_sent, self.run_marks)
         return replace(event, marks=marks) if marks else None

@@ -1,4 +1,4 @@
-"""An engine held back by how much is taken from it."""
+"""Flow control keeps an engine within a window of its listeners."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from streaming_server.engines.espeak.engine import EspeakEngine
-from streaming_server.engines.flow_control import Restrained
+from streaming_server.engines.flow_control import FlowControlled
 from streaming_server.types import (
     DEFAULT_VOICE,
     Audio,
@@ -36,7 +36,7 @@ class Heard:
     pcm: bytes
     marks: list[WordMark]
     ended: bool
-    furthest: int
+    max_ahead: int
 
 
 def utterance(number: int, text: str = LONG, speed: float | None = None) -> Utterance:
@@ -55,13 +55,13 @@ def add(heard: Heard, events: list[Event], number: int) -> None:
                     heard.ended = True
 
 
-def listen(engine: Restrained, number: int, step: int) -> Heard:
-    """To the end, taking `step` bytes whenever the engine stands still."""
+def listen(engine: FlowControlled, number: int, step: int) -> Heard:
+    """Listen to the end; take `step` bytes whenever the engine pauses."""
     heard, taken = Heard(b"", [], False, 0), 0
     while not heard.ended:
         while engine.active:
             add(heard, engine.step(), number)
-            heard.furthest = max(heard.furthest, len(heard.pcm) - taken)
+            heard.max_ahead = max(heard.max_ahead, len(heard.pcm) - taken)
         assert heard.ended or taken < len(heard.pcm)
         taken = min(len(heard.pcm), taken + step)
         engine.taken(number, taken)
@@ -69,23 +69,21 @@ def listen(engine: Restrained, number: int, step: int) -> Heard:
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.25])
-def test_what_is_held_back_and_said_again_sounds_as_if_it_had_not_been(
-    espeak: EspeakEngine, speed: float
-) -> None:
-    free = Restrained(espeak, 1 << 40)
+def test_a_paused_utterance_sounds_as_if_it_had_not_been_paused(espeak: EspeakEngine, speed: float) -> None:
+    free = FlowControlled(espeak, 1 << 40)
     free.submit(utterance(1, speed=speed))
     expected = listen(free, 1, 0)
-    held = Restrained(espeak, WINDOW)
+    held = FlowControlled(espeak, WINDOW)
     held.submit(utterance(2, speed=speed))
     heard = listen(held, 2, 30_000)
     assert heard.pcm == expected.pcm
     assert heard.marks == expected.marks
-    assert expected.furthest > 4 * WINDOW
-    assert heard.furthest < WINDOW + 5 * espeak.info.sample_rate * 2
+    assert expected.max_ahead > 4 * WINDOW
+    assert heard.max_ahead < WINDOW + 5 * espeak.info.sample_rate * 2
 
 
-def test_one_that_is_held_back_keeps_no_other_waiting(espeak: EspeakEngine) -> None:
-    engine = Restrained(espeak, WINDOW)
+def test_a_paused_utterance_does_not_delay_others(espeak: EspeakEngine) -> None:
+    engine = FlowControlled(espeak, WINDOW)
     engine.submit(utterance(3))
     engine.submit(utterance(4, "Hello."))
     heard = Heard(b"", [], False, 0)
