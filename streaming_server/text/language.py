@@ -1,0 +1,79 @@
+"""The language of a sentence, as far as its script tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import regex
+
+_SCRIPTS: dict[str, tuple[str, ...]] = {
+    "Cyrillic": ("ru", "uk", "be", "bg", "sr", "mk", "kk", "ky", "tg", "tt", "ba", "cv", "mn", "nog"),
+    "Arabic": ("ar", "fa", "ur", "sd", "ug", "ps", "ku"),
+    "Han": ("zh", "ja", "yue", "cmn", "hak"),
+    "Kana": ("ja",),
+    "Hangul": ("ko",),
+    "Hebrew": ("he", "yi"),
+    "Greek": ("el", "grc"),
+    "Devanagari": ("hi", "mr", "ne", "kok"),
+    "Bengali": ("bn", "as", "bpy"),
+    "Gurmukhi": ("pa",),
+    "Gujarati": ("gu",),
+    "Oriya": ("or",),
+    "Tamil": ("ta",),
+    "Telugu": ("te",),
+    "Kannada": ("kn",),
+    "Malayalam": ("ml",),
+    "Sinhala": ("si",),
+    "Thai": ("th",),
+    "Lao": ("lo",),
+    "Myanmar": ("my", "shn"),
+    "Khmer": ("km",),
+    "Georgian": ("ka",),
+    "Armenian": ("hy", "hyw"),
+    "Ethiopic": ("am", "ti"),
+}
+"""Languages by script; the first is assumed where nothing else tells."""
+
+_LETTERS: tuple[tuple[str, str, str], ...] = (
+    ("Cyrillic", "be", "ў"),
+    ("Cyrillic", "uk", "ґєії"),
+    ("Cyrillic", "sr", "ђјљњћџ"),
+    ("Cyrillic", "kk", "әғқңұһ"),
+    ("Arabic", "ur", "ٹڈڑںےھ"),
+    ("Arabic", "fa", "پچژگ"),
+)
+"""Letters, in lower case, that a script has in one language and not in its first. The first row found tells."""
+
+_WEIGHTS = {"Han": 4, "Kana": 2, "Hangul": 2}
+"""A character of these says as much as that many letters."""
+
+_CLASSES = {
+    script: r"\p{Hiragana}\p{Katakana}" if script == "Kana" else rf"\p{{Script={script}}}"
+    for script in (*_SCRIPTS, "Latin")
+}
+_LETTER = regex.compile("|".join(f"(?P<{script}>[{letters}])" for script, letters in _CLASSES.items()))
+
+
+def language_of(text: str, own: str) -> str:
+    """The BCP 47 tag of a sentence's language. own: the voice's own language.
+
+    The script with most letters decides. Text in the script of the voice's own language, in Latin letters or
+    without letters is taken to be in that language.
+    """
+    if text.isascii():
+        return own
+    counts = Counter(match.lastgroup or "" for match in _LETTER.finditer(text))
+    if counts["Kana"]:
+        counts["Kana"] += counts.pop("Han", 0)
+    script = max(counts, key=lambda name: counts[name] * _WEIGHTS.get(name, 1), default="Latin")
+    languages = _SCRIPTS.get(script)
+    if languages is None or own.lower().split("-")[0] in languages:
+        return own
+    return _by_letters(text.lower(), script) or languages[0]
+
+
+def _by_letters(text: str, script: str) -> str | None:
+    return next(
+        (language for of, language, letters in _LETTERS if of == script and any(c in text for c in letters)),
+        None,
+    )

@@ -1,0 +1,55 @@
+"""The script of a sentence tells its language."""
+
+from __future__ import annotations
+
+import pytest
+
+from streaming_server.text.language import language_of
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Hello there, how are you?", "en"),
+        ("Grüße aus München, ça va?", "en"),
+        ("12:30 — 😀!", "en"),
+        ("你好，我们走吧！", "zh"),
+        ("我用 Python 写 code。", "zh"),
+        ("東京へ行きます。", "ja"),
+        ("カタカナ", "ja"),
+        ("안녕하세요, 만나서 반갑습니다.", "ko"),
+        ("Привет, как дела?", "ru"),
+        ("Привіт, як твої справи?", "uk"),
+        ("Прывітанне, як справы ў цябе? Добра, ўсё.", "be"),
+        ("Здраво, љубави", "sr"),
+        ("مرحبا، كيف حالك؟", "ar"),
+        ("سلام، چطور هستید؟", "fa"),
+        ("آپ کیسے ہیں؟", "ur"),
+        ("שלום, מה שלומך?", "he"),
+        ("नमस्ते, आप कैसे हैं?", "hi"),
+        ("Γεια σου, τι κάνεις;", "el"),
+        ("สวัสดีครับ", "th"),
+        ("வணக்கம்", "ta"),
+        ("გამარჯობა", "ka"),
+        ("Բարեւ Ձեզ", "hy"),
+        ("ሰላም", "am"),
+        ("The Greek letter π and the word λόγος are known.", "en"),
+    ],
+)
+def test_language_of_a_sentence(text: str, language: str) -> None:
+    assert language_of(text, "en") == language
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("Привет, как дела?", "bg"),
+        ("Привіт", "ru-RU"),
+        ("東京", "ja"),
+        ("Hello", "ja"),
+        ("Bonjour à tous", "fr-CA"),
+        ("", "de"),
+    ],
+)
+def test_the_voices_own_language_comes_first_in_its_script(text: str, own: str) -> None:
+    assert language_of(text, own) == own
