@@ -42,7 +42,7 @@ _LETTERS: tuple[tuple[str, str, str], ...] = (
     ("Arabic", "ur", "ٹڈڑںےھ"),
     ("Arabic", "fa", "پچژگ"),
 )
-"""Letters, in lower case, that a script has in one language and not in its first. The first row found tells."""
+"""Lower-case letters of one language that others in its script lack; the first row found counts."""
 
 _WEIGHTS = {"Han": 4, "Kana": 2, "Hangul": 2}
 """A character of these says as much as that many letters."""

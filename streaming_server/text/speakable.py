@@ -1,4 +1,4 @@
-"""What of a written text can be heard."""
+"""Which characters of a text are heard."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import unicodedata
 
 _MARKS = re.compile(r"[\W_]*+")
 _MARKUP = frozenset("*#<>|~^`")
-"""Symbols that, by themselves, shape a text rather than say something."""
+"""Symbols that shape a text and say nothing."""
 _READ = frozenset("%&@")
-"""Punctuation, by Unicode, that is read aloud."""
+"""Unicode punctuation that is read aloud."""
 
 
 def first_sound(text: str, start: int, end: int) -> int:
-    """Where, from `start` to `end`, the first thing stands that is read aloud; `end` if there is none.
+    """Return the index, from `start` to `end`, of the first character that is read aloud; `end` if none is.
 
-    Letters and digits of any script are, and symbols such as currencies, arrows and emoji; punctuation,
-    white space and markup are not.
+    Letters and digits of any script are read aloud, and symbols such as currencies, arrows and emoji.
+    Punctuation, white space and markup are not.
     """
     marks = _MARKS.match(text, start, end)
     stop = marks.end() if marks else start

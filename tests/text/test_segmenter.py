@@ -1,4 +1,4 @@
-"""Text that arrives in any pieces is spoken as if it had come at once."""
+"""Text is segmented alike however it is cut into deltas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming_server.errors import BadValue, InternalError
-from streaming_server.text.segmenter import CONTEXT, Piece, Segmenter
+from streaming_server.text.boundary import CONTEXT
+from streaming_server.text.segmenter import Segmenter
+from streaming_server.text.sentence import Piece
 from streaming_server.types import ChunkPolicy
 
 SINGLE = ChunkPolicy(min_chars=1, best_chars=1, max_chars=400, patience_s=0.1)
@@ -50,7 +52,7 @@ def spoken(text: str, policy: ChunkPolicy = SINGLE, language: str = "en") -> lis
 
 
 def halves(text: str) -> str:
-    """The text as JavaScript has it: one character per UTF-16 unit."""
+    """Return the text as JavaScript has it: one character per UTF-16 unit."""
     raw = text.encode("utf-16-le")
     return "".join(chr(int.from_bytes(raw[i : i + 2], "little")) for i in range(0, len(raw), 2))
 
@@ -89,7 +91,7 @@ def test_one_unit_at_a_time_changes_nothing(text: str, policy: ChunkPolicy) -> N
 
 
 @given(texts(), policies)
-def test_nothing_is_lost_repeated_or_moved(text: str, policy: ChunkPolicy) -> None:
+def test_no_text_is_lost_repeated_or_moved(text: str, policy: ChunkPolicy) -> None:
     segmenter = Segmenter(policy)
     segmenter.append(text)
     segmenter.finish()
@@ -102,11 +104,11 @@ def test_nothing_is_lost_repeated_or_moved(text: str, policy: ChunkPolicy) -> No
             assert not heard(text[at : sentence.start])
             at = sentence.end
     assert not heard(text[at:])
-    assert (segmenter.received, segmenter.taken, segmenter.buffered) == (len(text), len(text), 0)
+    assert (segmenter.received, segmenter.taken) == (len(text), len(text))
 
 
 def heard(text: str) -> list[str]:
-    """All that is read aloud in a text without its speaker tags."""
+    """Return all characters that are read aloud, speaker tags aside."""
     for digit in "0123456789":
         text = text.replace(f"[S{digit}]", "")
     kinds = ("Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "Sc", "Sm", "So")
@@ -121,9 +123,7 @@ def test_no_piece_is_longer_than_the_policy_allows(text: str, policy: ChunkPolic
 
 
 @given(st.data(), texts(), st.sets(st.integers(0, 200)))
-def test_a_flush_splits_the_text_in_two_that_know_nothing_of_each_other(
-    data: st.DataObject, text: str, places: set[int]
-) -> None:
+def test_text_after_a_flush_is_segmented_on_its_own(data: st.DataObject, text: str, places: set[int]) -> None:
     marks = sorted({min(place, len(text)) for place in places})
     parts = [text[a:b] for a, b in zip([0, *marks], [*marks, len(text)], strict=True)]
     policy = ChunkPolicy(1, 200, 400, 0.1)
@@ -183,7 +183,7 @@ def test_text_without_sound_is_never_a_piece(text: str) -> None:
     segmenter.append(text)
     segmenter.finish()
     assert segmenter.take(first=True, impatient=True) is None
-    assert segmenter.buffered == 0
+    assert segmenter.taken == segmenter.received
     assert not segmenter.waiting
 
 
@@ -341,7 +341,7 @@ def test_taken_and_received_tell_which_flush_a_piece_lies_before() -> None:
     assert segmenter.taken < flushed_at
     assert text_of(segmenter.take(first=False)) == "Two"
     assert segmenter.taken == flushed_at
-    assert segmenter.buffered == len("Three. ")
+    assert segmenter.received - segmenter.taken == len("Three. ")
 
 
 def test_offsets_count_code_points_of_joined_pairs() -> None:
@@ -353,12 +353,12 @@ def test_offsets_count_code_points_of_joined_pairs() -> None:
 @pytest.mark.parametrize(
     "deltas", [["\ud83d", "x"], ["\ude00"], ["a\ud83db"], ["\ud83d", "\ud83d\ude00"], ["a\0b"]]
 )
-def test_half_pairs_and_nul_are_refused(deltas: list[str]) -> None:
+def test_rejects_unpaired_surrogates_and_nul(deltas: list[str]) -> None:
     with pytest.raises(BadValue, match=r"^The text contains .*\.$"):
         segmented(deltas)
 
 
-def test_half_a_pair_may_not_end_the_text() -> None:
+def test_rejects_half_a_pair_at_the_end() -> None:
     for release in (Segmenter.flush, Segmenter.finish):
         segmenter = Segmenter(SINGLE)
         segmenter.append("Hi \ud83d")
@@ -367,7 +367,7 @@ def test_half_a_pair_may_not_end_the_text() -> None:
             release(segmenter)
 
 
-def test_a_refused_delta_is_not_taken() -> None:
+def test_a_rejected_delta_is_not_taken() -> None:
     segmenter = Segmenter(SINGLE)
     segmenter.append("Hi ")
     with pytest.raises(BadValue):
@@ -376,7 +376,7 @@ def test_a_refused_delta_is_not_taken() -> None:
     assert [piece.text for piece in pieces(segmenter)] == ["Hi there."]
 
 
-def test_nothing_may_follow_the_end() -> None:
+def test_rejects_text_after_the_end() -> None:
     segmenter = Segmenter(SINGLE)
     segmenter.finish()
     segmenter.finish()
