@@ -1,0 +1,229 @@
+"""The hibari engine: natural English, from the model in the `hibari-tts` wheel.
+
+A step brings one utterance on: the model runs for its next phrase, or a piece of the phrase is synthesized,
+or both, where nothing of the phrase has been heard.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from streaming_server.engines.espeak.engine import spoken_form
+from streaming_server.engines.hibari.marks import word_marks
+from streaming_server.engines.hibari.network import BINS, Floats, Network, Spectrum
+from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phrase
+from streaming_server.engines.hibari.synthesis import SAMPLE_RATE, Synthesis, Tables
+from streaming_server.engines.hibari.voices import Timbre, synthesis_of, timbre_of
+from streaming_server.errors import BadValue, EngineFailure
+from streaming_server.types import (
+    Audio,
+    ChunkPolicy,
+    EngineInfo,
+    Event,
+    Failed,
+    Finished,
+    MemoryReport,
+    Utterance,
+    Voice,
+    WordMark,
+    Words,
+)
+
+LANGUAGES = ("en", "en-US")
+
+SLOTS = 150
+"""Utterances kept in real time together: one second of audio takes five or six milliseconds."""
+
+FIRST_PIECE, LARGEST_PIECE = 20, 160
+"""Frames of 12.5 ms. Each piece of a phrase is twice the one before, up to the largest."""
+
+LEAD_IN = 8
+"""Frames kept before the first phoneme. The model opens with some 300 ms of silence."""
+
+CLAUSE_PAUSE = 12
+"""Frames kept after the last phoneme of a phrase that does not end its sentence."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An utterance that is being spoken.
+
+    newcomer: whether its listener has heard nothing yet. samples: given out so far. marks: of words that
+    start later than what was given out.
+    """
+
+    utterance: Utterance
+    newcomer: bool
+    phrases: Iterator[Phrase]
+    timbre: Timbre
+    generator: np.random.Generator
+    synthesis: Synthesis | None = None
+    frames: int = FIRST_PIECE
+    pieces: int = 0
+    samples: int = 0
+    marks: deque[WordMark] = field(default_factory=deque)
+    busy_s: float = 0.0
+
+    @property
+    def urgency(self) -> tuple[bool, float]:
+        """Streams are served in this order: who has heard nothing or one piece, then who runs dry first."""
+        dry_at = self.utterance.deadline + self.samples / SAMPLE_RATE
+        return not (self.newcomer and self.pieces < 2), dry_at
+
+    def noise(self, frames: int) -> NDArray[np.complex64]:
+        """The next frames' noise."""
+        return self.generator.standard_normal((frames, 2 * BINS), np.float32).view(np.complex64)
+
+
+class HibariEngine:
+    """An `Engine` on one thread of the CPU. The same utterance is the same bytes every time."""
+
+    def __init__(self) -> None:
+        """Raises EngineFailure if the model cannot be loaded."""
+        self._network: Network | None = Network(ASSETS / "hibari.onnx")
+        self._reader = PhonemeReader()
+        self._tables = Tables()
+        self._streams: dict[int, _Stream] = {}
+        self._openings: dict[int, int] = {}
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            name="hibari",
+            sample_rate=SAMPLE_RATE,
+            slots=SLOTS,
+            can_clone=False,
+            languages=LANGUAGES,
+            chunking=ChunkPolicy(min_chars=1, best_chars=200, max_chars=400, patience_s=0.0),
+            uses=frozenset({"language", "speed", "pitch", "seed"}),
+        )
+
+    @property
+    def device_name(self) -> str:
+        return "CPU"
+
+    @property
+    def active(self) -> int:
+        return len(self._streams)
+
+    def prepare(self, voice: Voice) -> None:
+        """Nothing has to be prepared."""
+
+    def submit(self, utterance: Utterance) -> None:
+        opening = self._openings.setdefault(utterance.context, utterance.id) == utterance.id
+        text = spoken_form(utterance.text)
+        self._streams[utterance.id] = _Stream(
+            utterance,
+            newcomer=opening,
+            phrases=self._reader.read(text, opening=opening),
+            timbre=timbre_of(utterance.voice),
+            generator=_generator(utterance.generation.seed or 0, text),
+        )
+
+    def cancel(self, utterance_id: int) -> None:
+        self._streams.pop(utterance_id, None)
+
+    def taken(self, utterance_id: int, size: int) -> None:
+        """Nothing is held back; `Restrained` does that."""
+
+    def release(self, context: int) -> None:
+        self._openings.pop(context, None)
+
+    def step(self) -> list[Event]:
+        """Speak a piece of the most urgent utterance."""
+        if not self._streams:
+            return []
+        stream = min(self._streams.values(), key=lambda one: one.urgency)
+        began = time.perf_counter()
+        try:
+            events = self._advance(stream)
+        except BadValue as error:
+            del self._streams[stream.utterance.id]
+            return [Failed(stream.utterance.id, error.code, error.message, error.retryable)]
+        stream.busy_s += time.perf_counter() - began
+        if events:
+            return events
+        del self._streams[stream.utterance.id]
+        return [Finished(stream.utterance.id, stream.busy_s)]
+
+    def memory(self) -> MemoryReport:
+        """The machine's memory."""
+        machine = psutil.virtual_memory()
+        return MemoryReport(used=machine.total - machine.available, total=machine.total)
+
+    def relieve(self) -> None:
+        """Nothing is cached."""
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._streams.clear()
+        self._openings.clear()
+        self._network = None
+
+    def _advance(self, stream: _Stream) -> list[Event]:
+        """The next piece of an utterance and the words that start in it; nothing after the last."""
+        if stream.synthesis is None:
+            _check_language(stream.utterance.generation.language)
+            if (phrase := next(stream.phrases, None)) is None:
+                return []
+            self._begin(stream, phrase)
+        assert stream.synthesis is not None
+        pcm = _pcm(stream.synthesis.read(stream.frames), stream.timbre.gain)
+        if stream.synthesis.finished:
+            stream.synthesis = None
+        stream.frames = min(LARGEST_PIECE, 2 * stream.frames)
+        stream.pieces += 1
+        stream.samples += len(pcm) // 2
+        marks = tuple(_due(stream.marks, stream.samples))
+        events: list[Event] = [Words(stream.utterance.id, marks)] if marks else []
+        return [*events, Audio(stream.utterance.id, pcm)]
+
+    def _begin(self, stream: _Stream, phrase: Phrase) -> None:
+        """Run the model for a phrase."""
+        if self._network is None:
+            raise EngineFailure("The engine is closed.")
+        options, timbre = stream.utterance.generation, stream.timbre
+        spectrum = _trimmed(self._network.run(phrase.ids, (options.speed or 1.0) * timbre.pace), phrase)
+        stream.marks.extend(word_marks(phrase, spectrum, stream.samples))
+        pitch = options.pitch or 1.0
+        stream.synthesis = synthesis_of(spectrum, timbre, pitch, self._tables, stream.noise)
+
+
+def _check_language(tag: str | None) -> None:
+    """Raises BadValue for a language that is not English."""
+    if tag is not None and tag.lower().replace("_", "-").partition("-")[0] != "en":
+        raise BadValue(f"This engine does not speak the language {tag!r:.40}.")
+
+
+def _generator(seed: int, text: str) -> np.random.Generator:
+    digest = blake2b(f"{seed} {text}".encode(errors="surrogatepass"), digest_size=16).digest()
+    return np.random.Generator(np.random.SFC64(int.from_bytes(digest, "little")))
+
+
+def _trimmed(spectrum: Spectrum, phrase: Phrase) -> Spectrum:
+    """The spectrum without the silence before it, and with a short pause only inside a sentence."""
+    start = max(0, int(spectrum.ends[0]) - LEAD_IN)
+    end = spectrum.frames
+    if not phrase.ends_sentence and phrase.words:
+        end = min(end, int(spectrum.ends[phrase.words[-1].end - 1]) + CLAUSE_PAUSE)
+    return spectrum.part(start, end)
+
+
+def _due(marks: deque[WordMark], samples: int) -> Iterator[WordMark]:
+    """Take the marks that start before so many samples."""
+    while marks and marks[0].start_sample < samples:
+        yield marks.popleft()
+
+
+def _pcm(waveform: Floats, gain: float) -> bytes:
+    scaled = waveform * np.float32(gain * 32767.0)
+    samples: NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype("<i2")
+    return samples.tobytes()

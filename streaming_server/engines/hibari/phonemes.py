@@ -1,0 +1,222 @@
+"""Text becomes phrases of phonemes, each of which the model speaks in one go."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import hibari
+from hibari.g2p import G2P, NON_QUOTE_PUNCTS, PUNCTS
+from hibari.g2p.normalize import normalize
+
+from streaming_server.engines.hibari.written_words import Alignment, Span
+from streaming_server.errors import BadValue
+
+ASSETS = Path(hibari.__file__).parent / "assets"
+
+LONGEST_PHRASE = 150
+"""Phonemes. The model takes some 22 ms for so many, 9 s of speech."""
+
+LONG_SENTENCE = 60
+"""Phonemes. A longer sentence that opens a turn begins with a clause of its own."""
+
+SHORTEST_CLAUSE = 12
+"""Phonemes. A shorter clause, such as "Well,", is not worth a run of its own."""
+
+_LINE = re.compile(r"[^\n]*\S[^\n]*")
+_ENDLESS_NUMBER = re.compile(r"\d{19,}")
+_OTHER_DIGIT = re.compile("[\u2460-\u24ff\u2776-\u2793]")
+_QUIET = PUNCTS | {" "}
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWords:
+    """Written words and the ids they are spoken with.
+
+    spans: code points into the text; more than one where words were rewritten together. start, end: places
+    in `Phrase.ids`.
+    """
+
+    spans: tuple[Span, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """What the model speaks in one go: a sentence, or a part of a long one.
+
+    ends_sentence: whether the pause after it is a full one.
+    """
+
+    ids: tuple[int, ...]
+    words: tuple[SpokenWords, ...]
+    ends_sentence: bool
+
+
+@dataclass(slots=True)
+class _Group:
+    """Phonemes that belong together, the punctuation after them included, and the numbers of their words.
+
+    sounding: how many of the phonemes are heard, those up to the punctuation.
+    """
+
+    first: int
+    last: int
+    phonemes: str = ""
+    sounding: int = 0
+
+    def add(self, phonemes: str) -> None:
+        self.phonemes += phonemes
+        if not _QUIET.issuperset(phonemes):
+            self.sounding = len(self.phonemes.rstrip())
+
+    def is_full(self, phonemes: str) -> bool:
+        """Whether with these it would be too long for a phrase."""
+        return len(self.phonemes) + len(phonemes) > LONGEST_PHRASE
+
+    @property
+    def ends_clause(self) -> bool:
+        return self.phonemes[-1:] == " " and self.phonemes.rstrip()[-1:] in NON_QUOTE_PUNCTS
+
+
+class PhonemeReader:
+    """Hibari's front end: a lexicon, rules, and a small network for unknown words."""
+
+    def __init__(self, *, british: bool = False) -> None:
+        self._g2p = G2P(british=british)
+        self._vocabulary: dict[str, int] = json.loads((ASSETS / "vocab.json").read_text("utf-8"))
+        # An unknown word loads a network of its own; not while somebody waits.
+        self._g2p("zibbernock")
+
+    def read(self, text: str, *, opening: bool = False) -> Iterator[Phrase]:
+        """Yield the phrases of a text. opening: the first is to be short, so that sound comes soon."""
+        for start, line in _lines(text):
+            alignment = Alignment(line, _normalized)
+            words = [(start + first, start + last) for first, last in alignment.words]
+            for groups in self._sentences(alignment):
+                parts = _divide(groups, opening=opening)
+                opening = False
+                for part in parts:
+                    yield self._phrase(part, words, part is parts[-1])
+
+    def _sentences(self, alignment: Alignment) -> list[list[_Group]]:
+        """The sentences of a line, in groups that together hold all its words.
+
+        A word that is not spoken is with the one before it.
+        """
+        sentences: list[list[_Group]] = []
+        for start, sentence in _sentences(alignment.normalized):
+            if groups := self._groups(start, sentence, alignment):
+                if sentences:
+                    sentences[-1][-1].last = groups[0].first
+                else:
+                    groups[0].first = 0
+                sentences.append(groups)
+        if sentences:
+            sentences[-1][-1].last = len(alignment.words)
+        return sentences
+
+    def _groups(self, start: int, sentence: str, alignment: Alignment) -> list[_Group]:
+        """The groups of a sentence that stands at `start` of the normalized text."""
+        groups: list[_Group] = []
+        for phonemes, first, last in _short(self._tokens(start, sentence, alignment)):
+            if _QUIET.issuperset(phonemes):
+                if groups:
+                    groups[-1].add(phonemes)
+                continue
+            if not groups or (first < last and first >= groups[-1].last) or groups[-1].is_full(phonemes):
+                if groups:
+                    groups[-1].last = first = max(first, min(groups[-1].last, last))
+                groups.append(_Group(first, last))
+            groups[-1].add(phonemes)
+            groups[-1].last = max(groups[-1].last, last)
+        return groups
+
+    def _tokens(self, start: int, sentence: str, alignment: Alignment) -> Iterator[tuple[str, int, int]]:
+        """Each token's phonemes, with a space where one follows, and the range of its words."""
+        at = 0
+        try:
+            tokens = self._g2p.phonemize_tokens(self._g2p.tokenize(sentence))
+        except (IndexError, KeyError, ValueError) as error:
+            raise BadValue("The text holds characters that this engine cannot read.") from error
+        for token in tokens:
+            # A token's text is missing only where `[text](/phonemes/)` stood.
+            begin = max(at, sentence.find(token.text, at))
+            at = min(len(sentence), begin + len(token.text))
+            phonemes = "".join(c for c in token.phonemes or "" if c in self._vocabulary)
+            yield phonemes + " " * bool(token.whitespace), *alignment.words_at(start + begin, start + at)
+
+    def _phrase(self, groups: list[_Group], words: list[Span], ends_sentence: bool) -> Phrase:
+        phonemes = ""
+        spoken = []
+        for group in groups:
+            start = len(phonemes) + 1
+            phonemes += group.phonemes
+            if spans := tuple(words[group.first : group.last]):
+                spoken.append(SpokenWords(spans, start, start + group.sounding))
+        ids = (0, *(self._vocabulary[character] for character in phonemes.rstrip()), 0)
+        return Phrase(ids, tuple(spoken), ends_sentence)
+
+
+def _normalized(line: str) -> str:
+    """The line as Hibari normalizes it, without the digits that its number reader cannot take."""
+    plain = _OTHER_DIGIT.sub(lambda match: f" {unicodedata.numeric(match[0], 0):g} ", line)
+    text: str = normalize(_ENDLESS_NUMBER.sub(lambda match: " ".join(match[0]), plain))
+    return text
+
+
+def _short(tokens: Iterator[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
+    """The tokens, those too long for a phrase in pieces, of which the first has the words."""
+    for phonemes, first, last in tokens:
+        yield phonemes[:LONGEST_PHRASE], first, last
+        for at in range(LONGEST_PHRASE, len(phonemes), LONGEST_PHRASE):
+            yield phonemes[at : at + LONGEST_PHRASE], last, last
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text that are not blank and where they start."""
+    return ((match.start(), match[0]) for match in _LINE.finditer(text))
+
+
+def _sentences(text: str) -> Iterator[tuple[int, str]]:
+    """The sentences of a text and where they start."""
+    at = 0
+    for sentence in hibari.Hibari.split_sentences(text):
+        at = text.index(sentence, at)
+        yield at, sentence
+        at += len(sentence)
+
+
+def _divide(groups: list[_Group], *, opening: bool) -> list[list[_Group]]:
+    """The groups in parts that the model can speak in one go.
+
+    A part ends with a clause if one of some length ends in time, else with a word.
+    """
+    parts: list[list[_Group]] = []
+    while groups:
+        length = sum(len(group.phonemes) for group in groups)
+        short = opening and not parts and length > LONG_SENTENCE
+        cut = _cut(groups, first=short) if short or length > LONGEST_PHRASE else len(groups)
+        parts.append(groups[:cut])
+        groups = groups[cut:]
+    return parts
+
+
+def _cut(groups: list[_Group], *, first: bool) -> int:
+    """How many groups the next part holds: up to the first clause's end, or the last that fits."""
+    clause, fits, length = 0, 1, 0
+    for count, group in enumerate(groups, start=1):
+        length += len(group.phonemes)
+        if length > LONGEST_PHRASE:
+            break
+        fits = count
+        if group.ends_clause and length >= SHORTEST_CLAUSE:
+            clause = count
+            if first:
+                break
+    return clause or fits

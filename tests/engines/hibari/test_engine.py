@@ -1,0 +1,298 @@
+"""The hibari engine: what it says, where its words are, and how it is driven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, pairwise
+
+import numpy as np
+import pytest
+from helpers.spoken import drain, pcm
+from numpy.typing import NDArray
+
+from streaming_server.engines.flow_control import Restrained
+from streaming_server.engines.hibari.engine import LARGEST_PIECE, HibariEngine
+from streaming_server.engines.hibari.synthesis import HOP, SAMPLE_RATE
+from streaming_server.engines.hibari.voices import TIMBRES
+from streaming_server.errors import EngineFailure
+from streaming_server.types import (
+    BUILTIN_VOICES,
+    Audio,
+    Event,
+    Failed,
+    Finished,
+    Generation,
+    Utterance,
+    Voice,
+    WordMark,
+    Words,
+)
+
+SENTENCE = "She paid $3.50 at 9:30 am, and walked 5 km home."
+LONG = "The committee will meet again on Tuesday to discuss the new schedule. " * 3
+
+IDS = count(1)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[HibariEngine]:
+    engine = HibariEngine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(engine: HibariEngine) -> Iterator[None]:
+    yield
+    drain(engine)
+
+
+def utterance(
+    text: str, voice: str = "aria", context: int | None = None, deadline: float = 0.0, **generation: object
+) -> Utterance:
+    number = next(IDS)
+    speaker = next((known for known in BUILTIN_VOICES if known.id == voice), Voice(voice, voice, "deep"))
+    options = Generation(**generation)  # type: ignore[arg-type]
+    return Utterance(number, context or number, text, speaker, options, deadline)
+
+
+def spoken(engine: HibariEngine, text: str, voice: str = "aria", **generation: object) -> bytes:
+    said = utterance(text, voice, **generation)
+    return pcm(drain(engine, [said]), said.id)
+
+
+def marks_of(events: list[Event]) -> list[WordMark]:
+    return [mark for event in events if isinstance(event, Words) for mark in event.marks]
+
+
+def waveform(sound: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(sound, "<i2") / 32768
+
+
+def test_info(engine: HibariEngine) -> None:
+    info = engine.info
+    assert (info.name, info.sample_rate, info.can_clone) == ("hibari", 24000, False)
+    assert info.speaks("en-US")
+    assert not info.speaks("de")
+    assert info.uses == {"language", "speed", "pitch", "seed"}
+
+
+def test_speaks_words_then_audio_and_finishes(engine: HibariEngine) -> None:
+    said = utterance(SENTENCE)
+    events = drain(engine, [said])
+    assert isinstance(events[0], Words)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].busy_s > 0
+    sound = waveform(pcm(events, said.id))
+    assert 3.0 < len(sound) / SAMPLE_RATE < 6.0
+    assert 0.1 < np.abs(sound).max() < 1.0
+
+
+def test_every_written_word_has_a_mark_where_it_is_heard(engine: HibariEngine) -> None:
+    said = utterance(SENTENCE)
+    events = drain(engine, [said])
+    marks = marks_of(events)
+    assert [SENTENCE[mark.start : mark.end] for mark in marks] == (
+        ["She", "paid", "$3.50", "at", "9:30", "am", "and", "walked", "5", "km", "home"]
+    )
+    assert not any(mark.estimated for mark in marks)
+    assert all(mark.start_sample < mark.end_sample for mark in marks)
+    assert all(one.end_sample <= other.start_sample for one, other in pairwise(marks))
+    sound = waveform(pcm(events, said.id))
+    for mark in marks:
+        heard = sound[mark.start_sample : mark.end_sample]
+        assert np.sqrt(np.mean(heard**2)) > 0.01, SENTENCE[mark.start : mark.end]
+    assert np.sqrt(np.mean(sound[marks[-1].end_sample + 1200 :] ** 2)) < 0.005
+
+
+def test_words_after_a_pause_are_marked_within_40_ms_of_their_first_sound(engine: HibariEngine) -> None:
+    text = "Apples, oranges, bananas, eggs, Anna, Eric, even, every, and Otto."
+    said = utterance(text)
+    events = drain(engine, [said])
+    sound = np.abs(waveform(pcm(events, said.id)))
+    step = SAMPLE_RATE // 200
+    levels = sound[: len(sound) // step * step].reshape(-1, step).max(1)
+    offsets = []
+    for mark in marks_of(events)[1:]:
+        near = mark.start_sample // step
+        quiet = np.flatnonzero(levels[near - 30 : near + 12] < 0.02)
+        if len(quiet):
+            offsets.append((int(quiet[-1]) - 29) * 5)
+    assert len(offsets) >= 6
+    assert abs(np.median(offsets)) <= 20
+    assert np.quantile(np.abs(offsets), 0.75) <= 40
+
+
+def test_marks_come_before_the_audio_they_describe(engine: HibariEngine) -> None:
+    given = 0
+    for event in drain(engine, [utterance(LONG)]):
+        if isinstance(event, Words):
+            assert all(mark.end_sample > given for mark in event.marks)
+        if isinstance(event, Audio):
+            given += len(event.pcm) // 2
+
+
+def test_marks_go_on_through_sentences(engine: HibariEngine) -> None:
+    marks = marks_of(drain(engine, [utterance(LONG)]))
+    assert [LONG[mark.start : mark.end] for mark in marks] == LONG.replace(".", "").split()
+    assert all(one.end_sample <= other.start_sample for one, other in pairwise(marks))
+
+
+def test_the_same_utterance_is_the_same_bytes(engine: HibariEngine) -> None:
+    first = spoken(engine, SENTENCE)
+    spoken(engine, "Something else.", "atlas", speed=1.5)
+    assert spoken(engine, SENTENCE) == first
+    other = HibariEngine()
+    assert spoken(other, SENTENCE) == first
+    other.close()
+
+
+def test_company_does_not_change_the_bytes(engine: HibariEngine) -> None:
+    alone = spoken(engine, LONG)
+    company = [utterance(LONG), utterance(SENTENCE, "kai"), utterance("Hello.", "nova")]
+    events = drain(engine, company)
+    assert pcm(events, company[0].id) == alone
+
+
+def test_the_seed_and_the_text_choose_the_noise(engine: HibariEngine) -> None:
+    plain = spoken(engine, SENTENCE)
+    seeded = spoken(engine, SENTENCE, seed=5)
+    assert len(seeded) == len(plain)
+    assert seeded != plain
+    assert spoken(engine, SENTENCE, seed=5) == seeded
+    assert np.corrcoef(waveform(seeded), waveform(plain))[0, 1] > 0.9
+
+
+def test_speed_changes_the_duration(engine: HibariEngine) -> None:
+    normal, fast, slow = (len(spoken(engine, LONG, speed=speed)) for speed in (1.0, 2.0, 0.5))
+    assert 0.4 * normal < fast < 0.65 * normal
+    assert 1.7 * normal < slow < 2.1 * normal
+
+
+def test_pitch_changes_the_pitch_alone(engine: HibariEngine) -> None:
+    normal = spoken(engine, LONG)
+    for pitch in (0.7, 1.5):
+        changed = spoken(engine, LONG, pitch=pitch)
+        assert len(changed) == len(normal)
+        assert median_f0(waveform(changed)) == pytest.approx(pitch * median_f0(waveform(normal)), rel=0.08)
+
+
+def test_a_users_voice_sounds_like_the_builtin_one_of_its_style(engine: HibariEngine) -> None:
+    assert spoken(engine, SENTENCE, "somebody") == spoken(engine, SENTENCE, "zara")
+
+
+def test_refuses_another_language(engine: HibariEngine) -> None:
+    said = utterance("Guten Tag.", language="de")
+    (event,) = drain(engine, [said])
+    assert isinstance(event, Failed)
+    assert event.code == "bad_value"
+    assert spoken(engine, "Hello.", language="en_GB")
+
+
+@pytest.mark.parametrize("text", ["", "…", " \n", "(laughs)", "[S1]"])
+def test_text_without_a_sound_finishes_in_silence(engine: HibariEngine, text: str) -> None:
+    (event,) = drain(engine, [utterance(text)])
+    assert isinstance(event, Finished)
+
+
+def test_a_cancelled_utterance_is_silent(engine: HibariEngine) -> None:
+    one, other = utterance(LONG), utterance(LONG)
+    engine.submit(one)
+    engine.submit(other)
+    engine.step()
+    engine.cancel(one.id)
+    engine.cancel(one.id)
+    assert engine.active == 1
+    assert {event.utterance for event in drain(engine)} == {other.id}
+
+
+def test_a_newcomers_first_piece_comes_before_anybodys_third(engine: HibariEngine) -> None:
+    old = [utterance(LONG, deadline=deadline) for deadline in (1.0, 2.0)]
+    for said in old:
+        engine.submit(said)
+    for _ in range(4):
+        engine.step()
+    newcomer = utterance(LONG, deadline=100.0)
+    engine.submit(newcomer)
+    assert {event.utterance for event in engine.step()} == {newcomer.id}
+
+
+def test_who_runs_dry_first_is_served_first(engine: HibariEngine) -> None:
+    contexts = [next(IDS) + 10_000 for _ in range(2)]
+    drain(engine, [utterance("Well.", context=context) for context in contexts])
+    late, soon = (
+        utterance(LONG, context=context, deadline=deadline)
+        for context, deadline in zip(contexts, (50.0, 49.9), strict=True)
+    )
+    engine.submit(late)
+    engine.submit(soon)
+    order = [event.utterance for _ in range(4) for event in engine.step() if isinstance(event, Audio)]
+    assert order[:2] == [soon.id, late.id]
+    assert set(order[2:]) == {soon.id, late.id}
+
+
+def test_the_first_utterance_of_a_context_opens_with_a_clause(engine: HibariEngine) -> None:
+    text = "When the storm had passed, the farmers came out of their houses and saw what was left of it all."
+    context = 99_000
+    first, second = (utterance(text, context=context) for _ in range(2))
+    opened, later = (pcm(drain(engine, [said]), said.id) for said in (first, second))
+    assert opened != later
+    engine.release(context)
+    again = utterance(text, context=context)
+    assert pcm(drain(engine, [again]), again.id) == opened
+
+
+def test_pieces_are_small_at_first_and_bounded(engine: HibariEngine) -> None:
+    events = drain(engine, [utterance(LONG)])
+    sizes = [len(event.pcm) // 2 for event in events if isinstance(event, Audio)]
+    assert sizes[0] < 0.3 * SAMPLE_RATE
+    assert max(sizes) <= (LARGEST_PIECE + 3) * HOP
+
+
+def test_can_be_held_back(engine: HibariEngine) -> None:
+    alone = spoken(engine, LONG)
+    restrained = Restrained(engine, 100_000)
+    said = utterance(LONG)
+    sound = pcm(drain(restrained, [said]), said.id)
+    assert 100_000 <= len(sound) < len(alone)
+    while len(sound) < len(alone):
+        restrained.taken(said.id, len(sound))
+        sound += pcm(drain(restrained), said.id)
+    assert sound == alone
+
+
+def test_a_closed_engine_speaks_no_more() -> None:
+    engine = HibariEngine()
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineFailure, match="closed"):
+        drain(engine, [utterance("Hello.")])
+
+
+def median_f0(sound: NDArray[np.float64]) -> float:
+    """The median over voiced stretches of 50 ms, by autocorrelation, in Hz."""
+    size = SAMPLE_RATE // 20
+    found = []
+    for start in range(0, len(sound) - size, size):
+        part = sound[start : start + size] - sound[start : start + size].mean()
+        if np.sqrt(np.mean(part**2)) < 0.02:
+            continue
+        spectrum = np.fft.rfft(part, 2 * size)
+        correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:size]
+        low, high = SAMPLE_RATE // 500, SAMPLE_RATE // 60
+        lag = low + int(np.argmax(correlation[low:high]))
+        if correlation[lag] > 0.5 * correlation[0]:
+            found.append(SAMPLE_RATE / lag)
+    return float(np.median(found))
+
+
+@pytest.mark.parametrize("voice", TIMBRES)
+def test_no_voice_is_clipped(engine: HibariEngine, voice: str) -> None:
+    assert np.abs(waveform(spoken(engine, LONG, voice))).max() < 0.98
+
+
+def test_voices_differ_in_pitch(engine: HibariEngine) -> None:
+    pitches = {voice: median_f0(waveform(spoken(engine, LONG, voice))) for voice in TIMBRES}
+    assert pitches["atlas"] < pitches["kai"] < pitches["zara"] < pitches["aria"] < pitches["nova"]
+    assert pitches["kai"] < 150
+    assert pitches["aria"] > 180

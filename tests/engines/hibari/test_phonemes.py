@@ -1,0 +1,119 @@
+"""Phrases, and the written words that they speak."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streaming_server.engines.hibari.phonemes import LONGEST_PHRASE, PhonemeReader, Phrase
+from streaming_server.engines.hibari.written_words import Alignment, written_words
+
+LONG = (
+    "When the storm finally passed over the valley, the farmers came out of their houses and looked at what "
+    "was left of the fields, which was not very much at all, considering everything that they had done."
+)
+
+
+def words_of(text: str, phrases: list[Phrase]) -> list[tuple[str, ...]]:
+    return [
+        tuple(text[start:end] for start, end in words.spans) for phrase in phrases for words in phrase.words
+    ]
+
+
+def spans_of(phrases: list[Phrase]) -> list[tuple[int, int]]:
+    return [span for phrase in phrases for words in phrase.words for span in words.spans]
+
+
+def test_words_are_those_that_were_written(reader: PhonemeReader) -> None:
+    text = "It costs $3.50 — “well-known”, 5 km away."
+    phrases = list(reader.read(text))
+    assert words_of(text, phrases) == [
+        ("It",), ("costs",), ("$3.50",), ("well-known",), ("5",), ("km",), ("away",)
+    ]  # fmt: skip
+
+
+def test_words_rewritten_beside_each_other_are_told_apart(reader: PhonemeReader) -> None:
+    text = "Meet at 9:30 am, Dr. Smith."
+    assert words_of(text, list(reader.read(text))) == [
+        ("Meet",), ("at",), ("9:30",), ("am",), ("Dr",), ("Smith",)
+    ]  # fmt: skip
+
+
+def test_words_rewritten_as_one_are_together(reader: PhonemeReader) -> None:
+    text = "On 5 Jan. we met."
+    assert words_of(text, list(reader.read(text)))[:2] == [("On",), ("5", "Jan")]
+
+
+def test_digits_of_any_kind_are_read(reader: PhonemeReader) -> None:
+    text = "① is not ½ or ²; ⑳ is 123456789012345678901000000000000000000."
+    assert spans_of(list(reader.read(text))) == written_words(text)
+
+
+def test_a_date_does_not_end_a_sentence(reader: PhonemeReader) -> None:
+    text = "It was on Jan. 5th in town."
+    (phrase,) = reader.read(text)
+    assert [text[start:end] for start, end in spans_of([phrase])][3:5] == ["Jan", "5th"]
+
+
+def test_each_sentence_and_each_line_is_a_phrase(reader: PhonemeReader) -> None:
+    phrases = list(reader.read("One is here. Two is there!\nA title\n\nThree?"))
+    assert len(phrases) == 4
+    assert all(phrase.ends_sentence for phrase in phrases)
+
+
+def test_a_long_sentence_that_opens_a_turn_begins_with_a_clause(reader: PhonemeReader) -> None:
+    opening = list(reader.read(LONG, opening=True))
+    assert words_of(LONG, opening[:1])[-1] == ("valley",)
+    assert not opening[0].ends_sentence
+    assert opening[-1].ends_sentence
+    later = list(reader.read(LONG))
+    assert words_of(LONG, later[:1])[-1] != ("valley",)
+    assert spans_of(opening) == spans_of(later) == written_words(LONG)
+
+
+def test_no_phrase_is_longer_than_the_model_speaks_in_time(reader: PhonemeReader) -> None:
+    text = "word after word " * 60
+    phrases = list(reader.read(text))
+    assert max(len(phrase.ids) for phrase in phrases) <= LONGEST_PHRASE + 2
+    assert spans_of(phrases) == written_words(text)
+
+
+def test_a_word_without_end_is_spoken_in_parts(reader: PhonemeReader) -> None:
+    text = f"It is {'7' * 300}, is it?"
+    phrases = list(reader.read(text))
+    assert max(len(phrase.ids) for phrase in phrases) <= LONGEST_PHRASE + 2
+    assert sum(len(phrase.ids) for phrase in phrases) > 1000
+    assert spans_of(phrases) == written_words(text)
+
+
+def test_what_has_no_sound_is_no_phrase(reader: PhonemeReader) -> None:
+    assert list(reader.read("… — ?!\n \n")) == []
+
+
+WORDS = (
+    "hello the don't I'd well-known zibble's “quoted” (aside) é 日本 C# * & — … . ! ? "
+    "$3.50 £2m 9:30 am 5km 20°C 1/2 #1 Jan. 5th 555-1234 2*3=6 50% No. 7 Henry VIII "
+    "Dr. Smith, e.g. a@b.com www.x.org"
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(WORDS.split()), max_size=14).map(" ".join))
+def test_every_written_word_is_in_one_place_in_order(reader: PhonemeReader, text: str) -> None:
+    phrases = list(reader.read(text))
+    if phrases:
+        assert spans_of(phrases) == written_words(text)
+    for phrase in phrases:
+        assert len(phrase.ids) <= LONGEST_PHRASE + 2
+        ends = [0]
+        for words in phrase.words:
+            assert ends[-1] <= words.start < words.end < len(phrase.ids)
+            ends.append(words.end)
+
+
+def test_an_alignment_finds_words_behind_what_was_rewritten() -> None:
+    alignment = Alignment("pay 5 km now", lambda text: text.replace("km", "kilometers"))
+    assert alignment.words == [(0, 3), (4, 5), (6, 8), (9, 12)]
+    assert alignment.words_at(0, 3) == (0, 1)
+    assert alignment.words_at(6, 16) == (2, 3)
+    assert alignment.words_at(17, 20) == (3, 4)

