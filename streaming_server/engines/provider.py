@@ -38,6 +38,7 @@ class EngineProvider:
     uses_gpus: whether each worker gets a GPU where there is one.
     start_timeout_s: seconds from the start of a worker to its first audio.
     author, url: credits, shown to clients that ask for them.
+    warning: logged when the server starts with this engine, if there is one.
     """
 
     name: str
@@ -49,3 +50,4 @@ class EngineProvider:
     start_timeout_s: float = 60.0
     author: str = ""
     url: str = ""
+    warning: str = ""

@@ -45,6 +45,8 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         if not self.should_exit:
             log.info("listening", url=self._url, engine=self._parts.settings.engine)
+            if warning := self._parts.engine.provider.warning:
+                log.warning(warning)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.force_exit or self.should_exit

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
+from streaming_server.engines.base import Engine
 from streaming_server.engines.espeak.engine import spoken_form
 from streaming_server.engines.hibari.marks import word_marks
 from streaming_server.engines.hibari.network import BINS, Floats, Network, Spectrum
 from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phrase
 from streaming_server.engines.hibari.synthesis import SAMPLE_RATE, Synthesis, Tables
 from streaming_server.engines.hibari.voices import Timbre, synthesis_of, timbre_of
+from streaming_server.engines.memory import machine_memory
 from streaming_server.errors import BadValue, EngineFailure
 from streaming_server.types import (
     Audio,
@@ -38,6 +39,9 @@ from streaming_server.types import (
 )
 
 LANGUAGES = ("en", "en-US")
+
+# Each sentence is an utterance of its own: how many wait together depends on timing, and sound must not.
+CHUNKING = ChunkPolicy(min_chars=0, best_chars=1, max_chars=400, patience_s=0.0)
 
 SLOTS = 150
 """Utterances kept in real time together: one second of audio takes five or six milliseconds."""
@@ -83,7 +87,7 @@ class _Stream:
         return self.generator.standard_normal((frames, 2 * BINS), np.float32).view(np.complex64)
 
 
-class HibariEngine:
+class HibariEngine(Engine):
     """An `Engine` on one thread of the CPU. The same utterance is the same bytes every time."""
 
     def __init__(self) -> None:
@@ -102,13 +106,9 @@ class HibariEngine:
             slots=SLOTS,
             can_clone=False,
             languages=LANGUAGES,
-            chunking=ChunkPolicy(min_chars=1, best_chars=200, max_chars=400, patience_s=0.0),
+            chunking=CHUNKING,
             uses=frozenset({"language", "speed", "pitch", "seed"}),
         )
-
-    @property
-    def device_name(self) -> str:
-        return "CPU"
 
     @property
     def active(self) -> int:
@@ -156,8 +156,7 @@ class HibariEngine:
 
     def memory(self) -> MemoryReport:
         """The machine's memory."""
-        machine = psutil.virtual_memory()
-        return MemoryReport(used=machine.total - machine.available, total=machine.total)
+        return machine_memory()
 
     def relieve(self) -> None:
         """Nothing is cached."""

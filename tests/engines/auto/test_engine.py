@@ -1,0 +1,128 @@
+"""Two engines in one: hibari for English, eSpeak NG for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, pairwise
+
+import numpy as np
+import pytest
+from helpers.spoken import drain, pcm
+
+from streaming_server.engines.auto.engine import AutoEngine
+from streaming_server.engines.espeak.engine import EspeakEngine
+from streaming_server.engines.flow_control import Restrained
+from streaming_server.engines.hibari.engine import HibariEngine
+from streaming_server.types import DEFAULT_VOICE, Audio, Event, Failed, Finished, Generation, Utterance, Words
+
+ENGLISH = "The committee will meet again on Tuesday."
+GERMAN = "Der Ausschuss trifft sich am Dienstag wieder, um den neuen Plan zu besprechen."
+
+IDS = count(1)
+
+
+@pytest.fixture(scope="module")
+def hibari() -> HibariEngine:
+    return HibariEngine()
+
+
+@pytest.fixture(scope="module")
+def espeak() -> EspeakEngine:
+    return EspeakEngine()
+
+
+@pytest.fixture(scope="module")
+def engine(hibari: HibariEngine, espeak: EspeakEngine) -> Iterator[AutoEngine]:
+    engine = AutoEngine(hibari, espeak)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(engine: AutoEngine) -> Iterator[None]:
+    yield
+    drain(engine)
+
+
+def utterance(text: str, language: str | None = None) -> Utterance:
+    number = next(IDS)
+    return Utterance(number, number, text, DEFAULT_VOICE, Generation(language=language), 0.0)
+
+
+def spoken(engine: AutoEngine | HibariEngine | EspeakEngine, text: str, language: str | None) -> bytes:
+    said = utterance(text, language)
+    return pcm(drain(engine, [said]), said.id)
+
+
+def words_of(text: str, events: list[Event]) -> list[str]:
+    marks = [mark for event in events if isinstance(event, Words) for mark in event.marks]
+    return [text[mark.start : mark.end] for mark in marks]
+
+
+def test_info(engine: AutoEngine) -> None:
+    info = engine.info
+    assert (info.name, info.sample_rate) == ("auto", 24000)
+    assert info.languages[:2] == ("en", "en-US")
+    assert all(info.speaks(language) for language in ("en", "en-GB", "de", "fr-FR", "zh"))
+    assert info.uses == {"language", "speed", "pitch", "seed"}
+
+
+@pytest.mark.parametrize("language", [None, "en", "en-US", "en_gb"])
+def test_english_is_hibaris(engine: AutoEngine, hibari: HibariEngine, language: str | None) -> None:
+    assert spoken(engine, ENGLISH, language) == spoken(hibari, ENGLISH, language)
+
+
+def test_another_language_is_espeaks_at_the_engines_rate(engine: AutoEngine, espeak: EspeakEngine) -> None:
+    original = np.frombuffer(spoken(espeak, GERMAN, "de"), "<i2").astype(float)
+    resampled = np.frombuffer(spoken(engine, GERMAN, "de"), "<i2").astype(float)
+    assert len(resampled) == pytest.approx(len(original) * 24000 / 22050, abs=2)
+    assert np.sum(original**2) / 22050 == pytest.approx(np.sum(resampled**2) / 24000, rel=0.02)
+
+
+def test_marks_of_another_language_are_at_the_engines_rate(engine: AutoEngine, espeak: EspeakEngine) -> None:
+    said, original = utterance(GERMAN, "de"), utterance(GERMAN, "de")
+    events = drain(engine, [said])
+    assert words_of(GERMAN, events) == words_of(GERMAN, drain(espeak, [original]))
+    marks = [mark for event in events if isinstance(event, Words) for mark in event.marks]
+    assert all(one.end_sample <= other.start_sample for one, other in pairwise(marks))
+    assert marks[-1].end_sample == pytest.approx(len(pcm(events, said.id)) // 2, rel=0.1)
+
+
+def test_both_are_served_in_turn(engine: AutoEngine) -> None:
+    english, german = utterance(ENGLISH), utterance(GERMAN, "de")
+    engine.submit(english)
+    engine.submit(german)
+    assert engine.active == 2
+    heard = [event.utterance for event in drain(engine) if isinstance(event, Audio)]
+    assert set(heard[:3]) == {english.id, german.id}
+
+
+def test_a_cancelled_utterance_is_silent_whoever_speaks_it(engine: AutoEngine) -> None:
+    for language in ("en", "de"):
+        said, other = utterance(ENGLISH, language), utterance(ENGLISH, language)
+        engine.submit(said)
+        engine.submit(other)
+        engine.step()
+        engine.cancel(said.id)
+        engine.cancel(said.id)
+        assert {event.utterance for event in drain(engine)} == {other.id}
+
+
+def test_an_unknown_language_fails_and_others_go_on(engine: AutoEngine) -> None:
+    unknown, german = utterance(ENGLISH, "xx"), utterance(GERMAN, "de")
+    events = drain(engine, [unknown, german])
+    assert any(isinstance(event, Failed) and event.utterance == unknown.id for event in events)
+    assert any(isinstance(event, Finished) and event.utterance == german.id for event in events)
+
+
+def test_can_be_held_back_and_goes_on_with_the_same_bytes(engine: AutoEngine) -> None:
+    text = GERMAN * 4
+    alone = spoken(engine, text, "de")
+    restrained = Restrained(engine, 100_000)
+    said = utterance(text, "de")
+    sound = pcm(drain(restrained, [said]), said.id)
+    assert 100_000 <= len(sound) < len(alone)
+    while len(sound) < len(alone):
+        restrained.taken(said.id, len(sound))
+        sound += pcm(drain(restrained), said.id)
+    assert sound == alone
