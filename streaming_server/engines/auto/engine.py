@@ -51,7 +51,7 @@ class AutoEngine(Engine):
             self._first.cancel(utterance_id)
 
     def taken(self, utterance_id: int, size: int) -> None:
-        """Neither holds an utterance back; `Restrained` does that."""
+        """Neither holds an utterance back; `FlowControlled` does that."""
 
     def release(self, context: int) -> None:
         self._first.release(context)

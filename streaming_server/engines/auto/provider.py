@@ -6,7 +6,6 @@ from importlib.util import find_spec
 
 from streaming_server.engines.base import Engine
 from streaming_server.engines.provider import EngineProvider, NoSettings
-from streaming_server.types import FLOW_WINDOW
 
 
 def has_hibari() -> bool:
@@ -17,14 +16,14 @@ def has_hibari() -> bool:
 def create(settings: NoSettings) -> Engine:
     """Return the engine; eSpeak NG alone if hibari-tts is not installed. Raises EngineFailure."""
     from streaming_server.engines.espeak.engine import EspeakEngine
-    from streaming_server.engines.flow_control import Restrained
+    from streaming_server.engines.flow_control import FlowControlled
 
     if not has_hibari():
-        return Restrained(EspeakEngine(), FLOW_WINDOW)
+        return FlowControlled(EspeakEngine())
     from streaming_server.engines.auto.engine import AutoEngine
     from streaming_server.engines.hibari.engine import HibariEngine
 
-    return Restrained(AutoEngine(HibariEngine(), EspeakEngine()), FLOW_WINDOW)
+    return FlowControlled(AutoEngine(HibariEngine(), EspeakEngine()))
 
 
 AUTO = EngineProvider(

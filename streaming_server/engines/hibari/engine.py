@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming_server.engines.base import Engine
-from streaming_server.engines.espeak.engine import spoken_form
+from streaming_server.engines.espeak.text import spoken_form
 from streaming_server.engines.hibari.marks import word_marks
 from streaming_server.engines.hibari.network import BINS, Floats, Network, Spectrum
 from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phrase
@@ -132,7 +132,7 @@ class HibariEngine(Engine):
         self._streams.pop(utterance_id, None)
 
     def taken(self, utterance_id: int, size: int) -> None:
-        """Nothing is held back; `Restrained` does that."""
+        """Nothing is held back; `FlowControlled` does that."""
 
     def release(self, context: int) -> None:
         self._openings.pop(context, None)

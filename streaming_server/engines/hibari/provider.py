@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from streaming_server.engines.base import Engine
 from streaming_server.engines.provider import EngineProvider, NoSettings
-from streaming_server.types import FLOW_WINDOW
 
 
 def create(settings: NoSettings) -> Engine:
     """Return the engine. Raises EngineFailure if the model cannot be loaded."""
-    from streaming_server.engines.flow_control import Restrained
+    from streaming_server.engines.flow_control import FlowControlled
     from streaming_server.engines.hibari.engine import HibariEngine
 
-    return Restrained(HibariEngine(), FLOW_WINDOW)
+    return FlowControlled(HibariEngine())
 
 
 HIBARI = EngineProvider(

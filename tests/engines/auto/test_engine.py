@@ -11,7 +11,7 @@ from helpers.spoken import drain, pcm
 
 from streaming_server.engines.auto.engine import AutoEngine
 from streaming_server.engines.espeak.engine import EspeakEngine
-from streaming_server.engines.flow_control import Restrained
+from streaming_server.engines.flow_control import FlowControlled
 from streaming_server.engines.hibari.engine import HibariEngine
 from streaming_server.types import DEFAULT_VOICE, Audio, Event, Failed, Finished, Generation, Utterance, Words
 
@@ -118,7 +118,7 @@ def test_an_unknown_language_fails_and_others_go_on(engine: AutoEngine) -> None:
 def test_can_be_held_back_and_goes_on_with_the_same_bytes(engine: AutoEngine) -> None:
     text = GERMAN * 4
     alone = spoken(engine, text, "de")
-    restrained = Restrained(engine, 100_000)
+    restrained = FlowControlled(engine, 100_000)
     said = utterance(text, "de")
     sound = pcm(drain(restrained, [said]), said.id)
     assert 100_000 <= len(sound) < len(alone)

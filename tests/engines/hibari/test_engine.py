@@ -10,7 +10,7 @@ import pytest
 from helpers.spoken import drain, pcm
 from numpy.typing import NDArray
 
-from streaming_server.engines.flow_control import Restrained
+from streaming_server.engines.flow_control import FlowControlled
 from streaming_server.engines.hibari.engine import LARGEST_PIECE, HibariEngine
 from streaming_server.engines.hibari.synthesis import HOP, SAMPLE_RATE
 from streaming_server.engines.hibari.voices import TIMBRES
@@ -251,7 +251,7 @@ def test_pieces_are_small_at_first_and_bounded(engine: HibariEngine) -> None:
 
 def test_can_be_held_back(engine: HibariEngine) -> None:
     alone = spoken(engine, LONG)
-    restrained = Restrained(engine, 100_000)
+    restrained = FlowControlled(engine, 100_000)
     said = utterance(LONG)
     sound = pcm(drain(restrained, [said]), said.id)
     assert 100_000 <= len(sound) < len(alone)
