@@ -1,7 +1,7 @@
 """A worker: one child process that owns one device and drives one engine.
 
-Started by the pool as `python -m streaming_server.worker --fd N …`; everything it hears and says goes over
-that socket. It ends when the socket does.
+Started by the pool as `python -m streaming_server.worker --fd N …`. All messages go over that socket; the
+process exits when the socket closes.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import select
-import signal
 import socket
 import sys
 import time
@@ -39,10 +37,9 @@ from streaming_server.ipc.messages import (
     decode_request,
     encode,
 )
+from streaming_server.ipc.parent import end_with_parent, ignore_signals
 
 MEMORY_INTERVAL_S = 1.0
-
-_PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +57,15 @@ class Worker:
         self._open = True
 
     def run(self) -> None:
-        """Serve until told to stop or the server is gone."""
+        """Serve until `Shutdown` or the socket is closed. Raises ProtocolError."""
         while self._open:
             self._report_memory()
-            self._listen()
+            self._receive()
             if self._engine.active:
                 self._step()
 
-    def _listen(self) -> None:
-        """Take in what has arrived; with nothing to speak, wait for it."""
+    def _receive(self) -> None:
+        """Handle the requests that have arrived; wait for one if there is nothing to speak."""
         idle_s = 0.0 if self._engine.active else max(0.0, self._report_memory_at - time.monotonic())
         if not self._inbox.poll(idle_s * 1000):
             return
@@ -76,9 +73,9 @@ class Worker:
         if not data:
             self._open = False
         for frame in self._frames.feed(data):
-            self._obey(decode_request(frame))
+            self._handle(decode_request(frame))
 
-    def _obey(self, request: Request) -> None:
+    def _handle(self, request: Request) -> None:
         match request:
             case Submit(utterance):
                 self._engine.submit(utterance)
@@ -137,7 +134,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    _outlive_signals_but_not_the_parent(options.parent)
+    ignore_signals()
+    end_with_parent(options.parent)
     link = socket.socket(fileno=options.fd)
     try:
         engine = create_engine(options.engine, options.settings)
@@ -158,18 +156,6 @@ def main(arguments: list[str]) -> int:
     finally:
         engine.close()
     return 0
-
-
-def _outlive_signals_but_not_the_parent(parent: int) -> None:
-    """Ctrl+C and SIGTERM reach the whole process group; the server decides when a worker has finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,9 @@ def test_a_model_that_cannot_be_is_refused_by_name(server: Server, model: str) -
         before = client.get("/config").json()
         answer = client.put("/config", json=before | {"whisper_model_size": model})
         assert answer.status_code == 422, answer.text
-        assert answer.json()["detail"].startswith("whisper_model_size: a file that is there, or one of tiny")
+        assert answer.json()["detail"].startswith(
+            "whisper_model_size: must be an existing file or one of tiny"
+        )
         assert client.get("/config").json() == before
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from streaming_server.engines.selection import select_engine
 from streaming_server.ipc.framing import FrameReader, pack
 from streaming_server.ipc.messages import Ping, Pong, Ready, Report, decode_report, encode
 
@@ -19,7 +20,8 @@ from streaming_server.ipc.messages import Ping, Pong, Ready, Report, decode_repo
 def worker() -> Iterator[tuple[socket.socket, subprocess.Popen[str]]]:
     """Start an eSpeak worker; yield the server's end of its socket."""
     ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "streaming_server.worker", "--engine=espeak"]
+    command = [sys.executable, "-m", "streaming_server.worker"]
+    command += select_engine("espeak").worker_arguments
     command += [f"--fd={theirs.fileno()}", f"--parent={os.getpid()}"]
     with (
         ours,

@@ -11,6 +11,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from streaming_server.errors import Full, SpeechError, WorkerLost
+from streaming_server.ipc.child import WaitForExit, wait_for_exit
 from streaming_server.ipc.messages import Prepare
 from streaming_server.pool.channel import Channel
 from streaming_server.pool.devices import Device
@@ -46,7 +47,8 @@ Change = WorkerChanged | PressureChanged
 class Pool:
     """Workers, and the channels that lead to them. Runs on the event loop and never blocks it.
 
-    on_step: called with the duration of every engine step, in seconds.
+    on_step: called with the duration of every engine step, in seconds. wait: how to wait for a
+    killed worker, see `ipc.child`.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class Pool:
         devices: Sequence[Device],
         command: WorkerCommand,
         on_step: Callable[[float], None] = lambda seconds: None,
+        wait: WaitForExit = wait_for_exit,
     ) -> None:
-        self.workers = [Supervisor(device, command, self) for device in devices]
+        self.workers = [Supervisor(device, command, self, wait) for device in devices]
         self._on_step = on_step
         self._channels: dict[int, Channel] = {}
         self._waiting: dict[int, Channel] = {}
@@ -87,7 +90,7 @@ class Pool:
     async def start_failed(self) -> str:
         """Wait until every worker has failed to start and none was ever ready; return the reason."""
         await self._start_failed.wait()
-        return next(worker.refusal for worker in self.workers if worker.refusal)
+        return next(worker.failure for worker in self.workers if worker.failure)
 
     @property
     def info(self) -> EngineInfo | None:
@@ -173,7 +176,7 @@ class Pool:
             self._dispatch_waiting()
         else:
             self._lose(worker)
-            if self.info is None and all(other.refusal for other in self.workers):
+            if self.info is None and all(other.failure for other in self.workers):
                 self._start_failed.set()
         self._announce(WorkerChanged(worker.device.id, worker.state))
 

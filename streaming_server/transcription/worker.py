@@ -1,4 +1,4 @@
-"""The transcriber: one child process that holds Whisper and listens to one sample at a time.
+"""The transcriber: one child process that holds Whisper and transcribes one file at a time.
 
 The server starts `python -m streaming_server.transcription.worker --fd N …`. Messages are lines of JSON in
 both directions over that socket; the process ends when the socket closes.
@@ -16,7 +16,6 @@ import argparse
 import http.client
 import json
 import os
-import signal
 import socket
 import sys
 import urllib.error
@@ -26,32 +25,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streaming_server.errors import BadAudio, SpeechError, Unavailable
-from streaming_server.ipc.priority import give_way
+from streaming_server.ipc.parent import end_with_parent, ignore_signals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from whisper import Whisper
 
 LONGEST_S = 120.0
+"""The longest file to transcribe."""
 STALLED_S = 20.0
-"""A download of which nothing has come for this long has failed."""
-
-_PR_SET_PDEATHSIG = 1
+"""A download that has received nothing for this long has failed."""
 
 
 class Transcriber:
-    """A loaded model. device: "cpu" or "cuda"."""
+    """A loaded model on "cpu" or "cuda"."""
 
     def __init__(self, model: Whisper, device: str) -> None:
         self._model = model
         self._device = device
 
     def transcribe(self, path: Path) -> dict[str, Any]:
-        """What is said in a file, as the message tells it. Raises BadAudio."""
+        """Return the fields of the `transcript` message for a file. Raises BadAudio."""
         import torch
 
         audio = read(path)
-        torch.manual_seed(0)  # Whisper draws lots when it is unsure; the same sample gives the same text.
+        torch.manual_seed(0)  # Whisper samples when it is unsure; the same file must give the same text.
         language, probability = self._detect_language(audio)
         result = self._model.transcribe(audio, language=language, fp16=self._device != "cpu")
         return {
@@ -65,7 +63,7 @@ class Transcriber:
         }
 
     def _detect_language(self, audio: NDArray[np.float32]) -> tuple[str, float | None]:
-        """The language of the first 30 s and its probability; a model for English only is not asked."""
+        """Return the language of the first 30 s and its probability; None for an English-only model."""
         import whisper
         from whisper.audio import N_FRAMES, N_SAMPLES
 
@@ -80,7 +78,7 @@ class Transcriber:
 
 
 def read(path: Path) -> NDArray[np.float32]:
-    """A file that soundfile can read, as mono float32 at 16 kHz. Raises BadAudio."""
+    """Read a file as mono float32 at 16 kHz, range −1 to 1. Raises BadAudio."""
     import soundfile
     import soxr
 
@@ -99,12 +97,12 @@ def read(path: Path) -> NDArray[np.float32]:
 
 
 def load(name: str, device: str, download_root: Path | None) -> Whisper:
-    """Whisper by the name of its size or the path of a checkpoint, downloaded if need be.
+    """Load Whisper by size, downloading its weights if necessary, or from a checkpoint's path.
 
     Raises Unavailable, which says what to do.
     """
     if os.sep in name and not Path(name).is_file():
-        raise Unavailable("DIA_WHISPER_MODEL names a file that is not there.")
+        raise Unavailable("DIA_WHISPER_MODEL names a file that does not exist.")
     try:
         import torch
         import whisper
@@ -115,8 +113,7 @@ def load(name: str, device: str, download_root: Path | None) -> Whisper:
     sizes = whisper.available_models()
     if name not in sizes and not Path(name).is_file():
         raise Unavailable(
-            "DIA_WHISPER_MODEL names neither a file that is there nor a size of Whisper"
-            f" ({', '.join(sizes)})."
+            f"DIA_WHISPER_MODEL must be an existing file or a size of Whisper ({', '.join(sizes)})."
         )
     if device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("Whisper was to run on a GPU, but PyTorch sees none.")
@@ -135,30 +132,30 @@ def load(name: str, device: str, download_root: Path | None) -> Whisper:
         ) from error
     except OSError as error:
         raise Unavailable(f"Whisper's weights could not be read or stored: {error.strerror}.") from error
-    except Exception as error:  # The checkpoint may be anything; so may be what unpickling it raises.
+    except Exception as error:  # The checkpoint may be any file, so unpickling may raise anything.
         what = f"Whisper's weights ({name})" if name in sizes else "The file that DIA_WHISPER_MODEL names"
         raise Unavailable(f"{what} could not be loaded: not a whole Whisper checkpoint.") from error
 
 
 def serve(link: socket.socket, transcriber: Transcriber) -> None:
-    """Answer until the server is gone. An error that is not the sample's ends the process."""
+    """Answer requests until the server closes the socket. Any error but BadAudio is raised."""
     with link.makefile("rb") as requests:
         for line in requests:
             try:
                 answer = {"transcript": transcriber.transcribe(Path(json.loads(line)["transcribe"]))}
             except BadAudio as error:
                 answer = {"refused": {"code": error.code, "message": error.message}}
-            _say(link, answer)
+            _send(link, answer)
 
 
-def _say(link: socket.socket, message: dict[str, Any]) -> None:
+def _send(link: socket.socket, message: dict[str, Any]) -> None:
     link.sendall(json.dumps(message).encode() + b"\n")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """What the server asks of this child."""
+    """Parse the command line that the server builds."""
     parser = argparse.ArgumentParser(
-        prog="streaming_server.transcription.worker", description="Listens to samples."
+        prog="streaming_server.transcription.worker", description="Transcribes voice samples."
     )
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the server")
     parser.add_argument("--parent", type=int, required=True, help="the server's process id")
@@ -170,36 +167,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    _outlive_signals_but_not_the_parent(options.parent)
-    give_way()
+    ignore_signals()
+    end_with_parent(options.parent)
     link = socket.socket(fileno=options.fd)
     try:
         transcriber = Transcriber(load(options.model, options.device, options.download_root), options.device)
-        _say(link, {"ready": {"device": options.device}})
+        _send(link, {"ready": {"device": options.device}})
         serve(link, transcriber)
     except (BrokenPipeError, ConnectionResetError):
         return 0
     except SpeechError as error:
-        _say(link, {"failed": {"code": error.code, "message": error.message}})
+        _send(link, {"failed": {"code": error.code, "message": error.message}})
         return 1
     except Exception as error:
-        # After a fault of CUDA nothing in this process can be relied on, so every fault ends it.
+        # After a CUDA error nothing in this process can be relied on, so every error ends it.
         reason = f"Whisper failed ({type(error).__name__})."
-        _say(link, {"failed": {"code": Unavailable.code, "message": reason}})
+        _send(link, {"failed": {"code": Unavailable.code, "message": reason}})
         return 1
     return 0
-
-
-def _outlive_signals_but_not_the_parent(parent: int) -> None:
-    """Ctrl+C and SIGTERM reach the whole process group; the server decides when this process ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import io
 import json
 import os
 import resource
-import signal
 import sys
 from contextlib import suppress
 from dataclasses import asdict
@@ -24,9 +23,8 @@ from typing import Any
 
 from streaming_server.audio.wav import wav_header
 from streaming_server.errors import SpeechError, StorageFailure, Unavailable
+from streaming_server.ipc.parent import end_with_parent
 from streaming_server.voice_samples.voice_sample import SAMPLE_RATE, DecodedVoiceSample, VoiceSampleLimits
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
@@ -53,12 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def confine(limits: VoiceSampleLimits, parent: int) -> None:
     """Limit this process's resources, and end it with its parent."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("The server is gone.")
+    end_with_parent(parent)
     longest_file = int(limits.longest_s * SAMPLE_RATE) * 2 + 64 * 1024
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_CPU, limits.cpu_s)

@@ -11,16 +11,21 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 import anyio
-from anyio import to_thread
 
 from streaming_server.errors import BadAudio, Full, SpeechError, StorageFailure, Unavailable, error_of
-from streaming_server.ipc.priority import give_way
+from streaming_server.ipc.child import (
+    Child,
+    Priority,
+    WaitForExit,
+    inherited_environment,
+    spawn,
+    wait_for_exit,
+)
 from streaming_server.voice_samples.voice_sample import (
     VOICE_SAMPLE_FORMATS,
     DecodedVoiceSample,
@@ -30,8 +35,8 @@ from streaming_server.voice_samples.voice_sample import (
 
 _AT_ONCE, _MOST_WAITING, _LONGEST_WAIT_S = 2, 8, 15.0
 _LONGEST_ANSWER = 64 * 1024
-_FAREWELL_S = 1.0
-"""How long a child that has nothing more to say may take to end by itself, which tells why."""
+_EXIT_GRACE_S = 1.0
+"""How long a decoder that has closed its output may take to exit by itself; its exit code says why."""
 _DECODE_FAILED = "The file could not be decoded within the limits. Save it as a 16-bit WAV and send that."
 _BUSY = "Too many samples are being read. Try again in a few seconds."
 _SLOW = "This machine has too much else to do to read a sample now. Try again in a few seconds."
@@ -97,7 +102,12 @@ class Ingest:
 
 
 async def ingest(
-    source: Path, target: Path, *, filename: str | None = None, limits: VoiceSampleLimits | None = None
+    source: Path,
+    target: Path,
+    *,
+    filename: str | None = None,
+    limits: VoiceSampleLimits | None = None,
+    wait: WaitForExit = wait_for_exit,
 ) -> DecodedVoiceSample:
     """Read the recording at `source` and write it to `target` as voice samples are stored.
 
@@ -106,14 +116,15 @@ async def ingest(
     silent or clipped through; TooLarge for one that is too long; StorageFailure where the target cannot be
     written; Unavailable where the child cannot be started or does not live to answer, Full where it does but
     not in time, as no processor was free. What is at `target` then is of no use. Cancelling kills the child.
+    wait: how to wait for the killed child, see `ipc.child`.
     """
     limits = limits or VoiceSampleLimits()
     command = [sys.executable, "-m", "streaming_server.voice_samples.decoder_child"]
     command += [str(source), str(target), json.dumps(asdict(limits)), str(os.getpid())]
     try:
-        answer = await _answer(command, limits.patience_s, wholly=True)
+        answer = await _answer(command, limits.patience_s, "idle", wait)
         if answer is None:
-            answer = await _answer(command, limits.timeout_s, wholly=False)
+            answer = await _answer(command, limits.timeout_s, "low", wait)
     except OSError as error:
         _tell(error.strerror or "not started")
         raise Unavailable("The sample cannot be read now: no process could be started for it.") from error
@@ -126,70 +137,44 @@ async def ingest(
     return sample
 
 
-async def _answer(command: list[str], timeout_s: float, *, wholly: bool) -> bytes | None:
-    """The line that a child says, or as much as it said before it ended; None where it did not do so in time.
-
-    wholly: as in `give_way`. It is gone on return.
-    """
-    process = _start(command, wholly=wholly)
+async def _answer(
+    command: list[str], timeout_s: float, priority: Priority, wait: WaitForExit
+) -> bytes | None:
+    """Run a decoder. Return its line, or what it wrote before it exited; None if it was not done in time."""
+    decoder = spawn(
+        command,
+        _environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # Codecs quote what they are fed.
+        priority=priority,
+        own_group=True,
+        wait=wait,
+    )
     try:
         with anyio.move_on_after(timeout_s):
-            return await _read_line(process)
+            return await _read_line(decoder)
         return None
     finally:
-        with anyio.CancelScope(shield=True):
-            process.kill()
-            await to_thread.run_sync(process.wait)
+        await decoder.stop()
 
 
-def _start(command: list[str], *, wholly: bool) -> subprocess.Popen[bytes]:
-    """The child. The event loop's own way of starting one forks, which takes it 5 ms; this takes a tenth."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # Codecs write of what they are fed there.
-        env=_environment(),
-        # A session of its own would be a scheduling group of its own on Linux ("autogroup"), as heavy as the
-        # server's: to give way counts for nothing there.
-        process_group=0,
-    )
-    with suppress(OSError):
-        # Now, and not when it has come to say so itself: to start is half its work.
-        give_way(process.pid, wholly=wholly)
-    return process
-
-
-async def _read_line(process: subprocess.Popen[bytes]) -> bytes:
-    assert process.stdout is not None
-    said = b""
-    with process.stdout as out:
-        while not said.endswith(b"\n") and len(said) <= _LONGEST_ANSWER:
-            await anyio.wait_readable(out)
-            if not (more := os.read(out.fileno(), _LONGEST_ANSWER)):
-                _tell(f"exit {await to_thread.run_sync(_exit_code, process)}")
+async def _read_line(decoder: Child) -> bytes:
+    assert decoder.stdout is not None
+    answer = b""
+    with decoder.stdout as pipe:
+        while not answer.endswith(b"\n") and len(answer) <= _LONGEST_ANSWER:
+            await anyio.wait_readable(pipe)
+            if not (more := os.read(pipe.fileno(), _LONGEST_ANSWER)):
+                _tell(f"exit {await decoder.wait(_EXIT_GRACE_S)}")
                 break
-            said += more
-    return said
-
-
-def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
-    """None where it has not ended soon."""
-    with suppress(subprocess.TimeoutExpired):
-        return process.wait(_FAREWELL_S)
-    return None
+            answer += more
+    return answer
 
 
 def _environment() -> dict[str, str]:
-    """Enough to find Python and its libraries, and none of the server's secrets."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-        or name.startswith(("PYTHON", "LC_"))
-    }
     # A thread's stack and arena would count as memory, and there is nothing for threads to do.
-    return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return inherited_environment() | single | {"PYTHONWARNINGS": "ignore"}
 
 
 def _understood(answer: bytes) -> DecodedVoiceSample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,13 +12,15 @@ from contextlib import asynccontextmanager
 import anyio
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from streaming_server.engines.selection import select_engine
 from streaming_server.errors import Full
+from streaming_server.ipc.child import REAP_S
 from streaming_server.pool.channel import Channel
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool, PressureChanged, WorkerChanged
-from streaming_server.pool.supervisor import Supervisor, WorkerCommand
+from streaming_server.pool.supervisor import SHUTDOWN_S, Supervisor, WorkerCommand
 from streaming_server.types import DEFAULT_VOICE, Audio, Event, Failed, Finished, Generation, MemoryReport
 
 pytestmark = pytest.mark.anyio
@@ -298,22 +301,22 @@ async def test_pressure_is_announced_relieved_and_kept_away_from() -> None:
         await all_ready(pool)
         pressed, relaxed = pool.workers
         with pool.watch() as changes:
-            pressed._take_reading(MemoryReport(90, 100))
+            pressed._on_memory(MemoryReport(90, 100))
             change = await changes.receive()
         assert change == PressureChanged("cpu_0", "high", 0.9)
         lines = [Line(pool) for _ in range(3)]
         for line in lines:
             line.submit()
         assert all(worker_of(line) is relaxed for line in lines)
-        pressed._take_reading(MemoryReport(99, 100))
-        relaxed._take_reading(MemoryReport(99, 100))
+        pressed._on_memory(MemoryReport(99, 100))
+        relaxed._on_memory(MemoryReport(99, 100))
         assert not pool.has_room
 
 
 async def test_what_finds_no_place_in_time_is_told_so() -> None:
     async with running(1) as pool:
         await all_ready(pool)
-        pool.workers[0]._take_reading(MemoryReport(99, 100))
+        pool.workers[0]._on_memory(MemoryReport(99, 100))
         pool.workers[0].gauge.read = lambda report: False  # type: ignore[method-assign]
         line = Line(pool)
         line.submit()
@@ -331,3 +334,25 @@ async def test_no_process_outlives_the_pool() -> None:
         line = Line(pool)
         line.submit(SENTENCE * 20)
     assert all(not child.is_running() for child in children)
+
+
+async def test_a_worker_that_cannot_be_reaped_does_not_hold_up_shutdown() -> None:
+    processes = list[subprocess.Popen[bytes]]()
+
+    async def wait(process: subprocess.Popen[bytes]) -> None:
+        processes.append(process)
+        await anyio.sleep_forever()
+
+    command = WorkerCommand(select_engine("espeak").worker_arguments, start_timeout_s=20)
+    pool = Pool([Device("cpu_0", {})], command, wait=wait)
+    with capture_logs() as logs:
+        async with pool.running():
+            await all_ready(pool)
+            pid = pool.workers[0].pid
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)  # It does not exit by itself.
+            leaving = time.monotonic()
+        assert time.monotonic() - leaving < SHUTDOWN_S + REAP_S + 3
+    assert [line["pid"] for line in logs if line["log_level"] == "warning"] == [pid]
+    for process in processes:
+        process.wait(20)

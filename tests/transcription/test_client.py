@@ -393,5 +393,5 @@ def test_a_model_is_a_size_or_a_file_that_is_there(tmp_path: Path) -> None:
     for model in ("tiny.en", "turbo", str(tmp_path / "weights.pt")):
         check_model(model, "field")
     for model in ("huge", "Base", str(tmp_path), str(tmp_path / "gone.pt"), "\0", "x" * 4096, "~" * 300):
-        with pytest.raises(BadValue, match="field: a file that is there, or one of tiny"):
+        with pytest.raises(BadValue, match="field: must be an existing file or one of tiny"):
             check_model(model, "field")

@@ -29,6 +29,7 @@ from streaming_server.errors import (
     TooLarge,
     Unavailable,
 )
+from streaming_server.ipc.child import REAP_S
 from streaming_server.voice_samples.ingest import Ingest, ingest
 from streaming_server.voice_samples.voice_sample import DecodedVoiceSample, VoiceSampleLimits
 
@@ -417,3 +418,20 @@ async def test_whatever_is_sent_is_answered(
         assert refusal.message.endswith(".")  # noqa: PT017
         return
     assert len(content(target)) == 44 + 2 * sample.frames
+
+
+async def test_a_decoder_that_cannot_be_reaped_does_not_hold_up_the_upload(
+    recording: Path, target: Path
+) -> None:
+    processes = list[subprocess.Popen[bytes]]()
+
+    async def wait(process: subprocess.Popen[bytes]) -> None:
+        processes.append(process)
+        await anyio.sleep_forever()
+
+    started = time.monotonic()
+    sample = await ingest(recording, target, wait=wait)
+    assert sample.frames == 264_600
+    assert time.monotonic() - started < REAP_S + 20
+    for process in processes:
+        process.wait(20)
