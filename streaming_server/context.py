@@ -10,7 +10,7 @@ from math import inf
 
 import anyio
 
-from streaming_server.audio.frames import PlaybackClock
+from streaming_server.audio.playback import PlaybackClock
 from streaming_server.errors import BadMessage, TooLarge, TooSlow
 from streaming_server.pool.pool import Pool
 from streaming_server.text.segmenter import Piece, Segmenter, Sentence

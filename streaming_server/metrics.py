@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from streaming_server.percentiles import percentiles
+
 RECENT = 2048
 """First-audio times the percentiles are taken over."""
 
 
 @dataclass(frozen=True, slots=True)
-class Percentiles:
-    """Of recent first-audio times, in milliseconds; None before there was any."""
+class FirstAudioPercentiles:
+    """Percentiles of recent first-audio times, in milliseconds; None before there was any."""
 
     p50: float | None
     p95: float | None
@@ -71,15 +73,11 @@ class Metrics:
         self._recent.append(seconds)
 
     @property
-    def first_audio_ms(self) -> Percentiles:
-        ordered = sorted(self._recent)
-        if not ordered:
-            return Percentiles(None, None, None)
-
-        def at(share: float) -> float:
-            return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
-
-        return Percentiles(at(0.5), at(0.95), at(0.99))
+    def first_audio_ms(self) -> FirstAudioPercentiles:
+        found = percentiles(1000 * seconds for seconds in self._recent)
+        if found is None:
+            return FirstAudioPercentiles(None, None, None)
+        return FirstAudioPercentiles(round(found.p50, 2), round(found.p95, 2), round(found.p99, 2))
 
     def exposition(self, devices: Iterable[tuple[str, float, int]]) -> bytes:
         """The text Prometheus reads; devices are (id, memory pressure, restarts)."""

@@ -11,13 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent / "streaming_server"
 FILES = sorted(ROOT.rglob("*.py"))
 
-LEAVES = {"types", "errors"}
+LEAVES = {"types", "errors", "percentiles"}
 """Import nothing of ours but each other."""
 
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
-    "metrics": set(),
+    "percentiles": set(),
+    "metrics": LEAVES,
     "text": LEAVES,
     "audio": LEAVES,
     "ipc": LEAVES,

@@ -6,15 +6,14 @@ it: wav and pcm never do.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from streaming_server.audio.frames import UNKNOWN_BYTES, FrameEncoder, wav_header
+from streaming_server.audio.frames import FrameEncoder
+from streaming_server.audio.wav import wav_header
 from streaming_server.errors import BadValue
-from streaming_server.types import Encoding
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -51,26 +50,6 @@ OPUS_BIT_RATES = range(6000, 256_001)
 _MPEG_1_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG_2_KBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _MPEG_25_KBITS = _MPEG_2_KBITS[:8]
-
-
-_WAV_TAGS: Mapping[Encoding, tuple[int, int]] = MappingProxyType(
-    {"pcm_f32le": (3, 4), "mulaw": (7, 1), "alaw": (6, 1)}
-)
-"""WAVE's number of an encoding and its bytes a sample (RFC 2361)."""
-
-
-def wav_head(sample_rate: int, encoding: Encoding) -> bytes:
-    """What comes before mono samples in a WAV file whose length is not known. sample_rate in Hz.
-
-    What is not integer PCM says so in a longer format chunk, and how many samples there are in a fact chunk.
-    """
-    if encoding == "pcm_s16le":
-        return wav_header(sample_rate, None)
-    tag, width = _WAV_TAGS[encoding]
-    form = struct.pack("<HHIIHHH", tag, 1, sample_rate, width * sample_rate, width, 8 * width, 0)
-    chunks = [b"fmt ", struct.pack("<I", len(form)), form, b"fact", struct.pack("<II", 4, UNKNOWN_BYTES)]
-    unknown = struct.pack("<I", UNKNOWN_BYTES)
-    return b"".join([b"RIFF", unknown, b"WAVE", *chunks, b"data", unknown])
 
 
 def is_coded(audio_format: AudioFormat) -> bool:
@@ -183,7 +162,7 @@ class _Plain:
     def __init__(self, wav_rate: int | None) -> None:
         self._wav_rate = wav_rate
         self._samples = 0
-        self._head = wav_header(wav_rate, None) if wav_rate is not None else b""
+        self._head = wav_header(wav_rate) if wav_rate is not None else b""
 
     def push(self, pcm: bytes) -> bytes:
         self._samples += len(pcm) // 2

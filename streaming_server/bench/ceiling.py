@@ -8,7 +8,6 @@ sentence, no further ahead of real time. It reads no options, checks nothing and
 from __future__ import annotations
 
 import asyncio
-import struct
 import sys
 import time
 from typing import Any
@@ -19,11 +18,11 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from streaming_server.bench.recording import HEADER, Recording
+from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER
+from streaming_server.bench.recording import Recording
 from streaming_server.settings import Settings
 from streaming_server.web.server import listen
 
-_FRAME = struct.Struct("<BBHIQ")
 _TERMINATORS = (".", "!", "?")
 
 
@@ -69,10 +68,11 @@ class _Turn:
                 first_sample=sample,
             )
             for size in self._recording.frames[text]:
+                pcm = size - FRAME_HEADER.size
                 if (wait_s := sample / rate - lead_s - (time.monotonic() - began)) > 0:
                     await asyncio.sleep(wait_s)
-                await socket.send_bytes(_FRAME.pack(1, 0, 0, number, sample) + silence[: size - HEADER])
-                number, sample = number + 1, sample + (size - HEADER) // 2
+                await socket.send_bytes(FRAME_HEADER.pack(AUDIO_KIND, 0, 0, number, sample) + silence[:pcm])
+                number, sample = number + 1, sample + pcm // 2
             end, index = end + 1, index + 1
         await _say(socket, type="done", context="reply")
 

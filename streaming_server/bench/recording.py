@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from streaming_server.audio.frames import FRAME_HEADER
 from streaming_server.bench.client import Address
 from streaming_server.bench.script import SENTENCES
 from streaming_server.errors import SpeechError, Unavailable
 
-HEADER = 16
-"""Bytes before the samples of a binary message."""
 TIMEOUT_S = 60.0
 
 
@@ -31,7 +30,8 @@ class Recording(BaseModel):
     @property
     def seconds(self) -> float:
         """Audio of all sentences together."""
-        return sum(size - HEADER for sizes in self.frames.values() for size in sizes) / 2 / self.sample_rate
+        pcm_bytes = sum(size - FRAME_HEADER.size for sizes in self.frames.values() for size in sizes)
+        return pcm_bytes / 2 / self.sample_rate
 
 
 async def record(server: Address) -> Recording:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from streaming_server.bench.session import Session, Turn
+from streaming_server.percentiles import Percentiles, percentile, percentiles
 
 TOLERANCE_S = 0.1
 """A listener forgives this much silence in one place."""
@@ -28,13 +28,6 @@ class Cost:
     generator_cpu_s: float
     server_cpu_s: float | None = None
     memory_mib: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    p50: float
-    p95: float
-    p99: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +58,6 @@ class Row:
     memory_mib: float | None
     generator_cpu: float
     generator_lag_ms: float
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """By nearest rank: always one of the values. NaN of none."""
-    if not values:
-        return math.nan
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
-
-
-def percentiles(values: Sequence[float]) -> Percentiles | None:
-    if not values:
-        return None
-    return Percentiles(percentile(values, 0.50), percentile(values, 0.95), percentile(values, 0.99))
 
 
 def first_audio_s(turns: Iterable[Turn], window: Window, now: float) -> list[float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from abc import ABC, abstractmethod
 from base64 import b64decode
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgpack
 import orjson
+
+from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER
 
 DoorName = Literal["native", "openai", "cartesia", "elevenlabs", "deepgram", "wyoming", "kyutai"]
 
@@ -17,9 +18,6 @@ SAMPLE_RATE = 24_000
 
 CONTEXT = "reply"
 """Every native turn's context. The name is free again once the turn before it is done."""
-
-_HEADER = struct.Struct("<BBHIQ")
-_AUDIO = 1
 
 
 class Listener(Protocol):
@@ -107,9 +105,9 @@ class Native(Wire):
         self._listener.heard(orjson.loads(payload), now)
 
     def binary(self, payload: bytes, now: float) -> None:
-        kind, _, _, _, first_sample = _HEADER.unpack_from(payload)
-        if kind == _AUDIO:
-            self._listener.played(first_sample, len(payload) - _HEADER.size, now)
+        kind, _, _, _, first_sample = FRAME_HEADER.unpack_from(payload)
+        if kind == AUDIO_KIND:
+            self._listener.played(first_sample, len(payload) - FRAME_HEADER.size, now)
 
 
 class NativeResampled(Native):

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
+from streaming_server.audio.frames import FRAME_HEADER
 from streaming_server.cli.audio_file import ENDINGS, SpeechFile, speech_file
 from streaming_server.cli.local_server import answers, own_server
 from streaming_server.cli.signals import calling
@@ -27,8 +28,6 @@ from streaming_server.settings import comma_separated, is_loopback
 from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.native.messages import MAX_LEAD_MS
 
-HEADER = 16
-"""Bytes before the samples of a binary message."""
 READY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
 FAREWELL_S = 0.3
@@ -149,7 +148,7 @@ async def _record(
                 message = await socket.recv()
             if isinstance(message, bytes):
                 first_audio_at = first_audio_at or time.monotonic()
-                out.write(message[HEADER:])
+                out.write(message[FRAME_HEADER.size :])
                 progress.update(bar, seconds=out.seconds)
                 continue
             event = orjson.loads(message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import Any
 
 import msgpack
@@ -14,6 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 
+from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER
 from streaming_server.bench.client import Address, Client
 from streaming_server.bench.door_clients import KyutaiClient, WyomingClient
 
@@ -50,7 +50,7 @@ class Ear:
 
 
 def _binary(first_sample: int, size: int) -> bytes:
-    payload = struct.pack("<BBHIQ", 1, 0, 7, 0, first_sample) + bytes(size)
+    payload = FRAME_HEADER.pack(AUDIO_KIND, 0, 7, 0, first_sample) + bytes(size)
     return Frame(Opcode.BINARY, payload).serialize(mask=False)
 
 

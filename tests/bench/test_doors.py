@@ -13,8 +13,9 @@ from pydantic_settings import CliApp
 from streaming_server.bench import load
 from streaming_server.bench.doors import Spread, compared, in_turn
 from streaming_server.bench.load import BenchCommand, bench
-from streaming_server.bench.row import Percentiles, Row
+from streaming_server.bench.row import Row
 from streaming_server.errors import SpeechError
+from streaming_server.percentiles import Percentiles
 
 WINDOW = Row(
     server="native",

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from streaming_server.bench.row import Cost, Percentiles, Window, percentile, percentiles, settle, sum_up
+from streaming_server.bench.row import Cost, Window, settle, sum_up
 from streaming_server.bench.script import reply
 from streaming_server.bench.session import Manner, Session, Turn
 
@@ -15,13 +15,6 @@ pytestmark = pytest.mark.anyio
 WINDOW = Window(100.0, 120.0)
 COST = Cost(audio_s=40.0, generator_cpu_s=2.0, server_cpu_s=0.1, memory_mib=70.0)
 REPLY = reply(("Hello there.", "How are you?"))
-
-
-async def test_percentiles_are_values_that_occurred() -> None:
-    values = [float(value) for value in range(100, 0, -1)]
-    assert percentiles(values) == Percentiles(50.0, 95.0, 99.0)
-    assert percentile([7.0], 0.99) == 7.0
-    assert percentiles([]) is None
 
 
 async def test_first_audio_counts_from_the_complete_first_sentence() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +12,8 @@ from typing import Any
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
 
-HEADER = struct.Struct("<BBHIQ")
+from streaming_server.audio.frames import FRAME_HEADER
+
 PATIENCE_S = 20.0
 
 
@@ -44,9 +44,9 @@ class Talk:
         with anyio.fail_after(PATIENCE_S):
             raw = await self.socket.recv()
         if isinstance(raw, bytes):
-            kind, _, handle, sequence, first = HEADER.unpack_from(raw)
+            kind, _, handle, sequence, first = FRAME_HEADER.unpack_from(raw)
             assert kind == 1
-            frame = Frame(handle, sequence, first, raw[HEADER.size :], time.monotonic())
+            frame = Frame(handle, sequence, first, raw[FRAME_HEADER.size :], time.monotonic())
             self.frames.append(frame)
             self.order.append(frame)
             return frame

@@ -1,21 +1,19 @@
-"""Many measured values in a few."""
+"""Percentiles of measured values, by name."""
 
 from __future__ import annotations
 
-import statistics
+from dataclasses import asdict
 
-import numpy as np
-
-_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+from streaming_server.percentiles import percentile, percentiles
 
 
 def quantiles(values: list[float], unit: str = "") -> dict[str, float | None]:
-    """Median, 95th and 99th percentile by name, with the unit behind it; None where nothing was measured."""
-    return {
-        name + unit: float(np.quantile(np.asarray(values), q)) if values else None
-        for name, q in _QUANTILES.items()
-    }
+    """Return the median, 95th and 99th percentile by name and unit; None where nothing was measured."""
+    found = percentiles(values)
+    named = asdict(found) if found else {"p50": None, "p95": None, "p99": None}
+    return {name + unit: value for name, value in named.items()}
 
 
 def median(values: list[float]) -> float | None:
-    return statistics.median(values) if values else None
+    """Return the median; None for no values."""
+    return percentile(values, 0.5) if values else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import structlog
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from streaming_server.audio.frames import Frame, FrameEncoder
+from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER, Frame, FrameEncoder
 from streaming_server.context import (
     Broken,
     Cancelled,
@@ -61,10 +60,6 @@ from streaming_server.web.websocket.registry import message_of, pressures
 
 PROTOCOL = 1
 EVERY_CONTEXT = "*"
-AUDIO = 1
-"""The kind of a binary message."""
-FRAME_HEADER = struct.Struct("<BBHIQ")
-"""kind, flags, handle, sequence, first sample."""
 HANDLES = 1 << 16
 MOST_UNTOLD = 8
 """News on their way to a client; what else happens meanwhile is not told to it."""
@@ -365,7 +360,7 @@ class Session:
             return
         messages = []
         for frame in frames:
-            header = FRAME_HEADER.pack(AUDIO, 0, turn.handle, turn.sequence, frame.first_sample)
+            header = FRAME_HEADER.pack(AUDIO_KIND, 0, turn.handle, turn.sequence, frame.first_sample)
             messages.append(header + frame.data)
             turn.sequence += 1
         self._parts.metrics.audio.inc(sum(frame.samples for frame in frames) / turn.sample_rate)

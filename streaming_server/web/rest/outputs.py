@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 from anyio import CancelScope, to_thread
 
-from streaming_server.audio.frames import wav_header
+from streaming_server.audio.wav import wav_header
 from streaming_server.errors import SpeechError
 from streaming_server.storage.history import OutputFile
 from streaming_server.web.reading import Reading
@@ -49,7 +49,7 @@ def _final_head(reading: Reading, size: int) -> bytes:
     """What a WAV file of so many bytes begins with: while it was streamed, its length was not known."""
     if reading.audio_format != "wav":
         return b""
-    head = len(wav_header(reading.sample_rate, None))
+    head = len(wav_header(reading.sample_rate))
     return wav_header(reading.sample_rate, (size - head) // 2)
 
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from streaming_server.errors import RateLimited
-from streaming_server.metrics import Percentiles
+from streaming_server.metrics import FirstAudioPercentiles
 from streaming_server.pool.supervisor import Supervisor
 from streaming_server.web.limits import MessageRate
 from streaming_server.web.openapi.operation import operation
@@ -119,7 +119,7 @@ class QueueStats(TypedDict):
     processing_jobs: int
     completed_jobs: int
     failed_jobs: int
-    first_audio_ms: Percentiles
+    first_audio_ms: FirstAudioPercentiles
     memory_pressure: dict[str, DevicePressure]
 
 

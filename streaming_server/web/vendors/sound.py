@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from streaming_server.audio.formats import wav_head
+from streaming_server.audio.wav import wav_header
 from streaming_server.types import Encoding
 from streaming_server.web.reading import Body, Reading
 
@@ -22,7 +22,7 @@ def wav(encoding: Encoding) -> Body:
 
 async def _in_wav(reading: Reading, encoding: Encoding) -> AsyncGenerator[bytes, None]:
     """The head comes with the first sound: what is wrong before it can still be told otherwise."""
-    head = wav_head(reading.sample_rate, encoding)
+    head = wav_header(reading.sample_rate, encoding=encoding)
     async with aclosing(reading.raw(encoding)) as sound:
         async for data in sound:
             if data:
