@@ -38,11 +38,19 @@ class SpokenText:
         self._markup = MarkupReader(style) if style.enabled else None
         self._stages = _stages(style) if style.enabled else []
         self._received = 0
+        self._parts: list[str] = []
 
     @property
     def received(self) -> int:
         """Code points of the client's text so far; half of a surrogate pair is not counted."""
         return self._received
+
+    @property
+    def written(self) -> str:
+        """The client's text so far."""
+        if len(self._parts) > 1:
+            self._parts = ["".join(self._parts)]
+        return self._parts[0] if self._parts else ""
 
     def push(self, delta: str) -> list[Item]:
         """What can be spoken now.
@@ -52,6 +60,7 @@ class SpokenText:
         text = self._code_points.push(delta)
         start = self._received
         self._received += len(text)
+        self._parts.append(text)
         if self._markup is None:
             return [literal(text, start)] if text else []
         items = self._markup.push(text)

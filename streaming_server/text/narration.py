@@ -1,0 +1,156 @@
+"""A context's text on its way to the engine: written text in, passages and pauses out.
+
+deltas → SpokenText → Segmenter → Passage | Pause | Flushed
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import groupby
+
+from streaming_server.errors import InternalError
+from streaming_server.text.items import Item, Pause, Said, SpeakerChange
+from streaming_server.text.language import language_of
+from streaming_server.text.offsets import SourceMap
+from streaming_server.text.passage import Passage, Pronounced, Quotation
+from streaming_server.text.segmenter import Segmenter
+from streaming_server.text.sentence import Sentence
+from streaming_server.text.spoken import SpokenText
+from streaming_server.text.style import SpeakingStyle
+from streaming_server.types import ChunkPolicy
+
+_OPENING = frozenset("*_~`[!")
+_CLOSING = frozenset("*_~`")
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPoint:
+    """All text before one flush has been taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What happens once the spoken text before `at` has been taken."""
+
+    at: int
+    what: Pause | SpeakerChange | FlushPoint
+
+
+class Narration:
+    """Turns text that is still arriving into what an engine speaks, in order.
+
+    policy: lengths of the spoken text, in code points. detect_language: tell the language of each sentence by
+    its script, rather than taking the voice's own for all.
+    """
+
+    def __init__(self, policy: ChunkPolicy, style: SpeakingStyle, *, detect_language: bool = False) -> None:
+        self._style = style
+        self._detect_language = detect_language
+        self._spoken = SpokenText(style)
+        self._segmenter = Segmenter(policy, style.language)
+        self._source = SourceMap()
+        self._events: deque[_Event] = deque()
+        self._passages: deque[Passage] = deque()
+        self._speaker: str | None = None
+        self._quoted = 0
+        self._finished = False
+
+    @property
+    def received(self) -> int:
+        """Code points of the client's text so far; half of a surrogate pair is not counted."""
+        return self._spoken.received
+
+    @property
+    def text(self) -> str:
+        """The client's text so far."""
+        return self._spoken.written
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the last `take` returned None because the complete text is shorter than `min_chars`."""
+        return self._segmenter.waiting
+
+    def append(self, delta: str) -> None:
+        """Add text, cut anywhere.
+
+        Raises BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
+        """
+        if self._finished:
+            raise InternalError("Text was appended after its end.")
+        self._add(self._spoken.push(delta))
+
+    def flush(self) -> None:
+        """Complete all text so far. Raises BadValue if it ends with half of a surrogate pair."""
+        self._complete()
+        self._events.append(_Event(self._segmenter.received, FlushPoint()))
+
+    def finish(self) -> None:
+        """End the text. Idempotent. Raises BadValue as `flush` does."""
+        if not self._finished:
+            self._complete()
+            self._finished = True
+
+    def take(self, *, first: bool, impatient: bool = False) -> Passage | Pause | FlushPoint | None:
+        """Return what comes next, or None if nothing is ready.
+
+        first, impatient: as for `Segmenter.take`.
+        """
+        while not self._passages:
+            if self._events and self._events[0].at <= self._segmenter.taken:
+                event = self._events.popleft().what
+                if not isinstance(event, SpeakerChange):
+                    return event
+                self._speaker = event.speaker
+                continue
+            piece = self._segmenter.take(first=first, impatient=impatient)
+            if piece is None:
+                return None
+            self._passages.extend(self._by_language(piece.sentences))
+        return self._passages.popleft()
+
+    def _add(self, items: list[Item]) -> None:
+        for item in items:
+            if isinstance(item, Said):
+                self._source.append(item)
+                self._segmenter.append(item.text)
+            else:
+                self._segmenter.flush()
+                self._events.append(_Event(self._segmenter.received, item))
+
+    def _complete(self) -> None:
+        self._add(self._spoken.flush())
+        self._segmenter.flush()
+
+    def _by_language(self, sentences: tuple[Sentence, ...]) -> list[Passage]:
+        """Make one passage of neighbouring sentences of one language."""
+        own = self._style.language
+        if not self._detect_language:
+            return [self._passage(sentences, own)]
+        groups = groupby(sentences, lambda sentence: language_of(sentence.text, own))
+        return [self._passage(tuple(group), language) for language, group in groups]
+
+    def _passage(self, sentences: tuple[Sentence, ...], language: str) -> Passage:
+        begin, end = sentences[0].spoken_start, sentences[-1].spoken_end
+        source, pronounced = SourceMap(), []
+        for part in self._source.slice(begin, end):
+            if part.ipa is not None:
+                pronounced.append(Pronounced(source.end, source.end + len(part.text), part.ipa))
+            source.append(part)
+        quotations = tuple(map(self._quotation, sentences))
+        self._source.forget(end)
+        text = "".join(sentence.text for sentence in sentences).strip()
+        return Passage(text, quotations, language, self._speaker, tuple(pronounced), source)
+
+    def _quotation(self, sentence: Sentence) -> Quotation:
+        """Quote a sentence from the client's text, with the Markdown marks around it."""
+        text = self.text
+        start, end = self._source.span(sentence.spoken_start, sentence.spoken_end)
+        start = max(start, self._quoted)
+        while start > self._quoted and text[start - 1] in _OPENING:
+            start -= 1
+        end = max(end, start)
+        while end < len(text) and text[end] in _CLOSING:
+            end += 1
+        self._quoted = end
+        return Quotation(text[start:end], start, end)
