@@ -47,9 +47,17 @@ from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.web.auth import Access
 from streaming_server.web.background import Background
 from streaming_server.web.contexts import OpenContexts
-from streaming_server.web.limits import Limits, UploadPlaces
+from streaming_server.web.limits import (
+    BODIES_AT_ONCE,
+    BODIES_PER_ADDRESS,
+    AddressPlaces,
+    Limits,
+    UploadPlaces,
+)
+from streaming_server.web.middleware.body import BodyLimit
 from streaming_server.web.middleware.hangup import HangUp
 from streaming_server.web.middleware.origin import OriginCheck
+from streaming_server.web.middleware.paths import NormalizedPath
 from streaming_server.web.middleware.security_headers import SecurityHeaders
 from streaming_server.web.native.session import speak
 from streaming_server.web.openapi import document
@@ -60,6 +68,7 @@ from streaming_server.web.responses import (
     http_exception,
     internal_error,
     speech_error,
+    unknown_websocket,
 )
 from streaming_server.web.rest import (
     cleanup,
@@ -147,6 +156,7 @@ def create_app(settings: Settings, engine: SelectedEngine | None = None) -> Star
             WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", _Bare(stream_input)),
             WebSocketRoute("/v1/speak", _Bare(speak_websocket)),
             WebSocketRoute("/api/tts_streaming", _Bare(kyutai.tts_streaming)),
+            WebSocketRoute("/{path:path}", _Bare(unknown_websocket)),
             *cartesia_http.routes(),
             *voices.routes(),
             *discovery.routes(),
@@ -173,12 +183,14 @@ def create_app(settings: Settings, engine: SelectedEngine | None = None) -> Star
             ClientDisconnect: client_disconnect,
         },
     )
+    app.router.redirect_slashes = False
     app.state.parts = parts
     return app
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    """The outermost first."""
+    """Return the middleware, the outermost first."""
+    bodies = AddressPlaces(BODIES_AT_ONCE, BODIES_PER_ADDRESS, "Too many request bodies at once; try again.")
     cors = Middleware(
         CORSMiddleware,
         allow_origins=[origin.lower().rstrip("/") for origin in settings.allowed_origins],
@@ -188,10 +200,12 @@ def _middleware(settings: Settings) -> list[Middleware]:
         expose_headers=EXPOSED_HEADERS,
     )
     return [
-        Middleware(SecurityHeaders),
+        Middleware(SecurityHeaders, embeddable=bool(settings.allowed_origins)),
         Middleware(OriginCheck),
         *([cors] if settings.allowed_origins else []),
         Middleware(HangUp),
+        Middleware(BodyLimit, grace_s=settings.header_timeout_s, places=bodies),
+        Middleware(NormalizedPath, keep=("/voices/",)),  # Cartesia's list; ours is at /voices.
         Middleware(ServerErrorMiddleware, handler=internal_error),  # Inside, so that a 500 has the headers.
     ]
 

@@ -33,13 +33,20 @@ class Access:
     def check_origin(self, connection: HTTPConnection) -> None:
         """Raise Forbidden for a page of another origin, and without keys for a Host that is not ours.
 
-        Only browsers send Origin, and not with every GET. A foreign host name can be made to resolve to this
-        machine (DNS rebinding), so a server without keys accepts addresses and its own names only.
+        A foreign host name can be made to resolve to this machine (DNS rebinding), so a server without keys
+        accepts addresses and its own names only. Browsers send no Origin with what a page embeds, such as
+        `<audio src>`; there Sec-Fetch-Site tells.
         """
         if not self.needs_key and not self._is_own_name(connection.headers.get("host")):
             raise Forbidden("Host not allowed; add its origin to --allowed-origins.")
         origin = connection.headers.get("origin")
-        if origin is not None and not self.allows(origin) and not _is_same_origin(origin, connection):
+        if origin is None:
+            foreign = (
+                not self.needs_key and _is_embedded(connection) and not self.allows(_referrer(connection))
+            )
+        else:
+            foreign = not self.allows(origin) and not _is_same_origin(origin, connection)
+        if foreign:
             raise Forbidden("Origin not allowed; add it to --allowed-origins.")
 
     def allows(self, origin: str) -> bool:
@@ -95,6 +102,23 @@ def _is_same_origin(origin: str, connection: HTTPConnection) -> bool:
     except ValueError:
         return False
     return page.scheme in ("http", "https") and page.netloc == connection.headers.get("host", "").lower()
+
+
+def _is_embedded(connection: HTTPConnection) -> bool:
+    """Return whether a browser loads this for a page of another origin. Following a link is not that."""
+    headers = connection.headers
+    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        return False
+    return (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) != ("navigate", "document")
+
+
+def _referrer(connection: HTTPConnection) -> str:
+    """Return the origin of the page, if the browser says it."""
+    try:
+        page = urlsplit(connection.headers.get("referer", ""))
+    except ValueError:
+        return ""
+    return f"{page.scheme}://{page.netloc}"
 
 
 def _is_address(host: str) -> bool:

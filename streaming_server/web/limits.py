@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -14,6 +15,9 @@ from streaming_server.settings import Settings
 UNAUTHENTICATED_WEBSOCKETS = 64
 """Open websockets that have not sent their key yet. They are counted apart from the others."""
 
+BODIES_AT_ONCE = 256
+BODIES_PER_ADDRESS = 64
+"""Request bodies that may be arriving at the same time. Each may take a megabyte of memory."""
 UPLOADS_AT_ONCE = 8
 UPLOADS_WAITING = 32
 """Uploads that may wait for one of those places."""
@@ -74,6 +78,30 @@ class Places:
             yield
         finally:
             self._free += 1
+
+
+class AddressPlaces:
+    """Places of which each address may hold a part only."""
+
+    def __init__(self, places: int, per_address: int, full: str) -> None:
+        self._all = Places(places, full)
+        self._per_address = per_address
+        self._full = full
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def hold(self, address: str) -> Iterator[None]:
+        """Hold one place. Raise Full."""
+        if self._held[address] >= self._per_address:
+            raise Full(self._full)
+        with self._all.hold():
+            self._held[address] += 1
+            try:
+                yield
+            finally:
+                self._held[address] -= 1
+                if not self._held[address]:
+                    del self._held[address]
 
 
 class UploadPlaces:

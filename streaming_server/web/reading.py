@@ -282,7 +282,7 @@ class SpokenResponse(Response):
     def _start(self, reading: Reading) -> dict[str, object]:
         media_type = self._media_type or content_type(reading.audio_format, reading.sample_rate)
         headers = {"content-type": media_type, **self._extra}
-        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        raw = [(name.lower().encode(), value.encode("ascii")) for name, value in headers.items()]
         return {"type": "http.response.start", "status": 200, "headers": raw}
 
     @staticmethod

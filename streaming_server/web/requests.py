@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+import zlib
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Annotated, Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -15,6 +17,7 @@ from streaming_server.errors import BadMessage, BadValue, TooLarge
 from streaming_server.web.auth import key_of
 from streaming_server.web.openapi.operation import Parameter
 from streaming_server.web.services import parts_of
+from streaming_server.web.validation import validated
 
 MAX_BODY_BYTES = 1024 * 1024
 """Of a JSON body; far more than the longest text."""
@@ -29,73 +32,76 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Return the body. Raise TooLarge as soon as more than `limit` bytes have arrived."""
-    body = bytearray()
+    """Return the body, decompressed if it is gzip. Raise BadMessage, Full, TooLarge or TooSlow.
+
+    Starlette's limit counts bytes as they arrive, which says little about gzip, and raises an HTTPException,
+    which vendors' routes could not answer in their own form.
+    """
+    decoded = _decoder(request, limit)
+    body, received = bytearray(), 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+        received += len(chunk)
+        body += decoded(chunk)
+        if max(received, len(body)) > limit:
             raise TooLarge(f"The body is longer than {limit} bytes.")
+    decoded(b"", end=True)
     return bytes(body)
+
+
+class _Gzip:
+    """Decompress gzip (RFC 1952) to at most one byte more than `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        self._left = limit + 1
+
+    def __call__(self, data: bytes, *, end: bool = False) -> bytes:
+        """Return more of the content. Raise BadMessage unless it is gzip and, at the end, complete."""
+        try:
+            content = self._inflate.decompress(data, self._left) if self._left else b""
+        except zlib.error:
+            raise BadMessage("The body is not gzip, as its Content-Encoding says.") from None
+        if self._inflate.unused_data:
+            raise BadMessage("The gzip body has data after its end.")
+        self._left -= len(content)
+        if end and not self._inflate.eof:
+            raise BadMessage("The gzip body is incomplete.")
+        return content
+
+
+def _plain(data: bytes, *, end: bool = False) -> bytes:
+    return data
+
+
+def _decoder(request: Request, limit: int) -> _Gzip | Callable[..., bytes]:
+    match request.headers.get("content-encoding", "identity").strip().lower():
+        case "identity" | "":
+            return _plain
+        case "gzip" | "x-gzip":
+            return _Gzip(limit)
+    raise BadMessage("Content-Encoding not supported; send gzip or none.")
 
 
 async def read_json(request: Request, model: type[Body], *, optional: bool = False) -> Body:
     """Return the body as `model`; an empty body counts as `{}` if `optional`.
 
-    Raise TooLarge, BadMessage for anything but a JSON object, and BadValue naming the field and its range.
+    Raise as `read_body` does, BadMessage for anything but a JSON object, and BadValue naming the field.
     """
     raw = await read_body(request)
     if not raw and optional:
         raw = b"{}"
     try:
-        value = orjson.loads(raw)
+        value = orjson.loads(raw.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
-        raise BadMessage("The body is not JSON.") from None
+        raise BadMessage("The body must be JSON.") from None
     return validated(model, value)
-
-
-def validated(model: type[Body], value: Any) -> Body:
-    """Return `value` as `model`. Raise BadMessage or BadValue."""
-    if not isinstance(value, dict):
-        raise BadMessage("The body is not a JSON object.")
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        wanted = range_of(model, first["loc"]) if first["type"] != "missing" else None
-        raise BadValue(f"{wanted or first['msg'].removeprefix('Value error, ')}.", field=place) from None
-
-
-def range_of(model: type[BaseModel], place: tuple[int | str, ...]) -> str | None:
-    """Return the range of a field as "0.25 to 4", or None if it is not bounded above."""
-    field = model.model_fields.get(str(place[0])) if len(place) == 1 else None
-    if field is None:
-        return None
-    bounds = {
-        name: value
-        for limit in field.metadata
-        for name in ("ge", "gt", "le", "lt", "min_length", "max_length")
-        if (value := getattr(limit, name, None)) is not None
-    }
-    match bounds:
-        case {"ge": low, "le": high}:
-            return f"{low:g} to {high:g}"
-        case {"gt": low, "le": high}:
-            return f"more than {low:g}, up to {high:g}"
-        case {"ge": low, "lt": high}:
-            return f"a whole number from {low} to {high - 1}"
-        case {"min_length": low, "max_length": high}:
-            return f"{low} to {high} characters"
-        case {"max_length": high}:
-            return f"at most {high} characters"
-    return None
 
 
 def flag(request: Request, name: str) -> bool:
     """Return a boolean of the query, False by default. Raise BadValue."""
     said = request.query_params.get(name, "false").lower()
     if said not in ("true", "1", "yes", "false", "0", "no"):
-        raise BadValue("true or false.", field=name)
+        raise BadValue("must be true or false.", field=name)
     return said in ("true", "1", "yes")
 
 
@@ -104,7 +110,7 @@ def limit_of(request: Request) -> int:
     said = request.query_params.get("limit", str(DEFAULT_LISTED))
     if said.isascii() and said.isdigit() and len(said) <= 20 and 1 <= int(said) <= MAX_LISTED:
         return int(said)
-    raise BadValue(f"a number from 1 to {MAX_LISTED}.", field="limit")
+    raise BadValue(f"must be a whole number from 1 to {MAX_LISTED}.", field="limit")
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

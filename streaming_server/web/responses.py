@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import orjson
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from streaming_server.errors import InternalError, SpeechError
@@ -18,6 +21,8 @@ from streaming_server.errors import InternalError, SpeechError
 RETRY_AFTER_S = 2
 """Seconds after which a client that was refused with 429 or 503 may try again."""
 
+
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 Content = TypeVar("Content")
 
@@ -73,6 +78,11 @@ def retry_after(status: int) -> dict[str, str]:
     return {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else {}
 
 
+def header_value(text: str) -> str:
+    """Return text for a header, percent-encoded where it is not printable ASCII."""
+    return quote(text, safe=_PRINTABLE)
+
+
 async def speech_error(request: Request, error: Exception) -> Response:
     """Handle SpeechError."""
     assert isinstance(error, SpeechError)
@@ -83,7 +93,17 @@ async def http_exception(request: Request, error: Exception) -> Response:
     """Handle what the router raises: 404 and 405."""
     assert isinstance(error, HTTPException)
     code = HTTPStatus(error.status_code).name.lower()
-    return error_json(code, f"{error.detail}.", error.status_code, error.headers)
+    headers = {**(error.headers or {})}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods_of(request)))
+    return error_json(code, f"{error.detail}.", error.status_code, headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Return the methods of every route that has the request's path; the router knows the first only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in found for method in route.methods or ()}
 
 
 async def internal_error(request: Request, error: Exception) -> Response:
@@ -94,3 +114,11 @@ async def internal_error(request: Request, error: Exception) -> Response:
 async def client_disconnect(request: Request, error: Exception) -> Response:
     """Handle a client that left before its request was complete. Nobody reads the response."""
     return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def unknown_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a handshake at a path that has no websocket."""
+    body = orjson.dumps({"error": {"code": "not_found", "message": "There is no websocket at this path."}})
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

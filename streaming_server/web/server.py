@@ -15,9 +15,10 @@ from streaming_server.engines.selection import SelectedEngine
 from streaming_server.errors import EngineFailure
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
+from streaming_server.web.http_protocol import HttpConfig
 from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS
 from streaming_server.web.services import Parts
-from streaming_server.web.websocket.protocol import SpeechConfig
+from streaming_server.web.websocket.protocol import SpeechSocket
 
 SEND_BUFFER = 32 * 1024
 """Bytes the kernel holds for a client. Of its megabytes by default, a minute of speech counts as sent."""
@@ -128,8 +129,9 @@ def serve(settings: Settings, engine: SelectedEngine) -> int:
     allow_files(
         settings.max_connections + settings.max_status_connections + UNAUTHENTICATED_WEBSOCKETS + OTHER_FILES
     )
-    config = SpeechConfig(
+    config = HttpConfig(
         app,
+        ws=SpeechSocket,
         header_timeout_s=settings.header_timeout_s,
         log_config=None,
         access_log=False,

@@ -10,8 +10,11 @@ CONTENT_SECURITY = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'n
 
 
 class SecurityHeaders:
-    def __init__(self, app: ASGIApp) -> None:
+    """embeddable: whether pages of other origins may embed responses, such as audio."""
+
+    def __init__(self, app: ASGIApp, *, embeddable: bool) -> None:
         self._app = app
+        self._resource_policy = "cross-origin" if embeddable else "same-origin"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_secured(message: Message) -> None:
@@ -19,6 +22,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = CONTENT_SECURITY
                 headers["X-Content-Type-Options"] = "nosniff"
+                headers["Cross-Origin-Resource-Policy"] = self._resource_policy
                 headers["Referrer-Policy"] = "no-referrer"
                 headers.setdefault("Cache-Control", "no-cache")
             await send(message)

@@ -72,7 +72,7 @@ async def jobs(request: Request) -> Json[JobList]:
     status = request.query_params.get("status")
     wanted = next((known for known in JOB_STATUSES if known == status), None)
     if status and wanted is None:
-        raise BadValue(f"one of {', '.join(JOB_STATUSES)}.", field="status")
+        raise BadValue(f"must be one of {', '.join(JOB_STATUSES)}.", field="status")
     found = await to_thread.run_sync(parts.jobs.list, wanted, limit_of(request))
     return Json({"jobs": [told(parts, job) for job in found]})
 

@@ -126,4 +126,4 @@ def _spoken(request: Request, wanted: GenerateRequest) -> SpokenResponse:
 def _check_length(text: str, longest: int, otherwise: str = "") -> None:
     """Raises BadValue."""
     if not 1 <= len(text) <= longest:
-        raise BadValue(f"1 to {longest} characters{otherwise}.", field="text")
+        raise BadValue(f"must be a string of 1 to {longest} characters{otherwise}.", field="text")

@@ -91,7 +91,7 @@ async def upload(request: Request) -> Json[StoredSample]:
         voice_sample_id = check_name(sent.fields.get("prompt_id", ""), "prompt_id")
         said = sent.fields.get("transcript", "").strip()
         if len(said) > LONGEST_TRANSCRIPT:
-            raise BadValue(f"at most {LONGEST_TRANSCRIPT} characters.", field="transcript")
+            raise BadValue(f"must have at most {LONGEST_TRANSCRIPT} characters.", field="transcript")
         if said:
             check_said(said, "transcript")
         voice_sample = await take_in(parts, voice_sample_id, sent.file, sent.filename, said, "manual")

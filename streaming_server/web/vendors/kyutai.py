@@ -15,9 +15,9 @@ from streaming_server.context import Broken, End, WordTime
 from streaming_server.errors import BadMessage, SpeechError, Unavailable, UnknownVoice, error_of
 from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.requests import validated
 from streaming_server.web.responses import Json
 from streaming_server.web.services import Parts
+from streaming_server.web.validation import validated, validated_query
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Door, Refusal
@@ -189,7 +189,7 @@ def voice_of(parts: Parts, name: str) -> str:
 def _begin(
     request: HTTPConnection, parts: Parts, connection: Connection, place: ExitStack | None
 ) -> KyutaiSession:
-    query = validated(Query, dict(request.query_params))
+    query = validated_query(Query, request.query_params)
     generation = Generation(seed=query.seed, temperature=query.temperature, top_k=query.top_k)
     return KyutaiSession(parts, connection, voice_of(parts, query.voice), generation)
 

@@ -21,9 +21,10 @@ from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
 from streaming_server.web.auth import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.reading import Reading, SpokenResponse, Wish
-from streaming_server.web.requests import read_json, validated
+from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
+from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
 from streaming_server.web.vendors.model import Model
 
@@ -163,7 +164,7 @@ async def _asked(request: Request) -> SpeechRequest:
     """The body; or, as the earlier server had it, the query."""
     if "input" not in request.query_params:
         return await read_json(request, SpeechRequest)
-    return validated(SpeechRequest, {"response_format": "wav", **request.query_params})
+    return validated_query(SpeechRequest, {"response_format": "wav", **request.query_params})
 
 
 async def _events(reading: Reading) -> AsyncGenerator[bytes, None]:

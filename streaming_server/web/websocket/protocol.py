@@ -1,13 +1,11 @@
-"""uvicorn's protocols, able to send several frames with one write, and to bear clients that mean no good."""
+"""uvicorn's websockets: several frames per write, and limits on what a client can make the server keep."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import structlog
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -17,89 +15,29 @@ from streaming_server.errors import RateLimited
 from streaming_server.web.limits import MessageRate
 
 FRAMES = "speech.frames"
-"""Type of an event that carries `frames`: binary messages to be sent in order, in one write.
+"""Type of an event whose `frames` are binary messages to send in order, in one write.
 
-A piece of speech is up to ten messages; written one by one, each costs a system call, which together cost
-more than all the rest that is done for them.
+A piece of speech is up to ten messages. One system call each would cost more than everything else done for
+them.
 """
 
 PINGS_PER_SECOND = 10.0
-"""Pings and pongs a client may send, sustained. Libraries send one in twenty seconds."""
+"""Pings and pongs a client may send, sustained. Libraries send one in 20 seconds."""
 MAX_FRAGMENTS = 1024
-"""Frames of one message. Its size is limited besides, but empty frames add nothing to that."""
+"""Frames of one message. Its size is limited too, but empty frames add nothing to that."""
 LINGER_S = 1.0
-"""How long a client that is sent away has to read why."""
-MAX_HEAD_BYTES = 65536
-"""Request line and headers of a request."""
+"""How long a client has to read the close frame before the connection is aborted."""
 
-
-class SpeechConfig(uvicorn.Config):
-    """uvicorn's, with the seconds a request's headers have to arrive in."""
-
-    def __init__(self, app: Any, *, header_timeout_s: float, **options: Any) -> None:
-        super().__init__(app, http=TimedHttp, ws=SpeechSocket, **options)
-        self.header_timeout_s = header_timeout_s
-
-
-class TimedHttp(HttpToolsProtocol):
-    """Hangs up on those who connect and say nothing, or never come to the end of their headers."""
-
-    def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
-        super().__init__(config, *arguments, **options)
-        assert isinstance(config, SpeechConfig)
-        self._header_timeout_s = config.header_timeout_s
-        self._deadline: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
-        self._in_body = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._await_headers()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._headers_came()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self.timeout_keep_alive_task is not None:  # uvicorn stops that timer at the first byte.
-            self._await_headers()
-        super().data_received(data)
-        if self._deadline is not None and not self._in_body:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.transport.abort()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._await_headers()
-
-    def on_headers_complete(self) -> None:
-        self._headers_came()
-        self._in_body = True
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._in_body = False
-        super().on_message_complete()
-
-    def _await_headers(self) -> None:
-        if self._deadline is None:
-            self._head_bytes = 0
-            self._deadline = self.loop.call_later(self._header_timeout_s, self.transport.abort)
-
-    def _headers_came(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+log = structlog.stdlib.get_logger(__name__)
 
 
 class SpeechSocket(WebSocketsSansIOProtocol):
-    """Understands FRAMES besides the events of ASGI. What a client can make it keep is bounded."""
+    """Websockets that understand FRAMES besides ASGI's events, with limits on pings and fragments."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._pings = MessageRate(PINGS_PER_SECOND)
-        self._owed_pong = b""
+        self._pending_pong = b""
         self._hung_up = False
 
     # Writing.
@@ -116,6 +54,10 @@ class SpeechSocket(WebSocketsSansIOProtocol):
             if self._hung_up:  # While the message waited for room.
                 raise ClientDisconnected from None
             raise
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # Answered. uvicorn would log an error.
+            status = self.initial_response[0] if self.initial_response else None
+            log.info("websocket refused", path=self.scope["path"], status=status)
 
     async def _send_frames(self, frames: Sequence[bytes]) -> None:
         await self.writable.wait()
@@ -130,9 +72,9 @@ class SpeechSocket(WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._owed_pong and not self.close_sent:
-            self.transport.write(self._owed_pong)
-        self._owed_pong = b""
+        if self._pending_pong and not self.close_sent:
+            self.transport.write(self._pending_pong)
+        self._pending_pong = b""
 
     # Reading.
 
@@ -145,14 +87,14 @@ class SpeechSocket(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def handle_ping(self) -> None:
-        """Answer; while the client does not read, owe it only the latest answer (RFC 6455, 5.5.3)."""
+        """Answer a ping. While the client does not read, keep only the latest pong (RFC 6455, 5.5.3)."""
         pongs = self.conn.data_to_send()
         if not self._count_ping():
             return
         if self.writable.is_set():
             self.transport.write(b"".join(pongs))
         elif pongs:
-            self._owed_pong = pongs[-1]
+            self._pending_pong = pongs[-1]
 
     def handle_pong(self, event: Frame) -> None:
         if self._count_ping():
@@ -177,7 +119,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         return True
 
     def _count_ping(self) -> bool:
-        """Whether a ping or pong is one of few."""
+        """Count a ping or pong. Return False, and close the connection, if there are too many."""
         if self._hung_up:
             return False
         try:
@@ -190,7 +132,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
     # Ending.
 
     def keepalive_timeout(self) -> None:
-        """The client does not answer: nothing waits for what is still to be sent to it."""
+        """Abort: a client that does not answer will not read what is still to be sent."""
         super().keepalive_timeout()
         self._hung_up = True
         self.transport.abort()
@@ -201,10 +143,10 @@ class SpeechSocket(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        """Send what the connection failed with and hang up.
+        """Send the close frame and close.
 
-        What still comes is read and dropped for a moment: closing a socket over unread data takes back what
-        was sent last.
+        Read and drop what still arrives for a moment: closing a socket with unread data resets it, and the
+        client may lose the close frame.
         """
         self._hung_up = self.close_sent = True
         self.frames = []

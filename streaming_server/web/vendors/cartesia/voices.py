@@ -12,9 +12,9 @@ from starlette.types import Scope
 
 from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.requests import validated
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
+from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import HttpDoor
 from streaming_server.web.vendors.model import Model
 
@@ -60,7 +60,7 @@ def routes(door: HttpDoor) -> list[BaseRoute]:
 async def voices(request: Request) -> Json[Any]:
     """In the form that the client's version has."""
     catalogue = parts_of(request).catalogue
-    query = validated(Query, dict(request.query_params))
+    query = validated_query(Query, request.query_params)
     known = [_described(catalogue.find(voice.id)) for voice in catalogue.voices]
     page, more = _page(known, query)
     if _version(request) < FIRST_WITH_PAGES:

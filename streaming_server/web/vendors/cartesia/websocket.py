@@ -15,8 +15,8 @@ from streaming_server.context import Broken, Done, End, WordTime
 from streaming_server.errors import SpeechError, error_of
 from streaming_server.types import Encoding, Generation
 from streaming_server.web.native.messages import SampleRate
-from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
+from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Door, Refusal

@@ -16,8 +16,10 @@ from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES, Generation
 from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.reading import Body as Sound
 from streaming_server.web.reading import SpokenResponse, Wish
-from streaming_server.web.requests import read_json, validated
+from streaming_server.web.requests import read_json
+from streaming_server.web.responses import header_value
 from streaming_server.web.services import parts_of
+from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.deepgram.websocket import ENCODINGS, described, key_in, voice_of
 from streaming_server.web.vendors.http_door import HttpDoor, refused
 from streaming_server.web.vendors.model import Model
@@ -68,7 +70,7 @@ def refusal(error: SpeechError) -> Response:
 )
 async def speech(request: Request) -> SpokenResponse:
     parts = parts_of(request)
-    query = validated(Query, dict(request.query_params))
+    query = validated_query(Query, request.query_params)
     text = (await read_json(request, Body)).text
     wish = _wish(query, text, voice_of(parts, query.model)[0])
     return SpokenResponse(
@@ -77,7 +79,7 @@ async def speech(request: Request) -> SpokenResponse:
         explain=refusal,
         body=_sound(query),
         media_type=_media_type(query, wish),
-        headers={"dg-model-name": query.model, "dg-request-id": str(uuid.uuid4())},
+        headers={"dg-model-name": header_value(query.model), "dg-request-id": str(uuid.uuid4())},
     )
 
 

@@ -16,8 +16,8 @@ from streaming_server.context import Broken, End
 from streaming_server.errors import BadMessage, SpeechError, UnknownVoice, error_of
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
 from streaming_server.web.native.messages import SampleRate
-from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
+from streaming_server.web.validation import validated, validated_query
 from streaming_server.web.vendors.http_door import status_of
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection
@@ -228,7 +228,7 @@ def _begin(
 
 def _manner(request: HTTPConnection, parts: Parts) -> Manner:
     """Raises BadValue, UnknownVoice."""
-    query = validated(Query, dict(request.query_params))
+    query = validated_query(Query, request.query_params)
     sample_rate = query.sample_rate or (24000 if query.encoding == "linear16" else 8000)
     validated(_Rate, {"sample_rate": sample_rate})
     voice, warning = voice_of(parts, query.model)

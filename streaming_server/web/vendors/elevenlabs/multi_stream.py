@@ -15,8 +15,8 @@ from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.context import Broken, End, WordTime
 from streaming_server.errors import SpeechError, TooSlow, Unauthorized, error_of
 from streaming_server.types import Generation
-from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
+from streaming_server.web.validation import validated
 from streaming_server.web.vendors.elevenlabs.alignment import Characters
 from streaming_server.web.vendors.elevenlabs.context import Context
 from streaming_server.web.vendors.elevenlabs.formats import OutputFormat

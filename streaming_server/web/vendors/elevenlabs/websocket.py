@@ -10,8 +10,8 @@ from starlette.requests import HTTPConnection
 
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation
-from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
+from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.elevenlabs.formats import output_format
 from streaming_server.web.vendors.elevenlabs.multi_stream import Manner, MultiStreamSession
 from streaming_server.web.vendors.elevenlabs.single_stream import StreamSession
@@ -43,7 +43,7 @@ def _manner(request: HTTPConnection, parts: Parts) -> Manner:
     """Raises BadValue, UnknownVoice."""
     voice = request.path_params["voice"]
     parts.catalogue.find(voice)
-    query = validated(Query, dict(request.query_params))
+    query = validated_query(Query, request.query_params)
     return Manner(
         voice,
         Generation(language=query.language_code or None, seed=query.seed),

@@ -15,8 +15,8 @@ from streaming_server.catalogue import Entry
 from streaming_server.context import Broken, End
 from streaming_server.errors import BadMessage, SpeechError, TooLarge, error_of
 from streaming_server.web.reading import CHARACTERS_AT_ONCE
-from streaming_server.web.requests import validated
 from streaming_server.web.services import Parts
+from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.vendors.wyoming.events import encoded, read_event
 from streaming_server.web.vendors.wyoming.voices import VoiceChoice, choice, info

@@ -1,0 +1,90 @@
+"""Request bodies that arrive too slowly, or too many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streaming_server.errors import TooSlow
+from streaming_server.web.limits import AddressPlaces
+
+SLOWEST_BYTES_PER_S = 4096
+"""A body that arrives more slowly than this, after a time of grace, is given up."""
+
+
+class BodyLimit:
+    """Give each body a place while it arrives, and a deadline that moves with its progress.
+
+    The request's handler sees Full or TooSlow when it reads the body, and answers in its own form.
+    """
+
+    def __init__(self, app: ASGIApp, grace_s: float, places: AddressPlaces) -> None:
+        self._app = app
+        self._grace_s = grace_s
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        with ExitStack() as place:
+            address = (scope.get("client") or ("",))[0]
+            body = _Body(
+                lambda: place.enter_context(self._places.hold(address)),
+                place.close,
+                self._grace_s,
+                receive,
+                send,
+            )
+            await self._app(scope, body.receive, body.send)
+
+
+class _Body:
+    """One body on its way."""
+
+    def __init__(
+        self,
+        take_place: Callable[[], None],
+        leave_place: Callable[[], None],
+        grace_s: float,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._take_place = take_place
+        self._leave_place = leave_place
+        self._grace_s = grace_s
+        self._receive = receive
+        self._send = send
+        self._deadline: float | None = None
+        self._complete = False
+        self._too_slow = False
+
+    async def receive(self) -> Message:
+        if self._complete:
+            return await self._receive()
+        if self._deadline is None:
+            self._take_place()
+            self._deadline = anyio.current_time() + self._grace_s
+        with anyio.move_on_after(max(0.0, self._deadline - anyio.current_time())) as waiting:
+            message = await self._receive()
+        if waiting.cancelled_caught:
+            self._too_slow = True
+            raise TooSlow("The body did not arrive in time.")
+        self._deadline += len(message.get("body", b"")) / SLOWEST_BYTES_PER_S
+        if not message.get("more_body", False):
+            self._complete = True
+            self._leave_place()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and self._too_slow:
+            MutableHeaders(scope=message)["connection"] = "close"
+        await self._send(message)
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

@@ -1,0 +1,131 @@
+"""Messages about values that do not fit their model."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import httpx
+import pytest
+from helpers.rest import to
+from helpers.servers import Server
+from pydantic import BaseModel, Field, field_validator
+
+from streaming_server.errors import BadMessage, BadValue
+from streaming_server.web.validation import validated, validated_query
+
+
+class Choice(BaseModel):
+    id: str = Field(min_length=1, max_length=128)
+    weight: float | None = Field(None, gt=0, le=2)
+
+
+class Example(BaseModel):
+    """One field of each kind."""
+
+    model_config = {"extra": "forbid", "allow_inf_nan": False}
+
+    text: str = Field("x", min_length=1, max_length=4096)
+    tag: str = Field("", max_length=8)
+    word: str = Field("x", min_length=1)
+    language: str = Field("en", pattern="^[a-z]{2}$", description="a language tag, such as en")
+    speed: float | None = Field(None, ge=0.25, le=4.0)
+    top_p: float | None = Field(None, gt=0.0, le=1.0)
+    limit: int | None = Field(None, ge=1)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    words: bool = False
+    format: Literal["wav", "mp3"] = "wav"
+    kind: Literal["id"] = "id"
+    voice: str | Choice = "aria"
+    choices: list[Choice] = Field(default_factory=list)
+    odd: int = 1
+
+    @field_validator("odd")
+    @classmethod
+    def _is_odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"text": ""}, "text: must be a string of 1 to 4096 characters."),
+        ({"text": None}, "text: must be a string of 1 to 4096 characters."),
+        ({"tag": "123456789"}, "tag: must be a string of at most 8 characters."),
+        ({"word": ""}, "word: must be a string of at least 1 character."),
+        ({"language": "E"}, "language: must be a language tag, such as en."),
+        ({"speed": 9}, "speed: must be a number from 0.25 to 4."),
+        ({"speed": "1"}, "speed: must be a number from 0.25 to 4."),
+        ({"speed": True}, "speed: must be a number from 0.25 to 4."),
+        ({"top_p": 0}, "top_p: must be a number, more than 0 and at most 1."),
+        ({"limit": 0}, "limit: must be a whole number, at least 1."),
+        ({"seed": False}, f"seed: must be a whole number from 0 to {2**63 - 1}."),
+        ({"seed": 1.5}, f"seed: must be a whole number from 0 to {2**63 - 1}."),
+        ({"words": 1}, "words: must be true or false."),
+        ({"format": "ogg"}, "format: must be one of wav, mp3."),
+        ({"kind": "name"}, "kind: must be id."),
+        ({"voice": 5}, "voice: must be a string or an object."),
+        ({"voice": {"id": 5}}, "voice.id: must be a string of 1 to 128 characters."),
+        ({"voice": {}}, "voice.id: is required."),
+        ({"choices": [{"id": "a"}, {"id": ""}]}, "choices.1.id: must be a string of 1 to 128 characters."),
+        ({"choices": 3}, "choices: must be a list."),
+        ({"odd": 2}, "odd: must be odd."),
+        ({"unknown": 1}, "unknown: is not a known field."),
+    ],
+)
+def test_a_message_names_the_field_and_what_it_takes(value: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        validated(Example, value)
+    assert caught.value.message == message
+    assert caught.value.field == message.partition(":")[0]
+
+
+@pytest.mark.parametrize("value", [None, [], "text", 1, True])
+def test_anything_but_an_object_is_refused(value: Any) -> None:
+    with pytest.raises(BadMessage, match="must be a JSON object"):
+        validated(Example, value)
+
+
+def test_numbers_in_a_query_are_parsed() -> None:
+    query = validated_query(Example, {"speed": "1.5", "seed": "7", "words": "true"})
+    assert (query.speed, query.seed, query.words) == (1.5, 7, True)
+    with pytest.raises(BadValue, match="speed: must be a number from"):
+        validated_query(Example, {"speed": "fast"})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/audio/speech", {"input": "Hi.", "voice": 5}, "voice"),
+        ("/v1/audio/speech", {"input": "Hi.", "voice": ["aria"]}, "voice"),
+        ("/v1/audio/speech", {"input": "Hi.", "voice": {"id": 5}}, "voice.id"),
+        ("/v1/audio/speech", {"input": "Hi.", "seed": False}, "seed"),
+        ("/v1/audio/speech", {"input": "Hi.", "speed": True}, "speed"),
+        ("/generate", {"text": "Hi.", "voice_id": "aria", "seed": False}, "seed"),
+        ("/generate", {"text": "Hi.", "voice_id": "aria", "max_tokens": True}, "max_tokens"),
+        ("/v1/text-to-speech/aria", {"text": "Hi.", "seed": False}, "seed"),
+        (
+            "/v1/text-to-speech/aria",
+            {"text": "Hi.", "voice_settings": {"speed": False}},
+            "voice_settings.speed",
+        ),
+        ("/voice_mappings", {"voice_id": "mine", "seed": False}, "seed"),
+    ],
+)
+def test_the_field_is_one_that_the_client_sent(
+    server: Server, path: str, body: dict[str, Any], field: str
+) -> None:
+    with to(server) as client:
+        answer = client.post(path, json=body)
+    assert answer.status_code in (400, 422), answer.text
+    told = answer.json()
+    message = (told.get("error") or told["detail"])["message"]
+    assert message.startswith(f"{field}: must be ")
+    if path.startswith("/v1/audio"):
+        assert told["error"]["param"] == field
+
+
+def test_a_query_of_the_wrong_type_names_its_parameter(server: Server) -> None:
+    answer = httpx.post(f"{server.url}/v1/speak?speed=fast", json={"text": "Hi."})
+    assert (answer.status_code, "speed: must be a number from 0.25 to 4." in answer.text) == (400, True)
