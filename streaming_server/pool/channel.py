@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from streaming_server.errors import SpeechError
@@ -14,6 +15,10 @@ from streaming_server.types import FLOW_WINDOW, Audio, Event, Failed, Finished, 
 
 MAX_ATTEMPTS = 2
 """Workers that may be given the same utterance, one after the other."""
+
+STALLED_TICKS = 10
+"""Ticks of the pool, one second, after which an utterance without sound leaves a silent worker. The clock
+will not do: while the server itself does not run, no worker can be heard."""
 
 REPORT_EVERY = FLOW_WINDOW // 8
 """Bytes taken from a long utterance between two `Taken` messages to its worker."""
@@ -35,8 +40,8 @@ class Channel:
     """Carries one utterance at a time and stays on the worker it started on while that worker lives.
 
     An utterance whose sound has not reached the listener survives the death of its worker: it is spoken again
-    from the start, by another worker if necessary. `wake` is called whenever an event can be taken or the
-    channel's state has changed.
+    from the start, by another worker if necessary. One without any sound also leaves a worker that no longer
+    answers. `wake` is called whenever an event can be taken or the channel's state has changed.
 
     restarts: how often the current utterance has started again; sound taken before a restart is void.
     lost: its worker died and it cannot be spoken again; the only event left is the failure.
@@ -45,6 +50,7 @@ class Channel:
     __slots__ = (
         "_attempts",
         "_dispatched",
+        "_dispatched_tick",
         "_events",
         "_heard",
         "_pool",
@@ -71,6 +77,7 @@ class Channel:
         self._heard = False
         self._received = self._taken = self._reported = 0
         self._dispatched = False
+        self._dispatched_tick = 0
         self._attempts = 0
         self._wake = wake
         self._pool = pool
@@ -140,14 +147,15 @@ class Channel:
         """Whether the utterance has waited for a worker for longer than it may."""
         return time.monotonic() >= self.expires_at
 
-    def dispatch(self, worker: Supervisor) -> None:
-        """Give the utterance to a worker."""
+    def dispatch(self, worker: Supervisor, tick: int) -> None:
+        """Give the utterance to a worker. tick: the pool's current one."""
         assert self.utterance is not None
         if worker is not self.home:
             self._release_home()
         self.worker = worker
         worker.contexts.add(self.context)
         self._dispatched = True
+        self._dispatched_tick = tick
         self._attempts += 1
         worker.load += 1
         worker.send(Submit(self.utterance))
@@ -168,6 +176,27 @@ class Channel:
             self._end()
             self._events.append(failure)
             self._wake()
+
+    def stalled(self, tick: int) -> bool:
+        """Whether its worker has made no sound of it for STALLED_TICKS and another may be tried."""
+        waited = tick - self._dispatched_tick
+        made_no_sound = self._dispatched and self._received == 0 and waited >= STALLED_TICKS
+        return made_no_sound and self._attempts < MAX_ATTEMPTS
+
+    def withdraw(self, utterance_id: int) -> None:
+        """Take the utterance back from a silent worker, so that it can be dispatched to another.
+
+        utterance_id: its new id. Events that the old worker may still send carry the old one and are dropped.
+        """
+        assert self.utterance is not None
+        assert self.worker is not None
+        self.worker.send(Cancel(self.utterance.id))
+        self.worker.load -= 1
+        self._dispatched = False
+        self._discard_events()
+        self.utterance = replace(self.utterance, id=utterance_id)
+        self.restarts += 1
+        self._wake()
 
     def lose_worker(self) -> bool:
         """Detach from a dead worker; return whether the utterance may be spoken again from its start.

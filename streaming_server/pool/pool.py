@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -65,6 +65,7 @@ class Pool:
         self._watchers: set[MemoryObjectSendStream[Change]] = set()
         self._cloned: tuple[Voice, ...] = ()
         self._ids = 0
+        self._ticks = 0
         self._last_placed = -1
         self._info_known = anyio.Event()
         self._start_failed = anyio.Event()
@@ -75,7 +76,7 @@ class Pool:
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.run)
-            group.start_soon(self._expire)
+            group.start_soon(self._tick)
             try:
                 yield
             finally:
@@ -205,13 +206,13 @@ class Pool:
     def _dispatch(self, channel: Channel) -> bool:
         """Dispatch to the worker the context started on if it lives, else to the best one."""
         if (home := channel.home) is not None:
-            channel.dispatch(home)
+            channel.dispatch(home, self._ticks)
             return True
         index = choose(self._candidates(), self._last_placed)
         if index is None:
             return False
         self._last_placed = index
-        channel.dispatch(self.workers[index])
+        channel.dispatch(self.workers[index], self._ticks)
         return True
 
     def _dispatch_waiting(self) -> None:
@@ -220,15 +221,41 @@ class Pool:
                 return
             del self._waiting[channel.context]
 
-    async def _expire(self) -> None:
-        """Fail utterances that have waited too long for a worker."""
+    async def _tick(self) -> None:
+        """Look after waiting and stalled utterances, every TICK_S."""
         while True:
             await anyio.sleep(TICK_S)
+            self._ticks += 1
             self._dispatch_waiting()
-            for channel in list(self._waiting.values()):
-                if channel.expired:
-                    error: type[SpeechError] = Full if self.healthy else WorkerLost
-                    channel.fail(error, "No worker could take this in time; try again in a moment.")
+            self._fail_expired()
+            self._move_stalled()
+
+    def _fail_expired(self) -> None:
+        """Fail utterances that have waited too long for a worker."""
+        for channel in list(self._waiting.values()):
+            if channel.expired:
+                error: type[SpeechError] = Full if self.healthy else WorkerLost
+                channel.fail(error, "No worker could take this in time; try again in a moment.")
+
+    def _move_stalled(self) -> None:
+        """Move utterances without sound from silent workers to those that answer."""
+        if not any(worker.silent for worker in self.workers):
+            return
+        for channel in list(self._channels.values()):
+            silent = channel.worker is not None and channel.worker.silent
+            if silent and channel.stalled(self._ticks):
+                self._move(channel)
+
+    def _move(self, channel: Channel) -> None:
+        assert channel.utterance is not None
+        answering = [replace(one, ready=one.ready and not one.silent) for one in self._candidates()]
+        if (index := choose(answering, self._last_placed)) is None:
+            return
+        self._last_placed = index
+        del self._channels[channel.utterance.id]
+        channel.withdraw(self.next_id())
+        self._channels[channel.utterance.id] = channel
+        channel.dispatch(self.workers[index], self._ticks)
 
     def _candidates(self) -> list[Candidate]:
         return [

@@ -44,10 +44,10 @@ from streaming_server.types import (
 
 WorkerState = Literal["starting", "ready", "restarting", "broken", "stopped"]
 
-HEARTBEAT_S = 1.0
+HEARTBEAT_S = 0.5
 """Interval between two pings."""
-SUSPICIOUS_PINGS = 2
-"""Pings a worker may leave unanswered before others are preferred for new work."""
+SILENT_PINGS = 3
+"""A worker with this many unanswered pings, the first of them a second old, is called silent."""
 SILENCE_S = 5.0
 """A worker that has answered no ping for this long is killed. Only time in which the server itself ran
 counts: after a pause of its process or machine the answers may still lie unread."""
@@ -125,8 +125,8 @@ class Supervisor:
 
     @property
     def silent(self) -> bool:
-        """Whether it has left several pings unanswered: it may be hanging."""
-        return self._pings_unanswered >= SUSPICIOUS_PINGS
+        """Whether it has answered no ping for a second: it may be hanging."""
+        return self._pings_unanswered >= SILENT_PINGS
 
     def send(self, request: Request) -> None:
         """Send a request to the worker; does nothing while it is down."""

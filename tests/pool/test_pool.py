@@ -17,10 +17,10 @@ from structlog.testing import capture_logs
 from streaming_server.engines.selection import select_engine
 from streaming_server.errors import Full
 from streaming_server.ipc.child import REAP_S
-from streaming_server.pool.channel import Channel
+from streaming_server.pool.channel import STALLED_TICKS, Channel
 from streaming_server.pool.devices import Device
-from streaming_server.pool.pool import Pool, PressureChanged, WorkerChanged
-from streaming_server.pool.supervisor import SHUTDOWN_S, Supervisor, WorkerCommand
+from streaming_server.pool.pool import TICK_S, Pool, PressureChanged, WorkerChanged
+from streaming_server.pool.supervisor import SHUTDOWN_S, SILENCE_S, Supervisor, WorkerCommand
 from streaming_server.types import DEFAULT_VOICE, Audio, Event, Failed, Finished, Generation, MemoryReport
 
 pytestmark = pytest.mark.anyio
@@ -282,6 +282,85 @@ async def test_a_worker_that_may_be_hanging_is_given_nothing_while_another_answe
         assert all(worker_of(line) is answering for line in lines)
         os.kill(hanging.pid, signal.SIGCONT)
         await settled(lambda: not hanging.silent)
+
+
+async def stopped_under(pool: Pool, line: Line) -> Supervisor:
+    """Dispatch an utterance to a worker that has just stopped running; return the worker."""
+    pids = [worker.pid for worker in pool.workers if worker.pid is not None]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    line.submit()
+    stopped = worker_of(line)
+    for pid in pids:
+        if pid != stopped.pid:
+            os.kill(pid, signal.SIGCONT)
+    return stopped
+
+
+async def test_an_utterance_without_sound_moves_away_from_a_silent_worker() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        reference = Line(pool)
+        reference.submit()
+        expected = pcm(await reference.rest())
+        line = Line(pool)
+        stopped = await stopped_under(pool, line)
+        assert line.channel.utterance is not None
+        withdrawn = line.channel.utterance.id
+        started = time.monotonic()
+        first = await line.next()
+        assert time.monotonic() - started < SILENCE_S - 1  # Two seconds; the stopped worker lives on.
+        assert worker_of(line) is not stopped
+        assert stopped.load == 0
+        assert line.channel.restarts == 1
+
+        # What the old worker still says of it is not delivered.
+        assert stopped.pid is not None
+        os.kill(stopped.pid, signal.SIGCONT)
+        pool.on_events(stopped, [Audio(withdrawn, b"\1\0" * 100), Finished(withdrawn, 0.0)], 0.0)
+        events = [first, *await line.rest()]
+        assert pcm(events) == expected
+        await settled(lambda: not stopped.silent)
+        assert line.channel.take() is None
+        assert stopped.restarts == 0
+        assert [worker.load for worker in pool.workers] == [0, 0]
+        assert [len(worker.contexts) for worker in pool.workers] == [
+            int(worker is not stopped) + int(worker is reference.channel.worker) for worker in pool.workers
+        ]
+
+
+async def test_an_utterance_stays_on_a_silent_worker_if_no_other_answers() -> None:
+    async with running(1) as pool:
+        await all_ready(pool)
+        line = Line(pool)
+        stopped = await stopped_under(pool, line)
+        await settled(lambda: stopped.silent)
+        await anyio.sleep(STALLED_TICKS * TICK_S + 0.3)
+        assert stopped.pid is not None
+        os.kill(stopped.pid, signal.SIGCONT)
+        assert isinstance((await line.rest())[-1], Finished)
+        assert line.channel.restarts == 0
+
+
+async def test_an_utterance_moves_away_from_a_silent_worker_only_once() -> None:
+    """It may be what makes them hang."""
+    async with running() as pool:
+        await all_ready(pool)
+        line = Line(pool)
+        first = await stopped_under(pool, line)
+        (second,) = [worker for worker in pool.workers if worker is not first]
+        assert first.pid is not None
+        assert second.pid is not None
+        await anyio.sleep(0.8)  # Late enough for the second to be silent only after the first.
+        os.kill(second.pid, signal.SIGSTOP)
+        await settled(lambda: line.channel.worker is second)
+        os.kill(first.pid, signal.SIGCONT)
+        await settled(lambda: second.silent and not first.silent)
+        await anyio.sleep(STALLED_TICKS * TICK_S + 0.3)
+        assert line.channel.worker is second
+        os.kill(second.pid, signal.SIGCONT)
+        assert isinstance((await line.rest())[-1], Finished)
+        assert line.channel.restarts == 1
 
 
 @pytest.mark.slow
