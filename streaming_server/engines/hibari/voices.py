@@ -53,10 +53,10 @@ TIMBRES = MappingProxyType(
     {
         "aria": Timbre(gain=1.70),
         "atlas": Timbre(pitch=0.52, intonation=0.8, warp=0.86, pace=0.95, gain=1.92),
-        "luna": Timbre(pitch=1.08, intonation=1.45, warp=1.0, gain=1.81),
+        "luna": Timbre(pitch=1.11, intonation=1.5, warp=0.95, gain=1.97),
         "kai": Timbre(pitch=0.62, intonation=1.1, warp=0.9, pace=1.05, gain=1.90),
-        "zara": Timbre(pitch=0.78, intonation=0.85, warp=0.95, pace=0.95, gain=1.82),
-        "nova": Timbre(pitch=1.15, intonation=1.1, warp=1.05, pace=1.04, gain=1.80),
+        "zara": Timbre(pitch=0.78, intonation=0.85, warp=0.92, pace=0.95, gain=1.86),
+        "nova": Timbre(pitch=1.24, intonation=1.1, warp=1.08, pace=1.04, gain=1.80),
     }
 )
 

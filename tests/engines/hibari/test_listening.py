@@ -1,0 +1,132 @@
+"""How the six voices sound: understood by Whisper, equally loud, and each another person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, count
+
+import numpy as np
+import pytest
+from helpers.judge import SENTENCES, Judge, rate
+from helpers.spoken import drain, pcm
+from numpy.typing import NDArray
+
+from streaming_server.engines.hibari.engine import HibariEngine
+from streaming_server.engines.hibari.synthesis import SAMPLE_RATE
+from streaming_server.engines.hibari.voices import TIMBRES
+from streaming_server.types import BUILTIN_VOICES, Generation, Utterance, Voice
+
+pytestmark = pytest.mark.slow
+
+VOICES = tuple(BUILTIN_VOICES)
+WORST = {voice.id: 0.03 if voice.id == "aria" else 0.05 for voice in VOICES}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[HibariEngine]:
+    engine = HibariEngine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    pytest.importorskip("faster_whisper")
+    return Judge()
+
+
+@pytest.fixture(scope="module")
+def recordings(engine: HibariEngine) -> dict[str, list[bytes]]:
+    """Every sentence in every voice."""
+    numbers = count(1)
+    return {voice.id: [spoken(engine, next(numbers), text, voice) for text in SENTENCES] for voice in VOICES}
+
+
+def spoken(engine: HibariEngine, number: int, text: str, voice: Voice, **options: float) -> bytes:
+    utterance = Utterance(number, number, text, voice, Generation(**options), 0.0)  # type: ignore[arg-type]
+    return pcm(drain(engine, [utterance]), number)
+
+
+def waveform(sounds: list[bytes]) -> NDArray[np.float64]:
+    return np.frombuffer(b"".join(sounds), "<i2") / 32768
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("voice", TIMBRES)
+def test_every_voice_is_understood(judge: Judge, recordings: dict[str, list[bytes]], voice: str) -> None:
+    heard = [
+        judge.errors(text, sound, SAMPLE_RATE)
+        for text, sound in zip(SENTENCES, recordings[voice], strict=True)
+    ]
+    assert sum(words for _, words in heard) > 200
+    assert rate(heard) <= WORST[voice], heard
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("option", "value"), [("speed", 0.6), ("speed", 1.6), ("pitch", 0.75), ("pitch", 1.3)]
+)
+def test_speed_and_pitch_leave_speech_intelligible(
+    engine: HibariEngine, judge: Judge, option: str, value: float
+) -> None:
+    heard = [
+        judge.errors(text, spoken(engine, 1000 + number, text, VOICES[0], **{option: value}), SAMPLE_RATE)
+        for number, text in enumerate(SENTENCES)
+    ]
+    assert rate(heard) <= 0.05, heard
+
+
+def test_all_voices_are_equally_loud_and_none_is_clipped(recordings: dict[str, list[bytes]]) -> None:
+    meter = pytest.importorskip("pyloudnorm").Meter(SAMPLE_RATE)
+    loudness = {voice: meter.integrated_loudness(waveform(sounds)) for voice, sounds in recordings.items()}
+    assert max(loudness.values()) - min(loudness.values()) <= 1.0, loudness
+    assert all(-24 < level < -18 for level in loudness.values()), loudness
+    peaks = {voice: np.abs(waveform(sounds)).max() for voice, sounds in recordings.items()}
+    assert max(peaks.values()) < 0.98, peaks
+
+
+def test_every_voice_is_another_person(recordings: dict[str, list[bytes]]) -> None:
+    """Any two differ by two semitones, or by 4 % in where the resonances lie."""
+    speech = {voice: waveform(sounds) for voice, sounds in recordings.items()}
+    people = {voice: (pitch(sound), resonances(sound, speech["aria"])) for voice, sound in speech.items()}
+    for (one, (f0, place)), (other, (other_f0, other_place)) in combinations(people.items(), 2):
+        semitones = 12 * abs(np.log2(f0 / other_f0))
+        assert semitones >= 2 or abs(place / other_place - 1) >= 0.04, (one, other, people)
+    for voice, (_, place) in people.items():
+        assert place == pytest.approx(TIMBRES[voice].warp, abs=0.03), people
+
+
+def pitch(sound: NDArray[np.float64]) -> float:
+    """The mean over voiced windows of 50 ms of log f0, by autocorrelation, in Hz."""
+    size = SAMPLE_RATE // 20
+    found = []
+    for start in range(0, len(sound) - size, size):
+        part = sound[start : start + size] - sound[start : start + size].mean()
+        if np.sqrt(np.mean(part**2)) < 0.02:
+            continue
+        correlation = np.fft.irfft(np.abs(np.fft.rfft(part, 2 * size)) ** 2)[:size]
+        low, high = SAMPLE_RATE // 500, SAMPLE_RATE // 60
+        lag = low + int(np.argmax(correlation[low:high]))
+        if correlation[lag] > 0.5 * correlation[0]:
+            found.append(np.log(SAMPLE_RATE / lag))
+    return float(np.exp(np.mean(found)))
+
+
+def resonances(sound: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """By which factor the long-term spectrum is wider than another."""
+    spectrum, other = long_term_spectrum(sound), long_term_spectrum(reference)
+    bins = np.arange(20, 400)
+
+    def likeness(factor: float) -> float:
+        stretched = np.interp(bins / factor, np.arange(len(other)), other)
+        return float(np.corrcoef(stretched, spectrum[bins])[0, 1])
+
+    return float(max(np.arange(0.75, 1.25, 0.01), key=likeness))
+
+
+def long_term_spectrum(sound: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log power in bins of 20 Hz, smoothed over 300 Hz."""
+    windows = sound[: len(sound) // 1200 * 1200].reshape(-1, 1200) * np.hanning(1200)
+    power = (np.abs(np.fft.rfft(windows, axis=1)) ** 2).mean(0)
+    smooth: NDArray[np.float64] = np.log(np.convolve(power, np.ones(15) / 15, "same") + 1e-9)
+    return smooth
