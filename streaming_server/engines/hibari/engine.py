@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from streaming_server.engines.base import Engine
 from streaming_server.engines.espeak.text import spoken_form
 from streaming_server.engines.hibari.marks import word_marks
-from streaming_server.engines.hibari.network import BINS, Floats, Network, Spectrum
+from streaming_server.engines.hibari.network import Floats, Network, Spectrum
+from streaming_server.engines.hibari.noise import NoiseStream, NoiseTable
 from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phrase
 from streaming_server.engines.hibari.synthesis import SAMPLE_RATE, Synthesis, Tables
 from streaming_server.engines.hibari.voices import Timbre, synthesis_of, timbre_of
@@ -68,7 +68,7 @@ class _Stream:
     newcomer: bool
     phrases: Iterator[Phrase]
     timbre: Timbre
-    generator: np.random.Generator
+    noise: NoiseStream
     synthesis: Synthesis | None = None
     frames: int = FIRST_PIECE
     pieces: int = 0
@@ -82,10 +82,6 @@ class _Stream:
         dry_at = self.utterance.deadline + self.samples / SAMPLE_RATE
         return not (self.newcomer and self.pieces < 2), dry_at
 
-    def noise(self, frames: int) -> NDArray[np.complex64]:
-        """The next frames' noise."""
-        return self.generator.standard_normal((frames, 2 * BINS), np.float32).view(np.complex64)
-
 
 class HibariEngine(Engine):
     """An `Engine` on one thread of the CPU. The same utterance is the same bytes every time."""
@@ -95,6 +91,7 @@ class HibariEngine(Engine):
         self._network: Network | None = Network(ASSETS / "hibari.onnx")
         self._reader = PhonemeReader()
         self._tables = Tables()
+        self._noise = NoiseTable()
         self._streams: dict[int, _Stream] = {}
         self._openings: dict[int, int] = {}
 
@@ -125,7 +122,7 @@ class HibariEngine(Engine):
             newcomer=opening,
             phrases=self._reader.read(text, opening=opening),
             timbre=timbre_of(utterance.voice),
-            generator=_generator(utterance.generation.seed or 0, text),
+            noise=self._noise.stream(utterance.generation.seed or 0, text),
         )
 
     def cancel(self, utterance_id: int) -> None:
@@ -200,11 +197,6 @@ def _check_language(tag: str | None) -> None:
     """Raises BadValue for a language that is not English."""
     if tag is not None and tag.lower().replace("_", "-").partition("-")[0] != "en":
         raise BadValue(f"This engine does not speak the language {tag!r:.40}.")
-
-
-def _generator(seed: int, text: str) -> np.random.Generator:
-    digest = blake2b(f"{seed} {text}".encode(errors="surrogatepass"), digest_size=16).digest()
-    return np.random.Generator(np.random.SFC64(int.from_bytes(digest, "little")))
 
 
 def _trimmed(spectrum: Spectrum, phrase: Phrase) -> Spectrum:
