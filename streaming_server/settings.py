@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(32 * 2**20, ge=1024, description="largest sample sent, in bytes")
     upload_timeout_s: float = Field(60.0, gt=0, description="seconds a sample may take to arrive")
     save_outputs: bool = Field(True, description="keep a copy of what /generate made")
+    max_output_bytes: int = Field(
+        2 * 2**30, ge=0, description="disk space for those copies, in bytes; the oldest are deleted first"
+    )
     retention_hours: float = Field(24.0, ge=0.01, le=8760, description="hours results and copies are kept")
     whisper_model: str = Field(
         "base", description="Whisper's size, or a file of its weights, for the transcripts of samples"

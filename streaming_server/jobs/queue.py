@@ -1,4 +1,4 @@
-"""The jobs that wait and those being spoken, for whoever adds, stops or watches one."""
+"""The jobs that wait and those being spoken: add, cancel, retry, watch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from anyio import to_thread
 from streaming_server.errors import Full
 from streaming_server.storage.jobs import Job, Jobs
 
-MOST_WAITING = 1000
+MAX_PENDING = 1000
 
 
 @dataclass(eq=False, slots=True)
 class RunningJob:
-    """A job being spoken. utterances, audio_s: how far it is. ended: nothing more of it is spoken, and no
-    file is left."""
+    """A job being spoken.
+
+    utterances, audio_s: how much has been spoken. ended: set when nothing more is spoken and its unfinished
+    files are deleted.
+    """
 
     job: Job
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -29,7 +32,7 @@ class RunningJob:
 
 
 class JobQueue:
-    """Beside the table of jobs, what is known only while the server runs."""
+    """The table of jobs, and which of them are running in this process."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
@@ -37,71 +40,68 @@ class JobQueue:
         self._arrival = anyio.Event()
         self._stopping = False
 
-    # For those who want something spoken.
-
     async def add(self, request: dict[str, Any]) -> Job:
-        """A new job, last in the queue. Raises Full, StorageFailure."""
-        if (await to_thread.run_sync(self._jobs.counts))["pending"] >= MOST_WAITING:
-            raise Full(f"{MOST_WAITING} jobs are waiting: try again when some are done, or cancel some.")
+        """Append a job. Raise Full, StorageFailure."""
+        if (await to_thread.run_sync(self._jobs.counts))["pending"] >= MAX_PENDING:
+            raise Full(f"{MAX_PENDING} jobs are waiting; try again later or cancel some.")
         job = await to_thread.run_sync(self._jobs.add, request)
         self._arrival.set()
         return job
 
     async def retry(self, job_id: str) -> Job:
-        """Raises UnknownJob, InUse."""
-        if (run := self._running.get(job_id)) is not None and run.scope.cancel_called:
-            await run.ended.wait()
+        """Append a job that ended without a result again. Raise UnknownJob, InUse."""
+        if (running := self._running.get(job_id)) is not None and running.scope.cancel_called:
+            await running.ended.wait()
         job = await to_thread.run_sync(self._jobs.retry, job_id)
         self._arrival.set()
         return job
 
     async def cancel(self, job_id: str) -> Job:
-        """Stop it, at any stage; nothing more of it is spoken when this returns. Raises UnknownJob, InUse."""
-        run = self._running.get(job_id)
-        reached = (run.utterances, run.audio_s) if run is not None else (0, 0.0)
+        """Cancel a job and wait until it has stopped. Raise UnknownJob, InUse."""
+        running = self._running.get(job_id)
+        reached = (running.utterances, running.audio_s) if running is not None else (0, 0.0)
         job = await to_thread.run_sync(self._jobs.cancel, job_id, *reached)
-        if (run := self._running.get(job_id)) is not None:
-            run.scope.cancel()
-            await run.ended.wait()
+        if (running := self._running.get(job_id)) is not None:
+            running.scope.cancel()
+            await running.ended.wait()
+            await to_thread.run_sync(self._jobs.discard_result, f"{job_id}.{job.audio_format}")
         return job
 
     def progress(self, job: Job) -> dict[str, Any]:
-        """How far a job is: sentences done and seconds of audio made."""
+        """Return how much of a job has been spoken: utterances, and seconds of audio."""
         at = self._running.get(job.id, job)
         return {"utterances": at.utterances, "audio_s": round(at.audio_s, 2)}
 
     def running(self) -> list[dict[str, Any]]:
-        """Every job being spoken, and how far it is."""
-        return [{"id": run.job.id, **self.progress(run.job)} for run in self._running.values()]
-
-    # For who speaks them.
+        """Return the progress of every job being spoken."""
+        return [{"id": job.id, **self.progress(job)} for job in (each.job for each in self._running.values())]
 
     @property
     def stopping(self) -> bool:
         return self._stopping
 
     def stop(self) -> None:
-        """The server is about to end: speak nothing more."""
+        """Cancel the running jobs and begin no more; the server is shutting down."""
         self._stopping = True
-        for run in self._running.values():
-            run.scope.cancel()
+        for running in self._running.values():
+            running.scope.cancel()
 
     def arrival(self) -> anyio.Event:
-        """Set as soon as there may be another that waits. To be had before looking whether there is one."""
+        """Return an event that is set when a job is added. Get it before looking for a job."""
         if self._arrival.is_set():
             self._arrival = anyio.Event()
         return self._arrival
 
     @asynccontextmanager
-    async def begun(self, job: Job) -> AsyncIterator[RunningJob]:
-        """A job that was taken, as long as it is being spoken."""
+    async def running_job(self, job: Job) -> AsyncIterator[RunningJob]:
+        """Register a job as running inside the block."""
         while (before := self._running.get(job.id)) is not None:
-            await before.ended.wait()  # Tried again as soon as it had failed, it is still being tidied up.
-        self._running[job.id] = run = RunningJob(job)
+            await before.ended.wait()  # It failed and was retried at once.
+        self._running[job.id] = running = RunningJob(job)
         if self._stopping:
-            run.scope.cancel()
+            running.scope.cancel()
         try:
-            yield run
+            yield running
         finally:
             del self._running[job.id]
-            run.ended.set()
+            running.ended.set()

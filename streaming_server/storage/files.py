@@ -1,4 +1,4 @@
-"""Files that outlive a power cut."""
+"""Files that survive a power failure, and the lock of the data directory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ANY_NAME = re.compile(r".*", re.DOTALL)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was renamed into the folder, or made in it, outlive a power cut. Blocks. Raises OSError."""
+    """Flush a folder's entries to the disk. Blocks. Raise OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -25,7 +25,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def move_whole(source: Path, target: Path) -> None:
-    """Give a finished file its name; under that name it is never seen unfinished. Blocks. Raises OSError."""
+    """Rename a finished file atomically and durably. Blocks. Raise OSError."""
     with source.open("rb") as file:
         os.fsync(file.fileno())
     source.rename(target)
@@ -33,7 +33,7 @@ def move_whole(source: Path, target: Path) -> None:
 
 
 def discard(file: Path) -> None:
-    """Remove a temporary file. One that cannot be removed now is, at the next start. Blocks."""
+    """Delete a temporary file; one that cannot be deleted is left to the next start. Blocks."""
     with suppress(OSError):
         file.unlink(missing_ok=True)
 
@@ -41,16 +41,16 @@ def discard(file: Path) -> None:
 def remove_older(
     folder: Path, before: float, named: re.Pattern[str] = ANY_NAME, *, read: bool = False
 ) -> int:
-    """Remove the files of a folder last written, or with `read` last read, before a time; how many.
+    """Delete the files last written, or with `read` last read, before a time. Return how many.
 
-    named: what their whole names match. Folders, links and whatever bears another name are somebody else's.
-    Others may remove some meanwhile. Blocks. Raises OSError where one could not be removed, after the rest.
+    named: only regular files whose full name matches are deleted. Files may vanish meanwhile. Blocks. Raise
+    OSError, after deleting the rest, if a file cannot be deleted.
     """
     removed, failure = 0, None
     for file in folder.iterdir():
         try:
             found = file.lstat()
-            if _is_ours(file, found, named) and (found.st_atime if read else found.st_mtime) < before:
+            if _matches(file, found, named) and (found.st_atime if read else found.st_mtime) < before:
                 file.unlink()
                 removed += 1
         except FileNotFoundError:
@@ -63,26 +63,35 @@ def remove_older(
 
 
 def remove_strays(folder: Path, named: re.Pattern[str], kept: Container[str] = ()) -> int:
-    """Remove the files of a folder that are not kept; how many. named: as in `remove_older`.
+    """Delete the files that are not in `kept`. Return how many. named: as in `remove_older`.
 
-    What cannot be looked at or removed stays: a start does not fail for what was left behind. Blocks. Raises
-    OSError where the folder cannot be read.
+    Files that cannot be deleted stay, as they must not prevent a start. Blocks. Raise OSError if the folder
+    cannot be read.
     """
     removed = 0
     for file in folder.iterdir():
         with suppress(OSError):
-            if file.name not in kept and _is_ours(file, file.lstat(), named):
+            if file.name not in kept and _matches(file, file.lstat(), named):
                 file.unlink()
                 removed += 1
     return removed
 
 
-def _is_ours(file: Path, found: os.stat_result, named: re.Pattern[str]) -> bool:
+def _matches(file: Path, found: os.stat_result, named: re.Pattern[str]) -> bool:
     return stat.S_ISREG(found.st_mode) and named.fullmatch(file.name) is not None
 
 
-class Lock:
-    """A folder that only one server uses. Raises EngineFailure where another does."""
+def regular_files(folder: Path, named: re.Pattern[str]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the files whose full name matches, with their status. Blocks. Raise OSError."""
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            found = file.lstat()
+            if _matches(file, found, named):
+                yield file, found
+
+
+class DataLock:
+    """An exclusive lock of a folder. Raise EngineFailure if another server holds it."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,8 +101,8 @@ class Lock:
         except BlockingIOError:
             os.close(self._descriptor)
             raise EngineFailure(
-                f"Another server uses the data directory {folder}; give this one another with --data-dir."
+                f"Another server uses the data directory {folder}; choose another with --data-dir."
             ) from None
 
-    def release(self) -> None:
+    def close(self) -> None:
         os.close(self._descriptor)

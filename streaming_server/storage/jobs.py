@@ -1,4 +1,4 @@
-"""Jobs: texts to be spoken into a file, kept on disk so that none is lost.
+"""Jobs: texts to be spoken into files. They are stored, so that a restart loses none.
 
 Everything here blocks on the disk: call it from a thread.
 """
@@ -16,26 +16,27 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from streaming_server.errors import InUse, SpeechError, UnknownJob
+from streaming_server.audio.formats import AudioFormat
+from streaming_server.errors import InUse, UnknownJob
 from streaming_server.storage.database import Database, storage_errors
-from streaming_server.storage.files import move_whole, remove_strays
+from streaming_server.storage.files import discard, move_whole, remove_strays
 
 JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "interrupted"]
-"""`interrupted`: the server ended while it was being spoken; it can be tried again."""
+"""interrupted: the server stopped while the job was being spoken; it can be retried."""
 
 JOB_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 OVER: frozenset[JobStatus] = frozenset({"completed", "failed", "cancelled", "interrupted"})
 
 _RESULT = re.compile(r"[0-9a-f]{32}\.\w+")
-"""A job's id, and the format or `part`. What else lies in the folder is somebody else's."""
+"""The name of a result: a job's id, and its format or `part`. Other files are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One text on its way into a file.
+    """A text to be spoken into a file.
 
-    request: what was asked for, as the route understood it. Times are seconds since 1970. utterances,
-    audio_s: how far it came. file: the result, once it is completed.
+    request: as the route validated it. Times are seconds since 1970. utterances, audio_s: how much was
+    spoken. file: the result of a completed job.
     """
 
     id: str
@@ -54,6 +55,12 @@ class Job:
     def over(self) -> bool:
         return self.status in OVER
 
+    @property
+    def audio_format(self) -> AudioFormat:
+        """The format of the result, which is also the suffix of its file."""
+        audio_format: AudioFormat = self.request.get("response_format", "wav")
+        return audio_format
+
 
 class Jobs:
     """The table of jobs and the folder of their results."""
@@ -64,12 +71,12 @@ class Jobs:
         directory.mkdir(parents=True, exist_ok=True)
 
     def discard_partial(self, job_id: str) -> None:
-        """Remove what was written of a job that will not be whole. Raises StorageFailure."""
+        """Delete the unfinished result, if there is one. Raise StorageFailure."""
         with storage_errors():
             self.partial_file(job_id).unlink(missing_ok=True)
 
     def add(self, request: dict[str, Any]) -> Job:
-        """A new job, last in the queue. Raises StorageFailure."""
+        """Append a job to the queue. Raise StorageFailure."""
         job_id = secrets.token_hex(16)
         with self._database.transaction() as cursor:
             cursor.execute(
@@ -79,7 +86,7 @@ class Jobs:
         return self.get(job_id)
 
     def get(self, job_id: str) -> Job:
-        """Raises UnknownJob."""
+        """Raise UnknownJob."""
         with self._database.reading() as cursor:
             row = cursor.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
@@ -87,7 +94,7 @@ class Jobs:
         return self._job(row)
 
     def list(self, status: JobStatus | None = None, limit: int = 50) -> list[Job]:
-        """The latest, newest first."""
+        """Return the latest jobs, newest first."""
         with self._database.reading() as cursor:
             rows = cursor.execute(
                 "SELECT * FROM jobs WHERE ?1 IS NULL OR status = ?1 ORDER BY number DESC LIMIT ?2",
@@ -96,14 +103,14 @@ class Jobs:
         return [self._job(row) for row in rows]
 
     def counts(self) -> dict[JobStatus, int]:
-        """How many there are of each status."""
+        """Count the jobs by status."""
         with self._database.reading() as cursor:
             rows = cursor.execute("SELECT status, count(*) AS jobs FROM jobs GROUP BY status").fetchall()
         found = {row["status"]: row["jobs"] for row in rows}
         return {status: found.get(status, 0) for status in JOB_STATUSES}
 
     def next(self) -> Job | None:
-        """The longest waiting, now being processed; None if none waits."""
+        """Mark the job that has waited longest as processing and return it; None if none waits."""
         with self._database.transaction() as cursor:
             row = cursor.execute(
                 "UPDATE jobs SET status = 'processing', started_at = ? WHERE number ="
@@ -113,36 +120,50 @@ class Jobs:
         return self._job(row) if row is not None else None
 
     def partial_file(self, job_id: str) -> Path:
-        """Where its sound is written until it is whole."""
+        """Return where the audio is written until it is complete."""
         return self._directory / f"{job_id}.part"
 
-    def complete(self, job_id: str, extension: str, utterances: int, audio_s: float) -> Job:
-        """The partial file, flushed to the disk, is the result.
-
-        Raises StorageFailure; InUse where the job was cancelled meanwhile, and UnknownJob where it was
-        cleared too: then there is no result.
-        """
+    def keep_result(self, job_id: str, extension: str) -> str:
+        """Make the partial file, flushed to the disk, the result. Return its name. Raise StorageFailure."""
         name = f"{job_id}.{extension}"
         with storage_errors():
             move_whole(self.partial_file(job_id), self._directory / name)
+        return name
+
+    def complete(self, job_id: str, file_name: str, utterances: int, audio_s: float) -> Job:
+        """Mark a job whose result has been kept as completed. Again is no error.
+
+        Raise StorageFailure, and then the result stays; InUse if the job was cancelled, UnknownJob if it was
+        cleared since, and then it is deleted.
+        """
         try:
-            return self._finish(job_id, "completed", utterances, audio_s, file=name)
-        except SpeechError:
-            (self._directory / name).unlink(missing_ok=True)
+            return self._finish(job_id, "completed", utterances, audio_s, file=file_name)
+        except UnknownJob:
+            self.discard_result(file_name)
             raise
+        except InUse:
+            job = self.get(job_id)
+            if job.file is None or job.file.name != file_name:
+                self.discard_result(file_name)
+                raise
+            return job
+
+    def discard_result(self, file_name: str) -> None:
+        """Delete a result that no job has. `recover` deletes what cannot be deleted now."""
+        discard(self._directory / file_name)
 
     def fail(self, job_id: str, code: str, message: str, utterances: int, audio_s: float) -> Job:
-        """Raises InUse for one that is over, UnknownJob."""
+        """Raise InUse if the job is over, UnknownJob."""
         job = self._finish(job_id, "failed", utterances, audio_s, error=(code, message))
         self.discard_partial(job_id)
         return job
 
     def cancel(self, job_id: str, utterances: int = 0, audio_s: float = 0.0) -> Job:
-        """Only one that is not over. Raises InUse, UnknownJob."""
+        """Raise InUse if the job is over, UnknownJob."""
         return self._finish(job_id, "cancelled", utterances, audio_s)
 
     def retry(self, job_id: str) -> Job:
-        """Put an interrupted, failed or cancelled job last in the queue. Raises InUse, UnknownJob."""
+        """Append an interrupted, failed or cancelled job to the queue again. Raise InUse, UnknownJob."""
         with self._database.transaction() as cursor:
             row = cursor.execute(
                 "UPDATE jobs SET status = 'pending', started_at = NULL, finished_at = NULL, utterances = 0,"
@@ -153,32 +174,48 @@ class Jobs:
             ).fetchone()
         if row is None:
             self.get(job_id)
-            raise InUse("Only a job that was interrupted, failed or cancelled can be tried again.")
+            raise InUse("Only an interrupted, failed or cancelled job can be retried.")
         return self._job(row)
 
     def recover(self) -> int:
-        """After a start: mark what was being spoken as interrupted, remove files of no job. How many were."""
+        """Complete or interrupt, after a start, the jobs that were being spoken; delete files of no job.
+
+        A job is complete if its result was kept and only marking it failed. Return how many were interrupted.
+        """
         with self._database.transaction() as cursor:
-            interrupted = cursor.execute(
-                "UPDATE jobs SET status = 'interrupted', finished_at = ? WHERE status = 'processing'",
-                (time.time(),),
-            ).rowcount
+            results = self._results()
+            found = cursor.execute("SELECT id FROM jobs WHERE status = 'processing'").fetchall()
+            ended = [(results.get(row["id"]), time.time(), row["id"]) for row in found]
+            cursor.executemany(
+                "UPDATE jobs SET status = iif(?1 IS NULL, 'interrupted', 'completed'), file = ?1,"
+                " finished_at = ?2 WHERE id = ?3",
+                ended,
+            )
             rows = cursor.execute("SELECT file FROM jobs WHERE file IS NOT NULL").fetchall()
         kept = {row["file"] for row in rows}
         with storage_errors():
             remove_strays(self._directory, _RESULT, kept)
-        return interrupted
+        return sum(file is None for file, _, _ in ended)
+
+    def _results(self) -> dict[str, str]:
+        """Return the names of the complete results in the folder, by job id."""
+        with storage_errors():
+            names = [file.name for file in self._directory.iterdir() if _RESULT.fullmatch(file.name)]
+        return {Path(name).stem: name for name in names if not name.endswith(".part")}
 
     def expire(self, before: float) -> int:
-        """Remove jobs that were over before a time, and their results; how many. Raises StorageFailure."""
+        """Delete the jobs that ended before a time, with their results. Return how many.
+
+        Raise StorageFailure.
+        """
         return self._remove("finished_at < ?", (before,))
 
     def clear(self) -> int:
-        """Remove every job that is over, and its result; how many. Raises StorageFailure."""
+        """Delete every job that is over, with its result. Return how many. Raise StorageFailure."""
         return self._remove("TRUE", ())
 
     def _remove(self, condition: str, values: Iterable[Any]) -> int:
-        """The results first, as they may be what fills the disk; a job whose result stays, stays with it."""
+        """Delete results first, which may be what fills the disk. A job is kept if its result cannot be."""
         statuses = ", ".join(f"'{status}'" for status in sorted(OVER))
         over = f"status IN ({statuses})"
         with self._database.reading() as cursor:
@@ -209,7 +246,7 @@ class Jobs:
         file: str | None = None,
         error: tuple[str, str] | None = None,
     ) -> Job:
-        """Of two that would end a job, the first does. Raises InUse for one that is over, UnknownJob."""
+        """Raise InUse if the job is over, UnknownJob."""
         code, message = error or (None, None)
         with self._database.transaction() as cursor:
             row = cursor.execute(
@@ -220,7 +257,7 @@ class Jobs:
             ).fetchone()
         if row is None:
             self.get(job_id)
-            raise InUse("The job is over already.")
+            raise InUse("The job has already ended.")
         return self._job(row)
 
     def _job(self, row: Row) -> Job:

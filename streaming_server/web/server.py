@@ -1,8 +1,9 @@
-"""uvicorn, with what a speech server needs besides: draining, and sockets that give up on dead clients."""
+"""uvicorn with draining, and with sockets that give up on dead clients."""
 
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 import sys
 from types import FrameType
@@ -10,6 +11,8 @@ from types import FrameType
 import anyio
 import structlog
 import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streaming_server.engines.selection import SelectedEngine
 from streaming_server.errors import EngineFailure
@@ -17,66 +20,85 @@ from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.http_protocol import HttpConfig
 from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS
-from streaming_server.web.services import Parts
+from streaming_server.web.services import Services, services_of
 from streaming_server.web.websocket.protocol import SpeechSocket
 
 SEND_BUFFER = 32 * 1024
-"""Bytes the kernel holds for a client. Of its megabytes by default, a minute of speech counts as sent."""
+"""Bytes the kernel buffers per client. Its default of megabytes would count a minute of speech as sent."""
 UNACKNOWLEDGED_MS = 10_000
-"""How long a client may leave sent bytes unacknowledged before the kernel drops it."""
+"""Milliseconds sent bytes may stay unacknowledged before the kernel drops the connection."""
 OTHER_FILES = 256
-"""Open files beside the websockets': listeners, pipes to workers, plain HTTP."""
+"""Open files besides websockets: listeners, pipes to workers, plain HTTP."""
 LIFESPAN_S = 5.0
-"""How long the parts may take to end when nothing is waited for any more."""
+"""Seconds the lifespan may take to end after a second signal."""
 GARBAGE_THRESHOLDS = (5_000, 2, 2_000)
-"""Objects made and kept between two searches of the youngest, and how many of these to one of the older."""
+"""Thresholds of the garbage collector's three generations."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class DrainingServer(uvicorn.Server):
-    """On the first signal lets open contexts finish, on the second stops at once."""
+    """Lets open contexts finish on the first signal; stops at once on the second.
 
-    def __init__(self, config: uvicorn.Config, parts: Parts, url: str) -> None:
+    warning: about the engine, logged once the server listens. failure: why the application failed, if it did.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, app: Starlette, settings: Settings, url: str, warning: str | None
+    ) -> None:
         super().__init__(config)
-        self._parts = parts
+        self.failure: str | None = None
+        self._app = app
+        self._settings = settings
         self._url = url
+        self._warning = warning
+
+    def fail(self, reason: str) -> None:
+        """Stop because the application failed."""
+        self.failure = self.failure or reason
+        self.handle_exit(signal.SIGTERM, None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
-            log.info("listening", url=self._url, engine=self._parts.settings.engine)
-            if warning := self._parts.engine.provider.warning:
+            log.info("listening", url=self._url, engine=self._settings.engine)
+            if warning := self._warning:
                 log.warning(warning)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.force_exit or self.should_exit
         self.should_exit = True
-        self._parts.limits.draining = True
-        if self.force_exit:
-            self._parts.connections.dismiss()
+        if (services := services_of(self._app)) is not None:
+            services.speech.limits.draining = True
+            if self.force_exit:
+                services.speech.connections.dismiss()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
         for listener in sockets or []:
             listener.close()
-        self._parts.job_queue.stop()  # What it speaks is interrupted, and can be tried again.
-        patience_s = self._parts.settings.drain_timeout_s
-        if open_contexts := len(self._parts.contexts):
-            log.info("draining; again ends it at once", contexts=open_contexts, timeout_s=patience_s)
-        if not self.force_exit:
-            with anyio.move_on_after(patience_s):
-                await self._parts.contexts.all_left()
-            self._parts.connections.dismiss()
+        if (services := services_of(self._app)) is not None:
+            await self._drain(services)
         await super().shutdown(None)
-        if self.force_exit:  # uvicorn leaves this out for those in a hurry.
+        if self.force_exit:  # uvicorn skips the lifespan then.
             with anyio.move_on_after(LIFESPAN_S):
                 await self.lifespan.shutdown()
 
+    async def _drain(self, services: Services) -> None:
+        """Interrupt the jobs, wait for the open contexts, then close the websockets."""
+        speech, timeout_s = services.speech, self._settings.drain_timeout_s
+        services.jobs.queue.stop()
+        if open_contexts := len(speech.contexts):
+            log.info("draining; signal again to stop at once", contexts=open_contexts, timeout_s=timeout_s)
+        if not self.force_exit:
+            with anyio.move_on_after(timeout_s):
+                await speech.contexts.all_left()
+            speech.connections.dismiss()
+
 
 def listen(settings: Settings) -> socket.socket:
-    """A listening socket whose options the accepted ones inherit. Raises EngineFailure."""
+    """Return a listening socket; accepted ones inherit its options. Raise EngineFailure."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -96,7 +118,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def allow_files(wanted: int) -> None:
-    """Raise the limit of open files as far as this process may, and say so when that is too little."""
+    """Raise the limit of open files to the hard limit; warn if that is less than `wanted`."""
     if sys.platform == "win32":
         return
     import resource
@@ -111,10 +133,10 @@ def allow_files(wanted: int) -> None:
         log.warning("too few open files allowed for that many connections", limit=soft, wanted=wanted)
 
 
-def _rarely_search_for_garbage() -> None:
-    """A search through all that hundreds of clients have open holds everyone up for a tenth of a second.
+def _collect_garbage_rarely() -> None:
+    """Make full collections rare: with hundreds of clients one stops the event loop for 0.1 s.
 
-    What a turn leaves behind is freed without a search, so there is little to find.
+    Contexts leave no reference cycles behind, so there is little to collect.
     """
     gc.collect()
     gc.freeze()
@@ -122,15 +144,16 @@ def _rarely_search_for_garbage() -> None:
 
 
 def serve(settings: Settings, engine: SelectedEngine) -> int:
-    """Serve until told to stop; the exit status. Raises EngineFailure."""
+    """Serve until told to stop and return the exit status. Raise EngineFailure."""
+    server: DrainingServer
     listener = listen(settings)
-    app = create_app(settings, engine)
+    app = create_app(settings, engine, on_failure=lambda reason: server.fail(reason))
     host, port = listener.getsockname()[:2]
     allow_files(
         settings.max_connections + settings.max_status_connections + UNAUTHENTICATED_WEBSOCKETS + OTHER_FILES
     )
     config = HttpConfig(
-        app,
+        _without_tracebacks(app),
         ws=SpeechSocket,
         header_timeout_s=settings.header_timeout_s,
         log_config=None,
@@ -143,10 +166,24 @@ def serve(settings: Settings, engine: SelectedEngine) -> int:
         timeout_graceful_shutdown=2,
         timeout_keep_alive=20,
     )
-    server = DrainingServer(config, app.state.parts, f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    _rarely_search_for_garbage()
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    server = DrainingServer(config, app, settings, url, engine.provider.warning)
+    _collect_garbage_rarely()
     server.run(sockets=[listener])
-    parts: Parts = app.state.parts
-    if parts.refusal is not None:
-        raise EngineFailure(parts.refusal)
+    if server.failure is not None:
+        raise EngineFailure(server.failure)
     return 0
+
+
+def _without_tracebacks(app: ASGIApp) -> ASGIApp:
+    """Wrap an application that reports its failure itself, so that uvicorn does not log its traceback."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without(message: Message) -> None:
+            if message["type"] in ("lifespan.startup.failed", "lifespan.shutdown.failed"):
+                message = {"type": message["type"]}
+            await send(message)
+
+        await app(scope, receive, send_without if scope["type"] == "lifespan" else send)
+
+    return wrapped

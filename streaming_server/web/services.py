@@ -1,12 +1,12 @@
-"""What the routes share."""
+"""What the routes use, by who uses it."""
 
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 
 import anyio
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from streaming_server.catalogue import Catalogue
@@ -16,27 +16,26 @@ from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
-from streaming_server.storage.files import Lock
+from streaming_server.storage.expiry import Expiry
 from streaming_server.storage.history import Journal
 from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.previews import Previews
-from streaming_server.storage.voices import VoiceStore
+from streaming_server.storage.recorder import Recorder
 from streaming_server.transcription.client import Transcription
-from streaming_server.voice_samples.ingest import Ingest
+from streaming_server.transcription.queue import TranscriptionQueue
+from streaming_server.voice_library import VoiceLibrary
+from streaming_server.voice_samples.discovery import Discovery
+from streaming_server.voice_samples.intake import Intake
 from streaming_server.web.auth import Access
-from streaming_server.web.background import Background
 from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.limits import Limits, UploadPlaces
+from streaming_server.web.server_status import ServerStatus
 from streaming_server.web.websocket.registry import Connections
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """One of each, made by `create_app` and handed to whoever needs it.
-
-    refreshing: held while the catalogue is brought up to date. discovering: held while samples are looked
-    for. coding: threads that code what somebody listens to. refusal: why the server gave up, if it did.
-    """
+    """What everything that speaks uses. coding: bounds the threads that encode audio for listeners."""
 
     settings: Settings
     engine: SelectedEngine
@@ -47,25 +46,89 @@ class Parts:
     catalogue: Catalogue
     contexts: OpenContexts
     connections: Connections
-    store: VoiceStore
-    jobs: Jobs
-    journal: Journal
-    configuration: Configuration
-    ingest: Ingest
-    transcription: Transcription
-    job_queue: JobQueue
-    previews: Previews
-    uploads: UploadPlaces
-    background: Background
-    lock: Lock
-    refreshing: anyio.Lock = field(default_factory=anyio.Lock)
-    discovering: anyio.Lock = field(default_factory=anyio.Lock)
     coding: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(os.cpu_count() or 1))
-    started_at: float = field(default_factory=time.monotonic)
-    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceServices:
+    """Voices, their voice samples and the transcripts of these.
+
+    transcription: Whisper itself. transcriptions: what waits for it in the background.
+    """
+
+    library: VoiceLibrary
+    intake: Intake
+    discovery: Discovery
+    transcription: Transcription
+    transcriptions: TranscriptionQueue
+    uploads: UploadPlaces
+
+
+@dataclass(frozen=True, slots=True)
+class JobServices:
+    """jobs: the table. queue: adds, cancels and retries."""
+
+    jobs: Jobs
+    queue: JobQueue
+
+
+@dataclass(frozen=True, slots=True)
+class OutputServices:
+    """What is kept of generated speech."""
+
+    recorder: Recorder
+    previews: Previews
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What operators use."""
+
+    configuration: Configuration
+    journal: Journal
+    expiry: Expiry
+    status: ServerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the lifespan has opened. A route reaches the group it uses, by a function below."""
+
+    speech: Parts
+    voices: VoiceServices
+    jobs: JobServices
+    outputs: OutputServices
+    operations: Operations
+
+
+def services_of(app: Starlette) -> Services | None:
+    """Return the services of an application, or None unless it is running."""
+    services = getattr(app.state, "services", None)
+    assert services is None or isinstance(services, Services)
+    return services
 
 
 def parts_of(connection: HTTPConnection) -> Parts:
-    parts = connection.app.state.parts
-    assert isinstance(parts, Parts)
-    return parts
+    return _services(connection).speech
+
+
+def voice_services(connection: HTTPConnection) -> VoiceServices:
+    return _services(connection).voices
+
+
+def job_services(connection: HTTPConnection) -> JobServices:
+    return _services(connection).jobs
+
+
+def output_services(connection: HTTPConnection) -> OutputServices:
+    return _services(connection).outputs
+
+
+def operations(connection: HTTPConnection) -> Operations:
+    return _services(connection).operations
+
+
+def _services(connection: HTTPConnection) -> Services:
+    services = services_of(connection.app)
+    assert services is not None, "the application is not running"
+    return services

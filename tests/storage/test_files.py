@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streaming_server.errors import EngineFailure
-from streaming_server.storage.files import Lock, move_whole, remove_older, remove_strays, sync_folder
+from streaming_server.storage.files import DataLock, move_whole, remove_older, remove_strays, sync_folder
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_after(
@@ -151,36 +151,36 @@ def test_one_that_cannot_be_removed_keeps_none_of_the_others(
 
 def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    lock = Lock(folder)
+    lock = DataLock(folder)
     with pytest.raises(EngineFailure, match="Another server uses the data directory"):
-        Lock(folder)
-    lock.release()
-    Lock(folder).release()
+        DataLock(folder)
+    lock.close()
+    DataLock(folder).close()
 
 
 def test_an_owner_that_is_killed_owns_nothing(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from streaming_server.storage.files import Lock;"
-        "lock = Lock(pathlib.Path(sys.argv[1])); print('owned', flush=True); sys.stdin.read()"
+        "import sys, pathlib; from streaming_server.storage.files import DataLock;"
+        "lock = DataLock(pathlib.Path(sys.argv[1])); print('owned', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"owned\n"
         with pytest.raises(EngineFailure):
-            Lock(tmp_path)
+            DataLock(tmp_path)
         owner.kill()
         owner.wait()
-        Lock(tmp_path).release()
+        DataLock(tmp_path).close()
 
 
 def test_children_do_not_inherit_the_ownership(tmp_path: Path) -> None:
     """A worker that outlives the server by a moment must not keep the next one from starting."""
-    lock = Lock(tmp_path)
+    lock = DataLock(tmp_path)
     command = [sys.executable, "-c", "print('begun', flush=True); input()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"begun\n"
-        lock.release()
-        Lock(tmp_path).release()
+        lock.close()
+        DataLock(tmp_path).close()
         child.communicate(b"\n")

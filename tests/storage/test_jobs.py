@@ -42,8 +42,12 @@ def begun(jobs: Jobs) -> Job:
     return job
 
 
+def completed(jobs: Jobs, job_id: str, extension: str, utterances: int, audio_s: float) -> Job:
+    return jobs.complete(job_id, jobs.keep_result(job_id, extension), utterances, audio_s)
+
+
 def done(jobs: Jobs) -> Job:
-    return jobs.complete(begun(jobs).id, "wav", 2, 3.5)
+    return completed(jobs, begun(jobs).id, "wav", 2, 3.5)
 
 
 def files(folder: Path) -> set[str]:
@@ -122,7 +126,7 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_is_spoken(jobs: Jobs) ->
 @pytest.mark.parametrize(
     "again",
     [
-        lambda jobs, job: jobs.complete(job, "wav", 9, 9.0),
+        lambda jobs, job: completed(jobs, job, "wav", 9, 9.0),
         lambda jobs, job: jobs.fail(job, "late", "Late.", 9, 9.0),
         lambda jobs, job: jobs.cancel(job, 9, 9.0),
     ],
@@ -134,7 +138,7 @@ def test_of_two_that_would_end_a_job_the_first_does(
     job = begun(jobs)
     match end:
         case "complete":
-            ended = jobs.complete(job.id, "flac", 1, 1.0)
+            ended = completed(jobs, job.id, "flac", 1, 1.0)
         case "fail":
             ended = jobs.fail(job.id, "broken", "Broken.", 1, 1.0)
         case _:
@@ -151,7 +155,7 @@ def test_a_job_that_was_cleared_meanwhile_has_no_result(jobs: Jobs, tmp_path: Pa
     jobs.cancel(job.id)
     assert jobs.clear() == 1
     with pytest.raises(UnknownJob):
-        jobs.complete(job.id, "wav", 1, 1.0)
+        completed(jobs, job.id, "wav", 1, 1.0)
     assert files(tmp_path / "jobs") == set()
 
 
@@ -159,8 +163,29 @@ def test_a_job_without_its_part_is_not_done(jobs: Jobs) -> None:
     job = begun(jobs)
     jobs.discard_partial(job.id)
     with pytest.raises(StorageFailure):
-        jobs.complete(job.id, "wav", 1, 1.0)
+        completed(jobs, job.id, "wav", 1, 1.0)
     assert jobs.get(job.id).status == "processing"
+
+
+def test_a_job_is_completed_again_without_losing_its_result(jobs: Jobs) -> None:
+    job = begun(jobs)
+    name = jobs.keep_result(job.id, "wav")
+    first = jobs.complete(job.id, name, 2, 3.5)
+    assert jobs.complete(job.id, name, 2, 3.5) == first
+    assert first.file is not None
+    assert first.file.read_bytes() == b"RIFF sound"
+
+
+def test_a_result_that_was_kept_completes_its_job_after_a_restart(tmp_path: Path) -> None:
+    with opened(tmp_path) as jobs:
+        job = begun(jobs)
+        jobs.keep_result(job.id, "wav")
+    with opened(tmp_path) as jobs:
+        assert jobs.recover() == 0
+        found = jobs.get(job.id)
+        assert found.status == "completed"
+        assert found.file is not None
+        assert found.file.read_bytes() == b"RIFF sound"
 
 
 def test_a_job_that_is_tried_again_is_the_last_in_the_queue_and_begins_anew(jobs: Jobs) -> None:
@@ -249,7 +274,7 @@ def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
         with opened(tmp_path) as jobs:
             job = begun(jobs)
             jobs.partial_file(job.id).write_bytes(bytes(100_000))
-            jobs.complete(job.id, "wav", 1, 2.0)
+            completed(jobs, job.id, "wav", 1, 2.0)
             with pytest.raises(OSError, match="No space"):
                 (tmp_path / "filler").write_bytes(bytes(1 << 20))
             with pytest.raises(StorageFailure):

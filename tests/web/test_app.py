@@ -2,39 +2,85 @@
 
 from __future__ import annotations
 
-import signal
+import gc
+from contextlib import closing
 from pathlib import Path
 
 import anyio
 import httpx
+import psutil
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streaming_server.errors import TooSlow
+from streaming_server.errors import EngineFailure, TooSlow
 from streaming_server.settings import Settings
+from streaming_server.storage.files import DataLock
 from streaming_server.web.app import create_app
-from streaming_server.web.services import Parts
 from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.registry import Connections
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_part_that_fails_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that answers and cannot speak is worse than none: nobody would start it again."""
-    app = create_app(Settings(data_dir=tmp_path, max_workers=1))
-    parts: Parts = app.state.parts
+async def test_a_task_that_fails_ends_the_lifespan_and_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that answers and cannot speak is worse than none: nobody would restart it."""
 
-    async def fail() -> None:
-        raise RuntimeError("a part")
+    async def fail(connections: Connections) -> None:
+        raise RuntimeError("a task")
 
-    monkeypatch.setattr(parts.connections, "watch", fail)
-    with anyio.open_signal_receiver(signal.SIGTERM) as signals, anyio.fail_after(20):
+    reasons: list[str] = []
+    monkeypatch.setattr(Connections, "watch", fail)
+    app = create_app(Settings(data_dir=tmp_path, max_workers=1), on_failure=reasons.append)
+    with anyio.fail_after(20), pytest.raises(ExceptionGroup):
         async with app.router.lifespan_context(app):
-            async for _ in signals:
-                break
-    assert parts.refusal is not None
+            await anyio.sleep_forever()
+    assert reasons == ["A part of the server failed; see the log."]
+
+
+async def test_a_data_directory_in_use_fails_the_start(tmp_path: Path) -> None:
+    reasons: list[str] = []
+    app = create_app(Settings(data_dir=tmp_path, max_workers=1), on_failure=reasons.append)
+    with closing(DataLock(tmp_path)), pytest.raises(EngineFailure):
+        async with app.router.lifespan_context(app):
+            pytest.fail("started")
+    assert reasons == [f"Another server uses the data directory {tmp_path}; choose another with --data-dir."]
+
+
+def test_an_application_starts_and_stops_repeatedly_and_leaks_nothing(tmp_path: Path) -> None:
+    app = create_app(Settings(data_dir=tmp_path, max_workers=1))
+    process = psutil.Process()
+
+    async def speak() -> bytes:
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as client:
+                with anyio.fail_after(20):
+                    while (await client.get("/readyz")).status_code != 200:
+                        await anyio.sleep(0.01)
+                answer = await client.post("/generate", json={"text": "Hello there.", "voice_id": "aria"})
+                job = await client.post(
+                    "/generate?async_mode=true", json={"text": "Hello there.", "voice_id": "aria"}
+                )
+            assert process.children(recursive=True)
+        assert (answer.status_code, job.status_code) == (200, 200), answer.text
+        assert process.children(recursive=True) == []
+        return answer.content
+
+    before = resources(process)
+    spoken = [anyio.run(speak) for _ in range(3)]
+    gc.collect()
+    assert resources(process) == before
+    assert len(set(spoken)) == 1
+    assert len(spoken[0]) > 1000
+
+
+def resources(process: psutil.Process) -> tuple[int, int, int]:
+    """Count the open files, the threads and the children of the process."""
+    return process.num_fds(), process.num_threads(), len(process.children(recursive=True))
 
 
 async def test_what_nobody_foresaw_is_told_as_every_error_is(tmp_path: Path) -> None:

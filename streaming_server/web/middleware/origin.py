@@ -6,8 +6,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streaming_server.errors import Forbidden
+from streaming_server.web.auth import Access
 from streaming_server.web.responses import error_response
-from streaming_server.web.services import parts_of
 
 
 class OriginCheck:
@@ -16,15 +16,16 @@ class OriginCheck:
     Websockets make the same check in their handshake, where each protocol has its own form of an error.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] == "http":
             connection = HTTPConnection(scope)
             try:
-                parts_of(connection).access.check_origin(connection)
+                self._access.check_origin(connection)
             except Forbidden as error:
                 app = error_response(error)
         await app(scope, receive, send)

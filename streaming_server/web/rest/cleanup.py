@@ -1,33 +1,17 @@
-"""What has been kept for long enough goes."""
+"""The route that deletes expired results."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-
-import structlog
-from anyio import sleep, to_thread
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from streaming_server.errors import SpeechError, StorageFailure
+from streaming_server.errors import StorageFailure
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import keyed
 from streaming_server.web.responses import Json
-from streaming_server.web.services import Parts, parts_of
-
-CLEAN_EVERY_S = 600.0
-
-log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """How many were removed of each kind, and why some kinds were not gone through to the end."""
-
-    removed: dict[str, int]
-    failed: dict[str, str]
+from streaming_server.web.services import operations
 
 
 class CleanedUp(TypedDict):
@@ -42,33 +26,12 @@ def routes() -> list[BaseRoute]:
 
 @operation("operator", "Remove expired results now", errors=(StorageFailure,))
 async def cleanup(request: Request) -> Json[CleanedUp]:
-    """Remove now what would be removed in time. An error only where nothing could be gone through."""
-    cleaned = await to_thread.run_sync(expire, parts_of(request))
-    if not cleaned.removed:
-        raise StorageFailure(next(iter(cleaned.failed.values())))
-    removed = sum(cleaned.removed.values())
+    """Delete expired results now. An error only if no kind of result could be deleted."""
+    expired = await to_thread.run_sync(operations(request).expiry.expire)
+    if not expired.removed:
+        raise StorageFailure(next(iter(expired.failed.values())))
+    removed = sum(expired.removed.values())
     message = f"{removed} results were removed."
-    if cleaned.failed:
-        message += f" What there is of {' and '.join(cleaned.failed)} could not be gone through."
-    return Json({"message": message, "removed": removed, "failed": cleaned.failed})
-
-
-async def keep_clean(parts: Parts) -> None:
-    """Remove what has been kept for long enough, as long as the server runs."""
-    while True:
-        cleaned = await to_thread.run_sync(expire, parts)
-        for kind, reason in cleaned.failed.items():
-            log.warning("what has been kept for long enough was not removed", kind=kind, reason=reason)
-        await sleep(CLEAN_EVERY_S)
-
-
-def expire(parts: Parts) -> Cleaned:
-    """Remove outputs with their journal, jobs and previews past their time, whatever fails of it. Blocks."""
-    before = time.time() - 3600 * parts.configuration.now.output_retention_hours
-    cleaned = Cleaned({}, {})
-    for kind, kept in (("outputs", parts.journal), ("jobs", parts.jobs), ("previews", parts.previews)):
-        try:
-            cleaned.removed[kind] = kept.expire(before)
-        except SpeechError as error:
-            cleaned.failed[kind] = error.message
-    return cleaned
+    if expired.failed:
+        message += f" Removing {' and '.join(expired.failed)} failed."
+    return Json({"message": message, "removed": removed, "failed": expired.failed})

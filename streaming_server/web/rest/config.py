@@ -1,4 +1,4 @@
-"""What an operator can change while the server runs, over HTTP."""
+"""The routes of the configuration."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from streaming_server.transcription.client import check_model
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import keyed, read_json
 from streaming_server.web.responses import Json
-from streaming_server.web.rest.hearing import hear_soon
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import operations, voice_services
 
 
 def routes() -> list[BaseRoute]:
@@ -25,7 +24,7 @@ def routes() -> list[BaseRoute]:
 
 @operation("operator", "Get the configuration")
 async def get_config(request: Request) -> Json[ServerConfig]:
-    return Json(parts_of(request).configuration.now)
+    return Json(operations(request).configuration.now)
 
 
 @operation(
@@ -35,12 +34,12 @@ async def get_config(request: Request) -> Json[ServerConfig]:
     errors=(*BODY_ERRORS, StorageFailure),
 )
 async def put_config(request: Request) -> Json[ServerConfig]:
-    """The whole configuration; what is absent is the default."""
-    parts = parts_of(request)
+    """Replace the whole configuration; absent fields take their defaults."""
+    configuration, voices = operations(request).configuration, voice_services(request)
     config = await read_json(request, ServerConfig)
-    if config.whisper_model_size != parts.configuration.now.whisper_model_size:
+    if config.whisper_model_size != configuration.now.whisper_model_size:
         await to_thread.run_sync(check_model, config.whisper_model_size, "whisper_model_size")
-    await to_thread.run_sync(parts.configuration.put, config)
-    parts.transcription.use(config.whisper_model_size)
-    hear_soon(parts)
-    return Json(parts.configuration.now)
+    await to_thread.run_sync(configuration.put, config)
+    voices.transcription.use(config.whisper_model_size)
+    voices.transcriptions.schedule()
+    return Json(configuration.now)

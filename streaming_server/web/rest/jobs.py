@@ -1,4 +1,4 @@
-"""Jobs over HTTP: what became of them, their results, and how to stop them."""
+"""The routes of jobs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
 from streaming_server.audio.formats import AudioFormat, content_type
-from streaming_server.errors import BadValue, InternalError, InUse, NotReady, StorageFailure, UnknownJob
+from streaming_server.errors import (
+    BadValue,
+    InternalError,
+    InUse,
+    NotReady,
+    StorageFailure,
+    UnknownJob,
+    error_of,
+)
+from streaming_server.jobs.queue import JobQueue
 from streaming_server.storage.jobs import JOB_STATUSES, Job, JobStatus
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import LIMIT, keyed, limit_of
 from streaming_server.web.responses import Error, ErrorDetail, Json, error_json
 from streaming_server.web.rest.sound_file import SoundFile
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.services import job_services
 
 
 class JobProgress(TypedDict):
@@ -67,58 +76,67 @@ def routes() -> list[BaseRoute]:
     errors=(BadValue,),
 )
 async def jobs(request: Request) -> Json[JobList]:
-    """The latest, newest first."""
-    parts = parts_of(request)
+    """List the latest jobs, newest first."""
+    services = job_services(request)
     status = request.query_params.get("status")
     wanted = next((known for known in JOB_STATUSES if known == status), None)
     if status and wanted is None:
         raise BadValue(f"must be one of {', '.join(JOB_STATUSES)}.", field="status")
-    found = await to_thread.run_sync(parts.jobs.list, wanted, limit_of(request))
-    return Json({"jobs": [told(parts, job) for job in found]})
+    found = await to_thread.run_sync(services.jobs.list, wanted, limit_of(request))
+    return Json({"jobs": [to_json(services.queue, job) for job in found]})
 
 
 @operation("jobs", "Get the state of a job", errors=(UnknownJob,))
 async def job(request: Request) -> Json[JobState]:
-    parts = parts_of(request)
-    return Json(told(parts, await _job(request)))
+    return Json(to_json(job_services(request).queue, await _job(request)))
 
 
 @operation(
     "jobs",
     "Get the audio of a job, or the error of one that failed",
     errors=(UnknownJob, NotReady),
-    also={409: "cancelled, interrupted", 500: "The job failed; the code is that of its error."},
+    also={
+        409: "cancelled, interrupted",
+        422: "The job failed because of its request.",
+        500: "The job failed; the code is that of its error.",
+    },
 )
 async def result(request: Request) -> SoundFile | Json[Error]:
-    """The sound, once it is whole; of a job that failed its error, as the server's own."""
+    """Send the audio of a completed job, or the error of one that failed."""
     found = await _job(request)
     match found.status:
         case "completed":
-            return _sound(found)
+            return _audio(found)
         case "pending" | "processing":
-            raise NotReady("The job is not done yet; /jobs/{id} tells how far it is.")
+            raise NotReady("The job is not done yet; see /jobs/{id} for its progress.")
         case "failed":
-            message = found.error_message or "The job failed."
-            return error_json(found.error_code or InternalError.code, message, InternalError.http_status)
-    again = "POST /jobs/{id}/retry tries it again."
-    return error_json(found.status, f"The job was {found.status} and has no result; {again}", 409)
+            return _failure(found)
+    message = f"The job was {found.status} and has no result; POST /jobs/{{id}}/retry to retry it."
+    return error_json(found.status, message, 409)
 
 
-def _sound(found: Job) -> SoundFile:
+def _audio(found: Job) -> SoundFile:
     gone = UnknownJob("The result of this job has expired.")
     if found.file is None:
         raise gone
-    audio_format = found.request.get("response_format", "wav")
-    media_type = content_type(audio_format, 0).partition(";")[0]
-    return SoundFile(found.file, gone=gone, media_type=media_type, filename=f"speech.{audio_format}")
+    media_type = content_type(found.audio_format, 0).partition(";")[0]
+    return SoundFile(found.file, gone=gone, media_type=media_type, filename=f"speech.{found.audio_format}")
+
+
+def _failure(found: Job) -> Json[Error]:
+    """Answer with the job's error: with its own status where the request was wrong, otherwise with 500."""
+    code = found.error_code or InternalError.code
+    status = error_of(code).http_status
+    status = status if status < InternalError.http_status else InternalError.http_status
+    return error_json(code, found.error_message or "The job failed.", status)
 
 
 @operation("jobs", "Cancel a job, waiting or running", errors=(UnknownJob, InUse, StorageFailure))
 async def cancel(request: Request) -> Json[ChangedJob]:
-    """Stop a job, at any stage."""
-    parts = parts_of(request)
-    stopped = await parts.job_queue.cancel(request.path_params["job_id"])
-    return Json({"message": "The job was cancelled.", **told(parts, stopped)})
+    """Cancel a job that waits or is being spoken."""
+    queue = job_services(request).queue
+    cancelled = await queue.cancel(request.path_params["job_id"])
+    return Json({"message": "The job was cancelled.", **to_json(queue, cancelled)})
 
 
 @operation(
@@ -129,21 +147,20 @@ async def cancel(request: Request) -> Json[ChangedJob]:
 )
 async def retry(request: Request) -> Json[ChangedJob]:
     """Put a job that was interrupted, failed or cancelled back in the queue."""
-    parts = parts_of(request)
-    again = await parts.job_queue.retry(request.path_params["job_id"])
-    return Json({"message": "The job waits to be spoken.", **told(parts, again)}, status_code=202)
+    queue = job_services(request).queue
+    waiting = await queue.retry(request.path_params["job_id"])
+    return Json({"message": "The job is waiting.", **to_json(queue, waiting)}, status_code=202)
 
 
 @operation("jobs", "Remove finished jobs and their results", errors=(StorageFailure,))
 async def clear(request: Request) -> Json[JobsRemoved]:
-    """Remove the jobs that are over, and their results."""
-    removed = await to_thread.run_sync(parts_of(request).jobs.clear)
+    """Delete the jobs that are over, with their results."""
+    removed = await to_thread.run_sync(job_services(request).jobs.clear)
     return Json({"message": f"{removed} jobs were removed.", "removed": removed})
 
 
-def told(parts: Parts, job: Job) -> JobState:
-    """A job, as clients are told of it."""
-    progress = parts.job_queue.progress(job)
+def to_json(queue: JobQueue, job: Job) -> JobState:
+    progress = queue.progress(job)
     error: ErrorDetail | None = None
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error_message or ""}
@@ -151,7 +168,7 @@ def told(parts: Parts, job: Job) -> JobState:
         "id": job.id,
         "status": job.status,
         "voice_id": job.request.get("voice_id", ""),
-        "response_format": job.request.get("response_format", "wav"),
+        "response_format": job.audio_format,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "completed_at": job.finished_at,
@@ -163,4 +180,4 @@ def told(parts: Parts, job: Job) -> JobState:
 
 
 async def _job(request: Request) -> Job:
-    return await to_thread.run_sync(parts_of(request).jobs.get, request.path_params["job_id"])
+    return await to_thread.run_sync(job_services(request).jobs.get, request.path_params["job_id"])

@@ -1,4 +1,4 @@
-"""The journal over HTTP: what was generated, in debug mode only."""
+"""The routes of the journal, in debug mode only."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing_extensions import TypedDict
 
 from streaming_server.audio.formats import CONTENT_TYPES
 from streaming_server.errors import BadValue, Forbidden, StorageFailure, UnknownEntry
-from streaming_server.storage.history import JournalEntry
+from streaming_server.storage.history import Journal, JournalEntry
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import LIMIT, keyed, limit_of
 from streaming_server.web.responses import Json, Message
 from streaming_server.web.rest.sound_file import SoundFile
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.services import operations
 
 
 class LogEntry(TypedDict):
@@ -57,36 +57,32 @@ def routes() -> list[BaseRoute]:
     errors=(BadValue,),
 )
 async def logs(request: Request) -> Json[LogList]:
-    parts = _debugged(request)
-    limit = limit_of(request)
-    entries, total = await to_thread.run_sync(parts.journal.list, request.query_params.get("voice"), limit)
-    return Json({"logs": [_told(entry) for entry in entries], "total": total, "filtered": len(entries)})
+    """List the latest generations, of one voice or of all."""
+    journal, limit = _journal(request), limit_of(request)
+    entries, total = await to_thread.run_sync(journal.list, request.query_params.get("voice"), limit)
+    return Json({"logs": [to_json(entry) for entry in entries], "total": total, "filtered": len(entries)})
 
 
 @operation("operator", "Get an entry of the journal", errors=(UnknownEntry,))
 async def log_entry(request: Request) -> Json[LogEntry]:
-    parts = _debugged(request)
-    return Json(_told(await to_thread.run_sync(parts.journal.get, request.path_params["entry_id"])))
+    return Json(to_json(await _entry(request)))
 
 
 @operation("operator", "Delete an entry and its file", errors=(UnknownEntry, StorageFailure))
 async def delete_log(request: Request) -> Json[Message]:
-    parts = _debugged(request)
-    await to_thread.run_sync(parts.journal.delete, request.path_params["entry_id"])
+    await to_thread.run_sync(_journal(request).delete, request.path_params["entry_id"])
     return Json({"message": "The entry and its file were deleted."})
 
 
 @operation("operator", "Delete all entries and their files", errors=(StorageFailure,))
 async def clear_logs(request: Request) -> Json[Message]:
-    parts = _debugged(request)
-    removed = await to_thread.run_sync(parts.journal.expire, time.time())
+    removed = await to_thread.run_sync(_journal(request).expire, time.time())
     return Json({"message": f"{removed} entries and files were deleted."})
 
 
 @operation("operator", "Get the audio of an entry", errors=(UnknownEntry,))
 async def download(request: Request) -> SoundFile:
-    parts = _debugged(request)
-    entry = await to_thread.run_sync(parts.journal.get, request.path_params["entry_id"])
+    entry = await _entry(request)
     gone = UnknownEntry("No file was kept of this entry, or it has expired.")
     if entry.file is None:
         raise gone
@@ -94,15 +90,18 @@ async def download(request: Request) -> SoundFile:
     return SoundFile(entry.file, gone=gone, media_type=media_type, filename=entry.file.name)
 
 
-def _debugged(request: Request) -> Parts:
-    """Raises Forbidden unless the server is in debug mode: the journal shows what was said."""
-    parts = parts_of(request)
-    if not parts.configuration.now.debug_mode:
-        raise Forbidden("The journal is there in debug mode only: start with --debug, or put /config.")
-    return parts
+def _journal(request: Request) -> Journal:
+    """Raise Forbidden unless the server is in debug mode: the journal shows texts."""
+    if not operations(request).configuration.now.debug_mode:
+        raise Forbidden("The journal is available in debug mode only: start with --debug, or put /config.")
+    return operations(request).journal
 
 
-def _told(entry: JournalEntry) -> LogEntry:
+async def _entry(request: Request) -> JournalEntry:
+    return await to_thread.run_sync(_journal(request).get, request.path_params["entry_id"])
+
+
+def to_json(entry: JournalEntry) -> LogEntry:
     return {
         "id": entry.id,
         "timestamp": entry.made_at,

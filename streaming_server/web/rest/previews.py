@@ -1,12 +1,14 @@
-"""Each voice introduces itself."""
+"""The route of previews."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from urllib.parse import quote
 
 import orjson
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.formats import whole_file
@@ -17,7 +19,7 @@ from streaming_server.web.openapi.operation import operation
 from streaming_server.web.reading import Wish, open_reading
 from streaming_server.web.requests import keyed
 from streaming_server.web.rest.sound_file import SoundFile
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.services import Parts, output_services, parts_of
 
 PREVIEW_TEXT = "Hello! This is what I sound like. I hope you like it."
 
@@ -32,31 +34,35 @@ def routes() -> list[BaseRoute]:
     media=("audio/wav",),
     errors=(UnknownVoice, Full, EngineFailure, InUse, StorageFailure),
 )
-async def preview(request: Request) -> SoundFile:
-    """A voice introduces itself. Kept until the voice changes."""
+async def preview(request: Request) -> SoundFile | Response:
+    """Have a voice introduce itself. The preview is kept until the voice changes."""
     parts = parts_of(request)
     entry = parts.catalogue.find(request.path_params["voice_id"])
     engine = await parts.pool.engine()
 
     async def speak() -> bytes:
-        sound = await _spoken(parts, engine, entry.voice.id)
+        audio = await _spoken(parts, engine, entry.voice.id)
         if parts.catalogue.find(entry.voice.id) != entry:
-            raise InUse("The voice was changed while it introduced itself: ask again.")
-        return sound
+            raise InUse("The voice was changed while its preview was made; try again.")
+        return audio
 
-    file = await parts.previews.get(_name(parts, engine, entry), speak)
-    gone = StorageFailure("The preview was removed from the disk just now: ask again.")
-    return SoundFile(file, gone=gone, media_type="audio/wav", filename=f"{entry.voice.id}_preview.wav")
+    made = await output_services(request).previews.get(_name(parts, engine, entry), speak)
+    filename = f"{entry.voice.id}_preview.wav"
+    if isinstance(made, bytes):
+        headers = {"Content-Disposition": f'attachment; filename="{quote(filename)}"'}
+        return Response(made, media_type="audio/wav", headers=headers)
+    gone = StorageFailure("The preview has just been deleted; try again.")
+    return SoundFile(made, gone=gone, media_type="audio/wav", filename=filename)
 
 
 def _name(parts: Parts, engine: EngineInfo, entry: Entry) -> str:
-    """Of the voice and the engine that it is of: a voice that changes has another preview."""
+    """Return a hash of the voice and of the engine, so that a changed voice has another preview."""
     spoken_by = [engine.name, asdict(parts.engine.settings), asdict(entry.voice), asdict(entry.defaults)]
     return hashlib.sha256(orjson.dumps(spoken_by)).hexdigest()[:32]
 
 
 async def _spoken(parts: Parts, engine: EngineInfo, voice: str) -> bytes:
-    """The preview as a WAV file. Raises SpeechError."""
+    """Return the preview as a WAV file. Raise SpeechError."""
     with (
         parts.limits.speaking(parts.pool.has_room),
         open_reading(parts, engine, Wish(PREVIEW_TEXT, voice)) as reading,

@@ -1,24 +1,27 @@
-"""Speech over HTTP as the clients of the earlier server ask for it."""
+"""The routes of Dia's own server that speak."""
 
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
+from streaming_server.audio.wav import wav_header
 from streaming_server.errors import BadValue, EngineFailure, Full, StorageFailure
 from streaming_server.storage.jobs import JobStatus
+from streaming_server.storage.recorder import SpeechRecord
 from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, operation
-from streaming_server.web.reading import SpokenResponse
+from streaming_server.web.reading import Reading, SpokenResponse
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json, error_response
 from streaming_server.web.rest.generate_request import LONGEST_TEXT, GenerateRequest, PlainRequest
-from streaming_server.web.rest.outputs import kept
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.services import Parts, job_services, operations, output_services, parts_of
 
 LONGEST_ID = 128
+"""Characters of an X-Request-ID that is sent back."""
 
 
 class QueuedJob(TypedDict):
@@ -59,11 +62,10 @@ def routes() -> list[BaseRoute]:
     errors=(*SPEECH_ERRORS, StorageFailure),
 )
 async def generate(request: Request) -> SpokenResponse | Json[QueuedJob]:
-    """The sound of a text while it is made, or with `async_mode=true` a job."""
-    parts = parts_of(request)
+    """Stream the speech of a text, or with `async_mode=true` create a job."""
     wanted = await read_json(request, GenerateRequest)
     if flag(request, "async_mode"):
-        return await _enqueue(parts, wanted)
+        return await _enqueue(request, wanted)
     return _spoken(request, wanted)
 
 
@@ -75,7 +77,7 @@ async def generate(request: Request) -> SpokenResponse | Json[QueuedJob]:
     errors=SPEECH_ERRORS,
 )
 async def generate_plainly(request: Request) -> SpokenResponse:
-    """The sound of a text, with nothing to choose but the voice."""
+    """Stream the speech of a text; only the voice can be chosen."""
     plain = await read_json(request, PlainRequest)
     return _spoken(request, GenerateRequest(text=plain.text, voice_id=plain.voice_id))
 
@@ -89,15 +91,16 @@ async def models(request: Request) -> Json[SpeechModels]:
     return Json({"models": [{"id": "dia", "name": info.name, "description": description}]})
 
 
-async def _enqueue(parts: Parts, wanted: GenerateRequest) -> Json[QueuedJob]:
+async def _enqueue(request: Request, wanted: GenerateRequest) -> Json[QueuedJob]:
+    parts = parts_of(request)
     _check_length(wanted.text, parts.settings.max_context_characters)
     parts.catalogue.find(wanted.voice_id)
-    job = await parts.job_queue.add(wanted.model_dump(exclude_none=True))
+    job = await job_services(request).queue.add(wanted.model_dump(exclude_none=True))
     return Json(
         {
             "job_id": job.id,
             "status": job.status,
-            "message": "The text waits to be spoken.",
+            "message": "The job is waiting.",
             "status_url": f"/jobs/{job.id}",
             "result_url": f"/jobs/{job.id}/result",
         }
@@ -107,10 +110,10 @@ async def _enqueue(parts: Parts, wanted: GenerateRequest) -> Json[QueuedJob]:
 def _spoken(request: Request, wanted: GenerateRequest) -> SpokenResponse:
     parts = parts_of(request)
     _check_length(wanted.text, LONGEST_TEXT, "; a longer one with async_mode=true")
-    wish = wanted.wish
+    wish, recorder = wanted.wish, output_services(request).recorder
     name = f"speech.{wish.audio_format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    if parts.configuration.now.debug_mode:
+    if operations(request).configuration.now.debug_mode:
         asked_id = request.headers.get("x-request-id", "")
         fits = asked_id.isascii() and asked_id.isprintable() and 1 <= len(asked_id) <= LONGEST_ID
         headers["X-Generation-ID"] = asked_id if fits else uuid.uuid4().hex
@@ -119,11 +122,31 @@ def _spoken(request: Request, wanted: GenerateRequest) -> SpokenResponse:
         wish,
         explain=error_response,
         headers=headers,
-        body=lambda reading: kept(parts, wanted, reading),
+        body=lambda reading: recorder.record(reading.contained(), _record(parts, wanted, reading)),
     )
 
 
 def _check_length(text: str, longest: int, otherwise: str = "") -> None:
-    """Raises BadValue."""
+    """Raise BadValue."""
     if not 1 <= len(text) <= longest:
         raise BadValue(f"must be a string of 1 to {longest} characters{otherwise}.", field="text")
+
+
+def _record(parts: Parts, wanted: GenerateRequest, reading: Reading) -> SpeechRecord:
+    voice_sample = parts.catalogue.find(wanted.voice_id).voice.voice_sample
+    return SpeechRecord(
+        text=wanted.text,
+        voice=wanted.voice_id,
+        voice_sample=Path(voice_sample.path).name if voice_sample else None,
+        extension=wanted.response_format,
+        final_head=lambda size: _final_head(reading, size),
+        audio_s=lambda: reading.audio_s,
+    )
+
+
+def _final_head(reading: Reading, size: int) -> bytes:
+    """Return the header of a WAV file of that many bytes; it was streamed before its length was known."""
+    if reading.audio_format != "wav":
+        return b""
+    head = len(wav_header(reading.sample_rate, None))
+    return wav_header(reading.sample_rate, (size - head) // 2)

@@ -1,16 +1,15 @@
-"""How the server is doing: the status channel, the health routes and the numbers behind them."""
+"""The status channel and the routes of health, statistics and metrics."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any, Literal
+from typing import Literal
 
 import anyio
-import anyio.to_thread
 import orjson
-from starlette.requests import Request
+from anyio import to_thread
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -18,78 +17,14 @@ from typing_extensions import TypedDict
 
 from streaming_server.errors import RateLimited
 from streaming_server.metrics import FirstAudioPercentiles
-from streaming_server.pool.supervisor import Supervisor
 from streaming_server.web.limits import MessageRate
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import keyed
 from streaming_server.web.responses import Json, retry_after
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.server_status import STATUS_INTERVAL_S, DeviceState, MemoryState, ServerStatus
+from streaming_server.web.services import Parts, job_services, operations, parts_of
 from streaming_server.web.websocket.admission import admit, send_away
 from streaming_server.web.websocket.registry import message_of
-
-STATUS_EVERY_S = 1.0
-LAG_EVERY_S = 0.25
-
-
-def device_status(worker: Supervisor, queued: int) -> Device:
-    """One device with its worker and its memory, in bytes."""
-    report = worker.gauge.report
-    return {
-        "id": worker.device.id,
-        "name": worker.name,
-        "worker": {
-            "state": worker.state,
-            "pid": worker.pid,
-            "restarts": worker.restarts,
-            "active": worker.load - queued,
-            "queued": queued,
-            "slots": worker.info.slots if worker.info else 0,
-        },
-        "memory": {
-            "used": report.used,
-            "total": report.total,
-            "pressure": round(worker.gauge.pressure, 4),
-            "level": worker.gauge.level,
-        },
-    }
-
-
-def status(parts: Parts) -> dict[str, Any]:
-    """The whole state, as the status channel tells it."""
-    return {
-        "type": "status",
-        "devices": [device_status(worker, parts.pool.queued(worker)) for worker in parts.pool.workers],
-        "contexts": len(parts.contexts),
-        "connections": len(parts.connections),
-        "first_audio_ms": asdict(parts.metrics.first_audio_ms),
-        "jobs": parts.job_queue.running(),
-        "uptime_s": round(time.monotonic() - parts.started_at, 1),
-    }
-
-
-class Worker(TypedDict):
-    state: str
-    pid: int | None
-    restarts: int
-    active: int
-    queued: int
-    slots: int
-
-
-class Memory(TypedDict):
-    """Bytes, and the share used."""
-
-    used: int
-    total: int
-    pressure: float
-    level: str
-
-
-class Device(TypedDict):
-    id: str
-    name: str
-    worker: Worker
-    memory: Memory
 
 
 class State(TypedDict):
@@ -139,7 +74,51 @@ class GpuStatus(TypedDict):
     use_multi_gpu: bool
     models_loaded: int
     gpu_memory: dict[str, GpuMemory]
-    devices: list[Device]
+    devices: list[DeviceState]
+
+
+class StatusChannel:
+    """One client of the status channel."""
+
+    def __init__(self, parts: Parts, status: ServerStatus) -> None:
+        self._parts = parts
+        self._status = status
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        place = await admit(scope, receive, send, self._parts.limits.watching)
+        if place is None:
+            return
+        with place, self._parts.metrics.watchers.track_inprogress():
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._tell_state, send)
+                    group.start_soon(self._tell_changes, send)
+                    await self._until_gone(receive)
+                    group.cancel_scope.cancel()
+            except* OSError:
+                pass  # The client left.
+            except* RateLimited:
+                await send_away(send, RateLimited("Too many messages."))
+
+    async def _tell_state(self, send: Send) -> None:
+        while True:
+            await self._tell(send, self._status.message())
+            await anyio.sleep(STATUS_INTERVAL_S)
+
+    async def _tell_changes(self, send: Send) -> None:
+        with self._parts.pool.watch() as changes:
+            async for change in changes:
+                await self._tell(send, orjson.dumps(message_of(change)).decode())
+
+    async def _tell(self, send: Send, text: str) -> None:
+        with anyio.fail_after(self._parts.settings.send_timeout_s):
+            await send({"type": "websocket.send", "text": text})
+
+    async def _until_gone(self, receive: Receive) -> None:
+        """Wait for the client to leave. Raise RateLimited; its messages are ignored, but cost something."""
+        rate = MessageRate(self._parts.settings.messages_per_second)
+        while (await receive())["type"] != "websocket.disconnect":
+            rate.count()
 
 
 def routes() -> list[BaseRoute]:
@@ -153,76 +132,22 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-class StatusChannel:
-    """`/ws/status`: the state on connecting and every second, changes at once."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._state = ""
-        self._ticked = anyio.Event()
-        self._ticking = anyio.Lock()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = await admit(scope, receive, send, self._parts.limits.watching)
-        if place is None:
-            return
-        with place, self._parts.metrics.watchers.track_inprogress():
-            try:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self._tick)
-                    group.start_soon(self._tell_state, send)
-                    group.start_soon(self._tell_changes, send)
-                    await self._until_gone(receive)
-                    group.cancel_scope.cancel()
-            except* OSError:
-                pass  # The reader left; there is nobody to tell.
-            except* RateLimited:
-                await send_away(send, RateLimited("There is nothing to say here so often."))
-
-    async def _tick(self) -> None:
-        """Word the state for all who watch: the task of one of them does, and when that goes, another's."""
-        async with self._ticking:
-            try:
-                while True:
-                    self._state = orjson.dumps(status(self._parts)).decode()
-                    self._ticked.set()
-                    self._ticked = anyio.Event()
-                    await anyio.sleep(STATUS_EVERY_S)
-            finally:
-                self._state = ""
-
-    async def _tell_state(self, send: Send) -> None:
-        while True:
-            ticked = self._ticked
-            if self._state:
-                await self._tell(send, self._state)
-            await ticked.wait()
-
-    async def _tell_changes(self, send: Send) -> None:
-        with self._parts.pool.watch() as changes:
-            async for change in changes:
-                await self._tell(send, orjson.dumps(message_of(change)).decode())
-
-    async def _tell(self, send: Send, text: str) -> None:
-        with anyio.fail_after(self._parts.settings.send_timeout_s):
-            await send({"type": "websocket.send", "text": text})
-
-    async def _until_gone(self, receive: Receive) -> None:
-        """Raises RateLimited: what comes here is not read, but costs something all the same."""
-        rate = MessageRate(self._parts.settings.messages_per_second)
-        while (await receive())["type"] != "websocket.disconnect":
-            rate.count()
+async def status_channel(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve `/ws/status`: the state on connecting and every second, changes at once."""
+    connection = HTTPConnection(scope)
+    channel = StatusChannel(parts_of(connection), operations(connection).status)
+    await channel.serve(scope, receive, send)
 
 
 @operation("state", "Check that the server runs")
 async def livez(request: Request) -> Json[State]:
-    """The event loop turns."""
+    """Answer as long as the event loop runs."""
     return Json({"status": "ok"})
 
 
 @operation("state", "Check that the server can speak", also={503: "Not ready, or shutting down."})
 async def readyz(request: Request) -> Json[State]:
-    """A worker has really spoken a moment ago, and new connections are let in."""
+    """Answer 200 if a worker has spoken recently and new connections are accepted, otherwise 503."""
     parts = parts_of(request)
     if parts.limits.draining or not parts.pool.healthy:
         state = "draining" if parts.limits.draining else "not ready"
@@ -232,7 +157,7 @@ async def readyz(request: Request) -> Json[State]:
 
 @operation("state", "Get the health, as Dia's clients ask for it")
 async def health(request: Request) -> Json[Health]:
-    """What the earlier server's clients ask for."""
+    """Answer as Dia's own server does."""
     parts = parts_of(request)
     return Json(
         {
@@ -245,10 +170,9 @@ async def health(request: Request) -> Json[Health]:
 
 @operation("state", "Get workers, jobs and memory pressure")
 async def queue_stats(request: Request) -> Json[QueueStats]:
-    """Work in hand, and the memory pressure of each device."""
-    parts = parts_of(request)
-    now = status(parts)
-    jobs = await anyio.to_thread.run_sync(parts.jobs.counts)
+    """Return contexts, queues and jobs, and the memory pressure of each device."""
+    now = operations(request).status.to_json()
+    jobs = await to_thread.run_sync(job_services(request).jobs.counts)
     workers = [device["worker"] for device in now["devices"]]
     return Json(
         {
@@ -277,9 +201,9 @@ async def queue_stats(request: Request) -> Json[QueueStats]:
 
 @operation("state", "Get the devices")
 async def gpu_status(request: Request) -> Json[GpuStatus]:
-    """The devices; without a GPU, the CPU."""
+    """Return the devices; without a GPU, the CPU."""
     parts = parts_of(request)
-    devices = status(parts)["devices"]
+    devices = operations(request).status.to_json()["devices"]
     gpus = [device for device in devices if device["id"].startswith("gpu_")]
     return Json(
         {
@@ -294,15 +218,15 @@ async def gpu_status(request: Request) -> Json[GpuStatus]:
     )
 
 
-def _room(memory: Memory) -> GpuMemory:
-    """As the earlier server told it, but of the whole device: what other programs hold is not free."""
+def _room(memory: MemoryState) -> GpuMemory:
+    """Return memory as Dia's own server does, but of the whole device, other programs included."""
     used, total = memory["used"], memory["total"]
     return {"allocated": used, "reserved": used, "total": total, "free_gb": round((total - used) / 2**30, 2)}
 
 
 @operation("state", "Get metrics for Prometheus", media=("text/plain",))
 async def metrics(request: Request) -> Response:
-    """For Prometheus."""
+    """Return metrics in the text format of Prometheus."""
     parts = parts_of(request)
     return Response(
         parts.metrics.exposition(_gauges(parts)), media_type="text/plain; version=0.0.4; charset=utf-8"
@@ -312,11 +236,3 @@ async def metrics(request: Request) -> Response:
 def _gauges(parts: Parts) -> Iterator[tuple[str, float, int]]:
     for worker in parts.pool.workers:
         yield worker.device.id, worker.gauge.pressure, worker.restarts
-
-
-async def measure_lag(parts: Parts) -> None:
-    """Watch how late the event loop runs a timer."""
-    while True:
-        due = time.monotonic() + LAG_EVERY_S
-        await anyio.sleep(LAG_EVERY_S)
-        parts.metrics.loop_lag.observe(max(0.0, time.monotonic() - due))

@@ -1,4 +1,4 @@
-"""What is said in samples, over HTTP: written down by people, or heard by Whisper."""
+"""The routes of transcripts: written by people, or by Whisper."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from streaming_server.errors import (
 )
 from streaming_server.storage.voices import StoredVoiceSample
 from streaming_server.transcription.transcript import Source, Transcript, check_said, given
+from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json
-from streaming_server.web.rest.hearing import hear_soon, keep, note_failure
-from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT
 from streaming_server.web.rest.voice_sample import playable_voice_sample, stored_voice_sample, warnings_of
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.services import VoiceServices, operations, voice_services
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -36,7 +35,7 @@ log = structlog.stdlib.get_logger(__name__)
 class NewTranscript(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    transcript: str = Field(min_length=1, max_length=LONGEST_TRANSCRIPT)
+    transcript: str = Field(min_length=1, max_length=MAX_TRANSCRIPT_CHARS)
 
 
 class WrittenTranscript(TypedDict):
@@ -99,18 +98,21 @@ def routes() -> list[BaseRoute]:
     errors=(*BODY_ERRORS, UnknownVoiceSample, StorageFailure),
 )
 async def put_transcript(request: Request) -> Json[WrittenTranscript]:
-    parts = parts_of(request)
+    """Store a transcript that a person wrote."""
+    voices = voice_services(request)
     wanted = await read_json(request, NewTranscript)
     voice_sample = await stored_voice_sample(request)
-    said = check_said(wanted.transcript, "transcript")
-    voice_sample = await keep(parts, voice_sample, given(said, "manual", voice_sample.duration_s))
+    text = check_said(wanted.transcript, "transcript")
+    voice_sample = await voices.library.set_transcript(
+        voice_sample, given(text, "manual", voice_sample.duration_s)
+    )
     return Json(
         {
             "message": f"The transcript of {voice_sample.id!r} was changed.",
             "prompt_id": voice_sample.id,
             "transcript": voice_sample.transcript,
             "warnings": warnings_of(voice_sample),
-            "updated_voices": await _voices_of(parts, voice_sample),
+            "updated_voices": await _voices_of(voices, voice_sample),
         }
     )
 
@@ -122,72 +124,69 @@ async def put_transcript(request: Request) -> Json[WrittenTranscript]:
     errors=(UnknownVoiceSample, BadValue, BadAudio, Full, StorageFailure),
 )
 async def transcribe(request: Request) -> Json[HeardTranscript]:
-    """Have Whisper listen, whatever transcript there is.
+    """Have Whisper transcribe a voice sample and answer with what it heard.
 
-    What a person wrote stays, and so does the text beside the sample, unless `force=true`; and what is to be
-    believed stays if what was heard is not. The answer tells what was heard in any case.
+    A transcript from a person or a file stays unless `force=true`; a trustworthy one stays if Whisper's is
+    not.
     """
-    parts = parts_of(request)
+    voices = voice_services(request)
     force = flag(request, "force")
     voice_sample = await playable_voice_sample(request)
-    heard = await _heard(parts, voice_sample)
-    kept = await keep(parts, voice_sample, heard, keep_better=not force)
-    replaced = (kept.transcript, kept.transcript_source) == (heard.text, heard.source)
+    heard = await _transcript_of(voices, voice_sample)
+    stored = await voices.library.set_transcript(voice_sample, heard, keep_better=not force)
+    replaced = (stored.transcript, stored.transcript_source) == (heard.text, heard.source)
     return Json(
         {
-            "prompt_id": kept.id,
-            "transcript": kept.transcript,
-            "transcript_source": kept.transcript_source,
+            "prompt_id": stored.id,
+            "transcript": stored.transcript,
+            "transcript_source": stored.transcript_source,
             "heard": heard.text,
             "replaced": replaced,
             "language": heard.language,
             "language_probability": heard.language_probability,
-            "warnings": warnings_of(kept) if replaced else [_why_not(heard), *heard.warnings],
-            "saved_to": f"/audio_prompts/metadata/{kept.id}",
-            "updated_voices": await _voices_of(parts, kept) if replaced else [],
+            "warnings": warnings_of(stored) if replaced else [_why_not(heard), *heard.warnings],
+            "saved_to": f"/audio_prompts/metadata/{stored.id}",
+            "updated_voices": await _voices_of(voices, stored) if replaced else [],
         }
     )
 
 
 @operation("samples", "Get the state of Whisper")
 async def whisper_status(request: Request) -> Json[WhisperStatus]:
-    parts = parts_of(request)
-    state = cast(WhisperState, parts.transcription.status())
-    return Json({**state, "auto_transcribe": parts.configuration.now.auto_transcribe})
+    wanted = operations(request).configuration.now.auto_transcribe
+    state = cast(WhisperState, voice_services(request).transcription.status())
+    return Json({**state, "auto_transcribe": wanted})
 
 
 @operation("samples", "Load Whisper now", errors=(Full,))
 async def whisper_load(request: Request) -> Json[WhisperLoaded]:
-    parts = parts_of(request)
-    await parts.transcription.load()
-    state = cast(WhisperState, parts.transcription.status())
+    transcription = voice_services(request).transcription
+    await transcription.load()
+    state = cast(WhisperState, transcription.status())
     return Json({**state, "message": "Whisper is loaded."})
 
 
-async def _heard(parts: Parts, voice_sample: StoredVoiceSample) -> Transcript:
-    """What Whisper hears. Why it hears nothing is stored, if it can be, and raised."""
+async def _transcript_of(voices: VoiceServices, voice_sample: StoredVoiceSample) -> Transcript:
+    """Return Whisper's transcript. Raise why there is none, after storing that."""
     try:
-        return await parts.transcription.transcribe(voice_sample.path, voice_sample.duration_s)
+        return await voices.transcription.transcribe(voice_sample.path, voice_sample.duration_s)
     except Draining:
         raise
     except SpeechError as error:
         try:
-            await note_failure(parts, voice_sample, error)
+            await voices.library.set_transcription_error(voice_sample, error)
         except SpeechError as failure:
-            log.info("why a sample was not heard is not stored", reason=failure.message)
-            hear_soon(parts)
+            log.info("cannot store why a transcription failed", reason=failure.message)
+            voices.transcriptions.schedule()
         raise
 
 
 def _why_not(heard: Transcript) -> str:
     if heard.trustworthy:
-        return (
-            "The transcript stays as it was given: if what Whisper heard is better, write that down, or ask"
-            " with force=true."
-        )
-    return "The transcript stays as it was, as what Whisper heard is not to be believed."
+        return "The transcript was kept because a person or a file gave it; use force=true to replace it."
+    return "The transcript was kept because what Whisper heard looks unreliable."
 
 
-async def _voices_of(parts: Parts, voice_sample: StoredVoiceSample) -> list[str]:
-    known = await to_thread.run_sync(parts.store.voices)
-    return [voice.id for voice in known if voice.voice_sample == voice_sample.id and not voice.transcript]
+async def _voices_of(voices: VoiceServices, voice_sample: StoredVoiceSample) -> list[str]:
+    stored = await to_thread.run_sync(voices.library.store.voices)
+    return [voice.id for voice in stored if voice.voice_sample == voice_sample.id and not voice.transcript]

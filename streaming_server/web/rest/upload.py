@@ -16,7 +16,7 @@ from streaming_server.errors import BadValue, TooLarge, TooSlow
 from streaming_server.storage.database import storage_errors
 from streaming_server.storage.files import discard
 from streaming_server.web.rest.form import FileForm
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import voice_services
 
 WRITE_BYTES = 512 * 1024
 """Bytes collected before each write, which wakes a thread and then the event loop."""
@@ -38,12 +38,12 @@ async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: fl
     Raises TooLarge as soon as the length is known to exceed max_bytes, by Content-Length or by counting;
     Full, TooSlow, StorageFailure, BadMessage for a malformed form, and BadValue if the field is missing.
     """
-    parts = parts_of(request)
+    voices = voice_services(request)
     form = FileForm(request.headers.get("content-type", ""))
     if _content_length(request) > max_bytes:
         raise _too_large(max_bytes)
-    async with parts.uploads.hold():
-        spool = await to_thread.run_sync(parts.store.new_temporary, ".upload")
+    async with voices.uploads.hold():
+        spool = await to_thread.run_sync(voices.library.store.new_temporary, ".upload")
         try:
             with anyio.move_on_after(timeout_s) as limit:
                 await _write_body(request, form, spool, max_bytes)

@@ -1,4 +1,4 @@
-"""A stored sample, as the routes find it and tell of it."""
+"""A stored voice sample: found by its id, described as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from streaming_server.errors import UnknownVoiceSample
 from streaming_server.storage.voices import StoredVoiceSample
 from streaming_server.transcription.transcript import Source, sentence_of
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import voice_services
 
 
 class SampleSummary(TypedDict):
@@ -48,13 +48,13 @@ FILE_GONE = "The file of the sample is gone: upload it again."
 
 
 async def stored_voice_sample(request: Request) -> StoredVoiceSample:
-    """The sample that the path names. Raises UnknownVoiceSample."""
-    store = parts_of(request).store
+    """Return the voice sample that the path names. Raise UnknownVoiceSample."""
+    store = voice_services(request).library.store
     return await to_thread.run_sync(store.voice_sample, request.path_params["prompt_id"])
 
 
 async def playable_voice_sample(request: Request) -> StoredVoiceSample:
-    """The sample that the path names, with its file. Raises UnknownVoiceSample."""
+    """Return the voice sample that the path names. Raise UnknownVoiceSample if its file is missing."""
     voice_sample = await stored_voice_sample(request)
     if not await to_thread.run_sync(lambda: voice_sample.exists):
         raise UnknownVoiceSample(FILE_GONE)
@@ -62,12 +62,12 @@ async def playable_voice_sample(request: Request) -> StoredVoiceSample:
 
 
 def warnings_of(voice_sample: StoredVoiceSample) -> list[str]:
-    """What whoever uses it should know, as sentences."""
+    """Return the warnings about a recording and its transcript, as sentences."""
     return [*voice_sample.warnings, *map(sentence_of, voice_sample.transcript_findings)]
 
 
-def told_briefly(voice_sample: StoredVoiceSample) -> SampleSummary:
-    """A sample in a list of all. Blocks."""
+def summary_json(voice_sample: StoredVoiceSample) -> SampleSummary:
+    """Describe a voice sample in a list. Blocks."""
     exists = voice_sample.exists
     listed: SampleSummary = {
         "file_path": f"prompts/{voice_sample.path.name}",
@@ -78,8 +78,8 @@ def told_briefly(voice_sample: StoredVoiceSample) -> SampleSummary:
     return listed if exists else {**listed, "error": FILE_GONE}
 
 
-def told(voice_sample: StoredVoiceSample) -> SampleMetadata:
-    """All that is known of a sample. Blocks."""
+def to_json(voice_sample: StoredVoiceSample) -> SampleMetadata:
+    """Describe a voice sample. Blocks."""
     return {
         "prompt_id": voice_sample.id,
         "file_path": f"prompts/{voice_sample.path.name}",

@@ -1,4 +1,4 @@
-"""Samples of voices over HTTP: uploaded, told of, heard, deleted."""
+"""The routes of voice samples: upload, list, download, delete."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from typing_extensions import TypedDict
 from streaming_server.errors import BadAudio, BadValue, InUse, StorageFailure, UnknownVoiceSample
 from streaming_server.storage.voices import StoredVoiceSample, VoiceStore, check_name
 from streaming_server.transcription.transcript import check_said
+from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag, keyed
 from streaming_server.web.responses import Json, Message
-from streaming_server.web.rest.hearing import hear_soon
-from streaming_server.web.rest.intake import LONGEST_TRANSCRIPT, take_in
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.rest.upload import receive
 from streaming_server.web.rest.voice_sample import (
@@ -26,19 +25,18 @@ from streaming_server.web.rest.voice_sample import (
     SampleMetadata,
     SampleSummary,
     stored_voice_sample,
-    told,
-    told_briefly,
+    summary_json,
+    to_json,
     warnings_of,
 )
-from streaming_server.web.rest.voices import refresh
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import parts_of, voice_services
 
 FORM = {
     "type": "object",
     "properties": {
         "prompt_id": {"type": "string", "minLength": 1, "maxLength": 64},
         "audio_file": {"type": "string", "format": "binary"},
-        "transcript": {"type": "string", "maxLength": LONGEST_TRANSCRIPT},
+        "transcript": {"type": "string", "maxLength": MAX_TRANSCRIPT_CHARS},
     },
     "required": ["prompt_id", "audio_file"],
 }
@@ -60,7 +58,7 @@ class StoredSample(TypedDict):
     transcribing: bool
 
 
-Told = TypeVar("Told")
+Description = TypeVar("Description")
 
 
 def routes() -> list[BaseRoute]:
@@ -82,21 +80,20 @@ def routes() -> list[BaseRoute]:
     errors=(*BODY_ERRORS, BadAudio, StorageFailure),
 )
 async def upload(request: Request) -> Json[StoredSample]:
-    """A new sample, or another recording for one there is."""
-    parts = parts_of(request)
-    settings = parts.settings
+    """Store a voice sample, in place of the one of its id if there is one."""
+    settings, voices = parts_of(request).settings, voice_services(request)
     async with receive(
         request, "audio_file", max_bytes=settings.max_upload_bytes, timeout_s=settings.upload_timeout_s
     ) as sent:
         voice_sample_id = check_name(sent.fields.get("prompt_id", ""), "prompt_id")
-        said = sent.fields.get("transcript", "").strip()
-        if len(said) > LONGEST_TRANSCRIPT:
-            raise BadValue(f"must have at most {LONGEST_TRANSCRIPT} characters.", field="transcript")
-        if said:
-            check_said(said, "transcript")
-        voice_sample = await take_in(parts, voice_sample_id, sent.file, sent.filename, said, "manual")
-    await refresh(parts)
-    transcribing = voice_sample.transcript is None and hear_soon(parts)
+        text = sent.fields.get("transcript", "").strip()
+        if len(text) > MAX_TRANSCRIPT_CHARS:
+            raise BadValue(f"must have at most {MAX_TRANSCRIPT_CHARS} characters.", field="transcript")
+        if text:
+            check_said(text, "transcript")
+        voice_sample = await voices.intake.add(voice_sample_id, sent.file, sent.filename, text, "manual")
+    await voices.library.refresh()
+    transcribing = voice_sample.transcript is None and voices.transcriptions.schedule()
     return Json(
         {
             "message": f"The sample {voice_sample.id!r} is stored.",
@@ -116,23 +113,23 @@ async def upload(request: Request) -> Json[StoredSample]:
 
 @operation("samples", "List the voice samples by id")
 async def voice_samples(request: Request) -> Json[dict[str, SampleSummary]]:
-    return Json(await to_thread.run_sync(_each, parts_of(request).store, told_briefly))
+    return Json(await to_thread.run_sync(_by_id, voice_services(request).library.store, summary_json))
 
 
 @operation("samples", "Get the metadata of all voice samples")
 async def all_metadata(request: Request) -> Json[dict[str, SampleMetadata]]:
-    return Json(await to_thread.run_sync(_each, parts_of(request).store, told))
+    return Json(await to_thread.run_sync(_by_id, voice_services(request).library.store, to_json))
 
 
 @operation("samples", "Get the metadata of a voice sample", errors=(UnknownVoiceSample,))
 async def metadata(request: Request) -> Json[SampleMetadata]:
     voice_sample = await stored_voice_sample(request)
-    return Json(await to_thread.run_sync(told, voice_sample))
+    return Json(await to_thread.run_sync(to_json, voice_sample))
 
 
 @operation("samples", "Get the audio of a voice sample", media=("audio/wav",), errors=(UnknownVoiceSample,))
 async def audio(request: Request) -> SoundFile:
-    """The sample as it is stored: mono, 44.1 kHz, 16 bits."""
+    """Send the voice sample as it is stored: WAV, mono, 44.1 kHz, 16 bits."""
 
     async def find() -> Path:
         return (await stored_voice_sample(request)).path
@@ -147,15 +144,13 @@ async def audio(request: Request) -> SoundFile:
     errors=(UnknownVoiceSample, InUse, BadValue, StorageFailure),
 )
 async def delete(request: Request) -> Json[Message]:
-    """Refused while a voice uses it, unless `force=true`: then those voices lose it."""
-    parts = parts_of(request)
+    """Delete a voice sample. One that voices use needs `force=true`, which takes it from them."""
     voice_sample_id = request.path_params["prompt_id"]
-    force = flag(request, "force")
-    await to_thread.run_sync(lambda: parts.store.delete_voice_sample(voice_sample_id, force=force))
-    await refresh(parts)
+    library = voice_services(request).library
+    await library.delete_voice_sample(voice_sample_id, force=flag(request, "force"))
     return Json({"message": f"The sample {voice_sample_id!r} was deleted."})
 
 
-def _each(store: VoiceStore, tell: Callable[[StoredVoiceSample], Told]) -> dict[str, Told]:
-    """Every sample, by its id. Blocks."""
-    return {voice_sample.id: tell(voice_sample) for voice_sample in store.voice_samples()}
+def _by_id(store: VoiceStore, describe: Callable[[StoredVoiceSample], Description]) -> dict[str, Description]:
+    """Describe every voice sample. Blocks."""
+    return {voice_sample.id: describe(voice_sample) for voice_sample in store.voice_samples()}

@@ -1,33 +1,35 @@
-"""The voices over HTTP: what there are, and those a user makes."""
+"""The routes of voices: those a client can choose, and those that users make."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import anyio
+from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from streaming_server.catalogue import Entry
 from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSample
 from streaming_server.storage.voices import StoredVoice, StoredVoiceSample
-from streaming_server.transcription.transcript import check_said, given, sentence_of
-from streaming_server.types import BUILTIN_VOICES, Generation, Speaker, Voice, VoiceSample
+from streaming_server.transcription.transcript import check_said
+from streaming_server.types import BUILTIN_VOICES, Speaker
+from streaming_server.voice_library import (
+    VoiceLibrary,
+    entry_of,
+    voice_sample_problem,
+    voice_sample_warnings,
+)
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import keyed, read_json
 from streaming_server.web.responses import Json, Message
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.services import parts_of, voice_services
 
 VOICE_SAMPLE_NOT_USED = (
-    "The running engine does not clone voices: this one is spoken by a built-in voice, and the sample is not "
-    "heard."
+    "The running engine does not clone voices: a built-in voice speaks, and the sample is not used."
 )
 
 
 class VoiceFields(BaseModel):
-    """What a mapping says of a voice. A field that is absent from a change stays as it is; null clears it."""
+    """A voice's configuration. In a change, an absent field stays as it is and null clears it."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -101,99 +103,47 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def refresh(parts: Parts) -> None:
-    """Let the store's voices be the ones that are spoken, from the next context on."""
-    async with parts.refreshing:  # What was read first must not be the last to count.
-        entries = await anyio.to_thread.run_sync(_entries, parts)
-        parts.catalogue.replace(entries)
-        parts.pool.prepare(entry.voice for entry in entries if entry.voice.voice_sample is not None)
-
-
-def entry_of(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) -> Entry:
-    """The voice as it is spoken. A sample without a transcript that can be believed conditions nothing."""
-    stored = voice_samples.get(voice.voice_sample or "")
-    voice_sample = None
-    if stored is not None and voice_sample_problem(voice, stored) is None:
-        voice_sample = VoiceSample(str(stored.path), voice.transcript or stored.transcript or "")
-    return Entry(
-        Voice(voice.id, voice.name, voice.style, voice.primary_speaker, voice_sample),
-        Generation(
-            temperature=voice.temperature,
-            cfg_scale=voice.cfg_scale,
-            top_p=voice.top_p,
-            seed=voice.seed,
-            speed=voice.speed,
-        ),
-    )
-
-
-def voice_sample_problem(voice: StoredVoice, voice_sample: StoredVoiceSample | None) -> str | None:
-    """Why the voice's sample cannot be used, in a sentence; None if it can, or there is none."""
-    if voice.voice_sample is None or voice_sample is None:
-        return None
-    if not voice_sample.exists:
-        return "The file of the sample is gone: upload it again."
-    if voice.transcript:
-        return None
-    if voice_sample.trustworthy:
-        return None
-    if voice_sample.transcript_findings:
-        return sentence_of(voice_sample.transcript_findings[0])
-    return "The sample has no transcript yet: transcribe it, or write down what is said in it."
-
-
-def voice_sample_doubts(voice: StoredVoice, voice_sample: StoredVoiceSample | None) -> list[str]:
-    """What speaks against the words that a person wrote, and that the voice is cloned with all the same."""
-    if voice.voice_sample is None or voice_sample is None:
-        return []
-    if voice.transcript:
-        return list(given(voice.transcript, "manual", voice_sample.duration_s).warnings)
-    return [sentence_of(finding) for finding in voice_sample.transcript_findings if voice_sample.trustworthy]
-
-
 @operation("voices", "List the voices")
 async def voices(request: Request) -> Json[VoiceList]:
-    """Every voice, as a client chooses among them."""
-    parts = parts_of(request)
-    return Json({"voices": await anyio.to_thread.run_sync(_each, parts)})
+    """List every voice as a client chooses among them."""
+    clones, library = _can_clone(request), voice_services(request).library
+    return Json({"voices": await to_thread.run_sync(_descriptions, library, clones)})
 
 
 @operation("voices", "List the ids of the voices")
 async def speakers(request: Request) -> Json[list[str]]:
-    """The ids alone."""
+    """List the ids alone."""
     return Json([voice.id for voice in parts_of(request).catalogue.voices])
 
 
 @operation("voices", "List the configurations of the voices by id")
 async def mappings(request: Request) -> Json[dict[str, VoiceConfiguration]]:
-    """Every voice's whole configuration, by id."""
-    known, _ = await anyio.to_thread.run_sync(_all, parts_of(request))
-    return Json({voice.id: _configuration(voice) for voice in known})
+    """Return every voice's whole configuration, by id."""
+    stored = await to_thread.run_sync(voice_services(request).library.store.voices)
+    return Json({voice.id: _configuration(voice) for voice in stored})
 
 
 @operation("voices", "Create or replace a voice", body=NewVoice, errors=VOICE_ERRORS)
 async def create(request: Request) -> Json[ChangedVoice]:
-    """A new voice, or another configuration for one there is."""
-    parts = parts_of(request)
+    """Store a voice, in place of the one of its id if there is one."""
     wanted = await read_json(request, NewVoice)
-    voice = await anyio.to_thread.run_sync(
-        parts.store.put_voice,
+    voice = await voice_services(request).library.put_voice(
         StoredVoice(
             id=wanted.voice_id,
             name=wanted.name or wanted.voice_id,
             style=wanted.style,
             primary_speaker=wanted.primary_speaker,
             voice_sample=wanted.audio_prompt,
-            transcript=_own_transcript(wanted.audio_prompt_transcript),
+            transcript=_checked_transcript(wanted.audio_prompt_transcript),
             builtin=False,
             temperature=wanted.temperature,
             cfg_scale=wanted.cfg_scale,
             top_p=wanted.top_p,
             seed=wanted.seed,
             speed=wanted.speed,
-        ),
+        )
     )
-    return await _changed(parts, voice, f"Voice {voice.id!r} is ready.")
+    return await _changed(request, voice, f"Voice {voice.id!r} is ready.")
 
 
 @operation(
@@ -203,19 +153,18 @@ async def create(request: Request) -> Json[ChangedVoice]:
     errors=(*VOICE_ERRORS, UnknownVoice),
 )
 async def change(request: Request) -> Json[ChangedVoice]:
-    """Some fields of a voice."""
-    parts = parts_of(request)
+    """Change some fields of a voice."""
     fields = (await read_json(request, VoiceFields)).model_dump(exclude_unset=True)
     for theirs, ours in (("audio_prompt", "voice_sample"), ("audio_prompt_transcript", "transcript")):
         if theirs in fields:
             fields[ours] = fields.pop(theirs)
     if "transcript" in fields:
-        fields["transcript"] = _own_transcript(fields["transcript"])
+        fields["transcript"] = _checked_transcript(fields["transcript"])
     voice_id = request.path_params["voice_id"]
     if fields.get("name", "") is None:
         fields["name"] = voice_id
-    voice = await anyio.to_thread.run_sync(_change, parts, voice_id, fields)
-    return await _changed(parts, voice, f"Voice {voice.id!r} was changed.")
+    voice = await voice_services(request).library.change_voice(voice_id, fields)
+    return await _changed(request, voice, f"Voice {voice.id!r} was changed.")
 
 
 @operation(
@@ -224,47 +173,27 @@ async def change(request: Request) -> Json[ChangedVoice]:
     errors=(UnknownVoice, StorageFailure),
 )
 async def delete(request: Request) -> Json[Message]:
-    parts = parts_of(request)
     voice_id = request.path_params["voice_id"]
-    await anyio.to_thread.run_sync(parts.store.delete_voice, voice_id)
-    await refresh(parts)
+    await voice_services(request).library.delete_voice(voice_id)
     return Json({"message": f"Voice {voice_id!r} was deleted."})
 
 
-def _own_transcript(text: str | None) -> str | None:
-    """What a voice says of its sample; nothing leaves that to the sample."""
+def _checked_transcript(text: str | None) -> str | None:
+    """Return a voice's own transcript, or None to use the voice sample's. Raise BadValue."""
     return check_said(text, "audio_prompt_transcript") if text else None
 
 
-async def _changed(parts: Parts, voice: StoredVoice, message: str) -> Json[ChangedVoice]:
-    """The answer to a change, once it counts."""
-    await refresh(parts)
-    if any(voice.id == ours.id for ours in BUILTIN_VOICES):
+async def _changed(request: Request, voice: StoredVoice, message: str) -> Json[ChangedVoice]:
+    if any(voice.id == builtin.id for builtin in BUILTIN_VOICES):
         message += " It stands in for the one that comes with the server, until it is deleted."
-    warnings = await anyio.to_thread.run_sync(lambda: _warnings(parts, voice, _all(parts)[1]))
-    answer: ChangedVoice = {"message": message, "voice_config": _configuration(voice), "warnings": warnings}
-    return Json(answer)
+    clones, library = _can_clone(request), voice_services(request).library
+    warnings = await to_thread.run_sync(lambda: _warnings(voice, library.all()[1], clones))
+    return Json({"message": message, "voice_config": _configuration(voice), "warnings": warnings})
 
 
-def _change(parts: Parts, voice_id: str, fields: dict[str, Any]) -> StoredVoice:
-    """A voice given another sample loses the transcript of the one before, unless it is told of both."""
-    other = "voice_sample" in fields and fields["voice_sample"] != parts.store.voice(voice_id).voice_sample
-    transcript: dict[str, Any] = {"transcript": None} if other else {}
-    return parts.store.change_voice(voice_id, **(transcript | fields))
-
-
-def _all(parts: Parts) -> tuple[list[StoredVoice], dict[str, StoredVoiceSample]]:
-    return parts.store.voices(), {sample.id: sample for sample in parts.store.voice_samples()}
-
-
-def _entries(parts: Parts) -> list[Entry]:
-    known, voice_samples = _all(parts)
-    return [entry_of(voice, voice_samples) for voice in known]
-
-
-def _each(parts: Parts) -> list[ListedVoice]:
-    known, voice_samples = _all(parts)
-    return [_described(parts, voice, voice_samples) for voice in known]
+def _descriptions(library: VoiceLibrary, clones: bool) -> list[ListedVoice]:
+    stored, voice_samples = library.all()
+    return [_describe(voice, voice_samples, clones) for voice in stored]
 
 
 def _configuration(voice: StoredVoice) -> VoiceConfiguration:
@@ -284,7 +213,7 @@ def _configuration(voice: StoredVoice) -> VoiceConfiguration:
     }
 
 
-def _described(parts: Parts, voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) -> ListedVoice:
+def _describe(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample], clones: bool) -> ListedVoice:
     return {
         "id": voice.id,
         "name": voice.name,
@@ -294,20 +223,19 @@ def _described(parts: Parts, voice: StoredVoice, voice_samples: dict[str, Stored
         "preview_url": f"/preview/{voice.id}",
         "builtin": voice.builtin,
         "audio_prompt": voice.voice_sample,
-        "sample_heard": entry_of(voice, voice_samples).voice.voice_sample is not None and _clones(parts),
-        "warnings": _warnings(parts, voice, voice_samples),
+        "sample_heard": entry_of(voice, voice_samples).voice.voice_sample is not None and clones,
+        "warnings": _warnings(voice, voice_samples, clones),
     }
 
 
-def _warnings(parts: Parts, voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) -> list[str]:
+def _warnings(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample], clones: bool) -> list[str]:
     if voice.voice_sample is None:
         return []
-    voice_sample = voice_samples.get(voice.voice_sample)
-    sentences = [None if _clones(parts) else VOICE_SAMPLE_NOT_USED, voice_sample_problem(voice, voice_sample)]
-    return [sentence for sentence in sentences if sentence is not None] + voice_sample_doubts(
-        voice, voice_sample
-    )
+    stored = voice_samples.get(voice.voice_sample)
+    problems = [None if clones else VOICE_SAMPLE_NOT_USED, voice_sample_problem(voice, stored)]
+    return [problem for problem in problems if problem is not None] + voice_sample_warnings(voice, stored)
 
 
-def _clones(parts: Parts) -> bool:
-    return parts.pool.info is not None and parts.pool.info.can_clone
+def _can_clone(request: Request) -> bool:
+    info = parts_of(request).pool.info
+    return info is not None and info.can_clone

@@ -59,7 +59,7 @@ def test_what_fails_keeps_nothing_else_and_is_told(client: httpx.Client, data: P
     assert told.status_code == 200, told.text
     assert told.json()["failed"].keys() == {"outputs"}
     assert told.json()["removed"] == 1
-    assert "outputs could not be gone through" in told.json()["message"]
+    assert "Removing outputs failed" in told.json()["message"]
     assert not preview.exists()
 
 

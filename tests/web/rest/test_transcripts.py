@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from helpers.servers import Server, running_server, until
 from streaming_server.settings import Settings
 from streaming_server.transcription.client import Transcription
 from streaming_server.transcription.transcript import SENTENCES
+from streaming_server.web import assembly
 from streaming_server.web.app import create_app
-from streaming_server.web.services import Parts
 
 SAID = "Guten Morgen, das ist eine Probe."
 LOADING_S = 40.0
@@ -151,7 +152,7 @@ def test_what_a_person_wrote_stays_when_whisper_is_asked_and_what_it_heard_is_to
     told = client.post("/audio_prompts/written/transcribe").json()
     assert (told["transcript"], told["transcript_source"]) == ("What is said.", "manual")
     assert (told["heard"], told["replaced"], told["updated_voices"]) == (SAID, False, [])
-    assert "stays as it was given" in told["warnings"][0]
+    assert "was kept because" in told["warnings"][0]
     assert metadata_of(client, "written")["transcript"] == "What is said."
     forced = client.post("/audio_prompts/written/transcribe?force=true").json()
     assert (forced["transcript"], forced["transcript_source"]) == (SAID, "whisper")
@@ -175,7 +176,7 @@ def test_what_is_heard_badly_does_not_take_the_place_of_what_is_believed(
         for voice_sample_id, words in (("heard", SAID), ("written", "What is said.")):
             told = one.post(f"/audio_prompts/{voice_sample_id}/transcribe?force={force}").json()
             assert (told["transcript"], told["replaced"]) == (words, False)
-            assert "not to be believed" in told["warnings"][0]
+            assert "looks unreliable" in told["warnings"][0]
             assert len(told["warnings"]) == 2
             assert metadata_of(one, voice_sample_id)["transcript_findings"] == []
 
@@ -512,11 +513,14 @@ def test_only_a_transcript_that_is_believed_conditions_a_voice(
 
 
 @pytest.mark.anyio
-async def test_the_child_ends_when_nobody_asks_any_more(checkpoint: Path, tmp_path: Path) -> None:
+async def test_the_child_ends_when_nobody_asks_any_more(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The whole application, with less patience. What fails within would end the process, so nothing does."""
-    app = create_app(Settings(data_dir=tmp_path / "data", max_workers=1))
-    parts: Parts = app.state.parts
-    parts.transcription = Transcription(str(checkpoint), lambda: "cpu", idle_s=0.2)
+    monkeypatch.setattr(assembly, "Transcription", partial(Transcription, idle_s=0.2))
+    app = create_app(
+        Settings(data_dir=tmp_path / "data", max_workers=1, whisper_model=str(checkpoint), gpu_mode="cpu")
+    )
     states = []
     async with (
         app.router.lifespan_context(app),
@@ -524,7 +528,7 @@ async def test_the_child_ends_when_nobody_asks_any_more(checkpoint: Path, tmp_pa
     ):
         await anyio.wait_all_tasks_blocked()
         loaded = await client.post("/whisper/load")
-        pid = parts.transcription.pid
+        pid = app.state.services.voices.transcription.pid
         with anyio.move_on_after(LOADING_S):
             while states[-1:] != ["off"]:
                 states.append((await client.get("/whisper/status")).json()["state"])

@@ -11,7 +11,7 @@ import pytest
 from streaming_server.storage.voices import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import SENTENCES
 from streaming_server.types import Generation, VoiceSample
-from streaming_server.web.rest.voices import entry_of, voice_sample_doubts, voice_sample_problem
+from streaming_server.voice_library import entry_of, voice_sample_problem, voice_sample_warnings
 
 VOICE = StoredVoice("mine", "Mine", primary_speaker="S2", voice_sample="sample")
 
@@ -42,12 +42,12 @@ def sample(tmp_path: Path) -> StoredVoiceSample:
     )
 
 
-def prompt_of(voice: StoredVoice, sample: StoredVoiceSample) -> VoiceSample | None:
+def voice_sample_of(voice: StoredVoice, sample: StoredVoiceSample) -> VoiceSample | None:
     return entry_of(voice, {sample.id: sample}).voice.voice_sample
 
 
 def test_a_sample_that_was_heard_well_conditions_its_voice(sample: StoredVoiceSample) -> None:
-    assert prompt_of(VOICE, sample) == VoiceSample(str(sample.path), "What is said.")
+    assert voice_sample_of(VOICE, sample) == VoiceSample(str(sample.path), "What is said.")
     assert voice_sample_problem(VOICE, sample) is None
 
 
@@ -57,58 +57,60 @@ def test_a_transcript_that_is_not_believed_conditions_nothing(
     sample: StoredVoiceSample, finding: str, source: Any
 ) -> None:
     doubtful = replace(sample, transcript_findings=(finding,), transcript_source=source)
-    assert prompt_of(VOICE, doubtful) is None
+    assert voice_sample_of(VOICE, doubtful) is None
     assert voice_sample_problem(VOICE, doubtful) == SENTENCES.get(finding, finding)
 
 
 def test_without_a_transcript_a_sample_conditions_nothing_and_why_is_told(sample: StoredVoiceSample) -> None:
     silent = replace(sample, transcript=None, transcript_source=None)
-    assert prompt_of(VOICE, silent) is None
+    assert voice_sample_of(VOICE, silent) is None
     assert "no transcript yet" in str(voice_sample_problem(VOICE, silent))
     failed = replace(silent, transcript_findings=("Whisper took too long to load.",))
-    assert prompt_of(VOICE, failed) is None
+    assert voice_sample_of(VOICE, failed) is None
     assert voice_sample_problem(VOICE, failed) == "Whisper took too long to load."
 
 
 def test_what_a_person_wrote_counts_whatever_is_found_against_it(sample: StoredVoiceSample) -> None:
     written = replace(sample, transcript_source="manual", transcript_findings=("too_long",))
-    assert prompt_of(VOICE, written) == VoiceSample(str(sample.path), "What is said.")
+    assert voice_sample_of(VOICE, written) == VoiceSample(str(sample.path), "What is said.")
 
 
 def test_the_voice_s_own_transcript_is_believed_first(sample: StoredVoiceSample) -> None:
     doubtful = replace(sample, transcript_findings=("repeats",))
     voice = replace(VOICE, transcript="What I say.")
     assert (
-        prompt_of(voice, sample) == prompt_of(voice, doubtful) == VoiceSample(str(sample.path), "What I say.")
+        voice_sample_of(voice, sample)
+        == voice_sample_of(voice, doubtful)
+        == VoiceSample(str(sample.path), "What I say.")
     )
 
 
 def test_what_speaks_against_a_voice_s_own_words_is_told(sample: StoredVoiceSample) -> None:
     """They count: a person wrote them. But not in silence."""
     voice = replace(VOICE, transcript="Ho! " * 200)
-    assert voice_sample_doubts(voice, sample) == [SENTENCES["too_long"], SENTENCES["repeats"]]
-    assert prompt_of(voice, sample) is not None
-    assert voice_sample_doubts(replace(VOICE, transcript="What I say."), sample) == []
-    assert voice_sample_doubts(replace(voice, voice_sample=None), None) == []
+    assert voice_sample_warnings(voice, sample) == [SENTENCES["too_long"], SENTENCES["repeats"]]
+    assert voice_sample_of(voice, sample) is not None
+    assert voice_sample_warnings(replace(VOICE, transcript="What I say."), sample) == []
+    assert voice_sample_warnings(replace(voice, voice_sample=None), None) == []
 
 
 def test_what_speaks_against_a_person_s_words_is_told_with_the_voice(sample: StoredVoiceSample) -> None:
     written = replace(sample, transcript_source="manual", transcript_findings=("too_long",))
-    assert voice_sample_doubts(VOICE, written) == [SENTENCES["too_long"]]
-    assert voice_sample_doubts(VOICE, sample) == []
+    assert voice_sample_warnings(VOICE, written) == [SENTENCES["too_long"]]
+    assert voice_sample_warnings(VOICE, sample) == []
     doubtful = replace(sample, transcript_findings=("too_long",))
-    assert voice_sample_doubts(VOICE, doubtful) == []  # It does not count, and why is told as its problem.
+    assert voice_sample_warnings(VOICE, doubtful) == []  # It does not count, and why is told as its problem.
 
 
 def test_a_file_that_is_gone_conditions_nothing(sample: StoredVoiceSample) -> None:
     sample.path.unlink()
-    assert prompt_of(VOICE, sample) is None
+    assert voice_sample_of(VOICE, sample) is None
     assert "upload it again" in str(voice_sample_problem(VOICE, sample))
 
 
 def test_a_voice_without_a_sample_has_no_problem(sample: StoredVoiceSample) -> None:
     voice = replace(VOICE, voice_sample=None)
-    assert prompt_of(voice, sample) is None
+    assert voice_sample_of(voice, sample) is None
     assert voice_sample_problem(voice, sample) is None
 
 

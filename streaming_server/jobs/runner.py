@@ -1,0 +1,243 @@
+"""Speaks waiting jobs in the background, a few at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from streaming_server.errors import (
+    Draining,
+    InternalError,
+    InUse,
+    SpeechError,
+    StorageFailure,
+    Unavailable,
+    UnknownJob,
+)
+from streaming_server.jobs.queue import JobQueue, RunningJob
+from streaming_server.storage.database import storage_errors
+from streaming_server.storage.jobs import Job, Jobs
+
+CONCURRENT_JOBS = 2
+MAX_ATTEMPTS = 3
+"""Attempts at a job whose worker died or that no worker had room for."""
+ROOM_POLL_S = 0.25
+STORAGE_RETRY_S = 5.0
+"""Seconds between attempts to read or write a store that failed."""
+MAX_SPEED_BESIDE_LISTENERS = 8.0
+"""How many times faster than real time a job is spoken while somebody listens to other speech."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class JobSpeech(Protocol):
+    """The speech of one job. utterances, audio_s: how much has been spoken, audio_s in seconds."""
+
+    @property
+    def utterances(self) -> int: ...
+    @property
+    def audio_s(self) -> float: ...
+    def audio(self) -> AsyncGenerator[bytes, None]:
+        """Iterate over the bytes of the audio file. Raise SpeechError."""
+
+    def final_head(self) -> bytes:
+        """Return what to write over the start of the file now that its length is known; may be empty."""
+
+
+OpenSpeech = Callable[[Mapping[str, Any], anyio.CapacityLimiter], AbstractAsyncContextManager[JobSpeech]]
+"""Opens the speech of a job's request; the limiter bounds the threads that encode it. Raises SpeechError."""
+
+
+class JobRunner:
+    """Takes jobs in order.
+
+    has_room: whether a worker can take more speech. has_listeners: whether somebody waits for other speech;
+    jobs then leave processor time to it. draining: whether no new job may begin.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        queue: JobQueue,
+        open_speech: OpenSpeech,
+        *,
+        has_room: Callable[[], bool],
+        has_listeners: Callable[[], bool],
+        draining: Callable[[], bool],
+    ) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._open_speech = open_speech
+        self._has_room = has_room
+        self._has_listeners = has_listeners
+        self._draining = draining
+        threads = max(1, min(CONCURRENT_JOBS, (os.cpu_count() or 1) // 2))
+        self._encoding_threads = anyio.CapacityLimiter(threads)
+
+    async def run(self) -> None:
+        """Run until cancelled. Jobs that are cut off become interrupted at the next start."""
+        if interrupted := await self._recover():
+            log.warning("jobs were interrupted", jobs=interrupted)
+        async with anyio.create_task_group() as group:
+            for _ in range(CONCURRENT_JOBS):
+                group.start_soon(self._work)
+
+    async def _recover(self) -> int:
+        """Mark the jobs the last run cut off and return how many. No job begins before that is stored."""
+        while True:
+            try:
+                return await to_thread.run_sync(self._jobs.recover)
+            except StorageFailure as error:
+                log.warning("cannot mark interrupted jobs", reason=error.message)
+                await anyio.sleep(STORAGE_RETRY_S)
+
+    async def _work(self) -> None:
+        while not (self._queue.stopping or self._draining()):
+            arrival = self._queue.arrival()
+            try:
+                job = await to_thread.run_sync(self._jobs.next)
+            except StorageFailure as error:
+                log.warning("cannot begin a job", reason=error.message)
+                await anyio.sleep(STORAGE_RETRY_S)
+                continue
+            if job is None:
+                await arrival.wait()
+            else:
+                await self._run_job(job)
+
+    async def _run_job(self, job: Job) -> None:
+        async with self._queue.running_job(job) as running:
+            try:
+                with running.scope:
+                    if await self._is_processing(job.id):
+                        await self._attempt(running)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._discard_files(job.id)
+
+    async def _is_processing(self, job_id: str) -> bool:
+        """Return False for a job that was cancelled after it was taken and before it was known as running."""
+        try:
+            return (await to_thread.run_sync(self._jobs.get, job_id)).status == "processing"
+        except UnknownJob:
+            return False
+        except StorageFailure:
+            return True
+
+    async def _discard_files(self, job_id: str) -> None:
+        """Delete what an unfinished job leaves behind. `recover` deletes what cannot be deleted now."""
+        try:
+            await to_thread.run_sync(self._jobs.discard_partial, job_id)
+        except StorageFailure as error:
+            log.warning("cannot delete an unfinished result", reason=error.message)
+
+    async def _attempt(self, running: RunningJob) -> None:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            while not self._has_room():  # noqa: ASYNC110 - room comes and goes with every utterance
+                await anyio.sleep(ROOM_POLL_S)
+            try:
+                await self._speak(running)
+                return
+            except (InUse, UnknownJob, Draining):
+                return  # It was cancelled, or will be interrupted.
+            except SpeechError as error:
+                if isinstance(error, Unavailable) and attempt < MAX_ATTEMPTS:
+                    continue
+                await self._fail(running, error)
+                return
+            except Exception as error:
+                log.error("job failed", job=running.job.id, error=type(error).__name__)
+                log.debug("job failed here", exc_info=error)
+                await self._fail(running, InternalError("Internal error; see the server's log."))
+                return
+
+    async def _speak(self, running: RunningJob) -> None:
+        """Speak a job into its file and complete it."""
+        job = running.job
+        async with self._open_speech(job.request, self._encoding_threads) as speech:
+            out = await to_thread.run_sync(_open, self._jobs.partial_file(job.id))
+            try:
+                async with aclosing(self._paced(running, speech)) as audio:
+                    async for data in audio:
+                        if data:
+                            await to_thread.run_sync(_write, out, data)
+                await to_thread.run_sync(_write_head, out, speech.final_head())
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(out.close)
+        name = await to_thread.run_sync(self._jobs.keep_result, job.id, job.audio_format)
+        await self._complete(running, name)
+
+    async def _paced(self, running: RunningJob, speech: JobSpeech) -> AsyncGenerator[bytes, None]:
+        """Yield the audio as it is made, more slowly while somebody listens to other speech."""
+        async with aclosing(speech.audio()) as audio:
+            async for data in audio:
+                due = time.monotonic() + (speech.audio_s - running.audio_s) / MAX_SPEED_BESIDE_LISTENERS
+                running.utterances, running.audio_s = speech.utterances, speech.audio_s
+                yield data
+                if self._has_listeners():
+                    await anyio.sleep(max(0.0, due - time.monotonic()))
+        running.utterances, running.audio_s = speech.utterances, speech.audio_s
+
+    async def _complete(self, running: RunningJob, file_name: str) -> None:
+        """Mark a job whose result is on the disk as completed, however long the database takes.
+
+        Raise InUse or UnknownJob if the job was cancelled.
+        """
+        job_id = running.job.id
+        while True:
+            try:
+                await to_thread.run_sync(
+                    self._jobs.complete, job_id, file_name, running.utterances, running.audio_s
+                )
+                break
+            except StorageFailure as error:  # `recover` completes it if the server stops meanwhile.
+                log.warning("cannot mark a job as completed yet", job=job_id, reason=error.message)
+                await anyio.sleep(STORAGE_RETRY_S)
+        log.info("job done", job=job_id, audio_s=round(running.audio_s, 2))
+
+    async def _fail(self, running: RunningJob, error: SpeechError) -> None:
+        log.warning("job failed", job=running.job.id, code=error.code)
+        await self._discard_files(running.job.id)  # They may be what fills the disk.
+        while True:
+            try:
+                await to_thread.run_sync(
+                    self._jobs.fail,
+                    running.job.id,
+                    error.code,
+                    error.message,
+                    running.utterances,
+                    running.audio_s,
+                )
+            except (InUse, UnknownJob):
+                pass  # It was cancelled.
+            except StorageFailure as failure:
+                log.warning("cannot mark a job as failed yet", job=running.job.id, reason=failure.message)
+                await anyio.sleep(STORAGE_RETRY_S)
+                continue
+            return
+
+
+def _open(path: Path) -> IO[bytes]:
+    with storage_errors():
+        return path.open("wb")
+
+
+def _write(out: IO[bytes], data: bytes) -> None:
+    with storage_errors():
+        out.write(data)
+
+
+def _write_head(out: IO[bytes], head: bytes) -> None:
+    with storage_errors():
+        out.seek(0)
+        out.write(head)
+        out.flush()

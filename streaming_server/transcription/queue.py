@@ -1,0 +1,106 @@
+"""Voice samples waiting to be transcribed in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from streaming_server.errors import Draining, Full, SpeechError, UnknownVoiceSample
+from streaming_server.storage.voices import StoredVoiceSample
+from streaming_server.transcription.client import Transcription
+from streaming_server.transcription.transcript import Transcript
+from streaming_server.voice_library import VoiceLibrary
+
+STORAGE_RETRY_S = 2.0
+"""Seconds between attempts to read or write a store that failed."""
+FULL_RETRY_S = 2.0
+"""Seconds between attempts to enter Whisper's queue while it is full."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class TranscriptionQueue:
+    """Has Whisper transcribe every stored voice sample without a transcript, the latest first.
+
+    Which these are is read from the store, so that those a server did not get to are transcribed after its
+    next start. One at a time: many uploads must not fill Whisper's queue.
+
+    auto_transcribe: whether voice samples are transcribed without being asked for.
+    """
+
+    def __init__(
+        self, transcription: Transcription, library: VoiceLibrary, auto_transcribe: Callable[[], bool]
+    ) -> None:
+        self._transcription = transcription
+        self._library = library
+        self._auto_transcribe = auto_transcribe
+        self._again: dict[str, StoredVoiceSample] = {}
+        self._scheduled = anyio.Event()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether voice samples are transcribed automatically, and Whisper is installed."""
+        return self._auto_transcribe() and bool(self._transcription.status()["available"])
+
+    def schedule(self, again: Iterable[StoredVoiceSample] = ()) -> bool:
+        """Schedule the voice samples without a transcript, and those of `again` in any case.
+
+        Return whether they will be transcribed.
+        """
+        if not self.enabled:
+            return False
+        self._again |= {voice_sample.id: voice_sample for voice_sample in again}
+        self._scheduled.set()
+        return True
+
+    async def run(self) -> None:
+        """Transcribe what is scheduled, until cancelled."""
+        while True:
+            await self._scheduled.wait()
+            self._scheduled = anyio.Event()
+            while (voice_sample := await self._next()) is not None:
+                await self._transcribe(voice_sample)
+
+    async def _next(self) -> StoredVoiceSample | None:
+        while self.enabled:
+            if self._again:
+                return self._again.pop(next(iter(self._again)))
+            try:
+                return await to_thread.run_sync(self._library.store.next_without_transcript)
+            except SpeechError as error:
+                log.warning("cannot read which voice samples need a transcript", reason=error.message)
+                await anyio.sleep(STORAGE_RETRY_S)
+        return None
+
+    async def _transcribe(self, voice_sample: StoredVoiceSample) -> None:
+        try:
+            outcome: Transcript | SpeechError = await self._transcript_of(voice_sample)
+        except SpeechError as error:
+            log.warning("transcription failed", code=error.code, reason=error.message)
+            outcome = error
+        await self._store(voice_sample, outcome)
+
+    async def _transcript_of(self, voice_sample: StoredVoiceSample) -> Transcript:
+        while True:
+            try:
+                return await self._transcription.transcribe(voice_sample.path, voice_sample.duration_s)
+            except (Full, Draining):
+                await anyio.sleep(FULL_RETRY_S)
+
+    async def _store(self, voice_sample: StoredVoiceSample, outcome: Transcript | SpeechError) -> None:
+        """Store the transcript, or why there is none, as soon as the store accepts it."""
+        while True:
+            try:
+                if isinstance(outcome, Transcript):
+                    await self._library.set_transcript(voice_sample, outcome, keep_better=True)
+                else:
+                    await self._library.set_transcription_error(voice_sample, outcome)
+                return
+            except UnknownVoiceSample:
+                return
+            except SpeechError as error:
+                log.warning("cannot store a transcript yet", reason=error.message)
+                await anyio.sleep(STORAGE_RETRY_S)

@@ -1,0 +1,232 @@
+"""Opens everything a server needs and closes it again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+import anyio
+import structlog
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from streaming_server.audio.frames import warm_up
+from streaming_server.catalogue import Catalogue
+from streaming_server.configuration import Configuration
+from streaming_server.engines.selection import SelectedEngine
+from streaming_server.errors import EngineFailure
+from streaming_server.jobs.queue import JobQueue
+from streaming_server.jobs.runner import JobRunner
+from streaming_server.metrics import Metrics
+from streaming_server.pool.devices import choose_devices, visible_gpus
+from streaming_server.pool.pool import Pool
+from streaming_server.pool.supervisor import WorkerCommand
+from streaming_server.settings import Settings
+from streaming_server.storage.database import Database
+from streaming_server.storage.expiry import Expiry
+from streaming_server.storage.files import DataLock
+from streaming_server.storage.history import Journal
+from streaming_server.storage.jobs import Jobs
+from streaming_server.storage.outputs import OutputFolder
+from streaming_server.storage.previews import Previews
+from streaming_server.storage.recorder import Recorder
+from streaming_server.storage.voices import VoiceStore
+from streaming_server.transcription.client import Transcription
+from streaming_server.transcription.queue import TranscriptionQueue
+from streaming_server.voice_library import VoiceLibrary
+from streaming_server.voice_samples.discovery import Discovery
+from streaming_server.voice_samples.ingest import Ingest
+from streaming_server.voice_samples.intake import Intake
+from streaming_server.web.auth import Access
+from streaming_server.web.contexts import OpenContexts
+from streaming_server.web.limits import Limits, UploadPlaces
+from streaming_server.web.rest.job_speech import job_speech
+from streaming_server.web.server_status import ServerStatus, measure_loop_lag
+from streaming_server.web.services import (
+    JobServices,
+    Operations,
+    OutputServices,
+    Parts,
+    Services,
+    VoiceServices,
+)
+from streaming_server.web.vendors.wyoming import server as wyoming
+from streaming_server.web.websocket.registry import Connections
+
+WHISPER_BYTES = 4 * 2**30
+"""GPU memory that Whisper needs; with less free, it runs on the CPU."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@asynccontextmanager
+async def running_services(
+    settings: Settings, engine: SelectedEngine, access: Access
+) -> AsyncIterator[Services]:
+    """Open the data directory, start the workers and the background tasks; stop and close all on exit.
+
+    Raise EngineFailure if the data directory or the devices asked for cannot be used, and, in an exception
+    group, whatever a task fails with.
+    """
+    async with AsyncExitStack() as stack:
+        services = await to_thread.run_sync(_open, settings, engine, access, stack)
+        speech, voices = services.speech, services.voices
+        await stack.enter_async_context(speech.pool.running())
+        await voices.library.refresh()
+        _check_aliases(settings, speech.catalogue)
+        async with anyio.create_task_group() as group:
+            await _start_tasks(services, group)
+            try:
+                yield services
+            finally:
+                services.jobs.queue.stop()
+                group.cancel_scope.cancel()
+
+
+async def _start_tasks(services: Services, group: TaskGroup) -> None:
+    speech, voices, jobs = services.speech, services.voices, services.jobs
+    runner = JobRunner(
+        jobs.jobs,
+        jobs.queue,
+        job_speech(speech),
+        has_room=lambda: speech.pool.has_room,
+        has_listeners=lambda: speech.contexts.attended,
+        draining=lambda: speech.limits.draining,
+    )
+    group.start_soon(to_thread.run_sync, warm_up)
+    group.start_soon(voices.transcription.run)
+    group.start_soon(voices.transcriptions.run)
+    group.start_soon(runner.run)
+    group.start_soon(services.operations.expiry.run)
+    voices.transcriptions.schedule()
+    if services.operations.configuration.now.auto_discover_prompts:
+        group.start_soon(voices.discovery.discover_at_start)
+    group.start_soon(_raise_start_failure, speech.pool)
+    group.start_soon(speech.connections.watch)
+    group.start_soon(speech.connections.announce, speech.pool)
+    group.start_soon(measure_loop_lag, speech.metrics)
+    if speech.settings.wyoming_port is not None:
+        await _listen_for_wyoming(speech, group)
+
+
+def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: AsyncExitStack) -> Services:
+    """Blocks."""
+    metrics = Metrics()
+    pool = _pool(settings, engine, metrics.stepped)
+    limits, catalogue = Limits(settings), Catalogue(settings.voice_aliases)
+    connections = Connections(settings.send_timeout_s, metrics)
+    data = settings.data_dir.absolute()
+    database = stack.enter_context(_open_data(data))
+    store = VoiceStore(database, data)
+    store.sweep()
+    configuration = Configuration(store, settings)
+    configuration.load()
+    contexts = OpenContexts(settings, configuration, limits, pool, metrics, catalogue)
+    speech = Parts(settings, engine, access, limits, pool, metrics, catalogue, contexts, connections)
+    jobs = Jobs(database, data / "jobs")
+    queue = JobQueue(jobs)
+    outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
+    journal, previews = Journal(database, outputs), Previews(data / "previews")
+    return Services(
+        speech=speech,
+        voices=_voice_services(settings, configuration, VoiceLibrary(store, catalogue, pool.prepare), pool),
+        jobs=JobServices(jobs, queue),
+        outputs=OutputServices(
+            Recorder(
+                outputs,
+                journal,
+                keeps_copies=lambda: configuration.now.save_outputs,
+                keeps_journal=lambda: configuration.now.debug_mode,
+            ),
+            previews,
+        ),
+        operations=Operations(
+            configuration,
+            journal,
+            Expiry(
+                {"outputs": journal, "jobs": jobs, "previews": previews},
+                lambda: configuration.now.output_retention_hours,
+            ),
+            ServerStatus(pool, contexts, connections, metrics, queue),
+        ),
+    )
+
+
+def _voice_services(
+    settings: Settings, configuration: Configuration, library: VoiceLibrary, pool: Pool
+) -> VoiceServices:
+    transcription = Transcription(configuration.now.whisper_model_size, lambda: _whisper_device(pool))
+    transcriptions = TranscriptionQueue(transcription, library, lambda: configuration.now.auto_transcribe)
+    intake = Intake(Ingest(), library.store)
+    discovery = Discovery(
+        settings.samples_directory,
+        intake,
+        library,
+        transcriptions,
+        must_exist=settings.samples_dir is not None,
+    )
+    return VoiceServices(library, intake, discovery, transcription, transcriptions, UploadPlaces())
+
+
+@contextmanager
+def _open_data(data: Path) -> Iterator[Database]:
+    """Lock the data directory and open its database. Raise EngineFailure, naming the directory."""
+    try:
+        lock = DataLock(data)
+    except OSError as error:
+        reason = "This is a file" if data.is_file() else (error.strerror or str(error))
+        raise EngineFailure(f"--data-dir {data} cannot be used: {reason}.") from error
+    with closing(lock), closing(Database(data)) as database:
+        yield database
+
+
+def _check_aliases(settings: Settings, catalogue: Catalogue) -> None:
+    """Warn of aliases of unknown voices; such a voice may be created later."""
+    known = {voice.id for voice in catalogue.voices}
+    for alias, voice in settings.voice_aliases.items():
+        if voice not in known:
+            log.warning("alias of an unknown voice", alias=alias, voice=voice)
+
+
+async def _listen_for_wyoming(speech: Parts, group: TaskGroup) -> None:
+    """Raise EngineFailure if the address cannot be used."""
+    try:
+        await group.start(wyoming.listen, speech)
+    except OSError as error:
+        settings = speech.settings
+        where = (
+            f"--wyoming-host {settings.wyoming_host or settings.host} --wyoming-port {settings.wyoming_port}"
+        )
+        raise EngineFailure(f"Cannot listen on {where}: {error.strerror or error}.") from error
+
+
+async def _raise_start_failure(pool: Pool) -> None:
+    """Raise EngineFailure once no worker can start, for example for want of the model."""
+    raise EngineFailure(await pool.start_failed())
+
+
+def _whisper_device(pool: Pool) -> str:
+    """Return the GPU with the most memory free, or the CPU if none has enough."""
+    free = {
+        worker.device.id.removeprefix("gpu_"): worker.gauge.report.total - worker.gauge.report.used
+        for worker in pool.workers
+        if worker.device.id.startswith("gpu_")
+    }
+    gpu = max(free, key=free.__getitem__, default=None)
+    return f"cuda:{gpu}" if gpu is not None and free[gpu] >= WHISPER_BYTES else "cpu"
+
+
+def _pool(settings: Settings, engine: SelectedEngine, on_step: Callable[[float], None]) -> Pool:
+    """Return the pool of the engine's workers. Raise EngineFailure if a device asked for is missing."""
+    provider = engine.provider
+    devices = choose_devices(
+        mode=settings.gpu_mode,
+        wanted=settings.gpu_ids,
+        gpus=visible_gpus() if provider.uses_gpus else None,
+        max_workers=settings.max_workers,
+        cpu_workers=min(provider.cpu_workers, os.cpu_count() or 1),
+    )
+    start_timeout_s = settings.worker_start_timeout_s or provider.start_timeout_s
+    return Pool(devices, WorkerCommand(engine.worker_arguments, start_timeout_s), on_step=on_step)

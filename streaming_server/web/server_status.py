@@ -1,0 +1,118 @@
+"""The state of the server, as operators see it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict
+from typing import Any
+
+import anyio
+import orjson
+from typing_extensions import TypedDict
+
+from streaming_server.jobs.queue import JobQueue
+from streaming_server.metrics import Metrics
+from streaming_server.pool.pool import Pool
+from streaming_server.pool.supervisor import Supervisor
+from streaming_server.web.contexts import OpenContexts
+from streaming_server.web.websocket.registry import Connections
+
+STATUS_INTERVAL_S = 1.0
+"""Seconds between the messages of a status channel."""
+LAG_INTERVAL_S = 0.25
+"""Seconds between measurements of the event loop's lag."""
+
+
+class WorkerState(TypedDict):
+    state: str
+    pid: int | None
+    restarts: int
+    active: int
+    queued: int
+    slots: int
+
+
+class MemoryState(TypedDict):
+    """Bytes, and the share used."""
+
+    used: int
+    total: int
+    pressure: float
+    level: str
+
+
+class DeviceState(TypedDict):
+    id: str
+    name: str
+    worker: WorkerState
+    memory: MemoryState
+
+
+class ServerStatus:
+    def __init__(
+        self,
+        pool: Pool,
+        contexts: OpenContexts,
+        connections: Connections,
+        metrics: Metrics,
+        job_queue: JobQueue,
+    ) -> None:
+        self._pool = pool
+        self._contexts = contexts
+        self._connections = connections
+        self._metrics = metrics
+        self._job_queue = job_queue
+        self._started_at = time.monotonic()
+        self._message = ""
+        self._encoded_at = -math.inf
+
+    def message(self) -> str:
+        """Return `to_json` as text, at most an interval old: it is encoded once for all who watch."""
+        now = time.monotonic()
+        if now - self._encoded_at >= STATUS_INTERVAL_S:
+            self._message, self._encoded_at = orjson.dumps(self.to_json()).decode(), now
+        return self._message
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the `status` message of the status channel."""
+        return {
+            "type": "status",
+            "devices": [_device_state(worker, self._pool.queued(worker)) for worker in self._pool.workers],
+            "contexts": len(self._contexts),
+            "connections": len(self._connections),
+            "first_audio_ms": asdict(self._metrics.first_audio_ms),
+            "jobs": self._job_queue.running(),
+            "uptime_s": round(time.monotonic() - self._started_at, 1),
+        }
+
+
+def _device_state(worker: Supervisor, queued: int) -> DeviceState:
+    """Return a device with its worker and its memory, in bytes."""
+    report = worker.gauge.report
+    return {
+        "id": worker.device.id,
+        "name": worker.name,
+        "worker": {
+            "state": worker.state,
+            "pid": worker.pid,
+            "restarts": worker.restarts,
+            "active": worker.load - queued,
+            "queued": queued,
+            "slots": worker.info.slots if worker.info else 0,
+        },
+        "memory": {
+            "used": report.used,
+            "total": report.total,
+            "pressure": round(worker.gauge.pressure, 4),
+            "level": worker.gauge.level,
+        },
+    }
+
+
+async def measure_loop_lag(metrics: Metrics) -> None:
+    """Measure how late the event loop runs a timer, until cancelled."""
+    while True:
+        due = time.monotonic() + LAG_INTERVAL_S
+        await anyio.sleep(LAG_INTERVAL_S)
+        metrics.loop_lag.observe(max(0.0, time.monotonic() - due))
