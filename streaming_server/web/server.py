@@ -59,7 +59,12 @@ class DrainingServer(uvicorn.Server):
         self.handle_exit(signal.SIGTERM, None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn exits if the lifespan fails.
+            if self.failure is None:
+                raise
+            raise EngineFailure(self.failure) from None
         if not self.should_exit:
             log.info("listening", url=self._url, engine=self._settings.engine)
             if warning := self._warning:

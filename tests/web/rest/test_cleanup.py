@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 from helpers.rest import job_of, say, status_of, to
 from helpers.servers import Server, until
+from starlette.applications import Starlette
 
 from streaming_server.settings import Settings
 from streaming_server.storage.database import FILE_NAME
+from streaming_server.storage.expiry import Expiry
 from streaming_server.web.app import create_app
 
 OLD = time.time() - 1000 * 3600
@@ -69,7 +72,13 @@ async def test_a_database_that_another_program_keeps_busy_is_told_and_files_go_a
 ) -> None:
     """An error only where nothing at all can be gone through."""
     monkeypatch.setattr("streaming_server.storage.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(Expiry, "run", lambda expiry: anyio.sleep_forever())
     app = create_app(Settings(data_dir=data))
+    async with app.router.lifespan_context(app):
+        await only_previews_are_cleaned_up(app, data)
+
+
+async def only_previews_are_cleaned_up(app: Starlette, data: Path) -> None:
     old = data / "previews" / f"{0:032x}.wav"
     old.touch()
     os.utime(old, (OLD, OLD))

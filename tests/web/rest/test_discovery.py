@@ -65,7 +65,7 @@ def test_of_two_files_of_one_name_the_second_is_refused_by_name(client: httpx.Cl
     assert "twice.mp3 is the sample of this name" in told["refused"]["twice.wav"]
     taken = metadata_of(client, "twice")
     assert taken["original_format"] == "mp3"
-    assert discovered(client) == told | {"discovered": [], "message": "0 samples were taken in, 1 refused."}
+    assert discovered(client) == told | {"discovered": [], "message": "0 samples were added, 1 refused."}
     assert metadata_of(client, "twice") == taken
 
 

@@ -167,7 +167,7 @@ def test_a_job_without_a_result_says_why(long_winded: Server) -> None:
         client.delete(f"/jobs/{running}")
         failed = job_of(client, "*")
         until(lambda: status_of(client, failed) == "failed")
-        assert result(failed) == (500, "bad_value")
+        assert result(failed) == (422, "bad_value")
         assert result("nothing") == (404, "unknown_job")
 
 

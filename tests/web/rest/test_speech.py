@@ -92,7 +92,7 @@ def test_what_cannot_be_spoken_is_refused_and_a_job_of_it_fails(client: httpx.Cl
     told = client.get(f"/jobs/{job}").json()
     assert told["error"] == refused.json()["error"]
     result = client.get(f"/jobs/{job}/result")
-    assert (result.status_code, result.json()["error"]) == (500, told["error"])
+    assert (result.status_code, result.json()["error"]) == (422, told["error"])
 
 
 def test_a_long_text_is_for_a_job(client: httpx.Client) -> None:

@@ -1,0 +1,198 @@
+"""Jobs are spoken into files, whatever the disk and the database do meanwhile."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from streaming_server.errors import BadValue, WorkerLost
+from streaming_server.jobs.queue import JobQueue
+from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
+from streaming_server.storage.database import FILE_NAME, Database
+from streaming_server.storage.jobs import Job, Jobs
+
+pytestmark = pytest.mark.anyio
+
+REQUEST = {"text": "Hello there.", "voice_id": "aria", "response_format": "wav"}
+HEAD, AUDIO = b"head", b"some audio"
+
+
+class Speech:
+    """Speaks AUDIO once it may, or raises an error."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.utterances = 0
+        self.audio_s = 0.0
+        self.opened = 0
+        self.may_end = anyio.Event()
+        self._error = error
+
+    @asynccontextmanager
+    async def open(self, request: Mapping[str, Any], threads: anyio.CapacityLimiter) -> AsyncIterator[Speech]:
+        self.opened += 1
+        yield self
+
+    async def audio(self) -> AsyncGenerator[bytes, None]:
+        if self._error is not None:
+            raise self._error
+        yield b"????"
+        yield AUDIO
+        self.utterances, self.audio_s = 1, 2.5
+        await self.may_end.wait()
+
+    def final_head(self) -> bytes:
+        return HEAD
+
+
+class Runner:
+    def __init__(self, jobs: Jobs, speech: Speech) -> None:
+        self.jobs = jobs
+        self.queue = JobQueue(jobs)
+        self.speech = speech
+        self._runner = JobRunner(
+            jobs,
+            self.queue,
+            speech.open,
+            has_room=lambda: True,
+            has_listeners=lambda: False,
+            draining=lambda: False,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._runner.run)
+            yield
+            self.queue.stop()
+            group.cancel_scope.cancel()
+
+    async def until(self, job: Job, condition: Callable[[Job], bool]) -> Job:
+        with anyio.fail_after(20):
+            while not condition(found := self.jobs.get(job.id)):
+                await anyio.sleep(0.005)
+        return found
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr("streaming_server.storage.database.BUSY_TIMEOUT_S", 0.02)
+    monkeypatch.setattr("streaming_server.jobs.runner.STORAGE_RETRY_S", 0.01)
+    with closing(Database(tmp_path)) as database:
+        yield database
+
+
+@pytest.fixture
+def jobs(database: Database, tmp_path: Path) -> Jobs:
+    return Jobs(database, tmp_path / "jobs")
+
+
+@pytest.fixture
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    with capture_logs() as entries:
+        yield entries
+
+
+async def until_marking_fails(logged: list[MutableMapping[str, Any]]) -> None:
+    with anyio.fail_after(20):
+        while not any(entry["event"] == "cannot mark a job as completed yet" for entry in logged):
+            await anyio.sleep(0.005)
+
+
+def is_over(job: Job) -> bool:
+    return job.over
+
+
+def is_processing(job: Job) -> bool:
+    return job.status == "processing"
+
+
+async def test_a_job_is_spoken_into_its_file(jobs: Jobs) -> None:
+    runner = Runner(jobs, Speech())
+    runner.speech.may_end.set()
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_over)
+    assert (job.status, job.utterances, job.audio_s) == ("completed", 1, 2.5)
+    assert job.file is not None
+    assert job.file.read_bytes() == HEAD + AUDIO
+
+
+async def test_a_busy_database_does_not_cost_a_finished_job(
+    jobs: Jobs, tmp_path: Path, logged: list[MutableMapping[str, Any]]
+) -> None:
+    runner = Runner(jobs, Speech())
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_processing)
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            runner.speech.may_end.set()
+            await until_marking_fails(logged)
+            assert jobs.get(job.id).status == "processing"
+        job = await runner.until(job, is_over)
+    assert job.status == "completed"
+    assert job.file is not None
+    assert job.file.read_bytes() == HEAD + AUDIO
+    assert runner.speech.opened == 1
+
+
+async def test_a_finished_job_that_could_not_be_marked_is_complete_after_a_restart(
+    jobs: Jobs, tmp_path: Path, logged: list[MutableMapping[str, Any]]
+) -> None:
+    runner = Runner(jobs, Speech())
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        async with runner.running():
+            job = await runner.until(await runner.queue.add(REQUEST), is_processing)
+            other.execute("BEGIN IMMEDIATE")
+            runner.speech.may_end.set()
+            await until_marking_fails(logged)
+    again = Runner(jobs, Speech())
+    async with again.running():
+        job = await again.until(job, is_over)
+    assert (job.status, again.speech.opened) == ("completed", 0)
+    assert job.file is not None
+    assert job.file.read_bytes() == HEAD + AUDIO
+
+
+async def test_a_job_cancelled_while_it_cannot_be_marked_leaves_no_file(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
+    monkeypatch.setattr("streaming_server.jobs.runner.STORAGE_RETRY_S", 60)
+    runner = Runner(jobs, Speech())
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_processing)
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            runner.speech.may_end.set()
+            await until_marking_fails(logged)
+        assert (await runner.queue.cancel(job.id)).status == "cancelled"
+    assert list((tmp_path / "jobs").iterdir()) == []
+
+
+async def test_a_job_that_fails_says_why(jobs: Jobs, tmp_path: Path) -> None:
+    runner = Runner(jobs, Speech(BadValue("there is nothing in it to say.", field="text")))
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_over)
+    assert (job.status, job.error_code) == ("failed", "bad_value")
+    assert list((tmp_path / "jobs").iterdir()) == []
+
+
+async def test_a_job_whose_worker_dies_is_attempted_again(jobs: Jobs) -> None:
+    runner = Runner(jobs, Speech(WorkerLost("The worker died.")))
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_over)
+    assert (job.status, job.error_code) == ("failed", "worker_lost")
+    assert runner.speech.opened == MAX_ATTEMPTS
+
+
+async def test_an_unexpected_error_fails_the_job_and_no_other(jobs: Jobs) -> None:
+    runner = Runner(jobs, Speech(RuntimeError("unexpected")))
+    async with runner.running():
+        first, second = await runner.queue.add(REQUEST), await runner.queue.add(REQUEST)
+        for job in (first, second):
+            assert (await runner.until(job, is_over)).error_code == "internal"
