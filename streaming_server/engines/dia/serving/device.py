@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
+from streaming_server.engines.memory import machine_memory
 from streaming_server.errors import EngineFailure
 from streaming_server.types import MemoryReport
 
@@ -67,11 +66,7 @@ def device_memory(device: torch.device) -> MemoryReport:
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return MemoryReport(total - free, total)
-    sizes: dict[str, int] = {}
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        name, _, rest = line.partition(":")
-        sizes[name] = int(rest.split()[0]) * 1024
-    return MemoryReport(sizes["MemTotal"] - sizes["MemAvailable"], sizes["MemTotal"])
+    return machine_memory()
 
 
 def require_room(device: torch.device, needed: int) -> MemoryReport:
