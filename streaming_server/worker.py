@@ -38,6 +38,7 @@ from streaming_server.ipc.messages import (
     encode,
 )
 from streaming_server.ipc.parent import end_with_parent, ignore_signals
+from streaming_server.log_writer import LogWriter, standard_error
 
 MEMORY_INTERVAL_S = 1.0
 
@@ -136,6 +137,7 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     ignore_signals()
     end_with_parent(options.parent)
+    logging.getLogger().addHandler(LogWriter(logging.StreamHandler(standard_error())))
     link = socket.socket(fileno=options.fd)
     try:
         engine = create_engine(options.engine, options.settings)

@@ -23,10 +23,11 @@ ALLOWED: dict[str, set[str]] = {
     "audio": LEAVES,
     "ipc": LEAVES,
     "engines": LEAVES | {"text"},
-    "worker": LEAVES | {"engines", "ipc"},
+    "worker": LEAVES | {"engines", "ipc", "log_writer"},
     "pool": LEAVES | {"ipc"},
     "settings": {"pool"},
-    "logs": {"settings"},
+    "log_writer": set(),
+    "logs": {"settings", "log_writer"},
     "catalogue": LEAVES,
     "context": LEAVES | {"pool", "text", "audio"},
     "voice_samples": LEAVES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
@@ -41,6 +42,9 @@ EARLIER_FLAGS: Mapping[str, Sequence[str]] = MappingProxyType(
 EARLIER_VARIABLES: Mapping[str, str] = MappingProxyType({"--no-torch-compile": "DIA_DISABLE_TORCH_COMPILE"})
 """Switches of the earlier server that configure Dia. Like variables, they do nothing with other engines."""
 
+COMPLAIN_S = 1.0
+"""Seconds to wait for room in standard error."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; the exit status."""
@@ -69,8 +73,8 @@ def _serve(arguments: list[str]) -> int:
     from streaming_server import logs
     from streaming_server.web.server import serve
 
-    logs.configure(settings)
-    return serve(settings, engine)
+    with logs.configured(settings):
+        return serve(settings, engine)
 
 
 def _say(arguments: list[str]) -> int:
@@ -120,5 +124,7 @@ def _sentences(error: ValidationError) -> list[str]:
 
 
 def _complain(message: str) -> int:
-    print(f"run.py: {message}", file=sys.stderr)  # noqa: T201
+    """Print the message, unless standard error is a pipe that nobody reads; return the exit status."""
+    if select.select([], [sys.stderr], [], COMPLAIN_S)[1]:
+        print(f"run.py: {message}", file=sys.stderr)  # noqa: T201
     return 2

@@ -1,0 +1,107 @@
+"""Writes log records from a thread of its own, so that logging never blocks the event loop."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import select
+import threading
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
+from typing import IO, cast
+
+CAPACITY = 4096
+"""Records that may wait to be written."""
+
+FLUSH_S = 1.0
+"""Seconds that `close` waits for the records still in the queue."""
+
+
+class LogWriter(QueueHandler):
+    """Formats records where they are logged and passes them to another handler in a thread.
+
+    The other handler may block for as long as its destination does, such as a pipe that nobody reads. Records
+    that do not fit into the queue are dropped and counted; the count is logged once the queue is empty again.
+    """
+
+    def __init__(self, target: logging.Handler, capacity: int = CAPACITY) -> None:
+        # A SimpleQueue may be used by a finalizer that runs in the middle of one of its own methods.
+        self._records: SimpleQueue[logging.LogRecord | threading.Event | None] = SimpleQueue()
+        super().__init__(self._records)
+        self._target = target
+        self._capacity = capacity
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+        self._thread.start()
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        if self._records.qsize() < self._capacity:
+            self._records.put(record)
+        else:
+            self._dropped += 1  # `handle` holds the handler's lock.
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Count a record that cannot be formatted. The standard library would write to standard error."""
+        self._dropped += 1
+
+    def close(self) -> None:
+        """Write what is in the queue, for at most `FLUSH_S`, and end the thread. Idempotent."""
+        if self._thread.is_alive():
+            written = threading.Event()
+            self._records.put(written)
+            written.wait(FLUSH_S)
+            self._records.put(None)
+        super().close()
+
+    def _run(self) -> None:
+        while (item := self._records.get()) is not None:
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            # `handle` would hold a lock that `logging.shutdown` needs, for as long as the write blocks.
+            self._target.emit(item)
+            if self._dropped and self._records.empty():
+                self._target.emit(self.prepare(self._drop_report()))
+
+    def _drop_report(self) -> logging.LogRecord:
+        self.acquire()
+        try:
+            dropped, self._dropped = self._dropped, 0
+        finally:
+            self.release()
+        message = "log messages were dropped because the log was not read: %d"
+        return logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (dropped,), None)
+
+
+class DescriptorStream(io.TextIOBase):
+    """A text stream that writes to a file descriptor at once.
+
+    `sys.stderr` has a buffer whose lock the interpreter needs at exit, and a write that blocks would hold it.
+    What cannot be written because the other end is closed is lost.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:  # Another process has made the pipe non-blocking.
+                select.select([], [self._descriptor], [])
+            except OSError:
+                break
+        return len(text)
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+def standard_error() -> IO[str]:
+    """Return an unbuffered stream to standard error."""
+    return cast(IO[str], DescriptorStream(2))

@@ -1,0 +1,160 @@
+"""The log never blocks the server, whatever becomes of those who should read it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from helpers.servers import Server, free_port, until
+from helpers.talk import talking
+
+from streaming_server.log_writer import DescriptorStream, LogWriter
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    reading: int
+    writing: int
+
+    def fill(self) -> int:
+        """Write until it is full; return the number of bytes."""
+        size = 0
+        os.set_blocking(self.writing, False)
+        for block in (b"x" * 4096, b"x"):
+            try:
+                while True:
+                    size += os.write(self.writing, block)
+            except BlockingIOError:
+                continue
+        os.set_blocking(self.writing, True)
+        return size
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size and (part := os.read(self.reading, size - len(data))):
+            data += part
+        return data
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    reading, writing = os.pipe()
+    yield Pipe(reading, writing)
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+
+
+def writer_to(pipe: Pipe, capacity: int) -> LogWriter:
+    writer = LogWriter(logging.StreamHandler(DescriptorStream(pipe.writing)), capacity)
+    writer.setFormatter(logging.Formatter("%(message)s"))
+    return writer
+
+
+def log(writer: LogWriter, message: str) -> None:
+    writer.handle(logging.LogRecord("test", logging.INFO, __file__, 0, message, (), None))
+
+
+def test_records_that_do_not_fit_are_dropped_and_counted(pipe: Pipe) -> None:
+    filled = pipe.fill()
+    writer = writer_to(pipe, capacity=10)
+    for number in range(100):
+        log(writer, f"message {number:02}")
+    pipe.read(filled)
+    report = ""
+    lines: list[str] = []
+    with os.fdopen(os.dup(pipe.reading)) as reader:
+        while not report:
+            line = reader.readline().rstrip()
+            if "dropped" in line:
+                report = line
+            else:
+                lines.append(line)
+    assert lines[:10] == [f"message {number:02}" for number in range(10)]
+    assert len(lines) + int(report.rpartition(" ")[2]) == 100
+    writer.close()
+
+
+def test_close_writes_what_is_left(pipe: Pipe) -> None:
+    writer = writer_to(pipe, capacity=1000)
+    for _ in range(500):
+        log(writer, "message")
+    writer.close()
+    writer.close()
+    assert pipe.read(500 * 8) == b"message\n" * 500
+
+
+def test_a_reader_that_has_left_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    writer = writer_to(Pipe(reading, writing), capacity=10)
+    log(writer, "message")
+    writer.close()
+    os.close(writing)
+
+
+def test_a_non_blocking_pipe_loses_nothing(pipe: Pipe) -> None:
+    os.set_blocking(pipe.writing, False)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read(1_000_000)))
+    reader.start()
+    assert DescriptorStream(pipe.writing).write("x" * 1_000_000) == 1_000_000
+    reader.join()
+    assert received == [b"x" * 1_000_000]
+
+
+@pytest.fixture
+def unread_server(pipe: Pipe, tmp_path: Path) -> Iterator[Server]:
+    """A server whose log goes into a pipe that is full."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "run.py", f"--port={port}", "--debug", "--log-format=json", "--max-workers=1"],
+        cwd=ROOT,
+        env={**os.environ, "DIA_DATA_DIR": str(tmp_path / "data")},
+        stdout=pipe.writing,
+        stderr=pipe.writing,
+    )
+    server = Server(process, port, tmp_path / "log")
+    try:
+        until(server.ready, 30)
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def filled(pipe: Pipe) -> int:
+    return pipe.fill()
+
+
+@pytest.mark.anyio
+async def test_a_server_whose_log_is_not_read_speaks_and_ends(
+    filled: int, pipe: Pipe, unread_server: Server
+) -> None:
+    for _ in range(3):
+        async with talking(unread_server.ws_url) as talk:
+            assert (await talk.speak("Hello there."))["type"] == "done"
+    assert unread_server.get("/livez")[0] == 200
+    pipe.read(filled)
+    with os.fdopen(os.dup(pipe.reading)) as log_file:
+        while json.loads(log_file.readline())["event"] != "listening":
+            pass
+    pipe.fill()
+    unread_server.process.send_signal(signal.SIGTERM)
+    assert unread_server.process.wait(15) == 0
+
+
+def test_a_server_that_cannot_start_ends_though_nobody_reads_why(filled: int, pipe: Pipe) -> None:
+    process = subprocess.Popen([sys.executable, "run.py", "--engine=magic"], cwd=ROOT, stderr=pipe.writing)
+    assert process.wait(20) == 2
