@@ -272,7 +272,7 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
         (["bench", "--url=127.0.0.1:7860"], "--url"),
         (["bench", "--url=http://127.0.0.1:99999"], "--url"),
         (["--gpu-ids=1"], "GPUs"),
-        (["--engine=magic"], "Engine magic is not installed; available: dia, espeak"),
+        (["--engine=magic"], "Engine magic is not installed; available: auto, dia, espeak"),
         (["--quantize=int8"], "--quantize has no effect with --engine espeak; use --engine dia."),
         (["--engine=dia", "--quantize=int4"], "--quantize: "),
         (["--engine=dia", "--slots=0"], "--slots: "),
@@ -290,7 +290,7 @@ def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint:
 def test_a_model_that_is_not_there_ends_the_server_with_a_sentence(tmp_path: Path) -> None:
     answer = run("--engine=dia", f"--model={tmp_path}/nothing", f"--port={free_port()}")
     assert answer.returncode == 2
-    assert f"--model (DIA_MODEL) names no directory: {tmp_path}/nothing" in answer.stderr.splitlines()[-1]
+    assert f"--model (DIA_MODEL) is not a directory: {tmp_path}/nothing" in answer.stderr.splitlines()[-1]
     assert "Traceback" not in answer.stderr
 
 

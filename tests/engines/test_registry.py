@@ -140,7 +140,7 @@ def test_another_engine_that_cannot_be_imported_is_no_hindrance(tmp_path: Path) 
 
 
 def test_an_unknown_engine_names_those_that_are_there() -> None:
-    with pytest.raises(EngineFailure, match=r"Engine magic is not installed; available: dia, espeak"):
+    with pytest.raises(EngineFailure, match=r"Engine magic is not installed; available: auto, dia, espeak"):
         find_engine("magic", installed_engines())
 
 
