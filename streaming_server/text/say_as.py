@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
+from streaming_server.text.english.reading import letters
 from streaming_server.text.english.readings import read_all
 
 _INTEGER = re.compile(r"\s*([\d,]+)(?:st|nd|rd|th)?\s*")
@@ -13,7 +14,7 @@ _NUMBER = re.compile(r"\s*(-?[\d,]*\d(?:\.\d+)?)\s*")
 
 def spelled(text: str) -> str:
     """Character by character, words apart by a comma."""
-    return ", ".join(" ".join(word.upper()) for word in text.split())
+    return ", ".join(letters(word.upper()) for word in text.split())
 
 
 def say_as(kind: str, text: str, *, english: bool) -> str | None:
@@ -41,5 +42,4 @@ def say_as(kind: str, text: str, *, english: bool) -> str | None:
 
 
 def _spelled_in_english(text: str) -> str:
-    words = spelled(text)
-    return "".join(numbers.ONES[int(c)] if c in "0123456789" else c for c in words)
+    return "".join(numbers.ONES[int(c)] if c in "0123456789" else c for c in spelled(text))

@@ -21,7 +21,7 @@ from streaming_server.text.items import LONGEST_PAUSE_S, Pause, Said
         ("a [pause 1.5s] b [PAUSE 200ms] c [pause]", "a <1.5s> b <0.2s> c <0.75s>"),
         ('<sub alias="World Wide Web">WWW</sub>.', "World Wide Web."),
         ('<sub alias="x">never closed', "never closed"),
-        ('<say-as interpret-as="characters">ab c</say-as>', "A B, C"),
+        ('<say-as interpret-as="characters">ab c</say-as>', "A-B, C"),
         ('<say-as interpret-as="nonsense">ab</say-as>', "ab"),
         ("<spell>ok</spell>", "O K"),
         ('<phoneme alphabet="ipa" ph="x">tomato</phoneme>', "tomato"),
@@ -53,7 +53,7 @@ def test_figures_are_read_as_their_element_says() -> None:
     assert said('<say-as interpret-as="digits">1984</say-as>') == "one nine eight four"
     assert said('<say-as interpret-as="telephone">555 0199</say-as>') == "five five five, zero one nine nine"
     assert said('<say-as interpret-as="date">2024-03-15</say-as>') == "March fifteenth, twenty twenty-four"
-    assert said('<say-as interpret-as="spell-out">A1</say-as>') == "A one"
+    assert said('<say-as interpret-as="spell-out">A1</say-as>') == "A-one"
 
 
 def test_ipa_is_for_engines_that_read_it() -> None:

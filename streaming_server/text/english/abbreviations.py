@@ -15,7 +15,7 @@ from streaming_server.text.english.names import (
     SENTENCE_STARTERS,
     TITLES,
 )
-from streaming_server.text.english.reading import Reading, ends_sentence, rest_of
+from streaming_server.text.english.reading import Reading, ends_sentence, letters, rest_of
 
 BEFORE = 24
 """Characters before an abbreviation that may decide how it is read."""
@@ -45,12 +45,13 @@ def _last_word(match: re.Match[str]) -> str:
 
 
 def _acronym(match: re.Match[str]) -> str:
-    letters = " ".join(match[0].replace(".", "").upper())
-    return letters + ("." if ends_sentence(rest_of(match), name=True) else "")
+    return letters(match[0].replace(".", "").upper()) + (
+        "." if ends_sentence(rest_of(match), name=True) else ""
+    )
 
 
 def _initials(match: re.Match[str]) -> str:
-    return match[0].replace(".", "")
+    return letters(re.sub(r"[.\s]", "", match[0])) + " "
 
 
 def _numbered(match: re.Match[str]) -> str:

@@ -41,7 +41,7 @@ def _read_part(part: str) -> str:
     if part.isdecimal() and part.isascii():
         return f" {numbers.number(part) if len(part) <= 4 else numbers.digits(part)} "
     if part.isascii() and part.isalpha() and len(part) <= 4 and not re.search("[aeiouyAEIOUY]", part):
-        return f" {' '.join(part.upper())} "
+        return f" {part.upper()} "
     return _SIGNS.get(part, part if part.isalpha() else " ")
 
 

@@ -6,7 +6,7 @@ import re
 
 from streaming_server.text.english import numbers
 from streaming_server.text.english.abbreviations import alternatives
-from streaming_server.text.english.names import MONTH_OF, MONTHS
+from streaming_server.text.english.names import MONTH_OF, MONTHS, WEEKDAY_OF
 from streaming_server.text.english.reading import Reading, ends_sentence, rest_of
 
 MONTH = alternatives(MONTH_OF)
@@ -62,10 +62,27 @@ def _day_month(match: re.Match[str]) -> str | None:
     return f"{said} {numbers.year(int(match[3]))}" if match[3] else said
 
 
-def _decade(match: re.Match[str]) -> str:
-    century, decade = match[1], numbers.TENS[int(match[2])] if match[2] != "0" else ""
-    plural = decade[:-1] + "ies" if decade else ("hundreds" if century else "two thousands")
-    return f"{numbers.cardinal(int(century))} {plural}" if century and plural != "two thousands" else plural
+def _month(match: re.Match[str]) -> str:
+    return MONTH_OF[match[1]] + ("." if ends_sentence(rest_of(match)) else "")
+
+
+def _weekday(match: re.Match[str]) -> str:
+    return WEEKDAY_OF[match[1]]
+
+
+def _decade(match: re.Match[str]) -> str | None:
+    """ "1990s", "mid-1990s", "'80s", "2000s"."""
+    prefix, century, decade = match[1] or "", match[2], int(match[3])
+    if not century and decade < 2:
+        return None
+    if century == "20" and not decade:
+        return f"{prefix}two thousands"
+    plural = {0: "hundreds", 1: "tens"}.get(decade) or f"{numbers.TENS[decade][:-1]}ies"
+    return prefix + (f"{numbers.cardinal(int(century))} {plural}" if century else plural)
+
+
+def _short_year(match: re.Match[str]) -> str:
+    return ("oh " if match[1][0] == "0" else "") + numbers.cardinal(int(match[1]))
 
 
 def _time(match: re.Match[str]) -> str | None:
@@ -77,7 +94,7 @@ def _half_day(match: re.Match[str]) -> str | None:
     if said is None:
         return None
     stop = "." if match[4] and ends_sentence(rest_of(match)) else ""
-    return f"{said} {match[3].upper()} M{stop}"
+    return f"{said} {match[3].upper()}M{stop}"
 
 
 def _half_day_range(match: re.Match[str]) -> str | None:
@@ -88,9 +105,9 @@ def _half_day_range(match: re.Match[str]) -> str | None:
     if first is None or last is None:
         return None
     if match[3]:
-        first += f" {match[3].upper()} M"
+        first += f" {match[3].upper()}M"
     stop = "." if match[7] and ends_sentence(rest_of(match)) else ""
-    return f"{first} to {last} {match[6].upper()} M{stop}"
+    return f"{first} to {last} {match[6].upper()}M{stop}"
 
 
 def clock(hour: str, minute: str | None, second: str | None, *, half_day: bool = False) -> str | None:
@@ -123,8 +140,11 @@ READINGS = (
     Reading("A", rf"({MONTH})\.?\s({_YEAR})(?!\w)", _month_year),
     Reading(
         "9",
-        rf"(\d{{1,2}})(?:st|nd|rd|th)?(?:\sof)?\s({MONTH})(?!\w)(?:\.(?=\s\d))?(?:,?\s({_YEAR})(?!\w))?",
+        rf"(\d{{1,2}})(?:st|nd|rd|th)?(?:\sof)?\s({MONTH})(?!\w)(?:\.(?=\s\d|[,;]))?(?:,?\s({_YEAR})(?!\w))?",
         _day_month,
     ),
-    Reading("9+", r"['’]?(1\d|20)?(\d)0['’]?s(?!\w)", _decade),
+    Reading("A", rf"({alternatives(WEEKDAY_OF)})\.(?=,?\s(?:{MONTH}|\d)|,)", _weekday),
+    Reading("A", rf"({alternatives(month for month in MONTH_OF if len(month) <= 4)})\.(?!\w)", _month),
+    Reading("9A+", r"([A-Za-z]+-)?['’]?(1[1-9]|20)?(\d)0['’]?s(?!\w)", _decade),
+    Reading("+", r"['’](\d\d)(?=\s+[A-Za-z])", _short_year),
 )

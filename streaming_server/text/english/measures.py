@@ -10,7 +10,7 @@ from streaming_server.text.english.reading import NUMBER, Reading
 from streaming_server.text.english.units import PER, UNITS
 
 _UNIT = rf"({alternatives(UNITS)})"
-_UNIT_END = rf"(?![\w²³^])(?:/({alternatives(PER)})(?!\w))?(?:\.(?=\s+[a-z]))?"
+_UNIT_END = rf"(?![\w²³^])(?:/({alternatives(PER)})(?!\w))?(?:\.(?=\s+[a-z]|[,;:)]))?"
 _DENOMINATORS = {2: ("half", "halves"), 4: ("quarter", "quarters")}
 _PRETTY = {
     "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5),

@@ -6,6 +6,18 @@ MONTHS = [
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
     "October", "November", "December",
 ]  # fmt: skip
+WEEKDAY_OF = {
+    "Mon": "Monday",
+    "Tue": "Tuesday",
+    "Tues": "Tuesday",
+    "Wed": "Wednesday",
+    "Thu": "Thursday",
+    "Thur": "Thursday",
+    "Thurs": "Thursday",
+    "Fri": "Friday",
+    "Sat": "Saturday",
+    "Sun": "Sunday",
+}
 MONTH_OF = {month: month for month in MONTHS} | {
     short: next(month for month in MONTHS if month.startswith(short[:3]))
     for short in ["Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"]
@@ -38,6 +50,7 @@ TITLES = {
 ABBREVIATIONS = {
     "e.g.": "for example",
     "i.e.": "that is",
+    "a.k.a.": "also known as",
     "vs.": "versus",
     "approx.": "approximately",
     "dept.": "department",
@@ -52,10 +65,10 @@ ABBREVIATIONS = {
 
 LAST_WORDS = {
     "etc.": "et cetera",
-    "a.m.": "A M",
-    "p.m.": "P M",
-    "A.M.": "A M",
-    "P.M.": "P M",
+    "a.m.": "AM",
+    "p.m.": "PM",
+    "A.M.": "AM",
+    "P.M.": "PM",
     "Jr.": "Junior",
     "Sr.": "Senior",
     "Inc.": "Incorporated",
@@ -67,17 +80,17 @@ LAST_WORDS = {
     "Blvd.": "Boulevard",
     "Rd.": "Road",
     "Hwy.": "Highway",
-    "Ph.D.": "P H D",
-    "M.D.": "M D",
-    "B.C.": "B C",
-    "A.D.": "A D",
+    "Ph.D.": "PhD",
+    "M.D.": "MD",
+    "B.C.": "BC",
+    "A.D.": "AD",
 }
 """A capital letter after one of these begins a sentence, and its point ends one."""
 
 NUMBERED = {
     "No": "number",
-    "no": "number",
     "Nos": "numbers",
+    "Apt": "apartment",
     "Fig": "figure",
     "fig": "figure",
     "Figs": "figures",

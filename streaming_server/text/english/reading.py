@@ -27,6 +27,16 @@ class Reading:
     say: Callable[[re.Match[str]], str | None]
 
 
+_READ_AS_LETTERS = frozenset({"US", "UK", "UN", "EU", "USA", "IBM", "ID"})
+
+
+def letters(text: str) -> str:
+    """Letters read one by one. Engines take a lone "A" for the article, unless a hyphen follows."""
+    if text in _READ_AS_LETTERS:
+        return text
+    return re.sub(r"\bA (?=\w)", "A-", " ".join(text))
+
+
 def rest_of(match: re.Match[str]) -> str:
     """What follows the match, as far as it matters."""
     return match.string[match.end() :]

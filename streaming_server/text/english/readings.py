@@ -22,6 +22,7 @@ from streaming_server.text.english.names import (
     ROMAN_AFTER,
     ROMAN_ORDINAL_AFTER,
     TITLES,
+    WEEKDAY_OF,
 )
 from streaming_server.text.english.units import CODES
 
@@ -40,11 +41,11 @@ READINGS = (
 WORD_CHARACTERS = r"!-~\u00a1-\u024f\u1e00-\u1eff\u2010-\u205e\u20a0-\u20cf\u2100-\u22ff"
 """What English words and figures are written with; any other character ends them."""
 
-START = r"(?<![^\s(\[{\"'“‘—–/])"
+START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§])"
 """Where a word may begin."""
 
 CANDIDATE = re.compile(
-    rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{figures.VERSIONED})\b|(?:{alternatives(CODES)})\b"
+    rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{alternatives(WEEKDAY_OF)})\.|(?:{figures.VERSIONED})\b|(?:{alternatives(CODES)})\b"
     rf"|(?=[^\s]{{0,40}}?[0-9$£€¥₹₩₽₿@%&=+×÷→§#~<>≈≠≤≥№±{measures.SIGNS}]|[^\s.]{{0,40}}\.[A-Za-z])"
     rf"[{WORD_CHARACTERS}])"
 )
@@ -52,7 +53,7 @@ CANDIDATE = re.compile(
 
 CONTINUES = re.compile(
     r"\S*\d\S*(?<![.!?;:)\]\"”’])|\(\d{3}\)|[$£€¥₹₩₽₿+×*÷=<>–-]|of|sq|World|War|Super|Bowl|John|Paul"
-    rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{figures.VERSIONED})"
+    rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{alternatives(WEEKDAY_OF)})\.,?|(?:{figures.VERSIONED})"
     rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})"
     rf"|(?:hundred|thousand|million|billion|trillion)|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
     rf"|[\"'“‘(]*(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|(?:{alternatives(ABBREVIATIONS)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english.abbreviations import alternatives
-from streaming_server.text.english.reading import Reading
+from streaming_server.text.english.reading import Reading, letters
 
 _ALONE = {
     "&": "and",
@@ -38,8 +38,7 @@ def _alone(match: re.Match[str]) -> str:
 
 def _letters(match: re.Match[str]) -> str:
     """ "AT&T", "R&D"."""
-    left, right = match[0].split("&")
-    return f"{' '.join(left)} and {' '.join(right)}"
+    return " and ".join(map(letters, match[0].split("&")))
 
 
 READINGS = (

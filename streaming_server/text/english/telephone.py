@@ -20,4 +20,5 @@ READINGS = (
     Reading("+", r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?![\w-])(?<=\d)", _telephone),
     Reading("9+", r"(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])", _telephone),
     Reading("9", r"\d{3}-\d{4}(?![\w-])", _telephone),
+    Reading("9", r"(?!\d{4}-\d\d-\d\d(?!\w))\d+(?:-\d+){2,}(?![\w-])", _telephone),
 )

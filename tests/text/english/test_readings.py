@@ -47,6 +47,8 @@ def test_money(written: str, spoken: str) -> None:
             "in nineteen eighty-four, two thousand and five and twenty ten to twenty twenty-four",
         ),
         ("May I go?", "May I go?"),
+        ("on Mon., Jan. 15th, in Feb. or", "on Monday, January fifteenth, in February or"),
+        ("mid-1990s, a '67 Mustang", "mid-nineteen nineties, a sixty-seven Mustang"),
     ],
 )
 def test_dates(written: str, spoken: str) -> None:
@@ -56,13 +58,13 @@ def test_dates(written: str, spoken: str) -> None:
 @pytest.mark.parametrize(
     ("written", "spoken"),
     [
-        ("3:30 p.m. today", "three thirty P M today"),
-        ("at 5 p.m. However, no", "at five P M. However, no"),
-        ("at 5pm.", "at five P M."),
-        ("at 5 p.m. Monday", "at five P M Monday"),
+        ("3:30 p.m. today", "three thirty PM today"),
+        ("at 5 p.m. However, no", "at five PM. However, no"),
+        ("at 5pm.", "at five PM."),
+        ("at 5 p.m. Monday", "at five PM Monday"),
         ("3:05", "three oh five"),
         ("9:00, 15:00, 0:00", "nine o'clock, fifteen hundred, midnight"),
-        ("9am-5pm", "nine A M to five P M"),
+        ("9am-5pm", "nine AM to five PM"),
         ("12:30:45", "twelve thirty and forty-five seconds"),
     ],
 )
@@ -76,6 +78,7 @@ def test_times(written: str, spoken: str) -> None:
         ("555-1234", "five five five, one two three four"),
         ("(555) 123-4567", "five five five, one two three, four five six seven"),
         ("1-800-555-1234", "one, eight hundred, five five five, one two three four"),
+        ("978-3-16", "nine seven eight, three, one six"),
         ("+49 30 123456", "plus four nine, three zero, one two three four five six"),
     ],
 )
@@ -116,6 +119,11 @@ def test_measures(written: str, spoken: str) -> None:
         ("GPT-4, COVID-19, MP3, 5G", "GPT four, COVID nineteen, MP three, five G"),
         ("sha 9f86d081884c7d659a", "sha 9f86d081884c7d659a"),
         ("a 3-year-old", "a three-year-old"),
+        ("16:9, 8080:80", "sixteen to nine, eight thousand and eighty colon eighty"),
+        ("10.0.0.1:80", "ten dot zero dot zero dot one colon eighty"),
+        ("3.0e8, x^2", "three point zero times ten to the power of eight, x squared"),
+        ("100,000+ users, v2.1+", "one hundred thousand plus users, version two point one plus"),
+        ("~2GB, <$5, ≥3", "about two gigabytes, less than five dollars, at least three"),
     ],
 )
 def test_other_figures(written: str, spoken: str) -> None:
@@ -127,7 +135,7 @@ def test_other_figures(written: str, spoken: str) -> None:
     [
         ("https://www.example.com/docs/?q=1.", "example dot com slash docs."),
         ("me.too@example.com,", "me dot too at example dot com,"),
-        ("README.md and Node.js", "README dot M D and Node dot J S"),
+        ("README.md and Node.js", "README dot MD and Node dot JS"),
         ("No space.Then more.", "No space.Then more."),
     ],
 )
@@ -140,7 +148,7 @@ def test_addresses(written: str, spoken: str) -> None:
     [
         ("Dr. Smith and Mr. and Mrs. Jones", "Doctor Smith and Mr. and Missus Jones"),
         ("Main St. Then St. John", "Main Street. Then Saint John"),
-        ("The U.S. Army met. He left the U.S. The end.", "The U S Army met. He left the U S. The end."),
+        ("The U.S. Army met. He left the U.S. The end.", "The US Army met. He left the US. The end."),
         ("fruit, e.g. apples, i.e. food, etc.", "fruit, for example apples, that is food, et cetera."),
         (
             "Acme Inc. grew. I like Acme Inc. They grew.",
@@ -152,6 +160,8 @@ def test_addresses(written: str, spoken: str) -> None:
             "World War II, Chapter IV, Henry VIII. Chapter I can",
             "World War two, Chapter four, Henry the eighth. Chapter one can",
         ),
+        ("AT&T, a.k.a. Bell, Q.E.D.", "A-T and T, also known as Bell, Q E D."),
+        ("180 lbs., Apt. 4", "one hundred and eighty pounds, Apartment four"),
         ("R&D & co w/ it", "R and D and co with it"),
     ],
 )
