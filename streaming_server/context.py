@@ -1,4 +1,4 @@
-"""A turn of speech in one voice: text is appended, sound comes out."""
+"""A context: one turn of speech in one voice. Text is appended, audio comes out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
 import anyio
 
 from streaming_server.audio.playback import PlaybackClock
-from streaming_server.errors import BadMessage, TooLarge, TooSlow
+from streaming_server.errors import BadMessage, BadValue, SpeechError, TooLarge, TooSlow, error_of
 from streaming_server.pool.pool import Pool
 from streaming_server.text.segmenter import Piece, Segmenter, Sentence
 from streaming_server.types import (
@@ -29,16 +30,16 @@ from streaming_server.types import (
 SLICE_SHARE = 0.05
 SHORTEST_SLICE_S = 0.1
 LONGEST_SLICE_S = 0.5
-"""A listener who has all the lead it may have gets the rest in pieces of this share of the lead, within
-these bounds: each piece costs a wake-up."""
+"""Audio held back by the lead is handed out in slices of this share of the lead, within these bounds: each
+slice costs a wake-up."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceStart:
-    """Comes before the sentence's audio.
+    """Precedes the sentence's audio.
 
-    start, end: code points into the client's text. sample: where it is heard, in samples at the engine's
-    rate from the start of the utterance.
+    start, end: code points into the client's text. sample: where the sentence is heard, in samples at the
+    engine's rate from the start of the utterance.
     """
 
     index: int
@@ -50,7 +51,7 @@ class SentenceStart:
 
 @dataclass(frozen=True, slots=True)
 class WordTime:
-    """A word as heard. Offsets and samples as in `SentenceStart`."""
+    """When a word is heard. Offsets and samples as in `SentenceStart`."""
 
     text: str
     start: int
@@ -67,28 +68,30 @@ class WordTimes:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Mono 16-bit PCM at the engine's rate, the next of the utterance."""
+    """The next of an utterance: mono 16-bit PCM at the engine's rate."""
 
     pcm: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class UtteranceEnd:
-    """Samples of what follows count from zero again."""
+    """The utterance is complete; samples count from zero again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """All audio of the text before one flush is out."""
+    """All audio of the text before a flush is out. flushes: how many came with no text between them."""
+
+    flushes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
-    """How a context went; times in milliseconds.
+class ContextMetrics:
+    """How a context went. Times are in milliseconds.
 
-    first_audio_ms counts from the moment the first sentence was complete, even if it then waited for company;
-    queue_ms is what of it passed before the engine said anything. synthesis_ms is the engine's own time,
-    realtime_factor audio ÷ synthesis.
+    first_audio_ms: from the moment the first sentence was complete, even if it then waited for more text.
+    queue_ms: the part of it before the engine returned anything. audio_ms: audio as the listener hears it.
+    synthesis_ms: the engine's own time. realtime_factor: audio ÷ synthesis.
     """
 
     queue_ms: float
@@ -101,12 +104,12 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    metrics: Metrics
+    metrics: ContextMetrics
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """text_spoken + text_remaining is the client's text; the cut is after the last word begun."""
+    """text_spoken + text_remaining is the client's text, cut after the last word that was begun."""
 
     generated_ms: float
     played_ms: float
@@ -115,31 +118,43 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class Failure:
     """The context ends with an error."""
 
     code: str
     message: str
     retryable: bool
+    field: str | None = None
+
+    def error(self) -> SpeechError:
+        """Return the error of `errors` with this code."""
+        error = error_of(self.code)(self.message)
+        error.field = self.field
+        return error
 
 
-Output = SentenceStart | WordTimes | Speech | UtteranceEnd | Flushed | Done | Cancelled | Broken
-End = Done | Cancelled | Broken
+def failure_of(error: SpeechError) -> Failure:
+    return Failure(error.code, error.message, error.retryable, error.field)
+
+
+Output = SentenceStart | WordTimes | Speech | UtteranceEnd | Flushed | Done | Cancelled | Failure
+End = Done | Cancelled | Failure
 
 
 class SpeechContext:
-    """Text in by `append`, `flush`, `finish` and `cancel`; sound out by `receive`.
+    """Take text by `append`, `flush`, `finish` and `cancel`; hand out audio by `receive`.
 
-    The first four return at once and may be called from another task than `receive`. Out come sentences,
-    words and speech in order, then exactly one of Done, Cancelled or Broken, and nothing after it. Nothing
+    The first four return at once and may be called from another task than `receive`. Sentences, words and
+    speech come out in order, then exactly one of Done, Cancelled or Failure, and nothing after it. Nothing
     runs ahead of the reader by more than one utterance, nor by more than `max_lead_s` of real time.
 
-    When a worker dies, an utterance of which nothing was received yet is spoken again unnoticed. One that was
-    ends the context with an error at once: what waits for the lead is dropped, as the lead is a promise too.
+    If a worker dies, an utterance of which nothing was received yet is spoken again elsewhere. Otherwise the
+    context ends with an error at once, and audio still held back by pacing is discarded.
 
-    spoken is called with the text of each utterance as it goes to be spoken. heard is called once, with the
-    seconds to first audio. A listener that reports how far it has played, and
-    then for `stall_s` is nowhere new while sound waits for it, ends the context with an error.
+    speed: how many times faster than the engine's audio the listener hears it. stall_s: a listener that
+    reports its playback and then stands still for so long, while audio waits for it, ends the context with an
+    error. on_utterance: called with the text of each utterance sent to the engine. on_first_audio: called
+    once, with the seconds to first audio.
     """
 
     def __init__(
@@ -151,11 +166,12 @@ class SpeechContext:
         *,
         max_characters: int,
         max_lead_s: float,
+        speed: float = 1.0,
         stall_s: float = inf,
-        spoken: Callable[[str], None] = lambda text: None,
-        heard: Callable[[float], None] = lambda seconds: None,
+        on_utterance: Callable[[str], None] = lambda text: None,
+        on_first_audio: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self._channel = pool.open(self._ring)
+        self._channel = pool.open(self._notify)
         self._engine = engine
         self._voice = voice
         self._generation = generation
@@ -164,18 +180,19 @@ class SpeechContext:
         self._stall_s = stall_s
         self._moved_at = 0.0
         self._slice_s = min(LONGEST_SLICE_S, max(SHORTEST_SLICE_S, SLICE_SHARE * max_lead_s))
-        self._spoken = spoken
-        self._heard = heard
+        self._on_utterance = on_utterance
+        self._on_first_audio = on_first_audio
+        self._heard_rate = engine.sample_rate * speed
         self._segmenter = Segmenter(engine.chunking, generation.language or "en")
         self._deltas: list[str] = []
         self._out: deque[Output] = deque()
-        self._bell = anyio.Event()
-        self._clock = PlaybackClock(engine.sample_rate)
-        self._flushes: deque[int] = deque()
+        self._wake_up = anyio.Event()
+        self._clock = PlaybackClock(self._heard_rate)
+        self._flushes: deque[_Flush] = deque()
         self._finished = False
         self._end: End | None = None
         self._closed = False
-        self._piece: _Piece | None = None
+        self._active: _ActiveUtterance | None = None
         self._sentences = 0
         self._samples = 0
         self._heard_until: deque[tuple[int, int]] = deque()
@@ -185,13 +202,13 @@ class SpeechContext:
 
     @property
     def ended(self) -> bool:
-        """Whether the end has been decided; it may not have been received yet, or never be."""
+        """Whether the end has been decided. It may not have been received yet."""
         return self._end is not None or self._closed
 
     @property
     def stopped(self) -> bool:
-        """Whether it was ended before all was said, so that nothing more of it may be heard."""
-        return isinstance(self._end, Cancelled | Broken)
+        """Whether the context ended before everything was said, so that no more of it may be heard."""
+        return isinstance(self._end, Cancelled | Failure)
 
     @property
     def finished(self) -> bool:
@@ -204,45 +221,67 @@ class SpeechContext:
         waiting = sum(len(output.pcm) for output in self._out if isinstance(output, Speech))
         return waiting + self._channel.buffered
 
+    @property
+    def pending_flushes(self) -> int:
+        """Flushes that were asked for and not yet answered with `Flushed`."""
+        return sum(flush.count for flush in self._flushes)
+
+    @property
+    def text(self) -> str:
+        """All text so far, as offsets count it: surrogate pairs that arrived in halves are joined."""
+        if len(self._deltas) > 1:
+            self._deltas = [_join_surrogates("".join(self._deltas))]
+        return self._deltas[0] if self._deltas else ""
+
     def append(self, text: str) -> None:
-        """More text, cut anywhere. Raises BadMessage after `finish`, TooLarge, BadValue."""
+        """Append text, cut anywhere. Raise BadMessage after `finish`, TooLarge, BadValue."""
         if self._finished:
-            raise BadMessage("This context was finished; it takes no more text.")
+            raise BadMessage("The context is finished and takes no more text.")
         if self.ended or not text:
             return
         if self._segmenter.received + len(text) > self._max_characters:
             raise TooLarge(f"A context takes at most {self._max_characters} characters.")
+        if "\0" in text:
+            raise BadValue("a NUL character cannot be spoken.", field="text")
         self._segmenter.append(text)
         self._deltas.append(text)
         self._advance()
 
-    def flush(self) -> None:
-        """Speak what is buffered now; `Flushed` follows its audio. Raises BadMessage, BadValue."""
+    def flush(self, *, announce: bool = True) -> None:
+        """Speak what is buffered now. Unless told otherwise, `Flushed` follows its audio.
+
+        Flushes with no text between them are answered by one `Flushed`. Raise BadMessage after `finish`,
+        BadValue.
+        """
         if self._finished:
-            raise BadMessage("This context was finished; there is nothing to flush.")
+            raise BadMessage("The context is finished; there is nothing to flush.")
         if self.ended:
             return
         self._segmenter.flush()
-        self._flushes.append(self._segmenter.received)
+        if announce:
+            if self._flushes and self._flushes[-1].at == self._segmenter.received:
+                self._flushes[-1].count += 1
+            else:
+                self._flushes.append(_Flush(self._segmenter.received))
         self._advance()
-        self._ring()
+        self._notify()
 
     def finish(self) -> None:
-        """No more text. Idempotent. Raises BadValue."""
+        """Take no more text. Idempotent. Raise BadValue."""
         if self._finished:
             return
         self._finished = True
         if not self.ended:
             self._segmenter.finish()
             self._advance()
-            self._ring()
+            self._notify()
 
     def cancel(self) -> None:
-        """Stop now: of what is not yet received only `Cancelled` will be. Idempotent."""
+        """Stop now; of what has not been received only `Cancelled` will be. Idempotent."""
         if self.ended:
             return
         played = self._clock.played(time.monotonic())
-        text = _whole("".join(self._deltas))
+        text = _join_surrogates(self.text, "replace")
         cut = self._spoken_offset(played)
         self._stop_with(
             Cancelled(
@@ -253,39 +292,42 @@ class SpeechContext:
             )
         )
 
-    def fail(self, code: str, message: str, retryable: bool) -> None:
+    def fail(self, error: SpeechError) -> None:
         """End with an error. Idempotent."""
         if not self.ended:
-            self._stop_with(Broken(code, message, retryable))
+            self._stop_with(failure_of(error))
 
-    def played(self, samples: int) -> None:
-        """How far playback is, in samples at the engine's rate from the start of the context."""
-        if self._clock.report(samples):
+    def played_s(self, seconds: float) -> None:
+        """Report how far playback is, in seconds from the start of the context as the listener hears it."""
+        if self._clock.report(round(seconds * self._heard_rate)):
             self._moved_at = time.monotonic()
-        self._ring()
+        self._notify()
 
     def close(self) -> None:
-        """Drop everything at once. Nothing can be received afterwards. Idempotent."""
+        """Drop everything. `receive` raises ClosedResourceError from now on. Idempotent."""
         self._closed = True
         self._channel.close()
         self._out.clear()
+        self._notify()
 
     async def receive(self) -> Output:
-        """The next output. After the end has been received there is none."""
+        """Wait for the next output. There is none after the end. Raise ClosedResourceError once closed."""
         while True:
+            if self._closed:
+                raise anyio.ClosedResourceError
             self._advance()
             wait_s = self._ready_in()
             if wait_s <= 0:
                 return self._hand_out()
-            self._bell = anyio.Event()
+            self._wake_up = anyio.Event()
             with anyio.move_on_after(wait_s):
-                await self._bell.wait()
+                await self._wake_up.wait()
 
-    def _ring(self) -> None:
-        self._bell.set()
+    def _notify(self) -> None:
+        self._wake_up.set()
 
     def _stop_with(self, end: End) -> None:
-        """End now; what has not been received is dropped."""
+        """End now and drop what has not been received."""
         self._out.clear()
         self._conclude(end)
 
@@ -293,10 +335,10 @@ class SpeechContext:
         self._end = end
         self._channel.close()
         self._out.append(end)
-        self._ring()
+        self._notify()
 
     def _ready_in(self) -> float:
-        """Seconds until the first output may be handed out, as far as is known; 0 for now."""
+        """Return the seconds until the first output may be handed out, as far as is known; 0 for now."""
         if self._out:
             if not isinstance(self._out[0], Speech):
                 return 0.0
@@ -308,10 +350,10 @@ class SpeechContext:
         return inf
 
     def _wait_for_a_report(self, now: float) -> float:
-        """Seconds the listener may still stand still; when there are none, the context ends."""
+        """Return the seconds the listener may still stand still. End the context when there are none."""
         left_s = self._moved_at + self._stall_s - now
         if left_s <= 0:
-            self.fail(TooSlow.code, "Playback has stood still for too long.", TooSlow.retryable)
+            self.fail(TooSlow(f"Playback has not moved for {self._stall_s:g} seconds."))
         return max(0.0, left_s)
 
     def _hand_out(self) -> Output:
@@ -321,7 +363,7 @@ class SpeechContext:
         return output
 
     def _hand_out_speech(self, pcm: bytes) -> Speech:
-        """As much of a piece as the lead allows; the rest stays first in the queue."""
+        """Hand out as much of a piece as the lead allows; the rest stays first in the queue."""
         now = time.monotonic()
         room_s = max(self._slice_s, self._max_lead_s - self._clock.lead_s(now))
         if room_s * self._engine.sample_rate * 2 < len(pcm):
@@ -331,38 +373,38 @@ class SpeechContext:
         self._channel.mark_heard()
         if self._timing.first_audio_at is None:
             self._timing.first_audio_at = now
-            self._heard(now - (self._timing.complete_at or now))
+            self._on_first_audio(now - (self._timing.complete_at or now))
         self._clock.sent(len(pcm) // 2, now)
         self._moved_at = now
         self._spoken_offset(self._clock.played(now))
         return Speech(pcm)
 
     def _advance(self) -> None:
-        """Take what the engine sent, and send it the next utterance when it has none.
+        """Take in what the engine sent, and send it the next utterance when it has none.
 
-        Does nothing while something waits to be received: so a slow reader holds the engine back.
+        Do nothing while something waits to be received, so that a slow reader holds the engine back.
         """
-        self._begin_again()
+        self._restart()
         while not self._out and not self.ended:
             if (event := self._channel.take()) is not None:
                 self._take_in(event)
             elif self._channel.busy or not self._submit_next():
                 return
 
-    def _begin_again(self) -> None:
-        """Where the worker died, drop the sound of it that was not handed out.
+    def _restart(self) -> None:
+        """If the worker died, drop the utterance's audio that was not handed out.
 
-        What has been announced stays announced; if the utterance is spoken again, its sound alone comes anew.
+        What was announced stays announced: if the utterance is spoken again, only its audio comes anew.
         """
-        piece, channel = self._piece, self._channel
-        if piece is None or not (channel.lost or channel.restarts > piece.restarts):
+        active, channel = self._active, self._channel
+        if active is None or not (channel.lost or channel.restarts > active.restarts):
             return
         self._out = deque(output for output in self._out if not isinstance(output, Speech))
-        self._samples -= piece.samples
-        piece.samples, piece.restarts, piece.known = 0, channel.restarts, piece.marked
+        self._samples -= active.samples
+        active.samples, active.restarts, active.known = 0, channel.restarts, active.marked
 
     def _submit_next(self) -> bool:
-        """Send the next utterance off, or conclude that there is none for now."""
+        """Submit the next utterance. Return False if there is none for now."""
         now = time.monotonic()
         impatient = self._impatient_at is not None and now >= self._impatient_at
         piece = self._segmenter.take(first=self._sentences == 0, impatient=impatient)
@@ -375,8 +417,8 @@ class SpeechContext:
                 self._conclude(Done(self._metrics()))
             return False
         self._impatient_at = None
-        self._piece = _Piece(piece, deque(piece.sentences), self._samples)
-        self._spoken(piece.text)
+        self._active = _ActiveUtterance(piece, deque(piece.sentences), self._samples)
+        self._on_utterance(piece.text)
         self._channel.submit(piece.text, self._voice, self._generation, now + self._clock.lead_s(now))
         return True
 
@@ -385,54 +427,53 @@ class SpeechContext:
             self._impatient_at = None
         elif self._impatient_at is None or self._impatient_at <= now:
             self._impatient_at = now + self._engine.chunking.patience_s
-            self._ring()
+            self._notify()
 
     def _settle_flushes(self, next_piece: Piece | None) -> None:
-        """All before the next piece has been spoken: report the flushes that lie there.
+        """Announce the flushes before the next piece: all text before it has been spoken.
 
-        A flush leaves nothing incomplete behind, so without a next piece every one of them is due.
+        A flush leaves nothing incomplete behind, so without a next piece every flush is due.
         """
-        while self._flushes and (next_piece is None or self._flushes[0] <= next_piece.start):
-            self._flushes.popleft()
-            self._out.append(Flushed())
+        while self._flushes and (next_piece is None or self._flushes[0].at <= next_piece.start):
+            self._out.append(Flushed(self._flushes.popleft().count))
 
     def _take_in(self, event: Event) -> None:
-        piece = self._piece
-        assert piece is not None
+        active = self._active
+        assert active is not None
         if self._timing.first_event_at is None:
             self._timing.first_event_at = time.monotonic()
         match event:
             case Words(_, marks):
-                self._announce_words(piece, marks)
+                self._announce_words(active, marks)
             case Audio(_, pcm):
-                self._announce_sentences(piece, up_to=piece.source.start, sample=piece.samples)
-                piece.samples += len(pcm) // 2
+                self._announce_sentences(active, up_to=active.source.start, sample=active.samples)
+                active.samples += len(pcm) // 2
                 self._samples += len(pcm) // 2
                 self._out.append(Speech(pcm))
             case Finished(_, busy_s):
                 self._timing.busy_s += busy_s
-                self._announce_sentences(piece, up_to=piece.source.end, sample=piece.samples)
-                self._heard_until.append((self._samples, piece.source.end))
-                self._piece = None
+                self._announce_sentences(active, up_to=active.source.end, sample=active.samples)
+                self._heard_until.append((self._samples, active.source.end))
+                self._active = None
                 self._out.append(UtteranceEnd())
             case Failed(_, code, message, retryable):
-                self._conclude(Broken(code, message, retryable))
+                self._conclude(Failure(code, message, retryable))
 
-    def _announce_words(self, piece: _Piece, marks: tuple[WordMark, ...]) -> None:
+    def _announce_words(self, active: _ActiveUtterance, marks: tuple[WordMark, ...]) -> None:
         words: list[WordTime] = []
         for mark in marks:
-            if mark.start < piece.known:
+            if mark.start < active.known:
                 continue
-            piece.marked = mark.end
-            start, end = piece.source.start + mark.start, piece.source.start + mark.end
-            if piece.pending and piece.pending[0].spoken_start <= start:
+            active.marked = mark.end
+            start, end = active.source.start + mark.start, active.source.start + mark.end
+            if active.pending and active.pending[0].spoken_start <= start:
                 if words:
                     self._out.append(WordTimes(tuple(words)))
                     words = []
-                self._announce_sentences(piece, up_to=start, sample=mark.start_sample)
+                self._announce_sentences(active, up_to=start, sample=mark.start_sample)
             words.append(
                 WordTime(
-                    piece.source.text[mark.start : mark.end],
+                    active.source.text[mark.start : mark.end],
                     start,
                     end,
                     mark.start_sample,
@@ -440,14 +481,14 @@ class SpeechContext:
                     mark.estimated,
                 )
             )
-            self._heard_until.append((piece.first_sample + mark.start_sample, end))
+            self._heard_until.append((active.first_sample + mark.start_sample, end))
         if words:
             self._out.append(WordTimes(tuple(words)))
 
-    def _announce_sentences(self, piece: _Piece, up_to: int, sample: int) -> None:
-        """Announce the sentences that begin at or before a place in the client's text."""
-        while piece.pending and piece.pending[0].spoken_start <= up_to:
-            sentence = piece.pending.popleft()
+    def _announce_sentences(self, active: _ActiveUtterance, up_to: int, sample: int) -> None:
+        """Announce the sentences that begin at or before an offset in the client's text."""
+        while active.pending and active.pending[0].spoken_start <= up_to:
+            sentence = active.pending.popleft()
             self._out.append(
                 SentenceStart(
                     self._sentences, sentence.spoken, sentence.spoken_start, sentence.spoken_end, sample
@@ -456,35 +497,36 @@ class SpeechContext:
             self._sentences += 1
 
     def _spoken_offset(self, played: int) -> int:
-        """How far into the client's text a listener at that sample has come."""
+        """Return how far into the client's text a listener is that has played so many samples."""
         while self._heard_until and self._heard_until[0][0] < played:
             self._spoken_until = self._heard_until.popleft()[1]
         return self._spoken_until
 
-    def _metrics(self) -> Metrics:
+    def _metrics(self) -> ContextMetrics:
         timing = self._timing
         began = timing.complete_at or 0.0
-        audio_ms = self._ms(self._samples)
         synthesis_ms = timing.busy_s * 1000
-        return Metrics(
+        generated_ms = 1000 * self._samples / self._engine.sample_rate
+        return ContextMetrics(
             queue_ms=round(1000 * ((timing.first_event_at or began) - began), 2),
             first_audio_ms=round(1000 * ((timing.first_audio_at or began) - began), 2),
-            audio_ms=audio_ms,
+            audio_ms=self._ms(self._samples),
             synthesis_ms=round(synthesis_ms, 2),
-            realtime_factor=round(audio_ms / synthesis_ms, 2) if synthesis_ms else 0.0,
+            realtime_factor=round(generated_ms / synthesis_ms, 2) if synthesis_ms else 0.0,
             characters=self._segmenter.received,
         )
 
     def _ms(self, samples: int) -> float:
-        return round(1000 * samples / self._engine.sample_rate, 2)
+        """Return milliseconds as the listener hears them."""
+        return round(1000 * samples / self._heard_rate, 2)
 
 
 @dataclass(slots=True)
-class _Piece:
-    """The utterance on its way.
+class _ActiveUtterance:
+    """The utterance being spoken.
 
-    pending: its sentences not yet announced. marked: the end of its last word announced; known: of the last
-    before it began again. restarts: those of the channel that were taken note of.
+    pending: its sentences not yet announced. marked: the end of its last announced word; known: the end of
+    the last word announced before a restart. restarts: restarts of the channel that were handled.
     """
 
     source: Piece
@@ -497,6 +539,14 @@ class _Piece:
 
 
 @dataclass(slots=True)
+class _Flush:
+    """Flushes with no text between them. at: the length of the text before them."""
+
+    at: int
+    count: int = 1
+
+
+@dataclass(slots=True)
 class _Timing:
     """Monotonic seconds."""
 
@@ -506,6 +556,6 @@ class _Timing:
     busy_s: float = 0.0
 
 
-def _whole(text: str) -> str:
-    """The text with surrogate pairs that arrived in halves joined."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _join_surrogates(text: str, errors: Literal["surrogatepass", "replace"] = "surrogatepass") -> str:
+    """Join surrogate pairs that arrived in halves. errors: what becomes of a half that stands alone."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", errors)

@@ -30,6 +30,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.connections = Gauge("dia_connections", "Open websockets.", registry=self.registry)
         self.watchers = Gauge("dia_watchers", "Open status channels.", registry=self.registry)
+        self.buffered = Gauge("dia_buffered_bytes", "PCM that waits for listeners.", registry=self.registry)
         self.contexts = Gauge("dia_contexts", "Open contexts.", registry=self.registry)
         self.contexts_ended = Counter(
             "dia_contexts_ended", "Contexts that ended, by how.", ["end"], registry=self.registry

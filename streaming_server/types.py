@@ -171,9 +171,10 @@ class ChunkPolicy:
 class EngineInfo:
     """What an engine is and can do.
 
-    sample_rate: Hz. slots: utterances it can keep in real time together. languages: BCP 47 tags.
-    uses: the fields of `Generation` it honours; the others are reported to clients as ignored. notice: what
-    listeners should know before they listen, a sentence.
+    sample_rate: Hz. slots: utterances it can keep in real time together. languages: BCP 47 tags. uses: the
+    fields of `Generation` it honours; the others are reported to clients as ignored, except speed. speeds:
+    the slowest and the fastest speed it speaks at, where it uses speed; the rest is done by stretching its
+    audio. notice: a sentence that listeners should read before they listen.
     """
 
     name: str
@@ -184,6 +185,7 @@ class EngineInfo:
     chunking: ChunkPolicy
     uses: frozenset[str]
     notice: str | None = None
+    speeds: tuple[float, float] = (0.25, 4.0)
 
     def speaks(self, language: str) -> bool:
         """Whether it speaks a language, or the one a regional tag is of."""

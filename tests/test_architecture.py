@@ -30,6 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     "logs": {"settings", "log_writer"},
     "catalogue": LEAVES,
     "context": LEAVES | {"pool", "text", "audio"},
+    "render": LEAVES | {"context", "audio", "metrics"},
+    "contexts": LEAVES | {"render", "context", "audio", "pool", "metrics", "catalogue", "settings"},
     "voice_samples": LEAVES
     | {"ipc", "audio", "storage", "transcription", "transcription/queue", "voice_library"},
     "transcription": LEAVES | {"ipc", "text"},

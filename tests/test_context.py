@@ -17,9 +17,9 @@ import anyio
 import pytest
 
 from streaming_server.context import (
-    Broken,
     Cancelled,
     Done,
+    Failure,
     Flushed,
     Output,
     SentenceStart,
@@ -95,7 +95,7 @@ async def rest(context: SpeechContext) -> list[Output]:
     """Everything up to the end."""
     outputs: list[Output] = []
     with anyio.fail_after(20):
-        while not outputs or not isinstance(outputs[-1], Done | Cancelled | Broken):
+        while not outputs or not isinstance(outputs[-1], Done | Cancelled | Failure):
             outputs.append(await context.receive())
     return outputs
 
@@ -185,7 +185,7 @@ async def test_cancel_wakes_a_reader_that_waits_for_its_lead() -> None:
         context = turns.open(max_lead_s=0.2)
         context.append(LONG)
         await until(context, Speech)
-        context.played(0)  # From now on only a report, or the end, lets it go on.
+        context.played_s(0)  # From now on only a report, or the end, lets it go on.
         async with anyio.create_task_group() as group:
             group.start_soon(until, context, Cancelled)
             await anyio.wait_all_tasks_blocked()
@@ -201,7 +201,7 @@ async def test_the_report_counts_what_was_played() -> None:
             if isinstance(output, WordTimes):
                 words.append(output)
         third = [word for times in words for word in times.words][2]
-        context.played(third.start_sample + 1)
+        context.played_s((third.start_sample + 1) / 22050)
         context.cancel()
         (report,) = await rest(context)
         assert isinstance(report, Cancelled)
@@ -220,21 +220,38 @@ async def test_a_cancelled_context_reports_pairs_that_came_in_halves_whole() -> 
         assert report.text_remaining == "Party 🎉"
 
 
-async def test_flushed_comes_after_the_audio_and_once_for_each_flush() -> None:
+async def test_flushed_follows_the_audio_and_answers_flushes_without_text_between_them_together() -> None:
     async with running() as turns:
         context = turns.open()
         context.flush()
-        assert isinstance(await context.receive(), Flushed)
+        assert await context.receive() == Flushed()
         context.append("No full stop")
+        for _ in range(1000):
+            context.flush()
+        assert context.pending_flushes == 1000
+        context.append(" and more.")
         context.flush()
-        context.flush()
-        outputs = [await context.receive()]
-        while not isinstance(outputs[-1], Flushed):
-            outputs.append(await context.receive())
-        outputs.append(await context.receive())
         context.finish()
-        outputs += await rest(context)
-    assert kinds(outputs) == ["SentenceStart", "Speech", "UtteranceEnd", "Flushed", "Flushed", "Done"]
+        outputs = await rest(context)
+    assert kinds(outputs) == ["SentenceStart", "Speech", "UtteranceEnd", "Flushed"] * 2 + ["Done"]
+    assert [output.flushes for output in outputs if isinstance(output, Flushed)] == [1000, 1]
+    assert context.pending_flushes == 0
+
+
+async def test_a_closed_context_wakes_its_reader() -> None:
+    async with running() as turns:
+        context = turns.open()
+
+        async def read() -> None:
+            with pytest.raises(anyio.ClosedResourceError):
+                await context.receive()
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+                context.close()
+            await read()
 
 
 PATIENT = ChunkPolicy(min_chars=40, best_chars=200, max_chars=400, patience_s=0.3)
@@ -324,7 +341,7 @@ async def test_text_without_a_letter_costs_nothing() -> None:
 async def test_the_metrics_add_up() -> None:
     seconds: list[float] = []
     async with running() as turns:
-        context = turns.open(heard=seconds.append)
+        context = turns.open(on_first_audio=seconds.append)
         context.append("Hello there. And more.")
         context.finish()
         outputs = await rest(context)
@@ -342,7 +359,7 @@ async def test_a_context_that_is_over_is_no_garbage_to_be_searched_for(end: str)
     """Looking for cycles among all that hundreds of clients have open would hold everyone up."""
     async with running() as turns:
         alive = {"the context": lambda seconds: None}
-        context = turns.open(heard=alive["the context"])
+        context = turns.open(on_first_audio=alive["the context"])
         trace = weakref.ref(alive.pop("the context"))
         context.append("A sentence that is spoken.")
         getattr(context, end)()
@@ -376,7 +393,7 @@ async def stalled(context: SpeechContext) -> list[Output]:
     while True:
         with anyio.move_on_after(0.5):
             outputs.append(await context.receive())
-            context.played(0)
+            context.played_s(0)
             continue
         return outputs
 
@@ -393,7 +410,7 @@ async def test_a_listener_that_has_heard_is_told_of_the_lost_worker_at_once_what
         outputs = await rest(context)
         assert time.monotonic() - killed < 3
         assert pcm(outputs) == b""
-        assert isinstance(broken := outputs[-1], Broken)
+        assert isinstance(broken := outputs[-1], Failure)
         assert (broken.code, broken.retryable) == ("worker_lost", True)
         assert turns.load == 0
 
@@ -418,10 +435,10 @@ async def test_what_was_taken_but_not_heard_is_spoken_again_and_announced_once()
         victim = turns.home(context)
         kill(victim)
         await until_true(lambda: turns.home(context) is not victim)
-        context.played(1 << 40)
-        while not isinstance(outputs[-1], Done | Broken):
+        context.played_s(1e6)
+        while not isinstance(outputs[-1], Done | Failure):
             outputs.append(await context.receive())
-            context.played(1 << 40)
+            context.played_s(1e6)
     assert kinds(outputs) == kinds(expected)
     assert pcm(outputs) == pcm(expected)
     assert announced(outputs) == announced(expected)
@@ -463,10 +480,10 @@ async def test_a_killed_worker_takes_no_sample_from_the_contexts_of_another() ->
 
         async def read(at: int) -> None:
             outputs = begun[at]
-            while not outputs or not isinstance(outputs[-1], Done | Broken):
-                contexts[at].played(1 << 40)
+            while not outputs or not isinstance(outputs[-1], Done | Failure):
+                contexts[at].played_s(1e6)
                 outputs.append(await contexts[at].receive())
-                if isinstance(outputs[-1], Broken):
+                if isinstance(outputs[-1], Failure):
                     assert time.monotonic() - killed < 3  # Promised within one, on a machine of its own.
             ends[at] = outputs
 
@@ -476,7 +493,7 @@ async def test_a_killed_worker_takes_no_sample_from_the_contexts_of_another() ->
         for at, home in enumerate(homes):
             end = ends[at][-1]
             if home is turns.pool.workers[0]:
-                assert isinstance(end, Broken)
+                assert isinstance(end, Failure)
                 assert (end.code, end.retryable) == ("worker_lost", True)
             else:
                 assert isinstance(end, Done)
@@ -519,8 +536,8 @@ async def test_a_reader_that_was_slow_hears_every_sample() -> None:
         context.finish()
         outputs = await stalled(context)
         assert context.buffered < 1_000_000 < len(pcm(wanted))
-        while not isinstance(outputs[-1], Done | Broken):
-            context.played(1 << 40)
+        while not isinstance(outputs[-1], Done | Failure):
+            context.played_s(1e6)
             outputs.append(await context.receive())
     assert pcm(outputs) == pcm(wanted)
     assert announced(outputs) == announced(wanted)
@@ -557,12 +574,12 @@ async def test_contexts_raced_at_once_end_once_each_and_leave_nothing_behind() -
                         if chance.random() < 0.5:
                             await anyio.sleep(chance.random() * 0.01)
                     if "cancel" not in moves and "close" not in moves:
-                        context.played(1 << 40)
+                        context.played_s(1e6)
                     if "close" in moves:
                         group.cancel_scope.cancel()
-                ends = [output for output in outputs if isinstance(output, Done | Cancelled | Broken)]
+                ends = [output for output in outputs if isinstance(output, Done | Cancelled | Failure)]
                 assert len(ends) == 1 or ("close" in moves and not ends)
-                assert not any(isinstance(output, Broken) for output in ends)
+                assert not any(isinstance(output, Failure) for output in ends)
                 assert context.buffered == 0
 
         async with anyio.create_task_group() as group:
@@ -577,6 +594,6 @@ async def test_contexts_raced_at_once_end_once_each_and_leave_nothing_behind() -
 async def listen(context: SpeechContext, outputs: list[Output]) -> None:
     """Everything up to the end, as a listener that plays faster than any voice speaks."""
     with anyio.fail_after(30):
-        while not outputs or not isinstance(outputs[-1], Done | Cancelled | Broken):
+        while not outputs or not isinstance(outputs[-1], Done | Cancelled | Failure):
             outputs.append(await context.receive())
-            context.played(1 << 40)
+            context.played_s(1e6)

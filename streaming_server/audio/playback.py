@@ -13,7 +13,7 @@ class PlaybackClock:
     count. The position never exceeds what was sent. `now` is in seconds of one monotonic clock.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: float) -> None:
         self._sample_rate = sample_rate
         self._sent = 0
         self._anchor_sample = 0

@@ -23,10 +23,10 @@ from streaming_server.audio.frames import FRAME_HEADER
 from streaming_server.cli.audio_file import ENDINGS, SpeechFile, speech_file
 from streaming_server.cli.local_server import answers, own_server
 from streaming_server.cli.signals import calling
+from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import SpeechError, Unavailable
 from streaming_server.settings import comma_separated, is_loopback
 from streaming_server.types import DEFAULT_VOICE
-from streaming_server.web.native.messages import MAX_LEAD_MS
 
 READY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
@@ -132,7 +132,7 @@ async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> i
 def _start(command: SayCommand) -> str:
     options = {"language": command.language, "speed": command.speed, "pitch": command.pitch}
     said = {name: value for name, value in options.items() if value is not None}
-    return _json(type="start", voice=command.voice, max_lead_ms=MAX_LEAD_MS, **said)
+    return _json(type="start", voice=command.voice, max_lead_ms=UNPACED_MS, **said)
 
 
 async def _record(

@@ -22,15 +22,15 @@ log = structlog.stdlib.get_logger(__name__)
 class SpeechRecord:
     """Speech about to be made.
 
-    voice_sample: the file name of the voice's sample, if it has one. final_head: called with the size of the
-    whole file, returns what to write over its start. audio_s: returns the seconds of audio made so far.
+    voice_sample: the file name of the voice's sample, if it has one. final_head: returns what to write
+    over the start of the whole file. audio_s: returns the seconds of audio made so far.
     """
 
     text: str
     voice: str
     voice_sample: str | None
     extension: str
-    final_head: Callable[[int], bytes]
+    final_head: Callable[[], bytes]
     audio_s: Callable[[], float]
 
 
@@ -62,14 +62,12 @@ class Recorder:
         file = None
         if self._keeps_copies():
             output = await to_thread.run_sync(self._folder.create, record.extension)
-            size = 0
             try:
                 async with aclosing(body):
                     async for data in body:
-                        size += len(data)
                         await to_thread.run_sync(output.append, data)
                         yield data
-                file = await to_thread.run_sync(output.keep, record.final_head(size))
+                file = await to_thread.run_sync(output.keep, record.final_head())
             finally:
                 with CancelScope(shield=True):
                     await to_thread.run_sync(output.discard)

@@ -36,6 +36,7 @@ from streaming_server.web.middleware.origin import OriginCheck
 from streaming_server.web.middleware.paths import NormalizedPath
 from streaming_server.web.middleware.security_headers import SecurityHeaders
 from streaming_server.web.native.session import speak
+from streaming_server.web.native.status_channel import status_channel
 from streaming_server.web.openapi import document
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import (
@@ -111,7 +112,7 @@ def create_app(
             Route("/", _page),
             Mount("/static", StaticFiles(directory=_static())),
             WebSocketRoute("/ws/speak", _Bare(speak)),
-            WebSocketRoute("/ws/status", _Bare(status.status_channel)),
+            WebSocketRoute("/ws/status", _Bare(status_channel)),
             WebSocketRoute("/tts/websocket", _Bare(tts_websocket)),
             WebSocketRoute("/v1/text-to-speech/{voice}/multi-stream-input", _Bare(multi_stream_input)),
             WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", _Bare(stream_input)),

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from streaming_server.audio.frames import warm_up
 from streaming_server.catalogue import Catalogue
 from streaming_server.configuration import Configuration
+from streaming_server.contexts import Contexts
 from streaming_server.engines.selection import SelectedEngine
 from streaming_server.errors import EngineFailure
 from streaming_server.jobs.queue import JobQueue
@@ -40,7 +41,6 @@ from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.web.auth import Access
-from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.rest.job_speech import job_speech
 from streaming_server.web.server_status import ServerStatus, measure_loop_lag
@@ -123,7 +123,14 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
     store.sweep()
     configuration = Configuration(store, settings)
     configuration.load()
-    contexts = OpenContexts(settings, configuration, limits, pool, metrics, catalogue)
+    contexts = Contexts(
+        settings,
+        pool,
+        metrics,
+        catalogue,
+        draining=lambda: limits.draining,
+        show_text=lambda: configuration.now.show_prompts,
+    )
     speech = Parts(settings, engine, access, limits, pool, metrics, catalogue, contexts, connections)
     jobs = Jobs(database, data / "jobs")
     queue = JobQueue(jobs)

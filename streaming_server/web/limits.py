@@ -12,9 +12,6 @@ import anyio
 from streaming_server.errors import Draining, Full, RateLimited
 from streaming_server.settings import Settings
 
-UNAUTHENTICATED_WEBSOCKETS = 64
-"""Open websockets that have not sent their key yet. They are counted apart from the others."""
-
 BODIES_AT_ONCE = 256
 BODIES_PER_ADDRESS = 64
 """Request bodies that may be arriving at the same time. Each may take a megabyte of memory."""
@@ -33,9 +30,6 @@ class Limits:
         self._watching = Places(
             settings.max_status_connections, "The server is at its limit of status connections."
         )
-        self._waiting = Places(
-            UNAUTHENTICATED_WEBSOCKETS, "Too many connections are waiting to send their key."
-        )
         self.draining = False
 
     @contextmanager
@@ -52,12 +46,6 @@ class Limits:
     def watching(self) -> Iterator[None]:
         """Hold a place for a status connection. Raise Full."""
         with self._watching.hold():
-            yield
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Hold a place for a websocket that has not sent its key yet. Raise Full."""
-        with self._waiting.hold():
             yield
 
 

@@ -19,9 +19,9 @@ from streaming_server.errors import EngineFailure
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.http_protocol import HttpConfig
-from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS
 from streaming_server.web.services import Services, services_of
 from streaming_server.web.websocket.protocol import SpeechSocket
+from streaming_server.web.websocket.waiting import PLACES as WAITING_PLACES
 
 SEND_BUFFER = 32 * 1024
 """Bytes the kernel buffers per client. Its default of megabytes would count a minute of speech as sent."""
@@ -98,7 +98,7 @@ class DrainingServer(uvicorn.Server):
             log.info("draining; signal again to stop at once", contexts=open_contexts, timeout_s=timeout_s)
         if not self.force_exit:
             with anyio.move_on_after(timeout_s):
-                await speech.contexts.all_left()
+                await speech.contexts.all_closed()
             speech.connections.dismiss()
 
 
@@ -154,9 +154,7 @@ def serve(settings: Settings, engine: SelectedEngine) -> int:
     listener = listen(settings)
     app = create_app(settings, engine, on_failure=lambda reason: server.fail(reason))
     host, port = listener.getsockname()[:2]
-    allow_files(
-        settings.max_connections + settings.max_status_connections + UNAUTHENTICATED_WEBSOCKETS + OTHER_FILES
-    )
+    allow_files(settings.max_connections + settings.max_status_connections + WAITING_PLACES + OTHER_FILES)
     config = HttpConfig(
         _without_tracebacks(app),
         ws=SpeechSocket,

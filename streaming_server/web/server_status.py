@@ -11,11 +11,11 @@ import anyio
 import orjson
 from typing_extensions import TypedDict
 
+from streaming_server.contexts import Contexts
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.websocket.registry import Connections
 
 STATUS_INTERVAL_S = 1.0
@@ -53,7 +53,7 @@ class ServerStatus:
     def __init__(
         self,
         pool: Pool,
-        contexts: OpenContexts,
+        contexts: Contexts,
         connections: Connections,
         metrics: Metrics,
         job_queue: JobQueue,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
-import anyio
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from streaming_server.catalogue import Catalogue
 from streaming_server.configuration import Configuration
+from streaming_server.contexts import Contexts
 from streaming_server.engines.selection import SelectedEngine
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
@@ -27,15 +26,15 @@ from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.web.auth import Access
-from streaming_server.web.contexts import OpenContexts
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.server_status import ServerStatus
 from streaming_server.web.websocket.registry import Connections
+from streaming_server.web.websocket.waiting import WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What everything that speaks uses. coding: bounds the threads that encode audio for listeners."""
+    """What everything that speaks uses."""
 
     settings: Settings
     engine: SelectedEngine
@@ -44,9 +43,9 @@ class Parts:
     pool: Pool
     metrics: Metrics
     catalogue: Catalogue
-    contexts: OpenContexts
+    contexts: Contexts
     connections: Connections
-    coding: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(os.cpu_count() or 1))
+    waiting_room: WaitingRoom = field(default_factory=WaitingRoom)
 
 
 @dataclass(frozen=True, slots=True)

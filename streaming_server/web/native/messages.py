@@ -1,39 +1,31 @@
-"""What a client may say on the native websocket, and how it is read."""
+"""The messages of a client on the native websocket."""
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import BadMessage, BadValue, SpeechError
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
+from streaming_server.web.websocket.decoding import decode_json, has_surrogates
 
 
 def _encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("half a surrogate pair cannot be sent back") from None
+        raise ValueError("must not hold half of a surrogate pair") from None
     return text
 
 
 Encodable = Annotated[str, AfterValidator(_encodable)]
-"""Text that is sent back as it came, so that it must be whole."""
+"""Text that is sent back to the client, and so must be whole."""
 
 ContextName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_encodable)]
 
 SampleRate = Literal[8000, 16000, 22050, 24000, 32000, 44100, 48000]
-
-
-MAX_LEAD_MS = 24 * 3600 * 1000
-"""The longest lead a client may ask for: as good as none, for those who write to a file."""
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Message(BaseModel):
@@ -41,7 +33,7 @@ class _Message(BaseModel):
 
 
 class Options(_Message):
-    """`start`'s options. What is none of these is reported in `started.ignored`."""
+    """The options of `start`. Others are reported in `started.ignored`."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
 
@@ -50,7 +42,7 @@ class Options(_Message):
     sample_rate: SampleRate | None = None
     encoding: Encoding = "pcm_s16le"
     words: bool = False
-    max_lead_ms: int | None = Field(None, ge=200, le=MAX_LEAD_MS)
+    max_lead_ms: int | None = Field(None, ge=200, le=UNPACED_MS)
     language: str | None = Field(None, max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
     speed: float | None = Field(None, ge=0.25, le=4.0)
     pitch: float | None = Field(None, ge=0.5, le=2.0)
@@ -78,10 +70,13 @@ class Options(_Message):
         )
 
     def ignored(self, uses: frozenset[str]) -> list[str]:
-        """The options given that mean nothing to an engine that uses only those fields of Generation."""
+        """Return the given options that have no effect, with an engine that uses these fields of Generation.
+
+        Speed always has one: what the engine does not do is done by stretching its audio.
+        """
         generation = set(Generation.__dataclass_fields__)
-        unknown = set(self.__pydantic_extra__ or {})
-        return sorted(unknown | {name for name in self.model_fields_set & generation if name not in uses})
+        unused = (self.model_fields_set & generation) - uses - {"speed"}
+        return sorted(unused | set(self.__pydantic_extra__ or {}))
 
 
 class Start(Options):
@@ -136,10 +131,10 @@ _READER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminat
 
 
 def read(raw: str) -> Message:
-    """One client message. Raises BadMessage or BadValue, which name the field, never its content."""
-    value = _load(raw)
+    """Decode one client message. Raise BadMessage or BadValue, which name the field, never its content."""
+    value = decode_json(raw)
     if not isinstance(value, dict):
-        raise BadMessage("A message is a JSON object with a type.")
+        raise BadMessage("A message must be a JSON object with a type.")
     try:
         return _READER.validate_python(value)
     except ValidationError as error:
@@ -147,45 +142,28 @@ def read(raw: str) -> Message:
 
 
 def address_of(raw: str) -> tuple[str | None, str | None]:
-    """What a message that cannot be read was, and which context it was to begin, where it says so."""
+    """Return the type of a message that cannot be read, and the context it was to open, if it says so."""
     try:
-        value = _load(raw)
+        value = decode_json(raw)
     except SpeechError:
         return None, None
     if not isinstance(value, dict) or value.get("type") not in ("start", "text", "speak"):
         return None, None
     name = value.get("context", "default")
-    if not isinstance(name, str) or not 1 <= len(name) <= 64 or _SURROGATE.search(name):
+    if not isinstance(name, str) or not 1 <= len(name) <= 64 or has_surrogates(name):
         return None, None
     return value["type"], name
-
-
-def _load(raw: str) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        if "\\u" not in raw:
-            raise BadMessage("This is not JSON.") from None
-    # orjson refuses the halves of surrogate pairs that JavaScript clients send when they cut a string.
-    try:
-        return json.loads(raw, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise BadMessage("This is not JSON.") from None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def _explain(error: ValidationError) -> SpeechError:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if first["type"] == "union_tag_not_found":
-        return BadMessage("A message needs a type.")
+        return BadMessage("A message must have a type.")
     if first["type"] == "union_tag_invalid":
-        return BadMessage("No message has this type.")
+        return BadMessage("Unknown message type.")
     if first["type"] == "string_pattern_mismatch":
-        return BadValue("not a language tag, such as en or en-GB.", field="language")
+        return BadValue("must be a language tag, such as en or en-GB.", field="language")
     place = str(first["loc"][1]) if len(first["loc"]) > 1 else ""
-    if not place or _SURROGATE.search(place):
+    if not place or has_surrogates(place):
         return BadValue("The name of a field holds half of a surrogate pair.")
     return BadValue(f"{first['msg'].removeprefix('Value error, ')}.", field=place)

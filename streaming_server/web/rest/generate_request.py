@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat
+from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, Generation
-from streaming_server.web.reading import Wish
 
 LONGEST_TEXT = 4096
 """Characters of a text spoken at once. A job may have as many as a context."""
@@ -30,21 +31,23 @@ class GenerateRequest(BaseModel):
     seed: int | None = Field(None, ge=0, lt=2**63)
 
     @property
-    def wish(self) -> Wish:
-        """The text without Markdown's asterisks. A `top_p` of 0 counts as the smallest possible."""
-        return Wish(
-            " ".join(self.text.replace("*", "").split()),
-            self.voice_id,
-            Generation(
-                speed=self.speed,
-                seed=self.seed,
-                temperature=self.temperature,
-                cfg_scale=self.cfg_scale,
-                top_p=max(self.top_p, 1e-6) if self.top_p is not None else None,
-                max_tokens=min(self.max_tokens, MOST_TOKENS) if self.max_tokens is not None else None,
-            ),
-            self.response_format,
+    def spoken_text(self) -> str:
+        """The text without Markdown's asterisks."""
+        return " ".join(self.text.replace("*", "").split())
+
+    @property
+    def options(self) -> SpeechOptions:
+        """How to speak it. A `top_p` of 0 counts as the smallest possible."""
+        generation = Generation(
+            speed=self.speed,
+            seed=self.seed,
+            temperature=self.temperature,
+            cfg_scale=self.cfg_scale,
+            top_p=max(self.top_p, 1e-6) if self.top_p is not None else None,
+            max_tokens=min(self.max_tokens, MOST_TOKENS) if self.max_tokens is not None else None,
         )
+        audio = AudioOptions(format=self.response_format)
+        return SpeechOptions(self.voice_id, generation, audio, UNPACED_MS, door="rest")
 
 
 class PlainRequest(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import aclosing
 from dataclasses import asdict
 from urllib.parse import quote
 
@@ -11,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from streaming_server.audio.formats import whole_file
+from streaming_server.audio.encoder import AudioOptions
 from streaming_server.catalogue import Entry
+from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, UnknownVoice
 from streaming_server.types import EngineInfo
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.reading import Wish, open_reading
 from streaming_server.web.requests import keyed
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import Parts, output_services, parts_of
@@ -62,10 +63,11 @@ def _name(parts: Parts, engine: EngineInfo, entry: Entry) -> str:
 
 
 async def _spoken(parts: Parts, engine: EngineInfo, voice: str) -> bytes:
-    """Return the preview as a WAV file. Raise SpeechError."""
-    with (
-        parts.limits.speaking(parts.pool.has_room),
-        open_reading(parts, engine, Wish(PREVIEW_TEXT, voice)) as reading,
-    ):
-        pcm = b"".join([piece async for piece in reading.pcm()])
-    return whole_file("wav", pcm, reading.sample_rate)
+    """Speak the preview into a WAV file. Raise SpeechError."""
+    options = SpeechOptions(voice, audio=AudioOptions(format="wav"), max_lead_ms=UNPACED_MS, door="preview")
+    with parts.limits.speaking(parts.pool.has_room):
+        async with parts.contexts.open(engine, options) as rendering, aclosing(rendering.audio()) as audio:
+            await rendering.read(PREVIEW_TEXT)
+            body = b"".join([data async for data in audio])
+            head = rendering.final_head()
+    return head + body[len(head) :]

@@ -9,16 +9,16 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from streaming_server.audio.wav import wav_header
 from streaming_server.errors import BadValue, EngineFailure, Full, StorageFailure
+from streaming_server.render import Rendering
 from streaming_server.storage.jobs import JobStatus
 from streaming_server.storage.recorder import SpeechRecord
 from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, operation
-from streaming_server.web.reading import Reading, SpokenResponse
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json, error_response
 from streaming_server.web.rest.generate_request import LONGEST_TEXT, GenerateRequest, PlainRequest
 from streaming_server.web.services import Parts, job_services, operations, output_services, parts_of
+from streaming_server.web.speech_response import SpeechResponse
 
 LONGEST_ID = 128
 """Characters of an X-Request-ID that is sent back."""
@@ -61,7 +61,7 @@ def routes() -> list[BaseRoute]:
     query=(Parameter("async_mode", bool, "Queue a job, for a text of any length, and answer at once."),),
     errors=(*SPEECH_ERRORS, StorageFailure),
 )
-async def generate(request: Request) -> SpokenResponse | Json[QueuedJob]:
+async def generate(request: Request) -> SpeechResponse | Json[QueuedJob]:
     """Stream the speech of a text, or with `async_mode=true` create a job."""
     wanted = await read_json(request, GenerateRequest)
     if flag(request, "async_mode"):
@@ -76,7 +76,7 @@ async def generate(request: Request) -> SpokenResponse | Json[QueuedJob]:
     media=("audio/wav",),
     errors=SPEECH_ERRORS,
 )
-async def generate_plainly(request: Request) -> SpokenResponse:
+async def generate_plainly(request: Request) -> SpeechResponse:
     """Stream the speech of a text; only the voice can be chosen."""
     plain = await read_json(request, PlainRequest)
     return _spoken(request, GenerateRequest(text=plain.text, voice_id=plain.voice_id))
@@ -107,22 +107,23 @@ async def _enqueue(request: Request, wanted: GenerateRequest) -> Json[QueuedJob]
     )
 
 
-def _spoken(request: Request, wanted: GenerateRequest) -> SpokenResponse:
+def _spoken(request: Request, wanted: GenerateRequest) -> SpeechResponse:
     parts = parts_of(request)
     _check_length(wanted.text, LONGEST_TEXT, "; a longer one with async_mode=true")
-    wish, recorder = wanted.wish, output_services(request).recorder
-    name = f"speech.{wish.audio_format}"
+    recorder = output_services(request).recorder
+    name = f"speech.{wanted.response_format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if operations(request).configuration.now.debug_mode:
         asked_id = request.headers.get("x-request-id", "")
         fits = asked_id.isascii() and asked_id.isprintable() and 1 <= len(asked_id) <= LONGEST_ID
         headers["X-Generation-ID"] = asked_id if fits else uuid.uuid4().hex
-    return SpokenResponse(
+    return SpeechResponse(
         parts,
-        wish,
+        wanted.spoken_text,
+        wanted.options,
         explain=error_response,
         headers=headers,
-        body=lambda reading: recorder.record(reading.contained(), _record(parts, wanted, reading)),
+        body=lambda rendering: recorder.record(rendering.audio(), _record(parts, wanted, rendering)),
     )
 
 
@@ -132,21 +133,13 @@ def _check_length(text: str, longest: int, otherwise: str = "") -> None:
         raise BadValue(f"must be a string of 1 to {longest} characters{otherwise}.", field="text")
 
 
-def _record(parts: Parts, wanted: GenerateRequest, reading: Reading) -> SpeechRecord:
+def _record(parts: Parts, wanted: GenerateRequest, rendering: Rendering) -> SpeechRecord:
     voice_sample = parts.catalogue.find(wanted.voice_id).voice.voice_sample
     return SpeechRecord(
         text=wanted.text,
         voice=wanted.voice_id,
         voice_sample=Path(voice_sample.path).name if voice_sample else None,
         extension=wanted.response_format,
-        final_head=lambda size: _final_head(reading, size),
-        audio_s=lambda: reading.audio_s,
+        final_head=rendering.final_head,
+        audio_s=lambda: rendering.audio_s,
     )
-
-
-def _final_head(reading: Reading, size: int) -> bytes:
-    """Return the header of a WAV file of that many bytes; it was streamed before its length was known."""
-    if reading.audio_format != "wav":
-        return b""
-    head = len(wav_header(reading.sample_rate, None))
-    return wav_header(reading.sample_rate, (size - head) // 2)

@@ -1,4 +1,4 @@
-"""The status channel and the routes of health, statistics and metrics."""
+"""Health, statistics and metrics over HTTP."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import time
 from collections.abc import Iterator
 from typing import Literal
 
-import anyio
-import orjson
 from anyio import to_thread
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
-from streaming_server.errors import RateLimited
 from streaming_server.metrics import FirstAudioPercentiles
-from streaming_server.web.limits import MessageRate
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import keyed
 from streaming_server.web.responses import Json, retry_after
-from streaming_server.web.server_status import STATUS_INTERVAL_S, DeviceState, MemoryState, ServerStatus
+from streaming_server.web.server_status import DeviceState, MemoryState
 from streaming_server.web.services import Parts, job_services, operations, parts_of
-from streaming_server.web.websocket.admission import admit, send_away
-from streaming_server.web.websocket.registry import message_of
 
 
 class State(TypedDict):
@@ -77,50 +70,6 @@ class GpuStatus(TypedDict):
     devices: list[DeviceState]
 
 
-class StatusChannel:
-    """One client of the status channel."""
-
-    def __init__(self, parts: Parts, status: ServerStatus) -> None:
-        self._parts = parts
-        self._status = status
-
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = await admit(scope, receive, send, self._parts.limits.watching)
-        if place is None:
-            return
-        with place, self._parts.metrics.watchers.track_inprogress():
-            try:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self._tell_state, send)
-                    group.start_soon(self._tell_changes, send)
-                    await self._until_gone(receive)
-                    group.cancel_scope.cancel()
-            except* OSError:
-                pass  # The client left.
-            except* RateLimited:
-                await send_away(send, RateLimited("Too many messages."))
-
-    async def _tell_state(self, send: Send) -> None:
-        while True:
-            await self._tell(send, self._status.message())
-            await anyio.sleep(STATUS_INTERVAL_S)
-
-    async def _tell_changes(self, send: Send) -> None:
-        with self._parts.pool.watch() as changes:
-            async for change in changes:
-                await self._tell(send, orjson.dumps(message_of(change)).decode())
-
-    async def _tell(self, send: Send, text: str) -> None:
-        with anyio.fail_after(self._parts.settings.send_timeout_s):
-            await send({"type": "websocket.send", "text": text})
-
-    async def _until_gone(self, receive: Receive) -> None:
-        """Wait for the client to leave. Raise RateLimited; its messages are ignored, but cost something."""
-        rate = MessageRate(self._parts.settings.messages_per_second)
-        while (await receive())["type"] != "websocket.disconnect":
-            rate.count()
-
-
 def routes() -> list[BaseRoute]:
     return [
         Route("/livez", livez),
@@ -130,13 +79,6 @@ def routes() -> list[BaseRoute]:
         Route("/gpu/status", keyed(gpu_status)),
         Route("/metrics", keyed(metrics)),
     ]
-
-
-async def status_channel(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve `/ws/status`: the state on connecting and every second, changes at once."""
-    connection = HTTPConnection(scope)
-    channel = StatusChannel(parts_of(connection), operations(connection).status)
-    await channel.serve(scope, receive, send)
 
 
 @operation("state", "Check that the server runs")

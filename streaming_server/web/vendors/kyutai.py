@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any, Literal
 
 import msgpack
@@ -10,9 +9,12 @@ from pydantic import Field
 from starlette.requests import HTTPConnection, Request
 from starlette.routing import Route
 
-from streaming_server.audio.frames import Frame, FrameEncoder
-from streaming_server.context import Broken, End, WordTime
-from streaming_server.errors import BadMessage, SpeechError, Unavailable, UnknownVoice, error_of
+from streaming_server.audio.encoder import AudioOptions
+from streaming_server.audio.frames import Frame
+from streaming_server.context import Done, End, Failure
+from streaming_server.contexts import SpeechOptions
+from streaming_server.errors import BadMessage, SpeechError, Unavailable, UnknownVoice
+from streaming_server.render import Word
 from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
@@ -20,7 +22,7 @@ from streaming_server.web.services import Parts
 from streaming_server.web.validation import validated, validated_query
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection
-from streaming_server.web.websocket.handshake import Door, Refusal
+from streaming_server.web.websocket.handshake import Handshake, Refusal
 from streaming_server.web.websocket.session import Session
 from streaming_server.web.websocket.turn import Turn
 
@@ -56,7 +58,7 @@ class KyutaiTurn(Turn):
 
 
 class KyutaiSession(Session[KyutaiTurn]):
-    """One client: `Ready`, its text, its speech, goodbye. After an error the connection is over too."""
+    """One client: `Ready`, its text, its speech, and the end. An error ends the connection too."""
 
     def __init__(self, parts: Parts, connection: Connection, voice: str, generation: Generation) -> None:
         super().__init__(parts, connection)
@@ -64,12 +66,11 @@ class KyutaiSession(Session[KyutaiTurn]):
         self._generation = generation
         self._turn: KyutaiTurn | None = None
 
-    async def greet(self) -> bool:
+    async def greet(self) -> None:
         await self.connection.send(packed("Ready"))
-        return True
 
-    def read(self, raw: str | bytes) -> dict[str, Any]:
-        """Besides maps there are bare text, and a bare NUL for the end of it."""
+    def decode(self, raw: str | bytes) -> dict[str, Any]:
+        """Decode a map. Bare text, and a bare NUL for its end, are understood too."""
         if isinstance(raw, str):
             return {"type": "Text", "text": raw}
         if raw == b"\0":
@@ -77,12 +78,12 @@ class KyutaiSession(Session[KyutaiTurn]):
         try:
             message = msgpack.unpackb(raw)
         except (ValueError, RecursionError, OverflowError):
-            raise BadMessage("This is not MessagePack.") from None
+            raise BadMessage("The message is not valid MessagePack.") from None
         if not isinstance(message, dict):
-            raise BadMessage("A message is a map.")
+            raise BadMessage("A message must be a map.")
         return message
 
-    async def obey(self, message: dict[str, Any]) -> None:
+    async def handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "Text":
                 turn = self._turn or self._begin()
@@ -92,66 +93,65 @@ class KyutaiSession(Session[KyutaiTurn]):
             case "Eos":
                 if self._turn is not None:
                     with self._turn.blamed():
-                        self._turn.context.finish()
+                        self._turn.finish()
                 self.close_when_quiet()
             case "Voice":
-                pass  # Numbers of the vendor's own model, which speak here as its own voices do.
+                pass  # An embedding for the vendor's own model.
             case _:
-                raise BadMessage("one of Text, Voice, Eos.", field="type")
+                raise BadMessage("must be one of Text, Voice, Eos.", field="type")
 
     def _begin(self) -> KyutaiTurn:
-        self._turn = turn = KyutaiTurn(
-            None,
-            self.parts.contexts.open(self.engine, self._voice, self._generation),
-            FrameEncoder(self.engine.sample_rate, SAMPLE_RATE, "pcm_f32le"),
-            SAMPLE_RATE,
-            joining="words",
-            max_text=self.parts.settings.max_text_characters,
-        )
+        audio = AudioOptions(SAMPLE_RATE, "pcm_f32le")
+        rendering = self.open(SpeechOptions(self._voice, self._generation, audio, door="kyutai"))
+        self._turn = turn = KyutaiTurn(None, rendering, max_text=self.max_text, joining="words")
         self.start(turn)
         return turn
 
     def forget(self, turn: KyutaiTurn) -> None:
-        pass  # Another message of text finds it finished.
+        pass  # Text that comes after the end finds the context finished.
 
-    async def sound(self, turn: KyutaiTurn, frames: list[Frame]) -> None:
+    async def send_audio(self, turn: KyutaiTurn, frames: list[Frame]) -> None:
         audio = b"".join((turn.rest, *(frame.data for frame in frames)))
         whole = len(audio) // FRAME_BYTES * FRAME_BYTES
         turn.rest = audio[whole:]
         if whole:
-            await self.connection.send_frames(sounding(audio[:whole]))
+            await self.connection.send_frames(audio_messages(audio[:whole]))
 
-    async def spoken(self, turn: KyutaiTurn) -> None:
-        if turn.rest:
-            await self.connection.send_frames(sounding(turn.rest.ljust(FRAME_BYTES, b"\0")))
+    async def send_words(self, turn: KyutaiTurn, words: tuple[Word, ...]) -> None:
+        await self.connection.send_frames(
+            [
+                packed(
+                    "Text",
+                    text=word.written,
+                    start_s=_seconds(word.first_sample),
+                    stop_s=_seconds(word.end_sample),
+                )
+                for word in words
+            ]
+        )
 
-    async def words(self, turn: KyutaiTurn, times: tuple[WordTime, ...]) -> None:
-        told = [
-            packed("Text", text=word.text, start_s=_seconds(word.start), stop_s=_seconds(word.end))
-            for word in turn.words(times)
-        ]
-        await self.connection.send_frames(told)
+    async def send_end(self, turn: KyutaiTurn, end: End) -> None:
+        if isinstance(end, Failure):
+            await self.disconnect(end.error())
+        elif isinstance(end, Done) and turn.rest:
+            await self.connection.send_frames(audio_messages(turn.rest.ljust(FRAME_BYTES, b"\0")))
 
-    async def ended(self, turn: KyutaiTurn, end: End) -> None:
-        if isinstance(end, Broken):
-            await self.send_away(error_of(end.code)(end.message))
-
-    async def report(self, error: SpeechError) -> None:
+    async def send_error(self, error: SpeechError) -> None:
         await self.connection.send(packed("Error", message=error.message))
         self.hang_up(error)
 
 
 def packed(kind: str, **fields: Any) -> bytes:
-    """A message as it is sent."""
+    """Encode a message."""
     message: bytes = msgpack.packb({"type": kind, **fields})
     return message
 
 
-def sounding(audio: bytes) -> list[bytes]:
-    """Whole frames of audio, 32-bit floats from -1 to 1, as messages of one frame each.
+def audio_messages(audio: bytes) -> list[bytes]:
+    """Encode whole frames of audio, 32-bit floats from -1 to 1, as messages of one frame each.
 
-    The floats are laid out as MessagePack has them, a mark and the number big-endian, all at once: made one
-    by one they would cost as much as all the rest that is done for them.
+    All floats are laid out at once as MessagePack has them, a mark and the number big-endian: packing them
+    one by one would cost as much as everything else that is done for them.
     """
     import numpy as np
 
@@ -170,13 +170,16 @@ def _seconds(sample: int) -> float:
 
 
 def key_in(request: HTTPConnection) -> str | None:
-    """Kyutai's own places of a key."""
+    """Return the key from the places where Kyutai's clients put it."""
     return request.headers.get("kyutai-api-key") or request.query_params.get("auth_id")
 
 
 def voice_of(parts: Parts, name: str) -> str:
-    """The voice that speaks for a name. One of the vendor's own, a path of a recording, is spoken by the
-    default voice: clients have such a one set where nobody chose. Raises UnknownVoice."""
+    """Return the voice for a name.
+
+    A name of the vendor's, the path of a recording, is spoken by the default voice: clients send one where
+    nobody chose. Raise UnknownVoice for any other.
+    """
     try:
         parts.catalogue.find(name)
     except UnknownVoice:
@@ -186,22 +189,26 @@ def voice_of(parts: Parts, name: str) -> str:
     return name
 
 
-def _begin(
-    request: HTTPConnection, parts: Parts, connection: Connection, place: ExitStack | None
-) -> KyutaiSession:
+def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> KyutaiSession:
     query = validated_query(Query, request.query_params)
     generation = Generation(seed=query.seed, temperature=query.temperature, top_k=query.top_k)
     return KyutaiSession(parts, connection, voice_of(parts, query.voice), generation)
 
 
 def _refusal(error: SpeechError) -> Refusal:
-    """A full server says so after the handshake: clients then look for another, and tell their user."""
-    told = packed("Error", message=error.message) if isinstance(error, Unavailable) else None
-    return Refusal({"type": "Error", "message": error.message}, told=told)
+    """Return an error as the protocol tells it.
+
+    A full server accepts the client to tell it: clients then look for another server, and tell their user.
+    """
+    return Refusal(
+        {"type": "Error", "message": error.message},
+        message=packed("Error", message=error.message),
+        accepts=isinstance(error, Unavailable),
+    )
 
 
-tts_streaming = Door(key_in, _begin, _refusal)
-"""The ASGI endpoint."""
+tts_streaming = Handshake(_session, _refusal, key_in)
+"""The ASGI endpoint of `/api/tts_streaming`."""
 
 
 @operation(
@@ -210,7 +217,7 @@ tts_streaming = Door(key_in, _begin, _refusal)
     docs="https://github.com/kyutai-labs/unmute",
 )
 async def build_info(request: Request) -> Json[dict[str, str]]:
-    """What unmute asks to know whether the server is there."""
+    """Answer unmute's check of whether the server is there."""
     return Json({"name": "streaming-server"})
 
 

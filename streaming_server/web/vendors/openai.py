@@ -1,4 +1,4 @@
-"""OpenAI's speech over HTTP, and what chat front ends ask for beside it."""
+"""OpenAI's speech over HTTP, and the lists that chat front ends ask for."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat
+from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
+from streaming_server.render import Rendering
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
 from streaming_server.web.auth import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
-from streaming_server.web.reading import Reading, SpokenResponse, Wish
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
+from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
 from streaming_server.web.vendors.model import Model
 
 LONGEST_INPUT = 4096
 PCM_RATE = 24_000
-"""Hz: `pcm` has no header to tell another, and every client takes it for this."""
+"""Hz of `pcm`, which has no header: every client takes it for this."""
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "dia")
-"""Names clients ask for; the running engine speaks for all of them."""
+"""Names that clients ask for; the running engine speaks for all of them."""
 
 
 class VoiceObject(Model):
     id: str = Field(min_length=1, max_length=128)
 
 
-class SpeechRequest(Model):
-    """What of a request means something here. Defaults as OpenAI's."""
+class SpeechBody(Model):
+    """The fields of a request that have a meaning here, with OpenAI's defaults."""
 
     input: str = Field(min_length=1, max_length=LONGEST_INPUT)
     voice: str | VoiceObject = DEFAULT_VOICE.id
@@ -50,13 +53,12 @@ class SpeechRequest(Model):
     seed: int | None = Field(None, ge=0, lt=2**63)
 
     @property
-    def wish(self) -> Wish:
-        return Wish(
-            self.input,
+    def options(self) -> SpeechOptions:
+        return SpeechOptions(
             self.voice if isinstance(self.voice, str) else self.voice.id,
             Generation(speed=self.speed, seed=self.seed),
-            self.response_format,
-            sample_rate=PCM_RATE if self.response_format == "pcm" else None,
+            AudioOptions(PCM_RATE if self.response_format == "pcm" else None, format=self.response_format),
+            door="openai",
         )
 
 
@@ -78,7 +80,7 @@ def routes() -> list[BaseRoute]:
 
 
 def refusal(error: SpeechError) -> Response:
-    """An error in OpenAI's form."""
+    """Return an error in OpenAI's form."""
     kind = "invalid_request_error" if error.http_status < 500 else "server_error"
     about = "input" if error.field == "text" else error.field
     told = {"message": error.message, "type": kind, "param": about, "code": error.code}
@@ -89,21 +91,22 @@ def refusal(error: SpeechError) -> Response:
     "OpenAI",
     "Speak a text",
     docs="https://platform.openai.com/docs/api-reference/audio/createSpeech",
-    body=SpeechRequest,
+    body=SpeechBody,
     body_required=False,
     query=QUERY,
     media=(*AUDIO, "text/event-stream"),
 )
-async def speech(request: Request) -> SpokenResponse:
-    """A text as sound while it is made, as a file or as events."""
-    wanted = await _asked(request)
-    body = _events if wanted.stream_format == "sse" else None
-    return SpokenResponse(
+async def speech(request: Request) -> SpeechResponse:
+    """Speak a text, as a file or as events."""
+    wanted = await _read(request)
+    events = wanted.stream_format == "sse"
+    return SpeechResponse(
         parts_of(request),
-        wanted.wish,
+        wanted.input,
+        wanted.options,
         explain=lambda error: _numbered(refusal(error)),
-        body=body,
-        media_type="text/event-stream" if body is not None else None,
+        body=_events if events else Rendering.audio,
+        media_type="text/event-stream" if events else None,
         headers={"x-request-id": _new_id()},
     )
 
@@ -125,7 +128,7 @@ async def models(request: Request) -> Json[dict[str, Any]]:
 async def model(request: Request) -> Json[dict[str, Any]]:
     name = request.path_params["model"]
     if name not in MODELS:
-        told = {"message": f"There is no model {name!r} here.", "type": "invalid_request_error"}
+        told = {"message": f"The model {name!r} does not exist.", "type": "invalid_request_error"}
         return Json({"error": {**told, "param": "model", "code": "model_not_found"}}, status_code=404)
     return Json(_model(name))
 
@@ -136,7 +139,7 @@ async def model(request: Request) -> Json[dict[str, Any]]:
     docs="https://docs.openwebui.com/",
 )
 async def audio_models(request: Request) -> Json[dict[str, Any]]:
-    """As Open WebUI asks, without a key."""
+    """List models as Open WebUI asks, without a key."""
     return Json({"models": [{"id": name} for name in MODELS]})
 
 
@@ -147,9 +150,9 @@ async def audio_models(request: Request) -> Json[dict[str, Any]]:
     query=(Parameter("legacy", bool, "Return only the ids."),),
 )
 async def voices(request: Request) -> Json[dict[str, Any]]:
-    """As Open WebUI asks, without a key; with `?legacy=true` the ids alone.
+    """List voices as Open WebUI asks, without a key; with `?legacy=true` the ids alone.
 
-    Who shows no key where one is needed is told of those voices only that every server has.
+    Without a valid key, where one is needed, only the voices that every server has are listed.
     """
     parts = parts_of(request)
     admitted = parts.access.opens(key_of(request))
@@ -160,17 +163,17 @@ async def voices(request: Request) -> Json[dict[str, Any]]:
     return Json({"voices": [{"id": voice, "name": name} for voice, name in known.items()]})
 
 
-async def _asked(request: Request) -> SpeechRequest:
-    """The body; or, as the earlier server had it, the query."""
+async def _read(request: Request) -> SpeechBody:
+    """Read the body, or the query as the earlier server's clients send it."""
     if "input" not in request.query_params:
-        return await read_json(request, SpeechRequest)
-    return validated_query(SpeechRequest, {"response_format": "wav", **request.query_params})
+        return await read_json(request, SpeechBody)
+    return validated_query(SpeechBody, {"response_format": "wav", **request.query_params})
 
 
-async def _events(reading: Reading) -> AsyncGenerator[bytes, None]:
-    """The file in pieces of base64, and in the end what it cost: nothing, in tokens."""
-    async with aclosing(reading.contained()) as sound:
-        async for data in sound:
+async def _events(rendering: Rendering) -> AsyncGenerator[bytes, None]:
+    """Iterate over pieces of the file in base64, and the usage at the end: no tokens."""
+    async with aclosing(rendering.audio()) as audio:
+        async for data in audio:
             yield _event({"type": "speech.audio.delta", "audio": b64encode(data).decode()})
     usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     yield _event({"type": "speech.audio.done", "usage": usage})
@@ -185,12 +188,12 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _numbering(endpoint: Endpoint) -> Endpoint:
-    """The endpoint, its answers with a number."""
+    """Add a request id to the endpoint's responses."""
 
     @wraps(endpoint)
     async def numbering(request: Request) -> Response:
         answer = await endpoint(request)
-        return answer if isinstance(answer, SpokenResponse) else _numbered(answer)
+        return answer if isinstance(answer, SpeechResponse) else _numbered(answer)
 
     return numbering
 

@@ -1,4 +1,4 @@
-"""A websocket at any door."""
+"""One client's websocket, in any protocol."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from streaming_server.errors import InternalError, SpeechError
 from streaming_server.web.websocket.protocol import FRAMES
 
 CLOSE_TIMEOUT_S = 1.0
-_LONGEST_REASON = 123  # bytes, RFC 6455, 5.5
+_LONGEST_REASON = 123
+"""Bytes (RFC 6455, 5.5)."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Connection:
-    """One client. Knows since when it has not read, and can be ended from outside.
+    """Send and receive messages, run the tasks of a client, and be ended from outside.
 
-    listener: called with news that belongs to no turn of speech, once the client may have them.
+    on_news: called with messages that belong to no context, once the client may have them.
     """
 
     def __init__(self, receive: Receive, send: Send) -> None:
@@ -33,57 +34,57 @@ class Connection:
         self._tasks: TaskGroup | None = None
         self._sends = 0
         self._sent_at = 0.0
-        self._goodbye: SpeechError | None = None
-        self.listener: Callable[[Mapping[str, Any]], None] | None = None
+        self._ended_with: SpeechError | None = None
+        self.on_news: Callable[[Mapping[str, Any]], None] | None = None
 
     @property
     def tasks(self) -> TaskGroup:
-        """The tasks that end with the connection. Only while it is served."""
+        """The task group that ends with the connection, while it is served."""
         assert self._tasks is not None
         return self._tasks
 
     def unread_for(self, now: float) -> float:
-        """Seconds the client has left a message unread; 0 while it reads."""
+        """Return the seconds for which the client has left a message unread; 0 while it reads."""
         return now - self._sent_at if self._sends else 0.0
 
     def end(self, error: SpeechError | None = None) -> None:
-        """End it now, with the error's close code."""
-        self._goodbye = error
+        """End the connection now, with the error's close code."""
+        self._ended_with = error
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
 
     async def serve(self, talk: Callable[[], Awaitable[None]]) -> None:
-        """Run `talk` and the tasks it starts until it returns, the client leaves or is sent away."""
+        """Run `talk` and its tasks until it returns, the client leaves or the connection is ended."""
         try:
             async with anyio.create_task_group() as self._tasks:
                 await talk()
                 self._tasks.cancel_scope.cancel()
         except* OSError:
-            pass  # The client is gone; its contexts ended with the task group.
+            pass  # The client left; its contexts ended with the task group.
         except* Exception as group:
             log.error("connection failed", errors=[type(error).__name__ for error in group.exceptions])
             log.debug("connection failed here", exc_info=group)
-            self._goodbye = InternalError("Something went wrong here; it has been noted.")
-        self._tasks = self.listener = None
-        if self._goodbye is not None:
-            await self._close(self._goodbye.close_code, self._goodbye.message)
+            self._ended_with = InternalError("Internal error; see the server's log.")
+        self._tasks = self.on_news = None
+        if self._ended_with is not None:
+            await self._close(self._ended_with.close_code, self._ended_with.message)
 
     async def accept(self, subprotocol: str | None = None) -> bool:
-        """Take the handshake; False if the client left before it."""
+        """Accept the handshake. Return False if the client left before it."""
         if (await self._receive())["type"] != "websocket.connect":
             return False
         await self._raw_send({"type": "websocket.accept", "subprotocol": subprotocol})
         return True
 
     async def receive(self) -> str | bytes | None:
-        """The next message, text or binary; None when the client has left."""
+        """Wait for the next message, text or binary. Return None when the client has left."""
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
             return None
         text: str | None = event.get("text")
         return text if text is not None else event.get("bytes") or b""
 
-    async def say(self, message: Mapping[str, Any]) -> None:
+    async def send_json(self, message: Mapping[str, Any]) -> None:
         """Send JSON as text."""
         await self._send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
 
@@ -96,7 +97,7 @@ class Connection:
         await self._send({"type": FRAMES, "frames": frames})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye in the protocol's own way; what is sent afterwards is an error."""
+        """Close with a code and a reason. Sending afterwards is an error."""
         await self._close(code, reason)
 
     async def _send(self, event: dict[str, Any]) -> None:
@@ -110,14 +111,14 @@ class Connection:
             self._sends -= 1
 
     async def _close(self, code: int, reason: str) -> None:
-        """A client that does not read is left to the socket's own timeout."""
+        """Send the close frame; a client that does not read is left to the socket's own timeout."""
         with anyio.move_on_after(CLOSE_TIMEOUT_S):
             try:
-                await self._raw_send({"type": "websocket.close", "code": code, "reason": _fitting(reason)})
+                await self._raw_send({"type": "websocket.close", "code": code, "reason": _shortened(reason)})
             except OSError:
                 return
 
 
-def _fitting(reason: str) -> str:
-    """As much of it as a close frame holds."""
+def _shortened(reason: str) -> str:
+    """Cut a reason to what a close frame holds."""
     return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")

@@ -1,10 +1,11 @@
-"""How the clients of other protocols come in: checked before the handshake, refused in their own form."""
+"""The handshake of every websocket: origin, key, a place, and the session; or the reason why not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -12,97 +13,149 @@ import orjson
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from streaming_server.errors import SpeechError
+from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.web.auth import key_of
 from streaming_server.web.responses import retry_after
 from streaming_server.web.services import Parts, parts_of
-from streaming_server.web.websocket.admission import GOODBYE_S
 from streaming_server.web.websocket.connection import Connection
+
+GOODBYE_S = 1.0
+"""How long a client that is turned away may take to read why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error as a protocol tells it before the handshake.
+    """An error in a protocol's own form.
 
-    status: of HTTP, where it is not the error's own. told: its message, where clients are to be let in to
-    read it instead.
+    body: of the HTTP answer. status: of the HTTP answer, if it differs from the error's own. message: sent
+    once a client was accepted. accepts: whether a client is accepted only to be told.
     """
 
     body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int | None = None
-    told: bytes | None = None
+    message: str | bytes | None = None
+    accepts: bool = False
 
 
-class Visit(Protocol):
-    """What is done with a client that was let in."""
+class Runnable(Protocol):
+    """Serves a client that was let in, to its end."""
 
-    async def run(self) -> None: ...
+    async def run(self, first: str | bytes | None = None) -> None: ...
+
+
+def no_subprotocol(request: HTTPConnection) -> str | None:
+    return None
+
+
+def place_to_speak(parts: Parts) -> AbstractContextManager[None]:
+    return parts.limits.speaking(parts.pool.has_room)
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """What is a protocol's own about letting a client in.
+class Handshake:
+    """Check a client, accept its websocket and run its session. Instances are ASGI endpoints.
 
-    key_of: where its clients put their key, besides our own places. begin: makes the session; raises what is
-    wrong with the request. refusal: its form of an error. late_key: whether the key may come in the first
-    message instead; the session is then given the place it waits in, to leave it for one where it is spoken
-    to.
+    What can be told before accepting is told as an HTTP error. Nothing about voices is told without a key.
+
+    session: makes the session; raises what is wrong with the request. refusal: an error in the protocol's
+    form. key: finds the key in the request, besides the server's own places for it. late_key: finds the key
+    in the first message, for browsers, which cannot send headers; None if the protocol has no such message.
+    handles_first: whether that message is handled like any other, too. subprotocol: the one to accept. place:
+    what the client takes while it is served. counted: whether it counts among the connections.
     """
 
-    key_of: Callable[[HTTPConnection], str | None]
-    begin: Callable[[HTTPConnection, Parts, Connection, ExitStack | None], Visit]
+    session: Callable[[HTTPConnection, Parts, Connection], Runnable]
     refusal: Callable[[SpeechError], Refusal]
-    late_key: bool = False
+    key: Callable[[HTTPConnection], str | None] = key_of
+    late_key: Callable[[str | bytes], str | None] | None = None
+    handles_first: bool = False
+    subprotocol: Callable[[HTTPConnection], str | None] = no_subprotocol
+    place: Callable[[Parts], AbstractContextManager[None]] = place_to_speak
+    counted: bool = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI endpoint."""
         request = HTTPConnection(scope)
         parts = parts_of(request)
         connection = Connection(receive, send)
         with ExitStack() as place:
             try:
-                visit = self._let_in(request, parts, connection, place)
+                waits = self._check(request, parts)
+                place.enter_context(self.place(parts))
+                session = None if waits else self.session(request, parts, connection)
+                if waits:
+                    place.close()  # There was one at least; it is not held while the key is awaited.
             except SpeechError as error:
                 parts.metrics.refused.labels(error.code).inc()
-                refusal = self.refusal(error)
-                if refusal.told is not None:
-                    await _send_away(connection, error, refusal.told)
-                else:
-                    await _refuse(send, error, refusal)
+                await self._refuse(connection, send, error)
                 return
-            with parts.connections.holding(connection):
-                await connection.serve(visit.run)
+            if not await connection.accept(self.subprotocol(request)):
+                return
+            first = None
+            if session is None:
+                try:
+                    first = await self._receive_key(request, parts, connection)
+                    if first is None:
+                        return
+                    place.enter_context(self.place(parts))
+                    session = self.session(request, parts, connection)
+                except SpeechError as error:
+                    parts.metrics.refused.labels(error.code).inc()
+                    await _dismiss(connection, error, self.refusal(error))
+                    return
+            handled = first if self.handles_first else None
+            if self.counted:
+                place.enter_context(parts.connections.holding(connection))
+            await connection.serve(partial(session.run, handled))
 
-    def _let_in(
-        self, request: HTTPConnection, parts: Parts, connection: Connection, place: ExitStack
-    ) -> Visit:
-        access, limits = parts.access, parts.limits
+    def _check(self, request: HTTPConnection, parts: Parts) -> bool:
+        """Check origin and key. Return whether the key is still to come. Raise Forbidden, Unauthorized."""
+        access = parts.access
         access.check_origin(request)
-        key = self.key_of(request) or key_of(request)
-        waits = self.late_key and key is None and access.needs_key
-        if not waits:
-            access.check_key(key)
-        visit = self.begin(request, parts, connection, place if waits else None)
-        place.enter_context(limits.waiting() if waits else limits.speaking(parts.pool.has_room))
-        return visit
+        key = self.key(request) or key_of(request)
+        if key is None and access.needs_key and self.late_key is not None:
+            return True
+        access.check_key(key)
+        return False
+
+    async def _receive_key(
+        self, request: HTTPConnection, parts: Parts, connection: Connection
+    ) -> str | bytes | None:
+        """Wait for the message with the key. Return it, or None if the client left. Raise Unauthorized."""
+        assert self.late_key is not None
+        address = request.client.host if request.client is not None else ""
+        with parts.waiting_room.place(address, parts.settings.auth_timeout_s):
+            if (raw := await connection.receive()) is None:
+                return None
+            try:
+                parts.access.check_key(self.late_key(raw))
+            except SpeechError:
+                await anyio.sleep(parts.waiting_room.failed(address))
+                raise Unauthorized("The first message must carry a valid key.") from None
+            return raw
+        raise Unauthorized("No key came in time.")
+
+    async def _refuse(self, connection: Connection, send: Send, error: SpeechError) -> None:
+        """Answer the handshake with an HTTP error, or accept the client to tell it."""
+        refusal = self.refusal(error)
+        if refusal.accepts:
+            with anyio.move_on_after(GOODBYE_S):
+                if await connection.accept():
+                    await _dismiss(connection, error, refusal)
+            return
+        told = {"content-type": "application/json", **refusal.headers, **retry_after(error.http_status)}
+        headers = [(name.encode(), value.encode("ascii", "replace")) for name, value in told.items()]
+        status = refusal.status or error.http_status
+        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": orjson.dumps(refusal.body)})
 
 
-async def _send_away(connection: Connection, error: SpeechError, told: bytes) -> None:
-    """Let a client in to read why it may not stay."""
+async def _dismiss(connection: Connection, error: SpeechError, refusal: Refusal) -> None:
+    """Tell an accepted client the error and close. A client that does not read is just left."""
     with anyio.move_on_after(GOODBYE_S):
         try:
-            if await connection.accept():
-                await connection.send(told)
-                await connection.close(error.close_code, error.message)
+            if refusal.message is not None:
+                await connection.send(refusal.message)
+            await connection.close(error.close_code, error.message)
         except OSError:
             return
-
-
-async def _refuse(send: Send, error: SpeechError, refusal: Refusal) -> None:
-    """Answer the handshake with an HTTP error."""
-    told = {"content-type": "application/json", **refusal.headers, **retry_after(error.http_status)}
-    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.items()]
-    status = refusal.status or error.http_status
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": orjson.dumps(refusal.body)})

@@ -1,10 +1,11 @@
-"""A client of a foreign protocol that gives its turns names."""
+"""A session whose protocol gives contexts names."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 
+from streaming_server.context import End, Failure
 from streaming_server.errors import SpeechError
 from streaming_server.web.services import Parts
 from streaming_server.web.websocket.connection import Connection
@@ -12,10 +13,13 @@ from streaming_server.web.websocket.session import Session, TurnT
 
 
 class NamedSession(Session[TurnT]):
-    """Several turns at once, each with a name that may be used again.
+    """Hold several turns at once, each under a name that may be used again after it.
 
-    taking: the turns that take text, by name. leaving: those that take none any more, or are to be dropped;
-    another turn of the name is heard after them.
+    taking: turns that take text, by name. leaving: turns that take none any more; the next turn of the name
+    is heard after them.
+
+    After a context fails, the rest of its turn is swallowed, since the client may not know of the failure
+    yet: it neither opens a context nor is answered.
     """
 
     def __init__(self, parts: Parts, connection: Connection) -> None:
@@ -25,25 +29,36 @@ class NamedSession(Session[TurnT]):
         self._failed: deque[str] = deque(maxlen=4 * parts.settings.max_contexts)
 
     def begin(self, name: str, make: Callable[[], TurnT], *, more: bool) -> TurnT:
-        """A new turn. more: whether the client goes on with it, so that there is more to pass over where it
-        cannot be made. Raises what `make` does, and TooLarge."""
+        """Make a turn and start it.
+
+        more: whether the client goes on with it, so that there is more to swallow if it cannot be made. Raise
+        what `make` raises.
+        """
         try:
-            self.check_space()
             turn = make()
-        except SpeechError:
+        except SpeechError as error:
             if more:
                 self.note_failed(name)
+            error.context = name
             raise
         self.taking[name] = turn
         self.start(turn)
         return turn
 
-    def blame(self, name: str, error: SpeechError) -> None:
-        """What is wrong with a message ends the turn that it was for. Raises it where there is none."""
-        if (turn := self.taking.get(name)) is None:
-            error.context = name
-            raise error
-        turn.context.fail(error.code, error.message, error.retryable)
+    def cancel(self, name: str) -> None:
+        """Cancel a turn, if there is one; its name is free at once."""
+        if (turn := self.taking.pop(name, None)) is not None:
+            turn.context.cancel()
+            self.leaving[name] = turn
+
+    def conclude(self, turn: TurnT, end: End) -> None:
+        """Free the turn's name; the next turn of that name still waits for this one's end to be sent."""
+        assert turn.name is not None
+        if self.taking.get(turn.name) is turn:
+            del self.taking[turn.name]
+            self.leaving[turn.name] = turn
+            if isinstance(end, Failure) and not turn.context.finished:
+                self.note_failed(turn.name)
 
     def forget(self, turn: TurnT) -> None:
         assert turn.name is not None
@@ -51,22 +66,22 @@ class NamedSession(Session[TurnT]):
             if turns.get(turn.name) is turn:
                 del turns[turn.name]
 
-    # What comes after a failure.
-
     def note_failed(self, name: str) -> None:
-        """The rest of the turn of this name is on its way and is to be passed over."""
+        """Swallow the rest of the turn of this name."""
         if name not in self._failed:
             self._failed.append(name)
 
     def swallowed(self, name: str, *, ends: bool) -> bool:
-        """Whether this belongs to the rest of a turn that failed."""
-        if name not in self._failed:
+        """Whether a message belongs to the rest of a failed turn. ends: whether it is the turn's last."""
+        if name not in self._failed or name in self.taking:
             return False
         if ends:
             self.forgive(name)
         return True
 
-    def forgive(self, name: str) -> None:
-        """What comes under this name is a new turn again."""
-        if name in self._failed:
+    def forgive(self, name: str | None = None) -> None:
+        """Swallow no more under this name, or under any."""
+        if name is None:
+            self._failed.clear()
+        elif name in self._failed:
             self._failed.remove(name)

@@ -1,4 +1,4 @@
-"""All open websockets: counted, watched, told things, sent away."""
+"""The open websockets of every door."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ WATCH_EVERY_S = 0.5
 
 
 def message_of(change: Change) -> dict[str, Any]:
-    """The change as clients are told it."""
+    """Return a change as a message to clients."""
     kind = "memory_pressure" if isinstance(change, PressureChanged) else "worker"
     return {"type": kind, **asdict(change)}
 
 
 def pressures(pool: Pool) -> list[PressureChanged]:
-    """The devices short of memory now, as if that had just begun."""
+    """Return the devices that are short of memory now, as changes."""
     return [
         PressureChanged(worker.device.id, worker.gauge.level, round(worker.gauge.pressure, 4))
         for worker in pool.workers
@@ -34,7 +34,7 @@ def pressures(pool: Pool) -> list[PressureChanged]:
 
 
 class Connections:
-    """The registry of the websockets of every door, and what is done to all of them."""
+    """Count open websockets, end those that stall, and send messages to all."""
 
     def __init__(self, send_timeout_s: float, metrics: Metrics) -> None:
         self._open: set[Connection] = set()
@@ -46,7 +46,7 @@ class Connections:
 
     @contextmanager
     def holding(self, connection: Connection) -> Iterator[None]:
-        """Count it among the open ones."""
+        """Register a connection while it is open."""
         self._open.add(connection)
         self._metrics.connections.inc()
         try:
@@ -56,24 +56,24 @@ class Connections:
             self._metrics.connections.dec()
 
     async def watch(self) -> None:
-        """End connections whose client has stopped reading."""
+        """End connections whose client has stopped reading, until cancelled."""
         while True:
             await anyio.sleep(WATCH_EVERY_S)
             now = time.monotonic()
             for connection in list(self._open):
                 if connection.unread_for(now) > self._send_timeout_s:
-                    connection.end(TooSlow("The client does not read."))
+                    connection.end(TooSlow("The client has stopped reading."))
 
     async def announce(self, pool: Pool) -> None:
-        """Tell every client that listens when the memory level of a device changes."""
+        """Tell clients when the memory level of a device changes, until cancelled."""
         with pool.watch() as changes:
             async for change in changes:
                 if isinstance(change, PressureChanged):
                     for connection in list(self._open):
-                        if connection.listener is not None:
-                            connection.listener(message_of(change))
+                        if connection.on_news is not None:
+                            connection.on_news(message_of(change))
 
     def dismiss(self) -> None:
-        """Close every connection at once: the server restarts."""
+        """Close every connection at once because the server restarts."""
         for connection in list(self._open):
-            connection.end(Draining("The server restarts; connect again."))
+            connection.end(Draining("The server is restarting; connect again."))

@@ -1,37 +1,28 @@
-"""A client of a foreign protocol, from the handshake to the end."""
+"""A client's websocket from the handshake to its end, in any protocol."""
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
+from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 import anyio
-import orjson
 import structlog
 
 from streaming_server.audio.frames import Frame
-from streaming_server.context import (
-    Broken,
-    Cancelled,
-    Done,
-    End,
-    Flushed,
-    Output,
-    Speech,
-    UtteranceEnd,
-    WordTime,
-    WordTimes,
-)
-from streaming_server.errors import BadMessage, BadValue, SpeechError, TooLarge
+from streaming_server.context import End, Flushed
+from streaming_server.contexts import SpeechOptions
+from streaming_server.errors import RateLimited, SpeechError, TooLarge
+from streaming_server.render import Frames, Rendered, Rendering, Sentence, Word, Words
 from streaming_server.types import EngineInfo
 from streaming_server.web.limits import MessageRate
 from streaming_server.web.services import Parts
 from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.decoding import decode_object
 from streaming_server.web.websocket.turn import Turn
 
-MAX_NAME = 256
-"""Longest name of a context, in characters."""
+PHRASE_WAIT_S = 0.25
+"""In `sentences` mode, a message that ends no sentence is spoken if no more text comes for so long."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -39,202 +30,183 @@ TurnT = TypeVar("TurnT", bound=Turn)
 
 
 class Session(ABC, Generic[TurnT]):
-    """A task reads the client; each of its turns has a task that writes.
+    """Read a client in one task, and write each of its turns in a task of its own.
 
-    first: a message that was read before its time, if one was. closing: whether nothing more is listened to.
+    A protocol adds how a message is decoded and handled, and how text, audio and ends are told. Errors raised
+    by `handle` refuse the message; the turns go on.
 
-    What a protocol adds is how it understands a message and how it tells what comes of it.
+    waits: whether a client that sends too fast is kept waiting; otherwise it is disconnected. closing:
+    whether nothing that comes is handled any more.
     """
 
-    def __init__(self, parts: Parts, connection: Connection, subprotocol: str | None = None) -> None:
+    waits = True
+
+    def __init__(self, parts: Parts, connection: Connection) -> None:
         self.parts = parts
         self.connection = connection
-        self._subprotocol = subprotocol
+        self.closing = False
         self._engine: EngineInfo | None = None
         self._rate = MessageRate(parts.settings.messages_per_second)
         self._turns: set[TurnT] = set()
-        self.closing = False
-        self.first: str | bytes | None = None
 
     @property
     def engine(self) -> EngineInfo:
-        """Only once the client has been let in."""
+        """The running engine, once the client has been greeted."""
         assert self._engine is not None
         return self._engine
 
-    # What each protocol says for itself.
+    # What a protocol adds.
 
     @abstractmethod
-    async def obey(self, message: dict[str, Any]) -> None:
-        """Do what a message asks. Raises what is wrong with it."""
+    async def handle(self, message: Any) -> None:
+        """Do what a message asks. Raise SpeechError to refuse it."""
 
     @abstractmethod
-    async def sound(self, turn: TurnT, frames: list[Frame]) -> None:
+    async def send_audio(self, turn: TurnT, frames: list[Frame]) -> None:
         """Send the next of a turn's audio, never empty."""
 
     @abstractmethod
-    async def ended(self, turn: TurnT, end: End) -> None:
+    async def send_end(self, turn: TurnT, end: End) -> None:
         """Tell how a turn ended. Its name is free already."""
 
     @abstractmethod
-    async def report(self, error: SpeechError) -> None:
-        """Tell what was wrong with a message."""
+    async def send_error(self, error: SpeechError) -> None:
+        """Tell what was wrong with a message. `error.context` names the context it is about, if any."""
 
     @abstractmethod
     def forget(self, turn: TurnT) -> None:
-        """The turn's name is free from now on. Idempotent."""
+        """Free the turn's name. Idempotent."""
 
-    def read(self, raw: str | bytes) -> dict[str, Any]:
-        """A message as it came, as an object. Raises BadMessage."""
-        return read_object(raw)
+    def decode(self, raw: str | bytes) -> Any:
+        """Decode a message. Raise BadMessage."""
+        return decode_object(raw)
 
-    async def greet(self) -> bool:
-        """Say what comes first; False if the client may not stay."""
-        return True
+    async def greet(self) -> None:
+        """Send what comes first."""
 
-    async def spoken(self, turn: TurnT) -> None:
-        """The turn was spoken to its end; send what was held back of it."""
+    async def send_start(self, turn: TurnT) -> None:
+        """Tell that a turn begins."""
 
-    async def words(self, turn: TurnT, times: tuple[WordTime, ...]) -> None:
-        """Tell when words are heard; their audio comes after."""
+    async def send_sentence(self, turn: TurnT, sentence: Sentence) -> None:
+        """Tell where a sentence begins; its audio follows."""
 
-    async def flushed(self, turn: TurnT) -> None:
-        """All audio of the text before one flush that the client asked for was sent."""
+    async def send_words(self, turn: TurnT, words: tuple[Word, ...]) -> None:
+        """Tell when words are heard; their audio follows."""
+
+    async def send_flushed(self, turn: TurnT, flushes: int) -> None:
+        """Tell that all audio of the text before one or more flushes was sent."""
 
     # Reading.
 
-    async def run(self) -> None:
-        """Serve until the client leaves or is sent away."""
-        if not await self.connection.accept(self._subprotocol):
-            return
-        if not await self.greet():
-            return
+    async def run(self, first: str | bytes | None = None) -> None:
+        """Serve the client until it leaves or is disconnected. first: a message already received."""
         self._engine = await self.parts.pool.engine()
-        if self.first is not None:
-            await self._take(self.first)
+        await self.greet()
+        if first is not None:
+            await self._take(first)
         while (raw := await self.connection.receive()) is not None:
             await self._take(raw)
 
     async def _take(self, raw: str | bytes) -> None:
-        """Obey one message, when it is due: tokens of a language model come in bursts, and those who send
-        more than they may are kept waiting, not sent away."""
-        if (early_s := self._rate.early_s()) > 0:
-            await anyio.sleep(early_s)
         try:
+            await self._pace()
             if not self.closing:
-                await self.obey(self.read(raw))
+                await self.handle(self.decode(raw))
+        except RateLimited as error:
+            await self.disconnect(error)
         except SpeechError as error:
             log.info("message refused", code=error.code, size=len(raw))
-            await self.report(error)
+            await self.send_error(error)
 
-    async def send_away(self, error: SpeechError) -> None:
-        await self.report(error)
+    async def _pace(self) -> None:
+        """Tokens of a language model come in bursts: hold the client back rather than disconnect it."""
+        if not self.waits:
+            self._rate.count()
+        elif (early_s := self._rate.early_s()) > 0:
+            await anyio.sleep(early_s)
+
+    async def disconnect(self, error: SpeechError) -> None:
+        """Tell an error and close the connection with its code."""
+        await self.send_error(error)
         self.hang_up(error)
 
     def hang_up(self, error: SpeechError | None = None) -> None:
-        """Close the connection, with the error's code. Nothing more that comes is obeyed."""
+        """Close the connection, with the error's code. Nothing that still comes is handled."""
         self.closing = True
         self.connection.end(error)
 
     # Turns.
 
-    def check_space(self) -> None:
-        """Raises TooLarge when the connection holds as many contexts as it may."""
-        if len(self._turns) >= self.parts.settings.max_contexts:
-            raise TooLarge(f"A connection holds at most {self.parts.settings.max_contexts} contexts.")
+    def open(self, options: SpeechOptions) -> Rendering:
+        """Open a context. Raise TooLarge when the connection holds as many as it may, and as
+        `Contexts.open` does."""
+        most = self.parts.settings.max_contexts
+        if len(self._turns) >= most:
+            raise TooLarge(f"A connection holds at most {most} contexts.")
+        return self.parts.contexts.open(self.engine, options)
+
+    @property
+    def max_text(self) -> int:
+        """Longest text of one message, in characters."""
+        return self.parts.settings.max_text_characters
 
     def start(self, turn: TurnT) -> None:
-        """From now on its output is carried to the client."""
+        """Carry the turn's output to the client from now on."""
         self._turns.add(turn)
         self.connection.tasks.start_soon(self._carry, turn)
 
+    def speak_phrase_soon(self, turn: TurnT) -> None:
+        """In `sentences` mode, flush a message that ended no sentence unless more text comes."""
+        if turn.amid_sentence:
+            self.connection.tasks.start_soon(self._speak_phrase, turn, turn.phrases)
+
+    async def _speak_phrase(self, turn: TurnT, phrases: int) -> None:
+        await anyio.sleep(PHRASE_WAIT_S)
+        if turn.phrases == phrases and not turn.context.finished:
+            with turn.blamed():
+                turn.context.flush(announce=False)
+
     def close_when_quiet(self) -> None:
-        """Listen no more, and close the connection once every turn has ended."""
+        """Handle nothing more, and close the connection once every turn has ended."""
         self.closing = True
         self.connection.tasks.start_soon(self._close_when_quiet)
 
     async def _close_when_quiet(self) -> None:
         for turn in list(self._turns):
             await turn.gone.wait()
-        await anyio.lowlevel.checkpoint_if_cancelled()  # One that failed may have hung up.
+        await anyio.lowlevel.checkpoint_if_cancelled()  # A turn that failed may have hung up.
         await self.connection.close()
         self.connection.end()
 
+    def conclude(self, turn: TurnT, end: End) -> None:
+        """Free the name of a turn whose end is about to be sent."""
+        self.forget(turn)
+
     async def _carry(self, turn: TurnT) -> None:
         """Carry one turn's output to the client, to its end."""
-        end: End | None = None
         try:
-            if turn.before is not None:
-                await turn.before.gone.wait()
-                turn.before = None
-            while end is None:
-                output = await turn.context.receive()
-                if isinstance(output, Done | Cancelled | Broken):
-                    end = output
-                else:
-                    await self._put(turn, output)
-            if isinstance(end, Done):
-                await self.spoken(turn)
-            elif isinstance(end, Broken):
-                log.warning("context failed", context=turn.name, code=end.code)
-            self.forget(turn)
-            self.parts.contexts.left(turn.context, end)
-            await self.ended(turn, end)
+            async with turn.rendering as rendering, aclosing(rendering.outputs()) as outputs:
+                if turn.before is not None:
+                    await turn.before.gone.wait()
+                    turn.before = None
+                await self.send_start(turn)
+                async for output in outputs:
+                    await self._send(turn, output)
+            assert rendering.end is not None
+            self.conclude(turn, rendering.end)
+            await self.send_end(turn, rendering.end)
         finally:
             self.forget(turn)
             self._turns.discard(turn)
             turn.gone.set()
-            self.parts.contexts.left(turn.context, end)
 
-    async def _put(self, turn: TurnT, output: Output) -> None:
+    async def _send(self, turn: TurnT, output: Rendered) -> None:
         match output:
-            case Speech(pcm):
-                await self._put_sound(turn, turn.encoder.push(pcm))
-            case UtteranceEnd():
-                await self._put_sound(turn, turn.encoder.end_utterance())
-            case WordTimes(times):
-                await self.words(turn, times)
-            case Flushed():
-                if turn.flushes.popleft():
-                    await self.flushed(turn)
-
-    async def _put_sound(self, turn: TurnT, frames: list[Frame]) -> None:
-        if frames and not turn.context.stopped:
-            self.parts.metrics.audio.inc(sum(frame.samples for frame in frames) / turn.sample_rate)
-            await self.sound(turn, frames)
-
-
-def read_object(raw: str | bytes) -> dict[str, Any]:
-    """A message that is a JSON object, in text or binary. Raises BadMessage."""
-    try:
-        message = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        message = _read_halves(raw)
-    if not isinstance(message, dict):
-        raise BadMessage("A message is a JSON object.")
-    return message
-
-
-def _read_halves(raw: str | bytes) -> Any:
-    """JSON with halves of surrogate pairs, which clients send when they cut a string anywhere."""
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        raise BadMessage("This is not JSON.") from None
-
-
-def read_name(message: dict[str, Any], *fields: str) -> str | None:
-    """The context a message is about, from the first of the fields that is there. Raises BadValue."""
-    for field in fields:
-        name = message.get(field)
-        if name is None:
-            continue
-        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME or not _encodable(name):
-            raise BadValue(f"a string of 1 to {MAX_NAME} characters.", field=field)
-        return name
-    return None
-
-
-def _encodable(name: str) -> bool:
-    """Whether it can be sent back: half a surrogate pair cannot."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+            case Frames(frames):
+                await self.send_audio(turn, frames)
+            case Sentence():
+                await self.send_sentence(turn, output)
+            case Words(words):
+                await self.send_words(turn, words)
+            case Flushed(flushes):
+                await self.send_flushed(turn, flushes)

@@ -14,15 +14,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat, content_type
-from streaming_server.context import WordTimes
+from streaming_server.context import Failure
+from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
+from streaming_server.render import Frames, Rendering, Words
 from streaming_server.types import Generation
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.reading import Body, Reading, SpokenResponse, Wish
 from streaming_server.web.requests import read_json
 from streaming_server.web.services import parts_of
+from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.vendors.cartesia import voices as cartesia_voices
 from streaming_server.web.vendors.cartesia.websocket import (
     ENCODINGS,
@@ -31,12 +34,11 @@ from streaming_server.web.vendors.cartesia.websocket import (
     VoiceChoice,
     described,
     key_in,
-    told_of,
+    stream_error,
+    word_timestamps,
 )
 from streaming_server.web.vendors.http_door import HttpDoor, refused
 from streaming_server.web.vendors.model import Model
-from streaming_server.web.vendors.sound import headerless, wav
-from streaming_server.web.websocket.turn import with_marks
 
 
 class FileFormat(Model):
@@ -45,8 +47,13 @@ class FileFormat(Model):
     sample_rate: SampleRate
     bit_rate: int | None = None
 
+    @property
+    def audio(self) -> AudioOptions:
+        audio_format: AudioFormat = "pcm" if self.container == "raw" else self.container
+        return AudioOptions(self.sample_rate, ENCODINGS[self.encoding], audio_format, self.bit_rate)
 
-class Wanted(Model):
+
+class SpeechBody(Model):
     """What every request says."""
 
     transcript: str = Field(min_length=1)
@@ -54,37 +61,24 @@ class Wanted(Model):
     language: str | None = Field(None, max_length=35)
     generation_config: GenerationConfig | None = None
 
-    @property
-    def generation(self) -> Generation:
+    def options(self, audio: AudioOptions) -> SpeechOptions:
         config = self.generation_config
-        return Generation(language=self.language or None, speed=config.speed if config else None)
+        generation = Generation(language=self.language or None, speed=config.speed if config else None)
+        return SpeechOptions(self.voice.id, generation, audio, door="cartesia")
 
 
-class SpeechRequest(Wanted):
-    """What of a request for a file means something here."""
+class FileBody(SpeechBody):
+    """A request for a file."""
 
     output_format: FileFormat
 
-    @property
-    def wish(self) -> Wish:
-        form = self.output_format
-        audio_format: AudioFormat = "pcm" if form.container == "raw" else form.container
-        return Wish(
-            self.transcript, self.voice.id, self.generation, audio_format, form.sample_rate, form.bit_rate
-        )
 
-
-class EventRequest(Wanted):
-    """What of a request for events means something here."""
+class EventsBody(SpeechBody):
+    """A request for events."""
 
     output_format: OutputFormat
     context_id: str | None = Field(None, max_length=256)
     add_timestamps: bool | None = None
-
-    @property
-    def wish(self) -> Wish:
-        rate = self.output_format.sample_rate
-        return Wish(self.transcript, self.voice.id, self.generation, "pcm", rate)
 
 
 def refusal(error: SpeechError) -> Response:
@@ -105,28 +99,19 @@ def routes() -> list[BaseRoute]:
     "Cartesia",
     "Speak a text",
     docs="https://docs.cartesia.ai/api-reference/tts/bytes",
-    body=SpeechRequest,
+    body=FileBody,
     media=("audio/wav", "audio/mpeg", "audio/pcm", "audio/f32le", "audio/mulaw", "audio/alaw"),
 )
-async def speech(request: Request) -> SpokenResponse:
-    """A text as a file."""
-    wanted = await read_json(request, SpeechRequest)
-    return SpokenResponse(
+async def speech(request: Request) -> SpeechResponse:
+    """Speak a text into a file."""
+    body = await read_json(request, FileBody)
+    return SpeechResponse(
         parts_of(request),
-        wanted.wish,
+        body.transcript,
+        body.options(body.output_format.audio),
         explain=refusal,
-        body=_body(wanted.output_format),
-        media_type=_media_type(wanted.output_format),
+        media_type=_media_type(body.output_format),
     )
-
-
-def _body(form: FileFormat) -> Body | None:
-    match form.container, ENCODINGS[form.encoding]:
-        case "raw", encoding:
-            return headerless(encoding)
-        case "wav", encoding if encoding != "pcm_s16le":
-            return wav(encoding)
-    return None
 
 
 def _media_type(form: FileFormat) -> str | None:
@@ -141,55 +126,43 @@ def _media_type(form: FileFormat) -> str | None:
     "Cartesia",
     "Speak a text, as events",
     docs="https://docs.cartesia.ai/api-reference/tts/sse",
-    body=EventRequest,
+    body=EventsBody,
     media=("text/event-stream",),
 )
-async def events(request: Request) -> SpokenResponse:
-    """A text as events, each with sound or the words that it is about to say."""
-    wanted = await read_json(request, EventRequest)
-    return SpokenResponse(
+async def events(request: Request) -> SpeechResponse:
+    """Speak a text as events, each with audio or the words that it is about to say."""
+    body = await read_json(request, EventsBody)
+    return SpeechResponse(
         parts_of(request),
-        wanted.wish,
+        body.transcript,
+        body.options(body.output_format.audio),
         explain=refusal,
-        body=lambda reading: _events(reading, wanted),
+        body=lambda rendering: _events(rendering, body),
         media_type="text/event-stream",
     )
 
 
-async def _events(reading: Reading, wanted: EventRequest) -> AsyncGenerator[bytes, None]:
-    """What breaks off the sound is an event too; before any sound it is raised, to be told by the status."""
-    context = wanted.context_id or str(uuid.uuid4())
-    begun, told = False, 0
-    try:
-        async with aclosing(reading.marked(ENCODINGS[wanted.output_format.encoding])) as outputs:
-            async for output in outputs:
-                if isinstance(output, bytes) and output:
+async def _events(rendering: Rendering, body: EventsBody) -> AsyncGenerator[bytes, None]:
+    """Iterate over the events. Raise an error before any audio, so that the status can tell it."""
+    context = body.context_id or str(uuid.uuid4())
+    begun = False
+    async with aclosing(rendering.outputs()) as outputs:
+        async for output in outputs:
+            match output:
+                case Frames():
                     begun = True
-                    yield _event("chunk", context, data=b64encode(output).decode(), step_time=0.0)
-                elif isinstance(output, WordTimes) and wanted.add_timestamps:
+                    data = b64encode(output.data).decode()
+                    yield _event("chunk", context, data=data, step_time=0.0)
+                case Words(words) if body.add_timestamps:
                     begun = True
-                    stamps, told = _stamps(reading, output, wanted.transcript, told)
+                    stamps = word_timestamps(words, rendering.sample_rate)
                     yield _event("timestamps", context, word_timestamps=stamps)
-    except SpeechError as error:
-        if not begun:
-            raise
-        yield _framed("error", told_of(error, context))
-        return
+                case Failure() if not begun:
+                    raise output.error()
+                case Failure():
+                    yield _framed("error", stream_error(output.error(), context))
+                    return
     yield _framed("done", {"type": "done", "context_id": context, "done": True, "status_code": 200})
-
-
-def _stamps(reading: Reading, times: WordTimes, text: str, told: int) -> tuple[dict[str, Any], int]:
-    """The words as they were written, in seconds from the start, and where in the text they end."""
-    words = []
-    for word in times.words:
-        start, told = with_marks(text, told, word.start, word.end)
-        words.append(text[start:told])
-    stamps = {
-        "words": words,
-        "start": [round(reading.at(word.start_sample), 4) for word in times.words],
-        "end": [round(reading.at(word.end_sample), 4) for word in times.words],
-    }
-    return stamps, told
 
 
 def _event(kind: str, context: str, **fields: Any) -> bytes:

@@ -10,20 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat, content_type
+from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadValue, SpeechError
 from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES, Generation
 from streaming_server.web.openapi.operation import AUDIO, operation
-from streaming_server.web.reading import Body as Sound
-from streaming_server.web.reading import SpokenResponse, Wish
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import header_value
 from streaming_server.web.services import parts_of
+from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.deepgram.websocket import ENCODINGS, described, key_in, voice_of
 from streaming_server.web.vendors.http_door import HttpDoor, refused
 from streaming_server.web.vendors.model import Model
-from streaming_server.web.vendors.sound import headerless, wav
 
 DEFAULT_RATE = 24_000
 OPUS_RATE = 48_000
@@ -32,7 +32,7 @@ LAW_RATE = 8000
 
 
 class Query(Model):
-    """What of the query means something here. Defaults as Deepgram's."""
+    """The parameters that have a meaning here, with Deepgram's defaults."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
     encoding: Literal["linear16", "mulaw", "alaw", "mp3", "opus", "flac", "aac"] = "mp3"
@@ -43,7 +43,7 @@ class Query(Model):
 
     @property
     def in_wav(self) -> bool:
-        """What is not compressed comes in a WAV file unless the query says otherwise."""
+        """Whether samples are sent in a WAV file, as they are unless the query says otherwise."""
         return self.encoding in ENCODINGS and self.container != "none"
 
 
@@ -56,7 +56,7 @@ def routes() -> list[BaseRoute]:
 
 
 def refusal(error: SpeechError) -> Response:
-    """An error in Deepgram's form."""
+    """Return an error in Deepgram's form."""
     return refused(error, described(error), as_400=True)
 
 
@@ -68,30 +68,33 @@ def refusal(error: SpeechError) -> Response:
     query=Query,
     media=(*AUDIO, "audio/mulaw", "audio/alaw"),
 )
-async def speech(request: Request) -> SpokenResponse:
+async def speech(request: Request) -> SpeechResponse:
     parts = parts_of(request)
     query = validated_query(Query, request.query_params)
     text = (await read_json(request, Body)).text
-    wish = _wish(query, text, voice_of(parts, query.model)[0])
-    return SpokenResponse(
+    voice, _ = voice_of(parts, query.model)
+    audio = _audio(query)
+    return SpeechResponse(
         parts,
-        wish,
+        text,
+        SpeechOptions(voice, Generation(speed=query.speed), audio, door="deepgram"),
         explain=refusal,
-        body=_sound(query),
-        media_type=_media_type(query, wish),
+        media_type=_media_type(query, audio),
         headers={"dg-model-name": header_value(query.model), "dg-request-id": str(uuid.uuid4())},
     )
 
 
-def _wish(query: Query, text: str, voice: str) -> Wish:
+def _audio(query: Query) -> AudioOptions:
+    """Raise BadValue for a rate or a container that does not fit."""
     rate = query.sample_rate or _usual_rate(query.encoding)
     if rate not in SAMPLE_RATES:
-        raise BadValue("one of " + ", ".join(map(str, SAMPLE_RATES)) + ".", field="sample_rate")
-    return Wish(text, voice, Generation(speed=query.speed), _format(query), rate, query.bit_rate)
+        raise BadValue("must be one of " + ", ".join(map(str, SAMPLE_RATES)) + ".", field="sample_rate")
+    encoding = ENCODINGS.get(query.encoding, "pcm_s16le")
+    return AudioOptions(rate, encoding, _format(query), query.bit_rate)
 
 
 def _usual_rate(encoding: str) -> int:
-    """Hz, where the query says nothing."""
+    """Return the rate in Hz of an encoding if the query names none."""
     match encoding:
         case "opus":
             return OPUS_RATE
@@ -101,7 +104,7 @@ def _usual_rate(encoding: str) -> int:
 
 
 def _format(query: Query) -> AudioFormat:
-    """Raises BadValue for a container that does not hold the encoding."""
+    """Raise BadValue for a container that does not hold the encoding."""
     match query.encoding, query.container:
         case "linear16" | "mulaw" | "alaw", "wav" | "none" | None:
             return "wav" if query.in_wav else "pcm"
@@ -112,15 +115,9 @@ def _format(query: Query) -> AudioFormat:
     raise BadValue("does not hold this encoding.", field="container")
 
 
-def _sound(query: Query) -> Sound | None:
-    if (encoding := ENCODINGS.get(query.encoding)) is None:
-        return None
-    return wav(encoding) if query.in_wav else headerless(encoding)
-
-
-def _media_type(query: Query, wish: Wish) -> str | None:
+def _media_type(query: Query, audio: AudioOptions) -> str | None:
     if query.in_wav or query.encoding not in ENCODINGS:
         return None
     if query.encoding == "linear16":
-        return content_type("pcm", wish.sample_rate or DEFAULT_RATE)
-    return f"audio/{query.encoding};rate={wish.sample_rate}"
+        return content_type("pcm", audio.sample_rate or DEFAULT_RATE)
+    return f"audio/{query.encoding};rate={audio.sample_rate}"

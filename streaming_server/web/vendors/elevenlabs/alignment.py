@@ -1,4 +1,4 @@
-"""Character times, as ElevenLabs tells them.
+"""Character times in ElevenLabs' form.
 
 A message's `alignment` counts from where the last one ended, its `normalizedAlignment` from the start of the
 context: some clients add up what each message covers, others take the times as they are, and so both read
@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from streaming_server.web.websocket.turn import Word
+from streaming_server.render import Word
 
 
 @dataclass(frozen=True, slots=True)
 class Characters:
-    """Characters and when each is heard: milliseconds from the start of the context, ascending.
+    """Characters and when each is heard, in milliseconds from the start of the context, ascending.
 
     since: where the characters before them ended.
     """
@@ -30,13 +30,13 @@ class Characters:
 
     @property
     def relative(self) -> dict[str, Any]:
-        return self._told(self.since)
+        return self._to_json(self.since)
 
     @property
     def absolute(self) -> dict[str, Any]:
-        return self._told(0)
+        return self._to_json(0)
 
-    def _told(self, zero: int) -> dict[str, Any]:
+    def _to_json(self, zero: int) -> dict[str, Any]:
         return {
             "chars": list(self.text),
             "charStartTimesMs": [start - zero for start in self.starts],
@@ -45,9 +45,9 @@ class Characters:
 
 
 class Alignment:
-    """Words in, characters out, each word with the audio that it begins in.
+    """Collect words and hand out their characters with the audio that they begin in.
 
-    sample_rate: of the samples that words are timed in, Hz.
+    sample_rate: Hz of the samples that words are timed in.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -59,12 +59,12 @@ class Alignment:
         self._words.extend(words)
 
     def cuts(self, first: int, last: int) -> list[int]:
-        """The samples between two where the characters of one word end and the next one's begin."""
-        ends = [self._end, *(word.end for word in self._words)]
+        """Return the samples between two at which one word's characters end and the next one's begin."""
+        ends = [self._end, *(word.end_sample for word in self._words)]
         return sorted({end for end in ends if first < end < last})
 
     def take(self, until: int | None = None) -> Characters | None:
-        """The characters of the words that begin where the last ended, before a sample; None if none do."""
+        """Return the characters of the words that begin before a sample; None if there are none."""
         since = self._ms(self._end)
         text: list[str] = []
         starts: list[int] = []
@@ -72,7 +72,7 @@ class Alignment:
         while self._words and (until is None or self._end < until):
             word = self._words.popleft()
             edges = self._edges(word)
-            text.append(word.text)
+            text.append(word.written)
             starts += edges[:-1]
             ends += edges[1:]
             if word.spaced:
@@ -85,9 +85,9 @@ class Alignment:
         return Characters(since, "".join(text), tuple(starts), tuple(ends))
 
     def _edges(self, word: Word) -> list[int]:
-        """Where its characters begin and the last one ends, spread evenly."""
-        start, end = max(word.start, self._end), max(word.end, self._end)
-        count = len(word.text)
+        """Return where the word's characters begin and the last one ends, spread evenly."""
+        start, end = max(word.first_sample, self._end), max(word.end_sample, self._end)
+        count = len(word.written)
         return [self._ms(start + (end - start) * index // count) for index in range(count + 1)]
 
     def _ms(self, sample: int) -> int:

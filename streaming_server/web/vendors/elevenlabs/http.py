@@ -8,31 +8,34 @@ from contextlib import aclosing
 from typing import Any, Literal
 
 import orjson
+from anyio import to_thread
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from streaming_server.audio.formats import AudioFormat, content_type
-from streaming_server.context import WordTimes
+from streaming_server.audio.encoder import AudioOptions
+from streaming_server.audio.formats import content_type, is_coded
+from streaming_server.context import Failure
+from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
+from streaming_server.render import Frames, Rendering, Words
 from streaming_server.types import Generation, Voice
 from streaming_server.web.openapi.operation import Parameter, operation
-from streaming_server.web.reading import Reading, SpokenResponse, Wish
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
-from streaming_server.web.vendors.elevenlabs.formats import OutputFormat, output_format, output_formats
+from streaming_server.web.speech_response import SpeechResponse
+from streaming_server.web.vendors.elevenlabs.formats import audio_options, output_formats
 from streaming_server.web.vendors.elevenlabs.multi_stream import VoiceSettings
 from streaming_server.web.vendors.elevenlabs.websocket import described, key_in
 from streaming_server.web.vendors.http_door import HttpDoor, refused
 from streaming_server.web.vendors.markup import without_tags
 from streaming_server.web.vendors.model import Model
-from streaming_server.web.vendors.sound import headerless
 
 
-class SpeechRequest(Model):
-    """What of a request means something here."""
+class SpeechBody(Model):
+    """The fields of a request that have a meaning here."""
 
     text: str = Field(min_length=1)
     language_code: str | None = Field(None, max_length=35)
@@ -41,6 +44,8 @@ class SpeechRequest(Model):
 
 
 QUERY = (Parameter("output_format", Literal[tuple(output_formats())], "mp3_44100_128 by default."),)
+
+
 MEDIA = ("audio/mpeg", "audio/ogg", "audio/pcm", "audio/basic", "audio/x-alaw-basic")
 
 
@@ -58,7 +63,7 @@ def routes() -> list[BaseRoute]:
 
 
 def refusal(error: SpeechError) -> Response:
-    """An error in ElevenLabs' form."""
+    """Return an error in ElevenLabs' form."""
     return refused(error, described(error), as_400=False)
 
 
@@ -66,19 +71,15 @@ def refusal(error: SpeechError) -> Response:
     "ElevenLabs",
     "Speak a text",
     docs="https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
-    body=SpeechRequest,
+    body=SpeechBody,
     query=QUERY,
     media=MEDIA,
 )
-async def speech(request: Request) -> SpokenResponse:
-    """The sound alone, while it is made."""
-    wish, form = await _asked(request)
-    return SpokenResponse(
-        parts_of(request),
-        wish,
-        explain=refusal,
-        body=None if form.container else headerless(form.encoding),
-        media_type=_media_type(form),
+async def speech(request: Request) -> SpeechResponse:
+    """Speak a text."""
+    text, options = await _read(request)
+    return SpeechResponse(
+        parts_of(request), text, options, explain=refusal, media_type=_media_type(options.audio)
     )
 
 
@@ -86,18 +87,19 @@ async def speech(request: Request) -> SpokenResponse:
     "ElevenLabs",
     "Speak a text, with its timing, while it is made",
     docs="https://elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps",
-    body=SpeechRequest,
+    body=SpeechBody,
     query=QUERY,
     media=("application/x-ndjson",),
 )
-async def timed_stream(request: Request) -> SpokenResponse:
-    """Lines of JSON, each with sound and the characters that begin in it."""
-    wish, form = await _asked(request)
-    return SpokenResponse(
+async def timed_stream(request: Request) -> SpeechResponse:
+    """Speak a text in lines of JSON, each with audio and the characters that begin in it."""
+    text, options = await _read(request)
+    return SpeechResponse(
         parts_of(request),
-        wish,
+        text,
+        options,
         explain=refusal,
-        body=lambda reading: _lines(reading, wish, form),
+        body=lambda rendering: _lines(rendering, text),
         media_type="application/x-ndjson",
     )
 
@@ -106,18 +108,19 @@ async def timed_stream(request: Request) -> SpokenResponse:
     "ElevenLabs",
     "Speak a text, with its timing",
     docs="https://elevenlabs.io/docs/api-reference/text-to-speech/convert-with-timestamps",
-    body=SpeechRequest,
+    body=SpeechBody,
     query=QUERY,
     media=("application/json",),
 )
-async def timed_speech(request: Request) -> SpokenResponse:
-    """All of it in one object."""
-    wish, form = await _asked(request)
-    return SpokenResponse(
+async def timed_speech(request: Request) -> SpeechResponse:
+    """Speak a text into one JSON object, written while it is spoken."""
+    text, options = await _read(request)
+    return SpeechResponse(
         parts_of(request),
-        wish,
+        text,
+        options,
         explain=refusal,
-        body=lambda reading: _whole(reading, wish, form),
+        body=lambda rendering: _object(rendering, text),
         media_type="application/json",
     )
 
@@ -128,7 +131,7 @@ async def timed_speech(request: Request) -> SpokenResponse:
     docs="https://elevenlabs.io/docs/api-reference/voices/get-all",
 )
 async def voices(request: Request) -> Json[dict[str, Any]]:
-    return Json({"voices": _listed(request)})
+    return Json({"voices": _all_voices(request)})
 
 
 @operation(
@@ -137,8 +140,8 @@ async def voices(request: Request) -> Json[dict[str, Any]]:
     docs="https://elevenlabs.io/docs/api-reference/voices/search",
 )
 async def all_on_one_page(request: Request) -> Json[dict[str, Any]]:
-    """The list of the later version, which has pages."""
-    listed = _listed(request)
+    """List voices as the later version of the API does, which has pages."""
+    listed = _all_voices(request)
     pages = {"has_more": False, "total_count": len(listed), "next_page_token": None}
     return Json({"voices": listed, **pages})
 
@@ -149,64 +152,68 @@ async def all_on_one_page(request: Request) -> Json[dict[str, Any]]:
     docs="https://elevenlabs.io/docs/api-reference/voices/get",
 )
 async def voice(request: Request) -> Json[dict[str, Any]]:
-    return Json(_told_of(parts_of(request).catalogue.find(request.path_params["voice"]).voice))
+    return Json(_voice_to_json(parts_of(request).catalogue.find(request.path_params["voice"]).voice))
 
 
-def _listed(request: Request) -> list[dict[str, Any]]:
-    return [_told_of(voice) for voice in parts_of(request).catalogue.voices]
+def _all_voices(request: Request) -> list[dict[str, Any]]:
+    return [_voice_to_json(voice) for voice in parts_of(request).catalogue.voices]
 
 
-def _told_of(voice: Voice) -> dict[str, Any]:
+def _voice_to_json(voice: Voice) -> dict[str, Any]:
     labels = {"style": voice.style}
     return {"voice_id": voice.id, "name": voice.name, "category": "premade", "labels": labels}
 
 
-async def _asked(request: Request) -> tuple[Wish, OutputFormat]:
-    wanted = await read_json(request, SpeechRequest)
-    form = output_format(request.query_params.get("output_format"))
-    speed = wanted.voice_settings.speed if wanted.voice_settings else None
-    audio_format: AudioFormat = form.container or "pcm"
-    return (
-        Wish(
-            without_tags(wanted.text),
-            request.path_params["voice"],
-            Generation(language=wanted.language_code or None, speed=speed, seed=wanted.seed),
-            audio_format,
-            form.sample_rate,
-            form.bit_rate,
-        ),
-        form,
-    )
+async def _read(request: Request) -> tuple[str, SpeechOptions]:
+    body = await read_json(request, SpeechBody)
+    audio = audio_options(request.query_params.get("output_format"))
+    speed = body.voice_settings.speed if body.voice_settings else None
+    generation = Generation(language=body.language_code or None, speed=speed, seed=body.seed)
+    voice = request.path_params["voice"]
+    return without_tags(body.text), SpeechOptions(voice, generation, audio, door="elevenlabs")
 
 
-def _media_type(form: OutputFormat) -> str:
-    if form.container is not None:
-        return content_type(form.container, form.sample_rate)
-    match form.encoding:
+def _media_type(audio: AudioOptions) -> str:
+    assert audio.sample_rate is not None
+    if is_coded(audio.format):
+        return content_type(audio.format, audio.sample_rate)
+    match audio.encoding:
         case "mulaw":
             return "audio/basic"
         case "alaw":
-            return f"audio/x-alaw-basic;rate={form.sample_rate}"
-    return f"audio/pcm;rate={form.sample_rate};channels=1"
+            return f"audio/x-alaw-basic;rate={audio.sample_rate}"
+    return f"audio/pcm;rate={audio.sample_rate};channels=1"
 
 
-async def _lines(reading: Reading, wish: Wish, form: OutputFormat) -> AsyncGenerator[bytes, None]:
-    async with aclosing(_timed(reading, wish, form)) as pieces:
+async def _lines(rendering: Rendering, text: str) -> AsyncGenerator[bytes, None]:
+    async with aclosing(_timed(rendering, text)) as pieces:
         async for data, characters in pieces:
-            yield orjson.dumps(_told_together(data, characters)) + b"\n"
+            alignment = characters.to_json()
+            line = {"audio_base64": b64encode(data).decode(), **_twice(alignment)}
+            yield orjson.dumps(line) + b"\n"
 
 
-async def _whole(reading: Reading, wish: Wish, form: OutputFormat) -> AsyncGenerator[bytes, None]:
-    sound, every = b"", _Characters()
-    async with aclosing(_timed(reading, wish, form)) as pieces:
+async def _object(rendering: Rendering, text: str) -> AsyncGenerator[bytes, None]:
+    """Write the base64 of the audio as it comes, a multiple of three bytes at a time, then the characters."""
+    every, rest, begun = _Characters(), b"", False
+    async with aclosing(_timed(rendering, text)) as pieces:
         async for data, characters in pieces:
-            sound += data
             every.extend(characters)
-    yield orjson.dumps(_told_together(sound, every))
+            data = rest + data
+            whole = len(data) // 3 * 3
+            data, rest = data[:whole], data[whole:]
+            if data:
+                yield (b"" if begun else _OPENING) + b64encode(data)
+                begun = True
+    alignment = await to_thread.run_sync(lambda: orjson.dumps(_twice(every.to_json())))
+    yield (b"" if begun else _OPENING) + b64encode(rest) + b'",' + alignment[1:]
+
+
+_OPENING = b'{"audio_base64":"'
 
 
 class _Characters:
-    """Characters and when each is heard, in seconds from the start."""
+    """Characters and when each is heard, in seconds from the start of the audio."""
 
     def __init__(self) -> None:
         self.characters: list[str] = []
@@ -214,7 +221,7 @@ class _Characters:
         self.ends: list[float] = []
 
     def add(self, text: str, start: float, end: float) -> None:
-        """A word, its characters spread evenly."""
+        """Add a word, its characters spread evenly."""
         for index, character in enumerate(text):
             self.characters.append(character)
             self.starts.append(round(start + (end - start) * index / len(text), 4))
@@ -225,40 +232,39 @@ class _Characters:
         self.starts += others.starts
         self.ends += others.ends
 
+    def to_json(self) -> dict[str, Any] | None:
+        if not self.characters:
+            return None
+        return {
+            "characters": self.characters,
+            "character_start_times_seconds": self.starts,
+            "character_end_times_seconds": self.ends,
+        }
 
-async def _timed(
-    reading: Reading, wish: Wish, form: OutputFormat
-) -> AsyncGenerator[tuple[bytes, _Characters], None]:
-    """Sound with the characters that were told of before it; every character of the text comes once."""
-    told, characters = 0, _Characters()
-    last = 0.0
-    async with aclosing(reading.marked(form.encoding if form.container is None else None)) as outputs:
+
+async def _timed(rendering: Rendering, text: str) -> AsyncGenerator[tuple[bytes, _Characters], None]:
+    """Iterate over audio and the characters that begin in it; every character of the text comes once."""
+    done, last, characters = 0, 0.0, _Characters()
+    async with aclosing(rendering.outputs()) as outputs:
         async for output in outputs:
-            if isinstance(output, bytes):
-                if output:
-                    yield output, characters
+            match output:
+                case Frames():
+                    yield output.data, characters
                     characters = _Characters()
-            elif isinstance(output, WordTimes):
-                for word in output.words:
-                    start, end = reading.at(word.start_sample), reading.at(word.end_sample)
-                    characters.add(wish.text[told : word.start], last, max(last, start))
-                    characters.add(wish.text[word.start : word.end], max(last, start), max(last, end))
-                    told, last = word.end, max(last, end)
-    characters.add(wish.text[told:], last, last)
+                case Words(words):
+                    for word in words:
+                        start = max(last, word.first_sample / rendering.sample_rate)
+                        end = max(start, word.end_sample / rendering.sample_rate)
+                        characters.add(text[done : word.start], last, start)
+                        characters.add(text[word.start : word.end], start, end)
+                        done, last = word.end, end
+                case Failure():
+                    raise output.error()
+    characters.add(text[done:], last, last)
     if characters.characters:
         yield b"", characters
 
 
-def _told_together(data: bytes, characters: _Characters) -> dict[str, Any]:
-    alignment = None
-    if characters.characters:
-        alignment = {
-            "characters": characters.characters,
-            "character_start_times_seconds": characters.starts,
-            "character_end_times_seconds": characters.ends,
-        }
-    return {
-        "audio_base64": b64encode(data).decode(),
-        "alignment": alignment,
-        "normalized_alignment": alignment,
-    }
+def _twice(alignment: dict[str, Any] | None) -> dict[str, Any]:
+    """The text is spoken as it is written, so both alignments are the same."""
+    return {"alignment": alignment, "normalized_alignment": alignment}

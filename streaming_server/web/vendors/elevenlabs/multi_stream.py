@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import orjson
 from pydantic import Field
 
-from streaming_server.audio.frames import Frame, FrameEncoder
-from streaming_server.context import Broken, End, WordTime
-from streaming_server.errors import SpeechError, TooSlow, Unauthorized, error_of
+from streaming_server.audio.encoder import AudioOptions
+from streaming_server.audio.formats import is_coded
+from streaming_server.audio.frames import Frame
+from streaming_server.context import Done, End, Failure
+from streaming_server.contexts import SpeechOptions
+from streaming_server.errors import SpeechError, TooSlow
+from streaming_server.render import Word
 from streaming_server.types import Generation
 from streaming_server.web.services import Parts
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.elevenlabs.alignment import Characters
-from streaming_server.web.vendors.elevenlabs.context import Context
-from streaming_server.web.vendors.elevenlabs.formats import OutputFormat
+from streaming_server.web.vendors.elevenlabs.context import ElevenLabsTurn
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.decoding import decode_object, read_name
 from streaming_server.web.websocket.named import NamedSession
-from streaming_server.web.websocket.session import read_name, read_object
 from streaming_server.web.websocket.turn import Joining
 
 OPENING = " "
@@ -35,7 +38,7 @@ class VoiceSettings(Model):
 
 
 class Message(Model):
-    """What of a message means something here, besides whose it is."""
+    """The fields of a message that have a meaning here, besides its context."""
 
     text: str | None = None
     flush: bool | None = None
@@ -45,93 +48,63 @@ class Message(Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How one connection speaks: voice, options and format of all of its contexts.
+class Style:
+    """Voice, options and format of all contexts of one connection.
 
-    patience_s: how long the client may say nothing while it is told nothing.
+    inactivity_s: how long the client may send nothing while nothing is sent to it.
     """
 
     voice: str
     generation: Generation
-    format: OutputFormat
+    audio: AudioOptions
     joining: Joining
-    patience_s: float
+    inactivity_s: float
 
 
-class MultiStreamSession(NamedSession[Context]):
-    """One client of `multi-stream-input`. Names are kept under "" where the client gives none."""
+class MultiStreamSession(NamedSession[ElevenLabsTurn]):
+    """One client of `multi-stream-input`. A context without a name is kept under ""."""
 
-    def __init__(
-        self, parts: Parts, connection: Connection, manner: Manner, place: ExitStack | None = None
-    ) -> None:
+    def __init__(self, parts: Parts, connection: Connection, style: Style) -> None:
         super().__init__(parts, connection)
-        self._manner = manner
-        self._place = place
+        self._style = style
         self._busy_at = 0.0
 
-    # Coming in, and staying.
-
-    async def greet(self) -> bool:
-        if self._place is not None and not await self._authenticate(self._place):
-            return False
+    async def greet(self) -> None:
         self._busy_at = time.monotonic()
-        self.connection.tasks.start_soon(self._watch_silence)
-        return True
+        self.connection.tasks.start_soon(self._watch_inactivity)
 
-    async def _watch_silence(self) -> None:
-        """Send a client away that has said nothing for long, while there was nothing to be told either."""
-        patience_s = self._manner.patience_s
-        while (left_s := self._busy_at + patience_s - time.monotonic()) > 0:
+    async def _watch_inactivity(self) -> None:
+        """Disconnect a client that has sent nothing for too long while nothing was owed to it."""
+        limit_s = self._style.inactivity_s
+        while (left_s := self._busy_at + limit_s - time.monotonic()) > 0:
             await anyio.sleep(left_s)
             if any(turn.speaking for turn in self._turns):
                 self._busy_at = time.monotonic()
-        await self._dismiss(TooSlow(f"Nothing came for {patience_s:g} seconds."))
-
-    async def _dismiss(self, error: SpeechError) -> None:
-        """Close. A message comes before that only where a context is open: to clients that are idle it would
-        be an error, and the code and the reason say the same."""
-        if self._turns:
-            await self.report(error)
+        error = TooSlow(f"Nothing came for {limit_s:g} seconds.")
+        if self._turns:  # An idle client takes a message for an error; code and reason tell it the same.
+            await self.send_error(error)
         self.hang_up(error)
-
-    async def _authenticate(self, place: ExitStack) -> bool:
-        """Wait for the key in the first message, which is then obeyed as any other."""
-        with anyio.move_on_after(self.parts.settings.auth_timeout_s):
-            if (raw := await self.connection.receive()) is None:
-                return False
-            try:
-                message = read_object(raw)
-                self.parts.access.check_key(_key_in(message))
-                place.close()
-                place.enter_context(self.parts.limits.speaking(self.parts.pool.has_room))
-            except SpeechError as error:
-                self.parts.metrics.refused.labels(error.code).inc()
-                await self.send_away(error)
-                return False
-            self.first = raw
-            return True
-        await self.send_away(Unauthorized("No key came in time."))
-        return False
 
     # Reading.
 
-    async def obey(self, message: dict[str, Any]) -> None:
+    async def handle(self, message: dict[str, Any]) -> None:
         self._busy_at = time.monotonic()
         name = self.name_of(message)
         try:
             self.converse(name, validated(Message, message))
         except SpeechError as error:
-            self.blame(name, error)
+            error.context = name
+            raise
 
     def name_of(self, message: dict[str, Any]) -> str:
-        """Whose a message is. Raises BadValue."""
+        """Return the name of a message's context. Raise BadValue."""
         return read_name(message, "context_id", "contextId") or ""
 
     def converse(self, name: str, message: Message) -> None:
         """Do what a message asks of a context, or of all.
 
-        What comes after a context failed is passed over to the end of its turn: to where it is closed or
-        flushed, or opened again.
+        After a context failed, the rest of its turn is swallowed: up to where it is closed, flushed or opened
+        again.
         """
         if message.close_socket:
             for turn in self.taking.values():
@@ -144,15 +117,15 @@ class MultiStreamSession(NamedSession[Context]):
             self.forgive(name)
         if self.swallowed(name, ends=bool(message.close_context or (message.flush and not message.text))):
             return
-        self._say_to(name, message)
+        self._append(name, message)
         if message.close_context:
             self._close(name)
 
-    def _say_to(self, name: str, message: Message) -> None:
-        """Text for a context, which it may be opened by. Without any it is kept alive, if it is there."""
+    def _append(self, name: str, message: Message) -> None:
+        """Append text to a context, which opens it if need be. A message without text keeps it alive."""
         turn = self.taking.get(name)
         if turn is None and message.text and not message.close_context:
-            turn = self.begin(name, lambda: self._made(name, message.voice_settings), more=True)
+            turn = self.begin(name, lambda: self._make(name, message.voice_settings), more=True)
         if turn is None:
             return
         with turn.blamed():
@@ -160,112 +133,107 @@ class MultiStreamSession(NamedSession[Context]):
                 turn.append(message.text)
             if message.flush:
                 turn.flush()
-                turn.amid = self._manner.joining == "sentences" and bool((message.text or "").strip())
+                turn.amid = self._style.joining == "sentences" and bool((message.text or "").strip())
+        self.speak_phrase_soon(turn)
 
-    def _made(self, name: str, settings: VoiceSettings | None) -> Context:
-        manner = self._manner
+    def _make(self, name: str, settings: VoiceSettings | None) -> ElevenLabsTurn:
+        style = self._style
         speed = settings.speed if settings else None
-        sample_rate = manner.format.sample_rate
-        return Context(
+        generation = Generation(speed=speed).over(style.generation)
+        rendering = self.open(
+            SpeechOptions(style.voice, generation, style.audio, door="elevenlabs", name=name or None)
+        )
+        return ElevenLabsTurn(
             name,
-            self.parts.contexts.open(
-                self.engine, manner.voice, Generation(speed=speed).over(manner.generation)
-            ),
-            FrameEncoder(self.engine.sample_rate, sample_rate, manner.format.encoding),
-            sample_rate,
-            joining=manner.joining,
-            max_text=self.parts.settings.max_text_characters,
+            rendering,
+            coded=is_coded(style.audio.format),
+            max_text=self.max_text,
+            joining=style.joining,
             before=self.leaving.get(name),
-            audio=manner.format,
-            coding=self.parts.coding,
         )
 
     def _close(self, name: str) -> None:
-        """Let a context that was flushed come to its end, and end one that was not.
+        """Finish a context whose text was all flushed, and cancel one with text that was not.
 
-        To close one again that is coming to its end is to end it now. So clients that close a context at the
-        end of each turn are heard out, and those that close it to interrupt are obeyed. Those that send whole
-        sentences flush each as it comes, and once more without text when they were all; without that last
-        flush they interrupt.
+        Closing a context again cancels it. So clients that close a context at the end of each turn are heard
+        out, and those that close it to interrupt are obeyed. Clients that send whole sentences flush each as
+        it comes, and once more without text at the end of a turn; without that last flush they interrupt.
         """
-        if (turn := self.taking.pop(name, None)) is not None:
-            if turn.unflushed or turn.amid:
-                turn.context.cancel()
-            else:
-                with turn.blamed():
-                    turn.finish()
-            self.leaving[name] = turn
-        elif (turn := self.leaving.get(name)) is not None:
-            turn.context.cancel()
+        if (turn := self.taking.get(name)) is None:
+            if (left := self.leaving.get(name)) is not None:
+                left.context.cancel()
+        elif turn.unflushed or turn.amid:
+            self.cancel(name)
+        else:
+            self.finish(name)
 
     def finish(self, name: str) -> None:
-        """No more text for a context; all of it will be heard."""
+        """Take no more text for a context; all of it will be heard."""
         if (turn := self.taking.pop(name, None)) is not None:
             with turn.blamed():
                 turn.finish()
             self.leaving[name] = turn
 
-    def forget(self, turn: Context) -> None:
-        super().forget(turn)
-        turn.close()
-
     # Writing.
 
-    async def words(self, turn: Context, times: tuple[WordTime, ...]) -> None:
-        turn.alignment.add(turn.words(times))
+    async def send_words(self, turn: ElevenLabsTurn, words: tuple[Word, ...]) -> None:
+        turn.alignment.add(words)
 
-    async def sound(self, turn: Context, frames: list[Frame]) -> None:
-        for data, characters in await turn.coded(frames):
-            await self._say(turn, data, characters)
+    async def send_audio(self, turn: ElevenLabsTurn, frames: list[Frame]) -> None:
+        for data, characters in turn.messages(frames):
+            if not turn.context.stopped:
+                await self._send_chunk(turn, data, characters)
 
-    async def _say(self, turn: Context, data: bytes, characters: Characters | None) -> None:
+    async def _send_chunk(self, turn: ElevenLabsTurn, data: bytes, characters: Characters | None) -> None:
         self._busy_at = time.monotonic()
-        if not turn.context.stopped:
-            await self.connection.say(
-                {
-                    "audio": b64encode(data).decode() if data else None,
-                    "isFinal": None,
-                    **self.about(turn.name),
-                    "alignment": characters.relative if characters else None,
-                    "normalizedAlignment": characters.absolute if characters else None,
-                }
-            )
+        await self.connection.send_json(
+            {
+                "audio": b64encode(data).decode() if data else None,
+                "isFinal": None,
+                **self.about(turn.name),
+                "alignment": characters.relative if characters else None,
+                "normalizedAlignment": characters.absolute if characters else None,
+            }
+        )
 
-    async def ended(self, turn: Context, end: End) -> None:
+    async def send_end(self, turn: ElevenLabsTurn, end: End) -> None:
         assert turn.name is not None
-        if isinstance(end, Broken):
-            if not turn.context.finished:
-                self.note_failed(turn.name)
-            error = error_of(end.code)(end.message)
+        if isinstance(end, Failure):
+            error = end.error()
             error.context = turn.name
-            await self.report(error)
-        else:
-            await self._say_final(turn.name)
+            await self.send_error(error)
+            return
+        if isinstance(end, Done) and (characters := turn.alignment.take()) is not None:
+            await self._send_chunk(turn, b"", characters)
+        await self._send_final(turn.name)
 
-    async def spoken(self, turn: Context) -> None:
-        data, characters = await turn.rest()
-        if data or characters is not None:
-            await self._say(turn, data, characters)
-
-    async def report(self, error: SpeechError) -> None:
-        """Tell what was wrong, and that its context has ended: some clients know of errors, some of ends."""
+    async def send_error(self, error: SpeechError) -> None:
+        """Tell an error, and the end of its context unless that goes on: some clients know only errors, some
+        only ends."""
         told = {"error": error.message, "message": error.message, "code": error.code}
-        await self.connection.say({**told, **self.about(error.context)})
-        if error.context is not None:
-            await self._say_final(error.context)
+        await self.connection.send_json({**told, **self.about(error.context)})
+        if error.context is not None and error.context not in self.taking:
+            await self._send_final(error.context)
 
-    async def _say_final(self, name: str) -> None:
-        await self.connection.say({"audio": None, "isFinal": True, **self.about(name)})
+    async def _send_final(self, name: str) -> None:
+        await self.connection.send_json({"audio": None, "isFinal": True, **self.about(name)})
 
     def about(self, name: str | None) -> dict[str, Any]:
-        """How a message says whose it is."""
+        """Return how a message names its context."""
         return {"contextId": name or None}
 
 
-def _key_in(message: dict[str, Any]) -> str | None:
-    """The key in a first message."""
+def key_in_message(raw: str | bytes) -> str | None:
+    """Return the key in a first message."""
+    message = decode_object(raw)
     for field in ("xi_api_key", "xi-api-key"):
         if isinstance(key := message.get(field), str):
             return key
     authorization = message.get("authorization")
     return authorization.removeprefix("Bearer ") if isinstance(authorization, str) else None
+
+
+def refusal_message(error: SpeechError) -> str:
+    """Return an error as an accepted client is told it."""
+    told = {"error": error.message, "message": error.message, "code": error.code}
+    return orjson.dumps(told).decode()

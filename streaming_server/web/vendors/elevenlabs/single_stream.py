@@ -1,4 +1,4 @@
-"""ElevenLabs' `stream-input`: one text, spoken while it comes."""
+"""ElevenLabs' `stream-input`: one text, spoken while it arrives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streaming_server.web.vendors.elevenlabs.multi_stream import Message, MultiS
 
 
 class StreamSession(MultiStreamSession):
-    """One client of `stream-input`: one context, which empty text ends, and the connection with it."""
+    """One client of `stream-input`: one context. Empty text ends it, and the connection with it."""
 
     def name_of(self, message: dict[str, Any]) -> str:
         return ""
@@ -22,10 +22,10 @@ class StreamSession(MultiStreamSession):
             self.finish(name)
         self.close_when_quiet()
 
-    async def report(self, error: SpeechError) -> None:
-        """Tell, and hang up: there is nothing else to go on with."""
+    async def send_error(self, error: SpeechError) -> None:
+        """Tell the error and hang up: the connection has no other context."""
         told = {"error": error.message, "message": error.message, "code": error.code}
-        await self.connection.say(told)
+        await self.connection.send_json(told)
         self.hang_up(error)
 
     def about(self, name: str | None) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""ElevenLabs' websockets, `multi-stream-input` and `stream-input`: who comes in, and what they ask for."""
+"""ElevenLabs' websockets, `multi-stream-input` and `stream-input`: their handshakes."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
 from pydantic import Field
@@ -12,19 +11,24 @@ from streaming_server.errors import SpeechError
 from streaming_server.types import Generation
 from streaming_server.web.services import Parts
 from streaming_server.web.validation import validated_query
-from streaming_server.web.vendors.elevenlabs.formats import output_format
-from streaming_server.web.vendors.elevenlabs.multi_stream import Manner, MultiStreamSession
+from streaming_server.web.vendors.elevenlabs.formats import audio_options
+from streaming_server.web.vendors.elevenlabs.multi_stream import (
+    MultiStreamSession,
+    Style,
+    key_in_message,
+    refusal_message,
+)
 from streaming_server.web.vendors.elevenlabs.single_stream import StreamSession
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection
-from streaming_server.web.websocket.handshake import Door, Refusal
+from streaming_server.web.websocket.handshake import Handshake, Refusal
 
-LONGEST_PATIENCE_S = 180.0
-"""The vendor's own longest `inactivity_timeout`; clients ask for more."""
+LONGEST_INACTIVITY_S = 180.0
+"""The vendor's longest `inactivity_timeout`; clients ask for more."""
 
 
 class Query(Model):
-    """What of the handshake's query means something here."""
+    """The parameters of the handshake that have a meaning here."""
 
     output_format: str | None = None
     language_code: str | None = Field(None, max_length=35)
@@ -34,48 +38,44 @@ class Query(Model):
 
 
 def key_in(request: HTTPConnection) -> str | None:
-    """ElevenLabs' own places of a key."""
+    """Return the key from the places where ElevenLabs' clients put it."""
     headers, query = request.headers, request.query_params
     return headers.get("xi-api-key") or query.get("xi-api-key") or query.get("single_use_token")
 
 
-def _manner(request: HTTPConnection, parts: Parts) -> Manner:
-    """Raises BadValue, UnknownVoice."""
+def _style(request: HTTPConnection, parts: Parts) -> Style:
+    """Raise BadValue, UnknownVoice."""
     voice = request.path_params["voice"]
     parts.catalogue.find(voice)
     query = validated_query(Query, request.query_params)
-    return Manner(
+    return Style(
         voice,
         Generation(language=query.language_code or None, seed=query.seed),
-        output_format(query.output_format),
+        audio_options(query.output_format),
         "sentences" if query.auto_mode else "verbatim",
-        min(query.inactivity_timeout, LONGEST_PATIENCE_S),
+        min(query.inactivity_timeout, LONGEST_INACTIVITY_S),
     )
 
 
-def _begin_multi(
-    request: HTTPConnection, parts: Parts, connection: Connection, place: ExitStack | None
-) -> MultiStreamSession:
-    return MultiStreamSession(parts, connection, _manner(request, parts), place)
+def _multi(request: HTTPConnection, parts: Parts, connection: Connection) -> MultiStreamSession:
+    return MultiStreamSession(parts, connection, _style(request, parts))
 
 
-def _begin_single(
-    request: HTTPConnection, parts: Parts, connection: Connection, place: ExitStack | None
-) -> StreamSession:
-    return StreamSession(parts, connection, _manner(request, parts), place)
+def _single(request: HTTPConnection, parts: Parts, connection: Connection) -> StreamSession:
+    return StreamSession(parts, connection, _style(request, parts))
 
 
 def described(error: SpeechError) -> dict[str, Any]:
-    """An error as it is told over HTTP."""
+    """Return an error as it is told over HTTP."""
     return {"detail": {"status": error.code, "message": error.message}}
 
 
 def _refusal(error: SpeechError) -> Refusal:
-    return Refusal(described(error))
+    return Refusal(described(error), message=refusal_message(error))
 
 
-multi_stream_input = Door(key_in, _begin_multi, _refusal, late_key=True)
+multi_stream_input = Handshake(_multi, _refusal, key_in, late_key=key_in_message, handles_first=True)
 """The ASGI endpoint of `/v1/text-to-speech/{voice}/multi-stream-input`."""
 
-stream_input = Door(key_in, _begin_single, _refusal, late_key=True)
+stream_input = Handshake(_single, _refusal, key_in, late_key=key_in_message, handles_first=True)
 """The ASGI endpoint of `/v1/text-to-speech/{voice}/stream-input`."""

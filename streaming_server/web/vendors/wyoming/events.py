@@ -15,8 +15,8 @@ from anyio.abc import SocketStream
 from starlette.types import Message
 
 from streaming_server.errors import BadMessage, TooLarge, TooSlow
+from streaming_server.web.websocket.decoding import decode_object
 from streaming_server.web.websocket.protocol import FRAMES
-from streaming_server.web.websocket.session import read_object
 
 VERSION = "1.10.2"
 """Of the protocol's package that these events are like."""
@@ -48,11 +48,11 @@ def read_event(raw: bytes) -> dict[str, Any]:
     Raises BadMessage.
     """
     line, _, rest = raw.partition(b"\n")
-    header = read_object(line)
+    header = decode_object(line)
     inline = header.get("data")
     data: dict[str, Any] | None = inline if isinstance(inline, dict) else {}
     if rest:
-        data = {**(data or {}), **read_object(rest)}
+        data = {**(data or {}), **decode_object(rest)}
     elif _length(header, "data_length"):
         data = None
     return {"type": header.get("type"), "data": data}
@@ -81,16 +81,12 @@ class EventStream:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._buffer = bytearray()
-        self._met = False
         self._heard = False
         self._left = False
         self._sending = anyio.Lock()
 
     async def receive(self) -> Message:
         """Raises BadMessage, TooLarge and TooSlow where it cannot be told where the next event begins."""
-        if not self._met:
-            self._met = True
-            return {"type": "websocket.connect"}
         try:
             return {"type": "websocket.receive", "bytes": await self._event()}
         except GONE:
@@ -134,7 +130,7 @@ class EventStream:
             await self._fill()
         with anyio.fail_after(self._timeout_s):
             line = await self._line()
-            header = read_object(line)
+            header = decode_object(line)
             length, payload = _length(header, "data_length"), _length(header, "payload_length")
             kept = length <= self._max_bytes
             data = await self._take(length) if kept else b""

@@ -14,8 +14,8 @@ from streaming_server.errors import SpeechError
 from streaming_server.web.services import Parts
 from streaming_server.web.vendors.wyoming.events import EventStream, encoded
 from streaming_server.web.vendors.wyoming.session import WyomingSession
-from streaming_server.web.websocket.admission import GOODBYE_S
 from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.handshake import GOODBYE_S
 
 SEND_BUFFER = 32 * 1024
 """Bytes the kernel holds for a client, as for those of the websockets."""

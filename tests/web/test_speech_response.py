@@ -14,8 +14,9 @@ from helpers.foreign import LONG, native_audio
 from helpers.rest import PATIENCE_S, heard, say, to
 from helpers.servers import Server, until
 
-from streaming_server.web.native.messages import MAX_LEAD_MS
-from streaming_server.web.reading import CHARACTERS_AT_ONCE, Patience
+from streaming_server.contexts import UNPACED_MS
+from streaming_server.render import CHARACTERS_AT_ONCE
+from streaming_server.web.speech_response import ReaderPatience
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ async def test_a_text_longer_than_what_is_given_at_once_is_read_without_a_seam(s
     body = {"text": text, "voice_id": "aria", "response_format": "pcm"}
     async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S) as client:
         answer = await client.post("/generate", json=body)
-    assert answer.content == await native_audio(server, text, max_lead_ms=MAX_LEAD_MS)
+    assert answer.content == await native_audio(server, text, max_lead_ms=UNPACED_MS)
 
 
 def test_sound_comes_before_the_text_has_been_spoken(client: httpx.Client) -> None:
@@ -101,7 +102,7 @@ def test_an_answer_has_a_true_content_type_and_says_no_length(server: Server, fo
 
 
 def test_a_reader_may_stand_still_once_or_in_all_for_so_long() -> None:
-    patience = Patience(60.0)
+    patience = ReaderPatience(60.0)
     assert patience.left_s(0.0) == 60
     patience.waited(40.0)
     assert patience.left_s(0.0) == 20
@@ -111,7 +112,7 @@ def test_a_reader_may_stand_still_once_or_in_all_for_so_long() -> None:
 
 
 def test_a_player_is_never_too_slow_and_who_crawls_is() -> None:
-    playing, crawling = Patience(60.0), Patience(60.0)
+    playing, crawling = ReaderPatience(60.0), ReaderPatience(60.0)
     for second in range(1, 3600):
         assert playing.left_s(second) == 62
         playing.waited(1.0)

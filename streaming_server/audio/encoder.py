@@ -1,0 +1,143 @@
+"""From an engine's PCM to what a listener asked for: resampled, at its speed, encoded, in its container."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from anyio import CapacityLimiter
+
+from streaming_server.audio.coder import Coder, beside
+from streaming_server.audio.formats import AudioFormat, is_coded
+from streaming_server.audio.frames import Frame, FrameEncoder
+from streaming_server.audio.tempo import Tempo
+from streaming_server.audio.wav import wav_header
+from streaming_server.types import Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOptions:
+    """How a listener wants its audio. All of it is mono.
+
+    sample_rate: Hz; None for the engine's own. encoding: of the samples, for the formats `pcm` and `wav`; the
+    others are coded. bit_rate: bits per second, for coded formats.
+    """
+
+    sample_rate: int | None = None
+    encoding: Encoding = "pcm_s16le"
+    format: AudioFormat = "pcm"
+    bit_rate: int | None = None
+
+
+class SpeechEncoder:
+    """Encode the utterances of one context for one listener.
+
+    source_rate: Hz of the PCM that is pushed. speed: how much faster than the PCM the result is, 0.25 to 4,
+    at the same pitch. threads: bounds the threads that stretch and code; resampling and encoding samples take
+    less time than a thread switch and stay on the event loop.
+
+    The bytes of all frames, put together, depend only on the utterances, not on the pieces they came in. A
+    coded or WAV body begins with the first frame that has data. Not for two tasks at once.
+    """
+
+    def __init__(
+        self,
+        source_rate: int,
+        options: AudioOptions,
+        *,
+        speed: float = 1.0,
+        threads: CapacityLimiter,
+    ) -> None:
+        self.sample_rate = options.sample_rate or source_rate
+        self.encoding: Encoding = "pcm_s16le" if is_coded(options.format) else options.encoding
+        self._speed = speed
+        self._threads = threads
+        encoded_from = source_rate
+        self._resampler: FrameEncoder | None = None
+        self._tempo: Tempo | None = None
+        if speed != 1.0:
+            self._resampler = FrameEncoder(source_rate, self.sample_rate, "pcm_s16le")
+            encoded_from = self.sample_rate
+        self._frames = FrameEncoder(encoded_from, self.sample_rate, self.encoding)
+        self._head = wav_header(self.sample_rate, encoding=self.encoding) if options.format == "wav" else b""
+        self._coder: Coder | None = None
+        self._coded_to = 0
+        if is_coded(options.format):
+            self._coder = Coder(options.format, self.sample_rate, threads, bit_rate=options.bit_rate)
+
+    @property
+    def position(self) -> int:
+        """Samples encoded so far, at `sample_rate`."""
+        return self._frames.position
+
+    def at(self, source_sample: int) -> int:
+        """Map a sample of the current utterance at the source rate to its place in the context's output."""
+        if self._resampler is None:
+            return self._frames.at(source_sample)
+        resampled = self._resampler.at(source_sample) - self._resampler.at(0)
+        return self._frames.at(round(resampled / self._speed))
+
+    async def push(self, pcm: bytes) -> list[Frame]:
+        """Encode the next piece of the utterance: mono 16-bit PCM at the source rate."""
+        if self._resampler is None:
+            return await self._contain(self._frames.push(pcm))
+        return await self._stretch(self._resampler.push(pcm), last=False)
+
+    async def end_utterance(self) -> list[Frame]:
+        """Return what the stages still hold of the utterance. The next push begins another one."""
+        if self._resampler is None:
+            return await self._contain(self._frames.end_utterance())
+        frames = await self._stretch(self._resampler.end_utterance(), last=True)
+        self._frames.end_utterance()
+        return frames
+
+    async def finish(self) -> list[Frame]:
+        """Return what a codec still holds, after the last utterance. Without any audio there is no body."""
+        if self._coder is None or not self.position:
+            return []
+        return await self._coded(await self._coder.finish())
+
+    def final_head(self) -> bytes:
+        """The first bytes of the body with its true length, to write over the head of a file; maybe none."""
+        if self._coder is not None:
+            return self._coder.final_head()
+        return wav_header(self.sample_rate, self.position, self.encoding) if self._head else b""
+
+    def close(self) -> None:
+        """Free the codec. Idempotent."""
+        if self._coder is not None:
+            self._coder.close()
+
+    async def _stretch(self, frames: list[Frame], *, last: bool) -> list[Frame]:
+        pcm = b"".join(frame.data for frame in frames)
+        if self._tempo is None:
+            if not pcm:
+                return []
+            self._tempo = Tempo(self.sample_rate, self._speed)
+        tempo = self._tempo
+        if pcm:
+            pcm = await beside(partial(tempo.push, pcm), self._threads)
+        if last:
+            pcm += await beside(tempo.finish, self._threads)
+            self._tempo = None
+        return await self._contain(self._frames.push(pcm))
+
+    async def _contain(self, frames: list[Frame]) -> list[Frame]:
+        """Put frames into the container, if there is one."""
+        if self._coder is not None:
+            return await self._coded(await self._coder.push(_joined(frames))) if frames else []
+        if frames and self._head and not frames[0].first_sample:
+            first = frames[0]
+            return [Frame(0, first.samples, self._head + bytes(first.data)), *frames[1:]]
+        return frames
+
+    async def _coded(self, data: bytes) -> list[Frame]:
+        """One frame of coded bytes, covering the samples that went into the codec since the last one."""
+        if not data:
+            return []
+        first, self._coded_to = self._coded_to, self.position
+        return [Frame(first, self._coded_to - first, data)]
+
+
+def _joined(frames: list[Frame]) -> bytes:
+    return bytes(frames[0].data) if len(frames) == 1 else b"".join(frame.data for frame in frames)

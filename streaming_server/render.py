@@ -1,0 +1,251 @@
+"""From a context to what its listener gets: the only way from `SpeechContext` to bytes, at every door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Self
+
+import anyio
+import structlog
+
+from streaming_server.audio.encoder import SpeechEncoder
+from streaming_server.audio.frames import Frame
+from streaming_server.context import (
+    Cancelled,
+    Done,
+    End,
+    Failure,
+    Flushed,
+    Output,
+    SentenceStart,
+    Speech,
+    SpeechContext,
+    UtteranceEnd,
+    WordTime,
+    WordTimes,
+    failure_of,
+)
+from streaming_server.errors import BadValue
+from streaming_server.metrics import Metrics
+
+CHARACTERS_AT_ONCE = 2048
+"""A whole text is appended in pieces of this length: finding the sentences of a longer one at once would hold
+up the event loop."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The next of the audio, never empty, in order."""
+
+    frames: list[Frame]
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(frame.data for frame in self.frames)
+
+    @property
+    def samples(self) -> int:
+        return sum(frame.samples for frame in self.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Precedes the sentence's audio.
+
+    start, end: code points into the client's text. first_sample: at the output rate, from the start of the
+    context.
+    """
+
+    index: int
+    text: str
+    start: int
+    end: int
+    first_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and when it is heard.
+
+    start, end: code points into the client's text. written: the word with the punctuation around it, as the
+    client wrote it; spaced: whether white space, or nothing yet, follows that. first_sample, end_sample: at
+    the output rate, from the start of the context. estimated: whether the times were not measured.
+    """
+
+    text: str
+    start: int
+    end: int
+    written: str
+    spaced: bool
+    first_sample: int
+    end_sample: int
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Precedes the words' audio. Times never go back."""
+
+    words: tuple[Word, ...]
+
+
+Rendered = Frames | Sentence | Words | Flushed | End
+
+
+class Rendering:
+    """One context on its way to one listener.
+
+    Append text to `context`; receive what comes of it from `outputs`, inside `async with`, which ends the
+    context and frees what it held. Sentences, words and audio come in order, paced by the context's lead,
+    then exactly one of Done, Cancelled or Failure. The end is logged and counted here, for every door.
+
+    labels: added to the log line of the end. release: called once, when the rendering is closed.
+    """
+
+    def __init__(
+        self,
+        context: SpeechContext,
+        encoder: SpeechEncoder,
+        metrics: Metrics,
+        *,
+        release: Callable[[End | None], None],
+        labels: Mapping[str, str | None],
+    ) -> None:
+        self.context = context
+        self.sample_rate = encoder.sample_rate
+        self.encoding = encoder.encoding
+        self.end: End | None = None
+        self.utterances = 0
+        self._encoder = encoder
+        self._metrics = metrics
+        self._release = release
+        self._labels = labels
+        self._written_to = 0
+        self._whole = False
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio rendered so far."""
+        return self._encoder.position / self.sample_rate
+
+    async def read(self, text: str) -> None:
+        """Append a whole text and finish. A text with nothing to say in it ends in a Failure. Raise TooLarge,
+        BadValue."""
+        self._whole = True
+        for at in range(0, len(text), CHARACTERS_AT_ONCE):
+            self.context.append(text[at : at + CHARACTERS_AT_ONCE])
+            await anyio.lowlevel.checkpoint()
+        self.context.finish()
+
+    def played(self, samples: int) -> None:
+        """Report how far playback is, in samples at the output rate from the start of the context."""
+        self.context.played_s(samples / self.sample_rate)
+
+    def final_head(self) -> bytes:
+        """The first bytes of the body with its true length, to write over the head of a file; maybe none."""
+        return self._encoder.final_head()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the context if it has not ended, and free what it held. Idempotent."""
+        self.context.close()
+        self._encoder.close()
+        self._release(self.end)
+
+    async def outputs(self) -> AsyncGenerator[Rendered, None]:
+        """Iterate over what the listener gets, up to and including the end."""
+        while self.end is None:
+            output = await self.context.receive()
+            if isinstance(output, Done | Cancelled | Failure):
+                if isinstance(output, Done) and (rest := await self._encoder.finish()):
+                    yield self._sounding(rest)
+                end = self._checked(output)
+                self._conclude(end)
+                yield end
+            elif (rendered := await self._render(output)) is not None:
+                yield rendered
+
+    async def audio(self) -> AsyncGenerator[bytes, None]:
+        """Iterate over the audio alone. Raise the error that a context fails with."""
+        async with aclosing(self.outputs()) as outputs:
+            async for output in outputs:
+                if isinstance(output, Frames):
+                    yield output.data
+                elif isinstance(output, Failure):
+                    raise output.error()
+
+    async def _render(self, output: Output) -> Rendered | None:
+        match output:
+            case Speech(pcm):
+                return self._heard(await self._encoder.push(pcm))
+            case UtteranceEnd():
+                self.utterances += 1
+                return self._heard(await self._encoder.end_utterance())
+            case SentenceStart(index, text, start, end, sample):
+                return Sentence(index, text, start, end, self._encoder.at(sample))
+            case WordTimes(times):
+                return Words(self._words(times))
+            case Flushed() | Done() | Cancelled() | Failure():
+                return output
+
+    def _heard(self, frames: list[Frame]) -> Frames | None:
+        """Drop the frames of a context that was stopped while they were encoded."""
+        return self._sounding(frames) if frames and not self.context.stopped else None
+
+    def _sounding(self, frames: list[Frame]) -> Frames:
+        rendered = Frames(frames)
+        self._metrics.audio.inc(rendered.samples / self.sample_rate)
+        return rendered
+
+    def _words(self, times: Iterable[WordTime]) -> tuple[Word, ...]:
+        text = self.context.text
+        words = []
+        for time in times:
+            start, end = with_punctuation(text, self._written_to, time.start, time.end)
+            self._written_to = end
+            spaced = end >= len(text) or text[end].isspace()
+            first, last = self._encoder.at(time.start_sample), self._encoder.at(time.end_sample)
+            words.append(
+                Word(time.text, time.start, time.end, text[start:end], spaced, first, last, time.estimated)
+            )
+        return tuple(words)
+
+    def _checked(self, end: End) -> End:
+        """A text that somebody asked to hear must have something to say in it."""
+        if isinstance(end, Done) and self._whole and not self.utterances:
+            return failure_of(BadValue("there is nothing in it to say.", field="text"))
+        return end
+
+    def _conclude(self, end: End) -> None:
+        self.end = end
+        match end:
+            case Done(metrics):
+                log.info("context done", **self._labels, **asdict(metrics))
+            case Cancelled(generated_ms=generated_ms, played_ms=played_ms):
+                log.info("context cancelled", **self._labels, generated_ms=generated_ms, played_ms=played_ms)
+            case Failure(code):
+                log.warning("context failed", **self._labels, code=code)
+
+
+def with_punctuation(text: str, since: int, start: int, end: int) -> tuple[int, int]:
+    """Widen a word to the punctuation around it: up to white space or a letter, and not before `since`."""
+    while start > since and not (text[start - 1].isspace() or text[start - 1].isalnum()):
+        start -= 1
+    while end < len(text) and not (text[end].isspace() or text[end].isalnum()):
+        end += 1
+    return start, end

@@ -1,0 +1,62 @@
+"""The status channel, `/ws/status`: the server's state on connecting and every second, changes at once."""
+
+from __future__ import annotations
+
+import anyio
+import orjson
+from starlette.requests import HTTPConnection
+
+from streaming_server.errors import RateLimited
+from streaming_server.web.limits import MessageRate
+from streaming_server.web.native.session import error_message, key_in, refusal
+from streaming_server.web.server_status import STATUS_INTERVAL_S, ServerStatus
+from streaming_server.web.services import Parts, operations
+from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.handshake import Handshake
+from streaming_server.web.websocket.registry import message_of
+
+
+class StatusSession:
+    """One watcher."""
+
+    def __init__(self, parts: Parts, status: ServerStatus, connection: Connection) -> None:
+        self._parts = parts
+        self._status = status
+        self._connection = connection
+
+    async def run(self, first: str | bytes | None = None) -> None:
+        """Send the state until the watcher leaves. What it sends is not read, but its rate is limited."""
+        rate = MessageRate(self._parts.settings.messages_per_second)
+        with self._parts.metrics.watchers.track_inprogress():
+            self._connection.tasks.start_soon(self._send_states)
+            self._connection.tasks.start_soon(self._send_changes)
+            try:
+                while await self._connection.receive() is not None:
+                    rate.count()
+            except RateLimited as error:
+                await self._connection.send_json(error_message(error.code, error.message, error.retryable))
+                self._connection.end(error)
+
+    async def _send_states(self) -> None:
+        while True:
+            await self._send(self._status.message())
+            await anyio.sleep(STATUS_INTERVAL_S)
+
+    async def _send_changes(self) -> None:
+        with self._parts.pool.watch() as changes:
+            async for change in changes:
+                await self._send(orjson.dumps(message_of(change)).decode())
+
+    async def _send(self, text: str) -> None:
+        with anyio.fail_after(self._parts.settings.send_timeout_s):
+            await self._connection.send(text)
+
+
+def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> StatusSession:
+    return StatusSession(parts, operations(request).status, connection)
+
+
+status_channel = Handshake(
+    _session, refusal, late_key=key_in, place=lambda parts: parts.limits.watching(), counted=False
+)
+"""The ASGI endpoint of `/ws/status`."""

@@ -1,0 +1,63 @@
+"""Sockets that were accepted before their key is known: browsers, which can only send it as a message."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+PLACES = 64
+"""Sockets that may wait for their key at once. They take no place of those that have shown one."""
+REMEMBERED_ADDRESSES = 1024
+FREE_FAILURES = 3
+"""Wrong keys of an address that are answered at once."""
+LONGEST_DELAY_S = 5.0
+FORGIVEN_AFTER_S = 60.0
+
+
+class WaitingRoom:
+    """Bound the sockets that wait for a key.
+
+    When all places are taken, the oldest waiter of the address with most waiters gives way, so that whoever
+    fills the room competes with itself. Wrong keys of an address are answered more and more slowly.
+    """
+
+    def __init__(self, places: int = PLACES) -> None:
+        self._places = places
+        self._waiting: OrderedDict[anyio.CancelScope, str] = OrderedDict()
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @contextmanager
+    def place(self, address: str, timeout_s: float) -> Iterator[anyio.CancelScope]:
+        """Hold a place for at most `timeout_s`; the scope is cancelled then, or to give way to another."""
+        if len(self._waiting) >= self._places:
+            self._give_way()
+        with anyio.move_on_after(timeout_s) as scope:
+            self._waiting[scope] = address
+            try:
+                yield scope
+            finally:
+                self._waiting.pop(scope, None)
+
+    def _give_way(self) -> None:
+        [(crowded, _)] = Counter(self._waiting.values()).most_common(1)
+        oldest = next(scope for scope, address in self._waiting.items() if address == crowded)
+        del self._waiting[oldest]
+        oldest.cancel()
+
+    def failed(self, address: str) -> float:
+        """Note a wrong key of an address. Return how many seconds to wait before answering it."""
+        now = time.monotonic()
+        count, at = self._failures.pop(address, (0, now))
+        count = 1 if now - at > FORGIVEN_AFTER_S else count + 1
+        self._failures[address] = (count, now)
+        if len(self._failures) > REMEMBERED_ADDRESSES:
+            self._failures.popitem(last=False)
+        late = count - FREE_FAILURES
+        return min(LONGEST_DELAY_S, 0.1 * 2.0 ** min(late, 10)) if late > 0 else 0.0
