@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from unittest.mock import ANY
 
 import anyio
 import pytest
@@ -15,7 +14,7 @@ from helpers.talk import talking
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS
+from streaming_server.web.websocket.waiting import PLACES
 
 pytestmark = pytest.mark.anyio
 
@@ -218,10 +217,9 @@ def places_taken(server: Server, path: str) -> float:
 
 
 @pytest.mark.parametrize("path", ["/ws/speak", "/ws/status"])
-async def test_a_key_that_does_not_come_takes_the_place_of_none_that_has(
+async def test_sockets_that_send_no_key_take_no_place_and_the_oldest_gives_way(
     start_server: Callable[..., Server], path: str
 ) -> None:
-    """Those who have shown no key yet are few, and keep nobody with a key out."""
     options = ("--max-workers=1", "--max-connections=3", "--max-status-connections=3", "--auth-timeout-s=30")
     server = start_server(*options, DIA_API_KEYS=KEY)
     url = server.ws_url + path
@@ -231,8 +229,8 @@ async def test_a_key_that_does_not_come_takes_the_place_of_none_that_has(
         async def opened(**more: object) -> ClientConnection:
             return await stack.enter_async_context(connect(url, proxy=None, **more))  # type: ignore[arg-type]
 
-        silent = [await opened() for _ in range(UNAUTHENTICATED_WEBSOCKETS)]
-        assert await refusal(url) == (503, {"code": "full", "message": ANY})
+        oldest, *silent = [await opened() for _ in range(PLACES + 1)]
+        assert (await closing(oldest))[0] == 1008  # It gave way to the last one.
         known = [await opened(additional_headers=headers) for _ in range(3)]
         assert (await refusal(url, additional_headers=headers))[1]["code"] == "full"
         await silent[0].send(json.dumps({"type": "auth", "key": KEY}))

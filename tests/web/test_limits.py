@@ -9,7 +9,7 @@ import pytest
 
 from streaming_server.errors import Draining, Full, RateLimited
 from streaming_server.settings import Settings
-from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS, Limits, MessageRate
+from streaming_server.web.limits import Limits, MessageRate
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,8 @@ from streaming_server.web.limits import UNAUTHENTICATED_WEBSOCKETS, Limits, Mess
     [
         (lambda limits: limits.speaking(True), 3),
         (lambda limits: limits.watching(), 2),
-        (lambda limits: limits.waiting(), UNAUTHENTICATED_WEBSOCKETS),
     ],
-    ids=["speaking", "watching", "waiting"],
+    ids=["speaking", "watching"],
 )
 def test_places_are_limited_and_returned(
     place: Callable[[Limits], AbstractContextManager[None]], places: int

@@ -16,6 +16,7 @@ from helpers.foreign import LONG
 from helpers.rest import heard, job_of, say, status_of, to
 from helpers.servers import Server, running_server, until
 
+from streaming_server.audio.encoder import AudioOptions
 from streaming_server.types import Generation
 from streaming_server.web.rest.generate_request import LONGEST_TEXT, GenerateRequest
 
@@ -55,16 +56,18 @@ def test_what_is_asked_is_what_is_wished_for() -> None:
             "role": "assistant",
             "use_torch_compile": True,
         }
-    ).wish
-    assert (asked.text, asked.voice, asked.audio_format, asked.sample_rate) == ("Hi.", "zara", "mp3", None)
-    assert asked.generation == Generation(
+    )
+    options = asked.options
+    assert (asked.spoken_text, options.voice) == ("Hi.", "zara")
+    assert options.audio == AudioOptions(format="mp3")
+    assert options.generation == Generation(
         speed=0.5, temperature=1.5, cfg_scale=4, top_p=0.9, max_tokens=500, seed=7
     )
-    assert GenerateRequest(text="Hi.", voice_id="aria").wish.generation == Generation()
+    assert GenerateRequest(text="Hi.", voice_id="aria").options.generation == Generation()
 
 
 def test_the_ends_of_the_old_ranges_become_what_engines_take() -> None:
-    generation = GenerateRequest(text="Hi.", voice_id="aria", top_p=0.0, max_tokens=10_000).wish.generation
+    generation = GenerateRequest(text="Hi.", voice_id="aria", top_p=0.0, max_tokens=10_000).options.generation
     assert generation.top_p is not None
     assert 0 < generation.top_p < 1e-3
     assert generation.max_tokens == 3072
@@ -79,7 +82,7 @@ def test_the_ends_of_the_old_ranges_become_what_engines_take() -> None:
     ],
 )
 def test_asterisks_and_layout_are_not_spoken(client: httpx.Client, written: str, spoken: str) -> None:
-    assert GenerateRequest(text=written, voice_id="aria").wish.text == spoken
+    assert GenerateRequest(text=written, voice_id="aria").spoken_text == spoken
     assert say(client, written).content == say(client, spoken).content
 
 
