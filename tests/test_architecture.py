@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "configuration": {"settings", "storage"},
     "jobs": LEAVES | {"storage"},
     "web": LEAVES
-    | {"engines"}
+    | {"engines", "contexts", "render"}
     | {"context", "pool", "audio", "metrics", "settings", "catalogue", "storage", "configuration", "jobs"}
     | {"voice_samples", "transcription", "transcription/queue", "text", "voice_library"},
 }
