@@ -11,6 +11,7 @@ from streaming_server.text.english import (
     figures,
     measures,
     money,
+    numbers,
     symbols,
     telephone,
 )
@@ -18,13 +19,14 @@ from streaming_server.text.english.abbreviations import BEFORE, alternatives, sa
 from streaming_server.text.english.names import (
     ABBREVIATIONS,
     LAST_WORDS,
+    MONTH_OF,
     NUMBERED,
     ROMAN_AFTER,
     ROMAN_ORDINAL_AFTER,
     TITLES,
     WEEKDAY_OF,
 )
-from streaming_server.text.english.units import CODES
+from streaming_server.text.english.units import CODES, SCALES, UNITS
 
 READINGS = (
     *addresses.READINGS,
@@ -65,6 +67,12 @@ _BY_FIRST = {
     kind: [(re.compile(reading.pattern), reading.say) for reading in READINGS if kind in reading.first]
     for kind in "A9+"
 }
+_PLAIN = re.compile(r"([0-9]+)(?:(?=\s*\Z|[.,;!?]+(?:\s|\Z))|(?=\s([0-9A-Za-z]++)(?![/⁄.:-])))")
+_AFTER_NUMBER = (
+    frozenset({*UNITS, *SCALES, *CODES, *MONTH_OF, "of", "a", "p", "A", "P", "x", "sq", "th"})
+    | {half + "m" for half in ("a", "p", "A", "P")}
+    | {"AM", "PM"}
+)
 _SAINT = re.compile(r"St\.(?=\s|\Z|[,;:!?)])")
 
 
@@ -75,12 +83,21 @@ def read(window: str, before: str) -> tuple[int, str] | None:
     """
     if window.startswith("St.") and (saint := _SAINT.match(window)):
         return saint.end(), saint_or_street(before[-BEFORE:], window[saint.end() :])
+    if (plain := _PLAIN.match(window)) and _is_alone(plain[2]):
+        return plain.end(1), numbers.count_or_year(plain[1])
     first = window[0]
     kind = "9" if first.isdigit() else "A" if first.isalpha() else "+"
     for pattern, say in _BY_FIRST[kind]:
         if (match := pattern.match(window)) and (said := say(match)) is not None:
             return match.end(), said
     return None
+
+
+def _is_alone(following: str | None) -> bool:
+    """Whether the word after a number has nothing to do with it: most numbers, so the rest is skipped."""
+    if following is None:
+        return True
+    return following not in _AFTER_NUMBER and not (following[0].isdigit() and len(following) == 3)
 
 
 def read_all(text: str) -> str:
