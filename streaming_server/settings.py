@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         description="address for Wyoming, which knows no keys: beyond loopback it needs --no-auth; "
         "by default as --host",
     )
-    engine: str = Field("espeak", description="the engine that speaks; its own options are listed below")
+    engine: str = Field("auto", description="the engine that speaks; its own options are listed below")
     max_workers: int | None = Field(
         None,
         ge=1,

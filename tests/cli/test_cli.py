@@ -31,7 +31,7 @@ def run(*arguments: str, stdin: str | None = None, **environment: str) -> subpro
     return subprocess.run(
         [sys.executable, "run.py", *arguments],
         cwd=ROOT,
-        env={**clean, "COLUMNS": "200", **environment},
+        env={**clean, "COLUMNS": "200", "DIA_ENGINE": "espeak", **environment},
         input=stdin,
         capture_output=True,
         text=True,

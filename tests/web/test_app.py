@@ -34,7 +34,7 @@ async def test_a_task_that_fails_ends_the_lifespan_and_is_reported(
 
     reasons: list[str] = []
     monkeypatch.setattr(Connections, "watch", fail)
-    app = create_app(Settings(data_dir=tmp_path, max_workers=1), on_failure=reasons.append)
+    app = create_app(Settings(engine="espeak", data_dir=tmp_path, max_workers=1), on_failure=reasons.append)
     with anyio.fail_after(20), pytest.raises(ExceptionGroup):
         async with app.router.lifespan_context(app):
             await anyio.sleep_forever()
@@ -43,7 +43,7 @@ async def test_a_task_that_fails_ends_the_lifespan_and_is_reported(
 
 async def test_a_data_directory_in_use_fails_the_start(tmp_path: Path) -> None:
     reasons: list[str] = []
-    app = create_app(Settings(data_dir=tmp_path, max_workers=1), on_failure=reasons.append)
+    app = create_app(Settings(engine="espeak", data_dir=tmp_path, max_workers=1), on_failure=reasons.append)
     with closing(DataLock(tmp_path)), pytest.raises(EngineFailure):
         async with app.router.lifespan_context(app):
             pytest.fail("started")
@@ -51,7 +51,7 @@ async def test_a_data_directory_in_use_fails_the_start(tmp_path: Path) -> None:
 
 
 def test_an_application_starts_and_stops_repeatedly_and_leaks_nothing(tmp_path: Path) -> None:
-    app = create_app(Settings(data_dir=tmp_path, max_workers=1))
+    app = create_app(Settings(engine="espeak", data_dir=tmp_path, max_workers=1))
     process = psutil.Process()
 
     async def speak() -> bytes:
@@ -90,7 +90,7 @@ async def test_what_nobody_foresaw_is_told_as_every_error_is(tmp_path: Path) -> 
         raise RuntimeError("nobody foresaw this")
 
     page = "https://app.example"
-    app = create_app(Settings(data_dir=tmp_path, max_workers=1, allowed_origins=[page]))
+    app = create_app(Settings(engine="espeak", data_dir=tmp_path, max_workers=1, allowed_origins=[page]))
     app.router.routes.append(Route("/fails", fail))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

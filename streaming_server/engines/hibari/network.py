@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ class Network:
 
     def __init__(self, path: Path) -> None:
         """Raises EngineFailure if the file is missing or is not a model of this kind."""
+        # From 1.31 on ONNX Runtime reports its use to Microsoft once it is imported, unless told not to.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         from onnxruntime import InferenceSession, SessionOptions
 
         options = SessionOptions()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +49,13 @@ def test_rejects_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(EngineFailure, match="reinstall hibari-tts"):
         Network(tmp_path / "broken.onnx")
+
+
+def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry keeps its session in a file; there is none."""
+    program = """
+from streaming_server.engines.hibari.engine import HibariEngine
+HibariEngine().close()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []

@@ -73,7 +73,7 @@ async def test_a_database_that_another_program_keeps_busy_is_told_and_files_go_a
     """An error only where nothing at all can be gone through."""
     monkeypatch.setattr("streaming_server.storage.database.BUSY_TIMEOUT_S", 0.05)
     monkeypatch.setattr(Expiry, "run", lambda expiry: anyio.sleep_forever())
-    app = create_app(Settings(data_dir=data))
+    app = create_app(Settings(engine="espeak", data_dir=data))
     async with app.router.lifespan_context(app):
         await only_previews_are_cleaned_up(app, data)
 

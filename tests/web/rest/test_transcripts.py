@@ -519,7 +519,13 @@ async def test_the_child_ends_when_nobody_asks_any_more(
     """The whole application, with less patience. What fails within would end the process, so nothing does."""
     monkeypatch.setattr(assembly, "Transcription", partial(Transcription, idle_s=0.2))
     app = create_app(
-        Settings(data_dir=tmp_path / "data", max_workers=1, whisper_model=str(checkpoint), gpu_mode="cpu")
+        Settings(
+            engine="espeak",
+            data_dir=tmp_path / "data",
+            max_workers=1,
+            whisper_model=str(checkpoint),
+            gpu_mode="cpu",
+        )
     )
     states = []
     async with (

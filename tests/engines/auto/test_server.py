@@ -1,0 +1,110 @@
+"""The default engine behind a server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers.judge import Judge
+from helpers.servers import Server, running_server
+from helpers.talk import Talk, talking
+
+from streaming_server.settings import Settings
+
+ENGLISH = "Please remember to bring your own lunch, and a bottle of water. It costs $3.50."
+GERMAN = "Bitte bringen Sie Ihr eigenes Essen mit."
+
+WITHOUT_HIBARI = """
+import sys
+from importlib.machinery import PathFinder
+
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name == "hibari" else super().find_spec(name, path, target)
+
+
+sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+
+
+@pytest.fixture(scope="module")
+def natural(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("auto") / "log", "--engine=auto") as server:
+        yield server
+
+
+def test_it_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DIA_ENGINE", raising=False)
+    assert Settings().engine == "auto"
+
+
+async def test_english_words_are_marked_as_they_were_written(natural: Server) -> None:
+    async with talking(natural.ws_url) as talk:
+        assert (talk.ready["engine"], talk.ready["sample_rate"]) == ("auto", 24000)
+        await talk.speak(ENGLISH, words=True)
+        words = [word["text"] for event in talk.events if event["type"] == "words" for word in event["words"]]
+        assert words == ENGLISH.replace(",", "").replace("water.", "water").removesuffix(".").split()
+        assert [event["text"] for event in talk.events if event["type"] == "sentence"] == [
+            "Please remember to bring your own lunch, and a bottle of water.",
+            "It costs $3.50.",
+        ]
+
+
+async def test_the_same_text_is_the_same_bytes_however_it_arrives(natural: Server) -> None:
+    async with talking(natural.ws_url) as talk:
+        await talk.speak(ENGLISH, "whole")
+        for letter in ENGLISH:
+            await talk.send("text", context="letters", text=letter)
+        await talk.send("finish", context="letters")
+        await talk.end("letters")
+        assert sound(talk, "letters") == sound(talk, "whole")
+
+
+async def test_another_language_is_spoken_beside_english(natural: Server) -> None:
+    async with talking(natural.ws_url) as talk:
+        for context, text, language in (("en", ENGLISH, "en"), ("de", GERMAN, "de")):
+            await talk.send("speak", context=context, text=text, language=language, words=True)
+        for context in ("en", "de"):
+            if not any(one["type"] == "done" and one["context"] == context for one in talk.events):
+                assert (await talk.end(context))["type"] == "done"
+        words = {
+            context: [
+                word["text"]
+                for event in talk.events
+                if event["type"] == "words" and event["context"] == context
+                for word in event["words"]
+            ]
+            for context in ("en", "de")
+        }
+        assert words["de"] == GERMAN.removesuffix(".").split()
+        assert words["en"][-1] == "$3.50"
+
+
+@pytest.mark.slow
+async def test_english_is_understood(natural: Server) -> None:
+    pytest.importorskip("faster_whisper")
+    async with talking(natural.ws_url) as talk:
+        await talk.speak(ENGLISH.partition(" It")[0])
+        wrong, words = Judge().errors(ENGLISH.partition(" It")[0], sound(talk, "default"), 24000)
+        assert wrong <= 0.1 * words
+
+
+async def test_without_hibari_espeak_speaks_and_the_log_says_so(
+    tmp_path: Path, start_server: Callable[..., Server]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_HIBARI)
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    server = start_server("--engine=auto", PYTHONPATH=path)
+    assert server.logged().count("hibari-tts") == 1
+    async with talking(server.ws_url) as talk:
+        assert talk.ready["engine"] == "espeak"
+        assert (await talk.speak(ENGLISH))["type"] == "done"
+
+
+def sound(talk: Talk, context: str) -> bytes:
+    handle = talk.started(context)["handle"]
+    return b"".join(frame.data for frame in talk.frames if frame.handle == handle)
