@@ -1,4 +1,4 @@
-"""Which devices get a worker."""
+"""The devices that get a worker."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ GpuMode = Literal["auto", "single", "multi", "cpu"]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where one worker runs. `environment` is what its process needs to see only that device.
+    """Where one worker runs.
 
-    id: `gpu_0`, by its physical id, or `cpu_0`: the name it goes by wherever clients are told of it.
+    id: `gpu_N`, with N its physical id, or `cpu_N`; the name clients see. environment: variables that make
+    the device the only one its process sees.
     """
 
     id: str
@@ -31,36 +32,38 @@ def choose_devices(
     max_workers: int | None,
     cpu_workers: int,
 ) -> list[Device]:
-    """One device per worker.
+    """Return one device per worker.
 
-    gpus: physical ids of the GPUs there are, None for an engine that uses none. wanted: physical ids the
-    operator named, empty for all. max_workers: the most the operator allows. cpu_workers: how many there are
-    on the CPU unless the operator said. Raises EngineFailure where GPUs were asked for that are not there.
+    gpus: physical ids of the GPUs present; None if the engine uses no GPU. wanted: physical ids the operator
+    named; empty for all. max_workers: the operator's limit. cpu_workers: workers on the CPU if there is no
+    limit. Raises EngineFailure if a GPU was requested that is not present.
     """
     named = mode in ("single", "multi") or (mode == "auto" and bool(wanted))
     if mode == "cpu" or gpus is None or not (gpus or named):
         if named and gpus is None:
-            raise EngineFailure("GPUs were asked for, but this engine uses none.")
+            raise EngineFailure("GPUs were requested, but this engine does not use any; set --gpu-mode=cpu.")
         count = max_workers or cpu_workers
         return [Device(f"cpu_{index}", {"CUDA_VISIBLE_DEVICES": ""}) for index in range(count)]
     if not gpus:
-        raise EngineFailure("A GPU was asked for, but none is to be seen.")
+        raise EngineFailure("A GPU was requested, but none was found; set --gpu-mode=cpu to run without.")
     if missing := [gpu for gpu in wanted if gpu not in gpus]:
-        raise EngineFailure(f"GPU {missing[0]} was asked for, but this machine shows {list(gpus)}.")
+        raise EngineFailure(
+            f"GPU {missing[0]} was requested, but the GPUs found are {list(gpus)}; correct --gpu-ids."
+        )
     chosen = list(wanted or gpus)
     if mode == "single":
         chosen = chosen[:1]
     if max_workers is not None:
         chosen = chosen[:max_workers]
-    # NVML numbers by bus; CUDA, unless told so too, by speed.
+    # NVML orders GPUs by bus id; CUDA orders them by speed unless told otherwise.
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     return [Device(f"gpu_{gpu}", {"CUDA_VISIBLE_DEVICES": str(gpu), **order}) for gpu in chosen]
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[int]:
-    """Physical ids of the GPUs this process may use, without loading CUDA into it.
+    """Return the physical ids of the GPUs this process may use, without loading CUDA.
 
-    Raises EngineFailure where CUDA_VISIBLE_DEVICES names GPUs otherwise than by such ids.
+    Raises EngineFailure if CUDA_VISIBLE_DEVICES names GPUs by anything but their physical ids.
     """
     try:
         import pynvml
@@ -79,5 +82,5 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[int]:
         return present
     ids = [part.strip() for part in listed.split(",")]
     if present and (other := [part for part in ids if part and not part.lstrip("-").isdigit()]):
-        raise EngineFailure(f"CUDA_VISIBLE_DEVICES: {other[0]} is not understood; GPUs are numbers here.")
+        raise EngineFailure(f"CUDA_VISIBLE_DEVICES: {other[0]} is not a GPU's number; list numbers only.")
     return [int(part) for part in ids if part.isdigit() and int(part) in present]

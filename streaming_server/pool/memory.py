@@ -1,4 +1,4 @@
-"""Memory pressure: from readings of a device to a level that does not flap."""
+"""Memory pressure: levels with hysteresis, from readings of a device's memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from streaming_server.types import MemoryReport
 
 Level = Literal["normal", "high", "critical"]
 
+# Pressure at which a level begins, and below which it ends.
 HIGH_OVER = 0.85
 HIGH_UNTIL_UNDER = 0.80
 CRITICAL_OVER = 0.95
@@ -15,7 +16,7 @@ CRITICAL_UNTIL_UNDER = 0.90
 
 
 class PressureGauge:
-    """The memory pressure of one device: used ÷ total of the whole device, 0 to 1."""
+    """The memory pressure of one device, used ÷ total of the whole device (0 to 1), and its level."""
 
     def __init__(self) -> None:
         self.report = MemoryReport(0, 0)
@@ -26,7 +27,7 @@ class PressureGauge:
         return self.report.used / self.report.total if self.report.total else 0.0
 
     def read(self, report: MemoryReport) -> bool:
-        """Take a reading; True if it changed the level."""
+        """Take a reading; return whether the level has changed."""
         before = self.level
         self.report = report
         self.level = self._next_level()

@@ -1,4 +1,4 @@
-"""Which worker takes the next context. Decided on the event loop, so nothing needs a lock."""
+"""Placement: which worker takes the next context. Runs on the event loop, so it needs no lock."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from streaming_server.pool.memory import Level
 
 QUEUE_SHARE = 0.5
-"""A worker is full at its slots plus this share of them waiting."""
+"""A worker is full when this share of its slots waits in addition to the utterances in the slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A worker as placement sees it.
 
-    load: utterances at work there or waiting for it. slots: utterances it keeps in real time together.
-    contexts: those that live there, most of them perhaps waiting for text; they take no slot. silent: it has
-    left pings unanswered and may be hanging.
+    load: utterances it is speaking or has queued. slots: utterances it can speak in real time at once.
+    contexts: contexts that live on it; most may be waiting for text, so they take no slot. silent: it does
+    not answer pings and may be hanging.
     """
 
     ready: bool
@@ -28,24 +28,24 @@ class Candidate:
     silent: bool = False
 
     @property
-    def open(self) -> bool:
+    def has_room(self) -> bool:
         return self.ready and self.level != "critical" and self.load < self.slots * (1 + QUEUE_SHARE)
 
 
 def choose(candidates: Sequence[Candidate], after: int) -> int | None:
-    """The index of the least loaded candidate with memory to spare, or None when all are full.
+    """Return the index of the least loaded candidate with memory to spare, or None if all are full.
 
-    One under high pressure is taken only when no other can, and one that is silent last of all. Between equal
-    loads the fewest contexts decide; what is equal still takes turns, beginning behind `after`.
+    A candidate under high memory pressure is chosen only if no other has room, a silent one last of all.
+    Equal loads are decided by the number of contexts, then by turn, starting after index `after`.
     """
     count = len(candidates)
     in_turn = [(after + 1 + step) % count for step in range(count)]
-    able = [index for index in in_turn if candidates[index].open]
+    able = [index for index in in_turn if candidates[index].has_room]
     return min(able, key=lambda index: _cost(candidates[index]), default=None)
 
 
 def _cost(candidate: Candidate) -> tuple[bool, bool, float, float]:
-    """What speaks against a candidate, the gravest first."""
+    """Return the sort key of a candidate: its drawbacks, the worst first."""
     return (
         candidate.silent,
         candidate.level != "normal",

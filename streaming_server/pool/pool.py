@@ -149,7 +149,7 @@ class Pool:
         if not self._dispatch(channel):
             room = sum(worker.info.slots for worker in self.workers if worker.info) * QUEUE_SHARE
             if self.healthy and len(self._waiting) >= room:
-                channel.fail(Full, "All voices are taken; try again in a moment.")
+                channel.fail(Full, "All workers are busy; try again in a moment.")
                 return
             channel.expires_at = time.monotonic() + (WAIT_FOR_ROOM_S if self.healthy else WAIT_FOR_WORKER_S)
             self._waiting[channel.context] = channel
@@ -201,7 +201,7 @@ class Pool:
             if channel.lose_worker():
                 self.place(channel)
             else:
-                channel.fail(WorkerLost, "The worker that was speaking died; say it again.")
+                channel.fail(WorkerLost, "The worker that was speaking has died; send the text again.")
 
     def _dispatch(self, channel: Channel) -> bool:
         """Dispatch to the worker the context started on if it lives, else to the best one."""
@@ -235,7 +235,7 @@ class Pool:
         for channel in list(self._waiting.values()):
             if channel.expired:
                 error: type[SpeechError] = Full if self.healthy else WorkerLost
-                channel.fail(error, "No worker could take this in time; try again in a moment.")
+                channel.fail(error, "No worker became free in time; try again in a moment.")
 
     def _move_stalled(self) -> None:
         """Move utterances without sound from silent workers to those that answer."""

@@ -1,20 +1,20 @@
-"""When a worker that died may start again."""
+"""The delay before a dead worker is started again."""
 
 from __future__ import annotations
 
 from collections import deque
 
 FIRST_DELAY_S = 1.0
-LONGEST_DELAY_S = 30.0
+MAX_DELAY_S = 30.0
 BREAKER_DEATHS = 5
+"""Deaths within BREAKER_WINDOW_S that open the breaker."""
 BREAKER_WINDOW_S = 60.0
 
 
 class RestartPolicy:
-    """Backs off from 1 to 30 s. The breaker opens at 5 deaths in 60 s.
+    """Exponential back-off from 1 to 30 s, with a breaker that opens at 5 deaths in 60 s.
 
-    An open breaker lets one try through every 60 s. A try that lives for 60 s closes it; one that dies
-    before leaves it open.
+    An open breaker allows one attempt every 60 s. An attempt that lives for 60 s closes it.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class RestartPolicy:
         return self._broken
 
     def died(self, now: float, lived_s: float) -> float:
-        """Count a death at `now` (monotonic seconds); seconds to wait before the next start."""
+        """Record a death at `now` (monotonic seconds); return the seconds to wait before the next start."""
         self._deaths.append(now)
         if lived_s >= BREAKER_WINDOW_S:
             self._in_a_row, self._broken = 0, False
@@ -37,4 +37,4 @@ class RestartPolicy:
             self._broken = True
         if self._broken:
             return BREAKER_WINDOW_S
-        return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self._in_a_row - 1, 10)))
+        return float(min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(self._in_a_row - 1, 10)))

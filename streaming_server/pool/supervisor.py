@@ -167,7 +167,7 @@ class Supervisor:
         )
         self.pid = child.pid
         # Set before it is open: the report of a worker that is ready at once is answered at once.
-        self._link = link = WorkerLink(self._on_report)
+        self._link = link = WorkerLink(self.on_report)
         try:
             await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
             return await self._supervise(link)
@@ -215,7 +215,8 @@ class Supervisor:
         self._set_state("restarting")
         await child.stop()
 
-    def _on_report(self, report: Report) -> None:
+    def on_report(self, report: Report) -> None:
+        """Handle a report of the worker."""
         self._pings_unanswered = 0
         match report:
             case Batch(events, step_s):

@@ -1,4 +1,4 @@
-"""Pressure levels, from the readings any device gives."""
+"""Levels of memory pressure."""
 
 import pytest
 
@@ -31,15 +31,15 @@ def test_a_device_without_a_reading_is_normal() -> None:
         (1.0, "critical"),
     ],
 )
-def test_a_level_begins_above_its_mark(pressure: float, level: Level) -> None:
+def test_a_level_begins_above_its_threshold(pressure: float, level: Level) -> None:
     assert levels(pressure) == [level]
 
 
-def test_high_lasts_until_it_falls_under_its_lower_mark() -> None:
+def test_high_ends_below_its_lower_threshold() -> None:
     assert levels(0.86, 0.84, 0.80, 0.7999, 0.84) == ["high", "high", "high", "normal", "normal"]
 
 
-def test_critical_lasts_until_it_falls_under_its_lower_mark() -> None:
+def test_critical_ends_below_its_lower_threshold() -> None:
     assert levels(0.96, 0.94, 0.90, 0.8999, 0.94, 0.7) == [
         "critical",
         "critical",
@@ -50,11 +50,11 @@ def test_critical_lasts_until_it_falls_under_its_lower_mark() -> None:
     ]
 
 
-def test_critical_may_end_in_normal_at_once() -> None:
+def test_critical_may_end_in_normal() -> None:
     assert levels(0.99, 0.2) == ["critical", "normal"]
 
 
-def test_a_reading_tells_whether_it_changed_the_level() -> None:
+def test_read_returns_whether_the_level_changed() -> None:
     gauge = PressureGauge()
     assert not gauge.read(MemoryReport(50, 100))
     assert gauge.read(MemoryReport(90, 100))

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from streaming_server.engines.selection import select_engine
 from streaming_server.errors import Full
 from streaming_server.ipc.child import REAP_S
+from streaming_server.ipc.messages import Memory
 from streaming_server.pool.channel import STALLED_TICKS, Channel
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import TICK_S, Pool, PressureChanged, WorkerChanged
@@ -86,7 +87,7 @@ def worker_of(line: Line) -> Supervisor:
     return line.channel.worker
 
 
-async def test_an_utterance_goes_in_and_its_sound_comes_out() -> None:
+async def test_an_utterance_is_spoken() -> None:
     async with running() as pool:
         await all_ready(pool)
         line = Line(pool)
@@ -98,7 +99,7 @@ async def test_an_utterance_goes_in_and_its_sound_comes_out() -> None:
         assert [worker.load for worker in pool.workers] == [0, 0]
 
 
-async def test_contexts_take_turns_and_stay_where_they_began() -> None:
+async def test_contexts_take_turns_and_stay_on_their_worker() -> None:
     async with running() as pool:
         await all_ready(pool)
         lines = [Line(pool) for _ in range(4)]
@@ -113,7 +114,7 @@ async def test_contexts_take_turns_and_stay_where_they_began() -> None:
         assert [worker_of(line) for line in lines] == homes
 
 
-async def test_contexts_that_live_on_a_worker_count_where_loads_are_equal() -> None:
+async def test_contexts_decide_between_equal_loads() -> None:
     async with running() as pool:
         await all_ready(pool)
         lines = [Line(pool) for _ in range(4)]
@@ -132,7 +133,7 @@ async def test_contexts_that_live_on_a_worker_count_where_loads_are_equal() -> N
         assert pool.has_room
 
 
-async def test_waiting_for_a_worker_that_restarts_does_not_begin_anew_with_each_of_its_states() -> None:
+async def test_a_restart_does_not_extend_the_wait_for_a_worker() -> None:
     async with running(1) as pool:
         await all_ready(pool)
         (worker,) = pool.workers
@@ -150,7 +151,7 @@ async def test_waiting_for_a_worker_that_restarts_does_not_begin_anew_with_each_
         assert isinstance((await line.rest())[-1], Finished)
 
 
-async def test_nothing_comes_after_cancel() -> None:
+async def test_no_event_follows_cancel() -> None:
     async with running(1) as pool:
         await all_ready(pool)
         line = Line(pool)
@@ -165,14 +166,14 @@ async def test_nothing_comes_after_cancel() -> None:
         assert len(pcm(events)) < 60_000
 
 
-async def test_an_utterance_nobody_has_heard_goes_on_elsewhere_when_its_worker_is_killed() -> None:
+async def test_an_unheard_utterance_survives_the_death_of_its_worker() -> None:
     async with running() as pool:
         await all_ready(pool)
         reference = Line(pool)
         reference.submit()
         expected = pcm(await reference.rest())
         line = Line(pool)
-        # Nobody hears anything of it before the kill, however fast its worker is.
+        # Stopped first, so that nothing is heard before the kill however fast the worker is.
         pids = [worker.pid for worker in pool.workers if worker.pid is not None]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -186,7 +187,7 @@ async def test_an_utterance_nobody_has_heard_goes_on_elsewhere_when_its_worker_i
         assert worker_of(line) is not victim
 
 
-async def test_an_utterance_that_was_heard_ends_in_worker_lost_within_a_second() -> None:
+async def test_a_heard_utterance_ends_in_worker_lost() -> None:
     async with running() as pool:
         await all_ready(pool)
         line = Line(pool)
@@ -200,12 +201,12 @@ async def test_an_utterance_that_was_heard_ends_in_worker_lost_within_a_second()
         end = (await line.rest())[-1]
         assert isinstance(end, Failed)
         assert (end.code, end.retryable) == ("worker_lost", True)
-        assert time.monotonic() - killed < 3  # Promised within one second, on a machine of its own.
+        assert time.monotonic() - killed < 3  # Within one second on an idle machine.
         line.submit("Hello again.")
         assert isinstance((await line.rest())[-1], Finished)
 
 
-async def test_a_killed_worker_takes_no_sample_of_what_was_unheard_or_spoken_elsewhere() -> None:
+async def test_a_killed_worker_costs_unheard_utterances_no_sample() -> None:
     async with running() as pool:
         await all_ready(pool)
         lines = [Line(pool) for _ in range(6)]
@@ -225,7 +226,7 @@ async def test_a_killed_worker_takes_no_sample_of_what_was_unheard_or_spoken_els
             assert pcm(events) == expected
 
 
-async def test_an_utterance_is_given_to_two_workers_and_no_more() -> None:
+async def test_an_utterance_is_given_to_two_workers_at_most() -> None:
     async with running() as pool:
         await all_ready(pool)
         line = Line(pool)
@@ -241,7 +242,7 @@ async def test_an_utterance_is_given_to_two_workers_and_no_more() -> None:
         assert [worker.load for worker in pool.workers] == [0, 0]
 
 
-async def test_a_dead_worker_comes_back() -> None:
+async def test_a_dead_worker_is_restarted() -> None:
     async with running(1) as pool:
         await all_ready(pool)
         (worker,) = pool.workers
@@ -269,7 +270,7 @@ async def test_a_worker_that_stops_answering_is_killed_and_replaced() -> None:
         await settled(lambda: worker.healthy)
 
 
-async def test_a_worker_that_may_be_hanging_is_given_nothing_while_another_answers() -> None:
+async def test_a_silent_worker_gets_nothing_while_another_answers() -> None:
     async with running() as pool:
         await all_ready(pool)
         hanging, answering = pool.workers
@@ -375,27 +376,27 @@ async def test_workers_that_cannot_start_open_the_breaker() -> None:
         assert not pool.healthy
 
 
-async def test_pressure_is_announced_relieved_and_kept_away_from() -> None:
+async def test_pressure_is_announced_and_avoided() -> None:
     async with running(2) as pool:
         await all_ready(pool)
         pressed, relaxed = pool.workers
         with pool.watch() as changes:
-            pressed._on_memory(MemoryReport(90, 100))
+            pressed.on_report(Memory(MemoryReport(90, 100)))
             change = await changes.receive()
         assert change == PressureChanged("cpu_0", "high", 0.9)
         lines = [Line(pool) for _ in range(3)]
         for line in lines:
             line.submit()
         assert all(worker_of(line) is relaxed for line in lines)
-        pressed._on_memory(MemoryReport(99, 100))
-        relaxed._on_memory(MemoryReport(99, 100))
+        pressed.on_report(Memory(MemoryReport(99, 100)))
+        relaxed.on_report(Memory(MemoryReport(99, 100)))
         assert not pool.has_room
 
 
-async def test_what_finds_no_place_in_time_is_told_so() -> None:
+async def test_an_utterance_without_a_worker_in_time_fails() -> None:
     async with running(1) as pool:
         await all_ready(pool)
-        pool.workers[0]._on_memory(MemoryReport(99, 100))
+        pool.workers[0].on_report(Memory(MemoryReport(99, 100)))
         pool.workers[0].gauge.read = lambda report: False  # type: ignore[method-assign]
         line = Line(pool)
         line.submit()

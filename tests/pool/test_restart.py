@@ -1,4 +1,4 @@
-"""Back-off and breaker."""
+"""Back-off and breaker of restarts."""
 
 from streaming_server.pool.restart import BREAKER_WINDOW_S, RestartPolicy
 
@@ -9,13 +9,13 @@ def test_delays_double_from_one_second_up_to_thirty() -> None:
     assert delays == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_deaths_without_end_are_no_error() -> None:
+def test_thousands_of_deaths_are_no_error() -> None:
     policy = RestartPolicy()
     for n in range(3000):
         assert policy.died(now=31.0 * n, lived_s=0.5) <= 60
 
 
-def test_a_long_life_starts_the_delays_over() -> None:
+def test_a_long_life_resets_the_delay() -> None:
     policy = RestartPolicy()
     policy.died(0.0, lived_s=0.1)
     policy.died(10.0, lived_s=0.1)
@@ -38,20 +38,20 @@ def broken_policy() -> RestartPolicy:
     return policy
 
 
-def test_an_open_breaker_stays_open_when_its_one_try_dies() -> None:
+def test_an_open_breaker_stays_open_if_the_attempt_dies() -> None:
     policy = broken_policy()
     for now in (70.0, 131.0, 192.0):
         assert policy.died(now, lived_s=1.0) == BREAKER_WINDOW_S
         assert policy.broken
 
 
-def test_a_try_that_lives_closes_the_breaker() -> None:
+def test_an_attempt_that_lives_closes_the_breaker() -> None:
     policy = broken_policy()
     assert policy.died(70.0 + BREAKER_WINDOW_S, lived_s=BREAKER_WINDOW_S) == 1
     assert not policy.broken
 
 
-def test_deaths_far_apart_leave_it_closed() -> None:
+def test_deaths_far_apart_leave_the_breaker_closed() -> None:
     policy = RestartPolicy()
     for n in range(20):
         policy.died(20.0 * n, lived_s=19.0)

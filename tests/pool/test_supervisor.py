@@ -1,4 +1,4 @@
-"""What a supervisor and its worker say to each other, and when it gives the worker up."""
+"""What a supervisor sends its worker and when it replaces it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = str(Path(streaming_server.__file__).parent.parent)
 
 
 class Puppet:
-    """A pool of one puppet, and what the puppet has heard."""
+    """A pool of one puppet and the messages the puppet has received."""
 
     def __init__(self, pool: Pool, notes: Path) -> None:
         self.pool = pool
@@ -63,8 +63,8 @@ async def puppet(
         yield Puppet(pool, notes)
 
 
-async def test_a_pause_of_the_server_costs_no_worker(start_server: Callable[..., Server]) -> None:
-    """What came while it was stopped has not been read yet; that is not the workers' silence."""
+async def test_a_pause_of_the_server_kills_no_worker(start_server: Callable[..., Server]) -> None:
+    """The answers that came meanwhile are unread; the workers were not silent."""
     server = start_server("--max-workers=2")
     until(lambda: all(worker["state"] == "ready" for worker in server.workers()))
     before = server.workers()
@@ -76,19 +76,19 @@ async def test_a_pause_of_the_server_costs_no_worker(start_server: Callable[...,
     assert [worker["restarts"] for worker in server.workers()] == [0, 0]
 
 
-async def test_a_blocked_event_loop_costs_no_worker(tmp_path: Path) -> None:
+async def test_a_blocked_event_loop_kills_no_worker(tmp_path: Path) -> None:
     async with puppet(tmp_path) as one:
         await one.until(lambda heard: "Ping" in heard)
         (worker,) = one.pool.workers
         before = worker.pid
-        time.sleep(SILENCE_S + 1)  # noqa: ASYNC251 - the loop stands still, as it does in a paused process
+        time.sleep(SILENCE_S + 1)  # noqa: ASYNC251 - blocks the loop as a pause of the process does
         heard = len(one.heard)
         await one.until(lambda notes: notes[heard:].count("Ping") >= 2)
         assert (worker.pid, worker.restarts) == (before, 0)
 
 
 async def test_a_stopped_worker_is_killed_within_ten_seconds(tmp_path: Path) -> None:
-    """The promise is ten seconds; it takes six or seven."""
+    """It takes five or six."""
     async with puppet(tmp_path) as one:
         await one.until(lambda heard: "Ping" in heard)
         before = one.pool.workers[0].pid
@@ -118,17 +118,17 @@ async def test_a_worker_that_sends_a_malformed_message_is_restarted(tmp_path: Pa
         await one.until(lambda notes: notes.count("Submit") > heard)
 
 
-async def test_a_worker_that_never_speaks_is_started_anew(tmp_path: Path) -> None:
+async def test_a_worker_that_never_speaks_is_restarted(tmp_path: Path) -> None:
     async with puppet(tmp_path, utterances=0, start_timeout_s=1.0) as one:
         await one.until(lambda heard: heard.count("Submit") >= 2)
         assert one.pool.workers[0].restarts >= 1
         assert not one.pool.healthy
 
 
-async def test_a_worker_that_has_not_spoken_for_a_while_is_not_healthy(
+async def test_a_worker_without_recent_sound_is_not_healthy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That it answers pings is not enough."""
+    """Answering pings is not enough."""
     monkeypatch.setattr(supervisor, "CANARY_EVERY_S", 0.2)
     monkeypatch.setattr(supervisor, "CANARY_FRESH_S", 1.0)
     async with puppet(tmp_path, utterances=1) as one:
@@ -141,19 +141,19 @@ async def test_a_worker_that_has_not_spoken_for_a_while_is_not_healthy(
         assert (worker.state, worker.restarts) == ("ready", 0)
 
 
-async def test_relief_is_asked_for_once_when_a_level_is_entered(tmp_path: Path) -> None:
+async def test_memory_is_requested_once_when_a_level_begins(tmp_path: Path) -> None:
     async with puppet(tmp_path, 50, *[90] * 40, *[99] * 40, 50, *[90] * 40, 50) as one:
         heard = await one.until(lambda heard: heard.count("Ping") >= 3)
     assert heard.count("Relieve") == 3
 
 
-async def test_relief_is_not_asked_for_without_pressure(tmp_path: Path) -> None:
+async def test_memory_is_not_requested_without_pressure(tmp_path: Path) -> None:
     async with puppet(tmp_path, *[84] * 10) as one:
         heard = await one.until(lambda heard: heard.count("Ping") >= 3)
     assert "Relieve" not in heard
 
 
-async def test_relief_is_asked_for_again_while_pressure_lasts(
+async def test_memory_is_requested_again_while_pressure_lasts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "RELIEVE_EVERY_S", 1.5)
@@ -171,7 +171,7 @@ def prepared(heard: list[str]) -> list[str]:
     return [note.removeprefix("Prepare ") for note in heard if note.startswith("Prepare")]
 
 
-async def test_a_worker_readies_the_voices_with_voice_samples_when_it_is_there_and_again_after_a_death(
+async def test_voices_with_samples_are_prepared_on_every_start_of_a_worker(
     tmp_path: Path,
 ) -> None:
     async with puppet(tmp_path) as one:
