@@ -1,4 +1,4 @@
-"""Samples are heard in a child process, and whatever becomes of it, the server goes on."""
+"""Transcription in a child process, whose failures the server survives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAID = "Guten Morgen, das ist eine Probe."
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Hears SAID, in German, in everything."""
+    """A checkpoint that transcribes everything as SAID, in German."""
     return whisper_checkpoint.make(tmp_path_factory.mktemp("whisper") / "pinned.pt", say=SAID, language="de")
 
 
@@ -45,7 +45,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def running(model: Path | str, **options: float) -> AsyncIterator[Transcription]:
-    """A transcription with its owner; nothing of it is left behind."""
+    """Run a transcription; check that it leaves no process behind."""
     transcription = Transcription(str(model), lambda: "cpu", **options)
     before = set(psutil.Process().children(recursive=True))
     async with anyio.create_task_group() as group:
@@ -64,11 +64,11 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def gone(pid: int) -> bool:
-    """Ended and reaped: not even a zombie."""
+    """Whether the process has exited and been reaped."""
     return not psutil.pid_exists(pid)
 
 
-async def test_a_sample_is_heard_from_end_to_end(checkpoint: Path, sample: Path) -> None:
+async def test_transcribes_a_file(checkpoint: Path, sample: Path) -> None:
     async with running(checkpoint) as transcription:
         assert transcription.status()["state"] == "off"
         transcript = await transcription.transcribe(sample, 3.0)
@@ -96,10 +96,8 @@ async def test_a_sample_is_heard_from_end_to_end(checkpoint: Path, sample: Path)
     }
 
 
-async def test_the_answers_of_one_child_are_those_of_the_samples_asked(
-    checkpoint: Path, sample: Path
-) -> None:
-    """An unreadable file is its own fault: the child goes on, and so do those who wait."""
+async def test_one_process_answers_each_request_with_its_own_file(checkpoint: Path, sample: Path) -> None:
+    """An unreadable file fails alone; the process and the queue go on."""
     broken = sample.with_name("broken.wav")
     broken.write_bytes(b"RIFF\x00\x00\x00\x00WAVE")
     empty = sample.with_name("empty.wav")
@@ -131,7 +129,7 @@ async def test_the_answers_of_one_child_are_those_of_the_samples_asked(
     }
 
 
-async def test_silence_is_told_from_speech(checkpoint: Path, sample: Path) -> None:
+async def test_silence_is_no_speech(checkpoint: Path, sample: Path) -> None:
     async with running(checkpoint.with_name("silence.pt")) as transcription:
         transcript = await transcription.transcribe(sample, 3.0)
     assert transcript.text == ""
@@ -139,8 +137,8 @@ async def test_silence_is_told_from_speech(checkpoint: Path, sample: Path) -> No
     assert not transcript.trustworthy
 
 
-async def test_random_weights_are_not_believed(checkpoint: Path, sample: Path) -> None:
-    """Through every temperature that openai-whisper falls back to; twice the same, for all its dice."""
+async def test_a_transcript_by_random_weights_is_not_trustworthy(checkpoint: Path, sample: Path) -> None:
+    """Through every temperature openai-whisper falls back to, with the same text both times."""
     async with running(checkpoint.with_name("random.pt")) as transcription:
         first = await transcription.transcribe(sample, 3.0)
         second = await transcription.transcribe(sample, 3.0)
@@ -148,7 +146,7 @@ async def test_random_weights_are_not_believed(checkpoint: Path, sample: Path) -
     assert not first.trustworthy
 
 
-async def test_the_child_is_started_when_needed_and_ended_when_idle(checkpoint: Path) -> None:
+async def test_the_process_starts_on_demand_and_ends_when_idle(checkpoint: Path) -> None:
     async with running(checkpoint, idle_s=0.2) as transcription:
         assert transcription.pid is None
         await transcription.load()
@@ -160,7 +158,7 @@ async def test_the_child_is_started_when_needed_and_ended_when_idle(checkpoint: 
 
 @asynccontextmanager
 async def killing(transcription: Transcription, pid: int) -> AsyncIterator[None]:
-    """Kills the child once it is at work on what happens inside."""
+    """Kill the process once it works on the request made inside."""
 
     async def kill() -> None:
         await until(lambda: bool(transcription.status()["busy"]))
@@ -174,9 +172,7 @@ async def killing(transcription: Transcription, pid: int) -> AsyncIterator[None]
         raise group_of_one.exceptions[0] from None
 
 
-async def test_a_killed_child_costs_the_request_it_is_at_work_on_and_no_other(
-    checkpoint: Path, sample: Path
-) -> None:
+async def test_a_killed_process_costs_only_its_current_request(checkpoint: Path, sample: Path) -> None:
     async with running(checkpoint) as transcription:
         await transcription.load()
         at_work = transcription.pid
@@ -200,8 +196,8 @@ async def test_a_killed_child_costs_the_request_it_is_at_work_on_and_no_other(
         assert (await transcription.transcribe(sample, 3.0)).text == SAID
 
 
-async def test_every_request_is_answered_by_its_deadline(checkpoint: Path, sample: Path) -> None:
-    """A load that takes longer goes on; a child that hangs at work is killed."""
+async def test_requests_are_answered_by_their_deadline(checkpoint: Path, sample: Path) -> None:
+    """A load that takes longer goes on; a process that hangs is killed."""
     async with running(checkpoint, timeout_s=0.5) as transcription:
         with pytest.raises(Unavailable, match="still being loaded"):
             await transcription.transcribe(sample, 3.0)
@@ -219,9 +215,7 @@ async def test_every_request_is_answered_by_its_deadline(checkpoint: Path, sampl
         assert gone(pid)
 
 
-async def test_the_queue_is_bounded_and_nobody_waits_beyond_the_deadline(
-    checkpoint: Path, sample: Path
-) -> None:
+async def test_the_queue_is_bounded(checkpoint: Path, sample: Path) -> None:
     refused: list[str] = []
 
     async def ask() -> None:
@@ -242,7 +236,7 @@ async def test_the_queue_is_bounded_and_nobody_waits_beyond_the_deadline(
                     impatient.start_soon(ask)
                 await until(lambda: transcription.status()["waiting"] == MOST_WAITING)
                 impatient.cancel_scope.cancel()
-            assert transcription.status()["waiting"] == 0  # Whoever gives up leaves the queue.
+            assert transcription.status()["waiting"] == 0  # A cancelled request leaves the queue.
             for _ in range(MOST_WAITING):
                 group.start_soon(ask)
             await until(lambda: transcription.status()["waiting"] == MOST_WAITING)
@@ -251,10 +245,10 @@ async def test_the_queue_is_bounded_and_nobody_waits_beyond_the_deadline(
         assert refused == ["unavailable"] * (MOST_WAITING + 1)
 
 
-async def test_weights_that_are_not_there_are_told_with_what_to_do(
+async def test_missing_weights_are_reported_with_what_to_do(
     tmp_path: Path, sample: Path, checkpoint: Path
 ) -> None:
-    """They can be put right while the server runs."""
+    """They can be corrected while the server runs."""
     model = tmp_path / "model.pt"
     async with running(model) as transcription:
         with pytest.raises(Unavailable, match="DIA_WHISPER_MODEL") as missing:
@@ -271,10 +265,10 @@ async def test_weights_that_are_not_there_are_told_with_what_to_do(
         assert transcription.status()["state"] == "ready"
 
 
-async def test_weights_that_cannot_be_downloaded_are_told_with_what_to_do(
+async def test_a_failed_download_is_reported_with_what_to_do(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing listens at that proxy, so there is no network as far as the child can tell."""
+    """Nothing listens at that proxy, so the process has no network."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     transcription = Transcription("base", lambda: "cpu", tmp_path / "weights")
     async with anyio.create_task_group() as group:
@@ -289,7 +283,7 @@ async def test_weights_that_cannot_be_downloaded_are_told_with_what_to_do(
         group.cancel_scope.cancel()
 
 
-async def test_a_gpu_that_is_not_there(checkpoint: Path) -> None:
+async def test_a_gpu_that_is_not_present(checkpoint: Path) -> None:
     transcription = Transcription(str(checkpoint), lambda: "cuda:97")
     async with anyio.create_task_group() as group:
         group.start_soon(transcription.run)
@@ -299,7 +293,7 @@ async def test_a_gpu_that_is_not_there(checkpoint: Path) -> None:
         group.cancel_scope.cancel()
 
 
-async def test_the_child_has_what_it_needs_and_none_of_the_servers_secrets(
+async def test_the_process_has_none_of_the_servers_secrets(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = ("DIA_API_KEYS", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "SOMEBODY_ELSES_KEY")
@@ -316,7 +310,7 @@ async def test_the_child_has_what_it_needs_and_none_of_the_servers_secrets(
     assert environment.keys() >= {"PATH", "CUDA_VISIBLE_DEVICES", *needed}
 
 
-async def test_without_openai_whisper_it_says_what_to_install(
+async def test_without_openai_whisper_the_error_says_what_to_install(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -328,7 +322,7 @@ async def test_without_openai_whisper_it_says_what_to_install(
         await transcription.transcribe(sample, 3.0)
 
 
-async def test_stopping_answers_everybody_and_leaves_no_process(checkpoint: Path, sample: Path) -> None:
+async def test_stopping_answers_all_requests_and_leaves_no_process(checkpoint: Path, sample: Path) -> None:
     answers: list[str] = []
 
     async def ask() -> None:
@@ -350,8 +344,8 @@ async def test_stopping_answers_everybody_and_leaves_no_process(checkpoint: Path
         await transcription.load()
 
 
-async def test_the_child_dies_with_the_server(checkpoint: Path) -> None:
-    """Even when the server is killed, and the child hangs."""
+async def test_the_process_dies_with_the_server(checkpoint: Path) -> None:
+    """Even if the server is killed and the process hangs."""
     script = (
         "import anyio, sys\n"
         "from streaming_server.transcription.client import Transcription\n"
@@ -380,7 +374,7 @@ async def test_the_child_dies_with_the_server(checkpoint: Path) -> None:
     await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_the_sizes_are_those_that_openai_whisper_knows() -> None:
+def test_sizes_match_openai_whisper() -> None:
     if importlib.util.find_spec("whisper") is None:
         pytest.skip("openai-whisper is not installed")
     program = "import whisper; print(*whisper.available_models())"
@@ -388,7 +382,7 @@ def test_the_sizes_are_those_that_openai_whisper_knows() -> None:
     assert set(asked.stdout.split()) == set(WHISPER_SIZES)
 
 
-def test_a_model_is_a_size_or_a_file_that_is_there(tmp_path: Path) -> None:
+def test_a_model_is_a_size_or_an_existing_file(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").touch()
     for model in ("tiny.en", "turbo", str(tmp_path / "weights.pt")):
         check_model(model, "field")
