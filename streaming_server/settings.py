@@ -1,8 +1,7 @@
-"""One frozen settings object, from flags and `DIA_*` variables. It is passed, never global."""
+"""The server's settings, from flags and `DIA_*` variables."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from streaming_server.hosts import is_loopback
 from streaming_server.pool.devices import GpuMode
 
 
 def comma_separated(value: Any) -> Any:
-    """A comma-separated string, or a list of such, as a list of its parts."""
+    """Split a comma-separated string, or a list of such strings, into its parts."""
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple):
@@ -25,12 +25,12 @@ def comma_separated(value: Any) -> Any:
 
 
 def _pairs(value: Any) -> Any:
-    """`name=voice` pairs, comma-separated or in a list of such, as a dictionary."""
+    """Return comma-separated `name=voice` pairs as a dictionary."""
     if isinstance(value, dict):
         return value
     pairs = [part.partition("=") for part in comma_separated(value)]
     if any(not (name and voice) for name, _, voice in pairs):
-        raise ValueError("each alias is written name=voice")
+        raise ValueError("must be NAME=VOICE pairs, comma-separated")
     return {name: voice for name, _, voice in pairs}
 
 
@@ -56,14 +56,15 @@ OPENAI_VOICES: Mapping[str, str] = MappingProxyType(
         "verse": "aria",
     }
 )
-"""OpenAI's thirteen voices, and who speaks for each."""
+"""The built-in voice that stands for each of OpenAI's thirteen."""
 
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+", re.IGNORECASE)
+"""Scheme, host and optional port; no path."""
 
 
 class Settings(BaseSettings):
-    """Everything an operator can choose. A flag `--max-workers 4` and `DIA_MAX_WORKERS=4` say the same."""
+    """Everything an operator can configure. `--max-workers 4` is the variable `DIA_MAX_WORKERS=4`."""
 
     model_config = SettingsConfigDict(
         env_prefix="DIA_",
@@ -77,19 +78,19 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(
-        "127.0.0.1", description="address to listen on; beyond loopback needs a key or --no-auth"
+        "127.0.0.1", description="address to listen on; any but loopback needs --api-keys or --no-auth"
     )
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     wyoming_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="port for Wyoming, as Home Assistant speaks it (10200 there); none unless said",
+        description="port for the Wyoming protocol of Home Assistant, by custom 10200; off by default",
     )
     wyoming_host: str | None = Field(
         None,
-        description="address for Wyoming, which knows no keys: beyond loopback it needs --no-auth; "
-        "by default as --host",
+        description="address for Wyoming, which has no keys: any but loopback needs --no-auth; "
+        "--host by default",
     )
     engine: str = Field("auto", description="the engine that speaks; its own options are listed below")
     max_workers: int | None = Field(
@@ -98,118 +99,113 @@ class Settings(BaseSettings):
         le=64,
         description="worker processes; by default one per GPU; on a CPU the engine decides",
     )
-    gpu_mode: GpuMode = Field("auto", description="GPUs to use: all that are wanted, one, or none")
-    gpu_ids: Numbers = Field((), description="physical GPU ids to use, comma-separated; by default all")
+    gpu_mode: GpuMode = Field("auto", description="GPUs to use: all (auto, multi), one, or none (cpu)")
+    gpu_ids: Numbers = Field((), description="physical ids of the GPUs to use; all by default")
     worker_start_timeout_s: float | None = Field(
         None,
         gt=0,
-        description="seconds from the start of a worker to its first audio; by default as the engine needs",
+        description="seconds from the start of a worker to its first audio; by default the engine decides",
     )
 
     voice_aliases: Aliases = Field(
         default_factory=lambda: dict(OPENAI_VOICES),
-        description="other names of voices, as alloy=aria,ash=atlas; by default OpenAI's thirteen",
+        description="aliases of voices, as alloy=aria,ash=atlas; OpenAI's thirteen by default",
     )
 
     samples_dir: Path | None = Field(
         None,
-        description="samples to take in, with their .txt or .reference.txt; by default samples/ in the data",
+        description="folder of voice samples to import, each with .txt or .reference.txt; by default samples/ in "
+        "--data-dir",
     )
-    max_upload_bytes: int = Field(32 * 2**20, ge=1024, description="largest sample sent, in bytes")
-    upload_timeout_s: float = Field(60.0, gt=0, description="seconds a sample may take to arrive")
-    save_outputs: bool = Field(True, description="keep a copy of what /generate made")
+    max_upload_bytes: int = Field(32 * 2**20, ge=1024, description="largest voice sample to upload, in bytes")
+    upload_timeout_s: float = Field(60.0, gt=0, description="seconds an upload may take")
+    save_outputs: bool = Field(True, description="keep a copy of the audio that /generate returns")
     max_output_bytes: int = Field(
         2 * 2**30, ge=0, description="disk space for those copies, in bytes; the oldest are deleted first"
     )
-    retention_hours: float = Field(24.0, ge=0.01, le=8760, description="hours results and copies are kept")
+    retention_hours: float = Field(24.0, ge=0.01, le=8760, description="hours to keep results and copies")
     whisper_model: str = Field(
-        "base", description="Whisper's size, or a file of its weights, for the transcripts of samples"
+        "base", description="size of Whisper, or a file of its weights, for the transcripts of voice samples"
     )
-    data_dir: Path = Field(Path("data"), description="where voices, voice samples and results are kept")
+    data_dir: Path = Field(Path("data"), description="folder for voices, voice samples and results")
 
     api_keys: Secrets = Field(
-        (), description="keys that open the server, comma-separated; none: no key needed"
+        (), description="keys that clients may use, comma-separated; without any, clients need none"
     )
     no_auth: bool = Field(
-        False, description="listen beyond loopback without a key; Wyoming, even where there are keys"
+        False, description="listen beyond loopback without keys; for Wyoming, even if there are keys"
     )
     allowed_origins: Texts = Field(
         (), description="origins of web pages that may connect, as scheme://host:port, comma-separated"
     )
 
-    max_connections: int = Field(2000, ge=1, description="websockets at once")
-    max_contexts: int = Field(32, ge=1, description="open contexts per connection")
-    max_message_bytes: int = Field(65536, ge=1024, description="largest message a client may send, in bytes")
-    max_text_characters: int = Field(8192, ge=1, description="longest text in one message")
+    max_connections: int = Field(2000, ge=1, description="concurrent websockets")
+    max_contexts: int = Field(32, ge=1, description="open contexts per websocket")
+    max_message_bytes: int = Field(65536, ge=1024, description="largest websocket message, in bytes")
+    max_text_characters: int = Field(8192, ge=1, description="longest text of one message")
     max_context_characters: int = Field(102_400, ge=1, description="longest text of one context")
-    messages_per_second: float = Field(500.0, ge=1, description="messages a connection may send, sustained")
+    messages_per_second: float = Field(500.0, ge=1, description="sustained message rate of a websocket")
     max_lead_ms: int = Field(
-        10_000, ge=200, description="audio sent ahead of real time, unless a client asks otherwise"
+        10_000,
+        ge=200,
+        description="audio sent ahead of real time, unless a client asks otherwise",
     )
-    max_status_connections: int = Field(100, ge=1, description="status channels at once")
-    header_timeout_s: float = Field(10.0, gt=0, description="seconds a request has to arrive in")
+    max_status_connections: int = Field(100, ge=1, description="concurrent status channels")
+    header_timeout_s: float = Field(10.0, gt=0, description="seconds a request may take to arrive")
     ping_s: float = Field(
-        20.0, gt=0, description="seconds between websocket pings, and for the answer to one"
+        20.0, gt=0, description="seconds between websocket pings, and to wait for each pong"
     )
-    auth_timeout_s: float = Field(5.0, gt=0, description="seconds a browser has to send its key")
+    auth_timeout_s: float = Field(5.0, gt=0, description="seconds a browser may take to send its key")
     send_timeout_s: float = Field(5.0, gt=0, description="seconds a client may leave a message unread")
     stall_timeout_s: float = Field(
-        60.0, gt=0, description="seconds a client's playback may stand still while speech waits for it"
+        60.0, gt=0, description="seconds a client's playback may stand still while audio waits for it"
     )
     drain_timeout_s: float = Field(
-        30.0, ge=0, description="seconds open contexts get to finish when the server is told to stop"
+        30.0, ge=0, description="seconds that open contexts may take to finish when the server stops"
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level to log")
     log_format: Literal["auto", "text", "json"] = Field(
-        "auto", description="text for a terminal, JSON otherwise, unless said"
+        "auto", description="auto is text on a terminal and JSON elsewhere"
     )
     debug: bool = Field(False, description="log at debug level")
     show_prompts: bool = Field(False, description="log the text that is spoken")
 
     @property
     def samples_directory(self) -> Path:
+        """The folder to import voice samples from."""
         return self.samples_dir or self.data_dir / "samples"
 
     @field_validator("allowed_origins")
     @classmethod
-    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+    def _require_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin: it is written scheme://host:port, without a path")
+                raise ValueError(f"{origin!r} is not an origin; write scheme://host:port, without a path")
         return origins
 
     @model_validator(mode="after")
-    def _keys_that_are_set_are_keys(self) -> Self:
-        """A variable that came out empty would open the server to everybody."""
+    def _reject_empty_api_keys(self) -> Self:
+        """An empty DIA_API_KEYS must not disable authentication."""
         if "api_keys" in self.model_fields_set and not self.api_keys:
-            raise ValueError("--api-keys (DIA_API_KEYS) holds no key: leave it out if none is needed")
+            raise ValueError("--api-keys (DIA_API_KEYS) has no key; remove it if clients need none")
         return self
 
     @model_validator(mode="after")
-    def _beyond_loopback_needs_a_key(self) -> Self:
+    def _require_keys_beyond_loopback(self) -> Self:
         if not self.api_keys and not self.no_auth and not is_loopback(self.host):
             raise ValueError(
-                f"listening on {self.host} lets anybody in: set DIA_API_KEYS (--api-keys), or say --no-auth"
+                f"Without keys, anybody who reaches {self.host} can use the server; set --api-keys "
+                "(DIA_API_KEYS), or add --no-auth"
             )
         return self
 
     @model_validator(mode="after")
-    def _wyoming_knows_no_keys(self) -> Self:
+    def _require_no_auth_for_wyoming(self) -> Self:
         host = self.wyoming_host or self.host
         if self.wyoming_port is not None and not self.no_auth and not is_loopback(host):
             raise ValueError(
-                f"Wyoming knows no keys, so that listening on {host} lets anybody in: say --no-auth if they "
-                "may, or --wyoming-host 127.0.0.1"
+                f"Wyoming has no keys, so anybody who reaches {host} can use the server; add --no-auth, or "
+                "use --wyoming-host 127.0.0.1"
             )
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -25,7 +25,8 @@ ALLOWED: dict[str, set[str]] = {
     "engines": LEAVES | {"text"},
     "worker": LEAVES | {"engines", "ipc", "log_writer"},
     "pool": LEAVES | {"ipc"},
-    "settings": {"pool"},
+    "hosts": set(),
+    "settings": {"pool", "hosts"},
     "log_writer": set(),
     "logs": {"settings", "log_writer"},
     "catalogue": LEAVES,
@@ -41,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "configuration": {"settings", "storage"},
     "jobs": LEAVES | {"storage"},
     "web": LEAVES
-    | {"engines", "contexts", "render"}
+    | {"engines", "hosts", "contexts", "render"}
     | {"context", "pool", "audio", "metrics", "settings", "catalogue", "storage", "configuration", "jobs"}
     | {"voice_samples", "transcription", "transcription/queue", "text", "voice_library"},
 }

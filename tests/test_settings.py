@@ -1,10 +1,11 @@
-"""Flags and variables say the same things."""
+"""Settings from flags and variables."""
 
 import pytest
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from streaming_server.settings import Settings, is_loopback
+from streaming_server.hosts import is_loopback
+from streaming_server.settings import Settings
 
 
 def from_flags(*flags: str) -> Settings:
@@ -52,12 +53,12 @@ def test_switches(monkeypatch: pytest.MonkeyPatch, flag: str, variable: str) -> 
     assert getattr(from_flags(), field) is True
 
 
-def test_a_flag_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flag_overrides_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIA_PORT", "1")
     assert from_flags("--port=2").port == 2
 
 
-def test_keys_are_split_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_split_and_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIA_API_KEYS", "first, second")
     settings = from_flags()
     assert [key.get_secret_value() for key in settings.api_keys] == ["first", "second"]
@@ -71,7 +72,7 @@ def test_loopback_needs_no_key(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
-def test_anything_else_needs_a_key_or_the_word(host: str) -> None:
+def test_other_addresses_need_a_key_or_no_auth(host: str) -> None:
     assert not is_loopback(host)
     with pytest.raises(ValidationError, match="--no-auth"):
         from_flags("--host", host)
@@ -79,7 +80,7 @@ def test_anything_else_needs_a_key_or_the_word(host: str) -> None:
     assert from_flags("--host", host, "--api-keys", "k").api_keys
 
 
-def test_wyoming_is_off_until_it_is_given_a_port() -> None:
+def test_wyoming_is_off_without_a_port() -> None:
     assert from_flags().wyoming_port is None
     assert from_flags("--wyoming-port", "10200").wyoming_port == 10200
 
@@ -93,15 +94,15 @@ def test_wyoming_is_off_until_it_is_given_a_port() -> None:
     ],
     ids=" ".join,
 )
-def test_wyoming_which_knows_no_keys_needs_the_word_beyond_loopback(flags: list[str]) -> None:
-    with pytest.raises(ValidationError, match="Wyoming knows no keys"):
+def test_wyoming_beyond_loopback_needs_no_auth(flags: list[str]) -> None:
+    with pytest.raises(ValidationError, match="Wyoming has no keys"):
         from_flags("--wyoming-port", "10200", *flags)
     assert from_flags("--wyoming-port", "10200", *flags, "--no-auth").no_auth
     assert from_flags("--wyoming-port", "10200", *flags, "--wyoming-host", "127.0.0.1").wyoming_port
 
 
 @pytest.mark.parametrize("flags", [["--port", "99999"], ["--wyoming-port", "-1"], ["--max-workers", "0"]])
-def test_what_cannot_be_is_refused(flags: list[str]) -> None:
+def test_values_out_of_range_are_rejected(flags: list[str]) -> None:
     with pytest.raises((ValidationError, SystemExit)):
         from_flags(*flags)
 
@@ -114,17 +115,17 @@ def test_what_cannot_be_is_refused(flags: list[str]) -> None:
         (["--api-keys", ""], "no key"),
     ],
 )
-def test_what_means_nothing_is_refused(flags: list[str], complaint: str) -> None:
+def test_meaningless_values_are_rejected(flags: list[str], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         from_flags(*flags)
 
 
-def test_keys_that_came_out_empty_do_not_open_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_api_keys_do_not_disable_authentication(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIA_API_KEYS", "")
     with pytest.raises(ValidationError, match="DIA_API_KEYS"):
         from_flags()
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         from_flags().port = 1  # type: ignore[misc]

@@ -14,6 +14,7 @@ from pydantic_settings import CliApp
 
 from streaming_server.cli.engine_flags import EngineFlags
 from streaming_server.cli.flags import flag_source, read_flags
+from streaming_server.cli.setting_errors import sentences
 from streaming_server.cli.signals import end_tidily
 from streaming_server.engines.registry import installed_engines
 from streaming_server.engines.selection import SelectedEngine, select_engine
@@ -47,18 +48,18 @@ COMPLAIN_S = 1.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; the exit status."""
+    """Run a command and return the exit status."""
     command, rest = "serve", list(arguments)
     if rest and rest[0] in COMMANDS:
         command = rest.pop(0)
     elif rest and rest[0] in ("-h", "--help"):
         print(USAGE + "\n")  # noqa: T201
     elif rest and not rest[0].startswith("-"):
-        return _complain(f"there is no command {rest[0]!r}\n\n{USAGE}")
+        return _complain(f"Unknown command {rest[0]!r}.\n\n{USAGE}")
     try:
         return COMMANDS[command](rest)
     except ValidationError as error:
-        return _complain("\n".join(_sentences(error)))
+        return _complain("\n".join(sentences(error)))
     except SpeechError as error:
         return _complain(error.message)
     except OSError as error:
@@ -112,15 +113,6 @@ class ServeCommand(Settings):
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {"serve": _serve, "say": _say, "bench": _bench}
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    """One for each flag that is wrong: of a list, what is wrong with its first such part."""
-    sentences: dict[str, str] = {}
-    for part in error.errors(include_url=False, include_input=False):
-        place = f"--{part['loc'][0]}: ".replace("_", "-") if part["loc"] else ""
-        sentences.setdefault(place, place + part["msg"].removeprefix("Value error, "))
-    return list(sentences.values())
 
 
 def _complain(message: str) -> int:

@@ -25,7 +25,8 @@ from streaming_server.cli.local_server import answers, own_server
 from streaming_server.cli.signals import calling
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import SpeechError, Unavailable
-from streaming_server.settings import comma_separated, is_loopback
+from streaming_server.hosts import is_loopback
+from streaming_server.settings import comma_separated
 from streaming_server.types import DEFAULT_VOICE
 
 READY_TIMEOUT_S = 60.0

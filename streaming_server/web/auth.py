@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from streaming_server.errors import Forbidden, Unauthorized
-from streaming_server.settings import Settings, is_loopback
+from streaming_server.hosts import is_loopback
+from streaming_server.settings import Settings
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]*)?")
 """A Host header in lower case (RFC 9110, 7.2): a name or an address, an IPv6 address in brackets."""

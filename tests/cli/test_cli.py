@@ -255,9 +255,14 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["dance"], "no command 'dance'"),
-        (["--port=99999"], "--port"),
+        (["dance"], "Unknown command 'dance'"),
+        (["--port=99999"], "--port: must be at most 65535."),
         (["--host=0.0.0.0"], "--no-auth"),
+        (["--port=x"], "--port: must be a whole number."),
+        (["--gpu-ids=0,x"], "--gpu-ids: must be a whole number."),
+        (["--ping-s=0"], "--ping-s: must be more than 0."),
+        (["--log-level=loud"], "--log-level: must be debug, info, warning or error."),
+        (["--voice-aliases=alloy"], "--voice-aliases: must be NAME=VOICE pairs, comma-separated."),
         (["say", "Hello.", "--voice=nobody"], "voice"),
         (["say", "..."], "nothing to say"),
         (["say", "Hello.", "--out=/nowhere/at/all.wav"], "--out /nowhere/at/all.wav: there is no folder"),
@@ -274,8 +279,8 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
         (["--gpu-ids=1"], "GPUs"),
         (["--engine=magic"], "Engine magic is not installed; available: auto, dia, espeak"),
         (["--quantize=int8"], "--quantize has no effect with --engine espeak; use --engine dia."),
-        (["--engine=dia", "--quantize=int4"], "--quantize: "),
-        (["--engine=dia", "--slots=0"], "--slots: "),
+        (["--engine=dia", "--quantize=int4"], "--quantize: must be int8."),
+        (["--engine=dia", "--slots=0"], "--slots: must be at least 1."),
     ],
 )
 def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:
