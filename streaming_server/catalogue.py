@@ -1,4 +1,4 @@
-"""The voices a client may ask for."""
+"""The voices that clients can use."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice
 
 _NAMED = 12
-"""How many voices a refusal names."""
+"""The number of voices that an error message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A voice, and how it speaks unless a client says otherwise."""
+    """A voice and its default options."""
 
     voice: Voice
     defaults: Generation = field(default_factory=Generation)
 
 
 class Catalogue:
-    """Every voice by its id. `aliases` are other names for some, which no voice of that id hides.
+    """The voices by id.
 
-    What `replace` brings counts from the next context on.
+    aliases: other names of voices. A voice whose id equals an alias takes precedence.
     """
 
     def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
@@ -36,11 +36,11 @@ class Catalogue:
         return [entry.voice for entry in self._entries.values()]
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """From now on there are these voices and no others."""
+        """Replace all voices. Open contexts keep theirs."""
         self._entries = {entry.voice.id: entry for entry in entries}
 
     def find(self, name: str) -> Entry:
-        """The voice of an id or alias. Raises UnknownVoice."""
+        """Return the voice with an id or alias. Raises UnknownVoice."""
         entry = self._entries.get(name) or self._entries.get(self._aliases.get(name, ""))
         if entry is None:
             raise UnknownVoice(f"no voice has this id; there are {self._some()}.", field="voice")

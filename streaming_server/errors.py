@@ -27,7 +27,7 @@
     └── InternalError                    internal            500   1011
         └── ProtocolError                internal            500   1011
 
-The message is a sentence for the person who caused it and never repeats text, keys or paths.
+A message tells the client what was wrong and what to do. It never contains text, keys or paths.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from typing import ClassVar
 class SpeechError(Exception):
     """Base of the tree. `retryable` says whether the same request may succeed later.
 
-    field: what of a message or form it is about, which the message then names. context: the client's name of
-    the context that ends with this error, if one does.
+    field: the field at fault, with which the message then starts. context: the client's name for the context
+        that ends with this error, if any.
     """
 
     code: ClassVar[str] = "internal"
@@ -190,7 +190,7 @@ class ProtocolError(InternalError):
 
 
 def error_of(code: str) -> type[SpeechError]:
-    """The class a code stands for, where an error came from another process as its code."""
+    """Return the class for the code of an error from another process; InternalError for an unknown code."""
     known: list[type[SpeechError]] = [SpeechError]
     for error in known:
         if error.code == code and error is not SpeechError:

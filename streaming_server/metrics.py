@@ -1,4 +1,4 @@
-"""Every counter, gauge and histogram of the server."""
+"""The server's Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from streaming_server.percentiles import percentiles
 
 RECENT = 2048
-"""First-audio times the percentiles are taken over."""
+"""The number of first-audio times that percentiles are computed from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class FirstAudioPercentiles:
 
 
 class Metrics:
-    """The server's instruments, in a registry of their own."""
+    """The metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -69,7 +69,7 @@ class Metrics:
         self._step.observe(seconds)
 
     def heard(self, seconds: float) -> None:
-        """A context's first audio came after `seconds`."""
+        """Record a context's time to first audio."""
         self._first_audio.observe(seconds)
         self._recent.append(seconds)
 
@@ -81,7 +81,7 @@ class Metrics:
         return FirstAudioPercentiles(round(found.p50, 2), round(found.p95, 2), round(found.p99, 2))
 
     def exposition(self, devices: Iterable[tuple[str, float, int]]) -> bytes:
-        """The text Prometheus reads; devices are (id, memory pressure, restarts)."""
+        """Return the metrics in Prometheus' text format. devices: id, memory pressure, restarts."""
         for device, pressure, restarts in devices:
             self._pressure.labels(device).set(pressure)
             self._restarts.labels(device).set(restarts)

@@ -114,8 +114,8 @@ class Settings(BaseSettings):
 
     samples_dir: Path | None = Field(
         None,
-        description="folder of voice samples to import, each with .txt or .reference.txt; by default samples/ in "
-        "--data-dir",
+        description="folder of voice samples to import, each with its .txt or .reference.txt; by default "
+        "samples/ in --data-dir",
     )
     max_upload_bytes: int = Field(32 * 2**20, ge=1024, description="largest voice sample to upload, in bytes")
     upload_timeout_s: float = Field(60.0, gt=0, description="seconds an upload may take")

@@ -1,4 +1,4 @@
-"""The vocabulary every part of the server shares. Nothing here does I/O or imports another part."""
+"""Types that every part of the server uses. No I/O; no imports from other parts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
-"""How a sample is written on the wire; all are mono and little-endian."""
+"""Sample formats on the wire; all are mono and little-endian."""
 
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 SAMPLE_RATES: tuple[int, ...] = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
-"""Rates a client may ask for, in Hz."""
+"""Sample rates that clients may request, in Hz."""
 
 FLOW_WINDOW = 512 * 1024
 """Bytes of PCM an utterance may be ahead of its listener before the engine may pause it. Twelve seconds at
@@ -24,8 +24,8 @@ Speaker = Literal["S1", "S2"]
 class VoiceSample:
     """A recording that a voice is cloned from.
 
-    path: a WAV file, mono, 16 bits, 44.1 kHz, that never changes: another recording has another path.
-    transcript: what is said in it.
+    path: a mono 16-bit WAV file at 44.1 kHz. It never changes; another recording has another path.
+    transcript: the words spoken in it.
     """
 
     path: str
@@ -34,7 +34,7 @@ class VoiceSample:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Somebody to speak as. `primary_speaker` is the tag Dia hears the voice under."""
+    """A voice to speak with. primary_speaker: the tag that Dia conditions the voice on."""
 
     id: str
     name: str
@@ -57,7 +57,7 @@ DEFAULT_VOICE = BUILTIN_VOICES[0]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How to speak. `None` leaves the choice to the voice, then to the engine.
+    """Options of synthesis. `None` leaves the choice to the voice, then to the engine.
 
     speed: 1.0 is the voice's own pace, range 0.25 to 4. pitch: 1.0 is the voice's own, 2.0 an octave above;
     range 0.5 to 2.
@@ -78,14 +78,14 @@ class Generation:
     max_tokens: int | None = None
 
     def over(self, defaults: Generation) -> Generation:
-        """These choices, and where they leave one open, that of `defaults`."""
+        """Return these options, with `defaults` for those that are None."""
         said = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
         return replace(defaults, **said)
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What an engine speaks in one go: a sentence, or several.
+    """Text that an engine speaks in one go: a clause, a sentence, or several.
 
     id: unique in the server's lifetime.
     context: the turn of speech it belongs to; utterances of one context come in order, one at a time.
@@ -102,10 +102,10 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class WordMark:
-    """Where a word of an utterance is heard.
+    """The place of a word in the text and in the audio.
 
     start, end: code points into `Utterance.text`. start_sample, end_sample: samples at the engine's rate
-    from the start of the utterance. `estimated` marks times that were not measured.
+    from the start of the utterance. estimated: whether the times are estimates.
     """
 
     start: int
@@ -117,7 +117,7 @@ class WordMark:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """The next piece of an utterance: mono 16-bit little-endian PCM at the engine's rate, never empty."""
+    """The next audio of an utterance: mono 16-bit little-endian PCM at the engine's rate, never empty."""
 
     utterance: int
     pcm: bytes
@@ -125,7 +125,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Word marks, ascending, each before the `Audio` it describes."""
+    """Word marks in ascending order, each sent before the `Audio` it describes."""
 
     utterance: int
     marks: tuple[WordMark, ...]
@@ -133,7 +133,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """All of the utterance's audio is out. `busy_s` is the time the engine spent on it, in seconds."""
+    """The utterance is complete. busy_s: seconds the engine spent on it."""
 
     utterance: int
     busy_s: float
@@ -141,7 +141,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The utterance ends here. `code` is one of `errors`' codes."""
+    """The utterance ends with an error. code: one of those in `errors`."""
 
     utterance: int
     code: str
@@ -154,11 +154,11 @@ Event = Audio | Words | Finished | Failed
 
 @dataclass(frozen=True, slots=True)
 class ChunkPolicy:
-    """How long an utterance an engine speaks well. Lengths are in characters.
+    """The lengths of utterances that suit an engine, in characters.
 
-    min_chars: a first sentence shorter than this waits for company, for at most `patience_s` seconds.
+    min_chars: a shorter first sentence waits for the next one, for at most `patience_s` seconds.
     best_chars: complete sentences that wait together are joined up to this length.
-    max_chars: no utterance is longer; text without a boundary is cut here, at a space where there is one.
+    max_chars: the longest utterance; text without a boundary is cut here, at a space if possible.
     """
 
     min_chars: int
@@ -169,7 +169,7 @@ class ChunkPolicy:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine is and can do.
+    """What an engine can do.
 
     sample_rate: Hz. slots: utterances it can keep in real time together. languages: BCP 47 tags. uses: the
     fields of `Generation` it honours; the others are reported to clients as ignored, except speed. speeds:
@@ -188,7 +188,7 @@ class EngineInfo:
     speeds: tuple[float, float] = (0.25, 4.0)
 
     def speaks(self, language: str) -> bool:
-        """Whether it speaks a language, or the one a regional tag is of."""
+        """Return whether the engine speaks a language, or the one that a regional tag belongs to."""
         known = {tag.lower() for tag in self.languages}
         wanted = language.lower()
         return wanted in known or wanted.split("-")[0] in known
@@ -196,7 +196,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """Memory of a whole device, in bytes; `used` counts every program on it."""
+    """Memory of a whole device in bytes; `used` includes every program on it."""
 
     used: int
     total: int

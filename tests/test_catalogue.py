@@ -1,4 +1,4 @@
-"""Voices are found by id or by another name."""
+"""Voices are found by id or alias."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from streaming_server.types import BUILTIN_VOICES, Generation, Voice
 MINE = Entry(Voice("mine", "Mine", "neutral"), Generation(speed=1.5))
 
 
-def test_the_voices_that_come_with_the_server_are_there_from_the_start() -> None:
+def test_starts_with_the_builtin_voices() -> None:
     catalogue = Catalogue()
     assert catalogue.voices == list(BUILTIN_VOICES)
     assert catalogue.find("zara") == Entry(BUILTIN_VOICES[4])
 
 
-def test_what_is_put_in_is_all_there_is() -> None:
+def test_replace_removes_all_other_voices() -> None:
     catalogue = Catalogue()
     catalogue.replace([MINE])
     assert catalogue.voices == [MINE.voice]
@@ -26,14 +26,14 @@ def test_what_is_put_in_is_all_there_is() -> None:
         catalogue.find("aria")
 
 
-def test_the_last_of_an_id_counts() -> None:
+def test_the_last_voice_with_an_id_wins() -> None:
     catalogue = Catalogue()
     again = Entry(Voice("mine", "Again", "neutral"))
     catalogue.replace([MINE, again])
     assert catalogue.voices == [again.voice]
 
 
-def test_a_voice_has_other_names_that_no_voice_of_that_id_hides() -> None:
+def test_a_voice_takes_precedence_over_an_alias() -> None:
     catalogue = Catalogue({"alloy": "aria", "nova": "aria"})
     assert catalogue.find("alloy").voice.id == "aria"
     assert catalogue.find("nova").voice.id == "nova"
@@ -41,7 +41,7 @@ def test_a_voice_has_other_names_that_no_voice_of_that_id_hides() -> None:
     assert catalogue.find("alloy").voice.name == "Mine"
 
 
-def test_another_name_follows_its_voice() -> None:
+def test_an_alias_works_only_while_its_voice_exists() -> None:
     catalogue = Catalogue({"alloy": "mine"})
     with pytest.raises(UnknownVoice):
         catalogue.find("alloy")
@@ -53,19 +53,19 @@ def test_another_name_follows_its_voice() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "ARIA", "aria ", "nobody", "\0"])
-def test_a_voice_nobody_knows(name: str) -> None:
+def test_unknown_names_are_rejected(name: str) -> None:
     with pytest.raises(UnknownVoice):
         Catalogue({"alloy": "aria"}).find(name)
 
 
-def test_the_other_names_given_are_the_catalogue_s_own() -> None:
+def test_aliases_are_copied() -> None:
     aliases = {"alloy": "aria"}
     catalogue = Catalogue(aliases)
     aliases["alloy"] = "zara"
     assert catalogue.find("alloy").voice.id == "aria"
 
 
-def test_a_refusal_names_the_voices_there_are_but_never_too_many() -> None:
+def test_an_error_lists_some_of_the_voices() -> None:
     catalogue = Catalogue()
     with pytest.raises(UnknownVoice, match=r"there are aria, atlas, luna, kai, zara, nova\.$"):
         catalogue.find("nobody")
