@@ -1,4 +1,4 @@
-"""The log never blocks the server, whatever becomes of those who should read it."""
+"""A log that nobody reads never blocks the server."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_close_writes_what_is_left(pipe: Pipe) -> None:
     assert pipe.read(500 * 8) == b"message\n" * 500
 
 
-def test_a_reader_that_has_left_is_no_error() -> None:
+def test_a_closed_reader_is_not_an_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     writer = writer_to(Pipe(reading, writing), capacity=10)
@@ -155,6 +155,6 @@ async def test_a_server_whose_log_is_not_read_speaks_and_ends(
     assert unread_server.process.wait(15) == 0
 
 
-def test_a_server_that_cannot_start_ends_though_nobody_reads_why(filled: int, pipe: Pipe) -> None:
+def test_a_start_up_error_nobody_reads_does_not_block_the_exit(filled: int, pipe: Pipe) -> None:
     process = subprocess.Popen([sys.executable, "run.py", "--engine=magic"], cwd=ROOT, stderr=pipe.writing)
     assert process.wait(20) == 2

@@ -1,4 +1,4 @@
-"""Engines are found by their entry points, also those that somebody else wrote."""
+"""Engines are found by entry point, including those from other packages."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_an_option_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) ->
     ],
     ids=["import", "type", "name", "import in the worker", "failure in the worker"],
 )
-def test_an_engine_that_cannot_start_ends_the_server_with_a_sentence(
+def test_an_engine_that_cannot_start_ends_the_server_with_one_sentence(
     tmp_path: Path, source: str, reason: str
 ) -> None:
     folder = install(tmp_path, {"broken.py": source}, PYPROJECT)
@@ -133,7 +133,7 @@ def test_an_engine_that_cannot_start_ends_the_server_with_a_sentence(
     assert reason in last
 
 
-def test_another_engine_that_cannot_be_imported_is_no_hindrance(tmp_path: Path) -> None:
+def test_a_broken_engine_does_not_affect_the_others(tmp_path: Path) -> None:
     folder = install(tmp_path, {"broken.py": "import nothing_of_that_name"}, PYPROJECT)
     with running_server(tmp_path / "log", "--max-workers=1", PYTHONPATH=path_with(folder)) as server:
         assert server.ready()
