@@ -278,7 +278,7 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
         (["bench", "--url=http://127.0.0.1:99999"], "--url"),
         (["--gpu-ids=1"], "GPUs"),
         (["--engine=magic"], "Engine magic is not installed; available: auto, dia, espeak"),
-        (["--quantize=int8"], "--quantize has no effect with --engine espeak; use --engine dia."),
+        (["--quantize=int8"], "--quantize has no effect with --engine auto; use --engine dia."),
         (["--engine=dia", "--quantize=int4"], "--quantize: must be int8."),
         (["--engine=dia", "--slots=0"], "--slots: must be at least 1."),
     ],
