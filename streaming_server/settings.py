@@ -81,6 +81,11 @@ class Settings(BaseSettings):
         "127.0.0.1", description="address to listen on; any but loopback needs --api-keys or --no-auth"
     )
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    fd: int | None = Field(
+        None,
+        ge=0,
+        description="listen on this inherited socket instead of --port; it must be bound to --host",
+    )
     wyoming_port: int | None = Field(
         None,
         ge=0,

@@ -42,12 +42,3 @@ class Gauge:
             return [self._root, *self._root.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
-
-
-def child_with(argument: str) -> int:
-    """The id of this process's child that was started with that argument. Raises LookupError."""
-    for process in psutil.Process().children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if argument in process.cmdline():
-                return int(process.pid)
-    raise LookupError(argument)

@@ -21,7 +21,7 @@ from streaming_server.bench.chores import ChoreName, Chores
 from streaming_server.bench.client import Address
 from streaming_server.bench.doors import NATIVE, PLAIN, compared, in_turn
 from streaming_server.bench.drive import Drive, Plan, Subject
-from streaming_server.bench.gauge import Gauge, child_with
+from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.recording import Recording, record
 from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
@@ -241,11 +241,9 @@ def _subject(command: BenchCommand) -> Iterator[tuple[Subject, float | None]]:
     if wyoming_port is not None:
         options.append(f"--wyoming-port={wyoming_port}")
     started = time.monotonic()
-    with own_server(*options) as url:
+    with own_server(*options) as server:
         ready_s = time.monotonic() - started
-        address = Address.of(url, key)
-        gauge = Gauge(child_with(f"--port={address.port}"))
-        yield Subject(OURS, address, gauge, wyoming_port), ready_s
+        yield Subject(OURS, Address.of(server.url, key), Gauge(server.pid), wyoming_port), ready_s
 
 
 def _free_port() -> int:

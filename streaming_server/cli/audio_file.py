@@ -1,8 +1,9 @@
-"""A file of speech that is written while it is spoken."""
+"""The file of speech that `say` writes while the text is spoken."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -26,46 +27,45 @@ ENDINGS: Mapping[str, AudioFormat] = MappingProxyType(
         ".pcm": "pcm",
     }
 )
-"""What a file whose name ends so is written in."""
+"""The format of a file by the ending of its name."""
 
 
 class SpeechFile:
-    """The file while it is being written. Made by `speech_file`; everything but `begin` comes after it.
+    """A file of speech that is being written; `speech_file` opens it. Call `begin` first, `finish` last.
 
-    What writes raises SpeechError. out: what it is called. head_may_change: whether the head can be written
-    again once the length is known.
+    out: its name in error messages. seekable: whether the header can be written again with the true length.
     """
 
-    def __init__(self, file: FileIO, out: Path, audio_format: AudioFormat, *, head_may_change: bool) -> None:
+    def __init__(self, file: FileIO, out: Path, audio_format: AudioFormat, *, seekable: bool) -> None:
         self._file = file
         self._out = out
         self._format = audio_format
-        self._head_may_change = head_may_change
+        self._seekable = seekable
         self._writer: ContainerWriter | None = None
         self._sample_rate = 1
         self._samples = 0
 
     def begin(self, sample_rate: int) -> None:
-        """Mono at so many Hz. Raises BadValue where the format has no such rate."""
+        """Begin mono audio at this rate, in Hz. Raises BadValue if the format does not have it."""
         self._writer = ContainerWriter(self._format, sample_rate)
         self._sample_rate = sample_rate
 
     @property
     def seconds(self) -> float:
-        """Written so far."""
+        """Duration of what was written."""
         return self._samples / self._sample_rate
 
     def write(self, pcm: bytes) -> None:
-        """16-bit little-endian samples."""
+        """Write 16-bit little-endian samples. Raises SpeechError."""
         assert self._writer is not None
         self._put(self._writer.push(pcm))
         self._samples += len(pcm) // 2
 
     def finish(self) -> None:
-        """It is whole."""
+        """Write the rest, and the true length into the header. Raises SpeechError."""
         assert self._writer is not None
         self._put(self._writer.finish())
-        if self._head_may_change:
+        if self._seekable:
             self._file.seek(0)
             self._put(self._writer.final_head())
 
@@ -78,33 +78,33 @@ class SpeechFile:
             raise SpeechError(f"--out {self._out}: {error.strerror}.") from error
 
     def close(self) -> None:
-        """Frees the codec."""
+        """Free the codec."""
         if self._writer is not None:
             self._writer.close()
 
 
 @contextmanager
 def speech_file(out: Path) -> Iterator[SpeechFile]:
-    """The file of that name, in the format that its ending tells; standard output for "-", in WAV.
+    """Open a file for speech, in the format of its ending, or standard output ("-"), in WAV.
 
-    Until nothing can fail any more, a file that was there stays. Raises SpeechError for one that cannot be
-    written, before anything is spoken.
+    The audio goes to a temporary file beside it, which replaces it on success: an existing file stays until
+    then. Raises SpeechError at once for one that cannot be written.
     """
     if out == STANDARD_OUTPUT:
-        os.set_blocking(sys.stdout.fileno(), True)  # Whoever started this may have left it otherwise.
-        # Unbuffered: where the reader has gone away, nothing is left to be flushed at the end.
+        os.set_blocking(sys.stdout.fileno(), True)  # The program that started this one may have changed it.
+        # Unbuffered: when the reader has gone, nothing is left to be flushed at exit.
         with (
             open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stream,
-            closing(SpeechFile(stream, out, "wav", head_may_change=False)) as speech,
+            closing(SpeechFile(stream, out, "wav", seekable=False)) as speech,
         ):
             yield speech
         return
     audio_format = _format_of(out)
-    unfinished = out.with_name(out.name + ".part")
+    unfinished = out.with_name(f".say-{secrets.token_hex(8)}.part")
     try:
         with (
             _opened(unfinished, out) as file,
-            closing(SpeechFile(file, out, audio_format, head_may_change=True)) as speech,
+            closing(SpeechFile(file, out, audio_format, seekable=True)) as speech,
         ):
             yield speech
         unfinished.replace(out)
@@ -124,6 +124,6 @@ def _format_of(out: Path) -> AudioFormat:
 
 def _opened(unfinished: Path, out: Path) -> FileIO:
     try:
-        return unfinished.open("wb", buffering=0)
+        return unfinished.open("xb", buffering=0)
     except OSError as error:
         raise SpeechError(f"--out {out}: {error.strerror}.") from error

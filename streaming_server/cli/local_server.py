@@ -11,45 +11,59 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException
 
 from streaming_server.errors import Unavailable
 
-GOODBYE_S = 3.0
+HOST = "127.0.0.1"
+
+STOP_TIMEOUT_S = 3.0
+"""How long the server may take to stop before it is killed."""
+
 START_TIMEOUT_S = 1800.0
-"""Dia's first start may download gigabytes; what cannot start ends by itself."""
+"""Dia's first start may download gigabytes; a server that cannot start exits by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServer:
+    """A server that is ready to speak. url: its address. pid: its process."""
+
+    url: str
+    pid: int
 
 
 @contextmanager
-def own_server(*options: str) -> Iterator[str]:
-    """Start a server on a free port for as long as it is needed. It obeys these options and DIA_* variables.
+def own_server(*options: str) -> Iterator[LocalServer]:
+    """Start a server with these options and DIA_* variables, and stop it on exit. Raises Unavailable.
 
-    A Ctrl-C is not for it, but for who started it and ends it then. Raises Unavailable.
+    It inherits a socket that listens already, and that this process keeps open, so that no other program can
+    have its port. It runs in a session of its own: a Ctrl-C ends the command, which then stops the server.
     """
-    with tempfile.TemporaryDirectory(prefix="streaming-server-", ignore_cleanup_errors=True) as data:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        arguments = ["serve", "--host=127.0.0.1", f"--port={port}", f"--data-dir={data}"]
+    with (
+        tempfile.TemporaryDirectory(prefix="streaming-server-", ignore_cleanup_errors=True) as data,
+        socket.create_server((HOST, 0)) as listener,
+    ):
+        arguments = ["serve", f"--host={HOST}", f"--fd={listener.fileno()}", f"--data-dir={data}"]
         arguments += ["--log-level=warning", *options]
-        # Nobody else can reach it, and who starts it need not have the key at hand.
+        # No other machine can reach it, and the command need not have the key at hand.
         environment = {name: value for name, value in os.environ.items() if name.upper() != "DIA_API_KEYS"}
-        command = [sys.executable, "-m", "streaming_server", *arguments]
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "streaming_server", *arguments],
             env=environment,
-            stdout=subprocess.DEVNULL,  # Ours may be where sound or figures are written. Its log is beside.
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.DEVNULL,  # Ours may carry audio or figures. The server logs to standard error.
             start_new_session=True,
         )
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(url, process)
-            yield url
+            url = f"http://{HOST}:{listener.getsockname()[1]}"
+            _wait_until_ready(url, process)
+            yield LocalServer(url, process.pid)
         finally:
-            _end(process)
+            _stop(process)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not answers(f"{url}/readyz"):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -57,20 +71,20 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(GOODBYE_S)
+        process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of it succeeds, through no proxy."""
-    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Return whether a GET of the URL succeeds. Proxies from the environment are not used."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with directly.open(url, timeout=1) as answer:
+        with opener.open(url, timeout=1) as answer:
             return bool(answer.status == 200)
     except (OSError, HTTPException):
         return False

@@ -15,7 +15,7 @@ from pydantic_settings import CliApp
 from streaming_server.cli.engine_flags import EngineFlags
 from streaming_server.cli.flags import flag_source, read_flags
 from streaming_server.cli.setting_errors import sentences
-from streaming_server.cli.signals import end_tidily
+from streaming_server.cli.signals import raise_once
 from streaming_server.engines.registry import installed_engines
 from streaming_server.engines.selection import SelectedEngine, select_engine
 from streaming_server.errors import SpeechError
@@ -81,7 +81,7 @@ def _serve(arguments: list[str]) -> int:
 def _say(arguments: list[str]) -> int:
     from streaming_server.cli.say import SayCommand, say
 
-    end_tidily()
+    raise_once()
     words = list(takewhile(lambda word: word == "-" or not word.startswith("-"), arguments))
     text = [" ".join(words)] if words else []
     return say(read_flags(SayCommand, "run.py say", [*text, *arguments[len(words) :]]))
@@ -90,7 +90,7 @@ def _say(arguments: list[str]) -> int:
 def _bench(arguments: list[str]) -> int:
     from streaming_server.bench.load import BenchCommand, bench
 
-    end_tidily()
+    raise_once()
     return bench(read_flags(BenchCommand, "run.py bench", arguments))
 
 

@@ -221,8 +221,8 @@ def _server(command: SayCommand) -> Iterator[str]:
         _wait_until_ready(running)
         yield running
         return
-    with own_server() as url:
-        yield url
+    with own_server() as server:
+        yield server.url
 
 
 def _wait_until_ready(url: str) -> None:

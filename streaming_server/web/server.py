@@ -104,21 +104,42 @@ class DrainingServer(uvicorn.Server):
 
 def listen(settings: Settings) -> socket.socket:
     """Return a listening socket; accepted ones inherit its options. Raise EngineFailure."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = _unbound(settings) if settings.fd is None else _inherited(settings.fd, settings.host)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind((settings.host, settings.port))
+        if settings.fd is None:
+            listener.bind((settings.host, settings.port))
         listener.listen(2048)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        where = f"--host {settings.host} --port {settings.port}"
+        where = (
+            f"--host {settings.host} --port {settings.port}" if settings.fd is None else f"--fd {settings.fd}"
+        )
         raise EngineFailure(f"Cannot listen on {where}: {error.strerror}.") from error
+    return listener
+
+
+def _unbound(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.socket(family, socket.SOCK_STREAM)
+
+
+def _inherited(fd: int, host: str) -> socket.socket:
+    """Return the socket of this file descriptor, which must be bound to the host that was checked."""
+    try:
+        listener = socket.socket(fileno=fd)
+        address = str(listener.getsockname()[0])
+    except (OSError, IndexError) as error:
+        raise EngineFailure(f"--fd {fd} is no TCP socket.") from error
+    listener.set_inheritable(False)
+    if address != host:
+        listener.close()
+        raise EngineFailure(f"--fd {fd} is bound to {address}; set --host to that.")
     return listener
 
 

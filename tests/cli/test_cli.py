@@ -1,4 +1,4 @@
-"""The commands, run as a user runs them."""
+"""The commands, run as by a user."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def run(*arguments: str, stdin: str | None = None, **environment: str) -> subpro
         timeout=50,
         check=False,
     )
+
+
+def unfinished_bytes(out: Path) -> int:
+    """Size of the temporary files beside the file that is being written."""
+    return sum(part.stat().st_size for part in out.parent.glob(".say-*.part"))
 
 
 def seconds(path: Path) -> float:
@@ -81,7 +86,7 @@ def test_help_is_complete(command: list[str], words: list[str]) -> None:
         ("--force-cpu", {"gpu_mode": "cpu"}),
     ],
 )  # fmt: skip
-def test_the_earlier_servers_flags_mean_what_they_did(earlier: str, meant: dict[str, Any]) -> None:
+def test_flags_of_the_earlier_server_keep_their_meaning(earlier: str, meant: dict[str, Any]) -> None:
     settings, _ = settings_of(earlier.split())
     assert {name: getattr(settings, name) for name in meant} == meant
 
@@ -107,15 +112,15 @@ def test_say_starts_a_server_of_its_own(tmp_path: Path) -> None:
     assert 0.5 < seconds(out) < 2
 
 
-def test_a_key_of_other_servers_is_no_hindrance(tmp_path: Path) -> None:
-    """The variable is set for the server that runs here; nobody else can reach the one that is started."""
+def test_the_own_server_needs_no_key(tmp_path: Path) -> None:
+    """No other machine can reach the server that `say` starts."""
     out = tmp_path / "hello.wav"
     answer = run("say", "Hello.", "--out", str(out), "--port", str(free_port()), DIA_API_KEYS="secret")
     assert answer.returncode == 0, answer.stderr
     assert seconds(out) > 0.3
 
 
-def test_say_finds_a_server_past_a_proxy(server: Server, tmp_path: Path) -> None:
+def test_say_does_not_use_a_proxy(server: Server, tmp_path: Path) -> None:
     proxy = {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": ""}
     answer = run("say", "Hello.", f"--out={tmp_path / 'hello.wav'}", f"--port={server.port}", **proxy)
     assert answer.returncode == 0, answer.stderr
@@ -123,7 +128,7 @@ def test_say_finds_a_server_past_a_proxy(server: Server, tmp_path: Path) -> None
     assert answer.returncode == 0, answer.stderr
 
 
-def test_what_is_no_http_server_is_none_of_ours() -> None:
+def test_rejects_a_port_that_does_not_speak_http() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def greet() -> None:
@@ -148,15 +153,15 @@ def test_what_is_no_http_server_is_none_of_ours() -> None:
         ({"host": "tts.example.org", "key": "theirs"}, "theirs"),
     ],
 )
-def test_the_key_of_this_machines_servers_is_shown_to_no_others(
+def test_the_key_of_local_servers_is_sent_to_no_others(
     where: dict[str, Any], key: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIA_API_KEYS", "secret,another")
     assert key_to_show(SayCommand(text="Hello.", **where)) == key
 
 
-def test_what_is_ignored_stays_ignored(server: Server, tmp_path: Path) -> None:
-    """As nohup starts it."""
+def test_ignored_signals_stay_ignored(server: Server, tmp_path: Path) -> None:
+    """nohup ignores SIGHUP."""
     out = tmp_path / "long.wav"
     story = "This is a very long story that goes on and on. " * 1000
     say = f"trap '' HUP; exec {sys.executable} run.py say - --url={server.url} --out={out}"
@@ -164,7 +169,7 @@ def test_what_is_ignored_stays_ignored(server: Server, tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write(story.encode())
         process.stdin.close()
-        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        until(lambda: unfinished_bytes(out) > 100_000)
         process.send_signal(signal.SIGHUP)
         assert process.wait(60) == 0
     assert seconds(out) > 60
@@ -177,8 +182,49 @@ def test_say_joins_words_without_quotes(server: Server, tmp_path: Path) -> None:
     assert seconds(out) > 1
 
 
+def test_two_commands_may_write_the_same_file(server: Server, tmp_path: Path) -> None:
+    """Each writes a file of its own, and the last one to finish replaces the other's."""
+    out = tmp_path / "same.wav"
+    texts = ["One. " * 200, "This is quite another and a longer text. " * 60]
+    say = [sys.executable, "run.py", "say", "-", f"--url={server.url}"]
+    lengths = []
+    for number, text in enumerate(texts):
+        alone = tmp_path / f"alone-{number}.wav"
+        subprocess.run([*say, f"--out={alone}"], cwd=ROOT, input=text.encode(), check=True)
+        lengths.append(alone.stat().st_size)
+        alone.unlink()
+    commands = [subprocess.Popen([*say, f"--out={out}"], cwd=ROOT, stdin=subprocess.PIPE) for _ in texts]
+    for command, text in zip(commands, texts, strict=True):
+        assert command.stdin is not None
+        command.stdin.write(text.encode())
+        command.stdin.close()
+    until(lambda: len(list(tmp_path.glob(".say-*.part"))) == 2, 30)
+    assert [command.wait(60) for command in commands] == [0, 0]
+    assert out.stat().st_size in lengths
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_say_leaves_other_files_alone(server: Server, tmp_path: Path) -> None:
+    mine = tmp_path / "hello.wav.part"
+    mine.write_bytes(b"mine")
+    out = tmp_path / "hello.wav"
+    assert run("say", "Hello.", "--out", str(out), "--url", server.url).returncode == 0
+    assert mine.read_bytes() == b"mine"
+    assert sorted(tmp_path.iterdir()) == [out, mine]
+
+
+def test_a_file_is_readable_by_whom_the_umask_allows(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    before = os.umask(0o022)
+    try:
+        assert run("say", "Hello.", "--out", str(out), "--url", server.url).returncode == 0
+    finally:
+        os.umask(before)
+    assert out.stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.parametrize("name", ["hello.mp3", "hello.opus", "hello.FLAC"])
-def test_say_writes_what_the_ending_says(server: Server, tmp_path: Path, name: str) -> None:
+def test_say_writes_the_format_of_the_ending(server: Server, tmp_path: Path, name: str) -> None:
     assert run("say", "Hello there.", "--out", str(tmp_path / name), "--url", server.url).returncode == 0
     with soundfile.SoundFile(tmp_path / name) as file:
         assert 0.5 < file.frames / file.samplerate < 2
@@ -193,7 +239,7 @@ def test_say_writes_to_standard_output(server: Server) -> None:
     assert b"first audio after" in answer.stderr
 
 
-def test_say_to_somebody_who_stops_listening_says_so(server: Server) -> None:
+def test_say_reports_a_closed_pipe(server: Server) -> None:
     say = f"{sys.executable} run.py say - --out - --url {server.url} | head -c 100000 | wc -c"
     story = "This is a very long story that goes on and on. " * 300
     answer = subprocess.run(
@@ -208,14 +254,14 @@ def test_say_to_somebody_who_stops_listening_says_so(server: Server) -> None:
     assert answer.stderr.splitlines()[-1] == "run.py: --out -: Broken pipe."
 
 
-def test_say_shows_how_far_it_is(server: Server, tmp_path: Path) -> None:
+def test_say_shows_progress(server: Server, tmp_path: Path) -> None:
     say = ["say", "-", "--out", str(tmp_path / "long.wav"), "--url", server.url]
     answer = run(*say, stdin="One more sentence. " * 1000, FORCE_COLOR="1", TTY_COMPATIBLE="1")
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", answer.stderr)
     assert len(set(re.findall(r"(\d+\.\d) s", shown))) > 2, shown
 
 
-def test_say_speaks_what_of_a_broken_text_can_be_read(server: Server, tmp_path: Path) -> None:
+def test_say_replaces_invalid_utf8(server: Server, tmp_path: Path) -> None:
     out = tmp_path / "hello.wav"
     broken = os.fsdecode(b"\xff hello there")
     answer = run("say", broken, "--out", str(out), "--url", server.url)
@@ -229,7 +275,7 @@ def test_say_reads_a_long_text_from_standard_input(server: Server, tmp_path: Pat
     assert seconds(out) > 300
 
 
-def test_a_failed_say_leaves_the_file_that_was_there(server: Server, tmp_path: Path) -> None:
+def test_a_failed_say_keeps_the_existing_file(server: Server, tmp_path: Path) -> None:
     out = tmp_path / "kept.wav"
     out.write_bytes(b"before")
     assert run("say", "...", "--out", str(out), "--url", server.url).returncode == 2
@@ -237,7 +283,7 @@ def test_a_failed_say_leaves_the_file_that_was_there(server: Server, tmp_path: P
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_say_sends_a_key(start_server: Callable[..., Server], tmp_path: Path) -> None:
     locked = start_server("--max-workers=1", DIA_API_KEYS="secret")
     out = tmp_path / "hello.wav"
     say = ["say", "Hello.", "--out", str(out), "--url", locked.url]
@@ -283,7 +329,7 @@ def test_say_uses_a_key(start_server: Callable[..., Server], tmp_path: Path) -> 
         (["--engine=dia", "--slots=0"], "--slots: must be at least 1."),
     ],
 )
-def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:
+def test_a_mistake_gives_a_message_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:
     if arguments[0] == "say" and not any(part.startswith("--url") for part in arguments):
         arguments = [*arguments, "--url", server.url]
     answer = run(*arguments)
@@ -292,45 +338,45 @@ def test_a_mistake_gets_a_sentence_and_status_2(arguments: list[str], complaint:
     assert "Traceback" not in answer.stderr
 
 
-def test_a_model_that_is_not_there_ends_the_server_with_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_model_gives_a_message(tmp_path: Path) -> None:
     answer = run("--engine=dia", f"--model={tmp_path}/nothing", f"--port={free_port()}")
     assert answer.returncode == 2
     assert f"--model (DIA_MODEL) is not a directory: {tmp_path}/nothing" in answer.stderr.splitlines()[-1]
     assert "Traceback" not in answer.stderr
 
 
-def test_the_model_is_looked_at_before_the_codec(tmp_path: Path) -> None:
+def test_the_model_is_checked_before_the_codec(tmp_path: Path) -> None:
     answer = run("--engine=dia", f"--model={tmp_path}", f"--port={free_port()}")
     assert answer.returncode == 2
     assert "config.json" in answer.stderr.splitlines()[-1]
 
 
-def test_a_port_in_use_is_named(server: Server) -> None:
+def test_a_port_in_use_is_reported(server: Server) -> None:
     answer = run(f"--port={server.port}")
     assert answer.returncode == 2
     assert f"--port {server.port}: Address already in use" in answer.stderr
 
 
-def test_an_alias_of_nobody_is_doubted(start_server: Callable[..., Server]) -> None:
+def test_an_alias_of_an_unknown_voice_is_warned_about(start_server: Callable[..., Server]) -> None:
     assert "no such voice" in start_server("--max-workers=1", "--voice-aliases=foo=nobody").logged()
 
 
-def test_say_ends_at_once_when_it_is_interrupted(server: Server, tmp_path: Path) -> None:
+def test_say_stops_at_once_when_interrupted(server: Server, tmp_path: Path) -> None:
     out = tmp_path / "long.wav"
     command = [sys.executable, "run.py", "say", "-", f"--url={server.url}", f"--out={out}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdin is not None
         process.stdin.write(b"This is a very long story that goes on and on. " * 1000)
         process.stdin.close()
-        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        until(lambda: unfinished_bytes(out) > 100_000)
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == 130
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_say_ends_the_server_of_its_own_with_itself(tmp_path: Path, how: signal.Signals) -> None:
-    """A Ctrl-C at a terminal goes to every process of the group; and people press it twice."""
+def test_say_stops_its_own_server(tmp_path: Path, how: signal.Signals) -> None:
+    """A Ctrl-C at a terminal goes to every process of the group, and people press it twice."""
     temporary, out = tmp_path / "temporary", tmp_path / "long.wav"
     temporary.mkdir()
     command = [sys.executable, "run.py", "say", "-", f"--port={free_port()}", f"--out={out}"]
@@ -346,7 +392,7 @@ def test_say_ends_the_server_of_its_own_with_itself(tmp_path: Path, how: signal.
         assert process.stderr is not None
         process.stdin.write(b"This is a very long story that goes on and on. " * 1000)
         process.stdin.close()
-        until(lambda: (size := Path(f"{out}.part")).exists() and size.stat().st_size > 100_000)
+        until(lambda: unfinished_bytes(out) > 100_000)
         started = psutil.Process(process.pid).children(recursive=True)
         assert started
         os.killpg(process.pid, how)

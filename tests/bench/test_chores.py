@@ -1,0 +1,53 @@
+"""What the bench asks of a server beside speaking."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from helpers.servers import free_port
+
+from streaming_server.bench.chores import Transcribing
+from streaming_server.bench.client import Address
+
+
+@pytest.fixture
+def keys_seen() -> Iterator[tuple[int, list[str | None]]]:
+    """The port of a server that answers every POST, and the keys it was sent."""
+    seen: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append(self.headers["Authorization"])
+            body = json.dumps({}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_port, seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_key_is_not_sent_through_a_proxy(
+    keys_seen: tuple[int, list[str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("no_proxy", "")
+    port, seen = keys_seen
+    Transcribing(Address("127.0.0.1", port, key="secret"), 0, threading.Event()).prepare()
+    assert seen == ["Bearer secret"]
