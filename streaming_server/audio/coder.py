@@ -1,4 +1,4 @@
-"""Coding beside the event loop, which has others to serve meanwhile."""
+"""Encoding in a thread, beside the event loop."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from streaming_server.audio.formats import AudioFormat, ContainerWriter, is_code
 
 
 class Coder:
-    """A `ContainerWriter` that works in a thread where there is any work, the opening included.
+    """A `ContainerWriter` that encodes in a thread. Not for two tasks at once.
 
-    Three seconds of speech as mp3 take some twenty milliseconds, in which no other listener would be sent a
-    word. wav and pcm are no work, and stay on the event loop. Not for two tasks at once.
+    Three seconds of speech take some 20 ms to encode as mp3, during which the event loop would serve no other
+    listener. wav and pcm take no work and stay on the event loop.
 
-    limiter: how many may code at once. What `ContainerWriter` raises, the first push or the finish raises.
+    limiter: bounds how many encode at once. The first push, or the finish, raises as `ContainerWriter` does.
     """
 
     def __init__(
@@ -34,22 +34,19 @@ class Coder:
         self._closed = False
 
     async def push(self, pcm: bytes) -> bytes:
-        """As `ContainerWriter.push`."""
+        """Return what of the body this piece of audio completes."""
         return await self._work(lambda: self._opened().push(pcm))
 
     async def finish(self) -> bytes:
-        """As `ContainerWriter.finish`."""
+        """Return the rest of the body."""
         return await self._work(lambda: self._opened().finish())
 
     def final_head(self) -> bytes:
-        """As `ContainerWriter.final_head`."""
+        """Return the head with the true length, after `finish`."""
         return self._opened().final_head()
 
     def close(self) -> None:
-        """Frees the codec; while it codes for a task that was ended meanwhile, as soon as it is done.
-
-        May be called again.
-        """
+        """Free the codec, or leave that to a thread that still encodes for a cancelled task. Idempotent."""
         self._closed = True
         if self._working.acquire(blocking=False):
             try:
@@ -68,9 +65,11 @@ class Coder:
         return self._writer
 
     async def _work(self, work: Callable[[], bytes]) -> bytes:
-        return await beside(lambda: self._alone(work), self._limiter) if self._limiter is not None else work()
+        if self._limiter is None:
+            return work()
+        return await beside(lambda: self._locked(work), self._limiter)
 
-    def _alone(self, work: Callable[[], bytes]) -> bytes:
+    def _locked(self, work: Callable[[], bytes]) -> bytes:
         with self._working:
             try:
                 return work()
@@ -80,6 +79,9 @@ class Coder:
 
 
 async def beside(work: Callable[[], bytes], limiter: CapacityLimiter) -> bytes:
-    """What some coding comes to, done in a thread. A cancelled scope waits for its end; asyncio's own way of
-    cancelling a task, which uvicorn has for what is under way when it ends, does not."""
+    """Run an encoder in a thread and return its result.
+
+    A cancelled anyio scope waits for the thread; a task that asyncio cancels, as uvicorn does on shutdown,
+    does not.
+    """
     return await to_thread.run_sync(work, limiter=limiter)

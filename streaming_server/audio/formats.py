@@ -1,7 +1,7 @@
-"""A container that a stream of PCM is written into as it is made.
+"""Audio formats, and writers that put PCM into them as it streams.
 
-Pure: no I/O, no files and no clock. PyAV, some 35 MB of FFmpeg, is imported by the first writer that needs
-it: wav and pcm never do.
+Pure: no I/O and no clock. PyAV, some 35 MB of FFmpeg, is imported by the first writer that needs it; wav and
+pcm do not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
 AudioFormat = Literal["wav", "mp3", "opus", "aac", "flac", "pcm"]
-"""What a body of audio is written in: opus is in Ogg, aac in ADTS, pcm is the samples and nothing else."""
+"""Format of a body of audio. opus is in Ogg, aac in ADTS; pcm is headerless."""
 
 _CodedFormat = Literal["mp3", "opus", "aac", "flac"]
 
@@ -33,19 +33,19 @@ CONTENT_TYPES: dict[AudioFormat, str] = {
     "flac": "audio/flac",
     "pcm": "audio/pcm",
 }
-"""The media type of each, without parameters. Clients choose their decoder by it."""
+"""Media type of each format, without parameters."""
 
 LOWEST_RATE, HIGHEST_RATE = 8000, 48000
-"""What any format is written at, in Hz."""
+"""Range of sample rates of any format, in Hz."""
 
 CODED_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-"""What mp3 (ISO/IEC 11172-3, 13818-3 and the 2.5 extension) and aac can be written at, in Hz."""
+"""Sample rates of mp3 (ISO/IEC 11172-3, 13818-3 and the 2.5 extension) and aac, in Hz."""
 
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
-"""What an Opus encoder takes, in Hz (RFC 6716, 2.1.3). Every decoder gives 48 kHz."""
+"""Sample rates of an Opus encoder, in Hz (RFC 6716, 2.1.3). Decoders give 48 kHz."""
 
 OPUS_BIT_RATES = range(6000, 256_001)
-"""Bits per second of one channel (RFC 6716, 2.1.1, with libopus's own upper end)."""
+"""Bit rates of one channel, in bits per second (RFC 6716, 2.1.1, up to libopus's own limit)."""
 
 _MPEG_1_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG_2_KBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -53,12 +53,12 @@ _MPEG_25_KBITS = _MPEG_2_KBITS[:8]
 
 
 def is_coded(audio_format: AudioFormat) -> bool:
-    """Whether a codec works on it; the others are the samples as they are."""
+    """Return whether the format has a codec; the others hold plain samples."""
     return audio_format not in ("wav", "pcm")
 
 
 def content_type(audio_format: AudioFormat, sample_rate: int) -> str:
-    """The Content-Type of a mono body; pcm, which has no header, says its rate (Hz) and channels there."""
+    """Return the Content-Type of a mono body. For headerless pcm it tells the rate (Hz) and channels."""
     kind = CONTENT_TYPES[audio_format]
     return f"{kind};rate={sample_rate};channels=1" if audio_format == "pcm" else kind
 
@@ -66,7 +66,7 @@ def content_type(audio_format: AudioFormat, sample_rate: int) -> str:
 def whole_file(
     audio_format: AudioFormat, pcm: bytes, sample_rate: int, *, bit_rate: int | None = None
 ) -> bytes:
-    """All of the audio at once, as `ContainerWriter` takes it, with its true length where one is written."""
+    """Return the audio as a file, with its true length in the header. Raises as `ContainerWriter` does."""
     with ContainerWriter(audio_format, sample_rate, bit_rate=bit_rate) as writer:
         body = writer.head() + writer.push(pcm) + writer.finish()
         head = writer.final_head()
@@ -74,11 +74,11 @@ def whole_file(
 
 
 class ContainerWriter:
-    """Mono 16-bit little-endian PCM in pieces, any number of bytes each, to the bytes of one body.
+    """Writes mono 16-bit little-endian PCM, in pieces of any number of bytes, into one body.
 
-    `head`, every `push` and `finish`, put together, are the body, which depends only on the audio, not on the
-    pieces. Bytes come out as soon as the codec gives them. From a sample's push until the bytes that it is
-    heard from, so much more audio must be pushed at most, in milliseconds at 8 / 24 / 48 kHz:
+    The results of `head`, every `push` and `finish` are the body, which depends only on the audio, not on the
+    pieces. Bytes come out as soon as the codec gives them. At most this much more audio must be pushed until
+    the bytes of a sample are out, in milliseconds at 8 / 24 / 48 kHz:
 
         wav, pcm       0
         flac          20 /  20 /  20
@@ -86,17 +86,17 @@ class ContainerWriter:
         mp3          282 /  94 /  72
         aac          384 / 128 /  64
 
-    wav, flac and pcm decode to the very samples at the same rate; opus to just as long, at 48 kHz. mp3 begins
-    1105 samples late and aac 1024, their encoders' delay, and both end with up to a frame or two of silence:
-    a stream of them cannot say how much to leave out. The heads of wav and flac say that the length is not
-    known, which libsndfile does not forgive a flac: see `final_head`. Of no audio, mp3 and aac have no bytes,
-    and opus and flac their heads alone.
+    wav, flac and pcm decode to the same samples at the same rate, opus to the same duration at 48 kHz. mp3
+    begins 1105 samples late and aac 1024, their encoders' delay, and both end with up to two frames of
+    silence, which a stream of them cannot mark as padding. The heads of wav and flac give an unknown length,
+    which libsndfile does not accept in flac: see `final_head`. Without audio, mp3 and aac have no bytes, and
+    opus and flac only their heads.
 
-    sample_rate: in Hz, 8000 to 48000; mp3 and aac take only `CODED_RATES`, opus resamples where it has to.
-    bit_rate: in bits per second, for mp3, opus and aac; the others pass over it. None: good for speech.
-    Raises BadValue for a rate that the format cannot be written at.
+    sample_rate: in Hz, 8000 to 48000; mp3 and aac take only `CODED_RATES`, opus resamples others.
+    bit_rate: in bits per second, for mp3, opus and aac; ignored by the others. None suits speech.
+    Raises BadValue for rates that the format does not have.
 
-    `finish` or `close` frees the codec; leaving the writer as a context does. Not for two threads at once.
+    `finish`, `close` or leaving the context frees the codec. Not for two threads at once.
     """
 
     def __init__(self, audio_format: AudioFormat, sample_rate: int, *, bit_rate: int | None = None) -> None:
@@ -111,15 +111,15 @@ class ContainerWriter:
         self._half_sample = b""
 
     def head(self) -> bytes:
-        """What there is before any audio, once. Left out, it comes with the first push."""
+        """Return what precedes the audio, once. If this is not called, the first push includes it."""
         return self._body.push(b"")
 
     def final_head(self) -> bytes:
-        """After `finish`: as many bytes as `head` gave, with the true length, to write over it in a file."""
+        """Return the head with the true length, after `finish`, to overwrite it in a file."""
         return self._body.final_head()
 
     def push(self, pcm: bytes) -> bytes:
-        """The next of the audio; what of the body it completes, often nothing."""
+        """Return what of the body this piece of audio completes, which is often nothing."""
         if self._half_sample:
             pcm = self._half_sample + pcm
         whole = len(pcm) & ~1
@@ -127,12 +127,12 @@ class ContainerWriter:
         return self._body.push(pcm[:whole])
 
     def finish(self) -> bytes:
-        """The rest of the body. Nothing may be pushed after it."""
+        """Return the rest of the body. Nothing may be pushed afterwards."""
         self._half_sample = b""
         return self._body.finish()
 
     def close(self) -> None:
-        """Frees the codec, whether or not the body is finished. May be called again."""
+        """Free the codec, whether or not the body is finished. Idempotent."""
         self._body.close()
 
     def __enter__(self) -> ContainerWriter:
@@ -145,7 +145,7 @@ class ContainerWriter:
 
 
 def warm_up() -> None:
-    """Load PyAV, which takes some 60 ms, before anybody waits for it."""
+    """Import PyAV, which takes some 60 ms, before anybody waits for it."""
     import av  # noqa: F401
 
 
@@ -157,7 +157,7 @@ class _Body(Protocol):
 
 
 class _Plain:
-    """The samples as they are, after a WAV header or nothing."""
+    """Plain samples, after a WAV header or none."""
 
     def __init__(self, wav_rate: int | None) -> None:
         self._wav_rate = wav_rate
@@ -180,7 +180,7 @@ class _Plain:
 
 
 class _Sink:
-    """What FFmpeg writes to. It has no `seek`, so the muxer never goes back on what it has written."""
+    """The file that FFmpeg writes to. It has no `seek`, so the muxer never changes what it has written."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -191,7 +191,7 @@ class _Sink:
 
     @property
     def written(self) -> bytes:
-        """Since the last take."""
+        """What was written since the last take."""
         return bytes(self._written)
 
     def take(self) -> bytes:
@@ -201,7 +201,7 @@ class _Sink:
 
 
 class _Coded:
-    """Through an encoder and a muxer of FFmpeg's, every packet flushed as it is made."""
+    """The output of an FFmpeg encoder and muxer, which flushes every packet."""
 
     def __init__(self, audio_format: _CodedFormat, sample_rate: int, bit_rate: int | None) -> None:
         import av
@@ -269,22 +269,22 @@ class _Coded:
 def _ffmpeg_names(
     audio_format: _CodedFormat, sample_rate: int
 ) -> tuple[str, str, dict[str, str], dict[str, str]]:
-    """Encoder, muxer, muxer's options and encoder's options."""
+    """Return the encoder, the muxer, the options of the muxer and those of the encoder."""
     match audio_format:
         case "mp3":
-            # Without the bit reservoir no frame waits for the next, and a stream may be joined anywhere.
+            # Without the bit reservoir no frame waits for the next, and streams can be joined.
             return "libmp3lame", "mp3", {"write_xing": "0", "id3v2_version": "0"}, {"reservoir": "0"}
         case "opus":
             return "libopus", "ogg", {"page_duration": "20000"}, {"frame_duration": "20"}
         case "aac":
             return "aac", "adts", {}, {}
         case "flac":
-            # FFmpeg would make blocks of 100 ms and 8 KiB of padding before them.
+            # FFmpeg's defaults are blocks of 100 ms, and 8 KiB of padding before them.
             return "flac", "flac", {"metadata_header_padding": "0"}, {"frame_size": str(sample_rate // 50)}
 
 
 def _with_flac_length(head: bytes, samples: int) -> bytes:
-    """STREAMINFO (RFC 9639, 8.2) with the total: the 36 bits that end at its 18th byte, 0 for not known."""
+    """Set the total in STREAMINFO (RFC 9639, 8.2): the 36 bits that end at its 18th byte; 0 is unknown."""
     end = len(b"fLaC") + 4 + 18
     field = int.from_bytes(head[end - 5 : end], "big") >> 36 << 36
     known = samples if samples < 1 << 36 else 0
@@ -301,7 +301,7 @@ def _check_rate(audio_format: AudioFormat, sample_rate: int) -> None:
 
 
 def _bit_rate(audio_format: _CodedFormat, sample_rate: int, asked: int | None) -> int | None:
-    """What the encoder is set to, in bits per second; BadValue for one it would quietly replace."""
+    """Return the bit rate to set. Raises BadValue for one that the encoder would silently replace."""
     default, allowed = _bit_rates(audio_format, sample_rate)
     if asked is None or not allowed:
         return default
@@ -314,7 +314,7 @@ def _bit_rate(audio_format: _CodedFormat, sample_rate: int, asked: int | None) -
 
 
 def _bit_rates(audio_format: _CodedFormat, sample_rate: int) -> tuple[int | None, Sequence[int]]:
-    """The one for speech and all that are allowed, ascending."""
+    """Return the default, for speech, and all that are allowed, ascending."""
     match audio_format:
         case "mp3" if sample_rate >= 32000:
             return 96000, [kbits * 1000 for kbits in _MPEG_1_KBITS]

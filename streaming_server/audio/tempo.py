@@ -1,4 +1,4 @@
-"""Speech made faster or slower at the same pitch, as it streams."""
+"""Change of tempo at the same pitch, as the audio streams."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from av.filter import Graph
 
 SLOWEST, FASTEST = 0.25, 4.0
-"""Speeds there are; 1 is the audio as it is."""
+"""Range of speeds; 1 leaves the audio unchanged."""
 
 _BLOCK_S = 0.01
 _TAIL_S = 0.25
-"""Silence after the end, in seconds: more than FFmpeg's filter keeps for its windows at any speed."""
+"""Silence pushed after the end: more than the windows of FFmpeg's filter hold at any speed."""
 
 
 class Tempo:
-    """Mono 16-bit little-endian PCM in pieces, any number of bytes each, to the same at another speed.
+    """Changes the tempo of mono 16-bit little-endian PCM, in pieces of any number of bytes.
 
-    By FFmpeg's `atempo`, which overlaps windows of 43 to 64 ms where they match; below its slowest, half, two
-    in a row. n samples become round(n / speed), and the result depends only on the audio, not on the pieces.
-    What is said is heard up to half a window early (some 20 ms, 60 ms at the slowest speed). Of what was
-    pushed, it holds back up to 80 ms at 24 kHz and 110 ms at 8 kHz; at speeds above 2, up to 120 and 170 ms.
-    At 1 the bytes pass as they are, and PyAV is not imported.
+    n samples become round(n / speed), and the result depends only on the audio, not on the pieces. FFmpeg's
+    `atempo` overlaps windows of 43 to 64 ms where they match; below its minimum of 0.5, two are chained.
+    Speech is heard up to half a window early (some 20 ms; 60 ms at the slowest speed). Held back are up to
+    80 ms at 24 kHz and 110 ms at 8 kHz, and at speeds above 2 up to 120 and 170 ms. At speed 1 the bytes pass
+    through and PyAV is not imported.
 
-    sample_rate: in Hz. speed: 0.25 to 4, above 1 is faster. Raises BadValue for another.
+    sample_rate: in Hz. speed: 0.25 to 4; above 1 is faster. Raises BadValue for other speeds.
     """
 
     def __init__(self, sample_rate: int, speed: float) -> None:
@@ -36,7 +36,7 @@ class Tempo:
         self._sample_rate = sample_rate
         self._speed = speed
         self._graph = _graph(sample_rate, speed) if speed != 1 else None
-        # Always whole blocks to the filter: two in a row are not quite free of how the audio was cut.
+        # The filter gets whole blocks: the result of two in a chain depends a little on how audio is cut.
         self._block_bytes = 2 * round(sample_rate * _BLOCK_S)
         self._waiting = bytearray()
         self._made = bytearray()
@@ -45,7 +45,7 @@ class Tempo:
         self._given = 0
 
     def push(self, pcm: bytes) -> bytes:
-        """The next of the audio; what of the result it completes, often nothing."""
+        """Return the output that this piece completes, which is often nothing."""
         if self._graph is None:
             return pcm
         self._pushed_bytes += len(pcm)
@@ -53,7 +53,7 @@ class Tempo:
         return self._take()
 
     def finish(self) -> bytes:
-        """The rest of the result. Nothing may be pushed after it."""
+        """Return the rest of the output. Nothing may be pushed afterwards."""
         if self._graph is None:
             return b""
         graph, self._graph = self._graph, None
@@ -66,7 +66,7 @@ class Tempo:
 
     @property
     def _due(self) -> int:
-        """Samples the result has, were this all."""
+        """Number of samples of the whole output if the audio ended here."""
         return round(self._pushed_bytes // 2 / self._speed)
 
     def _filter(self, graph: Graph, pcm: bytes) -> None:
@@ -90,7 +90,7 @@ class Tempo:
                 continue
 
     def _take(self) -> bytes:
-        """What is made, so far as it is due: the filter's windows may run a little ahead."""
+        """Take the output up to what is due, as the filter's windows may run a little ahead."""
         taken = bytes(self._made[: 2 * (self._due - self._given)])
         del self._made[: len(taken)]
         self._given += len(taken) // 2

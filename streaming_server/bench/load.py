@@ -1,4 +1,4 @@
-"""`run.py bench`: first audio, underruns and cost under load, beside a bare socket's."""
+"""`run.py bench`: first audio, underruns and cost under load, compared with a bare socket."""
 
 from __future__ import annotations
 
@@ -51,10 +51,9 @@ Doors = Annotated[tuple[DoorName, ...], NoDecode, BeforeValidator(comma_separate
 class BenchCommand(BaseSettings):
     """Measure first audio, underruns and cost under load, beside a bare socket that sends the same frames.
 
-    Sessions arrive at random moments of the ramp, whatever the server does meanwhile. Each has a reply of two
-    to four sentences, of three to five seconds, streamed to it word by word, listens to it in real time,
-    thinks, and gets the next, so that a server that is late is asked for a little less. What happens in the
-    ramp is not measured.
+    Sessions start at random times during the ramp, which is not measured. Each session streams a reply of two
+    to four sentences (three to five seconds) word by word, listens to it in real time, pauses and starts the
+    next. A server that is late therefore gets slightly less work.
     """
 
     model_config = SettingsConfigDict(
@@ -68,50 +67,47 @@ class BenchCommand(BaseSettings):
         cli_shortcuts={"as-json": "json"},
     )
 
-    url: str | None = Field(None, description="server to measure; by default one is started for it")
-    key: SecretStr | None = Field(None, description="key of that server, where it needs one")
+    url: str | None = Field(None, description="server to measure; by default one is started")
+    key: SecretStr | None = Field(None, description="API key of that server")
     max_workers: int | None = Field(None, ge=1, le=64, description="workers of the server that is started")
     sessions: Counts = Field(
-        (1, 50, 200, 400), min_length=1, description="sessions at once, a row for each, comma-separated"
+        (1, 50, 200, 400), min_length=1, description="concurrent sessions, comma-separated; one row for each"
     )
-    tokens_per_second: float = Field(50.0, gt=0, le=150, description="words a second in which text arrives")
+    tokens_per_second: float = Field(
+        50.0, gt=0, le=150, description="rate at which text arrives, in words per second"
+    )
     seconds: float = Field(
         20.0,
         ge=1,
-        description="how long each row is measured; one with under five turns up to three times as long",
+        description="measured seconds of each row; up to three times as many for under five turns",
     )
-    ramp: float = Field(10.0, ge=0, description="seconds in which a row's sessions arrive; not measured")
-    think: float = Field(
-        0.5, ge=0, description="mean pause between the end of a reply and the next, in seconds"
-    )
-    seed: int = Field(1, description="seed of everything that is left to chance")
+    ramp: float = Field(10.0, ge=0, description="seconds over which sessions start; not measured")
+    think: float = Field(0.5, ge=0, description="mean pause between two replies, in seconds")
+    seed: int = Field(1, description="random seed")
     door: Doors = Field(
         (),
-        description="measure these doors beside the native one, all at 24 kHz, instead of the bare socket; "
+        description="compare these protocols with the native websocket, not with the bare socket; "
         f"comma-separated: {', '.join(get_args(DoorName))}",
     )
-    rounds: int = Field(
-        6, ge=1, description="how often each of --door is measured, in turn; what is told are the medians"
-    )
+    rounds: int = Field(6, ge=1, description="measurements of each --door, in turn; the table shows medians")
     beside: ChoreName | None = Field(
         None,
-        description="measure each row once more while four upload samples of 60 s, one has samples of 10 s "
-        "transcribed, or four have jobs spoken into mp3, with a second between two, instead of the bare "
-        "socket",
+        description="instead of the bare socket, measure each row again while clients upload voice samples "
+        "(four, 60 s each), have them transcribed (one, 10 s each) or run mp3 jobs (four)",
     )
-    no_ceiling: bool = Field(False, description="leave the bare socket out")
+    no_ceiling: bool = Field(False, description="do not measure the bare socket")
     find_limit: bool = Field(
         False,
-        description="instead of --sessions, add more until under 99 % are free of underruns over 100 ms",
+        description="add sessions until fewer than 99 % are free of underruns over 100 ms",
     )
-    limit_start: int = Field(400, ge=1, description="sessions --find-limit begins with")
-    limit_step: int = Field(200, ge=1, description="sessions --find-limit adds at a time")
-    limit_stop: int = Field(4000, ge=1, description="sessions at which --find-limit gives up")
+    limit_start: int = Field(400, ge=1, description="sessions at which --find-limit starts")
+    limit_step: int = Field(200, ge=1, description="sessions that --find-limit adds in each step")
+    limit_stop: int = Field(4000, ge=1, description="sessions at which --find-limit stops")
     as_json: bool = Field(False, description="print JSON instead of a table")
 
 
 def bench(command: BenchCommand) -> int:
-    """Run the command; the exit status. Raises SpeechError."""
+    """Run the command and return its exit status. Raises SpeechError."""
     import uvloop
 
     _allow_many_sockets()
@@ -227,11 +223,11 @@ class _Runs:
 
 @contextmanager
 def _subject(command: BenchCommand) -> Iterator[tuple[Subject, float | None]]:
-    """The server to measure, and how long it took to become ready. Raises SpeechError."""
+    """Yield the server to measure and the seconds it took to become ready. Raises SpeechError."""
     key = command.key.get_secret_value() if command.key else None
     if command.url is not None:
         if "wyoming" in command.door:
-            raise SpeechError("--door wyoming: only where the server is started for it.")
+            raise SpeechError("--door wyoming cannot be combined with --url.")
         yield Subject(OURS, Address.of(command.url, key), None), None
         return
     options = [f"--max-connections={MOST_CONNECTIONS}"]

@@ -1,10 +1,11 @@
-"""A command's flags, from the settings class that describes them."""
+"""Flags of a command, from its settings class."""
 
 from __future__ import annotations
 
 import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from inspect import getdoc
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -25,10 +26,10 @@ METAVARS = MappingProxyType(
         "Mapping[str,str]": "NAME=VOICE,…",
     }
 )
-"""What a type is called in the help."""
+"""Placeholder of each type in the help."""
 
 _NOTHING = re.compile(r" \(default(?: factory)?: (?:None|null|False|\(\)|[\w.<>]+<lambda>)\)$")
-"""Defaults that tell a reader nothing; where there is something to tell, the description does."""
+"""Defaults that the help leaves out: its description names those that matter."""
 
 _ON = " (default: True)"
 
@@ -38,19 +39,21 @@ _LISTED = re.compile(r"\(default: \((.+)\)\)$")
 def read_flags(command: type[Command], name: str, arguments: Sequence[str]) -> Command:
     """Return the command as flags and `DIA_*` variables configure it. Raises ValidationError; `--help` exits.
 
-    name: what is typed before the flags, "run.py say".
+    name: program and command in the help, such as "run.py say".
     """
     return CliApp.run(command, cli_args=list(arguments), cli_settings_source=flag_source(command, name))
 
 
 def flag_source(command: type[BaseSettings], name: str) -> CliSettingsSource[Any]:
     """Return the source of a command's flags; more can be added to its `root_parser`."""
-    return CliSettingsSource[Any](
+    source = CliSettingsSource[Any](
         command,
         cli_prog_name=name,
         cli_shortcuts=command.model_config.get("cli_shortcuts"),
         add_argument_method=_add_argument,
     )
+    source.root_parser.description = getdoc(command)
+    return source
 
 
 def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> Any:
@@ -60,13 +63,11 @@ def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> Any:
         options["metavar"] = METAVARS.get(metavar, several)
     if isinstance(options.get("help"), str):
         if names[0].startswith("--no-") and options["help"].endswith(_ON):
-            options["help"] = (
-                f"do not {options['help'].removesuffix(_ON)}"  # The flag that is shown turns it off.
-            )
+            options["help"] = f"do not {options['help'].removesuffix(_ON)}"  # The flag turns it off.
         options["help"] = _LISTED.sub(_commas, _NOTHING.sub("", options["help"]))
     return parser.add_argument(*names, **options)
 
 
 def _commas(default: re.Match[str]) -> str:
-    """A list as it is typed."""
+    """Return the default of a list as it would be typed."""
     return f"(default: {default[1].replace(', ', ',').rstrip(',')})"

@@ -1,4 +1,4 @@
-"""The command line: serve, say, bench."""
+"""The command line: serve, say and bench."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from streaming_server.engines.selection import SelectedEngine, select_engine
 from streaming_server.errors import SpeechError
 from streaming_server.settings import Settings
 
-USAGE = """usage: python run.py [serve] [options]       serve speech (the default)
+USAGE = """usage: python run.py [serve] [options]       run the server (default)
        python run.py say TEXT [options]      speak a text into a file
-       python run.py bench [options]         measure first audio, underruns and cost under load
+       python run.py bench [options]         measure latency, underruns and cost under load
 
-`python run.py COMMAND --help` tells each command's options. Every option of serve can also be given as a
-DIA_* variable: DIA_PORT=8000 is --port 8000."""
+Run `python run.py COMMAND --help` for the options of a command. Every option of serve can also be set by an
+environment variable: DIA_PORT=8000 for --port 8000."""
 
 
 EARLIER_FLAGS: Mapping[str, Sequence[str]] = MappingProxyType(
@@ -109,7 +109,7 @@ def settings_of(arguments: Sequence[str]) -> tuple[Settings, SelectedEngine]:
 
 
 class ServeCommand(Settings):
-    """Serve speech. A flag `--max-workers 4` and the variable DIA_MAX_WORKERS=4 say the same."""
+    """Run the server. Every option can also be set by a variable: DIA_MAX_WORKERS=4 for --max-workers 4."""
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {"serve": _serve, "say": _say, "bench": _bench}

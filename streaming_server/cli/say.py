@@ -1,4 +1,4 @@
-"""`run.py say`: a text into a file of speech, which arrives before one's eyes."""
+"""`run.py say`: speak a text into a file, with progress."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ from streaming_server.types import DEFAULT_VOICE
 READY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
 FAREWELL_S = 0.3
-"""How long a server that has more to send may take to hear that nobody wants it."""
+"""How long to wait for the closing handshake of a server that is still sending."""
 
 
 class SayCommand(BaseSettings):
-    """Speak a text into a file: through a running server, or one started for it.
+    """Speak a text into a file.
 
-    One that is started obeys DIA_* variables: DIA_ENGINE=dia speaks with Dia.
+    Uses the server at --url, else one that runs at --host and --port, else one that is started for the
+    command and configured by DIA_* variables: DIA_ENGINE=dia speaks with Dia.
     """
 
     model_config = SettingsConfigDict(
@@ -50,30 +51,28 @@ class SayCommand(BaseSettings):
         cli_hide_none_type=True,
     )
 
-    text: CliPositionalArg[str] = Field(description='what to say; "-" reads it from standard input')
-    voice: str = Field(DEFAULT_VOICE.id, description="who says it")
+    text: CliPositionalArg[str] = Field(description='text to speak; "-" reads it from standard input')
+    voice: str = Field(DEFAULT_VOICE.id, description="voice that speaks")
     language: str | None = Field(None, description="language of the text, such as en-GB")
-    speed: float | None = Field(None, ge=0.25, le=4.0, description="pace, 0.25 to 4; 1 is the voice's own")
-    pitch: float | None = Field(None, ge=0.5, le=2.0, description="pitch, 0.5 to 2; 1 is the voice's own")
+    speed: float | None = Field(None, ge=0.25, le=4.0, description="speed, 0.25 to 4; 1 is normal")
+    pitch: float | None = Field(None, ge=0.5, le=2.0, description="pitch, 0.5 to 2; 1 is normal")
     out: Path = Field(
         Path("speech.wav"),
-        description=f'file to write, {", ".join(ENDINGS)} by its ending; "-" is WAV to standard output',
+        description=f'file to write ({", ".join(ENDINGS)}); "-" writes WAV to standard output',
     )
-    url: str | None = Field(
-        None, description="server to use; by default one on this machine's port, or a new one"
-    )
-    host: str = Field("127.0.0.1", description="where a server may be running already")
-    port: int = Field(7860, description="its port")
+    url: str | None = Field(None, description="address of the server, as http://host:port")
+    host: str = Field("127.0.0.1", description="host of a server that may be running")
+    port: int = Field(7860, description="port of a server that may be running")
     key: SecretStr | None = Field(
         None,
-        description="key of the server, where it needs one; here the first of DIA_API_KEYS by default",
+        description="API key; for a server on this machine the first of DIA_API_KEYS by default",
     )
 
 
 def say(command: SayCommand) -> int:
-    """Run the command; the exit status. An existing file stays until there is a whole new one.
+    """Run the command and return its exit status. Raises SpeechError.
 
-    Raises SpeechError.
+    An existing file stays until the new one is complete.
     """
     try:
         with speech_file(command.out) as out, _server(command) as url:
@@ -84,9 +83,9 @@ def say(command: SayCommand) -> int:
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
-    """The outcome. A Ctrl-C cancels the work, and another does nothing more.
+    """Run a coroutine; the first Ctrl-C cancels it and later ones do nothing.
 
-    asyncio's own way would raise the second wherever it finds the work, which then complains of it.
+    asyncio's own handler would raise the second one in the middle of the cleanup.
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
@@ -122,7 +121,7 @@ async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> i
         first_audio_at = await _record(socket, out, console, len(text))
         out.finish()
     if first_audio_at is None:
-        raise SpeechError("There was nothing to say in this text.")
+        raise SpeechError("The text has nothing to speak.")
     console.print(
         f"{command.out}: {out.seconds:.2f} s of speech in {time.monotonic() - started:.2f} s, "
         f"first audio after {1000 * (first_audio_at - started):.0f} ms"
@@ -139,7 +138,7 @@ def _start(command: SayCommand) -> str:
 async def _record(
     socket: ClientConnection, out: SpeechFile, console: Console, characters: int
 ) -> float | None:
-    """Write what arrives; when its first sound did, in monotonic seconds. Raises SpeechError."""
+    """Write the audio; return when the first arrived, in monotonic seconds. Raises SpeechError."""
     first_audio_at = None
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[seconds]:.1f} s"))
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
@@ -155,7 +154,7 @@ async def _record(
             event = orjson.loads(message)
             match event["type"]:
                 case "started" if ignored := event.get("ignored"):
-                    console.print(f"This engine passes over: {', '.join(ignored)}.")
+                    console.print(f"This engine ignores: {', '.join(ignored)}.")
                 case "sentence":
                     progress.update(bar, completed=event["start"])
                 case "error":
@@ -166,9 +165,9 @@ async def _record(
 
 @asynccontextmanager
 async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConnection]:
-    """A native websocket. Raises SpeechError with the server's own sentence."""
-    # Who shows none could be about to do so in a message, and is waited for; this one is told at once.
-    headers = {"Authorization": f"Bearer {key_to_show(command) or 'none'}"}
+    """Connect to the native websocket. Raises SpeechError with the server's message."""
+    # Without a key the server would wait for one in a message; a wrong one is refused at once.
+    headers = {"Authorization": f"Bearer {key_to_send(command) or 'none'}"}
     address = url.replace("http", "ws", 1).rstrip("/") + "/ws/speak"
     try:
         async with connect(
@@ -176,7 +175,7 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
         ) as socket:
             yield socket
     except InvalidURI:
-        raise SpeechError("--url: a server's address begins with http:// or https://.") from None
+        raise SpeechError("--url: the address must begin with http:// or https://.") from None
     except TimeoutError:
         raise SpeechError(f"The server at {url} did not answer in time.") from None
     except OSError as error:
@@ -195,8 +194,8 @@ def _reason(body: bytes | bytearray | None) -> str:
         return "The server refused the connection."
 
 
-def key_to_show(command: SayCommand) -> str | None:
-    """The key to show; what is set for the servers of this machine is nothing for others."""
+def key_to_send(command: SayCommand) -> str | None:
+    """Return the key to send. The keys of this machine's servers are not sent to others."""
     if command.key is not None:
         return command.key.get_secret_value()
     here = command.url is None and is_loopback(_reachable(command.host))
@@ -205,13 +204,13 @@ def key_to_show(command: SayCommand) -> str | None:
 
 
 def _reachable(host: str) -> str:
-    """Where a server that listens on this address is to be found."""
+    """Return the address at which a server that listens on `host` is reachable."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
 
 
 @contextmanager
 def _server(command: SayCommand) -> Iterator[str]:
-    """The address of a server to use, one of our own where none runs. Raises Unavailable."""
+    """Yield the address of a server, starting one if none runs. Raises Unavailable."""
     host = _reachable(command.host)
     running = command.url or f"http://{f'[{host}]' if ':' in host else host}:{command.port}"
     if command.url:
@@ -226,11 +225,11 @@ def _server(command: SayCommand) -> Iterator[str]:
 
 
 def _wait_until_ready(url: str) -> None:
-    """A server that is still loading its model is worth waiting for. Raises Unavailable."""
+    """Wait for a server that still loads its model. Raises Unavailable."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while not answers(f"{url}/readyz"):
         if time.monotonic() > deadline:
-            raise Unavailable(f"The server at {url} is not ready to speak.")
+            raise Unavailable(f"The server at {url} is not ready.")
         time.sleep(0.1)
 
 

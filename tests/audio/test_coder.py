@@ -1,4 +1,4 @@
-"""Coding takes long, and others are served meanwhile."""
+"""Encoding does not hold up other listeners."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ async def first_audio_s(server: Server, turns: int = 10) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["mp3", "opus", "wav"])
-async def test_who_listens_does_not_notice_jobs(start_server: Callable[..., Server], form: str) -> None:
-    """Coded on the event loop, two jobs into mp3 made it 54 ms or more instead of 5 until the first sound."""
+async def test_listeners_do_not_notice_jobs(start_server: Callable[..., Server], form: str) -> None:
+    """On the event loop, encoding two jobs as mp3 delayed the first audio from 5 to 54 ms or more."""
     server = start_server("--max-context-characters=10000000")
     alone, beside = [], []
     with to(server) as client:
@@ -66,8 +66,8 @@ async def test_who_listens_does_not_notice_jobs(start_server: Callable[..., Serv
     assert min(beside) < 1.1 * min(alone) + NOTICEABLE_S
 
 
-async def test_who_asks_for_mp3_holds_nobody_up(start_server: Callable[..., Server]) -> None:
-    """Each piece of three seconds took twenty milliseconds of everybody's time."""
+async def test_mp3_requests_do_not_block_others(start_server: Callable[..., Server]) -> None:
+    """On the event loop, each piece of three seconds blocked everybody for 20 ms."""
     server = start_server()
 
     def waits_s() -> float:
@@ -102,15 +102,15 @@ async def test_who_asks_for_mp3_holds_nobody_up(start_server: Callable[..., Serv
     assert beside < alone + NOTICEABLE_S
 
 
-def test_a_job_that_nobody_is_beside_is_not_slowed_down(start_server: Callable[..., Server]) -> None:
-    """Ten minutes of speech, which take over a minute where somebody listens."""
+def test_a_job_alone_is_not_slowed_down(start_server: Callable[..., Server]) -> None:
+    """Ten minutes of speech, which take over a minute beside a listener."""
     with to(start_server("--max-workers=1")) as client:
         job = job_of(client, LONG * 4)
         until(lambda: status_of(client, job) == "completed", 50)
         assert client.get(f"/jobs/{job}").json()["progress"]["audio_s"] > 500
 
 
-async def test_beside_a_listener_a_job_goes_on_at_its_pace(start_server: Callable[..., Server]) -> None:
+async def test_a_job_continues_beside_a_listener(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--max-context-characters=10000000")
     async with talking(server.ws_url) as talk, httpx.AsyncClient(base_url=server.url) as client:
 
@@ -137,9 +137,7 @@ async def test_beside_a_listener_a_job_goes_on_at_its_pace(start_server: Callabl
 
 
 @pytest.mark.parametrize("form", ["mp3", "opus", "aac", "flac"])
-async def test_who_else_is_served_is_served_while_it_codes(
-    form: AudioFormat, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_event_loop_runs_while_encoding(form: AudioFormat, monkeypatch: pytest.MonkeyPatch) -> None:
     served = Event()
 
     def code(*_: object) -> bytes:
@@ -157,10 +155,10 @@ async def test_who_else_is_served_is_served_while_it_codes(
                 served.set()
 
 
-async def test_who_is_ended_while_it_codes_has_the_codec_freed_after_that(
+async def test_a_cancelled_encoder_is_freed_when_its_thread_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """FFmpeg is not for two threads at once, and asyncio ends a task without waiting for its thread."""
+    """FFmpeg is not thread-safe, and asyncio cancels a task without waiting for its thread."""
     coding, go_on, freed = Event(), Event(), Event()
 
     def code(*_: object) -> bytes:
@@ -187,7 +185,7 @@ async def test_who_is_ended_while_it_codes_has_the_codec_freed_after_that(
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
-async def test_what_is_coded_in_a_thread_is_what_the_writer_writes(form: str) -> None:
+async def test_gives_the_bytes_of_the_writer(form: str) -> None:
     pieces = [bytes([number, number]) * 3000 for number in range(20)]
     with ContainerWriter(form, 24000) as writer:  # type: ignore[arg-type]
         expected = b"".join(writer.push(piece) for piece in pieces) + writer.finish()

@@ -1,4 +1,4 @@
-"""What a player makes of each format, whatever pieces the audio was written in."""
+"""Every format, as players decode it, whatever pieces the audio was written in."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def decoded_s(body: bytes, audio_format: AudioFormat, rate: int) -> float:
 
 @pytest.mark.parametrize("rate", CODED_RATES)
 @pytest.mark.parametrize("audio_format", LOSSLESS)
-def test_lossless_formats_give_the_very_samples(audio_format: AudioFormat, rate: int) -> None:
+def test_lossless_formats_give_the_same_samples(audio_format: AudioFormat, rate: int) -> None:
     pcm = speech(rate + 1, rate)
     body = written(ContainerWriter(audio_format, rate), [pcm])
     samples, heard_rate = decoded(body, audio_format)
@@ -106,7 +106,7 @@ def test_lossless_formats_give_the_very_samples(audio_format: AudioFormat, rate:
 
 @pytest.mark.parametrize("rate", CODED_RATES)
 @pytest.mark.parametrize("audio_format", LOSSY)
-def test_lossy_formats_sound_the_same_and_as_long(audio_format: AudioFormat, rate: int) -> None:
+def test_lossy_formats_keep_sound_and_duration(audio_format: AudioFormat, rate: int) -> None:
     pcm = speech(2 * rate, rate)
     body = written(ContainerWriter(audio_format, rate), [pcm])
     samples, heard_rate = decoded(body, audio_format)
@@ -120,7 +120,7 @@ def test_lossy_formats_sound_the_same_and_as_long(audio_format: AudioFormat, rat
 
 
 @pytest.mark.parametrize("rate", [8000, 9999, 22050, 44100, 47999])
-def test_opus_and_flac_take_rates_that_are_none_of_theirs(rate: int) -> None:
+def test_opus_and_flac_take_unusual_rates(rate: int) -> None:
     pcm = speech(rate, rate)
     samples, heard_rate = decoded(written(ContainerWriter("opus", rate), [pcm]), "opus")
     assert len(samples) == pytest.approx(heard_rate, abs=10)
@@ -148,14 +148,14 @@ def test_the_bytes_do_not_depend_on_the_pieces(
 
 @pytest.mark.parametrize("samples", [1, 2, 159, 161])
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
-def test_a_moment_of_audio_is_a_whole_body(audio_format: AudioFormat, samples: int) -> None:
+def test_very_short_audio_is_a_whole_body(audio_format: AudioFormat, samples: int) -> None:
     body = written(ContainerWriter(audio_format, 24000), [speech(samples, 24000)])
     least = samples / 24000
     assert least <= decoded_s(body, audio_format, 24000) <= least + 0.1
 
 
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
-def test_no_audio_is_at_most_a_head(audio_format: AudioFormat) -> None:
+def test_no_audio_gives_at_most_a_head(audio_format: AudioFormat) -> None:
     writer = ContainerWriter(audio_format, 24000)
     head = writer.head()
     assert bool(head) == (audio_format in ("wav", "opus", "flac"))
@@ -164,14 +164,14 @@ def test_no_audio_is_at_most_a_head(audio_format: AudioFormat) -> None:
 
 
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
-def test_half_a_sample_at_the_end_is_left_out(audio_format: AudioFormat) -> None:
+def test_half_a_sample_at_the_end_is_dropped(audio_format: AudioFormat) -> None:
     pcm = speech(1000, 24000)
     whole = written(ContainerWriter(audio_format, 24000), [pcm])
     assert written(ContainerWriter(audio_format, 24000), [pcm + b"\x01"]) == whole
 
 
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
-def test_a_head_not_asked_for_comes_with_the_first_push(audio_format: AudioFormat) -> None:
+def test_the_first_push_includes_the_head(audio_format: AudioFormat) -> None:
     pcm = speech(5000, 24000)
     writer = ContainerWriter(audio_format, 24000)
     body = writer.push(pcm) + writer.finish()
@@ -179,7 +179,7 @@ def test_a_head_not_asked_for_comes_with_the_first_push(audio_format: AudioForma
 
 
 @pytest.mark.parametrize(("audio_format", "rate"), HELD_MS)
-def test_no_more_is_held_back_than_is_said(audio_format: AudioFormat, rate: int) -> None:
+def test_holds_back_no_more_than_documented(audio_format: AudioFormat, rate: int) -> None:
     pcm = speech(rate, rate)
     piece = 2 * (rate // 1000)
     writer = ContainerWriter(audio_format, rate)
@@ -200,7 +200,7 @@ def test_no_more_is_held_back_than_is_said(audio_format: AudioFormat, rate: int)
 
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
 @pytest.mark.parametrize("rate", [8000, 24000, 48000])
-def test_a_push_of_100_ms_is_short_work(audio_format: AudioFormat, rate: int) -> None:
+def test_a_push_of_100_ms_is_fast(audio_format: AudioFormat, rate: int) -> None:
     """CPU time, as another process may take the core; the first push, which opens the codec, among them."""
     pcm = speech(rate * 3, rate)
     with ContainerWriter(audio_format, rate) as writer:
@@ -227,7 +227,7 @@ def test_libsndfile_reads_a_whole_file(audio_format: AudioFormat, rate: int) -> 
 @pytest.mark.parametrize(
     ("audio_format", "length"), [("wav", 0), ("wav", 1), ("wav", 70000), ("flac", 1), ("flac", 70000)]
 )
-def test_a_whole_file_says_its_length(audio_format: AudioFormat, length: int) -> None:
+def test_a_whole_file_has_its_length(audio_format: AudioFormat, length: int) -> None:
     body = whole_file(audio_format, speech(length, 24000), 24000)
     assert soundfile.info(io.BytesIO(body)).frames == length
 
@@ -256,7 +256,7 @@ def test_the_final_head_fits_over_the_first(audio_format: AudioFormat) -> None:
         ("aac", 48000, 128000),
     ],
 )
-def test_the_bit_rate_asked_for_is_used(audio_format: AudioFormat, rate: int, bit_rate: int) -> None:
+def test_uses_the_given_bit_rate(audio_format: AudioFormat, rate: int, bit_rate: int) -> None:
     noise = np.random.default_rng(1).normal(0, 6000, 4 * rate).clip(-32768, 32767).astype("<i2").tobytes()
     body = whole_file(audio_format, noise, rate, bit_rate=bit_rate)
     ogg_pages = 12000 if audio_format == "opus" else 0
@@ -281,13 +281,13 @@ def test_the_bit_rate_asked_for_is_used(audio_format: AudioFormat, rate: int, bi
         ("aac", 24000, -1),
     ],
 )
-def test_rates_no_encoder_has_are_refused(audio_format: AudioFormat, rate: int, bit_rate: int | None) -> None:
+def test_refuses_unsupported_rates(audio_format: AudioFormat, rate: int, bit_rate: int | None) -> None:
     with pytest.raises(BadValue):
         ContainerWriter(audio_format, rate, bit_rate=bit_rate)
 
 
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
-def test_closed_early_it_gives_nothing_more(audio_format: AudioFormat) -> None:
+def test_gives_nothing_after_close(audio_format: AudioFormat) -> None:
     with ContainerWriter(audio_format, 24000) as writer:
         writer.push(speech(10000, 24000))
     writer.close()
@@ -296,7 +296,7 @@ def test_closed_early_it_gives_nothing_more(audio_format: AudioFormat) -> None:
 
 
 @pytest.mark.parametrize("audio_format", CODED)
-def test_writers_left_early_leave_no_memory_behind(audio_format: AudioFormat) -> None:
+def test_unfinished_writers_do_not_leak(audio_format: AudioFormat) -> None:
     pcm = speech(4800, 22050)
 
     def leave_early(times: int) -> int:
@@ -311,7 +311,7 @@ def test_writers_left_early_leave_no_memory_behind(audio_format: AudioFormat) ->
     assert leave_early(150) - before < 10_000_000
 
 
-def test_wav_and_pcm_do_without_ffmpeg() -> None:
+def test_wav_and_pcm_do_not_import_ffmpeg() -> None:
     code = (
         "import sys\n"
         "from streaming_server.audio.formats import whole_file\n"
@@ -322,7 +322,7 @@ def test_wav_and_pcm_do_without_ffmpeg() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_content_types_are_true() -> None:
+def test_content_types() -> None:
     assert {one: content_type(one, 24000) for one in AUDIO_FORMATS} == {
         "wav": "audio/wav",
         "mp3": "audio/mpeg",

@@ -1,4 +1,4 @@
-"""Faster and slower, at the same pitch."""
+"""Tempo changes at the same pitch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def power_by_hertz(pcm: bytes, rate: int) -> np.ndarray[tuple[int], np.dtype[np.
 
 @pytest.mark.parametrize("rate", SAMPLE_RATES)
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_the_pitch_stays(speed: float, rate: int) -> None:
+def test_keeps_the_pitch(speed: float, rate: int) -> None:
     power = power_by_hertz(retimed(Tempo(rate, speed), [tone(rate, rate)]), rate)
     assert power.argmax() == pytest.approx(200, rel=0.01)
     assert power[190:211].sum() > 0.99 * power.sum()
@@ -66,7 +66,7 @@ def test_the_bytes_do_not_depend_on_the_pieces(speed: float, sizes: list[int], l
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_what_is_said_is_heard_in_its_place(speed: float) -> None:
+def test_speech_is_heard_in_its_place(speed: float) -> None:
     """Six bursts, at the very start and the very end too: all there, and near where they belong."""
     rate, said = 24000, np.zeros(2 * 24000)
     places_s = (0.0, 0.4, 0.8, 1.2, 1.6, 1.9)
@@ -83,7 +83,7 @@ def test_what_is_said_is_heard_in_its_place(speed: float) -> None:
         assert window.sum() == pytest.approx(expected, rel=0.5), place
 
 
-def test_speed_one_gives_the_bytes_as_they_are() -> None:
+def test_speed_one_changes_nothing() -> None:
     tempo = Tempo(24000, 1)
     assert [tempo.push(b"abc"), tempo.push(b"d"), tempo.finish()] == [b"abc", b"d", b""]
     code = (
@@ -96,7 +96,7 @@ def test_speed_one_gives_the_bytes_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_no_more_is_held_back_than_is_said(speed: float) -> None:
+def test_holds_back_no_more_than_documented(speed: float) -> None:
     rate, tempo = 24000, Tempo(24000, speed)
     pcm = tone(rate, rate)
     given_samples, worst_ms = 0, 0.0
@@ -106,7 +106,7 @@ def test_no_more_is_held_back_than_is_said(speed: float) -> None:
     assert 0 < worst_ms <= (80 if speed <= 2 else 120)
 
 
-def test_a_push_of_100_ms_is_short_work() -> None:
+def test_a_push_of_100_ms_is_fast() -> None:
     took = []
     for speed in (0.25, 4.0):
         tempo = Tempo(48000, speed)
@@ -118,6 +118,6 @@ def test_a_push_of_100_ms_is_short_work() -> None:
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, 0.2499, 4.001, float("nan"), float("inf")])
-def test_other_speeds_are_refused(speed: float) -> None:
+def test_refuses_other_speeds(speed: float) -> None:
     with pytest.raises(BadValue):
         Tempo(24000, speed)

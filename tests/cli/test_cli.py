@@ -21,7 +21,7 @@ from helpers.servers import Server, free_port, until
 
 from streaming_server.cli.local_server import answers
 from streaming_server.cli.main import settings_of
-from streaming_server.cli.say import SayCommand, key_to_show
+from streaming_server.cli.say import SayCommand, key_to_send
 
 ROOT = Path(__file__).parents[2]
 
@@ -157,7 +157,7 @@ def test_the_key_of_local_servers_is_sent_to_no_others(
     where: dict[str, Any], key: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIA_API_KEYS", "secret,another")
-    assert key_to_show(SayCommand(text="Hello.", **where)) == key
+    assert key_to_send(SayCommand(text="Hello.", **where)) == key
 
 
 def test_ignored_signals_stay_ignored(server: Server, tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_say_sends_a_key(start_server: Callable[..., Server], tmp_path: Path) ->
         (["--log-level=loud"], "--log-level: must be debug, info, warning or error."),
         (["--voice-aliases=alloy"], "--voice-aliases: must be NAME=VOICE pairs, comma-separated."),
         (["say", "Hello.", "--voice=nobody"], "voice"),
-        (["say", "..."], "nothing to say"),
+        (["say", "..."], "nothing to speak"),
         (["say", "Hello.", "--out=/nowhere/at/all.wav"], "--out /nowhere/at/all.wav: there is no folder"),
         (["say", "Hello.", "--out=tests"], "--out tests: this is a folder"),
         (["say", "Hello.", "--out=hello.doc"], ".wav, .mp3"),
