@@ -4,7 +4,7 @@ Run as `python -m streaming_server.voice_samples.decoder_child SOURCE TARGET LIM
 fields of `VoiceSampleLimits` as JSON, PARENT is the server's process id. The process limits its own resources
 before it opens the file, writes TARGET, and answers with one line on standard output:
 
-    {"sample": fields of DecodedVoiceSample}            TARGET is complete
+    {"sample": fields of DecodedVoiceSample}     TARGET is complete
     {"refused": {"code", "message"}}             for the user
     {"failed": {"message"}}                      an internal error, for the log
 """
@@ -28,12 +28,9 @@ from streaming_server.voice_samples.voice_sample import SAMPLE_RATE, DecodedVoic
 
 
 def main(arguments: list[str]) -> int:
-    source, target, limits = (
-        Path(arguments[0]),
-        Path(arguments[1]),
-        VoiceSampleLimits(**json.loads(arguments[2])),
-    )
-    confine(limits, parent=int(arguments[3]))
+    source, target, limits_json, parent = arguments
+    limits = VoiceSampleLimits(**json.loads(limits_json))
+    confine(limits, parent=int(parent))
     answer: dict[str, Any]
     try:
         answer = {"sample": asdict(read_sample(Path(source), Path(target), limits))}

@@ -1,8 +1,8 @@
 """Decode an uploaded voice sample into the form in which it is stored.
 
-Nothing is decoded in the server's process. Every file goes to a child (`decoder_child`) of bounded
-memory, processor time and output, which answers within a deadline or is killed: what a hostile file does to a
-C library ends there.
+Nothing is decoded in the server's process. Every file goes to a child process (`decoder_child`) with bounded
+memory, processor time and output, which answers within a deadline or is killed, so that a hostile file harms
+at most that process.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
-from pathlib import Path, PurePath
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import anyio
+import msgspec
+import structlog
 
 from streaming_server.errors import BadAudio, Full, SpeechError, StorageFailure, Unavailable, error_of
 from streaming_server.ipc.child import (
@@ -26,52 +27,42 @@ from streaming_server.ipc.child import (
     spawn,
     wait_for_exit,
 )
-from streaming_server.voice_samples.voice_sample import (
-    VOICE_SAMPLE_FORMATS,
-    DecodedVoiceSample,
-    VoiceSampleFormat,
-    VoiceSampleLimits,
-)
+from streaming_server.voice_samples.file_names import misnamed
+from streaming_server.voice_samples.voice_sample import DecodedVoiceSample, VoiceSampleLimits
+
+log = structlog.stdlib.get_logger(__name__)
 
 _AT_ONCE, _MOST_WAITING, _LONGEST_WAIT_S = 2, 8, 15.0
 _LONGEST_ANSWER = 64 * 1024
 _EXIT_GRACE_S = 1.0
 """How long a decoder that has closed its output may take to exit by itself; its exit code says why."""
 _DECODE_FAILED = "The file could not be decoded within the limits. Save it as a 16-bit WAV and send that."
-_BUSY = "Too many samples are being read. Try again in a few seconds."
-_SLOW = "This machine has too much else to do to read a sample now. Try again in a few seconds."
+_BUSY = "Too many voice samples are being decoded. Try again in a few seconds."
+_SLOW = "The server is too busy to decode a voice sample. Try again in a few seconds."
 
-_NAMED: dict[str, tuple[VoiceSampleFormat, ...]] = {
-    ".wav": ("wav", "w64"),
-    ".w64": ("w64",),
-    ".rf64": ("wav",),
-    ".aif": ("aiff",),
-    ".aiff": ("aiff",),
-    ".aifc": ("aiff",),
-    ".caf": ("caf",),
-    ".mp3": ("mp3",),
-    ".flac": ("flac", "ogg"),
-    ".ogg": ("ogg", "opus"),
-    ".oga": ("ogg", "opus"),
-    ".opus": ("opus",),
-    ".m4a": ("m4a",),
-    ".mp4": ("m4a",),
-    ".aac": ("aac",),
-    ".webm": ("webm",),
-    ".3gp": ("m4a",),
-    ".mov": ("m4a",),
-    ".mka": ("webm",),
-    ".mkv": ("webm",),
-    ".amr": ("amr",),
-    ".awb": ("amr",),
-    ".wma": ("wma",),
-    ".asf": ("wma",),
-}
-"""What a file of that ending may be without anybody being surprised."""
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the decoder answers: one of these."""
+
+    sample: DecodedVoiceSample | None = None
+    refused: _Refused | None = None
+    failed: _Failed | None = None
 
 
 class Ingest:
-    """Takes samples in, a few at a time; the others wait their turn, though not many and not for long."""
+    """Decodes a few voice samples at a time. Only so many wait, and only for so long."""
 
     def __init__(
         self,
@@ -87,7 +78,7 @@ class Ingest:
         self._longest_wait_s = longest_wait_s
 
     async def ingest(self, source: Path, target: Path, *, filename: str | None = None) -> DecodedVoiceSample:
-        """As the function `ingest`; raises Full too, when too many wait or the turn does not come in time."""
+        """Wait for a turn and call `ingest`. Raises Full also if too many wait, or for too long."""
         if self._turns.statistics().tasks_waiting >= self._most_waiting:
             raise Full(_BUSY)
         try:
@@ -109,14 +100,15 @@ async def ingest(
     limits: VoiceSampleLimits | None = None,
     wait: WaitForExit = wait_for_exit,
 ) -> DecodedVoiceSample:
-    """Read the recording at `source` and write it to `target` as voice samples are stored.
+    """Decode the recording at `source` and write it to `target` as voice samples are stored.
 
-    filename: what the sender calls it; only its ending is looked at, and never believed. Raises BadAudio for
-    what is no recording that can be read here, is damaged or cut off; BadValue for one outside the limits,
-    silent or clipped through; TooLarge for one that is too long; StorageFailure where the target cannot be
-    written; Unavailable where the child cannot be started or does not live to answer, Full where it does but
-    not in time, as no processor was free. What is at `target` then is of no use. Cancelling kills the child.
-    wait: how to wait for the killed child, see `ipc.child`.
+    filename: its name at the sender; an ending that contradicts the content gives a warning. wait: how to
+    wait for the killed child, see `ipc.child`. Cancelling kills the child.
+
+    Raises BadAudio for a file that cannot be read, is damaged or cut off; BadValue for one outside the
+    limits, silent or clipped throughout; TooLarge for one that is too long; StorageFailure if the target
+    cannot be written; Unavailable if the child cannot be started or exits without an answer; Full if it does
+    not answer in time because no processor is free. `target` is then of no use.
     """
     limits = limits or VoiceSampleLimits()
     command = [sys.executable, "-m", "streaming_server.voice_samples.decoder_child"]
@@ -126,13 +118,13 @@ async def ingest(
         if answer is None:
             answer = await _answer(command, limits.timeout_s, "low", wait)
     except OSError as error:
-        _tell(error.strerror or "not started")
-        raise Unavailable("The sample cannot be read now: no process could be started for it.") from error
+        _log_failure(error.strerror or "not started")
+        raise Unavailable("The voice sample cannot be decoded now: no process could be started.") from error
     if answer is None:
-        _tell("timeout")
+        _log_failure("timeout")
         raise Full(_SLOW)
-    sample = _understood(answer)
-    if warning := _misnamed(filename, sample.original_format):
+    sample = _parsed(answer)
+    if warning := misnamed(filename, sample.original_format):
         return replace(sample, warnings=(*sample.warnings, warning))
     return sample
 
@@ -165,78 +157,38 @@ async def _read_line(decoder: Child) -> bytes:
         while not answer.endswith(b"\n") and len(answer) <= _LONGEST_ANSWER:
             await anyio.wait_readable(pipe)
             if not (more := os.read(pipe.fileno(), _LONGEST_ANSWER)):
-                _tell(f"exit {await decoder.wait(_EXIT_GRACE_S)}")
+                _log_failure(f"exit {await decoder.wait(_EXIT_GRACE_S)}")
                 break
             answer += more
     return answer
 
 
 def _environment() -> dict[str, str]:
-    # A thread's stack and arena would count as memory, and there is nothing for threads to do.
+    # A thread's stack and arena would count as memory, and threads would have nothing to do.
     single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return inherited_environment() | single | {"PYTHONWARNINGS": "ignore"}
 
 
-def _understood(answer: bytes) -> DecodedVoiceSample:
-    """What the child says, none of it taken on trust. Raises what it refused the sample with."""
+def _parsed(answer: bytes) -> DecodedVoiceSample:
+    """Check the decoder's answer, which a hostile file may have forged, and raise its refusal."""
     try:
-        message = json.loads(answer)
-    except ValueError:
+        message = msgspec.json.decode(answer, type=_Answer)
+    except msgspec.DecodeError:
         raise Unavailable(_DECODE_FAILED) from None
-    match message:
-        case {"sample": dict(found)}:
-            return _sample(found)
-        case {"refused": {"code": str(code), "message": str(sentence)}}:
-            raise _refusal(code, sentence)
-        case {"failed": {"message": str(reason)}}:
-            _tell(reason)
+    if message.sample is not None:
+        return message.sample
+    if message.refused is not None:
+        raise _refusal(message.refused)
+    if message.failed is not None:
+        _log_failure(message.failed.message)
     raise Unavailable(_DECODE_FAILED)
 
 
-def _sample(found: dict[str, Any]) -> DecodedVoiceSample:
-    match found:
-        case {
-            "duration_s": float(duration_s),
-            "original_format": str(original_format),
-            "original_sample_rate": int(original_sample_rate),
-            "channels": int(channels),
-            "peak": float(peak),
-            "warnings": [*warnings],
-            "frames": int(frames),
-            "waveform": [*waveform],
-        } if (
-            original_format in VOICE_SAMPLE_FORMATS
-            and all(isinstance(sentence, str) for sentence in warnings)
-            and all(isinstance(height, int) and 0 <= height <= 100 for height in waveform)
-        ):
-            return DecodedVoiceSample(
-                duration_s=duration_s,
-                original_format=original_format,
-                original_sample_rate=original_sample_rate,
-                channels=channels,
-                peak=peak,
-                warnings=tuple(warnings),
-                frames=frames,
-                waveform=tuple(waveform),
-            )
-    raise Unavailable(_DECODE_FAILED)
-
-
-def _refusal(code: str, sentence: str) -> SpeechError:
-    error = error_of(code)
+def _refusal(refused: _Refused) -> SpeechError:
+    error = error_of(refused.code)
     known = issubclass(error, BadAudio | StorageFailure | Unavailable) or error.http_status in (413, 422)
-    return error(sentence) if known else Unavailable(_DECODE_FAILED)
+    return error(refused.message) if known else Unavailable(_DECODE_FAILED)
 
 
-def _misnamed(filename: str | None, original_format: VoiceSampleFormat) -> str | None:
-    """A warning, where the name says another kind than the content. A name that says nothing is no lie."""
-    ending = PurePath(filename or "").suffix.lower()
-    if original_format in _NAMED.get(ending, VOICE_SAMPLE_FORMATS):
-        return None
-    return f"The file is named {ending} but is {original_format}; it was read as {original_format}."
-
-
-def _tell(reason: str) -> None:
-    import structlog
-
-    structlog.stdlib.get_logger(__name__).warning("sample not decoded", reason=reason)
+def _log_failure(reason: str) -> None:
+    log.warning("sample not decoded", reason=reason)

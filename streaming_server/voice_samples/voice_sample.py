@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from msgspec import Meta
 
 VoiceSampleFormat = Literal[
     "wav", "w64", "aiff", "caf", "mp3", "flac", "ogg", "opus", "m4a", "aac", "webm", "amr", "wma"
@@ -61,4 +63,4 @@ class DecodedVoiceSample:
     peak: float
     warnings: tuple[str, ...]
     frames: int
-    waveform: tuple[int, ...]
+    waveform: tuple[Annotated[int, Meta(ge=0, le=100)], ...]

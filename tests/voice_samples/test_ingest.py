@@ -1,4 +1,4 @@
-"""Samples are read in child processes, and whatever becomes of those, the server goes on."""
+"""Voice samples are decoded in child processes, and the server survives whatever happens to them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def work_of_children_s() -> float:
-    """Processor time of those that have ended: what they take where nobody else wants the processor."""
+    """Processor time of the children that have exited."""
     used = os.times()
     return used.children_user + used.children_system
 
@@ -61,7 +61,7 @@ def noisy(seconds: float, rate: int, channels: int) -> np.ndarray[tuple[int, int
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds."""
+    """A WAV file of six seconds."""
     path = tmp_path_factory.mktemp("recordings") / "six.wav"
     soundfile.write(path, noisy(6.0, 44_100, 1), 44_100)
     return path
@@ -69,7 +69,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stuck(tmp_path: Path) -> Path:
-    """A file that a child waits for without end: a pipe into which nobody writes."""
+    """A file that blocks the child: a pipe without a writer."""
     path = tmp_path / "stuck"
     os.mkfifo(path)
     return path
@@ -80,7 +80,7 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "target"
 
 
-async def test_a_recording_becomes_a_prompts_file(recording: Path, target: Path) -> None:
+async def test_a_recording_becomes_a_voice_sample(recording: Path, target: Path) -> None:
     sample = await ingest(recording, target, filename="six.wav")
 
     assert sample == DecodedVoiceSample(
@@ -104,7 +104,7 @@ async def test_a_recording_becomes_a_prompts_file(recording: Path, target: Path)
     ("data", "error", "status"),
     [(b"", BadAudio, 415), (b"<html>", BadAudio, 415), (b"fLaC" + bytes(60), BadAudio, 415)],
 )
-async def test_what_is_no_recording_is_refused(
+async def test_refuses_files_that_are_not_recordings(
     data: bytes, error: type[SpeechError], status: int, tmp_path: Path, target: Path
 ) -> None:
     source = tmp_path / "source"
@@ -115,7 +115,7 @@ async def test_what_is_no_recording_is_refused(
     assert str(tmp_path) not in caught.value.message
 
 
-async def test_a_recording_outside_the_limits_is_refused(recording: Path, target: Path) -> None:
+async def test_refuses_recordings_outside_the_limits(recording: Path, target: Path) -> None:
     with pytest.raises(BadValue, match=r"at least 7 s"):
         await ingest(recording, target, limits=VoiceSampleLimits(shortest_s=7.0))
     with pytest.raises(TooLarge, match=r"longer than 5 s"):
@@ -135,7 +135,7 @@ async def test_a_recording_outside_the_limits_is_refused(recording: Path, target
         ("../../etc/passwd\0.webm", True),
     ],
 )
-async def test_the_content_tells_the_format_and_not_the_name(
+async def test_the_content_decides_the_format(
     filename: str | None, surprising: bool, recording: Path, target: Path
 ) -> None:
     sample = await ingest(recording, target, filename=filename)
@@ -153,7 +153,7 @@ def content(path: Path) -> bytes:
 @pytest.mark.parametrize(
     ("format_", "rate"), [("WAV", 48_000), ("FLAC", 48_000), ("MP3", 48_000), ("WAV", 192_000)]
 )
-async def test_a_minute_is_answered_within_a_second(
+async def test_a_minute_takes_less_than_a_second(
     format_: str, rate: int, tmp_path: Path, target: Path
 ) -> None:
     source = tmp_path / "minute"
@@ -168,7 +168,7 @@ async def test_a_minute_is_answered_within_a_second(
 
 
 def wav_claiming(rate: int = 44_100, channels: int = 1, size: int = 2000) -> bytes:
-    """A WAV header with 2000 bytes after it."""
+    """A WAV header and 2000 bytes of audio."""
     align = 2 * channels
     form = struct.pack("<HHIIHH", 1, channels, rate, rate * align & 0xFFFFFFFF, align & 0xFFFF, 16)
     return (
@@ -189,7 +189,7 @@ def hour_of_silence(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.mark.parametrize(
     "bomb", ["flac", "flac of unknown length", "2^31-1 Hz", "1 Hz", "4 GB", "65535 channels", "0 channels"]
 )
-async def test_bombs_are_refused_within_a_second_and_50_mb(
+async def test_refuses_bombs_within_a_second_and_50_mb(
     bomb: str, hour_of_silence: bytes, tmp_path: Path, target: Path
 ) -> None:
     source = tmp_path / "bomb"
@@ -218,29 +218,29 @@ async def test_bombs_are_refused_within_a_second_and_50_mb(
     assert os.listdir(tmp_path) == ["bomb"]
 
 
-async def test_a_child_without_enough_memory_ends_alone(recording: Path, target: Path) -> None:
+async def test_survives_a_child_without_enough_memory(recording: Path, target: Path) -> None:
     for mebibytes in (16, 64, 96):
         with pytest.raises(Unavailable, match=r"16-bit WAV"):
             await ingest(recording, target, limits=VoiceSampleLimits(memory_bytes=mebibytes * 2**20))
     assert children() == []
 
 
-async def test_a_child_that_works_too_long_ends_alone(recording: Path, target: Path) -> None:
+async def test_survives_a_child_that_works_too_long(recording: Path, target: Path) -> None:
     with pytest.raises(Unavailable, match=r"within the limits"):
         await ingest(recording, target, limits=VoiceSampleLimits(cpu_s=0))
     assert children() == []
 
 
-async def test_a_child_that_hangs_is_ended_and_the_file_not_blamed(stuck: Path, target: Path) -> None:
+async def test_a_hanging_child_is_killed_and_the_server_is_reported_busy(stuck: Path, target: Path) -> None:
     with pytest.raises(Full, match=r"Try again"):
         await ingest(stuck, target, limits=VoiceSampleLimits(patience_s=0.5, timeout_s=0.5))
     assert children() == []
 
 
-async def test_where_others_want_the_processor_a_second_child_gets_a_part_of_it(
+async def test_a_second_child_gets_a_share_of_a_busy_processor(
     recording: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beside two processes that wanted all of two cores, no sample was ever read."""
+    """Beside two busy processes on two cores, an idle child would never run."""
     starved = tmp_path / "starved"
     starved.write_text(
         f"#!/bin/sh\n[ -e {tmp_path}/first ] && ps -o class= -p $$ > {tmp_path}/second &&"
@@ -253,7 +253,7 @@ async def test_where_others_want_the_processor_a_second_child_gets_a_part_of_it(
     assert (tmp_path / "second").read_text().split() == ["TS"]
 
 
-async def test_a_child_that_says_no_more_but_stays_is_ended(
+async def test_a_child_that_closes_its_output_is_killed(
     recording: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mute = tmp_path / "mute"
@@ -268,7 +268,7 @@ async def test_a_child_that_says_no_more_but_stays_is_ended(
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
-async def test_a_child_that_dies_is_told_of(how: signal.Signals, stuck: Path, target: Path) -> None:
+async def test_reports_a_child_that_dies(how: signal.Signals, stuck: Path, target: Path) -> None:
     async with anyio.create_task_group() as group:
         outcome: list[str] = []
 
@@ -284,7 +284,7 @@ async def test_a_child_that_dies_is_told_of(how: signal.Signals, stuck: Path, ta
     assert children() == []
 
 
-async def test_a_child_that_cannot_be_started_is_told_of(
+async def test_reports_a_child_that_cannot_be_started(
     recording: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(recording.parent / "no-python"))
@@ -292,13 +292,13 @@ async def test_a_child_that_cannot_be_started_is_told_of(
         await ingest(recording, target)
 
 
-async def test_a_full_disk_is_the_servers_fault(recording: Path) -> None:
+async def test_reports_a_full_disk(recording: Path) -> None:
     with pytest.raises(StorageFailure):
         await ingest(recording, Path("/dev/full"))
 
 
-async def test_the_child_gives_way_from_the_start(stuck: Path, target: Path) -> None:
-    """Half of what it costs is to start; and that half was done at the server's own rank."""
+async def test_the_child_has_low_priority_from_the_start(stuck: Path, target: Path) -> None:
+    """Half of its cost is the start of the interpreter."""
     async with anyio.create_task_group() as group:
         group.start_soon(ingest, stuck, target)
         await until(lambda: bool(children()))
@@ -309,7 +309,7 @@ async def test_the_child_gives_way_from_the_start(stuck: Path, target: Path) -> 
         group.cancel_scope.cancel()
 
 
-async def test_cancelling_ends_the_child(stuck: Path, target: Path) -> None:
+async def test_cancelling_kills_the_child(stuck: Path, target: Path) -> None:
     before = psutil.Process().num_fds()
     async with anyio.create_task_group() as group:
         group.start_soon(ingest, stuck, target)
@@ -319,7 +319,7 @@ async def test_cancelling_ends_the_child(stuck: Path, target: Path) -> None:
     assert psutil.Process().num_fds() <= before + 1  # The loop's own, for the first child it ever had.
 
 
-async def test_the_child_has_none_of_the_servers_secrets(
+async def test_the_child_does_not_inherit_secrets(
     stuck: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIA_API_KEY", "secret")
@@ -350,9 +350,7 @@ def test_the_child_ends_with_the_server(stuck: Path, target: Path) -> None:
 # A few at a time
 
 
-async def test_two_are_read_at_once_and_the_next_when_one_is_done(
-    stuck: Path, recording: Path, target: Path, tmp_path: Path
-) -> None:
+async def test_two_are_decoded_at_a_time(stuck: Path, recording: Path, target: Path, tmp_path: Path) -> None:
     desk = Ingest()
     scopes = [anyio.CancelScope(), anyio.CancelScope()]
     taken: list[DecodedVoiceSample] = []
@@ -377,7 +375,7 @@ async def test_two_are_read_at_once_and_the_next_when_one_is_done(
     assert children() == []
 
 
-async def test_who_would_wait_too_long_is_told_so(stuck: Path, recording: Path, target: Path) -> None:
+async def test_refuses_more_than_it_can_decode_soon(stuck: Path, recording: Path, target: Path) -> None:
     desk = Ingest(at_once=1, most_waiting=1, longest_wait_s=0.2)
     refusals: list[str] = []
 
@@ -405,7 +403,7 @@ async def test_who_would_wait_too_long_is_told_so(stuck: Path, recording: Path, 
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(place=st.integers(0, 200), put=st.binary(min_size=1, max_size=64), cut=st.floats(0, 1))
-async def test_whatever_is_sent_is_answered(
+async def test_every_file_is_answered(
     place: int, put: bytes, cut: float, recording: Path, tmp_path: Path, target: Path
 ) -> None:
     data = content(recording)
