@@ -43,6 +43,9 @@ LANGUAGES = ("en", "en-US")
 # Each sentence is an utterance of its own: how many wait together depends on timing, and sound must not.
 CHUNKING = ChunkPolicy(min_chars=0, best_chars=1, max_chars=400, patience_s=0.0)
 
+SLOWEST, FASTEST = 0.5, 2.0
+"""Speeds the model speaks well at."""
+
 SLOTS = 150
 """Utterances kept in real time together: one second of audio takes five or six milliseconds."""
 
@@ -105,6 +108,7 @@ class HibariEngine(Engine):
             languages=LANGUAGES,
             chunking=CHUNKING,
             uses=frozenset({"language", "speed", "pitch", "seed"}),
+            speeds=(SLOWEST, FASTEST),
         )
 
     @property
