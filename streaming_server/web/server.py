@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
+import resource
 import signal
 import socket
-import sys
 from types import FrameType
 
 import anyio
@@ -145,18 +145,14 @@ def _inherited(fd: int, host: str) -> socket.socket:
 
 def allow_files(wanted: int) -> None:
     """Raise the limit of open files to the hard limit; warn if that is less than `wanted`."""
-    if sys.platform == "win32":
-        return
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
-    except (OSError, ValueError):  # Some systems set a limit of their own below an infinite hard one.
-        log.debug("the limit of open files stays", limit=soft)
+    except (OSError, ValueError):  # Some systems cap it below an infinite hard limit.
+        log.debug("limit of open files unchanged", limit=soft)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        log.warning("too few open files allowed for that many connections", limit=soft, wanted=wanted)
+        log.warning("limit of open files too low for --max-connections", limit=soft, wanted=wanted)
 
 
 def _collect_garbage_rarely() -> None:

@@ -1,4 +1,4 @@
-"""Who is let in, and what happens to those who overdo it: keys, origins, limits. Against real servers."""
+"""Keys, origins and limits, against real servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORIGIN = "https://app.example.com"
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with keys, one foreign origin, small limits and a short time to show a key."""
+    """A server with keys, one foreign origin, small limits and a short time to send a key."""
     options = (
         "--allowed-origins=" + ORIGIN,
         "--auth-timeout-s=2",
@@ -43,7 +43,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 async def refusal(url: str, **options: object) -> tuple[int, dict[str, str]]:
-    """Status and error of a handshake that is refused."""
+    """Return status and error of a refused handshake."""
     with pytest.raises(InvalidStatus) as caught:
         async with connect(url, proxy=None, **options):  # type: ignore[arg-type]
             pass
@@ -53,7 +53,7 @@ async def refusal(url: str, **options: object) -> tuple[int, dict[str, str]]:
 
 
 async def closing(socket: object) -> tuple[int, str]:
-    """Close code and reason of a socket the server ends."""
+    """Return close code and reason of a socket that the server closes."""
     with pytest.raises(ConnectionClosed) as caught, anyio.fail_after(20):
         while True:
             await socket.recv()  # type: ignore[attr-defined]
@@ -63,39 +63,39 @@ async def closing(socket: object) -> tuple[int, str]:
 
 @pytest.mark.parametrize("path", ["/ws/speak", "/ws/status"])
 class TestKeys:
-    async def test_a_wrong_key_is_refused_before_anything(self, locked: Server, path: str) -> None:
+    async def test_a_wrong_key_is_refused_with_a_401(self, locked: Server, path: str) -> None:
         status, error = await refusal(f"{locked.ws_url}{path}?token=wrong")
         assert (status, error["code"]) == (401, "unauthorized")
 
-    async def test_a_key_in_the_header_lets_in(self, locked: Server, path: str) -> None:
+    async def test_a_key_in_a_header_is_accepted(self, locked: Server, path: str) -> None:
         headers = {"Authorization": f"Bearer {KEY}"}
         async with connect(locked.ws_url + path, additional_headers=headers, proxy=None) as socket:
             assert json.loads(await socket.recv())["type"] in ("ready", "status")
 
-    async def test_a_key_in_the_query_lets_in(self, locked: Server, path: str) -> None:
+    async def test_a_key_in_the_query_is_accepted(self, locked: Server, path: str) -> None:
         async with connect(f"{locked.ws_url}{path}?token={KEY}", proxy=None) as socket:
             assert json.loads(await socket.recv())["type"] in ("ready", "status")
 
-    async def test_a_key_in_the_first_message_lets_in(self, locked: Server, path: str) -> None:
+    async def test_a_key_in_the_first_message_is_accepted(self, locked: Server, path: str) -> None:
         async with connect(locked.ws_url + path, proxy=None) as socket:
             await socket.send(json.dumps({"type": "auth", "key": KEY}))
             assert json.loads(await socket.recv())["type"] in ("ready", "status")
 
     @pytest.mark.parametrize("message", ['{"type":"auth","key":"no"}', '{"type":"ping"}', "{", "[]"])
-    async def test_any_other_first_message_is_sent_away(
+    async def test_any_other_first_message_closes_with_1008(
         self, locked: Server, path: str, message: str
     ) -> None:
         async with connect(locked.ws_url + path, proxy=None) as socket:
             await socket.send(message)
             assert (await closing(socket))[0] == 1008
 
-    async def test_silence_is_sent_away(self, locked: Server, path: str) -> None:
+    async def test_no_message_closes_with_1008(self, locked: Server, path: str) -> None:
         async with connect(locked.ws_url + path, proxy=None) as socket:
             assert (await closing(socket))[0] == 1008
 
 
 @pytest.mark.parametrize("path", ["/queue/stats", "/gpu/status", "/metrics"])
-def test_the_numbers_need_a_key(locked: Server, path: str) -> None:
+def test_statistics_need_a_key(locked: Server, path: str) -> None:
     status, answer = locked.get(path)
     assert status == 401
     assert answer["error"]["code"] == "unauthorized"
@@ -104,7 +104,7 @@ def test_the_numbers_need_a_key(locked: Server, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/"])
-def test_health_and_the_page_need_none(locked: Server, path: str) -> None:
+def test_health_and_the_page_need_no_key(locked: Server, path: str) -> None:
     assert locked.get(path)[0] == 200
 
 
@@ -129,7 +129,7 @@ async def test_a_key_is_never_logged(locked: Server) -> None:
         "",
     ],
 )
-async def test_a_page_from_elsewhere_is_refused(locked: Server, origin: str) -> None:
+async def test_a_foreign_page_is_refused(locked: Server, origin: str) -> None:
     status, error = await refusal(
         f"{locked.ws_url}/ws/speak?token={KEY}", additional_headers={"Origin": origin}
     )
@@ -138,18 +138,18 @@ async def test_a_page_from_elsewhere_is_refused(locked: Server, origin: str) -> 
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, ORIGIN.upper()])
-async def test_an_allowed_page_comes_in(locked: Server, origin: str) -> None:
+async def test_an_allowed_page_is_accepted(locked: Server, origin: str) -> None:
     headers = {"Origin": origin}
     async with talking(locked.ws_url, query=f"?token={KEY}", additional_headers=headers) as talk:
         assert talk.ready["type"] == "ready"
 
 
-async def test_the_servers_own_page_comes_in(server: Server) -> None:
+async def test_the_servers_own_page_is_accepted(server: Server) -> None:
     async with talking(server.ws_url, additional_headers={"Origin": server.url}) as talk:
         assert talk.ready["type"] == "ready"
 
 
-async def test_a_name_made_to_point_here_does_not(server: Server) -> None:
+async def test_a_rebound_host_name_is_refused(server: Server) -> None:
     headers = {"Origin": f"http://evil.example:{server.port}", "Host": f"evil.example:{server.port}"}
     status, body = server.get("/queue/stats", **headers)
     assert status == 403, body
@@ -174,7 +174,7 @@ async def test_too_much_text_in_a_context_ends_it(locked: Server) -> None:
         assert (await talk.end())["code"] == "too_large"
 
 
-async def test_too_many_contexts_are_refused_by_name(locked: Server) -> None:
+async def test_too_many_contexts_are_refused_one_by_one(locked: Server) -> None:
     async with talking(locked.ws_url, query=f"?token={KEY}") as talk:
         for name in "abc":
             await talk.send("start", context=name)
@@ -185,7 +185,7 @@ async def test_too_many_contexts_are_refused_by_name(locked: Server) -> None:
         assert (await talk.speak("Now there is room.", "d"))["type"] == "done"
 
 
-async def test_too_many_messages_are_sent_away(locked: Server) -> None:
+async def test_too_many_messages_close_with_1008(locked: Server) -> None:
     async with talking(locked.ws_url, query=f"?token={KEY}") as talk:
         for n in range(200):
             await talk.send("ping", id=n)
@@ -209,7 +209,7 @@ async def test_a_full_server_refuses_before_accepting(start_server: Callable[...
 
 
 def places_taken(server: Server, path: str) -> float:
-    """How many are spoken to, or watch."""
+    """Return the number of open connections of this kind."""
     name = "dia_connections " if path == "/ws/speak" else "dia_watchers "
     metrics = server.get("/metrics", Authorization=f"Bearer {KEY}")[1]
     [line] = [line for line in metrics.splitlines() if line.startswith(name)]
@@ -241,7 +241,7 @@ async def test_sockets_that_send_no_key_take_no_place_and_the_oldest_gives_way(
         assert json.loads(await silent[1].recv())["type"] in ("ready", "status")
 
 
-async def test_those_who_watch_are_counted_apart(start_server: Callable[..., Server]) -> None:
+async def test_status_connections_have_their_own_limit(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--max-status-connections=2", "--max-connections=1")
     url = f"{server.ws_url}/ws/status"
     async with connect(url, proxy=None) as first, connect(url, proxy=None):
@@ -255,24 +255,24 @@ async def test_those_who_watch_are_counted_apart(start_server: Callable[..., Ser
             assert json.loads(await third.recv())["type"] == "status"
 
 
-async def test_who_talks_to_the_status_channel_is_sent_away(locked: Server) -> None:
+async def test_messages_to_the_status_channel_are_limited(locked: Server) -> None:
     async with connect(f"{locked.ws_url}/ws/status?token={KEY}", proxy=None) as socket:
         for _ in range(200):
             await socket.send("Hello?")
         assert (await closing(socket))[0] == 1008
 
 
-def test_beyond_loopback_a_key_is_needed(tmp_path: Path) -> None:
+def test_listening_beyond_loopback_needs_a_key(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="--no-auth"):
         with running_server(tmp_path / "log", "--host=0.0.0.0"):
             pass
 
 
-def test_no_auth_opens_it_all_the_same(start_server: Callable[..., Server]) -> None:
+def test_no_auth_allows_it_without_a_key(start_server: Callable[..., Server]) -> None:
     assert start_server("--host=0.0.0.0", "--no-auth", "--max-workers=1").get("/readyz")[0] == 200
 
 
-def test_show_prompts_shows_the_text(start_server: Callable[..., Server]) -> None:
+def test_show_prompts_logs_the_text(start_server: Callable[..., Server]) -> None:
     shown = start_server("--show-prompts", "--max-workers=1")
 
     async def speak() -> None:

@@ -1,4 +1,4 @@
-"""The server as an operator meets it: health, deaths, draining, clients that do not read."""
+"""The server in operation: health, crashes, draining, clients that do not read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 40
 
 
-def test_health_says_what_is_so(server: Server) -> None:
+def test_health_reports_the_workers(server: Server) -> None:
     assert server.get("/livez") == (200, {"status": "ok"})
     assert server.get("/readyz") == (200, {"status": "ready"})
     status, health = server.get("/health")
@@ -62,7 +62,7 @@ def test_queue_stats_count_workers_and_pressure(server: Server) -> None:
     assert stats["memory_pressure"]["cpu_0"]["status"] in ("normal", "high", "critical")
 
 
-async def test_metrics_count_what_was_spoken(server: Server) -> None:
+async def test_metrics_count_speech(server: Server) -> None:
     def value(name: str) -> float:
         found = re.search(rf"^{name} (\S+)$", server.get("/metrics")[1], re.MULTILINE)
         return float(found.group(1)) if found else 0.0
@@ -80,7 +80,7 @@ async def test_metrics_count_what_was_spoken(server: Server) -> None:
         assert f'{name}{{device="cpu_0"}}' in page
 
 
-async def test_the_status_channel_tells_the_state_every_second_and_changes_at_once(
+async def test_the_status_channel_sends_the_state_each_second_and_changes_at_once(
     start_server: Callable[..., Server],
 ) -> None:
     server = start_server("--max-workers=2")
@@ -97,7 +97,7 @@ async def test_the_status_channel_tells_the_state_every_second_and_changes_at_on
         assert after["uptime_s"] - second["uptime_s"] < 5
 
 
-async def test_the_state_is_put_together_once_for_all_who_watch(server: Server) -> None:
+async def test_the_state_is_serialized_once_for_all_watchers(server: Server) -> None:
     async def watch(task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         async with connect(f"{server.ws_url}/ws/status", proxy=None) as channel:
             states: list[bytes | str] = [await channel.recv()]
@@ -117,7 +117,7 @@ async def test_the_state_is_put_together_once_for_all_who_watch(server: Server) 
     assert len({state for states in seen for state in states}) <= 6
 
 
-async def test_the_status_goes_on_when_the_first_who_watched_leaves(server: Server) -> None:
+async def test_the_status_continues_when_the_first_watcher_leaves(server: Server) -> None:
     url = f"{server.ws_url}/ws/status"
     async with connect(url, proxy=None) as first:
         await next_of(first, "status")
@@ -148,7 +148,7 @@ async def test_readiness_follows_the_workers_within_two_seconds(start_server: Ca
     until(server.ready, timeout_s=30)
 
 
-async def test_a_killed_worker_is_an_error_for_what_it_spoke_and_nothing_for_the_rest(
+async def test_a_killed_worker_fails_only_what_it_spoke(
     start_server: Callable[..., Server],
 ) -> None:
     server = start_server("--max-workers=2")
@@ -192,7 +192,7 @@ def test_sigterm_stops_an_idle_server_at_once(start_server: Callable[..., Server
     assert not any(is_alive(child) for child in children)
 
 
-async def test_draining_finishes_what_was_admitted_and_admits_nothing(
+async def test_draining_finishes_open_contexts_and_admits_none(
     start_server: Callable[..., Server],
 ) -> None:
     server = start_server("--max-workers=1")
@@ -241,7 +241,7 @@ async def test_a_second_signal_ends_at_once(start_server: Callable[..., Server])
     assert "failed" not in server.logged()
 
 
-async def test_a_drain_has_an_end(start_server: Callable[..., Server]) -> None:
+async def test_draining_has_a_timeout(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--drain-timeout-s=0.5")
     async with talking(server.ws_url) as talk:
         await talk.send("start")
@@ -253,8 +253,8 @@ async def test_a_drain_has_an_end(start_server: Callable[..., Server]) -> None:
 
 
 @pytest.mark.slow
-async def test_a_client_that_does_not_read_is_let_go(start_server: Callable[..., Server]) -> None:
-    """Its contexts end with it soon, its socket a little later, and it never holds much memory."""
+async def test_a_client_that_does_not_read_is_disconnected(start_server: Callable[..., Server]) -> None:
+    """Its contexts end soon, its socket a little later, and it never takes much memory."""
     server = start_server("--max-workers=1", "--send-timeout-s=1", "--max-lead-ms=600000")
     memory = psutil.Process(server.process.pid).memory_info().rss
     stalled = [stalled_client(server) for _ in range(10)]
@@ -270,7 +270,7 @@ async def test_a_client_that_does_not_read_is_let_go(start_server: Callable[...,
 
 
 def stalled_client(server: Server) -> socket.socket:
-    """A websocket that asks for a long speech and never reads."""
+    """Return a websocket that asks for a long speech and never reads."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", server.port))
@@ -302,8 +302,8 @@ async def test_five_hundred_connects_are_all_answered(start_server: Callable[...
 
 
 @pytest.mark.slow
-async def test_a_client_that_is_frozen_is_let_go(start_server: Callable[..., Server]) -> None:
-    """Its machine still takes what is sent; it is its own answers that do not come."""
+async def test_a_frozen_client_is_disconnected(start_server: Callable[..., Server]) -> None:
+    """Its kernel still accepts data, but it answers no ping."""
     server = start_server("--max-workers=1", "--ping-s=1")
     client = await anyio.open_process([sys.executable, "-c", IDLE_CLIENT, server.ws_url])
     assert client.stdout is not None
@@ -332,8 +332,10 @@ with connect(sys.argv[1] + "/ws/speak", proxy=None) as socket:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("speaks", [False, True])
-async def test_a_client_that_vanishes_is_let_go(start_server: Callable[..., Server], speaks: bool) -> None:
-    """No goodbye comes, nor any answer to what is sent: a cable is pulled."""
+async def test_a_client_that_vanishes_is_disconnected(
+    start_server: Callable[..., Server], speaks: bool
+) -> None:
+    """Its packets are dropped, as if a cable were pulled."""
     server = start_server("--max-workers=1", "--ping-s=1", "--send-timeout-s=60", "--max-lead-ms=600000")
     with vanishing_address() as (address, vanish):
         async with talking(server.ws_url, local_addr=(address, 0), ping_interval=None) as talk:
@@ -352,7 +354,7 @@ async def test_a_client_that_vanishes_is_let_go(start_server: Callable[..., Serv
 
 @contextmanager
 def vanishing_address() -> Iterator[tuple[str, Callable[[], None]]]:
-    """A loopback address, and what makes every packet to it disappear."""
+    """Yield a loopback address and a function that drops every packet to it."""
     address = f"127.77.{random.randrange(256)}.{random.randrange(1, 255)}"
     route = ["blackhole", f"{address}/32", "table", "local"]
     if (
@@ -376,7 +378,7 @@ def sockets_to(server: Server, address: str) -> int:
 
 
 class Memory:
-    """What processes of Python that are started with its variables take for the memory of the machine."""
+    """The memory of the machine as Python processes started with its variables see it."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "meminfo"
@@ -385,11 +387,11 @@ class Memory:
         self.leave(0.5)
 
     def leave(self, share: float) -> None:
-        """Let this share of it be available."""
+        """Make this share of it available."""
         self._file.write_text(f"MemTotal: 8000000 kB\nMemAvailable: {int(8000000 * share)} kB\n")
 
 
-async def test_without_memory_nobody_new_is_let_in(
+async def test_without_memory_new_connections_are_refused(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     memory = Memory(tmp_path)
@@ -429,7 +431,7 @@ if source and (
 
 
 @pytest.mark.parametrize(("hard", "warned"), [(4096, False), (1000, True)])
-def test_open_files_are_allowed_as_far_as_may_be(
+def test_the_limit_of_open_files_is_raised(
     start_server: Callable[..., Server], hard: int, warned: bool
 ) -> None:
     server = start_server("--max-workers=1")
@@ -444,7 +446,7 @@ def test_open_files_are_allowed_as_far_as_may_be(
         timeout=30,
         cwd=ROOT,
     )
-    assert ("too few open files" in limited.stdout + limited.stderr) == warned
+    assert ("limit of open files too low" in limited.stdout + limited.stderr) == warned
 
 
 LIMITED = """
@@ -458,7 +460,7 @@ assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 """
 
 
-async def test_a_client_whose_playback_stands_still_gives_up_its_place(
+async def test_stalled_playback_ends_a_context(
     start_server: Callable[..., Server],
 ) -> None:
     server = start_server("--max-workers=1", "--stall-timeout-s=1")
@@ -471,7 +473,7 @@ async def test_a_client_whose_playback_stands_still_gives_up_its_place(
     until(lambda: all(worker["active"] == 0 for worker in server.workers()))
 
 
-async def test_a_client_that_plays_on_keeps_its_place(start_server: Callable[..., Server]) -> None:
+async def test_slow_playback_keeps_a_context(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--stall-timeout-s=1")
     async with talking(server.ws_url) as talk:
         await talk.send("speak", text=LONG[:260], max_lead_ms=1000)
@@ -486,7 +488,7 @@ async def test_a_client_that_plays_on_keeps_its_place(start_server: Callable[...
         assert not talk.of("error")
 
 
-def test_on_a_terminal_the_log_is_text(start_server: Callable[..., Server]) -> None:
+def test_text_logs_are_readable(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--log-format=text")
     [line] = [line for line in server.logged().splitlines() if "listening" in line]
     assert re.match(r"\d\d:\d\d:\d\d INFO     listening ", line)

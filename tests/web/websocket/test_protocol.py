@@ -1,4 +1,4 @@
-"""What a client can do to a socket, below messages: floods, silence, halves of things. Bytes by hand."""
+"""Frames and requests made by hand: floods, silence, incomplete ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE_S = 20.0
 
 
 class RawSocket:
-    """A websocket that sends whatever frames it is told to."""
+    """A websocket that sends any frame."""
 
     def __init__(self, server: Server, *, receive_buffer: int | None = None, headers: str = "") -> None:
         self.socket = socket.socket()
@@ -65,7 +65,7 @@ class RawSocket:
 
 
 def frame(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
-    """A client's frame, masked with zeros."""
+    """Return a client's frame, masked with zeros."""
     head = bytes([opcode | (0x80 if final else 0)])
     size = len(payload)
     if size < 126:
@@ -93,7 +93,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield one
 
 
-def test_pings_are_answered_with_what_they_carry(server: Server) -> None:
+def test_a_pong_has_the_payload_of_its_ping(server: Server) -> None:
     with raw_socket(server) as client:
         for payload in (b"", b"one", b"x" * 125):
             client.send(PING, payload)
@@ -102,7 +102,7 @@ def test_pings_are_answered_with_what_they_carry(server: Server) -> None:
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
 @pytest.mark.parametrize("together", [True, False])
-def test_a_flood_of_pings_or_pongs_is_sent_away(server: Server, opcode: int, together: bool) -> None:
+def test_a_flood_of_pings_or_pongs_closes_with_1008(server: Server, opcode: int, together: bool) -> None:
     before = len(server.logged())
     flood = [frame(opcode, b"x" * 100)] * 500
     with raw_socket(server) as client:
@@ -113,7 +113,7 @@ def test_a_flood_of_pings_or_pongs_is_sent_away(server: Server, opcode: int, tog
 
 
 def stalled(server: Server) -> RawSocket:
-    """A client that has asked for a long speech and reads none of it, so that the server waits for it."""
+    """Return a client that asked for a long speech and reads none of it, when the server waits for it."""
 
     def audio_s() -> float:
         found = re.search(r"^dia_audio_seconds_total (\S+)", server.get("/metrics")[1], re.MULTILINE)
@@ -131,7 +131,7 @@ def stalled(server: Server) -> RawSocket:
     return client
 
 
-def test_who_does_not_read_is_owed_the_latest_pong_only(hasty: Server) -> None:
+def test_a_client_that_does_not_read_gets_the_latest_pong_only(hasty: Server) -> None:
     client = stalled(hasty)
     with client.socket, client.input:
         for payload in (b"first", b"second", b"third"):
@@ -142,7 +142,7 @@ def test_who_does_not_read_is_owed_the_latest_pong_only(hasty: Server) -> None:
         assert client.until(PONG) == (PONG, b"fourth")
 
 
-def test_who_does_not_read_and_floods_is_dropped_at_once(hasty: Server) -> None:
+def test_a_flood_by_a_client_that_does_not_read_is_aborted(hasty: Server) -> None:
     before = established(hasty)
     client = stalled(hasty)
     assert established(hasty) == before + 1
@@ -152,7 +152,7 @@ def test_who_does_not_read_and_floods_is_dropped_at_once(hasty: Server) -> None:
     until(lambda: hasty.get("/queue/stats")[1]["contexts"] == 0)
 
 
-def test_a_message_may_come_in_pieces(server: Server) -> None:
+def test_a_message_may_be_fragmented(server: Server) -> None:
     with raw_socket(server) as client:
         message = '{"type":"ping","id":"Grüße"}'.encode()
         client.send(TEXT, message[:1], final=False)
@@ -164,7 +164,7 @@ def test_a_message_may_come_in_pieces(server: Server) -> None:
         assert answer["id"] == "Grüße"
 
 
-def test_pieces_without_end_are_refused(server: Server) -> None:
+def test_endless_fragments_close_with_1009(server: Server) -> None:
     with raw_socket(server) as client:
         client.send(TEXT, b"", final=False)
         client.socket.sendall(frame(CONTINUATION, b"", final=False) * 5000)
@@ -180,7 +180,7 @@ def test_text_that_is_not_utf8_closes_with_1007(server: Server, text: bytes) -> 
     assert '"level":"error"' not in server.logged()[before:]
 
 
-def test_a_client_sent_away_while_it_is_spoken_to_leaves_nothing_behind(server: Server) -> None:
+def test_a_close_during_speech_ends_its_contexts(server: Server) -> None:
     before = len(server.logged())
     with raw_socket(server) as client:
         client.send(TEXT, b'{"type":"speak","text":"One. Two. Three. Four."}')
@@ -192,13 +192,13 @@ def test_a_client_sent_away_while_it_is_spoken_to_leaves_nothing_behind(server: 
 
 
 @pytest.mark.parametrize("size", [65537, 5_000_000])
-def test_a_message_too_large_is_told_so_however_much_of_it_comes(server: Server, size: int) -> None:
+def test_a_message_too_large_closes_with_1009(server: Server, size: int) -> None:
     with raw_socket(server) as client:
         client.send(TEXT, b"x" * size)
         assert client.close_code() == 1009
 
 
-def test_a_message_that_grows_too_large_in_pieces_is_refused(server: Server) -> None:
+def test_a_fragmented_message_too_large_closes_with_1009(server: Server) -> None:
     with raw_socket(server) as client:
         client.send(TEXT, b"x" * 40_000, final=False)
         client.send(CONTINUATION, b"x" * 40_000, final=False)
@@ -206,18 +206,18 @@ def test_a_message_that_grows_too_large_in_pieces_is_refused(server: Server) -> 
 
 
 @pytest.mark.parametrize("opcode", [3, 11])
-def test_frames_of_no_kind_are_refused(server: Server, opcode: int) -> None:
+def test_unknown_opcodes_close_with_1002(server: Server, opcode: int) -> None:
     with raw_socket(server) as client:
         client.send(opcode, b"x")
         assert client.close_code() == 1002
 
 
-def test_a_handshake_with_too_long_a_header_is_answered(server: Server) -> None:
+def test_a_handshake_with_too_long_a_header_is_a_431(server: Server) -> None:
     with raw_socket(server, headers=f"X-Long: {'x' * 9000}\r\n") as client:
         assert client.status == 431
 
 
-# Requests that never become whole.
+# Incomplete requests.
 
 
 def opened(server: Server, start: bytes = b"") -> socket.socket:
@@ -239,12 +239,12 @@ def seconds_until_closed(client: socket.socket) -> float:
 @pytest.mark.parametrize(
     "start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"\r\n", b"GET / HTTP/1.1\r\nUpg"]
 )
-def test_a_request_that_does_not_come_is_not_waited_for(hasty: Server, start: bytes) -> None:
+def test_an_incomplete_request_times_out(hasty: Server, start: bytes) -> None:
     with opened(hasty, start) as client:
         assert 0.5 * HEADER_TIMEOUT_S < seconds_until_closed(client) < 5 * HEADER_TIMEOUT_S
 
 
-def test_a_header_at_a_time_wins_no_time(hasty: Server) -> None:
+def test_slow_headers_do_not_extend_the_timeout(hasty: Server) -> None:
     with opened(hasty, b"GET / HTTP/1.1\r\n") as client:
         client.settimeout(0.1)
         started = time.monotonic()
@@ -260,7 +260,7 @@ def test_a_header_at_a_time_wins_no_time(hasty: Server) -> None:
 
 
 def answer_of(client: socket.socket) -> bytes:
-    """What comes until the end of /livez's body."""
+    """Read until the end of /livez's body."""
     answer = b""
     while not answer.endswith(b'{"status":"ok"}'):
         more = client.recv(65536)
@@ -269,7 +269,7 @@ def answer_of(client: socket.socket) -> bytes:
     return answer
 
 
-def test_a_connection_is_kept_for_the_next_request_but_not_for_half_of_one(hasty: Server) -> None:
+def test_a_connection_is_kept_alive_but_not_for_half_a_request(hasty: Server) -> None:
     request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with opened(hasty, request) as client:
         assert answer_of(client).startswith(b"HTTP/1.1 200")
@@ -282,21 +282,21 @@ def test_a_connection_is_kept_for_the_next_request_but_not_for_half_of_one(hasty
         assert seconds_until_closed(client) < 5 * HEADER_TIMEOUT_S
 
 
-def test_headers_without_end_are_cut_off(server: Server) -> None:
+def test_endless_headers_are_cut_off(server: Server) -> None:
     with opened(server, b"GET / HTTP/1.1\r\nX-Long: ") as client:
         with pytest.raises(ConnectionError):
             for _ in range(1000):
                 client.sendall(b"x" * 65536)
 
 
-async def test_a_websocket_outlives_the_time_its_headers_had(hasty: Server) -> None:
+async def test_the_header_timeout_does_not_end_a_websocket(hasty: Server) -> None:
     async with connect(f"{hasty.ws_url}/ws/status", proxy=None) as channel:
         states = [json.loads(await channel.recv()) for _ in range(4)]
     assert states[-1]["uptime_s"] - states[0]["uptime_s"] > 1.5 * HEADER_TIMEOUT_S
 
 
 @pytest.mark.slow
-async def test_a_thousand_half_open_requests_are_let_go(start_server: Callable[..., Server]) -> None:
+async def test_a_thousand_incomplete_requests_time_out(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--header-timeout-s=3")
     with ExitStack() as stack:
         for _ in range(1000):
