@@ -1,4 +1,4 @@
-"""What holds the parts together."""
+"""The application: its lifespan, unexpected errors, connections that end."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def resources(process: psutil.Process) -> tuple[int, int, int]:
     return process.num_fds(), process.num_threads(), len(process.children(recursive=True))
 
 
-async def test_what_nobody_foresaw_is_told_as_every_error_is(tmp_path: Path) -> None:
-    """It was answered outside of what lets a page of another origin read it."""
+async def test_an_unexpected_error_is_a_500_with_all_headers(tmp_path: Path) -> None:
+    """It was answered outside the CORS middleware."""
 
     async def fail(request: Request) -> Response:
         raise RuntimeError("nobody foresaw this")
