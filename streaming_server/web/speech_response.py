@@ -120,7 +120,7 @@ class SpeechResponse(Response):
     def _start(self, rendering: Rendering) -> dict[str, object]:
         media_type = self._media_type or content_type(self._options.audio.format, rendering.sample_rate)
         headers = {"content-type": media_type, **self._extra}
-        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        raw = [(name.lower().encode(), value.encode("ascii")) for name, value in headers.items()]
         return {"type": "http.response.start", "status": 200, "headers": raw}
 
     @staticmethod

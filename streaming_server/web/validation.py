@@ -38,6 +38,8 @@ def bad_value(model: type[BaseModel], error: ValidationError) -> BadValue:
     of_first = [one for one in errors if one["loc"][:1] == errors[0]["loc"][:1]]
     found = [(*_locate(schema, schema, one["loc"]), one) for one in of_first]
     path, wanted, first = max(found, key=lambda one: len(one[0]))  # Of a union, the branch that got furthest.
+    if not path and first["type"] not in ("missing", "extra_forbidden"):
+        return BadValue("The name of a field is not valid text.")
     field = ".".join(path)
     match first["type"]:
         case "missing":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from streaming_server.contexts import UNPACED_MS
-from streaming_server.errors import BadMessage, BadValue, SpeechError
+from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
+from streaming_server.web.validation import validated
 from streaming_server.web.websocket.decoding import decode_json, has_surrogates
 
 
@@ -43,7 +46,12 @@ class Options(_Message):
     encoding: Encoding = "pcm_s16le"
     words: bool = False
     max_lead_ms: int | None = Field(None, ge=200, le=UNPACED_MS)
-    language: str | None = Field(None, max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
+    language: str | None = Field(
+        None,
+        max_length=35,
+        pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
+        description="a language tag, such as en or en-GB",
+    )
     speed: float | None = Field(None, ge=0.25, le=4.0)
     pitch: float | None = Field(None, ge=0.5, le=2.0)
     seed: int | None = Field(None, ge=0, lt=2**63)
@@ -127,6 +135,9 @@ class Ping(_Message):
 
 Message = Start | Speak | Text | Flush | Finish | CancelSpeech | Played | Auth | Ping
 
+_MODELS: Mapping[str, type[Message]] = MappingProxyType(
+    {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(Message)}
+)
 _READER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
@@ -137,8 +148,13 @@ def read(raw: str) -> Message:
         raise BadMessage("A message must be a JSON object with a type.")
     try:
         return _READER.validate_python(value)
-    except ValidationError as error:
-        raise _explain(error) from None
+    except ValidationError:
+        kind = value.get("type")
+        if kind is None:
+            raise BadMessage("A message must have a type.") from None
+        if not isinstance(kind, str) or kind not in _MODELS:
+            raise BadMessage("Unknown message type.") from None
+        return validated(_MODELS[kind], value)  # Raises, in the words of every route.
 
 
 def address_of(raw: str) -> tuple[str | None, str | None]:
@@ -153,17 +169,3 @@ def address_of(raw: str) -> tuple[str | None, str | None]:
     if not isinstance(name, str) or not 1 <= len(name) <= 64 or has_surrogates(name):
         return None, None
     return value["type"], name
-
-
-def _explain(error: ValidationError) -> SpeechError:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    if first["type"] == "union_tag_not_found":
-        return BadMessage("A message must have a type.")
-    if first["type"] == "union_tag_invalid":
-        return BadMessage("Unknown message type.")
-    if first["type"] == "string_pattern_mismatch":
-        return BadValue("must be a language tag, such as en or en-GB.", field="language")
-    place = str(first["loc"][1]) if len(first["loc"]) > 1 else ""
-    if not place or has_surrogates(place):
-        return BadValue("The name of a field holds half of a surrogate pair.")
-    return BadValue(f"{first['msg'].removeprefix('Value error, ')}.", field=place)

@@ -1,0 +1,44 @@
+"""Messages of the native websocket that cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from streaming_server.errors import BadMessage, BadValue
+from streaming_server.web.native.messages import read
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ('{"type":"start","speed":9}', "speed: must be a number from 0.25 to 4."),
+        ('{"type":"start","speed":"1"}', "speed: must be a number from 0.25 to 4."),
+        ('{"type":"start","seed":false}', f"seed: must be a whole number from 0 to {2**63 - 1}."),
+        ('{"type":"start","language":"E!"}', "language: must be a language tag, such as en or en-GB."),
+        ('{"type":"start","context":""}', "context: must be a string of 1 to 64 characters."),
+        ('{"type":"start","context":"\\ud800"}', "context: must be valid text."),
+        ('{"type":"start","voice":["aria"]}', "voice: must be a string of 1 to 128 characters."),
+        ('{"type":"text"}', "text: is required."),
+        ('{"type":"played","samples":true}', f"samples: must be a whole number from 0 to {2**63 - 1}."),
+        ('{"type":"ping","id":[]}', f"id: must be a string or a whole number from {-(2**53)} to {2**53}."),
+    ],
+)
+def test_a_message_names_the_field_and_what_it_takes(raw: str, message: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        read(raw)
+    assert (caught.value.message, caught.value.field) == (message, message.partition(":")[0])
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [("{}", "must have a type"), ('{"type":"no"}', "Unknown"), ('{"type":[]}', "Unknown"), ("[]", "object")],
+)
+def test_a_message_without_a_known_type_is_refused(raw: str, why: str) -> None:
+    with pytest.raises(BadMessage, match=why):
+        read(raw)
+
+
+def test_the_name_of_a_field_may_not_hold_half_of_a_surrogate_pair() -> None:
+    with pytest.raises(BadValue) as caught:
+        read('{"type":"start","\\ud800":1}')
+    assert caught.value.message.encode()
