@@ -26,9 +26,7 @@ from streaming_server.settings import Settings
 from streaming_server.web.assembly import running_services
 from streaming_server.web.auth import Access
 from streaming_server.web.limits import (
-    BODIES_AT_ONCE,
-    BODIES_PER_ADDRESS,
-    AddressPlaces,
+    BodyPlaces,
 )
 from streaming_server.web.middleware.body import BodyLimit
 from streaming_server.web.middleware.hangup import HangUp
@@ -151,7 +149,6 @@ def create_app(
 
 def _middleware(settings: Settings, access: Access) -> list[Middleware]:
     """Return the middleware, outermost first."""
-    bodies = AddressPlaces(BODIES_AT_ONCE, BODIES_PER_ADDRESS, "Too many request bodies at once; try again.")
     cors = Middleware(
         CORSMiddleware,
         allow_origins=[origin.lower().rstrip("/") for origin in settings.allowed_origins],
@@ -165,7 +162,7 @@ def _middleware(settings: Settings, access: Access) -> list[Middleware]:
         Middleware(OriginCheck, access=access),
         *([cors] if settings.allowed_origins else []),
         Middleware(HangUp),
-        Middleware(BodyLimit, grace_s=settings.header_timeout_s, places=bodies),
+        Middleware(BodyLimit, grace_s=settings.header_timeout_s, places=BodyPlaces()),
         Middleware(NormalizedPath, keep=("/voices/",)),  # Cartesia's list; ours is at /voices.
         Middleware(ServerErrorMiddleware, handler=internal_error),  # Inside, so that a 500 has the headers.
     ]

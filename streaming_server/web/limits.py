@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -15,6 +14,8 @@ from streaming_server.settings import Settings
 BODIES_AT_ONCE = 256
 BODIES_PER_ADDRESS = 64
 """Request bodies that may be arriving at the same time. Each may take a megabyte of memory."""
+BODY_WAIT_S = 5.0
+"""How long a body waits, unread, for one of those places."""
 UPLOADS_AT_ONCE = 8
 UPLOADS_WAITING = 32
 """Uploads that may wait for one of those places."""
@@ -68,28 +69,24 @@ class Places:
             self._free += 1
 
 
-class AddressPlaces:
-    """Places of which each address may hold a part only."""
+class BodyPlaces:
+    """Places for request bodies that are arriving, of which each address may hold a part only."""
 
-    def __init__(self, places: int, per_address: int, full: str) -> None:
-        self._all = Places(places, full)
-        self._per_address = per_address
-        self._full = full
-        self._held: Counter[str] = Counter()
+    def __init__(self) -> None:
+        self._all = anyio.CapacityLimiter(BODIES_AT_ONCE)
+        self._of: dict[str, anyio.CapacityLimiter] = {}
 
-    @contextmanager
-    def hold(self, address: str) -> Iterator[None]:
-        """Hold one place. Raise Full."""
-        if self._held[address] >= self._per_address:
-            raise Full(self._full)
-        with self._all.hold():
-            self._held[address] += 1
-            try:
+    @asynccontextmanager
+    async def hold(self, address: str) -> AsyncIterator[None]:
+        """Hold one place. Raise Full when none becomes free for a while."""
+        full = Full("Too many request bodies at once; try again in a moment.")
+        own = self._of.setdefault(address, anyio.CapacityLimiter(BODIES_PER_ADDRESS))
+        try:
+            async with _holding(own, BODY_WAIT_S, full), _holding(self._all, BODY_WAIT_S, full):
                 yield
-            finally:
-                self._held[address] -= 1
-                if not self._held[address]:
-                    del self._held[address]
+        finally:
+            if not own.borrowed_tokens and not own.statistics().tasks_waiting:
+                self._of.pop(address, None)
 
 
 class UploadPlaces:
@@ -101,18 +98,25 @@ class UploadPlaces:
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
         """Hold one place. Raise Full when none becomes free for a while."""
-        holder = object()
         full = Full("Too many uploads at once; try again in a moment.")
         if self._places.statistics().tasks_waiting >= UPLOADS_WAITING:
             raise full
-        with anyio.move_on_after(UPLOAD_WAIT_S) as wait:
-            await self._places.acquire_on_behalf_of(holder)
-        if wait.cancelled_caught:
-            raise full
-        try:
+        async with _holding(self._places, UPLOAD_WAIT_S, full):
             yield
-        finally:
-            self._places.release_on_behalf_of(holder)
+
+
+@asynccontextmanager
+async def _holding(limiter: anyio.CapacityLimiter, wait_s: float, full: Full) -> AsyncIterator[None]:
+    """Hold a token of the limiter. Raise `full` if none becomes free in time."""
+    holder = object()
+    with anyio.move_on_after(wait_s) as wait:
+        await limiter.acquire_on_behalf_of(holder)
+    if wait.cancelled_caught:
+        raise full
+    try:
+        yield
+    finally:
+        limiter.release_on_behalf_of(holder)
 
 
 class MessageRate:

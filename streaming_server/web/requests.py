@@ -39,12 +39,16 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     """
     decoded = _decoder(request, limit)
     body, received = bytearray(), 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        body += decoded(chunk)
-        if max(received, len(body)) > limit:
-            raise TooLarge(f"The body is longer than {limit} bytes.")
-    decoded(b"", end=True)
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            body += decoded(chunk)
+            if max(received, len(body)) > limit:
+                raise TooLarge(f"The body is longer than {limit} bytes.")
+        decoded(b"", end=True)
+    except BaseException:
+        body.clear()  # The traceback would keep it until the garbage collector runs, which is seldom.
+        raise
     return bytes(body)
 
 

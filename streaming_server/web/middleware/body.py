@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streaming_server.errors import TooSlow
-from streaming_server.web.limits import AddressPlaces
+from streaming_server.web.limits import BodyPlaces
 
 SLOWEST_BYTES_PER_S = 4096
 """A body that arrives more slowly than this, after a time of grace, is given up."""
@@ -22,7 +21,7 @@ class BodyLimit:
     The request's handler sees Full or TooSlow when it reads the body, and answers in its own form.
     """
 
-    def __init__(self, app: ASGIApp, grace_s: float, places: AddressPlaces) -> None:
+    def __init__(self, app: ASGIApp, grace_s: float, places: BodyPlaces) -> None:
         self._app = app
         self._grace_s = grace_s
         self._places = places
@@ -31,31 +30,25 @@ class BodyLimit:
         if scope["type"] != "http" or not _has_body(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        with ExitStack() as place:
-            address = (scope.get("client") or ("",))[0]
-            body = _Body(
-                lambda: place.enter_context(self._places.hold(address)),
-                place.close,
-                self._grace_s,
-                receive,
-                send,
-            )
+        address = (scope.get("client") or ("",))[0]
+        async with AsyncExitStack() as stack:
+            body = _Body(self._places.hold(address), stack, self._grace_s, receive, send)
             await self._app(scope, body.receive, body.send)
 
 
 class _Body:
-    """One body on its way."""
+    """One request body. Holds its place, in `stack`, from the first read to the last."""
 
     def __init__(
         self,
-        take_place: Callable[[], None],
-        leave_place: Callable[[], None],
+        place: AbstractAsyncContextManager[None],
+        stack: AsyncExitStack,
         grace_s: float,
         receive: Receive,
         send: Send,
     ) -> None:
-        self._take_place = take_place
-        self._leave_place = leave_place
+        self._place = place
+        self._stack = stack
         self._grace_s = grace_s
         self._receive = receive
         self._send = send
@@ -67,7 +60,7 @@ class _Body:
         if self._complete:
             return await self._receive()
         if self._deadline is None:
-            self._take_place()
+            await self._stack.enter_async_context(self._place)
             self._deadline = anyio.current_time() + self._grace_s
         with anyio.move_on_after(max(0.0, self._deadline - anyio.current_time())) as waiting:
             message = await self._receive()
@@ -77,7 +70,7 @@ class _Body:
         self._deadline += len(message.get("body", b"")) / SLOWEST_BYTES_PER_S
         if not message.get("more_body", False):
             self._complete = True
-            self._leave_place()
+            await self._stack.aclose()
         return message
 
     async def send(self, message: Message) -> None:
