@@ -1,4 +1,4 @@
-"""What an operator can change while the server runs, and where each of it comes from."""
+"""The settings an operator can change while the server runs, and where each value comes from."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streaming_server.settings import Settings
-from streaming_server.storage.voices import VoiceStore
+from streaming_server.storage.configuration import ConfigurationStore
 
 Origin = Literal["start", "put", "default"]
-"""A flag or DIA_* variable; what was put, in this life or an earlier one; neither."""
+"""start: a flag or DIA_* variable. put: the route, now or before a restart. default: neither."""
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -25,13 +25,13 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "whisper_model_size": "whisper_model",
     }
 )
-"""What can be said at the start too, and the setting that says it."""
+"""The fields that can also be set at the start, and the settings that do so."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class ServerConfig(BaseModel):
-    """The configuration. `sources` is told and never taken."""
+    """The configuration. `sources` is reported, and ignored in a request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -43,42 +43,44 @@ class ServerConfig(BaseModel):
     auto_transcribe: bool = True
     whisper_model_size: str = Field("base", min_length=1, max_length=4096)
     sources: dict[str, Origin] = Field(
-        default_factory=dict, description="Where each value comes from; what is sent of it is passed over."
+        default_factory=dict, description="Where each value comes from; ignored in a request."
     )
 
 
 class Configuration:
-    """The configuration there is: of the command line, then as it was last put, then as it comes.
+    """The current configuration: flags and variables first, then stored values, then defaults.
 
-    What is changed counts at once, whatever the command line says, and is stored. At the next start the flags
-    and variables of that start count before it. `load` and `put` block; any thread may call.
+    A value that is put takes effect at once, whatever the flags, and is stored. At the next start, flags and
+    variables take precedence over it again. `load` and `put` block; threads may share it.
     """
 
-    def __init__(self, store: VoiceStore, settings: Settings) -> None:
+    def __init__(self, store: ConfigurationStore, settings: Settings) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._put: dict[str, Any] = {}
-        self._from_start = {ours for ours, theirs in SETTINGS.items() if theirs in settings.model_fields_set}
-        self._settle({ours: getattr(settings, theirs) for ours, theirs in SETTINGS.items()})
+        self._from_start = {
+            name for name, setting in SETTINGS.items() if setting in settings.model_fields_set
+        }
+        self._settle({name: getattr(settings, setting) for name, setting in SETTINGS.items()})
 
     def load(self) -> None:
-        """Take over what was put in an earlier life; what that cannot mean any more is passed over."""
-        self._put = {name: value for name, value in self._store.config().items() if name in _NAMES}
+        """Apply the stored values; ignore them if they are no longer valid."""
+        self._put = {name: value for name, value in self._store.get().items() if name in _NAMES}
         counts = {name: value for name, value in self._put.items() if name not in self._from_start}
         try:
             self._settle(_values(self.now) | counts)
         except ValidationError:
-            log.warning("the stored configuration does not fit; the settings count")
+            log.warning("the stored configuration is invalid and ignored")
             self._put = {}
             self._settle(_values(self.now))
 
     def put(self, config: ServerConfig) -> None:
-        """From now on. What differs from what there is is stored. Raises StorageFailure."""
+        """Replace the configuration and store what has changed. Raise StorageFailure."""
         with self._lock:
-            there = _values(self.now)
-            changed = {name: value for name, value in _values(config).items() if value != there[name]}
+            current = _values(self.now)
+            changed = {name: value for name, value in _values(config).items() if value != current[name]}
             put = self._put | changed
-            self._store.put_config(put)
+            self._store.put(put)
             self._put = put
             self._from_start -= changed.keys()
             self._settle(_values(config))

@@ -10,8 +10,9 @@ from anyio import to_thread
 
 from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.errors import SpeechError
-from streaming_server.storage.voices import StoredVoice, StoredVoiceSample, VoiceStore
-from streaming_server.transcription.transcript import Transcript, given, sentence_of
+from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
+from streaming_server.storage.voices import VoiceStore
+from streaming_server.transcription.transcript import Transcript, sentence_of, written_transcript
 from streaming_server.types import Generation, Voice, VoiceSample
 
 
@@ -149,5 +150,5 @@ def voice_sample_warnings(voice: StoredVoice, voice_sample: StoredVoiceSample | 
     if voice.voice_sample is None or voice_sample is None:
         return []
     if voice.transcript:
-        return list(given(voice.transcript, "manual", voice_sample.duration_s).warnings)
+        return list(written_transcript(voice.transcript, "manual", voice_sample.duration_s).warnings)
     return [sentence_of(finding) for finding in voice_sample.transcript_findings if voice_sample.trustworthy]

@@ -15,8 +15,8 @@ from pydantic_settings import CliApp
 from streaming_server.configuration import Configuration, ServerConfig
 from streaming_server.errors import StorageFailure
 from streaming_server.settings import Settings
+from streaming_server.storage.configuration import ConfigurationStore
 from streaming_server.storage.database import Database
-from streaming_server.storage.voices import VoiceStore
 
 DEFAULTS = ServerConfig()
 
@@ -27,7 +27,7 @@ def configured(data_dir: Path, *flags: str) -> Iterator[Configuration]:
     settings = CliApp.run(Settings, cli_args=list(flags))
     database = Database(data_dir)
     try:
-        configuration = Configuration(VoiceStore(database, data_dir), settings)
+        configuration = Configuration(ConfigurationStore(database), settings)
         configuration.load()
         yield configuration
     finally:
@@ -108,7 +108,7 @@ def test_what_is_put_counts_at_once_whatever_the_flags_say(tmp_path: Path) -> No
 
 def test_what_is_stored_but_can_mean_nothing_is_passed_over(tmp_path: Path) -> None:
     database = Database(tmp_path)
-    VoiceStore(database, tmp_path).put_config({"output_retention_hours": -1, "from_the_future": 1})
+    ConfigurationStore(database).put({"output_retention_hours": -1, "from_the_future": 1})
     database.close()
     with configured(tmp_path, "--debug") as configuration:
         assert (configuration.now.output_retention_hours, configuration.now.debug_mode) == (24, True)
@@ -122,9 +122,9 @@ def test_what_cannot_be_stored_does_not_count(tmp_path: Path, monkeypatch: pytes
         before = configuration.now
 
         def fail(*_: object) -> None:
-            raise StorageFailure("The disk is full: nothing was changed.")
+            raise StorageFailure("The disk is full; nothing was changed.")
 
-        monkeypatch.setattr(VoiceStore, "put_config", fail)
+        monkeypatch.setattr(ConfigurationStore, "put", fail)
         with pytest.raises(StorageFailure):
             configuration.put(changed(before, debug_mode=True))
         assert configuration.now == before

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streaming_server.storage.voices import StoredVoice, StoredVoiceSample
+from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import SENTENCES
 from streaming_server.types import Generation, VoiceSample
 from streaming_server.voice_library import entry_of, voice_sample_problem, voice_sample_warnings

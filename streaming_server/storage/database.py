@@ -1,4 +1,4 @@
-"""The SQLite file in which the server keeps what has to outlive it."""
+"""The SQLite database of a data directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streaming_server.errors import BadValue, EngineFailure, StorageFailure
 FILE_NAME = "server.sqlite3"
 
 BUSY_TIMEOUT_S = 5.0
-"""How long a transaction waits for another program that holds the file."""
+"""Seconds a transaction waits for another program that has locked the file."""
 
 _VOICE_SAMPLES_VOICES_CONFIGURATION = """
 CREATE TABLE prompts (
@@ -89,22 +89,21 @@ CREATE INDEX journal_by_voice ON journal (voice, number);
 _VOICE_SAMPLE_MARK = "ALTER TABLE prompts ADD COLUMN mark TEXT;"
 
 MIGRATIONS: tuple[str, ...] = (_VOICE_SAMPLES_VOICES_CONFIGURATION, _JOBS_JOURNAL, _VOICE_SAMPLE_MARK)
-"""Scripts that bring an empty file to what this version knows.
+"""Scripts that bring an empty file to the current schema.
 
-A file's `user_version` counts those it has had. Appended to, never edited. Every statement ends with a
+`user_version` counts those applied to a file. Append only; never edit one. Every statement ends with a
 semicolon at the end of a line.
 """
 
 
 class Database:
-    """The file `server.sqlite3` of a data directory, made and brought up to date when it is opened.
+    """The file `server.sqlite3` of a data directory, created and migrated when it is opened.
 
-    Every call blocks, for as long as a disk takes: from an event loop, call in a thread. Any thread may; they
-    take turns at the one connection. What a transaction has written is on the disk when it ends (WAL,
-    `synchronous=FULL`).
+    Every call blocks for as long as the disk takes; threads share it and take turns. A transaction is on the
+    disk when it ends (WAL, `synchronous=FULL`).
 
-    Raises EngineFailure for a file written by a newer version or damaged, StorageFailure where the disk is
-    full, read-only or failing, or another program keeps the file busy.
+    Raise EngineFailure for a file that is damaged or written by a newer version; StorageFailure if the disk
+    is full, read-only or failing, or another program keeps the file locked.
     """
 
     def __init__(self, data_dir: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
@@ -126,16 +125,16 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Cursor]:
-        """All of what is done with the cursor, or, if the block raises, none of it. Not to be nested.
+        """Commit what the block does with the cursor, or, if it raises, roll it back. Do not nest.
 
-        No other thread or program writes meanwhile. Rows answer to column names.
+        No other thread or program writes meanwhile. Rows are indexed by column name.
         """
         with self._begin("BEGIN IMMEDIATE") as cursor:
             yield cursor
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Cursor]:
-        """The database at one moment. Works on a disk that has become full or read-only."""
+        """Read a consistent snapshot. Works on a full or read-only disk."""
         with self._begin("BEGIN") as cursor:
             yield cursor
 
@@ -148,7 +147,7 @@ class Database:
                 yield cursor
                 cursor.execute("COMMIT")
             except BaseException:
-                # SQLite has rolled back by itself after some errors.
+                # After some errors SQLite has rolled back already.
                 if self._connection.in_transaction:
                     cursor.execute("ROLLBACK")
                 raise
@@ -166,11 +165,11 @@ class Database:
         if found > len(migrations):
             raise EngineFailure(
                 f"The data directory was written by a newer version of this server (schema {found}, this one "
-                f"knows {len(migrations)}): upgrade the server, or give it another data directory."
+                f"supports {len(migrations)}); upgrade the server, or choose another with --data-dir."
             )
         for number, script in enumerate(migrations[found:], found + 1):
             with self.transaction() as cursor:
-                # Another server may have been first.
+                # Another process may have migrated it meanwhile.
                 if _version(cursor) < number:
                     for statement in _statements(script):
                         cursor.execute(statement)
@@ -179,44 +178,44 @@ class Database:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Raises what SQLite and the system raise within as StorageFailure, EngineFailure or BadValue."""
+    """Translate errors of SQLite and the system to StorageFailure, EngineFailure or BadValue."""
     try:
         yield
     except sqlite3.ProgrammingError:
         raise
     except sqlite3.DatabaseError as error:
-        if (told := _of_sqlite(error)) is None:
+        if (translated := _of_sqlite(error)) is None:
             raise
-        raise told from error
+        raise translated from error
     except OSError as error:
         raise _of_system(error) from error
     except UnicodeEncodeError as error:
-        raise BadValue("A text holds half of a surrogate pair, which no text can.") from error
+        raise BadValue("The text contains an unpaired surrogate.") from error
 
 
 def _of_sqlite(error: sqlite3.DatabaseError) -> StorageFailure | EngineFailure | None:
-    # The low byte is the error, the rest its shade.
+    # The low byte is the primary result code.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return StorageFailure("The disk is full: nothing was changed.")
+            return StorageFailure("The disk is full; nothing was changed.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return StorageFailure("The data directory cannot be written to: nothing was changed.")
+            return StorageFailure("The data directory is not writable; nothing was changed.")
         case sqlite3.SQLITE_IOERR:
-            return StorageFailure("The disk is full or failing: nothing was changed.")
+            return StorageFailure("The disk is full or failing; nothing was changed.")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StorageFailure("Another program keeps the database busy: nothing was changed.")
+            return StorageFailure("Another program keeps the database busy; nothing was changed.")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return EngineFailure("The database is damaged: put a backup of the data directory in its place.")
+            return EngineFailure("The database is damaged; restore the data directory from a backup.")
     return None
 
 
 def _of_system(error: OSError) -> StorageFailure:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-            return StorageFailure("The disk is full: nothing was changed.")
+            return StorageFailure("The disk is full; nothing was changed.")
         case errno.EROFS | errno.EACCES | errno.EPERM:
-            return StorageFailure("The data directory cannot be written to: nothing was changed.")
-    return StorageFailure("The disk is failing: nothing was changed.")
+            return StorageFailure("The data directory is not writable; nothing was changed.")
+    return StorageFailure("The disk is failing; nothing was changed.")
 
 
 def _version(cursor: sqlite3.Cursor) -> int:
@@ -231,6 +230,6 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-    # A last statement without its semicolon: skipped, it would still count as made.
+    # A last statement without a semicolon must not be skipped silently.
     if statement.strip():
         yield statement

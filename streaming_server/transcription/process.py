@@ -10,7 +10,7 @@ from typing import Any
 
 from streaming_server.errors import BadAudio
 from streaming_server.ipc.child import Child, WaitForExit, inherited_environment, spawn_connected
-from streaming_server.transcription.transcript import Segment, Transcript, heard
+from streaming_server.transcription.transcript import Segment, Transcript, whisper_transcript
 
 _LONGEST_LINE = 4 * 1024 * 1024
 """Bytes. Far above any answer."""
@@ -112,7 +112,9 @@ class WhisperProcess:
                     "segments": list(segments),
                 }
             }:
-                return heard(text, [Segment(*piece) for piece in segments], duration_s, language, probability)
+                return whisper_transcript(
+                    text, [Segment(*piece) for piece in segments], duration_s, language, probability
+                )
             case {"refused": {"message": str(message)}}:
                 raise BadAudio(message)
         raise ProcessLost

@@ -9,7 +9,7 @@ import structlog
 from anyio import to_thread
 
 from streaming_server.errors import Draining, Full, SpeechError, UnknownVoiceSample
-from streaming_server.storage.voices import StoredVoiceSample
+from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.client import Transcription
 from streaming_server.transcription.transcript import Transcript
 from streaming_server.voice_library import VoiceLibrary

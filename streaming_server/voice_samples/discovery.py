@@ -14,9 +14,11 @@ from anyio import to_thread
 
 from streaming_server.errors import BadValue, SpeechError, UnknownVoiceSample
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.voices import StoredVoiceSample, VoiceStore, check_name
+from streaming_server.storage.names import check_name
+from streaming_server.storage.voice_records import StoredVoiceSample
+from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.queue import TranscriptionQueue
-from streaming_server.transcription.transcript import Source, given
+from streaming_server.transcription.transcript import Source, written_transcript
 from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS, Intake
 
@@ -132,7 +134,7 @@ class Discovery:
                 spare_voices=True,
             )
             return added, True
-        transcript = given(found.text, found.source, voice_sample.duration_s)
+        transcript = written_transcript(found.text, found.source, voice_sample.duration_s)
         unchanged = voice_sample.transcript == transcript.text
         if transcript.text and voice_sample.transcript_source != "manual" and not unchanged:
             # A .reference.txt may have been removed while the .txt stayed.

@@ -9,8 +9,9 @@ from pathlib import Path
 from anyio import CancelScope, to_thread
 
 from streaming_server.storage.files import discard
-from streaming_server.storage.voices import StoredVoiceSample, VoiceStore
-from streaming_server.transcription.transcript import Source, given
+from streaming_server.storage.voice_records import StoredVoiceSample
+from streaming_server.storage.voices import VoiceStore
+from streaming_server.transcription.transcript import Source, written_transcript
 from streaming_server.voice_samples.ingest import Ingest
 
 MAX_TRANSCRIPT_CHARS = 2000
@@ -42,7 +43,7 @@ class Intake:
         """
         async with self._temporary() as target:
             decoded = await self._ingest.ingest(file, target, filename=filename)
-            transcript = given(text, source, decoded.duration_s)
+            transcript = written_transcript(text, source, decoded.duration_s)
             return await to_thread.run_sync(
                 lambda: self._store.put_voice_sample(
                     voice_sample_id,

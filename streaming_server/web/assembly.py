@@ -25,6 +25,7 @@ from streaming_server.pool.devices import choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
 from streaming_server.settings import Settings
+from streaming_server.storage.configuration import ConfigurationStore
 from streaming_server.storage.database import Database
 from streaming_server.storage.expiry import Expiry
 from streaming_server.storage.files import DataLock
@@ -121,7 +122,7 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
     database = stack.enter_context(_open_data(data))
     store = VoiceStore(database, data)
     store.sweep()
-    configuration = Configuration(store, settings)
+    configuration = Configuration(ConfigurationStore(database), settings)
     configuration.load()
     contexts = Contexts(
         settings,

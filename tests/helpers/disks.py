@@ -48,3 +48,8 @@ def full_disk(server: Server, room: int = 1) -> Iterator[None]:
         yield
     finally:
         process.rlimit(psutil.RLIMIT_FSIZE, before)
+
+
+def make_read_only(folder: Path) -> None:
+    """Remount a `small_disk` so that it can only be read."""
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 from streaming_server.storage.database import Database
-from streaming_server.storage.voices import StoredVoice, VoiceStore
+from streaming_server.storage.voice_records import StoredVoice
+from streaming_server.storage.voices import VoiceStore
 
 RATE = 44100
 VOICE_SAMPLES = ("ann", "Bob", "шум")

@@ -201,7 +201,7 @@ def test_a_disk_without_room_for_a_new_file(tmp_path: Path) -> None:
 
 def test_a_disk_that_cannot_be_written_to(tmp_path: Path) -> None:
     with small_disk(tmp_path, "ro"):
-        with pytest.raises(StorageFailure, match="cannot be written to"):
+        with pytest.raises(StorageFailure, match="is not writable"):
             Database(tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_a_disk_that_became_read_only_can_be_read(database: Database) -> None:
     note(database, "there")
     with database.reading() as cursor:
         cursor.execute("PRAGMA query_only = ON")
-    with pytest.raises(StorageFailure, match="cannot be written to"):
+    with pytest.raises(StorageFailure, match="is not writable"):
         note(database, "not there")
     assert notes(database) == ["there"]
 
@@ -244,8 +244,8 @@ def test_text_that_no_file_can_hold(database: Database) -> None:
         (errno.ENOSPC, "The disk is full"),
         (errno.EDQUOT, "The disk is full"),
         (errno.EFBIG, "The disk is full"),
-        (errno.EROFS, "cannot be written to"),
-        (errno.EACCES, "cannot be written to"),
+        (errno.EROFS, "is not writable"),
+        (errno.EACCES, "is not writable"),
         (errno.EIO, "failing"),
     ],
 )

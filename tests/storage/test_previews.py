@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 
 import anyio
 import pytest
+from helpers.disks import files_limited_to, make_read_only, small_disk
 
 from streaming_server.errors import Full
 from streaming_server.storage.previews import Previews
@@ -39,7 +41,7 @@ async def until_asked(speaker: Speaker) -> None:
 
 async def test_one_that_is_there_is_not_spoken_again(tmp_path: Path) -> None:
     previews, speaker = Previews(tmp_path), Speaker(b"kai")
-    first = await previews.get(KAI, speaker)
+    first = await file_of(previews.get(KAI, speaker))
     assert first.read_bytes() == b"kai"
     assert await previews.get(KAI, speaker) == first
     assert speaker.asked == 1
@@ -50,7 +52,7 @@ async def test_many_who_want_the_same_have_it_spoken_once(tmp_path: Path) -> Non
     heard = []
 
     async def listen() -> None:
-        heard.append((await previews.get(KAI, speaker)).read_bytes())
+        heard.append((await file_of(previews.get(KAI, speaker))).read_bytes())
 
     async with anyio.create_task_group() as group:
         for _ in range(8):
@@ -70,10 +72,10 @@ async def test_nobody_waits_for_one_that_is_being_made_but_who_wants_it(tmp_path
         await until_asked(kai)
         with anyio.fail_after(20):
             for _ in range(2):
-                assert (await previews.get(LUNA, luna)).read_bytes() == b"luna"
+                assert (await file_of(previews.get(LUNA, luna))).read_bytes() == b"luna"
         assert (kai.asked, luna.asked) == (1, 1)
         kai.may_speak.set()
-    assert (await previews.get(KAI, kai)).read_bytes() == b"kai"
+    assert (await file_of(previews.get(KAI, kai))).read_bytes() == b"kai"
 
 
 async def test_who_gives_up_leaves_the_making_to_the_next(tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ async def test_who_gives_up_leaves_the_making_to_the_next(tmp_path: Path) -> Non
         await until_asked(slow)
         group.cancel_scope.cancel()
     with anyio.fail_after(20):
-        assert (await previews.get(KAI, quick)).read_bytes() == b"quick"
+        assert (await file_of(previews.get(KAI, quick))).read_bytes() == b"quick"
 
 
 async def test_one_that_could_not_be_spoken_is_tried_again(tmp_path: Path) -> None:
@@ -95,4 +97,33 @@ async def test_one_that_could_not_be_spoken_is_tried_again(tmp_path: Path) -> No
     with pytest.raises(Full):
         await previews.get(KAI, full)
     assert [file async for file in anyio.Path(tmp_path).iterdir()] == []
-    assert (await previews.get(KAI, speaker)).read_bytes() == b"kai"
+    assert (await file_of(previews.get(KAI, speaker))).read_bytes() == b"kai"
+
+
+def test_on_a_read_only_disk_a_kept_preview_is_served_and_a_new_one_is_not_kept(tmp_path: Path) -> None:
+    kai, luna = b"kai", b"luna"
+    with small_disk(tmp_path):
+        previews = Previews(tmp_path)
+
+        async def preview(name: str, audio: bytes) -> Path | bytes:
+            return await previews.get(name, Speaker(audio))
+
+        kept = anyio.run(preview, KAI, kai)
+        make_read_only(tmp_path)
+        assert anyio.run(preview, KAI, b"spoken again") == kept
+        assert anyio.run(preview, LUNA, luna) == luna
+        assert [file.read_bytes() for file in tmp_path.iterdir()] == [kai]
+
+
+async def test_a_preview_that_does_not_fit_on_the_disk_leaves_nothing_there(tmp_path: Path) -> None:
+    previews, audio = Previews(tmp_path), bytes(10_000)
+    with files_limited_to(1000):
+        assert await previews.get(KAI, Speaker(audio)) == audio
+    assert [file async for file in anyio.Path(tmp_path).iterdir()] == []
+    assert await file_of(previews.get(KAI, Speaker(audio))) == tmp_path / f"{KAI}.wav"
+
+
+async def file_of(made: Awaitable[Path | bytes]) -> Path:
+    file = await made
+    assert isinstance(file, Path)
+    return file

@@ -35,13 +35,9 @@ from streaming_server.errors import (
     UnknownVoiceSample,
 )
 from streaming_server.storage.database import FILE_NAME, Database
-from streaming_server.storage.voices import (
-    Metadata,
-    StoredVoice,
-    StoredVoiceSample,
-    VoiceStore,
-    check_name,
-)
+from streaming_server.storage.names import check_name
+from streaming_server.storage.voice_records import Metadata, StoredVoice, StoredVoiceSample
+from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Source
 from streaming_server.types import BUILTIN_VOICES
 
@@ -391,7 +387,7 @@ def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
     first = put(store, "ann")
     store.put_voice(StoredVoice("plain", "Plain", voice_sample="ann"))
     store.put_voice(StoredVoice("own", "Own", voice_sample="ann", transcript="What I say."))
-    with pytest.raises(InUse, match="the voice own gave a transcript"):
+    with pytest.raises(InUse, match="since the voice own got a transcript"):
         replace_by(b"RIFF two")
     assert store.voice_sample("ann") == first
     assert files(tmp_path / "prompts") == {first.path.name}
@@ -405,10 +401,10 @@ def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
 def test_a_voice_sample_in_use_is_not_deleted(store: VoiceStore) -> None:
     put(store, "ann")
     store.put_voice(StoredVoice("reader", "Reader", voice_sample="ann"))
-    with pytest.raises(InUse, match="the voice reader:"):
+    with pytest.raises(InUse, match="the voice reader;"):
         store.delete_voice_sample("ann")
     store.put_voice(StoredVoice("aria", "Aria", voice_sample="ann"))
-    with pytest.raises(InUse, match="the voices aria, reader:"):
+    with pytest.raises(InUse, match="the voices aria, reader;"):
         store.delete_voice_sample("ann")
     assert store.voice_sample("ann").exists
     assert store.voice("reader").voice_sample == "ann"
@@ -660,15 +656,6 @@ def test_names_are_data(store: VoiceStore, tmp_path: Path) -> None:
     store.put_voice(StoredVoice(name, name, voice_sample=name, transcript="'; DROP TABLE voices; --\0"))
     assert store.voice(name).transcript == "'; DROP TABLE voices; --\0"
     assert files(tmp_path / "prompts") == {blob(b"RIFF one")}
-
-
-def test_the_configuration_is_kept(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
-        assert store.config() == {}
-        store.put_config({"debug_mode": True, "whisper_model_size": "base"})
-        store.put_config({"output_retention_hours": 24, "läuft": [1, None, 0.5]})
-    with opened(tmp_path) as store:
-        assert store.config() == {"output_retention_hours": 24, "läuft": [1, None, 0.5]}
 
 
 def test_threads_that_share_recordings_lose_none(store: VoiceStore, tmp_path: Path) -> None:

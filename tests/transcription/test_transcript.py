@@ -10,14 +10,21 @@ import pytest
 from hypothesis import given as each
 from hypothesis import strategies as st
 
-from streaming_server.transcription.transcript import SENTENCES, Segment, clean, findings, given, heard
+from streaming_server.transcription.transcript import (
+    SENTENCES,
+    Segment,
+    clean,
+    findings,
+    whisper_transcript,
+    written_transcript,
+)
 
 FAIR = "I have never been to the coast, but they say that the light there is worth the journey."
 CLEAR = Segment(0.0, 6.0, avg_logprob=-0.2, no_speech_prob=0.01)
 
 
 def test_a_fair_transcript_is_believed() -> None:
-    transcript = heard(f" {FAIR}\n", [CLEAR], 6.0, "en", 0.98)
+    transcript = whisper_transcript(f" {FAIR}\n", [CLEAR], 6.0, "en", 0.98)
     assert transcript.text == FAIR
     assert (transcript.language, transcript.language_probability) == ("en", 0.98)
     assert transcript.source == "whisper"
@@ -72,7 +79,7 @@ def test_a_fair_transcript_is_believed() -> None:
     ],
 )
 def test_findings(text: str, segments: list[Segment], duration_s: float, found: tuple[str, ...]) -> None:
-    transcript = heard(text, segments, duration_s, "en", 0.9)
+    transcript = whisper_transcript(text, segments, duration_s, "en", 0.9)
     assert transcript.findings == found
     assert transcript.trustworthy == (not found)
     assert transcript.warnings == tuple(SENTENCES[code] for code in found)
@@ -91,12 +98,12 @@ def test_a_hundred_words_of_a_real_text_do_not_look_like_a_loop() -> None:
 
 
 def test_a_person_overrules_every_finding_but_that_there_is_no_text() -> None:
-    chant = given("Ho! " * 20, "manual", 10.0)
+    chant = written_transcript("Ho! " * 20, "manual", 10.0)
     assert chant.findings == ("repeats",)
     assert chant.warnings
     assert chant.trustworthy
-    assert not given(" \n", "manual", 10.0).trustworthy
-    assert not given("Ho! " * 20, "txt", 10.0).trustworthy
+    assert not written_transcript(" \n", "manual", 10.0).trustworthy
+    assert not written_transcript("Ho! " * 20, "txt", 10.0).trustworthy
 
 
 def test_cleaning_leaves_one_line() -> None:
@@ -112,7 +119,7 @@ def test_any_text_is_judged(text: str, duration_s: float) -> None:
     once = clean(text)
     assert clean(once) == once
     assert unicodedata.is_normalized("NFC", once)
-    transcript = given(text, "txt", duration_s)
+    transcript = written_transcript(text, "txt", duration_s)
     assert set(transcript.findings) <= SENTENCES.keys()
     assert transcript.text == once
 

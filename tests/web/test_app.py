@@ -53,6 +53,8 @@ async def test_a_data_directory_in_use_fails_the_start(tmp_path: Path) -> None:
 def test_an_application_starts_and_stops_repeatedly_and_leaks_nothing(tmp_path: Path) -> None:
     app = create_app(Settings(engine="espeak", data_dir=tmp_path, max_workers=1))
     process = psutil.Process()
+    before = resources(process)
+    children = len(process.children())
 
     async def speak() -> bytes:
         async with app.router.lifespan_context(app):
@@ -65,12 +67,11 @@ def test_an_application_starts_and_stops_repeatedly_and_leaks_nothing(tmp_path: 
                 job = await client.post(
                     "/generate?async_mode=true", json={"text": "Hello there.", "voice_id": "aria"}
                 )
-            assert process.children(recursive=True)
+            assert len(process.children()) > children
         assert (answer.status_code, job.status_code) == (200, 200), answer.text
-        assert process.children(recursive=True) == []
+        assert len(process.children()) == children
         return answer.content
 
-    before = resources(process)
     spoken = [anyio.run(speak) for _ in range(3)]
     gc.collect()
     assert resources(process) == before
@@ -80,7 +81,7 @@ def test_an_application_starts_and_stops_repeatedly_and_leaks_nothing(tmp_path: 
 
 def resources(process: psutil.Process) -> tuple[int, int, int]:
     """Count the open files, the threads and the children of the process."""
-    return process.num_fds(), process.num_threads(), len(process.children(recursive=True))
+    return process.num_fds(), process.num_threads(), len(process.children())
 
 
 async def test_an_unexpected_error_is_a_500_with_all_headers(tmp_path: Path) -> None:
@@ -108,12 +109,12 @@ async def test_news_for_a_client_that_is_being_sent_away_hurt_nobody() -> None:
         raise AssertionError
 
     async def send(event: object) -> None:
-        told.append(connection.listener)
+        told.append(connection.on_news)
 
     connection = Connection(receive, send)  # type: ignore[arg-type]
 
     async def talk() -> None:
-        connection.listener = lambda message: connection.tasks.start_soon(anyio.sleep, 0)
+        connection.on_news = lambda message: connection.tasks.start_soon(anyio.sleep, 0)
         connection.end(TooSlow("It does not read."))
 
     await connection.serve(talk)

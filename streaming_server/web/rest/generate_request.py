@@ -9,9 +9,9 @@ from streaming_server.audio.formats import AudioFormat
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, Generation
 
-LONGEST_TEXT = 4096
+MAX_TEXT_CHARS = 4096
 """Characters of a text spoken at once. A job may have as many as a context."""
-MOST_TOKENS = 3072
+MAX_TOKENS = 3072
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
 
 
@@ -44,7 +44,7 @@ class GenerateRequest(BaseModel):
             temperature=self.temperature,
             cfg_scale=self.cfg_scale,
             top_p=max(self.top_p, 1e-6) if self.top_p is not None else None,
-            max_tokens=min(self.max_tokens, MOST_TOKENS) if self.max_tokens is not None else None,
+            max_tokens=min(self.max_tokens, MAX_TOKENS) if self.max_tokens is not None else None,
         )
         audio = AudioOptions(format=self.response_format)
         return SpeechOptions(self.voice_id, generation, audio, UNPACED_MS, door="rest")
@@ -55,5 +55,5 @@ class PlainRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    text: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
     voice_id: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)

@@ -16,11 +16,11 @@ from streaming_server.storage.recorder import SpeechRecord
 from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json, error_response
-from streaming_server.web.rest.generate_request import LONGEST_TEXT, GenerateRequest, PlainRequest
+from streaming_server.web.rest.generate_request import MAX_TEXT_CHARS, GenerateRequest, PlainRequest
 from streaming_server.web.services import Parts, job_services, operations, output_services, parts_of
 from streaming_server.web.speech_response import SpeechResponse
 
-LONGEST_ID = 128
+MAX_ID_CHARS = 128
 """Characters of an X-Request-ID that is sent back."""
 
 
@@ -109,13 +109,13 @@ async def _enqueue(request: Request, wanted: GenerateRequest) -> Json[QueuedJob]
 
 def _spoken(request: Request, wanted: GenerateRequest) -> SpeechResponse:
     parts = parts_of(request)
-    _check_length(wanted.text, LONGEST_TEXT, "; a longer one with async_mode=true")
+    _check_length(wanted.text, MAX_TEXT_CHARS, "; a longer one with async_mode=true")
     recorder = output_services(request).recorder
     name = f"speech.{wanted.response_format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if operations(request).configuration.now.debug_mode:
         asked_id = request.headers.get("x-request-id", "")
-        fits = asked_id.isascii() and asked_id.isprintable() and 1 <= len(asked_id) <= LONGEST_ID
+        fits = asked_id.isascii() and asked_id.isprintable() and 1 <= len(asked_id) <= MAX_ID_CHARS
         headers["X-Generation-ID"] = asked_id if fits else uuid.uuid4().hex
     return SpeechResponse(
         parts,

@@ -20,8 +20,8 @@ from streaming_server.errors import (
     StorageFailure,
     UnknownVoiceSample,
 )
-from streaming_server.storage.voices import StoredVoiceSample
-from streaming_server.transcription.transcript import Source, Transcript, check_said, given
+from streaming_server.storage.voice_records import StoredVoiceSample
+from streaming_server.transcription.transcript import Source, Transcript, check_transcript, written_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag, keyed, read_json
@@ -102,9 +102,9 @@ async def put_transcript(request: Request) -> Json[WrittenTranscript]:
     voices = voice_services(request)
     wanted = await read_json(request, NewTranscript)
     voice_sample = await stored_voice_sample(request)
-    text = check_said(wanted.transcript, "transcript")
+    text = check_transcript(wanted.transcript, "transcript")
     voice_sample = await voices.library.set_transcript(
-        voice_sample, given(text, "manual", voice_sample.duration_s)
+        voice_sample, written_transcript(text, "manual", voice_sample.duration_s)
     )
     return Json(
         {

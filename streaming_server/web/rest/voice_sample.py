@@ -9,7 +9,7 @@ from starlette.requests import Request
 from typing_extensions import TypedDict
 
 from streaming_server.errors import UnknownVoiceSample
-from streaming_server.storage.voices import StoredVoiceSample
+from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.transcript import Source, sentence_of
 from streaming_server.web.services import voice_services
 

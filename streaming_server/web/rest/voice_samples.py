@@ -12,8 +12,10 @@ from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
 from streaming_server.errors import BadAudio, BadValue, InUse, StorageFailure, UnknownVoiceSample
-from streaming_server.storage.voices import StoredVoiceSample, VoiceStore, check_name
-from streaming_server.transcription.transcript import check_said
+from streaming_server.storage.names import check_name
+from streaming_server.storage.voice_records import StoredVoiceSample
+from streaming_server.storage.voices import VoiceStore
+from streaming_server.transcription.transcript import check_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag, keyed
@@ -90,7 +92,7 @@ async def upload(request: Request) -> Json[StoredSample]:
         if len(text) > MAX_TRANSCRIPT_CHARS:
             raise BadValue(f"must have at most {MAX_TRANSCRIPT_CHARS} characters.", field="transcript")
         if text:
-            check_said(text, "transcript")
+            check_transcript(text, "transcript")
         voice_sample = await voices.intake.add(voice_sample_id, sent.file, sent.filename, text, "manual")
     await voices.library.refresh()
     transcribing = voice_sample.transcript is None and voices.transcriptions.schedule()

@@ -9,8 +9,8 @@ from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
 from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSample
-from streaming_server.storage.voices import StoredVoice, StoredVoiceSample
-from streaming_server.transcription.transcript import check_said
+from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
+from streaming_server.transcription.transcript import check_transcript
 from streaming_server.types import BUILTIN_VOICES, Speaker
 from streaming_server.voice_library import (
     VoiceLibrary,
@@ -180,7 +180,7 @@ async def delete(request: Request) -> Json[Message]:
 
 def _checked_transcript(text: str | None) -> str | None:
     """Return a voice's own transcript, or None to use the voice sample's. Raise BadValue."""
-    return check_said(text, "audio_prompt_transcript") if text else None
+    return check_transcript(text, "audio_prompt_transcript") if text else None
 
 
 async def _changed(request: Request, voice: StoredVoice, message: str) -> Json[ChangedVoice]:

@@ -15,6 +15,7 @@ import anyio
 import httpx
 import pytest
 import soundfile
+from helpers.disks import full_disk
 from helpers.foreign import LONG
 from helpers.rest import job_of, recording, status_of, to, upload
 from helpers.servers import Server, until
@@ -78,6 +79,14 @@ def test_names_are_data_and_never_paths(client: httpx.Client, name: str) -> None
     assert 400 <= upload(client, name).status_code < 500
     assert 400 <= client.post("/voice_mappings", json={"voice_id": name}).status_code < 500
     assert (client.get("/audio_prompts").json(), client.get("/voice_mappings").json()) == before
+
+
+def test_a_preview_is_spoken_though_it_cannot_be_kept(client: httpx.Client, server: Server) -> None:
+    with full_disk(server):
+        answer = client.get("/preview/zara")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav"), answer.text
+    assert answer.content.startswith(b"RIFF")
+    assert "zara_preview.wav" in answer.headers["content-disposition"]
 
 
 def test_a_preview_is_spoken_once(client: httpx.Client) -> None:

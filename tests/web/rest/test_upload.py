@@ -155,7 +155,7 @@ def test_a_full_disk_is_reported(client: httpx.Client, spool: Path, little_room:
     assert refused.status_code == 507
     assert refused.json()["error"] == {
         "code": "storage_failure",
-        "message": "The disk is full: nothing was changed.",
+        "message": "The disk is full; nothing was changed.",
     }
     assert refused.json()["detail"] == refused.json()["error"]["message"]
     assert list(spool.iterdir()) == []
