@@ -101,7 +101,7 @@ def test_another_recording_costs_no_voice_its_own_transcript(client: httpx.Clien
     write(samples / "own.wav", 4.0, 330.0)
     told = discovered(client)
     assert told["discovered"] == []
-    assert "the voice own gave a transcript" in told["refused"]["own.wav"]
+    assert "the voice own got a transcript" in told["refused"]["own.wav"]
     assert metadata_of(client, "own") == before
     assert client.get("/voice_mappings").json()["own"]["audio_prompt_transcript"] == "What I say."
 
