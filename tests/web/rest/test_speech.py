@@ -18,7 +18,7 @@ from helpers.servers import Server, running_server, until
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.types import Generation
-from streaming_server.web.rest.generate_request import LONGEST_TEXT, GenerateRequest
+from streaming_server.web.rest.generate_request import MAX_TEXT_CHARS, GenerateRequest
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_what_cannot_be_spoken_is_refused_and_a_job_of_it_fails(client: httpx.Cl
 
 
 def test_a_long_text_is_for_a_job(client: httpx.Client) -> None:
-    text = "a " * (LONGEST_TEXT // 2)
+    text = "a " * (MAX_TEXT_CHARS // 2)
     assert say(client, text + "b").status_code == 422
     assert "async_mode" in say(client, text + "b").json()["detail"]
     job = job_of(client, text + "b")
