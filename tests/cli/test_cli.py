@@ -324,7 +324,7 @@ def test_say_sends_a_key(start_server: Callable[..., Server], tmp_path: Path) ->
         (["bench", "--url=http://127.0.0.1:99999"], "--url"),
         (["--gpu-ids=1"], "GPUs"),
         (["--engine=magic"], "Engine magic is not installed; available: auto, dia, espeak"),
-        (["--quantize=int8"], "--quantize has no effect with --engine auto; use --engine dia."),
+        (["--quantize=int8"], "--quantize has no effect with --engine espeak; use --engine dia."),
         (["--engine=dia", "--quantize=int4"], "--quantize: must be int8."),
         (["--engine=dia", "--slots=0"], "--slots: must be at least 1."),
     ],
@@ -358,7 +358,9 @@ def test_a_port_in_use_is_reported(server: Server) -> None:
 
 
 def test_an_alias_of_an_unknown_voice_is_warned_about(start_server: Callable[..., Server]) -> None:
-    assert "no such voice" in start_server("--max-workers=1", "--voice-aliases=foo=nobody").logged()
+    assert (
+        "alias of an unknown voice" in start_server("--max-workers=1", "--voice-aliases=foo=nobody").logged()
+    )
 
 
 def test_say_stops_at_once_when_interrupted(server: Server, tmp_path: Path) -> None:
