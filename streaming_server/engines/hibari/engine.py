@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from streaming_server.engines.base import Engine
 from streaming_server.engines.espeak.text import spoken_form
 from streaming_server.engines.hibari.marks import word_marks
+from streaming_server.engines.hibari.models import Speaker, VoiceModels
 from streaming_server.engines.hibari.network import Floats, Network, Spectrum
 from streaming_server.engines.hibari.noise import NoiseStream, NoiseTable
 from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phrase
 from streaming_server.engines.hibari.synthesis import SAMPLE_RATE, Synthesis, Tables
-from streaming_server.engines.hibari.voices import Timbre, synthesis_of, timbre_of
+from streaming_server.engines.hibari.voices import OWN, Timbre, synthesis_of, timbre_of
 from streaming_server.engines.memory import machine_memory
-from streaming_server.errors import BadValue, EngineFailure
+from streaming_server.errors import BadValue, EngineFailure, NotReady
 from streaming_server.types import (
     Audio,
     ChunkPolicy,
@@ -69,9 +70,11 @@ class _Stream:
 
     utterance: Utterance
     newcomer: bool
-    phrases: Iterator[Phrase]
+    text: str
     timbre: Timbre
     noise: NoiseStream
+    network: Network | None = None
+    phrases: Iterator[Phrase] = field(default_factory=lambda: iter(()))
     synthesis: Synthesis | None = None
     frames: int = FIRST_PIECE
     pieces: int = 0
@@ -89,10 +92,10 @@ class _Stream:
 class HibariEngine(Engine):
     """An `Engine` on one thread of the CPU. The same utterance is the same bytes every time."""
 
-    def __init__(self) -> None:
-        """Raises EngineFailure if the model cannot be loaded."""
-        self._network: Network | None = Network(ASSETS / "hibari.onnx")
-        self._reader = PhonemeReader()
+    def __init__(self, models: VoiceModels | None = None) -> None:
+        """Load the wheel's model. models: of the other voices. Raises EngineFailure."""
+        self._speaker: Speaker | None = Speaker(Network(ASSETS / "hibari.onnx"), PhonemeReader())
+        self._models = models or VoiceModels()
         self._tables = Tables()
         self._noise = NoiseTable()
         self._streams: dict[int, _Stream] = {}
@@ -116,7 +119,9 @@ class HibariEngine(Engine):
         return len(self._streams)
 
     def prepare(self, voice: Voice) -> None:
-        """Nothing has to be prepared."""
+        """Fetch the voice's own model, if it has one."""
+        if voice.id in self._models:
+            self._models.prepare(voice.id)
 
     def submit(self, utterance: Utterance) -> None:
         opening = self._openings.setdefault(utterance.context, utterance.id) == utterance.id
@@ -124,8 +129,8 @@ class HibariEngine(Engine):
         self._streams[utterance.id] = _Stream(
             utterance,
             newcomer=opening,
-            phrases=self._reader.read(text, opening=opening),
-            timbre=timbre_of(utterance.voice),
+            text=text,
+            timbre=OWN if utterance.voice.id in self._models else timbre_of(utterance.voice),
             noise=self._noise.stream(utterance.generation.seed or 0, text),
         )
 
@@ -146,7 +151,9 @@ class HibariEngine(Engine):
         began = time.perf_counter()
         try:
             events = self._advance(stream)
-        except BadValue as error:
+        except (BadValue, NotReady, EngineFailure) as error:
+            if self._speaker is None:
+                raise
             del self._streams[stream.utterance.id]
             return [Failed(stream.utterance.id, error.code, error.message, error.retryable)]
         stream.busy_s += time.perf_counter() - began
@@ -166,12 +173,13 @@ class HibariEngine(Engine):
         """Idempotent."""
         self._streams.clear()
         self._openings.clear()
-        self._network = None
+        self._speaker = None
 
     def _advance(self, stream: _Stream) -> list[Event]:
         """The next piece of an utterance and the words that start in it; nothing after the last."""
+        if stream.network is None:
+            self._start(stream)
         if stream.synthesis is None:
-            _check_language(stream.utterance.generation.language)
             if (phrase := next(stream.phrases, None)) is None:
                 return []
             self._begin(stream, phrase)
@@ -186,12 +194,21 @@ class HibariEngine(Engine):
         events: list[Event] = [Words(stream.utterance.id, marks)] if marks else []
         return [*events, Audio(stream.utterance.id, pcm)]
 
+    def _start(self, stream: _Stream) -> None:
+        """Choose the model of an utterance and read its text."""
+        if self._speaker is None:
+            raise EngineFailure("The engine is closed.")
+        _check_language(stream.utterance.generation.language)
+        voice = stream.utterance.voice.id
+        speaker = self._models.find(voice) if voice in self._models else self._speaker
+        stream.network = speaker.network
+        stream.phrases = speaker.reader.read(stream.text, opening=stream.newcomer)
+
     def _begin(self, stream: _Stream, phrase: Phrase) -> None:
         """Run the model for a phrase."""
-        if self._network is None:
-            raise EngineFailure("The engine is closed.")
+        assert stream.network is not None
         options, timbre = stream.utterance.generation, stream.timbre
-        spectrum = _trimmed(self._network.run(phrase.ids, (options.speed or 1.0) * timbre.pace), phrase)
+        spectrum = _trimmed(stream.network.run(phrase.ids, (options.speed or 1.0) * timbre.pace), phrase)
         stream.marks.extend(word_marks(phrase, spectrum, stream.samples))
         pitch = options.pitch or 1.0
         stream.synthesis = synthesis_of(spectrum, timbre, pitch, self._tables, stream.noise)

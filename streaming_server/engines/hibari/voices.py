@@ -60,6 +60,9 @@ TIMBRES = MappingProxyType(
     }
 )
 
+OWN = Timbre(gain=1.70)
+"""A model's own voice."""
+
 _STYLES = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VOICES})
 
 

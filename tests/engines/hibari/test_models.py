@@ -1,0 +1,141 @@
+"""Voices that are not in the wheel: fetched in the background, checked, and no hindrance to others."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.servers import until
+from helpers.spoken import drain, pcm
+
+from streaming_server.engines.hibari.engine import HibariEngine
+from streaming_server.engines.hibari.models import Speaker, VoiceModels
+from streaming_server.engines.hibari.phonemes import ASSETS
+from streaming_server.errors import EngineFailure, NotReady
+from streaming_server.types import DEFAULT_VOICE, Event, Failed, Generation, Utterance, Voice
+
+MODEL = (ASSETS / "hibari.onnx").read_bytes()
+EMMA = {
+    "file": "bf_emma.int8.onnx",
+    "bytes": len(MODEL),
+    "sha256": hashlib.sha256(MODEL).hexdigest(),
+    "british": True,
+}
+
+
+@dataclass
+class FileServer:
+    """Stands in for the place that models come from. It sends one half, and the other when told."""
+
+    url: str
+    requests: list[str] = field(default_factory=list)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def file_server(content: bytes) -> Iterator[FileServer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            files.requests.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            files.go_on.wait(20)
+            self.wfile.write(content[len(content) // 2 :])
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        files = FileServer(f"http://127.0.0.1:{server.server_port}/")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield files
+        finally:
+            files.go_on.set()
+            server.shutdown()
+            thread.join()
+
+
+def reason(models: VoiceModels) -> str:
+    try:
+        models.find("emma")
+    except (NotReady, EngineFailure) as error:
+        return error.message
+    return ""
+
+
+def found(models: VoiceModels) -> Speaker | None:
+    try:
+        return models.find("emma")
+    except NotReady:
+        return None
+
+
+def utterance(number: int, voice: Voice) -> Utterance:
+    return Utterance(number, number, "Hello there.", voice, Generation(), 0.0)
+
+
+def test_a_voice_is_fetched_once_with_progress_and_then_speaks(tmp_path: Path) -> None:
+    with file_server(MODEL) as files:
+        models = VoiceModels({"emma": EMMA}, files.url, tmp_path)
+        engine = HibariEngine(models)
+        emma = Voice("emma", "Emma", "neutral")
+        engine.prepare(emma)
+        until(lambda: "49 %" in reason(models))
+        (event,) = drain(engine, [utterance(1, emma)])
+        assert isinstance(event, Failed)
+        assert (event.code, event.retryable) == ("not_ready", True)
+        assert "being fetched" in event.message
+        assert pcm(drain(engine, [utterance(2, DEFAULT_VOICE)]), 2)
+        files.go_on.set()
+        assert until(lambda: found(models), 20)
+        british = pcm(drain(engine, [utterance(3, emma)]), 3)
+        assert british
+        assert british != pcm(drain(engine, [utterance(4, DEFAULT_VOICE)]), 4)
+        assert files.requests == ["/bf_emma.int8.onnx"]
+        assert [path.name for path in tmp_path.iterdir()] == ["bf_emma.int8.onnx"]
+        again = VoiceModels({"emma": EMMA}, files.url, tmp_path)
+        assert until(lambda: found(again), 20)
+        assert len(files.requests) == 1
+        engine.close()
+
+
+def test_a_damaged_file_is_not_used(tmp_path: Path) -> None:
+    with file_server(MODEL[:-1] + b"?") as files:
+        files.go_on.set()
+        models = VoiceModels({"emma": EMMA}, files.url, tmp_path)
+        assert until(lambda: "damaged" in reason(models))
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_internet_a_voice_fails_and_the_others_speak(tmp_path: Path) -> None:
+    engine = HibariEngine(VoiceModels(folder=tmp_path))
+    kore = Voice("kore", "Kore", "neutral")
+
+    def failure() -> list[Event]:
+        events = drain(engine, [utterance(1, kore)])
+        return [one for one in events if isinstance(one, Failed) and one.code == "engine_failure"]
+
+    (event,) = until(failure, 40)
+    assert event.message == "Voice kore cannot be fetched: huggingface.co cannot be reached."
+    assert pcm(drain(engine, [utterance(2, DEFAULT_VOICE)]), 2)
+    assert list(tmp_path.iterdir()) == []
+    engine.close()
+
+
+def test_the_packages_own_voices_are_known() -> None:
+    models = VoiceModels()
+    assert all(name in models for name in ("fenrir", "emma", "fable", "kore"))
+    assert "heart" not in models
+    with pytest.raises(NotReady):
+        VoiceModels({"emma": EMMA}, "http://127.0.0.1:9/", Path("/nonexistent")).find("emma")
