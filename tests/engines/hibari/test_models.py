@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
 from helpers.servers import until
 from helpers.spoken import drain, pcm
 
@@ -137,5 +136,3 @@ def test_the_packages_own_voices_are_known() -> None:
     models = VoiceModels()
     assert all(name in models for name in ("fenrir", "emma", "fable", "kore"))
     assert "heart" not in models
-    with pytest.raises(NotReady):
-        VoiceModels({"emma": EMMA}, "http://127.0.0.1:9/", Path("/nonexistent")).find("emma")
