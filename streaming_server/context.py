@@ -7,14 +7,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
 
 import anyio
 
 from streaming_server.audio.playback import PlaybackClock
 from streaming_server.errors import BadMessage, BadValue, SpeechError, TooLarge, TooSlow, error_of
 from streaming_server.pool.pool import Pool
-from streaming_server.text.segmenter import Piece, Segmenter, Sentence
+from streaming_server.text.items import Pause
+from streaming_server.text.narration import FlushPoint, Narration
+from streaming_server.text.passage import Passage, Quotation
+from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import (
     Audio,
     EngineInfo,
@@ -151,10 +153,10 @@ class SpeechContext:
     If a worker dies, an utterance of which nothing was received yet is spoken again elsewhere. Otherwise the
     context ends with an error at once, and audio still held back by pacing is discarded.
 
-    speed: how many times faster than the engine's audio the listener hears it. stall_s: a listener that
-    reports its playback and then stands still for so long, while audio waits for it, ends the context with an
-    error. on_utterance: called with the text of each utterance sent to the engine. on_first_audio: called
-    once, with the seconds to first audio.
+    speed: how many times faster than the engine's audio the listener hears it. style: how written text
+    becomes spoken text. stall_s: a listener that reports its playback and then stands still for so long,
+    while audio waits for it, ends the context with an error. on_utterance: called with the text of each
+    utterance sent to the engine. on_first_audio: called once, with the seconds to first audio.
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class SpeechContext:
         max_characters: int,
         max_lead_s: float,
         speed: float = 1.0,
+        style: SpeakingStyle | None = None,
         stall_s: float = inf,
         on_utterance: Callable[[str], None] = lambda text: None,
         on_first_audio: Callable[[float], None] = lambda seconds: None,
@@ -183,8 +186,9 @@ class SpeechContext:
         self._on_utterance = on_utterance
         self._on_first_audio = on_first_audio
         self._heard_rate = engine.sample_rate * speed
-        self._segmenter = Segmenter(engine.chunking, generation.language or "en")
-        self._deltas: list[str] = []
+        self._narration = Narration(
+            engine.chunking, style or SpeakingStyle(language=generation.language or "en")
+        )
         self._out: deque[Output] = deque()
         self._wake_up = anyio.Event()
         self._clock = PlaybackClock(self._heard_rate)
@@ -228,10 +232,8 @@ class SpeechContext:
 
     @property
     def text(self) -> str:
-        """All text so far, as offsets count it: surrogate pairs that arrived in halves are joined."""
-        if len(self._deltas) > 1:
-            self._deltas = [_join_surrogates("".join(self._deltas))]
-        return self._deltas[0] if self._deltas else ""
+        """The client's text so far, as offsets count it: surrogate pairs in halves are joined."""
+        return self._narration.text
 
     def append(self, text: str) -> None:
         """Append text, cut anywhere. Raise BadMessage after `finish`, TooLarge, BadValue."""
@@ -239,12 +241,11 @@ class SpeechContext:
             raise BadMessage("The context is finished and takes no more text.")
         if self.ended or not text:
             return
-        if self._segmenter.received + len(text) > self._max_characters:
+        if self._narration.received + len(text) > self._max_characters:
             raise TooLarge(f"A context takes at most {self._max_characters} characters.")
         if "\0" in text:
             raise BadValue("a NUL character cannot be spoken.", field="text")
-        self._segmenter.append(text)
-        self._deltas.append(text)
+        self._narration.append(text)
         self._advance()
 
     def flush(self, *, announce: bool = True) -> None:
@@ -257,12 +258,12 @@ class SpeechContext:
             raise BadMessage("The context is finished; there is nothing to flush.")
         if self.ended:
             return
-        self._segmenter.flush()
-        if announce:
-            if self._flushes and self._flushes[-1].at == self._segmenter.received:
-                self._flushes[-1].count += 1
-            else:
-                self._flushes.append(_Flush(self._segmenter.received))
+        again = bool(self._flushes) and self._flushes[-1].at == self._narration.received
+        self._narration.flush(announce=announce and not again)
+        if announce and again:
+            self._flushes[-1].count += 1
+        elif announce:
+            self._flushes.append(_Flush(self._narration.received))
         self._advance()
         self._notify()
 
@@ -272,7 +273,7 @@ class SpeechContext:
             return
         self._finished = True
         if not self.ended:
-            self._segmenter.finish()
+            self._narration.finish()
             self._advance()
             self._notify()
 
@@ -281,7 +282,7 @@ class SpeechContext:
         if self.ended:
             return
         played = self._clock.played(time.monotonic())
-        text = _join_surrogates(self.text, "replace")
+        text = self.text
         cut = self._spoken_offset(played)
         self._stop_with(
             Cancelled(
@@ -401,41 +402,48 @@ class SpeechContext:
             return
         self._out = deque(output for output in self._out if not isinstance(output, Speech))
         self._samples -= active.samples
-        active.samples, active.restarts, active.known = 0, channel.restarts, active.marked
+        active.samples, active.restarts = 0, channel.restarts
 
     def _submit_next(self) -> bool:
         """Submit the next utterance. Return False if there is none for now."""
         now = time.monotonic()
         impatient = self._impatient_at is not None and now >= self._impatient_at
-        piece = self._segmenter.take(first=self._sentences == 0, impatient=impatient)
-        self._settle_flushes(piece)
-        if self._timing.complete_at is None and (piece is not None or self._segmenter.waiting):
+        following = self._narration.take(first=self._sentences == 0, impatient=impatient)
+        if isinstance(following, FlushPoint):
+            self._out.append(Flushed(self._flushes.popleft().count))
+            return True
+        if self._timing.complete_at is None and (following is not None or self._narration.waiting):
             self._timing.complete_at = now
-        if piece is None:
+        if following is None:
             self._watch_patience(now)
             if self._finished:
                 self._conclude(Done(self._metrics()))
             return False
         self._impatient_at = None
-        self._active = _ActiveUtterance(piece, deque(piece.sentences), self._samples)
-        self._on_utterance(piece.text)
-        self._channel.submit(piece.text, self._voice, self._generation, now + self._clock.lead_s(now))
+        if isinstance(following, Pause):
+            self._be_silent(following)
+        else:
+            self._submit(following, now)
         return True
 
+    def _submit(self, passage: Passage, now: float) -> None:
+        self._active = _ActiveUtterance(passage, deque(passage.sentences), self._samples)
+        self._on_utterance(passage.text)
+        self._channel.submit(passage.text, self._voice, self._generation, now + self._clock.lead_s(now))
+
+    def _be_silent(self, pause: Pause) -> None:
+        """Put out silence that lasts as long as the pause, as the listener hears it."""
+        samples = round(pause.seconds * self._heard_rate)
+        if samples:
+            self._samples += samples
+            self._out += (Speech(bytes(2 * samples)), UtteranceEnd())
+
     def _watch_patience(self, now: float) -> None:
-        if not self._segmenter.waiting:
+        if not self._narration.waiting:
             self._impatient_at = None
         elif self._impatient_at is None or self._impatient_at <= now:
             self._impatient_at = now + self._engine.chunking.patience_s
             self._notify()
-
-    def _settle_flushes(self, next_piece: Piece | None) -> None:
-        """Announce the flushes before the next piece: all text before it has been spoken.
-
-        A flush leaves nothing incomplete behind, so without a next piece every flush is due.
-        """
-        while self._flushes and (next_piece is None or self._flushes[0].at <= next_piece.start):
-            self._out.append(Flushed(self._flushes.popleft().count))
 
     def _take_in(self, event: Event) -> None:
         active = self._active
@@ -461,19 +469,19 @@ class SpeechContext:
 
     def _announce_words(self, active: _ActiveUtterance, marks: tuple[WordMark, ...]) -> None:
         words: list[WordTime] = []
-        for mark in marks:
-            if mark.start < active.known:
+        for mark in active.source.written(marks):
+            start, end = mark.start, mark.end
+            if end <= active.marked:
                 continue
-            active.marked = mark.end
-            start, end = active.source.start + mark.start, active.source.start + mark.end
-            if active.pending and active.pending[0].spoken_start <= start:
+            active.marked = end
+            if active.pending and active.pending[0].start <= start:
                 if words:
                     self._out.append(WordTimes(tuple(words)))
                     words = []
                 self._announce_sentences(active, up_to=start, sample=mark.start_sample)
             words.append(
                 WordTime(
-                    active.source.text[mark.start : mark.end],
+                    self.text[start:end],
                     start,
                     end,
                     mark.start_sample,
@@ -487,12 +495,10 @@ class SpeechContext:
 
     def _announce_sentences(self, active: _ActiveUtterance, up_to: int, sample: int) -> None:
         """Announce the sentences that begin at or before an offset in the client's text."""
-        while active.pending and active.pending[0].spoken_start <= up_to:
+        while active.pending and active.pending[0].start <= up_to:
             sentence = active.pending.popleft()
             self._out.append(
-                SentenceStart(
-                    self._sentences, sentence.spoken, sentence.spoken_start, sentence.spoken_end, sample
-                )
+                SentenceStart(self._sentences, sentence.text, sentence.start, sentence.end, sample)
             )
             self._sentences += 1
 
@@ -513,7 +519,7 @@ class SpeechContext:
             audio_ms=self._ms(self._samples),
             synthesis_ms=round(synthesis_ms, 2),
             realtime_factor=round(generated_ms / synthesis_ms, 2) if synthesis_ms else 0.0,
-            characters=self._segmenter.received,
+            characters=self._narration.received,
         )
 
     def _ms(self, samples: int) -> float:
@@ -525,16 +531,15 @@ class SpeechContext:
 class _ActiveUtterance:
     """The utterance being spoken.
 
-    pending: its sentences not yet announced. marked: the end of its last announced word; known: the end of
-    the last word announced before a restart. restarts: restarts of the channel that were handled.
+    pending: its sentences not yet announced. marked: the end of the last announced word, in the client's
+    text. restarts: restarts of the channel that were handled.
     """
 
-    source: Piece
-    pending: deque[Sentence]
+    source: Passage
+    pending: deque[Quotation]
     first_sample: int
     samples: int = 0
     marked: int = 0
-    known: int = 0
     restarts: int = 0
 
 
@@ -554,8 +559,3 @@ class _Timing:
     first_event_at: float | None = None
     first_audio_at: float | None = None
     busy_s: float = 0.0
-
-
-def _join_surrogates(text: str, errors: Literal["surrogatepass", "replace"] = "surrogatepass") -> str:
-    """Join surrogate pairs that arrived in halves. errors: what becomes of a half that stands alone."""
-    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", errors)

@@ -19,6 +19,7 @@ from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.render import Rendering
 from streaming_server.settings import Settings
+from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import EngineInfo, Generation
 
 ATTENDED_FOR_S = 2.0
@@ -35,7 +36,7 @@ class SpeechOptions:
 
     voice: an id or an alias. max_lead_ms: audio sent ahead of real time; None for the server's setting.
     attended: whether somebody waits for the sound; background work stands back for those. name: what the
-    client calls the context.
+    client calls the context. text_processing: False speaks the text as it stands.
     """
 
     voice: str
@@ -45,6 +46,16 @@ class SpeechOptions:
     attended: bool = True
     door: str = "native"
     name: str | None = None
+    text_processing: bool = True
+
+    def style(self, language: str | None, engine: EngineInfo) -> SpeakingStyle:
+        """How written text becomes spoken text for an engine."""
+        return SpeakingStyle(
+            enabled=self.text_processing,
+            language=language or "en",
+            speaker_tags=engine.dialogue,
+            nonverbals=engine.dialogue,
+        )
 
 
 class Contexts:
@@ -110,6 +121,7 @@ class Contexts:
             max_characters=self._settings.max_context_characters,
             max_lead_s=(options.max_lead_ms or self._settings.max_lead_ms) / 1000,
             speed=speed,
+            style=options.style(language, engine),
             stall_s=self._settings.stall_timeout_s,
             on_utterance=partial(self._log_text, options.voice),
             on_first_audio=self._metrics.heard,

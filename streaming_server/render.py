@@ -243,9 +243,13 @@ class Rendering:
 
 
 def with_punctuation(text: str, since: int, start: int, end: int) -> tuple[int, int]:
-    """Widen a word to the punctuation around it: up to white space or a letter, and not before `since`."""
-    while start > since and not (text[start - 1].isspace() or text[start - 1].isalnum()):
+    """Widen a word to the punctuation around it: up to white space, a letter or a tag, not before `since`."""
+    while start > since and _is_punctuation(text[start - 1]):
         start -= 1
-    while end < len(text) and not (text[end].isspace() or text[end].isalnum()):
+    while end < len(text) and _is_punctuation(text[end]):
         end += 1
     return start, end
+
+
+def _is_punctuation(character: str) -> bool:
+    return not (character.isspace() or character.isalnum() or character in "<>")

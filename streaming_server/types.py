@@ -174,7 +174,8 @@ class EngineInfo:
     sample_rate: Hz. slots: utterances it can keep in real time together. languages: BCP 47 tags. uses: the
     fields of `Generation` it honours; the others are reported to clients as ignored, except speed. speeds:
     the slowest and the fastest speed it speaks at, where it uses speed; the rest is done by stretching its
-    audio. notice: a sentence that listeners should read before they listen.
+    audio. notice: a sentence that listeners should read before they listen. dialogue: it reads `[S1]` and
+    `[S2]`, and makes sounds such as "(laughs)".
     """
 
     name: str
@@ -186,6 +187,7 @@ class EngineInfo:
     uses: frozenset[str]
     notice: str | None = None
     speeds: tuple[float, float] = (0.25, 4.0)
+    dialogue: bool = False
 
     def speaks(self, language: str) -> bool:
         """Return whether the engine speaks a language, or the one that a regional tag belongs to."""

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "catalogue": LEAVES,
     "context": LEAVES | {"pool", "text", "audio"},
     "render": LEAVES | {"context", "audio", "metrics"},
-    "contexts": LEAVES | {"render", "context", "audio", "pool", "metrics", "catalogue", "settings"},
+    "contexts": LEAVES | {"render", "context", "audio", "pool", "metrics", "catalogue", "settings", "text"},
     "voice_samples": LEAVES
     | {"ipc", "audio", "storage", "transcription", "transcription/queue", "voice_library"},
     "transcription": LEAVES | {"ipc", "text"},

@@ -80,10 +80,14 @@ class Narration:
             raise InternalError("Text was appended after its end.")
         self._add(self._spoken.push(delta))
 
-    def flush(self) -> None:
-        """Complete all text so far. Raises BadValue if it ends with half of a surrogate pair."""
+    def flush(self, *, announce: bool = True) -> None:
+        """Complete all text so far; a FlushPoint follows it, unless `announce` is False.
+
+        Raises BadValue if the text ends with half of a surrogate pair.
+        """
         self._complete()
-        self._events.append(_Event(self._segmenter.received, FlushPoint()))
+        if announce:
+            self._events.append(_Event(self._segmenter.received, FlushPoint()))
 
     def finish(self) -> None:
         """End the text. Idempotent. Raises BadValue as `flush` does."""

@@ -45,6 +45,7 @@ class Options(_Message):
     sample_rate: SampleRate | None = None
     encoding: Encoding = "pcm_s16le"
     words: bool = False
+    text_processing: bool = True
     max_lead_ms: int | None = Field(None, ge=200, le=UNPACED_MS)
     language: str | None = Field(
         None,

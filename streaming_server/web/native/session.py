@@ -177,6 +177,7 @@ class NativeSession(NamedSession[NativeTurn]):
                 AudioOptions(options.sample_rate, options.encoding),
                 options.max_lead_ms,
                 name=name,
+                text_processing=options.text_processing,
             )
         )
         return NativeTurn(

@@ -29,6 +29,7 @@ class GenerateRequest(BaseModel):
     top_p: float | None = Field(None, ge=0.0, le=1.0)
     max_tokens: int | None = Field(None, ge=100, le=10_000)
     seed: int | None = Field(None, ge=0, lt=2**63)
+    text_processing: bool = True
 
     @property
     def spoken_text(self) -> str:
@@ -47,7 +48,9 @@ class GenerateRequest(BaseModel):
             max_tokens=min(self.max_tokens, MAX_TOKENS) if self.max_tokens is not None else None,
         )
         audio = AudioOptions(format=self.response_format)
-        return SpeechOptions(self.voice_id, generation, audio, UNPACED_MS, door="rest")
+        return SpeechOptions(
+            self.voice_id, generation, audio, UNPACED_MS, door="rest", text_processing=self.text_processing
+        )
 
 
 class PlainRequest(BaseModel):

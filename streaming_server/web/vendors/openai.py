@@ -51,6 +51,7 @@ class SpeechBody(Model):
     speed: float | None = Field(None, ge=0.25, le=4.0)
     stream_format: Literal["audio", "sse"] = "audio"
     seed: int | None = Field(None, ge=0, lt=2**63)
+    text_processing: bool = True
 
     @property
     def options(self) -> SpeechOptions:
@@ -59,6 +60,7 @@ class SpeechBody(Model):
             Generation(speed=self.speed, seed=self.seed),
             AudioOptions(PCM_RATE if self.response_format == "pcm" else None, format=self.response_format),
             door="openai",
+            text_processing=self.text_processing,
         )
 
 

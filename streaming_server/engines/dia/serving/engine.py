@@ -111,6 +111,7 @@ class DiaEngine:
             chunking=CHUNKING,
             uses=frozenset(Generation.__dataclass_fields__) - {"language", "speed", "pitch"},
             notice=notice,
+            dialogue=True,
         )
 
     @property

@@ -60,11 +60,14 @@ class SpeechBody(Model):
     voice: VoiceChoice
     language: str | None = Field(None, max_length=35)
     generation_config: GenerationConfig | None = None
+    text_processing: bool = True
 
     def options(self, audio: AudioOptions) -> SpeechOptions:
         config = self.generation_config
         generation = Generation(language=self.language or None, speed=config.speed if config else None)
-        return SpeechOptions(self.voice.id, generation, audio, door="cartesia")
+        return SpeechOptions(
+            self.voice.id, generation, audio, door="cartesia", text_processing=self.text_processing
+        )
 
 
 class FileBody(SpeechBody):

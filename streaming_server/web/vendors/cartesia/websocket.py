@@ -81,6 +81,7 @@ class Options(Model):
     add_timestamps: bool | None = None
     max_buffer_delay_ms: float | None = None
     generation_config: GenerationConfig | None = None
+    text_processing: bool = True
 
     @property
     def generation(self) -> Generation:
@@ -134,7 +135,12 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
         options = validated(Options, message)
         rendering = self.open(
             SpeechOptions(
-                options.voice.id, options.generation, options.output_format.audio, door="cartesia", name=name
+                options.voice.id,
+                options.generation,
+                options.output_format.audio,
+                door="cartesia",
+                name=name,
+                text_processing=options.text_processing,
             )
         )
         turn = CartesiaTurn(

@@ -8,7 +8,6 @@ from typing import Any
 from streaming_server.audio.frames import Frame
 from streaming_server.render import Rendering
 from streaming_server.web.vendors.elevenlabs.alignment import Alignment, Characters
-from streaming_server.web.vendors.markup import TagFilter
 from streaming_server.web.websocket.turn import Turn
 
 MESSAGE_MS = 500
@@ -25,23 +24,11 @@ class ElevenLabsTurn(Turn):
         super().__init__(name, rendering, **common)
         self.alignment = Alignment(rendering.sample_rate)
         self._coded = coded
-        self._tags = TagFilter()
 
     @property
     def speaking(self) -> bool:
         """Whether audio is owed to the client, whatever it says."""
         return bool(self.context.pending_flushes) or self.context.finished
-
-    def append(self, text: str) -> None:
-        super().append(self._tags.push(text))
-
-    def flush(self) -> None:
-        super().append(self._tags.finish())
-        super().flush()
-
-    def finish(self) -> None:
-        super().append(self._tags.finish())
-        super().finish()
 
     def messages(self, frames: list[Frame]) -> list[tuple[bytes, Characters | None]]:
         """Split audio into messages, each with the characters that begin in it."""

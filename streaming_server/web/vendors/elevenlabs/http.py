@@ -30,7 +30,6 @@ from streaming_server.web.vendors.elevenlabs.formats import audio_options, outpu
 from streaming_server.web.vendors.elevenlabs.multi_stream import VoiceSettings
 from streaming_server.web.vendors.elevenlabs.websocket import described, key_in
 from streaming_server.web.vendors.http_door import HttpDoor, refused
-from streaming_server.web.vendors.markup import without_tags
 from streaming_server.web.vendors.model import Model
 
 
@@ -170,7 +169,7 @@ async def _read(request: Request) -> tuple[str, SpeechOptions]:
     speed = body.voice_settings.speed if body.voice_settings else None
     generation = Generation(language=body.language_code or None, speed=speed, seed=body.seed)
     voice = request.path_params["voice"]
-    return without_tags(body.text), SpeechOptions(voice, generation, audio, door="elevenlabs")
+    return body.text, SpeechOptions(voice, generation, audio, door="elevenlabs")
 
 
 def _media_type(audio: AudioOptions) -> str:
