@@ -232,7 +232,8 @@ def test_a_limit_out_of_range_is_named(server: Server, said: str) -> None:
     """Behind enough zeros any number passed, and the database could not take it."""
     with to(server) as client:
         answer = client.get("/jobs", params={"limit": said})
-        assert (answer.status_code, answer.json()["detail"]) == (422, "limit: a number from 1 to 500.")
+        detail = "limit: must be a whole number from 1 to 500."
+        assert (answer.status_code, answer.json()["detail"]) == (422, detail)
 
 
 @pytest.mark.parametrize("said", ["1", "0050", "500"])
