@@ -328,7 +328,7 @@ async def test_speech_is_finished_before_the_server_stops(start_server: Callable
     port = free_port()
     server = start_server(f"--wyoming-port={port}", "--max-lead-ms=500")
     async with at_port(port) as events:
-        await events.send("synthesize", text=TEXT)
+        await stream(events, TEXT)  # A whole text is not paced, and would be out too soon.
         await events.until("audio-chunk")
         wanted = await native_audio(server, TEXT, max_lead_ms=60_000)
         server.process.terminate()
@@ -336,7 +336,7 @@ async def test_speech_is_finished_before_the_server_stops(start_server: Callable
         async with at_port(port) as late:
             await late.hung_up()
         assert late.heard[0].data["code"] == "draining"
-        await events.until("audio-stop")
+        await events.until("synthesize-stopped")
     assert events.audio() == wanted
     assert server.process.wait(10) == 0
 

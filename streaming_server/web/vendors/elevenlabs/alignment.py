@@ -79,7 +79,7 @@ class Alignment:
                 text.append(" ")
                 starts.append(edges[-1])
                 ends.append(edges[-1])
-            self._end = max(self._end, word.end)
+            self._end = max(self._end, word.end_sample)
         if not text:
             return None
         return Characters(since, "".join(text), tuple(starts), tuple(ends))
