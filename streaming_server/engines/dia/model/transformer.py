@@ -64,14 +64,14 @@ class DiaModel:
         self._encoder_layers = [self._encoder_layer(tensors, index) for index in range(e.layers)]
         self._encoder_norm = tensors.pop("model.encoder.norm.weight")
         self._encoder_rotary = _rotary_table(e.positions, e.head_width, e.rope_theta, self.device, self.dtype)
-        self._audio_embedding = tensors.pop("model.decoder.embeddings.embed.weight")
+        self.audio_embedding = tensors.pop("model.decoder.embeddings.embed.weight")
         self._channel_offsets = torch.arange(d.channels, device=self.device) * d.vocabulary
         empty_text = self._encode_empty_text()
-        self._decoder_layers = [self._decoder_layer(tensors, index, empty_text) for index in range(d.layers)]
-        self._decoder_norm = tensors.pop("model.decoder.norm.weight")
-        self._head = self._step_linear(tensors.pop("logits_dense.weight"))
-        self._decoder_rotary = _rotary_table(d.positions, d.head_width, d.rope_theta, self.device, self.dtype)
-        self._identity_rotation = torch.ones(1, 1, 1, 1, device=self.device, dtype=self._decoder_rotary.dtype)
+        self.decoder_layers = [self._decoder_layer(tensors, index, empty_text) for index in range(d.layers)]
+        self.decoder_norm = tensors.pop("model.decoder.norm.weight")
+        self.head = self._step_linear(tensors.pop("logits_dense.weight"))
+        self.decoder_rotary = _rotary_table(d.positions, d.head_width, d.rope_theta, self.device, self.dtype)
+        self._identity_rotation = torch.ones(1, 1, 1, 1, device=self.device, dtype=self.decoder_rotary.dtype)
 
     def _linear(self, weight: Tensor) -> Linear:
         return Linear(weight, best_kernel(weight))
@@ -152,7 +152,7 @@ class DiaModel:
         """
         d = self.config.decoder
         length = encoded.shape[0]
-        for layer, cross_kv in zip(self._decoder_layers, cache.cross_kv, strict=True):
+        for layer, cross_kv in zip(self.decoder_layers, cache.cross_kv, strict=True):
             kv = layer.cross_kv(encoded[None]).view(length, 2, d.cross_heads, d.cross_head_width)
             cross_kv[slot, :, :, :length] = kv.permute(1, 2, 0, 3)
             yield
@@ -178,11 +178,11 @@ class DiaModel:
         d = self.config.decoder
         count, end = rows.shape[0], first + rows.shape[0]
         x = self._embed(rows).expand(branches, -1, -1).contiguous()
-        rotary = self._decoder_rotary[first:end, None]
+        rotary = self.decoder_rotary[first:end, None]
         positions = torch.arange(end, device=self.device)
         mask = torch.zeros(count, end, device=self.device, dtype=self.dtype)
         mask.masked_fill_(positions > positions[first:, None], -torch.inf)
-        for index, layer in enumerate(self._decoder_layers):
+        for index, layer in enumerate(self.decoder_layers):
             self_kv = cache.self_kv[index][slot, :branches]
             qkv = layer.qkv(_norm(x, layer.attention_norm, d.norm_eps))
             qkv = qkv.view(branches, count, d.heads + 2 * d.kv_heads, d.head_width)
@@ -199,7 +199,7 @@ class DiaModel:
             yield None
         if not with_logits:
             return
-        logits = self._head(_norm(x, self._decoder_norm, d.norm_eps))
+        logits = self.head(_norm(x, self.decoder_norm, d.norm_eps))
         yield logits.view(branches, count, d.channels, d.vocabulary).transpose(0, 1)
 
     def _cross_prefill(self, layer: DecoderLayer, x: Tensor, cross_kv: Tensor) -> None:
@@ -222,11 +222,11 @@ class DiaModel:
         x = self._embed(codes)[:, None].expand(-1, BRANCHES, -1).contiguous()
         self_mask = _mask(positions + 1, view.frames, self.dtype).repeat_interleave(BRANCHES, dim=0)
         cross_mask = _mask(texts, view.text, self.dtype)
-        rotation = self._decoder_rotary[positions][:, None, None].expand(-1, 1, d.heads + d.kv_heads, -1)
+        rotation = self.decoder_rotary[positions][:, None, None].expand(-1, 1, d.heads + d.kv_heads, -1)
         rotation = torch.cat(
             [rotation, self._identity_rotation.expand(slot_ids, 1, d.kv_heads, rotation.shape[3])], dim=2
         )
-        for index, layer in enumerate(self._decoder_layers):
+        for index, layer in enumerate(self.decoder_layers):
             qkv = layer.qkv(_norm(x, layer.attention_norm, d.norm_eps))
             qkv = _rotate(qkv.view(slot_ids, BRANCHES, -1, d.head_width), rotation)
             new = qkv[:, :, d.heads :].view(slot_ids, BRANCHES, 2, d.kv_heads, d.head_width)
@@ -238,7 +238,7 @@ class DiaModel:
             layer.out.add_to(x, attended.reshape(slot_ids, BRANCHES, -1))
             self._cross_step(layer, x, view.cross_kv(index), cross_mask)
             layer.down.add_to(x, _swiglu(layer.gate_up(_norm(x, layer.mlp_norm, d.norm_eps))))
-        logits = self._head(_norm(x, self._decoder_norm, d.norm_eps))
+        logits = self.head(_norm(x, self.decoder_norm, d.norm_eps))
         return logits.view(slot_ids, BRANCHES, d.channels, d.vocabulary)
 
     def _cross_step(
@@ -254,7 +254,7 @@ class DiaModel:
 
     def _embed(self, codes: Tensor) -> Tensor:
         """Sum the channels' embeddings: [n, channels] → [n, width]."""
-        return functional.embedding(codes + self._channel_offsets, self._audio_embedding).sum(dim=1)
+        return functional.embedding(codes + self._channel_offsets, self.audio_embedding).sum(dim=1)
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

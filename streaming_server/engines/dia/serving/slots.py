@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from streaming_server.engines.dia.model import columns
 from streaming_server.engines.dia.model.kv_cache import KVCache, KVCacheView, SlotIndex
 from streaming_server.engines.dia.model.sampling import (
     DEFAULT_CANDIDATES,
@@ -28,9 +29,6 @@ NO_END = 2**40
 
 _FREE = -1
 """A code not generated yet."""
-
-_POSITION, _END, _LIMIT, _TEXT, _FILTER_K, _TOP_K, _SEED = range(7)
-_GUIDANCE, _TEMPERATURE, _TOP_P = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +63,14 @@ class Slots:
         d = config.decoder
         real = torch.float64 if model.dtype == torch.float64 else torch.float32
         self._rules = SamplingRules.of(d.channels, config.eos, model.device)
-        self._delays = torch.tensor(config.delays, device=model.device)[None]
+        self.delays = torch.tensor(config.delays, device=model.device)
         self.codes = torch.full((slots, self.frames + 1, d.channels), _FREE, device=model.device)
         # A slot that was never used may pad a batch, where its last row is read like any other.
         self.codes[:, 0] = config.bos
-        self._ints = torch.zeros(slots, 7, device=model.device, dtype=torch.int64)
-        self._ints[:, _FILTER_K : _TOP_K + 1] = 1
-        self._ints[:, _TEXT] = 1
-        self._floats = torch.ones(slots, 3, device=model.device, dtype=real)
+        self.ints = torch.zeros(slots, columns.INTEGERS, device=model.device, dtype=torch.int64)
+        self.ints[:, columns.FILTER_K : columns.TOP_K + 1] = 1
+        self.ints[:, columns.TEXT] = 1
+        self.floats = torch.ones(slots, columns.FLOATS, device=model.device, dtype=real)
 
     def begin(self, slot: int, prompt: Tensor, text: int, params: SamplingParams) -> int:
         """Set up a slot and return the first row it will generate.
@@ -88,17 +86,17 @@ class Slots:
             known[: delay + 1, channel] = config.bos
             known[delay + 1 : delay + 1 + length, channel] = prompt[: self.frames - delay, channel]
         limit = min(params.max_tokens, self.frames) - config.last_delay - 1
-        ints = [0] * 7
-        ints[_POSITION], ints[_END] = length, NO_END
-        ints[_LIMIT], ints[_TEXT] = max(limit, length + 1), text
+        ints = [0] * columns.INTEGERS
+        ints[columns.POSITION], ints[columns.END] = length, NO_END
+        ints[columns.LIMIT], ints[columns.TEXT] = max(limit, length + 1), text
         vocabulary = config.decoder.vocabulary
         guided = params.cfg_scale != 1
-        ints[_FILTER_K] = min(params.cfg_filter_top_k, vocabulary) if guided else vocabulary
-        ints[_TOP_K] = min(params.top_k or vocabulary, vocabulary)
-        ints[_SEED] = params.seed
+        ints[columns.FILTER_K] = min(params.cfg_filter_top_k, vocabulary) if guided else vocabulary
+        ints[columns.TOP_K] = min(params.top_k or vocabulary, vocabulary)
+        ints[columns.SEED] = params.seed
         floats = [params.cfg_scale if guided else 0.0, params.temperature, params.top_p]
-        self._ints[slot].copy_(torch.tensor(ints, device="cpu").to(device, non_blocking=True))
-        self._floats[slot].copy_(torch.tensor(floats, device="cpu").to(device, non_blocking=True))
+        self.ints[slot].copy_(torch.tensor(ints, device="cpu").to(device, non_blocking=True))
+        self.floats[slot].copy_(torch.tensor(floats, device="cpu").to(device, non_blocking=True))
         return length + 1
 
     def candidates(self, params: SamplingParams) -> int:
@@ -116,37 +114,37 @@ class Slots:
         slot_ids: those `view` was made for. active: [B, 1], bool; a slot that is not active only pads the
         batch and does not change. None if all are.
         """
-        ints, floats = self._ints[slot_ids], self._floats[slot_ids]
+        ints, floats = self.ints[slot_ids], self.floats[slot_ids]
         slots = view.indices
-        position = ints[:, _POSITION]
+        position = ints[:, columns.POSITION]
         row = position + 1
-        logits = self.model.step(self.codes[slots, position], view, position, ints[:, _TEXT])
+        logits = self.model.step(self.codes[slots, position], view, position, ints[:, columns.TEXT])
         known = self.codes[slots, row]
         chosen = self.sampler(
             logits.to(floats.dtype),
-            _sampling_tensors(ints, floats),
+            sampling_tensors(ints, floats),
             row[:, None],
             self._rules,
             candidates,
             sample,
         )
         codes_out = torch.where(known >= 0, known, chosen)
-        end = ints[:, _END]
-        ended = (codes_out[:, 0] == self.model.config.eos) | (row >= ints[:, _LIMIT])
+        end = ints[:, columns.END]
+        ended = (codes_out[:, 0] == self.model.config.eos) | (row >= ints[:, columns.LIMIT])
         end = torch.where(ended, torch.minimum(end, row), end)
-        past = (row - end)[:, None] - self._delays
+        past = (row - end)[:, None] - self.delays
         codes_out.masked_fill_(past == 0, self.model.config.eos).masked_fill_(past > 0, self.model.config.pad)
         progress = torch.stack([row, end], dim=1)
         if active is not None:
             codes_out = torch.where(active, codes_out, known)
-            progress = torch.where(active, progress, ints[:, : _END + 1])
+            progress = torch.where(active, progress, ints[:, : columns.END + 1])
         self.codes[slots, row] = codes_out
-        self._ints[slots, : _END + 1] = progress
+        self.ints[slots, : columns.END + 1] = progress
 
     @property
     def progress(self) -> Tensor:
         """[slots, 2], int64, on the device: the last row generated, and the end-of-audio row or `NO_END`."""
-        return self._ints[:, : _END + 1]
+        return self.ints[:, : columns.END + 1]
 
     def frames_of(self, slots: Tensor, first_rows: Tensor, count: int) -> Tensor:
         """Return `count` frames of several slots with the delays undone, [B, count, channels]; non-codes
@@ -154,19 +152,19 @@ class Slots:
 
         slots: [B], int64. first_rows: [B], int64, the row of the first frame in the first channel.
         """
-        rows = first_rows[:, None, None] + torch.arange(count, device=slots.device)[:, None] + self._delays[0]
-        channels = torch.arange(self._delays.shape[1], device=slots.device)
+        rows = first_rows[:, None, None] + torch.arange(count, device=slots.device)[:, None] + self.delays
+        channels = torch.arange(self.delays.shape[0], device=slots.device)
         codes = self.codes[slots[:, None, None], rows.clamp_(max=self.frames), channels]
         return codes.masked_fill_((codes < 0) | (codes >= self.model.config.eos), 0)
 
 
-def _sampling_tensors(ints: Tensor, floats: Tensor) -> SamplingTensors:
+def sampling_tensors(ints: Tensor, floats: Tensor) -> SamplingTensors:
     floats, ks = floats[:, :, None, None], ints[:, :, None, None]
     return SamplingTensors(
-        guidance=floats[:, _GUIDANCE],
-        temperature=floats[:, _TEMPERATURE],
-        top_p=floats[:, _TOP_P],
-        filter_k=ks[:, _FILTER_K],
-        top_k=ks[:, _TOP_K],
-        seed=ints[:, _SEED, None],
+        guidance=floats[:, columns.GUIDANCE],
+        temperature=floats[:, columns.TEMPERATURE],
+        top_p=floats[:, columns.TOP_P],
+        filter_k=ks[:, columns.FILTER_K],
+        top_k=ks[:, columns.TOP_K],
+        seed=ints[:, columns.SEED, None],
     )

@@ -1,0 +1,290 @@
+"""Decode attention over live lengths: one query row per stream against the keys written so far.
+
+Slot ids, positions and text lengths are read from the device, so one launch serves any set of slots and a
+CUDA graph needs no buckets of cache lengths. The keys of a row are split among several programs whose partial
+results a second kernel merges (split-K decoding, as in FlashDecoding). Query heads that share a key head
+are computed together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+_LOG2_E = tl.constexpr(1.4426950408889634)
+
+_BLOCK = 32
+"""Keys loaded at a time. With 128-wide heads in bfloat16 three stages of keys and values take 48 KB."""
+
+_LEAST_M = 16
+"""Rows of the smallest matrix product on tensor cores; a group of query heads is padded to it."""
+
+_MOST_PARTS = 16
+"""Parts that the keys of a row are split into at most."""
+
+_LONGEST_PART = 1024
+"""Keys per part when there are many rows: one long stream must not take much longer than the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How the keys of a row are split: into at most `parts` parts of at least `least` keys."""
+
+    parts: int
+    least: int
+
+    @classmethod
+    def of(cls, programs: int, length: int) -> Split:
+        """programs: how many there are without a split. length: of the cache.
+
+        Few rows are split finely: 10 s of audio, 430 frames, then make 100 to 250 programs, about two for
+        each multiprocessor of a large GPU.
+        """
+        least = min(max(_BLOCK, _BLOCK * triton.next_power_of_2(programs) // 16), _LONGEST_PART)
+        return cls(min(_MOST_PARTS, triton.cdiv(length, least)), least)
+
+
+@triton.jit
+def _part_length(length, parts, least, BLOCK: tl.constexpr):
+    """Return the keys per part, a multiple of BLOCK."""
+    return tl.maximum(tl.cdiv(tl.cdiv(length, parts), BLOCK) * BLOCK, least)
+
+
+@triton.jit
+def _attend(q, keys, values, start, end, top, total, mixed, D: tl.constexpr, BLOCK: tl.constexpr):
+    """Continue an online softmax over keys `start` to `end`; scores are in units of log 2."""
+    d = tl.arange(0, D)
+    for first in range(start, end, BLOCK):
+        n = first + tl.arange(0, BLOCK)
+        inside = n < end
+        k = tl.load(keys + n[:, None] * D + d[None, :], mask=inside[:, None], other=0.0)
+        scores = tl.dot(q, tl.trans(k), input_precision="ieee") * _LOG2_E
+        scores = tl.where(inside[None, :], scores, float("-inf"))
+        higher = tl.maximum(top, tl.max(scores, 1))
+        scale = tl.exp2(top - higher)
+        weights = tl.exp2(scores - higher[:, None])
+        v = tl.load(values + n[:, None] * D + d[None, :], mask=inside[:, None], other=0.0)
+        mixed = mixed * scale[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        total = total * scale + tl.sum(weights, 1)
+        top = higher
+    return top, total, mixed
+
+
+@triton.jit(do_not_specialize=["parts", "least"])
+def _attention_kernel(
+    projected,
+    rotary,
+    cache,
+    slot_ids,
+    active,
+    state,
+    out,
+    partial,
+    statistics,
+    cache_length,
+    state_width,
+    parts,
+    least,
+    STATE_COLUMN: tl.constexpr,
+    BRANCHES: tl.constexpr,
+    SELF: tl.constexpr,
+    HEADS: tl.constexpr,
+    KV_HEADS: tl.constexpr,
+    D: tl.constexpr,
+    M: tl.constexpr,
+    PARTS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    row, kv_head, number = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    index, branch = row // BRANCHES, row % BRANCHES
+    if tl.load(active + index) == 0:
+        return
+    slot = tl.load(slot_ids + index)
+    length = tl.load(state + slot * state_width + STATE_COLUMN).to(tl.int32)
+    size = _part_length(length, parts, least, BLOCK)
+    start = number * size
+    if (number > 0) & (start >= length):
+        return
+    end = tl.minimum(start + size, length)
+
+    GROUP: tl.constexpr = HEADS // KV_HEADS
+    ROW: tl.constexpr = (HEADS + 2 * KV_HEADS) * D if SELF else HEADS * D
+    m, d = tl.arange(0, M), tl.arange(0, D)
+    heads = kv_head * GROUP + m
+    wanted = m < GROUP
+    base = projected + row * ROW
+    q = tl.load(base + heads[:, None] * D + d[None, :], mask=wanted[:, None], other=0.0)
+    keys = cache + ((slot * BRANCHES + branch) * 2 * KV_HEADS + kv_head) * cache_length * D
+    values = keys + tl.cast(KV_HEADS, tl.int64) * cache_length * D
+    top = tl.full([M], float("-inf"), tl.float32)
+    total = tl.zeros([M], tl.float32)
+    mixed = tl.zeros([M, D], tl.float32)
+    if SELF:
+        # Pairs of neighbours rotate together: the partner of element i is i ^ 1.
+        pair = (d // 2) * 2
+        cos = tl.load(rotary + length * D + pair)
+        sin = tl.load(rotary + length * D + pair + 1) * tl.where(d % 2 == 0, -1.0, 1.0)
+        partner = tl.load(base + heads[:, None] * D + (d ^ 1)[None, :], mask=wanted[:, None], other=0.0)
+        turned = q.to(tl.float32) * cos[None, :] + partner.to(tl.float32) * sin[None, :]
+        q = turned.to(q.dtype)
+        if number == 0:
+            # The new key is used from registers: no program reads it from the cache in this step.
+            new = base + (HEADS + kv_head) * D
+            k = tl.load(new + d).to(tl.float32) * cos + tl.load(new + (d ^ 1)).to(tl.float32) * sin
+            k = k.to(q.dtype)
+            v = tl.load(new + KV_HEADS * D + d)
+            tl.store(keys + length * D + d, k)
+            tl.store(values + length * D + d, v)
+            top = tl.sum(q.to(tl.float32) * k.to(tl.float32)[None, :], 1) * _LOG2_E
+            total = tl.full([M], 1.0, tl.float32)
+            mixed = tl.zeros([M, D], tl.float32) + v.to(tl.float32)[None, :]
+    top, total, mixed = _attend(q, keys, values, start, end, top, total, mixed, D, BLOCK)
+    if PARTS == 1:
+        result = mixed / total[:, None]
+        place = out + (row * HEADS + heads[:, None]) * D + d[None, :]
+        tl.store(place, result.to(out.dtype.element_ty), mask=wanted[:, None])
+    else:
+        place = (row * HEADS + heads) * PARTS + number
+        tl.store(partial + place[:, None] * D + d[None, :], mixed, mask=wanted[:, None])
+        tl.store(statistics + place * 2, top, mask=wanted)
+        tl.store(statistics + place * 2 + 1, total, mask=wanted)
+
+
+@triton.jit(do_not_specialize=["parts", "least"])
+def _merge_kernel(
+    partial,
+    statistics,
+    slot_ids,
+    active,
+    state,
+    out,
+    state_width,
+    parts,
+    least,
+    STATE_COLUMN: tl.constexpr,
+    BRANCHES: tl.constexpr,
+    HEADS: tl.constexpr,
+    D: tl.constexpr,
+    PARTS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Merge the parts of one row and head."""
+    row, head = tl.program_id(0), tl.program_id(1)
+    index = row // BRANCHES
+    if tl.load(active + index) == 0:
+        return
+    slot = tl.load(slot_ids + index)
+    length = tl.load(state + slot * state_width + STATE_COLUMN).to(tl.int32)
+    used = tl.maximum(tl.cdiv(length, _part_length(length, parts, least, BLOCK)), 1)
+    s, d = tl.arange(0, PARTS), tl.arange(0, D)
+    live = s < used
+    place = (row * HEADS + head) * PARTS + s
+    top = tl.load(statistics + place * 2, mask=live, other=float("-inf"))
+    total = tl.load(statistics + place * 2 + 1, mask=live, other=0.0)
+    mixed = tl.load(partial + place[:, None] * D + d[None, :], mask=live[:, None], other=0.0)
+    scale = tl.exp2(top - tl.max(top, 0))
+    result = tl.sum(mixed * scale[:, None], 0) / tl.sum(total * scale, 0)
+    tl.store(out + (row * HEADS + head) * D + d, result.to(out.dtype.element_ty))
+
+
+def self_attention(
+    qkv: Tensor, rotary: Tensor, cache: Tensor, batch: Tensor, state: Tensor, column: int, heads: int
+) -> Tensor:
+    """Rotate, write the new keys and values, and attend; returns [B, branches, heads × head width].
+
+    qkv: [B, branches, (heads + 2 × kv heads) × head width], before rotation. rotary: [positions, head width],
+    cosine and sine of each pair side by side, float32. cache: [slots, branches, 2, kv heads, frames, head
+    width]. batch: [2, B], int64, slot ids and whether each advances; rows of those that do not are undefined
+    and their slots stay as they are. state: [slots, n], int64; its `column` holds the new row's position.
+    """
+    _, branches, _, kv_heads, frames, width = cache.shape
+    count = qkv.shape[0]
+    split = Split.of(count * branches * kv_heads, frames)
+    return _launch(
+        qkv, rotary, cache, batch, state, column, branches, heads, kv_heads, width, frames, split, True
+    )
+
+
+def cross_attention(q: Tensor, cache: Tensor, batch: Tensor, state: Tensor, column: int) -> Tensor:
+    """Attend to the text; returns [B, 1, heads × head width].
+
+    q: [B, 1, heads × head width]. cache: [slots, 2, heads, text, head width]. state: its `column` holds the
+    bytes of text. The rest as for `self_attention`.
+    """
+    _, _, heads, text, width = cache.shape
+    split = Split.of(q.shape[0] * heads, text)
+    return _launch(q, q, cache, batch, state, column, 1, heads, heads, width, text, split, False)
+
+
+def _launch(
+    projected: Tensor,
+    rotary: Tensor,
+    cache: Tensor,
+    batch: Tensor,
+    state: Tensor,
+    column: int,
+    branches: int,
+    heads: int,
+    kv_heads: int,
+    width: int,
+    length: int,
+    split: Split,
+    own: bool,
+) -> Tensor:
+    rows = projected.shape[0] * branches
+    out = projected.new_empty(projected.shape[0], branches, heads * width)
+    partial = statistics = out
+    stored = triton.next_power_of_2(split.parts)
+    if stored > 1:
+        partial = projected.new_empty(rows, heads, stored, width, dtype=torch.float32)
+        statistics = projected.new_empty(rows, heads, stored, 2, dtype=torch.float32)
+    common = {
+        "STATE_COLUMN": column,
+        "BRANCHES": branches,
+        "HEADS": heads,
+        "D": width,
+        "PARTS": stored,
+        "BLOCK": _BLOCK,
+    }
+    _attention_kernel[rows, kv_heads, split.parts](
+        projected,
+        rotary,
+        cache,
+        batch[0],
+        batch[1],
+        state,
+        out,
+        partial,
+        statistics,
+        length,
+        state.stride(0),
+        split.parts,
+        split.least,
+        SELF=own,
+        KV_HEADS=kv_heads,
+        M=max(_LEAST_M, triton.next_power_of_2(heads // kv_heads)),
+        num_warps=4,
+        num_stages=3,
+        enable_fp_fusion=True,
+        **common,
+    )
+    if stored > 1:
+        _merge_kernel[rows, heads](
+            partial,
+            statistics,
+            batch[0],
+            batch[1],
+            state,
+            out,
+            state.stride(0),
+            split.parts,
+            split.least,
+            num_warps=4,
+            enable_fp_fusion=True,
+            **common,
+        )
+    return out

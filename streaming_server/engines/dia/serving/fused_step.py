@@ -1,0 +1,59 @@
+"""A decode step made of Triton kernels and matrix products: 14 launches a layer at most, no masks, no copies.
+
+It computes what `Slots.step` computes, for any set of slots and whatever their lengths, so one CUDA graph
+per batch size is enough.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from streaming_server.engines.dia.kernels.attention import cross_attention, self_attention
+from streaming_server.engines.dia.kernels.pointwise import add_rms_norm, embed_rms_norm, silu_mul
+from streaming_server.engines.dia.kernels.sampling import advance, sample
+from streaming_server.engines.dia.model import columns
+from streaming_server.engines.dia.model.kv_cache import BRANCHES
+from streaming_server.engines.dia.serving.slots import Slots
+
+
+class FusedStep:
+    """The step of these slots. It keeps no state of its own."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        rotary = torch.view_as_real(slots.model.decoder_rotary)
+        self._rotary = rotary.reshape(rotary.shape[0], -1).contiguous()
+
+    def __call__(self, batch: Tensor) -> None:
+        """Generate one more row in the active slots.
+
+        batch: [2, B], int64, contiguous: slot ids, and 1 for each that advances. Inactive entries pad the
+        batch: they may repeat any slot and change nothing.
+        """
+        slots, config = self._slots, self._slots.model.config
+        logits = self._logits(batch)
+        chosen = sample(logits, batch, slots.ints, slots.floats, config.eos)
+        advance(chosen, slots.codes, batch, slots.ints, slots.delays, config.eos, config.pad)
+
+    def _logits(self, batch: Tensor) -> Tensor:
+        """[B, branches, channels, vocabulary]"""
+        slots, model = self._slots, self._slots.model
+        d, ints, cache = model.config.decoder, self._slots.ints, self._slots.cache
+        layers = model.decoder_layers
+        first = layers[0].attention_norm
+        x, y = embed_rms_norm(
+            slots.codes, model.audio_embedding, first, batch, ints, columns.POSITION, d.norm_eps
+        )
+        norms = [*(layer.attention_norm for layer in layers[1:]), model.decoder_norm]
+        for index, (layer, next_norm) in enumerate(zip(layers, norms, strict=True)):
+            attended = self_attention(
+                layer.qkv(y), self._rotary, cache.self_kv[index], batch, ints, columns.POSITION, d.heads
+            )
+            y = add_rms_norm(x, layer.out(attended), layer.cross_norm, d.norm_eps, conditional=True)
+            attended = cross_attention(layer.cross_q(y), cache.cross_kv[index], batch, ints, columns.TEXT)
+            y = add_rms_norm(
+                x, layer.cross_out(attended), layer.mlp_norm, d.norm_eps, constant=layer.unconditional
+            )
+            y = add_rms_norm(x, layer.down(silu_mul(layer.gate_up(y))), next_norm, d.norm_eps)
+        return model.head(y).view(batch.shape[1], BRANCHES, d.channels, d.vocabulary)

@@ -1,0 +1,80 @@
+"""The Triton kernels: their arithmetic in Triton's interpreter, and what they compile to, without a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+from helpers.triton_offline import SHARED_BYTES, compile_offline, recorded_launches  # noqa: E402
+
+from streaming_server.engines.dia.kernels import supports  # noqa: E402
+from streaming_server.engines.dia.model.config import TINY_DIA, DecoderConfig, DiaConfig  # noqa: E402
+from streaming_server.engines.dia.model.transformer import DiaModel  # noqa: E402
+from streaming_server.engines.dia.serving.fused_step import FusedStep  # noqa: E402
+from streaming_server.engines.dia.serving.slots import Slots  # noqa: E402
+from streaming_server.engines.dia.weights.shapes import dia_shapes  # noqa: E402
+
+INTERPRETED = Path(__file__).with_name("interpreted.py")
+
+
+def interpret(*selection):
+    """Run interpreted.py with TRITON_INTERPRET set, which triton reads when it is imported."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", str(INTERPRETED), *selection]
+    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=INTERPRETED.parents[4])
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_kernels_compute_what_their_plain_counterparts_do():
+    interpret("-k", "not generates")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_fused_step_and_graph_runner_generate_the_plain_codes():
+    interpret("-k", "generates")
+
+
+@pytest.fixture(scope="module")
+def launches():
+    """Each launch of the published model's step, at batch sizes that split the keys differently."""
+    meta, config = torch.device("meta"), DiaConfig()
+    tensors = {
+        name: torch.empty(shape, dtype=torch.bfloat16, device=meta)
+        for name, shape in dia_shapes(config).items()
+    }
+    with torch.inference_mode(), recorded_launches() as found:
+        step = FusedStep(Slots(DiaModel(config, tensors), 256))
+        for size in (1, 16, 256):
+            step(torch.empty(2, size, dtype=torch.int64, device=meta))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("capability", SHARED_BYTES)
+def test_kernels_compile_without_spills_for(launches, capability):
+    assert len(launches) > 12
+    for launch in launches:
+        usage = compile_offline(launch, capability)
+        assert usage.stack == 0, f"{launch.name} spills: {usage}"
+        assert usage.shared <= SHARED_BYTES[capability], f"{launch.name}: {usage}"
+
+
+def test_kernels_cover_the_published_and_the_tiny_model():
+    assert all(
+        supports(config, dtype)
+        for config in (DiaConfig(), TINY_DIA)
+        for dtype in (torch.bfloat16, torch.float16, torch.float32)
+    )
+    assert not supports(DiaConfig(), torch.float64)
+    assert not supports(DiaConfig(decoder=DecoderConfig(head_width=96)), torch.bfloat16)
