@@ -30,7 +30,7 @@ TYPES = {
     torch.int64: "i64",
     torch.complex64: "fp32",
 }
-OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
+OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion", "maxnreg")
 
 
 @dataclass(frozen=True)

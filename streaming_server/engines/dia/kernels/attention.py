@@ -269,6 +269,7 @@ def _launch(
         M=max(_LEAST_M, triton.next_power_of_2(heads // kv_heads)),
         num_warps=4,
         num_stages=3,
+        maxnreg=128,
         enable_fp_fusion=True,
         **common,
     )
