@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import random
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -18,8 +20,10 @@ torch = pytest.importorskip("torch")
 from helpers.simulated_cuda import Event, SimulatedCuda  # noqa: E402
 
 from streaming_server.bench.dia.__main__ import main  # noqa: E402
+from streaming_server.bench.dia.arrivals import Traffic  # noqa: E402
 from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS  # noqa: E402
 from streaming_server.bench.dia.speaking import Listener  # noqa: E402
+from streaming_server.bench.dia.stages import Stage, StageRunner  # noqa: E402
 from streaming_server.bench.dia.watched import Watched  # noqa: E402
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import GraphRunner  # noqa: E402
@@ -127,6 +131,68 @@ def test_as_many_streams_as_a_gpu_speaks_are_measured_on_a_cpu_within_a_minute(c
     assert time.monotonic() - start < 60
     many = json.loads(capsys.readouterr().out)["streams"]["216"]
     assert many["first_pcm"]["p50_ms"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.filterwarnings("ignore")
+def test_every_stage_runs_on_a_cpu_and_the_report_is_written(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    assert main([*BRIEF, "--size", "tiny", "--out", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "dia.json").read_text())
+    assert [stage["error"] for stage in report["stages"]] == [None] * len(report["stages"])
+    assert report["smoke"]["ok"]
+    assert report["load"]["4"]["judged"] > 0
+    assert len(report["first_pcm_varied"]["each_ms"]) == 20
+    assert report["first_pcm_cloned"]["p50_ms"] > 0
+    assert report["kernels"]["1"]["products_us"] > 0
+    assert report["kernels"]["1"]["attention_us"] > 0
+    assert report["graphs"]["step_ms"]["1"] > 0
+    assert report["memory"]["closed"]["used"] > 0
+    assert report["switches"]["kernels"]["off"]["step_ms"]["4"] > 0
+    assert len(report["switches"]["cudnn_attention"]["off"]["attention_ms"]) == 4
+    assert report["precisions"]["int8"]["relative_logit_error"] > 0
+    assert report["times_as_fast"] > 0
+    assert list(tmp_path.iterdir()) == [tmp_path / "dia.json"]
+
+
+def stage_runner(written):
+    found = {"stages": [], "tracebacks": {}, "not_measured": []}
+    return StageRunner(found, None, lambda what: None, lambda report: written.append(json.dumps(report)))
+
+
+def test_a_stage_that_fails_costs_no_other_its_result():
+    written = []
+    runner = stage_runner(written)
+    runner.run(Stage("one", lambda: 1, ("a", "one")))
+    runner.run(Stage("two", lambda: 1 / 0, ("a", "two")))
+    runner.run(Stage("three", lambda: 3, ("a", "three")))
+    assert runner.found["a"] == {"one": 1, "three": 3}
+    assert [stage["error"] for stage in runner.found["stages"]] == [
+        None,
+        "ZeroDivisionError: division by zero",
+        None,
+    ]
+    assert "1 / 0" in runner.found["tracebacks"]["two"]
+    assert [len(json.loads(report)["stages"]) for report in written] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("result", [lambda: {"ok": False}, lambda: 1 / 0])
+def test_a_wrong_result_of_a_decisive_stage_ends_the_run(result):
+    runner = stage_runner([])
+    runner.run(Stage("smoke", result, ("smoke",), decisive=True))
+    runner.run(Stage("more", lambda: 1, ("more",)))
+    assert "more" not in runner.found
+    assert runner.found["not_measured"] == ["more: smoke went wrong"]
+
+
+def test_arrivals_keep_the_number_of_listeners_wanted():
+    traffic = Traffic(200, 430, 1290)
+    dice = random.Random(1)
+    frames = [traffic.frames(dice) for _ in range(20_000)]
+    assert statistics.fmean(frames) * FRAME_MS / 1e3 == pytest.approx(traffic.mean_s, rel=0.02)
+    assert traffic.per_s * traffic.mean_s == pytest.approx(200)
+    assert sum(count >= 2000 for count in frames) / len(frames) == pytest.approx(0.05, abs=0.01)
 
 
 def test_a_listener_hears_silence_who_has_played_all_before_more_comes():

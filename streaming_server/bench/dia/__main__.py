@@ -1,11 +1,11 @@
-"""How fast Dia is here, beside transformers' `generate` on the same random weights.
+"""How fast Dia is on this machine, beside transformers' `generate` on the same random weights.
 
-    python -m streaming_server.bench.dia [--size tiny|full] [--dtype …] [--json]
+    python -m streaming_server.bench.dia [--size tiny|full] [--dtype …] [--out DIR] [--json]
 
-Needs PyTorch, NumPy and safetensors, nothing else; without transformers this engine is measured alone. Both
-sides sample alike and never end of themselves: the row of the head that speaks end of audio is zero. Runs
-alternate between the sides and medians are compared, since a shared machine drifts. Speed does not depend on
-what the weights are; how it sounds does, and is not measured.
+Requires PyTorch, NumPy and safetensors; without transformers this engine is measured alone. Both sides sample
+alike and never end on their own: the row of the head for end of audio is zero. Runs alternate between the
+sides and medians are compared, since a shared machine drifts. Speed does not depend on the weights' values.
+With --out everything is measured, stage by stage, and the JSON is written after each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,14 +27,14 @@ from streaming_server.engines.dia.serving.device import pick_device, pick_dtype
 from streaming_server.errors import EngineFailure
 
 _EPILOG = """\
-All that is measured on a GPU, in one command that takes less than ten minutes on a recent one:
+Everything there is to measure on a GPU, in one command that takes less than ten minutes on a recent one:
 
-    python -m streaming_server.bench.dia --size full --device cuda --json > dia.json
+    python -m streaming_server.bench.dia --size full --device cuda --out DIR
 
-What is measured at the moment goes to standard error, and the figures alone to standard output. The streams
-that there is no memory for and what there was no time for are listed under "not measured". On a CPU the full
-size takes some 17 GB of memory beside transformers in float32, and its steps may take a second each: fewer
---steps and --rounds are measured sooner."""
+It writes DIR/dia.json after every stage, so that a run that is cut short has its results. A stage that fails
+is recorded with its error, and the others go on; if the first one finds a wrong result, the rest is left out.
+Progress goes to standard error. On a CPU the full size takes some 17 GB of memory beside transformers in
+float32, and its steps may take a second each: use fewer --steps and --rounds."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--quantize", choices=["int8"], help="8-bit weights on this engine's side")
     add("--threads", type=_positive, help="threads PyTorch may use on a CPU")
     add("--alone", action="store_true", help="leave transformers out")
-    add("--disable-torch-compile", action="store_true", help="do not compile the sampling on a GPU")
+    add("--disable-torch-compile", action="store_true", help="do not use Triton kernels on a GPU")
+    add("--out", type=Path, metavar="DIR", help="measure everything and write DIR/dia.json after each stage")
     add("--json", action="store_true", help="print the whole report as JSON")
     return parser
 
@@ -82,9 +84,10 @@ def _plan(options: argparse.Namespace) -> Plan:
         rounds=options.rounds,
         streams=options.streams or STREAMS[device.type],
         kernel=options.quantize,
-        compile_model=disabled not in (True, "1", "true"),
+        kernels=disabled not in (True, "1", "true"),
         reference=not options.alone and importlib.util.find_spec("transformers") is not None,
         limit_s=None if minutes is None else 60 * minutes,
+        staged=options.out is not None,
     )
 
 
@@ -106,12 +109,29 @@ def _print_table(report: dict[str, Any]) -> None:
         print(f"{'not measured':<52} {what}")
 
 
+def _writer(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """Return what writes dia.json whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(report: dict[str, Any]) -> None:
+        new = folder / "dia.json.new"
+        new.write_text(json.dumps(report, indent=2))
+        new.replace(folder / "dia.json")
+
+    return write
+
+
+def _ignore(_: dict[str, Any]) -> None:
+    """Keep nothing of an unfinished report."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
-        report = Report(_plan(options), lambda line: print(line, file=sys.stderr, flush=True)).run()
+        write = _writer(options.out) if options.out else _ignore
+        report = Report(_plan(options), lambda line: print(line, file=sys.stderr, flush=True), write).run()
     except EngineFailure as error:
         print(error.message, file=sys.stderr)
         return 1

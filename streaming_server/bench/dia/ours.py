@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass
 from typing import cast
@@ -13,13 +14,15 @@ from streaming_server.bench.dia.machine import wait
 from streaming_server.bench.dia.plan import SAMPLING, TEXT, WARM_STEPS, Plan
 from streaming_server.bench.dia.watched import Watched
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
-from streaming_server.engines.dia.model.sampling import sample_codes
 from streaming_server.engines.dia.serving.engine import DiaEngine
+from streaming_server.engines.dia.serving.graphs import GraphRunner
 from streaming_server.engines.dia.serving.load import assemble
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
+from streaming_server.engines.dia.voices.cache import VoicePromptCache
+from streaming_server.engines.dia.voices.encoder import PromptEncoder
 from streaming_server.engines.dia.weights.hub import locate
-from streaming_server.engines.dia.weights.loader import read_codec
+from streaming_server.engines.dia.weights.loader import read_codec, read_encoder
 
 _LEAST_STEPS = 8
 """Steps that are timed however long they take."""
@@ -40,15 +43,21 @@ class Ours:
         codec = read_codec(locate(f"random:{plan.size}", "DIA_CODEC"), plan.codec, plan.device, torch.float32)
         self._plan = plan
         self.runner = assemble(
-            plan.config, dict(tensors), plan.codec, codec, plan.slots, plan.kernel, plan.compile_model
+            plan.config, dict(tensors), plan.codec, codec, plan.slots, plan.kernel, plan.kernels
         )
         self.watched = Watched(self.runner, plan.computes_on_host)
-        self.engine = DiaEngine(cast(Runner, self.watched), SAMPLING)
+        self.voice_prompts = VoicePromptCache(lambda: _encoder(plan))
+        self.engine = DiaEngine(cast(Runner, self.watched), SAMPLING, self.voice_prompts)
 
     @property
-    def sampling(self) -> str:
-        """How codes are sampled: `compiled` or `eager`."""
-        return "eager" if self.runner.slots.sampler is sample_codes else "compiled"
+    def described(self) -> str:
+        """How steps are computed: plainly, or by graphs with or without Triton kernels."""
+        if not isinstance(self.runner, GraphRunner):
+            return "plain"
+        return "graphs of Triton kernels" if self.runner.kernels else "graphs with masks"
+
+    def median_step_ms(self, streams: int, limit_s: float) -> float:
+        return statistics.median(self.step_times(streams, limit_s).wall_ms)
 
     @torch.inference_mode()
     def step_times(self, streams: int, limit_s: float | None = None) -> StepTimes:
@@ -110,3 +119,8 @@ class Ours:
         for _ in slots.model.fill_cross_cache(encoded, slots.cache, slot):
             pass
         slots.begin(slot, torch.zeros(0, 9, dtype=torch.int64, device=self._plan.device), len(ids), SAMPLING)
+
+
+def _encoder(plan: Plan) -> PromptEncoder:
+    location, cpu = locate(f"random:{plan.size}", "DIA_CODEC"), torch.device("cpu")
+    return PromptEncoder(plan.codec, read_encoder(location, plan.codec, cpu, torch.float32))

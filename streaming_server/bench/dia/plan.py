@@ -27,7 +27,7 @@ LEAST_SLOTS = 4
 
 SAMPLING = SamplingParams(temperature=1.2, top_p=0.95, top_k=45, cfg_scale=3.0, cfg_filter_top_k=45)
 
-STREAMS = {"cpu": (1, 4), "cuda": (1, 4, 16, 64, 128, 216)}
+STREAMS = {"cpu": (1, 4), "cuda": (1, 8, 32, 64, 96, 128, 160, 192, 216, 256)}
 FRAMES_AT_SCALE = {"cpu": 96, "cuda": 860}
 """Frames that each of many streams is to speak; 860 last ten seconds."""
 
@@ -40,7 +40,10 @@ MINUTES: dict[str, float | None] = {"cpu": None, "cuda": 8.0}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """steps: timed, per run. rounds: runs per side. limit_s: when to begin nothing more."""
+    """steps: timed, per run. rounds: runs per side. limit_s: when to begin nothing more.
+
+    staged: measure everything, one stage after another, with transformers in a process of its own.
+    """
 
     size: str
     device: torch.device
@@ -49,9 +52,10 @@ class Plan:
     rounds: int
     streams: tuple[int, ...]
     kernel: Kernel | None
-    compile_model: bool
+    kernels: bool
     reference: bool
     limit_s: float | None
+    staged: bool = False
 
     @property
     def config(self) -> DiaConfig:
@@ -85,3 +89,8 @@ class Plan:
             "slots": self.slots,
             "text_bytes": len(TEXT.encode()),
         }
+
+
+def reference_plan(size: str, device: str, dtype: str) -> Plan:
+    """What transformers' side needs of a plan."""
+    return Plan(size, torch.device(device), getattr(torch, dtype), 0, 0, (), None, False, True, None)

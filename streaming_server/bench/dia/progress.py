@@ -1,4 +1,4 @@
-"""What is measured now, of how much."""
+"""Say what is being measured, and of how many stages."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 
 class Progress:
-    """Numbers what is begun. say: takes a line for the person who waits."""
+    """Number the stages. say: given a line for whoever waits. total: stages there are."""
 
-    def __init__(self, total: int, say: Callable[[str], None]) -> None:
-        self._total = total
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.total = 0
         self._begun = 0
         self._say = say
 
     def begin(self, what: str) -> None:
         self._begun += 1
-        self._say(f"[{self._begun}/{self._total}] {what}")
+        self._say(f"[{self._begun}/{self.total}] {what}")
 
     def note(self, what: str) -> None:
-        """How far it is, or what came of it."""
+        """Say how far the stage is, or what it found."""
         self._say(f"{'':>6}{what}")

@@ -1,20 +1,23 @@
-"""Everything that is measured, one thing after another, as one document."""
+"""Measure everything, one stage after another, into one document."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from streaming_server.bench.dia import switches
+from streaming_server.bench.dia.apart import transformers_apart
+from streaming_server.bench.dia.arrivals import under_load
 from streaming_server.bench.dia.bandwidth import bandwidth
 from streaming_server.bench.dia.eight_bit import quantization_error
 from streaming_server.bench.dia.first_pcm import first_pcm
+from streaming_server.bench.dia.graph_times import graph_times, kernel_times
 from streaming_server.bench.dia.machine import machine, peak_memory
+from streaming_server.bench.dia.memory import memory
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
 from streaming_server.bench.dia.progress import Progress
@@ -22,106 +25,172 @@ from streaming_server.bench.dia.reference import Reference
 from streaming_server.bench.dia.room import fitting
 from streaming_server.bench.dia.scale import at_scale
 from streaming_server.bench.dia.sides import Sides
+from streaming_server.bench.dia.smoke import smoke
+from streaming_server.bench.dia.stages import Stage, StageRunner
 from streaming_server.bench.dia.staggered import staggered
 from streaming_server.bench.dia.steps import compare_steps, compare_with_our_kernels
+from streaming_server.bench.dia.varied_first_pcm import cloned_first_pcm, varied_first_pcm
 from streaming_server.bench.dia.weights import endless_weights, step_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One thing to measure. into: where in the report it belongs."""
-
-    what: str
-    measure: Callable[[Sides], Any]
-    into: tuple[str, ...]
-
-
-@dataclass(slots=True)
 class Report:
-    """Raises EngineFailure, when run, where there is no room or no such device."""
+    """say: given a line for whoever waits. write: given the report so far, after every stage."""
 
-    plan: Plan
-    say: Callable[[str], None]
-    not_measured: list[str] = field(default_factory=list)
+    def __init__(
+        self, plan: Plan, say: Callable[[str], None], write: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> None:
+        self.plan = plan
+        self._write = write
+        self._progress = Progress(say)
+        self._sides: Sides | None = None
+        self._tensors: dict[str, Tensor] | None = None
 
     def run(self) -> dict[str, Any]:
-        began = time.perf_counter()
-        self.plan, self.not_measured = fitting(self.plan)
-        self.not_measured += unmeasurable(self.plan)
-        stages = list(stages_of(self.plan))
-        progress = Progress(len(stages) + 2 + self.plan.reference + (self.plan.kernel == "int8"), self.say)
-        found: dict[str, Any] = {"machine": machine(self.plan.device), "plan": self.plan.described()}
-        sides = self._prepare(progress, found)
+        """Raises EngineFailure if there is no such device or no room for the least."""
+        self.plan, left_out = fitting(self.plan)
+        found: dict[str, Any] = {
+            "machine": machine(self.plan.device),
+            "plan": self.plan.described(),
+            "stages": [],
+            "tracebacks": {},
+            "not_measured": left_out + unmeasurable(self.plan),
+        }
+        stages = list(self._all_stages() if self.plan.staged else self._usual_stages())
+        self._progress.total = len(stages)
+        runner = StageRunner(found, self.plan.limit_s, self._progress.begin, self._write)
         for stage in stages:
-            if self.plan.limit_s is not None and time.perf_counter() - began > self.plan.limit_s:
-                self.not_measured.append(f"{stage.what}: the time was up")
-                continue
-            progress.begin(stage.what)
-            _put(found, stage.into, stage.measure(sides))
-        if "step" in found:
-            found["share_of_bandwidth_limit"] = share_of_bandwidth(self.plan, found)
-        found["peak_memory_gb"] = peak_memory(self.plan.device)
-        found["seconds"] = time.perf_counter() - began
-        found["not_measured"] = self.not_measured
+            runner.run(stage)
+        _conclude(self.plan, found)
+        self._write(found)
         return found
 
-    def _prepare(self, progress: Progress, found: dict[str, Any]) -> Sides:
+    def _usual_stages(self) -> Iterator[Stage]:
         plan = self.plan
-        progress.begin(f"random weights, {plan.size}, {plan.described()['dtype']}")
-        tensors = endless_weights(plan)
         if plan.kernel == "int8":
-            progress.begin("the error of 8-bit weights")
-            found["int8_relative_logit_error"] = quantization_error(plan, tensors)
-        progress.begin(f"this engine, with {plan.slots} slots")
-        ours = self._ours(tensors, found)
-        if not plan.reference:
-            return Sides(plan, ours, None, progress)
-        progress.begin("transformers")
-        return Sides(plan, ours, Reference(plan, tensors), progress)
+            error = "the error of 8-bit weights"
+            yield Stage(
+                error, lambda: quantization_error(plan, self._weights()), ("int8_relative_logit_error",)
+            )
+        yield Stage("memory bandwidth", lambda: bandwidth(plan.device) / 1e9, ("bandwidth_gb_s",))
+        yield Stage(f"making the engine, with {plan.slots} slots", self._make, ("engine",), decisive=True)
+        yield Stage("a step with one stream", self._with(compare_steps), ("step",))
+        yield Stage("first PCM", self._with(first_pcm), ("first_pcm",))
+        for count in plan.streams:
+            measure = self._with(partial(at_scale, count=count))
+            yield Stage(f"streams at once: {count}", measure, ("streams", str(count)))
+        yield Stage("four staggered requests", self._with(staggered), ("staggered",))
+        if plan.reference and (plan.computes_on_host or plan.kernel is not None):
+            what = "a step with the same matrix kernels on both sides"
+            yield Stage(what, self._with(compare_with_our_kernels), ("same_kernels",))
 
-    def _ours(self, tensors: dict[str, Tensor], found: dict[str, Any]) -> Ours:
-        before = _allocated(self.plan)
-        ours = Ours(self.plan, tensors)
-        found["plan"]["sampling"] = ours.sampling
-        if not self.plan.computes_on_host:
-            found["engine_memory_gb"] = (_allocated(self.plan) - before) / 1e9
-        return ours
+    def _all_stages(self) -> Iterator[Stage]:
+        """In the order of what matters most if the run is cut short."""
+        plan = self.plan
+        yield Stage("smoke", lambda: smoke(plan, self._weights()), ("smoke",), decisive=True)
+        yield Stage("memory bandwidth", lambda: bandwidth(plan.device) / 1e9, ("bandwidth_gb_s",))
+        yield Stage(f"making the engine, with {plan.slots} slots", self._make, ("engine",))
+        yield Stage("memory", lambda: memory(plan), ("memory", "with_the_engine"))
+        yield Stage("a step with one stream", self._with(compare_steps), ("step",))
+        yield Stage("first PCM", self._with(first_pcm), ("first_pcm",))
+        yield Stage(
+            "first PCM, texts of many lengths", self._on_ours(varied_first_pcm), ("first_pcm_varied",)
+        )
+        yield Stage("first PCM, a cloned voice", self._on_ours(cloned_first_pcm), ("first_pcm_cloned",))
+        yield Stage("ms per graph", self._on_ours(graph_times), ("graphs",))
+        for count in plan.streams:
+            measure = self._on_ours(partial(under_load, listeners=count))
+            yield Stage(f"listeners at once: {count}", measure, ("load", str(count)))
+        yield Stage("kernel times", self._on_ours(kernel_times), ("kernels",))
+        yield Stage("memory after the load", lambda: memory(plan), ("memory", "after_the_load"))
+        yield Stage("closing the engine", self._close, ("memory", "closed"))
+        for on in (True, False):
+            name = "on" if on else "off"
+            yield Stage(
+                f"kernels {name}",
+                self._on_weights(partial(switches.kernels, on=on)),
+                ("switches", "kernels", name),
+            )
+            what = f"cuDNN attention {name}"
+            measure = partial(switches.cudnn_attention, plan, on)
+            yield Stage(what, measure, ("switches", "cudnn_attention", name))
+        for name in ("float32", "bfloat16", "int8"):
+            yield Stage(
+                f"precision {name}",
+                self._on_weights(partial(switches.precision, name=name)),
+                ("precisions", name),
+            )
+        if plan.reference:
+            yield Stage("transformers", lambda: transformers_apart(plan), ("transformers",))
+
+    def _make(self) -> dict[str, Any]:
+        plan = self.plan
+        before = _allocated(plan)
+        tensors = self._weights()
+        ours = Ours(plan, tensors)
+        # In stages transformers runs in a process of its own.
+        reference = Reference(plan, tensors) if plan.reference and not plan.staged else None
+        self._sides = Sides(plan, ours, reference, self._progress)
+        found: dict[str, Any] = {"runner": ours.described}
+        if not plan.computes_on_host:
+            found["memory_gb"] = (_allocated(plan) - before) / 1e9
+        return found
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Random weights, made once: that takes a while at full size."""
+        if self._tensors is None:
+            self._tensors = endless_weights(self.plan)
+        return self._tensors
+
+    def _close(self) -> dict[str, Any]:
+        self._made().ours.engine.close()
+        self._sides = None
+        return memory(self.plan)
+
+    def _made(self) -> Sides:
+        if self._sides is None:
+            raise RuntimeError("the engine could not be made")
+        return self._sides
+
+    def _with(self, measure: Callable[[Sides], Any]) -> Callable[[], Any]:
+        return lambda: measure(self._made())
+
+    def _on_weights(self, measure: Callable[[Plan, dict[str, Tensor]], Any]) -> Callable[[], Any]:
+        return lambda: measure(self.plan, self._weights())
+
+    def _on_ours(self, measure: Callable[[Plan, Ours], Any]) -> Callable[[], Any]:
+        return lambda: measure(self.plan, self._made().ours)
 
 
 def unmeasurable(plan: Plan) -> list[str]:
-    """What this machine, or what is installed on it, leaves out."""
+    """Return what this machine, or what is installed on it, leaves out."""
     left_out = []
     if plan.computes_on_host:
         left_out += ["a GPU", "the host's time for a bare step: the host computes the step itself"]
-    elif plan.reference and plan.kernel is None:
+    elif plan.reference and plan.kernel is None and not plan.staged:
         left_out.append("the same matrix kernels on both sides: on a GPU they are the same anyway")
     if not plan.reference:
         left_out.append("transformers: not installed, or left out")
+    if plan.staged:
+        left_out.append("fp8 weights: not implemented")
     return left_out
 
 
-def stages_of(plan: Plan) -> Iterator[Stage]:
-    yield Stage("memory bandwidth", lambda _: bandwidth(plan.device) / 1e9, ("bandwidth_gb_s",))
-    yield Stage("a step with one stream", compare_steps, ("step",))
-    yield Stage("first PCM", first_pcm, ("first_pcm",))
-    for count in plan.streams:
-        yield Stage(f"streams at once: {count}", partial(at_scale, count=count), ("streams", str(count)))
-    yield Stage("four staggered requests", staggered, ("staggered",))
-    if plan.reference and (plan.computes_on_host or plan.kernel is not None):
-        what = "a step with the same matrix kernels on both sides"
-        yield Stage(what, compare_with_our_kernels, ("same_kernels",))
-
-
 def share_of_bandwidth(plan: Plan, found: dict[str, Any]) -> float:
-    """Of the bandwidth, what reading each weight once in a step's time takes."""
+    """Return the share of the bandwidth that reading each weight once in a step's time takes."""
     per_s = step_bytes(plan) / (found["step"]["ours_ms"] / 1e3)
     return float(per_s / (found["bandwidth_gb_s"] * 1e9))
 
 
-def _put(found: dict[str, Any], into: tuple[str, ...], value: Any) -> None:
-    for key in into[:-1]:
-        found = found.setdefault(key, {})
-    found[into[-1]] = value
+def _conclude(plan: Plan, found: dict[str, Any]) -> None:
+    """Add what follows from several stages."""
+    if "step" in found and "bandwidth_gb_s" in found:
+        found["share_of_bandwidth_limit"] = share_of_bandwidth(plan, found)
+    if "step" in found and "transformers" in found:
+        found["times_as_fast"] = found["transformers"]["step_ms"] / found["step"]["ours_ms"]
+    if "load" in found:
+        sustained = [int(count) for count, load in found["load"].items() if load["sustained"]]
+        found["listeners_sustained"] = max(sustained, default=0)
+    found["peak_memory_gb"] = peak_memory(plan.device)
 
 
 def _allocated(plan: Plan) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import TEXT
-from streaming_server.types import DEFAULT_VOICE, Audio, Event, Finished, Generation, Utterance
+from streaming_server.types import DEFAULT_VOICE, Audio, Event, Finished, Generation, Utterance, Voice
 
 _SAMPLES_PER_S = 44100
 
@@ -48,12 +48,14 @@ class Run:
     was. cut: whether the time was up before all was spoken.
     """
 
+    started: float = 0.0
     seconds: float = 0.0
     prepared_s: float = 0.0
     cut: bool = False
     step_ms: list[float] = field(default_factory=list)
     host_us: list[float] = field(default_factory=list)
     host_newcomers_us: list[float] = field(default_factory=list)
+    newcomers_step_ms: list[float] = field(default_factory=list)
     listeners: dict[int, Listener] = field(default_factory=dict)
 
     @property
@@ -77,15 +79,15 @@ def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | No
     """Utterances of so many frames, to their end or for `limit_s`; arrivals: {step: how many come}."""
     run, numbers = Run(), itertools.count(1)
     start = time.perf_counter()
-    for step in itertools.count():
-        for _ in range(arrivals.get(step, 0)):
-            _arrive(ours, run, next(numbers), frames)
-        if step >= max(arrivals) and not ours.engine.active:
+    for number in itertools.count():
+        for _ in range(arrivals.get(number, 0)):
+            arrive(ours, run, next(numbers), frames)
+        if number >= max(arrivals) and not ours.engine.active:
             break
         if limit_s is not None and time.perf_counter() - start > limit_s:
             run.cut = True
             break
-        for event in _step(ours, run):
+        for event in step(ours, run):
             if isinstance(event, Audio):
                 listener = run.listeners[event.utterance]
                 listener.hear(event, time.perf_counter(), ours.runner.steps)
@@ -99,18 +101,24 @@ def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | No
     return run
 
 
-def _arrive(ours: Ours, run: Run, number: int, frames: int) -> None:
+def arrive(
+    ours: Ours, run: Run, number: int, frames: int, text: str = TEXT, voice: Voice = DEFAULT_VOICE
+) -> None:
+    """Submit an utterance that is `frames` frames long."""
     generation = Generation(max_tokens=frames + 17, seed=number)
     run.listeners[number] = Listener(time.perf_counter(), ours.runner.steps)
-    ours.engine.submit(Utterance(number, number, TEXT, DEFAULT_VOICE, generation, time.monotonic()))
+    ours.engine.submit(Utterance(number, number, text, voice, generation, time.monotonic()))
 
 
-def _step(ours: Ours, run: Run) -> Iterator[Event]:
+def step(ours: Ours, run: Run) -> Iterator[Event]:
+    """Step the engine and record what it took."""
     elsewhere_s, metered = ours.watched.elsewhere_s, ours.watched.metered
     start = time.perf_counter()
     events = ours.engine.step()
     took = time.perf_counter() - start
     run.step_ms.append(took * 1e3)
+    if ours.watched.metered != metered:
+        run.newcomers_step_ms.append(took * 1e3)
     own = run.host_us if ours.watched.metered == metered else run.host_newcomers_us
     own.append((took - ours.watched.elsewhere_s + elsewhere_s) * 1e6)
     return iter(events)

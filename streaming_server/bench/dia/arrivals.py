@@ -1,0 +1,97 @@
+"""Streams that arrive at random, some of them long, judged by what their listeners miss."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.plan import FRAME_MS, Plan
+from streaming_server.bench.dia.quantiles import quantiles
+from streaming_server.bench.dia.speaking import Run, arrive, step
+from streaming_server.types import Audio, Finished
+
+LONG_SHARE = 0.05
+"""Share of streams of `LONG_FRAMES` frames."""
+
+LONG_FRAMES = 2000
+UNDERRUN_MS = 100.0
+SMOOTH_SHARE = 0.99
+"""Share of streams that must be without an underrun of more than `UNDERRUN_MS`."""
+
+LATE_S = 2.0
+"""A listener who has waited so long for the first audio counts as one with an underrun."""
+
+_SECONDS = {"cpu": 2.0, "cuda": 12.0}
+_FRAMES = {"cpu": (40, 120), "cuda": (430, 1290)}
+"""Frames of a stream that is not long: 5 to 15 s on a GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Poisson arrivals such that `listeners` listen at once on average, by Little's law."""
+
+    listeners: int
+    shortest: int
+    longest: int
+
+    def frames(self, dice: random.Random) -> int:
+        return LONG_FRAMES if dice.random() < LONG_SHARE else dice.randint(self.shortest, self.longest)
+
+    @property
+    def mean_s(self) -> float:
+        usual = (self.shortest + self.longest) / 2
+        return ((1 - LONG_SHARE) * usual + LONG_SHARE * LONG_FRAMES) * FRAME_MS / 1e3
+
+    @property
+    def per_s(self) -> float:
+        return self.listeners / self.mean_s
+
+
+def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
+    """smooth_share: of the streams, those without an underrun; sustained: whether they are enough."""
+    traffic = Traffic(listeners, *_FRAMES[plan.device.type])
+    run = _drive(ours, traffic, _SECONDS[plan.device.type])
+    now = run.started + run.seconds
+    judged = [each for each in run.listeners.values() if each.first is not None or now - each.came > LATE_S]
+    smooth = [each for each in judged if each.first is not None and each.silent_s * 1e3 <= UNDERRUN_MS]
+    share = len(smooth) / len(judged) if judged else None
+    return {
+        "arrived": len(run.listeners),
+        "judged": len(judged),
+        "smooth_share": share,
+        "sustained": share is not None and share >= SMOOTH_SHARE,
+        "first_pcm": quantiles(run.first_pcm_ms, "_ms"),
+        "step_with_sound_ms": quantiles(run.step_ms),
+        "longest_step_ms": max(run.step_ms, default=None),
+        "longest_step_with_prefill_ms": max(run.newcomers_step_ms, default=None),
+        "heard_s_per_s": run.heard_s / run.seconds,
+    }
+
+
+def _drive(ours: Ours, traffic: Traffic, seconds: float) -> Run:
+    dice, run = random.Random(traffic.listeners), Run()
+    run.started = time.perf_counter()
+    due, number = 0.0, 0
+    while (elapsed := time.perf_counter() - run.started) < seconds:
+        while due <= elapsed:
+            number += 1
+            arrive(ours, run, number, traffic.frames(dice))
+            due += dice.expovariate(traffic.per_s)
+        if not ours.engine.active:
+            time.sleep(min(0.001, max(0.0, due - elapsed)))
+            continue
+        for event in step(ours, run):
+            if isinstance(event, Audio):
+                run.listeners[event.utterance].hear(event, time.perf_counter(), ours.runner.steps)
+            elif isinstance(event, Finished):
+                ours.engine.release(event.utterance)
+    run.seconds = time.perf_counter() - run.started
+    for number in run.listeners:
+        ours.engine.cancel(number)
+        ours.engine.release(number)
+    while ours.engine.active:
+        ours.engine.step()
+    return run

@@ -1,0 +1,105 @@
+"""What each graph takes on the device, and which kernels take it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile
+
+from streaming_server.bench.dia.machine import wait
+from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.plan import Plan
+from streaming_server.engines.dia.serving.graphs import GraphRunner
+
+_PROFILED_STEPS = 5
+_TOP = 25
+_ATTENTION = ("attention", "_merge_kernel", "flash", "fmha", "softmax")
+_PRODUCTS = ("gemm", "gemv", "xmma", "cutlass", "cublas", "nvjet", "splitk", "mm", "linear")
+
+
+@torch.inference_mode()
+def graph_times(plan: Plan, ours: Ours) -> dict[str, Any]:
+    """step_ms: per batch size, streams of 12 s and 256 bytes of text. codec_ms: per batch and frames.
+
+    Where there are no graphs, plain steps with short streams.
+    """
+    runner = ours.runner
+    if not isinstance(runner, GraphRunner):
+        counts = [count for count in plan.streams if count <= runner.slots.count]
+        return {"step_ms": {str(count): ours.median_step_ms(count, 1.0) for count in counts}, "codec_ms": {}}
+    return {
+        "step_ms": {str(size): runner.step_seconds(size) * 1e3 for size in runner.step_sizes},
+        "codec_ms": {
+            f"{size}x{frames}": runner.codec_seconds(size, frames) * 1e3
+            for size, frames in runner.codec_sizes
+        },
+    }
+
+
+@torch.inference_mode()
+def kernel_times(plan: Plan, ours: Ours) -> dict[str, Any]:
+    """Per batch size: µs a step in attention, products and the rest, µs the device was idle, and the top."""
+    runner, found = ours.runner, {}
+    if not isinstance(runner, GraphRunner):
+        events, wall_us = _profiled(plan, lambda: ours.step_times(1, 0.5), ProfilerActivity.CPU)
+        return {"1": _breakdown(events, wall_us, 1, "self_cpu_time_total")}
+    for size in runner.step_sizes:
+        if size not in (1, 32, 128, runner.step_sizes[-1]):
+            continue
+        with runner.replaying(size) as replay:
+            events, wall_us = _profiled(plan, _repeated(replay), ProfilerActivity.CUDA)
+        found[str(size)] = _breakdown(events, wall_us, _PROFILED_STEPS, "device_time_total")
+    return found
+
+
+def _repeated(replay: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        for _ in range(_PROFILED_STEPS):
+            replay()
+
+    return run
+
+
+def _profiled(
+    plan: Plan, run: Callable[[], object], activity: ProfilerActivity
+) -> tuple[list[FunctionEvent], float]:
+    """The events of a run, and the µs from its first to its last."""
+    run()
+    wait(plan.device)
+    with profile(activities=[activity]) as profiler:
+        run()
+        wait(plan.device)
+    events = list(profiler.events() or [])
+    spans = [event.time_range for event in events]
+    return events, float(max((s.end for s in spans), default=0) - min((s.start for s in spans), default=0))
+
+
+def _breakdown(events: list[FunctionEvent], wall_us: float, steps: int, column: str) -> dict[str, Any]:
+    spent: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    for event in events:
+        took = getattr(event, column)
+        if took <= 0:
+            continue
+        spent[event.name] += took
+        calls[event.name] += 1
+        kinds[_kind(event.name)] += took
+    busy = sum(spent.values())
+    return {
+        **{f"{kind}_us": kinds[kind] / steps for kind in ("attention", "products", "rest")},
+        "gaps_us": max(0.0, wall_us - busy) / steps,
+        "kernels": calls.total() / steps,
+        "top": [[name[:90], calls[name] / steps, us / steps] for name, us in spent.most_common(_TOP)],
+    }
+
+
+def _kind(name: str) -> str:
+    lowered = name.lower()
+    if any(part in lowered for part in _ATTENTION):
+        return "attention"
+    return "products" if any(part in lowered for part in _PRODUCTS) else "rest"

@@ -1,0 +1,132 @@
+"""Whether the device computes what the CPU does: logits, audio, and the codes of steps in graphs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from streaming_server.bench.dia.plan import TEXT, Plan
+from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH, Codec
+from streaming_server.engines.dia.model.kv_cache import KVCache
+from streaming_server.engines.dia.model.transformer import DiaModel
+from streaming_server.engines.dia.serving.load import assemble
+from streaming_server.engines.dia.serving.runner import Runner, StepShape
+from streaming_server.engines.dia.serving.slots import SamplingParams
+from streaming_server.engines.dia.weights.hub import locate
+from streaming_server.engines.dia.weights.loader import read_codec
+
+_LIMITS = {torch.float32: 2e-3, torch.bfloat16: 3e-2, torch.float16: 5e-3, torch.float64: 1e-6}
+"""Relative error of the logits against float32 on the CPU that a precision may have."""
+
+_CODEC_LIMITS = {False: 1e-4, True: 5e-3}
+"""The same for audio, with TF32 off and on."""
+
+_LEAST_SHARE = 0.9
+"""Share of rows of codes that steps in graphs and plain steps must have in common before one differs."""
+
+_ROWS = 40
+_STEPS = 24
+_CPU = torch.device("cpu")
+_T = TypeVar("_T")
+
+
+@torch.inference_mode()
+def smoke(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
+    """ok: whether everything is within its limit. Errors are norms of differences, relative.
+
+    Queries are scaled by 1 / √(head width), as training folds it into them: random ones attend so sharply
+    that any rounding changes what is attended to.
+    """
+    width = plan.config.decoder.head_width
+    tensors = {
+        name: (tensor / math.sqrt(width) if "q_proj" in name else tensor).to(_CPU, torch.float32)
+        for name, tensor in weights.items()
+    }
+    expected = _logits(plan, tensors, _CPU, torch.float32)
+    found: dict[str, Any] = {"ok": True, "logits": {}, "codec": {}, "steps": {}}
+    for dtype in sorted({torch.float32, plan.dtype}, key=str):
+        error = _relative(_logits(plan, tensors, plan.device, dtype), expected)
+        found["logits"][str(dtype).removeprefix("torch.")] = error
+        found["ok"] &= error < _LIMITS[dtype]
+    sound = read_codec(locate(f"random:{plan.size}", "DIA_CODEC"), plan.codec, _CPU, torch.float32)
+    heard = _audio(plan, sound, _CPU)
+    before = torch.backends.cudnn.allow_tf32
+    for tf32, limit in _CODEC_LIMITS.items():
+        torch.backends.cudnn.allow_tf32 = tf32
+        error = _relative(_audio(plan, sound, plan.device), heard)
+        found["codec"]["tf32" if tf32 else "exact"] = error
+        found["ok"] &= error < limit
+    torch.backends.cudnn.allow_tf32 = before
+    found["steps"] = _compare_steps(plan, tensors, sound)
+    found["ok"] &= found["steps"]["repeats"] and found["steps"]["like_plain"] >= _LEAST_SHARE
+    return found
+
+
+def _logits(plan: Plan, tensors: dict[str, Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
+    model = DiaModel(plan.config, {name: tensor.to(device, dtype) for name, tensor in tensors.items()})
+    cache = KVCache.empty(plan.config, 1, 64, 256, device, dtype)
+    ids = torch.tensor(list(TEXT.encode()), device=device)
+    encoded = _last(model.encode(ids))
+    for _ in model.fill_cross_cache(encoded, cache, 0):
+        pass
+    rows = torch.randint(0, 1024, (_ROWS, 9), generator=torch.Generator().manual_seed(0)).to(device)
+    return _last(model.prefill(rows, 0, len(ids), cache, 0))
+
+
+def _audio(plan: Plan, tensors: dict[str, Tensor], device: torch.device) -> Tensor:
+    codes = torch.randint(0, 1024, (2, 32, 9), generator=torch.Generator().manual_seed(1)).to(device)
+    codec = Codec(plan.codec, {name: tensor.to(device) for name, tensor in tensors.items()}, 2)
+    zero = torch.zeros(2, dtype=torch.int64, device=device)
+    slots = torch.arange(2, device=device)
+    return codec.decode(codes, slots, zero, zero + UNKNOWN_LENGTH)[:, codec.lag :]
+
+
+def _compare_steps(plan: Plan, tensors: dict[str, Tensor], sound: dict[str, Tensor]) -> dict[str, Any]:
+    """Compare the runner's steps with themselves and with plain steps, for batches of different slots.
+
+    repeats: whether a second run gives the same codes. like_plain: share of rows that equal those of plain
+    steps, up to the first that differs; one rounding changes all that follows.
+    """
+    model = {name: tensor.to(plan.device, plan.dtype) for name, tensor in tensors.items()}
+    codec = {name: tensor.to(plan.device) for name, tensor in sound.items()}
+    runner = assemble(plan.config, model, plan.codec, codec, 6, None, plan.kernels)
+    plain = Runner(runner.slots, runner.codec)
+    repeats, shares = True, []
+    for slot_ids in ([0], [0, 1, 2], [1, 4], [0, 1, 2, 3, 4, 5]):
+        expected, one, other = (_codes(plan, each, slot_ids) for each in (plain, runner, runner))
+        repeats &= torch.equal(one, other)
+        alike = (one == expected).all(-1).cumprod(-1)
+        shares.append(float(alike.float().mean()))
+    runner.close()
+    return {"runner": type(runner).__name__, "repeats": repeats, "like_plain": sum(shares) / len(shares)}
+
+
+def _codes(plan: Plan, runner: Runner, slot_ids: list[int]) -> Tensor:
+    """The codes of a few greedy steps, [slots, rows, channels]."""
+    slots, ids = runner.slots, torch.tensor(list(TEXT.encode()), device=plan.device)
+    nothing = torch.zeros(0, 9, dtype=torch.int64, device=plan.device)
+    with runner.compute_scope():
+        for slot in slot_ids:
+            for _ in slots.model.fill_cross_cache(_last(slots.model.encode(ids)), slots.cache, slot):
+                pass
+            slots.begin(slot, nothing, len(ids), SamplingParams(temperature=0.0))
+        for step in range(_STEPS):
+            runner.step(slot_ids, StepShape(step + 2, len(ids), 80, False))
+            runner.throttle()
+        runner.read_ends(wait=True)
+        return slots.codes[slot_ids, : _STEPS + 1].cpu()
+
+
+def _last(layers: Iterator[_T | None]) -> _T:
+    *_, last = layers
+    assert last is not None
+    return last
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    found, expected = found.double().cpu(), expected.double()
+    return float((found - expected).norm() / expected.norm())
