@@ -29,7 +29,7 @@ class DiaSettings:
     slots: int | None = option(
         None, "utterances spoken at once on each device; by default as memory allows", ge=1, le=1024
     )
-    disable_torch_compile: bool = option(False, "do not compile the parts of the model that gain by it")
+    disable_torch_compile: bool = option(False, "do not use Triton kernels on GPUs")
     quantize: Literal["int8"] | None = option(None, "hold the weights in 8 bits")
 
 
@@ -44,7 +44,7 @@ def create(settings: DiaSettings) -> Engine:
         settings.codec,
         slots=settings.slots,
         quantize=settings.quantize,
-        compile_model=not settings.disable_torch_compile,
+        kernels=not settings.disable_torch_compile,
         window=WINDOW,
     )
 

@@ -95,7 +95,7 @@ def _sample_kernel(
     inside = codes < vocabulary
     row = logits + (index * 2 * CHANNELS + channel) * vocabulary + codes
     minus_infinity = float("-inf")
-    conditional = tl.load(row, mask=inside, other=minus_infinity).to(tl.float32)
+    conditional = tl.load(row, mask=inside, other=0.0).to(tl.float32)
     unconditional = tl.load(row + CHANNELS * vocabulary, mask=inside, other=0.0).to(tl.float32)
 
     # Guidance: rank by the guided logits, then forget them.

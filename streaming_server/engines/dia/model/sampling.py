@@ -6,7 +6,6 @@ from the first channel only: it is forced if it is the likeliest code and forbid
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,10 +57,6 @@ class SamplingTensors:
     filter_k: Tensor
     top_k: Tensor
     seed: Tensor
-
-
-Sampler = Callable[[Tensor, SamplingTensors, Tensor, SamplingRules, int, bool], Tensor]
-"""The signature of `sample_codes`."""
 
 
 def uniform(keys: Tensor, counters: Tensor) -> Tensor:

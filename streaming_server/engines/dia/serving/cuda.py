@@ -5,7 +5,7 @@ Everything that needs a GPU is here, so that the runner can be tested on a simul
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -48,7 +48,7 @@ class Cuda:
         event.record(stream)
         return event
 
-    def pinned(self, rows: list[list[int]]) -> Tensor:
+    def pinned(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Return integers in pinned memory, for asynchronous uploads."""
         return torch.tensor(rows, dtype=torch.int64, pin_memory=True)
 

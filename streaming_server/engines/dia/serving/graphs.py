@@ -8,9 +8,10 @@ stream is served.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -19,23 +20,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH, Codec, to_pcm
-from streaming_server.engines.dia.model.kv_cache import KVCacheView, SlotIndex
-from streaming_server.engines.dia.model.sampling import DEFAULT_CANDIDATES
 from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape, TimeBudget
 from streaming_server.engines.dia.serving.slots import Slots
+from streaming_server.engines.dia.serving.step_graphs import (
+    BUCKETS,
+    FusedSteps,
+    MaskedSteps,
+    StepGraphs,
+    bucket,
+    sizes,
+)
 
 _LOG = logging.getLogger(__name__)
-
-BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256)
-"""Batch sizes that have a graph; a batch is padded to the next."""
-
-FRAMES: Final = (1024, 2048, 3072)
-TEXTS: Final = (256, 1024)
-"""Cache lengths that have a graph. A step that ranks more than the default candidates uses the greatest."""
-
-GATHERED: Final = 32
-"""Largest batch of slots that are not contiguous: their cache is gathered for the step."""
 
 CODEC_BATCH: Final = 32
 """Streams decoded together; more would cost more memory than they save time."""
@@ -43,8 +40,14 @@ CODEC_BATCH: Final = 32
 AHEAD: Final = 3
 """Steps the host may be ahead of the device."""
 
-_TRIALS: Final = 4
-"""Replays that measure a graph's time."""
+_REPLAYS: Final = 4
+"""Replays that measure a graph's time once."""
+
+_TRIALS: Final = 3
+"""Measurements of which the least counts."""
+
+_WARM_UP_S: Final = 0.3
+"""How long the device is kept busy before it is timed."""
 
 _FIRST_GUESS_S: Final = 0.001
 """Assumed time of one layer of prefill before any was measured."""
@@ -79,18 +82,21 @@ class DeviceTimeBudget(TimeBudget):
 class GraphRunner(Runner):
     """Run steps and chunks as CUDA graphs, captured once per shape.
 
-    chunks: sizes, in frames, of the audio chunks to decode.
+    chunks: sizes, in frames, of the audio chunks to decode. kernels: whether steps are made of Triton
+    kernels, which need no masks.
     """
 
     delay = AHEAD
     codec_batch = CODEC_BATCH
 
-    def __init__(self, slots: Slots, codec: Codec, chunks: Sequence[int], cuda: Cuda) -> None:
+    def __init__(
+        self, slots: Slots, codec: Codec, chunks: Sequence[int], cuda: Cuda, kernels: bool = False
+    ) -> None:
         super().__init__(slots, codec)
         self._cuda = cuda
+        self.kernels = kernels
         self._model_stream, self._codec_stream = cuda.stream(), cuda.stream()
         self._model_pool, self._codec_pool = cuda.pool(), cuda.pool()
-        self._step_graphs: dict[tuple[int, bool, StepShape], CapturedGraph] = {}
         self._codec_graphs: dict[tuple[int, int], CapturedGraph] = {}
         self._progress = torch.zeros(slots.count, 2, device=cuda.device, dtype=torch.int64)
         self._in_flight: deque[tuple[int, Tensor, Any]] = deque()
@@ -99,10 +105,11 @@ class GraphRunner(Runner):
         self._prefill_piece_s = _FIRST_GUESS_S
         self._measurements: deque[tuple[int, Any, Any]] = deque()
         self._measuring_since: Any = None
-        self._capture_steps()
+        make = FusedSteps if kernels else MaskedSteps
+        self._steps: StepGraphs = make(slots, self._capture_step)
         self._capture_codec(chunks)
         self._last_step = cuda.record_event(self._model_stream)
-        _LOG.info("captured %d CUDA graphs", len(self._step_graphs) + len(self._codec_graphs))
+        _LOG.info("captured %d CUDA graphs", len(self._steps) + len(self._codec_graphs))
 
     def compute_scope(self) -> AbstractContextManager[Any]:
         return self._cuda.use_stream(self._model_stream)
@@ -110,27 +117,18 @@ class GraphRunner(Runner):
     # The model
 
     def step(self, slot_ids: Sequence[int], shape: StepShape) -> None:
-        covered = self.computed_anyway(slot_ids)
-        contiguous = len(covered) > 0
-        size = len(covered) or _bucket(len(slot_ids), self.slots.count)
-        chosen = list(covered) or _fill_batch(slot_ids, size, self.slots.count)
-        active = set(slot_ids)
-        upload = self._cuda.pinned([chosen, [slot_id in active for slot_id in chosen]])
+        batch = self._steps.batch(slot_ids, shape)
+        upload = self._cuda.pinned([batch.slot_ids, batch.active])
         download = self._cuda.pinned_like(self._progress)
-        captured = self._step_graphs[size, contiguous, self._graph_shape(shape)]
-        captured.inputs.copy_(upload, non_blocking=True)
-        captured.replay()
+        batch.graph.inputs.copy_(upload, non_blocking=True)
+        batch.graph.replay()
         self.steps += 1
         download.copy_(self._progress, non_blocking=True)
         self._last_step = self._cuda.record_event(self._model_stream)
         self._in_flight.append((self.steps, download, self._last_step))
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:
-        """The first slots up to the last of these, where they lie close or are too many to be gathered."""
-        size = _bucket(len(slot_ids), self.slots.count)
-        if slot_ids[-1] >= size and size <= GATHERED:
-            return range(0)
-        return range(_bucket(slot_ids[-1] + 1, self.slots.count))
+        return self._steps.computed_anyway(slot_ids)
 
     def throttle(self) -> None:
         if len(self._in_flight) > AHEAD:
@@ -144,45 +142,11 @@ class GraphRunner(Runner):
             self._seen = steps, download[:, 1].tolist()
         return self._seen
 
-    def _graph_shape(self, shape: StepShape) -> StepShape:
-        """Return the smallest shape with a graph that covers `shape`."""
-        if shape.candidates > self._default_candidates:
-            return StepShape(self.slots.frames, self.slots.text, self._vocabulary, True)
-        frames = next((size for size in FRAMES if size >= shape.frames), self.slots.frames)
-        text = next((size for size in TEXTS if size >= shape.text), self.slots.text)
-        return StepShape(
-            min(frames, self.slots.frames), min(text, self.slots.text), self._default_candidates, True
-        )
-
-    @property
-    def _vocabulary(self) -> int:
-        return self.slots.model.config.decoder.vocabulary
-
-    @property
-    def _default_candidates(self) -> int:
-        return min(DEFAULT_CANDIDATES, self._vocabulary)
-
-    def _capture_steps(self) -> None:
-        wide = StepShape(self.slots.frames, self.slots.text, self._vocabulary, True)
-        usual = [
-            StepShape(frames, text, self._default_candidates, True) for frames in FRAMES for text in TEXTS
-        ]
-        shapes = {self._graph_shape(shape) for shape in [*usual, wide]}
-        for size in sorted({_bucket(size, self.slots.count) for size in BUCKETS}):
-            for shape in shapes:
-                self._step_graphs[size, True, shape] = self._capture_step(size, True, shape)
-                if size <= GATHERED and size < self.slots.count:
-                    self._step_graphs[size, False, shape] = self._capture_step(size, False, shape)
-
-    def _capture_step(self, size: int, contiguous: bool, shape: StepShape) -> CapturedGraph:
-        """Capture with inputs, slot ids and active flags, under which no slot advances."""
-        inputs = torch.zeros(2, size, device=self._cuda.device, dtype=torch.int64)
-        inputs[0] = torch.arange(size, device=self._cuda.device)
+    def _capture_step(self, step: Callable[[], None], inputs: Tensor) -> CapturedGraph:
+        """Capture with inputs under which no slot advances."""
 
         def body() -> Tensor:
-            slot_ids: SlotIndex = slice(0, size) if contiguous else inputs[0]
-            view = KVCacheView(self.slots.cache, slot_ids, shape.frames, shape.text)
-            self.slots.step(view, slot_ids, inputs[1, :, None] != 0, shape.candidates, shape.sample)
+            step()
             return self._progress.copy_(self.slots.progress)
 
         return self._cuda.capture(body, inputs, self._model_stream, self._model_pool)
@@ -248,7 +212,7 @@ class GraphRunner(Runner):
                 self._codec_graphs[size, frames] = self._capture_pieces(size, frames)
 
     def _codec_bucket(self, count: int) -> int:
-        return _bucket(count, min(self.codec_batch, self.slots.count))
+        return bucket(count, min(self.codec_batch, self.slots.count))
 
     def _capture_pieces(self, size: int, frames: int) -> CapturedGraph:
         """Capture with inputs under which only the spare slot is decoded."""
@@ -266,27 +230,66 @@ class GraphRunner(Runner):
     def realtime_streams(self) -> int:
         """Time the captured graphs. Must be called before any stream is served."""
         frame_s = self.codec.config.hop / self.codec.config.sample_rate
-        shape = self._graph_shape(StepShape(FRAMES[0], TEXTS[0], self._default_candidates, True))
         most = 1
-        for size in sorted({size for size, contiguous, _ in self._step_graphs if contiguous}):
+        self._raise_clocks(self.step_sizes[-1])
+        for size in self.step_sizes:
             batch, frames = max(key for key in self._codec_graphs if key[0] == self._codec_bucket(size))
-            step_s = self._time(self._step_graphs[size, True, shape], self._model_stream)
-            codec_s = self._time(self._codec_graphs[batch, frames], self._codec_stream)
-            if step_s + codec_s * -(-size // batch) / frames > _STEADY * frame_s:
-                break
-            most = size
+            codec_s = self.codec_seconds(batch, frames) * -(-size // batch) / frames
+            if self.step_seconds(size) + codec_s <= _STEADY * frame_s:
+                most = size
         return most
+
+    @property
+    def step_sizes(self) -> list[int]:
+        """Batch sizes that have a graph."""
+        return sizes(self.slots.count)
+
+    @property
+    def codec_sizes(self) -> list[tuple[int, int]]:
+        """Batch sizes and frames that the codec has a graph for."""
+        return sorted(self._codec_graphs)
+
+    def step_seconds(self, size: int) -> float:
+        """Time a step of so many streams of 12 s. No stream may be served meanwhile."""
+        with self.compute_scope(), self._steps.trial(size) as graph:
+            seconds = self._time(graph, self._model_stream)
+            self._cuda.synchronize()
+        return seconds
+
+    def codec_seconds(self, size: int, frames: int) -> float:
+        """Time a call of the codec."""
+        return self._time(self._codec_graphs[size, frames], self._codec_stream)
+
+    @contextmanager
+    def replaying(self, size: int) -> Iterator[Callable[[], None]]:
+        """Return, for a `with` block, what launches a step of so many streams of 12 s."""
+        with self.compute_scope(), self._steps.trial(size) as graph:
+            yield graph.replay
+            self._cuda.synchronize()
+
+    def _raise_clocks(self, size: int) -> None:
+        """Keep the device busy until its clocks are as high as under load."""
+        deadline = time.perf_counter() + _WARM_UP_S
+        with self.compute_scope(), self._steps.trial(size) as graph:
+            for _ in range(self.slots.frames // 4):
+                graph.replay()
+                self._cuda.synchronize()
+                if time.perf_counter() > deadline:
+                    return
 
     def _time(self, captured: CapturedGraph, stream: Any) -> float:
         """Return the seconds a graph takes on the idle device."""
         with self._cuda.use_stream(stream):
             captured.replay()
-            start = self._cuda.record_event(stream, timing=True)
-            for _ in range(_TRIALS):
-                captured.replay()
-            end = self._cuda.record_event(stream, timing=True)
-            end.synchronize()
-        return float(start.elapsed_time(end)) / 1e3 / _TRIALS
+            return min(self._timed(captured, stream) for _ in range(_TRIALS))
+
+    def _timed(self, captured: CapturedGraph, stream: Any) -> float:
+        start = self._cuda.record_event(stream, timing=True)
+        for _ in range(_REPLAYS):
+            captured.replay()
+        end = self._cuda.record_event(stream, timing=True)
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1e3 / _REPLAYS
 
     def relieve(self) -> None:
         super().relieve()
@@ -298,19 +301,7 @@ class GraphRunner(Runner):
         self._decoding.clear()
         self._measurements.clear()
         self._measuring_since = None
-        self._step_graphs.clear()
+        self._steps.clear()
         self._codec_graphs.clear()
         super().close()
         self._cuda.clear_workspaces()
-
-
-def _bucket(count: int, most: int) -> int:
-    """Return the batch size that holds `count` streams, at most `most`."""
-    return min(next((size for size in BUCKETS if size >= count), most), most)
-
-
-def _fill_batch(slot_ids: Sequence[int], size: int, slots: int) -> list[int]:
-    """Pad `slot_ids` with other slots to `size`."""
-    members = set(slot_ids)
-    others = (slot for slot in range(slots) if slot not in members)
-    return [*slot_ids, *(next(others) for _ in range(size - len(slot_ids)))]

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from streaming_server.engines.dia.kernels import has_triton, supports
 from streaming_server.engines.dia.model.codec import Codec, codec_slot_bytes
 from streaming_server.engines.dia.model.config import CodecConfig, DiaConfig
 from streaming_server.engines.dia.model.kv_cache import slot_bytes
@@ -43,6 +44,7 @@ from streaming_server.engines.dia.weights.loader import (
     read_encoder,
 )
 from streaming_server.engines.dia.weights.shapes import codec_shapes, dia_shapes
+from streaming_server.errors import EngineFailure
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,6 +56,12 @@ _WORKSPACE_BYTES = 1_000_000_000
 
 _SHARE = 0.8
 """Share of the whole memory that slots may fill: below the threshold where relief begins."""
+
+_FATAL: tuple[type[BaseException], ...] = (
+    torch.OutOfMemoryError,
+    getattr(torch, "AcceleratorError", torch.OutOfMemoryError),
+)
+"""Errors after which the device is of no more use, or that say nothing of the kernels."""
 
 _MOST_SLOTS = 256
 """Slots on a GPU at most."""
@@ -69,7 +77,7 @@ def create_engine(
     dtype: str | None = None,
     slots: int | None = None,
     quantize: Literal["int8"] | None = None,
-    compile_model: bool = True,
+    kernels: bool = True,
     defaults: SamplingParams | None = None,
     window: int | None = None,
 ) -> DiaEngine:
@@ -79,12 +87,14 @@ def create_engine(
     published one, or to random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default
     the first GPU, if any. dtype: `bfloat16`, `float16`, `float32`; by default the device's best. slots:
     utterances at once; by default as many as a GPU generates in real time and has memory for.
-    compile_model: compile the sampling on a GPU where that works. window: bytes an utterance may be ahead
+    kernels: use Triton kernels on a GPU where they work. window: bytes an utterance may be ahead
     of its listener; None for no limit.
 
     Raises EngineFailure if a model cannot be found, read or held in memory.
     """
     where = pick_device(device)
+    if quantize is not None and where.type == "cuda":
+        raise EngineFailure("int8 weights are slower than bfloat16 on CUDA; leave out --quantize")
     precision = pick_dtype(dtype, where)
     if codec is None:
         codec = model if model.startswith(RANDOM) else DEFAULT_CODEC
@@ -99,7 +109,7 @@ def create_engine(
     sound = torch.float64 if precision == torch.float64 else torch.float32
     tensors = read_dia(location, config, where, precision)
     codec_tensors = read_codec(codec_location, codec_config, where, sound)
-    runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, compile_model)
+    runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, kernels)
     max_active = count if slots else _realtime_limit(runner)
     return DiaEngine(
         runner, defaults, _voice_prompts(codec_location, codec_config), window, max_active, notice
@@ -127,12 +137,12 @@ def assemble(
     codec_tensors: dict[str, Tensor],
     slots: int,
     kernel: Kernel | None = None,
-    compile_model: bool = False,
+    kernels: bool = False,
 ) -> Runner:
     """Return a runner of these weights, which are on the device and in the precision to compute in.
 
     The model's tensors are removed from their dictionary. kernel: for the matrices read in every step;
-    None for the fastest exact one. compile_model: as for `create_engine`.
+    None for the fastest exact one. kernels: as for `create_engine`.
     """
     avoid_cudnn_attention()
     with torch.inference_mode():
@@ -141,13 +151,30 @@ def assemble(
         decoder = Codec(codec, codec_tensors, slots + 1)
         if model.device.type != "cuda":
             return Runner(slot_state, decoder)
-        from streaming_server.engines.dia.serving.compiled import compiled_choose, failures_file
         from streaming_server.engines.dia.serving.cuda import Cuda
         from streaming_server.engines.dia.serving.graphs import GraphRunner
 
-        if compile_model:
-            slot_state.sampler = compiled_choose(slot_state, failures_file())
-        return GraphRunner(slot_state, decoder, CHUNK_RAMP, Cuda(model.device))
+        usable = kernels and _kernels_work(slot_state)
+        return GraphRunner(slot_state, decoder, CHUNK_RAMP, Cuda(model.device), usable)
+
+
+def _kernels_work(slots: Slots) -> bool:
+    """Return whether Triton's kernels cover this model and run here; log why not."""
+    model = slots.model
+    if not has_triton() or not supports(model.config, model.dtype):
+        _LOG.info("Triton kernels are not used: triton is missing, or they do not cover this model")
+        return False
+    from streaming_server.engines.dia.serving.fused_step import FusedStep
+
+    try:
+        FusedStep(slots)(torch.zeros(2, 1, dtype=torch.int64, device=model.device))
+        torch.cuda.synchronize(model.device)
+    except _FATAL:
+        raise
+    except Exception as error:  # Compiling them can fail in many ways, for want of a C compiler for one.
+        _LOG.warning("Triton kernels are not used: %s: %s", type(error).__name__, error)
+        return False
+    return True
 
 
 def _voice_prompts(location: WeightsLocation, config: CodecConfig) -> VoicePromptCache | None:

@@ -17,7 +17,6 @@ from streaming_server.engines.dia.model.kv_cache import KVCache, KVCacheView, Sl
 from streaming_server.engines.dia.model.sampling import (
     DEFAULT_CANDIDATES,
     TIES,
-    Sampler,
     SamplingRules,
     SamplingTensors,
     sample_codes,
@@ -56,7 +55,6 @@ class Slots:
         config = model.config
         self.model = model
         self.count = slots
-        self.sampler: Sampler = sample_codes
         self.frames = frames or config.decoder.positions
         self.text = text or config.encoder.positions
         self.cache = KVCache.empty(config, slots, self.frames, self.text, model.device, model.dtype)
@@ -64,13 +62,35 @@ class Slots:
         real = torch.float64 if model.dtype == torch.float64 else torch.float32
         self._rules = SamplingRules.of(d.channels, config.eos, model.device)
         self.delays = torch.tensor(config.delays, device=model.device)
-        self.codes = torch.full((slots, self.frames + 1, d.channels), _FREE, device=model.device)
+        device = model.device
+        self.codes = torch.empty(slots, self.frames + 1, d.channels, device=device, dtype=torch.int64)
+        self.ints = torch.empty(slots, columns.INTEGERS, device=device, dtype=torch.int64)
+        self.floats = torch.empty(slots, columns.FLOATS, device=device, dtype=real)
+        self.clear()
+
+    def clear(self) -> None:
+        """Reset every slot to its initial state."""
+        self.codes.fill_(_FREE)
         # A slot that was never used may pad a batch, where its last row is read like any other.
-        self.codes[:, 0] = config.bos
-        self.ints = torch.zeros(slots, columns.INTEGERS, device=model.device, dtype=torch.int64)
+        self.codes[:, 0] = self.model.config.bos
+        self.ints.zero_()
         self.ints[:, columns.FILTER_K : columns.TOP_K + 1] = 1
         self.ints[:, columns.TEXT] = 1
-        self.floats = torch.ones(slots, columns.FLOATS, device=model.device, dtype=real)
+        self.floats.fill_(1.0)
+
+    def pretend(self, frames: int, text: int) -> None:
+        """Put every slot in the middle of a stream, to time steps: so many frames and bytes of text.
+
+        Slots must be cleared before they are used.
+        """
+        self.codes.zero_()
+        self.ints[:, columns.POSITION] = min(frames, self.frames // 2)
+        self.ints[:, columns.TEXT] = min(text, self.text)
+        self.ints[:, columns.LIMIT] = NO_END
+        self.ints[:, columns.END] = NO_END
+        params = SamplingParams()
+        self.ints[:, columns.FILTER_K] = params.cfg_filter_top_k
+        self.ints[:, columns.TOP_K] = params.top_k or 1
 
     def begin(self, slot: int, prompt: Tensor, text: int, params: SamplingParams) -> int:
         """Set up a slot and return the first row it will generate.
@@ -120,7 +140,7 @@ class Slots:
         row = position + 1
         logits = self.model.step(self.codes[slots, position], view, position, ints[:, columns.TEXT])
         known = self.codes[slots, row]
-        chosen = self.sampler(
+        chosen = sample_codes(
             logits.to(floats.dtype),
             sampling_tensors(ints, floats),
             row[:, None],

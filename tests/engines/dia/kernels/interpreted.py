@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
+from helpers.simulated_cuda import SimulatedCuda
+from helpers.spoken import drain, pcm
 from helpers.tiny_kernels import fill, slots_of
 
 from streaming_server.engines.dia.kernels.attention import Split, cross_attention, self_attention
@@ -11,8 +15,17 @@ from streaming_server.engines.dia.kernels.pointwise import add_rms_norm, embed_r
 from streaming_server.engines.dia.kernels.sampling import advance, sample
 from streaming_server.engines.dia.model import columns
 from streaming_server.engines.dia.model.sampling import SamplingRules, sample_codes
+from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.fused_step import FusedStep
+from streaming_server.engines.dia.serving.graphs import GraphRunner
+from streaming_server.engines.dia.serving.load import create_engine
 from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams, sampling_tensors
+from streaming_server.engines.dia.serving.step_graphs import FusedSteps
+from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
+from streaming_server.types import DEFAULT_VOICE, Generation, Utterance
+
+# NumPy warns of integers that wrap, as the counter-based generator lets them, and of masked infinities.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 DTYPES = {torch.float32: 2e-6, torch.bfloat16: 1.5e-2, torch.float16: 2e-3}
 """Each precision with the relative error it may have."""
@@ -254,3 +267,42 @@ def test_fused_step_generates_the_codes_of_the_plain_step():
         step(batch_of([*slot_ids, *([0] * (len(slot_ids) % 2))], active))
         assert torch.equal(fused.codes, plain.codes)
         assert torch.equal(fused.ints, plain.ints)
+
+
+@pytest.mark.timeout(500)
+def test_graph_runner_generates_what_the_plain_runner_does():
+    """The whole engine on a simulated GPU: one graph per batch size, padded batches, greedy and sampled."""
+    heard = []
+    for kernels in (False, True):
+        plain = create_engine("random:tiny", device="cpu", slots=3)._runner
+        with torch.inference_mode():
+            gpu = SimulatedCuda()
+            runner = GraphRunner(plain.slots, plain.codec, CHUNK_RAMP, gpu, True) if kernels else plain
+        engine = DiaEngine(runner)
+        engine.submit(utterance(1, "Hello there.", temperature=0.0))
+        engine.step()
+        events = drain(engine, [utterance(2, "And you?", temperature=1.2)])
+        heard.append([pcm(events, number) for number in (1, 2)])
+        engine.close()
+    assert len(heard[0][0]) > 1000
+    assert heard[1] == heard[0]
+    assert gpu.captures == 3 + 3 * len(CHUNK_RAMP), "a graph per batch size"
+
+
+def utterance(number, text, **generation):
+    given = Generation(max_tokens=21, seed=number, **generation)
+    return Utterance(number, number, text, DEFAULT_VOICE, given, time.monotonic())
+
+
+@torch.inference_mode()
+def test_trials_leave_the_slots_as_they_were():
+    slots = slots_of([SamplingParams()] * 2)
+    slots.clear()
+    before = slots.codes.clone(), slots.ints.clone()
+    gpu = SimulatedCuda()
+    steps = FusedSteps(slots, lambda body, inputs: gpu.capture(lambda: body() or inputs, inputs, None, None))
+    with steps.trial(2) as graph:
+        graph.replay()
+        assert slots.ints[:, columns.POSITION].tolist() == [65, 65]
+    assert torch.equal(slots.codes, before[0])
+    assert torch.equal(slots.ints, before[1])

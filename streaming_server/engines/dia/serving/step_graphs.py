@@ -1,0 +1,197 @@
+"""CUDA graphs of the decode step: which there are, and which one computes a set of slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+
+from streaming_server.engines.dia.model.kv_cache import KVCacheView, SlotIndex
+from streaming_server.engines.dia.model.sampling import DEFAULT_CANDIDATES
+from streaming_server.engines.dia.serving.cuda import CapturedGraph
+from streaming_server.engines.dia.serving.runner import StepShape
+from streaming_server.engines.dia.serving.slots import Slots
+
+BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256)
+"""Batch sizes that have a graph; a batch is padded to the next."""
+
+FRAMES: Final = (1024, 2048, 3072)
+"""Lengths of the self-attention cache that have a masked graph."""
+
+TEXTS: Final = (256, 1024)
+"""Lengths of the cross-attention cache that have a masked graph."""
+
+GATHERED: Final = 32
+"""Largest masked batch of slots that are not contiguous: their cache is gathered for the step."""
+
+_TRIAL_FRAMES: Final = 1024
+_TRIAL_TEXT: Final = 256
+"""Lengths at which steps are timed: 12 s of audio and a long sentence."""
+
+Capture = Callable[[Callable[[], None], Tensor], CapturedGraph]
+"""Capture a step that reads the tensor: [2, B], int64, slot ids and whether each advances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A graph and what to upload for it: slot ids, padded, and whether each advances."""
+
+    graph: CapturedGraph
+    slot_ids: list[int]
+    active: list[bool]
+
+
+class StepGraphs(Protocol):
+    """The graphs of one way to compute a step."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
+        """Return the graph that computes these slots, given in ascending order."""
+
+    def computed_anyway(self, slot_ids: Sequence[int]) -> range:
+        """Return slots that a step of these computes anyway."""
+
+    def trial(self, size: int) -> AbstractContextManager[CapturedGraph]:
+        """Return, for a `with` block, the graph by which real time is judged at this batch size.
+
+        Its replays compute streams of 12 s. No stream may be served meanwhile.
+        """
+
+    def clear(self) -> None: ...
+
+
+class FusedSteps:
+    """One graph per batch size, made of Triton kernels: any slots, whatever their lengths."""
+
+    def __init__(self, slots: Slots, capture: Capture) -> None:
+        from streaming_server.engines.dia.serving.fused_step import FusedStep
+
+        self._slots = slots
+        self._graphs: dict[int, CapturedGraph] = {}
+        step = FusedStep(slots)
+        for size in sizes(slots.count):
+            inputs = torch.zeros(2, size, device=slots.codes.device, dtype=torch.int64)
+            self._graphs[size] = capture(_bound(step, inputs), inputs)
+
+    def __len__(self) -> int:
+        return len(self._graphs)
+
+    def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
+        size = bucket(len(slot_ids), self._slots.count)
+        padding = size - len(slot_ids)
+        active = [True] * len(slot_ids) + [False] * padding
+        return Batch(self._graphs[size], [*slot_ids, *[slot_ids[0]] * padding], active)
+
+    def computed_anyway(self, slot_ids: Sequence[int]) -> range:
+        return range(0)
+
+    @contextmanager
+    def trial(self, size: int) -> Iterator[CapturedGraph]:
+        graph = self._graphs[size]
+        self._slots.pretend(_TRIAL_FRAMES, _TRIAL_TEXT)
+        graph.inputs[0] = torch.arange(size, device=graph.inputs.device)
+        graph.inputs[1] = 1
+        try:
+            yield graph
+        finally:
+            graph.inputs.zero_()
+            self._slots.clear()
+
+    def clear(self) -> None:
+        self._graphs.clear()
+
+
+class MaskedSteps:
+    """Graphs of the plain step, per batch size, cache lengths, and whether the slots are contiguous.
+
+    A step that ranks more than the default candidates uses the greatest lengths.
+    """
+
+    def __init__(self, slots: Slots, capture: Capture) -> None:
+        self._slots = slots
+        self._capture = capture
+        self._graphs: dict[tuple[int, bool, StepShape], CapturedGraph] = {}
+        vocabulary = slots.model.config.decoder.vocabulary
+        self._candidates = min(DEFAULT_CANDIDATES, vocabulary)
+        self._widest = StepShape(slots.frames, slots.text, vocabulary, True)
+        usual = [StepShape(frames, text, self._candidates, True) for frames in FRAMES for text in TEXTS]
+        shapes = {self._covering(shape) for shape in [*usual, self._widest]}
+        for size in sizes(slots.count):
+            for shape in shapes:
+                self._graphs[size, True, shape] = self._captured(size, True, shape)
+                if size <= GATHERED and size < slots.count:
+                    self._graphs[size, False, shape] = self._captured(size, False, shape)
+
+    def __len__(self) -> int:
+        return len(self._graphs)
+
+    def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
+        covered = self.computed_anyway(slot_ids)
+        count = self._slots.count
+        size = len(covered) or bucket(len(slot_ids), count)
+        chosen = list(covered) or padded(slot_ids, size, count)
+        members = set(slot_ids)
+        graph = self._graphs[size, len(covered) > 0, self._covering(shape)]
+        return Batch(graph, chosen, [slot_id in members for slot_id in chosen])
+
+    def computed_anyway(self, slot_ids: Sequence[int]) -> range:
+        """The first slots up to the last of these, unless they are few and far apart."""
+        size = bucket(len(slot_ids), self._slots.count)
+        if slot_ids[-1] >= size and size <= GATHERED:
+            return range(0)
+        return range(bucket(slot_ids[-1] + 1, self._slots.count))
+
+    @contextmanager
+    def trial(self, size: int) -> Iterator[CapturedGraph]:
+        shape = self._covering(StepShape(_TRIAL_FRAMES, _TRIAL_TEXT, self._candidates, True))
+        yield self._graphs[size, True, shape]
+
+    def clear(self) -> None:
+        self._graphs.clear()
+
+    def _covering(self, shape: StepShape) -> StepShape:
+        """Return the smallest shape with a graph that covers `shape`."""
+        if shape.candidates > self._candidates:
+            return self._widest
+        most = self._slots
+        frames = next((size for size in FRAMES if size >= shape.frames), most.frames)
+        text = next((size for size in TEXTS if size >= shape.text), most.text)
+        return StepShape(min(frames, most.frames), min(text, most.text), self._candidates, True)
+
+    def _captured(self, size: int, contiguous: bool, shape: StepShape) -> CapturedGraph:
+        slots = self._slots
+        inputs = torch.zeros(2, size, device=slots.codes.device, dtype=torch.int64)
+        inputs[0] = torch.arange(size, device=slots.codes.device)
+
+        def body() -> None:
+            slot_ids: SlotIndex = slice(0, size) if contiguous else inputs[0]
+            view = KVCacheView(slots.cache, slot_ids, shape.frames, shape.text)
+            slots.step(view, slot_ids, inputs[1, :, None] != 0, shape.candidates, shape.sample)
+
+        return self._capture(body, inputs)
+
+
+def _bound(step: Callable[[Tensor], None], inputs: Tensor) -> Callable[[], None]:
+    return lambda: step(inputs)
+
+
+def sizes(slots: int) -> list[int]:
+    """Return the batch sizes that have a graph."""
+    return sorted({bucket(size, slots) for size in BUCKETS})
+
+
+def bucket(count: int, most: int) -> int:
+    """Return the batch size that holds `count` streams, at most `most`."""
+    return min(next((size for size in BUCKETS if size >= count), most), most)
+
+
+def padded(slot_ids: Sequence[int], size: int, slots: int) -> list[int]:
+    """Pad `slot_ids` with other slots to `size`."""
+    members = set(slot_ids)
+    others = (slot for slot in range(slots) if slot not in members)
+    return [*slot_ids, *(next(others) for _ in range(size - len(slot_ids)))]
