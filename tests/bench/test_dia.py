@@ -1,4 +1,4 @@
-"""The benchmark measures both sides and reports in one document."""
+"""Dia's benchmark: both sides, one report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BRIEF = ["--device", "cpu", "--rounds", "1", "--steps", "4"]
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_it_reports_what_it_measured(capsys):
+def test_report_compares_both_sides(capsys):
     pytest.importorskip("transformers")
     assert main([*BRIEF, "--streams", "1,2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -53,7 +53,7 @@ def test_it_reports_what_it_measured(capsys):
     assert report["seconds"] > 0
 
 
-def test_first_pcm_is_told_in_steps_with_the_prefill_apart(capsys):
+def test_first_pcm_is_reported_in_steps_with_the_prefill_apart(capsys):
     assert main([*BRIEF, "--streams", "2", "--alone", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     alone = report["first_pcm"]
@@ -69,7 +69,7 @@ def test_first_pcm_is_told_in_steps_with_the_prefill_apart(capsys):
     assert 0 < pair["first_pcm"]["all_prepared_ms"] < pair["first_pcm"]["p50_ms"]
 
 
-def test_it_measures_eight_bit_weights_without_transformers(capsys):
+def test_int8_weights_are_measured_without_transformers(capsys):
     assert main([*BRIEF, "--streams", "1", "--alone", "--json", "--quantize", "int8"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert 0 < report["int8_relative_logit_error"] < 0.1
@@ -77,7 +77,7 @@ def test_it_measures_eight_bit_weights_without_transformers(capsys):
     assert any(what.startswith("transformers") for what in report["not_measured"])
 
 
-def test_it_says_what_it_was_measured_on_and_what_was_not_measured(capsys):
+def test_report_names_the_machine_and_what_was_not_measured(capsys):
     assert main([*BRIEF, "--streams", "1", "--alone", "--dtype", "bfloat16", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["plan"]["dtype"] == "bfloat16"
@@ -91,7 +91,7 @@ def test_it_says_what_it_was_measured_on_and_what_was_not_measured(capsys):
     assert "a GPU" in report["not_measured"]
 
 
-def test_it_tells_on_standard_error_what_it_measures_now_and_of_how_many(capsys):
+def test_progress_goes_to_standard_error(capsys):
     assert main([*BRIEF, "--streams", "1,2", "--alone"]) == 0
     told = capsys.readouterr()
     steps = re.findall(r"^\[(\d+)/(\d+)\] ", told.err, re.MULTILINE)
@@ -102,21 +102,21 @@ def test_it_tells_on_standard_error_what_it_measures_now_and_of_how_many(capsys)
     assert "[" not in "".join(table)
 
 
-def test_when_the_time_is_up_nothing_more_is_begun(capsys):
+def test_no_stage_begins_after_the_time_limit(capsys):
     assert main([*BRIEF, "--streams", "1", "--alone", "--minutes", "0", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert not {"step", "first_pcm", "streams", "staggered"} & report.keys()
     assert "first PCM: the time was up" in report["not_measured"]
 
 
-def test_streams_there_is_no_memory_for_are_left_out(capsys):
+def test_streams_that_do_not_fit_are_left_out(capsys):
     assert main([*BRIEF, "--streams", "1,1000000", "--alone", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["plan"]["streams"] == [1]
     assert any(re.match(r"1000000 streams: \d+ GB needed, \d+ GB free", w) for w in report["not_measured"])
 
 
-def test_a_device_that_is_not_there_is_an_error_in_one_line(capsys):
+def test_missing_device_is_a_one_line_error(capsys):
     assert main(["--device", "tpu"]) == 1
     told = capsys.readouterr()
     assert told.out == ""
@@ -125,7 +125,7 @@ def test_a_device_that_is_not_there_is_an_error_in_one_line(capsys):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_as_many_streams_as_a_gpu_speaks_are_measured_on_a_cpu_within_a_minute(capsys):
+def test_216_streams_are_measured_on_a_cpu_within_a_minute(capsys):
     start = time.monotonic()
     assert main([*BRIEF, "--streams", "1,216", "--alone", "--json"]) == 0
     assert time.monotonic() - start < 60
@@ -136,7 +136,7 @@ def test_as_many_streams_as_a_gpu_speaks_are_measured_on_a_cpu_within_a_minute(c
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.filterwarnings("ignore")
-def test_every_stage_runs_on_a_cpu_and_the_report_is_written(tmp_path, capsys):
+def test_every_stage_runs_on_a_cpu_and_writes_the_report(tmp_path, capsys):
     pytest.importorskip("transformers")
     assert main([*BRIEF, "--size", "tiny", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "dia.json").read_text())
@@ -161,7 +161,7 @@ def stage_runner(written):
     return StageRunner(found, None, lambda what: None, lambda report: written.append(json.dumps(report)))
 
 
-def test_a_stage_that_fails_costs_no_other_its_result():
+def test_failing_stage_keeps_other_results():
     written = []
     runner = stage_runner(written)
     runner.run(Stage("one", lambda: 1, ("a", "one")))
@@ -178,7 +178,7 @@ def test_a_stage_that_fails_costs_no_other_its_result():
 
 
 @pytest.mark.parametrize("result", [lambda: {"ok": False}, lambda: 1 / 0])
-def test_a_wrong_result_of_a_decisive_stage_ends_the_run(result):
+def test_wrong_decisive_stage_ends_the_run(result):
     runner = stage_runner([])
     runner.run(Stage("smoke", result, ("smoke",), decisive=True))
     runner.run(Stage("more", lambda: 1, ("more",)))
@@ -186,7 +186,7 @@ def test_a_wrong_result_of_a_decisive_stage_ends_the_run(result):
     assert runner.found["not_measured"] == ["more: smoke went wrong"]
 
 
-def test_arrivals_keep_the_number_of_listeners_wanted():
+def test_arrivals_keep_the_wanted_number_of_listeners():
     traffic = Traffic(200, 430, 1290)
     dice = random.Random(1)
     frames = [traffic.frames(dice) for _ in range(20_000)]
@@ -195,7 +195,7 @@ def test_arrivals_keep_the_number_of_listeners_wanted():
     assert sum(count >= 2000 for count in frames) / len(frames) == pytest.approx(0.05, abs=0.01)
 
 
-def test_a_listener_hears_silence_who_has_played_all_before_more_comes():
+def test_listener_counts_silence_between_chunks():
     second = Audio(1, bytes(2 * 44100))
     steady, late = Listener(0.0, came_step=5), Listener(0.0, came_step=5)
     for now in (1.0, 1.5, 3.0):
@@ -239,7 +239,7 @@ class SlowCuda(SimulatedCuda):
         return captured
 
 
-def test_the_hosts_time_on_a_gpu_is_all_but_the_waiting():
+def test_host_time_on_a_gpu_excludes_waits():
     direct = create_engine("random:tiny", device="cpu", slots=1)._runner
     gpu = SlowCuda()
     with torch.inference_mode():
@@ -258,7 +258,7 @@ def test_the_hosts_time_on_a_gpu_is_all_but_the_waiting():
     engine.close()
 
 
-def test_the_hosts_time_on_a_cpu_leaves_out_what_it_computes():
+def test_host_time_on_a_cpu_excludes_computing():
     runner = create_engine("random:tiny", device="cpu", slots=1)._runner
     watched = Watched(runner, computes=True)
     engine = DiaEngine(watched)

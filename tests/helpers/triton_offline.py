@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,21 +77,19 @@ class Launch:
 
 
 @contextmanager
-def recorded_launches() -> Iterator[list[Launch]]:
-    """Record the launches made within, each once, in place of making them."""
-    launches: dict[Launch, None] = {}
+def recorded_launches() -> Iterator[Counter[Launch]]:
+    """Count the launches made within, in place of making them."""
+    launches: Counter[Launch] = Counter()
     run = JITFunction.run
 
     def record(self: Any, *args: Any, grid: Any, warmup: bool, **given: Any) -> None:
-        launches.setdefault(Launch.of(self, args, given))
+        launches[Launch.of(self, args, given)] += 1
 
-    found: list[Launch] = []
     JITFunction.run = record
     try:
-        yield found
+        yield launches
     finally:
         JITFunction.run = run
-        found.extend(launches)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How fast the machine moves memory, which is what limits a step with few streams."""
+"""Memory bandwidth, which limits a step with few streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RUNS = 6
 
 
 def bandwidth(device: torch.device) -> float:
-    """Bytes per second that a copy reads and writes, at best."""
+    """Return the bytes per second that a copy reads and writes, at best."""
     source = torch.ones(_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     best = math.inf

@@ -1,4 +1,4 @@
-"""What 8-bit weights cost in exactness."""
+"""The error of int8 weights."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ROWS = 24
 
 
 def quantization_error(plan: Plan, tensors: dict[str, Tensor]) -> float:
-    """How far 8-bit weights move the logits: norm of the difference, relative.
+    """Return how far int8 weights move the logits: norm of the difference, relative.
 
-    Queries are scaled by 1 / √(head width), as training folds it into them: random ones without it attend so
-    sharply that any rounding changes what is attended to.
+    Queries are scaled by 1 / √(head width), as training folds it into them: random ones attend so sharply
+    that any rounding changes what is attended to.
     """
     width = plan.config.decoder.head_width
     tensors = {name: _calm(name, tensor, width) for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""From submitting a text to its first sound, nobody else being there."""
+"""Time from submitting a text to its first audio, with no other stream."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from streaming_server.bench.dia.sides import Sides
 from streaming_server.bench.dia.speaking import speak
 
 _STEPPING_S = 0.5
-"""For how long steps are timed beside each run."""
+"""Time for which steps are timed beside each run."""
 
 
 def first_pcm(sides: Sides) -> dict[str, Any]:
-    """prefill_ms, codec_ms: what reading the text and making the first piece of sound take by themselves.
+    """Measure first audio and its parts.
 
-    step_ms: what a step takes by itself. steps: made until the first sound came. in_steps: the whole time in
-    steps' time; the same without the prefill, and without the codec as well.
+    prefill_ms, codec_ms, step_ms: the prefill, the first codec call and a step by themselves. steps: made
+    until the first audio. in_steps: the whole time in steps; then without the prefill, and without the
+    codec as well.
     """
     ours = sides.ours
     times: list[float] = []

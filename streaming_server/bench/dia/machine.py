@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that the figures were measured on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from streaming_server.engines.dia.serving.device import device_memory
 
 
 def machine(device: torch.device) -> dict[str, Any]:
+    """Return hardware, versions and date."""
     found: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
@@ -43,7 +44,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def version(package: str) -> str | None:
-    """None where it is not installed."""
+    """Return the version of an installed package, else None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -51,13 +52,13 @@ def version(package: str) -> str | None:
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def peak_memory(device: torch.device) -> float:
-    """Gigabytes: of the GPU, what PyTorch held at most; else the process's."""
+    """Return peak memory in GB: allocated by PyTorch on a GPU, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -25,19 +25,19 @@ from streaming_server.engines.dia.weights.hub import locate
 from streaming_server.engines.dia.weights.loader import read_codec, read_encoder
 
 _LEAST_STEPS = 8
-"""Steps that are timed however long they take."""
+"""Steps timed at least, however long they take."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Of the model's steps alone. wall_ms: by the clock. host_us: what the host did, its waits left out."""
+    """Times of the model's steps alone. wall_ms: elapsed. host_us: the host's part, without waits."""
 
     wall_ms: list[float]
     host_us: list[float]
 
 
 class Ours:
-    """watched: the runner as the engine sees it."""
+    """watched: the runner as the engine sees it. voice_prompts: the engine's cache of cloned voices."""
 
     def __init__(self, plan: Plan, tensors: dict[str, Tensor]) -> None:
         codec = read_codec(locate(f"random:{plan.size}", "DIA_CODEC"), plan.codec, plan.device, torch.float32)
@@ -61,7 +61,7 @@ class Ours:
 
     @torch.inference_mode()
     def step_times(self, streams: int, limit_s: float | None = None) -> StepTimes:
-        """Steps with so many streams; fewer of them where they would take longer than `limit_s`."""
+        """Time steps with so many streams; fewer steps if they take longer than `limit_s`."""
         runner, slot_ids = self.runner, list(range(streams))
         times = StepTimes([], [])
         with runner.compute_scope():
@@ -90,7 +90,7 @@ class Ours:
 
     @torch.inference_mode()
     def prefill_ms(self) -> float:
-        """What reading the text takes by itself, until the device is done with it."""
+        """Time the encoding of the text, until the device is done."""
         with self.runner.compute_scope():
             wait(self._plan.device)
             start = time.perf_counter()
@@ -100,7 +100,7 @@ class Ours:
 
     @torch.inference_mode()
     def codec_ms(self) -> float:
-        """What the first piece of sound takes by itself, from its codes until it is there."""
+        """Time the first chunk of audio, from its codes until it is on the host."""
         piece = AudioChunk(slot=0, first=0, row=1, length=UNKNOWN_LENGTH, token=None)
         with self.runner.compute_scope():
             self.runner.reset_codec(0)

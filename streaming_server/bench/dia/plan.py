@@ -1,4 +1,4 @@
-"""What to measure, and how much of it."""
+"""What to measure, and how much."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ TEXT = (
 )
 FRAME_MS = 1000 * 512 / 44100
 WARM_STEPS = 32
-"""Steps at the leading_words of a run that are not counted."""
+"""Steps at the beginning of a run that are not counted."""
 
 FIRST_PCM_STEPS = 25
-"""Steps before there can be sound: ten frames, the last of them delayed by 15 steps in its last channel."""
+"""Steps before the first audio: ten frames, the last of them delayed by 15 steps in its last channel."""
 
 LEAST_SLOTS = 4
-"""As many as there are staggered requests."""
+"""The number of staggered requests."""
 
 SAMPLING = SamplingParams(temperature=1.2, top_p=0.95, top_k=45, cfg_scale=3.0, cfg_filter_top_k=45)
 
 STREAMS = {"cpu": (1, 4), "cuda": (1, 8, 32, 64, 96, 128, 160, 192, 216, 256)}
 FRAMES_AT_SCALE = {"cpu": 96, "cuda": 860}
-"""Frames that each of many streams is to speak; 860 last ten seconds."""
+"""Frames of each of many streams; 860 last ten seconds."""
 
 SECONDS_AT_SCALE = {"cpu": 10.0, "cuda": 30.0}
-"""How long a run with many streams may take; what is not spoken then is cancelled."""
+"""Time limit of a run with many streams; what is left is cancelled."""
 
 MINUTES: dict[str, float | None] = {"cpu": None, "cuda": 8.0}
-"""After so long nothing more is begun; what is under way by then takes less than two more."""
+"""Begin nothing after so long; what is running takes less than two more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Plan:
 
     @property
     def computes_on_host(self) -> bool:
-        """Whether the host's time is not its own, since the model runs on it too."""
+        """Whether the model runs on the host, so that the host's time is not its own."""
         return self.device.type == "cpu"
 
     @property

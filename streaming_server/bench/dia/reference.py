@@ -17,7 +17,7 @@ from streaming_server.engines.dia.serving.device import avoid_cudnn_attention
 
 
 def reference_model(config: DiaConfig, tensors: dict[str, Tensor]) -> Any:
-    """transformers' DiaForConditionalGeneration around these very tensors, on their device, not copied."""
+    """Build transformers' DiaForConditionalGeneration around these tensors, without a copy."""
     import transformers
 
     document = config.document()
@@ -30,7 +30,7 @@ def reference_model(config: DiaConfig, tensors: dict[str, Tensor]) -> Any:
 
 
 def _restore_buffers(model: Any, config: DiaConfig, device: torch.device) -> None:
-    """What a checkpoint does not hold and building on the meta device leaves out."""
+    """Restore buffers that a checkpoint does not hold and the meta device leaves out."""
     for module in model.modules():
         name = type(module).__name__
         if name == "DiaRotaryEmbedding":
@@ -53,7 +53,7 @@ class Reference:
         self._model = reference_model(plan.config, tensors)
 
     def generate(self, steps: int) -> list[float]:
-        """Milliseconds of each step but the first, which also reads the text."""
+        """Return the milliseconds of each step but the first, which also encodes the text."""
         starts: list[float] = []
 
         def note(*_: Any) -> None:
@@ -91,7 +91,7 @@ class Reference:
         }
 
     def use_our_kernels(self) -> None:
-        """Give its matrices the kernels this engine uses, and nothing else of it."""
+        """Replace its matrix products by this engine's, and nothing else."""
         for module in list(self._model.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, torch.nn.Linear):

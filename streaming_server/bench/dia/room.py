@@ -1,4 +1,4 @@
-"""Whether what is to be measured fits into memory."""
+"""Check that what is to be measured fits into memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from streaming_server.engines.dia.serving.device import device_memory, require_r
 from streaming_server.engines.dia.serving.load import weight_bytes
 
 _BESIDES_BYTES = {"cpu": 500_000_000, "cuda": 3_000_000_000}
-"""What PyTorch and passing results take; on a GPU the graphs and the copy that measures it, too."""
+"""Memory of PyTorch and temporaries; on a GPU also of graphs and the bandwidth copy."""
 
 
 def fitting(plan: Plan) -> tuple[Plan, list[str]]:
-    """The plan with the streams there is room for, and what it leaves out.
+    """Return the plan with the streams that fit, and what it leaves out.
 
-    Raises EngineFailure where there is not even room for the staggered requests.
+    Raises EngineFailure if not even the staggered requests fit.
     """
     require_room(plan.device, needed_bytes(plan, LEAST_SLOTS))
     memory = device_memory(plan.device)
@@ -34,7 +34,7 @@ def fitting(plan: Plan) -> tuple[Plan, list[str]]:
 
 
 def needed_bytes(plan: Plan, slots: int) -> int:
-    """Memory of the device for the weights, on one side or both, and so many slots."""
+    """Return the device memory for the weights, on one side or both, and so many slots."""
     sides = 1 + plan.reference
     each = slot_bytes(plan.config, plan.config.decoder.positions, plan.config.encoder.positions, plan.dtype)
     each += codec_slot_bytes(plan.codec, torch.float32)

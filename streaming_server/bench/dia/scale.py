@@ -1,4 +1,4 @@
-"""Many streams at once, sound included."""
+"""Many streams at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from streaming_server.bench.dia.speaking import Run, speak
 
 
 def at_scale(sides: Sides, count: int) -> dict[str, Any]:
-    """So many texts submitted at once."""
+    """Submit so many texts at once and generate them together.
+
+    step_ms: of the model alone. in_real_time: whether the streams together got as much audio as time
+    passed. silent_ms: per stream, how long a listener who plays at once had nothing to play. cut: whether
+    the time limit ended the run.
+    """
     plan = sides.plan
     limit_s = SECONDS_AT_SCALE[plan.device.type]
     step_ms = statistics.median(sides.ours.step_times(count, limit_s).wall_ms)
@@ -35,7 +40,7 @@ def at_scale(sides: Sides, count: int) -> dict[str, Any]:
 
 
 def _host(plan: Plan, run: Run) -> dict[str, Any]:
-    """Host time per step. On a CPU its computing is left out."""
+    """Return the host's part of the engine's steps; on a CPU its computing is left out."""
     name = "host_beside_computing_us" if plan.computes_on_host else "host_us"
     mean = statistics.fmean(run.host_us) if run.host_us else None
     return {
@@ -45,9 +50,8 @@ def _host(plan: Plan, run: Run) -> dict[str, Any]:
 
 
 def _first_pcm(run: Run, step_ms: float) -> dict[str, Any]:
-    """steps: made between the arrival and the first sound. in_steps: the time, in steps of this batch.
-
-    all_prepared_ms: when the last of the texts, which come all at once, had been read.
+    """steps: made until the first audio. in_steps: the time, in steps of this batch. all_prepared_ms: when
+    the last of the texts, which come all at once, was encoded.
     """
     middle, steps = median(run.first_pcm_ms), median(run.first_pcm_steps)
     return {

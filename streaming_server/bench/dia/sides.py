@@ -1,4 +1,4 @@
-"""The two that are compared."""
+"""The two sides that are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streaming_server.bench.dia.reference import Reference
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """reference: None where this engine is measured alone."""
+    """reference: None if this engine is measured alone."""
 
     plan: Plan
     ours: Ours

@@ -1,4 +1,4 @@
-"""A run of the whole engine, sound included: utterances arrive, are heard, and end."""
+"""A run of the whole engine, audio included."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SAMPLES_PER_S = 44100
 class Listener:
     """One utterance as it is heard. Times are `time.perf_counter`'s, steps the model's.
 
-    first: when its first sound came, None while there was none. first_steps: made by then since it arrived.
-    heard_s: sound so far, which is played as it comes. played_until: when the last of it is over. silent_s:
-    how long in all there was nothing to play before more came.
+    first: when its first audio came, None before. first_steps: steps from its arrival until then. heard_s:
+    audio so far, played as it comes. played_until: when the last of it has been played. silent_s: time in
+    all with nothing to play before more came.
     """
 
     came: float
@@ -42,10 +42,11 @@ class Listener:
 
 @dataclass(slots=True)
 class Run:
-    """seconds: in all. step_ms: per step of the engine. host_us: the host's own part of these steps.
+    """started, seconds: of the whole run. step_ms: per step of the engine. host_us: the host's part of these
+    steps.
 
-    host_newcomers_us: the same, of steps that also prepared newcomers. prepared_s: until the last of them
-    was. cut: whether the time was up before all was spoken.
+    newcomers_step_ms, host_newcomers_us: of steps that also ran a prefill. prepared_s: until the last
+    prefill. cut: whether the time limit ended the run.
     """
 
     started: float = 0.0
@@ -76,7 +77,7 @@ class Run:
 
 
 def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | None = None) -> Run:
-    """Utterances of so many frames, to their end or for `limit_s`; arrivals: {step: how many come}."""
+    """Generate utterances of so many frames, to their end or for `limit_s`; arrivals: {step: how many}."""
     run, numbers = Run(), itertools.count(1)
     start = time.perf_counter()
     for number in itertools.count():

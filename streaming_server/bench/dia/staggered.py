@@ -1,4 +1,4 @@
-"""Four requests, an eighth of their length apart, against transformers taking them in turn."""
+"""Four requests, an eighth of their length apart, against transformers serving them in turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streaming_server.bench.dia.speaking import speak
 
 
 def staggered(sides: Sides) -> dict[str, Any]:
-    """Seconds until all are spoken. This engine's include making the sound, transformers' do not."""
+    """Return the seconds until all are generated. This engine's include the codec, transformers' do not."""
     plan = sides.plan
     frames = WARM_STEPS + plan.steps
     arrivals = {index * frames // 8: 1 for index in range(LEAST_SLOTS)}

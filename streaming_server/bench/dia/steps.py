@@ -11,10 +11,10 @@ from streaming_server.bench.dia.sides import Sides
 
 
 def compare_steps(sides: Sides) -> dict[str, Any]:
-    """Medians of rounds, and each round's median.
+    """Return medians over rounds, and each round's median.
 
-    ours_host_us: of a step, what the host does for it: the upload, the copies, launching the graph and
-    reading what has arrived, waits left out. Only where the device is not the host itself.
+    ours_host_us: the host's part of a step: the upload, the copies, launching the graph and reading
+    results, without waits. Only if the device is not the host.
     """
     plan = sides.plan
     mine: list[float] = []
@@ -46,7 +46,7 @@ def compare_steps(sides: Sides) -> dict[str, Any]:
 
 
 def compare_with_our_kernels(sides: Sides) -> dict[str, Any]:
-    """The same with this engine's matrix kernels on both sides: what is left is the rest of it."""
+    """Compare again with this engine's matrix products on both sides: what is left is the rest of it."""
     assert sides.reference is not None
     sides.reference.use_our_kernels()
     gc.collect()

@@ -1,4 +1,4 @@
-"""Whose time a step of the engine takes: the host's own, or the device's that it waits for."""
+"""Tell the host's own part of a step from its waits for the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, Step
 
 
 class Watched:
-    """A runner that counts the seconds that are not the host's own."""
+    """A runner that adds up the seconds that are not the host's own.
+
+    Those are its waits: `throttle`, and `read_ends` and `collect_audio` with `wait`. With `computes`, for
+    a runner that computes on the host, also its computing: `step`, `decode`, and all within a time budget,
+    which is prefill.
+
+    elsewhere_s: these seconds. metered: steps that ran a prefill. prepared_at: when the last did, by
+    `time.perf_counter`.
+    """
 
     def __init__(self, runner: Runner, computes: bool) -> None:
         self._runner = runner

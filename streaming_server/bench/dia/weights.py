@@ -1,4 +1,4 @@
-"""The random weights that both sides compute with, and what a step reads of them."""
+"""The random weights of both sides, and what a step reads of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streaming_server.engines.dia.weights.shapes import dia_shapes
 
 
 def endless_weights(plan: Plan) -> dict[str, Tensor]:
-    """Random tensors that never speak end of audio: the row of the head that does is zero."""
+    """Return random tensors that never produce end of audio: its row of the head is zero."""
     tensors = dict(random_tensors(dia_shapes(plan.config), plan.device, plan.dtype))
     tensors["logits_dense.weight"][plan.config.eos] = 0
     return tensors
 
 
 def step_bytes(plan: Plan) -> int:
-    """Bytes of weights that one step must read."""
+    """Return the bytes of weights that one step must read."""
     read = sum(
         math.prod(shape)
         for name, shape in dia_shapes(plan.config).items()

@@ -14,6 +14,7 @@ pytest.importorskip("triton")
 
 from helpers.triton_offline import SHARED_BYTES, compile_offline, recorded_launches  # noqa: E402
 
+from streaming_server.bench.dia.predictions import predict  # noqa: E402
 from streaming_server.engines.dia.kernels import supports  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_DIA, DecoderConfig, DiaConfig  # noqa: E402
 from streaming_server.engines.dia.model.transformer import DiaModel  # noqa: E402
@@ -46,25 +47,32 @@ def test_fused_step_and_graph_runner_generate_the_plain_codes():
 
 @pytest.fixture(scope="module")
 def launches():
-    """Each launch of the published model's step, at batch sizes that split the keys differently."""
+    """Batch size → the launches of the published model's step; the sizes split the keys differently."""
     meta, config = torch.device("meta"), DiaConfig()
     tensors = {
         name: torch.empty(shape, dtype=torch.bfloat16, device=meta)
         for name, shape in dia_shapes(config).items()
     }
-    with torch.inference_mode(), recorded_launches() as found:
+    found = {}
+    with torch.inference_mode():
         step = FusedStep(Slots(DiaModel(config, tensors), 256))
         for size in (1, 16, 256):
-            step(torch.empty(2, size, dtype=torch.int64, device=meta))
+            with recorded_launches() as found[size]:
+                step(torch.empty(2, size, dtype=torch.int64, device=meta))
     return found
+
+
+def test_launches_are_as_many_as_predicted(launches):
+    for size, found in launches.items():
+        products, copy = 6 * DiaConfig().decoder.layers + 1, 1
+        assert found.total() == predict(size).launches - products - copy
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("capability", SHARED_BYTES)
 def test_kernels_compile_without_spills_for(launches, capability):
-    assert len(launches) > 12
-    for launch in launches:
+    for launch in launches[1] | launches[16] | launches[256]:
         usage = compile_offline(launch, capability)
         assert usage.stack == 0, f"{launch.name} spills: {usage}"
         assert usage.shared <= SHARED_BYTES[capability], f"{launch.name}: {usage}"
