@@ -367,8 +367,8 @@ class SpeechContext:
         """Hand out as much of a piece as the lead allows; the rest stays first in the queue."""
         now = time.monotonic()
         room_s = max(self._slice_s, self._max_lead_s - self._clock.lead_s(now))
-        if room_s * self._engine.sample_rate * 2 < len(pcm):
-            room = int(room_s * self._engine.sample_rate) * 2
+        if room_s * self._heard_rate * 2 < len(pcm):
+            room = int(room_s * self._heard_rate) * 2
             self._out.appendleft(Speech(pcm[room:]))
             pcm = pcm[:room]
         self._channel.mark_heard()
