@@ -1,8 +1,8 @@
-"""A bare socket that sends recorded frames: what is left of the server when nothing has to be done.
+"""A server that only replays recorded frames: the upper bound that the real server is compared with.
 
 Run as `python -m streaming_server.bench.ceiling` with a `Recording` as JSON on standard input; prints its
-port. It answers the load generator as the server does: the same messages, the same frames in a burst per
-sentence, no further ahead of real time. It reads no options, checks nothing and synthesises nothing.
+port. Sends the load generator the same messages and frames as the server, at the same pace: a burst per
+sentence, limited by `max_lead_ms`. Ignores options, validates nothing and synthesises nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TERMINATORS = (".", "!", "?")
 
 
 class _Turn:
-    """One context: text comes in at one end, a task sends the sentences at the other."""
+    """One context: collects text into sentences, which a task answers with recorded frames."""
 
     def __init__(self, socket: WebSocket, recording: Recording) -> None:
         self._socket = socket
@@ -37,7 +37,7 @@ class _Turn:
         self._task = asyncio.create_task(self._send())
 
     def append(self, text: str) -> None:
-        """The load generator's texts: a sentence is over when a word begins behind its terminator."""
+        """Add a token. A sentence ends where a token with a leading space follows a terminator."""
         if text.startswith(" ") and self._text.endswith(_TERMINATORS):
             self._sentences.put_nowait(self._text)
             text, self._text = text[1:], ""
@@ -54,11 +54,11 @@ class _Turn:
         socket, rate = self._socket, self._recording.sample_rate
         lead_s, silence = self._recording.max_lead_ms / 1000, bytes(65536)
         began, sample, number, end, index = 0.0, 0, 0, 0, 0
-        await _say(socket, type="started", context="reply", handle=0, sample_rate=rate)
+        await _send_json(socket, type="started", context="reply", handle=0, sample_rate=rate)
         while (text := await self._sentences.get()) is not None:
             began = began or time.monotonic()
             end += len(text)
-            await _say(
+            await _send_json(
                 socket,
                 type="sentence",
                 index=index,
@@ -74,21 +74,21 @@ class _Turn:
                 await socket.send_bytes(FRAME_HEADER.pack(AUDIO_KIND, 0, 0, number, sample) + silence[:pcm])
                 number, sample = number + 1, sample + pcm // 2
             end, index = end + 1, index + 1
-        await _say(socket, type="done", context="reply")
+        await _send_json(socket, type="done", context="reply")
 
 
-async def _say(socket: WebSocket, **message: Any) -> None:
+async def _send_json(socket: WebSocket, **message: Any) -> None:
     await socket.send_text(orjson.dumps(message).decode())
 
 
 def create_app(recording: Recording) -> Starlette:
-    """The application, which holds one context per connection at a time."""
+    """Return the application. Each connection has at most one context at a time."""
 
     async def speak(socket: WebSocket) -> None:
         turn = None
         try:
             await socket.accept()
-            await _say(socket, type="ready", sample_rate=recording.sample_rate)
+            await _send_json(socket, type="ready", sample_rate=recording.sample_rate)
             while True:
                 message = orjson.loads(await socket.receive_text())
                 if message["type"] == "start":
@@ -98,7 +98,7 @@ def create_app(recording: Recording) -> Starlette:
                 elif turn is not None and message["type"] == "finish":
                     turn.finish()
         except (WebSocketDisconnect, RuntimeError):
-            pass  # The client hung up; with RuntimeError uvicorn tells that it did during the handshake.
+            pass  # The client disconnected; uvicorn raises RuntimeError if that was during the handshake.
         finally:
             if turn is not None:
                 turn.stop()

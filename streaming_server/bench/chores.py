@@ -1,4 +1,4 @@
-"""What a server is kept busy with beside speaking, to see whether its listeners notice."""
+"""Background requests that run while speech is measured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONGEST_SAMPLE_S = 60
 SPOKEN_SAMPLE_S = 10
 VOICE_SAMPLE = "bench-chores"
 JOB_TEXT = "This is a sentence of a job that nobody waits for, and another one comes after it. " * 15
-"""Some seventy seconds of speech."""
+"""About 70 s of speech."""
 ANSWER_TIMEOUT_S = 120.0
 PAUSE_S = 1.0
 POLL_S = 0.2
@@ -34,79 +34,81 @@ _BOUNDARY = "a-boundary-no-sample-contains"
 
 
 class Chores:
-    """Has several ask a server for one thing after another, each in a thread of its own, until told to stop.
+    """Runs several clients of one kind, each in its own thread, until the context manager exits.
 
-    Between two of each lies a second, as even a hasty client needs to send so much over a network.
+    Each client pauses for PAUSE_S between requests: over a network it would need that long to send them.
     """
 
     def __init__(self, name: ChoreName, address: Address) -> None:
         chore, at_once = CHORES[name]
-        self._enough = threading.Event()
-        self._chores = [chore(address, number, self._enough) for number in range(at_once)]
+        self._stopped = threading.Event()
+        self._clients = [chore(address, number, self._stopped) for number in range(at_once)]
         self._done = [0] * at_once
-        self._trouble: str | None = None
+        self._error: str | None = None
         self._threads = [
             threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(at_once)
         ]
 
     @property
     def done(self) -> int:
-        """How often the server has given what it was asked for."""
+        """The number of completed requests."""
         return sum(self._done)
 
     def __enter__(self) -> Chores:
-        """Begin, once the server has shown that it can. Raises Unavailable."""
-        self._chores[0].prepare()
-        self._chores[0].work()
+        """Make one request, then start the threads. Raises Unavailable if the request fails."""
+        self._clients[0].prepare()
+        self._clients[0].work()
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop. Raises Unavailable if the server has refused meanwhile."""
-        self._enough.set()
+        """Stop the threads. Raises Unavailable if any request failed."""
+        self._stopped.set()
         for thread in self._threads:
             thread.join()
-        if self._trouble is not None and exception[0] is None:
-            raise Unavailable(self._trouble)
+        if self._error is not None and exception[0] is None:
+            raise Unavailable(self._error)
 
     def _run(self, number: int) -> None:
-        chore = self._chores[number]
+        chore = self._clients[number]
         try:
             chore.prepare()
-            while not self._enough.is_set():
+            while not self._stopped.is_set():
                 chore.work()
                 self._done[number] += 1
-                self._enough.wait(PAUSE_S)
+                self._stopped.wait(PAUSE_S)
             chore.clean()
         except Unavailable as error:
-            self._trouble = error.message
+            self._error = error.message
 
 
 class Chore(ABC):
-    """One who asks. number: tells those who ask for the same apart. enough: set when it is to stop."""
+    """One client. number: its index among the clients of its kind. stopped: set to stop it."""
 
-    def __init__(self, address: Address, number: int, enough: threading.Event) -> None:
+    def __init__(self, address: Address, number: int, stopped: threading.Event) -> None:
         self._address = address
-        self._enough = enough
-        # Not through a proxy from the environment, which would be sent the key.
+        self._stopped = stopped
+        # Ignore proxies from the environment: they would see the key.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._voice_sample = f"{VOICE_SAMPLE}-{number}"
 
     def prepare(self) -> None:
-        """What has to be there before. Raises Unavailable."""
+        """Set up what the requests need. Raises Unavailable."""
         return
 
     @abstractmethod
     def work(self) -> None:
-        """Ask once, and wait for what was asked for. Raises Unavailable."""
+        """Make one request and wait for its result. Raises Unavailable."""
 
     def clean(self) -> None:
-        """Leave nothing behind. Raises Unavailable."""
+        """Delete what `prepare` and `work` created. Raises Unavailable."""
         return
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
-        """The answer's JSON. Raises Unavailable with the server's own sentence."""
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
+    ) -> Any:
+        """Return the JSON of the response. Raises Unavailable with the server's message."""
         address = self._address
         scheme = "https" if address.secure else "http"
         url = f"{scheme}://{address.host}:{address.port}{address.prefix}{path}"
@@ -120,17 +122,17 @@ class Chore(ABC):
         except urllib.error.HTTPError as error:
             raise Unavailable(_sentence(error.read())) from None
         except (OSError, ValueError) as error:
-            raise Unavailable(f"The server left a request unanswered: {error}.") from None
+            raise Unavailable(f"The server did not answer a request: {error}.") from None
 
     def _send(self, form: bytes) -> None:
-        self._ask("POST", "/audio_prompts/upload", form, f"multipart/form-data; boundary={_BOUNDARY}")
+        self._request("POST", "/audio_prompts/upload", form, f"multipart/form-data; boundary={_BOUNDARY}")
 
-    def _forget(self) -> None:
-        self._ask("DELETE", f"/audio_prompts/{self._voice_sample}?force=true")
+    def _delete_sample(self) -> None:
+        self._request("DELETE", f"/audio_prompts/{self._voice_sample}?force=true")
 
 
 class Uploading(Chore):
-    """Sends a sample as long as there may be."""
+    """Uploads a voice sample of the greatest length allowed."""
 
     def prepare(self) -> None:
         self._form = _form(self._voice_sample, sample(LONGEST_SAMPLE_S), transcribed=False)
@@ -139,50 +141,50 @@ class Uploading(Chore):
         self._send(self._form)
 
     def clean(self) -> None:
-        self._forget()
+        self._delete_sample()
 
 
 class Transcribing(Chore):
-    """Has a sample listened to."""
+    """Requests the transcription of a voice sample."""
 
     def prepare(self) -> None:
         self._send(_form(self._voice_sample, sample(SPOKEN_SAMPLE_S), transcribed=True))
 
     def work(self) -> None:
-        self._ask("POST", f"/audio_prompts/{self._voice_sample}/transcribe", b"")
+        self._request("POST", f"/audio_prompts/{self._voice_sample}/transcribe", b"")
 
     def clean(self) -> None:
-        self._forget()
+        self._delete_sample()
 
 
 class Queueing(Chore):
-    """Has a text spoken into an mp3 file; when it is told to stop, not to its end."""
+    """Runs an mp3 job; cancels it when stopped."""
 
     def work(self) -> None:
         wanted = {"text": JOB_TEXT, "voice_id": "aria", "response_format": "mp3"}
-        job = self._ask("POST", "/generate?async_mode=true", json.dumps(wanted).encode())["job_id"]
+        job = self._request("POST", "/generate?async_mode=true", json.dumps(wanted).encode())["job_id"]
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
-        while not self._enough.wait(POLL_S):
-            status = self._ask("GET", f"/jobs/{job}")["status"]
+        while not self._stopped.wait(POLL_S):
+            status = self._request("GET", f"/jobs/{job}")["status"]
             if status == "completed":
                 return
             if status not in ("pending", "processing") or time.monotonic() > deadline:
-                raise Unavailable(f"A job was {status} and not done.")
+                raise Unavailable(f"A job did not complete; its status is {status}.")
         self._stop(job)
 
     def _stop(self, job: str) -> None:
-        if self._ask("GET", f"/jobs/{job}")["status"] in ("pending", "processing"):
-            self._ask("DELETE", f"/jobs/{job}")
+        if self._request("GET", f"/jobs/{job}")["status"] in ("pending", "processing"):
+            self._request("DELETE", f"/jobs/{job}")
 
 
 CHORES: Mapping[ChoreName, tuple[type[Chore], int]] = MappingProxyType(
     {"uploads": (Uploading, 4), "transcription": (Transcribing, 1), "jobs": (Queueing, 4)}
 )
-"""Who asks, and how many of them."""
+"""The client class and the number of clients, by name."""
 
 
 def sample(seconds: int) -> bytes:
-    """A WAV file of a hum that rises and falls as a voice does, mono, 44.1 kHz."""
+    """Return a WAV file, mono, 44.1 kHz, of a hum whose loudness varies like a voice's."""
     times = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
     loudness = 0.25 + 0.2 * np.sin(2 * np.pi * 3 * times)
     hum = loudness * sum(np.sin(2 * np.pi * 140 * overtone * times) / overtone for overtone in (1, 2, 3))
@@ -192,10 +194,10 @@ def sample(seconds: int) -> bytes:
 
 
 def _form(voice_sample: str, wav: bytes, *, transcribed: bool) -> bytes:
-    """The body of an upload; with `transcribed`, of one whose words somebody will ask for."""
+    """Return the body of an upload. transcribed: leave the transcript to Whisper."""
     fields = [("prompt_id", "", voice_sample.encode()), ("audio_file", '; filename="hum.wav"', wav)]
     if not transcribed:
-        fields.append(("transcript", "", b"A hum."))  # So that nobody listens to it for that.
+        fields.append(("transcript", "", b"A hum."))  # Keeps Whisper from transcribing it.
     parts = (
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode()
         + value

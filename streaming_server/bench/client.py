@@ -22,7 +22,7 @@ HEAD_END = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is, and the key that opens it."""
+    """The address of a server and its API key."""
 
     host: str
     port: int
@@ -32,26 +32,26 @@ class Address:
 
     @classmethod
     def of(cls, url: str, key: str | None = None) -> Self:
-        """From the http or https address of a server. Raises SpeechError."""
+        """Parse an http, https, ws or wss URL. Raises SpeechError."""
         try:
             parts = urlsplit(url)
             known = parts.scheme in ("http", "https", "ws", "wss") and parts.port != 0
         except ValueError:
             known = False
         if not known:
-            raise SpeechError("--url: a server's address is written http://host:port or https://host:port.")
+            raise SpeechError("--url must be http://host:port or https://host:port.")
         secure = parts.scheme in ("https", "wss")
         prefix = parts.path.rstrip("/")
         return cls(parts.hostname or "127.0.0.1", parts.port or (443 if secure else 80), prefix, secure, key)
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A whole text message. Its mask is zero, which the protocol allows and which costs nothing here."""
+    """Return a text message in one frame. Its mask is zero, which is valid and saves the masking."""
     return _frame(_TEXT, payload)
 
 
 def binary_frame(payload: bytes) -> bytes:
-    """A whole binary message."""
+    """Return a binary message in one frame."""
     return _frame(_BINARY, payload)
 
 
@@ -63,30 +63,30 @@ def _frame(opcode: int, payload: bytes) -> bytes:
 
 
 class Client(asyncio.Protocol):
-    """One websocket: no extensions, messages in one frame each, as this server sends them."""
+    """One websocket. Supports neither extensions nor fragmented messages; the server sends neither."""
 
     def __init__(self, listener: Listener, address: Address, wire: type[Wire] = Native) -> None:
         self._listener = listener
         self._address = address
         self._wire = wire(listener)
         self._rest = b""
-        self._feed: Callable[[bytes, float], int] = self._shake
+        self._feed: Callable[[bytes, float], int] = self._read_handshake
         self._transport: asyncio.Transport | None = None
         self._ended = False
         self._left = False
 
     def write(self, payload: bytes, *, last: bool = False) -> None:
-        """Send a message; `last` of its turn. An empty one is not sent."""
+        """Send a message unless it is empty. last: whether it is the last one of its turn."""
         if last:
-            self._wire.ending()
+            self._wire.before_last()
         if self._transport is not None and payload:
-            self._transport.write(self._framed(payload))
+            self._transport.write(self._encode(payload))
 
-    def _framed(self, payload: bytes) -> bytes:
+    def _encode(self, payload: bytes) -> bytes:
         return text_frame(payload)
 
     def end(self) -> None:
-        """Say goodbye and hang up."""
+        """Send a close frame and close the connection."""
         self._ended = True
         if self._transport is not None:
             self._transport.write(_frame(_CLOSE, struct.pack("!H", 1000)))
@@ -116,30 +116,30 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._leave("lost")
+        self._close("lost")
 
-    def _leave(self, reason: str) -> None:
+    def _close(self, reason: str) -> None:
         if not self._left:
             self._left = True
-            self._listener.left(None if self._ended else reason)
+            self._listener.on_close(None if self._ended else reason)
             if self._transport is not None:
                 self._transport.close()
 
-    def _shake(self, data: bytes, now: float) -> int:
-        """Read the answer to the handshake; how many bytes of `data` are done with."""
+    def _read_handshake(self, data: bytes, now: float) -> int:
+        """Read the handshake response. Return the number of bytes consumed."""
         end = data.find(HEAD_END)
         if end < 0:
             return 0
         if data.split(b" ", 2)[1] != b"101":
-            self._leave("refused")
+            self._close("refused")
             return len(data)
         self._feed = self._frames
-        self._wire.opened(now)
+        self._wire.on_open(now)
         begin = end + len(HEAD_END)
         return begin + self._frames(data[begin:], now)
 
     def _frames(self, data: bytes, now: float) -> int:
-        """Read the frames that are whole; how many bytes of `data` they take."""
+        """Read the complete frames. Return the number of bytes consumed."""
         at, total = 0, len(data)
         while at + 2 <= total:
             size, body = data[at + 1], at + 2
@@ -160,6 +160,6 @@ class Client(asyncio.Protocol):
             elif opcode == _PING and self._transport is not None:
                 self._transport.write(_frame(_PONG, data[body:end]))
             elif opcode == _CLOSE:
-                self._leave("lost")
+                self._close("lost")
             at = end
         return at

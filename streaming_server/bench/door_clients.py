@@ -1,4 +1,4 @@
-"""Clients of the doors that are no websockets, or not one websocket for all turns."""
+"""Clients of protocols that do not use one websocket for all turns."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from streaming_server.bench.wires import Kyutai, Listener, OpenAI, Wire, Wyoming
 
 
 class PlainClient(Client):
-    """Without the handshake of a websocket."""
+    """A client without a websocket handshake."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._wire.opened(time.perf_counter())
+        self._wire.on_open(time.perf_counter())
 
     def end(self) -> None:
         self._ended = True
@@ -26,7 +26,7 @@ class PlainClient(Client):
 
 
 class HttpClient(PlainClient):
-    """Requests on one connection, answered in chunks, one after the other."""
+    """Pipelines HTTP requests on one connection; responses are chunked."""
 
     def __init__(self, listener: Listener, address: Address) -> None:
         super().__init__(listener, address, OpenAI)
@@ -35,8 +35,8 @@ class HttpClient(PlainClient):
         self._feed = self._head
         self._status = 0
 
-    def _framed(self, payload: bytes) -> bytes:
-        self._requests.asked()
+    def _encode(self, payload: bytes) -> bytes:
+        self._requests.on_request()
         where = self._address
         lines = [
             f"POST {where.prefix}{self._wire.path} HTTP/1.1",
@@ -54,8 +54,8 @@ class HttpClient(PlainClient):
             return 0
         self._status = int(data.split(b" ", 2)[1])
         if b"chunked" not in data[:end].lower():
-            self._requests.answered(self._status, now)
-            self._leave("refused")
+            self._requests.on_response(self._status, now)
+            self._close("refused")
             return len(data)
         self._feed = self._chunks
         begin = end + len(HEAD_END)
@@ -70,7 +70,7 @@ class HttpClient(PlainClient):
                 break
             if not size:
                 self._feed = self._head
-                self._requests.answered(self._status, now)
+                self._requests.on_response(self._status, now)
                 return end + (self._head(data[end:], now) if data[end:] else 0)
             self._wire.binary(data[line + 2 : line + 2 + size], now)
             at = end
@@ -78,19 +78,19 @@ class HttpClient(PlainClient):
 
 
 class WyomingClient(PlainClient):
-    """Events on one connection."""
+    """Wyoming events on one TCP connection."""
 
     def __init__(self, listener: Listener, address: Address) -> None:
         super().__init__(listener, address, Wyoming)
-        self._told = Wyoming(listener)
-        self._wire = self._told
+        self._cell = Wyoming(listener)
+        self._wire = self._cell
         self._feed = self._events
 
-    def _framed(self, payload: bytes) -> bytes:
+    def _encode(self, payload: bytes) -> bytes:
         return payload
 
     def _events(self, data: bytes, now: float) -> int:
-        """Read the events that are whole; how many bytes of `data` they take."""
+        """Read the complete events. Return the number of bytes consumed."""
         at = 0
         while (line := data.find(b"\n", at)) >= 0:
             header = orjson.loads(data[at:line])
@@ -99,13 +99,13 @@ class WyomingClient(PlainClient):
             if end > len(data):
                 break
             said = orjson.loads(data[line + 1 : body]) if body > line + 1 else {}
-            self._told.event(header["type"], said, data[body:end], now)
+            self._cell.event(header["type"], said, data[body:end], now)
             at = end
         return at
 
 
 class KyutaiClient(Client):
-    """A websocket for every turn: the server hangs up after the last audio, the client calls for more."""
+    """Opens a websocket for every turn; the server closes it after the last audio."""
 
     def __init__(self, listener: Listener, address: Address) -> None:
         super().__init__(listener, address, Kyutai)
@@ -114,19 +114,19 @@ class KyutaiClient(Client):
         self._waiting: list[bytes] = []
         self._between = False
         self._hanging_up = 0
-        self._calling: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
 
     def write(self, payload: bytes, *, last: bool = False) -> None:
         if self._between:
             self._between, self._rest = False, b""
-            self._calling = asyncio.get_running_loop().create_task(self._call())
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
         if self._transport is not None and self._feed == self._frames:
             super().write(payload, last=last)
             return
         if last:
-            self._wire.ending()
+            self._wire.before_last()
         if payload:
-            self._waiting.append(self._framed(payload))
+            self._waiting.append(self._encode(payload))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._hanging_up:
@@ -134,37 +134,37 @@ class KyutaiClient(Client):
         else:
             super().connection_lost(exc)
 
-    def _framed(self, payload: bytes) -> bytes:
+    def _encode(self, payload: bytes) -> bytes:
         return binary_frame(payload)
 
-    def _shake(self, data: bytes, now: float) -> int:
-        read = super()._shake(data, now)
+    def _read_handshake(self, data: bytes, now: float) -> int:
+        read = super()._read_handshake(data, now)
         if self._transport is not None and self._feed == self._frames:
             self._transport.write(b"".join(self._waiting))
             self._waiting.clear()
         return read
 
-    def _leave(self, reason: str) -> None:
-        if reason != "lost" or self._ended or not self._turns.hung_up(time.perf_counter()):
-            super()._leave(reason)
+    def _close(self, reason: str) -> None:
+        if reason != "lost" or self._ended or not self._turns.on_close(time.perf_counter()):
+            super()._close(reason)
             return
         self._between = True
-        self._feed = self._shake
+        self._feed = self._read_handshake
         transport, self._transport = self._transport, None
         if transport is not None:
             self._hanging_up += 1
             transport.close()
 
-    async def _call(self) -> None:
+    async def _connect(self) -> None:
         loop, where = asyncio.get_running_loop(), self._address
         try:
             await loop.create_connection(lambda: self, where.host, where.port, ssl=where.secure or None)
         except OSError:
-            self._leave("refused")
+            self._close("refused")
 
 
 def client_for(listener: Listener, address: Address, wire: type[Wire]) -> Client:
-    """The client that speaks a wire."""
+    """Return a client for a protocol."""
     clients: dict[type[Wire], type[HttpClient | WyomingClient | KyutaiClient]] = {
         OpenAI: HttpClient,
         Wyoming: WyomingClient,

@@ -1,4 +1,4 @@
-"""Doors beside the native socket: window by window, in turn, and what the windows together say."""
+"""Comparison of other protocols with the native websocket, over alternating measurement windows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from streaming_server.bench.row import Row
 from streaming_server.bench.wires import DoorName
 
 NATIVE = "native"
-"""The native socket at the rate that doors are asked for."""
+"""The native websocket at the sample rate requested of the other protocols."""
 PLAIN = "native, own rate"
-"""The same in the engine's rate, for doors that have no other."""
+"""The native websocket at the engine's sample rate, for protocols that support no other."""
 
 
 def reference_of(door: DoorName) -> str:
-    """What a door is compared with."""
+    """Return the name of the native run that a protocol is compared with."""
     return PLAIN if door == "wyoming" else NATIVE
 
 
 def in_turn(doors: Sequence[DoorName], rounds: int) -> Iterator[tuple[int, str]]:
-    """The windows to measure, as round and name: each door once a round, with what it is compared with.
+    """Yield the windows to measure as (round, name): each protocol and its reference once a round.
 
-    Each round begins one further on, so that no door always comes right after the same other.
+    Each round starts one name later, so that no protocol always follows the same other one.
     """
     references = dict.fromkeys(reference_of(door) for door in doors)
     names = [*references, *(door for door in doors if door != NATIVE)]
@@ -38,7 +38,7 @@ def in_turn(doors: Sequence[DoorName], rounds: int) -> Iterator[tuple[int, str]]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What several windows said."""
+    """Median, least and greatest value of several windows."""
 
     median: float
     least: float
@@ -46,7 +46,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self | None:
-        """None of none."""
+        """Return None if there are no values."""
         ordered = sorted(values)
         return cls(statistics.median(ordered), ordered[0], ordered[-1]) if ordered else None
 
@@ -56,11 +56,11 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A door beside the native socket, with so many sessions, over some rounds of a window each.
+    """A protocol compared with the native websocket at one number of sessions, over several rounds.
 
-    turns: of all windows. troubled: sessions of theirs that were refused, lost or told of an error.
-    first_audio_ms: of the windows' medians, as is its p95. later_ms: than the native socket in the same
-    round, of the medians. cpu_times: what a second of audio cost, over what it cost there.
+    turns: total of all windows. troubled: sessions that were refused, lost or received an error.
+    first_audio_ms: of each window's median; p95 likewise. later_ms: difference to the native websocket's
+    median in the same round. cpu_times: CPU per second of audio, divided by the native websocket's.
     """
 
     door: str
@@ -77,7 +77,7 @@ class Comparison:
 
     @classmethod
     def of(cls, beside: str, rows: Sequence[Row], references: Sequence[Row]) -> Self:
-        """From a door's windows and those of the native socket, round by round."""
+        """Compare a protocol's windows with the native websocket's; one pair per round."""
         pairs = list(zip(rows, references, strict=True))
         return cls(
             rows[0].server,
@@ -103,9 +103,9 @@ class Comparison:
 
 
 def compared(rows: Iterable[Row]) -> list[Comparison]:
-    """Every name that was measured, the native sockets themselves among them, with each number of sessions.
+    """Return a comparison for each measured name (native ones included) and number of sessions.
 
-    rows: in the order they were measured.
+    rows: in the order in which they were measured.
     """
     windows: dict[tuple[int, str], list[Row]] = {}
     for row in rows:
@@ -118,7 +118,7 @@ def compared(rows: Iterable[Row]) -> list[Comparison]:
 
 
 def table(comparisons: Iterable[Comparison]) -> Table:
-    """For people: of each number the median of the windows, the least and the most."""
+    """Return a table of medians over the windows, each with the least and greatest value."""
     drawn = Table()
     for name in (
         "door\n",
@@ -139,16 +139,16 @@ def table(comparisons: Iterable[Comparison]) -> Table:
             str(one.sessions),
             str(one.turns),
             str(one.troubled),
-            _told(one.first_audio_ms),
-            _told(one.later_ms if apart else None),
-            _told(one.first_audio_p95_ms),
-            _told(one.cpu_ms_per_audio_s),
-            _told(one.cpu_times if apart else None),
+            _cell(one.first_audio_ms),
+            _cell(one.later_ms if apart else None),
+            _cell(one.first_audio_p95_ms),
+            _cell(one.cpu_ms_per_audio_s),
+            _cell(one.cpu_times if apart else None),
         )
     return drawn
 
 
-def _told(spread: Spread | None) -> str:
+def _cell(spread: Spread | None) -> str:
     return "–" if spread is None else str(spread)
 
 

@@ -12,25 +12,25 @@ from dataclasses import dataclass
 
 from streaming_server.bench.client import Address
 from streaming_server.bench.gauge import Gauge
-from streaming_server.bench.row import Cost, Row, Window, settle, sum_up
+from streaming_server.bench.row import Cost, Row, Window, count_open_stalls, make_row
 from streaming_server.bench.session import Manner, Session
 
 GRACE_S = 2.0
-"""The longest wait, after the window, for the first audio of turns whose text came at its end."""
+"""Seconds to wait after the window for the first audio of turns whose text arrived at its end."""
 STEP_S = 0.02
 FEWEST_TURNS = 5
 LONGEST = 3
-"""A row with fewer turns than that lasts longer than it was told to, at most so many times."""
+"""A window with fewer turns is extended, up to this many times its length."""
 REPORT_EVERY_S = 1.0
 MEMORY_EVERY = 3
-"""Reports between two looks at the memory."""
+"""Progress reports between two memory measurements."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A server under measurement. gauge: None where its processes cannot be seen."""
+    """The server under measurement. gauge: None if its processes are not visible from here."""
 
     name: str
     address: Address
@@ -40,7 +40,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """ramp_s: sessions arrive at random in this time, which is not measured; seconds: what is."""
+    """ramp_s: time in which sessions start at random, not measured. seconds: length of the window."""
 
     manner: Manner
     ramp_s: float
@@ -49,7 +49,7 @@ class Plan:
 
 
 class Drive:
-    """One row in the making."""
+    """Runs the sessions for one row."""
 
     def __init__(self, subject: Subject, plan: Plan, sessions: int, progress: Progress) -> None:
         self._subject = subject
@@ -60,26 +60,26 @@ class Drive:
         self._memory_mib: float | None = None
 
     async def run(self) -> Row:
-        """The sessions come, talk and go; what they heard."""
+        """Start the sessions, measure, disconnect them and return the row."""
         gc.collect()
         gc.disable()
         watch = asyncio.create_task(self._watch())
         try:
-            await self._arrive()
+            await self._connect_sessions()
             cost, window = await self._measure()
-            settle(self._sessions, window)
+            count_open_stalls(self._sessions, window)
             for session in self._sessions:
-                session.wind_down()
-            await self._wait_for_the_last()
-            return sum_up(self._subject.name, self._sessions, window, cost, time.perf_counter())
+                session.stop_after_turn()
+            await self._wait_for_first_audio()
+            return make_row(self._subject.name, self._sessions, window, cost, time.perf_counter())
         finally:
             watch.cancel()
             for session in self._sessions:
                 session.end()
             gc.enable()
 
-    async def _arrive(self) -> None:
-        """Bring the sessions in as a Poisson process would: so many, each at a moment of its own."""
+    async def _connect_sessions(self) -> None:
+        """Connect the sessions at uniformly random times, as in a Poisson process of known count."""
         began = time.perf_counter()
         moments = sorted(self._rng.random() * self._plan.ramp_s for _ in self._sessions)
         async with asyncio.TaskGroup() as arrivals:
@@ -92,14 +92,14 @@ class Drive:
         since, audio_s, own_s = time.perf_counter(), self._audio_s(), time.process_time()
         cpu_s = await self._cpu_s()
         await asyncio.sleep(max(0.0, since + self._plan.seconds - time.perf_counter()))
-        await self._see_some_turns(since)
+        await self._extend_window(since)
         until, own_s = time.perf_counter(), time.process_time() - own_s
         audio_s, after_s = self._audio_s() - audio_s, await self._cpu_s()
         used_s = None if cpu_s is None or after_s is None else after_s - cpu_s
         return Cost(audio_s, own_s, used_s, self._memory_mib), Window(since, until)
 
-    async def _see_some_turns(self, since: float) -> None:
-        """Go on for a while where so few sessions talk that their first audio would be an anecdote."""
+    async def _extend_window(self, since: float) -> None:
+        """Extend the window until there are enough turns for percentiles of first audio, within limits."""
         deadline = since + LONGEST * self._plan.seconds
         while time.perf_counter() + STEP_S < deadline:
             turns = (turn for session in self._sessions for turn in session.turns)
@@ -107,13 +107,13 @@ class Drive:
                 return
             await asyncio.sleep(STEP_S)
 
-    async def _wait_for_the_last(self) -> None:
+    async def _wait_for_first_audio(self) -> None:
         for _ in range(int(GRACE_S / STEP_S)):
-            if not any(map(self._waits, self._sessions)):
+            if not any(map(self._is_waiting, self._sessions)):
                 return
             await asyncio.sleep(STEP_S)
 
-    def _waits(self, session: Session) -> bool:
+    def _is_waiting(self, session: Session) -> bool:
         turn = session.turns[-1] if session.speaking else None
         return turn is not None and not math.isnan(turn.complete_at) and not turn.playout.started
 
@@ -125,16 +125,16 @@ class Drive:
         return None if gauge is None else await asyncio.to_thread(gauge.cpu_s)
 
     async def _watch(self) -> None:
-        """Tell how it goes, and look at the memory now and then."""
+        """Report progress, and measure memory from time to time."""
         began, gauge = time.perf_counter(), self._subject.gauge
         total_s = self._plan.ramp_s + self._plan.seconds
         for tick in range(10_000):
             passed_s = time.perf_counter() - began
             speaking = sum(session.speaking for session in self._sessions)
-            trouble = sum(session.trouble is not None for session in self._sessions)
+            stopped = sum(session.stopped_by is not None for session in self._sessions)
             self._progress(
                 f"{self._subject.name}, {len(self._sessions)} sessions: {passed_s:.0f} of {total_s:.0f} s, "
-                f"{speaking} waiting for audio, {trouble} in trouble"
+                f"{speaking} waiting for audio, {stopped} failed"
             )
             if gauge is not None and tick % MEMORY_EVERY == 0:
                 self._memory_mib = max(self._memory_mib or 0.0, await asyncio.to_thread(gauge.memory_mib))

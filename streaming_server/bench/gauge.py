@@ -1,4 +1,4 @@
-"""What the processes of a server use."""
+"""CPU time and memory of a server's processes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ MIB = 1024 * 1024
 
 
 class Gauge:
-    """Reads a process and all its descendants.
+    """Measures a process and all its descendants.
 
-    Memory is the proportional set size, in which a page that several processes share counts once; where the
-    system does not tell it, the unique set size, in which shared pages do not count.
+    Memory is the proportional set size, which counts each shared page once in total; if the system does not
+    report it, the unique set size, which omits shared pages.
     """
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
 
     def cpu_s(self) -> float:
-        """Seconds used so far. Cheap."""
+        """Return the CPU seconds used so far. Cheap."""
         total = 0.0
         for process in self._processes():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -29,7 +29,7 @@ class Gauge:
         return total
 
     def memory_mib(self) -> float:
-        """Takes the kernel a millisecond or more per process."""
+        """Return the memory in use. Costs the kernel a millisecond or more per process."""
         total = 0
         for process in self._processes():
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -37,11 +37,11 @@ BARE = "bare socket"
 REPLIES = 64
 MOST_CONNECTIONS = 20_000
 GOOD_ENOUGH = 0.99
-"""Share of the sessions that must be clean for a number of sessions to count as held."""
+"""Least share of clean sessions at which a number of sessions counts as sustained."""
 PAPER_WIDTH = 150
-"""Columns for the table where it does not go to a terminal."""
+"""Width of the table in columns when it is not printed to a terminal."""
 REST_S = 1.0
-"""Between two rows, for the server to clean up after the last one."""
+"""Pause between rows, in which the server cleans up."""
 
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(comma_separated)]
@@ -49,7 +49,7 @@ Doors = Annotated[tuple[DoorName, ...], NoDecode, BeforeValidator(comma_separate
 
 
 class BenchCommand(BaseSettings):
-    """Measure first audio, underruns and cost under load, beside a bare socket that sends the same frames.
+    """Measure first audio, underruns and cost under load, compared with a bare socket replaying the frames.
 
     Sessions start at random times during the ramp, which is not measured. Each session streams a reply of two
     to four sentences (three to five seconds) word by word, listens to it in real time, pauses and starts the
@@ -140,7 +140,7 @@ def bench(command: BenchCommand) -> int:
 
 
 def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> list[_Runs]:
-    """Doors and the native one, window by window in turn."""
+    """Measure the protocols and the native websocket in alternating windows."""
     runs = {
         name: _Runs(command, _at_door(replace(subject, name=name)), runner, _wire_of(name))
         for _, name in in_turn(command.door, 1)
@@ -154,7 +154,7 @@ def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> l
 
 
 def _at_door(subject: Subject) -> Subject:
-    """At the port that a door has of its own, if it has."""
+    """Return the subject with the protocol's own port, if it has one."""
     if subject.name != "wyoming":
         return subject
     assert subject.wyoming_port is not None
@@ -167,7 +167,7 @@ def _wire_of(name: str) -> type[Wire]:
 
 
 def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, name: ChoreName) -> list[_Runs]:
-    """The server left to speak, and the server with something else to do, row by row in turn."""
+    """Measure each row twice, without and with background requests."""
     alone = _Runs(command, subject, runner)
     beside = _Runs(command, replace(subject, name=f"{subject.name}, {name}"), runner)
     for sessions in command.sessions:
@@ -175,12 +175,12 @@ def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, nam
         with Chores(name, subject.address) as chores:
             beside.row(sessions)
         if not sys.stderr.isatty():
-            print(f"{name}: {chores.done} meanwhile", file=sys.stderr, flush=True)
+            print(f"{name}: {chores.done} background requests", file=sys.stderr, flush=True)
     return [alone, beside]
 
 
 class _Runs:
-    """The rows of one server, or of one of its doors."""
+    """The rows of one server, or of one of its protocols."""
 
     def __init__(
         self, command: BenchCommand, subject: Subject, runner: asyncio.Runner, wire: type[Wire] = Native
@@ -250,7 +250,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _bare_socket(recording: Recording) -> Iterator[Subject]:
-    """The ceiling: a process that does nothing but send. Raises Unavailable."""
+    """Start the bare socket (see `bench.ceiling`) and yield it. Raises Unavailable."""
     process = subprocess.Popen(
         [sys.executable, "-m", "streaming_server.bench.ceiling"],
         stdin=subprocess.PIPE,
@@ -272,7 +272,7 @@ def _bare_socket(recording: Recording) -> Iterator[Subject]:
 
 
 def _allow_many_sockets() -> None:
-    """Both ends of every session are on this machine; the usual limit is 1024 open files."""
+    """Raise the limit of open files, usually 1024: both ends of every session are on this machine."""
     if sys.platform != "win32":
         import resource
 
@@ -281,6 +281,6 @@ def _allow_many_sockets() -> None:
 
 
 def _progress(line: str) -> None:
-    """Keep one line of progress, on a terminal."""
+    """Overwrite the progress line if stderr is a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A listener's loudspeaker, simulated: when does it run dry?"""
+"""Simulated playback that records underruns."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import math
 
 
 class Playout:
-    """Plays a turn in real time from the moment its first audio arrives. Times and durations in seconds.
+    """Plays a turn in real time from its first audio on. Times and durations are in seconds.
 
-    Whenever audio arrives after what came before it has been played, the wait is a stall, counted from the
-    moment the loudspeaker fell silent, or, if that is later, from the moment the text to be spoken was
-    complete on the wire: a pause of the language model is not the server's. The rest is played late by as
-    much, so that one stall is counted once.
+    Audio that arrives after all earlier audio was played causes a stall. It is counted from the moment
+    playback ran dry or, if later, from the moment the text was complete on the wire: the language model's
+    pauses are not the server's fault. Later audio is delayed by the stall, so each stall counts once.
     """
 
     __slots__ = ("_dry_at", "first_at", "stalls")
@@ -27,18 +26,18 @@ class Playout:
 
     @property
     def dry_at(self) -> float:
-        """When all that has arrived will have been played; NaN before the first audio."""
+        """The time at which playback runs dry; NaN before the first audio."""
         return self._dry_at
 
     def push(self, arrived: float, duration: float, text_at: float) -> None:
-        """Audio of that duration has arrived; its text was complete on the wire at `text_at`."""
+        """Add audio. text_at: when its text was complete on the wire."""
         if not self.started:
             self.first_at = self._dry_at = arrived
         self._count(arrived, text_at)
         self._dry_at = max(self._dry_at, arrived) + duration
 
     def cut(self, now: float, text_at: float) -> None:
-        """Stop watching in mid-turn: silence that lasts until now counts like one that has ended."""
+        """End the measurement mid-turn; count a stall that is still going on."""
         if self.started:
             self._count(now, text_at)
 

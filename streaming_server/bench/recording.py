@@ -1,4 +1,4 @@
-"""What a server made of every sentence, piece by piece, for the bare socket to send again."""
+"""Frame sizes of every sentence as the server sent it, for the bare socket to replay."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT_S = 60.0
 
 
 class Recording(BaseModel):
-    """frames: for each sentence the bytes of each binary message, header included."""
+    """frames: for each sentence, the size in bytes of each binary message including its header."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,13 +29,13 @@ class Recording(BaseModel):
 
     @property
     def seconds(self) -> float:
-        """Audio of all sentences together."""
+        """The total duration of the audio."""
         pcm_bytes = sum(size - FRAME_HEADER.size for sizes in self.frames.values() for size in sizes)
         return pcm_bytes / 2 / self.sample_rate
 
 
 async def record(server: Address) -> Recording:
-    """Have a server speak every sentence once, which also warms it up. Raises SpeechError."""
+    """Record every sentence once, which also warms the server up. Raises SpeechError."""
     scheme = "wss" if server.secure else "ws"
     headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
     url = f"{scheme}://{server.host}:{server.port}{server.prefix}/ws/speak"

@@ -1,4 +1,4 @@
-"""The results, for people and for machines."""
+"""The results, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streaming_server.bench.row import Row
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most sessions of which 99 % were free of underruns over 100 ms. `first_bad`: None if all were."""
+    """The most sessions at which 99 % had no underrun over 100 ms. first_bad: None if not reached."""
 
     server: str
     sessions: int
@@ -24,7 +24,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """ready_s: from the start of the process. idle_mib: before any session. None where it was not ours."""
+    """ready_s: from process start. idle_mib: before any session. Both None for a server given by --url."""
 
     ready_s: float | None
     idle_mib: float | None
@@ -34,7 +34,7 @@ class Report:
 
     @property
     def of_ceiling(self) -> float | None:
-        """The server's session count over the bare socket's."""
+        """The server's limit divided by the bare socket's."""
         if len(self.limits) < 2 or not self.limits[1].sessions:
             return None
         return self.limits[0].sessions / self.limits[1].sessions
@@ -50,17 +50,17 @@ class Report:
         if self.doors:
             console.print(table(self.doors))
             console.print(
-                f"Of each number the median of {self.doors[0].rounds} windows [the least, the most].",
+                f"Median of {self.doors[0].rounds} windows [least, greatest].",
                 style="dim",
                 markup=False,
             )
         else:
             console.print(_table(self.rows))
         console.print(
-            "First audio: from the moment the first sentence was complete on the wire. Clean: sessions with "
-            "no underrun over 100 ms.\nThe generator took "
-            f"{max(row.generator_cpu for row in self.rows):.2f} cores and sent its messages "
-            f"{max(row.generator_lag_ms for row in self.rows):.1f} ms late (p99) in its hardest row.",
+            "First audio is measured from the moment the first sentence was complete on the wire. Clean "
+            "sessions had no underrun over 100 ms.\nThe load generator used up to "
+            f"{max(row.generator_cpu for row in self.rows):.2f} cores and sent its messages up to "
+            f"{max(row.generator_lag_ms for row in self.rows):.1f} ms late (p99).",
             style="dim",
         )
         for limit in self.limits:

@@ -1,4 +1,4 @@
-"""One line of the table: what the listeners of some sessions heard in a window of time."""
+"""One row of the results: a number of sessions measured over a window of time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from streaming_server.bench.session import Session, Turn
 from streaming_server.percentiles import Percentiles, percentile, percentiles
 
 TOLERANCE_S = 0.1
-"""A listener forgives this much silence in one place."""
+"""The longest stall of a clean session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is measured: from `since` to `until`, in seconds of time.perf_counter."""
+    """The measured interval, in seconds of time.perf_counter."""
 
     since: float
     until: float
@@ -22,7 +22,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a window cost. Memory is the largest seen, in MiB; None where the server cannot be looked at."""
+    """The cost of a window. memory_mib: the peak. None if the server's processes are not visible."""
 
     audio_s: float
     generator_cpu_s: float
@@ -32,16 +32,16 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What `sessions` at once were given.
+    """The results of a number of concurrent sessions.
 
-    turns: those that count for the first audio: their first sentence was complete within the window.
-    first_audio_ms: None without such a turn.
-    underrun_worst_ms, underrun_total_ms: over all turns that sounded, or should have, within the window.
-    clean: share of the sessions without an underrun over 100 ms, 0 to 1. A session that was refused, lost,
-    told of an error, or never heard anything is not clean.
+    turns: turns whose first sentence was complete within the window; only these count for first audio.
+    first_audio_ms: None if there was no such turn.
+    underrun_worst_ms, underrun_total_ms: over all turns that played, or should have, within the window.
+    clean: share of the sessions without an underrun over 100 ms, 0 to 1. A session that was refused or lost,
+    received an error or received no audio is not clean.
     audio_s_per_s: seconds of audio received per second.
-    cpu_ms_per_audio_s: of all the server's processes. generator_cpu: cores the load generator took.
-    generator_lag_ms: the 99th percentile of how late its messages left, by its own fault.
+    cpu_ms_per_audio_s: of all the server's processes. generator_cpu: cores used by the load generator.
+    generator_lag_ms: 99th percentile of the delay with which the load generator sent its messages.
     """
 
     server: str
@@ -61,9 +61,9 @@ class Row:
 
 
 def first_audio_s(turns: Iterable[Turn], window: Window, now: float) -> list[float]:
-    """For each turn whose first sentence was complete within the window, the wait for its first audio.
+    """Return the time to first audio of each turn whose first sentence was complete within the window.
 
-    A turn that has heard nothing yet has waited until now: leaving it out would flatter the slowest.
+    A turn without audio counts as having waited until now: leaving it out would hide the slowest turns.
     """
     return [
         (turn.playout.first_at if turn.playout.started else now) - turn.complete_at
@@ -72,16 +72,16 @@ def first_audio_s(turns: Iterable[Turn], window: Window, now: float) -> list[flo
     ]
 
 
-def settle(sessions: Iterable[Session], window: Window) -> None:
-    """At the end of the window: silence that still lasts is counted as far as it has come."""
+def count_open_stalls(sessions: Iterable[Session], window: Window) -> None:
+    """Count stalls that are still going on at the end of the window."""
     for session in sessions:
         for turn in session.turns:
             if turn.ended_at > window.until:
                 turn.playout.cut(window.until, turn.text_at)
 
 
-def sum_up(server: str, sessions: Sequence[Session], window: Window, cost: Cost, now: float) -> Row:
-    """The row, when everything that belongs to the window has arrived."""
+def make_row(server: str, sessions: Sequence[Session], window: Window, cost: Cost, now: float) -> Row:
+    """Compute the row, once all audio that belongs to the window has arrived."""
     sounding = [[turn for turn in session.turns if turn.ended_at > window.since] for session in sessions]
     playouts = [turn.playout for turns in sounding for turn in turns]
     clean = sum(is_clean(session, turns) for session, turns in zip(sessions, sounding, strict=True))
@@ -97,8 +97,8 @@ def sum_up(server: str, sessions: Sequence[Session], window: Window, cost: Cost,
         underrun_worst_ms=1000 * max((playout.worst for playout in playouts), default=0.0),
         underrun_total_ms=1000 * sum(playout.total for playout in playouts),
         clean=clean / len(sessions),
-        refused=sum(session.trouble == "refused" for session in sessions),
-        errored=sum(session.trouble == "lost" or session.errors > 0 for session in sessions),
+        refused=sum(session.stopped_by == "refused" for session in sessions),
+        errored=sum(session.stopped_by == "lost" or session.errors > 0 for session in sessions),
         audio_s_per_s=cost.audio_s / seconds,
         cpu_ms_per_audio_s=None if cpu_s is None or not cost.audio_s else 1000 * cpu_s / cost.audio_s,
         memory_mib=cost.memory_mib,
@@ -108,8 +108,8 @@ def sum_up(server: str, sessions: Sequence[Session], window: Window, cost: Cost,
 
 
 def is_clean(session: Session, turns: Sequence[Turn]) -> bool:
-    """Whether a listener would have had nothing to complain about."""
-    if session.trouble is not None or session.errors:
+    """Return whether the session received audio without errors or long stalls."""
+    if session.stopped_by is not None or session.errors:
         return False
     heard = any(turn.playout.started for turn in session.turns)
     return heard and all(turn.playout.worst <= TOLERANCE_S for turn in turns)

@@ -1,4 +1,4 @@
-"""What the simulated language model says, already cut into the messages it goes over the wire in."""
+"""The replies of the simulated language model, already encoded as messages of a protocol."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ SENTENCES = (
     "Mix the flour and the salt first, then add the oil a little at a time.",
     "The lake freezes every winter, but hardly ever before the new year.",
 )
-"""Plain sentences of three to five seconds, so that no segmenter has a reason to see other boundaries."""
+"""Plain sentences of three to five seconds, which any segmenter splits at the same places."""
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 
 
 def tokens(text: str) -> list[str]:
-    """Cut as a language model's tokenizer cuts: white space goes with the word behind it."""
+    """Split a text as a language model's tokenizer does: white space belongs to the word after it."""
     return _TOKEN.findall(text)
 
 
@@ -50,9 +50,9 @@ def tokens(text: str) -> list[str]:
 class Reply:
     """One turn of speech.
 
-    messages: an opening, one message per token and an end, as their wire words them.
-    ends: characters of text that have been sent with each message, ascending.
-    complete: the message with which the first sentence and the white space behind it have been sent.
+    messages: an opening, one message per token, and an end, encoded for the protocol.
+    ends: the number of characters sent up to and including each message, ascending.
+    complete: index of the message that completes the first sentence and the white space after it.
     """
 
     text: str
@@ -61,9 +61,9 @@ class Reply:
     complete: int
 
     def message_completing(self, end: int) -> int:
-        """The message with which the sentence that ends at character `end` was recognisably over.
+        """Return the index of the message after which the sentence ending at `end` is known to be over.
 
-        That takes the white space behind it, or `finish` at the end of the text.
+        That message holds the white space after the sentence or, at the end of the text, is the `finish`.
         """
         return min(bisect_left(self.ends, end + 1), len(self.messages) - 1)
 
@@ -78,5 +78,5 @@ def reply(sentences: tuple[str, ...], wire: type[Wire] = Native) -> Reply:
 
 
 def replies(count: int, rng: random.Random, wire: type[Wire] = Native) -> list[Reply]:
-    """Replies of two to four sentences, each of eight to fifteen seconds."""
+    """Return random replies of two to four sentences, eight to fifteen seconds each."""
     return [reply(tuple(rng.sample(SENTENCES, rng.randint(2, 4))), wire) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""One simulated conversation: a language model streams replies, somebody listens to each to its end."""
+"""One simulated conversation: replies streamed by a language model, each played to its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BYTES_PER_SAMPLE = 2
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How sessions talk. think_s: mean silence between two turns, drawn between half and one and a half."""
+    """How sessions behave. think_s: mean pause between turns; each is 0.5 to 1.5 times as long, at random."""
 
     replies: list[Reply]
     tokens_per_second: float
@@ -30,10 +30,10 @@ class Manner:
 
 @dataclass(slots=True)
 class Turn:
-    """What became of one reply. Times are of time.perf_counter.
+    """One turn and its results. Times are of time.perf_counter.
 
     complete_at: when the first sentence was complete on the wire; NaN until then.
-    ended_at: when its `done` or its error came; infinite until then.
+    ended_at: when its `done` or error arrived; infinite until then.
     samples: audio received.
     """
 
@@ -48,22 +48,22 @@ class Turn:
     playout: Playout = field(default_factory=Playout)
 
     def text_complete_at(self, end: int) -> float:
-        """When the sentence that ends at character `end` was over for the server."""
+        """Return when the server could know that the sentence ending at `end` was over."""
         message = self.reply.message_completing(end)
         return self.sent_at[message] if message < len(self.sent_at) else self.sent_at[-1]
 
 
 class Session:
-    """Drives a client through turns, with timers only, and remembers what happened.
+    """Drives a client through turns, using timers only, and records the results.
 
-    trouble: why it is of no more use: `refused`, `lost` or `errored`; None while all is well.
-    errors: error messages received, and audio that did not follow on what came before.
-    lags: seconds each message went out later than it was due, the load generator's own fault.
+    stopped_by: why the session stopped: `refused`, `lost` or `errored`; None while it runs.
+    errors: number of error messages, and of audio messages that did not continue the ones before.
+    lags: delay of each message behind its schedule in seconds, caused by the load generator.
     """
 
     def __init__(self, manner: Manner, rng: random.Random) -> None:
         self.turns: list[Turn] = []
-        self.trouble: str | None = None
+        self.stopped_by: str | None = None
         self.errors = 0
         self.lags: list[float] = []
         self.audio_s = 0.0
@@ -77,32 +77,32 @@ class Session:
         self._open = True
 
     async def connect(self, to: Address) -> None:
-        """Come in; the first turn begins when the server says it is ready."""
+        """Connect. The first turn starts when the server is ready."""
         self._client = client = client_for(self, to, self._manner.wire)
         try:
             await self._loop.create_connection(lambda: client, to.host, to.port, ssl=to.secure or None)
         except OSError:
-            self.left("refused")
+            self.on_close("refused")
 
     @property
     def speaking(self) -> bool:
         return self._turn is not None
 
-    def wind_down(self) -> None:
-        """Begin no more turns."""
+    def stop_after_turn(self) -> None:
+        """Start no more turns."""
         self._open = False
 
     def end(self) -> None:
-        """Hang up."""
-        self.wind_down()
+        """Close the connection."""
+        self.stop_after_turn()
         if self._timer is not None:
             self._timer.cancel()
         if self._client is not None:
             self._client.end()
 
-    # What the client hears.
+    # Listener.
 
-    def heard(self, message: dict[str, Any], now: float) -> None:
+    def on_message(self, message: dict[str, Any], now: float) -> None:
         turn = self._turn
         kind = message["type"]
         if kind == "sentence" and turn is not None:
@@ -119,7 +119,7 @@ class Session:
             if "context" in message:
                 self._turn_over(now, failed=True)
 
-    def played(self, first_sample: int, size: int, now: float) -> None:
+    def on_audio(self, first_sample: int, size: int, now: float) -> None:
         turn = self._turn
         if turn is None:
             self.errors += 1
@@ -132,16 +132,16 @@ class Session:
         self.audio_s += duration
         turn.playout.push(now, duration, turn.text_at)
 
-    def left(self, reason: str | None) -> None:
+    def on_close(self, reason: str | None) -> None:
         self._client = None
         self._open = False
         if self._timer is not None:
             self._timer.cancel()
         if self._turn is not None and reason is not None:
             self._turn_over(time.perf_counter(), failed=True)
-        self.trouble = reason
+        self.stopped_by = reason
 
-    # The turns.
+    # Turns.
 
     def _begin(self) -> None:
         if not self._open or self._client is None:
@@ -154,7 +154,7 @@ class Session:
         self._send_token()
 
     def _send_token(self) -> None:
-        """Send the message that is due; with the last token its `finish`."""
+        """Send the message that is due; send `finish` together with the last token."""
         turn, client = self._turn, self._client
         if turn is None or client is None:
             return
@@ -174,7 +174,7 @@ class Session:
             client.write(messages[-1], last=True)
 
     def _turn_over(self, now: float, *, failed: bool) -> None:
-        """Listen to the rest, think, and go on."""
+        """Schedule the next turn, after the rest of the audio has been played and a pause."""
         turn, self._turn = self._turn, None
         if turn is None:
             return

@@ -1,4 +1,4 @@
-"""The protocols the load generator speaks: each door's own messages, and what is heard of its answers."""
+"""The protocols of the load generator: encode the messages of a turn, decode the server's."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER
 DoorName = Literal["native", "openai", "cartesia", "elevenlabs", "deepgram", "wyoming", "kyutai"]
 
 SAMPLE_RATE = 24_000
-"""What doors are compared at: every one of them knows it."""
+"""The sample rate at which protocols are compared; all but Wyoming support it."""
 
 CONTEXT = "reply"
-"""Every native turn's context. The name is free again once the turn before it is done."""
+"""The context of every native turn. The name can be reused once the previous turn is done."""
 
 
 class Listener(Protocol):
-    """Who is told. Times are of time.perf_counter, taken when the bytes were read."""
+    """Receives what a wire decodes. Times are of time.perf_counter, when the bytes were read."""
 
-    def heard(self, message: dict[str, Any], now: float) -> None:
-        """A control message, as the native socket words it."""
+    def on_message(self, message: dict[str, Any], now: float) -> None:
+        """Handle a control message, in the form of the native protocol."""
 
-    def played(self, first_sample: int, size: int, now: float) -> None:
-        """A piece of audio of `size` bytes."""
+    def on_audio(self, first_sample: int, size: int, now: float) -> None:
+        """Handle `size` bytes of audio."""
 
-    def left(self, reason: str | None) -> None:
-        """The connection is over, once: `refused`, `lost`, or None where the client itself ended it."""
+    def on_close(self, reason: str | None) -> None:
+        """Handle the end of the connection: `refused`, `lost`, or None if the client closed it."""
 
 
 class Wire(ABC):
-    """One connection's protocol.
+    """The protocol of one connection.
 
-    path: where its door is. greeted: whether the server speaks first. white_space: how much each message is
-    taken to end with besides its text, so that a sentence is over with its own last word.
+    path: its route. server_first: whether the server sends the first message. white_space: characters added
+    to the end of each message's text, for protocols in which a sentence is over with its last word.
     """
 
     path: ClassVar[str]
-    greeted: ClassVar[bool] = False
+    server_first: ClassVar[bool] = False
     white_space: ClassVar[int] = 0
 
     def __init__(self, listener: Listener) -> None:
@@ -52,45 +52,45 @@ class Wire(ABC):
     @classmethod
     @abstractmethod
     def messages(cls, parts: tuple[str, ...]) -> tuple[bytes, ...]:
-        """A turn that is sent in these parts: an opening, a message for each part, and an end.
+        """Return the payloads of a turn: an opening, one for each part of the text, and an end.
 
-        Payloads of text messages; an empty one is not sent.
+        Empty payloads are not sent.
         """
 
-    def opened(self, now: float) -> None:
-        """The connection is there."""
-        if not self.greeted:
-            self._listener.heard({"type": "ready", "sample_rate": SAMPLE_RATE}, now)
+    def on_open(self, now: float) -> None:
+        """Handle an established connection."""
+        if not self.server_first:
+            self._listener.on_message({"type": "ready", "sample_rate": SAMPLE_RATE}, now)
 
-    def ending(self) -> None:
-        """The last message of a turn is about to be sent."""
+    def before_last(self) -> None:
+        """Called before the last message of a turn is sent."""
         self._ending = True
 
     @abstractmethod
     def text(self, payload: bytes, now: float) -> None: ...
 
     def binary(self, payload: bytes, now: float) -> None:
-        """Audio, unless a protocol says otherwise."""
-        self._sound(len(payload), now)
+        """Handle a binary message; audio by default."""
+        self._audio(len(payload), now)
 
-    def _sound(self, size: int, now: float) -> None:
-        self._listener.played(self._samples, size, now)
+    def _audio(self, size: int, now: float) -> None:
+        self._listener.on_audio(self._samples, size, now)
         self._samples += size // 2
 
-    def _over(self, now: float) -> None:
+    def _done(self, now: float) -> None:
         self._samples = 0
-        self._listener.heard({"type": "done"}, now)
+        self._listener.on_message({"type": "done"}, now)
 
     def _failed(self, now: float) -> None:
         self._samples = 0
-        self._listener.heard({"type": "error", "context": CONTEXT}, now)
+        self._listener.on_message({"type": "error", "context": CONTEXT}, now)
 
 
 class Native(Wire):
-    """`/ws/speak` in the engine's own rate."""
+    """`/ws/speak` at the engine's sample rate."""
 
     path = "/ws/speak"
-    greeted = True
+    server_first = True
     options: ClassVar[dict[str, Any]] = {}
 
     @classmethod
@@ -102,22 +102,22 @@ class Native(Wire):
         )
 
     def text(self, payload: bytes, now: float) -> None:
-        self._listener.heard(orjson.loads(payload), now)
+        self._listener.on_message(orjson.loads(payload), now)
 
     def binary(self, payload: bytes, now: float) -> None:
         kind, _, _, _, first_sample = FRAME_HEADER.unpack_from(payload)
         if kind == AUDIO_KIND:
-            self._listener.played(first_sample, len(payload) - FRAME_HEADER.size, now)
+            self._listener.on_audio(first_sample, len(payload) - FRAME_HEADER.size, now)
 
 
 class NativeResampled(Native):
-    """The native socket at the rate the other doors are asked for, to be compared with them."""
+    """The native websocket at the sample rate at which protocols are compared."""
 
     options: ClassVar[dict[str, Any]] = {"sample_rate": SAMPLE_RATE}
 
 
 class Cartesia(Wire):
-    """Contexts of continued transcripts; audio comes in base64."""
+    """One context per turn, continued by each message; base64 audio."""
 
     path = "/tts/websocket"
 
@@ -136,15 +136,15 @@ class Cartesia(Wire):
         message = orjson.loads(payload)
         match message["type"]:
             case "chunk":
-                self._sound(len(b64decode(message["data"])), now)
+                self._audio(len(b64decode(message["data"])), now)
             case "done":
-                self._over(now)
+                self._done(now)
             case "error":
                 self._failed(now)
 
 
 class ElevenLabs(Wire):
-    """Contexts of many on one socket; audio comes in base64, with character times."""
+    """Many contexts on one socket; base64 audio with character times."""
 
     path = "/v1/text-to-speech/aria/multi-stream-input?output_format=pcm_24000"
 
@@ -160,15 +160,15 @@ class ElevenLabs(Wire):
     def text(self, payload: bytes, now: float) -> None:
         message = orjson.loads(payload)
         if message.get("audio"):
-            self._sound(len(b64decode(message["audio"])), now)
+            self._audio(len(b64decode(message["audio"])), now)
         if message.get("isFinal"):
-            self._over(now)
+            self._done(now)
         elif "error" in message:
             self._failed(now)
 
 
 class Deepgram(Wire):
-    """One turn after the other, each ended by a flush; audio is binary."""
+    """One turn at a time, each ended by a flush; binary audio."""
 
     path = f"/v1/speak?encoding=linear16&sample_rate={SAMPLE_RATE}&model=aria"
 
@@ -180,13 +180,13 @@ class Deepgram(Wire):
     def text(self, payload: bytes, now: float) -> None:
         match orjson.loads(payload)["type"]:
             case "Flushed":
-                self._over(now)
+                self._done(now)
             case "Error":
                 self._failed(now)
 
 
 class OpenAI(Wire):
-    """A request of HTTP for every sentence, as voice frameworks send them; audio is the body."""
+    """One HTTP request per sentence, as voice frameworks send them; the response body is audio."""
 
     path = "/v1/audio/speech"
 
@@ -212,25 +212,25 @@ class OpenAI(Wire):
             {"model": "any", "voice": "aria", "input": sentence.strip(), "response_format": "pcm"}
         )
 
-    def asked(self) -> None:
-        """A request was sent."""
+    def on_request(self) -> None:
+        """Count a sent request."""
         self._asked += 1
 
-    def answered(self, status: int, now: float) -> None:
-        """An answer is whole."""
+    def on_response(self, status: int, now: float) -> None:
+        """Handle a complete response."""
         self._answered += 1
         if status != 200:
             self._failed(now)
         elif self._ending and self._answered == self._asked:
             self._ending = False
-            self._over(now)
+            self._done(now)
 
     def text(self, payload: bytes, now: float) -> None:
-        """There is no text."""
+        """Unused: responses are binary."""
 
 
 class Wyoming(Wire):
-    """Events over TCP, in the engine's own rate: a line of JSON, then more of it, then audio."""
+    """Events over TCP at the engine's sample rate: a line of JSON, more JSON, then audio."""
 
     path = ""
 
@@ -246,28 +246,28 @@ class Wyoming(Wire):
     def event(self, kind: str, data: dict[str, Any], payload: bytes, now: float) -> None:
         match kind:
             case "audio-start":
-                self._listener.heard({"type": "started", "sample_rate": data["rate"]}, now)
+                self._listener.on_message({"type": "started", "sample_rate": data["rate"]}, now)
             case "audio-chunk":
-                self._sound(len(payload), now)
+                self._audio(len(payload), now)
             case "synthesize-stopped":
-                self._over(now)
+                self._done(now)
             case "error":
                 self._failed(now)
 
     def text(self, payload: bytes, now: float) -> None:
-        """There are no messages."""
+        """Unused: the client decodes events."""
 
 
 class Kyutai(Wire):
-    """MessagePack, a connection for every turn; audio is 32-bit floats, each with a mark before it."""
+    """MessagePack, one connection per turn; audio as an array of 32-bit floats, each with a type byte."""
 
     path = "/api/tts_streaming?format=PcmMessagePack&voice=aria"
-    greeted = True
+    server_first = True
     white_space = 1
 
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener)
-        self._met = False
+        self._is_ready = False
 
     @classmethod
     def messages(cls, parts: tuple[str, ...]) -> tuple[bytes, ...]:
@@ -275,29 +275,29 @@ class Kyutai(Wire):
         return b"", *said, msgpack.packb({"type": "Eos"})
 
     def text(self, payload: bytes, now: float) -> None:
-        """There is none."""
+        """Unused: messages are binary."""
 
     def binary(self, payload: bytes, now: float) -> None:
         message = msgpack.unpackb(payload)
         match message["type"]:
             case "Audio":
-                self._sound(2 * len(message["pcm"]), now)
+                self._audio(2 * len(message["pcm"]), now)
             case "Error":
                 self._failed(now)
-            case "Ready" if not self._met:
-                self._met = True
-                self._listener.heard({"type": "ready", "sample_rate": SAMPLE_RATE}, now)
+            case "Ready" if not self._is_ready:
+                self._is_ready = True
+                self._listener.on_message({"type": "ready", "sample_rate": SAMPLE_RATE}, now)
 
-    def hung_up(self, now: float) -> bool:
-        """The server has closed; whether because the turn was over."""
+    def on_close(self, now: float) -> bool:
+        """Handle a closed connection. Return whether it closed because the turn was over."""
         over, self._ending = self._ending, False
         if over:
-            self._over(now)
+            self._done(now)
         return over
 
 
 def wire_of(door: str) -> type[Wire]:
-    """Of a `DoorName`. The native socket at the common rate, so that doors differ in nothing else."""
+    """Return the class for a `DoorName`; the native one resamples to SAMPLE_RATE, like the others."""
     return {
         "native": NativeResampled,
         "openai": OpenAI,

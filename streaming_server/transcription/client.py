@@ -1,4 +1,4 @@
-"""Transcription as the server sees it: a queue of requests and the child process that answers them."""
+"""The server's side of transcription: a queue of requests for a child process."""
 
 from __future__ import annotations
 

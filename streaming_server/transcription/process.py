@@ -1,4 +1,4 @@
-"""The transcriber as the server sees it: one child process that has loaded one Whisper model."""
+"""The server's handle on the transcriber, a child process with one Whisper model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from streaming_server.ipc.child import Child, WaitForExit, inherited_environment
 from streaming_server.transcription.transcript import Segment, Transcript, whisper_transcript
 
 _LONGEST_LINE = 4 * 1024 * 1024
-"""Bytes. Far above any answer."""
+"""Limit of one answer in bytes, far above any real one."""
 _EXIT_GRACE_S = 1.0
-"""How long a process that has closed its socket may take to exit by itself; its exit code says why."""
+"""Time for a process that has closed its socket to exit by itself; its exit code tells the reason."""
 
 _PASSED_ON = frozenset({"USER", "LOGNAME", "TZ", "TORCH_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _PASSED_ON_PREFIXES = (
@@ -34,7 +34,7 @@ _ENVIRONMENT = {
 
 
 class ProcessLost(Exception):
-    """The process has exited or cannot go on; `WhisperProcess.failure` says why."""
+    """The process has exited or failed; `WhisperProcess.failure` holds the reason."""
 
 
 class WhisperProcess:
@@ -63,7 +63,7 @@ class WhisperProcess:
     async def start(
         cls, model: str, device: str, download_root: Path | None, wait: WaitForExit
     ) -> WhisperProcess:
-        """Start a process that loads a model; `loaded` waits until it has. Raises OSError."""
+        """Start a process that loads a model; await `loaded` before use. Raises OSError."""
         kind, _, gpu = device.partition(":")
         arguments = [f"--model={model}", f"--device={kind}"]
         if download_root is not None:
@@ -88,7 +88,7 @@ class WhisperProcess:
 
     @property
     def failure(self) -> str:
-        """Why the process has ended, as a sentence."""
+        """The reason why the process ended, as a sentence."""
         if self._reported_failure is not None:
             return self._reported_failure
         code = self._child.returncode
@@ -97,7 +97,7 @@ class WhisperProcess:
         return "Whisper's process ended unexpectedly."
 
     async def loaded(self) -> None:
-        """Return when the model is loaded. Raises ProcessLost."""
+        """Wait until the model is loaded. Raises ProcessLost."""
         await self._receive()
 
     async def transcribe(self, path: Path, duration_s: float) -> Transcript:
@@ -141,6 +141,6 @@ class WhisperProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Return what it needs to find Python, its libraries, the GPU and the weights. No secrets."""
+    """Return the variables needed to find Python, libraries, the GPU and the weights; no secrets."""
     proxies = {spelling for name in _PROXIES for spelling in (name, name.upper())}
     return inherited_environment(_PASSED_ON | proxies, _PASSED_ON_PREFIXES)

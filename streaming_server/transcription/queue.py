@@ -23,12 +23,12 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class TranscriptionQueue:
-    """Has Whisper transcribe every stored voice sample without a transcript, the latest first.
+    """Transcribes every stored voice sample that has no transcript, latest first.
 
-    Which these are is read from the store, so that those a server did not get to are transcribed after its
-    next start. One at a time: many uploads must not fill Whisper's queue.
+    The samples are looked up in the store, so the ones that were left over are transcribed after the next
+    start. One request at a time: many uploads must not fill Whisper's queue.
 
-    auto_transcribe: whether voice samples are transcribed without being asked for.
+    auto_transcribe: returns whether voice samples are transcribed automatically.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TranscriptionQueue:
 
     @property
     def enabled(self) -> bool:
-        """Whether voice samples are transcribed automatically, and Whisper is installed."""
+        """True if voice samples are transcribed automatically and Whisper is installed."""
         return self._auto_transcribe() and bool(self._transcription.status()["available"])
 
     def schedule(self, again: Iterable[StoredVoiceSample] = ()) -> bool:
@@ -57,7 +57,7 @@ class TranscriptionQueue:
         return True
 
     async def run(self) -> None:
-        """Transcribe what is scheduled, until cancelled."""
+        """Transcribe scheduled voice samples until cancelled."""
         while True:
             await self._scheduled.wait()
             self._scheduled = anyio.Event()
@@ -91,7 +91,7 @@ class TranscriptionQueue:
                 await anyio.sleep(FULL_RETRY_S)
 
     async def _store(self, voice_sample: StoredVoiceSample, outcome: Transcript | SpeechError) -> None:
-        """Store the transcript, or why there is none, as soon as the store accepts it."""
+        """Store the transcript or the reason for its absence; retry until the store accepts it."""
         while True:
             try:
                 if isinstance(outcome, Transcript):

@@ -40,22 +40,22 @@ MAX_COMPRESSION = 2.4
 
 LETTERS_PER_S = 30.0
 CHARACTERS_PER_S = 12.0
-"""Rates nobody speaks at: one and a half times the usual rate of a fast language.
+"""Rates faster than any speaker: one and a half times the usual rate of a fast language.
 
 About 6 syllables/s of 3 letters in alphabetic scripts, 8 syllables/s of one character in the others
 (Pellegrino, Coupé and Marsico, "A cross-language perspective on speech information rate", 2011).
 """
 SLACK_S = 0.25
-"""Seconds a transcript may be too long by."""
+"""Seconds by which a transcript may exceed its recording."""
 
 _LOOP_TURNS = 4
-"""Repetitions that make a loop."""
+"""Least number of repetitions in a loop."""
 _LOOP_UNITS = 8
-"""Words, or characters, in the shortest loop."""
+"""Least number of words, or characters, in a loop."""
 _MAX_PERIOD = 40
-"""Words, or characters, in one turn of a loop."""
+"""Most words, or characters, in one repetition of a loop."""
 _MIN_COMPRESSIBLE_BYTES = 80
-"""Shorter texts are not judged by how well they compress."""
+"""Least length of a text to which the compression ratio applies."""
 _EXAMINED_CHARS = 8192
 
 
@@ -75,7 +75,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A transcript. findings: codes of SENTENCES, each a reason to doubt it.
+    """A transcript. findings: keys of SENTENCES, each a reason to doubt it.
 
     language: ISO 639 code, with its probability (0–1), if Whisper made the transcript.
     """
@@ -88,7 +88,7 @@ class Transcript:
 
     @property
     def trustworthy(self) -> bool:
-        """Whether a voice can be cloned with it; see `may_condition`."""
+        """True if a voice can be cloned with it; see `may_condition`."""
         return may_condition(self.source, self.findings)
 
     @property
@@ -155,7 +155,7 @@ def findings(text: str, segments: Sequence[Segment] | None, duration_s: float) -
     """Return the reasons to doubt that a cleaned text is what is said in `duration_s` seconds.
 
     segments: None for a text that is not Whisper's. Whisper omits windows without speech, so an empty
-    sequence means that nobody speaks.
+    sequence means that there is no speech.
     """
     found = []
     if segments is not None and all(_is_silence(segment) for segment in segments):

@@ -85,14 +85,14 @@ def read(path: Path) -> NDArray[np.float32]:
     try:
         with soundfile.SoundFile(path) as file:
             if file.frames > LONGEST_S * file.samplerate:
-                raise BadAudio(f"A sample to transcribe may take {LONGEST_S:g} seconds, not more.")
+                raise BadAudio(f"The sample is too long to transcribe; the limit is {LONGEST_S:g} seconds.")
             samples = file.read(dtype="float32", always_2d=True)
             rate = file.samplerate
     except (soundfile.SoundFileError, OSError) as error:
         raise BadAudio("The sample could not be read.") from error
     mono = soxr.resample(samples.mean(axis=1), rate, 16_000) if len(samples) else samples
     if not len(mono) or not np.isfinite(mono).all():
-        raise BadAudio("There is no sound in the sample.")
+        raise BadAudio("The sample has no sound.")
     return np.asarray(mono, dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with deadlines, HTTP/1.0, and offers to upgrade that are ignored."""
+"""uvicorn's HTTP protocol with header deadlines, HTTP/1.0 and tolerance of upgrade offers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 65536
-"""Request line and headers of a request."""
+"""Most bytes of a request's request line and headers."""
 OFFER_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
-"""Headers dropped from a request whose offer to upgrade is ignored."""
+"""Headers removed from a request whose upgrade offer is ignored."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,8 +31,8 @@ class HttpConfig(uvicorn.Config):
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 and 1.0 with a deadline for headers.
 
-    An offer to upgrade to anything but a websocket is ignored (RFC 9110, 7.8): `curl --http2` makes one with
-    every request. llhttp would take what follows for the other protocol.
+    Ignores offers to upgrade to anything but a websocket (RFC 9110, section 7.8), which `curl --http2` makes
+    with every request. llhttp would treat the bytes that follow as the other protocol.
     """
 
     def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
@@ -75,7 +75,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.send_400_response("Invalid HTTP request received.")
 
     def _parse_without_offer(self, rest: bytes) -> None:
-        """Parse the headers again without the offer to upgrade, then what came after them."""
+        """Parse the headers again without the upgrade offer, then the bytes after them."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         head = [b"%s %s HTTP/%s" % (method, self.url, version)]
         head += [b"%s: %s" % header for header in self.headers if header[0] not in OFFER_HEADERS]
@@ -121,7 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def _until_close(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
-    """Wrap an app for HTTP/1.0, which has no chunks: a body of unknown length ends with the connection."""
+    """Wrap an app for HTTP/1.0, which has no chunked encoding: closing the connection ends the body."""
 
     async def plain(scope: Scope, receive: Receive, send: Send) -> None:
         unknown = False

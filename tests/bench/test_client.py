@@ -39,13 +39,13 @@ class Ear:
         self.said.append(something)
         self._more.set()
 
-    def heard(self, message: dict[str, Any], now: float) -> None:
+    def on_message(self, message: dict[str, Any], now: float) -> None:
         self._note(message)
 
-    def played(self, first_sample: int, size: int, now: float) -> None:
+    def on_audio(self, first_sample: int, size: int, now: float) -> None:
         self._note((first_sample, size))
 
-    def left(self, reason: str | None) -> None:
+    def on_close(self, reason: str | None) -> None:
         self._note(reason)
 
 

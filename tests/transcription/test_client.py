@@ -123,8 +123,8 @@ async def test_one_process_answers_each_request_with_its_own_file(checkpoint: Pa
     assert answers == {
         "broken.wav": "The sample could not be read.",
         "missing.wav": "The sample could not be read.",
-        "empty.wav": "There is no sound in the sample.",
-        "long.wav": "A sample to transcribe may take 120 seconds, not more.",
+        "empty.wav": "The sample has no sound.",
+        "long.wav": "The sample is too long to transcribe; the limit is 120 seconds.",
         "sample.wav": SAID,
     }
 

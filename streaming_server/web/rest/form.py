@@ -10,17 +10,17 @@ from streaming_server.errors import BadMessage
 
 MAX_FIELD_BYTES = 64 * 1024
 MAX_PARTS = 9
-"""A file and a few fields."""
+"""Enough for a file and a few fields."""
 
 
 class FileForm:
     """`multipart/form-data` (RFC 7578) with one file, whose bytes `feed` returns. No I/O.
 
-    Starlette's parser would spool the file to the system's temporary directory, in memory first, with a
-    thread for every chunk. An upload belongs on the disk of the data directory, where it will stay.
+    Starlette's parser would spool the file in memory and then to the system's temporary directory, with a
+    thread for every chunk. An upload must be on the disk of the data directory, where it is stored.
 
-    fields: the other parts, as text. file_field, filename: of the file, None until it came. Raises BadMessage
-    for anything that is not such a form.
+    fields: the other parts, as text. file_field, filename: of the file; None until it arrives. Raises
+    BadMessage for anything that is not such a form.
     """
 
     def __init__(self, content_type: str) -> None:

@@ -10,7 +10,7 @@ from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, Generation
 
 MAX_TEXT_CHARS = 4096
-"""Characters of a text spoken at once. A job may have as many as a context."""
+"""Most characters of a text spoken directly. A job may have as many as a context."""
 MAX_TOKENS = 3072
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
 
@@ -38,7 +38,7 @@ class GenerateRequest(BaseModel):
 
     @property
     def options(self) -> SpeechOptions:
-        """How to speak it. A `top_p` of 0 counts as the smallest possible."""
+        """The speech options. A `top_p` of 0 becomes the smallest value allowed."""
         generation = Generation(
             speed=self.speed,
             seed=self.seed,

@@ -1,4 +1,4 @@
-"""The speech of a job."""
+"""Speech for jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streaming_server.web.services import Parts
 
 
 def job_speech(parts: Parts) -> OpenSpeech:
-    """Return what opens the speech of a job's request."""
+    """Return a context manager factory that opens the speech of a job."""
 
     @asynccontextmanager
     async def open_speech(
@@ -34,7 +34,7 @@ def job_speech(parts: Parts) -> OpenSpeech:
 
 
 def _read(request: Mapping[str, Any]) -> GenerateRequest:
-    """Raise BadValue for a request that an earlier version stored and this one does not accept."""
+    """Parse a stored request. Raise BadValue if an earlier version stored it and this one rejects it."""
     try:
         return GenerateRequest.model_validate(request)
     except ValidationError as error:

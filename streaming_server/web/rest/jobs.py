@@ -124,7 +124,7 @@ def _audio(found: Job) -> SoundFile:
 
 
 def _failure(found: Job) -> Json[Error]:
-    """Answer with the job's error: with its own status where the request was wrong, otherwise with 500."""
+    """Return the job's error as a response: its own status if the request was wrong, otherwise 500."""
     code = found.error_code or InternalError.code
     status = error_of(code).http_status
     status = status if status < InternalError.http_status else InternalError.http_status
@@ -133,7 +133,7 @@ def _failure(found: Job) -> Json[Error]:
 
 @operation("jobs", "Cancel a job, waiting or running", errors=(UnknownJob, InUse, StorageFailure))
 async def cancel(request: Request) -> Json[ChangedJob]:
-    """Cancel a job that waits or is being spoken."""
+    """Cancel a pending or processing job."""
     queue = job_services(request).queue
     cancelled = await queue.cancel(request.path_params["job_id"])
     return Json({"message": "The job was cancelled.", **to_json(queue, cancelled)})
@@ -146,7 +146,7 @@ async def cancel(request: Request) -> Json[ChangedJob]:
     errors=(UnknownJob, InUse, StorageFailure),
 )
 async def retry(request: Request) -> Json[ChangedJob]:
-    """Put a job that was interrupted, failed or cancelled back in the queue."""
+    """Queue an interrupted, failed or cancelled job again."""
     queue = job_services(request).queue
     waiting = await queue.retry(request.path_params["job_id"])
     return Json({"message": "The job is waiting.", **to_json(queue, waiting)}, status_code=202)
@@ -154,7 +154,7 @@ async def retry(request: Request) -> Json[ChangedJob]:
 
 @operation("jobs", "Remove finished jobs and their results", errors=(StorageFailure,))
 async def clear(request: Request) -> Json[JobsRemoved]:
-    """Delete the jobs that are over, with their results."""
+    """Delete the finished jobs and their results."""
     removed = await to_thread.run_sync(job_services(request).jobs.clear)
     return Json({"message": f"{removed} jobs were removed.", "removed": removed})
 

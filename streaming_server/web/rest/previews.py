@@ -36,7 +36,7 @@ def routes() -> list[BaseRoute]:
     errors=(UnknownVoice, Full, EngineFailure, InUse, StorageFailure),
 )
 async def preview(request: Request) -> SoundFile | Response:
-    """Have a voice introduce itself. The preview is kept until the voice changes."""
+    """Send a short sample of a voice. It is cached until the voice changes."""
     parts = parts_of(request)
     entry = parts.catalogue.find(request.path_params["voice_id"])
     engine = await parts.pool.engine()

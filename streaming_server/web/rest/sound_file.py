@@ -16,11 +16,11 @@ from streaming_server.errors import SpeechError
 from streaming_server.web.responses import error_json
 
 ATTEMPTS = 3
-"""To open a file that may be replaced at any moment."""
+"""Attempts to open a file that may be replaced at any moment."""
 
 
 class SoundFile(FileResponse):
-    """A file, or the part of it that `Range` asks for. Errors have the shape of all routes.
+    """A file, or the part of it that `Range` requests. Errors are JSON, as on all routes.
 
     gone: raised if the file does not exist any more. find: returns its current path, for files that are
     replaced by one of another name.

@@ -21,7 +21,7 @@ from streaming_server.web.services import Parts, job_services, operations, outpu
 from streaming_server.web.speech_response import SpeechResponse
 
 MAX_ID_CHARS = 128
-"""Characters of an X-Request-ID that is sent back."""
+"""Most characters of an X-Request-ID that is echoed."""
 
 
 class QueuedJob(TypedDict):

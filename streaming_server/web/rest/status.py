@@ -83,13 +83,13 @@ def routes() -> list[BaseRoute]:
 
 @operation("state", "Check that the server runs")
 async def livez(request: Request) -> Json[State]:
-    """Answer as long as the event loop runs."""
+    """Return 200 as long as the event loop runs."""
     return Json({"status": "ok"})
 
 
 @operation("state", "Check that the server can speak", also={503: "Not ready, or shutting down."})
 async def readyz(request: Request) -> Json[State]:
-    """Answer 200 if a worker has spoken recently and new connections are accepted, otherwise 503."""
+    """Return 200 if a worker has spoken recently and new connections are accepted, otherwise 503."""
     parts = parts_of(request)
     if parts.limits.draining or not parts.pool.healthy:
         state = "draining" if parts.limits.draining else "not ready"
@@ -99,7 +99,7 @@ async def readyz(request: Request) -> Json[State]:
 
 @operation("state", "Get the health, as Dia's clients ask for it")
 async def health(request: Request) -> Json[Health]:
-    """Answer as Dia's own server does."""
+    """Return the health in the Dia server's format."""
     parts = parts_of(request)
     return Json(
         {
@@ -161,7 +161,7 @@ async def gpu_status(request: Request) -> Json[GpuStatus]:
 
 
 def _room(memory: MemoryState) -> GpuMemory:
-    """Return memory as Dia's own server does, but of the whole device, other programs included."""
+    """Return memory in the Dia server's format, but of the whole device, other programs included."""
     used, total = memory["used"], memory["total"]
     return {"allocated": used, "reserved": used, "total": total, "free_gb": round((total - used) / 2**30, 2)}
 

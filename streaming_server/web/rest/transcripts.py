@@ -124,10 +124,10 @@ async def put_transcript(request: Request) -> Json[WrittenTranscript]:
     errors=(UnknownVoiceSample, BadValue, BadAudio, Full, StorageFailure),
 )
 async def transcribe(request: Request) -> Json[HeardTranscript]:
-    """Have Whisper transcribe a voice sample and answer with what it heard.
+    """Transcribe a voice sample with Whisper and return the text.
 
-    A transcript from a person or a file stays unless `force=true`; a trustworthy one stays if Whisper's is
-    not.
+    A transcript written by a person or read from a file is kept unless `force=true`; a trustworthy one is
+    kept if Whisper's is not.
     """
     voices = voice_services(request)
     force = flag(request, "force")
@@ -167,7 +167,7 @@ async def whisper_load(request: Request) -> Json[WhisperLoaded]:
 
 
 async def _transcript_of(voices: VoiceServices, voice_sample: StoredVoiceSample) -> Transcript:
-    """Return Whisper's transcript. Raise why there is none, after storing that."""
+    """Return Whisper's transcript. On failure, store the reason and raise it."""
     try:
         return await voices.transcription.transcribe(voice_sample.path, voice_sample.duration_s)
     except Draining:

@@ -19,7 +19,7 @@ from streaming_server.web.rest.form import FileForm
 from streaming_server.web.services import voice_services
 
 WRITE_BYTES = 512 * 1024
-"""Bytes collected before each write, which wakes a thread and then the event loop."""
+"""Bytes collected before each write: every write wakes a thread and then the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Upload:
 async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: float) -> AsyncIterator[Upload]:
     """Receive the file in `field` of a multipart form; delete it on exit.
 
-    Raises TooLarge as soon as the length is known to exceed max_bytes, by Content-Length or by counting;
-    Full, TooSlow, StorageFailure, BadMessage for a malformed form, and BadValue if the field is missing.
+    Raises TooLarge as soon as Content-Length or the bytes received exceed max_bytes; Full, TooSlow,
+    StorageFailure, BadMessage for a malformed form, and BadValue if the field is missing.
     """
     voices = voice_services(request)
     form = FileForm(request.headers.get("content-type", ""))

@@ -23,7 +23,7 @@ class SampleSummary(TypedDict):
 
 
 class SampleMetadata(TypedDict):
-    """transcript_findings: why the transcript is not believed or, in a sentence, why there is none."""
+    """transcript_findings: reasons to doubt the transcript or, as a sentence, why there is none."""
 
     prompt_id: str
     file_path: str

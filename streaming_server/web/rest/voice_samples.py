@@ -45,7 +45,7 @@ FORM = {
 
 
 class StoredSample(TypedDict):
-    """transcribing: whether Whisper is going to listen to it."""
+    """transcribing: whether Whisper will transcribe it."""
 
     message: str
     prompt_id: str
@@ -82,7 +82,7 @@ def routes() -> list[BaseRoute]:
     errors=(*BODY_ERRORS, BadAudio, StorageFailure),
 )
 async def upload(request: Request) -> Json[StoredSample]:
-    """Store a voice sample, in place of the one of its id if there is one."""
+    """Store a voice sample, replacing the one with the same id."""
     settings, voices = parts_of(request).settings, voice_services(request)
     async with receive(
         request, "audio_file", max_bytes=settings.max_upload_bytes, timeout_s=settings.upload_timeout_s
@@ -142,11 +142,11 @@ async def audio(request: Request) -> SoundFile:
 @operation(
     "samples",
     "Delete a voice sample that no voice uses",
-    query=(Parameter("force", bool, "Take it from the voices that use it."),),
+    query=(Parameter("force", bool, "Delete it even if voices use it, and remove it from them."),),
     errors=(UnknownVoiceSample, InUse, BadValue, StorageFailure),
 )
 async def delete(request: Request) -> Json[Message]:
-    """Delete a voice sample. One that voices use needs `force=true`, which takes it from them."""
+    """Delete a voice sample. If voices use it, `force=true` is needed and removes it from them."""
     voice_sample_id = request.path_params["prompt_id"]
     library = voice_services(request).library
     await library.delete_voice_sample(voice_sample_id, force=flag(request, "force"))

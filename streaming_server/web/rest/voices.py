@@ -1,4 +1,4 @@
-"""The routes of voices: those a client can choose, and those that users make."""
+"""The routes of voices, built in or made by users."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VOICE_SAMPLE_NOT_USED = (
 
 
 class VoiceFields(BaseModel):
-    """A voice's configuration. In a change, an absent field stays as it is and null clears it."""
+    """A voice's configuration. When a voice is changed, absent fields are kept and null clears a field."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -105,14 +105,14 @@ def routes() -> list[BaseRoute]:
 
 @operation("voices", "List the voices")
 async def voices(request: Request) -> Json[VoiceList]:
-    """List every voice as a client chooses among them."""
+    """List all voices."""
     clones, library = _can_clone(request), voice_services(request).library
     return Json({"voices": await to_thread.run_sync(_descriptions, library, clones)})
 
 
 @operation("voices", "List the ids of the voices")
 async def speakers(request: Request) -> Json[list[str]]:
-    """List the ids alone."""
+    """List the ids only."""
     return Json([voice.id for voice in parts_of(request).catalogue.voices])
 
 
@@ -125,7 +125,7 @@ async def mappings(request: Request) -> Json[dict[str, VoiceConfiguration]]:
 
 @operation("voices", "Create or replace a voice", body=NewVoice, errors=VOICE_ERRORS)
 async def create(request: Request) -> Json[ChangedVoice]:
-    """Store a voice, in place of the one of its id if there is one."""
+    """Store a voice, replacing the one with the same id."""
     wanted = await read_json(request, NewVoice)
     voice = await voice_services(request).library.put_voice(
         StoredVoice(
@@ -185,7 +185,7 @@ def _checked_transcript(text: str | None) -> str | None:
 
 async def _changed(request: Request, voice: StoredVoice, message: str) -> Json[ChangedVoice]:
     if any(voice.id == builtin.id for builtin in BUILTIN_VOICES):
-        message += " It stands in for the one that comes with the server, until it is deleted."
+        message += " It replaces the built-in voice until you delete it."
     clones, library = _can_clone(request), voice_services(request).library
     warnings = await to_thread.run_sync(lambda: _warnings(voice, library.all()[1], clones))
     return Json({"message": message, "voice_config": _configuration(voice), "warnings": warnings})

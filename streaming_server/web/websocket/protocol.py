@@ -1,4 +1,4 @@
-"""uvicorn's websockets: several frames per write, and limits on what a client can make the server keep."""
+"""uvicorn's websockets with several frames per write and limits on buffered input."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ from streaming_server.web.limits import MessageRate
 FRAMES = "speech.frames"
 """Type of an event whose `frames` are binary messages to send in order, in one write.
 
-A piece of speech is up to ten messages. One system call each would cost more than everything else done for
-them.
+Speech leaves in groups of up to ten messages. One system call for each would cost more than all other work.
 """
 
 PINGS_PER_SECOND = 10.0
-"""Pings and pongs a client may send, sustained. Libraries send one in 20 seconds."""
+"""Sustained rate of pings and pongs allowed per client. Libraries send one in 20 seconds."""
 MAX_FRAGMENTS = 1024
-"""Frames of one message. Its size is limited too, but empty frames add nothing to that."""
+"""Most frames of one message. The limit on its size does not catch empty frames."""
 LINGER_S = 1.0
-"""How long a client has to read the close frame before the connection is aborted."""
+"""Time for the client to read the close frame before the connection is aborted."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class SpeechSocket(WebSocketsSansIOProtocol):
-    """Websockets that understand FRAMES besides ASGI's events, with limits on pings and fragments."""
+    """Accepts FRAMES events besides ASGI's, and limits pings and fragments."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -132,7 +131,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
     # Ending.
 
     def keepalive_timeout(self) -> None:
-        """Abort: a client that does not answer will not read what is still to be sent."""
+        """Abort the connection: a client that does not answer pings will not read what is left to send."""
         super().keepalive_timeout()
         self._hung_up = True
         self.transport.abort()
@@ -143,10 +142,10 @@ class SpeechSocket(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        """Send the close frame and close.
+        """Send the close frame and close the connection.
 
-        Read and drop what still arrives for a moment: closing a socket with unread data resets it, and the
-        client may lose the close frame.
+        First read and discard input for a moment: closing a socket with unread data resets it, and the client
+        may lose the close frame.
         """
         self._hung_up = self.close_sent = True
         self.frames = []

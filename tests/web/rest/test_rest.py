@@ -42,7 +42,7 @@ def test_the_built_in_voices_are_there_and_stay(client: httpx.Client) -> None:
 def test_who_changes_a_built_in_voice_is_told_and_may_go_back(client: httpx.Client) -> None:
     came = {voice["id"]: voice for voice in client.get("/voices").json()["voices"]}["nova"]
     changed = client.put("/voice_mappings/nova", json={"speed": 2.0}).json()
-    assert "stands in for the one that comes with the server" in changed["message"]
+    assert "replaces the built-in voice" in changed["message"]
     assert client.delete("/voice_mappings/nova").status_code == 200
     assert {voice["id"]: voice for voice in client.get("/voices").json()["voices"]}["nova"] == came
     other = client.post("/voice_mappings", json={"voice_id": "somebody"}).json()

@@ -1,7 +1,7 @@
-"""Wyoming's events on a TCP stream, told as the messages of a websocket, so that the same connection serves.
+"""Wyoming events over TCP, presented as websocket messages so that `Connection` can serve them.
 
-An event is a line of JSON, then as many bytes of more JSON and of payload as the line says. The package
-`wyoming` reads whatever length a line claims; here what a client can make the server keep is bounded.
+An event is a line of JSON, followed by more JSON and a payload whose lengths the line announces. The package
+`wyoming` reads any announced length; this module limits how much a client can make the server buffer.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from streaming_server.web.websocket.decoding import decode_object
 from streaming_server.web.websocket.protocol import FRAMES
 
 VERSION = "1.10.2"
-"""Of the protocol's package that these events are like."""
+"""Version of the `wyoming` package whose events these match."""
 
 PIECE_BYTES = 65536
-"""Read at once."""
+"""Bytes per read."""
 
 LINGER_S = 1.0
-"""How long a client that is sent away has to read why."""
+"""Time for a refused client to read the error."""
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
-"""What tells that the other side has left."""
+"""Exceptions raised when the client has disconnected."""
 
 
 def encoded(kind: str, data: Mapping[str, Any] | None = None, payload: bytes | memoryview = b"") -> bytes:
-    """An event as it is sent."""
+    """Encode an event."""
     header: dict[str, Any] = {"type": kind, "version": VERSION}
     body = orjson.dumps(data) if data else b""
     if body:
@@ -43,7 +43,7 @@ def encoded(kind: str, data: Mapping[str, Any] | None = None, payload: bytes | m
 
 
 def read_event(raw: bytes) -> dict[str, Any]:
-    """`type` and `data` of a line and the data after it; None stands for data that was too long to be kept.
+    """Decode an event to its `type` and `data`, which is None if it was too long to be kept.
 
     Raises BadMessage.
     """
@@ -69,11 +69,11 @@ def _length(header: Mapping[str, Any], name: str) -> int:
 
 
 class EventStream:
-    """The messages of one client, shaped as ASGI has a websocket's.
+    """The messages of one client, in the form of ASGI's websocket messages.
 
-    What is received is an event's line and data, as `read_event` takes them; data longer than `max_bytes` and
-    payloads, which no event for a speaker has, are passed over. The first event, and each that has begun, has
-    `timeout_s` seconds to come whole; between events a client may be silent.
+    Received messages hold an event's line and data, for `read_event`. Data longer than `max_bytes`, and
+    payloads, which no event for synthesis has, are discarded. The first event must be complete within
+    `timeout_s` seconds; so must each later one, from its first byte.
     """
 
     def __init__(self, stream: SocketStream, max_bytes: int, timeout_s: float) -> None:
@@ -86,17 +86,17 @@ class EventStream:
         self._sending = anyio.Lock()
 
     async def receive(self) -> Message:
-        """Raises BadMessage, TooLarge and TooSlow where it cannot be told where the next event begins."""
+        """Raises BadMessage, TooLarge or TooSlow, after which the stream cannot be read any further."""
         try:
             return {"type": "websocket.receive", "bytes": await self._event()}
         except GONE:
             self._left = True
             return {"type": "websocket.disconnect"}
         except TimeoutError:
-            raise TooSlow("The event did not come whole in time.") from None
+            raise TooSlow("The event was not complete in time.") from None
 
     async def send(self, message: Message) -> None:
-        """Raises OSError when the client has left."""
+        """Raises OSError if the client has disconnected."""
         match message["type"]:
             case "websocket.send":
                 await self._write(message["bytes"])
@@ -106,16 +106,16 @@ class EventStream:
                 await self._write(b"".join(message["frames"]))
 
     async def linger(self) -> None:
-        """Say that nothing more comes, and read and drop what still does for a moment.
+        """Shut down writing, then read and discard input for a moment.
 
-        Closing a socket over unread data takes back what was sent last.
+        Closing a socket with unread data resets it, and the client may lose what was sent last.
         """
         with anyio.move_on_after(0 if self._left else LINGER_S):
             try:
                 await self._stream.send_eof()
                 while True:
                     await self._stream.receive(PIECE_BYTES)
-            except (*GONE, OSError, RuntimeError):  # The last is uvloop's, for a socket that failed before.
+            except (*GONE, OSError, RuntimeError):  # uvloop raises the last one for a failed socket.
                 return
 
     async def _write(self, data: bytes) -> None:
@@ -139,7 +139,7 @@ class EventStream:
         return line + b"\n" + data
 
     async def _line(self) -> bytes:
-        """Up to the next newline, which is dropped."""
+        """Return the bytes up to the next newline, which is discarded."""
         looked = 0
         while (end := self._buffer.find(b"\n", looked)) < 0 and len(self._buffer) <= self._max_bytes:
             looked = len(self._buffer)

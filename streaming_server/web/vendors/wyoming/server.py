@@ -1,4 +1,4 @@
-"""Wyoming over TCP, as Home Assistant speaks it: the port and who comes to it."""
+"""The TCP server for the Wyoming protocol, used by Home Assistant."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import GOODBYE_S
 
 SEND_BUFFER = 32 * 1024
-"""Bytes the kernel holds for a client, as for those of the websockets."""
+"""Size of the kernel's send buffer in bytes, the same as for websockets."""
 UNACKNOWLEDGED_MS = 10_000
-"""How long a client may leave sent bytes unacknowledged before the kernel drops it."""
+"""Time after which the kernel drops a client that has not acknowledged sent bytes."""
 PROBES = 3
-"""Unanswered, after which the kernel takes a silent client for gone."""
+"""Unanswered keepalive probes after which the kernel drops a client."""
 ACCEPT_AGAIN_S = 0.1
-"""How long to wait after a client could not be accepted, for want of files say."""
+"""Pause after a failed accept, for example when no file descriptors are left."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 async def listen(parts: Parts, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-    """Serve whoever comes, until cancelled; started once it listens. Raises OSError when it cannot."""
+    """Listen and serve clients until cancelled. Raises OSError if the port cannot be opened."""
     settings = parts.settings
     host = settings.wyoming_host or settings.host
     listener = await anyio.create_tcp_listener(local_host=host, local_port=settings.wyoming_port or 0)
@@ -45,7 +45,7 @@ async def listen(parts: Parts, *, task_status: TaskStatus[None] = anyio.TASK_STA
 
 
 def _harden(listener: socket.socket, silence_s: int) -> None:
-    """Options that the accepted sockets inherit. Clients that vanish are noticed though nothing is sent."""
+    """Set options that accepted sockets inherit, so that vanished clients are detected while idle."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {
@@ -72,7 +72,7 @@ async def _accept(parts: Parts, listener: Any) -> None:
 
 
 async def _serve(parts: Parts, stream: SocketStream) -> None:
-    """One client, whose failures are its own."""
+    """Serve one client; its failures do not affect others."""
     try:
         async with stream:
             await _serve_to_the_end(parts, stream)

@@ -1,7 +1,7 @@
-"""A client of Wyoming: text whole or while it arrives, PCM at the engine's rate.
+"""A Wyoming client's session: whole or streamed text in, PCM at the engine's sample rate out.
 
-The protocol has no keys and no cancel: whoever reaches the port may speak, and hanging up cancels. After an
-error the server hangs up, which clients take for the end of a turn without sound.
+The protocol has no authentication: every client that reaches the port is served. It has no cancel either;
+disconnecting cancels. After an error the server disconnects, which clients treat as a turn without audio.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Whole(Start):
 
 
 class WyomingTurn(Turn):
-    """streamed: whether its text came in chunks. sounding: whether `audio-start` was sent."""
+    """streamed: whether the text arrived in chunks. sounding: whether `audio-start` was sent."""
 
     streamed: bool = False
     sounding: bool = False
 
 
 class WyomingSession(Session[WyomingTurn]):
-    """One client. Each of its requests is a turn; they are spoken one after the other."""
+    """One client. Each request is a turn; turns are spoken in order."""
 
     def __init__(self, parts: Parts, connection: Connection) -> None:
         super().__init__(parts, connection)
@@ -85,7 +85,7 @@ class WyomingSession(Session[WyomingTurn]):
                 await self._speak(self._stream(), ends=True)
                 self._streamed = None
             case _:
-                pass  # Amid a stream the whole text comes too, for servers that cannot stream.
+                pass  # Clients that stream also send the whole text, for servers that cannot stream.
 
     def _stream(self) -> WyomingTurn:
         if self._streamed is None:
@@ -103,7 +103,7 @@ class WyomingSession(Session[WyomingTurn]):
         return turn
 
     async def _speak(self, turn: WyomingTurn, text: str = "", *, ends: bool) -> None:
-        """Append text, a bounded piece at a time: a whole answer may come in one event."""
+        """Append text in pieces of bounded size: one event may hold a whole answer."""
         with turn.blamed():
             for at in range(0, len(text), CHARACTERS_AT_ONCE):
                 turn.append(text[at : at + CHARACTERS_AT_ONCE])
@@ -130,7 +130,7 @@ class WyomingSession(Session[WyomingTurn]):
         events = [*self._audio_start(turn), encoded("audio-stop")]
         if turn.streamed:
             events.append(encoded("synthesize-stopped"))
-        # The context is over, so a server that stops no longer waits for this turn.
+        # The context has ended, so a server shutting down no longer waits for this turn: shield the send.
         with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
             await self.connection.send_frames(events)
 
@@ -142,7 +142,7 @@ class WyomingSession(Session[WyomingTurn]):
         return [encoded("audio-start", _form(turn.sample_rate))]
 
     async def send_error(self, error: SpeechError) -> None:
-        """Tell the error and hang up."""
+        """Send the error and disconnect."""
         await self._send_event("error", {"text": error.message, "code": error.code})
         self.hang_up()
 

@@ -1,4 +1,4 @@
-"""The voices as Wyoming lists them, and the one that a client chose."""
+"""The list of voices in Wyoming's format, and a client's choice of voice."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from streaming_server.web.vendors.model import Model
 
 
 class VoiceChoice(Model):
-    """A name rules out a language, as the protocol has it."""
+    """A choice of voice. If there is a name, the language is ignored, as the protocol requires."""
 
     name: str | None = Field(None, max_length=256)
     language: str | None = Field(None, max_length=35)
 
 
 def choice(catalogue: Catalogue, voice: VoiceChoice) -> tuple[str, Generation]:
-    """The voice's name here, and how it is to speak. Raises UnknownVoice.
+    """Return the voice's id and its generation options. Raises UnknownVoice.
 
-    `aria@de` is Aria speaking German: Home Assistant sends the name alone of what was chosen.
+    `aria@de` is Aria speaking German: Home Assistant sends only the name of the chosen voice.
     """
     if not voice.name:
         return DEFAULT_VOICE.id, Generation(language=_tag(voice.language))
@@ -42,9 +42,9 @@ def _tag(language: str | None) -> str | None:
 
 
 def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry]) -> dict[str, Any]:
-    """What there is to choose from.
+    """Return the data of the `info` event.
 
-    Built-in voices are listed for each language the engine speaks, those made here for their own.
+    Built-in voices are listed for each language of the engine, users' voices for their own language.
     """
     maker = {"name": provider.author or engine.name, "url": provider.url}
     about = {"attribution": maker, "installed": True, "version": None}
@@ -63,7 +63,7 @@ def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry])
             ]
     program = {
         "name": "streaming-server",
-        "description": "Speaks while the text is still arriving",
+        "description": "Streaming text to speech",
         "voices": voices,
         "supports_synthesize_streaming": True,
         **about,
