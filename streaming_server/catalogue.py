@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from streaming_server.errors import UnknownVoice
+from streaming_server.text.language import is_auto
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice
 
 _NAMED = 12
@@ -18,6 +19,11 @@ class Entry:
 
     voice: Voice
     defaults: Generation = field(default_factory=Generation)
+
+    @property
+    def language(self) -> str | None:
+        """The voice's own language; None if nobody has chosen one."""
+        return None if is_auto(self.defaults.language) else self.defaults.language
 
 
 class Catalogue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import anyio
@@ -154,7 +154,8 @@ class SpeechContext:
     context ends with an error at once, and audio still held back by pacing is discarded.
 
     speed: how many times faster than the engine's audio the listener hears it. style: how written text
-    becomes spoken text. stall_s: a listener that reports its playback and then stands still for so long,
+    becomes spoken text. detect_language: let the script of each sentence tell its language, as far as the
+    engine speaks that. stall_s: a listener that reports its playback and then stands still for so long,
     while audio waits for it, ends the context with an error. on_utterance: called with the text of each
     utterance sent to the engine. on_first_audio: called once, with the seconds to first audio.
     """
@@ -170,6 +171,7 @@ class SpeechContext:
         max_lead_s: float,
         speed: float = 1.0,
         style: SpeakingStyle | None = None,
+        detect_language: bool = False,
         stall_s: float = inf,
         on_utterance: Callable[[str], None] = lambda text: None,
         on_first_audio: Callable[[float], None] = lambda seconds: None,
@@ -187,7 +189,9 @@ class SpeechContext:
         self._on_first_audio = on_first_audio
         self._heard_rate = engine.sample_rate * speed
         self._narration = Narration(
-            engine.chunking, style or SpeakingStyle(language=generation.language or "en")
+            engine.chunking,
+            style or SpeakingStyle(language=generation.language or "en"),
+            detect_language=detect_language and "language" in engine.uses,
         )
         self._out: deque[Output] = deque()
         self._wake_up = anyio.Event()
@@ -429,7 +433,10 @@ class SpeechContext:
     def _submit(self, passage: Passage, now: float) -> None:
         self._active = _ActiveUtterance(passage, deque(passage.sentences), self._samples)
         self._on_utterance(passage.text)
-        self._channel.submit(passage.text, self._voice, self._generation, now + self._clock.lead_s(now))
+        generation = self._generation
+        if "language" in self._engine.uses and self._engine.speaks(passage.language):
+            generation = replace(generation, language=passage.language)
+        self._channel.submit(passage.text, self._voice, generation, now + self._clock.lead_s(now))
 
     def _be_silent(self, pause: Pause) -> None:
         """Put out silence that lasts as long as the pause, as the listener hears it."""

@@ -12,13 +12,14 @@ import anyio
 import structlog
 
 from streaming_server.audio.encoder import AudioOptions, SpeechEncoder
-from streaming_server.catalogue import Catalogue
+from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.context import End, SpeechContext
 from streaming_server.errors import BadValue, Draining
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.render import Rendering
 from streaming_server.settings import Settings
+from streaming_server.text.language import ENGLISH, is_auto
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import EngineInfo, Generation
 
@@ -48,11 +49,11 @@ class SpeechOptions:
     name: str | None = None
     text_processing: bool = True
 
-    def style(self, language: str | None, engine: EngineInfo) -> SpeakingStyle:
-        """How written text becomes spoken text for an engine."""
+    def style(self, language: str, engine: EngineInfo) -> SpeakingStyle:
+        """How written text becomes spoken text for an engine. language: of text in Latin letters."""
         return SpeakingStyle(
             enabled=self.text_processing,
-            language=language or "en",
+            language=language,
             speaker_tags=engine.dialogue,
             nonverbals=engine.dialogue,
         )
@@ -107,9 +108,13 @@ class Contexts:
             raise Draining("The server is about to stop.")
         entry = self._catalogue.find(options.voice)
         generation, speed = split_speed(options.generation.over(entry.defaults), engine)
-        language = generation.language
-        if language is not None and "language" in engine.uses and not engine.speaks(language):
-            raise BadValue("the running engine does not speak it.", field="language")
+        asked = options.generation.language
+        detect = asked is None or is_auto(asked)
+        language = own_language(entry, engine) if asked is None or detect else asked
+        if "language" in engine.uses:
+            if not engine.speaks(language):
+                raise BadValue("the running engine does not speak it.", field="language")
+            generation = replace(generation, language=language)
         encoder = SpeechEncoder(
             engine.sample_rate, options.audio, speed=speed, threads=threads or self._threads
         )
@@ -122,6 +127,7 @@ class Contexts:
             max_lead_s=(options.max_lead_ms or self._settings.max_lead_ms) / 1000,
             speed=speed,
             style=options.style(language, engine),
+            detect_language=detect,
             stall_s=self._settings.stall_timeout_s,
             on_utterance=partial(self._log_text, options.voice),
             on_first_audio=self._metrics.heard,
@@ -157,6 +163,12 @@ class Contexts:
     def _log_text(self, voice: str, text: str) -> None:
         if self._show_text():
             log.info("spoken", voice=voice, text=text)
+
+
+def own_language(entry: Entry, engine: EngineInfo) -> str:
+    """Return the language in which a voice speaks unless it is asked for another."""
+    usual = ENGLISH if engine.speaks(ENGLISH) or not engine.languages else engine.languages[0]
+    return entry.language or usual
 
 
 def split_speed(generation: Generation, engine: EngineInfo) -> tuple[Generation, float]:

@@ -63,7 +63,7 @@ class Generation:
     range 0.5 to 2.
     temperature: 0 is greedy, up to 2. cfg_scale: 1 to 10. top_p: above 0, up to 1.
     top_k and cfg_filter_top_k: 1 to 1028. max_tokens: 100 to 3072 frames; a voice sample's come on top.
-    seed: 0 to 2**63 - 1. language: a BCP 47 tag.
+    seed: 0 to 2**63 - 1. language: a BCP 47 tag; a request and a voice may also say `auto`.
     """
 
     language: str | None = None

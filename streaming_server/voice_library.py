@@ -128,6 +128,7 @@ def entry_of(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) ->
             top_p=voice.top_p,
             seed=voice.seed,
             speed=voice.speed,
+            language=voice.language,
         ),
     )
 

@@ -88,7 +88,14 @@ CREATE INDEX journal_by_voice ON journal (voice, number);
 
 _VOICE_SAMPLE_MARK = "ALTER TABLE prompts ADD COLUMN mark TEXT;"
 
-MIGRATIONS: tuple[str, ...] = (_VOICE_SAMPLES_VOICES_CONFIGURATION, _JOBS_JOURNAL, _VOICE_SAMPLE_MARK)
+_VOICE_LANGUAGE = "ALTER TABLE voices ADD COLUMN language TEXT;"
+
+MIGRATIONS: tuple[str, ...] = (
+    _VOICE_SAMPLES_VOICES_CONFIGURATION,
+    _JOBS_JOURNAL,
+    _VOICE_SAMPLE_MARK,
+    _VOICE_LANGUAGE,
+)
 """Scripts that bring an empty file to the current schema.
 
 `user_version` counts those applied to a file. Append only; never edit one. Every statement ends with a

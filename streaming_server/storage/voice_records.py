@@ -56,7 +56,7 @@ class StoredVoice:
     """A voice, and its defaults for what a request leaves open.
 
     voice_sample: its id. transcript: takes precedence over the voice sample's own. builtin: comes with the
-    server and has not been changed. temperature to speed: as in `Generation`.
+    server and has not been changed. temperature to language: as in `Generation`.
     """
 
     id: str
@@ -71,6 +71,7 @@ class StoredVoice:
     top_p: float | None = None
     seed: int | None = None
     speed: float | None = None
+    language: str | None = None
 
 
 class Metadata(TypedDict):
@@ -104,3 +105,4 @@ class VoiceChanges(TypedDict, total=False):
     top_p: float | None
     seed: int | None
     speed: float | None
+    language: str | None

@@ -6,6 +6,11 @@ from collections import Counter
 
 import regex
 
+AUTO = "auto"
+"""In place of a language tag: each sentence's script tells its language."""
+
+ENGLISH = "en"
+
 _SCRIPTS: dict[str, tuple[str, ...]] = {
     "Cyrillic": ("ru", "uk", "be", "bg", "sr", "mk", "kk", "ky", "tg", "tt", "ba", "cv", "mn", "nog"),
     "Arabic": ("ar", "fa", "ur", "sd", "ug", "ps", "ku"),
@@ -52,6 +57,10 @@ _CLASSES = {
     for script in (*_SCRIPTS, "Latin")
 }
 _LETTER = regex.compile("|".join(f"(?P<{script}>[{letters}])" for script, letters in _CLASSES.items()))
+
+
+def is_auto(language: str | None) -> bool:
+    return language is not None and language.lower() == AUTO
 
 
 def language_of(text: str, own: str) -> str:

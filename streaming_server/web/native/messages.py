@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import BadMessage, SpeechError
+from streaming_server.text.language import is_auto
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.websocket.decoding import decode_json, has_surrogates
 
@@ -35,7 +37,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Options(_Message):
+class Options(_Message, SpeechFields):
     """The options of `start`. Others are reported in `started.ignored`."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
@@ -45,14 +47,7 @@ class Options(_Message):
     sample_rate: SampleRate | None = None
     encoding: Encoding = "pcm_s16le"
     words: bool = False
-    text_processing: bool = True
     max_lead_ms: int | None = Field(None, ge=200, le=UNPACED_MS)
-    language: str | None = Field(
-        None,
-        max_length=35,
-        pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
-        description="a language tag, such as en or en-GB",
-    )
     speed: float | None = Field(None, ge=0.25, le=4.0)
     pitch: float | None = Field(None, ge=0.5, le=2.0)
     seed: int | None = Field(None, ge=0, lt=2**63)
@@ -81,10 +76,13 @@ class Options(_Message):
     def ignored(self, uses: frozenset[str]) -> list[str]:
         """Return the given options that have no effect, with an engine that uses these fields of Generation.
 
-        Speed always has one: what the engine does not do is done by stretching its audio.
+        Speed always has one: what the engine does not do is done by stretching its audio. So has the language
+        `auto`, which asks for nothing that an engine could lack.
         """
         generation = set(Generation.__dataclass_fields__)
         unused = (self.model_fields_set & generation) - uses - {"speed"}
+        if is_auto(self.language):
+            unused -= {"language"}
         return sorted(unused | set(self.__pydantic_extra__ or {}))
 
 

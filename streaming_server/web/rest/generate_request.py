@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, Generation
+from streaming_server.web.speech_fields import SpeechFields
 
 MAX_TEXT_CHARS = 4096
 """Most characters of a text spoken directly. A job may have as many as a context."""
@@ -15,7 +16,7 @@ MAX_TOKENS = 3072
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
 
 
-class GenerateRequest(BaseModel):
+class GenerateRequest(SpeechFields):
     """A text with all its options."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -29,17 +30,12 @@ class GenerateRequest(BaseModel):
     top_p: float | None = Field(None, ge=0.0, le=1.0)
     max_tokens: int | None = Field(None, ge=100, le=10_000)
     seed: int | None = Field(None, ge=0, lt=2**63)
-    text_processing: bool = True
-
-    @property
-    def spoken_text(self) -> str:
-        """The text without Markdown's asterisks."""
-        return " ".join(self.text.replace("*", "").split())
 
     @property
     def options(self) -> SpeechOptions:
         """The speech options. A `top_p` of 0 becomes the smallest value allowed."""
         generation = Generation(
+            language=self.language,
             speed=self.speed,
             seed=self.seed,
             temperature=self.temperature,
@@ -53,8 +49,8 @@ class GenerateRequest(BaseModel):
         )
 
 
-class PlainRequest(BaseModel):
-    """A text and a voice."""
+class PlainRequest(SpeechFields):
+    """A text, a voice and a language."""
 
     model_config = ConfigDict(extra="ignore")
 

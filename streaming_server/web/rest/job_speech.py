@@ -27,7 +27,7 @@ def job_speech(parts: Parts) -> OpenSpeech:
         wanted = _read(request)
         options = replace(wanted.options, attended=False, door="job")
         async with parts.contexts.open(engine, options, threads=threads) as rendering:
-            await rendering.read(wanted.spoken_text)
+            await rendering.read(wanted.text)
             yield rendering
 
     return open_speech

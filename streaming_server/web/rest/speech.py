@@ -77,9 +77,9 @@ async def generate(request: Request) -> SpeechResponse | Json[QueuedJob]:
     errors=SPEECH_ERRORS,
 )
 async def generate_plainly(request: Request) -> SpeechResponse:
-    """Stream the speech of a text; only the voice can be chosen."""
+    """Stream the speech of a text; only voice, language and text processing can be chosen."""
     plain = await read_json(request, PlainRequest)
-    return _spoken(request, GenerateRequest(text=plain.text, voice_id=plain.voice_id))
+    return _spoken(request, GenerateRequest(**plain.model_dump()))
 
 
 @operation("speech", "Get the engine", errors=(Full, EngineFailure))
@@ -119,7 +119,7 @@ def _spoken(request: Request, wanted: GenerateRequest) -> SpeechResponse:
         headers["X-Generation-ID"] = asked_id if fits else uuid.uuid4().hex
     return SpeechResponse(
         parts,
-        wanted.spoken_text,
+        wanted.text,
         wanted.options,
         explain=error_response,
         headers=headers,

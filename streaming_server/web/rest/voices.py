@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyio import to_thread
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
@@ -22,13 +22,14 @@ from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import keyed, read_json
 from streaming_server.web.responses import Json, Message
 from streaming_server.web.services import parts_of, voice_services
+from streaming_server.web.speech_fields import LanguageField
 
 VOICE_SAMPLE_NOT_USED = (
     "The running engine does not clone voices: a built-in voice speaks, and the sample is not used."
 )
 
 
-class VoiceFields(BaseModel):
+class VoiceFields(LanguageField):
     """A voice's configuration. When a voice is changed, absent fields are kept and null clears a field."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -81,6 +82,7 @@ class VoiceConfiguration(TypedDict):
     top_p: float | None
     seed: int | None
     speed: float | None
+    language: str | None
 
 
 class ChangedVoice(TypedDict):
@@ -141,6 +143,7 @@ async def create(request: Request) -> Json[ChangedVoice]:
             top_p=wanted.top_p,
             seed=wanted.seed,
             speed=wanted.speed,
+            language=wanted.language,
         )
     )
     return await _changed(request, voice, f"Voice {voice.id!r} is ready.")
@@ -210,6 +213,7 @@ def _configuration(voice: StoredVoice) -> VoiceConfiguration:
         "top_p": voice.top_p,
         "seed": voice.seed,
         "speed": voice.speed,
+        "language": voice.language,
     }
 
 

@@ -19,6 +19,7 @@ from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
 from streaming_server.web.services import Parts
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection
@@ -37,7 +38,7 @@ FLOAT_32 = 0xCA
 """MessagePack's mark of one."""
 
 
-class Query(Model):
+class Query(Model, SpeechFields):
     """What of the handshake's query means something here; `cfg_alpha` is of the vendor's own model."""
 
     voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=256)
@@ -60,10 +61,9 @@ class KyutaiTurn(Turn):
 class KyutaiSession(Session[KyutaiTurn]):
     """One client: `Ready`, its text, its speech, and the end. An error ends the connection too."""
 
-    def __init__(self, parts: Parts, connection: Connection, voice: str, generation: Generation) -> None:
+    def __init__(self, parts: Parts, connection: Connection, options: SpeechOptions) -> None:
         super().__init__(parts, connection)
-        self._voice = voice
-        self._generation = generation
+        self._options = options
         self._turn: KyutaiTurn | None = None
 
     async def greet(self) -> None:
@@ -101,8 +101,7 @@ class KyutaiSession(Session[KyutaiTurn]):
                 raise BadMessage("must be one of Text, Voice, Eos.", field="type")
 
     def _begin(self) -> KyutaiTurn:
-        audio = AudioOptions(SAMPLE_RATE, "pcm_f32le")
-        rendering = self.open(SpeechOptions(self._voice, self._generation, audio, door="kyutai"))
+        rendering = self.open(self._options)
         self._turn = turn = KyutaiTurn(None, rendering, max_text=self.max_text, joining="words")
         self.start(turn)
         return turn
@@ -191,8 +190,14 @@ def voice_of(parts: Parts, name: str) -> str:
 
 def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> KyutaiSession:
     query = validated_query(Query, request.query_params)
-    generation = Generation(seed=query.seed, temperature=query.temperature, top_k=query.top_k)
-    return KyutaiSession(parts, connection, voice_of(parts, query.voice), generation)
+    options = SpeechOptions(
+        voice_of(parts, query.voice),
+        Generation(query.language, seed=query.seed, temperature=query.temperature, top_k=query.top_k),
+        AudioOptions(SAMPLE_RATE, "pcm_f32le"),
+        door="kyutai",
+        text_processing=query.text_processing,
+    )
+    return KyutaiSession(parts, connection, options)
 
 
 def _refusal(error: SpeechError) -> Refusal:

@@ -26,6 +26,7 @@ from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
@@ -42,7 +43,7 @@ class VoiceObject(Model):
     id: str = Field(min_length=1, max_length=128)
 
 
-class SpeechBody(Model):
+class SpeechBody(Model, SpeechFields):
     """The fields of a request that have a meaning here, with OpenAI's defaults."""
 
     input: str = Field(min_length=1, max_length=LONGEST_INPUT)
@@ -51,13 +52,12 @@ class SpeechBody(Model):
     speed: float | None = Field(None, ge=0.25, le=4.0)
     stream_format: Literal["audio", "sse"] = "audio"
     seed: int | None = Field(None, ge=0, lt=2**63)
-    text_processing: bool = True
 
     @property
     def options(self) -> SpeechOptions:
         return SpeechOptions(
             self.voice if isinstance(self.voice, str) else self.voice.id,
-            Generation(speed=self.speed, seed=self.seed),
+            Generation(language=self.language, speed=self.speed, seed=self.seed),
             AudioOptions(PCM_RATE if self.response_format == "pcm" else None, format=self.response_format),
             door="openai",
             text_processing=self.text_processing,

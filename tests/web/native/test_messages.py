@@ -14,7 +14,10 @@ from streaming_server.web.native.messages import read
         ('{"type":"start","speed":9}', "speed: must be a number from 0.25 to 4."),
         ('{"type":"start","speed":"1"}', "speed: must be a number from 0.25 to 4."),
         ('{"type":"start","seed":false}', f"seed: must be a whole number from 0 to {2**63 - 1}."),
-        ('{"type":"start","language":"E!"}', "language: must be a language tag, such as en or en-GB."),
+        (
+            '{"type":"start","language":"E!"}',
+            "language: must be a language tag, such as en-GB, or auto.",
+        ),
         ('{"type":"start","context":""}', "context: must be a string of 1 to 64 characters."),
         ('{"type":"start","context":"\\ud800"}', "context: must be valid text."),
         ('{"type":"start","voice":["aria"]}', "voice: must be a string of 1 to 128 characters."),

@@ -25,6 +25,7 @@ from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.services import parts_of
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.vendors.cartesia import voices as cartesia_voices
 from streaming_server.web.vendors.cartesia.websocket import (
@@ -53,18 +54,16 @@ class FileFormat(Model):
         return AudioOptions(self.sample_rate, ENCODINGS[self.encoding], audio_format, self.bit_rate)
 
 
-class SpeechBody(Model):
+class SpeechBody(Model, SpeechFields):
     """What every request says."""
 
     transcript: str = Field(min_length=1)
     voice: VoiceChoice
-    language: str | None = Field(None, max_length=35)
     generation_config: GenerationConfig | None = None
-    text_processing: bool = True
 
     def options(self, audio: AudioOptions) -> SpeechOptions:
         config = self.generation_config
-        generation = Generation(language=self.language or None, speed=config.speed if config else None)
+        generation = Generation(language=self.language, speed=config.speed if config else None)
         return SpeechOptions(
             self.voice.id, generation, audio, door="cartesia", text_processing=self.text_processing
         )

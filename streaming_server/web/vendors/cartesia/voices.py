@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from streaming_server.catalogue import Catalogue, Entry
+from streaming_server.text.language import ENGLISH
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
@@ -114,7 +115,7 @@ def _described(entry: Entry) -> dict[str, Any]:
         "name": voice.name,
         "tagline": voice.style,
         "description": f"{voice.name} ({voice.style})",
-        "language": entry.defaults.language or "en",
+        "language": entry.language or ENGLISH,
         "locales": [],
         "gender": None,
         "created_at": "1970-01-01T00:00:00Z",

@@ -19,6 +19,7 @@ from streaming_server.render import Word
 from streaming_server.types import Encoding, Generation
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.services import Parts
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.websocket.connection import Connection
@@ -72,21 +73,19 @@ class TextDelta(Model):
     flush: bool | None = None
 
 
-class Options(Model):
+class Options(Model, SpeechFields):
     """How a context speaks. They come with every delta of its text; those of the first count."""
 
     voice: VoiceChoice
     output_format: OutputFormat
-    language: str | None = Field(None, max_length=35)
     add_timestamps: bool | None = None
     max_buffer_delay_ms: float | None = None
     generation_config: GenerationConfig | None = None
-    text_processing: bool = True
 
     @property
     def generation(self) -> Generation:
         config = self.generation_config
-        return Generation(language=self.language or None, speed=config.speed if config else None)
+        return Generation(language=self.language, speed=config.speed if config else None)
 
 
 class CartesiaTurn(Turn):

@@ -19,6 +19,7 @@ from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import header_value
 from streaming_server.web.services import parts_of
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.deepgram.websocket import ENCODINGS, described, key_in, voice_of
@@ -31,7 +32,7 @@ OPUS_RATE = 48_000
 LAW_RATE = 8000
 
 
-class Query(Model):
+class Query(Model, SpeechFields):
     """The parameters that have a meaning here, with Deepgram's defaults."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
@@ -77,7 +78,13 @@ async def speech(request: Request) -> SpeechResponse:
     return SpeechResponse(
         parts,
         text,
-        SpeechOptions(voice, Generation(speed=query.speed), audio, door="deepgram"),
+        SpeechOptions(
+            voice,
+            Generation(language=query.language, speed=query.speed),
+            audio,
+            door="deepgram",
+            text_processing=query.text_processing,
+        ),
         explain=refusal,
         media_type=_media_type(query, audio),
         headers={"dg-model-name": header_value(query.model), "dg-request-id": str(uuid.uuid4())},

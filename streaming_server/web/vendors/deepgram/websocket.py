@@ -18,6 +18,7 @@ from streaming_server.errors import BadMessage, SpeechError, UnknownVoice
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.services import Parts
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query
 from streaming_server.web.vendors.http_door import status_of
 from streaming_server.web.vendors.model import Model
@@ -32,7 +33,7 @@ _AURA = re.compile(r"aura(?:-\d+)?-([a-z]+)-[a-z]{2}")
 """The vendor's own names of models, a voice and a language."""
 
 
-class Query(Model):
+class Query(Model, SpeechFields):
     """What of the handshake's query means something here. sample_rate in Hz; by default as the vendor's."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
@@ -59,6 +60,7 @@ class Style:
     encoding: Encoding
     sample_rate: int
     generation: Generation
+    text_processing: bool
     warning: str | None
 
 
@@ -117,7 +119,15 @@ class DeepgramSession(Session[Turn]):
     def _begin(self) -> Turn:
         style = self._style
         audio = AudioOptions(style.sample_rate, style.encoding)
-        rendering = self.open(SpeechOptions(style.voice, style.generation, audio, door="deepgram"))
+        rendering = self.open(
+            SpeechOptions(
+                style.voice,
+                style.generation,
+                audio,
+                door="deepgram",
+                text_processing=style.text_processing,
+            )
+        )
         self._turn = self._latest = turn = Turn(
             None, rendering, max_text=self.max_text, joining="likely", before=self._latest
         )
@@ -228,8 +238,9 @@ def _style(request: HTTPConnection, parts: Parts) -> Style:
     sample_rate = query.sample_rate or (24000 if query.encoding == "linear16" else 8000)
     validated(_Rate, {"sample_rate": sample_rate})
     voice, warning = voice_of(parts, query.model)
-    generation = Generation(speed=query.speed)
-    return Style(query.model, voice, ENCODINGS[query.encoding], sample_rate, generation, warning)
+    generation = Generation(language=query.language, speed=query.speed)
+    encoding = ENCODINGS[query.encoding]
+    return Style(query.model, voice, encoding, sample_rate, generation, query.text_processing, warning)
 
 
 def voice_of(parts: Parts, model: str) -> tuple[str, str | None]:

@@ -25,6 +25,7 @@ from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.vendors.elevenlabs.formats import audio_options, output_formats
 from streaming_server.web.vendors.elevenlabs.multi_stream import VoiceSettings
@@ -33,11 +34,10 @@ from streaming_server.web.vendors.http_door import HttpDoor, refused
 from streaming_server.web.vendors.model import Model
 
 
-class SpeechBody(Model):
+class SpeechBody(Model, SpeechFields):
     """The fields of a request that have a meaning here."""
 
     text: str = Field(min_length=1)
-    language_code: str | None = Field(None, max_length=35)
     seed: int | None = Field(None, ge=0, lt=2**63)
     voice_settings: VoiceSettings | None = None
 
@@ -167,9 +167,11 @@ async def _read(request: Request) -> tuple[str, SpeechOptions]:
     body = await read_json(request, SpeechBody)
     audio = audio_options(request.query_params.get("output_format"))
     speed = body.voice_settings.speed if body.voice_settings else None
-    generation = Generation(language=body.language_code or None, speed=speed, seed=body.seed)
+    generation = Generation(language=body.language, speed=speed, seed=body.seed)
     voice = request.path_params["voice"]
-    return body.text, SpeechOptions(voice, generation, audio, door="elevenlabs")
+    return body.text, SpeechOptions(
+        voice, generation, audio, door="elevenlabs", text_processing=body.text_processing
+    )
 
 
 def _media_type(audio: AudioOptions) -> str:

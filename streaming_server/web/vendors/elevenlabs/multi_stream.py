@@ -59,6 +59,7 @@ class Style:
     audio: AudioOptions
     joining: Joining
     inactivity_s: float
+    text_processing: bool
 
 
 class MultiStreamSession(NamedSession[ElevenLabsTurn]):
@@ -141,7 +142,14 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         speed = settings.speed if settings else None
         generation = Generation(speed=speed).over(style.generation)
         rendering = self.open(
-            SpeechOptions(style.voice, generation, style.audio, door="elevenlabs", name=name or None)
+            SpeechOptions(
+                style.voice,
+                generation,
+                style.audio,
+                door="elevenlabs",
+                name=name or None,
+                text_processing=style.text_processing,
+            )
         )
         return ElevenLabsTurn(
             name,

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation
 from streaming_server.web.services import Parts
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.elevenlabs.formats import audio_options
 from streaming_server.web.vendors.elevenlabs.multi_stream import (
@@ -27,11 +28,10 @@ LONGEST_INACTIVITY_S = 180.0
 """The vendor's longest `inactivity_timeout`; clients ask for more."""
 
 
-class Query(Model):
+class Query(Model, SpeechFields):
     """The parameters of the handshake that have a meaning here."""
 
     output_format: str | None = None
-    language_code: str | None = Field(None, max_length=35)
     auto_mode: bool = False
     inactivity_timeout: float = Field(20.0, gt=0)
     seed: int | None = Field(None, ge=0, lt=2**63)
@@ -50,10 +50,11 @@ def _style(request: HTTPConnection, parts: Parts) -> Style:
     query = validated_query(Query, request.query_params)
     return Style(
         voice,
-        Generation(language=query.language_code or None, seed=query.seed),
+        Generation(language=query.language, seed=query.seed),
         audio_options(query.output_format),
         "sentences" if query.auto_mode else "verbatim",
         min(query.inactivity_timeout, LONGEST_INACTIVITY_S),
+        query.text_processing,
     )
 
 

@@ -8,17 +8,18 @@ from typing import Any
 from pydantic import Field
 
 from streaming_server.catalogue import Catalogue, Entry
+from streaming_server.contexts import own_language
 from streaming_server.engines.provider import EngineProvider
 from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, EngineInfo, Generation
+from streaming_server.web.speech_fields import LanguageField
 from streaming_server.web.vendors.model import Model
 
 
-class VoiceChoice(Model):
+class VoiceChoice(Model, LanguageField):
     """A choice of voice. If there is a name, the language is ignored, as the protocol requires."""
 
     name: str | None = Field(None, max_length=256)
-    language: str | None = Field(None, max_length=35)
 
 
 def choice(catalogue: Catalogue, voice: VoiceChoice) -> tuple[str, Generation]:
@@ -27,18 +28,14 @@ def choice(catalogue: Catalogue, voice: VoiceChoice) -> tuple[str, Generation]:
     `aria@de` is Aria speaking German: Home Assistant sends only the name of the chosen voice.
     """
     if not voice.name:
-        return DEFAULT_VOICE.id, Generation(language=_tag(voice.language))
+        return DEFAULT_VOICE.id, Generation(language=voice.language)
     try:
         catalogue.find(voice.name)
     except UnknownVoice:
         name, _, language = voice.name.rpartition("@")
         catalogue.find(name)
-        return name, Generation(language=_tag(language))
+        return name, Generation(language=language.replace("_", "-") or None)
     return voice.name, Generation()
-
-
-def _tag(language: str | None) -> str | None:
-    return language.replace("_", "-") if language else None
 
 
 def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry]) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry])
     for entry in entries:
         voice = entry.voice
         description = f"{voice.name} ({voice.style})"
-        languages = [entry.defaults.language or "en"] if "language" in engine.uses else list(engine.languages)
+        languages = [own_language(entry, engine)] if "language" in engine.uses else list(engine.languages)
         voices.append({"name": voice.id, "description": description, "languages": languages, **about})
         if voice.id in builtin and "language" in engine.uses:
             voices += [
