@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"pool", "hosts"},
     "log_writer": set(),
     "logs": {"settings", "log_writer"},
-    "catalogue": LEAVES,
+    "catalogue": LEAVES | {"text"},
     "context": LEAVES | {"pool", "text", "audio"},
     "render": LEAVES | {"context", "audio", "metrics"},
     "contexts": LEAVES | {"render", "context", "audio", "pool", "metrics", "catalogue", "settings", "text"},
