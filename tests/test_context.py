@@ -10,7 +10,7 @@ import signal
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -592,8 +592,8 @@ async def test_contexts_raced_at_once_end_once_each_and_leave_nothing_behind() -
 
 
 async def listen(context: SpeechContext, outputs: list[Output]) -> None:
-    """Everything up to the end, as a listener that plays faster than any voice speaks."""
-    with anyio.fail_after(30):
+    """Receive up to the end, or until the context is closed; play faster than any voice speaks."""
+    with anyio.fail_after(30), suppress(anyio.ClosedResourceError):
         while not outputs or not isinstance(outputs[-1], Done | Cancelled | Failure):
             outputs.append(await context.receive())
             context.played_s(1e6)
