@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import structlog
+
 from streaming_server.errors import UnknownVoice
 from streaming_server.text.language import is_auto
-from streaming_server.types import BUILTIN_VOICES, Generation, Voice
+from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation, Voice
 
-_NAMED = 12
-"""The number of voices that an error message lists."""
+_LISTED = 12
+"""The number of voices, and of aliases, that an error message lists."""
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,18 @@ class Entry:
 
 
 class Catalogue:
-    """The voices by id.
+    """The voices by id. Ids and aliases match whatever their case and the spaces around them.
 
-    aliases: other names of voices. A voice whose id equals an alias takes precedence.
+    aliases: other names of voices. A voice whose id equals an alias takes precedence; of ids that differ in
+    case alone, the one written as the client wrote it. substitutes: whether the default voice speaks for
+    names that no voice has.
     """
 
-    def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
-        self._aliases = dict(aliases or {})
+    def __init__(self, aliases: Mapping[str, str] | None = None, *, substitutes: bool = False) -> None:
+        self._aliases = {_folded(alias): voice for alias, voice in (aliases or {}).items()}
+        self._substitutes = substitutes
         self._entries: dict[str, Entry] = {}
+        self._folded: dict[str, Entry] = {}
         self.replace(Entry(voice) for voice in BUILTIN_VOICES)
 
     @property
@@ -44,14 +52,55 @@ class Catalogue:
     def replace(self, entries: Iterable[Entry]) -> None:
         """Replace all voices. Open contexts keep theirs."""
         self._entries = {entry.voice.id: entry for entry in entries}
+        self._folded = {_folded(voice_id): entry for voice_id, entry in self._entries.items()}
 
     def find(self, name: str) -> Entry:
-        """Return the voice with an id or alias. Raises UnknownVoice."""
-        entry = self._entries.get(name) or self._entries.get(self._aliases.get(name, ""))
-        if entry is None:
-            raise UnknownVoice(f"no voice has this id; there are {self._some()}.", field="voice")
+        """Return the voice with an id or alias. Raise UnknownVoice."""
+        if (entry := self._found(name)) is None:
+            raise self._unknown("voice")
         return entry
 
-    def _some(self) -> str:
-        ids = list(self._entries)
-        return ", ".join(ids[:_NAMED]) + (" and others, listed at /voices" if len(ids) > _NAMED else "")
+    def knows(self, name: str) -> bool:
+        """Whether a voice has this id or alias."""
+        return self._found(name) is not None
+
+    def choose(self, name: str, *, substitute: bool = False, field: str = "voice") -> Entry:
+        """Return the voice that speaks for a name. An unknown name gets the default voice, if that may stand
+        in, and a warning in the log.
+
+        substitute: whether it may, whatever the server's setting. field: where the client wrote the name.
+        Raise UnknownVoice.
+        """
+        if (entry := self._found(name)) is not None:
+            return entry
+        default = self._entries.get(DEFAULT_VOICE.id)
+        if default is None or not (substitute or self._substitutes):
+            raise self._unknown(field)
+        log.warning("unknown voice", voice=name, spoken_by=default.voice.id)
+        return default
+
+    def _unknown(self, field: str) -> UnknownVoice:
+        return UnknownVoice(f"no voice has this id; there are {self._known()}.", field=field)
+
+    def _found(self, name: str) -> Entry | None:
+        if (entry := self._entries.get(name)) is not None:
+            return entry
+        folded = _folded(name)
+        return self._folded.get(folded) or self._voice_of_alias(folded)
+
+    def _voice_of_alias(self, alias: str) -> Entry | None:
+        voice = self._aliases.get(alias, "")
+        return self._entries.get(voice) or self._folded.get(_folded(voice))
+
+    def _known(self) -> str:
+        aliases = [name for name in self._aliases if name not in self._folded and self._voice_of_alias(name)]
+        ids = _listed(list(self._entries), " and others, listed at /voices")
+        return f"{ids}; aliases are {_listed(aliases, ' and others')}" if aliases else ids
+
+
+def _listed(names: list[str], rest: str) -> str:
+    return ", ".join(names[:_LISTED]) + (rest if len(names) > _LISTED else "")
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()

@@ -139,6 +139,10 @@ def failure_of(error: SpeechError) -> Failure:
     return Failure(error.code, error.message, error.retryable, error.field)
 
 
+def text_too_long(most: int) -> TooLarge:
+    return TooLarge(f"at most {most} characters.", field="text")
+
+
 Output = SentenceStart | WordTimes | Speech | UtteranceEnd | Flushed | Done | Cancelled | Failure
 End = Done | Cancelled | Failure
 
@@ -245,12 +249,16 @@ class SpeechContext:
             raise BadMessage("The context is finished and takes no more text.")
         if self.ended or not text:
             return
-        if self._narration.received + len(text) > self._max_characters:
-            raise TooLarge(f"A context takes at most {self._max_characters} characters.")
+        self.check_room(len(text))
         if "\0" in text:
             raise BadValue("a NUL character cannot be spoken.", field="text")
         self._narration.append(text)
         self._advance()
+
+    def check_room(self, characters: int) -> None:
+        """Raise TooLarge unless the context takes so many characters more."""
+        if self._narration.received + characters > self._max_characters:
+            raise text_too_long(self._max_characters)
 
     def flush(self, *, announce: bool = True) -> None:
         """Speak what is buffered now. Unless told otherwise, `Flushed` follows its audio.

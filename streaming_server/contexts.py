@@ -13,7 +13,7 @@ import structlog
 
 from streaming_server.audio.encoder import AudioOptions, SpeechEncoder
 from streaming_server.catalogue import Catalogue, Entry
-from streaming_server.context import End, SpeechContext
+from streaming_server.context import End, SpeechContext, text_too_long
 from streaming_server.errors import BadValue, Draining
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
@@ -106,7 +106,7 @@ class Contexts:
         """
         if self._draining():
             raise Draining("The server is about to stop.")
-        entry = self._catalogue.find(options.voice)
+        entry = self._catalogue.choose(options.voice)
         generation, speed = split_speed(options.generation.over(entry.defaults), engine)
         asked = options.generation.language
         detect = asked is None or is_auto(asked)
@@ -136,10 +136,22 @@ class Contexts:
         if not options.attended:
             self._unattended.add(context)
         self._metrics.contexts.inc()
+        voice = options.voice if self._catalogue.knows(options.voice) else entry.voice.id
         labels = {"door": options.door, "context": options.name}
         return Rendering(
-            context, encoder, self._metrics, release=partial(self._release, context), labels=labels
+            context,
+            encoder,
+            self._metrics,
+            voice=voice,
+            release=partial(self._release, context),
+            labels=labels,
         )
+
+    def check_length(self, text: str) -> None:
+        """Raise TooLarge for a text that is longer than a context takes."""
+        most = self._settings.max_context_characters
+        if len(text) > most:
+            raise text_too_long(most)
 
     async def all_closed(self) -> None:
         """Wait until no context is open."""

@@ -104,7 +104,8 @@ class Rendering:
     context and frees what it held. Sentences, words and audio come in order, paced by the context's lead,
     then exactly one of Done, Cancelled or Failure. The end is logged and counted here, for every door.
 
-    labels: added to the log line of the end. release: called once, when the rendering is closed.
+    voice: the voice that speaks, by the id or alias that the client knows. labels: added to the log line of
+    the end. release: called once, when the rendering is closed.
     """
 
     def __init__(
@@ -113,10 +114,12 @@ class Rendering:
         encoder: SpeechEncoder,
         metrics: Metrics,
         *,
+        voice: str,
         release: Callable[[End | None], None],
         labels: Mapping[str, str | None],
     ) -> None:
         self.context = context
+        self.voice = voice
         self.sample_rate = encoder.sample_rate
         self.encoding = encoder.encoding
         self.end: End | None = None
@@ -137,6 +140,7 @@ class Rendering:
         """Append a whole text and finish. A text with nothing to say in it ends in a Failure. Raise TooLarge,
         BadValue."""
         self._whole = True
+        self.context.check_room(len(text))
         for at in range(0, len(text), CHARACTERS_AT_ONCE):
             self.context.append(text[at : at + CHARACTERS_AT_ONCE])
             await anyio.lowlevel.checkpoint()

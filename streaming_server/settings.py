@@ -117,6 +117,12 @@ class Settings(BaseSettings):
         description="aliases of voices, as alloy=aria,ash=atlas; OpenAI's thirteen by default",
     )
 
+    unknown_voice: Literal["default", "error"] = Field(
+        "error",
+        description="what an unknown voice gets: an error, or speech by the default voice, for clients that "
+        "send another vendor's voice ids",
+    )
+
     samples_dir: Path | None = Field(
         None,
         description="folder of voice samples to import, each with its .txt or .reference.txt; by default "
@@ -148,7 +154,9 @@ class Settings(BaseSettings):
     max_contexts: int = Field(32, ge=1, description="open contexts per websocket")
     max_message_bytes: int = Field(65536, ge=1024, description="largest websocket message, in bytes")
     max_text_characters: int = Field(8192, ge=1, description="longest text of one message")
-    max_context_characters: int = Field(102_400, ge=1, description="longest text of one context")
+    max_context_characters: int = Field(
+        102_400, ge=1, description="longest text of one context, at every door"
+    )
     messages_per_second: float = Field(500.0, ge=1, description="sustained message rate of a websocket")
     max_lead_ms: int = Field(
         10_000,

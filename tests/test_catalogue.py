@@ -52,10 +52,52 @@ def test_an_alias_works_only_while_its_voice_exists() -> None:
         catalogue.find("alloy")
 
 
-@pytest.mark.parametrize("name", ["", "ARIA", "aria ", "nobody", "\0"])
+@pytest.mark.parametrize("name", ["", " ", "nobody", "ar ia", "\0"])
 def test_unknown_names_are_rejected(name: str) -> None:
     with pytest.raises(UnknownVoice):
         Catalogue({"alloy": "aria"}).find(name)
+
+
+@pytest.mark.parametrize("name", ["ARIA", " aria", "Aria\n", "Alloy", "ALLOY "])
+def test_names_match_whatever_their_case_and_the_spaces_around_them(name: str) -> None:
+    assert Catalogue({"alloy": "aria"}).find(name).voice.id == "aria"
+    assert Catalogue({"ALLOY": "Aria"}).find(name).voice.id == "aria"
+
+
+def test_of_ids_that_differ_in_case_the_one_that_was_written_is_found() -> None:
+    catalogue = Catalogue({"MINE": "aria"})
+    catalogue.replace([MINE, Entry(Voice("Mine", "Other", "neutral")), *map(Entry, BUILTIN_VOICES)])
+    assert catalogue.find("mine").voice.name == "Mine"
+    assert catalogue.find("Mine").voice.name == "Other"
+    assert catalogue.find("MINE").voice.id in ("mine", "Mine")
+
+
+def test_the_default_voice_stands_in_for_unknown_names_where_it_may(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    catalogue = Catalogue({"alloy": "zara"}, substitutes=True)
+    assert catalogue.choose("alloy").voice.id == "zara"
+    assert "unknown voice" not in capsys.readouterr().out
+    assert catalogue.choose("21m00Tcm4TlvDq8ikWAM").voice.id == "aria"
+    assert "unknown voice" in capsys.readouterr().out
+    assert not catalogue.knows("21m00Tcm4TlvDq8ikWAM")
+    with pytest.raises(UnknownVoice):
+        catalogue.find("21m00Tcm4TlvDq8ikWAM")
+    catalogue.replace([MINE])
+    with pytest.raises(UnknownVoice, match="there are mine"):
+        catalogue.choose("nobody")
+
+
+def test_a_door_may_substitute_the_default_voice_by_itself() -> None:
+    assert Catalogue().choose("a/recording.wav", substitute=True).voice.id == "aria"
+    with pytest.raises(UnknownVoice, match=r"^model: no voice has this id"):
+        Catalogue().choose("nobody", field="model")
+
+
+def test_an_error_lists_the_aliases_that_mean_a_voice() -> None:
+    catalogue = Catalogue({"alloy": "aria", "nova": "zara", "later": "not-made-yet"})
+    with pytest.raises(UnknownVoice, match=r"zara, nova; aliases are alloy\.$"):
+        catalogue.find("nobody")
 
 
 def test_aliases_are_copied() -> None:

@@ -116,7 +116,8 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
     """Blocks."""
     metrics = Metrics()
     pool = _pool(settings, engine, metrics.stepped)
-    limits, catalogue = Limits(settings), Catalogue(settings.voice_aliases)
+    limits = Limits(settings)
+    catalogue = Catalogue(settings.voice_aliases, substitutes=settings.unknown_voice == "default")
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
     database = stack.enter_context(_open_data(data))
@@ -192,9 +193,8 @@ def _open_data(data: Path) -> Iterator[Database]:
 
 def _check_aliases(settings: Settings, catalogue: Catalogue) -> None:
     """Warn of aliases of unknown voices; such a voice may be created later."""
-    known = {voice.id for voice in catalogue.voices}
     for alias, voice in settings.voice_aliases.items():
-        if voice not in known:
+        if not catalogue.knows(voice):
             log.warning("alias of an unknown voice", alias=alias, voice=voice)
 
 

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.text.language import is_auto
-from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
+from streaming_server.types import DEFAULT_VOICE, Generation
+from streaming_server.web.choices import EncodingName
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.websocket.decoding import decode_json, has_surrogates
@@ -45,7 +46,7 @@ class Options(_Message, SpeechFields):
     context: ContextName = "default"
     voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
     sample_rate: SampleRate | None = None
-    encoding: Encoding = "pcm_s16le"
+    encoding: EncodingName = "pcm_s16le"
     words: bool = False
     max_lead_ms: int | None = Field(None, ge=200, le=UNPACED_MS)
     speed: float | None = Field(None, ge=0.25, le=4.0)

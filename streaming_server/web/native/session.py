@@ -224,7 +224,7 @@ class NativeSession(NamedSession[NativeTurn]):
                 "type": "started",
                 "context": turn.name,
                 "handle": turn.handle,
-                "voice": turn.options.voice,
+                "voice": turn.rendering.voice,
                 "sample_rate": turn.sample_rate,
                 "encoding": turn.options.encoding,
                 "channels": 1,

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.audio.formats import AudioFormat
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, Generation
+from streaming_server.web.choices import FormatName
 from streaming_server.web.speech_fields import SpeechFields
 
-MAX_TEXT_CHARS = 4096
-"""Most characters of a text spoken directly. A job may have as many as a context."""
 MAX_TOKENS = 3072
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
 
@@ -21,9 +19,9 @@ class GenerateRequest(SpeechFields):
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
-    text: str = Field(json_schema_extra={"minLength": 1})
+    text: str = Field(min_length=1)
     voice_id: str = Field(min_length=1, max_length=128)
-    response_format: AudioFormat = "wav"
+    response_format: FormatName = "wav"
     speed: float | None = Field(None, ge=0.25, le=4.0)
     temperature: float | None = Field(None, ge=0.1, le=2.0)
     cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
@@ -54,5 +52,5 @@ class PlainRequest(SpeechFields):
 
     model_config = ConfigDict(extra="ignore")
 
-    text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+    text: str = Field(min_length=1)
     voice_id: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)

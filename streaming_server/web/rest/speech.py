@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from streaming_server.errors import BadValue, EngineFailure, Full, StorageFailure
+from streaming_server.errors import EngineFailure, Full, StorageFailure
 from streaming_server.render import Rendering
 from streaming_server.storage.jobs import JobStatus
 from streaming_server.storage.recorder import SpeechRecord
 from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag, keyed, read_json
 from streaming_server.web.responses import Json, error_response
-from streaming_server.web.rest.generate_request import MAX_TEXT_CHARS, GenerateRequest, PlainRequest
+from streaming_server.web.rest.generate_request import GenerateRequest, PlainRequest
 from streaming_server.web.services import Parts, job_services, operations, output_services, parts_of
 from streaming_server.web.speech_response import SpeechResponse
 
@@ -58,7 +58,7 @@ def routes() -> list[BaseRoute]:
         "`async_mode`, the job."
     ),
     body=GenerateRequest,
-    query=(Parameter("async_mode", bool, "Queue a job, for a text of any length, and answer at once."),),
+    query=(Parameter("async_mode", bool, "Queue a job and answer at once."),),
     errors=(*SPEECH_ERRORS, StorageFailure),
 )
 async def generate(request: Request) -> SpeechResponse | Json[QueuedJob]:
@@ -93,8 +93,8 @@ async def models(request: Request) -> Json[SpeechModels]:
 
 async def _enqueue(request: Request, wanted: GenerateRequest) -> Json[QueuedJob]:
     parts = parts_of(request)
-    _check_length(wanted.text, parts.settings.max_context_characters)
-    parts.catalogue.find(wanted.voice_id)
+    parts.contexts.check_length(wanted.text)
+    parts.catalogue.choose(wanted.voice_id)
     job = await job_services(request).queue.add(wanted.model_dump(exclude_none=True))
     return Json(
         {
@@ -109,7 +109,6 @@ async def _enqueue(request: Request, wanted: GenerateRequest) -> Json[QueuedJob]
 
 def _spoken(request: Request, wanted: GenerateRequest) -> SpeechResponse:
     parts = parts_of(request)
-    _check_length(wanted.text, MAX_TEXT_CHARS, "; a longer one with async_mode=true")
     recorder = output_services(request).recorder
     name = f"speech.{wanted.response_format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -127,17 +126,11 @@ def _spoken(request: Request, wanted: GenerateRequest) -> SpeechResponse:
     )
 
 
-def _check_length(text: str, longest: int, otherwise: str = "") -> None:
-    """Raise BadValue."""
-    if not 1 <= len(text) <= longest:
-        raise BadValue(f"must be a string of 1 to {longest} characters{otherwise}.", field="text")
-
-
 def _record(parts: Parts, wanted: GenerateRequest, rendering: Rendering) -> SpeechRecord:
-    voice_sample = parts.catalogue.find(wanted.voice_id).voice.voice_sample
+    voice_sample = parts.catalogue.find(rendering.voice).voice.voice_sample
     return SpeechRecord(
         text=wanted.text,
-        voice=wanted.voice_id,
+        voice=rendering.voice,
         voice_sample=Path(voice_sample.path).name if voice_sample else None,
         extension=wanted.response_format,
         final_head=rendering.final_head,

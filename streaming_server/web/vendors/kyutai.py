@@ -13,7 +13,7 @@ from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.frames import Frame
 from streaming_server.context import Done, End, Failure
 from streaming_server.contexts import SpeechOptions
-from streaming_server.errors import BadMessage, SpeechError, Unavailable, UnknownVoice
+from streaming_server.errors import BadMessage, SpeechError, Unavailable
 from streaming_server.render import Word
 from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.openapi.operation import operation
@@ -174,18 +174,12 @@ def key_in(request: HTTPConnection) -> str | None:
 
 
 def voice_of(parts: Parts, name: str) -> str:
-    """Return the voice for a name.
+    """Return the id of the voice for a name. Raise UnknownVoice.
 
-    A name of the vendor's, the path of a recording, is spoken by the default voice: clients send one where
-    nobody chose. Raise UnknownVoice for any other.
+    The default voice stands in for a name of the vendor's, the path of a recording: clients send one where
+    nobody chose.
     """
-    try:
-        parts.catalogue.find(name)
-    except UnknownVoice:
-        if "/" not in name:
-            raise
-        return DEFAULT_VOICE.id
-    return name
+    return parts.catalogue.choose(name, substitute="/" in name).voice.id
 
 
 def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> KyutaiSession:

@@ -16,12 +16,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.audio.formats import AudioFormat
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
 from streaming_server.render import Rendering
+from streaming_server.settings import OPENAI_VOICES
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
 from streaming_server.web.auth import key_of
+from streaming_server.web.choices import FormatName
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
@@ -32,7 +33,6 @@ from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
 from streaming_server.web.vendors.model import Model
 
-LONGEST_INPUT = 4096
 PCM_RATE = 24_000
 """Hz of `pcm`, which has no header: every client takes it for this."""
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "dia")
@@ -46,9 +46,9 @@ class VoiceObject(Model):
 class SpeechBody(Model, SpeechFields):
     """The fields of a request that have a meaning here, with OpenAI's defaults."""
 
-    input: str = Field(min_length=1, max_length=LONGEST_INPUT)
+    input: str = Field(min_length=1)
     voice: str | VoiceObject = DEFAULT_VOICE.id
-    response_format: AudioFormat = "mp3"
+    response_format: FormatName = "mp3"
     speed: float | None = Field(None, ge=0.25, le=4.0)
     stream_format: Literal["audio", "sse"] = "audio"
     seed: int | None = Field(None, ge=0, lt=2**63)
@@ -128,7 +128,7 @@ async def models(request: Request) -> Json[dict[str, Any]]:
     docs="https://platform.openai.com/docs/api-reference/models/retrieve",
 )
 async def model(request: Request) -> Json[dict[str, Any]]:
-    name = request.path_params["model"]
+    name = request.path_params["model"].strip().lower()
     if name not in MODELS:
         told = {"message": f"The model {name!r} does not exist.", "type": "invalid_request_error"}
         return Json({"error": {**told, "param": "model", "code": "model_not_found"}}, status_code=404)
@@ -154,12 +154,13 @@ async def audio_models(request: Request) -> Json[dict[str, Any]]:
 async def voices(request: Request) -> Json[dict[str, Any]]:
     """List voices as Open WebUI asks, without a key; with `?legacy=true` the ids alone.
 
-    Without a valid key, where one is needed, only the voices that every server has are listed.
+    Without a valid key, where one is needed, only the voices and aliases that every server has are listed.
     """
     parts = parts_of(request)
     admitted = parts.access.opens(key_of(request))
     known = {voice.id: voice.name for voice in (parts.catalogue.voices if admitted else BUILTIN_VOICES)}
-    known |= {name: name.title() for name in parts.settings.voice_aliases if name not in known}
+    aliases = [name for name in parts.settings.voice_aliases if admitted or name in OPENAI_VOICES]
+    known |= {name: name.title() for name in aliases if name not in known}
     if request.query_params.get("legacy", "").lower() == "true":
         return Json({"voices": list(known)})
     return Json({"voices": [{"id": voice, "name": name} for voice, name in known.items()]})

@@ -18,7 +18,7 @@ from helpers.servers import Server, running_server, until
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.types import Generation
-from streaming_server.web.rest.generate_request import MAX_TEXT_CHARS, GenerateRequest
+from streaming_server.web.rest.generate_request import GenerateRequest
 
 
 @pytest.fixture(scope="module")
@@ -101,27 +101,32 @@ def test_what_cannot_be_spoken_is_refused_and_a_job_of_it_fails(client: httpx.Cl
     assert (result.status_code, result.json()["error"]) == (422, told["error"])
 
 
-def test_a_long_text_is_for_a_job(client: httpx.Client) -> None:
-    text = "a " * (MAX_TEXT_CHARS // 2)
-    assert say(client, text + "b").status_code == 422
-    assert "async_mode" in say(client, text + "b").json()["detail"]
-    job = job_of(client, text + "b")
-    client.delete(f"/jobs/{job}")
+SPEAKING_PATHS = ["/generate", "/api/tts/generate", "/generate?async_mode=true", "/v1/audio/speech"]
 
 
-@pytest.mark.parametrize(
-    ("path", "longest"),
-    [("/generate", 4096), ("/api/tts/generate", 4096), ("/generate?async_mode=true", 200_000)],
-)
-@pytest.mark.parametrize("over", [True, False])
-def test_a_text_of_no_length_that_is_taken_is_told_which_is(
-    client: httpx.Client, path: str, longest: int, over: bool
-) -> None:
-    body = {"text": "x" * (longest + 1) if over else "", "voice_id": "aria"}
-    answer = client.post(path, json=body)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_value")
-    assert re.match(rf"text: must be a string of 1 to {longest} characters[.;]", answer.json()["detail"])
-    assert answer.json()["detail"] == answer.json()["error"]["message"]
+@pytest.mark.parametrize("path", SPEAKING_PATHS)
+def test_a_text_longer_than_a_context_takes_is_refused(client: httpx.Client, path: str) -> None:
+    text = "x" * 200_001
+    answer = client.post(path, json={"text": text, "input": text, "voice_id": "aria"})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "too_large"
+    assert answer.json()["error"]["message"] == "text: at most 200000 characters."
+
+
+@pytest.mark.parametrize("path", SPEAKING_PATHS)
+def test_an_empty_text_is_refused(client: httpx.Client, path: str) -> None:
+    answer = client.post(path, json={"text": "", "input": "", "voice_id": "aria"})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]["code"] == "bad_value"
+    assert "must be a string of at least 1 character." in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/generate", "/v1/audio/speech"])
+def test_a_long_text_is_spoken_at_once(client: httpx.Client, path: str) -> None:
+    text = "Speak. " * 1000
+    with client.stream("POST", path, json={"text": text, "input": text, "voice_id": "aria"}) as answer:
+        assert answer.status_code == 200
+        assert next(answer.iter_bytes())
 
 
 @pytest.mark.parametrize("said", ["maybe", "", "2"])

@@ -6,7 +6,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field
@@ -21,6 +21,7 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
 from streaming_server.render import Frames, Rendering, Words
 from streaming_server.types import Generation
+from streaming_server.web.choices import any_case
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import read_json
@@ -32,6 +33,7 @@ from streaming_server.web.vendors.cartesia.websocket import (
     ENCODINGS,
     GenerationConfig,
     OutputFormat,
+    SampleEncoding,
     VoiceChoice,
     described,
     key_in,
@@ -43,8 +45,8 @@ from streaming_server.web.vendors.model import Model
 
 
 class FileFormat(Model):
-    container: Literal["raw", "wav", "mp3"]
-    encoding: Literal["pcm_s16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"] = "pcm_s16le"
+    container: Annotated[Literal["raw", "wav", "mp3"], any_case]
+    encoding: SampleEncoding = "pcm_s16le"
     sample_rate: SampleRate
     bit_rate: int | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from base64 import b64encode
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from starlette.requests import HTTPConnection
@@ -17,6 +17,7 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
 from streaming_server.render import Word
 from streaming_server.types import Encoding, Generation
+from streaming_server.web.choices import any_case
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.services import Parts
 from streaming_server.web.speech_fields import SpeechFields
@@ -38,10 +39,12 @@ ENCODINGS: dict[str, Encoding] = {
     "pcm_alaw": "alaw",
 }
 
+SampleEncoding = Annotated[Literal["pcm_s16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"], any_case]
+
 
 class OutputFormat(Model):
-    container: Literal["raw"] = "raw"
-    encoding: Literal["pcm_s16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"] = "pcm_s16le"
+    container: Annotated[Literal["raw"], any_case] = "raw"
+    encoding: SampleEncoding = "pcm_s16le"
     sample_rate: SampleRate
 
     @property

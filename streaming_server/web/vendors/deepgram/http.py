@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadValue, SpeechError
 from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES, Generation
+from streaming_server.web.choices import any_case
 from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import header_value
@@ -36,8 +37,8 @@ class Query(Model, SpeechFields):
     """The parameters that have a meaning here, with Deepgram's defaults."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
-    encoding: Literal["linear16", "mulaw", "alaw", "mp3", "opus", "flac", "aac"] = "mp3"
-    container: Literal["wav", "ogg", "none"] | None = None
+    encoding: Annotated[Literal["linear16", "mulaw", "alaw", "mp3", "opus", "flac", "aac"], any_case] = "mp3"
+    container: Annotated[Literal["wav", "ogg", "none"], any_case] | None = None
     sample_rate: int | None = None
     bit_rate: int | None = None
     speed: float | None = Field(None, ge=0.25, le=4.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from starlette.requests import HTTPConnection
@@ -14,8 +14,9 @@ from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.frames import Frame
 from streaming_server.context import End, Failure
 from streaming_server.contexts import SpeechOptions
-from streaming_server.errors import BadMessage, SpeechError, UnknownVoice
+from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
+from streaming_server.web.choices import any_case
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.services import Parts
 from streaming_server.web.speech_fields import SpeechFields
@@ -37,8 +38,8 @@ class Query(Model, SpeechFields):
     """What of the handshake's query means something here. sample_rate in Hz; by default as the vendor's."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
-    encoding: Literal["linear16", "mulaw", "alaw"] = "linear16"
-    container: Literal["none"] = "none"
+    encoding: Annotated[Literal["linear16", "mulaw", "alaw"], any_case] = "linear16"
+    container: Annotated[Literal["none"], any_case] = "none"
     sample_rate: int | None = None
     speed: float | None = Field(None, ge=0.25, le=4.0)
 
@@ -244,21 +245,17 @@ def _style(request: HTTPConnection, parts: Parts) -> Style:
 
 
 def voice_of(parts: Parts, model: str) -> tuple[str, str | None]:
-    """Return the voice of a model, and a warning.
+    """Return the id of the voice of a model, and a warning if it is not its own. Raise UnknownVoice.
 
     A model of the vendor's speaks with the voice of its name, or else with the default voice: clients send
-    one where nobody chose. Raise UnknownVoice for any other.
+    one where nobody chose.
     """
-    names = [model] + ([aura[1]] if (aura := _AURA.fullmatch(model)) else [])
-    for name in names:
-        try:
-            parts.catalogue.find(name)
-        except UnknownVoice:
-            continue
-        return name, None
-    if aura is None:
-        raise UnknownVoice("no voice has this id.", field="model")
-    return DEFAULT_VOICE.id, f"model: no voice has this name; {DEFAULT_VOICE.id} speaks."
+    catalogue, aura = parts.catalogue, _AURA.fullmatch(model.strip().lower())
+    for name in (model, aura[1] if aura else ""):
+        if catalogue.knows(name):
+            return catalogue.find(name).voice.id, None
+    voice = catalogue.choose(model, substitute=aura is not None, field="model").voice.id
+    return voice, f"model: no voice has this name; {voice} speaks."
 
 
 def described(error: SpeechError) -> dict[str, str]:

@@ -23,6 +23,6 @@ def output_formats() -> dict[str, AudioOptions]:
 def audio_options(name: str | None) -> AudioOptions:
     """Return the format of a name; without one, mp3 as the vendor's own service has it. Raise BadValue."""
     formats = output_formats()
-    if (found := formats.get(name or "mp3_44100_128")) is None:
+    if (found := formats.get((name or "mp3_44100_128").strip().lower())) is None:
         raise BadValue("must be one of " + ", ".join(formats) + ".", field="output_format")
     return found

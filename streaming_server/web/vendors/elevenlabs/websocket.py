@@ -45,8 +45,7 @@ def key_in(request: HTTPConnection) -> str | None:
 
 def _style(request: HTTPConnection, parts: Parts) -> Style:
     """Raise BadValue, UnknownVoice."""
-    voice = request.path_params["voice"]
-    parts.catalogue.find(voice)
+    voice = parts.catalogue.choose(request.path_params["voice"]).voice.id
     query = validated_query(Query, request.query_params)
     return Style(
         voice,

@@ -23,19 +23,21 @@ class VoiceChoice(Model, LanguageField):
 
 
 def choice(catalogue: Catalogue, voice: VoiceChoice) -> tuple[str, Generation]:
-    """Return the voice's id and its generation options. Raises UnknownVoice.
+    """Return the voice's id and its generation options. Raise UnknownVoice.
 
-    `aria@de` is Aria speaking German: Home Assistant sends only the name of the chosen voice.
+    `aria@de` is Aria speaking German: Home Assistant sends only the name of the chosen voice. Clients have no
+    keys, so the error does not list voices and aliases.
     """
     if not voice.name:
         return DEFAULT_VOICE.id, Generation(language=voice.language)
+    name, _, language = voice.name.rpartition("@")
+    if catalogue.knows(name) and not catalogue.knows(voice.name):
+        tag = language.strip().replace("_", "-")
+        return catalogue.find(name).voice.id, Generation(language=tag or None)
     try:
-        catalogue.find(voice.name)
+        return catalogue.choose(voice.name).voice.id, Generation()
     except UnknownVoice:
-        name, _, language = voice.name.rpartition("@")
-        catalogue.find(name)
-        return name, Generation(language=language.replace("_", "-") or None)
-    return voice.name, Generation()
+        raise UnknownVoice("no voice has this name; `describe` lists the names.", field="voice") from None
 
 
 def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry]) -> dict[str, Any]:
