@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import os
 import signal
+from collections import deque
 from pathlib import Path
-from typing import Any
 
-from streaming_server.errors import BadAudio
+from streaming_server.errors import BadAudio, ProtocolError
 from streaming_server.ipc.child import Child, WaitForExit, inherited_environment, spawn_connected
-from streaming_server.transcription.transcript import Segment, Transcript, whisper_transcript
+from streaming_server.ipc.framing import Frame, FrameReader
+from streaming_server.transcription.messages import (
+    Answer,
+    Failed,
+    Heard,
+    Ready,
+    Refused,
+    Transcribe,
+    decode_answer,
+    encode,
+)
+from streaming_server.transcription.transcript import Transcript, whisper_transcript
 
-_LONGEST_LINE = 4 * 1024 * 1024
-"""Limit of one answer in bytes, far above any real one."""
 _EXIT_GRACE_S = 1.0
 """Time for a process that has closed its socket to exit by itself; its exit code tells the reason."""
 
@@ -57,6 +66,8 @@ class WhisperProcess:
         self._child = child
         self._reader = reader
         self._writer = writer
+        self._frames = FrameReader()
+        self._received: deque[Frame] = deque()
         self._reported_failure: str | None = None
 
     @classmethod
@@ -76,8 +87,9 @@ class WhisperProcess:
             wait=wait,
         )
         try:
-            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_LINE)
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
         except BaseException:
+            ours.close()
             await child.stop()
             raise
         return cls(child, model, device, reader, writer)
@@ -98,38 +110,39 @@ class WhisperProcess:
 
     async def loaded(self) -> None:
         """Wait until the model is loaded. Raises ProcessLost."""
-        await self._receive()
+        if not isinstance(await self._receive(), Ready):
+            raise self._lost_by_protocol()
 
     async def transcribe(self, path: Path, duration_s: float) -> Transcript:
         """Return the transcript of a file. Raises BadAudio and ProcessLost."""
-        self._writer.write(json.dumps({"transcribe": str(path)}).encode() + b"\n")
+        self._writer.write(encode(Transcribe(os.fsencode(path))))
         match await self._receive():
-            case {
-                "transcript": {
-                    "text": str(text),
-                    "language": str(language),
-                    "language_probability": float() | None as probability,
-                    "segments": list(segments),
-                }
-            }:
-                return whisper_transcript(
-                    text, [Segment(*piece) for piece in segments], duration_s, language, probability
-                )
-            case {"refused": {"message": str(message)}}:
+            case Heard(text, language, probability, segments):
+                return whisper_transcript(text, segments, duration_s, language, probability)
+            case Refused(message):
                 raise BadAudio(message)
-        raise ProcessLost
+        raise self._lost_by_protocol()
 
-    async def _receive(self) -> dict[str, Any]:
+    async def _receive(self) -> Answer:
+        """Return the next answer. Raises ProcessLost."""
         try:
-            message = json.loads(await self._reader.readline())
-        except (OSError, ValueError) as error:  # It ended within a line, or the line is too long.
+            while not self._received:
+                if not (data := await self._reader.read(65536)):
+                    raise ProcessLost
+                self._received.extend(self._frames.feed(data))
+            answer = decode_answer(self._received.popleft())
+        except OSError as error:
             raise ProcessLost from error
-        match message:
-            case {"failed": {"message": str(reason)}}:
-                self._reported_failure = reason
-            case dict():
-                return message
-        raise ProcessLost
+        except ProtocolError as error:
+            raise self._lost_by_protocol() from error
+        if isinstance(answer, Failed):
+            self._reported_failure = answer.message
+            raise ProcessLost
+        return answer
+
+    def _lost_by_protocol(self) -> ProcessLost:
+        self._reported_failure = "Whisper's process sent a message that cannot be understood."
+        return ProcessLost()
 
     async def end(self, *, grace: bool = False) -> None:
         """Close the socket and terminate the process. Idempotent.

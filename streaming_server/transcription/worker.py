@@ -1,31 +1,36 @@
 """The transcriber: one child process that holds Whisper and transcribes one file at a time.
 
-The server starts `python -m streaming_server.transcription.worker --fd N …`. Messages are lines of JSON in
-both directions over that socket; the process ends when the socket closes.
-
-    {"transcribe": path}     →  {"transcript": {"text", "language", "language_probability",
-                                              "segments": [fields of transcript.Segment]}}
-                             or {"refused": {"code", "message"}}, and it goes on
-    (started)                →  {"ready": {"device"}}
-                             or {"failed": {"code", "message"}}, and it ends
+The server starts `python -m streaming_server.transcription.worker --fd N …`. All messages (see `messages`) go
+over that socket: `Ready` or `Failed` first, then one answer to each request. The process exits when the
+socket closes.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
-import json
 import os
 import socket
 import sys
 import urllib.error
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from streaming_server.errors import BadAudio, SpeechError, Unavailable
+from streaming_server.ipc.framing import FrameReader
 from streaming_server.ipc.parent import end_with_parent, ignore_signals
+from streaming_server.transcription.messages import (
+    Answer,
+    Failed,
+    Heard,
+    Ready,
+    Refused,
+    decode_request,
+    encode,
+)
+from streaming_server.transcription.transcript import Segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,23 +49,24 @@ class Transcriber:
         self._model = model
         self._device = device
 
-    def transcribe(self, path: Path) -> dict[str, Any]:
-        """Return the fields of the `transcript` message for a file. Raises BadAudio."""
+    def transcribe(self, path: Path) -> Heard:
+        """Return what is heard in a file. Raises BadAudio."""
         import torch
 
         audio = read(path)
         torch.manual_seed(0)  # Whisper samples when it is unsure; the same file must give the same text.
         language, probability = self._detect_language(audio)
         result = self._model.transcribe(audio, language=language, fp16=self._device != "cpu")
-        return {
-            "text": result["text"],
-            "language": language,
-            "language_probability": probability,
-            "segments": [
-                (piece["start"], piece["end"], piece["avg_logprob"], piece["no_speech_prob"])
-                for piece in result["segments"]
-            ],
-        }
+        segments = tuple(
+            Segment(
+                float(piece["start"]),
+                float(piece["end"]),
+                float(piece["avg_logprob"]),
+                float(piece["no_speech_prob"]),
+            )
+            for piece in result["segments"]
+        )
+        return Heard(result["text"], language, probability, segments)
 
     def _detect_language(self, audio: NDArray[np.float32]) -> tuple[str, float | None]:
         """Return the language of the first 30 s and its probability; None for an English-only model."""
@@ -139,17 +145,18 @@ def load(name: str, device: str, download_root: Path | None) -> Whisper:
 
 def serve(link: socket.socket, transcriber: Transcriber) -> None:
     """Answer requests until the server closes the socket. Any error but BadAudio is raised."""
-    with link.makefile("rb") as requests:
-        for line in requests:
-            try:
-                answer = {"transcript": transcriber.transcribe(Path(json.loads(line)["transcribe"]))}
-            except BadAudio as error:
-                answer = {"refused": {"code": error.code, "message": error.message}}
-            _send(link, answer)
+    frames = FrameReader()
+    while data := link.recv(65536):
+        for frame in frames.feed(data):
+            path = Path(os.fsdecode(decode_request(frame).path))
+            link.sendall(encode(_answer(transcriber, path)))
 
 
-def _send(link: socket.socket, message: dict[str, Any]) -> None:
-    link.sendall(json.dumps(message).encode() + b"\n")
+def _answer(transcriber: Transcriber, path: Path) -> Answer:
+    try:
+        return transcriber.transcribe(path)
+    except BadAudio as error:
+        return Refused(error.message)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -172,17 +179,16 @@ def main(arguments: list[str]) -> int:
     link = socket.socket(fileno=options.fd)
     try:
         transcriber = Transcriber(load(options.model, options.device, options.download_root), options.device)
-        _send(link, {"ready": {"device": options.device}})
+        link.sendall(encode(Ready()))
         serve(link, transcriber)
     except (BrokenPipeError, ConnectionResetError):
         return 0
     except SpeechError as error:
-        _send(link, {"failed": {"code": error.code, "message": error.message}})
+        link.sendall(encode(Failed(error.message)))
         return 1
     except Exception as error:
         # After a CUDA error nothing in this process can be relied on, so every error ends it.
-        reason = f"Whisper failed ({type(error).__name__})."
-        _send(link, {"failed": {"code": Unavailable.code, "message": reason}})
+        link.sendall(encode(Failed(f"Whisper failed ({type(error).__name__}).")))
         return 1
     return 0
 

@@ -1,0 +1,152 @@
+"""Voice samples are transcribed in the background, by a real Whisper with pinned weights."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+import soundfile
+from anyio import to_thread
+from helpers import whisper_checkpoint
+
+from streaming_server.catalogue import Catalogue
+from streaming_server.storage.database import Database
+from streaming_server.storage.voice_records import StoredVoiceSample
+from streaming_server.storage.voices import VoiceStore
+from streaming_server.transcription.client import Transcription
+from streaming_server.transcription.queue import TranscriptionQueue
+from streaming_server.transcription.transcript import Transcript, written_transcript
+from streaming_server.voice_library import VoiceLibrary
+
+pytestmark = pytest.mark.anyio
+
+SAID = "Guten Morgen, das ist eine Probe."
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that transcribes everything as SAID, in German."""
+    return whisper_checkpoint.make(tmp_path_factory.mktemp("whisper") / "pinned.pt", say=SAID, language="de")
+
+
+class NotingLibrary(VoiceLibrary):
+    """Notes which voice samples got a transcript, in order."""
+
+    def __init__(self, store: VoiceStore) -> None:
+        super().__init__(store, Catalogue(), lambda voices: None)
+        self.transcribed: list[str] = []
+
+    async def set_transcript(
+        self, voice_sample: StoredVoiceSample, transcript: Transcript, *, keep_better: bool = False
+    ) -> StoredVoiceSample:
+        stored = await super().set_transcript(voice_sample, transcript, keep_better=keep_better)
+        self.transcribed.append(voice_sample.id)
+        return stored
+
+
+class Workplace:
+    """A store, its library, and a queue that transcribes what is in it."""
+
+    def __init__(self, folder: Path, database: Database, checkpoint: Path) -> None:
+        self.store = VoiceStore(database, folder)
+        self.library = NotingLibrary(self.store)
+        self.transcription = Transcription(str(checkpoint), lambda: "cpu")
+        self.automatic = True
+        self.queue = TranscriptionQueue(self.transcription, self.library, lambda: self.automatic)
+
+    def add(self, name: str, loudness: float = 0.1) -> StoredVoiceSample:
+        """Store three seconds of noise."""
+        wav = self.store.new_temporary()
+        noise = np.random.default_rng(len(name)).normal(0.0, loudness, 3 * 44_100)
+        soundfile.write(wav, noise, 44_100, subtype="PCM_16")
+        return self.store.put_voice_sample(
+            name,
+            wav,
+            duration_s=3.0,
+            sample_rate=44_100,
+            original_format="wav",
+            original_sample_rate=44_100,
+            channels=1,
+            warnings=(),
+            waveform=(),
+        )
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        with anyio.fail_after(60):
+            while not await to_thread.run_sync(condition):
+                await anyio.sleep(0.02)
+
+    def transcript(self, name: str) -> str | None:
+        return self.store.voice_sample(name).transcript
+
+
+@asynccontextmanager
+async def workplace(folder: Path, checkpoint: Path) -> AsyncIterator[Workplace]:
+    with closing(Database(folder)) as database:
+        one = Workplace(folder, database, checkpoint)
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.transcription.run)
+            group.start_soon(one.queue.run)
+            await anyio.wait_all_tasks_blocked()
+            yield one
+            group.cancel_scope.cancel()
+
+
+async def test_the_latest_voice_sample_is_transcribed_first(tmp_path: Path, checkpoint: Path) -> None:
+    async with workplace(tmp_path, checkpoint) as one:
+        for name in ("first", "second", "third"):
+            one.add(name)
+            await anyio.sleep(0.002)  # The order of arrival is stored in milliseconds.
+        assert one.queue.schedule()
+        await one.until(lambda: len(one.library.transcribed) == 3)
+        assert one.library.transcribed == ["third", "second", "first"]
+        assert one.transcript("first") == SAID
+        assert one.store.voice_sample("first").transcript_source == "whisper"
+
+
+async def test_a_failure_is_stored_and_the_next_one_is_transcribed(tmp_path: Path, checkpoint: Path) -> None:
+    async with workplace(tmp_path, checkpoint) as one:
+        one.add("sound")
+        await anyio.sleep(0.002)
+        one.add("gone").path.write_bytes(b"no recording")
+        assert one.queue.schedule()
+        await one.until(lambda: one.transcript("sound") is not None)
+        failed = one.store.voice_sample("gone")
+        assert failed.transcript is None
+        assert failed.transcript_findings == ("The sample could not be read.",)
+        assert one.store.next_without_transcript() is None
+
+
+async def test_what_a_person_wrote_meanwhile_is_kept(tmp_path: Path, checkpoint: Path) -> None:
+    async with workplace(tmp_path, checkpoint) as one:
+        sample, other = one.add("written"), one.add("other")
+        await one.library.set_transcript(sample, written_transcript("By hand.", "manual", 3.0))
+        assert one.queue.schedule(again=[sample])
+        await one.until(lambda: one.transcript(other.id) is not None)
+        assert one.transcript("written") == "By hand."
+
+
+async def test_a_transcript_of_a_replaced_recording_is_dropped(tmp_path: Path, checkpoint: Path) -> None:
+    async with workplace(tmp_path, checkpoint) as one:
+        before = one.add("replaced")
+        assert one.add("replaced", loudness=0.2).sha256 != before.sha256
+        one.store.set_transcript("replaced", "Of the new one.", "txt")
+        one.add("other")
+        assert one.queue.schedule(again=[before])
+        await one.until(lambda: one.transcript("other") is not None)
+        assert one.transcript("replaced") == "Of the new one."
+
+
+async def test_nothing_is_scheduled_where_it_is_off(tmp_path: Path, checkpoint: Path) -> None:
+    async with workplace(tmp_path, checkpoint) as one:
+        one.automatic = False
+        one.add("sample")
+        assert not one.queue.schedule()
+        assert one.transcription.state == "off"
+        one.automatic = True
+        assert one.queue.schedule()
+        await one.until(lambda: one.transcript("sample") == SAID)
