@@ -143,6 +143,11 @@ class Settings(BaseSettings):
     api_keys: Secrets = Field(
         (), description="keys that clients may use, comma-separated; without any, clients need none"
     )
+    admin_keys: Secrets = Field(
+        (),
+        description="keys that the configuration, the journal, cleanup and every deletion then need, "
+        "comma-separated; they open everything else too",
+    )
     no_auth: bool = Field(
         False, description="listen beyond loopback without keys; for Wyoming, even if there are keys"
     )
@@ -198,10 +203,12 @@ class Settings(BaseSettings):
         return origins
 
     @model_validator(mode="after")
-    def _reject_empty_api_keys(self) -> Self:
-        """An empty DIA_API_KEYS must not disable authentication."""
+    def _reject_empty_keys(self) -> Self:
+        """An empty DIA_API_KEYS or DIA_ADMIN_KEYS must not disable authentication."""
         if "api_keys" in self.model_fields_set and not self.api_keys:
             raise ValueError("--api-keys (DIA_API_KEYS) has no key; remove it if clients need none")
+        if "admin_keys" in self.model_fields_set and not self.admin_keys:
+            raise ValueError("--admin-keys (DIA_ADMIN_KEYS) has no key; remove it if there are none")
         return self
 
     @model_validator(mode="after")

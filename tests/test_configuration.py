@@ -145,16 +145,26 @@ def test_over_http_it_is_told_where_each_value_comes_from(
         assert client.put("/config", json={}).json()["output_retention_hours"] == 24
 
 
-@pytest.mark.parametrize("model", ["huge", "/nowhere/weights.pt", "/", "\0", "x" * 4096])
-def test_a_model_that_cannot_be_is_refused_by_name(server: Server, model: str) -> None:
+@pytest.mark.parametrize("model", ["huge", "/nowhere/weights.pt", "/", "\0", "x" * 4096, __file__])
+def test_only_models_with_a_name_can_be_chosen_whatever_files_exist(server: Server, model: str) -> None:
     with to(server) as client:
         before = client.get("/config").json()
         answer = client.put("/config", json=before | {"whisper_model_size": model})
         assert answer.status_code == 422, answer.text
         assert answer.json()["detail"].startswith(
-            "whisper_model_size: must be an existing file or one of tiny"
+            "whisper_model_size: must be the model of --whisper-model or one of tiny"
         )
         assert client.get("/config").json() == before
+
+
+def test_the_model_of_the_command_line_can_be_chosen_again(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    weights = str(tmp_path / "weights.pt")
+    with to(start_server("--max-workers=1", f"--whisper-model={weights}")) as client:
+        config = client.get("/config").json()
+        assert client.put("/config", json=config | {"whisper_model_size": "tiny"}).status_code == 200
+        assert client.put("/config", json=config | {"whisper_model_size": weights}).status_code == 200
 
 
 def test_a_model_of_the_command_line_need_not_be_there_for_the_rest_to_be_changed(

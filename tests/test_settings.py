@@ -120,9 +120,10 @@ def test_meaningless_values_are_rejected(flags: list[str], complaint: str) -> No
         from_flags(*flags)
 
 
-def test_empty_api_keys_do_not_disable_authentication(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIA_API_KEYS", "")
-    with pytest.raises(ValidationError, match="DIA_API_KEYS"):
+@pytest.mark.parametrize("name", ["DIA_API_KEYS", "DIA_ADMIN_KEYS"])
+def test_empty_keys_do_not_disable_authentication(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+    with pytest.raises(ValidationError, match=name):
         from_flags()
 
 

@@ -24,6 +24,8 @@ STOP_TIMEOUT_S = 3.0
 START_TIMEOUT_S = 1800.0
 """Dia's first start may download gigabytes; a server that cannot start exits by itself."""
 
+_KEYS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS"})
+
 
 @dataclass(frozen=True, slots=True)
 class LocalServer:
@@ -47,7 +49,7 @@ def own_server(*options: str) -> Iterator[LocalServer]:
         arguments = ["serve", f"--host={HOST}", f"--fd={listener.fileno()}", f"--data-dir={data}"]
         arguments += ["--log-level=warning", *options]
         # No other machine can reach it, and the command need not have the key at hand.
-        environment = {name: value for name, value in os.environ.items() if name.upper() != "DIA_API_KEYS"}
+        environment = {name: value for name, value in os.environ.items() if name.upper() not in _KEYS}
         process = subprocess.Popen(
             [sys.executable, "-m", "streaming_server", *arguments],
             env=environment,

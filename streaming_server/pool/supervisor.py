@@ -60,7 +60,7 @@ CANARY_FRESH_S = 10.0
 SHUTDOWN_S = 2.0
 """How long a worker may take to exit after `Shutdown` before it is killed."""
 
-_SECRETS = frozenset({"DIA_API_KEYS"})
+_SECRETS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS"})
 
 log = structlog.stdlib.get_logger(__name__)
 

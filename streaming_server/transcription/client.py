@@ -286,13 +286,15 @@ class _Job:
         self.done.set()
 
 
-def check_model(model: str, field: str) -> None:
-    """Check that a model is a size of Whisper or an existing file. Blocks. Raises BadValue for `field`."""
-    is_file = False
-    with suppress(OSError, ValueError):  # Not every text can be a path.
-        is_file = Path(model).is_file()
-    if not (is_file or model in WHISPER_SIZES):
-        raise BadValue(f"must be an existing file or one of {', '.join(WHISPER_SIZES)}.", field=field)
+def check_model(model: str, configured: str, field: str) -> None:
+    """Check that a model is a size of Whisper or the one the server was started with.
+
+    No other file is accepted, so that the answer tells nothing about the disk. Raise BadValue for `field`.
+    """
+    if model not in (configured, *WHISPER_SIZES):
+        raise BadValue(
+            f"must be the model of --whisper-model or one of {', '.join(WHISPER_SIZES)}.", field=field
+        )
 
 
 def _is_installed() -> bool:

@@ -7,8 +7,10 @@ import hmac
 import ipaddress
 import re
 import socket
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
 from streaming_server.errors import Forbidden, Unauthorized
@@ -23,13 +25,14 @@ class Access:
     """Checks keys, origins and host names. Holds digests of the keys, never the keys."""
 
     def __init__(self, settings: Settings) -> None:
-        self._digests = tuple(_digest(key.get_secret_value()) for key in settings.api_keys)
+        self._keys = _digests(settings.api_keys)
+        self._admin_keys = _digests(settings.admin_keys)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in settings.allowed_origins)
         self._names = _own_names(settings)
 
     @property
     def needs_key(self) -> bool:
-        return bool(self._digests)
+        return bool(self._keys)
 
     def check_origin(self, connection: HTTPConnection) -> None:
         """Raise Forbidden for a page of another origin, and without keys for a Host that is not ours.
@@ -55,15 +58,28 @@ class Access:
         return origin.lower() in self._origins
 
     def opens(self, key: str | None) -> bool:
-        """Return whether the key is valid, or none is needed. Takes the same time for every key."""
-        digest = _digest(key or "")
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return not self.needs_key or any(matches)
+        """Return whether the key is valid, or none is needed. Takes the same time for every key.
+
+        An admin key is valid everywhere.
+        """
+        valid = _is_among(key, self._keys + self._admin_keys)
+        return valid or not self.needs_key
 
     def check_key(self, key: str | None) -> None:
         """Raise Unauthorized unless the key is valid or none is needed."""
         if not self.opens(key):
             raise Unauthorized("A valid API key is required.")
+
+    def check_admin_key(self, key: str | None) -> None:
+        """Check the key as `check_key` does and, where there are admin keys, that it is one of them.
+
+        Raise Unauthorized without a valid key, and Forbidden for a key that opens only the rest.
+        """
+        self.check_key(key)
+        if self._admin_keys and not _is_among(key, self._admin_keys):
+            if _is_among(key, self._keys):
+                raise Forbidden("This needs an admin key; the one sent opens only the other routes.")
+            raise Unauthorized("An admin key is required.")
 
     def _is_own_name(self, header: str | None) -> bool:
         """Return whether a Host header cannot be a foreign name. HTTP/1.0 clients may send none."""
@@ -84,6 +100,16 @@ def key_of(connection: HTTPConnection) -> str | None:
     if scheme.lower() == "bearer" and credentials:
         return credentials.strip()
     return connection.query_params.get("token")
+
+
+def _digests(keys: Iterable[SecretStr]) -> tuple[bytes, ...]:
+    return tuple(_digest(key.get_secret_value()) for key in keys)
+
+
+def _is_among(key: str | None, digests: tuple[bytes, ...]) -> bool:
+    """Return whether the key has one of these digests. Compares with all, so that time tells nothing."""
+    digest = _digest(key or "")
+    return sum(hmac.compare_digest(digest, known) for known in digests) > 0
 
 
 def _digest(key: str) -> bytes:

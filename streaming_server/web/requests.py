@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import orjson
 from pydantic import BaseModel, Field
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.requests import Request
 
 from streaming_server.errors import BadMessage, BadValue, TooLarge
-from streaming_server.web.auth import key_of
 from streaming_server.web.openapi.operation import Parameter
-from streaming_server.web.services import parts_of
 from streaming_server.web.validation import validated
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -115,32 +111,3 @@ def limit_of(request: Request) -> int:
     if said.isascii() and said.isdigit() and len(said) <= 20 and 1 <= int(said) <= MAX_LISTED:
         return int(said)
     raise BadValue(f"must be a whole number from 1 to {MAX_LISTED}.", field="limit")
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def check_key(connection: HTTPConnection) -> None:
-    """Raise Unauthorized unless the request carries a valid key or none is needed."""
-    parts_of(connection).access.check_key(key_of(connection))
-
-
-def keyed(endpoint: Endpoint) -> Endpoint:
-    """Wrap an endpoint so that it needs a key."""
-
-    @wraps(endpoint)
-    async def guarded(request: Request) -> Response:
-        check_key(request)
-        return await endpoint(request)
-
-    return marked_as_keyed(guarded)
-
-
-def marked_as_keyed(endpoint: Endpoint) -> Endpoint:
-    """Mark an endpoint that checks the key, for its documentation."""
-    endpoint.__dict__["needs_key"] = True
-    return endpoint
-
-
-def needs_key(endpoint: Callable[..., Any]) -> bool:
-    return bool(getattr(endpoint, "needs_key", False))

@@ -382,10 +382,10 @@ def test_sizes_match_openai_whisper() -> None:
     assert set(asked.stdout.split()) == set(WHISPER_SIZES)
 
 
-def test_a_model_is_a_size_or_an_existing_file(tmp_path: Path) -> None:
-    (tmp_path / "weights.pt").touch()
+def test_a_model_is_a_size_or_the_one_configured(tmp_path: Path) -> None:
+    (tmp_path / "there.pt").touch()
     for model in ("tiny.en", "turbo", str(tmp_path / "weights.pt")):
-        check_model(model, "field")
-    for model in ("huge", "Base", str(tmp_path), str(tmp_path / "gone.pt"), "\0", "x" * 4096, "~" * 300):
-        with pytest.raises(BadValue, match="field: must be an existing file or one of tiny"):
-            check_model(model, "field")
+        check_model(model, str(tmp_path / "weights.pt"), "field")
+    for model in ("huge", "Base", str(tmp_path), str(tmp_path / "there.pt"), "\0", "x" * 4096, "~" * 300):
+        with pytest.raises(BadValue, match="field: must be the model of --whisper-model or one of tiny"):
+            check_model(model, "base", "field")

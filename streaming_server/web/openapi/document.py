@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.errors import Forbidden, SpeechError, Unauthorized
+from streaming_server.web.keyed import needs_key
 from streaming_server.web.openapi.operation import Operation, operation, operation_of
 from streaming_server.web.openapi.page import page
-from streaming_server.web.requests import needs_key
 from streaming_server.web.responses import Error, Json
 from streaming_server.web.rest.sound_file import SoundFile
 

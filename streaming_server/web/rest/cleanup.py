@@ -8,8 +8,8 @@ from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
 from streaming_server.errors import StorageFailure
+from streaming_server.web.keyed import admin_keyed
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.requests import keyed
 from streaming_server.web.responses import Json
 from streaming_server.web.services import operations
 
@@ -21,7 +21,7 @@ class CleanedUp(TypedDict):
 
 
 def routes() -> list[BaseRoute]:
-    return [Route("/cleanup", keyed(cleanup), methods=["POST"])]
+    return [Route("/cleanup", admin_keyed(cleanup), methods=["POST"])]
 
 
 @operation("operator", "Remove expired results now", errors=(StorageFailure,))

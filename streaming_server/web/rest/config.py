@@ -9,16 +9,17 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.configuration import ServerConfig
 from streaming_server.errors import StorageFailure
 from streaming_server.transcription.client import check_model
+from streaming_server.web.keyed import admin_keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
-from streaming_server.web.requests import keyed, read_json
+from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
-from streaming_server.web.services import operations, voice_services
+from streaming_server.web.services import operations, parts_of, voice_services
 
 
 def routes() -> list[BaseRoute]:
     return [
-        Route("/config", keyed(get_config), methods=["GET"]),
-        Route("/config", keyed(put_config), methods=["PUT"]),
+        Route("/config", admin_keyed(get_config), methods=["GET"]),
+        Route("/config", admin_keyed(put_config), methods=["PUT"]),
     ]
 
 
@@ -38,7 +39,8 @@ async def put_config(request: Request) -> Json[ServerConfig]:
     configuration, voices = operations(request).configuration, voice_services(request)
     config = await read_json(request, ServerConfig)
     if config.whisper_model_size != configuration.now.whisper_model_size:
-        await to_thread.run_sync(check_model, config.whisper_model_size, "whisper_model_size")
+        started_with = parts_of(request).settings.whisper_model
+        check_model(config.whisper_model_size, started_with, "whisper_model_size")
     await to_thread.run_sync(configuration.put, config)
     voices.transcription.use(config.whisper_model_size)
     voices.transcriptions.schedule()

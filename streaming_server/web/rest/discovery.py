@@ -9,8 +9,9 @@ from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
 from streaming_server.errors import StorageFailure
+from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
-from streaming_server.web.requests import keyed, read_json
+from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import voice_services
 

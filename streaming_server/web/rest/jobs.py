@@ -19,8 +19,9 @@ from streaming_server.errors import (
 )
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.storage.jobs import JOB_STATUSES, Job, JobStatus
+from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import Parameter, operation
-from streaming_server.web.requests import LIMIT, keyed, limit_of
+from streaming_server.web.requests import LIMIT, limit_of
 from streaming_server.web.responses import Error, ErrorDetail, Json, error_json
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import job_services
@@ -61,9 +62,9 @@ class JobsRemoved(TypedDict):
 def routes() -> list[BaseRoute]:
     return [
         Route("/jobs", keyed(jobs), methods=["GET"]),
-        Route("/jobs", keyed(clear), methods=["DELETE"]),
+        Route("/jobs", admin_keyed(clear), methods=["DELETE"]),
         Route("/jobs/{job_id}", keyed(job), methods=["GET"]),
-        Route("/jobs/{job_id}", keyed(cancel), methods=["DELETE"]),
+        Route("/jobs/{job_id}", admin_keyed(cancel), methods=["DELETE"]),
         Route("/jobs/{job_id}/result", keyed(result)),
         Route("/jobs/{job_id}/retry", keyed(retry), methods=["POST"]),
     ]

@@ -12,8 +12,9 @@ from typing_extensions import TypedDict
 from streaming_server.audio.formats import CONTENT_TYPES
 from streaming_server.errors import BadValue, Forbidden, StorageFailure, UnknownEntry
 from streaming_server.storage.history import Journal, JournalEntry
+from streaming_server.web.keyed import admin_keyed
 from streaming_server.web.openapi.operation import Parameter, operation
-from streaming_server.web.requests import LIMIT, keyed, limit_of
+from streaming_server.web.requests import LIMIT, limit_of
 from streaming_server.web.responses import Json, Message
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import operations
@@ -42,11 +43,11 @@ class LogList(TypedDict):
 
 def routes() -> list[BaseRoute]:
     return [
-        Route("/logs", keyed(logs), methods=["GET"]),
-        Route("/logs", keyed(clear_logs), methods=["DELETE"]),
-        Route("/logs/{entry_id}", keyed(log_entry), methods=["GET"]),
-        Route("/logs/{entry_id}", keyed(delete_log), methods=["DELETE"]),
-        Route("/logs/{entry_id}/download", keyed(download)),
+        Route("/logs", admin_keyed(logs), methods=["GET"]),
+        Route("/logs", admin_keyed(clear_logs), methods=["DELETE"]),
+        Route("/logs/{entry_id}", admin_keyed(log_entry), methods=["GET"]),
+        Route("/logs/{entry_id}", admin_keyed(delete_log), methods=["DELETE"]),
+        Route("/logs/{entry_id}/download", admin_keyed(download)),
     ]
 
 

@@ -17,8 +17,8 @@ from streaming_server.catalogue import Entry
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, UnknownVoice
 from streaming_server.types import EngineInfo
+from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.requests import keyed
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import Parts, output_services, parts_of
 

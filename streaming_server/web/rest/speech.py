@@ -13,8 +13,9 @@ from streaming_server.errors import EngineFailure, Full, StorageFailure
 from streaming_server.render import Rendering
 from streaming_server.storage.jobs import JobStatus
 from streaming_server.storage.recorder import SpeechRecord
+from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, operation
-from streaming_server.web.requests import flag, keyed, read_json
+from streaming_server.web.requests import flag, read_json
 from streaming_server.web.responses import Json, error_response
 from streaming_server.web.rest.generate_request import GenerateRequest, PlainRequest
 from streaming_server.web.services import Parts, job_services, operations, output_services, parts_of

@@ -13,8 +13,8 @@ from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
 from streaming_server.metrics import FirstAudioPercentiles
+from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.requests import keyed
 from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.server_status import DeviceState, MemoryState
 from streaming_server.web.services import Parts, job_services, operations, parts_of

@@ -23,8 +23,9 @@ from streaming_server.errors import (
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.transcript import Source, Transcript, check_transcript, written_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
+from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
-from streaming_server.web.requests import flag, keyed, read_json
+from streaming_server.web.requests import flag, read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.rest.voice_sample import playable_voice_sample, stored_voice_sample, warnings_of
 from streaming_server.web.services import VoiceServices, operations, voice_services

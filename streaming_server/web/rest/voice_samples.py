@@ -17,8 +17,9 @@ from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import check_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
+from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
-from streaming_server.web.requests import flag, keyed
+from streaming_server.web.requests import flag
 from streaming_server.web.responses import Json, Message
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.rest.upload import receive
@@ -69,7 +70,7 @@ def routes() -> list[BaseRoute]:
         Route("/audio_prompts/metadata", keyed(all_metadata)),
         Route("/audio_prompts/metadata/{prompt_id}", keyed(metadata)),
         Route("/audio_prompts", keyed(voice_samples)),
-        Route("/audio_prompts/{prompt_id}", keyed(delete), methods=["DELETE"]),
+        Route("/audio_prompts/{prompt_id}", admin_keyed(delete), methods=["DELETE"]),
         Route("/audio_prompts/{prompt_id}/audio", keyed(audio)),
     ]
 

@@ -18,8 +18,9 @@ from streaming_server.voice_library import (
     voice_sample_problem,
     voice_sample_warnings,
 )
+from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
-from streaming_server.web.requests import keyed, read_json
+from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json, Message
 from streaming_server.web.services import parts_of, voice_services
 from streaming_server.web.speech_fields import LanguageField
@@ -101,7 +102,7 @@ def routes() -> list[BaseRoute]:
         Route("/voice_mappings", keyed(mappings), methods=["GET"]),
         Route("/voice_mappings", keyed(create), methods=["POST"]),
         Route("/voice_mappings/{voice_id}", keyed(change), methods=["PUT"]),
-        Route("/voice_mappings/{voice_id}", keyed(delete), methods=["DELETE"]),
+        Route("/voice_mappings/{voice_id}", admin_keyed(delete), methods=["DELETE"]),
     ]
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from streaming_server.errors import SpeechError
 from streaming_server.web.auth import key_of
-from streaming_server.web.requests import marked_as_keyed
+from streaming_server.web.keyed import marked_as_keyed
 from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.services import parts_of
 

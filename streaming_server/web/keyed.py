@@ -1,0 +1,52 @@
+"""Endpoints that need a key."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from streaming_server.web.auth import key_of
+from streaming_server.web.services import parts_of
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def check_key(connection: HTTPConnection) -> None:
+    """Raise Unauthorized unless the request carries a valid key or none is needed."""
+    parts_of(connection).access.check_key(key_of(connection))
+
+
+def keyed(endpoint: Endpoint) -> Endpoint:
+    """Wrap an endpoint so that it needs a key."""
+
+    @wraps(endpoint)
+    async def guarded(request: Request) -> Response:
+        check_key(request)
+        return await endpoint(request)
+
+    return marked_as_keyed(guarded)
+
+
+def admin_keyed(endpoint: Endpoint) -> Endpoint:
+    """Wrap an endpoint so that it needs an admin key where there are any, and otherwise a key."""
+
+    @wraps(endpoint)
+    async def guarded(request: Request) -> Response:
+        parts_of(request).access.check_admin_key(key_of(request))
+        return await endpoint(request)
+
+    return marked_as_keyed(guarded)
+
+
+def marked_as_keyed(endpoint: Endpoint) -> Endpoint:
+    """Mark an endpoint that checks the key, for its documentation."""
+    endpoint.__dict__["needs_key"] = True
+    return endpoint
+
+
+def needs_key(endpoint: Callable[..., Any]) -> bool:
+    return bool(getattr(endpoint, "needs_key", False))

@@ -1,0 +1,82 @@
+"""Admin keys: where there are any, the operator's routes and every deletion need one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from helpers.servers import Server, running_server
+from starlette.routing import Route
+from websockets.sync.client import connect
+
+from streaming_server.settings import Settings
+from streaming_server.web.app import create_app
+
+KEY, ADMIN = "a-users-key", "the-operators-key"
+
+GUARDED = ("/config", "/logs", "/logs/{entry_id}", "/logs/{entry_id}/download", "/cleanup")
+
+
+def operations() -> Iterator[tuple[str, str]]:
+    """Yield method and path of the routes that an admin key guards."""
+    for route in create_app(Settings(engine="espeak")).routes:
+        if isinstance(route, Route):
+            for method in sorted((route.methods or set()) - {"HEAD"}):
+                if method == "DELETE" or route.path in GUARDED:
+                    yield method, route.path.replace("{", "").replace("}", "")
+
+
+OPERATIONS = list(operations())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("admin") / "log"
+    keys = {"DIA_API_KEYS": KEY, "DIA_ADMIN_KEYS": f"another,{ADMIN}"}
+    with running_server(log, "--max-workers=1", "--debug", **keys) as one:
+        yield one
+
+
+def ask(server: Server, method: str, path: str, key: str | None) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
+    return httpx.request(method, server.url + path, headers=headers, timeout=20)
+
+
+def test_the_guarded_operations_are_those_of_operators() -> None:
+    assert {path for _, path in OPERATIONS if path.startswith(("/config", "/logs", "/cleanup"))}
+    assert {("DELETE", "/jobs"), ("DELETE", "/voice_mappings/voice_id"), ("PUT", "/config")} <= {*OPERATIONS}
+    assert len(OPERATIONS) >= 11
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_an_operation_needs_an_admin_key(server: Server, method: str, path: str) -> None:
+    for key, status, code in (
+        (None, 401, "unauthorized"),
+        ("wrong", 401, "unauthorized"),
+        (KEY, 403, "forbidden"),
+    ):
+        answer = ask(server, method, path, key)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert ask(server, method, path, ADMIN).status_code in (200, 400, 404)
+
+
+def test_everything_else_takes_either_key(server: Server) -> None:
+    for key in (KEY, ADMIN, "another"):
+        assert ask(server, "GET", "/voices", key).status_code == 200
+        with connect(f"{server.ws_url}/ws/speak?token={key}", proxy=None) as socket:
+            assert '"ready"' in str(socket.recv(10))
+    assert ask(server, "GET", "/voices", "wrong").status_code == 401
+
+
+def test_without_api_keys_speech_needs_none(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1", DIA_ADMIN_KEYS=ADMIN)
+    assert ask(server, "GET", "/voices", None).status_code == 200
+    assert ask(server, "GET", "/config", None).status_code == 401
+    assert ask(server, "GET", "/config", "wrong").status_code == 401
+    assert ask(server, "GET", "/config", ADMIN).status_code == 200
+
+
+def test_workers_do_not_know_the_keys(server: Server) -> None:
+    for child in server.children():
+        assert not {"DIA_API_KEYS", "DIA_ADMIN_KEYS"} & child.environ().keys()
