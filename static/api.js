@@ -1,17 +1,17 @@
-// The server's HTTP routes, with the key, and their errors as the sentences they say.
+// Client of the server's HTTP routes. Sends the key; throws errors as Refusals with the server's message.
 
 import { Refusal } from "/static/notice.js";
 
-const UNREACHABLE = "The server cannot be reached: try again in a moment.";
-const BROKEN_OFF = "The upload broke off: the file may be larger than the server takes, or the connection was lost.";
-const NOT_UNDERSTOOD = "The server gave an answer that this page does not understand.";
+const UNREACHABLE = "The server cannot be reached; try again in a moment.";
+const BROKEN_OFF = "The upload was interrupted: the file may exceed the server's limit, or the connection was lost.";
+const NOT_UNDERSTOOD = "The server sent an unexpected response.";
 
 export class Api extends EventTarget {
   #key;
 
   constructor(key) {
     super();
-    this.#key = key; // a function: the key may come later
+    this.#key = key; // a function, as the key may be entered later
   }
 
   async get(path) {
@@ -26,7 +26,7 @@ export class Api extends EventTarget {
     return (await this.#ask(method, path, body)).json();
   }
 
-  // With fetch the progress of an upload could not be seen. `progress` is told the bytes sent and all there are.
+  // Uploads with XMLHttpRequest, as fetch reports no progress. progress(sent, total): bytes.
   upload(path, form, { progress, signal }) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();

@@ -1,4 +1,4 @@
-// The page: text in, speech out, and what is to be seen of it.
+// The page: sends text, plays speech, and shows the transcript and the state of the server.
 
 import { Api } from "/static/api.js";
 import { Channel } from "/static/channel.js";
@@ -11,8 +11,8 @@ import { VoicesPanel } from "/static/voices.js";
 const HEADER_BYTES = 16;
 const POLICY = 1008;
 const PLAYED_EVERY_MS = 250;
-const ENVELOPE_BYTES = 256; // of a text message, around its text
-const CHARACTER_BYTES = 6; // of the longest character in JSON, such as \u0007
+const ENVELOPE_BYTES = 256; // upper bound of a text message's JSON without its text
+const CHARACTER_BYTES = 6; // of the longest escape of a character in JSON, such as \u0007
 const view = (id) => document.getElementById(id);
 
 const player = new Player();
@@ -25,12 +25,12 @@ const status = new Channel("/ws/status", key);
 const api = new Api(key);
 const voices = new VoicesPanel(api);
 
-let ready = null; // what the server said it can do
+let ready = null; // the server's `ready` message, null while disconnected
 let turn = null; // the context being spoken
 let turns = 0;
-let passing = false; // whether the complaint shown is over once the server is back
+let temporary = false; // whether reconnecting clears the error shown
 
-// What the browser tests look at.
+// For the browser tests.
 window.__tts = {
   get received() { return player.received; },
   get consumed() { return player.consumed; },
@@ -47,18 +47,18 @@ async function play() {
   if (!ready || Player.obstacle()) return;
   stop();
   if (!/[^\s\p{P}]/u.test(view("text").value)) {
-    complain("There is nothing to say yet: type some text.");
+    showError("There is no text to speak; type some text.");
     view("text").focus();
     return;
   }
   const [length, most] = [Array.from(view("text").value).length, ready.limits.context_characters];
   if (length > most) {
-    complain(`The text has ${length.toLocaleString("en")} characters; at most ${most.toLocaleString("en")} are spoken in one go.`);
+    showError(`The text has ${length.toLocaleString("en")} characters; at most ${most.toLocaleString("en")} are allowed.`);
     view("text").focus();
     return;
   }
-  complain("");
-  voices.hush();
+  showError("");
+  voices.stopSound();
   const text = view("text").value;
   const mine = {
     context: `page-${++turns}`, text, handle: null, rate: 0, ended: false, firstFrame: false, heard: false,
@@ -73,11 +73,11 @@ async function play() {
   try {
     rate = await player.start([ready.sample_rate, ...ready.sample_rates]);
   } catch (error) {
-    settle();
-    complain(`This browser cannot play sound here: ${error.message}`);
+    endTurn();
+    showError(`This browser cannot play audio: ${error.message}`);
     return;
   }
-  if (turn !== mine) return; // stopped meanwhile
+  if (turn !== mine) return; // stopped while the player was starting
   const options = { voice: view("voice").value, speed: Number(view("speed").value), sample_rate: rate, words: true };
   speech.send({ type: "start", context: mine.context, ...options });
   mine.sentAt = performance.now();
@@ -94,7 +94,7 @@ function sendWhole({ context, text }) {
   speech.send({ type: "finish", context });
 }
 
-// Pieces of one to four characters, not counting the spaces before each.
+// Splits into pieces of one to four characters, not counting leading spaces.
 function tokensOf(text) {
   const characters = text.match(/\s*\S|\s+$/gu) ?? [];
   const tokens = [];
@@ -105,7 +105,7 @@ function tokensOf(text) {
   return tokens;
 }
 
-// As a language model would: pieces of words, at a steady pace.
+// Sends pieces of words at a steady rate, as a language model would.
 function trickle(mine) {
   const tokens = tokensOf(mine.text);
   const pace = Math.min(500, Math.max(1, Number(view("rate").value) || 20));
@@ -126,14 +126,14 @@ function stop() {
   if (!turn) return;
   speech.send({ type: "cancel", context: turn.context });
   if (turn.handle !== null) player.flush(turn.handle);
-  settle();
+  endTurn();
 }
 
-// The turn is over, played to its end or not.
-function settle() {
+// Resets the controls after a turn was played or stopped.
+function endTurn() {
   clearTimeout(turn?.timer);
   turn = null;
-  if (document.activeElement === view("stop")) view("play").focus(); // a disabled button loses the keyboard
+  if (document.activeElement === view("stop")) view("play").focus(); // a disabled button loses the focus
   view("stop").disabled = true;
   view("buffer").textContent = "0 ms";
   transcript.heard(null);
@@ -147,7 +147,7 @@ function ifMine(handler) {
 }
 
 speech.addEventListener("started", ifMine(({ handle, sample_rate: rate, ignored }) => {
-  view("speed-ignored").textContent = ignored.includes("speed") ? "This engine keeps a pace of its own." : "";
+  view("speed-ignored").textContent = ignored.includes("speed") ? "This engine does not support speed." : "";
   Object.assign(turn, { handle, rate });
   player.begin(handle, rate);
   spectrum.start(player.analyser);
@@ -157,7 +157,7 @@ speech.addEventListener("words", ifMine(({ words }) => transcript.addWords(words
 speech.addEventListener("done", ifMine(() => player.end(turn.handle)));
 speech.addEventListener("error", ({ detail }) => {
   if (detail.code === "unauthorized") return askForKey();
-  complain(detail.message);
+  showError(detail.message);
   if (turn && detail.context === turn.context) stop();
 });
 speech.addEventListener("binary", ({ detail: message }) => {
@@ -167,8 +167,8 @@ speech.addEventListener("binary", ({ detail: message }) => {
     turn.firstFrame = true;
     view("first-audio").textContent = `${Math.round(performance.now() - turn.sentAt)} ms`;
   }
-  const whole = new Int16Array(message, HEADER_BYTES);
-  player.push(handle, Float32Array.from(whole, (sample) => sample / 32768));
+  const pcm = new Int16Array(message, HEADER_BYTES);
+  player.push(handle, Float32Array.from(pcm, (sample) => sample / 32768));
 });
 
 player.addEventListener("report", ({ detail: report }) => {
@@ -178,7 +178,7 @@ player.addEventListener("report", ({ detail: report }) => {
   view("buffer").textContent = `${Math.round((1000 * report.buffered) / turn.rate)} ms`;
   if (report.played > 0 && !turn.heard) {
     turn.heard = true;
-    const heardMs = 1000 * (report.played / turn.rate - player.latency); // reports come after the fact
+    const heardMs = 1000 * (report.played / turn.rate - player.latency); // reports arrive later
     view("first-heard").textContent = `${Math.round(performance.now() - heardMs - turn.sentAt)} ms`;
   }
   transcript.heard(report.played > 0 ? report.played - player.latency * turn.rate : null);
@@ -187,7 +187,7 @@ player.addEventListener("report", ({ detail: report }) => {
     turn.playedAt = now;
     speech.send({ type: "played", context: turn.context, samples: report.played });
   }
-  if (report.state === "idle") settle();
+  if (report.state === "idle") endTurn();
 });
 
 // The server.
@@ -202,19 +202,19 @@ speech.addEventListener("ready", ({ detail }) => {
   view("engine-notice").textContent = detail.notice ?? "";
   view("engine-notice").hidden = !detail.notice;
   connection("open", `Connected, ${detail.engine} at ${detail.sample_rate} Hz`);
-  if (passing) complain("");
-  if (Player.obstacle()) complain(Player.obstacle());
+  if (temporary) showError("");
+  if (Player.obstacle()) showError(Player.obstacle());
 });
 speech.addEventListener("lost", ({ detail: { code, reason, refused } }) => {
   ready = null;
   view("voice").disabled = view("play").disabled = true;
   if (turn) {
     if (turn.handle !== null) player.flush(turn.handle);
-    settle();
+    endTurn();
   }
-  connection("closed", refused ? "Not connected" : "Connection lost, trying again…");
+  connection("closed", refused ? "Not connected" : "Connection lost, reconnecting…");
   if (refused) askForKey();
-  else if (reason) complain(reason, { untilBack: code !== POLICY });
+  else if (reason) showError(reason, { untilConnected: code !== POLICY });
   else if (code === 1006) explainRefusal();
 });
 status.addEventListener("status", ({ detail }) => panel.show(detail));
@@ -234,14 +234,14 @@ function showVoices(all, wanted) {
   );
 }
 
-// A refused handshake tells a page nothing; the health route tells why.
+// The browser hides why a handshake was refused; the health route tells the reason.
 async function explainRefusal() {
   try {
     const answer = await fetch("/readyz");
-    if (answer.ok) complain("The server is there but refused the connection: it may be full. Trying again…", { untilBack: true });
-    else complain("The server is not ready to speak yet. Trying again…", { untilBack: true });
+    if (answer.ok) showError("The server refused the connection; it may be full. Reconnecting…", { untilConnected: true });
+    else showError("The server is not ready yet. Reconnecting…", { untilConnected: true });
   } catch {
-    complain("The server cannot be reached. Trying again…", { untilBack: true });
+    showError("The server cannot be reached. Reconnecting…", { untilConnected: true });
   }
 }
 
@@ -249,22 +249,22 @@ function askForKey() {
   if (key()) view("key-refused").hidden = false;
   sessionStorage.removeItem("key");
   view("key-form").hidden = false;
-  connection("closed", "A key is needed");
+  connection("closed", "API key required");
   view("key").focus();
 }
 
-function connection(state, words) {
+function connection(state, text) {
   view("connection").dataset.state = state;
-  view("connection").textContent = words;
+  view("connection").textContent = text;
 }
 
-function complain(words, { untilBack = false } = {}) {
-  passing = untilBack;
-  view("alert").textContent = words;
-  view("alert").hidden = !words;
+function showError(message, { untilConnected = false } = {}) {
+  temporary = untilConnected;
+  view("alert").textContent = message;
+  view("alert").hidden = !message;
 }
 
-// Without a key where one is needed the sockets would be silent; the numbers answer at once.
+// Check with a route whether a key is required: a socket without one waits silently.
 async function begin() {
   const wanted = key() ? null : await fetch("/queue/stats").then(({ status: code }) => code, () => null);
   if (wanted === 401) {
@@ -275,7 +275,7 @@ async function begin() {
   status.open();
 }
 
-// Hands.
+// Controls.
 
 view("speak-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -297,7 +297,7 @@ view("speed").addEventListener("input", () => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     stop();
-    voices.hush();
+    voices.stopSound();
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     play();

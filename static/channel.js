@@ -1,4 +1,4 @@
-// A websocket that shows its key, comes back when it is lost, and hands on JSON and binary messages as events.
+// A websocket that authenticates, reconnects when it is lost, and dispatches its messages as events.
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15000;
@@ -8,17 +8,17 @@ export class Channel extends EventTarget {
   #path;
   #key;
   #socket = null;
-  #welcome = false; // whether the server has let this socket in
+  #welcome = false; // whether the server has accepted this socket
   #delay = FIRST_DELAY_MS;
-  #again = 0; // the timer that opens it again
+  #again = 0; // timer of the next attempt to connect
 
   constructor(path, key) {
     super();
     this.#path = path;
-    this.#key = key; // a function: the key may come later
+    this.#key = key; // a function, as the key may be entered later
   }
 
-  // Opens a socket in place of the one there is, if any.
+  // Opens a socket, replacing any that is open.
   open() {
     clearTimeout(this.#again);
     if (this.#socket) {
@@ -56,7 +56,7 @@ export class Channel extends EventTarget {
 
   #lost(code, reason) {
     this.#socket = null;
-    const refused = code === POLICY && !this.#welcome; // later, the same code ends slow or hasty clients
+    const refused = code === POLICY && !this.#welcome; // later, the same code means that a limit was exceeded
     this.dispatchEvent(new CustomEvent("lost", { detail: { code, reason, refused } }));
     if (refused) return;
     this.#again = setTimeout(() => this.open(), this.#delay * (0.75 + Math.random() / 2));

@@ -1,10 +1,10 @@
-// A line that tells how something goes, and the errors it can tell of.
+// A status line, and the error whose message it can show.
 
-// Something that went wrong, in a sentence for the person at the page.
+// An error with a message for the user.
 export class Refusal extends Error {
   constructor(message, code = "") {
     super(message);
-    this.code = code; // the server's, if it was the server that refused
+    this.code = code; // the server's error code, if it refused the request
   }
 }
 
@@ -20,13 +20,13 @@ export class Notice {
     this.#line.dataset.state = "good";
   }
 
-  complain(error) {
+  showError(error) {
     if (!(error instanceof Refusal)) console.error(error);
     this.#line.textContent = error.message;
     this.#line.dataset.state = "bad";
   }
 
-  // Does what a button asks for, once at a time. Whether it was done; if not, the line says why.
+  // Runs a button's action with the button disabled. Returns whether it succeeded; shows the error if not.
   async attempt(button, action) {
     const held = document.activeElement === button;
     button.disabled = true;
@@ -34,11 +34,11 @@ export class Notice {
       await action();
       return true;
     } catch (error) {
-      this.complain(error);
+      this.showError(error);
       return false;
     } finally {
       button.disabled = false;
-      if (held && document.activeElement === document.body) button.focus(); // a disabled one loses the keyboard
+      if (held && document.activeElement === document.body) button.focus(); // a disabled button loses the focus
     }
   }
 }

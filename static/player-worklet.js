@@ -1,16 +1,16 @@
 // Plays one context at a time from a ring of samples.
 //
-// In:  {type: "begin", handle, rate}   what follows is of this context, at this rate in Hz
-//      {type: "audio", handle, samples} the next of it, Float32Array
-//      {type: "end", handle}            nothing more of it will come
-//      {type: "flush", handle}          silence now, with a short fade; the rest of it is dropped
+// In:  {type: "begin", handle, rate}    start a context; its sample rate in Hz
+//      {type: "audio", handle, samples} append samples, Float32Array
+//      {type: "end", handle}            the context is complete
+//      {type: "flush", handle}          fade out at once and discard the rest
 // Out: {handle, played, buffered, underruns, state, level}, twenty times a second and when the state changes;
-//      played and buffered in samples of the context at its own rate. What a flush drops was never played.
+//      played and buffered in samples at the context's own rate. Flushed samples do not count as played.
 
 const START_S = 0.12;
 const GROWTH = 1.5;
-const LONGEST_START_S = 1; // gaps come from slow text, too, against which no buffer helps
-const PATIENCE = 2; // audio that stays short of the start is held back for this many times the start at most
+const LONGEST_START_S = 1; // slow text also causes gaps, which no buffer prevents
+const PATIENCE = 2; // play a buffer that has not reached the start level after this many times its duration
 const FADE_S = 0.005;
 const REPORT_S = 0.05;
 const RING_S = 16;
@@ -41,7 +41,7 @@ class Ring {
     this.written += samples.length;
   }
 
-  // Never drops: what does not fit gets a larger ring.
+  // Enlarges the ring; samples are never dropped.
   grow(first, more) {
     const old = this.samples;
     this.samples = new Float32Array(2 * Math.max(old.length, this.written - first + more));
@@ -63,7 +63,7 @@ class Player extends AudioWorkletProcessor {
   constructor() {
     super();
     this.ring = new Ring(RING_S * sampleRate);
-    this.tail = new Float32Array(0); // the fade of what was cut off, heard over whatever comes next
+    this.tail = new Float32Array(0); // fade-out of the flushed context, mixed into what follows
     this.tailAt = 0;
     this.handle = null;
     this.step = 1;
@@ -106,7 +106,7 @@ class Player extends AudioWorkletProcessor {
     this.become(this.tailAt < this.tail.length ? "stopping" : "idle");
   }
 
-  // Empty the ring, keeping the fade of what was sounding.
+  // Empties the ring, keeping a fade-out of what was playing.
   cut() {
     if (this.state === "playing" && this.gain > 0) {
       const length = Math.min(Math.ceil(FADE_S * sampleRate), Math.floor(this.ring.available / this.step));

@@ -1,4 +1,4 @@
-// The loudspeaker: an AudioContext, the worklet in it, and an analyser behind it.
+// Playback: an AudioContext with the player worklet and an analyser.
 
 export class Player extends EventTarget {
   #context = null;
@@ -9,20 +9,21 @@ export class Player extends EventTarget {
   received = 0;
   consumed = 0;
 
-  // What a person can do where there will be no sound; empty where there will be.
+  // Returns why this browser cannot play, with advice; empty if it can.
   static obstacle() {
     if (!isSecureContext)
-      return "Browsers play live sound only on pages served over https or from this machine: open this page that way.";
-    return window.AudioWorkletNode ? "" : "This browser is too old to play live sound: try a newer one.";
+      return "Browsers play live audio only on pages served over https or from this machine; open this page that way.";
+    return window.AudioWorkletNode ? "" : "This browser is too old to play live audio; use a newer one.";
   }
 
-  // Must be called from a click or key press the first time. `rates`: what the server can send, preferred first.
+  // Starts playback; the first call must come from a click or key press. Returns the sample rate to request.
+  // rates: the sample rates that the server supports, preferred first.
   async start(rates) {
     this.#starting ??= this.#open(rates);
     try {
       await this.#starting;
     } catch (error) {
-      this.#starting = null; // the next attempt starts afresh
+      this.#starting = null; // allow another attempt
       throw error;
     }
     await this.#context.resume();
@@ -58,7 +59,7 @@ export class Player extends EventTarget {
     this.#node?.port.postMessage({ type: "flush", handle });
   }
 
-  // Seconds between a sample's leaving the worklet and its being heard.
+  // Seconds from a sample's leaving the worklet to its playback.
   get latency() {
     return this.#context?.outputLatency || this.#context?.baseLatency || 0;
   }

@@ -1,38 +1,38 @@
-// The microphone: a recording of up to a minute, and how loud it is meanwhile.
+// Records up to a minute from the microphone and reports the level.
 
 import { Refusal } from "/static/notice.js";
 
-const LONGEST_S = 59.5; // the server takes a minute, and stopping takes a moment
+const LONGEST_S = 59.5; // the server accepts a minute, and stopping takes a moment
 const EVERY_MS = 100;
 const KINDS = [["audio/webm;codecs=opus", "webm"], ["audio/mp4", "m4a"], ["audio/ogg;codecs=opus", "ogg"]];
 const BITS_PER_S = 128000;
-const HEARING = { channelCount: 1, echoCancellation: false, noiseSuppression: false }; // a voice as it is
+const CONSTRAINTS = { channelCount: 1, echoCancellation: false, noiseSuppression: false }; // the unprocessed voice
 
-const UNABLE = "This browser cannot record: choose a file instead.";
-const NOT_SECURE = "Browsers lend the microphone only to pages served over https or from this machine: choose a file instead.";
+const UNABLE = "This browser cannot record; choose a file instead.";
+const NOT_SECURE = "Browsers allow the microphone only on pages served over https or from this machine; choose a file instead.";
 const REASONS = {
-  NotAllowedError: "The microphone was denied: allow it for this page in the browser's settings, or choose a file.",
-  NotFoundError: "No microphone was found: connect one, or choose a file.",
-  NotReadableError: "The microphone cannot be used: another program may have it. Close that, or choose a file.",
+  NotAllowedError: "Access to the microphone was denied; allow it for this page in the browser's settings, or choose a file.",
+  NotFoundError: "No microphone was found; connect one, or choose a file.",
+  NotReadableError: "The microphone is not available; close other programs that use it, or choose a file.",
 };
 
 export class Recorder extends EventTarget {
   #media = null;
-  #asked = null; // while the microphone is asked for
+  #asked = null; // identifies the pending request for the microphone
 
   get recording() {
     return this.#media !== null;
   }
 
-  // Raises a Refusal where there is no microphone to be had. Then "level" tells { seconds, level } as it goes on,
-  // and at its end "recorded" { file, seconds }. One that is stopped before the microphone is lent records nothing.
+  // Starts recording; throws a Refusal if there is no microphone. Dispatches "level" { seconds, level } while
+  // recording and "recorded" { file, seconds } at the end. Stopping before access is granted records nothing.
   async start() {
     if (!isSecureContext) throw new Refusal(NOT_SECURE);
     if (!navigator.mediaDevices || !window.MediaRecorder) throw new Refusal(UNABLE);
     const asked = this.#asked = {};
     let stream;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ audio: HEARING });
+      stream = await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
     } catch (error) {
       throw new Refusal(REASONS[error.name] ?? `The microphone cannot be used: ${error.message}`);
     }
@@ -49,7 +49,7 @@ export class Recorder extends EventTarget {
     const [kind, ending] = KINDS.find(([type]) => MediaRecorder.isTypeSupported(type)) ?? ["", "webm"];
     const context = new AudioContext();
     const analyser = new AnalyserNode(context, { fftSize: 4096 });
-    const mono = new MediaStreamAudioDestinationNode(context, { channelCount: 1 }); // whatever the microphone gives
+    const mono = new MediaStreamAudioDestinationNode(context, { channelCount: 1 }); // mixes any number of channels
     new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser).connect(mono);
     const media = new MediaRecorder(mono.stream, { mimeType: kind, audioBitsPerSecond: BITS_PER_S });
     const pieces = [];

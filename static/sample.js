@@ -1,28 +1,28 @@
-// The sample in hand: before its upload a file of this browser, then one that the server keeps, to make a voice of.
+// The voice sample being edited: a local file until its upload, then a stored sample to create a voice from.
 
 import { Notice } from "/static/notice.js";
 import { Waveform, heightsOf } from "/static/waveform.js";
 
-const SHOWN_BYTES = 16 * 2 ** 20; // a longer file may not fit into memory once it is decoded
+const SHOWN_BYTES = 16 * 2 ** 20; // a larger file may not fit into memory when decoded
 const LISTEN_EVERY_MS = 1000;
 const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language" });
-const LISTENING = "Whisper is listening…";
+const LISTENING = "Transcribing…";
 const view = (id) => document.getElementById(id);
 
 export class Sample extends EventTarget {
-  #samples = {}; // what the server knows, by id
+  #samples = {}; // stored samples, by id
   #voices = [];
   #api;
   #sound;
   #waveform = new Waveform(view("waveform"));
   #notice = new Notice(view("sample-notice"));
   #voiceNotice = new Notice(view("voice-notice"));
-  #file = null; // to be uploaded
-  #stored = null; // or what the server says of it
-  #buffer = null; // its sound, once it has been decoded
-  #upload = null; // that of the file, while it lasts
-  #made = null; // the id of the voice just made of it
-  #listening = null; // while Whisper is awaited
+  #file = null; // the file to upload
+  #stored = null; // the metadata of a stored sample
+  #buffer = null; // its decoded audio
+  #upload = null; // AbortController of the upload in progress
+  #made = null; // id of the voice just created from it
+  #listening = null; // identifies the wait for Whisper
 
   constructor(api, sound) {
     super();
@@ -48,17 +48,17 @@ export class Sample extends EventTarget {
     return this.#stored?.prompt_id ?? null;
   }
 
-  // Takes a file that is not uploaded yet.
+  // Shows a file that is not uploaded yet.
   async draft(file) {
-    this.#begin("To be uploaded", "");
-    view("said").placeholder = "Can also be written down later.";
+    this.#begin("New voice sample", "");
+    view("said").placeholder = "Optional; you can add it later.";
     this.#file = file;
     view("sample-name").value = this.#freeName(file.name);
     view("sample-facts").textContent = megabytes(file.size);
     this.#hint();
     if (file.size > SHOWN_BYTES) {
       view("sample-play").disabled = true;
-      this.#notice.say("The file is too large to be shown before it is uploaded.");
+      this.#notice.say("The file is too large for a preview; you can play it after the upload.");
       return;
     }
     try {
@@ -70,11 +70,11 @@ export class Sample extends EventTarget {
     } catch (error) {
       if (this.#file !== file) return;
       view("sample-play").disabled = true;
-      this.#notice.complain(error);
+      this.#notice.showError(error);
     }
   }
 
-  // Takes one that the server keeps, as its metadata describe it.
+  // Shows a stored sample, given its metadata.
   open(stored) {
     this.#begin(`Sample “${stored.prompt_id}”`, stored.transcript ?? "");
     view("voice-name").value = stored.prompt_id;
@@ -119,7 +119,7 @@ export class Sample extends EventTarget {
     view("stored").hidden = false;
   }
 
-  // A sample's name that no other has, made of its file's.
+  // Returns an unused sample name derived from the file's name.
   #freeName(fileName) {
     const name = nameOf(fileName.replace(/\.[^.]*$/u, "")) || "sample";
     let free = name;
@@ -134,14 +134,14 @@ export class Sample extends EventTarget {
     const voice = idOf(view("voice-name").value);
     const known = voice !== this.#made && this.#voices.some(({ id }) => id === voice);
     view("voice-name-hint").hidden = !known;
-    view("make-voice").textContent = known ? "Replace the voice" : "Make a voice";
+    view("make-voice").textContent = known ? "Replace voice" : "Create voice";
   }
 
   async #play() {
     try {
       await this.#sound.toggle(view("sample-play"), () => this.#load(), (heard) => this.#waveform.move(heard));
     } catch (error) {
-      this.#notice.complain(error);
+      this.#notice.showError(error);
     }
   }
 
@@ -154,7 +154,7 @@ export class Sample extends EventTarget {
 
   async #send() {
     const file = this.#file;
-    const form = new FormData(); // the fields first: the server reads in order
+    const form = new FormData(); // fields first, as the server reads the form in order
     form.append("prompt_id", nameOf(view("sample-name").value));
     form.append("transcript", view("said").value);
     form.append("audio_file", file, file.name);
@@ -167,7 +167,7 @@ export class Sample extends EventTarget {
       const answer = await this.#api.upload("/audio_prompts/upload", form, { progress: this.#progress, signal });
       this.#changed();
       const stored = await this.#api.get(metadataOf(answer.prompt_id));
-      if (this.#file !== file) return; // another is in hand
+      if (this.#file !== file) return; // another sample was opened
       this.#file = this.#buffer = null;
       this.#sound.stop();
       view("sample-title").textContent = `Sample “${stored.prompt_id}”`;
@@ -175,7 +175,7 @@ export class Sample extends EventTarget {
       view("said").placeholder = "";
       this.#show(stored);
       this.#hint();
-      this.#notice.say(`${answer.message} Now a voice can be made of it.`);
+      this.#notice.say(`${answer.message} You can now create a voice from it.`);
       view("sample-title").focus();
       this.#lookAtWhisper();
     } catch (error) {
@@ -189,7 +189,7 @@ export class Sample extends EventTarget {
   #progress = (sent, all) => {
     view("sent").value = sent / all;
     view("sent-words").textContent = `${Math.floor((100 * sent) / all)} %, ${megabytes(sent)} of ${megabytes(all)}`;
-    if (sent === all) this.#notice.say("All is sent; the server is checking it…");
+    if (sent === all) this.#notice.say("Upload complete; the server is checking it…");
   };
 
   async #save() {
@@ -208,8 +208,8 @@ export class Sample extends EventTarget {
     if (this.id !== id) return;
     await this.#reread(id);
     if (view("said").value === before) view("said").value = heard;
-    const kept = "Whisper has listened: save what it wrote if that is better than what was there.";
-    this.#notice.say(replaced ? "Whisper has listened: check what it wrote." : kept);
+    const kept = "Whisper's transcript is shown but not saved; save it if it is better than the current one.";
+    this.#notice.say(replaced ? "Transcribed by Whisper; check the transcript." : kept);
     this.#changed();
   }
 
@@ -218,26 +218,26 @@ export class Sample extends EventTarget {
     if (this.id === id) this.#show(stored);
   }
 
-  // Says whether Whisper is there, and waits for it where it listens of its own accord.
+  // Shows whether Whisper is available and, if it transcribes automatically, waits for the transcript.
   async #lookAtWhisper() {
     const id = this.id;
     try {
       const { available, reason } = await this.#api.get("/whisper/status");
       if (this.id !== id) return;
       view("transcribe").hidden = !available;
-      view("whisper-hint").textContent = reason ? `${reason} Until then, write down what is said yourself.` : "";
+      view("whisper-hint").textContent = reason ? `${reason} You can type the transcript yourself.` : "";
       if (available && !this.#known()) await this.#listen(id);
     } catch (error) {
-      if (this.id === id) this.#notice.complain(error);
+      if (this.id === id) this.#notice.showError(error);
     }
   }
 
-  // Whether there is a transcript, or a reason why not.
+  // Returns whether there is a transcript or a reason for its absence.
   #known() {
     return this.#stored.transcript !== null || this.#stored.transcript_findings.length > 0;
   }
 
-  // Until a transcript is there, or why not, or Whisper has been idle for long enough to have stored either.
+  // Polls until the outcome is known, or until Whisper has been idle long enough to have stored it.
   async #listen(id) {
     const mine = this.#listening = {};
     for (let idle = 0; idle < 2;) {
@@ -265,19 +265,19 @@ export class Sample extends EventTarget {
     const name = nameOf(view("voice-name").value);
     const wanted = { voice_id: idOf(name), name, style: view("voice-style").value.trim(), audio_prompt: sample };
     const { voice_config: voice, warnings } = await this.#api.send("POST", "/voice_mappings", wanted);
-    this.#voiceNotice.say(`The voice “${voice.name}” is ready. It is chosen to speak above.`);
+    this.#voiceNotice.say(`The voice “${voice.name}” is ready and selected.`);
     list(view("voice-warnings"), warnings);
     if (this.id === sample) this.#made = voice.voice_id;
     this.#changed(voice.voice_id);
   }
 
-  // Lists elsewhere are to be read again; `chosen`: the voice to speak with from now on.
+  // Announces that voices or samples have changed. chosen: id of the voice to select.
   #changed(chosen = null) {
     this.dispatchEvent(new CustomEvent("changed", { detail: { chosen } }));
   }
 
-  // Those who know what there is tell it here.
-  know(samples, voices) {
+  // Sets the stored samples and voices, whose names are taken.
+  setKnown(samples, voices) {
     this.#samples = samples;
     this.#voices = voices;
     this.#hint();
@@ -288,7 +288,7 @@ const pathOf = ({ prompt_id: id }) => `/audio_prompts/${encodeURIComponent(id)}`
 const metadataOf = (id) => `/audio_prompts/metadata/${encodeURIComponent(id)}`;
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
 
-// What the server takes for a name, as far as it can be made out of what somebody typed.
+// Converts typed text to a name that the server accepts.
 function nameOf(typed) {
   const plain = typed.normalize("NFKC").replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, " ");
   return Array.from(plain.replace(/^[\p{M}. ]+/u, "")).slice(0, 64).join("").trim();

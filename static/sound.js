@@ -1,21 +1,21 @@
-// Recordings, heard one at a time; the button that plays one stops it too.
+// Plays one recording at a time; its button also stops it.
 
 import { Refusal } from "/static/notice.js";
 
 export class Sound extends EventTarget {
   #context = null;
-  #turn = null; // what is being heard, or about to be
+  #turn = null; // the recording being loaded or played
 
-  // The recording in a file's bytes, as an AudioBuffer. Raises a Refusal where this browser cannot read it.
+  // Decodes a file's bytes to an AudioBuffer. Throws a Refusal if this browser cannot read it.
   async decode(bytes) {
     try {
       return await this.#open().decodeAudioData(bytes);
     } catch {
-      throw new Refusal("This browser cannot play the file; the server may read it all the same.");
+      throw new Refusal("This browser cannot play the file, but the server may still accept it.");
     }
   }
 
-  // Plays what `load` promises, or stops it. `moved` is told how far it is, 0 to 1, and null at the end.
+  // Plays the AudioBuffer that `load` resolves to, or stops it. moved(position): 0 to 1, null at the end.
   async toggle(button, load, moved = () => {}) {
     const again = this.#turn?.button === button;
     this.stop();
@@ -44,7 +44,7 @@ export class Sound extends EventTarget {
     turn.moved(null);
   }
 
-  // For buttons that go away.
+  // Stops playback if its button is within an element about to be removed.
   stopWithin(element) {
     if (this.#turn && element.contains(this.#turn.button)) this.stop();
   }

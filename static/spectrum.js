@@ -1,4 +1,4 @@
-// Bars of what the analyser hears, drawn only while something plays.
+// Draws the analyser's spectrum as bars while audio plays.
 
 const BARS = 64;
 

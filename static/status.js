@@ -1,7 +1,6 @@
-// The panel that shows how the server and its devices are doing.
+// The panel that shows the state of the server and its devices.
 
 const GIB = 2 ** 30;
-const WORDS = { normal: "normal", high: "high", critical: "critical" };
 
 export class StatusPanel {
   #view = (id) => document.getElementById(id);
@@ -22,7 +21,7 @@ export class StatusPanel {
     devices.forEach((device, at) => this.#showDevice(list.children[at] ?? list.appendChild(row()), device));
   }
 
-  // What happened to a device since the last whole report.
+  // Updates one device between status messages.
   change(id, parts) {
     const at = this.#devices.findIndex((device) => device.id === id);
     if (at < 0) return;
@@ -51,7 +50,7 @@ export class StatusPanel {
     const level = part(".level");
     level.dataset.level = memory.total ? memory.level : "unknown";
     level.textContent = !memory.total ? "Memory pressure unknown" : (
-      `Memory pressure ${Math.round(100 * memory.pressure)} %, ${WORDS[memory.level]} ` +
+      `Memory pressure ${Math.round(100 * memory.pressure)} %, ${memory.level} ` +
       `(${(memory.used / GIB).toFixed(1)} of ${(memory.total / GIB).toFixed(1)} GiB)`
     );
   }

@@ -1,4 +1,4 @@
-// The text, with the sentence and the word marked that are being heard.
+// The text, with the sentence and word that are playing marked.
 
 export class Transcript {
   #element;
@@ -30,7 +30,7 @@ export class Transcript {
     for (const { start, end, start_ms: ms } of words) this.#words.push({ start, end, at: (ms * rate) / 1000 });
   }
 
-  // Mark what is heard at a sample; null when nothing is.
+  // Marks the sentence and word that play at a sample; null for none.
   heard(sample) {
     const current = (list) => (sample === null ? null : list.findLast(({ at }) => at <= sample) ?? null);
     const sentence = current(this.#sentences);
@@ -52,7 +52,7 @@ export class Transcript {
     if (sentence) this.#follow(this.#parts[word ? 2 : 1]);
   }
 
-  // Long texts scroll: what is heard stays in sight.
+  // Scrolls a long text so that the marked word stays visible.
   #follow(mark) {
     const whole = this.#element.getBoundingClientRect();
     const heard = mark.getBoundingClientRect();

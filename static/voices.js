@@ -1,11 +1,11 @@
-// The panel of voices and of the samples they are made of.
+// The panel of voices and voice samples.
 
 import { Notice, Refusal } from "/static/notice.js";
 import { Recorder } from "/static/recorder.js";
 import { Sample } from "/static/sample.js";
 import { Sound } from "/static/sound.js";
 
-const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip)/u; // by what its name says it is
+const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip)/u; // types that are certainly not audio
 const view = (id) => document.getElementById(id);
 
 export class VoicesPanel extends EventTarget {
@@ -13,7 +13,7 @@ export class VoicesPanel extends EventTarget {
   #sound = new Sound();
   #sample;
   #recorder = new Recorder();
-  #reading = 0; // of the lists; only the last counts
+  #reading = 0; // number of the latest refresh; earlier ones are ignored
   #voices = [];
   #readNotice = new Notice(view("voices-notice"));
   #voiceNotice = new Notice(view("voice-list-notice"));
@@ -25,14 +25,14 @@ export class VoicesPanel extends EventTarget {
     this.#api = api;
     this.#sample = new Sample(api, this.#sound);
     this.#sample.addEventListener("changed", ({ detail }) => {
-      this.#newNotice.say(""); // of a recording that has been uploaded
+      this.#newNotice.say(""); // clears the notice about a recording
       this.refresh(detail.chosen);
     });
     this.#sound.addEventListener("start", () => this.dispatchEvent(new Event("sound")));
     view("voices-panel").addEventListener("toggle", () => this.#opened());
     view("sample-file").addEventListener("change", ({ target }) => {
       if (target.files.length) this.#take(target.files[0]);
-      target.value = ""; // so that the same file can be chosen again
+      target.value = ""; // allow choosing the same file again
     });
     view("record").addEventListener("click", () => this.#record());
     this.#recorder.addEventListener("level", ({ detail }) => this.#showLevel(detail));
@@ -40,7 +40,7 @@ export class VoicesPanel extends EventTarget {
     this.#receiveDrops(view("voices-panel"));
   }
 
-  // Reads what there is again, where anybody looks. `chosen`: the voice to speak with from now on.
+  // Reloads the lists if the panel is open. chosen: id of the voice to select.
   async refresh(chosen = null) {
     if (!view("voices-panel").open) return;
     const reading = ++this.#reading;
@@ -52,12 +52,12 @@ export class VoicesPanel extends EventTarget {
       this.#show(voices, samples, chosen);
       this.#readNotice.say("");
     } catch (error) {
-      this.#readNotice.complain(error);
+      this.#readNotice.showError(error);
     }
   }
 
-  // Somebody else is to be heard.
-  hush() {
+  // Stops any preview or sample that is playing.
+  stopSound() {
     this.#sound.stop();
   }
 
@@ -72,7 +72,7 @@ export class VoicesPanel extends EventTarget {
 
   #show(voices, samples, chosen) {
     this.#voices = voices;
-    this.#sample.know(samples, voices);
+    this.#sample.setKnown(samples, voices);
     const shared = repeated(voices.flatMap(({ warnings }) => warnings));
     view("shared-warnings").replaceChildren(...shared.map((warning) => element("li", warning)));
     this.#fill(view("voice-list"), voices.map((voice) => this.#voiceEntry(voice, shared)));
@@ -81,7 +81,7 @@ export class VoicesPanel extends EventTarget {
     this.dispatchEvent(new CustomEvent("voices", { detail: { voices, chosen } }));
   }
 
-  // New entries; the keyboard stays where it was, as far as that is still there.
+  // Replaces the entries, keeping the focus on the same control if it still exists.
   #fill(list, entries) {
     const held = list.contains(document.activeElement) ? document.activeElement.textContent : null;
     this.#sound.stopWithin(list);
@@ -91,7 +91,7 @@ export class VoicesPanel extends EventTarget {
     (again ?? view(list.getAttribute("aria-labelledby"))).focus();
   }
 
-  // shared: warnings that are shown already, for all that they are true of.
+  // shared: warnings of several voices, shown above the list.
   #voiceEntry(voice, shared) {
     const made = voice.audio_prompt ? `from the sample “${voice.audio_prompt}”` : voice.builtin ? "built-in" : "your own";
     const preview = button("Preview", voice.name);
@@ -114,7 +114,7 @@ export class VoicesPanel extends EventTarget {
     const remove = button("Delete", id);
     remove.addEventListener("click", () => this.#askAboutSample(item, id));
     const facts = `${duration.toFixed(1)} s, ${transcript ? "with a transcript" : "no transcript"}`;
-    const item = entry(id, facts, sample.exists ? [] : ["The file is gone: upload it again."], [open, remove]);
+    const item = entry(id, facts, sample.exists ? [] : ["The file is missing; upload it again."], [open, remove]);
     return item;
   }
 
@@ -122,13 +122,13 @@ export class VoicesPanel extends EventTarget {
     this.#voiceNotice.say("");
     try {
       await this.#sound.toggle(control, async () => {
-        this.#voiceNotice.say(`${name} is about to speak…`);
+        this.#voiceNotice.say(`Loading the preview of ${name}…`);
         const bytes = await this.#api.bytes(`/preview/${encodeURIComponent(id)}`);
         this.#voiceNotice.say("");
         return this.#sound.decode(bytes);
       });
     } catch (error) {
-      this.#voiceNotice.complain(error);
+      this.#voiceNotice.showError(error);
     }
   }
 
@@ -140,7 +140,7 @@ export class VoicesPanel extends EventTarget {
     });
   }
 
-  // Taking away.
+  // Deletion.
 
   #askAboutVoice(item, voice) {
     const choices = { Delete: () => this.#deleteVoice(voice) };
@@ -159,7 +159,7 @@ export class VoicesPanel extends EventTarget {
       await this.#deleteSample(sample);
     } catch (error) {
       if (error.code !== "in_use") throw error;
-      this.#voiceNotice.say(`${message} Its sample stays: other voices use it.`);
+      this.#voiceNotice.say(`${message} Its sample was kept because other voices use it.`);
     }
   }
 
@@ -177,12 +177,12 @@ export class VoicesPanel extends EventTarget {
     ask(item, `Delete the sample “${id}”?`, { Delete: remove }, this.#sampleNotice);
   }
 
-  // The voices that use it are named: without it they speak on, but as a voice that comes with the server.
+  // Names the voices that use the sample; without it they speak with a built-in voice.
   #askAgain(id, { message }) {
     const users = this.#voices.filter((voice) => voice.audio_prompt === id).map(({ name }) => `“${name}”`);
     const item = [...view("sample-list").children].find((one) => one.dataset.name === id);
     if (!users.length || !item) throw new Refusal(message);
-    const question = `The sample “${id}” is in use by ${users.join(", ")}, which would lose it and sound different.`;
+    const question = `The sample “${id}” is in use by ${users.join(", ")}, which will sound different without it.`;
     const remove = async () => {
       await this.#deleteSample(id, "?force=true");
       view("sample-list-title").focus();
@@ -200,12 +200,12 @@ export class VoicesPanel extends EventTarget {
     this.#sampleNotice.say(message);
   }
 
-  // A new sample.
+  // New samples.
 
   #take(file) {
     view("voices-panel").open = true;
     if (NO_RECORDING.test(file.type)) {
-      this.#newNotice.complain(new Refusal(`“${file.name}” is no recording: choose a wav, aiff, caf, mp3, flac, ogg, opus, m4a, aac, webm, amr or wma file.`));
+      this.#newNotice.showError(new Refusal(`“${file.name}” is not an audio file; choose a wav, aiff, caf, mp3, flac, ogg, opus, m4a, aac, webm, amr or wma file.`));
       return;
     }
     this.#newNotice.say("");
@@ -214,7 +214,7 @@ export class VoicesPanel extends EventTarget {
 
   #receiveDrops(zone) {
     zone.addEventListener("dragover", (event) => {
-      if (!event.dataTransfer.types.includes("Files")) return; // words may be dragged about
+      if (!event.dataTransfer.types.includes("Files")) return; // ignore dragged text
       event.preventDefault();
       zone.classList.add("over");
     });
@@ -233,10 +233,10 @@ export class VoicesPanel extends EventTarget {
       return;
     }
     this.#sound.stop();
-    this.dispatchEvent(new Event("sound")); // what is spoken would be recorded too
+    this.dispatchEvent(new Event("sound")); // stop speech, which would be recorded too
     await this.#newNotice.attempt(view("record"), () => this.#recorder.start());
     if (!this.#recorder.recording) return;
-    this.#newNotice.say("Recording: speak now.");
+    this.#newNotice.say("Recording. Speak now.");
     view("record").textContent = "Stop recording";
     view("recording").hidden = false;
   }
@@ -249,12 +249,12 @@ export class VoicesPanel extends EventTarget {
   #recorded({ file, seconds }) {
     view("record").textContent = "Record";
     view("recording").hidden = true;
-    this.#sample.draft(file); // without opening the panel: closing it may have been what ended the recording
-    this.#newNotice.say(`Recorded ${seconds.toFixed(1)} s: listen to it, then upload it.`);
+    this.#sample.draft(file); // does not open the panel, as closing it may have ended the recording
+    this.#newNotice.say(`Recorded ${seconds.toFixed(1)} s. Check it, then upload it.`);
   }
 }
 
-// What stands in a list more than once.
+// Returns the items that occur more than once.
 function repeated(sentences) {
   return [...new Set(sentences.filter((sentence, at) => sentences.indexOf(sentence) < at))];
 }
@@ -273,7 +273,7 @@ function entry(name, facts, warnings, actions) {
   return item;
 }
 
-// A question in the place of an entry's buttons, which come back when it is answered.
+// Shows a question in place of an entry's buttons until it is answered.
 function ask(item, question, choices, notice) {
   item.querySelector(".asked")?.remove();
   const actions = item.querySelector(".actions");

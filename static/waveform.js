@@ -1,11 +1,11 @@
-// The shape of a recording. Heights are the lowest and the highest of each part in turn, 0 to 100; 50 is silence.
+// The waveform of a recording. Heights: lowest and highest value of each part in turn, 0 to 100; 50 is silence.
 
-const PARTS = 200; // as many as the server tells of
+const PARTS = 200; // the same number as the server's
 
 export class Waveform {
   #canvas;
   #heights = [];
-  #heard = null; // how much of it, 0 to 1, while it is playing
+  #position = null; // position of playback, 0 to 1; null when stopped
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -17,8 +17,8 @@ export class Waveform {
     this.move(null);
   }
 
-  move(heard) {
-    this.#heard = heard;
+  move(position) {
+    this.#position = position;
     this.#draw();
   }
 
@@ -29,7 +29,7 @@ export class Waveform {
     pen.fillStyle = getComputedStyle(this.#canvas).color;
     const parts = this.#heights.length / 2;
     for (let part = 0; part < parts; part++) {
-      pen.globalAlpha = this.#heard === null || part < this.#heard * parts ? 1 : 0.4;
+      pen.globalAlpha = this.#position === null || part < this.#position * parts ? 1 : 0.4;
       const [low, high] = [this.#heights[2 * part], this.#heights[2 * part + 1]];
       const tall = Math.max(2, ((high - low) * height) / 100);
       pen.fillRect((part * width) / parts, height * (1 - (low + high) / 200) - tall / 2, width / parts - 1, tall);
@@ -37,7 +37,7 @@ export class Waveform {
   }
 }
 
-// Of an AudioBuffer, its channels mixed, the highest peak at 0 or 100.
+// Returns the heights of an AudioBuffer, mixed to mono, with the highest peak at 0 or 100.
 export function heightsOf(buffer) {
   const channels = Array.from({ length: buffer.numberOfChannels }, (_, at) => buffer.getChannelData(at));
   const extremes = [];

@@ -1,4 +1,4 @@
-"""What the bench asks of a server beside speaking."""
+"""Background requests of the benchmark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streaming_server.bench.client import Address
 
 @pytest.fixture
 def keys_seen() -> Iterator[tuple[int, list[str | None]]]:
-    """The port of a server that answers every POST, and the keys it was sent."""
+    """Yield the port of a server that answers every POST, and the list of keys it received."""
     seen: list[str | None] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The thin websocket client, against frames made by another implementation and against a real server."""
+"""The websocket client, against frames of another implementation and against a real server."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from streaming_server.bench.door_clients import KyutaiClient, WyomingClient
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
 
-class Ear:
-    """Remembers what it is told."""
+class Recorder:
+    """Records messages and audio."""
 
     def __init__(self) -> None:
         self.said: list[Any] = []
         self._more = asyncio.Event()
 
-    async def hears(self, count: int) -> list[Any]:
-        """All it has been told, once that is so much."""
+    async def wait_for(self, count: int) -> list[Any]:
+        """Return everything recorded, once there is this much."""
         async with asyncio.timeout(20):
             while len(self.said) < count:
                 self._more.clear()
@@ -59,37 +59,37 @@ def _text(payload: bytes) -> bytes:
 
 
 @given(st.lists(st.integers(1, 400), max_size=200))
-def test_frames_cut_anywhere_are_read_alike(cuts: list[int]) -> None:
+def test_frames_may_be_split_anywhere(cuts: list[int]) -> None:
     stream = SWITCH + _text(b'{"type":"ready"}') + _binary(0, 40) + _binary(20, 900) + _binary(470, 70_000)
     stream += _text(b'{"type":"done"}')
-    ear = Ear()
-    client = Client(ear, Address("127.0.0.1", 1))
+    recorder = Recorder()
+    client = Client(recorder, Address("127.0.0.1", 1))
     for size in cuts:
         client.data_received(stream[:size])
         stream = stream[size:]
     if stream:
         client.data_received(stream)
-    assert ear.said == [{"type": "ready"}, (0, 40), (20, 900), (470, 70_000), {"type": "done"}]
+    assert recorder.said == [{"type": "ready"}, (0, 40), (20, 900), (470, 70_000), {"type": "done"}]
 
 
 @given(st.lists(st.integers(1, 100), max_size=60))
-def test_events_cut_anywhere_are_read_alike(cuts: list[int]) -> None:
+def test_events_may_be_split_anywhere(cuts: list[int]) -> None:
     stream = b'{"type":"audio-start","data_length":15}\n{"rate": 22050}'
     stream += b'{"type":"audio-chunk","data_length":2,"payload_length":40}\n{}' + b"\n" * 40
     stream += b'{"type":"audio-chunk","payload_length":6}\n' + bytes(6)
     stream += b'{"type":"audio-stop"}\n{"type":"synthesize-stopped"}\n'
-    ear = Ear()
-    client = WyomingClient(ear, Address("127.0.0.1", 1))
+    recorder = Recorder()
+    client = WyomingClient(recorder, Address("127.0.0.1", 1))
     for size in cuts:
         client.data_received(stream[:size])
         stream = stream[size:]
     if stream:
         client.data_received(stream)
-    assert ear.said == [{"type": "started", "sample_rate": 22050}, (0, 40), (20, 6), {"type": "done"}]
+    assert recorder.said == [{"type": "started", "sample_rate": 22050}, (0, 40), (20, 6), {"type": "done"}]
 
 
 @pytest.mark.anyio
-async def test_a_server_that_hangs_up_after_every_turn_is_called_again() -> None:
+async def test_reconnects_to_a_server_that_closes_after_every_turn() -> None:
     calls: list[list[str]] = []
 
     async def turn(socket: ServerConnection) -> None:
@@ -99,30 +99,30 @@ async def test_a_server_that_hangs_up_after_every_turn_is_called_again() -> None
             calls[-1].append(message["text"])
         await socket.send(msgpack.packb({"type": "Audio", "pcm": [0.5] * 10}))
 
-    ear = Ear()
+    recorder = Recorder()
     async with serve(turn, "127.0.0.1", 0) as server:
         address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
-        client = KyutaiClient(ear, address)
+        client = KyutaiClient(recorder, address)
         await asyncio.get_running_loop().create_connection(lambda: client, address.host, address.port)
-        await ear.hears(1)
+        await recorder.wait_for(1)
         for number in (1, 2, 3):
             client.write(b"")
             client.write(msgpack.packb({"type": "Text", "text": str(number)}))
             client.write(msgpack.packb({"type": "Eos"}), last=True)
-            await ear.hears(1 + 2 * number)
+            await recorder.wait_for(1 + 2 * number)
         client.end()
     assert calls == [["1"], ["2"], ["3"]]
-    assert ear.said[0]["type"] == "ready"
-    assert ear.said[1:7] == [(0, 20), {"type": "done"}] * 3
+    assert recorder.said[0]["type"] == "ready"
+    assert recorder.said[1:7] == [(0, 20), {"type": "done"}] * 3
 
 
-def test_an_address_is_read_from_a_url() -> None:
+def test_parses_a_url() -> None:
     assert Address.of("http://localhost:7860/", "k") == Address("localhost", 7860, "", False, "k")
     assert Address.of("https://a.example/tts") == Address("a.example", 443, "/tts", True)
 
 
 @pytest.mark.anyio
-async def test_it_speaks_the_protocol_with_a_real_server() -> None:
+async def test_works_with_a_real_server() -> None:
     async def echo(socket: ServerConnection) -> None:
         assert socket.request is not None
         await socket.send('{"key":"' + socket.request.headers["Authorization"] + '"}')
@@ -130,16 +130,16 @@ async def test_it_speaks_the_protocol_with_a_real_server() -> None:
             await socket.send(message)
             await (await socket.ping())
 
-    ear = Ear()
+    recorder = Recorder()
     async with serve(echo, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        client = Client(ear, Address("127.0.0.1", port, key="secret"))
+        client = Client(recorder, Address("127.0.0.1", port, key="secret"))
         await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", port)
         client.write(b'{"text":"short"}')
         client.write(b'{"text":"' + b"long " * 100 + b'"}')
-        await ear.hears(3)
+        await recorder.wait_for(3)
         client.end()
-        assert await ear.hears(4) == [
+        assert await recorder.wait_for(4) == [
             {"key": "Bearer secret"},
             {"text": "short"},
             {"text": "long " * 100},
@@ -148,7 +148,7 @@ async def test_it_speaks_the_protocol_with_a_real_server() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_refused_handshake_and_a_lost_connection_are_told_apart() -> None:
+async def test_distinguishes_a_refused_handshake_from_a_lost_connection() -> None:
     async def close(socket: ServerConnection) -> None:
         await socket.close()
 
@@ -158,9 +158,9 @@ async def test_a_refused_handshake_and_a_lost_connection_are_told_apart() -> Non
     async with serve(close, "127.0.0.1", 0, process_request=refuse) as server:
         port = server.sockets[0].getsockname()[1]
         for path, reason in (("/full", "refused"), ("/open", "lost")):
-            ear = Ear()
-            client = Client(ear, Address("127.0.0.1", port, path))
+            recorder = Recorder()
+            client = Client(recorder, Address("127.0.0.1", port, path))
             await asyncio.get_running_loop().create_connection(
                 lambda client=client: client, "127.0.0.1", port
             )
-            assert await ear.hears(1) == [reason]
+            assert await recorder.wait_for(1) == [reason]

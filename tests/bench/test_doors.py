@@ -1,4 +1,4 @@
-"""Doors beside the native socket: the order of the windows, and what is made of them."""
+"""Comparison of protocols: the order of the windows and the computed results."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def window(name: str, p50: float, cpu: float, **others: Any) -> Row:
     )
 
 
-def test_each_door_has_a_window_a_round_and_comes_after_another_each_time() -> None:
+def test_each_protocol_has_one_window_per_round_in_rotating_order() -> None:
     names = [name for _, name in in_turn(["openai", "cartesia"], 3)]
     assert names[:3] == ["native", "openai", "cartesia"]
     assert names[3:6] == ["openai", "cartesia", "native"]
     assert names[6:] == ["cartesia", "native", "openai"]
 
 
-def test_a_door_in_the_engines_own_rate_has_a_native_one_in_it_beside() -> None:
+def test_a_protocol_at_the_engines_rate_is_compared_with_native_at_that_rate() -> None:
     assert [name for _, name in in_turn(["wyoming"], 1)] == ["native, own rate", "wyoming"]
     assert [name for _, name in in_turn(["native"], 1)] == ["native"]
 
 
-def test_a_door_is_compared_with_the_native_socket_of_the_same_round() -> None:
+def test_a_protocol_is_compared_with_native_in_the_same_round() -> None:
     rows = [
         window("native", 2.0, 2.0),
         window("openai", 3.0, 3.0),
@@ -75,7 +75,7 @@ def test_a_door_is_compared_with_the_native_socket_of_the_same_round() -> None:
     assert openai.cpu_times == Spread(1.5, 1.25, 2.0)
 
 
-def test_windows_in_which_nothing_was_heard_are_left_out() -> None:
+def test_windows_without_audio_are_left_out() -> None:
     rows = [
         window("native", 2.0, 2.0),
         replace(WINDOW, server="openai", first_audio_ms=None, cpu_ms_per_audio_s=None),
@@ -84,20 +84,20 @@ def test_windows_in_which_nothing_was_heard_are_left_out() -> None:
     assert (openai.first_audio_ms, openai.later_ms, openai.cpu_times) == (None, None, None)
 
 
-def test_doors_are_a_list() -> None:
+def test_door_option_is_a_list() -> None:
     assert CliApp.run(BenchCommand, cli_args=["--door=openai,kyutai"]).door == ("openai", "kyutai")
     with pytest.raises(ValidationError):
         CliApp.run(BenchCommand, cli_args=["--door=nobody"])
 
 
-def test_a_strange_servers_port_for_wyoming_is_not_known() -> None:
+def test_rejects_wyoming_on_a_given_server() -> None:
     arguments = ["--door=wyoming", "--url=http://127.0.0.1:9", "--sessions=1"]
     with pytest.raises(SpeechError, match="--url"):
         bench(CliApp.run(BenchCommand, cli_args=arguments))
 
 
 @pytest.mark.slow
-def test_turns_are_heard_through_every_door(
+def test_turns_are_spoken_over_every_protocol(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load, "REST_S", 0.0)

@@ -1,4 +1,4 @@
-"""The whole command, against a real server and a real bare socket."""
+"""The whole command, with a real server and a real bare socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streaming_server.errors import Unavailable
 
 
 @pytest.mark.slow
-def test_it_measures_the_server_and_the_bare_socket(capsys: pytest.CaptureFixture[str]) -> None:
+def test_measures_the_server_and_the_bare_socket(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--sessions=3", "--seconds=2", "--ramp=0", "--tokens-per-second=150", "--json"]
     assert bench(CliApp.run(BenchCommand, cli_args=arguments)) == 0
     report = json.loads(capsys.readouterr().out)
@@ -34,7 +34,7 @@ def test_it_measures_the_server_and_the_bare_socket(capsys: pytest.CaptureFixtur
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chore", ["uploads", "jobs"])
-def test_it_measures_the_server_while_it_has_something_else_to_do(
+def test_measures_the_server_with_background_requests(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, chore: str
 ) -> None:
     monkeypatch.setattr(chores, "PAUSE_S", 0.05)
@@ -49,14 +49,14 @@ def test_it_measures_the_server_while_it_has_something_else_to_do(
     assert int(done) > 1
 
 
-def test_a_server_that_cannot_transcribe_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_why_a_server_cannot_transcribe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIA_WHISPER_MODEL", "/nowhere/weights.pt")
     arguments = ["--sessions=1", "--seconds=1", "--ramp=0", "--beside=transcription"]
     with pytest.raises(Unavailable, match="DIA_WHISPER_MODEL"):
         bench(CliApp.run(BenchCommand, cli_args=arguments))
 
 
-def test_sessions_are_a_list() -> None:
+def test_sessions_option_is_a_list() -> None:
     assert CliApp.run(BenchCommand, cli_args=["--sessions=1,50"]).sessions == (1, 50)
     with pytest.raises(ValidationError):
         CliApp.run(BenchCommand, cli_args=["--sessions=0"])
@@ -74,7 +74,7 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert field.description
 
 
-def test_the_ratio_is_of_the_session_counts() -> None:
+def test_the_ratio_is_that_of_the_session_counts() -> None:
     limits = [Limit("server", 1000, 1200), Limit("bare socket", 1250, 1500)]
     assert Report(None, None, [], limits).of_ceiling == 0.8
     assert Report(None, None, [], limits[:1]).of_ceiling is None

@@ -1,4 +1,4 @@
-"""The simulated loudspeaker."""
+"""Simulated playback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streaming_server.bench.playout import Playout
 
 
-def test_audio_that_arrives_before_it_is_needed_never_stalls() -> None:
+def test_audio_in_time_does_not_stall() -> None:
     playout = Playout()
     playout.push(10.0, 1.0, text_at=9.0)
     playout.push(10.9, 1.0, text_at=9.0)
@@ -19,14 +19,14 @@ def test_audio_that_arrives_before_it_is_needed_never_stalls() -> None:
     assert playout.dry_at == 13.0
 
 
-def test_silence_lasts_from_the_end_of_what_was_there_to_what_comes() -> None:
+def test_a_stall_lasts_from_the_end_of_the_audio_to_the_next() -> None:
     playout = Playout()
     playout.push(10.0, 1.0, text_at=9.0)
     playout.push(11.5, 1.0, text_at=9.0)
     assert playout.stalls == [0.5]
 
 
-def test_a_stall_delays_what_follows_and_is_counted_once() -> None:
+def test_a_stall_delays_later_audio_and_is_counted_once() -> None:
     playout = Playout()
     playout.push(10.0, 1.0, text_at=9.0)
     playout.push(11.5, 1.0, text_at=9.0)
@@ -37,21 +37,21 @@ def test_a_stall_delays_what_follows_and_is_counted_once() -> None:
     assert playout.total == pytest.approx(0.7)
 
 
-def test_the_server_is_not_blamed_for_text_that_had_not_come() -> None:
+def test_waiting_for_text_is_not_a_stall() -> None:
     playout = Playout()
     playout.push(10.0, 1.0, text_at=9.0)
     playout.push(15.0, 1.0, text_at=14.8)
     assert playout.stalls == pytest.approx([0.2])
 
 
-def test_silence_that_still_lasts_when_watching_ends_counts() -> None:
+def test_a_stall_at_the_end_of_the_measurement_counts() -> None:
     playout = Playout()
     playout.push(10.0, 1.0, text_at=9.0)
     playout.cut(14.0, text_at=9.0)
     assert playout.worst == 3.0
 
 
-def test_before_the_first_audio_there_is_no_playback_to_stall() -> None:
+def test_there_is_no_stall_before_the_first_audio() -> None:
     playout = Playout()
     playout.cut(14.0, text_at=9.0)
     assert not playout.started

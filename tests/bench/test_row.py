@@ -1,4 +1,4 @@
-"""From what sessions heard to a line of the table."""
+"""Rows computed from sessions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_turn_without_audio_has_waited_until_now() -> None:
     assert row.clean == 0.0
 
 
-async def test_silence_at_the_end_of_the_window_counts() -> None:
+async def test_a_stall_at_the_end_of_the_window_counts() -> None:
     session = _session(_turn(complete_at=105.0, pieces=[(105.1, 1.0)]))
     count_open_stalls([session], WINDOW)
     row = make_row("server", [session], WINDOW, COST, now=122.0)
@@ -52,7 +52,7 @@ async def test_silence_at_the_end_of_the_window_counts() -> None:
     assert row.clean == 0.0
 
 
-async def test_a_session_is_clean_up_to_100_ms_of_silence_in_one_place() -> None:
+async def test_a_session_is_clean_up_to_100_ms_per_stall() -> None:
     tolerable = _session(
         _turn(complete_at=105.0, pieces=[(105.0, 1.0), (106.09, 1.0), (107.18, 1.0)], ended_at=107.2)
     )
@@ -72,7 +72,7 @@ async def test_refused_lost_and_errored_sessions_are_counted_and_not_clean() -> 
     assert (row.refused, row.errored, row.clean) == (1, 2, 0.0)
 
 
-async def test_cost_is_told_per_second_of_audio() -> None:
+async def test_cost_is_per_second_of_audio() -> None:
     row = make_row("server", [_session()], WINDOW, COST, now=122.0)
     assert row.cpu_ms_per_audio_s == pytest.approx(2.5)
     assert row.audio_s_per_s == pytest.approx(2.0)

@@ -1,4 +1,4 @@
-"""What the simulated language model says."""
+"""Replies of the simulated language model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_tokens_join_to_the_text(text: str) -> None:
     assert "".join(tokens(text)) == text
 
 
-def test_white_space_goes_with_the_word_behind_it() -> None:
+def test_white_space_belongs_to_the_next_word() -> None:
     assert tokens("One  two.\nThree") == ["One", "  two.", "\nThree"]
 
 
@@ -27,17 +27,17 @@ def test_a_reply_is_a_start_a_message_per_token_and_a_finish() -> None:
     assert {message["context"] for message in said} == {"reply"}
 
 
-def test_the_first_sentence_is_complete_with_the_white_space_behind_it() -> None:
+def test_white_space_completes_the_first_sentence() -> None:
     spoken = reply(("Hello there.", "How are you?"))
     assert orjson.loads(spoken.messages[spoken.complete])["text"] == " How"
 
 
-def test_a_lone_sentence_is_complete_with_the_finish() -> None:
+def test_finish_completes_a_single_sentence() -> None:
     spoken = reply(("Hello there.",))
     assert orjson.loads(spoken.messages[spoken.complete])["type"] == "finish"
 
 
-def test_every_sentence_has_a_message_that_completes_it() -> None:
+def test_a_message_completes_each_sentence() -> None:
     spoken = reply(("Hello there.", "How are you?"))
     assert spoken.message_completing(len("Hello there.")) == spoken.complete
     assert orjson.loads(spoken.messages[spoken.message_completing(len(spoken.text))])["type"] == "finish"
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_replies() -> None:
     assert replies(20, random.Random(3)) != replies(20, random.Random(4))
 
 
-def test_sentences_end_where_they_should_and_nowhere_else() -> None:
+def test_the_segmenter_splits_exactly_between_sentences() -> None:
     for sentence in SENTENCES:
         assert sentence[-1] in ".!?"
         assert not set(sentence[:-1]) & set(".!?")

@@ -25,7 +25,7 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """For a module, not the session: while it lives, no other event loop can run in this thread."""
+    """Launch the browser per module: while it runs, no other event loop can run in this thread."""
     if CHROMIUM is None:
         if os.environ.get("CI"):
             pytest.fail("the browser tests need Debian's chromium")
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """The page, connected and ready to speak. What it complains about fails the test."""
+    """Open the page and wait until it is connected. Console errors and warnings fail the test."""
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:

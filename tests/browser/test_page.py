@@ -17,7 +17,7 @@ SHORT = "Hello there. This is heard."
 LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 6
 
 TRIES = 3
-"""Of what is heard in real time on a machine that others use: the best counts."""
+"""Attempts at real-time measurements; the best one counts, as the machine may be busy."""
 
 STOPPED = """() => new Promise((silent) => {
     const asked = performance.now();
@@ -26,17 +26,17 @@ STOPPED = """() => new Promise((silent) => {
         __tts.state === "idle" ? silent(performance.now() - asked) : setTimeout(look, 1);
     look();
 })"""
-"""Stops what plays; how many milliseconds until it is silent."""
+"""Stops playback and returns the milliseconds until silence."""
 
 
 def probe(page: Page) -> dict[str, Any]:
-    """What the worklet says of itself."""
+    """Return the state of the worklet."""
     state: dict[str, Any] = page.evaluate("({...window.__tts})")
     return state
 
 
 def ended(server: Server, how: str) -> float:
-    """Contexts that have ended like that."""
+    """Return the number of contexts that ended this way."""
     found = re.search(
         rf'^dia_contexts_ended_total{{end="{how}"}} (\S+)$', server.get("/metrics")[1], re.MULTILINE
     )
@@ -47,7 +47,7 @@ def wait_for(page: Page, condition: str, timeout_s: float = 20) -> None:
     until(lambda: page.evaluate(condition), timeout_s)
 
 
-def test_speech_arrives_and_is_played_whole(page: Page) -> None:
+def test_plays_a_whole_text(page: Page) -> None:
     underruns = []
     for _ in range(TRIES):
         page.fill("#text", SHORT)
@@ -66,7 +66,7 @@ def test_speech_arrives_and_is_played_whole(page: Page) -> None:
     assert min(underruns) == 0
 
 
-def test_it_plays_in_real_time(page: Page) -> None:
+def test_plays_in_real_time(page: Page) -> None:
     page.fill("#text", LONG)
     page.click("#play")
     wait_for(page, "__tts.consumed > 4410")
@@ -80,7 +80,7 @@ def test_it_plays_in_real_time(page: Page) -> None:
     page.click("#stop")
 
 
-def test_what_is_heard_is_drawn(page: Page) -> None:
+def test_draws_the_spectrum(page: Page) -> None:
     drawn = "document.getElementById('spectrum').toDataURL()"
     blank = page.evaluate(drawn)
     page.fill("#text", LONG)
@@ -89,7 +89,7 @@ def test_what_is_heard_is_drawn(page: Page) -> None:
     page.click("#stop")
 
 
-def test_stop_silences_within_100_ms_and_the_next_text_plays(page: Page, server: Server) -> None:
+def test_stop_silences_within_100_ms_and_allows_the_next_text(page: Page, server: Server) -> None:
     cancelled = ended(server, "cancelled")
     silent_ms = []
     for _ in range(TRIES):
@@ -122,7 +122,7 @@ def test_playing_again_replaces_what_is_playing(page: Page) -> None:
     assert probe(page)["received"] < 4 * 22050
 
 
-def test_what_is_heard_is_marked_in_the_text(page: Page) -> None:
+def test_marks_the_word_and_sentence_being_played(page: Page) -> None:
     text = "Grüße 🎉 to you all. The second sentence is here."
     page.fill("#text", text)
     page.click("#play")
@@ -135,7 +135,7 @@ def test_what_is_heard_is_marked_in_the_text(page: Page) -> None:
     assert page.inner_text("mark.word") == ""
 
 
-def test_text_can_trickle_in_like_a_language_models(page: Page) -> None:
+def test_text_can_be_streamed_in_tokens(page: Page) -> None:
     page.fill("#text", "One two three four. Five six seven eight. Nine ten.")
     page.check("#trickle")
     page.fill("#rate", "15")
@@ -163,7 +163,7 @@ def test_voice_and_speed_are_used(page: Page) -> None:
     page.click("#stop")
 
 
-def test_the_keyboard_is_enough(page: Page) -> None:
+def test_works_with_the_keyboard_alone(page: Page) -> None:
     page.focus("#text")
     page.keyboard.press("Control+A")
     page.keyboard.type(LONG[:200])
@@ -197,13 +197,13 @@ def test_the_panel_shows_each_device_and_its_memory(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])
-def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
+def test_fits_the_screen_width(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 740})
     page.wait_for_selector("#devices li")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_server_with_keys_asks_for_one(browser: Browser, start_server: Callable[..., Server]) -> None:
+def test_asks_for_a_required_key(browser: Browser, start_server: Callable[..., Server]) -> None:
     locked = start_server("--max-workers=1", DIA_API_KEYS="the-key")
     page = browser.new_page()
     page.goto(locked.url)
@@ -211,7 +211,7 @@ def test_a_server_with_keys_asks_for_one(browser: Browser, start_server: Callabl
     page.fill("#key", "wrong")
     page.keyboard.press("Enter")
     page.wait_for_selector("#key-form", state="visible")
-    wait_for(page, "document.getElementById('connection').textContent === 'A key is needed'")
+    wait_for(page, "document.getElementById('connection').textContent === 'API key required'")
     page.wait_for_selector("#key-refused", state="visible")
     page.fill("#key", "the-key")
     page.keyboard.press("Enter")
@@ -221,7 +221,7 @@ def test_a_server_with_keys_asks_for_one(browser: Browser, start_server: Callabl
     page.close()
 
 
-def test_a_lost_server_is_found_again(browser: Browser, start_server: Callable[..., Server]) -> None:
+def test_reports_a_lost_server(browser: Browser, start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1")
     page = browser.new_page()
     page.goto(server.url)
@@ -234,7 +234,7 @@ def test_a_lost_server_is_found_again(browser: Browser, start_server: Callable[.
     page.close()
 
 
-def test_stop_gives_the_keyboard_to_play(page: Page) -> None:
+def test_stop_moves_the_focus_to_play(page: Page) -> None:
     page.fill("#text", LONG)
     page.click("#play")
     wait_for(page, "__tts.state === 'playing'")
@@ -245,7 +245,7 @@ def test_stop_gives_the_keyboard_to_play(page: Page) -> None:
 
 
 @pytest.mark.parametrize("nothing", ["   ", "...\n"])
-def test_a_page_without_text_says_what_is_missing(page: Page, nothing: str) -> None:
+def test_an_empty_text_shows_an_error(page: Page, nothing: str) -> None:
     page.fill("#text", nothing)
     page.click("#play")
     assert "type some text" in page.inner_text("#alert")
@@ -256,7 +256,7 @@ def test_a_page_without_text_says_what_is_missing(page: Page, nothing: str) -> N
     assert page.is_hidden("#alert")
 
 
-def test_a_text_longer_than_a_context_is_refused_before_it_is_sent(page: Page) -> None:
+def test_a_too_long_text_is_rejected_before_it_is_sent(page: Page) -> None:
     page.fill("#text", "Too long. " * 10_241)
     page.click("#play")
     assert "102,410 characters; at most 102,400" in page.inner_text("#alert")
@@ -270,29 +270,27 @@ def test_a_text_longer_than_a_context_is_refused_before_it_is_sent(page: Page) -
 
 
 @pytest.mark.slow
-def test_what_the_engine_has_no_use_for_is_told(
-    browser: Browser, start_server: Callable[..., Server]
-) -> None:
+def test_shows_options_that_the_engine_ignores(browser: Browser, start_server: Callable[..., Server]) -> None:
     server = start_server("--engine=dia", "--model=random:tiny", "--slots=1", "--max-workers=1")
     page = browser.new_page()
     page.goto(server.url)
     page.wait_for_selector("#play:enabled")
-    assert "what Dia speaks with them is noise" in page.inner_text("#engine-notice")
+    assert "Dia produces noise" in page.inner_text("#engine-notice")
     assert page.inner_text("#speed-ignored") == ""
     page.click("#play")
     wait_for(page, "document.getElementById('speed-ignored').textContent !== ''")
-    assert "keeps a pace of its own" in page.inner_text("#speed-ignored")
+    assert "does not support speed" in page.inner_text("#speed-ignored")
     page.close()
 
 
-def test_the_page_leads_to_the_description_of_the_routes(page: Page) -> None:
+def test_links_to_the_http_api(page: Page) -> None:
     page.click("footer a")
     page.wait_for_selector("h1")
     assert page.url.endswith("/docs")
     assert "/audio_prompts/upload" in page.inner_text("body")
 
 
-def test_a_rate_that_is_not_used_keeps_nobody_from_playing(page: Page) -> None:
+def test_an_invalid_unused_rate_does_not_prevent_playing(page: Page) -> None:
     page.uncheck("#trickle")
     page.fill("#rate", "1000")
     page.fill("#text", SHORT)
@@ -300,7 +298,7 @@ def test_a_rate_that_is_not_used_keeps_nobody_from_playing(page: Page) -> None:
     page.wait_for_function("() => window.__tts.received > 0")
 
 
-def test_a_long_text_scrolls_with_what_is_heard(page: Page) -> None:
+def test_a_long_text_scrolls_to_the_marked_word(page: Page) -> None:
     page.fill("#text", 30 * "One. Two.\n" + 30 * LONG)
     page.click("#play")
     page.wait_for_function("() => document.getElementById('transcript').scrollTop > 0")
@@ -309,9 +307,7 @@ def test_a_long_text_scrolls_with_what_is_heard(page: Page) -> None:
     page.click("#stop")
 
 
-def test_where_browsers_play_no_live_sound_the_page_says_so_at_once(
-    browser: Browser, start_server: Callable[..., Server]
-) -> None:
+def test_reports_an_insecure_context_at_once(browser: Browser, start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--allowed-origins=http://speech.test")
     elsewhere = browser.browser_type.launch(
         executable_path=shutil.which("chromium"),
@@ -327,7 +323,7 @@ def test_where_browsers_play_no_live_sound_the_page_says_so_at_once(
     elsewhere.close()
 
 
-def test_a_hasty_page_is_told_so_and_not_asked_for_a_key(
+def test_shows_a_rate_limit_without_asking_for_a_key(
     browser: Browser, start_server: Callable[..., Server]
 ) -> None:
     strict = start_server("--max-workers=1", DIA_MESSAGES_PER_SECOND="1")
@@ -338,5 +334,5 @@ def test_a_hasty_page_is_told_so_and_not_asked_for_a_key(
     page.wait_for_selector("#play:disabled")
     page.wait_for_selector("#play:enabled")
     assert page.is_hidden("#key-form")
-    assert "messages a second" in page.inner_text("#alert")
+    assert "Too many messages" in page.inner_text("#alert")
     page.close()

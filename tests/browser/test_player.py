@@ -1,4 +1,4 @@
-"""The worklet's processor, driven quantum by quantum inside the browser."""
+"""The worklet's processor, driven one render quantum at a time in a browser."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ BENCH = """async (rate) => {
 }"""
 
 SMOOTH = 0.5 / (0.005 * RATE) + 1e-4
-"""The steepest step between two samples that a 5 ms fade of a level of 0.5 makes."""
+"""The largest step between samples in a 5 ms fade from a level of 0.5."""
 
 
 @pytest.fixture
 def bench(browser: Browser, server: Server) -> Iterator[Page]:
-    """A page without the page, with the processor in its hands."""
+    """Open an empty page with the processor loaded."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(server.url + "/static/icon.svg")
@@ -52,7 +52,7 @@ def bench(browser: Browser, server: Server) -> Iterator[Page]:
     context.close()
 
 
-def test_it_starts_when_120_ms_are_there(bench: Page) -> None:
+def test_starts_when_120_ms_are_buffered(bench: Page) -> None:
     early, loud, late = bench.evaluate(
         """() => {
             begin(1);
@@ -67,7 +67,7 @@ def test_it_starts_when_120_ms_are_there(bench: Page) -> None:
     assert late == "playing"
 
 
-def test_a_short_context_starts_at_its_end_and_is_played_whole(bench: Page) -> None:
+def test_a_short_context_starts_at_its_end(bench: Page) -> None:
     state, played, underruns = bench.evaluate(
         """() => {
             begin(1);
@@ -80,7 +80,7 @@ def test_a_short_context_starts_at_its_end_and_is_played_whole(bench: Page) -> N
     assert (state, played, underruns) == ("idle", round(0.05 * RATE), 0)
 
 
-def test_a_gap_fades_out_and_in_and_waits_for_half_as_much_again(bench: Page) -> None:
+def test_an_underrun_fades_and_raises_the_start_level_by_half(bench: Page) -> None:
     steepest, gap, held, state = bench.evaluate(
         """() => {
             begin(1);
@@ -100,7 +100,7 @@ def test_a_gap_fades_out_and_in_and_waits_for_half_as_much_again(bench: Page) ->
     assert state == "playing"
 
 
-def test_many_gaps_never_hold_speech_back_for_long(bench: Page) -> None:
+def test_repeated_underruns_delay_speech_only_briefly(bench: Page) -> None:
     waits = bench.evaluate(
         """() => {
             begin(1);
@@ -134,7 +134,7 @@ def test_a_flush_is_silent_after_a_smooth_5_ms(bench: Page) -> None:
     assert report["state"] == "idle"
 
 
-def test_what_a_flush_threw_away_does_not_count_as_played(bench: Page) -> None:
+def test_flushed_samples_do_not_count_as_played(bench: Page) -> None:
     report = bench.evaluate(
         """() => {
             begin(1);
@@ -149,7 +149,7 @@ def test_what_a_flush_threw_away_does_not_count_as_played(bench: Page) -> None:
     assert report["buffered"] == 0
 
 
-def test_the_next_context_waits_for_no_fade_and_cuts_none_off(bench: Page) -> None:
+def test_the_next_context_overlaps_the_fade_of_the_last(bench: Page) -> None:
     steepest, played = bench.evaluate(
         """() => {
             begin(1);
@@ -167,7 +167,7 @@ def test_the_next_context_waits_for_no_fade_and_cuts_none_off(bench: Page) -> No
     assert played == round(0.2 * RATE)
 
 
-def test_late_audio_of_a_flushed_context_is_never_heard(bench: Page) -> None:
+def test_late_audio_of_a_flushed_context_is_ignored(bench: Page) -> None:
     heard, buffered = bench.evaluate(
         """() => {
             begin(1);
@@ -184,7 +184,7 @@ def test_late_audio_of_a_flushed_context_is_never_heard(bench: Page) -> None:
     assert (heard, buffered) == (0, 0)
 
 
-def test_nothing_is_dropped_however_far_ahead_the_server_runs(bench: Page) -> None:
+def test_no_audio_is_dropped_however_far_ahead_the_server_is(bench: Page) -> None:
     levels, played = bench.evaluate(
         """() => {
             begin(1);
@@ -199,7 +199,7 @@ def test_nothing_is_dropped_however_far_ahead_the_server_runs(bench: Page) -> No
     assert played == 70 * RATE
 
 
-def test_another_rate_is_resampled_and_counted_in_its_own_samples(bench: Page) -> None:
+def test_resamples_other_rates_and_counts_in_their_samples(bench: Page) -> None:
     report: dict[str, Any]
     seconds, report = bench.evaluate(
         """() => {

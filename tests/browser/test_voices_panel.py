@@ -1,4 +1,4 @@
-"""The page's voices in a real browser against a real server: samples in, voices out."""
+"""The voices panel, in a real browser against a real server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, expe
 pytestmark = pytest.mark.browser
 
 REFUSED = "Failed to load resource: the server responded with a status of 4"
-"""What the browser itself says of an answer that the page then explains."""
+"""Console message of the browser about an error response that the page handles."""
 
 INK = """(() => {
     const { width, height } = document.getElementById("waveform");
@@ -27,23 +27,23 @@ INK = """(() => {
     copy.drawImage(document.getElementById("waveform"), 0, 0);
     return copy.getImageData(0, 0, width, height).data.filter((value, at) => at % 4 === 3);
 })()"""
-"""How opaque each pixel of the waveform's canvas is."""
+"""The opacity of each pixel of the waveform's canvas."""
 
 DRAWN = f"{INK}.filter((opacity) => opacity > 0).length / (800 * 96)"
-"""The share of the waveform's canvas that has ink on it."""
+"""The share of the waveform's canvas that is drawn on."""
 
 FAINT = f"""(() => {{
     const end = {INK}.filter((opacity, at) => at % 800 > 750 && opacity > 0);
     return end.filter((opacity) => opacity < 128).length > end.length / 2;
 }})()"""
-"""Whether its end is drawn faintly, as what is still to be heard."""
+"""Whether the end of the waveform is faint, as it has not been played yet."""
 
 UNHEARD = "does not clone voices"
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server to make voices on. Its Whisper has no weights, so that nothing is downloaded."""
+    """Start a server for creating voices. Its Whisper has no weights, so nothing is downloaded."""
     directory = tmp_path_factory.mktemp("studio")
     with running_server(
         directory / "log", "--max-workers=1", DIA_WHISPER_MODEL=str(directory / "missing.pt")
@@ -53,7 +53,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def client(studio: Server) -> Iterator[httpx.Client]:
-    """Of the studio, where no voice and no sample is left behind."""
+    """Connect to the studio; delete all voices and samples afterwards."""
     with httpx.Client(base_url=studio.url, timeout=60) as client:
         yield client
         for voice in client.get("/voices").json()["voices"]:
@@ -65,7 +65,7 @@ def client(studio: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def panel(browser: Browser, studio: Server, client: httpx.Client) -> Iterator[Page]:
-    """The page with the panel open. What it complains about fails the test, but for refusals it explains."""
+    """Open the page and the panel. Console errors fail the test, except for responses the page handles."""
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
@@ -86,7 +86,7 @@ def panel(browser: Browser, studio: Server, client: httpx.Client) -> Iterator[Pa
 
 @pytest.fixture
 def recording_browser(browser: Browser) -> Iterator[Callable[..., Browser]]:
-    """Starts browsers that differ in their microphones."""
+    """Return a function that starts browsers with given microphone flags."""
     started: list[Browser] = []
 
     def start(*flags: str) -> Browser:
@@ -105,7 +105,7 @@ def open_panel(page: Page) -> None:
 
 
 def recording(seconds: float = 6.0) -> bytes:
-    """A WAV file of something that is not silence."""
+    """Return a WAV file that is not silent."""
     times = np.arange(int(44100 * seconds)) / 44100
     sound = 0.3 * np.sin(2 * np.pi * 220 * times) * (1 + 0.5 * np.sin(2 * np.pi * 3 * times))
     file = BytesIO()
@@ -121,7 +121,7 @@ def choose(page: Page, name: str = "ann.wav", data: bytes | None = None) -> None
 
 
 def store(client: httpx.Client, voice_sample_id: str, *voices: str) -> None:
-    """A sample, and voices made of it."""
+    """Store a sample and voices that use it."""
     files = {"audio_file": ("sample.wav", recording())}
     fields = {"prompt_id": voice_sample_id, "transcript": "This is what I say."}
     assert client.post("/audio_prompts/upload", data=fields, files=files).status_code == 200
@@ -131,7 +131,7 @@ def store(client: httpx.Client, voice_sample_id: str, *voices: str) -> None:
 
 
 def entry(name: str) -> str:
-    """The selector of an entry in a list."""
+    """Return the selector of a list entry."""
     return f".entries li[data-name='{name}']"
 
 
@@ -142,7 +142,7 @@ def voices(client: httpx.Client) -> list[str]:
 # From a file to a voice.
 
 
-def test_a_file_becomes_a_voice_that_speaks(panel: Page, client: httpx.Client) -> None:
+def test_creates_a_voice_from_a_file(panel: Page, client: httpx.Client) -> None:
     choose(panel, "Ann, at home.wav")
     assert panel.input_value("#sample-name") == "Ann at home"
     until(lambda: panel.evaluate(DRAWN) > 0.02)
@@ -169,7 +169,7 @@ def test_a_file_becomes_a_voice_that_speaks(panel: Page, client: httpx.Client) -
     assert panel.is_hidden("#alert")
 
 
-def test_a_transcript_is_corrected_and_still_there_after_a_reload(panel: Page, client: httpx.Client) -> None:
+def test_a_corrected_transcript_survives_a_reload(panel: Page, client: httpx.Client) -> None:
     store(client, "ann")
     panel.reload()
     open_panel(panel)
@@ -185,7 +185,7 @@ def test_a_transcript_is_corrected_and_still_there_after_a_reload(panel: Page, c
     assert panel.evaluate(DRAWN) > 0.02
 
 
-def test_a_correction_that_was_not_saved_counts_for_the_voice(panel: Page, client: httpx.Client) -> None:
+def test_creating_a_voice_saves_the_transcript(panel: Page, client: httpx.Client) -> None:
     choose(panel)
     panel.fill("#said", "This is what I say.")
     panel.click("#upload")
@@ -196,7 +196,7 @@ def test_a_correction_that_was_not_saved_counts_for_the_voice(panel: Page, clien
     assert client.get("/audio_prompts/metadata/ann").json()["transcript"] == "What I say is this."
 
 
-def test_the_sample_is_heard_before_and_after_its_upload(panel: Page) -> None:
+def test_a_sample_can_be_played_before_and_after_its_upload(panel: Page) -> None:
     choose(panel)
     button = panel.locator("#sample-play")
     for stored in (False, True):
@@ -212,7 +212,7 @@ def test_the_sample_is_heard_before_and_after_its_upload(panel: Page) -> None:
         assert not panel.evaluate(FAINT)
 
 
-def test_what_the_browser_cannot_read_the_server_may_judge(panel: Page, client: httpx.Client) -> None:
+def test_a_file_the_browser_cannot_decode_can_be_uploaded(panel: Page, client: httpx.Client) -> None:
     choose(panel, "noise.mp3", b"This is no sound.")
     expect(panel.locator("#sample-notice")).to_contain_text("cannot play")
     assert panel.is_disabled("#sample-play")
@@ -231,7 +231,7 @@ def test_a_short_sample_is_stored_with_its_warning(panel: Page) -> None:
     assert "5 to 10 s" in panel.inner_text("#sample-warnings")
 
 
-def test_an_upload_s_progress_is_shown_and_it_can_be_cancelled(panel: Page, client: httpx.Client) -> None:
+def test_an_upload_shows_progress_and_can_be_cancelled(panel: Page, client: httpx.Client) -> None:
     choose(panel, data=recording(20.0))
     panel.fill("#said", "Hi.")
     network = panel.context.new_cdp_session(panel)
@@ -249,9 +249,7 @@ def test_an_upload_s_progress_is_shown_and_it_can_be_cancelled(panel: Page, clie
     panel.wait_for_selector("#stored", state="visible")
 
 
-def test_a_file_that_is_too_large_is_refused_in_words(
-    browser: Browser, start_server: Callable[..., Server]
-) -> None:
+def test_reports_a_too_large_file(browser: Browser, start_server: Callable[..., Server]) -> None:
     small = start_server("--max-workers=1", "--max-upload-bytes=100000")
     page = browser.new_page()
     page.goto(small.url)
@@ -264,17 +262,17 @@ def test_a_file_that_is_too_large_is_refused_in_words(
     page.close()
 
 
-def test_a_file_that_is_no_recording_is_not_taken(panel: Page) -> None:
+def test_rejects_a_file_that_is_not_audio(panel: Page) -> None:
     panel.set_input_files(
         "#sample-file", files={"name": "notes.txt", "mimeType": "text/plain", "buffer": b"Buy milk."}
     )
-    expect(panel.locator("#new-sample-notice")).to_contain_text("“notes.txt” is no recording")
+    expect(panel.locator("#new-sample-notice")).to_contain_text("“notes.txt” is not an audio file")
     assert panel.is_hidden("#sample")
     choose(panel)
     expect(panel.locator("#new-sample-notice")).to_have_text("")
 
 
-def test_what_is_wrong_with_several_voices_is_said_once(panel: Page, client: httpx.Client) -> None:
+def test_a_warning_of_several_voices_is_shown_once(panel: Page, client: httpx.Client) -> None:
     store(client, "mine", "first", "second")
     panel.reload()
     open_panel(panel)
@@ -288,7 +286,7 @@ def test_what_is_wrong_with_several_voices_is_said_once(panel: Page, client: htt
     expect(panel.locator(entry("second"))).to_contain_text(UNHEARD)
 
 
-def test_names_that_are_taken_are_told_before_anything_is_replaced(panel: Page, client: httpx.Client) -> None:
+def test_warns_before_replacing_an_existing_name(panel: Page, client: httpx.Client) -> None:
     store(client, "ann", "bob")
     panel.reload()
     open_panel(panel)
@@ -303,12 +301,12 @@ def test_names_that_are_taken_are_told_before_anything_is_replaced(panel: Page, 
     panel.wait_for_selector("#stored", state="visible")
     panel.fill("#voice-name", "Bob")
     assert panel.is_visible("#voice-name-hint")
-    assert panel.inner_text("#make-voice") == "Replace the voice"
+    assert panel.inner_text("#make-voice") == "Replace voice"
     panel.fill("#voice-name", "Bobby")
     assert panel.is_hidden("#voice-name-hint")
 
 
-def test_a_dropped_file_is_taken(panel: Page) -> None:
+def test_accepts_a_dropped_file(panel: Page) -> None:
     panel.evaluate(
         """(samples) => {
             const dataTransfer = new DataTransfer();
@@ -325,7 +323,7 @@ def test_a_dropped_file_is_taken(panel: Page) -> None:
 # Voices heard, voices deleted.
 
 
-def test_a_preview_is_heard_and_can_be_stopped(panel: Page) -> None:
+def test_a_preview_plays_and_can_be_stopped(panel: Page) -> None:
     preview = panel.locator(f"{entry('Nova')} button").first
     with panel.expect_response("**/preview/nova") as answer:
         preview.click()
@@ -348,7 +346,7 @@ def test_a_preview_ends_by_itself(panel: Page) -> None:
     expect(preview).to_have_text("Preview Aria", timeout=15_000)
 
 
-def test_speech_and_previews_silence_each_other(panel: Page) -> None:
+def test_speech_and_previews_stop_each_other(panel: Page) -> None:
     preview = panel.locator(f"{entry('Nova')} button").first
     preview.click()
     expect(preview).to_have_text("Stop Nova")
@@ -359,12 +357,12 @@ def test_speech_and_previews_silence_each_other(panel: Page) -> None:
     panel.wait_for_function("() => __tts.state === 'idle'")
 
 
-def test_built_in_voices_are_marked_and_stay(panel: Page) -> None:
+def test_built_in_voices_are_marked_and_cannot_be_deleted(panel: Page) -> None:
     assert "built-in" in panel.inner_text(entry("Aria"))
     assert panel.locator(f"{entry('Aria')} button").all_text_contents() == ["Preview Aria"]
 
 
-def test_a_voice_is_deleted_when_it_has_been_asked_twice(panel: Page, client: httpx.Client) -> None:
+def test_deleting_a_voice_needs_confirmation(panel: Page, client: httpx.Client) -> None:
     store(client, "ann", "bob")
     panel.reload()
     open_panel(panel)
@@ -383,7 +381,7 @@ def test_a_voice_is_deleted_when_it_has_been_asked_twice(panel: Page, client: ht
     assert panel.evaluate("document.activeElement.id") == "voice-list-title"
 
 
-def test_a_voice_is_deleted_with_its_sample(panel: Page, client: httpx.Client) -> None:
+def test_a_voice_can_be_deleted_with_its_sample(panel: Page, client: httpx.Client) -> None:
     store(client, "ann", "bob")
     panel.reload()
     open_panel(panel)
@@ -394,18 +392,18 @@ def test_a_voice_is_deleted_with_its_sample(panel: Page, client: httpx.Client) -
     assert panel.is_visible("#no-samples")
 
 
-def test_a_sample_that_others_use_outlives_the_voice(panel: Page, client: httpx.Client) -> None:
+def test_a_sample_used_by_other_voices_is_kept(panel: Page, client: httpx.Client) -> None:
     store(client, "ann", "bob", "cat")
     panel.reload()
     open_panel(panel)
     panel.click(f"{entry('bob')} >> text=Delete")
     panel.click("text=Delete with its sample")
-    expect(panel.locator("#voice-list-notice")).to_contain_text("Its sample stays")
+    expect(panel.locator("#voice-list-notice")).to_contain_text("Its sample was kept")
     assert list(client.get("/audio_prompts").json()) == ["ann"]
     assert "bob" not in voices(client)
 
 
-def test_a_sample_in_use_is_deleted_only_when_one_insists(panel: Page, client: httpx.Client) -> None:
+def test_deleting_a_sample_in_use_needs_a_second_confirmation(panel: Page, client: httpx.Client) -> None:
     store(client, "ann", "bob")
     panel.reload()
     open_panel(panel)
@@ -454,7 +452,7 @@ def test_a_recording_becomes_a_sample(
     assert stored["duration"] == pytest.approx(1.8, abs=0.5)
 
 
-def test_a_recording_ends_before_it_is_too_long(
+def test_recording_stops_at_the_maximum_length(
     recording_browser: Callable[..., Browser], studio: Server
 ) -> None:
     page = recording_browser(
@@ -471,7 +469,7 @@ def test_a_recording_ends_before_it_is_too_long(
     assert page.inner_text("#record") == "Record"
 
 
-def test_closing_the_panel_gives_the_microphone_back(
+def test_closing_the_panel_releases_the_microphone(
     recording_browser: Callable[..., Browser], studio: Server
 ) -> None:
     page = recording_browser(
@@ -489,7 +487,7 @@ def test_closing_the_panel_gives_the_microphone_back(
     expect(page.locator("#sample-name")).to_have_value("recording")  # and what was recorded is not lost
 
 
-def test_a_panel_closed_before_the_microphone_is_lent_records_nothing(
+def test_closing_the_panel_before_access_is_granted_records_nothing(
     recording_browser: Callable[..., Browser], studio: Server
 ) -> None:
     page = recording_browser(
@@ -519,10 +517,10 @@ def test_a_panel_closed_before_the_microphone_is_lent_records_nothing(
     ("flags", "sentence"),
     [
         ([], "No microphone was found"),
-        (["--use-fake-device-for-media-stream", "--deny-permission-prompts"], "The microphone was denied"),
+        (["--use-fake-device-for-media-stream", "--deny-permission-prompts"], "microphone was denied"),
     ],
 )
-def test_without_a_microphone_the_page_says_what_to_do(
+def test_gives_advice_without_a_microphone(
     recording_browser: Callable[..., Browser], studio: Server, flags: list[str], sentence: str
 ) -> None:
     page = recording_browser(*flags).new_page()
@@ -539,7 +537,7 @@ def test_without_a_microphone_the_page_says_what_to_do(
 # Whisper.
 
 
-def test_a_sample_without_a_transcript_is_listened_to(
+def test_a_sample_without_a_transcript_is_transcribed(
     browser: Browser, start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     checkpoint = whisper_checkpoint.make(tmp_path / "pinned.pt", say="Guten Morgen.", language="de")
@@ -560,7 +558,7 @@ def test_a_sample_without_a_transcript_is_listened_to(
     page.close()
 
 
-def test_where_whisper_cannot_listen_the_page_says_why(panel: Page) -> None:
+def test_shows_why_transcription_failed(panel: Page) -> None:
     choose(panel)
     panel.click("#upload")
     panel.wait_for_selector("#stored", state="visible")
@@ -575,7 +573,7 @@ def test_where_whisper_cannot_listen_the_page_says_why(panel: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 360])
-def test_nothing_is_wider_than_a_phone(panel: Page, client: httpx.Client, width: int) -> None:
+def test_fits_the_width_of_a_phone(panel: Page, client: httpx.Client, width: int) -> None:
     store(client, "a-sample-with-" + 46 * "x", "a-voice-with-" + 46 * "x")
     panel.set_viewport_size({"width": width, "height": 740})
     panel.reload()
@@ -592,7 +590,7 @@ def test_nothing_is_wider_than_a_phone(panel: Page, client: httpx.Client, width:
 
 
 def reached(page: Page, start: str, count: int) -> list[str]:
-    """What the Tab key comes to from `start` on: ids, or words where there is none."""
+    """Return the ids (or texts) of the controls that Tab reaches from `start` on."""
     page.focus(start)
     ids = []
     for _ in range(count):
@@ -601,13 +599,13 @@ def reached(page: Page, start: str, count: int) -> list[str]:
     return ids
 
 
-def test_the_keyboard_reaches_everything_in_order(panel: Page) -> None:
+def test_tab_order_of_a_new_sample(panel: Page) -> None:
     choose(panel)
     expected = ["sample-file", "record", "sample-play", "said", "sample-name", "upload"]
     assert reached(panel, "#sample-file", 6) == expected
 
 
-def test_the_keyboard_reaches_what_is_stored_in_order(panel: Page, client: httpx.Client) -> None:
+def test_tab_order_of_a_stored_sample(panel: Page, client: httpx.Client) -> None:
     store(client, "ann", "bob")
     panel.reload()
     open_panel(panel)
@@ -641,7 +639,7 @@ def test_every_control_of_the_panel_has_a_name(panel: Page) -> None:
     assert unnamed == []
 
 
-def test_with_a_key_all_of_it_works(browser: Browser, start_server: Callable[..., Server]) -> None:
+def test_works_with_a_key(browser: Browser, start_server: Callable[..., Server]) -> None:
     locked = start_server("--max-workers=1", DIA_API_KEYS="the-key")
     page = browser.new_page()
     page.goto(locked.url)

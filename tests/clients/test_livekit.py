@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 
 RATE = 24000
 LONGER = f"{TEXT} {TEXT}"
-"""Long enough for the silence around mp3 not to count."""
+"""Long enough to make the silence around mp3 negligible."""
 WORDS = cut(TEXT)["a space and words"]
 
 Plugin = Callable[[Server, aiohttp.ClientSession], tts.TTS]
@@ -56,7 +56,7 @@ def of_elevenlabs(server: Server, session: aiohttp.ClientSession) -> tts.TTS:
 
 
 def of_elevenlabs_as_it_comes(server: Server, session: aiohttp.ClientSession) -> tts.TTS:
-    """In mp3, which is what it asks for unless told otherwise."""
+    """Uses mp3, the plugin's default format."""
     return elevenlabs.TTS(api_key="x", base_url=f"{server.url}/v1", voice_id="aria", http_session=session)
 
 
@@ -69,7 +69,7 @@ def of_openai(server: Server, session: aiohttp.ClientSession) -> tts.TTS:
 
 
 def of_openai_by_sentences(server: Server, session: aiohttp.ClientSession) -> tts.TTS:
-    """As an agent has it speak what is still being written."""
+    """Streams the text by sentences, as an agent does."""
     return tts.StreamAdapter(tts=of_openai(server, session))
 
 
@@ -87,7 +87,7 @@ async def plugged(plugin: Plugin, server: Server) -> AsyncIterator[tts.TTS]:
 
 
 async def say(voice: tts.TTS, pieces: list[str]) -> list[tts.SynthesizedAudio]:
-    """A language model's answer, piece by piece, heard to its end."""
+    """Send a reply in pieces and return its audio."""
     async with aclosing(voice.stream()) as stream:
         for piece in pieces:
             stream.push_text(piece)
@@ -101,14 +101,14 @@ def audio(events: list[tts.SynthesizedAudio]) -> bytes:
 
 
 async def spoken(server: Server, plugin: Plugin, text: str) -> bytes:
-    """What the native websocket makes of it, in the language the plugin asks for."""
+    """Return the native websocket's audio, in the language that the plugin requests."""
     options = {"language": "en"} if plugin is of_cartesia else {}
     return await native_audio(server, text, sample_rate=RATE, **options)
 
 
 @pieces_of(TEXT, "a space and words", "words and a space", "characters", "whole")
 @pytest.mark.parametrize("plugin", PLUGINS)
-async def test_a_turn_plays_whole_however_it_is_written(
+async def test_plays_a_whole_turn_however_its_text_is_split(
     server: Server, plugin: Plugin, pieces: list[str]
 ) -> None:
     """Deepgram's plugin sends it word by word, the others sentence by sentence."""
@@ -121,7 +121,7 @@ async def test_a_turn_plays_whole_however_it_is_written(
 
 
 @pieces_of(TEXT, "a space and words", "characters")
-async def test_openai_s_plugin_plays_a_turn_sentence_by_sentence(server: Server, pieces: list[str]) -> None:
+async def test_openai_plugin_plays_a_turn_sentence_by_sentence(server: Server, pieces: list[str]) -> None:
     async with plugged(of_openai_by_sentences, server) as voice:
         heard = np.frombuffer(audio(await say(voice, pieces)), np.int16)
     wanted = np.frombuffer(await native_audio(server, TEXT, sample_rate=RATE), np.int16)
@@ -129,7 +129,7 @@ async def test_openai_s_plugin_plays_a_turn_sentence_by_sentence(server: Server,
     assert np.array_equal(heard[heard != 0], wanted[wanted != 0])  # Each sentence ends with some silence.
 
 
-async def test_mp3_plays_as_long(server: Server) -> None:
+async def test_mp3_has_the_same_duration(server: Server) -> None:
     async with plugged(of_elevenlabs_as_it_comes, server) as voice:
         events = await say(voice, cut(LONGER)["a space and words"])
     seconds = sum(event.frame.duration for event in events)
@@ -138,7 +138,7 @@ async def test_mp3_plays_as_long(server: Server) -> None:
 
 
 @pytest.mark.parametrize("plugin", [of_cartesia, of_elevenlabs])
-async def test_words_are_spread_over_the_audio_as_they_are_spoken(server: Server, plugin: Plugin) -> None:
+async def test_word_times_are_spread_over_the_audio(server: Server, plugin: Plugin) -> None:
     async with plugged(plugin, server) as voice:
         events = await say(voice, WORDS)
     words = [word for event in events for word in event.frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])]
@@ -153,10 +153,10 @@ async def test_words_are_spread_over_the_audio_as_they_are_spoken(server: Server
 
 @pytest.mark.parametrize("whole", [True, False], ids=["written", "being written"])
 @pytest.mark.parametrize("plugin", [of_cartesia, of_deepgram])
-async def test_a_barge_in_leaves_nothing_stale_and_the_next_turn_plays(
+async def test_a_barge_in_leaves_no_stale_audio_and_the_next_turn_plays(
     server: Server, plugin: Plugin, whole: bool, interruptions: Interruptions
 ) -> None:
-    """These plugins keep a connection they have done with, and hang up when they need the next."""
+    """These plugins keep a finished connection open until they need the next one."""
     wanted = await spoken(server, plugin, TEXT)
     async with plugged(plugin, server) as voice:
         for _ in range(TRIES):
@@ -167,7 +167,7 @@ async def test_a_barge_in_leaves_nothing_stale_and_the_next_turn_plays(
     assert interruptions.are_obeyed(), interruptions
 
 
-async def test_a_barge_in_at_elevenlabs_leaves_nothing_stale_and_the_next_turn_plays(
+async def test_elevenlabs_barge_in_leaves_no_stale_audio_and_the_next_turn_plays(
     server: Server, interruptions: Interruptions
 ) -> None:
     wanted = await spoken(server, of_elevenlabs, TEXT)
@@ -180,10 +180,10 @@ async def test_a_barge_in_at_elevenlabs_leaves_nothing_stale_and_the_next_turn_p
     assert interruptions.are_obeyed(), interruptions
 
 
-async def test_a_barge_in_that_elevenlabs_plugin_does_not_tell_leaves_the_next_turn_alone(
+async def test_elevenlabs_barge_in_without_a_message_does_not_affect_the_next_turn(
     server: Server,
 ) -> None:
-    """Once all text is sent it only turns a deaf ear to the rest, which is heard no further than its lead."""
+    """Once all text is sent, the plugin only ignores the rest, which is limited by the lead."""
     async with plugged(of_elevenlabs, server) as voice:
         stream = await amid_a_turn(voice, whole=True)
         await stream.aclose()
@@ -193,7 +193,7 @@ async def test_a_barge_in_that_elevenlabs_plugin_does_not_tell_leaves_the_next_t
 
 
 async def amid_a_turn(voice: tts.TTS, *, whole: bool) -> Any:
-    """A long turn of which something was heard. whole: whether all its text was given."""
+    """Yield a long turn with some audio received. whole: whether all its text was sent."""
     stream = voice.stream()
     stream.push_text(LONG)
     stream.flush()
@@ -204,19 +204,19 @@ async def amid_a_turn(voice: tts.TTS, *, whole: bool) -> Any:
 
 
 def is_just(wanted: bytes, events: list[tts.SynthesizedAudio]) -> bool:
-    """Whether that was heard and then nothing but the moment of silence that the plugins end with."""
+    """Return whether the audio is `wanted`, followed only by the silence that the plugins append."""
     heard = audio(events)
     return heard.startswith(wanted) and not heard[len(wanted) :].strip(b"\0")
 
 
 async def hear(stream: Any, count: int) -> None:
-    """The first frames."""
+    """Receive `count` frames."""
     async with asyncio.timeout(20):
         for _ in range(count):
             await anext(stream)
 
 
-async def test_a_bad_voice_is_told(server: Server) -> None:
+async def test_reports_an_unknown_voice(server: Server) -> None:
     async with aiohttp.ClientSession() as session:
         voice = cartesia.TTS(api_key="x", base_url=server.url, voice="nobody", http_session=session)
         stream = voice.stream(conn_options=APIConnectOptions(max_retry=0))
@@ -230,7 +230,7 @@ async def test_a_bad_voice_is_told(server: Server) -> None:
 
 
 @pytest.mark.parametrize("form", ["pcm", "mp3"])
-async def test_openai_s_plugin_plays_a_text_whole(server: Server, form: Any) -> None:
+async def test_openai_plugin_plays_a_whole_text(server: Server, form: Any) -> None:
     voice = openai.TTS(api_key="x", base_url=f"{server.url}/v1", voice="aria", response_format=form)
     async with asyncio.timeout(20):
         events = [event async for event in voice.synthesize(LONGER)]
@@ -242,7 +242,7 @@ async def test_openai_s_plugin_plays_a_text_whole(server: Server, form: Any) -> 
         assert is_just(wanted, events)
 
 
-async def test_openai_s_plugin_barges_in_by_hanging_up(server: Server, interruptions: Interruptions) -> None:
+async def test_openai_plugin_barges_in_by_disconnecting(server: Server, interruptions: Interruptions) -> None:
     wanted = await native_audio(server, TEXT, sample_rate=RATE)
     async with plugged(of_openai, server) as voice:
         for _ in range(TRIES):
@@ -256,10 +256,10 @@ async def test_openai_s_plugin_barges_in_by_hanging_up(server: Server, interrupt
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
-async def test_a_lost_worker_is_noticed_and_the_next_turn_plays(
+async def test_a_lost_worker_is_reported_and_the_next_turn_plays(
     start_server: Callable[..., Server], plugin: Plugin
 ) -> None:
-    """Not taken for the end of the turn, which would be cut off without a word."""
+    """It must not look like the end of the turn, which would be truncated silently."""
     server = start_server("--max-workers=1")
     async with plugged(plugin, server) as voice:
         stream: Any = voice.stream(conn_options=APIConnectOptions(max_retry=0))

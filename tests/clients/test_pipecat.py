@@ -74,7 +74,7 @@ WORDS = cut(TEXT)["a space and words"]
 
 
 async def spoken(server: Server, service: Any, text: str) -> bytes:
-    """What the native websocket makes of it, in the language the service asks for."""
+    """Return the native websocket's audio, in the language that the service requests."""
     options = {"language": "en"} if service is cartesia else {}
     return await native_audio(server, text, sample_rate=RATE, **options)
 
@@ -84,10 +84,10 @@ WAYS = ("a space and words", "words and a space", "characters")
 
 @pieces_of(TEXT, *WAYS, "whole")
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_turn_plays_whole_however_it_is_written(
+async def test_plays_a_whole_turn_however_its_text_is_split(
     server: Server, service: Any, pieces: list[str]
 ) -> None:
-    """The service sends each sentence as it is complete, without the space after it."""
+    """The service sends each sentence once it is complete, without the space after it."""
     async with bot_of(service(server)) as bot:
         await bot.respond(pieces)
         await bot.until_spoken()
@@ -97,9 +97,7 @@ async def test_a_turn_plays_whole_however_it_is_written(
 
 @pieces_of(TEXT, *WAYS)
 @pytest.mark.parametrize("service", [cartesia, elevenlabs, deepgram])
-async def test_pieces_are_joined_as_they_are_where_the_service_sends_them_on(
-    server: Server, service: Any, pieces: list[str]
-) -> None:
+async def test_tokens_are_joined_unchanged(server: Server, service: Any, pieces: list[str]) -> None:
     one = service(server, text_aggregation_mode=TextAggregationMode.TOKEN)
     async with bot_of(one) as bot:
         await bot.respond(pieces)
@@ -108,7 +106,7 @@ async def test_pieces_are_joined_as_they_are_where_the_service_sends_them_on(
 
 
 @pytest.mark.parametrize("service", WITH_WORDS)
-async def test_words_are_spread_over_the_audio_as_they_are_spoken(server: Server, service: Any) -> None:
+async def test_word_times_are_spread_over_the_audio(server: Server, service: Any) -> None:
     async with bot_of(service(server)) as bot:
         await bot.respond(WORDS)
         await bot.until_spoken()
@@ -139,7 +137,7 @@ def hearing_clears() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("whole", [True, False], ids=["written", "being written"])
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_barge_in_leaves_nothing_stale_and_the_next_turn_plays(
+async def test_a_barge_in_leaves_no_stale_audio_and_the_next_turn_plays(
     server: Server, service: Any, whole: bool, interruptions: Interruptions
 ) -> None:
     wanted = await spoken(server, service, TEXT)
@@ -156,7 +154,7 @@ async def test_a_barge_in_leaves_nothing_stale_and_the_next_turn_plays(
 async def interrupt(
     bot: Bot, server: Server, service: Any, interruptions: Interruptions, *, whole: bool
 ) -> None:
-    """A long turn, and somebody who does not want to hear its end."""
+    """Start a long turn and interrupt it."""
     with hearing_clears() as cleared:
         # OpenAI's service asks for a sentence at a time, and has a short one at once.
         text = LONG.replace(". ", ", ").strip(", ") + ". Then" if service is openai else LONG

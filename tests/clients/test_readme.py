@@ -1,4 +1,4 @@
-"""The lines of the README that point each client here do what they say."""
+"""The README's client examples work."""
 # ruff: noqa: E402
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HELLO = "Hello there."
 
 
 def blocks() -> dict[str, str]:
-    """Every block of Python that tells how to use a client, by the first words of its first line."""
+    """Return the README's Python blocks for clients, by the first words of their first line."""
     section = re.split(r"^## Works with\s*$", README.read_text(), flags=re.M)[1]
     section = re.split(r"^## ", section, flags=re.M)[0]
     found = re.findall(r"^```python\n(.*?)^```", section, flags=re.M | re.S)
@@ -55,7 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def executed(block: str, place: Place) -> dict[str, Any]:
-    """Run a block as it stands but for the addresses; the names it defines."""
+    """Run a block with its addresses replaced; return the names it defines."""
     here = block.replace("127.0.0.1:7860", f"127.0.0.1:{place.server.port}")
     here = here.replace('"127.0.0.1", 10200', f'"127.0.0.1", {place.wyoming_port}')
     names: dict[str, Any] = {}
@@ -70,15 +70,15 @@ async def a_file_is_written(names: dict[str, Any], server: Server) -> None:
 
 
 async def an_mp3_is_written(names: dict[str, Any], server: Server) -> None:
-    await plays_as_long("hello.mp3", server)
+    await has_same_duration("hello.mp3", server)
 
 
 async def an_mp3_is_there(names: dict[str, Any], server: Server) -> None:
-    await plays_as_long(io.BytesIO(names["mp3"]), server)
+    await has_same_duration(io.BytesIO(names["mp3"]), server)
 
 
-async def plays_as_long(mp3: str | io.BytesIO, server: Server) -> None:
-    """But for the silence that the format begins and ends with."""
+async def has_same_duration(mp3: str | io.BytesIO, server: Server) -> None:
+    """Apart from the silence that the format adds at both ends."""
     samples, rate = soundfile.read(mp3)
     wanted = await native_audio(server, HELLO, sample_rate=RATE)
     assert len(samples) / rate == pytest.approx(len(wanted) / 2 / RATE, abs=0.15)
@@ -132,18 +132,18 @@ CHECKS: dict[str, Check] = {
     "Pipecat": each_service_speaks,
     "LiveKit Agents": each_plugin_speaks,
 }
-"""What must have come of each block."""
+"""The check for each block."""
 
 
 @pytest.mark.parametrize("client", blocks())
-def test_every_block_does_what_it_says(
+def test_every_block_works(
     place: Place, client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A block that nothing is known to come of fails here."""
+    """A block without a check fails."""
     monkeypatch.chdir(tmp_path)
     names = executed(blocks()[client], place)
     asyncio.run(CHECKS[client](names, place.server))
 
 
-def test_no_client_has_gone_from_the_readme() -> None:
+def test_every_client_is_in_the_readme() -> None:
     assert set(blocks()) == set(CHECKS)

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("default")]
 
 RATE = 24000
 LONGER = f"{TEXT} {TEXT}"
-"""Long enough for the silence around mp3 not to count."""
+"""Long enough to make the silence around mp3 negligible."""
 CUTS = pieces_of(TEXT, "words and a space", "a space and words", "characters", "whole")
 
 
@@ -60,13 +60,13 @@ def cartesia_context(connection: Any) -> Any:
 
 
 @CUTS
-async def test_cartesia_speaks_what_is_pushed(server: Server, pieces: list[str]) -> None:
+async def test_cartesia_speaks_pushed_text(server: Server, pieces: list[str]) -> None:
     with cartesia_client(server).tts.websocket_connect() as connection:
         events = cartesia_turn(connection, pieces)
     assert pcm_of(events) == await native_audio(server, TEXT, sample_rate=RATE)
 
 
-async def test_cartesia_s_words_are_spread_over_the_audio_as_they_are_spoken(server: Server) -> None:
+async def test_cartesia_word_times_are_spread_over_the_audio(server: Server) -> None:
     with cartesia_client(server).tts.websocket_connect() as connection:
         events = cartesia_turn(connection, cut(TEXT)["a space and words"])
     told = [event.word_timestamps for event in events if event.type == "timestamps"]
@@ -77,7 +77,7 @@ async def test_cartesia_s_words_are_spread_over_the_audio_as_they_are_spoken(ser
 
 
 async def are_spread(server: Server, starts: list[float], ends: list[float], seconds: float) -> None:
-    """Whether the words of TEXT ascend within audio so long, each at its own place."""
+    """Return whether the word times of TEXT ascend and are spread over the duration."""
     assert all(before < after for before, after in pairwise(starts))
     assert all(start < end for start, end in zip(starts, ends, strict=True))
     assert ends == sorted(ends)
@@ -87,7 +87,7 @@ async def are_spread(server: Server, starts: list[float], ends: list[float], sec
 
 
 def cartesia_turn(connection: Any, pieces: list[str]) -> list[Any]:
-    """What comes of a turn, to its end."""
+    """Return the events of a whole turn."""
     context = cartesia_context(connection)
     for piece in pieces:
         context.push(piece)
@@ -101,7 +101,7 @@ def pcm_of(events: list[Any]) -> bytes:
     return b"".join(event.audio for event in events if event.type == "chunk")
 
 
-async def test_cartesia_cancels_and_speaks_on(server: Server, interruptions: Interruptions) -> None:
+async def test_cartesia_cancels_and_continues(server: Server, interruptions: Interruptions) -> None:
     wanted = await native_audio(server, TEXT, sample_rate=RATE)
     with cartesia_client(server).tts.websocket_connect() as connection:
         for _ in range(TRIES):
@@ -115,7 +115,7 @@ async def test_cartesia_cancels_and_speaks_on(server: Server, interruptions: Int
 
 
 class DeepgramListener:
-    """Keeps what was heard since the last `Cleared`, in a thread of its own."""
+    """Collects audio since the last `Cleared`, in its own thread."""
 
     def __init__(self, connection: Any) -> None:
         self.pcm = bytearray()
@@ -136,7 +136,7 @@ class DeepgramListener:
             self.cleared.set()
 
     def turn(self, pieces: list[str]) -> bytes:
-        """What is heard of it, to its end."""
+        """Return the audio of a whole turn."""
         self.pcm.clear()
         self.flushed.clear()
         self.say(pieces)
@@ -163,13 +163,13 @@ def deepgram_listener(server: Server) -> Iterator[tuple[Any, DeepgramListener]]:
 
 
 @pieces_of(TEXT)
-async def test_deepgram_speaks_what_is_sent(server: Server, pieces: list[str]) -> None:
+async def test_deepgram_speaks_sent_text(server: Server, pieces: list[str]) -> None:
     with deepgram_listener(server) as (_, listener):
         heard = listener.turn(pieces)
     assert heard == await native_audio(server, TEXT, sample_rate=RATE)
 
 
-async def test_deepgram_clears_and_speaks_on(server: Server, interruptions: Interruptions) -> None:
+async def test_deepgram_clears_and_continues(server: Server, interruptions: Interruptions) -> None:
     wanted = await native_audio(server, TEXT, sample_rate=RATE)
     with deepgram_listener(server) as (connection, listener):
         for _ in range(TRIES):
@@ -209,7 +209,7 @@ async def test_elevenlabs_streams_in_real_time(server: Server, pieces: list[str]
     assert audio == await native_audio(server, TEXT, sample_rate=RATE)
 
 
-async def test_elevenlabs_mp3_plays_as_long(server: Server) -> None:
+async def test_elevenlabs_mp3_has_the_same_duration(server: Server) -> None:
     audio = b"".join(elevenlabs_realtime(server, cut(LONGER)["words and a space"], "mp3_44100_128"))
     samples, rate = soundfile.read(io.BytesIO(audio))
     wanted = await native_audio(server, LONGER, sample_rate=RATE)
@@ -222,8 +222,8 @@ async def test_elevenlabs_speaks_over_http(server: Server) -> None:
     assert "aria" in [voice.voice_id for voice in elevenlabs_client(server).voices.get_all().voices]
 
 
-async def test_elevenlabs_words_are_spread_over_the_audio_as_they_are_spoken(server: Server) -> None:
-    """It tells of characters, one after the other through all of the text."""
+async def test_elevenlabs_character_times_are_spread_over_the_audio(server: Server) -> None:
+    """It sends times of characters, in order through the whole text."""
     pcm = b""
     characters: list[tuple[str, float, float]] = []
     for piece in elevenlabs_client(server).text_to_speech.stream_with_timestamps(
@@ -244,7 +244,7 @@ async def test_elevenlabs_words_are_spread_over_the_audio_as_they_are_spoken(ser
 
 
 @pytest.mark.parametrize("speak", [elevenlabs_realtime, elevenlabs_stream], ids=["websocket", "HTTP"])
-async def test_elevenlabs_hangs_up_and_speaks_on(
+async def test_elevenlabs_disconnects_and_continues(
     server: Server, speak: Callable[[Server, list[str]], Any], interruptions: Interruptions
 ) -> None:
     wanted = await native_audio(server, TEXT, sample_rate=RATE)
@@ -284,7 +284,7 @@ def openai_speech(client: OpenAI, text: str, form: Any = "pcm") -> Any:
     )
 
 
-async def test_openai_speaks_streams_and_tells_what_is_wrong(server: Server) -> None:
+async def test_openai_speaks_streams_and_reports_errors(server: Server) -> None:
     client = openai_client(server)
     with openai_speech(client, TEXT) as answer:
         assert b"".join(answer.iter_bytes()) == await native_audio(server, TEXT, sample_rate=RATE)
@@ -297,14 +297,14 @@ async def test_openai_speaks_streams_and_tells_what_is_wrong(server: Server) -> 
 
 
 @pytest.mark.parametrize("form", ["mp3", "wav", "opus"])
-async def test_openai_s_files_play_as_long(server: Server, form: str) -> None:
+async def test_openai_files_have_the_same_duration(server: Server, form: str) -> None:
     with openai_speech(openai_client(server), LONGER, form) as answer:
         samples, rate = soundfile.read(io.BytesIO(answer.read()))
     wanted = await native_audio(server, LONGER, sample_rate=RATE)
     assert len(samples) / rate == pytest.approx(len(wanted) / 2 / RATE, rel=0.02)
 
 
-async def test_openai_hangs_up_and_speaks_on(server: Server, interruptions: Interruptions) -> None:
+async def test_openai_disconnects_and_continues(server: Server, interruptions: Interruptions) -> None:
     client = openai_client(server)
     wanted = await native_audio(server, TEXT, sample_rate=RATE)
     for _ in range(TRIES):

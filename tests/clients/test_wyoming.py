@@ -53,7 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 async def write(client: AsyncTcpClient, pieces: Iterable[str], voice: SynthesizeVoice | None) -> None:
-    """What a language model says, as it says it, and all of it again for servers that know no streams."""
+    """Send a streamed text, then the whole text for servers that do not stream."""
     await client.write_event(SynthesizeStart(voice=voice).event())
     message = ""
     for piece in pieces:
@@ -64,7 +64,7 @@ async def write(client: AsyncTcpClient, pieces: Iterable[str], voice: Synthesize
 
 
 async def heard(client: AsyncTcpClient, end: type[AudioStop | SynthesizeStopped]) -> tuple[int, bytes]:
-    """Rate and audio of a turn, read to its end."""
+    """Read a whole turn; return its sample rate and audio."""
     rate, audio = 0, b""
     while (event := await client.read_event()) is not None and not end.is_type(event.type):
         if AudioStart.is_type(event.type):
@@ -76,7 +76,7 @@ async def heard(client: AsyncTcpClient, end: type[AudioStop | SynthesizeStopped]
 
 
 async def turn(place: Place, pieces: Iterable[str], voice: SynthesizeVoice | None = None) -> bytes:
-    """A turn on a connection of its own, written and read at once."""
+    """Write and read a turn concurrently, on a new connection."""
     async with place.client() as client, asyncio.TaskGroup() as group:
         group.create_task(write(client, pieces, voice))
         rate, audio = await heard(client, SynthesizeStopped)
@@ -85,14 +85,14 @@ async def turn(place: Place, pieces: Iterable[str], voice: SynthesizeVoice | Non
 
 
 @pieces_of(TEXT, "words and a space", "a space and words", "characters", "whole")
-async def test_a_turn_plays_whole_however_its_text_comes(place: Place, pieces: list[str]) -> None:
+async def test_plays_a_whole_turn_however_its_text_is_split(place: Place, pieces: list[str]) -> None:
     audio = await turn(place, pieces)
     native = await native_audio(place.server, TEXT)
     assert len(audio) == pytest.approx(len(native), rel=0.02)
     assert audio == native
 
 
-async def test_a_text_at_once(place: Place) -> None:
+async def test_plays_a_text_sent_at_once(place: Place) -> None:
     async with place.client() as client:
         await client.write_event(Synthesize(text=TEXT, voice=SynthesizeVoice(name="luna")).event())
         rate, audio = await heard(client, AudioStop)
@@ -100,7 +100,7 @@ async def test_a_text_at_once(place: Place) -> None:
     assert audio == await native_audio(place.server, TEXT, voice="luna")
 
 
-async def test_hanging_up_frees_the_slot_and_the_next_turn_plays(
+async def test_disconnecting_frees_the_slot_and_the_next_turn_plays(
     place: Place, interruptions: Interruptions
 ) -> None:
     wanted = await native_audio(place.server, TEXT)
@@ -115,7 +115,7 @@ async def test_hanging_up_frees_the_slot_and_the_next_turn_plays(
     assert interruptions.are_obeyed(), interruptions
 
 
-async def test_what_is_there_to_choose_from(place: Place) -> None:
+async def test_lists_voices(place: Place) -> None:
     async with place.client() as client:
         await client.write_event(Describe().event())
         [program] = Info.from_event(await client.read_event()).tts
@@ -128,7 +128,7 @@ async def test_what_is_there_to_choose_from(place: Place) -> None:
     assert audio == await native_audio(place.server, "Guten Tag.", voice="aria", language="de")
 
 
-async def test_a_voice_that_is_not_there_is_told(place: Place) -> None:
+async def test_reports_an_unknown_voice(place: Place) -> None:
     async with place.client() as client:
         await client.write_event(Synthesize(text=TEXT, voice=SynthesizeVoice(name="nobody")).event())
         error = Error.from_event(await client.read_event())

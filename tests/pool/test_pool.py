@@ -87,7 +87,7 @@ def worker_of(line: Line) -> Supervisor:
     return line.channel.worker
 
 
-async def test_an_utterance_is_spoken() -> None:
+async def test_speaks_an_utterance() -> None:
     async with running() as pool:
         await all_ready(pool)
         line = Line(pool)
@@ -114,7 +114,7 @@ async def test_contexts_take_turns_and_stay_on_their_worker() -> None:
         assert [worker_of(line) for line in lines] == homes
 
 
-async def test_contexts_decide_between_equal_loads() -> None:
+async def test_the_number_of_contexts_breaks_ties_of_load() -> None:
     async with running() as pool:
         await all_ready(pool)
         lines = [Line(pool) for _ in range(4)]
@@ -166,7 +166,7 @@ async def test_no_event_follows_cancel() -> None:
         assert len(pcm(events)) < 60_000
 
 
-async def test_an_unheard_utterance_survives_the_death_of_its_worker() -> None:
+async def test_an_utterance_without_audio_survives_the_death_of_its_worker() -> None:
     async with running() as pool:
         await all_ready(pool)
         reference = Line(pool)
@@ -187,7 +187,7 @@ async def test_an_unheard_utterance_survives_the_death_of_its_worker() -> None:
         assert worker_of(line) is not victim
 
 
-async def test_a_heard_utterance_ends_in_worker_lost() -> None:
+async def test_an_utterance_with_audio_ends_in_worker_lost() -> None:
     async with running() as pool:
         await all_ready(pool)
         line = Line(pool)
@@ -206,7 +206,7 @@ async def test_a_heard_utterance_ends_in_worker_lost() -> None:
         assert isinstance((await line.rest())[-1], Finished)
 
 
-async def test_a_killed_worker_costs_unheard_utterances_no_sample() -> None:
+async def test_utterances_without_audio_lose_no_sample_when_a_worker_is_killed() -> None:
     async with running() as pool:
         await all_ready(pool)
         lines = [Line(pool) for _ in range(6)]
@@ -270,7 +270,7 @@ async def test_a_worker_that_stops_answering_is_killed_and_replaced() -> None:
         await settled(lambda: worker.healthy)
 
 
-async def test_a_silent_worker_gets_nothing_while_another_answers() -> None:
+async def test_a_silent_worker_gets_no_utterance_while_another_answers() -> None:
     async with running() as pool:
         await all_ready(pool)
         hanging, answering = pool.workers

@@ -1,4 +1,4 @@
-"""What a supervisor sends its worker and when it replaces it."""
+"""Messages to the worker, and when the supervisor restarts it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def puppet(
 
 
 async def test_a_pause_of_the_server_kills_no_worker(start_server: Callable[..., Server]) -> None:
-    """The answers that came meanwhile are unread; the workers were not silent."""
+    """Replies that arrived during the pause are still unread; the workers were not silent."""
     server = start_server("--max-workers=2")
     until(lambda: all(worker["state"] == "ready" for worker in server.workers()))
     before = server.workers()

@@ -1,4 +1,4 @@
-"""The file outlives kills, full disks and upgrades; whoever opens it learns what is wrong with it."""
+"""The database survives kills, full disks and upgrades, and reports what is wrong with its file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pragma(database: Database, name: str) -> object:
         return cursor.execute(f"PRAGMA {name}").fetchone()[0]
 
 
-def test_is_made_with_its_folder_and_kept_as_safely_as_sqlite_can(tmp_path: Path) -> None:
+def test_is_created_with_its_directory_and_full_durability(tmp_path: Path) -> None:
     database = Database(tmp_path / "not" / "yet")
     assert (tmp_path / "not" / "yet" / FILE_NAME).is_file()
     assert pragma(database, "journal_mode") == "wal"
@@ -57,9 +57,7 @@ def test_is_made_with_its_folder_and_kept_as_safely_as_sqlite_can(tmp_path: Path
     database.close()
 
 
-def test_what_a_transaction_wrote_is_there_for_the_next_to_open_it(
-    tmp_path: Path, database: Database
-) -> None:
+def test_a_transaction_persists(tmp_path: Path, database: Database) -> None:
     note(database, "kept")
     database.close()
     again = Database(tmp_path, (NOTES,))
@@ -67,7 +65,7 @@ def test_what_a_transaction_wrote_is_there_for_the_next_to_open_it(
     again.close()
 
 
-def test_a_transaction_that_raises_has_changed_nothing(database: Database) -> None:
+def test_a_transaction_that_raises_is_rolled_back(database: Database) -> None:
     with pytest.raises(BadValue), database.transaction() as cursor:
         cursor.execute("INSERT INTO notes VALUES ('lost')")
         raise BadValue("not this one")
@@ -76,16 +74,14 @@ def test_a_transaction_that_raises_has_changed_nothing(database: Database) -> No
     assert notes(database) == ["the next one"]
 
 
-def test_a_transaction_in_a_transaction_is_refused_and_the_outer_one_undone(database: Database) -> None:
+def test_a_nested_transaction_is_rejected_and_the_outer_one_rolled_back(database: Database) -> None:
     with pytest.raises(sqlite3.OperationalError), database.transaction() as cursor:
         cursor.execute("INSERT INTO notes VALUES ('lost')")
         note(database, "nested")
     assert notes(database) == []
 
 
-def test_nobody_else_writes_during_a_transaction_that_has_only_read(
-    tmp_path: Path, database: Database
-) -> None:
+def test_a_transaction_excludes_writers_from_its_first_read(tmp_path: Path, database: Database) -> None:
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, timeout=0)
     with database.transaction() as cursor:
         cursor.execute("SELECT text FROM notes").fetchall()
@@ -94,7 +90,7 @@ def test_nobody_else_writes_during_a_transaction_that_has_only_read(
     other.close()
 
 
-def test_threads_take_turns(database: Database) -> None:
+def test_threads_are_serialised(database: Database) -> None:
     with database.transaction() as cursor:
         cursor.execute("INSERT INTO notes VALUES ('0')")
 
@@ -112,9 +108,7 @@ def test_threads_take_turns(database: Database) -> None:
     assert notes(database) == ["100"]
 
 
-def test_an_older_file_is_brought_up_to_date_and_keeps_what_it_holds(
-    tmp_path: Path, database: Database
-) -> None:
+def test_migrates_an_older_file_and_keeps_its_data(tmp_path: Path, database: Database) -> None:
     note(database, "from before")
     database.close()
     newer = Database(tmp_path, (NOTES, TRIGGER))
@@ -126,7 +120,7 @@ def test_an_older_file_is_brought_up_to_date_and_keeps_what_it_holds(
     newer.close()
 
 
-def test_a_migration_that_fails_leaves_the_file_at_the_last_that_did_not(tmp_path: Path) -> None:
+def test_a_failed_migration_leaves_the_previous_version(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         Database(tmp_path, (NOTES, "CREATE TABLE third (x TEXT);\nCREATE TABLE notes (x TEXT);\n"))
     database = Database(tmp_path, (NOTES, "CREATE TABLE third (x TEXT);\n"))
@@ -134,7 +128,7 @@ def test_a_migration_that_fails_leaves_the_file_at_the_last_that_did_not(tmp_pat
     database.close()
 
 
-def test_a_statement_without_its_semicolon_is_not_passed_over(tmp_path: Path) -> None:
+def test_a_statement_without_a_semicolon_is_executed(tmp_path: Path) -> None:
     database = Database(tmp_path, ("CREATE TABLE other (x TEXT);\n" + NOTES.removesuffix(";\n"),))
     with database.reading() as cursor:
         tables = cursor.execute("SELECT name FROM sqlite_schema ORDER BY name").fetchall()
@@ -142,9 +136,9 @@ def test_a_statement_without_its_semicolon_is_not_passed_over(tmp_path: Path) ->
     database.close()
 
 
-def test_a_migration_that_another_program_made_first_is_not_made_again(tmp_path: Path) -> None:
+def test_a_migration_applied_by_another_program_is_not_repeated(tmp_path: Path) -> None:
     class Overtaken(tuple[str, ...]):
-        """Migrations which, once the file's version has been looked up, another program applies."""
+        """Migrations that another program applies right after the file's version was read."""
 
         def __getitem__(self, which: Any) -> Any:
             Database(tmp_path, tuple(self)).close()
@@ -155,7 +149,7 @@ def test_a_migration_that_another_program_made_first_is_not_made_again(tmp_path:
     database.close()
 
 
-def test_a_file_of_a_newer_version_is_left_alone_with_a_sentence(tmp_path: Path) -> None:
+def test_rejects_a_file_of_a_newer_version_and_leaves_it_unchanged(tmp_path: Path) -> None:
     Database(tmp_path, (*MIGRATIONS, NOTES)).close()
     before = (tmp_path / FILE_NAME).read_bytes()
     with pytest.raises(EngineFailure, match="written by a newer version of this server"):
@@ -163,14 +157,14 @@ def test_a_file_of_a_newer_version_is_left_alone_with_a_sentence(tmp_path: Path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
-def test_a_file_that_is_no_database_is_left_alone_with_a_sentence(tmp_path: Path) -> None:
+def test_rejects_a_file_that_is_not_a_database_and_leaves_it_unchanged(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"speech" * 1000)
     with pytest.raises(EngineFailure, match="damaged"):
         Database(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == b"speech" * 1000
 
 
-def test_on_a_full_disk_a_write_fails_whole_and_reading_goes_on(tmp_path: Path, database: Database) -> None:
+def test_a_full_disk_fails_the_whole_write_and_allows_reads(tmp_path: Path, database: Database) -> None:
     note(database, "there")
     with files_limited_to((tmp_path / f"{FILE_NAME}-wal").stat().st_size):
         with pytest.raises(StorageFailure, match="full"):
@@ -181,7 +175,7 @@ def test_on_a_full_disk_a_write_fails_whole_and_reading_goes_on(tmp_path: Path, 
     assert pragma(database, "integrity_check") == "ok"
 
 
-def test_a_disk_that_has_no_room_left(tmp_path: Path) -> None:
+def test_reports_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path):
         database = Database(tmp_path, (NOTES,))
         note(database, "there")
@@ -191,7 +185,7 @@ def test_a_disk_that_has_no_room_left(tmp_path: Path) -> None:
         database.close()
 
 
-def test_a_disk_without_room_for_a_new_file(tmp_path: Path) -> None:
+def test_reports_a_full_disk_when_creating_the_file(tmp_path: Path) -> None:
     with small_disk(tmp_path):
         with pytest.raises(OSError, match="No space"):
             (tmp_path / "filler").write_bytes(bytes(1 << 20))
@@ -199,13 +193,13 @@ def test_a_disk_without_room_for_a_new_file(tmp_path: Path) -> None:
             Database(tmp_path)
 
 
-def test_a_disk_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_reports_a_read_only_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path, "ro"):
         with pytest.raises(StorageFailure, match="is not writable"):
             Database(tmp_path)
 
 
-def test_a_disk_that_became_read_only_can_be_read(database: Database) -> None:
+def test_a_disk_that_became_read_only_can_still_be_read(database: Database) -> None:
     note(database, "there")
     with database.reading() as cursor:
         cursor.execute("PRAGMA query_only = ON")
@@ -214,13 +208,13 @@ def test_a_disk_that_became_read_only_can_be_read(database: Database) -> None:
     assert notes(database) == ["there"]
 
 
-def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+def test_reports_a_file_in_place_of_the_directory(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(StorageFailure):
         Database(tmp_path / "data")
 
 
-def test_another_program_that_keeps_the_file_busy(tmp_path: Path, database: Database) -> None:
+def test_reports_a_file_locked_by_another_program(tmp_path: Path, database: Database) -> None:
     pragma(database, "busy_timeout = 1")
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -232,7 +226,7 @@ def test_another_program_that_keeps_the_file_busy(tmp_path: Path, database: Data
     assert notes(database) == ["now"]
 
 
-def test_text_that_no_file_can_hold(database: Database) -> None:
+def test_rejects_text_that_cannot_be_stored(database: Database) -> None:
     with pytest.raises(BadValue):
         note(database, "\ud800")
     assert notes(database) == []
@@ -249,14 +243,14 @@ def test_text_that_no_file_can_hold(database: Database) -> None:
         (errno.EIO, "failing"),
     ],
 )
-def test_the_systems_errors_are_told_without_paths(number: int, sentence: str) -> None:
+def test_system_errors_are_reported_without_paths(number: int, sentence: str) -> None:
     with pytest.raises(StorageFailure, match=sentence) as caught, storage_errors():
         raise OSError(number, os.strerror(number), "/home/eve/voice.wav")
     assert "eve" not in caught.value.message
     assert caught.value.http_status == 507
 
 
-def test_errors_of_our_own_pass_as_they_are() -> None:
+def test_own_errors_are_not_wrapped() -> None:
     own = SpeechError("as it is")
     with pytest.raises(SpeechError) as caught, storage_errors():
         raise own

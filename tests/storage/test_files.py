@@ -1,4 +1,4 @@
-"""Files outlive a power cut, and a folder has one owner."""
+"""Durable files, cleanup of expired ones, and ownership of a directory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from streaming_server.errors import EngineFailure
 from streaming_server.storage.files import DataLock, move_whole, remove_older, remove_strays, sync_folder
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_after(
+def test_a_file_is_synced_before_its_rename_and_the_directory_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kill cannot show this, only a power cut: what the system was told to keep, and in what order."""
+    """Only a power cut would show a mistake, so the test checks the order of system calls."""
     source, target = tmp_path / "part", tmp_path / "kept" / "whole"
     target.parent.mkdir()
     source.write_bytes(b"all of it")
@@ -36,7 +36,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_after(
     assert not source.exists()
 
 
-def test_a_file_takes_the_place_of_the_one_that_had_its_name(tmp_path: Path) -> None:
+def test_replaces_a_file_of_the_same_name(tmp_path: Path) -> None:
     source, target = tmp_path / "part", tmp_path / "whole"
     source.write_bytes(b"new")
     target.write_bytes(b"old")
@@ -44,7 +44,7 @@ def test_a_file_takes_the_place_of_the_one_that_had_its_name(tmp_path: Path) -> 
     assert target.read_bytes() == b"new"
 
 
-def test_what_cannot_be_kept_is_an_error_of_the_system(tmp_path: Path) -> None:
+def test_a_failure_raises_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         move_whole(tmp_path / "nothing", tmp_path / "whole")
     with pytest.raises(FileNotFoundError):
@@ -55,10 +55,8 @@ def test_what_cannot_be_kept_is_an_error_of_the_system(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("read", "kept"), [(False, {"new", "read"}), (True, {"new", "written"})])
-def test_files_are_removed_by_when_they_were_written_or_read(
-    tmp_path: Path, read: bool, kept: set[str]
-) -> None:
-    """Times of reading and of writing, in seconds since 1970."""
+def test_files_expire_by_time_of_writing_or_reading(tmp_path: Path, read: bool, kept: set[str]) -> None:
+    """Access and modification times, in seconds since the epoch."""
     for name, times in {"old": (10, 10), "read": (30, 30), "written": (30, 10), "new": (30, 30)}.items():
         (tmp_path / name).touch()
         os.utime(tmp_path / name, times)
@@ -67,9 +65,7 @@ def test_files_are_removed_by_when_they_were_written_or_read(
     assert {file.name for file in tmp_path.iterdir()} == kept
 
 
-def test_a_file_that_others_remove_meanwhile_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_removed_concurrently_is_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("first", "second", "third"):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (10, 10))
@@ -90,7 +86,7 @@ OURS = re.compile(r"[0-9a-f]{4}\.wav")
 
 @pytest.fixture
 def strewn(tmp_path: Path) -> Path:
-    """A folder with a file of ours, and what others may have put there; all of it old."""
+    """Create a directory with one of our files and foreign entries, all of them old."""
     folder = tmp_path / "folder"
     (folder / "00fd.wav").mkdir(parents=True)
     (folder / "00fd.wav" / "inside.wav").touch()
@@ -109,7 +105,7 @@ def left_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_is_too_old_but_not_ours_stays(strewn: Path) -> None:
+def test_expired_foreign_entries_are_kept(strewn: Path) -> None:
     before = left_in(strewn)
     assert remove_older(strewn, 20.0, OURS) == 1
     assert left_in(strewn) == before - {"00ff.wav"}
@@ -118,7 +114,7 @@ def test_what_is_too_old_but_not_ours_stays(strewn: Path) -> None:
     assert (strewn.parent / "elsewhere.wav").exists()
 
 
-def test_strays_are_files_of_ours_that_nobody_keeps(strewn: Path) -> None:
+def test_strays_are_own_files_that_are_not_referenced(strewn: Path) -> None:
     (strewn / "00fa.wav").touch()
     before = left_in(strewn)
     assert remove_strays(strewn, OURS, {"00fa.wav"}) == 1
@@ -127,10 +123,10 @@ def test_strays_are_files_of_ours_that_nobody_keeps(strewn: Path) -> None:
     assert remove_strays(strewn, OURS) == 0
 
 
-def test_one_that_cannot_be_removed_keeps_none_of_the_others(
+def test_a_file_that_cannot_be_removed_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a file is marked so that nobody may delete it."""
+    """For example, a file may be marked immutable."""
     unlink = Path.unlink
 
     def except_one(path: Path, missing_ok: bool = False) -> None:
@@ -149,7 +145,7 @@ def test_one_that_cannot_be_removed_keeps_none_of_the_others(
     assert left_in(tmp_path) == {"0002.wav"}
 
 
-def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
+def test_a_directory_has_one_owner_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     lock = DataLock(folder)
     with pytest.raises(EngineFailure, match="Another server uses the data directory"):
@@ -158,7 +154,7 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
     DataLock(folder).close()
 
 
-def test_an_owner_that_is_killed_owns_nothing(tmp_path: Path) -> None:
+def test_a_killed_owner_releases_the_directory(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib; from streaming_server.storage.files import DataLock;"
         "lock = DataLock(pathlib.Path(sys.argv[1])); print('owned', flush=True); sys.stdin.read()"
@@ -175,7 +171,7 @@ def test_an_owner_that_is_killed_owns_nothing(tmp_path: Path) -> None:
 
 
 def test_children_do_not_inherit_the_ownership(tmp_path: Path) -> None:
-    """A worker that outlives the server by a moment must not keep the next one from starting."""
+    """A worker that outlives the server for a moment must not prevent the next start."""
     lock = DataLock(tmp_path)
     command = [sys.executable, "-c", "print('begun', flush=True); input()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:

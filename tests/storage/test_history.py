@@ -1,4 +1,4 @@
-"""What was generated is noted, and its files are kept for a time."""
+"""The journal of generations and its files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def kept(tmp_path: Path, data: bytes = b"RIFF sound") -> Path:
     return file
 
 
-def test_an_entry_is_kept_with_all_that_is_known(tmp_path: Path) -> None:
+def test_an_entry_is_stored_with_all_fields(tmp_path: Path) -> None:
     before = time.time()
     with opened(tmp_path) as journal:
         file = kept(tmp_path)
@@ -60,7 +60,7 @@ def test_an_entry_is_kept_with_all_that_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_an_entry_need_not_have_a_file(journal: Journal, tmp_path: Path, gone: bool) -> None:
+def test_an_entry_may_have_no_file(journal: Journal, tmp_path: Path, gone: bool) -> None:
     file = kept(tmp_path) if gone else None
     if file is not None:
         file.unlink()
@@ -68,7 +68,7 @@ def test_an_entry_need_not_have_a_file(journal: Journal, tmp_path: Path, gone: b
     assert entry.file is entry.file_size is None
 
 
-def test_the_latest_are_listed_first_and_all_are_counted(journal: Journal) -> None:
+def test_lists_the_latest_first_and_counts_all(journal: Journal) -> None:
     ids = [noted(journal, voice=voice).id for voice in ("aria", "zara", "aria", "kai")]
     assert [entry.id for entry in journal.list()[0]] == ids[::-1]
     entries, total = journal.list("aria", limit=1)
@@ -87,7 +87,7 @@ def test_an_entry_is_deleted_with_its_file(journal: Journal, tmp_path: Path) -> 
         journal.get("../evil")
 
 
-def test_an_entry_whose_file_is_gone_is_deleted(journal: Journal, tmp_path: Path) -> None:
+def test_an_entry_without_its_file_can_be_deleted(journal: Journal, tmp_path: Path) -> None:
     entry = noted(journal, kept(tmp_path))
     assert entry.file is not None
     entry.file.unlink()
@@ -95,7 +95,7 @@ def test_an_entry_whose_file_is_gone_is_deleted(journal: Journal, tmp_path: Path
     assert journal.list() == ([], 0)
 
 
-def test_entries_expire_with_files_and_without(journal: Journal, tmp_path: Path) -> None:
+def test_entries_with_and_without_files_expire(journal: Journal, tmp_path: Path) -> None:
     noted(journal, kept(tmp_path))
     noted(journal)
     kept(tmp_path)  # Of a generation that was not noted.
@@ -109,8 +109,8 @@ def test_entries_expire_with_files_and_without(journal: Journal, tmp_path: Path)
     assert journal.list() == ([], 0)
 
 
-def test_what_others_put_beside_the_outputs_stays(journal: Journal, tmp_path: Path) -> None:
-    """And keeps nothing that is to go. The earlier server's files have the voice in their names."""
+def test_foreign_entries_beside_outputs_are_kept(journal: Journal, tmp_path: Path) -> None:
+    """They do not stop the cleanup. The earlier server's file names contain the voice."""
     outputs = tmp_path / "outputs"
     (outputs / "20260101_101010_0123abcd.wav").mkdir()
     (outputs / "mine.wav").touch()
@@ -120,7 +120,7 @@ def test_what_others_put_beside_the_outputs_stays(journal: Journal, tmp_path: Pa
     assert {path.name for path in outputs.iterdir()} == {"20260101_101010_0123abcd.wav", "mine.wav"}
 
 
-def test_a_file_that_cannot_be_removed_keeps_no_entry(
+def test_an_entry_is_deleted_even_if_its_file_cannot_be(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted(journal, kept(tmp_path))

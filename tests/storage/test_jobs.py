@@ -1,4 +1,4 @@
-"""Jobs are kept on disk, in their order, whatever happens to the server."""
+"""Stored jobs: their order, states, results and recovery."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
 
 
 def begun(jobs: Jobs) -> Job:
-    """A job that is being spoken, a part of it on the disk."""
+    """Begin a job and write part of its result."""
     jobs.add(REQUEST)
     job = jobs.next()
     assert job is not None
@@ -54,7 +54,7 @@ def files(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-def test_a_job_waits_with_all_that_was_asked(tmp_path: Path) -> None:
+def test_a_job_is_stored_with_its_request(tmp_path: Path) -> None:
     before = time.time()
     with opened(tmp_path) as jobs:
         job = jobs.add(REQUEST)
@@ -67,7 +67,7 @@ def test_a_job_waits_with_all_that_was_asked(tmp_path: Path) -> None:
     assert (job.utterances, job.audio_s) == (0, 0.0)
 
 
-def test_jobs_are_taken_in_the_order_they_came(jobs: Jobs) -> None:
+def test_jobs_are_taken_in_order(jobs: Jobs) -> None:
     ids = [jobs.add(REQUEST).id for _ in range(3)]
     taken = [job for _ in range(4) if (job := jobs.next()) is not None]
     assert [job.id for job in taken] == ids
@@ -76,7 +76,7 @@ def test_jobs_are_taken_in_the_order_they_came(jobs: Jobs) -> None:
     assert jobs.next() is None
 
 
-def test_nobody_takes_a_job_twice(jobs: Jobs) -> None:
+def test_a_job_is_taken_only_once(jobs: Jobs) -> None:
     ids = {jobs.add(REQUEST).id for _ in range(40)}
     taken: list[str] = []
     together = Barrier(4)
@@ -95,7 +95,7 @@ def test_nobody_takes_a_job_twice(jobs: Jobs) -> None:
     assert set(taken) == ids
 
 
-def test_a_job_that_is_done_has_its_file(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_completed_job_has_a_file(jobs: Jobs, tmp_path: Path) -> None:
     job = done(jobs)
     assert (job.status, job.over) == ("completed", True)
     assert (job.utterances, job.audio_s) == (2, 3.5)
@@ -105,7 +105,7 @@ def test_a_job_that_is_done_has_its_file(jobs: Jobs, tmp_path: Path) -> None:
     assert files(tmp_path / "jobs") == {job.file.name}
 
 
-def test_a_job_that_failed_says_why_and_leaves_no_file(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_failed_job_has_a_reason_and_no_file(jobs: Jobs, tmp_path: Path) -> None:
     job = jobs.fail(begun(jobs).id, "unavailable", "The worker died.", 1, 0.5)
     assert (job.status, job.over, job.file) == ("failed", True, None)
     assert (job.error_code, job.error_message) == ("unavailable", "The worker died.")
@@ -113,7 +113,7 @@ def test_a_job_that_failed_says_why_and_leaves_no_file(jobs: Jobs, tmp_path: Pat
     assert files(tmp_path / "jobs") == set()
 
 
-def test_a_job_is_cancelled_while_it_waits_and_while_it_is_spoken(jobs: Jobs) -> None:
+def test_a_pending_or_processing_job_can_be_cancelled(jobs: Jobs) -> None:
     waiting = jobs.add(REQUEST)
     assert jobs.cancel(waiting.id).status == "cancelled"
     assert jobs.next() is None
@@ -132,7 +132,7 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_is_spoken(jobs: Jobs) ->
     ],
     ids=["completed", "failed", "cancelled"],
 )
-def test_of_two_that_would_end_a_job_the_first_does(
+def test_the_first_end_of_a_job_wins(
     jobs: Jobs, tmp_path: Path, end: str, again: Callable[[Jobs, str], Job]
 ) -> None:
     job = begun(jobs)
@@ -150,7 +150,7 @@ def test_of_two_that_would_end_a_job_the_first_does(
     assert f"{job.id}.wav" not in files(tmp_path / "jobs")
 
 
-def test_a_job_that_was_cleared_meanwhile_has_no_result(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_job_cleared_concurrently_stores_no_result(jobs: Jobs, tmp_path: Path) -> None:
     job = begun(jobs)
     jobs.cancel(job.id)
     assert jobs.clear() == 1
@@ -159,7 +159,7 @@ def test_a_job_that_was_cleared_meanwhile_has_no_result(jobs: Jobs, tmp_path: Pa
     assert files(tmp_path / "jobs") == set()
 
 
-def test_a_job_without_its_part_is_not_done(jobs: Jobs) -> None:
+def test_a_job_without_its_partial_file_does_not_complete(jobs: Jobs) -> None:
     job = begun(jobs)
     jobs.discard_partial(job.id)
     with pytest.raises(StorageFailure):
@@ -167,7 +167,7 @@ def test_a_job_without_its_part_is_not_done(jobs: Jobs) -> None:
     assert jobs.get(job.id).status == "processing"
 
 
-def test_a_job_is_completed_again_without_losing_its_result(jobs: Jobs) -> None:
+def test_completing_a_job_twice_keeps_its_result(jobs: Jobs) -> None:
     job = begun(jobs)
     name = jobs.keep_result(job.id, "wav")
     first = jobs.complete(job.id, name, 2, 3.5)
@@ -176,7 +176,7 @@ def test_a_job_is_completed_again_without_losing_its_result(jobs: Jobs) -> None:
     assert first.file.read_bytes() == b"RIFF sound"
 
 
-def test_a_result_that_was_kept_completes_its_job_after_a_restart(tmp_path: Path) -> None:
+def test_a_stored_result_completes_its_job_after_a_restart(tmp_path: Path) -> None:
     with opened(tmp_path) as jobs:
         job = begun(jobs)
         jobs.keep_result(job.id, "wav")
@@ -188,7 +188,7 @@ def test_a_result_that_was_kept_completes_its_job_after_a_restart(tmp_path: Path
         assert found.file.read_bytes() == b"RIFF sound"
 
 
-def test_a_job_that_is_tried_again_is_the_last_in_the_queue_and_begins_anew(jobs: Jobs) -> None:
+def test_a_retried_job_goes_to_the_end_of_the_queue_and_starts_over(jobs: Jobs) -> None:
     first = jobs.fail(begun(jobs).id, "broken", "Broken.", 5, 6.0)
     second = jobs.add(REQUEST)
     again = jobs.retry(first.id)
@@ -200,7 +200,7 @@ def test_a_job_that_is_tried_again_is_the_last_in_the_queue_and_begins_anew(jobs
     assert order == [second.id, first.id, third.id]
 
 
-def test_only_what_did_not_come_to_its_end_is_tried_again(jobs: Jobs) -> None:
+def test_only_unsuccessful_jobs_can_be_retried(jobs: Jobs) -> None:
     for job in (jobs.add(REQUEST), begun(jobs), done(jobs)):
         with pytest.raises(InUse):
             jobs.retry(job.id)
@@ -208,7 +208,7 @@ def test_only_what_did_not_come_to_its_end_is_tried_again(jobs: Jobs) -> None:
         jobs.retry("nothing")
 
 
-def test_after_a_start_what_was_spoken_is_interrupted_and_what_waits_waits(tmp_path: Path) -> None:
+def test_a_restart_interrupts_running_jobs_and_keeps_pending_ones(tmp_path: Path) -> None:
     with opened(tmp_path) as jobs:
         whole, spoken, waiting = done(jobs), begun(jobs), jobs.add(REQUEST)
         (tmp_path / "jobs" / f"{'0' * 32}.wav").write_bytes(b"whole, but its row was not written any more")
@@ -224,7 +224,7 @@ def test_after_a_start_what_was_spoken_is_interrupted_and_what_waits_waits(tmp_p
         assert jobs.recover() == 0
 
 
-def test_the_latest_are_listed_first(jobs: Jobs) -> None:
+def test_lists_the_latest_first(jobs: Jobs) -> None:
     ids = [jobs.add(REQUEST).id for _ in range(5)]
     jobs.cancel(ids[1])
     assert [job.id for job in jobs.list()] == ids[::-1]
@@ -249,7 +249,7 @@ def test_jobs_are_counted_by_status(jobs: Jobs) -> None:
     }
 
 
-def test_what_is_over_is_cleared_with_its_results(jobs: Jobs, tmp_path: Path) -> None:
+def test_clearing_deletes_finished_jobs_and_their_results(jobs: Jobs, tmp_path: Path) -> None:
     done(jobs)
     spoken, waiting = begun(jobs), jobs.add(REQUEST)
     jobs.cancel(jobs.add(REQUEST).id)
@@ -258,7 +258,7 @@ def test_what_is_over_is_cleared_with_its_results(jobs: Jobs, tmp_path: Path) ->
     assert files(tmp_path / "jobs") == {jobs.partial_file(spoken.id).name}
 
 
-def test_results_expire_and_what_is_not_over_does_not(jobs: Jobs, tmp_path: Path) -> None:
+def test_results_expire_but_unfinished_jobs_do_not(jobs: Jobs, tmp_path: Path) -> None:
     old = done(jobs)
     spoken, waiting = begun(jobs), jobs.add(REQUEST)
     assert old.finished_at is not None
@@ -269,7 +269,7 @@ def test_results_expire_and_what_is_not_over_does_not(jobs: Jobs, tmp_path: Path
 
 
 def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
-    """The jobs went before their results, which takes room; so on a full disk nothing ever went."""
+    """Jobs used to be deleted before their results, which needs disk space, so nothing was ever deleted."""
     with small_disk(tmp_path):
         with opened(tmp_path) as jobs:
             job = begun(jobs)
@@ -285,7 +285,7 @@ def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
             assert jobs.add(REQUEST).status == "pending"
 
 
-def test_a_result_that_cannot_be_removed_keeps_its_job_and_no_other(
+def test_a_result_that_cannot_be_deleted_keeps_only_its_job(
     jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck, other = done(jobs), done(jobs)
@@ -305,20 +305,20 @@ def test_a_result_that_cannot_be_removed_keeps_its_job_and_no_other(
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "../evil", "\0"])
-def test_a_job_nobody_asked_for(jobs: Jobs, name: str) -> None:
+def test_an_unknown_job(jobs: Jobs, name: str) -> None:
     for act in (jobs.get, jobs.cancel, jobs.retry):
         with pytest.raises(UnknownJob):
             act(name)
 
 
-def test_ids_are_not_to_be_guessed(jobs: Jobs) -> None:
+def test_ids_are_random(jobs: Jobs) -> None:
     ids = [jobs.add(REQUEST).id for _ in range(20)]
     assert len(set(ids)) == 20
     assert all(len(bytes.fromhex(job)) == 16 for job in ids)
 
 
-def test_after_a_start_what_is_no_result_stays(tmp_path: Path) -> None:
-    """A folder among the results kept the server from noting what had been interrupted."""
+def test_foreign_entries_among_results_are_kept_at_start(tmp_path: Path) -> None:
+    """A directory among the results used to prevent marking interrupted jobs."""
     with opened(tmp_path) as jobs:
         spoken = begun(jobs)
         (tmp_path / "jobs" / ("1" * 32 + ".wav")).mkdir()

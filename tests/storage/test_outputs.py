@@ -58,7 +58,7 @@ def test_an_incomplete_copy_is_deleted(folder: OutputFolder, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_folder_costs_the_copy_only(tmp_path: Path) -> None:
+def test_a_missing_directory_loses_only_the_copy(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "outputs", PLENTY)
     (tmp_path / "outputs").rmdir()
     output = folder.create("wav")
@@ -66,8 +66,8 @@ def test_a_missing_folder_costs_the_copy_only(tmp_path: Path) -> None:
     assert output.keep() is None
 
 
-def test_a_full_disk_costs_the_copy_only(folder: OutputFolder, tmp_path: Path) -> None:
-    """A process with a limit of file size meets a full disk."""
+def test_a_full_disk_loses_only_the_copy(folder: OutputFolder, tmp_path: Path) -> None:
+    """A limit on file size behaves like a full disk."""
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     output = folder.create("wav")
@@ -115,7 +115,7 @@ def test_a_copy_larger_than_the_limit_is_not_kept_and_frees_its_space(tmp_path: 
     assert kept(folder, 900).exists()
 
 
-def test_files_of_other_names_neither_count_nor_go(tmp_path: Path) -> None:
+def test_files_with_other_names_are_neither_counted_nor_deleted(tmp_path: Path) -> None:
     (tmp_path / "mine.wav").write_bytes(bytes(5000))
     assert kept(OutputFolder(tmp_path, 1000), 900).exists()
     assert (tmp_path / "mine.wav").exists()

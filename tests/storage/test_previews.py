@@ -1,4 +1,4 @@
-"""Previews are made once, and then kept."""
+"""Previews are synthesised once, then cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KAI, LUNA = "0" * 32, "1" * 32
 
 
 class Speaker:
-    """Speaks when it may, and counts how often it was asked."""
+    """Synthesises when released and counts its calls."""
 
     def __init__(self, sound: bytes, *, may: bool = True) -> None:
         self._sound = sound
@@ -39,7 +39,7 @@ async def until_asked(speaker: Speaker) -> None:
             await anyio.sleep(0.005)
 
 
-async def test_one_that_is_there_is_not_spoken_again(tmp_path: Path) -> None:
+async def test_a_cached_preview_is_not_synthesised_again(tmp_path: Path) -> None:
     previews, speaker = Previews(tmp_path), Speaker(b"kai")
     first = await file_of(previews.get(KAI, speaker))
     assert first.read_bytes() == b"kai"
@@ -47,7 +47,7 @@ async def test_one_that_is_there_is_not_spoken_again(tmp_path: Path) -> None:
     assert speaker.asked == 1
 
 
-async def test_many_who_want_the_same_have_it_spoken_once(tmp_path: Path) -> None:
+async def test_concurrent_requests_share_one_synthesis(tmp_path: Path) -> None:
     previews, speaker = Previews(tmp_path), Speaker(b"kai", may=False)
     heard = []
 
@@ -64,8 +64,8 @@ async def test_many_who_want_the_same_have_it_spoken_once(tmp_path: Path) -> Non
     assert speaker.asked == 1
 
 
-async def test_nobody_waits_for_one_that_is_being_made_but_who_wants_it(tmp_path: Path) -> None:
-    """One that was there already, and one of another voice, waited for every other's to be spoken."""
+async def test_other_previews_do_not_wait_for_one_in_progress(tmp_path: Path) -> None:
+    """Cached previews and those of other voices used to wait for any synthesis."""
     previews, kai, luna = Previews(tmp_path), Speaker(b"kai", may=False), Speaker(b"luna")
     async with anyio.create_task_group() as group:
         group.start_soon(previews.get, KAI, kai)
@@ -78,7 +78,7 @@ async def test_nobody_waits_for_one_that_is_being_made_but_who_wants_it(tmp_path
     assert (await file_of(previews.get(KAI, kai))).read_bytes() == b"kai"
 
 
-async def test_who_gives_up_leaves_the_making_to_the_next(tmp_path: Path) -> None:
+async def test_a_cancelled_request_passes_the_synthesis_on(tmp_path: Path) -> None:
     previews, slow, quick = Previews(tmp_path), Speaker(b"slow", may=False), Speaker(b"quick")
     async with anyio.create_task_group() as group:
         group.start_soon(previews.get, KAI, slow)
@@ -88,7 +88,7 @@ async def test_who_gives_up_leaves_the_making_to_the_next(tmp_path: Path) -> Non
         assert (await file_of(previews.get(KAI, quick))).read_bytes() == b"quick"
 
 
-async def test_one_that_could_not_be_spoken_is_tried_again(tmp_path: Path) -> None:
+async def test_a_failed_preview_is_retried(tmp_path: Path) -> None:
     previews, speaker = Previews(tmp_path), Speaker(b"kai")
 
     async def full() -> bytes:
@@ -100,7 +100,7 @@ async def test_one_that_could_not_be_spoken_is_tried_again(tmp_path: Path) -> No
     assert (await file_of(previews.get(KAI, speaker))).read_bytes() == b"kai"
 
 
-def test_on_a_read_only_disk_a_kept_preview_is_served_and_a_new_one_is_not_kept(tmp_path: Path) -> None:
+def test_a_read_only_disk_serves_cached_previews_and_stores_no_new_ones(tmp_path: Path) -> None:
     kai, luna = b"kai", b"luna"
     with small_disk(tmp_path):
         previews = Previews(tmp_path)
@@ -115,7 +115,7 @@ def test_on_a_read_only_disk_a_kept_preview_is_served_and_a_new_one_is_not_kept(
         assert [file.read_bytes() for file in tmp_path.iterdir()] == [kai]
 
 
-async def test_a_preview_that_does_not_fit_on_the_disk_leaves_nothing_there(tmp_path: Path) -> None:
+async def test_a_preview_that_does_not_fit_on_the_disk_leaves_no_file(tmp_path: Path) -> None:
     previews, audio = Previews(tmp_path), bytes(10_000)
     with files_limited_to(1000):
         assert await previews.get(KAI, Speaker(audio)) == audio

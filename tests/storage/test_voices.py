@@ -1,4 +1,4 @@
-"""Prompts, voices and the configuration are kept, whole, whatever happens to the server."""
+"""The store of voices and voice samples: consistency after kills, full disks and replacements."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def blob(content: bytes) -> str:
     return f"{hashlib.sha256(content).hexdigest()}.wav"
 
 
-def test_a_voice_sample_is_kept_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+def test_a_voice_sample_is_stored_with_all_fields(tmp_path: Path) -> None:
     content = b"RIFF a recording"
     with opened(tmp_path) as store:
         wav = written(store, content)
@@ -118,19 +118,17 @@ def test_a_voice_sample_is_kept_with_all_that_is_known_of_it(tmp_path: Path) -> 
     assert abs((datetime.now(UTC) - datetime.fromisoformat(voice_sample.discovered_at)).total_seconds()) < 60
 
 
-def test_paths_are_absolute_wherever_the_server_was_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_are_absolute_for_a_relative_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with opened(Path("data")) as store:
         voice_sample = put(store, "ann")
     assert voice_sample.path == tmp_path / "data" / "prompts" / blob(b"RIFF one")
 
 
-def test_a_recording_is_on_the_disk_before_its_name_and_its_name_before_its_row(
+def test_a_recording_is_synced_before_its_rename_and_its_rename_before_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kill cannot show this, only a power cut: what the system was told to keep, and in what order."""
+    """Only a power cut would show a mistake, so the test checks the order of system calls."""
     told: list[tuple[str, Path, bool]] = []
     fsync, rename = os.fsync, os.replace
 
@@ -160,7 +158,7 @@ def test_a_recording_is_on_the_disk_before_its_name_and_its_name_before_its_row(
     ]
 
 
-def test_a_voice_sample_uploaded_again_is_another_recording(store: VoiceStore, tmp_path: Path) -> None:
+def test_a_replaced_voice_sample_has_a_new_recording(store: VoiceStore, tmp_path: Path) -> None:
     put(store, "ann")
     store.set_transcript("ann", "Of the first.", "manual", language="en", findings=("uncertain",))
     store.put_voice(StoredVoice("reader", "Reader", voice_sample="ann"))
@@ -172,8 +170,8 @@ def test_a_voice_sample_uploaded_again_is_another_recording(store: VoiceStore, t
     assert store.voice("reader").voice_sample == "ann"
 
 
-def test_what_a_voice_says_of_a_recording_does_not_outlive_it(store: VoiceStore) -> None:
-    """What was said in the first is not said in the second; what is given afterwards counts again."""
+def test_a_voice_s_own_transcript_is_dropped_with_the_recording(store: VoiceStore) -> None:
+    """It describes the old recording; one set afterwards applies again."""
     put(store, "ann")
     store.put_voice(StoredVoice("reader", "Reader", voice_sample="ann", transcript="Of the first."))
     store.put_voice(StoredVoice("aside", "Aside", transcript="Of no recording."))
@@ -195,7 +193,7 @@ def test_what_a_voice_says_of_a_recording_does_not_outlive_it(store: VoiceStore)
         ("manual", "manual", False),
     ],
 )
-def test_the_same_recording_again_keeps_the_transcript_that_is_believed_more(
+def test_storing_the_same_recording_again_keeps_the_more_trusted_transcript(
     store: VoiceStore, known: Source, given: Source | None, kept: bool
 ) -> None:
     put(store, "ann")
@@ -211,15 +209,13 @@ def test_the_same_recording_again_keeps_the_transcript_that_is_believed_more(
     assert (again.transcript_source, again.transcript_language) == ((known, "en") if kept else (given, None))
 
 
-def test_the_same_recording_uploaded_again_is_there_afterwards(store: VoiceStore, tmp_path: Path) -> None:
+def test_storing_the_same_recording_again_keeps_its_file(store: VoiceStore, tmp_path: Path) -> None:
     put(store, "ann")
     assert put(store, "ann").exists
     assert files(tmp_path / "prompts") == {blob(b"RIFF one")}
 
 
-def test_voice_samples_of_one_content_share_a_file_until_the_last_is_gone(
-    store: VoiceStore, tmp_path: Path
-) -> None:
+def test_voice_samples_with_the_same_content_share_a_file(store: VoiceStore, tmp_path: Path) -> None:
     assert put(store, "ann").path == put(store, "bob").path == put(store, "eve").path
     store.delete_voice_sample("ann")
     put(store, "bob", b"RIFF two")
@@ -228,7 +224,7 @@ def test_voice_samples_of_one_content_share_a_file_until_the_last_is_gone(
     assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
 
 
-def test_a_name_that_cannot_be_one_leaves_nothing_behind(store: VoiceStore, tmp_path: Path) -> None:
+def test_an_invalid_name_leaves_no_file(store: VoiceStore, tmp_path: Path) -> None:
     with pytest.raises(BadValue, match=r"^prompt_id: "):
         put(store, "../evil")
     assert store.voice_samples() == []
@@ -236,14 +232,14 @@ def test_a_name_that_cannot_be_one_leaves_nothing_behind(store: VoiceStore, tmp_
     assert files(tmp_path) == {"prompts", "tmp", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"}
 
 
-def test_temporary_paths_are_never_the_same(store: VoiceStore, tmp_path: Path) -> None:
+def test_temporary_paths_are_unique(store: VoiceStore, tmp_path: Path) -> None:
     paths = {store.new_temporary(".part") for _ in range(100)}
     assert len(paths) == 100
     assert {path.parent for path in paths} == {tmp_path / "tmp"}
     assert not any(path.exists() for path in paths)
 
 
-def test_a_voice_sample_nobody_stored(store: VoiceStore) -> None:
+def test_an_unknown_voice_sample(store: VoiceStore) -> None:
     with pytest.raises(UnknownVoiceSample):
         store.voice_sample("ann")
     with pytest.raises(UnknownVoiceSample):
@@ -252,7 +248,7 @@ def test_a_voice_sample_nobody_stored(store: VoiceStore) -> None:
         store.delete_voice_sample("../evil")
 
 
-def test_a_transcript_is_put_down_in_place_of_the_last(store: VoiceStore) -> None:
+def test_a_transcript_replaces_the_previous_one(store: VoiceStore) -> None:
     put(store, "ann")
     store.set_transcript(
         "ann", "Guten Tag.", "whisper", language="de", language_probability=0.5, findings=("uncertain",)
@@ -264,7 +260,7 @@ def test_a_transcript_is_put_down_in_place_of_the_last(store: VoiceStore) -> Non
     assert voice_sample.transcript_findings == ()
 
 
-def test_why_there_is_no_transcript_is_kept(store: VoiceStore) -> None:
+def test_the_reason_of_a_missing_transcript_is_stored(store: VoiceStore) -> None:
     put(store, "ann")
     voice_sample = store.set_transcript("ann", None, None, findings=("no_speech",))
     assert (voice_sample.transcript, voice_sample.transcript_source, voice_sample.transcript_findings) == (
@@ -274,7 +270,7 @@ def test_why_there_is_no_transcript_is_kept(store: VoiceStore) -> None:
     )
 
 
-def test_a_transcript_of_a_recording_that_was_replaced_meanwhile_is_refused(store: VoiceStore) -> None:
+def test_rejects_a_transcript_of_a_replaced_recording(store: VoiceStore) -> None:
     heard = put(store, "ann")
     put(store, "ann", b"RIFF two")
     with pytest.raises(UnknownVoiceSample, match="another recording"):
@@ -297,7 +293,7 @@ def test_a_transcript_of_a_recording_that_was_replaced_meanwhile_is_refused(stor
         ("txt", "manual", False),
     ],
 )
-def test_a_source_believed_less_can_be_made_to_yield(
+def test_force_replaces_a_more_trusted_transcript(
     store: VoiceStore, there: Source, new: Source | None, kept: bool
 ) -> None:
     put(store, "ann")
@@ -322,10 +318,10 @@ DOUBTS = ("uncertain",)
         ("manual", DOUBTS, True),
     ],
 )
-def test_what_was_heard_badly_does_not_replace_what_is_believed(
+def test_an_unreliable_transcript_does_not_replace_a_trusted_one(
     store: VoiceStore, there: Source, doubts: tuple[str, ...], kept: bool | None, keep_better: bool
 ) -> None:
-    """A person's word is believed whatever speaks against it. None: as the order of belief says."""
+    """A written transcript is trusted whatever its findings. None: the order of sources decides."""
     put(store, "ann")
     store.set_transcript("ann", "There.", there, findings=doubts)
     voice_sample = store.set_transcript("ann", "New.", "whisper", findings=DOUBTS, keep_better=keep_better)
@@ -339,7 +335,7 @@ def test_what_was_heard_badly_does_not_replace_what_is_believed(
     assert voice_sample.transcript is not None
 
 
-def test_a_person_s_word_and_a_text_beside_the_sample_count_whatever_is_found_against_them(
+def test_written_transcripts_are_used_whatever_their_findings(
     store: VoiceStore,
 ) -> None:
     put(store, "ann")
@@ -351,7 +347,7 @@ def test_a_person_s_word_and_a_text_beside_the_sample_count_whatever_is_found_ag
     assert not store.voice_sample("ann").trustworthy
 
 
-def test_those_nobody_has_heard_are_told_the_latest_first(store: VoiceStore) -> None:
+def test_samples_without_a_transcript_are_listed_latest_first(store: VoiceStore) -> None:
     def unheard() -> str | None:
         voice_sample = store.next_without_transcript()
         return voice_sample.id if voice_sample is not None else None
@@ -369,9 +365,7 @@ def test_those_nobody_has_heard_are_told_the_latest_first(store: VoiceStore) -> 
     assert unheard() is None
 
 
-def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
-    store: VoiceStore, tmp_path: Path
-) -> None:
+def test_a_replacement_can_keep_the_voices_own_transcript(store: VoiceStore, tmp_path: Path) -> None:
     def replace_by(content: bytes) -> StoredVoiceSample:
         return store.put_voice_sample(
             "ann",
@@ -398,7 +392,7 @@ def test_another_recording_can_be_kept_from_costing_a_voice_its_transcript(
     assert replace_by(b"RIFF two").sha256 != first.sha256
 
 
-def test_a_voice_sample_in_use_is_not_deleted(store: VoiceStore) -> None:
+def test_a_voice_sample_in_use_cannot_be_deleted(store: VoiceStore) -> None:
     put(store, "ann")
     store.put_voice(StoredVoice("reader", "Reader", voice_sample="ann"))
     with pytest.raises(InUse, match="the voice reader;"):
@@ -410,7 +404,9 @@ def test_a_voice_sample_in_use_is_not_deleted(store: VoiceStore) -> None:
     assert store.voice("reader").voice_sample == "ann"
 
 
-def test_a_voice_sample_in_use_can_be_taken_from_its_voices(store: VoiceStore, tmp_path: Path) -> None:
+def test_force_deletes_a_voice_sample_and_removes_it_from_its_voices(
+    store: VoiceStore, tmp_path: Path
+) -> None:
     put(store, "ann")
     put(store, "bob", b"RIFF two")
     store.put_voice(
@@ -425,14 +421,14 @@ def test_a_voice_sample_in_use_can_be_taken_from_its_voices(store: VoiceStore, t
         store.voice_sample("ann")
 
 
-def test_a_voice_sample_nobody_uses_is_deleted(store: VoiceStore, tmp_path: Path) -> None:
+def test_an_unused_voice_sample_can_be_deleted(store: VoiceStore, tmp_path: Path) -> None:
     put(store, "ann")
     assert store.delete_voice_sample("ann") == ()
     assert store.voice_samples() == []
     assert files(tmp_path / "prompts") == set()
 
 
-def test_a_voice_sample_whose_file_is_gone_is_still_told_of(store: VoiceStore) -> None:
+def test_a_voice_sample_without_its_file_is_still_listed(store: VoiceStore) -> None:
     voice_sample = put(store, "ann")
     voice_sample.path.unlink()
     assert store.sweep() == 0
@@ -444,7 +440,7 @@ def test_a_voice_sample_whose_file_is_gone_is_still_told_of(store: VoiceStore) -
     assert store.voice_samples() == []
 
 
-def test_the_sweep_takes_what_is_nobodys_and_nothing_else(store: VoiceStore, tmp_path: Path) -> None:
+def test_the_sweep_deletes_only_unreferenced_files(store: VoiceStore, tmp_path: Path) -> None:
     kept = put(store, "ann")
     (tmp_path / "prompts" / blob(b"RIFF orphan")).write_bytes(b"RIFF orphan")
     (tmp_path / "prompts" / "my voice.wav").write_bytes(b"put here by hand")
@@ -457,7 +453,7 @@ def test_the_sweep_takes_what_is_nobodys_and_nothing_else(store: VoiceStore, tmp
     assert store.sweep() == 0
 
 
-def test_folders_and_links_that_bear_our_names_keep_no_server_from_starting(
+def test_directories_and_links_with_our_names_do_not_prevent_the_start(
     store: VoiceStore, tmp_path: Path
 ) -> None:
     mine = tmp_path / "mine.wav"
@@ -473,7 +469,7 @@ def test_folders_and_links_that_bear_our_names_keep_no_server_from_starting(
     assert mine.exists()
 
 
-def test_the_voices_that_come_with_the_server_are_always_there(store: VoiceStore) -> None:
+def test_built_in_voices_always_exist(store: VoiceStore) -> None:
     assert [(voice.id, voice.name, voice.style, voice.primary_speaker) for voice in store.voices()] == [
         (voice.id, voice.name, voice.style, voice.primary_speaker) for voice in BUILTIN_VOICES
     ]
@@ -482,9 +478,7 @@ def test_the_voices_that_come_with_the_server_are_always_there(store: VoiceStore
 
 
 @pytest.mark.parametrize("voice_id", [voice.id for voice in BUILTIN_VOICES])
-def test_a_voice_that_comes_with_the_server_is_shadowed_and_comes_back(
-    store: VoiceStore, voice_id: str
-) -> None:
+def test_a_built_in_voice_can_be_shadowed_and_restored(store: VoiceStore, voice_id: str) -> None:
     before = store.voices()
     with pytest.raises(Forbidden):
         store.delete_voice(voice_id)
@@ -498,7 +492,7 @@ def test_a_voice_that_comes_with_the_server_is_shadowed_and_comes_back(
         store.delete_voice(voice_id)
 
 
-def test_a_voice_is_kept_with_all_of_its_settings(tmp_path: Path) -> None:
+def test_a_voice_is_stored_with_all_fields(tmp_path: Path) -> None:
     voice = StoredVoice(
         id="Чтец 2",
         name="Ann-Marie",
@@ -520,7 +514,7 @@ def test_a_voice_is_kept_with_all_of_its_settings(tmp_path: Path) -> None:
         assert store.voices()[-1] == voice
 
 
-def test_only_what_is_given_changes_and_none_clears(store: VoiceStore) -> None:
+def test_a_change_updates_only_given_fields_and_none_clears(store: VoiceStore) -> None:
     put(store, "ann")
     voice = store.put_voice(
         StoredVoice("reader", "Reader", voice_sample="ann", transcript="Hello.", seed=7, top_p=0.5)
@@ -533,14 +527,14 @@ def test_only_what_is_given_changes_and_none_clears(store: VoiceStore) -> None:
     store.delete_voice_sample("ann")
 
 
-def test_a_change_of_a_voice_that_comes_with_the_server_shadows_it(store: VoiceStore) -> None:
+def test_changing_a_built_in_voice_shadows_it(store: VoiceStore) -> None:
     changed = store.change_voice("kai", speed=1.5)
     assert changed == StoredVoice("kai", "Kai", "friendly", "S1", speed=1.5)
     store.delete_voice("kai")
     assert store.voice("kai").speed is None
 
 
-def test_a_voice_nobody_stored(store: VoiceStore) -> None:
+def test_an_unknown_voice(store: VoiceStore) -> None:
     with pytest.raises(UnknownVoice):
         store.voice("nobody")
     with pytest.raises(UnknownVoice):
@@ -549,7 +543,7 @@ def test_a_voice_nobody_stored(store: VoiceStore) -> None:
         store.delete_voice("nobody")
 
 
-def test_a_voice_of_a_voice_sample_that_does_not_exist_is_refused(store: VoiceStore) -> None:
+def test_rejects_a_voice_with_an_unknown_voice_sample(store: VoiceStore) -> None:
     with pytest.raises(UnknownVoiceSample):
         store.put_voice(StoredVoice("reader", "Reader", voice_sample="nothing"))
     voice = store.put_voice(StoredVoice("reader", "Reader"))
@@ -569,7 +563,7 @@ def test_a_voice_of_a_voice_sample_that_does_not_exist_is_refused(store: VoiceSt
         (StoredVoice("reader", "Reader", primary_speaker="S9"), "primary_speaker"),  # type: ignore[arg-type]
     ],
 )
-def test_a_voice_that_cannot_be_one_names_the_field(
+def test_rejects_an_invalid_voice_and_names_the_field(
     store: VoiceStore, voice: StoredVoice, field: str
 ) -> None:
     before = store.voices()
@@ -582,7 +576,7 @@ def test_a_voice_that_cannot_be_one_names_the_field(
     "name",
     ["a", "aria", "Ann-Marie_2.1", "Чтец 2", "राम", "日本語", "Zoë", "a..b", "-x", "x" * 64, "٣", "a b c"],
 )
-def test_a_name_in_any_script(name: str) -> None:
+def test_accepts_names_in_any_script(name: str) -> None:
     assert check_name(name, "voice_id") == name
 
 
@@ -631,14 +625,14 @@ def test_a_name_in_any_script(name: str) -> None:
         "a'b",
     ],
 )
-def test_names_that_are_refused(name: str) -> None:
+def test_rejects_invalid_names(name: str) -> None:
     with pytest.raises(BadValue, match=r"^voice_id: ") as caught:
         check_name(name, "voice_id")
     assert not name or f"'{name}'" not in caught.value.message
 
 
 @each(st.text(st.characters(categories=("L", "M", "N", "P", "Z", "C", "S")), max_size=70))
-def test_what_passes_as_a_name_is_harmless(name: str) -> None:
+def test_every_accepted_name_is_harmless(name: str) -> None:
     try:
         check_name(name, "name")
     except BadValue:
@@ -650,7 +644,7 @@ def test_what_passes_as_a_name_is_harmless(name: str) -> None:
     assert not name.startswith(".")
 
 
-def test_names_are_data(store: VoiceStore, tmp_path: Path) -> None:
+def test_names_are_not_interpreted(store: VoiceStore, tmp_path: Path) -> None:
     name = "drop table prompts"
     put(store, name)
     store.put_voice(StoredVoice(name, name, voice_sample=name, transcript="'; DROP TABLE voices; --\0"))
@@ -658,7 +652,7 @@ def test_names_are_data(store: VoiceStore, tmp_path: Path) -> None:
     assert files(tmp_path / "prompts") == {blob(b"RIFF one")}
 
 
-def test_threads_that_share_recordings_lose_none(store: VoiceStore, tmp_path: Path) -> None:
+def test_threads_that_share_recordings_lose_no_file(store: VoiceStore, tmp_path: Path) -> None:
     def churn(name: str) -> None:
         for turn in range(30):
             put(store, name, b"RIFF %d" % (turn % 2))
@@ -678,9 +672,7 @@ def test_threads_that_share_recordings_lose_none(store: VoiceStore, tmp_path: Pa
     )
 
 
-def test_on_a_full_disk_an_upload_is_refused_whole_and_the_others_stay(
-    store: VoiceStore, tmp_path: Path
-) -> None:
+def test_a_full_disk_rejects_the_upload_and_keeps_the_others(store: VoiceStore, tmp_path: Path) -> None:
     kept = put(store, "ann")
     log = tmp_path / f"{FILE_NAME}-wal"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -701,7 +693,7 @@ def test_on_a_full_disk_an_upload_is_refused_whole_and_the_others_stay(
     assert put(store, "ann", b"RIFF two").exists
 
 
-def test_a_folder_that_is_gone_is_a_failure_of_storage(store: VoiceStore, tmp_path: Path) -> None:
+def test_a_missing_directory_is_a_storage_failure(store: VoiceStore, tmp_path: Path) -> None:
     kept = put(store, "ann")
     wav = written(store, b"RIFF two")
     (tmp_path / "prompts").rename(tmp_path / "moved")
@@ -714,7 +706,7 @@ def test_a_folder_that_is_gone_is_a_failure_of_storage(store: VoiceStore, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_two_hundred_kills_leave_no_half_visible_voice_sample(tmp_path: Path) -> None:
+def test_two_hundred_kills_leave_no_partial_voice_sample(tmp_path: Path) -> None:
     choice = random.Random(20_240_607)
     acknowledged: object = [{}, {}]
     changes = interrupted = leftovers = 0
@@ -739,7 +731,7 @@ def test_two_hundred_kills_leave_no_half_visible_voice_sample(tmp_path: Path) ->
 
 
 def killed_writer(data_dir: Path, seed: int, choice: random.Random) -> list[bytes]:
-    """The lines of a writer killed at a random instant: of its start, or of its work."""
+    """Return the output of a writer killed at a random moment, during its start or its work."""
     command = [sys.executable, store_writer.__file__, str(data_dir), str(seed)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
@@ -757,7 +749,7 @@ def killed_writer(data_dir: Path, seed: int, choice: random.Random) -> list[byte
 
 
 def state_on_disk(data_dir: Path, allowed: tuple[object, object]) -> object:
-    """What a reader finds after a kill, before any cleaning up: one of two states, its recordings whole."""
+    """Return which of two consistent states a reader finds after a kill, before any cleanup."""
     path = data_dir / FILE_NAME
     if not path.exists():
         assert allowed == ([{}, {}], [{}, {}])

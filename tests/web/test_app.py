@@ -1,4 +1,4 @@
-"""The application: its lifespan, unexpected errors, connections that end."""
+"""The application: lifespan, unexpected errors and disconnects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_task_that_fails_ends_the_lifespan_and_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that answers and cannot speak is worse than none: nobody would restart it."""
+    """Otherwise a server that cannot speak would keep answering and not be restarted."""
 
     async def fail(connections: Connections) -> None:
         raise RuntimeError("a task")
@@ -50,7 +50,7 @@ async def test_a_data_directory_in_use_fails_the_start(tmp_path: Path) -> None:
     assert reasons == [f"Another server uses the data directory {tmp_path}; choose another with --data-dir."]
 
 
-def test_an_application_starts_and_stops_repeatedly_and_leaks_nothing(tmp_path: Path) -> None:
+def test_repeated_starts_and_stops_leak_nothing(tmp_path: Path) -> None:
     app = create_app(Settings(engine="espeak", data_dir=tmp_path, max_workers=1))
     process = psutil.Process()
     before = resources(process)
@@ -85,7 +85,7 @@ def resources(process: psutil.Process) -> tuple[int, int, int]:
 
 
 async def test_an_unexpected_error_is_a_500_with_all_headers(tmp_path: Path) -> None:
-    """It was answered outside the CORS middleware."""
+    """The response used to bypass the CORS middleware."""
 
     async def fail(request: Request) -> Response:
         raise RuntimeError("nobody foresaw this")
@@ -101,8 +101,8 @@ async def test_an_unexpected_error_is_a_500_with_all_headers(tmp_path: Path) -> 
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
-async def test_news_for_a_client_that_is_being_sent_away_hurt_nobody() -> None:
-    """It is still among the open ones while it is told why, and memory runs short just then."""
+async def test_a_broadcast_to_a_closing_connection_is_harmless() -> None:
+    """The connection is still registered while its close is sent, and a memory warning arrives just then."""
     told: list[object] = []
 
     async def receive() -> dict[str, str]:

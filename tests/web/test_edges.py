@@ -217,7 +217,7 @@ def places_taken(server: Server, path: str) -> float:
 
 
 @pytest.mark.parametrize("path", ["/ws/speak", "/ws/status"])
-async def test_sockets_that_send_no_key_take_no_place_and_the_oldest_gives_way(
+async def test_sockets_without_a_key_take_no_slot_and_the_oldest_is_dropped(
     start_server: Callable[..., Server], path: str
 ) -> None:
     options = ("--max-workers=1", "--max-connections=3", "--max-status-connections=3", "--auth-timeout-s=30")

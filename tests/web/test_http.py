@@ -1,4 +1,4 @@
-"""HTTP as clients in the wild speak it, against real servers, with bytes by hand."""
+"""HTTP details that real clients depend on, sent as raw bytes to real servers."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_a_gzip_bomb_takes_no_memory(server: Server, client: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("path", ["/generate", "/v1/audio/speech", "/v1/speak", "/config"])
-def test_a_body_that_stops_is_given_up(impatient: Server, path: str) -> None:
+def test_a_body_that_stalls_times_out(impatient: Server, path: str) -> None:
     method = "PUT" if path == "/config" else "POST"
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode()
     with closing(Line(impatient, head)) as line:
@@ -246,7 +246,7 @@ def test_a_body_that_stops_is_given_up(impatient: Server, path: str) -> None:
         assert line.socket.recv(1) == b""
 
 
-def test_a_byte_at_a_time_wins_no_time(impatient: Server) -> None:
+def test_a_trickled_body_does_not_extend_the_timeout(impatient: Server) -> None:
     head = b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
     with closing(Line(impatient, head)) as line:
         line.socket.settimeout(0.1)
@@ -274,8 +274,8 @@ def test_a_slow_body_that_makes_progress_is_read(impatient: Server) -> None:
         assert line.response()[0] == 200
 
 
-def test_many_slow_bodies_hold_few_places_and_no_memory(start_server: Callable[..., Server]) -> None:
-    """300 bodies of a megabyte less one byte held 300 MB for as long as their clients liked."""
+def test_many_slow_bodies_use_few_slots_and_little_memory(start_server: Callable[..., Server]) -> None:
+    """300 bodies, each one byte short of a megabyte, used to hold 300 MB indefinitely."""
     server = start_server("--max-workers=1", "--header-timeout-s=2")
     process = psutil.Process(server.process.pid)
     before = process.memory_info().rss
@@ -301,7 +301,7 @@ def test_many_slow_bodies_hold_few_places_and_no_memory(start_server: Callable[.
 
 
 def test_hundreds_of_bodies_at_once_are_all_read(server: Server) -> None:
-    """Headers and body in two packets, as most clients send them: bodies wait for a place, unread."""
+    """Headers and body arrive in two packets, as from most clients; bodies wait unread for a slot."""
     head = b"PUT /config HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\n"
     with ExitStack() as stack:
         lines = [stack.enter_context(closing(Line(server, head))) for _ in range(3 * BODIES_PER_ADDRESS)]

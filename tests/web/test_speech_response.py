@@ -1,4 +1,4 @@
-"""A text read out whole over HTTP: to its end, or so that nobody takes a part for the whole."""
+"""Speech over HTTP is complete or visibly aborted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streaming_server.web.speech_response import ReaderPatience
 
 @pytest.fixture
 def alone(start_server: Callable[..., Server]) -> Server:
-    """A server with one worker to lose."""
+    """Start a server with one worker that a test may kill."""
     return start_server("--max-workers=1")
 
 
@@ -35,8 +35,8 @@ def worker(server: Server) -> psutil.Process:
     return psutil.Process(server.workers()[0]["pid"])
 
 
-def test_a_worker_that_dies_breaks_the_answer_off_for_all_to_see(alone: Server, client: httpx.Client) -> None:
-    """An answer that ended as usual would be taken for whole."""
+def test_a_lost_worker_aborts_the_response(alone: Server, client: httpx.Client) -> None:
+    """A normal end would make it look complete."""
     body = {"text": "and so on " * 400, "voice_id": "aria", "speed": 0.25}
     speaking = worker(alone)
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
@@ -52,8 +52,8 @@ def test_a_worker_that_dies_breaks_the_answer_off_for_all_to_see(alone: Server, 
     heard(say(client))
 
 
-def test_what_fails_before_the_first_sound_is_told(alone: Server, client: httpx.Client) -> None:
-    """With no worker there is no room, and soon there is again."""
+def test_a_failure_before_the_first_audio_is_an_error_response(alone: Server, client: httpx.Client) -> None:
+    """Without a worker there is no capacity until it restarts."""
 
     def answer_without_a_worker() -> httpx.Response | None:
         until(alone.ready)
@@ -70,8 +70,8 @@ def test_what_fails_before_the_first_sound_is_told(alone: Server, client: httpx.
 
 
 @pytest.mark.anyio
-async def test_a_text_longer_than_what_is_given_at_once_is_read_without_a_seam(server: Server) -> None:
-    """The cut falls within a word; at the native door there is none."""
+async def test_a_text_appended_in_pieces_has_no_seam(server: Server) -> None:
+    """The text is split within a word, while the native websocket receives it whole."""
     text = "A short beginning. " + "A sentence of a few words. " * (CHARACTERS_AT_ONCE // 20) + "Short again."
     assert text[CHARACTERS_AT_ONCE - 1 : CHARACTERS_AT_ONCE + 1].isalpha()
     body = {"text": text, "voice_id": "aria", "response_format": "pcm"}
@@ -80,7 +80,7 @@ async def test_a_text_longer_than_what_is_given_at_once_is_read_without_a_seam(s
     assert answer.content == await native_audio(server, text, max_lead_ms=UNPACED_MS)
 
 
-def test_sound_comes_before_the_text_has_been_spoken(client: httpx.Client) -> None:
+def test_audio_is_sent_before_the_text_is_finished(client: httpx.Client) -> None:
     body = {"text": LONG[:4000], "voice_id": "aria"}
     with client.stream("POST", "/generate", json=body) as answer:
         assert "content-length" not in answer.headers
@@ -93,7 +93,7 @@ def test_sound_comes_before_the_text_has_been_spoken(client: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("form", ["wav", "flac"])
-def test_an_answer_has_a_true_content_type_and_says_no_length(server: Server, form: str) -> None:
+def test_a_response_has_a_content_type_and_no_content_length(server: Server, form: str) -> None:
     with to(server) as client:
         answer = say(client, response_format=form)
     assert answer.headers["content-type"] == f"audio/{form}"
@@ -101,7 +101,7 @@ def test_an_answer_has_a_true_content_type_and_says_no_length(server: Server, fo
     assert answer.headers["content-disposition"] == f'attachment; filename="speech.{form}"'
 
 
-def test_a_reader_may_stand_still_once_or_in_all_for_so_long() -> None:
+def test_a_reader_may_stall_for_a_limited_time() -> None:
     patience = ReaderPatience(60.0)
     assert patience.left_s(0.0) == 60
     patience.waited(40.0)
@@ -111,7 +111,7 @@ def test_a_reader_may_stand_still_once_or_in_all_for_so_long() -> None:
     assert patience.left_s(1000.0) == 60
 
 
-def test_a_player_is_never_too_slow_and_who_crawls_is() -> None:
+def test_a_real_time_reader_is_kept_and_a_slower_one_is_not() -> None:
     playing, crawling = ReaderPatience(60.0), ReaderPatience(60.0)
     for second in range(1, 3600):
         assert playing.left_s(second) == 62
@@ -121,10 +121,8 @@ def test_a_player_is_never_too_slow_and_who_crawls_is() -> None:
 
 
 @pytest.mark.parametrize("crawls", [False, True], ids=["stands still", "crawls"])
-def test_a_reader_that_does_not_listen_keeps_no_place(
-    start_server: Callable[..., Server], crawls: bool
-) -> None:
-    """Reading a byte now and then, it kept a context, and what the engine had for it, as long as it liked."""
+def test_a_reader_that_trickles_loses_its_context(start_server: Callable[..., Server], crawls: bool) -> None:
+    """Reading a byte now and then used to hold a context and its engine resources indefinitely."""
     server = start_server("--max-workers=1", "--stall-timeout-s=2")
     body = json.dumps({"text": LONG[:4000], "voice_id": "aria", "speed": 0.25}).encode()
     with socket.socket() as line, to(server) as client:

@@ -1,4 +1,4 @@
-"""Messages about values that do not fit their model."""
+"""Error messages of validation."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Example(BaseModel):
         ({"unknown": 1}, "unknown: is not a known field."),
     ],
 )
-def test_a_message_names_the_field_and_what_it_takes(value: dict[str, Any], message: str) -> None:
+def test_error_names_the_field_and_its_valid_values(value: dict[str, Any], message: str) -> None:
     with pytest.raises(BadValue) as caught:
         validated(Example, value)
     assert caught.value.message == message
@@ -82,7 +82,7 @@ def test_a_message_names_the_field_and_what_it_takes(value: dict[str, Any], mess
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 1, True])
-def test_anything_but_an_object_is_refused(value: Any) -> None:
+def test_rejects_anything_but_an_object(value: Any) -> None:
     with pytest.raises(BadMessage, match="must be a JSON object"):
         validated(Example, value)
 

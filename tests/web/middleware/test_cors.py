@@ -1,4 +1,4 @@
-"""CORS: pages of allowed origins can read responses, other pages cannot."""
+"""CORS lets pages of allowed origins, and no others, read responses."""
 
 from __future__ import annotations
 

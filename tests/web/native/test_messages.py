@@ -1,4 +1,4 @@
-"""Messages of the native websocket that cannot be read."""
+"""Invalid messages on the native websocket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from streaming_server.web.native.messages import read
         ('{"type":"ping","id":[]}', f"id: must be a string or a whole number from {-(2**53)} to {2**53}."),
     ],
 )
-def test_a_message_names_the_field_and_what_it_takes(raw: str, message: str) -> None:
+def test_error_names_the_field_and_its_valid_values(raw: str, message: str) -> None:
     with pytest.raises(BadValue) as caught:
         read(raw)
     assert (caught.value.message, caught.value.field) == (message, message.partition(":")[0])
@@ -36,12 +36,12 @@ def test_a_message_names_the_field_and_what_it_takes(raw: str, message: str) -> 
     ("raw", "why"),
     [("{}", "must have a type"), ('{"type":"no"}', "Unknown"), ('{"type":[]}', "Unknown"), ("[]", "object")],
 )
-def test_a_message_without_a_known_type_is_refused(raw: str, why: str) -> None:
+def test_rejects_an_unknown_type(raw: str, why: str) -> None:
     with pytest.raises(BadMessage, match=why):
         read(raw)
 
 
-def test_the_name_of_a_field_may_not_hold_half_of_a_surrogate_pair() -> None:
+def test_rejects_a_lone_surrogate_in_a_field_name() -> None:
     with pytest.raises(BadValue) as caught:
         read('{"type":"start","\\ud800":1}')
     assert caught.value.message.encode()

@@ -19,10 +19,10 @@ TEXT = "Hello there. This is the second sentence! And is this the third?"
 LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 40
 
 TRIES = 5
-"""A promise in milliseconds is kept if it is kept in one of them: the machine may have other work."""
+"""Attempts to meet a latency limit; one success is enough, as the machine may be busy."""
 
 
-async def test_ready_tells_what_there_is(server: Server) -> None:
+async def test_ready_describes_the_server(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         ready = talk.ready
     assert ready["type"] == "ready"
@@ -35,7 +35,7 @@ async def test_ready_tells_what_there_is(server: Server) -> None:
     assert ready["limits"]["contexts"] == 32
 
 
-async def test_a_text_is_spoken_to_its_end(server: Server) -> None:
+async def test_speaks_a_whole_text(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         end = await talk.speak(TEXT)
         started = talk.started()
@@ -61,7 +61,7 @@ async def test_a_text_is_spoken_to_its_end(server: Server) -> None:
     assert np.abs(np.frombuffer(talk.audio(), "<i2")).max() > 3000
 
 
-async def test_audio_comes_while_the_text_is_still_arriving(server: Server) -> None:
+async def test_audio_is_sent_while_text_still_arrives(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("text", text="The first sentence is whole. The second is st")
         assert isinstance(await talk.first_frame(), Frame)
@@ -72,7 +72,7 @@ async def test_audio_comes_while_the_text_is_still_arriving(server: Server) -> N
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
-async def test_how_the_text_is_cut_is_not_heard(server: Server, size: int) -> None:
+async def test_audio_does_not_depend_on_how_text_is_split(server: Server, size: int) -> None:
     text = TEXT + " It cost 3.50, said Dr. Smith. 🎉 Well!"
     async with talking(server.ws_url) as talk:
         await talk.speak(text, "whole")
@@ -88,7 +88,7 @@ async def test_how_the_text_is_cut_is_not_heard(server: Server, size: int) -> No
         assert places[0] == places[1]
 
 
-async def test_a_surrogate_pair_may_be_cut_in_two(server: Server) -> None:
+async def test_a_surrogate_pair_may_be_split_between_messages(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.socket.send('{"type":"text","text":"A party \\ud83c"}')
         await talk.socket.send('{"type":"text","text":"\\udf89 now. Yes."}')
@@ -98,9 +98,7 @@ async def test_a_surrogate_pair_may_be_cut_in_two(server: Server) -> None:
 
 
 @pytest.mark.parametrize("ending", ["speak", "finish", "flush"])
-async def test_a_text_that_ends_in_half_a_pair_ends_its_context_and_nothing_else(
-    server: Server, ending: str
-) -> None:
+async def test_a_lone_surrogate_at_the_end_fails_only_its_context(server: Server, ending: str) -> None:
     half = '"A party \\ud83c"'
     async with talking(server.ws_url) as talk:
         if ending == "speak":
@@ -116,7 +114,7 @@ async def test_a_text_that_ends_in_half_a_pair_ends_its_context_and_nothing_else
         assert talk.of("done")
 
 
-async def test_sentences_tell_their_place_in_the_text_before_their_audio(server: Server) -> None:
+async def test_sentence_events_precede_their_audio_and_hold_text_offsets(server: Server) -> None:
     text = "  Grüße 🎉 to you.   Second one here.\n\nThird."
     async with talking(server.ws_url) as talk:
         await talk.speak(text)
@@ -131,7 +129,7 @@ async def test_sentences_tell_their_place_in_the_text_before_their_audio(server:
                 assert message["first_sample"] >= sent
 
 
-async def test_words_come_before_their_audio_and_never_go_back(server: Server) -> None:
+async def test_word_events_precede_their_audio_in_ascending_order(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.speak(TEXT, words=True)
         sent_ms, last_ms = 0.0, 0.0
@@ -151,14 +149,14 @@ async def test_words_come_before_their_audio_and_never_go_back(server: Server) -
         assert last_ms <= sent_ms + 0.1
 
 
-async def test_words_are_sent_only_when_asked_for(server: Server) -> None:
+async def test_words_are_sent_only_on_request(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.speak("Hello there.")
         assert talk.of("words") == []
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 24000, 32000, 44100, 48000])
-async def test_the_rate_asked_for_is_the_rate_sent(server: Server, rate: int) -> None:
+async def test_sends_the_requested_sample_rate(server: Server, rate: int) -> None:
     async with talking(server.ws_url) as talk:
         own = await talk.speak(TEXT, "own")
         await talk.speak(TEXT, "asked", sample_rate=rate)
@@ -169,7 +167,7 @@ async def test_the_rate_asked_for_is_the_rate_sent(server: Server, rate: int) ->
 
 
 @pytest.mark.parametrize(("encoding", "width"), [("pcm_f32le", 4), ("mulaw", 1), ("alaw", 1)])
-async def test_encodings_carry_the_same_sound(server: Server, encoding: str, width: int) -> None:
+async def test_encodings_hold_the_same_audio(server: Server, encoding: str, width: int) -> None:
     async with talking(server.ws_url) as talk:
         await talk.speak("Hello there.", "plain")
         await talk.speak("Hello there.", "coded", encoding=encoding)
@@ -181,7 +179,7 @@ async def test_encodings_carry_the_same_sound(server: Server, encoding: str, wid
             assert np.array_equal(np.rint(coded * 32768).astype("<i2"), plain)
 
 
-async def test_voices_and_speed_are_heard(server: Server) -> None:
+async def test_voice_and_speed_change_the_audio(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         sounds = set()
         for voice in talk.ready["voices"]:
@@ -192,13 +190,13 @@ async def test_voices_and_speed_are_heard(server: Server) -> None:
         assert len(talk.audio("fast")) < 0.7 * len(talk.audio("aria"))
 
 
-async def test_options_the_engine_has_no_use_for_are_named(server: Server) -> None:
+async def test_started_lists_ignored_options(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.speak("Hello.", temperature=0.5, cfg_scale=3, speed=1.5, flavour="sweet", seed=4)
         assert talk.started()["ignored"] == ["cfg_scale", "flavour", "seed", "temperature"]
 
 
-async def test_flushed_follows_the_audio_of_what_was_flushed(server: Server) -> None:
+async def test_flushed_follows_the_audio_of_the_flushed_text(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("text", text="No full stop here")
         await talk.send("flush")
@@ -222,12 +220,12 @@ async def test_a_context_without_text_is_done_at_once(server: Server) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "   ", "...", "🎉", "?!", "\n\n"])
-async def test_text_with_nothing_to_say_ends_well(server: Server, text: str) -> None:
+async def test_text_without_words_ends_in_done(server: Server, text: str) -> None:
     async with talking(server.ws_url) as talk:
         assert (await talk.speak(text))["type"] == "done"
 
 
-async def test_cancel_is_answered_within_50_ms_and_nothing_follows(server: Server) -> None:
+async def test_cancel_is_answered_within_50_ms_and_no_event_follows(server: Server) -> None:
     took_s = []
     for _ in range(TRIES):
         async with talking(server.ws_url) as talk:
@@ -244,7 +242,7 @@ async def test_cancel_is_answered_within_50_ms_and_nothing_follows(server: Serve
     assert min(took_s) < 0.05
 
 
-async def test_the_cancel_report_cuts_the_text_where_playback_was(server: Server) -> None:
+async def test_cancelled_splits_the_text_at_the_playback_position(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("speak", text=TEXT, words=True)
         while len(talk.of("sentence")) < 2:
@@ -259,7 +257,7 @@ async def test_the_cancel_report_cuts_the_text_where_playback_was(server: Server
         )
 
 
-async def test_cancelling_everything_cancels_everything(server: Server) -> None:
+async def test_cancel_all_cancels_every_context(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         for name in "abc":
             await talk.send("speak", context=name, text=LONG[:2000])
@@ -269,7 +267,7 @@ async def test_cancelling_everything_cancels_everything(server: Server) -> None:
         assert ends == {"a", "b", "c"}
 
 
-async def test_a_name_is_free_again_after_its_end_and_right_after_cancel(server: Server) -> None:
+async def test_a_context_name_can_be_reused_after_its_end_or_cancel(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("speak", text=LONG[:2000])
         await talk.first_frame()
@@ -296,7 +294,7 @@ async def test_contexts_on_one_connection_interleave_fairly(server: Server) -> N
         assert least > 0.5 * longest
 
 
-async def test_no_more_than_the_lead_is_sent_ahead_of_real_time(server: Server) -> None:
+async def test_audio_is_sent_at_most_the_lead_ahead_of_real_time(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         begun = time.monotonic()
         await talk.send("speak", text=LONG[:1000], max_lead_ms=500)
@@ -309,7 +307,7 @@ async def test_no_more_than_the_lead_is_sent_ahead_of_real_time(server: Server) 
         await talk.end()
 
 
-async def test_a_client_that_reports_playback_is_sent_by_its_reports(server: Server) -> None:
+async def test_playback_reports_control_the_pace(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("speak", text=LONG[:1000], max_lead_ms=1000)
         await talk.first_frame()
@@ -364,7 +362,7 @@ BAD_MESSAGES: list[tuple[str | bytes, str]] = [
 
 
 @pytest.mark.parametrize(("raw", "code"), BAD_MESSAGES, ids=[str(n) for n in range(len(BAD_MESSAGES))])
-async def test_a_bad_message_gets_an_error_and_the_socket_lives(
+async def test_an_invalid_message_does_not_close_the_socket(
     server: Server, raw: str | bytes, code: str
 ) -> None:
     async with talking(server.ws_url) as talk:
@@ -378,13 +376,13 @@ async def test_a_bad_message_gets_an_error_and_the_socket_lives(
     assert "Traceback" not in server.logged()
 
 
-async def test_a_language_nobody_speaks_ends_its_context(server: Server) -> None:
+async def test_an_unsupported_language_ends_its_context(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         assert (await talk.speak("Hello.", language="tlh-none"))["code"] == "bad_value"
         assert (await talk.speak("Still here.", "after"))["type"] == "done"
 
 
-async def test_a_context_opens_once(server: Server) -> None:
+async def test_a_context_can_be_started_only_once(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("start", voice="kai")
         await talk.send("start", voice="nova")
@@ -396,7 +394,7 @@ async def test_a_context_opens_once(server: Server) -> None:
         assert talk.started()["voice"] == "kai"
 
 
-async def test_text_after_finish_is_refused_and_the_rest_is_spoken(server: Server) -> None:
+async def test_text_after_finish_is_rejected_and_earlier_text_spoken(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("speak", text=LONG[:300], max_lead_ms=500)
         await talk.send("text", text="More.")
@@ -405,7 +403,7 @@ async def test_text_after_finish_is_refused_and_the_rest_is_spoken(server: Serve
         assert (await talk.end())["type"] == "cancelled"
 
 
-async def test_the_rest_of_a_failed_turn_is_swallowed_until_its_finish(server: Server) -> None:
+async def test_messages_of_a_failed_turn_are_ignored_until_its_finish(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("text", text="Bad \0 text.")
         assert (await talk.end())["code"] == "bad_value"
@@ -417,7 +415,7 @@ async def test_the_rest_of_a_failed_turn_is_swallowed_until_its_finish(server: S
         assert [sentence["text"] for sentence in talk.of("sentence")] == ["Fresh."]
 
 
-async def test_a_turn_after_all_is_cancelled_is_heard(server: Server) -> None:
+async def test_a_turn_after_cancel_all_is_spoken(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("text", context="a", text="Bad \0 text.")
         assert (await talk.end("a"))["code"] == "bad_value"
@@ -427,7 +425,7 @@ async def test_a_turn_after_all_is_cancelled_is_heard(server: Server) -> None:
         assert (await talk.end("a"))["type"] == "done"
 
 
-async def test_a_speak_that_cannot_be_read_is_answered_by_name(server: Server) -> None:
+async def test_an_invalid_speak_gets_an_error_with_its_context(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         for wrong in ({"speed": 9}, {"text": 5}, {"voice": 7}):
             await talk.send("speak", **{"context": "a", "text": "Hello.", **wrong})
@@ -435,7 +433,7 @@ async def test_a_speak_that_cannot_be_read_is_answered_by_name(server: Server) -
         assert (await talk.speak("Hello.", "a"))["type"] == "done"
 
 
-async def test_emoji_are_heard_only_where_text_stands_as_it_is(server: Server) -> None:
+async def test_emoji_are_spoken_only_without_text_processing(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.speak("Great! \N{PARTY POPPER}")
         assert [sentence["text"] for sentence in talk.of("sentence")] == ["Great!"]
@@ -445,7 +443,7 @@ async def test_emoji_are_heard_only_where_text_stands_as_it_is(server: Server) -
     assert sign["metrics"]["audio_ms"] > 200
 
 
-async def test_a_turn_after_a_failed_speak_is_heard(server: Server) -> None:
+async def test_a_turn_after_a_failed_speak_is_spoken(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         assert (await talk.speak("Hello.", voice="nobody"))["code"] == "unknown_voice"
         await talk.send("text", text="Hello again.")
@@ -453,7 +451,7 @@ async def test_a_turn_after_a_failed_speak_is_heard(server: Server) -> None:
         assert (await talk.end())["type"] == "done"
 
 
-async def test_a_turn_that_failed_twice_ends_with_one_finish(server: Server) -> None:
+async def test_one_finish_ends_a_turn_that_failed_twice(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         for _ in range(2):
             await talk.send("text", text=5)
@@ -464,7 +462,7 @@ async def test_a_turn_that_failed_twice_ends_with_one_finish(server: Server) -> 
         assert (await talk.end())["type"] == "done"
 
 
-async def test_cancelling_what_is_not_there_is_nothing(server: Server) -> None:
+async def test_cancelling_an_unknown_context_does_nothing(server: Server) -> None:
     async with talking(server.ws_url) as talk:
         await talk.send("cancel", context="nowhere")
         await talk.send("cancel", context="*")
@@ -494,7 +492,7 @@ async def test_a_disconnect_frees_everything_within_100_ms(server: Server) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_five_hundred_races_of_cancel_finish_and_flush(start_server: Callable[..., Server]) -> None:
-    """However the last messages of a turn fall, it ends exactly once and nothing follows its end."""
+    """Whatever the order of its last messages, a turn ends exactly once and no event follows."""
     server = start_server("--messages-per-second=10000")
     chance = random.Random(20)
     async with talking(server.ws_url) as talk:

@@ -1,4 +1,4 @@
-"""What has been kept for long enough goes, and what cannot go keeps nothing else."""
+"""Expired results are deleted; one that cannot be deleted does not affect the others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client(start_server: Callable[..., Server], data: Path) -> Iterator[httpx.Cl
 
 
 def kept(data: Path) -> list[Path]:
-    """An output and a preview, old enough to go."""
+    """Create an expired output and an expired preview."""
     [output] = (data / "outputs").iterdir()
     [preview] = (data / "previews").iterdir()
     for file in (output, preview):
@@ -44,7 +44,7 @@ def kept(data: Path) -> list[Path]:
     return [output, preview]
 
 
-def test_what_is_old_goes_and_is_counted(client: httpx.Client, data: Path) -> None:
+def test_expired_results_are_deleted_and_counted(client: httpx.Client, data: Path) -> None:
     say(client)
     client.get("/preview/aria")
     files = kept(data)
@@ -53,7 +53,7 @@ def test_what_is_old_goes_and_is_counted(client: httpx.Client, data: Path) -> No
     assert not any(file.exists() for file in files)
 
 
-def test_what_fails_keeps_nothing_else_and_is_told(client: httpx.Client, data: Path) -> None:
+def test_failures_are_reported_and_do_not_stop_the_cleanup(client: httpx.Client, data: Path) -> None:
     say(client)
     client.get("/preview/aria")
     _, preview = kept(data)
@@ -67,10 +67,10 @@ def test_what_fails_keeps_nothing_else_and_is_told(client: httpx.Client, data: P
 
 
 @pytest.mark.anyio
-async def test_a_database_that_another_program_keeps_busy_is_told_and_files_go_all_the_same(
+async def test_a_busy_database_is_reported_and_files_are_deleted(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error only where nothing at all can be gone through."""
+    """The route fails only if nothing at all can be cleaned up."""
     monkeypatch.setattr("streaming_server.storage.database.BUSY_TIMEOUT_S", 0.05)
     monkeypatch.setattr(Expiry, "run", lambda expiry: anyio.sleep_forever())
     app = create_app(Settings(engine="espeak", data_dir=data))
@@ -95,10 +95,10 @@ async def only_previews_are_cleaned_up(app: Starlette, data: Path) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "storage_failure")
 
 
-def test_what_others_put_there_keeps_no_server_from_starting_and_stays(
+def test_foreign_entries_in_the_data_directory_are_kept_and_do_not_prevent_the_start(
     start_server: Callable[..., Server], data: Path, tmp_path: Path
 ) -> None:
-    """Folders, links and files of other names, in every folder of the data directory."""
+    """Covers directories, links and files with other names, in every folder of the data directory."""
     options = ("--max-workers=1", f"--data-dir={data}")
     first = start_server(*options)
     with to(first) as client:

@@ -1,4 +1,4 @@
-"""The directory of samples: what is taken in of it, what is refused by name, and what it leaves alone."""
+"""Discovery of voice samples: which files are added, rejected or ignored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helpers.servers import Server, running_server
 
 @pytest.fixture(scope="module")
 def searching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that has nobody listen, with a directory of samples that is there and empty."""
+    """Start a server without transcription, with an empty samples directory."""
     folder = tmp_path_factory.mktemp("searching")
     (folder / "samples").mkdir()
     with running_server(folder / "log", "--max-workers=1", f"--samples-dir={folder / 'samples'}") as server:
@@ -48,7 +48,7 @@ def discovered(client: httpx.Client) -> dict[str, Any]:
 
 
 def write(file: Path, seconds: float, hertz: float = 220.0) -> None:
-    """A sample, in the format that the name says."""
+    """Write a voice sample in the format of the file name."""
     source = file.with_suffix(".source")
     source.write_bytes(recording(seconds, hertz))
     sound, rate = soundfile.read(source)
@@ -56,7 +56,7 @@ def write(file: Path, seconds: float, hertz: float = 220.0) -> None:
     soundfile.write(file, sound, rate)
 
 
-def test_of_two_files_of_one_name_the_second_is_refused_by_name(client: httpx.Client, samples: Path) -> None:
+def test_the_second_of_two_files_with_the_same_stem_is_rejected(client: httpx.Client, samples: Path) -> None:
     write(samples / "twice.mp3", 3.0)
     write(samples / "twice.wav", 4.0)
     told = discovered(client)
@@ -69,7 +69,7 @@ def test_of_two_files_of_one_name_the_second_is_refused_by_name(client: httpx.Cl
     assert metadata_of(client, "twice") == taken
 
 
-def test_the_file_that_a_sample_is_of_already_stays_the_one(client: httpx.Client, samples: Path) -> None:
+def test_the_file_already_stored_takes_precedence(client: httpx.Client, samples: Path) -> None:
     write(samples / "known.wav", 4.0)
     assert discovered(client)["discovered"] == ["known"]
     write(samples / "known.flac", 3.0)
@@ -81,7 +81,7 @@ def test_the_file_that_a_sample_is_of_already_stays_the_one(client: httpx.Client
     assert metadata_of(client, "known")["original_format"] == "flac"
 
 
-def test_where_the_first_of_a_name_is_no_sample_the_second_is_it(client: httpx.Client, samples: Path) -> None:
+def test_the_second_file_is_used_if_the_first_is_not_audio(client: httpx.Client, samples: Path) -> None:
     (samples / "spare.flac").write_bytes(b"nothing")
     write(samples / "spare.wav", 3.0)
     told = discovered(client)
@@ -89,7 +89,7 @@ def test_where_the_first_of_a_name_is_no_sample_the_second_is_it(client: httpx.C
     assert "not a recording" in told["refused"]["spare.flac"]
 
 
-def test_another_recording_costs_no_voice_its_own_transcript(client: httpx.Client, samples: Path) -> None:
+def test_a_changed_recording_keeps_the_voices_own_transcript(client: httpx.Client, samples: Path) -> None:
     write(samples / "own.wav", 3.0)
     discovered(client)
     voice = {"voice_id": "own", "audio_prompt": "own", "audio_prompt_transcript": "What I say."}
@@ -110,7 +110,7 @@ def test_another_recording_costs_no_voice_its_own_transcript(client: httpx.Clien
     assert metadata_of(client, "own")["duration"] == 4.0
 
 
-def test_what_is_no_file_is_passed_over(client: httpx.Client, samples: Path) -> None:
+def test_entries_that_are_not_files_are_ignored(client: httpx.Client, samples: Path) -> None:
     (samples / "folder.wav").mkdir()
     (samples / "nowhere.wav").symlink_to(samples / "gone")
     os.mkfifo(samples / "pipe.wav")
@@ -126,7 +126,7 @@ def test_what_is_no_file_is_passed_over(client: httpx.Client, samples: Path) -> 
             (samples / name).rmdir()
 
 
-def test_an_upload_in_place_of_a_sample_that_was_found_counts(client: httpx.Client, samples: Path) -> None:
+def test_an_upload_replaces_a_discovered_sample(client: httpx.Client, samples: Path) -> None:
     write(samples / "sent.wav", 3.0)
     discovered(client)
     upload(client, "sent", recording(5.0))

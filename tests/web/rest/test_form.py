@@ -52,7 +52,7 @@ def test_a_file_may_precede_fields_or_be_absent() -> None:
         (part("one", b"x", "a.wav") + part("two", b"x", "b.wav") + b"--cut--", "more than one file"),
     ],
 )
-def test_a_malformed_form_is_refused_with_a_reason(body: bytes, why: str) -> None:
+def test_rejects_a_malformed_form_with_a_reason(body: bytes, why: str) -> None:
     with pytest.raises(BadMessage, match=why):
         parsed(body)
 
@@ -60,6 +60,6 @@ def test_a_malformed_form_is_refused_with_a_reason(body: bytes, why: str) -> Non
 @pytest.mark.parametrize(
     "kind", ["", "application/json", "multipart/form-data", "multipart/form-data; boundary=" + "x" * 300]
 )
-def test_another_content_type_is_refused(kind: str) -> None:
+def test_rejects_other_content_types(kind: str) -> None:
     with pytest.raises(BadMessage):
         FileForm(kind)

@@ -1,4 +1,4 @@
-"""Jobs over HTTP tell how far they are."""
+"""The routes of jobs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def progress(client: httpx.Client, job: str) -> tuple[int, float]:
     return told["utterances"], told["audio_s"]
 
 
-def test_a_long_job_tells_how_far_it_is(long_winded: Server) -> None:
+def test_a_running_job_reports_progress(long_winded: Server) -> None:
     with to(long_winded) as client:
         job = job_of(client, LONG_TEXT)
         seen = [until(lambda: (now := progress(client, job))[0] > 0 and now)]
@@ -45,7 +45,7 @@ def test_a_long_job_tells_how_far_it_is(long_winded: Server) -> None:
         assert seen[-1] <= progress(client, job) < (SENTENCES, 1e9)
 
 
-def test_a_job_that_is_done_tells_how_long_it_is(long_winded: Server) -> None:
+def test_a_completed_job_reports_its_duration(long_winded: Server) -> None:
     with to(long_winded) as client:
         job = job_of(client, "This is a sentence of its own. And this is another one.")
         until(lambda: status_of(client, job) == "completed")
@@ -56,14 +56,14 @@ def test_a_job_that_is_done_tells_how_long_it_is(long_winded: Server) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_status_channel_tells_how_far_every_job_is(long_winded: Server) -> None:
+async def test_the_status_channel_reports_the_progress_of_all_jobs(long_winded: Server) -> None:
     async with (
         httpx.AsyncClient(base_url=long_winded.url, timeout=PATIENCE_S) as client,
         connect(f"{long_winded.ws_url}/ws/status", proxy=None) as socket,
     ):
 
         async def jobs_when(wanted: Callable[[list[Any]], bool]) -> list[Any]:
-            """The jobs of the first state of which that is so."""
+            """Return the jobs of the first state that meets the condition."""
             with anyio.fail_after(PATIENCE_S):
                 while True:
                     message = json.loads(await socket.recv())
@@ -83,7 +83,7 @@ async def test_the_status_channel_tells_how_far_every_job_is(long_winded: Server
         assert await jobs_when(lambda jobs: not jobs) == []
 
 
-def test_two_at_a_time_are_spoken_and_the_others_wait(long_winded: Server) -> None:
+def test_two_jobs_run_at_a_time(long_winded: Server) -> None:
     with to(long_winded) as client:
         jobs = [job_of(client, LONG_TEXT) for _ in range(4)]
         until(lambda: [status_of(client, job) for job in jobs[:2]] == ["processing"] * 2)
@@ -99,7 +99,7 @@ def test_two_at_a_time_are_spoken_and_the_others_wait(long_winded: Server) -> No
         assert [job["id"] for job in listed] == jobs[::-1]
 
 
-def test_a_job_is_cancelled_at_any_stage(long_winded: Server) -> None:
+def test_a_job_can_be_cancelled_in_any_state(long_winded: Server) -> None:
     with to(long_winded) as client:
         running = [job_of(client, LONG_TEXT) for _ in range(2)]
         waiting = job_of(client, LONG_TEXT)
@@ -114,7 +114,7 @@ def test_a_job_is_cancelled_at_any_stage(long_winded: Server) -> None:
         assert client.get("/jobs/unknown").status_code == 404
 
 
-def test_a_cancelled_job_can_be_tried_again(long_winded: Server) -> None:
+def test_a_cancelled_job_can_be_retried(long_winded: Server) -> None:
     with to(long_winded) as client:
         job = job_of(client, LONG)
         first, second = (job_of(client, LONG_TEXT) for _ in range(2))
@@ -128,7 +128,7 @@ def test_a_cancelled_job_can_be_tried_again(long_winded: Server) -> None:
         assert client.post(f"/jobs/{job}/retry").status_code == 409
 
 
-def test_a_job_does_not_keep_others_from_speaking(long_winded: Server) -> None:
+def test_a_job_does_not_block_other_requests(long_winded: Server) -> None:
     with to(long_winded) as client:
         job = job_of(client, LONG_TEXT)
         until(lambda: status_of(client, job) == "processing")
@@ -137,8 +137,8 @@ def test_a_job_does_not_keep_others_from_speaking(long_winded: Server) -> None:
         client.delete(f"/jobs/{job}")
 
 
-def test_a_job_may_be_tried_again_the_moment_it_has_failed(start_server: Callable[..., Server]) -> None:
-    """Retries met the tidying up of the run before, and the server ended."""
+def test_a_job_can_be_retried_as_soon_as_it_has_failed(start_server: Callable[..., Server]) -> None:
+    """A retry used to collide with the cleanup of the previous run and end the server."""
     server = start_server("--max-workers=1")
     with to(server) as client:
         job = job_of(client, "*")
@@ -148,8 +148,8 @@ def test_a_job_may_be_tried_again_the_moment_it_has_failed(start_server: Callabl
         assert client.get("/livez").status_code == 200
 
 
-def test_a_job_without_a_result_says_why(long_winded: Server) -> None:
-    """A failed one is the server's own error, as it always was; nobody needs to come back for another."""
+def test_a_job_without_a_result_reports_the_reason(long_winded: Server) -> None:
+    """A failed job is a 500 that is not retryable, as on the earlier server."""
 
     def result(job: str) -> tuple[int, str]:
         answer = client.get(f"/jobs/{job}/result")
@@ -172,8 +172,8 @@ def test_a_job_without_a_result_says_why(long_winded: Server) -> None:
 
 
 @pytest.mark.slow
-def test_that_a_job_failed_is_noted_once_there_is_room(long_winded: Server) -> None:
-    """What filled the disk kept the failure from being noted too, and the job was spoken for ever."""
+def test_a_failure_is_stored_once_the_disk_has_room(long_winded: Server) -> None:
+    """A full disk used to prevent storing the failure too, so the job ran again forever."""
     with to(long_winded) as client:
         job = job_of(client, LONG_TEXT)
         until(lambda: progress(client, job)[1] > 0)
@@ -202,10 +202,10 @@ def test_an_interrupted_job_has_no_result(start_server: Callable[..., Server], t
     assert "retry" in answer.json()["detail"]
 
 
-def test_a_job_of_a_form_that_is_gone_fails_alone(
+def test_a_job_with_an_outdated_request_fails_alone(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """As another version of the server may have left it. It ended the server, and at every retry again."""
+    """Another version of the server may have stored it. It used to end the server, again at every retry."""
     options = ("--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
     first = start_server(*options)
     with to(first) as client:
@@ -228,8 +228,8 @@ def test_a_job_of_a_form_that_is_gone_fails_alone(
     "said",
     ["0", "501", "-1", "", "two", "1.5", "00000000199999999999999", "9" * 5000, "\N{ARABIC-INDIC DIGIT TWO}"],
 )
-def test_a_limit_out_of_range_is_named(server: Server, said: str) -> None:
-    """Behind enough zeros any number passed, and the database could not take it."""
+def test_rejects_a_limit_out_of_range(server: Server, said: str) -> None:
+    """Leading zeros used to let any number pass, which then overflowed in the database."""
     with to(server) as client:
         answer = client.get("/jobs", params={"limit": said})
         detail = "limit: must be a whole number from 1 to 500."
@@ -237,6 +237,6 @@ def test_a_limit_out_of_range_is_named(server: Server, said: str) -> None:
 
 
 @pytest.mark.parametrize("said", ["1", "0050", "500"])
-def test_a_limit_in_range_is_taken(server: Server, said: str) -> None:
+def test_accepts_a_limit_in_range(server: Server, said: str) -> None:
     with to(server) as client:
         assert client.get("/jobs", params={"limit": said}).status_code == 200

@@ -1,4 +1,4 @@
-"""The earlier server's surface: its routes and its users' commands are kept, its faults are not."""
+"""Compatibility with the earlier server: its routes and documented commands work, its faults are fixed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from streaming_server.pool.devices import choose_devices
 
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Two workers and the journal; the sample `kept`, and the voice `cloned` that is made of it."""
+    """Start a server with two workers and the journal, the sample `kept` and its voice `cloned`."""
     folder = tmp_path_factory.mktemp("furnished")
     options = ("--debug", "--log-format=json", "--max-workers=2", "--max-context-characters=1000000")
     with running_server(folder / "log", *options) as server, to(server) as client:
@@ -48,7 +48,7 @@ def client(furnished: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def places(furnished: Server) -> dict[str, str]:
-    """A job that is done, and an entry of the journal that has a file."""
+    """Return the ids of a completed job and of a journal entry with a file."""
     with to(furnished) as client:
         assert say(client).status_code == 200
         job = job_of(client, "Hello there.")
@@ -136,7 +136,7 @@ JSON_ROUTES: list[tuple[str, str, Any, set[str]]] = [
 @pytest.mark.parametrize(
     ("method", "path", "body", "keys"), JSON_ROUTES, ids=[f"{row[0]} {row[1]}" for row in JSON_ROUTES]
 )
-def test_a_route_tells_what_it_always_told(
+def test_a_route_returns_the_same_fields(
     client: httpx.Client, places: dict[str, str], method: str, path: str, body: Any, keys: set[str]
 ) -> None:
     accept = {"accept": "application/json"}
@@ -158,7 +158,7 @@ def test_a_route_tells_what_it_always_told(
         ("GET", "/jobs/{job}/result", None),
     ],
 )
-def test_a_route_speaks_that_always_spoke(
+def test_a_speech_route_returns_audio(
     client: httpx.Client, places: dict[str, str], method: str, path: str, body: Any
 ) -> None:
     answer = client.request(method, path.format(**places), json=body)
@@ -197,7 +197,7 @@ def test_the_ids_of_the_voices_are_a_list(client: httpx.Client) -> None:
         ("GET", "/jobs?limit=0", None, 422),
     ],
 )
-def test_what_cannot_be_answered_has_its_status_and_a_sentence(
+def test_errors_have_a_status_and_a_message(
     client: httpx.Client, method: str, path: str, body: Any, status: int
 ) -> None:
     answer = client.request(method, path, json=body)
@@ -209,7 +209,7 @@ def test_what_cannot_be_answered_has_its_status_and_a_sentence(
         assert told["detail"] == told["error"]["message"]
 
 
-def test_what_was_made_is_deleted(start_server: Callable[..., Server]) -> None:
+def test_created_resources_can_be_deleted(start_server: Callable[..., Server]) -> None:
     with to(start_server("--debug", "--max-workers=1")) as client:
         assert upload(client, "spare").status_code == 200
         client.post("/voice_mappings", json={"voice_id": "spare"})
@@ -228,7 +228,7 @@ def test_what_was_made_is_deleted(start_server: Callable[..., Server]) -> None:
         assert client.get(f"/jobs/{job}/result").status_code == 404
 
 
-def test_a_generation_has_the_number_it_was_given(client: httpx.Client, places: dict[str, str]) -> None:
+def test_the_request_id_becomes_the_generation_id(client: httpx.Client, places: dict[str, str]) -> None:
     body = {"text": "Hello there.", "voice_id": "aria"}
     answer = client.post("/generate", json=body, headers={"X-Request-ID": "mine-1"})
     assert answer.headers["x-generation-id"] == "mine-1"
@@ -254,13 +254,11 @@ curl -X POST "http://localhost:7860/voice_mappings" \\
   }'
 """,
 ]
-"""As its documentation has them."""
+"""Commands from the earlier server's documentation."""
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_commands_people_know_work_as_written(
-    start_server: Callable[..., Server], tmp_path: Path
-) -> None:
+def test_documented_commands_work(start_server: Callable[..., Server], tmp_path: Path) -> None:
     server = start_server("--max-workers=1")
     (tmp_path / "voice_sample.wav").write_bytes(recording(7.0))
     told = []
@@ -284,15 +282,15 @@ def test_the_commands_people_know_work_as_written(
 # Its faults, each shown to be gone.
 
 
-def test_openai_s_own_body_is_spoken(client: httpx.Client) -> None:
-    """It took the text from the query alone, and refused what OpenAI's clients send."""
+def test_accepts_openai_s_request_body(client: httpx.Client) -> None:
+    """The earlier server read the text from the query only and rejected OpenAI's clients."""
     body = {"model": "tts-1", "input": "Hello there.", "voice": "alloy", "response_format": "wav"}
     spoken, _ = heard(client.post("/v1/audio/speech", json=body))
     asked, _ = heard(client.post("/v1/audio/speech?input=Hello+there.&voice=aria"))
     assert np.array_equal(spoken, asked)
 
 
-def test_the_plain_route_never_answers_with_a_job(client: httpx.Client) -> None:
+def test_the_plain_route_never_creates_a_job(client: httpx.Client) -> None:
     answer = client.post("/api/tts/generate", json={"text": "Hello there.", "voice_id": "aria"})
     assert answer.content[:4] == b"RIFF"
     assert b"job_id" not in answer.content
@@ -309,17 +307,15 @@ def test_the_plain_route_never_answers_with_a_job(client: httpx.Client) -> None:
         ("GET", "/preview/nobody", None),
     ],
 )
-def test_a_voice_that_is_not_there_is_not_found(
-    client: httpx.Client, method: str, path: str, body: Any
-) -> None:
-    """It failed with an error of its own code."""
+def test_an_unknown_voice_is_a_404(client: httpx.Client, method: str, path: str, body: Any) -> None:
+    """The earlier server raised an internal error."""
     answer = client.request(method, path, json=body)
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "unknown_voice"
 
 
-def test_jobs_are_spoken_by_several_workers_at_once(client: httpx.Client) -> None:
-    """With more than one device, every job failed."""
+def test_jobs_run_on_several_workers(client: httpx.Client) -> None:
+    """On the earlier server, every job failed with more than one device."""
 
     def busy() -> int:
         devices = client.get("/gpu/status").json()["devices"]
@@ -334,7 +330,7 @@ def test_jobs_are_spoken_by_several_workers_at_once(client: httpx.Client) -> Non
 
 
 def test_a_cancelled_job_stays_cancelled(client: httpx.Client) -> None:
-    """It was spoken all the same, and ended as completed."""
+    """The earlier server ran it anyway and marked it completed."""
     job = job_of(client, LONG * 100)
     until(lambda: client.get(f"/jobs/{job}").json()["progress"]["utterances"] > 0)
     assert client.delete(f"/jobs/{job}").status_code == 200
@@ -357,8 +353,8 @@ def test_a_cancelled_job_stays_cancelled(client: httpx.Client) -> None:
         ("pcm", b""),
     ],
 )
-def test_a_format_is_the_one_asked_for(client: httpx.Client, form: str, begins: bytes) -> None:
-    """Whatever was asked for, it sent WAV."""
+def test_returns_the_requested_format(client: httpx.Client, form: str, begins: bytes) -> None:
+    """The earlier server always sent WAV."""
     answer = say(client, response_format=form)
     assert answer.status_code == 200
     assert answer.content.startswith(begins)
@@ -379,7 +375,7 @@ def test_a_format_is_the_one_asked_for(client: httpx.Client, form: str, begins: 
         ("/voice_mappings", {"voice_id": "third", "primary_speaker": "S9"}, "primary_speaker", 422),
     ],
 )
-def test_nonsense_is_refused_by_name(
+def test_invalid_values_are_rejected_by_field(
     client: httpx.Client, path: str, body: Any, field: str, status: int
 ) -> None:
     answer = client.post(path, json=body)
@@ -388,8 +384,8 @@ def test_nonsense_is_refused_by_name(
     assert "third" not in client.get("/voice_mappings").json()
 
 
-def test_no_name_leads_out_of_the_data(start_server: Callable[..., Server], tmp_path: Path) -> None:
-    """A prompt named `../evil` was written beside the directory; a voice named `a/b` failed on saving."""
+def test_names_cannot_escape_the_data_directory(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    """The earlier server wrote a prompt named `../evil` outside the directory and failed on a voice `a/b`."""
     server = start_server("--max-workers=1")
 
     def files() -> set[Path]:
@@ -405,7 +401,7 @@ def test_no_name_leads_out_of_the_data(start_server: Callable[..., Server], tmp_
 
 
 def pitch(sound: np.ndarray[Any, Any], rate: int) -> float:
-    """The median of the fundamental, Hz, over the pieces of 40 ms that are voiced."""
+    """Return the median fundamental frequency in Hz over the voiced pieces of 40 ms."""
     size, least, most = rate // 25, rate // 400, rate // 60
     found = []
     for start in range(0, len(sound) - size, size):
@@ -420,8 +416,8 @@ def pitch(sound: np.ndarray[Any, Any], rate: int) -> float:
     return float(np.median(found))
 
 
-def test_a_preview_sounds_as_the_voice_does(client: httpx.Client) -> None:
-    """It was spoken more slowly, and lower."""
+def test_a_preview_matches_the_voice(client: httpx.Client) -> None:
+    """The earlier server's previews were slower and lower."""
     preview, rate = heard(client.get("/preview/atlas"))
     spoken, _ = heard(say(client, "Hello! This is what I sound like. I hope you like it.", voice_id="atlas"))
     assert len(preview) / rate == pytest.approx(len(spoken) / rate, abs=0.05)
@@ -429,7 +425,7 @@ def test_a_preview_sounds_as_the_voice_does(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("speed", [0.6, 1.8])
-def test_faster_and_slower_keep_the_pitch(client: httpx.Client, speed: float) -> None:
+def test_speed_keeps_the_pitch(client: httpx.Client, speed: float) -> None:
     text = "The quick brown fox jumps over the lazy dog near the river bank."
     plain, rate = heard(say(client, text))
     changed, _ = heard(say(client, text, speed=speed))
@@ -437,8 +433,8 @@ def test_faster_and_slower_keep_the_pitch(client: httpx.Client, speed: float) ->
     assert pitch(changed, rate) == pytest.approx(pitch(plain, rate), rel=0.1)
 
 
-def test_a_sample_of_another_rate_is_not_folded_over(client: httpx.Client) -> None:
-    """30 kHz at 96 kHz would come back at 14.1 kHz, where nothing was, without a filter before."""
+def test_resampling_a_voice_sample_does_not_alias(client: httpx.Client) -> None:
+    """Without a low-pass filter, 30 kHz at 96 kHz would alias to 14.1 kHz."""
     times = np.arange(96_000 * 6) / 96_000
     sound = 0.3 * np.sin(2 * np.pi * 1000 * times) + 0.3 * np.sin(2 * np.pi * 30_000 * times)
     assert upload(client, "high", wav(sound, 96_000), transcript="High.").status_code == 200
@@ -450,8 +446,8 @@ def test_a_sample_of_another_rate_is_not_folded_over(client: httpx.Client) -> No
     client.delete("/audio_prompts/high")
 
 
-def test_a_sample_is_known_as_soon_as_it_is_stored(client: httpx.Client) -> None:
-    """Nothing was known of it before a search of the directory."""
+def test_metadata_is_available_as_soon_as_a_sample_is_stored(client: httpx.Client) -> None:
+    """The earlier server needed a discovery first."""
     told = upload(client, "fresh", transcript="Just now.").json()
     known = metadata_of(client, "fresh")
     assert known["duration"] == told["duration"]
@@ -460,8 +456,8 @@ def test_a_sample_is_known_as_soon_as_it_is_stored(client: httpx.Client) -> None
     client.delete("/audio_prompts/fresh")
 
 
-def test_the_server_answers_while_it_speaks_and_voices_do_not_mix(client: httpx.Client) -> None:
-    """One generation held up every other request; several at once spoiled each other."""
+def test_concurrent_requests_do_not_block_or_mix(client: httpx.Client) -> None:
+    """On the earlier server, one generation blocked all others, and concurrent ones corrupted each other."""
     text = LONG[:2000]
     alone = {voice: say(client, text, voice_id=voice).content for voice in ("aria", "zara")}
     assert alone["aria"] != alone["zara"]
@@ -498,7 +494,7 @@ def dia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_job_keeps_its_seed(dia: Server) -> None:
-    """It dropped it, so that no job could be repeated."""
+    """The earlier server dropped the seed of a job."""
 
     def spoken(seed: int) -> np.ndarray[Any, Any]:
         job = job_of(client, "Hello there, fox.", seed=seed)
@@ -514,16 +510,16 @@ def test_a_job_keeps_its_seed(dia: Server) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_as_many_tokens_as_may_be_asked_for_are_no_more_than_there_is_room_for(dia: Server) -> None:
-    """Beyond the model's fixed buffer it failed."""
+def test_max_tokens_is_capped_at_the_models_buffer(dia: Server) -> None:
+    """The earlier server failed beyond the model's fixed buffer."""
     with httpx.Client(base_url=dia.url, timeout=60) as client:
         sound, rate = heard(say(client, "Hello there, fox.", max_tokens=10_000, seed=1))
         assert 0 < len(sound) <= tiny_dia.SECONDS * rate
         assert say(client, "Hello there.", max_tokens=10_001).status_code == 422
 
 
-def test_the_memory_that_other_programs_hold_counts(client: httpx.Client) -> None:
-    """It saw its own alone, and loaded a model where there was no room for one."""
+def test_memory_of_other_programs_counts(client: httpx.Client) -> None:
+    """The earlier server counted its own memory only and loaded models that did not fit."""
 
     def used() -> int:
         memory: dict[str, int] = client.get("/gpu/status").json()["devices"][0]["memory"]
@@ -536,8 +532,8 @@ def test_the_memory_that_other_programs_hold_counts(client: httpx.Client) -> Non
     del held
 
 
-def test_with_several_devices_the_model_is_loaded(client: httpx.Client) -> None:
-    """It looked at the first of two places, and said no for the other."""
+def test_model_loaded_is_true_with_several_devices(client: httpx.Client) -> None:
+    """The earlier server checked the first of two places only."""
     assert client.get("/queue/stats").json()["active_workers"] == 2
     assert client.get("/health").json()["model_loaded"] is True
 
@@ -545,7 +541,7 @@ def test_with_several_devices_the_model_is_loaded(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("flag", "environment"), [("--no-save-outputs", {}), (None, {"DIA_SAVE_OUTPUTS": "0"})]
 )
-def test_keeping_what_is_spoken_can_be_turned_off(
+def test_saving_outputs_can_be_disabled(
     start_server: Callable[..., Server], flag: str | None, environment: dict[str, str], tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
@@ -556,15 +552,15 @@ def test_keeping_what_is_spoken_can_be_turned_off(
         assert list((data / "outputs").iterdir()) == []
 
 
-def test_the_ids_of_gpus_are_those_of_the_machine() -> None:
-    """It hid the others and then went on by their ids, which were gone."""
+def test_gpu_ids_are_physical_ids() -> None:
+    """The earlier server hid the other GPUs, then used physical ids that no longer existed."""
     devices = choose_devices(mode="auto", wanted=[2, 3], gpus=[0, 1, 2, 3], max_workers=None, cpu_workers=1)
     assert [device.id for device in devices] == ["gpu_2", "gpu_3"]
     assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices] == ["2", "3"]
 
 
-def test_what_is_listed_may_change_meanwhile(client: httpx.Client) -> None:
-    """It walked through what others were changing, and failed."""
+def test_lists_may_change_while_they_are_read(client: httpx.Client) -> None:
+    """The earlier server failed when a collection changed during iteration."""
     data = recording(1.0)
 
     def change(number: int) -> list[int]:
@@ -605,7 +601,7 @@ def test_a_sample_outlives_a_voice_that_shared_it(client: httpx.Client) -> None:
 
 
 def compressed(muxer: str, codec: str, seconds: float = 6.0) -> bytes:
-    """A tone as FFmpeg's encoders write it."""
+    """Return a tone encoded by FFmpeg."""
     rate = 48_000
     tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(int(seconds * rate)) / rate)
     with tempfile.NamedTemporaryFile() as out, av.open(out.name, "w", format=muxer) as container:
@@ -625,8 +621,8 @@ def compressed(muxer: str, codec: str, seconds: float = 6.0) -> bytes:
     ("name", "muxer", "codec"),
     [("s.m4a", "mp4", "aac"), ("s.aac", "adts", "aac"), ("s.webm", "webm", "libopus")],
 )
-def test_what_is_taken_is_decoded(client: httpx.Client, name: str, muxer: str, codec: str) -> None:
-    """It took these and could not read them."""
+def test_every_accepted_format_is_decoded(client: httpx.Client, name: str, muxer: str, codec: str) -> None:
+    """The earlier server accepted these formats but could not read them."""
     stored = upload(client, "packed", compressed(muxer, codec), name, transcript="Hum.")
     assert stored.status_code == 200, stored.text
     assert stored.json()["original_format"] == name.removeprefix("s.")
@@ -635,7 +631,7 @@ def test_what_is_taken_is_decoded(client: httpx.Client, name: str, muxer: str, c
     client.delete("/audio_prompts/packed")
 
 
-def test_everything_made_outlives_the_server(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_all_data_survives_a_restart(start_server: Callable[..., Server], tmp_path: Path) -> None:
     options = ("--debug", "--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
     paths = ["/voice_mappings", "/audio_prompts/metadata", "/config", "/jobs", "/logs"]
     first = start_server(*options)

@@ -1,4 +1,4 @@
-"""The routes of the earlier server, against a real one."""
+"""The REST routes, against a real server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
 # Voices.
 
 
-def test_the_built_in_voices_are_there_and_stay(client: httpx.Client) -> None:
+def test_built_in_voices_are_listed_and_cannot_be_deleted(client: httpx.Client) -> None:
     voices = {voice["id"]: voice for voice in client.get("/voices").json()["voices"]}
     assert {"aria", "atlas", "luna", "kai", "zara", "nova"} <= voices.keys()
     assert voices["zara"]["primary_speaker"] == "S2"
@@ -39,7 +39,7 @@ def test_the_built_in_voices_are_there_and_stay(client: httpx.Client) -> None:
     assert client.delete("/voice_mappings/aria").status_code == 403
 
 
-def test_who_changes_a_built_in_voice_is_told_and_may_go_back(client: httpx.Client) -> None:
+def test_a_changed_built_in_voice_can_be_restored(client: httpx.Client) -> None:
     came = {voice["id"]: voice for voice in client.get("/voices").json()["voices"]}["nova"]
     changed = client.put("/voice_mappings/nova", json={"speed": 2.0}).json()
     assert "replaces the built-in voice" in changed["message"]
@@ -50,7 +50,7 @@ def test_who_changes_a_built_in_voice_is_told_and_may_go_back(client: httpx.Clie
     client.delete("/voice_mappings/somebody")
 
 
-def test_a_voice_is_made_changed_cleared_spoken_and_deleted(client: httpx.Client) -> None:
+def test_a_voice_can_be_created_changed_cleared_spoken_and_deleted(client: httpx.Client) -> None:
     made = client.post("/voice_mappings", json={"voice_id": "mine", "style": "friendly", "speed": 2.0})
     assert made.status_code == 200
     fast = client.post("/generate", json={"text": "Hello there.", "voice_id": "mine"}).content
@@ -66,7 +66,7 @@ def test_a_voice_is_made_changed_cleared_spoken_and_deleted(client: httpx.Client
     assert gone.json()["detail"] == gone.json()["error"]["message"]
 
 
-def test_a_mapping_to_a_sample_that_is_not_there_is_refused(client: httpx.Client) -> None:
+def test_a_voice_needs_an_existing_sample(client: httpx.Client) -> None:
     answer = client.post("/voice_mappings", json={"voice_id": "mine", "audio_prompt": "nothing"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_prompt")
 
@@ -74,14 +74,14 @@ def test_a_mapping_to_a_sample_that_is_not_there_is_refused(client: httpx.Client
 @pytest.mark.parametrize(
     "name", ["../x", "a/b", "a\0b", "%2e%2e", "x" * 300, "\N{ONE DOT LEADER}\N{ONE DOT LEADER}", ".x", ""]
 )
-def test_names_are_data_and_never_paths(client: httpx.Client, name: str) -> None:
+def test_names_are_not_used_as_paths(client: httpx.Client, name: str) -> None:
     before = client.get("/audio_prompts").json(), client.get("/voice_mappings").json()
     assert 400 <= upload(client, name).status_code < 500
     assert 400 <= client.post("/voice_mappings", json={"voice_id": name}).status_code < 500
     assert (client.get("/audio_prompts").json(), client.get("/voice_mappings").json()) == before
 
 
-def test_a_preview_is_spoken_though_it_cannot_be_kept(client: httpx.Client, server: Server) -> None:
+def test_a_preview_is_sent_even_if_it_cannot_be_stored(client: httpx.Client, server: Server) -> None:
     with full_disk(server):
         answer = client.get("/preview/zara")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav"), answer.text
@@ -89,7 +89,7 @@ def test_a_preview_is_spoken_though_it_cannot_be_kept(client: httpx.Client, serv
     assert "zara_preview.wav" in answer.headers["content-disposition"]
 
 
-def test_a_preview_is_spoken_once(client: httpx.Client) -> None:
+def test_a_preview_is_synthesised_once(client: httpx.Client) -> None:
     first, again = (client.get("/preview/nova") for _ in range(2))
     assert first.headers["content-type"] == "audio/wav"
     assert first.content == again.content
@@ -99,7 +99,7 @@ def test_a_preview_is_spoken_once(client: httpx.Client) -> None:
 # Samples.
 
 
-def test_a_sample_becomes_a_voice_which_says_that_it_is_not_heard(client: httpx.Client) -> None:
+def test_a_voice_warns_if_the_engine_does_not_clone(client: httpx.Client) -> None:
     stored = upload(client, "sample-1", transcript="This is what I say.")
     assert stored.status_code == 200
     told = stored.json()
@@ -133,19 +133,19 @@ def test_a_short_sample_is_stored_with_a_warning(client: httpx.Client) -> None:
     ("data", "status"),
     [(b"", 415), (b"This is no sound.", 415), (recording(0.2), 422), (recording(61), 413)],
 )
-def test_what_is_no_sample_is_refused(client: httpx.Client, data: bytes, status: int) -> None:
+def test_rejects_files_that_are_not_audio(client: httpx.Client, data: bytes, status: int) -> None:
     answer = upload(client, "refused", data)
     assert answer.status_code == status, answer.text
     assert "refused" not in client.get("/audio_prompts").json()
 
 
-def test_too_large_an_upload_is_cut_off(start_server: Callable[..., Server]) -> None:
+def test_a_too_large_upload_is_aborted(start_server: Callable[..., Server]) -> None:
     small = start_server("--max-workers=1", "--max-upload-bytes=100000")
     with httpx.Client(base_url=small.url, timeout=60) as client:
         assert upload(client, "large").status_code == 413
 
 
-def test_samples_are_found_with_the_texts_beside_them(
+def test_discovery_reads_transcripts_beside_samples(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     samples = tmp_path / "samples"
@@ -185,17 +185,17 @@ def test_samples_are_found_with_the_texts_beside_them(
         ("text", "x" * 4097),
     ],
 )
-def test_a_value_out_of_range_names_its_field(client: httpx.Client, field: str, value: Any) -> None:
+def test_rejects_a_value_out_of_range_with_its_field(client: httpx.Client, field: str, value: Any) -> None:
     answer = client.post("/generate", json={"text": "Hi.", "voice_id": "aria", field: value})
     assert answer.status_code == 422
     assert field in answer.json()["error"]["message"]
 
 
-def test_a_text_with_nothing_to_say_is_refused(client: httpx.Client) -> None:
+def test_rejects_a_text_without_words(client: httpx.Client) -> None:
     assert client.post("/generate", json={"text": "...", "voice_id": "aria"}).status_code == 422
 
 
-def test_the_plain_route_gives_sound_and_no_job(client: httpx.Client) -> None:
+def test_the_plain_route_returns_audio_and_no_job(client: httpx.Client) -> None:
     answer = client.post("/api/tts/generate", json={"text": "Hello there.", "voice_id": "aria"})
     assert answer.headers["content-type"] == "audio/wav"
     assert (
@@ -204,7 +204,7 @@ def test_the_plain_route_gives_sound_and_no_job(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3"])
-def test_a_job_s_result_is_the_sound_with_a_true_length(client: httpx.Client, form: str) -> None:
+def test_a_job_s_result_has_a_content_length(client: httpx.Client, form: str) -> None:
     job = job_of(client, "Hello there. This is a job.", response_format=form)
     until(lambda: status_of(client, job) == "completed")
     told = client.get(f"/jobs/{job}").json()
@@ -215,7 +215,7 @@ def test_a_job_s_result_is_the_sound_with_a_true_length(client: httpx.Client, fo
     assert int(result.headers["content-length"]) == len(result.content)
 
 
-def test_jobs_survive_a_server_that_is_killed(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_jobs_survive_a_killed_server(start_server: Callable[..., Server], tmp_path: Path) -> None:
     data = tmp_path / "kept"
     first = start_server("--max-workers=1", f"--data-dir={data}", "--max-context-characters=10000000")
     with httpx.Client(base_url=first.url, timeout=60) as client:
@@ -232,7 +232,7 @@ def test_jobs_survive_a_server_that_is_killed(start_server: Callable[..., Server
             client.delete(f"/jobs/{job}")
 
 
-def test_a_job_does_not_hold_up_the_end_of_the_server(start_server: Callable[..., Server]) -> None:
+def test_a_running_job_does_not_delay_shutdown(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--max-context-characters=10000000")
     with httpx.Client(base_url=server.url, timeout=60) as client:
         job = job_of(client, LONG * 200)
@@ -246,7 +246,7 @@ def test_a_job_does_not_hold_up_the_end_of_the_server(start_server: Callable[...
 # The operator's.
 
 
-def test_the_configuration_is_validated_and_outlives_the_server(
+def test_the_configuration_is_validated_and_survives_a_restart(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     data = tmp_path / "kept"
@@ -265,7 +265,9 @@ def test_the_configuration_is_validated_and_outlives_the_server(
         assert client.post("/cleanup").status_code == 200
 
 
-def test_one_data_directory_serves_one_server(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_data_directory_can_be_used_by_one_server_only(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
     start_server("--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
     with pytest.raises(AssertionError, match="Another server uses the data directory"):
         start_server("--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
@@ -279,8 +281,8 @@ async def next_status(ws_url: str) -> dict[str, Any]:
 
 
 @pytest.mark.anyio
-async def test_a_device_goes_by_one_name_wherever_it_is_told_of(server: Server) -> None:
-    """`gpu_0`, as it always was over HTTP, was `gpu:0` on the status channel."""
+async def test_a_device_has_the_same_id_everywhere(server: Server) -> None:
+    """The id `gpu_0` used to be `gpu:0` on the status channel."""
     with anyio.fail_after(20):
         told = await next_status(server.ws_url)
     names = [device["id"] for device in told["devices"]]

@@ -46,7 +46,7 @@ def test_results_and_previews_serve_ranges(client: httpx.Client, path: str) -> N
 
 @pytest.mark.anyio
 async def test_a_file_replaced_before_it_is_opened_is_found_again(tmp_path: Path) -> None:
-    """Replaced between the lookup and the open, it was a 404 now and then."""
+    """A file replaced between lookup and open used to be a 404 now and then."""
     (tmp_path / "new").write_bytes(b"sound")
 
     async def find() -> Path:
@@ -83,7 +83,7 @@ def test_a_malformed_range_is_a_400_in_the_shape_of_all_routes(
 
 
 def test_a_removed_result_has_expired(start_server: Callable[..., Server]) -> None:
-    """Removed between the lookup and the open, it was a 500."""
+    """A file removed between lookup and open used to be a 500."""
     server = start_server("--max-workers=1")
     with to(server) as client:
         job = job_of(client, "Hello there.")
@@ -96,7 +96,7 @@ def test_a_removed_result_has_expired(start_server: Callable[..., Server]) -> No
 
 
 def test_a_file_removed_while_it_is_sent_is_sent_completely(start_server: Callable[..., Server]) -> None:
-    """It was opened only after its headers were sent, and could be gone by then."""
+    """The file used to be opened after its headers were sent and could be gone by then."""
     server = start_server("--max-workers=1")
     with to(server) as client:
         job = job_of(client, "Hello there. " * 500)

@@ -1,4 +1,4 @@
-"""A text asked for over HTTP as the earlier server's clients do, and what is kept of it."""
+"""The earlier server's speech routes and the outputs they store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streaming_server.web.rest.generate_request import GenerateRequest
 
 @pytest.fixture(scope="module")
 def noting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that keeps its journal, and takes long texts."""
+    """Start a server with a journal that accepts long texts."""
     folder = tmp_path_factory.mktemp("noting")
     options = ("--debug", "--max-workers=1", "--max-context-characters=200000")
     with running_server(folder / "log", *options, DIA_DATA_DIR=str(folder / "data")) as server:
@@ -41,7 +41,7 @@ def outputs(noting: Server) -> Path:
     return noting.log.parent / "data" / "outputs"
 
 
-def test_what_is_asked_is_what_is_wished_for() -> None:
+def test_request_fields_become_speech_options() -> None:
     asked = GenerateRequest.model_validate(
         {
             "text": "Hi.",
@@ -66,7 +66,7 @@ def test_what_is_asked_is_what_is_wished_for() -> None:
     assert GenerateRequest(text="Hi.", voice_id="aria").options.generation == Generation()
 
 
-def test_the_ends_of_the_old_ranges_become_what_engines_take() -> None:
+def test_limits_of_the_old_ranges_are_mapped_to_the_engine_s() -> None:
     generation = GenerateRequest(text="Hi.", voice_id="aria", top_p=0.0, max_tokens=10_000).options.generation
     assert generation.top_p is not None
     assert 0 < generation.top_p < 1e-3
@@ -90,7 +90,7 @@ def test_an_asterisk_between_figures_is_spoken(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("text", [" ", "***", "...", "\N{ZERO WIDTH SPACE}", "a\0b"])
-def test_what_cannot_be_spoken_is_refused_and_a_job_of_it_fails(client: httpx.Client, text: str) -> None:
+def test_text_without_words_is_rejected_and_its_job_fails(client: httpx.Client, text: str) -> None:
     refused = say(client, text)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "bad_value")
     job = job_of(client, text)
@@ -105,7 +105,7 @@ SPEAKING_PATHS = ["/generate", "/api/tts/generate", "/generate?async_mode=true",
 
 
 @pytest.mark.parametrize("path", SPEAKING_PATHS)
-def test_a_text_longer_than_a_context_takes_is_refused(client: httpx.Client, path: str) -> None:
+def test_rejects_a_text_longer_than_a_context(client: httpx.Client, path: str) -> None:
     text = "x" * 200_001
     answer = client.post(path, json={"text": text, "input": text, "voice_id": "aria"})
     assert answer.status_code == 413
@@ -114,7 +114,7 @@ def test_a_text_longer_than_a_context_takes_is_refused(client: httpx.Client, pat
 
 
 @pytest.mark.parametrize("path", SPEAKING_PATHS)
-def test_an_empty_text_is_refused(client: httpx.Client, path: str) -> None:
+def test_rejects_an_empty_text(client: httpx.Client, path: str) -> None:
     answer = client.post(path, json={"text": "", "input": "", "voice_id": "aria"})
     assert answer.status_code in (400, 422)
     assert answer.json()["error"]["code"] == "bad_value"
@@ -122,7 +122,7 @@ def test_an_empty_text_is_refused(client: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/generate", "/v1/audio/speech"])
-def test_a_long_text_is_spoken_at_once(client: httpx.Client, path: str) -> None:
+def test_a_long_text_starts_speaking_at_once(client: httpx.Client, path: str) -> None:
     text = "Speak. " * 1000
     with client.stream("POST", path, json={"text": text, "input": text, "voice_id": "aria"}) as answer:
         assert answer.status_code == 200
@@ -130,15 +130,15 @@ def test_a_long_text_is_spoken_at_once(client: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("said", ["maybe", "", "2"])
-def test_a_yes_or_no_is_one(client: httpx.Client, said: str) -> None:
+def test_flags_accept_booleans_only(client: httpx.Client, said: str) -> None:
     answer = client.post(f"/generate?async_mode={said}", json={"text": "Hi.", "voice_id": "aria"})
     assert answer.status_code == 422
     assert answer.json()["detail"] == "async_mode: must be true or false."
 
 
 @pytest.mark.parametrize("form", ["wav", "mp3", "flac", "pcm"])
-def test_a_copy_is_kept_and_noted(client: httpx.Client, outputs: Path, form: str) -> None:
-    """The head of a copy holds its true length; otherwise the copy is what was sent."""
+def test_an_output_is_stored_and_logged(client: httpx.Client, outputs: Path, form: str) -> None:
+    """The stored header holds the true length; the rest equals the response."""
     text = f"Kept as {form}."
     answer = say(client, text, response_format=form)
 
@@ -161,7 +161,7 @@ def test_a_copy_is_kept_and_noted(client: httpx.Client, outputs: Path, form: str
     assert kept.headers["content-type"] == answer.headers["content-type"].partition(";")[0]
 
 
-def test_of_what_was_broken_off_nothing_is_kept(client: httpx.Client, outputs: Path) -> None:
+def test_an_aborted_response_is_not_stored(client: httpx.Client, outputs: Path) -> None:
     before = set(outputs.iterdir())
     entries = client.get("/logs").json()["total"]
     body = {"text": LONG[:4000], "voice_id": "aria"}
@@ -183,20 +183,18 @@ def test_of_what_was_broken_off_nothing_is_kept(client: httpx.Client, outputs: P
         ({"X-Request-ID": ""}, r"[0-9a-f]{32}"),
     ],
 )
-def test_in_debug_mode_a_generation_has_a_number(
-    client: httpx.Client, given: dict[str, str], told: str
-) -> None:
+def test_debug_mode_sends_a_generation_id(client: httpx.Client, given: dict[str, str], told: str) -> None:
     body = {"text": "Hi there.", "voice_id": "aria"}
     answer = client.post("/generate", json=body, headers=given)
     assert re.fullmatch(told, answer.headers["x-generation-id"])
 
 
-def test_without_debug_mode_a_generation_has_none(server: Server) -> None:
+def test_without_debug_mode_there_is_no_generation_id(server: Server) -> None:
     with to(server) as client:
         assert "x-generation-id" not in say(client).headers
 
 
-def test_a_preview_is_another_when_the_voice_is(client: httpx.Client, noting: Server) -> None:
+def test_a_changed_voice_gets_a_new_preview(client: httpx.Client, noting: Server) -> None:
     client.post("/voice_mappings", json={"voice_id": "changing"})
     first = client.get("/preview/changing").content
     client.put("/voice_mappings/changing", json={"speed": 2.0})
@@ -208,10 +206,10 @@ def test_a_preview_is_another_when_the_voice_is(client: httpx.Client, noting: Se
     assert client.get("/preview/changing").status_code == 404
 
 
-def test_a_voice_that_changes_while_it_introduces_itself_is_asked_again(
+def test_a_preview_is_repeated_if_the_voice_changes_meanwhile(
     start_server: Callable[..., Server],
 ) -> None:
-    """What it said as another was kept under its name."""
+    """A preview of the old voice used to be stored under the new one."""
     server = start_server("--max-workers=1")
     with to(server) as client, to(server) as other, ThreadPoolExecutor(1) as threads:
         client.post("/voice_mappings", json={"voice_id": "changing"})
@@ -226,7 +224,7 @@ def test_a_voice_that_changes_while_it_introduces_itself_is_asked_again(
         assert other.get("/preview/changing").status_code == 200
 
 
-def test_a_preview_that_many_ask_for_is_spoken_once(start_server: Callable[..., Server]) -> None:
+def test_concurrent_requests_share_one_preview(start_server: Callable[..., Server]) -> None:
     with to(start_server("--max-workers=1")) as client, ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: client.get("/preview/kai"), range(8)))
         heard(answers[0])
@@ -237,7 +235,7 @@ def test_a_preview_that_many_ask_for_is_spoken_once(start_server: Callable[..., 
         assert sum(map(float, ended)) == 1
 
 
-def test_the_models_name_the_engine(client: httpx.Client) -> None:
+def test_the_model_list_names_the_engine(client: httpx.Client) -> None:
     [model] = client.get("/models").json()["models"]
     assert model["id"] == "dia"
     assert model["name"] == "espeak"

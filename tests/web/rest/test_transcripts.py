@@ -1,4 +1,4 @@
-"""What is said in a sample, over HTTP: who is believed, what is kept of it, and what becomes of failures."""
+"""The routes of transcripts: precedence of sources, storage and failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from streaming_server.web.app import create_app
 
 SAID = "Guten Morgen, das ist eine Probe."
 LOADING_S = 40.0
-"""Until a child that must load PyTorch first has answered, on a machine that has more to do."""
+"""Timeout for a child process that must load PyTorch first, on a busy machine."""
 
 needs_whisper = pytest.mark.skipif(
     importlib.util.find_spec("whisper") is None, reason="openai-whisper is not installed"
@@ -39,13 +39,13 @@ needs_whisper = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Hears SAID, in German, in everything."""
+    """A Whisper checkpoint that transcribes everything as SAID, in German."""
     return whisper_checkpoint.make(tmp_path_factory.mktemp("whisper") / "pinned.pt", say=SAID, language="de")
 
 
 @pytest.fixture(scope="module")
 def listening(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that has that checkpoint, and a directory of samples with nothing in it yet."""
+    """Start a server with the checkpoint and an empty samples directory."""
     folder = tmp_path_factory.mktemp("listening")
     (folder / "samples").mkdir()
     options = ("--max-workers=1", f"--whisper-model={checkpoint}", f"--samples-dir={folder / 'samples'}")
@@ -70,7 +70,7 @@ def status(client: httpx.Client) -> dict[str, Any]:
 
 
 def known(client: httpx.Client, voice_sample_id: str) -> dict[str, Any]:
-    """What is known of a sample once somebody has tried to hear it."""
+    """Return the metadata of a sample once its transcription has ended."""
 
     def tried() -> dict[str, Any] | None:
         found = metadata_of(client, voice_sample_id)
@@ -81,14 +81,14 @@ def known(client: httpx.Client, voice_sample_id: str) -> dict[str, Any]:
 
 
 def child(server: Server) -> psutil.Process:
-    """The process that listens."""
+    """Return the transcription process."""
     [found] = [one for one in server.children() if "streaming_server.transcription.worker" in one.cmdline()]
     return found
 
 
 @contextmanager
 def held_up(server: Server, client: httpx.Client) -> Iterator[psutil.Process]:
-    """The process that listens, loaded, at a stand until it is let go."""
+    """Yield the loaded transcription process, stopped until the test continues it."""
     assert client.post("/whisper/load").status_code == 200
     listener = child(server)
     listener.suspend()
@@ -99,7 +99,7 @@ def held_up(server: Server, client: httpx.Client) -> Iterator[psutil.Process]:
             listener.resume()
 
 
-def test_an_uploaded_sample_is_heard(client: httpx.Client) -> None:
+def test_an_uploaded_sample_is_transcribed(client: httpx.Client) -> None:
     sent = upload(client, "heard")
     assert sent.status_code == 200
     assert (sent.json()["transcript"], sent.json()["transcribing"]) == (None, True)
@@ -110,7 +110,7 @@ def test_an_uploaded_sample_is_heard(client: httpx.Client) -> None:
     assert found["transcript_findings"] == found["warnings"] == []
 
 
-def test_a_sample_with_its_text_is_not_listened_to(client: httpx.Client) -> None:
+def test_a_sample_with_a_transcript_is_not_transcribed(client: httpx.Client) -> None:
     assert upload(client, "given", transcript=" As it \n was\tsaid. ").json()["transcribing"] is False
     assert status(client)["waiting"] == 0
     found = metadata_of(client, "given")
@@ -118,7 +118,7 @@ def test_a_sample_with_its_text_is_not_listened_to(client: httpx.Client) -> None
 
 
 @pytest.mark.parametrize("nothing", ["...", "\N{ZERO WIDTH SPACE}", "?!"])
-def test_a_text_that_nobody_can_have_said_is_refused(client: httpx.Client, nothing: str) -> None:
+def test_rejects_a_transcript_without_words(client: httpx.Client, nothing: str) -> None:
     voice = {"voice_id": "wordless", "audio_prompt_transcript": nothing}
     for answer in (
         upload(client, "wordless", transcript=nothing),
@@ -131,7 +131,7 @@ def test_a_text_that_nobody_can_have_said_is_refused(client: httpx.Client, nothi
     assert "wordless" not in client.get("/voice_mappings").json()
 
 
-def test_whisper_listens_when_it_is_asked_and_voices_learn_of_it(client: httpx.Client) -> None:
+def test_a_requested_transcript_is_used_by_voices(client: httpx.Client) -> None:
     assert upload(client, "asked").status_code == 200
     assert known(client, "asked")["transcript"] == SAID
     client.post("/voice_mappings", json={"voice_id": "asked", "audio_prompt": "asked"})
@@ -145,7 +145,7 @@ def test_whisper_listens_when_it_is_asked_and_voices_learn_of_it(client: httpx.C
     assert client.post("/audio_prompts/nothing/transcribe").status_code == 404
 
 
-def test_what_a_person_wrote_stays_when_whisper_is_asked_and_what_it_heard_is_told(
+def test_whisper_does_not_replace_a_written_transcript(
     client: httpx.Client,
 ) -> None:
     upload(client, "written", transcript="What is said.")
@@ -163,10 +163,10 @@ def test_what_a_person_wrote_stays_when_whisper_is_asked_and_what_it_heard_is_to
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_what_is_heard_badly_does_not_take_the_place_of_what_is_believed(
+def test_an_unreliable_transcript_does_not_replace_a_reliable_one(
     client: httpx.Client, start_server: Callable[..., Server], checkpoint: Path, force: bool, tmp_path: Path
 ) -> None:
-    """Neither of a person's words nor of those that a better Whisper heard."""
+    """It replaces neither a written transcript nor a better one by Whisper."""
     weights = shutil.copy(checkpoint, tmp_path / "weights.pt")
     server = start_server("--max-workers=1", f"--whisper-model={weights}")
     with httpx.Client(base_url=server.url, timeout=LOADING_S) as one:
@@ -184,7 +184,7 @@ def test_what_is_heard_badly_does_not_take_the_place_of_what_is_believed(
             assert metadata_of(one, voice_sample_id)["transcript_findings"] == []
 
 
-def test_whisper_is_loaded_when_it_is_asked(start_server: Callable[..., Server], checkpoint: Path) -> None:
+def test_whisper_is_loaded_on_request(start_server: Callable[..., Server], checkpoint: Path) -> None:
     server = start_server("--max-workers=1", f"--whisper-model={checkpoint}")
     with httpx.Client(base_url=server.url, timeout=LOADING_S) as client:
         before = status(client)
@@ -197,9 +197,7 @@ def test_whisper_is_loaded_when_it_is_asked(start_server: Callable[..., Server],
         assert child(server).is_running()
 
 
-def test_a_person_is_believed_before_a_file_and_a_file_before_whisper(
-    client: httpx.Client, samples: Path
-) -> None:
+def test_sources_of_transcripts_have_an_order(client: httpx.Client, samples: Path) -> None:
     def found() -> tuple[str, str]:
         assert client.post("/audio_prompts/discover").status_code == 200
         now = known(client, "believed")
@@ -217,8 +215,8 @@ def test_a_person_is_believed_before_a_file_and_a_file_before_whisper(
     assert found() == ("From a person.", "manual")
 
 
-def test_a_sample_replaced_within_the_second_is_taken_in_again(client: httpx.Client, samples: Path) -> None:
-    """And one that is older than what it replaces, as a copy that keeps its time is."""
+def test_a_sample_replaced_within_a_second_is_discovered_again(client: httpx.Client, samples: Path) -> None:
+    """So is one with an older time stamp, as a copy may have."""
     file = samples / "replaced.wav"
     (samples / "replaced.txt").write_text("What is said in all of them.")
 
@@ -241,7 +239,7 @@ def test_a_sample_replaced_within_the_second_is_taken_in_again(client: httpx.Cli
     assert discovered() == (["replaced"], 5.0)
 
 
-def test_the_same_sample_found_again_keeps_what_a_person_wrote(client: httpx.Client, samples: Path) -> None:
+def test_rediscovery_keeps_a_written_transcript(client: httpx.Client, samples: Path) -> None:
     file = samples / "touched.wav"
     (samples / "touched.txt").write_text("From the text.")
     file.write_bytes(recording(hertz=330))
@@ -252,8 +250,8 @@ def test_the_same_sample_found_again_keeps_what_a_person_wrote(client: httpx.Cli
     assert metadata_of(client, "touched")["transcript"] == "From a person."
 
 
-def test_a_voice_s_own_transcript_does_not_outlive_the_recording(client: httpx.Client) -> None:
-    """Another recording says something else: its own transcript counts, until the voice is given one."""
+def test_a_voice_s_own_transcript_is_dropped_with_the_recording(client: httpx.Client) -> None:
+    """The new recording's transcript applies until the voice is given its own."""
     upload(client, "renewed", transcript="Of the first.")
     own = {"audio_prompt_transcript": "The voice's, of the first."}
     client.post("/voice_mappings", json={"voice_id": "renewed", "audio_prompt": "renewed", **own})
@@ -273,10 +271,10 @@ def test_a_voice_s_own_transcript_does_not_outlive_the_recording(client: httpx.C
     assert its_own() == "The voice's, of the second."
 
 
-def test_what_cannot_be_the_words_of_a_sample_is_warned_about_wherever_the_voice_is_shown(
+def test_warns_about_an_implausible_transcript_of_a_voice(
     client: httpx.Client,
 ) -> None:
-    """A voice's own words are looked at as those of a sample are."""
+    """A voice's own transcript is checked like that of a sample."""
 
     def warned() -> list[str]:
         [voice] = [one for one in client.get("/voices").json()["voices"] if one["id"] == "hasty"]
@@ -292,9 +290,7 @@ def test_what_cannot_be_the_words_of_a_sample_is_warned_about_wherever_the_voice
     assert warned() == []
 
 
-def test_what_was_heard_in_one_recording_is_not_said_of_another(
-    client: httpx.Client, listening: Server
-) -> None:
+def test_a_transcript_is_not_stored_for_a_replaced_recording(client: httpx.Client, listening: Server) -> None:
     with held_up(listening, client):
         upload(client, "overtaken")
         until(lambda: status(client)["busy"])
@@ -304,7 +300,7 @@ def test_what_was_heard_in_one_recording_is_not_said_of_another(
     assert metadata_of(client, "overtaken")["transcript"] == "Of the second."
 
 
-def test_a_text_given_while_whisper_listens_stays(client: httpx.Client, listening: Server) -> None:
+def test_a_transcript_written_during_transcription_is_kept(client: httpx.Client, listening: Server) -> None:
     with held_up(listening, client):
         upload(client, "hurried")
         until(lambda: status(client)["busy"])
@@ -314,8 +310,8 @@ def test_a_text_given_while_whisper_listens_stays(client: httpx.Client, listenin
     assert metadata_of(client, "hurried")["transcript"] == "From a person."
 
 
-def test_a_child_that_is_killed_costs_one_answer(client: httpx.Client, listening: Server) -> None:
-    """The server goes on speaking, and the next one who asks is heard."""
+def test_a_killed_transcriber_fails_one_request(client: httpx.Client, listening: Server) -> None:
+    """The server keeps speaking, and the next request succeeds."""
     upload(client, "killed", transcript="As it was.")
     with ThreadPoolExecutor(1) as threads, held_up(listening, client) as listener:
         asked = threads.submit(lambda: client.post("/audio_prompts/killed/transcribe"))
@@ -331,9 +327,7 @@ def test_a_child_that_is_killed_costs_one_answer(client: httpx.Client, listening
     assert client.post("/audio_prompts/killed/transcribe").json()["heard"] == SAID
 
 
-def test_a_child_that_is_killed_leaves_its_reason_with_the_sample(
-    client: httpx.Client, listening: Server
-) -> None:
+def test_a_killed_transcriber_is_noted_with_the_sample(client: httpx.Client, listening: Server) -> None:
     with held_up(listening, client) as listener:
         upload(client, "unheard")
         until(lambda: status(client)["busy"])
@@ -348,7 +342,7 @@ def test_a_child_that_is_killed_leaves_its_reason_with_the_sample(
 
 
 @needs_whisper
-def test_without_weights_a_sample_can_be_used_and_tells_why_it_was_not_heard(
+def test_without_weights_a_sample_reports_why_it_has_no_transcript(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = start_server("--max-workers=1", f"--whisper-model={tmp_path / 'weights.pt'}")
@@ -374,10 +368,10 @@ def test_without_weights_a_sample_can_be_used_and_tells_why_it_was_not_heard(
         assert (now["transcript"], now["transcript_findings"]) == ("What is said.", [])
 
 
-def test_what_a_killed_server_did_not_come_to_hear_is_heard_in_its_next_life(
+def test_pending_transcriptions_continue_after_a_killed_server_restarts(
     start_server: Callable[..., Server], checkpoint: Path, tmp_path: Path
 ) -> None:
-    """Uploaded while Whisper stood still; nobody asks for it again."""
+    """The sample was uploaded while Whisper was stopped, and is not requested again."""
     options = ("--max-workers=1", f"--whisper-model={checkpoint}", f"--data-dir={tmp_path / 'kept'}")
     first = start_server(*options)
     with httpx.Client(base_url=first.url, timeout=LOADING_S) as client, held_up(first, client):
@@ -392,9 +386,7 @@ def test_what_a_killed_server_did_not_come_to_hear_is_heard_in_its_next_life(
             assert known(client, f"promised-{number}")["transcript"] == SAID
 
 
-def test_samples_are_heard_as_soon_as_that_is_wanted(
-    start_server: Callable[..., Server], checkpoint: Path
-) -> None:
+def test_enabling_auto_transcription_starts_it(start_server: Callable[..., Server], checkpoint: Path) -> None:
     server = start_server("--max-workers=1", f"--whisper-model={checkpoint}")
     with httpx.Client(base_url=server.url, timeout=LOADING_S) as client:
         config = client.get("/config").json()
@@ -405,7 +397,7 @@ def test_samples_are_heard_as_soon_as_that_is_wanted(
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["heard", "not heard"])
-def test_what_comes_of_listening_is_stored_as_soon_as_the_disk_lets_it(
+def test_a_transcript_is_stored_once_the_disk_has_room(
     client: httpx.Client, listening: Server, kill: bool
 ) -> None:
     voice_sample_id = f"full-{kill}"
@@ -426,7 +418,7 @@ def test_what_comes_of_listening_is_stored_as_soon_as_the_disk_lets_it(
     assert bool(found["transcript_findings"]) is kill
 
 
-def test_on_a_full_disk_who_asks_is_told_and_nothing_is_lost(client: httpx.Client, listening: Server) -> None:
+def test_a_full_disk_is_reported_and_loses_no_transcript(client: httpx.Client, listening: Server) -> None:
     upload(client, "filled", transcript="What is said.")
     assert client.post("/whisper/load").status_code == 200
     with full_disk(listening):
@@ -444,10 +436,10 @@ def test_on_a_full_disk_who_asks_is_told_and_nothing_is_lost(client: httpx.Clien
 
 
 @pytest.mark.parametrize("room", [4_096, 100_000, 300_000, 600_000])
-def test_however_full_the_disk_an_upload_is_stored_whole_or_refused_with_507(
+def test_an_upload_to_a_full_disk_is_stored_whole_or_refused_with_507(
     client: httpx.Client, listening: Server, room: int
 ) -> None:
-    """While it arrives, while it is decoded, and while it is stored."""
+    """The disk fills up during reception, decoding or storing."""
     with full_disk(listening, room):
         answer = upload(client, f"room-{room}", recording(6.0), transcript="What is said.")
         assert answer.status_code in (200, 507), answer.text
@@ -457,7 +449,7 @@ def test_however_full_the_disk_an_upload_is_stored_whole_or_refused_with_507(
 
 
 @needs_whisper
-def test_why_whisper_could_not_listen_when_asked_is_kept(
+def test_the_reason_of_a_failed_transcription_is_stored(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = start_server("--max-workers=1", f"--whisper-model={tmp_path / 'weights.pt'}")
@@ -474,7 +466,7 @@ def test_why_whisper_could_not_listen_when_asked_is_kept(
     ("weights", "findings"),
     [("silence.pt", {"no_speech"}), ("random.pt", {"uncertain", "repeats", "too_long"})],
 )
-def test_a_transcript_that_cannot_be_believed_says_so_wherever_it_is_shown(
+def test_an_unreliable_transcript_has_warnings_everywhere(
     start_server: Callable[..., Server], checkpoint: Path, weights: str, findings: set[str]
 ) -> None:
     server = start_server("--max-workers=1", f"--whisper-model={checkpoint.with_name(weights)}")
@@ -491,10 +483,10 @@ def test_a_transcript_that_cannot_be_believed_says_so_wherever_it_is_shown(
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_only_a_transcript_that_is_believed_conditions_a_voice(
+def test_only_a_trusted_transcript_conditions_a_voice(
     start_server: Callable[..., Server], checkpoint: Path, tmp_path: Path
 ) -> None:
-    """Through an engine that clones. A person's word makes a doubtful one count."""
+    """Uses an engine that clones. Writing a doubtful transcript by hand makes it trusted."""
     options = tiny_dia.options_of(tmp_path)
     server = start_server(*options, f"--whisper-model={checkpoint.with_name('silence.pt')}")
     with httpx.Client(base_url=server.url, timeout=LOADING_S) as client:
@@ -516,10 +508,10 @@ def test_only_a_transcript_that_is_believed_conditions_a_voice(
 
 
 @pytest.mark.anyio
-async def test_the_child_ends_when_nobody_asks_any_more(
+async def test_the_transcriber_ends_when_idle(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole application, with less patience. What fails within would end the process, so nothing does."""
+    """Runs the whole application with a short idle time; any failure inside would end the process."""
     monkeypatch.setattr(assembly, "Transcription", partial(Transcription, idle_s=0.2))
     app = create_app(
         Settings(

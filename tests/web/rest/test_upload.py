@@ -89,7 +89,7 @@ def test_a_waiting_upload_gets_the_next_place(alone: Server, client: httpx.Clien
         assert upload(client, "next", transcript="Hi.").is_success
 
 
-def test_a_content_length_too_large_is_refused_unread(alone: Server, spool: Path) -> None:
+def test_a_too_large_content_length_is_rejected_unread(alone: Server, spool: Path) -> None:
     with closing(begun(alone, 4_000_000_000)) as line:
         started = time.monotonic()
         status, answer = answer_of(line)

@@ -1,4 +1,4 @@
-"""A websocket at any door: what may go over it."""
+"""Websocket connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("reason", ["short", 200 * "x", 100 * "ä€😀"])
-async def test_a_close_frame_holds_as_much_of_the_reason_as_fits(reason: str) -> None:
+async def test_a_close_reason_is_truncated_to_fit_the_frame(reason: str) -> None:
     sent: list[Any] = []
 
     async def receive() -> Any:

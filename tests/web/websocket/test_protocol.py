@@ -1,4 +1,4 @@
-"""Frames and requests made by hand: floods, silence, incomplete ones."""
+"""Raw frames and requests: floods, stalled and incomplete ones."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RawSocket:
         self.socket.sendall(frame(opcode, payload, final=final))
 
     def read(self) -> tuple[int, bytes]:
-        """Opcode and payload of the next frame."""
+        """Return opcode and payload of the next frame."""
         first, length = self.input.read(2)
         if length == 126:
             (length,) = struct.unpack("!H", self.input.read(2))
@@ -58,7 +58,7 @@ class RawSocket:
         return found
 
     def close_code(self) -> int:
-        """The code the server closes with, after which it says no more."""
+        """Return the server's close code; check that nothing follows."""
         code: int = struct.unpack("!H", self.until(CLOSE)[1][:2])[0]
         assert self.input.read() == b""
         return code

@@ -1,4 +1,4 @@
-"""The waiting room of sockets that have not sent their key yet."""
+"""Sockets that have not sent their key yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streaming_server.web.websocket.waiting import FREE_FAILURES, LONGEST_DELAY_
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_oldest_waiter_of_the_most_crowded_address_gives_way() -> None:
+async def test_the_oldest_socket_of_the_busiest_address_is_dropped() -> None:
     room = WaitingRoom(places=3)
     with ExitStack() as stack:
         quiet = stack.enter_context(room.place("10.0.0.1", 60))
@@ -24,7 +24,7 @@ async def test_the_oldest_waiter_of_the_most_crowded_address_gives_way() -> None
     assert len(room) == 0
 
 
-async def test_a_waiter_that_gives_way_stops_waiting() -> None:
+async def test_a_dropped_socket_stops_waiting() -> None:
     room = WaitingRoom(places=1)
     gone = anyio.Event()
 
@@ -41,7 +41,7 @@ async def test_a_waiter_that_gives_way_stops_waiting() -> None:
                 await gone.wait()
 
 
-async def test_wrong_keys_of_an_address_are_answered_more_and_more_slowly() -> None:
+async def test_repeated_wrong_keys_are_answered_ever_more_slowly() -> None:
     room = WaitingRoom()
     delays = [room.failed("10.0.0.1") for _ in range(20)]
     assert delays[:FREE_FAILURES] == [0.0] * FREE_FAILURES
