@@ -46,6 +46,10 @@ class Catalogue:
         self.replace(Entry(voice) for voice in BUILTIN_VOICES)
 
     @property
+    def entries(self) -> list[Entry]:
+        return list(self._entries.values())
+
+    @property
     def voices(self) -> list[Voice]:
         return [entry.voice for entry in self._entries.values()]
 

@@ -1,10 +1,10 @@
-"""A context: one turn of speech in one voice. Text is appended, audio comes out."""
+"""A context: one turn of speech. Text is appended, audio comes out."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -147,6 +147,14 @@ Output = SentenceStart | WordTimes | Speech | UtteranceEnd | Flushed | Done | Ca
 End = Done | Cancelled | Failure
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A voice and how it speaks."""
+
+    voice: Voice
+    generation: Generation
+
+
 class SpeechContext:
     """Take text by `append`, `flush`, `finish` and `cancel`; hand out audio by `receive`.
 
@@ -157,6 +165,7 @@ class SpeechContext:
     If a worker dies, an utterance of which nothing was received yet is spoken again elsewhere. Otherwise the
     context ends with an error at once, and audio still held back by pacing is discarded.
 
+    speakers: who speaks after a tag such as `[S2]`; without one, the voice itself.
     speed: how many times faster than the engine's audio the listener hears it. style: how written text
     becomes spoken text. detect_language: let the script of each sentence tell its language, as far as the
     engine speaks that. stall_s: a listener that reports its playback and then stands still for so long,
@@ -173,6 +182,7 @@ class SpeechContext:
         *,
         max_characters: int,
         max_lead_s: float,
+        speakers: Mapping[str, Part] | None = None,
         speed: float = 1.0,
         style: SpeakingStyle | None = None,
         detect_language: bool = False,
@@ -182,8 +192,8 @@ class SpeechContext:
     ) -> None:
         self._channel = pool.open(self._notify)
         self._engine = engine
-        self._voice = voice
-        self._generation = generation
+        self._own = Part(voice, generation)
+        self._speakers = speakers or {}
         self._max_characters = max_characters
         self._max_lead_s = max_lead_s
         self._stall_s = stall_s
@@ -192,10 +202,10 @@ class SpeechContext:
         self._on_utterance = on_utterance
         self._on_first_audio = on_first_audio
         self._heard_rate = engine.sample_rate * speed
+        style = style or SpeakingStyle(language=generation.language or "en")
+        self._language = style.language
         self._narration = Narration(
-            engine.chunking,
-            style or SpeakingStyle(language=generation.language or "en"),
-            detect_language=detect_language and "language" in engine.uses,
+            engine.chunking, style, detect_language=detect_language and "language" in engine.uses
         )
         self._out: deque[Output] = deque()
         self._wake_up = anyio.Event()
@@ -441,10 +451,15 @@ class SpeechContext:
     def _submit(self, passage: Passage, now: float) -> None:
         self._active = _ActiveUtterance(passage, deque(passage.sentences), self._samples)
         self._on_utterance(passage.text)
-        generation = self._generation
-        if "language" in self._engine.uses and self._engine.speaks(passage.language):
-            generation = replace(generation, language=passage.language)
-        self._channel.submit(passage.text, self._voice, generation, now + self._clock.lead_s(now))
+        part = self._part(passage)
+        self._channel.submit(passage.text, part.voice, part.generation, now + self._clock.lead_s(now))
+
+    def _part(self, passage: Passage) -> Part:
+        """Return who speaks a passage, in a language of its own if its script tells one."""
+        part = self._speakers.get(passage.speaker or "", self._own)
+        if passage.language == self._language or not self._engine.speaks(passage.language):
+            return part
+        return replace(part, generation=replace(part.generation, language=passage.language))
 
     def _be_silent(self, pause: Pause) -> None:
         """Put out silence that lasts as long as the pause, as the listener hears it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -13,7 +13,7 @@ import structlog
 
 from streaming_server.audio.encoder import AudioOptions, SpeechEncoder
 from streaming_server.catalogue import Catalogue, Entry
-from streaming_server.context import End, SpeechContext, text_too_long
+from streaming_server.context import End, Part, SpeechContext, text_too_long
 from streaming_server.errors import BadValue, Draining
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
@@ -21,7 +21,7 @@ from streaming_server.render import Rendering
 from streaming_server.settings import Settings
 from streaming_server.text.language import ENGLISH, is_auto
 from streaming_server.text.style import SpeakingStyle
-from streaming_server.types import EngineInfo, Generation
+from streaming_server.types import EngineInfo, Generation, Speaker
 
 ATTENDED_FOR_S = 2.0
 """After the last listener's context ended, another is expected for so long."""
@@ -37,7 +37,8 @@ class SpeechOptions:
 
     voice: an id or an alias. max_lead_ms: audio sent ahead of real time; None for the server's setting.
     attended: whether somebody waits for the sound; background work stands back for those. name: what the
-    client calls the context. text_processing: False speaks the text as it stands.
+    client calls the context. text_processing: False speaks the text as it stands. voices: the voices that
+    `[S1]` and `[S2]` in the text change to, as `voice`, with an engine that does not read these tags.
     """
 
     voice: str
@@ -48,6 +49,7 @@ class SpeechOptions:
     door: str = "native"
     name: str | None = None
     text_processing: bool = True
+    voices: Mapping[Speaker, str] = field(default_factory=dict)
 
     def style(self, language: str, engine: EngineInfo) -> SpeakingStyle:
         """How written text becomes spoken text for an engine. language: of text in Latin letters."""
@@ -107,27 +109,22 @@ class Contexts:
         if self._draining():
             raise Draining("The server is about to stop.")
         entry = self._catalogue.choose(options.voice)
-        generation, speed = split_speed(options.generation.over(entry.defaults), engine)
-        asked = options.generation.language
-        detect = asked is None or is_auto(asked)
-        language = own_language(entry, engine) if asked is None or detect else asked
-        if "language" in engine.uses:
-            if not engine.speaks(language):
-                raise BadValue("the running engine does not speak it.", field="language")
-            generation = replace(generation, language=language)
+        part, speed = part_of(entry, options.generation, engine)
+        language = _language_of(entry, options.generation, engine)
         encoder = SpeechEncoder(
             engine.sample_rate, options.audio, speed=speed, threads=threads or self._threads
         )
         context = SpeechContext(
             self._pool,
             engine,
-            entry.voice,
-            generation,
+            part.voice,
+            part.generation,
+            speakers={} if engine.dialogue else self._speakers(entry, options, engine),
             max_characters=self._settings.max_context_characters,
             max_lead_s=(options.max_lead_ms or self._settings.max_lead_ms) / 1000,
             speed=speed,
             style=options.style(language, engine),
-            detect_language=detect,
+            detect_language=_detects(options.generation),
             stall_s=self._settings.stall_timeout_s,
             on_utterance=partial(self._log_text, options.voice),
             on_first_audio=self._metrics.heard,
@@ -159,6 +156,35 @@ class Contexts:
             self._one_closed = anyio.Event()
             await self._one_closed.wait()
 
+    def _speakers(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> dict[str, Part]:
+        """Return who speaks after each tag.
+
+        Without a choice, S1 is the context's own voice, and S2 the first other one of that speaker.
+        """
+        chosen: dict[Speaker, Entry] = {"S1": entry}
+        if (second := self._second(entry, options, engine)) is not None:
+            chosen["S2"] = second
+        for speaker, name in options.voices.items():
+            chosen[speaker] = self._catalogue.choose(name, field=f"voices.{speaker}")
+        return {speaker: part_of(each, options.generation, engine)[0] for speaker, each in chosen.items()}
+
+    def _second(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> Entry | None:
+        """Return the first other voice of speaker S2 whose language the engine speaks."""
+        others = (
+            each
+            for each in self._catalogue.entries
+            if each is not entry and each.voice.primary_speaker == "S2"
+        )
+        speaks = "language" not in engine.uses
+        return next(
+            (
+                each
+                for each in others
+                if speaks or engine.speaks(_language_of(each, options.generation, engine))
+            ),
+            None,
+        )
+
     def _release(self, context: SpeechContext, end: End | None) -> None:
         if context not in self._open:
             return
@@ -175,6 +201,28 @@ class Contexts:
     def _log_text(self, voice: str, text: str) -> None:
         if self._show_text():
             log.info("spoken", voice=voice, text=text)
+
+
+def part_of(entry: Entry, asked: Generation, engine: EngineInfo) -> tuple[Part, float]:
+    """Return how a voice speaks, and the speed that is left for the tempo stage. Raises BadValue."""
+    generation, speed = split_speed(asked.over(entry.defaults), engine)
+    if "language" in engine.uses:
+        language = _language_of(entry, asked, engine)
+        if not engine.speaks(language):
+            raise BadValue("the running engine does not speak it.", field="language")
+        generation = replace(generation, language=language)
+    return Part(entry.voice, generation), speed
+
+
+def _detects(asked: Generation) -> bool:
+    return asked.language is None or is_auto(asked.language)
+
+
+def _language_of(entry: Entry, asked: Generation, engine: EngineInfo) -> str:
+    """Return the language of text in Latin letters."""
+    if asked.language is None or is_auto(asked.language):
+        return own_language(entry, engine)
+    return asked.language
 
 
 def own_language(entry: Entry, engine: EngineInfo) -> str:

@@ -34,7 +34,7 @@ class VoiceSample:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice to speak with. primary_speaker: the tag that Dia conditions the voice on."""
+    """A voice to speak with. primary_speaker: the tag of a dialogue that it stands for."""
 
     id: str
     name: str

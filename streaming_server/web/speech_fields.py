@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from streaming_server.types import Speaker
 
 _NAMES = ("language", "language_code", "lang_code", "lang")
 """Names that clients give to the language; the first that says one counts."""
@@ -28,6 +30,31 @@ class LanguageField(BaseModel):
         value = next((said[name] for name in _NAMES if said.get(name) not in (None, "")), None)
         others = {name: value for name, value in said.items() if name not in _NAMES}
         return {**others, "language": value.replace("_", "-") if isinstance(value, str) else value}
+
+
+VoiceName = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class DialogueVoices(BaseModel):
+    """The voices of `[S1]` and `[S2]`. An absent one is chosen by the server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    S1: VoiceName | None = None
+    S2: VoiceName | None = None
+
+
+class DialogueField(BaseModel):
+    """Who speaks in a dialogue, with engines that do not read its tags."""
+
+    voices: DialogueVoices | None = None
+
+    @property
+    def speakers(self) -> dict[Speaker, str]:
+        """The chosen voices by tag."""
+        said = self.voices or DialogueVoices()
+        speakers: dict[Speaker, str | None] = {"S1": said.S1, "S2": said.S2}
+        return {speaker: voice for speaker, voice in speakers.items() if voice is not None}
 
 
 class SpeechFields(LanguageField):

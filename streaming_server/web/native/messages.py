@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.text.language import is_auto
-from streaming_server.types import DEFAULT_VOICE, Generation
+from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation
 from streaming_server.web.choices import EncodingName
-from streaming_server.web.speech_fields import SpeechFields
+from streaming_server.web.speech_fields import DialogueField, SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.websocket.decoding import decode_json, has_surrogates
 
@@ -38,7 +38,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Options(_Message, SpeechFields):
+class Options(_Message, SpeechFields, DialogueField):
     """The options of `start`. Others are reported in `started.ignored`."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
@@ -74,16 +74,18 @@ class Options(_Message, SpeechFields):
             self.max_tokens,
         )
 
-    def ignored(self, uses: frozenset[str]) -> list[str]:
-        """Return the given options that have no effect, with an engine that uses these fields of Generation.
+    def ignored(self, engine: EngineInfo) -> list[str]:
+        """Return the given options that have no effect, with this engine.
 
         Speed always has one: what the engine does not do is done by stretching its audio. So has the language
         `auto`, which asks for nothing that an engine could lack.
         """
         generation = set(Generation.__dataclass_fields__)
-        unused = (self.model_fields_set & generation) - uses - {"speed"}
+        unused = (self.model_fields_set & generation) - engine.uses - {"speed"}
         if is_auto(self.language):
             unused -= {"language"}
+        if self.voices is not None and engine.dialogue:
+            unused |= {"voices"}
         return sorted(unused | set(self.__pydantic_extra__ or {}))
 
 

@@ -178,6 +178,7 @@ class NativeSession(NamedSession[NativeTurn]):
                 options.max_lead_ms,
                 name=name,
                 text_processing=options.text_processing,
+                voices=options.speakers,
             )
         )
         return NativeTurn(
@@ -228,7 +229,7 @@ class NativeSession(NamedSession[NativeTurn]):
                 "sample_rate": turn.sample_rate,
                 "encoding": turn.options.encoding,
                 "channels": 1,
-                "ignored": turn.options.ignored(self.engine.uses),
+                "ignored": turn.options.ignored(self.engine),
             }
         )
 

@@ -8,13 +8,13 @@ from streaming_server.audio.encoder import AudioOptions
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.choices import FormatName
-from streaming_server.web.speech_fields import SpeechFields
+from streaming_server.web.speech_fields import DialogueField, SpeechFields
 
 MAX_TOKENS = 3072
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
 
 
-class GenerateRequest(SpeechFields):
+class GenerateRequest(SpeechFields, DialogueField):
     """A text with all its options."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -43,7 +43,13 @@ class GenerateRequest(SpeechFields):
         )
         audio = AudioOptions(format=self.response_format)
         return SpeechOptions(
-            self.voice_id, generation, audio, UNPACED_MS, door="rest", text_processing=self.text_processing
+            self.voice_id,
+            generation,
+            audio,
+            UNPACED_MS,
+            door="rest",
+            text_processing=self.text_processing,
+            voices=self.speakers,
         )
 
 

@@ -27,7 +27,7 @@ from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import parts_of
-from streaming_server.web.speech_fields import SpeechFields
+from streaming_server.web.speech_fields import DialogueField, SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
@@ -43,7 +43,7 @@ class VoiceObject(Model):
     id: str = Field(min_length=1, max_length=128)
 
 
-class SpeechBody(Model, SpeechFields):
+class SpeechBody(Model, SpeechFields, DialogueField):
     """The fields of a request that have a meaning here, with OpenAI's defaults."""
 
     input: str = Field(min_length=1)
@@ -61,6 +61,7 @@ class SpeechBody(Model, SpeechFields):
             AudioOptions(PCM_RATE if self.response_format == "pcm" else None, format=self.response_format),
             door="openai",
             text_processing=self.text_processing,
+            voices=self.speakers,
         )
 
 

@@ -62,7 +62,7 @@ async def voices(request: Request) -> Json[Any]:
     """In the form that the client's version has."""
     catalogue = parts_of(request).catalogue
     query = validated_query(Query, request.query_params)
-    known = [_described(catalogue.find(voice.id)) for voice in catalogue.voices]
+    known = [_described(entry) for entry in catalogue.entries]
     page, more = _page(known, query)
     if _version(request) < FIRST_WITH_PAGES:
         return Json(page)

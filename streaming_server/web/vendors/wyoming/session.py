@@ -11,7 +11,6 @@ from typing import Any, Literal
 import anyio
 
 from streaming_server.audio.frames import Frame
-from streaming_server.catalogue import Entry
 from streaming_server.context import End, Failure
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, TooLarge
@@ -68,7 +67,9 @@ class WyomingSession(Session[WyomingTurn]):
     async def handle(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "describe":
-                await self._send_event("info", info(self.engine, self.parts.engine.provider, self._entries()))
+                await self._send_event(
+                    "info", info(self.engine, self.parts.engine.provider, self.parts.catalogue.entries)
+                )
             case "ping":
                 await self._send_event("pong", {"text": _pong(message)})
             case "synthesize" if self._streamed is None:
@@ -151,10 +152,6 @@ class WyomingSession(Session[WyomingTurn]):
 
     async def _send_event(self, kind: str, data: dict[str, Any]) -> None:
         await self.connection.send(encoded(kind, data))
-
-    def _entries(self) -> list[Entry]:
-        catalogue = self.parts.catalogue
-        return [catalogue.find(voice.id) for voice in catalogue.voices]
 
 
 def _data(message: dict[str, Any]) -> dict[str, Any]:
