@@ -39,7 +39,7 @@ class Watched:
         self._runner.throttle()
         self._count(start, True)
 
-    def read_ends(self, wait: bool = False) -> tuple[int, list[int]]:
+    def read_ends(self, wait: bool = False) -> tuple[int, NDArray[np.int64]]:
         start = time.perf_counter()
         read_ends = self._runner.read_ends(wait)
         self._count(start, wait)

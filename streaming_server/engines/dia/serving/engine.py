@@ -15,8 +15,9 @@ from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
 from streaming_server.engines.dia.model.kv_cache import BRANCHES
 from streaming_server.engines.dia.serving.context import ContextState, VoicePrompt
 from streaming_server.engines.dia.serving.device import device_memory
-from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape, TimeBudget
-from streaming_server.engines.dia.serving.slots import SamplingParams
+from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, TimeBudget
+from streaming_server.engines.dia.serving.schedule import Schedule
+from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP, LAST_CHUNK, Stream
 from streaming_server.engines.dia.text.script import (
     Segment,
@@ -99,6 +100,13 @@ class DiaEngine:
         self._contexts: dict[int, ContextState] = {}
         self._waiting: list[Stream] = []
         self._streams: dict[int, Stream] = {}
+        self._newcomers: dict[int, Stream] = {}
+        self._open: dict[int, Stream] = {}
+        self._ending: dict[int, Stream] = {}
+        self._paused: dict[int, Stream] = {}
+        self._due: dict[int, Stream] = {}
+        self._schedule = Schedule(config.last_delay)
+        self._seen = -1
         self._outbox: list[Event] = []
         self._step_s = 0.0
         self._busy_s = 0.0
@@ -125,7 +133,7 @@ class DiaEngine:
 
     @property
     def active(self) -> int:
-        speaking = sum(self._can_advance(stream) for stream in self._streams.values())
+        speaking = len(self._streams) - sum(stream.decoding == 0 for stream in self._paused.values())
         # If every slot is held by a paused stream, no step can admit another.
         waiting = len(self._waiting) if speaking or len(self._streams) < self._max_active else 0
         return waiting + speaking + bool(self._outbox)
@@ -134,6 +142,7 @@ class DiaEngine:
         for stream in self._streams.values():
             if stream.utterance.id == utterance_id:
                 stream.taken = size
+                self._refresh(stream)
 
     def prepare(self, voice: Voice) -> None:
         if self._voice_prompts is not None and voice.voice_sample is not None:
@@ -145,7 +154,7 @@ class DiaEngine:
             self._outbox.append(Finished(utterance.id, 0.0))
             return
         context = self._contexts.setdefault(utterance.context, ContextState())
-        stream = Stream(utterance, context)
+        stream = Stream(utterance, context, self._schedule.steps)
         if self._voice_prompts is not None and voice.voice_sample is not None and not context.from_voice:
             stream.pending_prompt = self._voice_prompts.get(voice.voice_sample, voice.primary_speaker)
         self._waiting.append(stream)
@@ -192,7 +201,9 @@ class DiaEngine:
             self._voice_prompts.close()
         self._runner.close()
         self._waiting.clear()
-        self._streams.clear()
+        for group in (self._streams, self._newcomers, self._open, self._ending, self._paused, self._due):
+            group.clear()
+        self._schedule.clear()
         self._contexts.clear()
         self._prefixes.clear()
         self._outbox.clear()
@@ -208,7 +219,7 @@ class DiaEngine:
         wanted = [stream.pending_prompt for stream in self._waiting if stream.pending_prompt is not None]
         if not wanted:
             return
-        idle = not self._outbox and not any(self._can_advance(stream) for stream in self._streams.values())
+        idle = not self._outbox and self.active == len(self._waiting)
         if idle and len(wanted) == len(self._waiting):
             wait(wanted, IDLE_S, FIRST_COMPLETED)
         for stream in [s for s in self._waiting if s.pending_prompt is not None and s.pending_prompt.done()]:
@@ -257,12 +268,17 @@ class DiaEngine:
         stream.first = 1 if prompt is None else prompt.frames + 1
         latest = min(stream.sampling.max_tokens, self._slots.frames) - self._config.last_delay - 1
         stream.limit = max(latest, stream.first)
-        stream.row, stream.end = stream.first - 1, None
+        self._schedule.set_running(stream, False)
+        stream.offset, stream.end = stream.first - 1, None
         stream.fed = stream.chunks = 0
         stream.due = stream.row_completing(self._config.last_delay)
         pace = stream.context.pace * self._codec.sample_rate
         stream.clock = WordTimer(utterance.text, segment.start, segment.end, stream.origin, pace)
         stream.prefill = self._prefill(stream, prompt)
+        self._ending.pop(stream.slot, None)
+        self._due.pop(stream.slot, None)
+        self._newcomers[stream.slot] = stream
+        self._refresh(stream)
         return True
 
     def _sampling_params(
@@ -285,7 +301,10 @@ class DiaEngine:
 
     def _free_slot(self, stream: Stream) -> None:
         stream.released = True
-        self._streams.pop(stream.slot, None)
+        self._schedule.set_running(stream, False)
+        for group in (self._streams, self._newcomers, self._open, self._ending, self._paused, self._due):
+            if group.get(stream.slot) is stream:
+                del group[stream.slot]
 
     # Prefill
 
@@ -318,7 +337,7 @@ class DiaEngine:
 
     def _prefill_newcomers(self) -> None:
         """Prefill new streams, the most urgent first; while others generate, no longer than a step takes."""
-        newcomers = [stream for stream in self._streams.values() if stream.prefill is not None]
+        newcomers = list(self._newcomers.values())
         if not newcomers:
             return
         others = len(newcomers) < len(self._streams)
@@ -345,6 +364,9 @@ class DiaEngine:
             return False
         stream.prefill = None
         stream.born = self._runner.steps
+        del self._newcomers[stream.slot]
+        self._open[stream.slot] = stream
+        self._refresh(stream)
         return True
 
     def _fail_out_of_memory(self, stream: Stream) -> None:
@@ -363,12 +385,7 @@ class DiaEngine:
         """Return the streams that advance in this step: all, unless one is about to underrun and others can
         wait.
         """
-        delay = self._config.last_delay
-        able = [
-            stream
-            for _, stream in sorted(self._streams.items())
-            if stream.prefill is None and not stream.spoken(delay) and not self._is_paused(stream)
-        ]
+        able = self._schedule.running
         now = time.monotonic()
         if not any(self._underrun_at(stream) < now + URGENT_S for stream in able):
             return able
@@ -376,9 +393,17 @@ class DiaEngine:
         at_no_cost = self._runner.computed_anyway(sorted(pressed))
         return [stream for stream in able if stream.slot in pressed or stream.slot in at_no_cost]
 
-    def _can_advance(self, stream: Stream) -> bool:
-        """Return whether a step advances it."""
-        return stream.decoding > 0 or not self._is_paused(stream)
+    def _refresh(self, stream: Stream) -> None:
+        """Let a stream run or rest, as its state demands. Called whenever that changes."""
+        if stream.released or stream.slot < 0:
+            return
+        paused = self._is_paused(stream)
+        if paused:
+            self._paused[stream.slot] = stream
+        else:
+            self._paused.pop(stream.slot, None)
+        ready = stream.prefill is None and not stream.spoken(self._config.last_delay)
+        self._schedule.set_running(stream, ready and not paused)
 
     def _is_paused(self, stream: Stream) -> bool:
         """Return whether it waits for its listener, unless it has nothing left to generate."""
@@ -386,32 +411,38 @@ class DiaEngine:
         return self._window is not None and ahead >= self._window and stream.end is None
 
     def _decode_step(self, selected: list[Stream]) -> None:
-        shape = StepShape(
-            frames=max(stream.row for stream in selected) + 1,
-            text=max(len(stream.ids) for stream in selected),
-            candidates=max(stream.candidates for stream in selected),
-            sample=any(stream.sampling.temperature > 0 for stream in selected),
-        )
+        slots, shape = self._schedule.batch(selected)
         started = time.perf_counter()
         try:
-            self._runner.step([stream.slot for stream in selected], shape)
+            self._runner.step(slots, shape)
         except torch.OutOfMemoryError:
             # A failed step has advanced no stream, so the others can repeat it.
             self._fail_out_of_memory(max(selected, key=self._underrun_at))
             return
         self._step_s = time.perf_counter() - started
-        for stream in selected:
-            stream.row += 1
+        self._schedule.advance(selected)
+        for stream in self._schedule.arrived():
+            if stream.row >= stream.due:
+                self._due[stream.slot] = stream
+            self._refresh(stream)
 
     def _update_ends(self, wait: bool) -> None:
         """Learn which streams have ended, as of some steps ago; a few steps late costs nothing."""
-        waiting = [s for s in self._streams.values() if s.prefill is None and s.end is None]
-        if not waiting:
+        if not self._open:
             return
         seen, ends = self._runner.read_ends(wait)
-        for stream in waiting:
-            if seen > stream.born and ends[stream.slot] <= stream.limit:
-                stream.end = ends[stream.slot]
+        if seen == self._seen:
+            return
+        self._seen = seen
+        for slot in np.flatnonzero(ends < NO_END).tolist():
+            stream = self._open.get(slot)
+            if stream is not None and seen > stream.born and ends[slot] <= stream.limit:
+                stream.end = int(ends[slot])
+                del self._open[slot]
+                self._ending[slot] = stream
+                self._refresh(stream)
+                if stream.runs:
+                    self._schedule.expect(stream)
 
     # Audio
 
@@ -419,9 +450,7 @@ class DiaEngine:
         """Decode every complete chunk, batching chunks of one size."""
         while True:
             batches: dict[int, list[tuple[Stream, AudioChunk]]] = {}
-            for stream in self._streams.values():
-                if stream.row < stream.due and stream.end is None:
-                    continue
+            for stream in (self._due | self._ending).values():
                 frames = self._next_chunk_frames(stream)
                 if frames:
                     length = UNKNOWN_LENGTH if stream.end is None else stream.end - stream.first
@@ -446,6 +475,10 @@ class DiaEngine:
             stream.chunks += 1
             stream.decoding += 1
             stream.due = stream.row_completing(self._config.last_delay)
+            if stream.row < stream.due:
+                self._due.pop(stream.slot, None)
+            if stream.runs:
+                self._schedule.expect(stream)
 
     def _next_chunk_frames(self, stream: Stream) -> int:
         """Return the frames of the next chunk; 0 if it is not complete or none are left."""
@@ -467,8 +500,9 @@ class DiaEngine:
             if not stream.released:
                 stream.decoding -= 1
                 self._emit(stream, chunk, pcm)
-        for stream in list(self._streams.values()):
-            if stream.end is not None and self._is_complete(stream):
+                self._refresh(stream)
+        for stream in list(self._ending.values()):
+            if self._is_complete(stream):
                 self._end_segment(stream)
 
     def _emit(self, stream: Stream, chunk: AudioChunk, pcm: NDArray[np.int16]) -> None:

@@ -100,7 +100,7 @@ class GraphRunner(Runner):
         self._codec_graphs: dict[tuple[int, int], CapturedGraph] = {}
         self._progress = torch.zeros(slots.count, 2, device=cuda.device, dtype=torch.int64)
         self._in_flight: deque[tuple[int, Tensor, Any]] = deque()
-        self._seen: tuple[int, list[int]] = (0, [])
+        self._seen: tuple[int, NDArray[np.int64]] = (0, np.zeros(0, np.int64))
         self._decoding: deque[tuple[Sequence[AudioChunk], Tensor, Any]] = deque()
         self._prefill_piece_s = _FIRST_GUESS_S
         self._measurements: deque[tuple[int, Any, Any]] = deque()
@@ -134,12 +134,12 @@ class GraphRunner(Runner):
         if len(self._in_flight) > AHEAD:
             self._in_flight[-1 - AHEAD][2].synchronize()
 
-    def read_ends(self, wait: bool = False) -> tuple[int, list[int]]:
+    def read_ends(self, wait: bool = False) -> tuple[int, NDArray[np.int64]]:
         if wait and self._in_flight:
             self._in_flight[-1][2].synchronize()
         while self._in_flight and self._in_flight[0][2].query():
             steps, download, _ = self._in_flight.popleft()
-            self._seen = steps, download[:, 1].tolist()
+            self._seen = steps, download[:, 1].numpy()
         return self._seen
 
     def _capture_step(self, step: Callable[[], None], inputs: Tensor) -> CapturedGraph:

@@ -116,11 +116,11 @@ class Runner:
             view = self._views[key] = KVCacheView(self.slots.cache, slot_ids, frames, text)
         return view
 
-    def read_ends(self, wait: bool = False) -> tuple[int, list[int]]:
+    def read_ends(self, wait: bool = False) -> tuple[int, NDArray[np.int64]]:
         """Return the number of steps seen and each slot's end-of-audio row after them; with `wait`, after all
         steps.
         """
-        return self.steps, self.slots.progress[:, 1].tolist()
+        return self.steps, self.slots.progress[:, 1].cpu().numpy()
 
     def throttle(self) -> None:
         """Wait until the device is no further behind than it should be."""

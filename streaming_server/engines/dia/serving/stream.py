@@ -19,6 +19,13 @@ LAST_CHUNK = 16
 """Frames per chunk once all frames are generated."""
 
 
+@dataclass(slots=True)
+class Steps:
+    """How many steps were made."""
+
+    count: int = 0
+
+
 @dataclass(eq=False, slots=True)
 class Stream:
     """An utterance on its way from text to audio.
@@ -26,7 +33,8 @@ class Stream:
     pending_prompt: its voice's prompt while that is being encoded. slot: its slot, -1 while it waits for
     one. segment: the stretch being generated. sampling, candidates: its sampling parameters, and how many
     candidates they rank. prefill: its prefill while that runs. ids: the encoder's input. first: row of the
-    first frame. row: last row generated. limit: row where it must end. end: row of end of audio, once
+    first frame. offset: the last row generated, less the steps made while it runs. runs: whether every step
+    advances it. limit: row where it must end. end: row of end of audio, once
     known. fed: frames given to the codec. due: row that completes the next chunk. chunks: given to the
     codec. decoding: chunks not collected yet. origin: samples of earlier segments. emitted: samples
     emitted, those included. taken: bytes on their way to the listener. born: steps made when its prefill
@@ -36,6 +44,7 @@ class Stream:
 
     utterance: Utterance
     context: ContextState
+    steps: Steps = field(default_factory=Steps)
     pending_prompt: Future[VoicePrompt] | None = None
     slot: int = -1
     segment: Segment | None = None
@@ -44,7 +53,8 @@ class Stream:
     prefill: Iterator[None] | None = None
     ids: bytes = b""
     first: int = 0
-    row: int = 0
+    offset: int = 0
+    runs: bool = False
     limit: int = 0
     end: int | None = None
     fed: int = 0
@@ -59,6 +69,21 @@ class Stream:
     clock: WordTimer | None = None
     released: bool = False
 
+    @property
+    def row(self) -> int:
+        """The last row generated."""
+        return self.offset + self.steps.count if self.runs else self.offset
+
+    def run(self) -> None:
+        """Advance with every step from now on."""
+        self.offset -= self.steps.count
+        self.runs = True
+
+    def rest(self) -> None:
+        """Stay at this row."""
+        self.offset = self.row
+        self.runs = False
+
     def underrun_at(self, sample_rate: int) -> float:
         """Return when its listener runs out of audio, in CLOCK_MONOTONIC seconds."""
         return self.utterance.deadline + self.emitted / sample_rate
@@ -68,10 +93,12 @@ class Stream:
         done = max(0, self.row - self.first - last_delay + 1)
         return done if self.end is None else min(done, self.end - self.first)
 
+    def last_row(self, last_delay: int) -> int:
+        """Return the row with which the model has nothing more to generate, as far as is known."""
+        return (self.limit if self.end is None else self.end) + last_delay - 1
+
     def spoken(self, last_delay: int) -> bool:
-        """Return whether the model has nothing more to generate, as far as is known."""
-        last = self.limit if self.end is None else self.end
-        return self.row >= last + last_delay - 1
+        return self.row >= self.last_row(last_delay)
 
     @property
     def chunk_frames(self) -> int:

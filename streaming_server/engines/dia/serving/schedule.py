@@ -1,0 +1,110 @@
+"""Which streams advance with a step, and when their next chunk is due, without a walk over all streams.
+
+A step advances every running stream by one row, so rows are not counted one by one: a running stream's row is
+that at which it began to run, plus the steps since. What happens at a certain row is kept in a heap.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from streaming_server.engines.dia.serving.runner import StepShape
+from streaming_server.engines.dia.serving.stream import Steps, Stream
+
+
+class Schedule:
+    """last_delay: rows by which the last channel lags the first."""
+
+    def __init__(self, last_delay: int) -> None:
+        self._last_delay = last_delay
+        self.steps = Steps()
+        self._running: dict[int, Stream] = {}
+        self._order: list[Stream] = []
+        self._slots: list[int] = []
+        self._shape = StepShape(0, 0, 0, False)
+        self._stale = False
+        self._events: list[tuple[int, int, Stream]] = []
+        self._numbers = itertools.count()
+
+    def set_running(self, stream: Stream, runs: bool) -> None:
+        """Start or stop advancing a stream. Idempotent."""
+        if runs == (self._running.get(stream.slot) is stream):
+            return
+        self._stale = True
+        if runs:
+            stream.run()
+            self._running[stream.slot] = stream
+            self.expect(stream)
+        else:
+            stream.rest()
+            del self._running[stream.slot]
+
+    @property
+    def running(self) -> list[Stream]:
+        """Running streams by ascending slot."""
+        self._refresh()
+        return self._order
+
+    def batch(self, chosen: Sequence[Stream]) -> tuple[list[int], StepShape]:
+        """Return the slots of a step of these streams, and what it has to cover."""
+        self._refresh()
+        if chosen is self._order:
+            slots, shape = self._slots, self._shape
+        else:
+            slots, shape = [stream.slot for stream in chosen], _shape_of(chosen)
+        return slots, replace(shape, frames=self.steps.count + shape.frames + 1)
+
+    def advance(self, chosen: Sequence[Stream]) -> None:
+        """Count a step that advanced these streams."""
+        self.steps.count += 1
+        if len(chosen) == len(self._running):
+            return
+        members = {stream.slot for stream in chosen}
+        for slot, stream in self._running.items():
+            if slot not in members:
+                stream.offset -= 1
+        self._stale = True
+
+    def expect(self, stream: Stream) -> None:
+        """Look at a running stream again when its next chunk is due or it has nothing more to generate."""
+        target = min(stream.due, stream.last_row(self._last_delay))
+        step = self.steps.count + max(1, target - stream.row)
+        heapq.heappush(self._events, (step, next(self._numbers), stream))
+
+    def arrived(self) -> list[Stream]:
+        """Return the streams that have reached what was expected of them."""
+        found: list[Stream] = []
+        while self._events and self._events[0][0] <= self.steps.count:
+            stream = heapq.heappop(self._events)[2]
+            if self._running.get(stream.slot) is not stream:
+                continue  # It is expected again when it runs again.
+            if stream.row >= min(stream.due, stream.last_row(self._last_delay)):
+                found.append(stream)
+            else:
+                self.expect(stream)
+        return found
+
+    def clear(self) -> None:
+        self._running.clear()
+        self._events.clear()
+        self._order, self._slots = [], []
+
+    def _refresh(self) -> None:
+        if self._stale:
+            self._order = [stream for _, stream in sorted(self._running.items())]
+            self._slots = [stream.slot for stream in self._order]
+            self._shape = _shape_of(self._order)
+            self._stale = False
+
+
+def _shape_of(streams: Sequence[Stream]) -> StepShape:
+    """What a step of running streams has to cover; frames less the steps made so far, less one."""
+    return StepShape(
+        frames=max((stream.offset for stream in streams), default=0),
+        text=max((len(stream.ids) for stream in streams), default=0),
+        candidates=max((stream.candidates for stream in streams), default=0),
+        sample=any(stream.sampling.temperature > 0 for stream in streams),
+    )

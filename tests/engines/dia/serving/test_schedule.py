@@ -1,0 +1,97 @@
+"""Rows and events of running streams."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytest.importorskip("torch")
+
+from streaming_server.engines.dia.serving.context import ContextState
+from streaming_server.engines.dia.serving.schedule import Schedule
+from streaming_server.engines.dia.serving.slots import SamplingParams
+from streaming_server.engines.dia.serving.stream import Stream
+from streaming_server.types import DEFAULT_VOICE, Generation, Utterance
+
+DELAY = 15
+
+
+@pytest.fixture
+def schedule():
+    return Schedule(DELAY)
+
+
+def stream(schedule, slot, due, row=0, limit=1000, **fields):
+    utterance = Utterance(slot, slot, "Hello.", DEFAULT_VOICE, Generation(), time.monotonic())
+    made = Stream(utterance, ContextState(), schedule.steps, slot=slot, due=due, limit=limit, **fields)
+    made.offset = row
+    schedule.set_running(made, True)
+    return made
+
+
+def advance(schedule, steps=1):
+    for _ in range(steps):
+        schedule.advance(schedule.running)
+
+
+def test_a_step_advances_running_streams_only(schedule):
+    one, other = stream(schedule, 0, due=50), stream(schedule, 1, due=50, row=7)
+    advance(schedule, 3)
+    schedule.set_running(other, False)
+    advance(schedule, 2)
+    assert (one.row, other.row) == (5, 10)
+    schedule.set_running(other, True)
+    advance(schedule)
+    assert (one.row, other.row) == (6, 11)
+
+
+def test_a_step_of_some_leaves_the_others_where_they_are(schedule):
+    one, other = stream(schedule, 0, due=50), stream(schedule, 1, due=50)
+    schedule.advance([other])
+    assert (one.row, other.row) == (0, 1)
+    assert schedule.batch([other])[1].frames == 2
+    assert schedule.batch(schedule.running)[1].frames == 2
+
+
+def test_streams_arrive_when_their_chunk_is_due(schedule):
+    soon, late = stream(schedule, 0, due=2), stream(schedule, 1, due=5)
+    advance(schedule)
+    assert schedule.arrived() == []
+    schedule.advance([late])
+    assert schedule.arrived() == []
+    advance(schedule)
+    assert schedule.arrived() == [soon]
+    advance(schedule)
+    assert schedule.arrived() == []
+    advance(schedule)
+    assert schedule.arrived() == [late]
+
+
+def test_a_stream_arrives_when_it_has_nothing_left_to_generate(schedule):
+    one = stream(schedule, 0, due=500, limit=10)
+    advance(schedule, 10 + DELAY - 2)
+    assert schedule.arrived() == []
+    advance(schedule)
+    assert schedule.arrived() == [one]
+
+
+def test_a_stream_that_rests_is_expected_again_when_it_runs(schedule):
+    one = stream(schedule, 0, due=3)
+    stream(schedule, 1, due=500)
+    advance(schedule, 2)
+    schedule.set_running(one, False)
+    advance(schedule, 5)
+    assert schedule.arrived() == []
+    schedule.set_running(one, True)
+    advance(schedule)
+    assert schedule.arrived() == [one]
+
+
+def test_a_batch_covers_its_streams(schedule):
+    stream(schedule, 2, due=50, row=30, ids=b"abc", candidates=80)
+    stream(schedule, 0, due=50, ids=b"abcdef", sampling=SamplingParams(temperature=0.0))
+    advance(schedule, 4)
+    slots, shape = schedule.batch(schedule.running)
+    assert slots == [0, 2]
+    assert (shape.frames, shape.text, shape.candidates, shape.sample) == (35, 6, 80, True)
