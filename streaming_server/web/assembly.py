@@ -49,8 +49,8 @@ from streaming_server.web.services import (
     JobServices,
     Operations,
     OutputServices,
-    Parts,
     Services,
+    SpeechServices,
     VoiceServices,
 )
 from streaming_server.web.vendors.wyoming import server as wyoming
@@ -133,7 +133,7 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
         draining=lambda: limits.draining,
         show_text=lambda: configuration.now.show_prompts,
     )
-    speech = Parts(settings, engine, access, limits, pool, metrics, catalogue, contexts, connections)
+    speech = SpeechServices(settings, engine, access, limits, pool, metrics, catalogue, contexts, connections)
     jobs = Jobs(database, data / "jobs")
     queue = JobQueue(jobs)
     outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
@@ -198,7 +198,7 @@ def _check_aliases(settings: Settings, catalogue: Catalogue) -> None:
             log.warning("alias of an unknown voice", alias=alias, voice=voice)
 
 
-async def _listen_for_wyoming(speech: Parts, group: TaskGroup) -> None:
+async def _listen_for_wyoming(speech: SpeechServices, group: TaskGroup) -> None:
     """Raise EngineFailure if the address cannot be used."""
     try:
         await group.start(wyoming.listen, speech)

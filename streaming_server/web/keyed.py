@@ -10,14 +10,14 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from streaming_server.web.auth import key_of
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import speech_services
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def check_key(connection: HTTPConnection) -> None:
     """Raise Unauthorized unless the request carries a valid key or none is needed."""
-    parts_of(connection).access.check_key(key_of(connection))
+    speech_services(connection).access.check_key(key_of(connection))
 
 
 def keyed(endpoint: Endpoint) -> Endpoint:
@@ -36,7 +36,7 @@ def admin_keyed(endpoint: Endpoint) -> Endpoint:
 
     @wraps(endpoint)
     async def guarded(request: Request) -> Response:
-        parts_of(request).access.check_admin_key(key_of(request))
+        speech_services(request).access.check_admin_key(key_of(request))
         return await endpoint(request)
 
     return marked_as_keyed(guarded)

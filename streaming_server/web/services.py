@@ -1,4 +1,4 @@
-"""What the routes use, by who uses it."""
+"""The services that routes use, in groups."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from streaming_server.web.websocket.waiting import WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What everything that speaks uses."""
+class SpeechServices:
+    """Services for everything that speaks."""
 
     settings: Settings
     engine: SelectedEngine
@@ -50,9 +50,9 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class VoiceServices:
-    """Voices, their voice samples and the transcripts of these.
+    """Voices, voice samples and transcripts.
 
-    transcription: Whisper itself. transcriptions: what waits for it in the background.
+    transcription: the client of Whisper. transcriptions: its queue of background requests.
     """
 
     library: VoiceLibrary
@@ -73,7 +73,7 @@ class JobServices:
 
 @dataclass(frozen=True, slots=True)
 class OutputServices:
-    """What is kept of generated speech."""
+    """Stored speech."""
 
     recorder: Recorder
     previews: Previews
@@ -81,7 +81,7 @@ class OutputServices:
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """What operators use."""
+    """Services for operators."""
 
     configuration: Configuration
     journal: Journal
@@ -91,9 +91,9 @@ class Operations:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything the lifespan has opened. A route reaches the group it uses, by a function below."""
+    """All services, opened by the lifespan. Routes get the group they use from a function below."""
 
-    speech: Parts
+    speech: SpeechServices
     voices: VoiceServices
     jobs: JobServices
     outputs: OutputServices
@@ -107,7 +107,7 @@ def services_of(app: Starlette) -> Services | None:
     return services
 
 
-def parts_of(connection: HTTPConnection) -> Parts:
+def speech_services(connection: HTTPConnection) -> SpeechServices:
     return _services(connection).speech
 
 

@@ -15,7 +15,7 @@ from streaming_server.audio.formats import content_type
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Rendering
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 
 SLOWEST_READER = 0.5
 """A reader may be this much slower than playback before it is taken for one that does not listen."""
@@ -59,7 +59,7 @@ class SpeechResponse(Response):
 
     def __init__(
         self,
-        parts: Parts,
+        services: SpeechServices,
         text: str,
         options: SpeechOptions,
         *,
@@ -68,7 +68,7 @@ class SpeechResponse(Response):
         media_type: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._parts = parts
+        self._services = services
         self._text = text
         self._options = options
         self._explain = explain
@@ -89,10 +89,10 @@ class SpeechResponse(Response):
             group.cancel_scope.cancel()
 
     async def _speak(self, send: Send) -> None:
-        parts = self._parts
-        with parts.limits.speaking(parts.pool.has_room):
-            engine = await parts.pool.engine()
-            async with parts.contexts.open(engine, self._options) as rendering:
+        services = self._services
+        with services.limits.speaking(services.pool.has_room):
+            engine = await services.pool.engine()
+            async with services.contexts.open(engine, self._options) as rendering:
                 await rendering.read(self._text)
                 async with aclosing(self._body(rendering)) as body:
                     await self._send_all(rendering, body, send)
@@ -100,7 +100,7 @@ class SpeechResponse(Response):
 
     async def _send_all(self, rendering: Rendering, body: AsyncGenerator[bytes, None], send: Send) -> None:
         begun = False
-        patience = ReaderPatience(self._parts.settings.stall_timeout_s)
+        patience = ReaderPatience(self._services.settings.stall_timeout_s)
         try:
             async for data in body:
                 if not begun:

@@ -31,7 +31,7 @@ from streaming_server.web.native.messages import (
     address_of,
     read,
 )
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Handshake, Refusal
 from streaming_server.web.websocket.named import NamedSession
@@ -60,8 +60,8 @@ class NativeSession(NamedSession[NativeTurn]):
 
     waits = False
 
-    def __init__(self, parts: Parts, connection: Connection) -> None:
-        super().__init__(parts, connection)
+    def __init__(self, services: SpeechServices, connection: Connection) -> None:
+        super().__init__(services, connection)
         self._handles: set[int] = set()
         self._next_handle = 0
         self._pending_news = 0
@@ -69,7 +69,7 @@ class NativeSession(NamedSession[NativeTurn]):
     async def greet(self) -> None:
         await self.connection.send_json(self._ready())
         self.connection.on_news = self._send_news
-        for change in pressures(self.parts.pool):
+        for change in pressures(self.services.pool):
             await self.connection.send_json(message_of(change))
 
     def _send_news(self, message: Mapping[str, Any]) -> None:
@@ -83,7 +83,7 @@ class NativeSession(NamedSession[NativeTurn]):
         self._pending_news -= 1
 
     def _ready(self) -> dict[str, Any]:
-        settings, engine = self.parts.settings, self.engine
+        settings, engine = self.services.settings, self.engine
         return {
             "type": "ready",
             "protocol": PROTOCOL,
@@ -94,7 +94,7 @@ class NativeSession(NamedSession[NativeTurn]):
             "encodings": ENCODINGS,
             "voices": [
                 {"id": voice.id, "name": voice.name, "style": voice.style}
-                for voice in self.parts.catalogue.voices
+                for voice in self.services.catalogue.voices
             ],
             "languages": engine.languages,
             "limits": {
@@ -299,8 +299,8 @@ def refusal(error: SpeechError) -> Refusal:
     )
 
 
-def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> NativeSession:
-    return NativeSession(parts, connection)
+def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> NativeSession:
+    return NativeSession(services, connection)
 
 
 speak = Handshake(_session, refusal, late_key=key_in)

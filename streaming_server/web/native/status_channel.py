@@ -10,7 +10,7 @@ from streaming_server.errors import RateLimited
 from streaming_server.web.limits import MessageRate
 from streaming_server.web.native.session import error_message, key_in, refusal
 from streaming_server.web.server_status import STATUS_INTERVAL_S, ServerStatus
-from streaming_server.web.services import Parts, operations
+from streaming_server.web.services import SpeechServices, operations
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Handshake
 from streaming_server.web.websocket.registry import message_of
@@ -19,15 +19,15 @@ from streaming_server.web.websocket.registry import message_of
 class StatusSession:
     """One watcher."""
 
-    def __init__(self, parts: Parts, status: ServerStatus, connection: Connection) -> None:
-        self._parts = parts
+    def __init__(self, services: SpeechServices, status: ServerStatus, connection: Connection) -> None:
+        self._services = services
         self._status = status
         self._connection = connection
 
     async def run(self, first: str | bytes | None = None) -> None:
         """Send the state until the watcher leaves. What it sends is not read, but its rate is limited."""
-        rate = MessageRate(self._parts.settings.messages_per_second)
-        with self._parts.metrics.watchers.track_inprogress():
+        rate = MessageRate(self._services.settings.messages_per_second)
+        with self._services.metrics.watchers.track_inprogress():
             self._connection.tasks.start_soon(self._send_states)
             self._connection.tasks.start_soon(self._send_changes)
             try:
@@ -43,20 +43,20 @@ class StatusSession:
             await anyio.sleep(STATUS_INTERVAL_S)
 
     async def _send_changes(self) -> None:
-        with self._parts.pool.watch() as changes:
+        with self._services.pool.watch() as changes:
             async for change in changes:
                 await self._send(orjson.dumps(message_of(change)).decode())
 
     async def _send(self, text: str) -> None:
-        with anyio.fail_after(self._parts.settings.send_timeout_s):
+        with anyio.fail_after(self._services.settings.send_timeout_s):
             await self._connection.send(text)
 
 
-def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> StatusSession:
-    return StatusSession(parts, operations(request).status, connection)
+def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> StatusSession:
+    return StatusSession(services, operations(request).status, connection)
 
 
 status_channel = Handshake(
-    _session, refusal, late_key=key_in, place=lambda parts: parts.limits.watching(), counted=False
+    _session, refusal, late_key=key_in, place=lambda services: services.limits.watching(), counted=False
 )
 """The ASGI endpoint of `/ws/status`."""

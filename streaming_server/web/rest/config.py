@@ -13,7 +13,7 @@ from streaming_server.web.keyed import admin_keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
-from streaming_server.web.services import operations, parts_of, voice_services
+from streaming_server.web.services import operations, speech_services, voice_services
 
 
 def routes() -> list[BaseRoute]:
@@ -39,7 +39,7 @@ async def put_config(request: Request) -> Json[ServerConfig]:
     configuration, voices = operations(request).configuration, voice_services(request)
     config = await read_json(request, ServerConfig)
     if config.whisper_model_size != configuration.now.whisper_model_size:
-        started_with = parts_of(request).settings.whisper_model
+        started_with = speech_services(request).settings.whisper_model
         check_model(config.whisper_model_size, started_with, "whisper_model_size")
     await to_thread.run_sync(configuration.put, config)
     voices.transcription.use(config.whisper_model_size)

@@ -13,20 +13,20 @@ from pydantic import ValidationError
 from streaming_server.errors import BadValue
 from streaming_server.jobs.runner import JobSpeech, OpenSpeech
 from streaming_server.web.rest.generate_request import GenerateRequest
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 
 
-def job_speech(parts: Parts) -> OpenSpeech:
+def job_speech(services: SpeechServices) -> OpenSpeech:
     """Return a context manager factory that opens the speech of a job."""
 
     @asynccontextmanager
     async def open_speech(
         request: Mapping[str, Any], threads: anyio.CapacityLimiter
     ) -> AsyncIterator[JobSpeech]:
-        engine = await parts.pool.engine()
+        engine = await services.pool.engine()
         wanted = _read(request)
         options = replace(wanted.options, attended=False, door="job")
-        async with parts.contexts.open(engine, options, threads=threads) as rendering:
+        async with services.contexts.open(engine, options, threads=threads) as rendering:
             await rendering.read(wanted.text)
             yield rendering
 

@@ -20,7 +20,7 @@ from streaming_server.types import EngineInfo
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.rest.sound_file import SoundFile
-from streaming_server.web.services import Parts, output_services, parts_of
+from streaming_server.web.services import SpeechServices, output_services, speech_services
 
 PREVIEW_TEXT = "Hello! This is what I sound like. I hope you like it."
 
@@ -37,17 +37,17 @@ def routes() -> list[BaseRoute]:
 )
 async def preview(request: Request) -> SoundFile | Response:
     """Send a short sample of a voice. It is cached until the voice changes."""
-    parts = parts_of(request)
-    entry = parts.catalogue.find(request.path_params["voice_id"])
-    engine = await parts.pool.engine()
+    services = speech_services(request)
+    entry = services.catalogue.find(request.path_params["voice_id"])
+    engine = await services.pool.engine()
 
     async def speak() -> bytes:
-        audio = await _spoken(parts, engine, entry.voice.id)
-        if parts.catalogue.find(entry.voice.id) != entry:
+        audio = await _spoken(services, engine, entry.voice.id)
+        if services.catalogue.find(entry.voice.id) != entry:
             raise InUse("The voice was changed while its preview was made; try again.")
         return audio
 
-    made = await output_services(request).previews.get(_name(parts, engine, entry), speak)
+    made = await output_services(request).previews.get(_name(services, engine, entry), speak)
     filename = f"{entry.voice.id}_preview.wav"
     if isinstance(made, bytes):
         headers = {"Content-Disposition": f'attachment; filename="{quote(filename)}"'}
@@ -56,17 +56,17 @@ async def preview(request: Request) -> SoundFile | Response:
     return SoundFile(made, gone=gone, media_type="audio/wav", filename=filename)
 
 
-def _name(parts: Parts, engine: EngineInfo, entry: Entry) -> str:
+def _name(services: SpeechServices, engine: EngineInfo, entry: Entry) -> str:
     """Return a hash of the voice and of the engine, so that a changed voice has another preview."""
-    spoken_by = [engine.name, asdict(parts.engine.settings), asdict(entry.voice), asdict(entry.defaults)]
+    spoken_by = [engine.name, asdict(services.engine.settings), asdict(entry.voice), asdict(entry.defaults)]
     return hashlib.sha256(orjson.dumps(spoken_by)).hexdigest()[:32]
 
 
-async def _spoken(parts: Parts, engine: EngineInfo, voice: str) -> bytes:
+async def _spoken(services: SpeechServices, engine: EngineInfo, voice: str) -> bytes:
     """Speak the preview into a WAV file. Raise SpeechError."""
     options = SpeechOptions(voice, audio=AudioOptions(format="wav"), max_lead_ms=UNPACED_MS, door="preview")
-    with parts.limits.speaking(parts.pool.has_room):
-        async with parts.contexts.open(engine, options) as rendering, aclosing(rendering.audio()) as audio:
+    with services.limits.speaking(services.pool.has_room):
+        async with services.contexts.open(engine, options) as rendering, aclosing(rendering.audio()) as audio:
             await rendering.read(PREVIEW_TEXT)
             body = b"".join([data async for data in audio])
             head = rendering.final_head()

@@ -18,7 +18,13 @@ from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, ope
 from streaming_server.web.requests import flag, read_json
 from streaming_server.web.responses import Json, error_response
 from streaming_server.web.rest.generate_request import GenerateRequest, PlainRequest
-from streaming_server.web.services import Parts, job_services, operations, output_services, parts_of
+from streaming_server.web.services import (
+    SpeechServices,
+    job_services,
+    operations,
+    output_services,
+    speech_services,
+)
 from streaming_server.web.speech_response import SpeechResponse
 
 MAX_ID_CHARS = 128
@@ -85,7 +91,7 @@ async def generate_plainly(request: Request) -> SpeechResponse:
 
 @operation("speech", "Get the engine", errors=(Full, EngineFailure))
 async def models(request: Request) -> Json[SpeechModels]:
-    info = await parts_of(request).pool.engine()
+    info = await speech_services(request).pool.engine()
     description = f"Speaks at {info.sample_rate} Hz, {info.slots} utterances at once on each device."
     if info.notice:
         description += f" {info.notice}"
@@ -93,9 +99,9 @@ async def models(request: Request) -> Json[SpeechModels]:
 
 
 async def _enqueue(request: Request, wanted: GenerateRequest) -> Json[QueuedJob]:
-    parts = parts_of(request)
-    parts.contexts.check_length(wanted.text)
-    parts.catalogue.choose(wanted.voice_id)
+    services = speech_services(request)
+    services.contexts.check_length(wanted.text)
+    services.catalogue.choose(wanted.voice_id)
     job = await job_services(request).queue.add(wanted.model_dump(exclude_none=True))
     return Json(
         {
@@ -109,7 +115,7 @@ async def _enqueue(request: Request, wanted: GenerateRequest) -> Json[QueuedJob]
 
 
 def _spoken(request: Request, wanted: GenerateRequest) -> SpeechResponse:
-    parts = parts_of(request)
+    services = speech_services(request)
     recorder = output_services(request).recorder
     name = f"speech.{wanted.response_format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -118,17 +124,17 @@ def _spoken(request: Request, wanted: GenerateRequest) -> SpeechResponse:
         fits = asked_id.isascii() and asked_id.isprintable() and 1 <= len(asked_id) <= MAX_ID_CHARS
         headers["X-Generation-ID"] = asked_id if fits else uuid.uuid4().hex
     return SpeechResponse(
-        parts,
+        services,
         wanted.text,
         wanted.options,
         explain=error_response,
         headers=headers,
-        body=lambda rendering: recorder.record(rendering.audio(), _record(parts, wanted, rendering)),
+        body=lambda rendering: recorder.record(rendering.audio(), _record(services, wanted, rendering)),
     )
 
 
-def _record(parts: Parts, wanted: GenerateRequest, rendering: Rendering) -> SpeechRecord:
-    voice_sample = parts.catalogue.find(rendering.voice).voice.voice_sample
+def _record(services: SpeechServices, wanted: GenerateRequest, rendering: Rendering) -> SpeechRecord:
+    voice_sample = services.catalogue.find(rendering.voice).voice.voice_sample
     return SpeechRecord(
         text=wanted.text,
         voice=rendering.voice,

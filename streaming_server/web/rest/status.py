@@ -17,7 +17,7 @@ from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.server_status import DeviceState, MemoryState
-from streaming_server.web.services import Parts, job_services, operations, parts_of
+from streaming_server.web.services import SpeechServices, job_services, operations, speech_services
 
 
 class State(TypedDict):
@@ -90,9 +90,9 @@ async def livez(request: Request) -> Json[State]:
 @operation("state", "Check that the server can speak", also={503: "Not ready, or shutting down."})
 async def readyz(request: Request) -> Json[State]:
     """Return 200 if a worker has spoken recently and new connections are accepted, otherwise 503."""
-    parts = parts_of(request)
-    if parts.limits.draining or not parts.pool.healthy:
-        state = "draining" if parts.limits.draining else "not ready"
+    services = speech_services(request)
+    if services.limits.draining or not services.pool.healthy:
+        state = "draining" if services.limits.draining else "not ready"
         return Json({"status": state}, status_code=503, headers=retry_after(503))
     return Json({"status": "ready"})
 
@@ -100,11 +100,11 @@ async def readyz(request: Request) -> Json[State]:
 @operation("state", "Get the health, as Dia's clients ask for it")
 async def health(request: Request) -> Json[Health]:
     """Return the health in the Dia server's format."""
-    parts = parts_of(request)
+    services = speech_services(request)
     return Json(
         {
-            "status": "healthy" if parts.pool.healthy else "unhealthy",
-            "model_loaded": any(worker.state == "ready" for worker in parts.pool.workers),
+            "status": "healthy" if services.pool.healthy else "unhealthy",
+            "model_loaded": any(worker.state == "ready" for worker in services.pool.workers),
             "timestamp": time.time(),
         }
     )
@@ -144,12 +144,12 @@ async def queue_stats(request: Request) -> Json[QueueStats]:
 @operation("state", "Get the devices")
 async def gpu_status(request: Request) -> Json[GpuStatus]:
     """Return the devices; without a GPU, the CPU."""
-    parts = parts_of(request)
+    services = speech_services(request)
     devices = operations(request).status.to_json()["devices"]
     gpus = [device for device in devices if device["id"].startswith("gpu_")]
     return Json(
         {
-            "gpu_mode": parts.settings.gpu_mode,
+            "gpu_mode": services.settings.gpu_mode,
             "gpu_count": len(gpus),
             "allowed_gpus": [int(gpu["id"].removeprefix("gpu_")) for gpu in gpus],
             "use_multi_gpu": len(gpus) > 1,
@@ -169,12 +169,12 @@ def _room(memory: MemoryState) -> GpuMemory:
 @operation("state", "Get metrics for Prometheus", media=("text/plain",))
 async def metrics(request: Request) -> Response:
     """Return metrics in the text format of Prometheus."""
-    parts = parts_of(request)
+    services = speech_services(request)
     return Response(
-        parts.metrics.exposition(_gauges(parts)), media_type="text/plain; version=0.0.4; charset=utf-8"
+        services.metrics.exposition(_gauges(services)), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
 
 
-def _gauges(parts: Parts) -> Iterator[tuple[str, float, int]]:
-    for worker in parts.pool.workers:
+def _gauges(services: SpeechServices) -> Iterator[tuple[str, float, int]]:
+    for worker in services.pool.workers:
         yield worker.device.id, worker.gauge.pressure, worker.restarts

@@ -32,7 +32,7 @@ from streaming_server.web.rest.voice_sample import (
     to_json,
     warnings_of,
 )
-from streaming_server.web.services import parts_of, voice_services
+from streaming_server.web.services import speech_services, voice_services
 
 FORM = {
     "type": "object",
@@ -84,7 +84,7 @@ def routes() -> list[BaseRoute]:
 )
 async def upload(request: Request) -> Json[StoredSample]:
     """Store a voice sample, replacing the one with the same id."""
-    settings, voices = parts_of(request).settings, voice_services(request)
+    settings, voices = speech_services(request).settings, voice_services(request)
     async with receive(
         request, "audio_file", max_bytes=settings.max_upload_bytes, timeout_s=settings.upload_timeout_s
     ) as sent:

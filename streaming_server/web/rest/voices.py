@@ -22,7 +22,7 @@ from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json, Message
-from streaming_server.web.services import parts_of, voice_services
+from streaming_server.web.services import speech_services, voice_services
 from streaming_server.web.speech_fields import LanguageField
 
 VOICE_SAMPLE_NOT_USED = (
@@ -116,7 +116,7 @@ async def voices(request: Request) -> Json[VoiceList]:
 @operation("voices", "List the ids of the voices")
 async def speakers(request: Request) -> Json[list[str]]:
     """List the ids only."""
-    return Json([voice.id for voice in parts_of(request).catalogue.voices])
+    return Json([voice.id for voice in speech_services(request).catalogue.voices])
 
 
 @operation("voices", "List the configurations of the voices by id")
@@ -242,5 +242,5 @@ def _warnings(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample], c
 
 
 def _can_clone(request: Request) -> bool:
-    info = parts_of(request).pool.info
+    info = speech_services(request).pool.info
     return info is not None and info.can_clone

@@ -14,7 +14,7 @@ from streaming_server.errors import SpeechError
 from streaming_server.web.auth import key_of
 from streaming_server.web.keyed import marked_as_keyed
 from streaming_server.web.responses import Json, retry_after
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import speech_services
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -34,7 +34,7 @@ class HttpDoor:
 
         @wraps(endpoint)
         async def guarded(request: Request) -> Response:
-            parts_of(request).access.check_key(self.key_of(request) or key_of(request))
+            speech_services(request).access.check_key(self.key_of(request) or key_of(request))
             return await endpoint(request)
 
         return self.open(marked_as_keyed(guarded))

@@ -18,7 +18,7 @@ from streaming_server.render import Word
 from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query
 from streaming_server.web.vendors.model import Model
@@ -61,8 +61,8 @@ class KyutaiTurn(Turn):
 class KyutaiSession(Session[KyutaiTurn]):
     """One client: `Ready`, its text, its speech, and the end. An error ends the connection too."""
 
-    def __init__(self, parts: Parts, connection: Connection, options: SpeechOptions) -> None:
-        super().__init__(parts, connection)
+    def __init__(self, services: SpeechServices, connection: Connection, options: SpeechOptions) -> None:
+        super().__init__(services, connection)
         self._options = options
         self._turn: KyutaiTurn | None = None
 
@@ -173,25 +173,25 @@ def key_in(request: HTTPConnection) -> str | None:
     return request.headers.get("kyutai-api-key") or request.query_params.get("auth_id")
 
 
-def voice_of(parts: Parts, name: str) -> str:
+def voice_of(services: SpeechServices, name: str) -> str:
     """Return the id of the voice for a name. Raise UnknownVoice.
 
     The default voice stands in for a name of the vendor's, the path of a recording: clients send one where
     nobody chose.
     """
-    return parts.catalogue.choose(name, substitute="/" in name).voice.id
+    return services.catalogue.choose(name, substitute="/" in name).voice.id
 
 
-def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> KyutaiSession:
+def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> KyutaiSession:
     query = validated_query(Query, request.query_params)
     options = SpeechOptions(
-        voice_of(parts, query.voice),
+        voice_of(services, query.voice),
         Generation(query.language, seed=query.seed, temperature=query.temperature, top_k=query.top_k),
         AudioOptions(SAMPLE_RATE, "pcm_f32le"),
         door="kyutai",
         text_processing=query.text_processing,
     )
-    return KyutaiSession(parts, connection, options)
+    return KyutaiSession(services, connection, options)
 
 
 def _refusal(error: SpeechError) -> Refusal:

@@ -26,7 +26,7 @@ from streaming_server.web.choices import FormatName
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import speech_services
 from streaming_server.web.speech_fields import DialogueField, SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
@@ -104,7 +104,7 @@ async def speech(request: Request) -> SpeechResponse:
     wanted = await _read(request)
     events = wanted.stream_format == "sse"
     return SpeechResponse(
-        parts_of(request),
+        speech_services(request),
         wanted.input,
         wanted.options,
         explain=lambda error: _numbered(refusal(error)),
@@ -157,10 +157,10 @@ async def voices(request: Request) -> Json[dict[str, Any]]:
 
     Without a valid key, where one is needed, only the voices and aliases that every server has are listed.
     """
-    parts = parts_of(request)
-    admitted = parts.access.opens(key_of(request))
-    known = {voice.id: voice.name for voice in (parts.catalogue.voices if admitted else BUILTIN_VOICES)}
-    aliases = [name for name in parts.settings.voice_aliases if admitted or name in OPENAI_VOICES]
+    services = speech_services(request)
+    admitted = services.access.opens(key_of(request))
+    known = {voice.id: voice.name for voice in (services.catalogue.voices if admitted else BUILTIN_VOICES)}
+    aliases = [name for name in services.settings.voice_aliases if admitted or name in OPENAI_VOICES]
     known |= {name: name.title() for name in aliases if name not in known}
     if request.query_params.get("legacy", "").lower() == "true":
         return Json({"voices": list(known)})

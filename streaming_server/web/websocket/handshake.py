@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.web.auth import key_of
 from streaming_server.web.responses import retry_after
-from streaming_server.web.services import Parts, parts_of
+from streaming_server.web.services import SpeechServices, speech_services
 from streaming_server.web.websocket.connection import Connection
 
 GOODBYE_S = 1.0
@@ -48,8 +48,8 @@ def no_subprotocol(request: HTTPConnection) -> str | None:
     return None
 
 
-def place_to_speak(parts: Parts) -> AbstractContextManager[None]:
-    return parts.limits.speaking(parts.pool.has_room)
+def place_to_speak(services: SpeechServices) -> AbstractContextManager[None]:
+    return services.limits.speaking(services.pool.has_room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +65,28 @@ class Handshake:
     what the client takes while it is served. counted: whether it counts among the connections.
     """
 
-    session: Callable[[HTTPConnection, Parts, Connection], Runnable]
+    session: Callable[[HTTPConnection, SpeechServices, Connection], Runnable]
     refusal: Callable[[SpeechError], Refusal]
     key: Callable[[HTTPConnection], str | None] = key_of
     late_key: Callable[[str | bytes], str | None] | None = None
     handles_first: bool = False
     subprotocol: Callable[[HTTPConnection], str | None] = no_subprotocol
-    place: Callable[[Parts], AbstractContextManager[None]] = place_to_speak
+    place: Callable[[SpeechServices], AbstractContextManager[None]] = place_to_speak
     counted: bool = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HTTPConnection(scope)
-        parts = parts_of(request)
+        services = speech_services(request)
         connection = Connection(receive, send)
         with ExitStack() as place:
             try:
-                waits = self._check(request, parts)
-                place.enter_context(self.place(parts))
-                session = None if waits else self.session(request, parts, connection)
+                waits = self._check(request, services)
+                place.enter_context(self.place(services))
+                session = None if waits else self.session(request, services, connection)
                 if waits:
                     place.close()  # There was one at least; it is not held while the key is awaited.
             except SpeechError as error:
-                parts.metrics.refused.labels(error.code).inc()
+                services.metrics.refused.labels(error.code).inc()
                 await self._refuse(connection, send, error)
                 return
             if not await connection.accept(self.subprotocol(request)):
@@ -94,23 +94,23 @@ class Handshake:
             first = None
             if session is None:
                 try:
-                    first = await self._receive_key(request, parts, connection)
+                    first = await self._receive_key(request, services, connection)
                     if first is None:
                         return
-                    place.enter_context(self.place(parts))
-                    session = self.session(request, parts, connection)
+                    place.enter_context(self.place(services))
+                    session = self.session(request, services, connection)
                 except SpeechError as error:
-                    parts.metrics.refused.labels(error.code).inc()
+                    services.metrics.refused.labels(error.code).inc()
                     await _dismiss(connection, error, self.refusal(error))
                     return
             handled = first if self.handles_first else None
             if self.counted:
-                place.enter_context(parts.connections.holding(connection))
+                place.enter_context(services.connections.holding(connection))
             await connection.serve(partial(session.run, handled))
 
-    def _check(self, request: HTTPConnection, parts: Parts) -> bool:
+    def _check(self, request: HTTPConnection, services: SpeechServices) -> bool:
         """Check origin and key. Return whether the key is still to come. Raise Forbidden, Unauthorized."""
-        access = parts.access
+        access = services.access
         access.check_origin(request)
         key = self.key(request) or key_of(request)
         if key is None and access.needs_key and self.late_key is not None:
@@ -119,18 +119,18 @@ class Handshake:
         return False
 
     async def _receive_key(
-        self, request: HTTPConnection, parts: Parts, connection: Connection
+        self, request: HTTPConnection, services: SpeechServices, connection: Connection
     ) -> str | bytes | None:
         """Wait for the message with the key. Return it, or None if the client left. Raise Unauthorized."""
         assert self.late_key is not None
         address = request.client.host if request.client is not None else ""
-        with parts.waiting_room.place(address, parts.settings.auth_timeout_s):
+        with services.waiting_room.place(address, services.settings.auth_timeout_s):
             if (raw := await connection.receive()) is None:
                 return None
             try:
-                parts.access.check_key(self.late_key(raw))
+                services.access.check_key(self.late_key(raw))
             except SpeechError:
-                await anyio.sleep(parts.waiting_room.failed(address))
+                await anyio.sleep(services.waiting_room.failed(address))
                 raise Unauthorized("The first message must carry a valid key.") from None
             return raw
         raise Unauthorized("No key came in time.")

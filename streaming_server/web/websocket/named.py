@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from streaming_server.context import End, Failure
 from streaming_server.errors import SpeechError
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.session import Session, TurnT
 
@@ -22,11 +22,11 @@ class NamedSession(Session[TurnT]):
     yet: it neither opens a context nor is answered.
     """
 
-    def __init__(self, parts: Parts, connection: Connection) -> None:
-        super().__init__(parts, connection)
+    def __init__(self, services: SpeechServices, connection: Connection) -> None:
+        super().__init__(services, connection)
         self.taking: dict[str, TurnT] = {}
         self.leaving: dict[str, TurnT] = {}
-        self._failed: deque[str] = deque(maxlen=4 * parts.settings.max_contexts)
+        self._failed: deque[str] = deque(maxlen=4 * services.settings.max_contexts)
 
     def begin(self, name: str, make: Callable[[], TurnT], *, more: bool) -> TurnT:
         """Make a turn and start it.

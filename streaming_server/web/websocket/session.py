@@ -16,7 +16,7 @@ from streaming_server.errors import RateLimited, SpeechError, TooLarge
 from streaming_server.render import Frames, Rendered, Rendering, Sentence, Word, Words
 from streaming_server.types import EngineInfo
 from streaming_server.web.limits import MessageRate
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import decode_object
 from streaming_server.web.websocket.turn import Turn
@@ -41,12 +41,12 @@ class Session(ABC, Generic[TurnT]):
 
     waits = True
 
-    def __init__(self, parts: Parts, connection: Connection) -> None:
-        self.parts = parts
+    def __init__(self, services: SpeechServices, connection: Connection) -> None:
+        self.services = services
         self.connection = connection
         self.closing = False
         self._engine: EngineInfo | None = None
-        self._rate = MessageRate(parts.settings.messages_per_second)
+        self._rate = MessageRate(services.settings.messages_per_second)
         self._turns: set[TurnT] = set()
 
     @property
@@ -100,7 +100,7 @@ class Session(ABC, Generic[TurnT]):
 
     async def run(self, first: str | bytes | None = None) -> None:
         """Serve the client until it leaves or is disconnected. first: a message already received."""
-        self._engine = await self.parts.pool.engine()
+        self._engine = await self.services.pool.engine()
         await self.greet()
         if first is not None:
             await self._take(first)
@@ -140,15 +140,15 @@ class Session(ABC, Generic[TurnT]):
     def open(self, options: SpeechOptions) -> Rendering:
         """Open a context. Raise TooLarge when the connection holds as many as it may, and as
         `Contexts.open` does."""
-        most = self.parts.settings.max_contexts
+        most = self.services.settings.max_contexts
         if len(self._turns) >= most:
             raise TooLarge(f"A connection holds at most {most} contexts.")
-        return self.parts.contexts.open(self.engine, options)
+        return self.services.contexts.open(self.engine, options)
 
     @property
     def max_text(self) -> int:
         """Longest text of one message, in characters."""
-        return self.parts.settings.max_text_characters
+        return self.services.settings.max_text_characters
 
     def start(self, turn: TurnT) -> None:
         """Carry the turn's output to the client from now on."""

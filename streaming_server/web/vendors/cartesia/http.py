@@ -25,7 +25,7 @@ from streaming_server.web.choices import any_case
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import read_json
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import speech_services
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.vendors.cartesia import voices as cartesia_voices
@@ -110,7 +110,7 @@ async def speech(request: Request) -> SpeechResponse:
     """Speak a text into a file."""
     body = await read_json(request, FileBody)
     return SpeechResponse(
-        parts_of(request),
+        speech_services(request),
         body.transcript,
         body.options(body.output_format.audio),
         explain=refusal,
@@ -137,7 +137,7 @@ async def events(request: Request) -> SpeechResponse:
     """Speak a text as events, each with audio or the words that it is about to say."""
     body = await read_json(request, EventsBody)
     return SpeechResponse(
-        parts_of(request),
+        speech_services(request),
         body.transcript,
         body.options(body.output_format.audio),
         explain=refusal,

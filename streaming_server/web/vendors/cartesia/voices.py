@@ -14,7 +14,7 @@ from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.text.language import ENGLISH
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import speech_services
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import HttpDoor
 from streaming_server.web.vendors.model import Model
@@ -60,7 +60,7 @@ def routes(door: HttpDoor) -> list[BaseRoute]:
 )
 async def voices(request: Request) -> Json[Any]:
     """In the form that the client's version has."""
-    catalogue = parts_of(request).catalogue
+    catalogue = speech_services(request).catalogue
     query = validated_query(Query, request.query_params)
     known = [_described(entry) for entry in catalogue.entries]
     page, more = _page(known, query)
@@ -75,7 +75,7 @@ async def voices(request: Request) -> Json[Any]:
     docs="https://docs.cartesia.ai/api-reference/voices/get",
 )
 async def voice(request: Request) -> Json[dict[str, Any]]:
-    catalogue: Catalogue = parts_of(request).catalogue
+    catalogue: Catalogue = speech_services(request).catalogue
     return Json(_described(catalogue.find(request.path_params["voice"])))
 
 

@@ -19,7 +19,7 @@ from streaming_server.render import Word
 from streaming_server.types import Encoding, Generation
 from streaming_server.web.choices import any_case
 from streaming_server.web.native.messages import SampleRate
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
@@ -237,8 +237,8 @@ def key_in(request: HTTPConnection) -> str | None:
     return request.headers.get("x-api-key") or query.get("access_token") or query.get("api_key")
 
 
-def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> CartesiaSession:
-    return CartesiaSession(parts, connection)
+def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> CartesiaSession:
+    return CartesiaSession(services, connection)
 
 
 def _refusal(error: SpeechError) -> Refusal:

@@ -19,7 +19,7 @@ from streaming_server.web.choices import any_case
 from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import header_value
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import speech_services
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
@@ -71,13 +71,13 @@ def refusal(error: SpeechError) -> Response:
     media=(*AUDIO, "audio/mulaw", "audio/alaw"),
 )
 async def speech(request: Request) -> SpeechResponse:
-    parts = parts_of(request)
+    services = speech_services(request)
     query = validated_query(Query, request.query_params)
     text = (await read_json(request, Body)).text
-    voice, _ = voice_of(parts, query.model)
+    voice, _ = voice_of(services, query.model)
     audio = _audio(query)
     return SpeechResponse(
-        parts,
+        services,
         text,
         SpeechOptions(
             voice,

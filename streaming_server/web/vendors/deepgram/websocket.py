@@ -18,7 +18,7 @@ from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
 from streaming_server.web.choices import any_case
 from streaming_server.web.native.messages import SampleRate
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query
 from streaming_server.web.vendors.http_door import status_of
@@ -69,8 +69,8 @@ class DeepgramSession(Session[Turn]):
     """One client. All text between moments of silence is one turn: it lasts until every flush is answered and
     no text came after the last."""
 
-    def __init__(self, parts: Parts, connection: Connection, style: Style) -> None:
-        super().__init__(parts, connection)
+    def __init__(self, services: SpeechServices, connection: Connection, style: Style) -> None:
+        super().__init__(services, connection)
         self._style = style
         self._turn: Turn | None = None
         self._latest: Turn | None = None
@@ -229,28 +229,28 @@ def _subprotocol(request: HTTPConnection) -> str | None:
     return request.headers.get("sec-websocket-protocol", "").partition(",")[0].strip() or None
 
 
-def _session(request: HTTPConnection, parts: Parts, connection: Connection) -> DeepgramSession:
-    return DeepgramSession(parts, connection, _style(request, parts))
+def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> DeepgramSession:
+    return DeepgramSession(services, connection, _style(request, services))
 
 
-def _style(request: HTTPConnection, parts: Parts) -> Style:
+def _style(request: HTTPConnection, services: SpeechServices) -> Style:
     """Raises BadValue, UnknownVoice."""
     query = validated_query(Query, request.query_params)
     sample_rate = query.sample_rate or (24000 if query.encoding == "linear16" else 8000)
     validated(_Rate, {"sample_rate": sample_rate})
-    voice, warning = voice_of(parts, query.model)
+    voice, warning = voice_of(services, query.model)
     generation = Generation(language=query.language, speed=query.speed)
     encoding = ENCODINGS[query.encoding]
     return Style(query.model, voice, encoding, sample_rate, generation, query.text_processing, warning)
 
 
-def voice_of(parts: Parts, model: str) -> tuple[str, str | None]:
+def voice_of(services: SpeechServices, model: str) -> tuple[str, str | None]:
     """Return the id of the voice of a model, and a warning if it is not its own. Raise UnknownVoice.
 
     A model of the vendor's speaks with the voice of its name, or else with the default voice: clients send
     one where nobody chose.
     """
-    catalogue, aura = parts.catalogue, _AURA.fullmatch(model.strip().lower())
+    catalogue, aura = services.catalogue, _AURA.fullmatch(model.strip().lower())
     for name in (model, aura[1] if aura else ""):
         if catalogue.knows(name):
             return catalogue.find(name).voice.id, None

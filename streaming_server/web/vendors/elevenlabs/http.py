@@ -24,7 +24,7 @@ from streaming_server.types import Generation, Voice
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
-from streaming_server.web.services import parts_of
+from streaming_server.web.services import speech_services
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.vendors.elevenlabs.formats import audio_options, output_formats
@@ -78,7 +78,7 @@ async def speech(request: Request) -> SpeechResponse:
     """Speak a text."""
     text, options = await _read(request)
     return SpeechResponse(
-        parts_of(request), text, options, explain=refusal, media_type=_media_type(options.audio)
+        speech_services(request), text, options, explain=refusal, media_type=_media_type(options.audio)
     )
 
 
@@ -94,7 +94,7 @@ async def timed_stream(request: Request) -> SpeechResponse:
     """Speak a text in lines of JSON, each with audio and the characters that begin in it."""
     text, options = await _read(request)
     return SpeechResponse(
-        parts_of(request),
+        speech_services(request),
         text,
         options,
         explain=refusal,
@@ -115,7 +115,7 @@ async def timed_speech(request: Request) -> SpeechResponse:
     """Speak a text into one JSON object, written while it is spoken."""
     text, options = await _read(request)
     return SpeechResponse(
-        parts_of(request),
+        speech_services(request),
         text,
         options,
         explain=refusal,
@@ -151,11 +151,11 @@ async def all_on_one_page(request: Request) -> Json[dict[str, Any]]:
     docs="https://elevenlabs.io/docs/api-reference/voices/get",
 )
 async def voice(request: Request) -> Json[dict[str, Any]]:
-    return Json(_voice_to_json(parts_of(request).catalogue.find(request.path_params["voice"]).voice))
+    return Json(_voice_to_json(speech_services(request).catalogue.find(request.path_params["voice"]).voice))
 
 
 def _all_voices(request: Request) -> list[dict[str, Any]]:
-    return [_voice_to_json(voice) for voice in parts_of(request).catalogue.voices]
+    return [_voice_to_json(voice) for voice in speech_services(request).catalogue.voices]
 
 
 def _voice_to_json(voice: Voice) -> dict[str, Any]:

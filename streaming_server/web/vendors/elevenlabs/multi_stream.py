@@ -19,7 +19,7 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Word
 from streaming_server.types import Generation
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.elevenlabs.alignment import Characters
 from streaming_server.web.vendors.elevenlabs.context import ElevenLabsTurn
@@ -65,8 +65,8 @@ class Style:
 class MultiStreamSession(NamedSession[ElevenLabsTurn]):
     """One client of `multi-stream-input`. A context without a name is kept under ""."""
 
-    def __init__(self, parts: Parts, connection: Connection, style: Style) -> None:
-        super().__init__(parts, connection)
+    def __init__(self, services: SpeechServices, connection: Connection, style: Style) -> None:
+        super().__init__(services, connection)
         self._style = style
         self._busy_at = 0.0
 

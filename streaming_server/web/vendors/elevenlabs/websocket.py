@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from streaming_server.errors import SpeechError
 from streaming_server.types import Generation
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.elevenlabs.formats import audio_options
@@ -43,9 +43,9 @@ def key_in(request: HTTPConnection) -> str | None:
     return headers.get("xi-api-key") or query.get("xi-api-key") or query.get("single_use_token")
 
 
-def _style(request: HTTPConnection, parts: Parts) -> Style:
+def _style(request: HTTPConnection, services: SpeechServices) -> Style:
     """Raise BadValue, UnknownVoice."""
-    voice = parts.catalogue.choose(request.path_params["voice"]).voice.id
+    voice = services.catalogue.choose(request.path_params["voice"]).voice.id
     query = validated_query(Query, request.query_params)
     return Style(
         voice,
@@ -57,12 +57,12 @@ def _style(request: HTTPConnection, parts: Parts) -> Style:
     )
 
 
-def _multi(request: HTTPConnection, parts: Parts, connection: Connection) -> MultiStreamSession:
-    return MultiStreamSession(parts, connection, _style(request, parts))
+def _multi(request: HTTPConnection, services: SpeechServices, connection: Connection) -> MultiStreamSession:
+    return MultiStreamSession(services, connection, _style(request, services))
 
 
-def _single(request: HTTPConnection, parts: Parts, connection: Connection) -> StreamSession:
-    return StreamSession(parts, connection, _style(request, parts))
+def _single(request: HTTPConnection, services: SpeechServices, connection: Connection) -> StreamSession:
+    return StreamSession(services, connection, _style(request, services))
 
 
 def described(error: SpeechError) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import structlog
 from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 
 from streaming_server.errors import SpeechError
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.vendors.wyoming.events import EventStream, encoded
 from streaming_server.web.vendors.wyoming.session import WyomingSession
 from streaming_server.web.websocket.connection import Connection
@@ -29,9 +29,11 @@ ACCEPT_AGAIN_S = 0.1
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def listen(parts: Parts, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+async def listen(
+    services: SpeechServices, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
     """Listen and serve clients until cancelled. Raises OSError if the port cannot be opened."""
-    settings = parts.settings
+    settings = services.settings
     host = settings.wyoming_host or settings.host
     listener = await anyio.create_tcp_listener(local_host=host, local_port=settings.wyoming_port or 0)
     async with listener, anyio.create_task_group() as group:
@@ -41,7 +43,7 @@ async def listen(parts: Parts, *, task_status: TaskStatus[None] = anyio.TASK_STA
         log.info("listening for Wyoming", url=f"tcp://{f'[{host}]' if ':' in host else host}:{port}")
         task_status.started()
         for one in listener.listeners:
-            group.start_soon(_accept, parts, one)
+            group.start_soon(_accept, services, one)
 
 
 def _harden(listener: socket.socket, silence_s: int) -> None:
@@ -59,7 +61,7 @@ def _harden(listener: socket.socket, silence_s: int) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-async def _accept(parts: Parts, listener: Any) -> None:
+async def _accept(services: SpeechServices, listener: Any) -> None:
     async with anyio.create_task_group() as group:
         while True:
             try:
@@ -68,32 +70,32 @@ async def _accept(parts: Parts, listener: Any) -> None:
                 log.warning("a client could not be accepted", error=error.strerror)
                 await anyio.sleep(ACCEPT_AGAIN_S)
                 continue
-            group.start_soon(_serve, parts, stream)
+            group.start_soon(_serve, services, stream)
 
 
-async def _serve(parts: Parts, stream: SocketStream) -> None:
+async def _serve(services: SpeechServices, stream: SocketStream) -> None:
     """Serve one client; its failures do not affect others."""
     try:
         async with stream:
-            await _serve_to_the_end(parts, stream)
+            await _serve_to_the_end(services, stream)
     except Exception as error:
         log.error("connection failed", errors=[type(error).__name__])
         log.debug("connection failed here", exc_info=error)
 
 
-async def _serve_to_the_end(parts: Parts, stream: SocketStream) -> None:
-    settings = parts.settings
+async def _serve_to_the_end(services: SpeechServices, stream: SocketStream) -> None:
+    settings = services.settings
     events = EventStream(stream, settings.max_message_bytes, settings.header_timeout_s)
     connection = Connection(events.receive, events.send)
     with ExitStack() as place:
         try:
-            place.enter_context(parts.limits.speaking(parts.pool.has_room))
+            place.enter_context(services.limits.speaking(services.pool.has_room))
         except SpeechError as error:
-            parts.metrics.refused.labels(error.code).inc()
+            services.metrics.refused.labels(error.code).inc()
             await _refuse(events, error)
         else:
-            place.enter_context(parts.connections.holding(connection))
-            await connection.serve(WyomingSession(parts, connection).run)
+            place.enter_context(services.connections.holding(connection))
+            await connection.serve(WyomingSession(services, connection).run)
     await events.linger()
 
 

@@ -15,7 +15,7 @@ from streaming_server.context import End, Failure
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, TooLarge
 from streaming_server.render import CHARACTERS_AT_ONCE
-from streaming_server.web.services import Parts
+from streaming_server.web.services import SpeechServices
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.vendors.wyoming.events import encoded, read_event
@@ -49,8 +49,8 @@ class WyomingTurn(Turn):
 class WyomingSession(Session[WyomingTurn]):
     """One client. Each request is a turn; turns are spoken in order."""
 
-    def __init__(self, parts: Parts, connection: Connection) -> None:
-        super().__init__(parts, connection)
+    def __init__(self, services: SpeechServices, connection: Connection) -> None:
+        super().__init__(services, connection)
         self._streamed: WyomingTurn | None = None
         self._latest: WyomingTurn | None = None
 
@@ -68,7 +68,7 @@ class WyomingSession(Session[WyomingTurn]):
         match message["type"]:
             case "describe":
                 await self._send_event(
-                    "info", info(self.engine, self.parts.engine.provider, self.parts.catalogue.entries)
+                    "info", info(self.engine, self.services.engine.provider, self.services.catalogue.entries)
                 )
             case "ping":
                 await self._send_event("pong", {"text": _pong(message)})
@@ -94,7 +94,7 @@ class WyomingSession(Session[WyomingTurn]):
         return self._streamed
 
     def _begin(self, start: Start, *, streamed: bool) -> WyomingTurn:
-        voice, generation = choice(self.parts.catalogue, start.voice or VoiceChoice())
+        voice, generation = choice(self.services.catalogue, start.voice or VoiceChoice())
         lead = None if streamed else UNPACED_MS
         rendering = self.open(SpeechOptions(voice, generation, max_lead_ms=lead, door="wyoming"))
         turn = WyomingTurn(None, rendering, max_text=self.max_text, before=self._latest)
