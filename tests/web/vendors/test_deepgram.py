@@ -236,6 +236,17 @@ async def test_a_turn_that_fails_is_told_and_still_flushed(server: Server) -> No
     assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
 
 
+async def test_a_flush_that_comes_before_its_turns_failure_is_told_is_answered(server: Server) -> None:
+    async with exchanging(url(server)) as exchange:
+        for sequence in range(20):
+            await speak(exchange, "a" * 9000)
+            assert (await until_told(exchange, "Flushed"))["sequence_id"] == sequence
+        await speak(exchange, TEXT)
+        await until_told(exchange, "Flushed")
+    assert [message["type"] for message in exchange.told[1:]] == [*["Error", "Flushed"] * 20, "Flushed"]
+    assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
+
+
 @pytest.mark.parametrize("flushed", [True, False])
 async def test_a_lost_worker_is_told_after_the_first_audio(
     start_server: Callable[..., Server], flushed: bool

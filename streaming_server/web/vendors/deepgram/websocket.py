@@ -144,6 +144,10 @@ class DeepgramSession(Session[Turn]):
             return
         with turn.blamed():
             turn.flush()
+        if turn.context.stopped:  # Its failure, which is told first, does not answer this flush.
+            await turn.gone.wait()
+            self._swallows = False
+            await self._send_flushed()
 
     def _close(self) -> None:
         """Speak what was flushed, drop the rest, and hang up.
