@@ -457,6 +457,22 @@ async def test_a_text_that_is_too_long_ends_its_context_alone(server: Server) ->
     assert audio(exchange, "two") == await native_audio(server, TEXT, sample_rate=24000)
 
 
+@pytest.mark.parametrize("name", [{}, {"context_id": "one"}])
+async def test_a_flush_ends_the_turn_that_failed_just_before(server: Server, name: dict[str, str]) -> None:
+    """The next text of the same context is a new turn, not the rest of the failed one."""
+    context = name.get("context_id")
+    async with exchanging(url(server)) as exchange:
+        for _ in range(5):
+            await exchange.send(text="a" * 9000, **name)
+            await exchange.send(flush=True, **name)
+            await exchange.send(text=TEXT, flush=True, **name)
+            await exchange.send(close_context=True, **name)
+            await exchange.until(lambda m: m.get("audio"))
+            await final(exchange, context)
+    assert len([m for m in exchange.told if m.get("error")]) == 5
+    assert audio(exchange, context) == 5 * await native_audio(server, TEXT, sample_rate=24000)
+
+
 @pytest.mark.parametrize("raw", ["no JSON", "[]", '{"context_id": 5}', '{"text": 5}'])
 async def test_what_cannot_be_read_is_told(server: Server, raw: str) -> None:
     async with exchanging(url(server)) as exchange:

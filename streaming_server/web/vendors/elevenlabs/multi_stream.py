@@ -116,7 +116,11 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             return
         if message.text == OPENING:
             self.forgive(name)
-        if self.swallowed(name, ends=bool(message.close_context or (message.flush and not message.text))):
+        ends = bool(message.close_context or (message.flush and not message.text))
+        if self.swallowed(name, ends=ends):
+            return
+        if ends and name in self.taking and self.taking[name].context.stopped:
+            self.cancel(name)  # Nothing of the turn is left to swallow once its failure is told.
             return
         self._append(name, message)
         if message.close_context:
