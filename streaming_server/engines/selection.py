@@ -25,7 +25,7 @@ class SelectedEngine:
 
     @property
     def worker_arguments(self) -> tuple[str, ...]:
-        """The worker's command line, from which `created_engine` makes the engine."""
+        """The worker's command line, from which `worker.create_engine` makes the engine."""
         document = TypeAdapter(self.provider.settings).dump_json(self.settings).decode()
         return f"--engine={self.installed.reference}", f"--settings={document}"
 

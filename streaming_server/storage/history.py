@@ -92,8 +92,7 @@ class Journal:
         with self._database.transaction() as cursor:
             cursor.execute("DELETE FROM journal WHERE id = ?", (entry_id,))
         if entry.file is not None:
-            with storage_errors():
-                entry.file.unlink(missing_ok=True)
+            self._outputs.delete(entry.file)
 
     def expire(self, before: float) -> int:
         """Delete what was made before a time. Return how many files and entries were deleted.

@@ -64,6 +64,13 @@ class OutputFolder:
             size = self._unfinished.pop(path, 0)
             self._kept_bytes += size if kept else 0
 
+    def delete(self, path: Path) -> None:
+        """Delete a complete output, if it still exists. Raise StorageFailure."""
+        with self._lock, storage_errors(), suppress(FileNotFoundError):
+            size = path.stat().st_size
+            path.unlink()
+            self._kept_bytes -= size
+
     def expire(self, before: float) -> int:
         """Delete the outputs last written before a time. Return how many. Raise StorageFailure."""
         with self._lock, storage_errors():

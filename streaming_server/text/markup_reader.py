@@ -7,10 +7,10 @@ from contextlib import suppress
 import regex
 
 from streaming_server.text import blocks, inline, markup
+from streaming_server.text.asides import nonverbal
 from streaming_server.text.cursor import Construct, Cursor, Incomplete, Rule
 from streaming_server.text.emoji import EMOJI, EMOJI_PARTS, INVISIBLE, JOINER, invisible, joiner, picture
 from streaming_server.text.items import Item, literal
-from streaming_server.text.nonverbals import nonverbal
 from streaming_server.text.style import SpeakingStyle
 
 _RULES: dict[str, tuple[Rule, ...]] = {

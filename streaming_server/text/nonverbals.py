@@ -1,27 +1,10 @@
-"""Sounds that a text asks for in parentheses, such as "(laughs)"."""
+"""Sounds that Dia makes when a text names them in parentheses, such as "(laughs)"."""
 
 from __future__ import annotations
-
-import regex
-
-from streaming_server.text.cursor import Construct, Cursor
 
 NONVERBALS = frozenset(
     {"laughs", "clears throat", "sighs", "gasps", "coughs", "singing", "sings", "mumbles", "beep", "groans"}
     | {"sniffs", "claps", "screams", "inhales", "exhales", "applause", "burps", "humming", "sneezes"}
     | {"chuckle", "whistles"}
 )
-"""Sounds Dia makes when it reads them in parentheses; from the README of nari-labs/dia."""
-
-_ALSO = {"laugh", "laughing", "laughter", "chuckles", "sigh", "gasp", "cough", "clears his throat"} | {
-    "clears her throat",
-    "pause",
-}
-_NAMES = "|".join(sorted(map(regex.escape, NONVERBALS | _ALSO)))
-_NONVERBAL = regex.compile(rf"\((?:{_NAMES})\)", regex.IGNORECASE)
-
-
-def nonverbal(cursor: Cursor) -> Construct | None:
-    """A sound that the engine cannot make is left out."""
-    match = None if cursor.style.nonverbals else cursor.match(_NONVERBAL)
-    return Construct(match.end()) if match else None
+"""From the README of nari-labs/dia."""

@@ -89,6 +89,15 @@ def test_the_oldest_outputs_are_deleted_at_the_limit(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 1000
 
 
+def test_a_deleted_output_frees_its_space(tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path, 1000)
+    first, second = kept(folder, 500, age_s=100), kept(folder, 500)
+    folder.delete(second)
+    folder.delete(second)
+    assert kept(folder, 500).exists()
+    assert first.exists()
+
+
 def test_outputs_of_an_earlier_run_count(tmp_path: Path) -> None:
     old = kept(OutputFolder(tmp_path, 1000), 800, age_s=100)
     new = kept(OutputFolder(tmp_path, 1000), 800)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
+from streaming_server.text.nonverbals import NONVERBALS
 from streaming_server.text.speakable import first_sound
 
 _UNSPOKEN = re.compile(
     r"\[S[0-9]\]"  # Dia's speakers
-    r"|\((?:laughs|clears throat|sighs|gasps|coughs|singing|sings|mumbles|beep|groans|sniffs|claps|screams"
-    r"|inhales|exhales|applause|burps|humming|sneezes|chuckle|whistles)\)"  # and its sounds
+    rf"|\((?:{'|'.join(sorted(NONVERBALS))})\)"  # and its sounds
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # \x01 starts a command to the library
     r"|[\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010ffff]",  # halves of pairs; private use
     re.IGNORECASE,

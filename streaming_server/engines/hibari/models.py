@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import threading
-import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 from hibari.voices import BASE_URL, VOICES, cache_dir
 
@@ -24,6 +26,8 @@ TIMEOUT_S = 20.0
 """Longest silence of the server that a model is fetched from."""
 
 _CHUNK = 1 << 16
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class VoiceModels:
             del self._fetches[name]
             raise fetch.error
         if fetch.speaker is None:
-            percent = 100 * fetch.received // fetch.size
+            percent = min(100, 100 * fetch.received // fetch.size)
             raise NotReady(f"Voice {name} is being fetched, {percent} % so far; try again in a moment.")
         return fetch.speaker
 
@@ -98,6 +102,9 @@ class VoiceModels:
             fetch.error = error
         except OSError as error:
             fetch.error = EngineFailure(f"Voice {name} could not be stored: {error.strerror}.")
+        except Exception as error:  # Without an answer the voice would be on its way for ever.
+            log.exception("voice could not be loaded")
+            fetch.error = EngineFailure(f"Voice {name} could not be loaded: {type(error).__name__}.")
 
     def _download(self, name: str, path: Path, fetch: _Fetch) -> None:
         """Download a model, check it and move it into place."""
@@ -113,17 +120,24 @@ class VoiceModels:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
 
-    def _receive(self, name: str, file: Any, fetch: _Fetch) -> str:
+    def _receive(self, name: str, file: IO[bytes], fetch: _Fetch) -> str:
         """Write the model to a file as it arrives. Return its SHA-256."""
-        url = self._base_url + self._voices[name]["file"]
         digest = hashlib.sha256()
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-                while chunk := response.read(_CHUNK):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    fetch.received = min(fetch.size, fetch.received + len(chunk))
-        except (urllib.error.URLError, TimeoutError) as error:
-            host = url.split("/")[2]
-            raise EngineFailure(f"Voice {name} cannot be fetched: {host} cannot be reached.") from error
+        for chunk in _download_chunks(self._base_url + self._voices[name]["file"], name):
+            fetch.received += len(chunk)
+            if fetch.received > fetch.size:
+                break  # The digest will not match.
+            file.write(chunk)
+            digest.update(chunk)
         return digest.hexdigest()
+
+
+def _download_chunks(url: str, name: str) -> Iterator[bytes]:
+    """Yield a file as it arrives. Raises EngineFailure, naming the voice."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            while chunk := response.read(_CHUNK):
+                yield chunk
+    except (OSError, HTTPException) as error:
+        host = urlsplit(url).netloc
+        raise EngineFailure(f"Voice {name} cannot be fetched: {host} cannot be reached.") from error

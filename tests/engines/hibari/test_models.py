@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers.servers import until
 from helpers.spoken import drain, pcm
 
@@ -114,6 +116,40 @@ def test_a_damaged_file_is_not_used(tmp_path: Path) -> None:
         files.go_on.set()
         models = VoiceModels({"emma": EMMA}, files.url, tmp_path)
         assert until(lambda: "damaged" in reason(models))
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nhalf",
+        b"not HTTP at all\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_a_broken_answer_is_a_failure_and_not_an_endless_fetch(answer: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def respond() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=respond)
+        thread.start()
+        models = VoiceModels({"emma": EMMA}, f"http://127.0.0.1:{listener.getsockname()[1]}/", tmp_path)
+        assert until(lambda: "cannot be fetched" in reason(models), 20)
+        thread.join(20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_more_than_the_model_is_stored(tmp_path: Path) -> None:
+    with file_server(MODEL * 2) as files:
+        files.go_on.set()
+        models = VoiceModels({"emma": EMMA}, files.url, tmp_path)
+        assert until(lambda: "damaged" in reason(models), 20)
         assert list(tmp_path.iterdir()) == []
 
 

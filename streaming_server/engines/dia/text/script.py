@@ -9,14 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from streaming_server.text.nonverbals import NONVERBALS
 from streaming_server.types import Speaker
-
-NONVERBALS = frozenset(
-    {"laughs", "clears throat", "sighs", "gasps", "coughs", "singing", "sings", "mumbles", "beep", "groans"}
-    | {"sniffs", "claps", "screams", "inhales", "exhales", "applause", "burps", "humming", "sneezes"}
-    | {"chuckle", "whistles"}
-)
-"""Sounds that Dia makes for these words in parentheses; from the README of nari-labs/dia."""
 
 _TAG = re.compile(r"\[\s*[sS]\s*([12])\s*\]")
 _ASIDE = re.compile(r"\(([A-Za-z ]{1,20})\)")
