@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
 
 import streaming_server
@@ -25,9 +24,7 @@ from streaming_server.errors import SpeechError
 from streaming_server.settings import Settings
 from streaming_server.web.assembly import running_services
 from streaming_server.web.auth import Access
-from streaming_server.web.limits import (
-    BodyPlaces,
-)
+from streaming_server.web.limits import BodyPlaces
 from streaming_server.web.middleware.body import BodyLimit
 from streaming_server.web.middleware.hangup import HangUp
 from streaming_server.web.middleware.origin import OriginCheck
@@ -43,7 +40,6 @@ from streaming_server.web.responses import (
     http_exception,
     internal_error,
     speech_error,
-    unknown_websocket,
 )
 from streaming_server.web.rest import (
     cleanup,
@@ -65,6 +61,7 @@ from streaming_server.web.vendors.deepgram import http as deepgram_http
 from streaming_server.web.vendors.deepgram.websocket import speak_websocket
 from streaming_server.web.vendors.elevenlabs import http as elevenlabs_http
 from streaming_server.web.vendors.elevenlabs.websocket import multi_stream_input, stream_input
+from streaming_server.web.websocket.unknown import UnknownWebSocket
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -109,14 +106,14 @@ def create_app(
         routes=[
             Route("/", _page),
             Mount("/static", StaticFiles(directory=_static())),
-            WebSocketRoute("/ws/speak", _Bare(speak)),
-            WebSocketRoute("/ws/status", _Bare(status_channel)),
-            WebSocketRoute("/tts/websocket", _Bare(tts_websocket)),
-            WebSocketRoute("/v1/text-to-speech/{voice}/multi-stream-input", _Bare(multi_stream_input)),
-            WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", _Bare(stream_input)),
-            WebSocketRoute("/v1/speak", _Bare(speak_websocket)),
-            WebSocketRoute("/api/tts_streaming", _Bare(kyutai.tts_streaming)),
-            WebSocketRoute("/{path:path}", _Bare(unknown_websocket)),
+            WebSocketRoute("/ws/speak", speak),
+            WebSocketRoute("/ws/status", status_channel),
+            WebSocketRoute("/tts/websocket", tts_websocket),
+            WebSocketRoute("/v1/text-to-speech/{voice}/multi-stream-input", multi_stream_input),
+            WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", stream_input),
+            WebSocketRoute("/v1/speak", speak_websocket),
+            WebSocketRoute("/api/tts_streaming", kyutai.tts_streaming),
+            WebSocketRoute("/{path:path}", UnknownWebSocket()),
             *cartesia_http.routes(),
             *voices.routes(),
             *discovery.routes(),
@@ -209,13 +206,3 @@ async def _page(request: Request) -> FileResponse | Json[Welcome]:
         {"message": "A text-to-speech server; see /docs for its API.", "status": "healthy"},
         headers={"Vary": "Accept"},
     )
-
-
-class _Bare:
-    """A websocket endpoint that is given scope, receive and send as they are."""
-
-    def __init__(self, endpoint: ASGIApp) -> None:
-        self._endpoint = endpoint
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._endpoint(scope, receive, send)

@@ -26,9 +26,9 @@ from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
 from streaming_server.settings import Settings
 from streaming_server.storage.configuration import ConfigurationStore
+from streaming_server.storage.data_lock import DataLock
 from streaming_server.storage.database import Database
 from streaming_server.storage.expiry import Expiry
-from streaming_server.storage.files import DataLock
 from streaming_server.storage.history import Journal
 from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.outputs import OutputFolder

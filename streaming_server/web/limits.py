@@ -1,14 +1,13 @@
-"""How many connections may be open, and how many messages each may send."""
+"""Places: how many connections, request bodies and uploads there may be at once."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
-from streaming_server.errors import Draining, Full, RateLimited
+from streaming_server.errors import Draining, Full
 from streaming_server.settings import Settings
 
 BODIES_AT_ONCE = 256
@@ -117,26 +116,3 @@ async def _holding(limiter: anyio.CapacityLimiter, wait_s: float, full: Full) ->
         yield
     finally:
         limiter.release_on_behalf_of(holder)
-
-
-class MessageRate:
-    """A token bucket: `per_second` messages sustained, twice that in a burst."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        self._tokens = 2 * per_second
-        self._at = time.monotonic()
-
-    def count(self) -> None:
-        """Count one message. Raise RateLimited."""
-        if self.early_s() > 0:
-            self._tokens += 1
-            raise RateLimited(f"Too many messages; the limit is {self._per_second:g} per second.")
-
-    def early_s(self) -> float:
-        """Count one message and return by how many seconds it came too early."""
-        now = time.monotonic()
-        self._tokens = min(2 * self._per_second, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        self._tokens -= 1
-        return max(0.0, -self._tokens / self._per_second)

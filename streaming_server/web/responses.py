@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from streaming_server.errors import InternalError, SpeechError
@@ -114,11 +113,3 @@ async def internal_error(request: Request, error: Exception) -> Response:
 async def client_disconnect(request: Request, error: Exception) -> Response:
     """Handle a client that left before its request was complete. Nobody reads the response."""
     return Response(status_code=HTTPStatus.BAD_REQUEST)
-
-
-async def unknown_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a handshake at a path that has no websocket."""
-    body = orjson.dumps({"error": {"code": "not_found", "message": "There is no websocket at this path."}})
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})

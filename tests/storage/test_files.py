@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from streaming_server.errors import EngineFailure
-from streaming_server.storage.files import DataLock, move_whole, remove_older, remove_strays, sync_folder
+from streaming_server.storage.files import move_whole, remove_older, remove_strays, sync_folder
 
 
 def test_a_file_is_synced_before_its_rename_and_the_directory_after(
@@ -143,40 +140,3 @@ def test_a_file_that_cannot_be_removed_does_not_stop_the_others(
     with pytest.raises(PermissionError):
         remove_older(tmp_path, 20.0, OURS)
     assert left_in(tmp_path) == {"0002.wav"}
-
-
-def test_a_directory_has_one_owner_at_a_time(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    lock = DataLock(folder)
-    with pytest.raises(EngineFailure, match="Another server uses the data directory"):
-        DataLock(folder)
-    lock.close()
-    DataLock(folder).close()
-
-
-def test_a_killed_owner_releases_the_directory(tmp_path: Path) -> None:
-    program = (
-        "import sys, pathlib; from streaming_server.storage.files import DataLock;"
-        "lock = DataLock(pathlib.Path(sys.argv[1])); print('owned', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == b"owned\n"
-        with pytest.raises(EngineFailure):
-            DataLock(tmp_path)
-        owner.kill()
-        owner.wait()
-        DataLock(tmp_path).close()
-
-
-def test_children_do_not_inherit_the_ownership(tmp_path: Path) -> None:
-    """A worker that outlives the server for a moment must not prevent the next start."""
-    lock = DataLock(tmp_path)
-    command = [sys.executable, "-c", "print('begun', flush=True); input()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"begun\n"
-        lock.close()
-        DataLock(tmp_path).close()
-        child.communicate(b"\n")

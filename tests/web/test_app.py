@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from streaming_server.errors import EngineFailure, TooSlow
 from streaming_server.settings import Settings
-from streaming_server.storage.files import DataLock
+from streaming_server.storage.data_lock import DataLock
 from streaming_server.web.app import create_app
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.registry import Connections

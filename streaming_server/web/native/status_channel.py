@@ -7,12 +7,12 @@ import orjson
 from starlette.requests import HTTPConnection
 
 from streaming_server.errors import RateLimited
-from streaming_server.web.limits import MessageRate
 from streaming_server.web.native.session import error_message, key_in, refusal
 from streaming_server.web.server_status import STATUS_INTERVAL_S, ServerStatus
 from streaming_server.web.services import SpeechServices, operations
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Handshake
+from streaming_server.web.websocket.message_rate import MessageRate
 from streaming_server.web.websocket.registry import message_of
 
 

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
 
 from streaming_server.errors import RateLimited
-from streaming_server.web.limits import MessageRate
+from streaming_server.web.websocket.message_rate import MessageRate
 
 FRAMES = "speech.frames"
 """Type of an event whose `frames` are binary messages to send in order, in one write.

@@ -15,10 +15,10 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import RateLimited, SpeechError, TooLarge
 from streaming_server.render import Frames, Rendered, Rendering, Sentence, Word, Words
 from streaming_server.types import EngineInfo
-from streaming_server.web.limits import MessageRate
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import decode_object
+from streaming_server.web.websocket.message_rate import MessageRate
 from streaming_server.web.websocket.turn import Turn
 
 PHRASE_WAIT_S = 0.25
