@@ -47,12 +47,6 @@ from streaming_server.types import (
 CHUNKING = ChunkPolicy(min_chars=40, best_chars=240, max_chars=400, patience_s=0.25)
 """Dia speaks unnaturally below about 5 s and rushes beyond 20 s."""
 
-COMFORT_S = 2.0
-"""A stream whose listener has this much audio buffered yields to streams about to underrun."""
-
-URGENT_S = 0.5
-"""A stream whose listener has less than this buffered is about to underrun."""
-
 MIN_TEXT_BYTES = 256
 """Bytes of new text that must fit beside a voice's transcript; a longer transcript is rejected."""
 
@@ -105,7 +99,7 @@ class DiaEngine:
         self._ending: dict[int, Stream] = {}
         self._paused: dict[int, Stream] = {}
         self._due: dict[int, Stream] = {}
-        self._schedule = Schedule(config.last_delay)
+        self._schedule = Schedule(config.last_delay, self._codec.sample_rate)
         self._seen = -1
         self._outbox: list[Event] = []
         self._step_s = 0.0
@@ -385,13 +379,12 @@ class DiaEngine:
         """Return the streams that advance in this step: all, unless one is about to underrun and others can
         wait.
         """
-        able = self._schedule.running
-        now = time.monotonic()
-        if not any(self._underrun_at(stream) < now + URGENT_S for stream in able):
+        able, pressed = self._schedule.running, self._schedule.pressed()
+        if not pressed:
             return able
-        pressed = {stream.slot for stream in able if self._underrun_at(stream) < now + COMFORT_S}
         at_no_cost = self._runner.computed_anyway(sorted(pressed))
-        return [stream for stream in able if stream.slot in pressed or stream.slot in at_no_cost]
+        chosen = [stream for stream in able if stream.slot in pressed or stream.slot in at_no_cost]
+        return able if len(chosen) == len(able) else chosen
 
     def _refresh(self, stream: Stream) -> None:
         """Let a stream run or rest, as its state demands. Called whenever that changes."""
@@ -501,6 +494,7 @@ class DiaEngine:
                 stream.decoding -= 1
                 self._emit(stream, chunk, pcm)
                 self._refresh(stream)
+                self._schedule.buffered(stream)
         for stream in list(self._ending.values()):
             if self._is_complete(stream):
                 self._end_segment(stream)

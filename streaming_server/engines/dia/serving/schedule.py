@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from streaming_server.engines.dia.serving.runner import StepShape
 from streaming_server.engines.dia.serving.stream import Steps, Stream
 
+COMFORT_S = 2.0
+"""A stream whose listener has this much audio buffered yields to streams about to underrun."""
+
+URGENT_S = 0.5
+"""A stream whose listener has less than this buffered is about to underrun."""
+
 
 class Schedule:
     """last_delay: rows by which the last channel lags the first."""
 
-    def __init__(self, last_delay: int) -> None:
+    def __init__(self, last_delay: int, sample_rate: int) -> None:
         self._last_delay = last_delay
+        self._sample_rate = sample_rate
+        self._comfortable: dict[int, Stream] = {}
+        self._uneasy: dict[int, Stream] = {}
+        self._comforts: list[tuple[float, int, Stream]] = []
         self.steps = Steps()
         self._running: dict[int, Stream] = {}
         self._order: list[Stream] = []
@@ -38,15 +49,49 @@ class Schedule:
             stream.run()
             self._running[stream.slot] = stream
             self.expect(stream)
+            self.buffered(stream)
         else:
             stream.rest()
             del self._running[stream.slot]
+            self._comfortable.pop(stream.slot, None)
+            self._uneasy.pop(stream.slot, None)
 
     @property
     def running(self) -> list[Stream]:
         """Running streams by ascending slot."""
         self._refresh()
         return self._order
+
+    def buffered(self, stream: Stream) -> None:
+        """Note that a stream's listener may have more audio buffered."""
+        slot = stream.slot
+        if self._running.get(slot) is not stream or slot in self._comfortable:
+            return
+        until = stream.underrun_at(self._sample_rate) - COMFORT_S
+        if until <= time.monotonic():
+            self._uneasy[slot] = stream
+            return
+        self._uneasy.pop(slot, None)
+        self._comfortable[slot] = stream
+        heapq.heappush(self._comforts, (until, next(self._numbers), stream))
+
+    def pressed(self) -> dict[int, Stream]:
+        """Return the running streams that others yield to; none if no stream is about to underrun.
+
+        Those that yield have at least `COMFORT_S` buffered; if there are none, the result is empty, too.
+        """
+        now = time.monotonic()
+        while self._comforts and self._comforts[0][0] <= now:
+            stream = heapq.heappop(self._comforts)[2]
+            if self._comfortable.get(stream.slot) is stream:
+                del self._comfortable[stream.slot]
+                self.buffered(stream)
+        if not self._comfortable:
+            return {}
+        urgent = now + URGENT_S
+        if any(stream.underrun_at(self._sample_rate) < urgent for stream in self._uneasy.values()):
+            return self._uneasy
+        return {}
 
     def batch(self, chosen: Sequence[Stream]) -> tuple[list[int], StepShape]:
         """Return the slots of a step of these streams, and what it has to cover."""
@@ -90,6 +135,9 @@ class Schedule:
     def clear(self) -> None:
         self._running.clear()
         self._events.clear()
+        self._comfortable.clear()
+        self._uneasy.clear()
+        self._comforts.clear()
         self._order, self._slots = [], []
 
     def _refresh(self) -> None:

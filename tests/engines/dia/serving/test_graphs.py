@@ -16,9 +16,10 @@ from helpers.simulated_cuda import SimulatedCuda  # noqa: E402
 from helpers.spoken import drain, pcm  # noqa: E402
 
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
-from streaming_server.engines.dia.serving.engine import COMFORT_S, DiaEngine  # noqa: E402
+from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import AHEAD, GraphRunner  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
+from streaming_server.engines.dia.serving.schedule import COMFORT_S  # noqa: E402
 from streaming_server.engines.dia.serving.step_graphs import BUCKETS, bucket, padded  # noqa: E402
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
 from streaming_server.types import (  # noqa: E402

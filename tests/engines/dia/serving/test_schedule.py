@@ -9,21 +9,23 @@ import pytest
 pytest.importorskip("torch")
 
 from streaming_server.engines.dia.serving.context import ContextState
-from streaming_server.engines.dia.serving.schedule import Schedule
+from streaming_server.engines.dia.serving.schedule import COMFORT_S, URGENT_S, Schedule
 from streaming_server.engines.dia.serving.slots import SamplingParams
 from streaming_server.engines.dia.serving.stream import Stream
 from streaming_server.types import DEFAULT_VOICE, Generation, Utterance
 
 DELAY = 15
+RATE = 44100
 
 
 @pytest.fixture
 def schedule():
-    return Schedule(DELAY)
+    return Schedule(DELAY, RATE)
 
 
 def stream(schedule, slot, due, row=0, limit=1000, **fields):
-    utterance = Utterance(slot, slot, "Hello.", DEFAULT_VOICE, Generation(), time.monotonic())
+    deadline = time.monotonic() + fields.pop("ahead_s", 0.0)
+    utterance = Utterance(slot, slot, "Hello.", DEFAULT_VOICE, Generation(), deadline)
     made = Stream(utterance, ContextState(), schedule.steps, slot=slot, due=due, limit=limit, **fields)
     made.offset = row
     schedule.set_running(made, True)
@@ -95,3 +97,29 @@ def test_a_batch_covers_its_streams(schedule):
     slots, shape = schedule.batch(schedule.running)
     assert slots == [0, 2]
     assert (shape.frames, shape.text, shape.candidates, shape.sample) == (35, 6, 80, True)
+
+
+def test_comfortable_streams_yield_to_one_about_to_underrun(schedule):
+    stream(schedule, 0, due=50, ahead_s=100.0)
+    assert schedule.pressed() == {}
+    urgent = stream(schedule, 1, due=50)
+    middling = stream(schedule, 2, due=50, ahead_s=(COMFORT_S + URGENT_S) / 2)
+    assert schedule.pressed() == {1: urgent, 2: middling}
+    urgent.emitted = RATE * 10
+    schedule.buffered(urgent)
+    assert schedule.pressed() == {}
+
+
+def test_no_stream_yields_if_all_are_about_to_underrun(schedule):
+    for slot in range(3):
+        stream(schedule, slot, due=50)
+    assert schedule.pressed() == {}
+
+
+def test_a_stream_is_comfortable_for_as_long_as_its_audio_lasts(schedule):
+    stream(schedule, 0, due=50, ahead_s=COMFORT_S + 0.05)
+    urgent = stream(schedule, 1, due=50)
+    assert schedule.pressed() == {1: urgent}
+    deadline = time.monotonic() + 10
+    while schedule.pressed():
+        assert time.monotonic() < deadline
