@@ -84,7 +84,7 @@ class Catalogue:
         return default
 
     def _unknown(self, field: str) -> UnknownVoice:
-        return UnknownVoice(f"no voice has this id; there are {self._known()}.", field=field)
+        return UnknownVoice(f"must be the id of a voice; there are {self._known()}.", field=field)
 
     def _found(self, name: str) -> Entry | None:
         if (entry := self._entries.get(name)) is not None:

@@ -1,4 +1,4 @@
-"""Fixtures every test may use."""
+"""Shared fixtures."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from helpers.servers import Server, running_server
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """What the server runs on."""
+    """The async backend that the server uses."""
     return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server as it comes, shared by the tests that leave it as they found it."""
+    """Start a server with default settings, shared by tests that do not change it."""
     with running_server(tmp_path_factory.mktemp("server") / "log", "--log-format=json") as one:
         yield one
 
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers of one's own, with options and variables."""
+    """Return a function that starts servers with options and variables."""
     with ExitStack() as stack:
         count = 0
 
@@ -43,7 +43,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def interruptions(
     request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Interruptions]:
-    """A test's own, told when it is over."""
+    """Times of interruptions, reported when the test ends."""
     one = Interruptions()
     yield one
     if one.ms:

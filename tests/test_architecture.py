@@ -1,4 +1,4 @@
-"""The house keeps its shape: which part may import which."""
+"""Which packages may import which."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "streaming_server"
 FILES = sorted(ROOT.rglob("*.py"))
 
 LEAVES = {"types", "errors", "percentiles"}
-"""Import nothing of ours but each other."""
+"""Modules that import no other module of the project except each other."""
 
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
@@ -46,17 +46,17 @@ ALLOWED: dict[str, set[str]] = {
     | {"context", "pool", "audio", "metrics", "settings", "catalogue", "storage", "configuration", "jobs"}
     | {"voice_samples", "transcription", "transcription/queue", "text", "voice_library"},
 }
-"""What each room may import. The command line, the benchmark and `say` stand outside and may use all."""
+"""What each package may import. The command line and the benchmark may import everything."""
 
 
 def room(*path: str) -> str:
-    """The room of a module: its own where ALLOWED has one, otherwise its top folder."""
+    """Return a module's entry in ALLOWED: its own if it has one, otherwise its top-level package."""
     whole = "/".join(path)
     return whole if whole in ALLOWED else path[0]
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module imported anywhere in a file, those inside functions included."""
+    """Return every module imported in a file, including imports inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -65,7 +65,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_arrows_point_one_way(path: Path) -> None:
+def test_imports_follow_the_allowed_directions(path: Path) -> None:
     here = room(*path.relative_to(ROOT).with_suffix("").parts)
     if (allowed := ALLOWED.get(here)) is None:
         return
@@ -76,7 +76,7 @@ def test_arrows_point_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
+def test_heavy_libraries_are_imported_only_where_allowed(path: Path) -> None:
     for module in imports(path):
         match module.split(".")[0]:
             case "torch" | "safetensors" | "transformers":
@@ -88,7 +88,7 @@ def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_keeps_state(path: Path) -> None:
-    """No `global`, and no module-level name bound to something that is filled later."""
+    """No `global`, and no mutable module-level state."""
     tree = ast.parse(path.read_text())
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
     for node in tree.body:

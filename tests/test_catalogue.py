@@ -90,7 +90,7 @@ def test_the_default_voice_stands_in_for_unknown_names_where_it_may(
 
 def test_a_door_may_substitute_the_default_voice_by_itself() -> None:
     assert Catalogue().choose("a/recording.wav", substitute=True).voice.id == "aria"
-    with pytest.raises(UnknownVoice, match=r"^model: no voice has this id"):
+    with pytest.raises(UnknownVoice, match=r"^model: must be the id of a voice"):
         Catalogue().choose("nobody", field="model")
 
 

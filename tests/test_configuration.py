@@ -1,4 +1,4 @@
-"""The configuration: what counts when several say something of it, and what is not taken."""
+"""The configuration: precedence of its sources, and rejected values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULTS = ServerConfig()
 
 @contextmanager
 def configured(data_dir: Path, *flags: str) -> Iterator[Configuration]:
-    """As at a start with these flags."""
+    """Return the configuration after a start with these flags."""
     settings = CliApp.run(Settings, cli_args=list(flags))
     database = Database(data_dir)
     try:
@@ -38,7 +38,7 @@ def changed(config: ServerConfig, **values: Any) -> ServerConfig:
     return config.model_copy(update=values)
 
 
-def test_at_first_everything_is_as_it_comes(tmp_path: Path) -> None:
+def test_defaults(tmp_path: Path) -> None:
     with configured(tmp_path) as configuration:
         now = configuration.now
     assert now == changed(DEFAULTS, sources=now.sources)
@@ -46,7 +46,7 @@ def test_at_first_everything_is_as_it_comes(tmp_path: Path) -> None:
     assert now.sources.keys() == ServerConfig.model_fields.keys() - {"sources"}
 
 
-def test_what_was_put_outlives_the_server(tmp_path: Path) -> None:
+def test_stored_values_survive_a_restart(tmp_path: Path) -> None:
     with configured(tmp_path) as configuration:
         configuration.put(changed(configuration.now, output_retention_hours=3.0, auto_transcribe=False))
         assert configuration.now.output_retention_hours == 3.0
@@ -60,9 +60,7 @@ def test_what_was_put_outlives_the_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("said_by", ["flag", "variable"])
-def test_the_command_line_counts_before_what_was_put_in_an_earlier_life(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said_by: str
-) -> None:
+def test_flags_override_stored_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said_by: str) -> None:
     with configured(tmp_path) as configuration:
         config = changed(configuration.now, output_retention_hours=3.0, debug_mode=False, save_outputs=False)
         configuration.put(config)
@@ -78,8 +76,8 @@ def test_the_command_line_counts_before_what_was_put_in_an_earlier_life(
         assert now.sources["save_outputs"] == "put"
 
 
-def test_a_flag_is_not_made_to_last_by_putting_what_is_there(tmp_path: Path) -> None:
-    """As who changes one value does, who has to send them all."""
+def test_storing_unchanged_values_does_not_store_flags(tmp_path: Path) -> None:
+    """Changing one value requires sending them all."""
     with configured(tmp_path, "--debug", "--retention-hours=5") as configuration:
         configuration.put(changed(configuration.now, auto_transcribe=False))
     with configured(tmp_path) as configuration:
@@ -87,7 +85,7 @@ def test_a_flag_is_not_made_to_last_by_putting_what_is_there(tmp_path: Path) -> 
     assert (now.debug_mode, now.output_retention_hours, now.auto_transcribe) == (False, 24, False)
 
 
-def test_what_was_put_is_there_again_when_the_flag_is_not(tmp_path: Path) -> None:
+def test_stored_values_return_without_the_flag(tmp_path: Path) -> None:
     with configured(tmp_path) as configuration:
         configuration.put(changed(configuration.now, output_retention_hours=3.0))
     with configured(tmp_path, "--retention-hours=5") as configuration:
@@ -96,7 +94,7 @@ def test_what_was_put_is_there_again_when_the_flag_is_not(tmp_path: Path) -> Non
         assert configuration.now.output_retention_hours == 3.0
 
 
-def test_what_is_put_counts_at_once_whatever_the_flags_say(tmp_path: Path) -> None:
+def test_stored_values_apply_at_once_whatever_the_flags(tmp_path: Path) -> None:
     with configured(tmp_path, "--debug") as configuration:
         configuration.put(changed(configuration.now, debug_mode=False))
         assert configuration.now.debug_mode is False
@@ -106,7 +104,7 @@ def test_what_is_put_counts_at_once_whatever_the_flags_say(tmp_path: Path) -> No
         assert configuration.now.sources["debug_mode"] == "start"
 
 
-def test_what_is_stored_but_can_mean_nothing_is_passed_over(tmp_path: Path) -> None:
+def test_invalid_stored_values_are_ignored(tmp_path: Path) -> None:
     database = Database(tmp_path)
     ConfigurationStore(database).put({"output_retention_hours": -1, "from_the_future": 1})
     database.close()
@@ -117,7 +115,7 @@ def test_what_is_stored_but_can_mean_nothing_is_passed_over(tmp_path: Path) -> N
         assert configuration.now.output_retention_hours == 2.0
 
 
-def test_what_cannot_be_stored_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_that_cannot_be_stored_do_not_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with configured(tmp_path) as configuration:
         before = configuration.now
 
@@ -130,10 +128,10 @@ def test_what_cannot_be_stored_does_not_count(tmp_path: Path, monkeypatch: pytes
         assert configuration.now == before
 
 
-def test_over_http_it_is_told_where_each_value_comes_from(
+def test_the_route_reports_the_source_of_each_value(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """And what is told can be sent back."""
+    """The response can be sent back as a request."""
     options = ("--max-workers=1", f"--data-dir={tmp_path / 'kept'}")
     with to(start_server(*options, "--retention-hours=5")) as client:
         config = client.get("/config").json()
@@ -167,7 +165,7 @@ def test_the_model_of_the_command_line_can_be_chosen_again(
         assert client.put("/config", json=config | {"whisper_model_size": weights}).status_code == 200
 
 
-def test_a_model_of_the_command_line_need_not_be_there_for_the_rest_to_be_changed(
+def test_a_missing_model_from_a_flag_does_not_prevent_changes(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     with to(start_server("--max-workers=1", f"--whisper-model={tmp_path / 'gone.pt'}")) as client:
@@ -175,7 +173,7 @@ def test_a_model_of_the_command_line_need_not_be_there_for_the_rest_to_be_change
         assert client.put("/config", json=config | {"auto_transcribe": False}).status_code == 200
 
 
-def test_texts_are_shown_in_the_log_as_soon_as_that_is_wanted(start_server: Callable[..., Server]) -> None:
+def test_enabling_show_prompts_applies_at_once(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1")
     with to(server) as client:
         say(client, "This is nobody's business.")

@@ -1,4 +1,4 @@
-"""A turn of speech, over a real pool."""
+"""Speech contexts on a real pool."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Turns:
         return sum(worker.load for worker in self.pool.workers)
 
     def home(self, context: SpeechContext) -> Supervisor:
-        """The worker a context has an utterance on."""
+        """Return the worker that has an utterance of a context."""
         worker = context._channel.worker
         assert worker is not None
         return worker
@@ -81,7 +81,7 @@ async def until_true(condition: Callable[[], bool]) -> None:
 
 
 def kill(worker: Supervisor) -> float:
-    """Kill it as the kernel would; when."""
+    """Kill a worker with SIGKILL; return the time."""
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
     return time.monotonic()
@@ -92,7 +92,7 @@ def pcm(outputs: list[Output]) -> bytes:
 
 
 async def rest(context: SpeechContext) -> list[Output]:
-    """Everything up to the end."""
+    """Return all remaining events."""
     outputs: list[Output] = []
     with anyio.fail_after(20):
         while not outputs or not isinstance(outputs[-1], Done | Cancelled | Failure):
@@ -108,12 +108,12 @@ async def until(context: SpeechContext, kind: type[Output]) -> Output:
 
 
 def kinds(outputs: list[Output]) -> list[str]:
-    """The kinds of what came, repetitions of words and speech left out."""
+    """Return the kinds of the events, without repeated words and speech."""
     names = [type(output).__name__ for output in outputs if not isinstance(output, WordTimes)]
     return [name for at, name in enumerate(names) if name != "Speech" or names[at - 1] != "Speech"]
 
 
-async def test_a_turn_in_order() -> None:
+async def test_events_of_a_turn_are_in_order() -> None:
     async with running() as turns:
         context = turns.open()
         context.append("Hello there. And th")
@@ -128,7 +128,7 @@ async def test_a_turn_in_order() -> None:
     ]
 
 
-async def test_the_first_sentence_leaves_before_the_second_is_written() -> None:
+async def test_the_first_sentence_is_submitted_before_the_second_arrives() -> None:
     async with running() as turns:
         context = turns.open()
         context.append("Hello there. ")
@@ -136,7 +136,7 @@ async def test_the_first_sentence_leaves_before_the_second_is_written() -> None:
         context.cancel()
 
 
-async def test_nothing_runs_ahead_of_the_reader_by_more_than_an_utterance() -> None:
+async def test_speech_runs_at_most_one_utterance_ahead_of_the_reader() -> None:
     async with running() as turns:
         context = turns.open()
         context.append(LONG * 10)
@@ -150,7 +150,7 @@ async def test_nothing_runs_ahead_of_the_reader_by_more_than_an_utterance() -> N
         context.close()
 
 
-async def test_a_piece_longer_than_the_lead_is_handed_on_in_slices() -> None:
+async def test_audio_longer_than_the_lead_is_delivered_in_slices() -> None:
     async with running() as turns:
         context = turns.open(max_lead_s=0.5)
         context.append(LONG * 2)
@@ -164,7 +164,7 @@ async def test_a_piece_longer_than_the_lead_is_handed_on_in_slices() -> None:
         context.cancel()
 
 
-async def test_cancel_leaves_only_the_report() -> None:
+async def test_only_the_cancel_report_follows_a_cancel() -> None:
     async with running() as turns:
         context = turns.open()
         context.append(LONG * 5)
@@ -180,7 +180,7 @@ async def test_cancel_leaves_only_the_report() -> None:
         context.finish()
 
 
-async def test_cancel_wakes_a_reader_that_waits_for_its_lead() -> None:
+async def test_cancel_wakes_a_reader_held_back_by_pacing() -> None:
     async with running() as turns:
         context = turns.open(max_lead_s=0.2)
         context.append(LONG)
@@ -192,7 +192,7 @@ async def test_cancel_wakes_a_reader_that_waits_for_its_lead() -> None:
             context.cancel()
 
 
-async def test_the_report_counts_what_was_played() -> None:
+async def test_the_cancel_report_counts_played_audio() -> None:
     async with running() as turns:
         context = turns.open()
         context.append("One two three four five six. Seven eight. ")
@@ -209,7 +209,7 @@ async def test_the_report_counts_what_was_played() -> None:
         assert report.text_remaining == " four five six. Seven eight. "
 
 
-async def test_a_cancelled_context_reports_pairs_that_came_in_halves_whole() -> None:
+async def test_the_cancel_report_joins_split_surrogate_pairs() -> None:
     async with running() as turns:
         context = turns.open()
         context.append("Party \ud83c")
@@ -220,7 +220,7 @@ async def test_a_cancelled_context_reports_pairs_that_came_in_halves_whole() -> 
         assert report.text_remaining == "Party 🎉"
 
 
-async def test_flushed_follows_the_audio_and_answers_flushes_without_text_between_them_together() -> None:
+async def test_flushed_follows_the_audio_and_answers_adjacent_flushes_together() -> None:
     async with running() as turns:
         context = turns.open()
         context.flush()
@@ -257,7 +257,7 @@ async def test_a_closed_context_wakes_its_reader() -> None:
 PATIENT = ChunkPolicy(min_chars=40, best_chars=200, max_chars=400, patience_s=0.3)
 
 
-async def test_a_short_first_sentence_waits_for_company() -> None:
+async def test_a_short_first_sentence_waits_for_the_next() -> None:
     async with running() as turns:
         context = turns.open(PATIENT)
         context.append("Hi. ")
@@ -271,7 +271,7 @@ async def test_a_short_first_sentence_waits_for_company() -> None:
     assert starts[0].sample < starts[1].sample
 
 
-async def test_a_short_first_sentence_waits_only_so_long() -> None:
+async def test_a_short_first_sentence_waits_for_a_limited_time() -> None:
     async with running() as turns:
         context = turns.open(PATIENT)
         begun = time.monotonic()
@@ -281,7 +281,7 @@ async def test_a_short_first_sentence_waits_only_so_long() -> None:
         context.cancel()
 
 
-async def test_sentences_that_wait_leave_together() -> None:
+async def test_waiting_sentences_are_submitted_together() -> None:
     async with running() as turns:
         context = turns.open(PATIENT)
         context.append(LONG + "Two. Three. Four. " * 3)
@@ -294,7 +294,7 @@ async def test_sentences_that_wait_leave_together() -> None:
     assert samples == sorted(samples)
 
 
-async def test_text_after_finish_is_an_error_and_too_much_text_is_another() -> None:
+async def test_text_after_finish_and_too_much_text_are_errors() -> None:
     async with running() as turns:
         context = turns.open(max_characters=20)
         with pytest.raises(TooLarge):
@@ -309,7 +309,7 @@ async def test_text_after_finish_is_an_error_and_too_much_text_is_another() -> N
         assert isinstance((await rest(context))[-1], Done)
 
 
-async def test_half_a_pair_at_the_end_is_an_error() -> None:
+async def test_a_lone_surrogate_at_the_end_is_an_error() -> None:
     async with running() as turns:
         context = turns.open()
         context.append("\ud83c")
@@ -318,7 +318,7 @@ async def test_half_a_pair_at_the_end_is_an_error() -> None:
         context.close()
 
 
-async def test_what_comes_after_the_last_word_is_told_so_even_when_all_is_said() -> None:
+async def test_text_after_finish_is_rejected_even_after_the_end() -> None:
     async with running() as turns:
         context = turns.open()
         context.append("Hello.")
@@ -329,7 +329,7 @@ async def test_what_comes_after_the_last_word_is_told_so_even_when_all_is_said()
                 late()
 
 
-async def test_text_without_a_letter_costs_nothing() -> None:
+async def test_text_without_words_is_not_synthesised() -> None:
     async with running() as turns:
         context = turns.open()
         for _ in range(1000):
@@ -355,8 +355,8 @@ async def test_the_metrics_add_up() -> None:
 
 
 @pytest.mark.parametrize("end", ["finish", "cancel"])
-async def test_a_context_that_is_over_is_no_garbage_to_be_searched_for(end: str) -> None:
-    """Looking for cycles among all that hundreds of clients have open would hold everyone up."""
+async def test_a_finished_context_leaves_no_reference_cycles(end: str) -> None:
+    """Collecting cycles among the objects of hundreds of clients would stall the event loop."""
     async with running() as turns:
         alive = {"the context": lambda seconds: None}
         context = turns.open(on_first_audio=alive["the context"])
@@ -372,7 +372,7 @@ async def test_a_context_that_is_over_is_no_garbage_to_be_searched_for(end: str)
             gc.enable()
 
 
-async def test_first_audio_counts_from_the_complete_sentence_even_if_that_waits_for_company() -> None:
+async def test_first_audio_counts_from_the_complete_sentence_even_if_it_waits() -> None:
     async with running() as turns:
         context = turns.open(PATIENT)
         context.append("Hi. ")
@@ -388,7 +388,7 @@ ENDLESS = "the quick brown fox jumps over the lazy dog near the bank of the wide
 
 
 async def stalled(context: SpeechContext) -> list[Output]:
-    """Read a context until its listener, of whom nothing is heard any more, has all the lead it may have."""
+    """Read a context until a listener that no longer reports playback has the whole lead."""
     outputs: list[Output] = []
     while True:
         with anyio.move_on_after(0.5):
@@ -398,8 +398,8 @@ async def stalled(context: SpeechContext) -> list[Output]:
         return outputs
 
 
-async def test_a_listener_that_has_heard_is_told_of_the_lost_worker_at_once_whatever_the_lead() -> None:
-    """The promise is one second; it takes milliseconds, and three are allowed on a busy machine."""
+async def test_a_lost_worker_is_reported_at_once_whatever_the_lead() -> None:
+    """One second is guaranteed; it takes milliseconds. The test allows three seconds on a busy machine."""
     async with running(2) as turns:
         context = turns.open(max_lead_s=1.0)
         context.append(ENDLESS)
@@ -415,7 +415,7 @@ async def test_a_listener_that_has_heard_is_told_of_the_lost_worker_at_once_what
         assert turns.load == 0
 
 
-async def test_what_was_taken_but_not_heard_is_spoken_again_and_announced_once() -> None:
+async def test_an_utterance_without_audio_is_repeated_and_announced_once() -> None:
     async with running(2) as turns:
         text = "One two three. " + ENDLESS
         whole = turns.open()
@@ -446,7 +446,7 @@ async def test_what_was_taken_but_not_heard_is_spoken_again_and_announced_once()
 
 
 def announced(outputs: list[Output]) -> list[object]:
-    """Sentences, and words with when they are heard, in order."""
+    """Return sentences and timed words, in order."""
     found: list[object] = []
     for output in outputs:
         if isinstance(output, WordTimes):
@@ -456,7 +456,7 @@ def announced(outputs: list[Output]) -> list[object]:
     return found
 
 
-async def test_a_killed_worker_takes_no_sample_from_the_contexts_of_another() -> None:
+async def test_a_killed_worker_loses_no_sample_of_contexts_on_another() -> None:
     async with running(2) as turns:
         text = (ENDLESS + "Then a short one. ") * 2
         alone = turns.open()
@@ -501,8 +501,8 @@ async def test_a_killed_worker_takes_no_sample_from_the_contexts_of_another() ->
 
 
 @pytest.mark.parametrize("text", [ENDLESS, "777 " * 95 + ". "], ids=["words", "numbers"])
-async def test_a_reader_that_stalls_holds_little_however_slow_the_speech(text: str) -> None:
-    """Alone less than a megabyte, and 32 of them less than 16."""
+async def test_a_stalled_reader_holds_little_memory_however_slow_the_speech(text: str) -> None:
+    """One holds less than a megabyte, 32 less than 16 megabytes."""
     async with running() as turns:
         slow = Generation(speed=0.25)
         contexts = [turns.open(max_lead_s=10.0, generation=slow) for _ in range(32)]
@@ -524,7 +524,7 @@ async def test_a_reader_that_stalls_holds_little_however_slow_the_speech(text: s
         assert turns.load == 0
 
 
-async def test_a_reader_that_was_slow_hears_every_sample() -> None:
+async def test_a_slow_reader_receives_every_sample() -> None:
     async with running() as turns:
         slow = Generation(speed=0.25)
         expected = turns.open(generation=slow)
@@ -555,8 +555,8 @@ MOVES = [
 ]
 
 
-async def test_contexts_raced_at_once_end_once_each_and_leave_nothing_behind() -> None:
-    """Cancelled, finished, flushed and closed at any instant, eight at a time."""
+async def test_raced_contexts_end_exactly_once_and_leave_no_utterance() -> None:
+    """Eight at a time are cancelled, finished, flushed and closed at random moments."""
     chance = random.Random(7)
     async with running(2) as turns:
 

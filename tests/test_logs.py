@@ -1,4 +1,4 @@
-"""A log that nobody reads never blocks the server."""
+"""A log without a reader never blocks the server."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_non_blocking_pipe_loses_nothing(pipe: Pipe) -> None:
 
 @pytest.fixture
 def unread_server(pipe: Pipe, tmp_path: Path) -> Iterator[Server]:
-    """A server whose log goes into a pipe that is full."""
+    """Start a server whose log goes to a full pipe."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "run.py", f"--port={port}", "--debug", "--log-format=json", "--max-workers=1"],
@@ -139,7 +139,7 @@ def filled(pipe: Pipe) -> int:
 
 
 @pytest.mark.anyio
-async def test_a_server_whose_log_is_not_read_speaks_and_ends(
+async def test_a_server_with_an_unread_log_speaks_and_exits(
     filled: int, pipe: Pipe, unread_server: Server
 ) -> None:
     for _ in range(3):
@@ -155,6 +155,6 @@ async def test_a_server_whose_log_is_not_read_speaks_and_ends(
     assert unread_server.process.wait(15) == 0
 
 
-def test_a_start_up_error_nobody_reads_does_not_block_the_exit(filled: int, pipe: Pipe) -> None:
+def test_an_unread_start_up_error_does_not_block_the_exit(filled: int, pipe: Pipe) -> None:
     process = subprocess.Popen([sys.executable, "run.py", "--engine=magic"], cwd=ROOT, stderr=pipe.writing)
     assert process.wait(20) == 2

@@ -1,4 +1,4 @@
-"""Written text is spoken as people read it, at every door, and quoted as the client wrote it."""
+"""Text processing in every protocol, with quotes of the text as the client wrote it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def native(server: Server, text: str, **options: Any) -> Any:
         return talk
 
 
-async def test_native_socket(server: Server) -> None:
+async def test_native_websocket(server: Server) -> None:
     talk = await native(server, WRITTEN, words=True)
     plain = await native(server, SPOKEN, text_processing=False)
     assert talk.audio() == plain.audio()
@@ -48,12 +48,12 @@ async def test_a_pause_is_silence_of_exactly_that_length(server: Server) -> None
     assert not pause[len(one) + 4 : len(one) + 35990].any()
 
 
-async def test_text_stands_as_it_is_where_that_is_asked_for(server: Server) -> None:
+async def test_text_processing_can_be_disabled(server: Server) -> None:
     talk = await native(server, "**It** <b>is</b>.", words=True, text_processing=False)
     assert talk.audio() != (await native(server, "It is.")).audio()
 
 
-async def test_cancel_tells_the_clients_own_text(server: Server) -> None:
+async def test_cancelled_quotes_the_clients_text(server: Server) -> None:
     text = "**Bold** words cost $3.50. " * 20
     async with talking(server.ws_url) as talk:
         await talk.send("text", text=text)
@@ -64,7 +64,7 @@ async def test_cancel_tells_the_clients_own_text(server: Server) -> None:
 
 
 @pytest.mark.parametrize("cut", [None, 1, 5])
-async def test_cartesias_socket(server: Server, cut: int | None) -> None:
+async def test_cartesia_websocket(server: Server, cut: int | None) -> None:
     message = {
         "context_id": "one",
         "model_id": "sonic-3",

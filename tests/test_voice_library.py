@@ -1,4 +1,4 @@
-"""Which recording and which words a voice is cloned from, if any."""
+"""The recording and transcript that a voice is cloned from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VOICE = StoredVoice("mine", "Mine", primary_speaker="S2", voice_sample="sample")
 
 @pytest.fixture
 def sample(tmp_path: Path) -> StoredVoiceSample:
-    """A recording that Whisper has heard well."""
+    """Return a voice sample with a reliable transcript by Whisper."""
     path = tmp_path / "sample.wav"
     path.write_bytes(b"RIFF")
     return StoredVoiceSample(
@@ -46,14 +46,14 @@ def voice_sample_of(voice: StoredVoice, sample: StoredVoiceSample) -> VoiceSampl
     return entry_of(voice, {sample.id: sample}).voice.voice_sample
 
 
-def test_a_sample_that_was_heard_well_conditions_its_voice(sample: StoredVoiceSample) -> None:
+def test_a_sample_with_a_reliable_transcript_conditions_its_voice(sample: StoredVoiceSample) -> None:
     assert voice_sample_of(VOICE, sample) == VoiceSample(str(sample.path), "What is said.")
     assert voice_sample_problem(VOICE, sample) is None
 
 
 @pytest.mark.parametrize("finding", [*SENTENCES, "Whisper's process was ended by SIGKILL."])
 @pytest.mark.parametrize("source", ["reference", "txt", "whisper"])
-def test_a_transcript_that_is_not_believed_conditions_nothing(
+def test_an_unreliable_transcript_does_not_condition_a_voice(
     sample: StoredVoiceSample, finding: str, source: Any
 ) -> None:
     doubtful = replace(sample, transcript_findings=(finding,), transcript_source=source)
@@ -61,7 +61,7 @@ def test_a_transcript_that_is_not_believed_conditions_nothing(
     assert voice_sample_problem(VOICE, doubtful) == SENTENCES.get(finding, finding)
 
 
-def test_without_a_transcript_a_sample_conditions_nothing_and_why_is_told(sample: StoredVoiceSample) -> None:
+def test_a_sample_without_a_transcript_does_not_condition_and_warns(sample: StoredVoiceSample) -> None:
     silent = replace(sample, transcript=None, transcript_source=None)
     assert voice_sample_of(VOICE, silent) is None
     assert "no transcript yet" in str(voice_sample_problem(VOICE, silent))
@@ -70,12 +70,12 @@ def test_without_a_transcript_a_sample_conditions_nothing_and_why_is_told(sample
     assert voice_sample_problem(VOICE, failed) == "Whisper took too long to load."
 
 
-def test_what_a_person_wrote_counts_whatever_is_found_against_it(sample: StoredVoiceSample) -> None:
+def test_a_written_transcript_is_used_whatever_its_findings(sample: StoredVoiceSample) -> None:
     written = replace(sample, transcript_source="manual", transcript_findings=("too_long",))
     assert voice_sample_of(VOICE, written) == VoiceSample(str(sample.path), "What is said.")
 
 
-def test_the_voice_s_own_transcript_is_believed_first(sample: StoredVoiceSample) -> None:
+def test_the_voice_s_own_transcript_takes_precedence(sample: StoredVoiceSample) -> None:
     doubtful = replace(sample, transcript_findings=("repeats",))
     voice = replace(VOICE, transcript="What I say.")
     assert (
@@ -85,8 +85,8 @@ def test_the_voice_s_own_transcript_is_believed_first(sample: StoredVoiceSample)
     )
 
 
-def test_what_speaks_against_a_voice_s_own_words_is_told(sample: StoredVoiceSample) -> None:
-    """They count: a person wrote them. But not in silence."""
+def test_findings_on_the_voice_s_own_transcript_are_warnings(sample: StoredVoiceSample) -> None:
+    """A person wrote the transcript, so it is used, but with warnings."""
     voice = replace(VOICE, transcript="Ho! " * 200)
     assert voice_sample_warnings(voice, sample) == [SENTENCES["too_long"], SENTENCES["repeats"]]
     assert voice_sample_of(voice, sample) is not None
@@ -94,7 +94,7 @@ def test_what_speaks_against_a_voice_s_own_words_is_told(sample: StoredVoiceSamp
     assert voice_sample_warnings(replace(voice, voice_sample=None), None) == []
 
 
-def test_what_speaks_against_a_person_s_words_is_told_with_the_voice(sample: StoredVoiceSample) -> None:
+def test_findings_on_a_written_transcript_are_warnings_of_the_voice(sample: StoredVoiceSample) -> None:
     written = replace(sample, transcript_source="manual", transcript_findings=("too_long",))
     assert voice_sample_warnings(VOICE, written) == [SENTENCES["too_long"]]
     assert voice_sample_warnings(VOICE, sample) == []
@@ -102,7 +102,7 @@ def test_what_speaks_against_a_person_s_words_is_told_with_the_voice(sample: Sto
     assert voice_sample_warnings(VOICE, doubtful) == []  # It does not count, and why is told as its problem.
 
 
-def test_a_file_that_is_gone_conditions_nothing(sample: StoredVoiceSample) -> None:
+def test_a_missing_file_does_not_condition_a_voice(sample: StoredVoiceSample) -> None:
     sample.path.unlink()
     assert voice_sample_of(VOICE, sample) is None
     assert "upload it again" in str(voice_sample_problem(VOICE, sample))
@@ -114,7 +114,7 @@ def test_a_voice_without_a_sample_has_no_problem(sample: StoredVoiceSample) -> N
     assert voice_sample_problem(voice, sample) is None
 
 
-def test_a_voice_speaks_as_it_was_told_to(sample: StoredVoiceSample) -> None:
+def test_a_voice_s_settings_become_defaults(sample: StoredVoiceSample) -> None:
     voice = replace(VOICE, temperature=0.5, cfg_scale=2.0, top_p=0.9, seed=3, speed=1.5)
     entry = entry_of(voice, {sample.id: sample})
     assert entry.defaults == Generation(temperature=0.5, cfg_scale=2.0, top_p=0.9, seed=3, speed=1.5)

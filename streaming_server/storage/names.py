@@ -25,8 +25,8 @@ def check_name(name: str, field: str) -> str:
         and unicodedata.normalize("NFKC", name) == name
     ):
         raise BadValue(
-            f"takes 1 to {MAX_NAME_CHARS} letters, digits, '_', '-', '.' and single spaces between "
-            "them, and does not begin with a dot.",
+            f"must be 1 to {MAX_NAME_CHARS} letters, digits, '_', '-', '.' and single spaces between "
+            "them, and not begin with a dot.",
             field=field,
         )
     return name

@@ -164,9 +164,7 @@ class VoiceStore:
         with self._database.transaction() as cursor:
             row = _voice_sample_row(cursor, voice_sample_id)
             if sha256 is not None and row["sha256"] != sha256:
-                raise UnknownVoiceSample(
-                    "prompt_id: this voice sample has been replaced by another recording."
-                )
+                raise UnknownVoiceSample("has another recording by now; try again.", field="prompt_id")
             findings = tuple(findings)
             doubtful = source in (None, "whisper") and (bool(findings) or not transcript)
             if not (keep_better and _takes_precedence(row, source)) and not (
@@ -189,7 +187,7 @@ class VoiceStore:
             users = cursor.execute("SELECT id FROM voices WHERE prompt = ? ORDER BY id", (voice_sample_id,))
             voices = tuple(row["id"] for row in users)
             if voices and not force:
-                raise InUse(f"In use by {_listed(voices)}; use force=true to take it from them.")
+                raise InUse(f"In use by {_listed(voices)}; use force=true to remove it from them.")
             taken = "UPDATE voices SET prompt = NULL, transcript = NULL WHERE prompt = ?"
             cursor.execute(taken, (voice_sample_id,))
             cursor.execute("DELETE FROM prompts WHERE id = ?", (voice_sample_id,))
@@ -228,7 +226,7 @@ class VoiceStore:
         """
         with self._database.transaction() as cursor:
             if _find_voice(cursor, voice_id).builtin:
-                raise Forbidden("This voice comes with the server and cannot be deleted.")
+                raise Forbidden("Built-in voices cannot be deleted.")
             cursor.execute("DELETE FROM voices WHERE id = ?", (voice_id,))
 
     def _discard(self, shas: set[str]) -> None:
@@ -257,7 +255,7 @@ def _check_voice(voice: StoredVoice) -> None:
         raise BadValue("must be S1 or S2.", field="primary_speaker")
     style = voice.style
     if not (isinstance(style, str) and 1 <= len(style) <= MAX_STYLE_CHARS and style.isprintable()):
-        raise BadValue(f"takes 1 to {MAX_STYLE_CHARS} printable characters.", field="style")
+        raise BadValue(f"must be 1 to {MAX_STYLE_CHARS} printable characters.", field="style")
 
 
 def _put_voice(cursor: sqlite3.Cursor, voice: StoredVoice) -> StoredVoice:
@@ -278,7 +276,7 @@ def _find_voice(cursor: sqlite3.Cursor, voice_id: str) -> StoredVoice:
     for voice in BUILTIN_VOICES:
         if voice.id == voice_id:
             return _builtin(voice)
-    raise UnknownVoice("no voice has this id.", field="voice_id")
+    raise UnknownVoice("must be the id of a voice.", field="voice_id")
 
 
 def _voice(row: sqlite3.Row) -> StoredVoice:
@@ -322,7 +320,7 @@ def _voice_sample_row(cursor: sqlite3.Cursor, voice_sample_id: str) -> sqlite3.R
         "SELECT * FROM prompts WHERE id = ?", (voice_sample_id,)
     ).fetchone()
     if row is None:
-        raise UnknownVoiceSample("prompt_id: no voice sample has this id.")
+        raise UnknownVoiceSample("must be the id of a voice sample.", field="prompt_id")
     return row
 
 

@@ -67,7 +67,7 @@ async def test_listeners_do_not_notice_jobs(start_server: Callable[..., Server],
 
 
 async def test_mp3_requests_do_not_block_others(start_server: Callable[..., Server]) -> None:
-    """On the event loop, each piece of three seconds blocked everybody for 20 ms."""
+    """On the event loop, each piece of three seconds blocked all clients for 20 ms."""
     server = start_server()
 
     def waits_s() -> float:

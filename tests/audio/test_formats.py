@@ -1,4 +1,4 @@
-"""Every format, as players decode it, whatever pieces the audio was written in."""
+"""Every format, decoded as by a player, for audio written in any pieces."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from streaming_server.errors import BadValue
 
 CODED: tuple[AudioFormat, ...] = ("mp3", "opus", "aac", "flac")
 DEMUXERS: dict[AudioFormat, str] = {"wav": "wav", "mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac"}
-"""By name, as FFmpeg takes one frame of aac for too little to guess by."""
+"""Demuxers by format, as FFmpeg cannot detect aac from a single frame."""
 
 LOSSLESS: tuple[AudioFormat, ...] = ("wav", "flac", "pcm")
 LOSSY: tuple[AudioFormat, ...] = ("mp3", "opus", "aac")
@@ -59,11 +59,11 @@ HELD_MS: dict[tuple[AudioFormat, int], int] = {
     ("aac", 24000): 128,
     ("aac", 48000): 64,
 }
-"""As the docstring has it, from a sample's push to the bytes that it is heard from."""
+"""Documented delay from a sample's push to the bytes that contain it."""
 
 
 def speech(samples: int, rate: int) -> bytes:
-    """A voice-like sweep that no shift of itself resembles."""
+    """Return a voice-like sweep with no self-similarity under shifts."""
     t = np.arange(samples) / rate
     sweep = np.sin(2 * pi * (200 * t + 60 * t * t)) * np.abs(np.sin(9 * t)) * 9000
     return (sweep + np.random.default_rng(0).normal(0, 50, samples)).astype("<i2").tobytes()
@@ -74,7 +74,7 @@ def written(writer: ContainerWriter, parts: Iterable[bytes]) -> bytes:
 
 
 def decoded(body: bytes, audio_format: AudioFormat) -> tuple[NDArray[np.float64], int]:
-    """The samples, at 16-bit scale, and their rate, as FFmpeg plays them."""
+    """Return the decoded samples, at 16-bit scale, and their rate."""
     if audio_format == "pcm":
         return np.frombuffer(body, "<i2").astype(float), 0
     with av.open(io.BytesIO(body), "r", format=DEMUXERS[audio_format]) as container:
@@ -86,7 +86,7 @@ def decoded(body: bytes, audio_format: AudioFormat) -> tuple[NDArray[np.float64]
 
 
 def decoded_s(body: bytes, audio_format: AudioFormat, rate: int) -> float:
-    """Seconds that a player has so far."""
+    """Return the seconds that can be decoded so far."""
     try:
         samples, heard_rate = decoded(body, audio_format)
     except (av.error.InvalidDataError, av.error.EOFError):
@@ -201,7 +201,7 @@ def test_holds_back_no_more_than_documented(audio_format: AudioFormat, rate: int
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
 @pytest.mark.parametrize("rate", [8000, 24000, 48000])
 def test_a_push_of_100_ms_is_fast(audio_format: AudioFormat, rate: int) -> None:
-    """CPU time, as another process may take the core; the first push, which opens the codec, among them."""
+    """Measures CPU time, as the machine may be busy; includes the first push, which opens the codec."""
     pcm = speech(rate * 3, rate)
     with ContainerWriter(audio_format, rate) as writer:
         took = []

@@ -1,4 +1,4 @@
-"""Frames, whatever pieces the engine's audio comes in."""
+"""Frames from audio in any pieces."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ piece_sizes = st.lists(st.one_of(st.integers(1, 5), st.integers(1, 6000)), min_s
 
 
 def noise(samples: int, seed: int = 0) -> bytes:
-    """Noise that is loud enough for the resampler to exceed full scale."""
+    """Return noise loud enough for the resampler to exceed full scale."""
     drawn = np.random.default_rng(seed).normal(0, 16000, samples)
     return drawn.clip(-32768, 32767).astype("<i2").tobytes()
 
@@ -34,7 +34,7 @@ def tone(samples: int, rate: int, hertz: float = 440.0) -> bytes:
 
 
 def pieces(pcm: bytes, sizes: list[int]) -> Iterable[bytes]:
-    """The PCM in pieces of these numbers of samples, and the rest."""
+    """Split PCM into pieces of these numbers of samples, and the rest."""
     start = 0
     for size in sizes:
         yield pcm[start : start + 2 * size]

@@ -1,4 +1,4 @@
-"""The estimate of how far a listener has played."""
+"""Estimated playback position."""
 
 from __future__ import annotations
 

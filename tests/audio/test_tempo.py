@@ -66,8 +66,8 @@ def test_the_bytes_do_not_depend_on_the_pieces(speed: float, sizes: list[int], l
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_speech_is_heard_in_its_place(speed: float) -> None:
-    """Six bursts, at the very start and the very end too: all there, and near where they belong."""
+def test_sounds_keep_their_relative_positions(speed: float) -> None:
+    """All six bursts, including those at both ends, stay near their scaled positions."""
     rate, said = 24000, np.zeros(2 * 24000)
     places_s = (0.0, 0.4, 0.8, 1.2, 1.6, 1.9)
     for place in places_s:

@@ -56,7 +56,7 @@ def add(heard: Heard, events: list[Event], number: int) -> None:
 
 
 def listen(engine: FlowControlled, number: int, step: int) -> Heard:
-    """Listen to the end; take `step` bytes whenever the engine pauses."""
+    """Play to the end, taking `step` bytes whenever the engine pauses."""
     heard, taken = Heard(b"", [], False, 0), 0
     while not heard.ended:
         while engine.active:
@@ -69,7 +69,7 @@ def listen(engine: FlowControlled, number: int, step: int) -> Heard:
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.25])
-def test_a_paused_utterance_sounds_as_if_it_had_not_been_paused(espeak: EspeakEngine, speed: float) -> None:
+def test_pausing_does_not_change_the_audio(espeak: EspeakEngine, speed: float) -> None:
     free = FlowControlled(espeak, 1 << 40)
     free.submit(utterance(1, speed=speed))
     expected = listen(free, 1, 0)

@@ -114,7 +114,7 @@ def test_nothing_is_mounted() -> None:
     assert folders("", V2_MOUNTS) == []
 
 
-def test_version_2_is_read(tmp_path: Path) -> None:
+def test_reads_version_2(tmp_path: Path) -> None:
     """Page cache that the kernel drops first is not used memory."""
     group = "sys/fs/cgroup/system.slice/speech.service"
     files = {
@@ -129,7 +129,7 @@ def test_version_2_is_read(tmp_path: Path) -> None:
     assert group_memory(MACHINE.total, write(tmp_path, files)) == [MemoryReport(used=300 * MIB, total=GIB)]
 
 
-def test_version_1_is_read(tmp_path: Path) -> None:
+def test_reads_version_1(tmp_path: Path) -> None:
     files = {
         "proc/self/cgroup": V1_MEMBERSHIP,
         "proc/self/mountinfo": CONTAINER_MOUNTS,
@@ -152,7 +152,7 @@ def test_a_limit_above_the_machines_memory_is_none(limit: str, tmp_path: Path) -
     assert group_memory(MACHINE.total, write(tmp_path, files)) == []
 
 
-def test_files_that_are_missing_or_unreadable_are_passed_over(tmp_path: Path) -> None:
+def test_missing_or_unreadable_files_are_ignored(tmp_path: Path) -> None:
     assert group_memory(MACHINE.total, tmp_path) == []
     files = {"proc/self/cgroup": V2_MEMBERSHIP, "proc/self/mountinfo": V2_MOUNTS}
     files["sys/fs/cgroup/memory.max"] = "many\n"

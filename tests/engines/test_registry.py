@@ -50,7 +50,7 @@ def readme_engine() -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def beep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The README's engine, installed outside of this environment."""
+    """Install the README's engine outside this environment."""
     module, pyproject = readme_engine()
     return install(tmp_path_factory.mktemp("beep"), {"beep.py": module}, pyproject)
 
@@ -73,7 +73,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.anyio
-async def test_an_engine_from_another_package_is_heard(beep: Path, tmp_path: Path) -> None:
+async def test_speaks_with_an_engine_from_another_package(beep: Path, tmp_path: Path) -> None:
     options = ("--engine=beep", "--pitch-hz=880", "--max-workers=1")
     with running_server(tmp_path / "log", *options, PYTHONPATH=path_with(beep)) as server:
         async with talking(server.ws_url) as talk:
@@ -139,12 +139,12 @@ def test_a_broken_engine_does_not_affect_the_others(tmp_path: Path) -> None:
         assert server.ready()
 
 
-def test_an_unknown_engine_names_those_that_are_there() -> None:
+def test_the_unknown_engine_error_lists_the_engines() -> None:
     with pytest.raises(EngineFailure, match=r"Engine magic is not installed; available: auto, dia, espeak"):
         find_engine("magic", installed_engines())
 
 
-def test_a_name_registered_by_two_packages_is_refused() -> None:
+def test_rejects_a_name_registered_by_two_packages() -> None:
     points = [EntryPoint("a", "one:A", GROUP), EntryPoint("a", "two:A", GROUP), EntryPoint("b", "b:B", GROUP)]
     with pytest.raises(EngineFailure, match="registered twice, as one:A and two:A"):
         find_engine("a", registered(points))

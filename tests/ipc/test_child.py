@@ -31,7 +31,7 @@ SLEEP = ["sleep", "60"]
 
 
 class Unreapable:
-    """Waits like the kernel does for a process in uninterruptible sleep: without end."""
+    """Waits forever, as for a process in uninterruptible sleep."""
 
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -159,7 +159,7 @@ def test_inherited_environment_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's death")
 @pytest.mark.parametrize("pause", [False, True], ids=["running", "stopped"])
 def test_a_child_dies_with_its_parent(pause: bool) -> None:
-    """Also if it is stopped when the parent is killed."""
+    """Even if it is stopped when the parent is killed."""
     child = (
         "import sys, time; from streaming_server.ipc.parent import end_with_parent, ignore_signals;"
         "ignore_signals(); end_with_parent(int(sys.argv[2].rpartition('=')[2])); print('up', flush=True);"

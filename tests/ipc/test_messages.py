@@ -174,12 +174,12 @@ def test_a_malformed_report_is_a_protocol_error(header: bytes) -> None:
         decode_report(Frame(header, b""))
 
 
-def test_the_report_the_malformed_ones_vary_is_sound() -> None:
+def test_the_base_of_the_malformed_reports_is_valid() -> None:
     assert isinstance(decode_report(Frame(INFO % (b"22050", b"4"), b"")), Ready)
 
 
 @pytest.mark.parametrize("header", [b'["pong"]', EVENTS % b'["a",7,2]'])
-def test_audio_that_no_event_claims_is_a_protocol_error(header: bytes) -> None:
+def test_unclaimed_audio_is_a_protocol_error(header: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_report(Frame(header, b"1234"))
 
@@ -202,7 +202,7 @@ json = st.recursive(
 
 
 def accepts(read: Callable[[bytes], None], stream: bytes) -> bool:
-    """Whether a stream is read without an error. Any other error than ProtocolError fails the test."""
+    """Return whether a stream is valid. Errors other than ProtocolError fail the test."""
     try:
         read(stream)
     except ProtocolError:

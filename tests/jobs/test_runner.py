@@ -1,4 +1,4 @@
-"""Jobs are spoken into files, whatever the disk and the database do meanwhile."""
+"""Jobs write speech to files despite failures of the disk, the database and workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEAD, AUDIO = b"head", b"some audio"
 
 
 class Speech:
-    """Speaks AUDIO once it may, or raises an error."""
+    """Yields AUDIO when released, or raises an error."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.utterances = 0
@@ -113,7 +113,7 @@ def is_processing(job: Job) -> bool:
     return job.status == "processing"
 
 
-async def test_a_job_is_spoken_into_its_file(jobs: Jobs) -> None:
+async def test_a_job_writes_its_file(jobs: Jobs) -> None:
     runner = Runner(jobs, Speech())
     runner.speech.may_end.set()
     async with runner.running():
@@ -123,7 +123,7 @@ async def test_a_job_is_spoken_into_its_file(jobs: Jobs) -> None:
     assert job.file.read_bytes() == HEAD + AUDIO
 
 
-async def test_a_busy_database_does_not_cost_a_finished_job(
+async def test_a_busy_database_does_not_lose_a_finished_job(
     jobs: Jobs, tmp_path: Path, logged: list[MutableMapping[str, Any]]
 ) -> None:
     runner = Runner(jobs, Speech())
@@ -174,7 +174,7 @@ async def test_a_job_cancelled_while_it_cannot_be_marked_leaves_no_file(
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
-async def test_a_job_that_fails_says_why(jobs: Jobs, tmp_path: Path) -> None:
+async def test_a_failed_job_stores_the_reason(jobs: Jobs, tmp_path: Path) -> None:
     runner = Runner(jobs, Speech(BadValue("there is nothing in it to say.", field="text")))
     async with runner.running():
         job = await runner.until(await runner.queue.add(REQUEST), is_over)

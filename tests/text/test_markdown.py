@@ -1,4 +1,4 @@
-"""Markdown, as language models write it, is not heard."""
+"""Markdown, as written by language models, is removed."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ def test_markdown(written: str, spoken: str) -> None:
     assert said(written, language="fr") == spoken
 
 
-def test_the_number_of_a_list_item_ends_no_sentence() -> None:
+def test_a_list_number_does_not_end_a_sentence() -> None:
     assert said("1. Wash\n2) Dry") == "one, Wash\ntwo, Dry"
     assert said("1. Januar", language="de") == "1. Januar"
 
 
-def test_code_is_spoken_where_that_is_wanted() -> None:
+def test_code_can_be_spoken() -> None:
     assert said("```py\nx_1 = **y**\n```\nend", language="de", speak_code=True) == "\nx_1 = **y**\n\nend"
 
 
 @pytest.mark.parametrize("text", ["2*3*4", "5 * 3", "C#", "snake_case", "a_b", "#1", "2**8"])
-def test_what_only_looks_like_markdown_stays(text: str) -> None:
+def test_text_that_only_resembles_markdown_is_kept(text: str) -> None:
     assert said(text, language="de") == text
 
 
-def test_a_link_stands_where_its_text_is_written() -> None:
+def test_a_link_maps_to_its_text() -> None:
     assert items_of(["See [this](http://a.b)."]) == [
         Said("See ", 0, 4),
         Said("this", 5, 9),

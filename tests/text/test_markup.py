@@ -1,4 +1,4 @@
-"""Speech markup is obeyed or dropped, never read aloud."""
+"""Speech markup is applied or removed, never spoken."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_markup(written: str, spoken: str) -> None:
     assert said(written, language="fr") == spoken
 
 
-def test_figures_are_read_as_their_element_says() -> None:
+def test_say_as_controls_how_figures_are_read() -> None:
     assert said('<say-as interpret-as="ordinal">3</say-as>') == "third"
     assert (
         said('<say-as interpret-as="cardinal">1984</say-as>') == "one thousand nine hundred and eighty-four"
@@ -56,7 +56,7 @@ def test_figures_are_read_as_their_element_says() -> None:
     assert said('<say-as interpret-as="spell-out">A1</say-as>') == "A-one"
 
 
-def test_ipa_is_for_engines_that_read_it() -> None:
+def test_ipa_is_passed_to_engines_that_support_it() -> None:
     text = '<phoneme alphabet="ipa" ph="təˈmɑːtoʊ">tomato</phoneme>'
     assert items_of([text], ipa=True) == [Said("tomato", 39, 45, False, True, ipa="təˈmɑːtoʊ")]
     assert said(text, ipa=False) == "tomato"
@@ -71,10 +71,10 @@ def test_an_alias_stands_for_the_text_in_the_element() -> None:
     assert items_of(['<sub alias="A B">WWW</sub>']) == [Said("A B", 17, 20, False, True)]
 
 
-def test_an_engine_that_reads_tags_and_sounds_gets_them() -> None:
+def test_tags_and_sounds_are_passed_to_engines_that_support_them() -> None:
     text = "[S1] Funny (laughs)."
     assert said(text, speaker_tags=True, nonverbals=True) == text
 
 
-def test_figures_behind_an_entity_are_read() -> None:
+def test_figures_after_an_entity_are_read() -> None:
     assert said("fish &amp; chips") == "fish and chips"

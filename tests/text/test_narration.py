@@ -1,4 +1,4 @@
-"""A context's text becomes passages and pauses that quote what the client wrote."""
+"""Text becomes passages and pauses that quote the client's text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import ChunkPolicy, WordMark
 
 SINGLE = ChunkPolicy(min_chars=1, best_chars=1, max_chars=400, patience_s=0.1)
-"""Every sentence is a passage of its own."""
+"""A policy by which every sentence is a separate passage."""
 PACKED = ChunkPolicy(min_chars=1, best_chars=200, max_chars=400, patience_s=0.1)
 
 WORDS = (

@@ -1,4 +1,4 @@
-"""Spoken text maps back to what the client wrote."""
+"""Offsets of spoken text map back to the client's text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_slices() -> None:
     assert list(source().slice(3, 3)) == []
 
 
-def test_offsets_go_on_after_the_beginning_is_forgotten() -> None:
+def test_offsets_continue_after_the_beginning_is_discarded() -> None:
     shorter = source()
     shorter.forget(10)
     assert shorter.span(10, 17) == (8, 10)

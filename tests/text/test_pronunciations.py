@@ -50,19 +50,19 @@ def test_each_language_has_its_own_words() -> None:
     assert said("SQL Baguette Anna", pronunciations=LIST, language="de-AT") == "SQL Bagett Ahna"
 
 
-def test_ipa_where_the_engine_reads_it() -> None:
+def test_uses_ipa_if_the_engine_supports_it() -> None:
     assert items_of(["a tomato"], pronunciations=LIST, ipa=True)[1] == Said(
         "tomato", 2, 8, literal=False, settled=True, ipa="təˈmɑːtoʊ"
     )
 
 
 @pytest.mark.parametrize("word", ["", "two words", "x" * (LONGEST_WORD + 1), "?", "a\n"])
-def test_rejects_what_is_no_word(word: str) -> None:
+def test_rejects_invalid_words(word: str) -> None:
     with pytest.raises(BadValue):
         Pronunciations({"en": {word: Pronunciation("x")}})
 
 
 @pytest.mark.parametrize("said_for", [Pronunciation(), Pronunciation(" "), Pronunciation("x" * 201)])
-def test_rejects_a_word_without_a_way_to_say_it(said_for: Pronunciation) -> None:
+def test_rejects_a_word_without_a_pronunciation(said_for: Pronunciation) -> None:
     with pytest.raises(BadValue):
         Pronunciations({"en": {"word": said_for}})

@@ -1,4 +1,4 @@
-"""Text is segmented alike however it is cut into deltas."""
+"""Segmentation does not depend on how text is split into deltas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streaming_server.text.sentence import Piece
 from streaming_server.types import ChunkPolicy
 
 SINGLE = ChunkPolicy(min_chars=1, best_chars=1, max_chars=400, patience_s=0.1)
-"""Every sentence is an utterance of its own."""
+"""A policy by which every sentence is a separate utterance."""
 
 WORDS = (
     "Dr.", "Smith", "went", "home.", "The", "U.S.", "Senate", "e.g.", "this", "That", "i.e.", "3.14", "No.",
@@ -52,7 +52,7 @@ def spoken(text: str, policy: ChunkPolicy = SINGLE, language: str = "en") -> lis
 
 
 def halves(text: str) -> str:
-    """Return the text as JavaScript has it: one character per UTF-16 unit."""
+    """Return the text as JavaScript stores it: one character per UTF-16 unit."""
     raw = text.encode("utf-16-le")
     return "".join(chr(int.from_bytes(raw[i : i + 2], "little")) for i in range(0, len(raw), 2))
 
@@ -178,7 +178,7 @@ def test_the_language_decides_about_abbreviations() -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", "\n\n", "...", "***", '"?!"', "- \n - ", "[S1]", "\u200b", "#\n>", "–." * 500]
 )
-def test_text_without_sound_is_never_a_piece(text: str) -> None:
+def test_text_without_words_is_never_a_piece(text: str) -> None:
     segmenter = Segmenter(SINGLE)
     segmenter.append(text)
     segmenter.finish()
@@ -194,7 +194,7 @@ def test_a_symbol_alone_is_a_sentence(symbol: str) -> None:
 
 
 @pytest.mark.parametrize("mark", ["...", "[S1]", "—", "***", "？"])
-def test_text_without_sound_goes_with_the_sentence_after_it(mark: str) -> None:
+def test_text_without_words_belongs_to_the_next_sentence(mark: str) -> None:
     assert spoken(f"One.\n{mark}\nTwo.") == ["One.", f"{mark}\nTwo."]
 
 
@@ -209,7 +209,7 @@ def test_text_without_sound_goes_with_the_sentence_after_it(mark: str) -> None:
         "I (really) am.",
     ],
 )
-def test_a_sentence_is_out_with_the_white_space_after_it(sentence: str) -> None:
+def test_white_space_completes_a_sentence(sentence: str) -> None:
     segmenter = Segmenter(SINGLE)
     segmenter.append(sentence)
     assert segmenter.take(first=True) is None
@@ -219,7 +219,7 @@ def test_a_sentence_is_out_with_the_white_space_after_it(sentence: str) -> None:
     assert piece.text == sentence
 
 
-def test_a_newline_or_the_next_ideograph_is_enough_too() -> None:
+def test_a_newline_or_the_next_ideograph_completes_a_sentence() -> None:
     for text, sentence in [("No stop\n", "No stop"), ("你好。我", "你好。")]:
         segmenter = Segmenter(SINGLE)
         segmenter.append(text)
@@ -282,7 +282,7 @@ def text_of(piece: Piece | None) -> str | None:
     return piece.text if piece else None
 
 
-def test_a_short_first_sentence_waits_for_company() -> None:
+def test_a_short_first_sentence_waits_for_the_next() -> None:
     segmenter = short_start()
     assert segmenter.take(first=True) is None
     assert segmenter.waiting
@@ -292,20 +292,20 @@ def test_a_short_first_sentence_waits_for_company() -> None:
     assert text_of(segmenter.take(first=False)) == "And Bob."
 
 
-def test_a_short_first_sentence_leaves_when_patience_ends() -> None:
+def test_a_short_first_sentence_is_taken_at_the_deadline() -> None:
     segmenter = short_start()
     assert text_of(segmenter.take(first=True, impatient=True)) == "Hi."
     assert not segmenter.waiting
 
 
-def test_a_short_first_sentence_leaves_with_a_flush_or_the_end() -> None:
+def test_a_short_first_sentence_is_taken_with_a_flush_or_the_end() -> None:
     for release in (Segmenter.flush, Segmenter.finish):
         segmenter = short_start()
         release(segmenter)
         assert text_of(segmenter.take(first=True)) == "Hi."
 
 
-def test_a_short_first_sentence_leaves_when_the_next_is_too_long_to_join() -> None:
+def test_a_short_first_sentence_is_taken_if_the_next_is_too_long_to_join() -> None:
     segmenter = short_start()
     segmenter.append("x" * 99 + ". ")
     assert text_of(segmenter.take(first=True)) == "Hi."
@@ -315,7 +315,7 @@ def test_a_short_later_sentence_does_not_wait() -> None:
     assert text_of(short_start().take(first=False)) == "Hi."
 
 
-def test_nothing_complete_is_not_waiting() -> None:
+def test_an_incomplete_sentence_is_not_waiting() -> None:
     segmenter = Segmenter(ChunkPolicy(10, 100, 100, 0.1))
     segmenter.append("Hi")
     assert segmenter.take(first=True) is None
@@ -331,7 +331,7 @@ def test_a_flush_ends_a_sentence_anywhere() -> None:
     assert [piece.text for piece in pieces(segmenter)] == ["Half a sen", "tence. Dr."]
 
 
-def test_taken_and_received_tell_which_flush_a_piece_lies_before() -> None:
+def test_taken_and_received_locate_flushes() -> None:
     segmenter = Segmenter(SINGLE)
     segmenter.append("One. Two \n ")
     segmenter.flush()
@@ -358,7 +358,7 @@ def test_rejects_unpaired_surrogates_and_nul(deltas: list[str]) -> None:
         segmented(deltas)
 
 
-def test_rejects_half_a_pair_at_the_end() -> None:
+def test_rejects_a_lone_surrogate_at_the_end() -> None:
     for release in (Segmenter.flush, Segmenter.finish):
         segmenter = Segmenter(SINGLE)
         segmenter.append("Hi \ud83d")

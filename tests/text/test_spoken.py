@@ -1,4 +1,4 @@
-"""Written text that arrives in any pieces becomes the same spoken text."""
+"""Spoken text does not depend on how the written text is split."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def test_each_construct_may_be_cut_anywhere(construct: str) -> None:
 
 
 @given(texts(), st.integers(0, 60))
-def test_a_flush_leaves_nothing_behind(text: str, place: int) -> None:
-    """What is said of each half refers to that half alone."""
+def test_a_flush_separates_the_text_before_and_after(text: str, place: int) -> None:
+    """The spoken text of each half maps to that half only."""
     spoken = SpokenText(SpeakingStyle())
     place = min(place, len(text))
     first = [*spoken.push(text[:place]), *spoken.flush()]
@@ -99,7 +99,7 @@ def test_a_flush_leaves_nothing_behind(text: str, place: int) -> None:
 
 
 @given(texts(), styles)
-def test_offsets_ascend_and_literal_text_is_what_the_client_sent(text: str, style: dict[str, object]) -> None:
+def test_offsets_ascend_and_literal_text_equals_the_source(text: str, style: dict[str, object]) -> None:
     at = 0
     for item in items_of([text], **style):
         assert start_of(item) >= at
@@ -118,16 +118,16 @@ def end_of(item: Item) -> int:
 
 
 @given(texts())
-def test_disabled_it_passes_the_text_as_it_stands(text: str) -> None:
+def test_disabled_processing_passes_text_unchanged(text: str) -> None:
     assert said(text, enabled=False) == text
 
 
-def test_an_amount_stands_where_it_is_written() -> None:
+def test_an_amount_maps_to_its_source() -> None:
     items = items_of(["It is $3.50 now."])
     assert items[1] == Said("three dollars and fifty cents", 6, 11, literal=False, settled=True)
 
 
-def test_pauses_and_speakers_stand_where_they_are_written() -> None:
+def test_pauses_and_speakers_map_to_their_source() -> None:
     items = items_of(['[S1] Hi <break time="2s"/> [S2] yo'])
     assert SpeakerChange("S1", 0) in items
     assert Pause(2.0, 8) in items
@@ -157,13 +157,13 @@ def test_a_flush_decides_at_once() -> None:
 @pytest.mark.parametrize(
     "text", ["Hello there. ", "It costs $3.50. ", "Is it **you**? ", "He saw 12 of them.\n"]
 )
-def test_a_sentence_is_out_with_the_white_space_after_it(text: str) -> None:
+def test_white_space_completes_a_sentence(text: str) -> None:
     spoken = SpokenText(SpeakingStyle())
     heard = "".join(item.text for item in spoken.push(text) if isinstance(item, Said))
     assert heard == said(text)
 
 
-def test_other_languages_keep_their_figures_and_lose_their_markup() -> None:
+def test_other_languages_keep_figures_and_lose_markup() -> None:
     assert said("Am **3. Januar** kostet es 5 €, z. B. <break time='1s'/>hier.", language="de-DE") == (
         "Am 3. Januar kostet es 5 €, z. B. <1s>hier."
     )
@@ -174,20 +174,20 @@ def test_figures_after_another_script_are_left_to_the_engine() -> None:
     assert said("в 5 часов") == "в 5 часов"
 
 
-def test_surrogate_pairs_may_come_in_halves() -> None:
+def test_surrogate_pairs_may_be_split() -> None:
     assert items_of(["a\ud83d", "\ude00b"]) == items_of(["a\U0001f600b"])
     assert items_of(["a\ud83d", "\ude00b"])[-1] == Said("b", 2, 3)
 
 
 @pytest.mark.parametrize("delta", ["\ude00", "a\ud83db", "a\0b"])
-def test_rejects_text_that_is_no_unicode(delta: str) -> None:
+def test_rejects_invalid_unicode(delta: str) -> None:
     spoken = SpokenText(SpeakingStyle())
     with pytest.raises(BadValue):
         spoken.push(delta)
     assert spoken.push("Hi there ") == [Said("Hi there ", 0, 9)]
 
 
-def test_half_a_pair_may_not_end_the_text() -> None:
+def test_rejects_a_lone_surrogate_at_the_end() -> None:
     spoken = SpokenText(SpeakingStyle())
     spoken.push("Hi \ud83d")
     with pytest.raises(BadValue):
@@ -207,7 +207,7 @@ UNITS = (
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_time_grows_with_the_length_of_the_text_alone(unit: str) -> None:
+def test_time_is_linear_in_the_length_of_the_text(unit: str) -> None:
     """Hostile text costs at most as much per character as the densest honest text: no more than 20 µs."""
     text = (unit * 16384)[:16384]
     assert min(seconds([text]) for _ in range(3)) < 16384 * 20e-6

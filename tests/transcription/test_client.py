@@ -1,4 +1,4 @@
-"""Transcription in a child process, whose failures the server survives."""
+"""Transcription in a child process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seconds, as prompts are stored: mono, 44.1 kHz, PCM16."""
+    """Return a sample of three seconds in the stored format: mono, 44.1 kHz, 16 bits."""
     path = tmp_path_factory.mktemp("samples") / "sample.wav"
     noise = np.random.default_rng(0).normal(0.0, 0.1, 3 * 44_100)
     soundfile.write(path, noise, 44_100, subtype="PCM_16")
@@ -64,7 +64,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def gone(pid: int) -> bool:
-    """Whether the process has exited and been reaped."""
+    """Return whether the process has exited and been reaped."""
     return not psutil.pid_exists(pid)
 
 
@@ -172,7 +172,7 @@ async def killing(transcription: Transcription, pid: int) -> AsyncIterator[None]
         raise group_of_one.exceptions[0] from None
 
 
-async def test_a_killed_process_costs_only_its_current_request(checkpoint: Path, sample: Path) -> None:
+async def test_a_killed_process_fails_only_its_current_request(checkpoint: Path, sample: Path) -> None:
     async with running(checkpoint) as transcription:
         await transcription.load()
         at_work = transcription.pid
@@ -245,10 +245,10 @@ async def test_the_queue_is_bounded(checkpoint: Path, sample: Path) -> None:
         assert refused == ["unavailable"] * (MOST_WAITING + 1)
 
 
-async def test_missing_weights_are_reported_with_what_to_do(
+async def test_missing_weights_are_reported_with_advice(
     tmp_path: Path, sample: Path, checkpoint: Path
 ) -> None:
-    """They can be corrected while the server runs."""
+    """The weights can be added while the server runs."""
     model = tmp_path / "model.pt"
     async with running(model) as transcription:
         with pytest.raises(Unavailable, match="DIA_WHISPER_MODEL") as missing:
@@ -265,7 +265,7 @@ async def test_missing_weights_are_reported_with_what_to_do(
         assert transcription.status()["state"] == "ready"
 
 
-async def test_a_failed_download_is_reported_with_what_to_do(
+async def test_a_failed_download_is_reported_with_advice(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing listens at that proxy, so the process has no network."""
@@ -310,7 +310,7 @@ async def test_the_process_has_none_of_the_servers_secrets(
     assert environment.keys() >= {"PATH", "CUDA_VISIBLE_DEVICES", *needed}
 
 
-async def test_without_openai_whisper_the_error_says_what_to_install(
+async def test_without_openai_whisper_the_error_names_the_package(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:

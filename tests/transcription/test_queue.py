@@ -34,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class NotingLibrary(VoiceLibrary):
-    """Notes which voice samples got a transcript, in order."""
+    """Records which voice samples got a transcript, in order."""
 
     def __init__(self, store: VoiceStore) -> None:
         super().__init__(store, Catalogue(), lambda voices: None)
@@ -121,7 +121,7 @@ async def test_a_failure_is_stored_and_the_next_one_is_transcribed(tmp_path: Pat
         assert one.store.next_without_transcript() is None
 
 
-async def test_what_a_person_wrote_meanwhile_is_kept(tmp_path: Path, checkpoint: Path) -> None:
+async def test_a_transcript_written_meanwhile_is_kept(tmp_path: Path, checkpoint: Path) -> None:
     async with workplace(tmp_path, checkpoint) as one:
         sample, other = one.add("written"), one.add("other")
         await one.library.set_transcript(sample, written_transcript("By hand.", "manual", 3.0))
@@ -141,7 +141,7 @@ async def test_a_transcript_of_a_replaced_recording_is_dropped(tmp_path: Path, c
         assert one.transcript("replaced") == "Of the new one."
 
 
-async def test_nothing_is_scheduled_where_it_is_off(tmp_path: Path, checkpoint: Path) -> None:
+async def test_nothing_is_scheduled_when_disabled(tmp_path: Path, checkpoint: Path) -> None:
     async with workplace(tmp_path, checkpoint) as one:
         one.automatic = False
         one.add("sample")

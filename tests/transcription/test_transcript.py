@@ -1,4 +1,4 @@
-"""Which transcripts are believed."""
+"""Findings on transcripts and which transcripts are trusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAIR = "I have never been to the coast, but they say that the light there is wor
 CLEAR = Segment(0.0, 6.0, avg_logprob=-0.2, no_speech_prob=0.01)
 
 
-def test_a_fair_transcript_is_believed() -> None:
+def test_a_plausible_transcript_is_trusted() -> None:
     transcript = whisper_transcript(f" {FAIR}\n", [CLEAR], 6.0, "en", 0.98)
     assert transcript.text == FAIR
     assert (transcript.language, transcript.language_probability) == ("en", 0.98)
@@ -85,7 +85,7 @@ def test_findings(text: str, segments: list[Segment], duration_s: float, found: 
     assert transcript.warnings == tuple(SENTENCES[code] for code in found)
 
 
-def test_a_hundred_words_of_a_real_text_do_not_look_like_a_loop() -> None:
+def test_real_text_is_not_a_loop() -> None:
     text = (
         "Call me Ishmael. Some years ago, never mind how long precisely, having little or no money in my "
         "purse, and nothing particular to interest me on shore, I thought I would sail about a little and "
@@ -97,7 +97,7 @@ def test_a_hundred_words_of_a_real_text_do_not_look_like_a_loop() -> None:
     assert findings(text, [CLEAR], 35.0) == ()
 
 
-def test_a_person_overrules_every_finding_but_that_there_is_no_text() -> None:
+def test_a_written_transcript_is_trusted_unless_it_is_empty() -> None:
     chant = written_transcript("Ho! " * 20, "manual", 10.0)
     assert chant.findings == ("repeats",)
     assert chant.warnings
@@ -124,7 +124,7 @@ def test_any_text_is_judged(text: str, duration_s: float) -> None:
     assert transcript.text == once
 
 
-def test_a_book_is_judged_in_no_time() -> None:
+def test_a_very_long_text_is_checked_quickly() -> None:
     started = time.process_time()
     assert findings("never again " * 100_000, None, 60.0) == ("too_long", "repeats")
     assert time.process_time() - started < 2.0

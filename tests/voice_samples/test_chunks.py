@@ -24,7 +24,7 @@ W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
 def recording(form: str, subtype: str) -> bytes:
-    """Six seconds, mono, 44.1 kHz."""
+    """Return six seconds, mono, 44.1 kHz."""
     return sndfile(speech(6.0), 44_100, form, subtype)
 
 
@@ -143,7 +143,7 @@ def test_stray_bytes_at_the_end_do_no_harm(form: str, stray: bytes, tmp_path: Pa
 
 
 @pytest.mark.parametrize("form", ["WAV", "RF64", "W64", "AIFF", "CAF"])
-def test_a_missing_last_byte_costs_one_pcm_sample(form: str, tmp_path: Path) -> None:
+def test_a_missing_last_byte_loses_one_pcm_sample(form: str, tmp_path: Path) -> None:
     head = len(recording(form, "PCM_16")) - 2 * FRAMES
     data = with_sizes(form, recording(form, "PCM_16"), 0x7FFFFFFF)
     sample = read(data[: head + 2 * FRAMES - 1], tmp_path)

@@ -30,13 +30,13 @@ CUT_OFF = ("The recording seems to be cut off. If there is more of it, send the 
 
 
 def flac_claiming(file: bytes, frames: int) -> bytes:
-    """The FLAC file with another number of samples in its STREAMINFO (36 bits)."""
+    """Return the FLAC file with another number of samples in its STREAMINFO (36 bits)."""
     field = int.from_bytes(file[18:26], "big") >> 36 << 36 | frames
     return file[:18] + field.to_bytes(8, "big") + file[26:]
 
 
 def take(data: bytes, limits: VoiceSampleLimits = LIMITS) -> tuple[DecodedVoiceSample, Floats]:
-    """The voice sample read from these bytes, and its audio from -1 to 1."""
+    """Decode a file; return the voice sample and its audio, -1 to 1."""
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory, "source"), Path(directory, "target")
         source.write_bytes(data)
@@ -51,7 +51,7 @@ def take(data: bytes, limits: VoiceSampleLimits = LIMITS) -> tuple[DecodedVoiceS
 
 @cache
 def second(form: str) -> bytes:
-    """One second of speech."""
+    """Return one second of speech."""
     rate = 8_000 if form == "amr" else 48_000
     return encoded(form, speech(1.0, rate), rate)
 
@@ -151,7 +151,7 @@ def test_reads_a_browser_recording_without_length() -> None:
 
 
 def test_ignores_video() -> None:
-    """The sound of a video may be sent as it is."""
+    """A video file may be sent for its audio."""
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         video = container.add_stream("mpeg4", rate=10)
@@ -282,7 +282,7 @@ def test_full_scale_is_not_clipping(form: str) -> None:
 
 
 def test_floats_beyond_full_scale_are_not_clipping() -> None:
-    """Floats have no full scale at which they could clip."""
+    """Float formats have no full scale at which to clip."""
     sample, audio = take(sndfile(speech(6.0, level=20_000.0), 44_100, "WAV", "FLOAT"))
     assert sample.warnings == ()
     assert sample.peak > 15_000
@@ -429,7 +429,7 @@ def test_refuses_half_an_m4a() -> None:
 
 @pytest.mark.parametrize("claimed", [1, 44_100, 6 * 44_100, 2**36 - 1])
 def test_survives_a_wrong_length_in_a_flac(claimed: int) -> None:
-    """Seventy seconds that say to be another time."""
+    """Seventy seconds with another length in the header."""
     check_answered(flac_claiming(sndfile(speech(70.0, 44_100), 44_100, "FLAC"), claimed))
 
 

@@ -1,4 +1,4 @@
-"""Voice samples are decoded in child processes, and the server survives whatever happens to them."""
+"""Decoding in child processes, and their failures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def work_of_children_s() -> float:
-    """Processor time of the children that have exited."""
+    """Return the CPU seconds of exited children."""
     used = os.times()
     return used.children_user + used.children_system
 
@@ -61,7 +61,7 @@ def noisy(seconds: float, rate: int, channels: int) -> np.ndarray[tuple[int, int
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A WAV file of six seconds."""
+    """Return a WAV file of six seconds."""
     path = tmp_path_factory.mktemp("recordings") / "six.wav"
     soundfile.write(path, noisy(6.0, 44_100, 1), 44_100)
     return path
@@ -69,7 +69,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stuck(tmp_path: Path) -> Path:
-    """A file that blocks the child: a pipe without a writer."""
+    """Return a file that blocks the child: a pipe without a writer."""
     path = tmp_path / "stuck"
     os.mkfifo(path)
     return path
@@ -168,7 +168,7 @@ async def test_a_minute_takes_less_than_a_second(
 
 
 def wav_claiming(rate: int = 44_100, channels: int = 1, size: int = 2000) -> bytes:
-    """A WAV header and 2000 bytes of audio."""
+    """Return a WAV header with given claims and 2000 bytes of audio."""
     align = 2 * channels
     form = struct.pack("<HHIIHH", 1, channels, rate, rate * align & 0xFFFFFFFF, align & 0xFFFF, 16)
     return (
@@ -178,7 +178,7 @@ def wav_claiming(rate: int = 44_100, channels: int = 1, size: int = 2000) -> byt
 
 @pytest.fixture(scope="module")
 def hour_of_silence(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A quarter of a megabyte of FLAC."""
+    """Return an hour of silence, a quarter of a megabyte of FLAC."""
     path = tmp_path_factory.mktemp("bombs") / "hour.flac"
     soundfile.write(path, np.zeros(3600 * 22_050, np.int16), 22_050)
     data = path.read_bytes()
@@ -403,7 +403,7 @@ async def test_refuses_more_than_it_can_decode_soon(stuck: Path, recording: Path
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(place=st.integers(0, 200), put=st.binary(min_size=1, max_size=64), cut=st.floats(0, 1))
-async def test_every_file_is_answered(
+async def test_every_file_gets_a_result(
     place: int, put: bytes, cut: float, recording: Path, tmp_path: Path, target: Path
 ) -> None:
     data = content(recording)

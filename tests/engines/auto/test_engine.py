@@ -1,4 +1,4 @@
-"""Two engines in one: hibari for English, eSpeak NG for the rest."""
+"""The default engine: hibari for English, eSpeak NG for other languages."""
 
 from __future__ import annotations
 
@@ -68,18 +68,18 @@ def test_info(engine: AutoEngine) -> None:
 
 
 @pytest.mark.parametrize("language", [None, "en", "en-US", "en_gb"])
-def test_english_is_hibaris(engine: AutoEngine, hibari: HibariEngine, language: str | None) -> None:
+def test_hibari_speaks_english(engine: AutoEngine, hibari: HibariEngine, language: str | None) -> None:
     assert spoken(engine, ENGLISH, language) == spoken(hibari, ENGLISH, language)
 
 
-def test_another_language_is_espeaks_at_the_engines_rate(engine: AutoEngine, espeak: EspeakEngine) -> None:
+def test_espeak_speaks_other_languages_at_the_engines_rate(engine: AutoEngine, espeak: EspeakEngine) -> None:
     original = np.frombuffer(spoken(espeak, GERMAN, "de"), "<i2").astype(float)
     resampled = np.frombuffer(spoken(engine, GERMAN, "de"), "<i2").astype(float)
     assert len(resampled) == pytest.approx(len(original) * 24000 / 22050, abs=2)
     assert np.sum(original**2) / 22050 == pytest.approx(np.sum(resampled**2) / 24000, rel=0.02)
 
 
-def test_marks_of_another_language_are_at_the_engines_rate(engine: AutoEngine, espeak: EspeakEngine) -> None:
+def test_marks_of_other_languages_are_at_the_engines_rate(engine: AutoEngine, espeak: EspeakEngine) -> None:
     said, original = utterance(GERMAN, "de"), utterance(GERMAN, "de")
     events = drain(engine, [said])
     assert words_of(GERMAN, events) == words_of(GERMAN, drain(espeak, [original]))
@@ -88,7 +88,7 @@ def test_marks_of_another_language_are_at_the_engines_rate(engine: AutoEngine, e
     assert marks[-1].end_sample == pytest.approx(len(pcm(events, said.id)) // 2, rel=0.1)
 
 
-def test_both_are_served_in_turn(engine: AutoEngine) -> None:
+def test_both_engines_advance_in_turn(engine: AutoEngine) -> None:
     english, german = utterance(ENGLISH), utterance(GERMAN, "de")
     engine.submit(english)
     engine.submit(german)
@@ -97,7 +97,7 @@ def test_both_are_served_in_turn(engine: AutoEngine) -> None:
     assert set(heard[:3]) == {english.id, german.id}
 
 
-def test_a_cancelled_utterance_is_silent_whoever_speaks_it(engine: AutoEngine) -> None:
+def test_a_cancelled_utterance_is_silent_in_both_engines(engine: AutoEngine) -> None:
     for language in ("en", "de"):
         said, other = utterance(ENGLISH, language), utterance(ENGLISH, language)
         engine.submit(said)
@@ -108,14 +108,14 @@ def test_a_cancelled_utterance_is_silent_whoever_speaks_it(engine: AutoEngine) -
         assert {event.utterance for event in drain(engine)} == {other.id}
 
 
-def test_an_unknown_language_fails_and_others_go_on(engine: AutoEngine) -> None:
+def test_an_unknown_language_fails_only_its_utterance(engine: AutoEngine) -> None:
     unknown, german = utterance(ENGLISH, "xx"), utterance(GERMAN, "de")
     events = drain(engine, [unknown, german])
     assert any(isinstance(event, Failed) and event.utterance == unknown.id for event in events)
     assert any(isinstance(event, Finished) and event.utterance == german.id for event in events)
 
 
-def test_can_be_held_back_and_goes_on_with_the_same_bytes(engine: AutoEngine) -> None:
+def test_pausing_does_not_change_the_audio(engine: AutoEngine) -> None:
     text = GERMAN * 4
     alone = spoken(engine, text, "de")
     restrained = FlowControlled(engine, 100_000)

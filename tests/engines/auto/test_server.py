@@ -37,12 +37,12 @@ def natural(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_it_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_the_default_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DIA_ENGINE", raising=False)
     assert Settings().engine == "auto"
 
 
-async def test_english_words_are_marked_as_they_were_written(natural: Server) -> None:
+async def test_word_marks_quote_the_written_text(natural: Server) -> None:
     async with talking(natural.ws_url) as talk:
         assert (talk.ready["engine"], talk.ready["sample_rate"]) == ("auto", 24000)
         await talk.speak(ENGLISH, words=True)
@@ -54,7 +54,7 @@ async def test_english_words_are_marked_as_they_were_written(natural: Server) ->
         ]
 
 
-async def test_the_same_text_is_the_same_bytes_however_it_arrives(natural: Server) -> None:
+async def test_audio_does_not_depend_on_how_text_is_split(natural: Server) -> None:
     async with talking(natural.ws_url) as talk:
         await talk.speak(ENGLISH, "whole")
         for letter in ENGLISH:
@@ -64,7 +64,7 @@ async def test_the_same_text_is_the_same_bytes_however_it_arrives(natural: Serve
         assert sound(talk, "letters") == sound(talk, "whole")
 
 
-async def test_another_language_is_spoken_beside_english(natural: Server) -> None:
+async def test_speaks_another_language_concurrently(natural: Server) -> None:
     async with talking(natural.ws_url) as talk:
         for context, text, language in (("en", ENGLISH, "en"), ("de", GERMAN, "de")):
             await talk.send("speak", context=context, text=text, language=language, words=True)
@@ -85,7 +85,7 @@ async def test_another_language_is_spoken_beside_english(natural: Server) -> Non
 
 
 @pytest.mark.slow
-async def test_english_is_understood(natural: Server) -> None:
+async def test_whisper_understands_the_english_voices(natural: Server) -> None:
     pytest.importorskip("faster_whisper")
     async with talking(natural.ws_url) as talk:
         await talk.speak(ENGLISH.partition(" It")[0])
@@ -93,7 +93,7 @@ async def test_english_is_understood(natural: Server) -> None:
         assert wrong <= 0.1 * words
 
 
-async def test_without_hibari_espeak_speaks_and_the_log_says_so(
+async def test_falls_back_to_espeak_without_hibari_and_logs_it(
     tmp_path: Path, start_server: Callable[..., Server]
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_HIBARI)

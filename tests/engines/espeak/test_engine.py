@@ -1,4 +1,4 @@
-"""How the eSpeak NG engine is driven."""
+"""Scheduling of the eSpeak NG engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a text is read aloud."""
+"""Which parts of a text are spoken."""
 
 from __future__ import annotations
 

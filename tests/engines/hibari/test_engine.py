@@ -1,4 +1,4 @@
-"""The hibari engine: what it says, where its words are, and how it is driven."""
+"""The hibari engine: audio, word marks and scheduling."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_speaks_words_then_audio_and_finishes(engine: HibariEngine) -> None:
     assert 0.1 < np.abs(sound).max() < 1.0
 
 
-def test_every_written_word_has_a_mark_where_it_is_heard(engine: HibariEngine) -> None:
+def test_every_written_word_has_a_mark_at_its_audio(engine: HibariEngine) -> None:
     said = utterance(SENTENCE)
     events = drain(engine, [said])
     marks = marks_of(events)
@@ -133,13 +133,13 @@ def test_marks_come_before_the_audio_they_describe(engine: HibariEngine) -> None
             given += len(event.pcm) // 2
 
 
-def test_marks_go_on_through_sentences(engine: HibariEngine) -> None:
+def test_marks_continue_across_sentences(engine: HibariEngine) -> None:
     marks = marks_of(drain(engine, [utterance(LONG)]))
     assert [LONG[mark.start : mark.end] for mark in marks] == LONG.replace(".", "").split()
     assert all(one.end_sample <= other.start_sample for one, other in pairwise(marks))
 
 
-def test_the_same_utterance_is_the_same_bytes(engine: HibariEngine) -> None:
+def test_audio_is_deterministic(engine: HibariEngine) -> None:
     first = spoken(engine, SENTENCE)
     spoken(engine, "Something else.", "atlas", speed=1.5)
     assert spoken(engine, SENTENCE) == first
@@ -148,14 +148,14 @@ def test_the_same_utterance_is_the_same_bytes(engine: HibariEngine) -> None:
     other.close()
 
 
-def test_company_does_not_change_the_bytes(engine: HibariEngine) -> None:
+def test_other_utterances_do_not_change_the_audio(engine: HibariEngine) -> None:
     alone = spoken(engine, LONG)
     company = [utterance(LONG), utterance(SENTENCE, "kai"), utterance("Hello.", "nova")]
     events = drain(engine, company)
     assert pcm(events, company[0].id) == alone
 
 
-def test_the_seed_and_the_text_choose_the_noise(engine: HibariEngine) -> None:
+def test_seed_and_text_determine_the_noise(engine: HibariEngine) -> None:
     plain = spoken(engine, SENTENCE)
     seeded = spoken(engine, SENTENCE, seed=5)
     assert len(seeded) == len(plain)
@@ -170,7 +170,7 @@ def test_speed_changes_the_duration(engine: HibariEngine) -> None:
     assert 1.7 * normal < slow < 2.1 * normal
 
 
-def test_pitch_changes_the_pitch_alone(engine: HibariEngine) -> None:
+def test_pitch_changes_only_the_pitch(engine: HibariEngine) -> None:
     normal = spoken(engine, LONG)
     for pitch in (0.7, 1.5):
         changed = spoken(engine, LONG, pitch=pitch)
@@ -178,11 +178,11 @@ def test_pitch_changes_the_pitch_alone(engine: HibariEngine) -> None:
         assert median_f0(waveform(changed)) == pytest.approx(pitch * median_f0(waveform(normal)), rel=0.08)
 
 
-def test_a_users_voice_sounds_like_the_builtin_one_of_its_style(engine: HibariEngine) -> None:
+def test_a_users_voice_uses_the_builtin_one_of_its_style(engine: HibariEngine) -> None:
     assert spoken(engine, SENTENCE, "somebody") == spoken(engine, SENTENCE, "zara")
 
 
-def test_refuses_another_language(engine: HibariEngine) -> None:
+def test_rejects_other_languages(engine: HibariEngine) -> None:
     said = utterance("Guten Tag.", language="de")
     (event,) = drain(engine, [said])
     assert isinstance(event, Failed)
@@ -191,7 +191,7 @@ def test_refuses_another_language(engine: HibariEngine) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "…", " \n", "(laughs)", "[S1]"])
-def test_text_without_a_sound_finishes_in_silence(engine: HibariEngine, text: str) -> None:
+def test_text_without_words_finishes_without_audio(engine: HibariEngine, text: str) -> None:
     (event,) = drain(engine, [utterance(text)])
     assert isinstance(event, Finished)
 
@@ -207,7 +207,7 @@ def test_a_cancelled_utterance_is_silent(engine: HibariEngine) -> None:
     assert {event.utterance for event in drain(engine)} == {other.id}
 
 
-def test_a_newcomers_first_piece_comes_before_anybodys_third(engine: HibariEngine) -> None:
+def test_a_new_utterance_gets_its_first_piece_before_any_third_piece(engine: HibariEngine) -> None:
     old = [utterance(LONG, deadline=deadline) for deadline in (1.0, 2.0)]
     for said in old:
         engine.submit(said)
@@ -218,7 +218,7 @@ def test_a_newcomers_first_piece_comes_before_anybodys_third(engine: HibariEngin
     assert {event.utterance for event in engine.step()} == {newcomer.id}
 
 
-def test_who_runs_dry_first_is_served_first(engine: HibariEngine) -> None:
+def test_the_earliest_deadline_is_served_first(engine: HibariEngine) -> None:
     contexts = [next(IDS) + 10_000 for _ in range(2)]
     drain(engine, [utterance("Well.", context=context) for context in contexts])
     late, soon = (
@@ -250,7 +250,7 @@ def test_pieces_are_small_at_first_and_bounded(engine: HibariEngine) -> None:
     assert max(sizes) <= (LARGEST_PIECE + 3) * HOP
 
 
-def test_can_be_held_back(engine: HibariEngine) -> None:
+def test_can_be_paused(engine: HibariEngine) -> None:
     alone = spoken(engine, LONG)
     restrained = FlowControlled(engine, 100_000)
     said = utterance(LONG)
@@ -262,7 +262,7 @@ def test_can_be_held_back(engine: HibariEngine) -> None:
     assert sound == alone
 
 
-def test_a_closed_engine_speaks_no_more() -> None:
+def test_a_closed_engine_returns_no_audio() -> None:
     engine = HibariEngine()
     engine.close()
     engine.close()
@@ -271,7 +271,7 @@ def test_a_closed_engine_speaks_no_more() -> None:
 
 
 def median_f0(sound: NDArray[np.float64]) -> float:
-    """The median over voiced stretches of 50 ms, by autocorrelation, in Hz."""
+    """Return the median f0 over voiced windows of 50 ms, by autocorrelation, in Hz."""
     size = SAMPLE_RATE // 20
     found = []
     for start in range(0, len(sound) - size, size):

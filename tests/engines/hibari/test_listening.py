@@ -1,4 +1,4 @@
-"""How the six voices sound: understood by Whisper, equally loud, and each another person."""
+"""The six voices are intelligible to Whisper, equally loud and distinct."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def judge() -> Judge:
 
 @pytest.fixture(scope="module")
 def recordings(engine: HibariEngine) -> dict[str, list[bytes]]:
-    """Every sentence in every voice."""
+    """Return every sentence in every voice."""
     numbers = count(1)
     return {voice.id: [spoken(engine, next(numbers), text, voice) for text in SENTENCES] for voice in VOICES}
 
@@ -85,8 +85,8 @@ def test_all_voices_are_equally_loud_and_none_is_clipped(recordings: dict[str, l
     assert max(peaks.values()) < 0.98, peaks
 
 
-def test_every_voice_is_another_person(recordings: dict[str, list[bytes]]) -> None:
-    """Any two differ by two semitones, or by 4 % in where the resonances lie."""
+def test_voices_are_distinct(recordings: dict[str, list[bytes]]) -> None:
+    """Any two differ by two semitones of pitch or 4 % in formant scale."""
     speech = {voice: waveform(sounds) for voice, sounds in recordings.items()}
     people = {voice: (pitch(sound), resonances(sound, speech["aria"])) for voice, sound in speech.items()}
     for (one, (f0, place)), (other, (other_f0, other_place)) in combinations(people.items(), 2):
@@ -97,7 +97,7 @@ def test_every_voice_is_another_person(recordings: dict[str, list[bytes]]) -> No
 
 
 def pitch(sound: NDArray[np.float64]) -> float:
-    """The mean over voiced windows of 50 ms of log f0, by autocorrelation, in Hz."""
+    """Return the mean log f0 over voiced windows of 50 ms, by autocorrelation, in Hz."""
     size = SAMPLE_RATE // 20
     found = []
     for start in range(0, len(sound) - size, size):
@@ -113,7 +113,7 @@ def pitch(sound: NDArray[np.float64]) -> float:
 
 
 def resonances(sound: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """By which factor the long-term spectrum is wider than another."""
+    """Return the factor by which the long-term spectrum is stretched relative to another."""
     spectrum, other = long_term_spectrum(sound), long_term_spectrum(reference)
     bins = np.arange(20, 400)
 
@@ -125,7 +125,7 @@ def resonances(sound: NDArray[np.float64], reference: NDArray[np.float64]) -> fl
 
 
 def long_term_spectrum(sound: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log power in bins of 20 Hz, smoothed over 300 Hz."""
+    """Return the log power in bins of 20 Hz, smoothed over 300 Hz."""
     windows = sound[: len(sound) // 1200 * 1200].reshape(-1, 1200) * np.hanning(1200)
     power = (np.abs(np.fft.rfft(windows, axis=1)) ** 2).mean(0)
     smooth: NDArray[np.float64] = np.log(np.convolve(power, np.ones(15) / 15, "same") + 1e-9)

@@ -1,4 +1,4 @@
-"""The acoustic model with its durations exposed."""
+"""The acoustic model with durations as an output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streaming_server.errors import EngineFailure
 TEXT = "She paid $3.50 for it, did she not?"
 
 
-def test_the_spectrum_is_the_package_s_own(network: Network, reader: PhonemeReader) -> None:
+def test_the_spectrum_equals_the_package_s(network: Network, reader: PhonemeReader) -> None:
     (phrase,) = reader.read(TEXT)
     spectrum = network.run(phrase.ids, 1.2)
     inputs = {"ids": np.array([phrase.ids]), "speed": np.array([1.2], np.float32)}
@@ -51,8 +51,8 @@ def test_rejects_a_file_that_is_not_a_model(tmp_path: Path) -> None:
         Network(tmp_path / "broken.onnx")
 
 
-def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
-    """ONNX Runtime's telemetry keeps its session in a file; there is none."""
+def test_no_telemetry_is_sent(tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry would store its session in a file; there must be none."""
     program = """
 from streaming_server.engines.hibari.engine import HibariEngine
 HibariEngine().close()

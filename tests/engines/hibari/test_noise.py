@@ -1,4 +1,4 @@
-"""Noise that is the same for the same seed and text."""
+"""Reproducible noise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streaming_server.engines.hibari.network import BINS
 from streaming_server.engines.hibari.noise import NoiseTable
 
 
-def test_the_same_seed_and_text_give_the_same_noise_however_it_is_read() -> None:
+def test_noise_depends_on_seed_and_text_not_on_chunking() -> None:
     one, other = (NoiseTable().stream(3, "Hello.") for _ in range(2))
     pieces = np.concatenate([other(size) for size in (1, 4, 7, 3)])
     assert np.array_equal(one(15), pieces)
@@ -21,7 +21,7 @@ def test_another_seed_or_text_gives_other_noise() -> None:
     assert not np.array_equal(noise[0], noise[2])
 
 
-def test_it_is_white_and_of_unit_variance() -> None:
+def test_noise_is_white_with_unit_variance() -> None:
     noise = NoiseTable().stream(1, "Noise.")(400)
     assert noise.shape == (400, BINS)
     for part in (noise.real, noise.imag):
@@ -31,7 +31,7 @@ def test_it_is_white_and_of_unit_variance() -> None:
     assert abs(neighbours) < 0.02
 
 
-def test_what_is_given_may_be_changed() -> None:
+def test_returned_arrays_may_be_modified() -> None:
     table = NoiseTable()
     table.stream(1, "Noise.")(4)[:] = 0
     assert np.abs(table.stream(1, "Noise.")(4)).mean() > 0.5

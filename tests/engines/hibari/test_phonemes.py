@@ -1,4 +1,4 @@
-"""Phrases, and the written words that they speak."""
+"""Phrases and the written words they cover."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def spans_of(phrases: list[Phrase]) -> list[tuple[int, int]]:
     return [span for phrase in phrases for words in phrase.words for span in words.spans]
 
 
-def test_words_are_those_that_were_written(reader: PhonemeReader) -> None:
+def test_words_quote_the_written_text(reader: PhonemeReader) -> None:
     text = "It costs $3.50 — “well-known”, 5 km away."
     phrases = list(reader.read(text))
     assert words_of(text, phrases) == [
@@ -32,14 +32,14 @@ def test_words_are_those_that_were_written(reader: PhonemeReader) -> None:
     ]  # fmt: skip
 
 
-def test_words_rewritten_beside_each_other_are_told_apart(reader: PhonemeReader) -> None:
+def test_adjacent_rewritten_words_are_separate(reader: PhonemeReader) -> None:
     text = "Meet at 9:30 am, Dr. Smith."
     assert words_of(text, list(reader.read(text))) == [
         ("Meet",), ("at",), ("9:30",), ("am",), ("Dr",), ("Smith",)
     ]  # fmt: skip
 
 
-def test_words_rewritten_as_one_are_together(reader: PhonemeReader) -> None:
+def test_words_rewritten_together_share_a_span(reader: PhonemeReader) -> None:
     text = "On 5 Jan. we met."
     assert words_of(text, list(reader.read(text)))[:2] == [("On",), ("5", "Jan")]
 
@@ -71,14 +71,14 @@ def test_a_long_sentence_that_opens_a_turn_begins_with_a_clause(reader: PhonemeR
     assert spans_of(opening) == spans_of(later) == written_words(LONG)
 
 
-def test_no_phrase_is_longer_than_the_model_speaks_in_time(reader: PhonemeReader) -> None:
+def test_phrases_have_a_maximum_length(reader: PhonemeReader) -> None:
     text = "word after word " * 60
     phrases = list(reader.read(text))
     assert max(len(phrase.ids) for phrase in phrases) <= LONGEST_PHRASE + 2
     assert spans_of(phrases) == written_words(text)
 
 
-def test_a_word_without_end_is_spoken_in_parts(reader: PhonemeReader) -> None:
+def test_an_overlong_word_is_split(reader: PhonemeReader) -> None:
     text = f"It is {'7' * 300}, is it?"
     phrases = list(reader.read(text))
     assert max(len(phrase.ids) for phrase in phrases) <= LONGEST_PHRASE + 2
@@ -86,7 +86,7 @@ def test_a_word_without_end_is_spoken_in_parts(reader: PhonemeReader) -> None:
     assert spans_of(phrases) == written_words(text)
 
 
-def test_what_has_no_sound_is_no_phrase(reader: PhonemeReader) -> None:
+def test_text_without_words_gives_no_phrase(reader: PhonemeReader) -> None:
     assert list(reader.read("… — ?!\n \n")) == []
 
 
@@ -99,7 +99,7 @@ WORDS = (
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(WORDS.split()), max_size=14).map(" ".join))
-def test_every_written_word_is_in_one_place_in_order(reader: PhonemeReader, text: str) -> None:
+def test_every_written_word_occurs_once_in_order(reader: PhonemeReader, text: str) -> None:
     phrases = list(reader.read(text))
     if phrases:
         assert spans_of(phrases) == written_words(text)
@@ -111,7 +111,7 @@ def test_every_written_word_is_in_one_place_in_order(reader: PhonemeReader, text
             ends.append(words.end)
 
 
-def test_an_alignment_finds_words_behind_what_was_rewritten() -> None:
+def test_alignment_finds_words_after_rewritten_ones() -> None:
     alignment = Alignment("pay 5 km now", lambda text: text.replace("km", "kilometers"))
     assert alignment.words == [(0, 3), (4, 5), (6, 8), (9, 12)]
     assert alignment.words_at(0, 3) == (0, 1)

@@ -19,7 +19,7 @@ TEXTS = ("Hi.", "She sells sea shells, by the sea shore.")
 
 
 class Recorded:
-    """Noise that is known beforehand: for us by frames, for the package all at once."""
+    """Replays recorded noise, by frames or, for the package, all at once."""
 
     def __init__(self, frames: int) -> None:
         generator = np.random.default_rng(7)
@@ -78,7 +78,7 @@ def test_pieces_of_any_sizes_equal_the_package_s_output(spectrum: Spectrum, size
     assert np.abs(whole - by_the_package(spectrum)).max() < 1e-5
 
 
-def test_sound_comes_with_the_frames_it_needs(spectrum: Spectrum) -> None:
+def test_audio_is_returned_as_soon_as_its_frames_are_pushed(spectrum: Spectrum) -> None:
     first, second, *_ = in_pieces(spectrum, [10])
     assert len(first) == 8 * HOP
     assert len(second) == 10 * HOP

@@ -1,4 +1,4 @@
-"""Figures, signs and abbreviations are read as a person reads them."""
+"""Readings of figures, symbols and abbreviations."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 def request(context: str, text: str, *, more: bool = False, **options: Any) -> dict[str, Any]:
-    """A message as the vendor's clients send it."""
+    """Return a message as the vendor's clients send it."""
     return {
         "context_id": context,
         "model_id": "sonic-3",
@@ -66,7 +66,7 @@ async def say(exchange: Exchange, pieces: Sequence[str], context: str = "one", *
     await exchange.send(**request(context, "", **options))
 
 
-async def test_a_text_sounds_as_at_the_native_door(server: Server) -> None:
+async def test_audio_equals_the_native_websockets(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", TEXT))
         assert await end(exchange) == {
@@ -87,9 +87,7 @@ async def test_a_text_sounds_as_at_the_native_door(server: Server) -> None:
     [("pcm_s16le", "pcm_s16le"), ("pcm_f32le", "pcm_f32le"), ("pcm_mulaw", "mulaw"), ("pcm_alaw", "alaw")],
 )
 @pytest.mark.parametrize("rate", [8000, 22050, 44100])
-async def test_format_asked_for_is_the_format_sent(
-    server: Server, encoding: str, ours: str, rate: int
-) -> None:
+async def test_sends_the_requested_format(server: Server, encoding: str, ours: str, rate: int) -> None:
     output = {"container": "raw", "encoding": encoding, "sample_rate": rate}
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", "A short one.", output_format=output))
@@ -113,7 +111,7 @@ async def test_format_asked_for_is_the_format_sent(
     ],
     ids=["characters", "words", "sentences", "spaced sentences"],
 )
-async def test_however_a_client_cuts_its_text_the_same_is_heard(
+async def test_audio_does_not_depend_on_how_text_is_split(
     server: Server, pieces: list[str], options: dict[str, Any]
 ) -> None:
     async with exchanging(url(server)) as exchange:
@@ -123,7 +121,7 @@ async def test_however_a_client_cuts_its_text_the_same_is_heard(
     assert [word for word, _, _ in words(exchange)] == TEXT.split()
 
 
-async def test_words_are_as_written_and_within_the_audio(server: Server) -> None:
+async def test_words_quote_the_text_and_lie_within_the_audio(server: Server) -> None:
     text = 'He said "Hello, there!" (really) for $3.50... Yes?'
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", text))
@@ -136,7 +134,7 @@ async def test_words_are_as_written_and_within_the_audio(server: Server) -> None
     assert times[-1] <= len(audio(exchange)) / 2 / 24000 + 0.001
 
 
-async def test_word_times_come_no_later_than_their_audio(server: Server) -> None:
+async def test_word_times_are_sent_before_their_audio(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", TEXT))
         await end(exchange)
@@ -148,14 +146,14 @@ async def test_word_times_come_no_later_than_their_audio(server: Server) -> None
             sent += len(b64decode(message["data"]))
 
 
-async def test_no_timestamps_unless_asked(server: Server) -> None:
+async def test_timestamps_are_sent_only_on_request(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", TEXT, add_timestamps=False))
         await end(exchange)
     assert {message["type"] for message in exchange.told} == {"chunk", "done"}
 
 
-async def test_a_sentence_is_heard_while_the_context_stays_open(server: Server) -> None:
+async def test_a_sentence_is_spoken_while_the_context_stays_open(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", "A sentence without more", more=True, max_buffer_delay_ms=0))
         await exchange.until(lambda m: m["type"] == "chunk")
@@ -163,7 +161,7 @@ async def test_a_sentence_is_heard_while_the_context_stays_open(server: Server) 
         assert (await end(exchange))["type"] == "done"
 
 
-async def test_a_flush_is_answered_after_its_audio(server: Server) -> None:
+async def test_flush_done_follows_its_audio(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", "Not a whole sentence", more=True, flush=True))
         first = await exchange.until(lambda m: m["type"] == "flush_done")
@@ -203,7 +201,7 @@ async def test_a_cancelled_context_is_silent_and_the_next_one_speaks(server: Ser
     assert audio(exchange, "two") == await native_audio(server, TEXT)
 
 
-async def test_a_context_id_may_be_used_again_at_once(server: Server) -> None:
+async def test_a_context_id_can_be_reused_at_once(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", LONG, more=True, add_timestamps=False))
         await exchange.until(lambda m: m["type"] == "chunk")
@@ -217,8 +215,8 @@ async def test_a_context_id_may_be_used_again_at_once(server: Server) -> None:
     assert audio(again) == await native_audio(server, TEXT)
 
 
-async def test_options_of_the_first_piece_count(server: Server) -> None:
-    """A client's last message names a voice of the vendor's when it was told of none."""
+async def test_options_of_the_first_message_apply(server: Server) -> None:
+    """A client's last message may name a default voice of the vendor."""
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", TEXT, more=True))
         await exchange.send(**request("one", "", voice="6ccbfb76-1fc6-48f7-b71d-91ac6298247b"))
@@ -228,7 +226,7 @@ async def test_options_of_the_first_piece_count(server: Server) -> None:
     assert audio(exchange) == await native_audio(server, TEXT)
 
 
-async def test_leaving_is_a_cancel(server: Server) -> None:
+async def test_disconnecting_cancels(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", LONG, more=True))
         await exchange.until(lambda m: m["type"] == "chunk")
@@ -256,9 +254,7 @@ async def test_an_end_without_text_is_done(server: Server) -> None:
         ({"generation_config": {"speed": 9}}, "bad_value"),
     ],
 )
-async def test_what_is_wrong_with_a_context_is_told_once(
-    server: Server, options: dict[str, Any], code: str
-) -> None:
+async def test_an_error_of_a_context_is_sent_once(server: Server, options: dict[str, Any], code: str) -> None:
     async with exchanging(url(server)) as exchange:
         await say(exchange, ["Some text. ", "And more. "], **options)
         error = await end(exchange)
@@ -272,7 +268,7 @@ async def test_what_is_wrong_with_a_context_is_told_once(
     assert len([m for m in exchange.told if m["type"] == "error"]) == 1
 
 
-async def test_a_text_that_is_too_long_ends_its_context_alone(server: Server) -> None:
+async def test_a_too_long_text_ends_only_its_context(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("two", "Slowly, ", more=True))
         await say(exchange, ["a" * 9000, "and more."])
@@ -284,10 +280,10 @@ async def test_a_text_that_is_too_long_ends_its_context_alone(server: Server) ->
 
 
 @pytest.mark.parametrize("more", [True, False], ids=["input open", "input ended"])
-async def test_a_lost_worker_is_told_after_the_first_audio(
+async def test_a_lost_worker_is_reported_after_the_first_audio(
     start_server: Callable[..., Server], more: bool
 ) -> None:
-    """As an error that is not `done`: LiveKit would take what is for the whole of the turn."""
+    """The error must not be `done`: LiveKit would treat the turn as complete."""
     server = start_server("--max-workers=1")
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", ENDLESS, more=more))
@@ -308,7 +304,7 @@ async def test_a_lost_worker_is_told_after_the_first_audio(
     assert audio(again) == await native_audio(server, TEXT)
 
 
-async def test_a_message_that_means_nothing_silences_no_context(server: Server) -> None:
+async def test_an_invalid_message_does_not_affect_contexts(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**{**request("one", "", more=True), "transcript": 5})
         assert (await end(exchange))["error_code"] == "bad_value"
@@ -317,8 +313,8 @@ async def test_a_message_that_means_nothing_silences_no_context(server: Server) 
     assert audio(exchange) == await native_audio(server, TEXT)
 
 
-async def test_who_sends_faster_than_is_allowed_is_kept_waiting(start_server: Callable[..., Server]) -> None:
-    """The tokens of a language model come in bursts."""
+async def test_messages_above_the_rate_are_delayed(start_server: Callable[..., Server]) -> None:
+    """Language models send tokens in bursts."""
     server = start_server("--messages-per-second=20")
     began = anyio.current_time()
     async with exchanging(url(server)) as exchange:
@@ -328,7 +324,7 @@ async def test_who_sends_faster_than_is_allowed_is_kept_waiting(start_server: Ca
     assert audio(exchange) == await native_audio(server, TEXT)
 
 
-async def test_a_voice_may_be_its_id_alone_and_null_is_as_good_as_nothing(server: Server) -> None:
+async def test_a_voice_may_be_an_id_and_null_counts_as_absent(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", TEXT, voice="aria", generation_config=None, flush=None))
         assert (await end(exchange))["type"] == "done"
@@ -336,7 +332,7 @@ async def test_a_voice_may_be_its_id_alone_and_null_is_as_good_as_nothing(server
 
 
 @pytest.mark.parametrize("raw", ["no JSON", "[]", '{"context_id": 5}'])
-async def test_what_cannot_be_read_is_told(server: Server, raw: str) -> None:
+async def test_reports_unreadable_messages(server: Server, raw: str) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.socket.send(raw)
         error = await exchange.until(lambda m: m["type"] == "error")
@@ -344,7 +340,7 @@ async def test_what_cannot_be_read_is_told(server: Server, raw: str) -> None:
         assert 400 <= error["status_code"] < 500
 
 
-async def test_keys_in_the_vendors_places(start_server: Callable[..., Server]) -> None:
+async def test_accepts_keys_in_the_vendors_places(start_server: Callable[..., Server]) -> None:
     server = start_server(DIA_API_KEYS="secret")
     for query, headers in [
         ("", {"X-API-Key": "secret"}),
@@ -363,7 +359,7 @@ async def test_keys_in_the_vendors_places(start_server: Callable[..., Server]) -
         assert b'"error_code":"unauthorized"' in refused.value.response.body
 
 
-async def test_a_full_server_says_so_before_the_handshake(start_server: Callable[..., Server]) -> None:
+async def test_a_full_server_refuses_the_handshake(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-connections=1")
     async with exchanging(url(server)) as exchange:
         with pytest.raises(InvalidStatus) as refused:

@@ -1,4 +1,4 @@
-"""Every door gives the same PCM for the same text and voice, with every engine and at any speed."""
+"""Every protocol returns the same PCM for the same text and voice, with every engine and at any speed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VOICES = {"greedy": {"temperature": 0.0}, "brisk": {"temperature": 0.0, "speed":
 
 @pytest.fixture(scope="module", params=["espeak", "dia"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of each engine, Dia being tiny and its weights random."""
+    """Start a server for each engine; Dia is tiny with random weights."""
     folder = tmp_path_factory.mktemp(request.param)
     options = options_of(folder) if request.param == "dia" else ("--engine=espeak",)
     with running_server(folder / "log", *options, "--wyoming-port=0") as server:
@@ -132,7 +132,7 @@ async def deepgram(server: Server, voice: str) -> bytes:
     ],
     ids=lambda door: door.__name__,
 )
-async def test_every_door_sounds_as_the_native_one(
+async def test_every_protocol_equals_the_native_websocket(
     server: Server, voice: str, door: Callable[[Server, str], Awaitable[bytes]]
 ) -> None:
     native = await native_audio(server, TEXT, voice=voice, sample_rate=RATE)
@@ -156,7 +156,7 @@ async def test_kyutais_floats_are_the_native_samples(server: Server, voice: str)
     assert not any(spoken[len(native) :])
 
 
-async def test_wyoming_sounds_as_the_native_door_at_the_engines_rate(server: Server, voice: str) -> None:
+async def test_wyoming_equals_the_native_websocket_at_the_engines_rate(server: Server, voice: str) -> None:
     [port] = re.findall(r"tcp://127\.0\.0\.1:(\d+)", server.logged())
     async with at_port(int(port)) as events:
         await events.send("synthesize-start", voice={"name": voice})
@@ -168,10 +168,10 @@ async def test_wyoming_sounds_as_the_native_door_at_the_engines_rate(server: Ser
     assert events.audio() == await native_audio(server, TEXT, voice=voice)
 
 
-async def test_the_earlier_servers_route_sounds_as_the_native_door(server: Server, voice: str) -> None:
+async def test_the_earlier_servers_route_equals_the_native_websocket(server: Server, voice: str) -> None:
     assert await generate(server, voice) == await native_audio(server, TEXT, voice=voice)
 
 
-async def test_speed_shortens_what_is_heard(server: Server) -> None:
+async def test_speed_shortens_the_audio(server: Server) -> None:
     greedy, brisk = [len(await native_audio(server, TEXT, voice=voice)) for voice in VOICES]
     assert greedy / brisk == pytest.approx(1.2, rel=0.1)

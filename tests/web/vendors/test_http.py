@@ -42,7 +42,7 @@ def cartesia(container: str = "raw", encoding: str = "pcm_s16le", rate: int = 24
 
 
 def seconds(data: bytes) -> float:
-    """Length of coded audio, by what a player would play."""
+    """Return the duration of encoded audio as a player decodes it."""
     with av.open(BytesIO(data)) as container:
         frames = list(container.decode(audio=0))
     return sum(frame.samples / frame.sample_rate for frame in frames)
@@ -66,7 +66,7 @@ DEEPGRAM = "/v1/speak?model=aria&"
         ("/tts/bytes", cartesia(encoding="pcm_mulaw", rate=8000), "mulaw", 8000),
     ],
 )
-async def test_a_text_sounds_as_at_the_native_door(
+async def test_audio_equals_the_native_websockets(
     server: Server, path: str, body: Any, ours: str, rate: int
 ) -> None:
     answer = await post(server, path, body)
@@ -86,9 +86,7 @@ async def test_a_text_sounds_as_at_the_native_door(
         ("/generate", {"text": TEXT, "voice_id": "aria", "response_format": "flac"}),
     ],
 )
-async def test_a_file_without_loss_holds_what_the_native_door_sends(
-    server: Server, path: str, body: Any
-) -> None:
+async def test_lossless_files_equal_the_native_websocket(server: Server, path: str, body: Any) -> None:
     answer = await post(server, path, body)
     with av.open(BytesIO(answer.content)) as container:
         assert container.streams.audio[0].rate == RATE
@@ -111,7 +109,7 @@ WAVE_TAGS = {"PCM_16": 1, "FLOAT": 3, "ALAW": 6, "ULAW": 7}
         (f"{DEEPGRAM}encoding=alaw&container=wav", {"text": TEXT}, "alaw", "ALAW", 8000),
     ],
 )
-async def test_a_wav_file_says_what_is_in_it(
+async def test_a_wav_header_describes_its_audio(
     server: Server, path: str, body: Any, ours: str, subtype: str, rate: int
 ) -> None:
     answer = await post(server, path, body)
@@ -139,7 +137,7 @@ async def test_a_wav_file_says_what_is_in_it(
         ("/tts/bytes", cartesia("mp3", rate=44100), "audio/mpeg"),
     ],
 )
-async def test_a_coded_file_is_as_long_and_says_what_it_is(
+async def test_an_encoded_file_has_the_same_duration_and_its_content_type(
     server: Server, path: str, body: Any, media_type: str
 ) -> None:
     answer = await post(server, path, body)
@@ -148,7 +146,7 @@ async def test_a_coded_file_is_as_long_and_says_what_it_is(
     assert seconds(answer.content) == pytest.approx(heard, rel=0.02, abs=0.15)
 
 
-async def test_sound_comes_while_it_is_made_and_leaving_is_a_cancel(server: Server) -> None:
+async def test_audio_is_streamed_and_disconnecting_cancels(server: Server) -> None:
     before = contexts(server)
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         body = openai(input=LONG[:4096], response_format="pcm")
@@ -159,7 +157,7 @@ async def test_sound_comes_while_it_is_made_and_leaving_is_a_cancel(server: Serv
     until(lambda: contexts(server) == before, 5)
 
 
-async def test_openai_s_events_carry_the_same_file(server: Server) -> None:
+async def test_openai_events_hold_the_same_file(server: Server) -> None:
     answer = await post(server, "/v1/audio/speech", openai(response_format="pcm", stream_format="sse"))
     assert answer.headers["content-type"] == "text/event-stream"
     events = [json.loads(line.removeprefix("data: ")) for line in answer.text.split("\n\n") if line]
@@ -172,7 +170,7 @@ async def test_openai_s_events_carry_the_same_file(server: Server) -> None:
 
 @pytest.fixture
 def alone(start_server: Callable[..., Server]) -> Server:
-    """A server with one worker, which may be killed."""
+    """Start a server with one worker that a test may kill."""
     return start_server("--max-workers=1")
 
 
@@ -187,10 +185,8 @@ def alone(start_server: Callable[..., Server]) -> Server:
         ("/tts/bytes", cartesia() | {"transcript": ENDLESS}),
     ],
 )
-async def test_a_lost_worker_breaks_the_answer_off_for_all_to_see(
-    alone: Server, path: str, body: Any
-) -> None:
-    """An answer that ended as usual would be taken for whole."""
+async def test_a_lost_worker_aborts_the_response(alone: Server, path: str, body: Any) -> None:
+    """A normal end would make it look complete."""
     async with httpx.AsyncClient(base_url=alone.url, timeout=60) as client:
         with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
             async with client.stream("POST", path, json=body) as answer:
@@ -204,7 +200,7 @@ async def test_a_lost_worker_breaks_the_answer_off_for_all_to_see(
 
 
 def events_of(answer: str) -> list[dict[str, Any]]:
-    """The events of an answer, each named as it says itself."""
+    """Return the server-sent events of a response; check their names."""
     events = []
     for block in filter(None, answer.split("\n\n")):
         name, data = block.split("\n")
@@ -214,7 +210,7 @@ def events_of(answer: str) -> list[dict[str, Any]]:
     return events
 
 
-async def test_cartesia_s_events_carry_the_sound_and_the_words(server: Server) -> None:
+async def test_cartesia_events_hold_audio_and_words(server: Server) -> None:
     body = cartesia() | {"add_timestamps": True, "context_id": "mine"}
     answer = await post(server, "/tts/sse", body)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -230,7 +226,7 @@ async def test_cartesia_s_events_carry_the_sound_and_the_words(server: Server) -
     assert times[-1] <= len(sound) / 2 / 24000 + 0.001
 
 
-async def test_cartesia_s_events_tell_what_broke_them_off(alone: Server) -> None:
+async def test_cartesia_events_report_errors(alone: Server) -> None:
     async with httpx.AsyncClient(base_url=alone.url, timeout=60) as client:
         async with client.stream("POST", "/tts/sse", json=cartesia() | {"transcript": ENDLESS}) as answer:
             told = answer.aiter_text()
@@ -249,7 +245,7 @@ async def get(server: Server, path: str, **headers: str) -> Any:
     return answer.json()
 
 
-async def test_cartesia_s_clients_find_the_voices_in_the_form_of_their_version(server: Server) -> None:
+async def test_cartesia_voices_depend_on_the_api_version(server: Server) -> None:
     new, old = {"Cartesia-Version": "2025-04-16"}, {"Cartesia-Version": "2024-06-10"}
     page = await get(server, "/voices", **new)
     assert page.keys() == {"data", "has_more", "next_page"}
@@ -259,7 +255,7 @@ async def test_cartesia_s_clients_find_the_voices_in_the_form_of_their_version(s
     assert "voices" in await get(server, "/voices")  # Our own form, for everybody else.
 
 
-async def test_cartesia_s_clients_turn_the_pages(server: Server) -> None:
+async def test_cartesia_voices_are_paginated(server: Server) -> None:
     ids = [voice["id"] for voice in (await get(server, "/voices/"))["data"]]
     first = await get(server, "/voices/?limit=2")
     assert [voice["id"] for voice in first["data"]] == ids[:2]
@@ -273,7 +269,7 @@ async def test_cartesia_s_clients_turn_the_pages(server: Server) -> None:
     assert [voice["id"] for voice in before["data"]] == [ids[1]]
 
 
-async def test_elevenlabs_voices_come_in_both_versions(server: Server) -> None:
+async def test_elevenlabs_voices_are_listed_in_both_versions(server: Server) -> None:
     listed = (await get(server, "/v1/voices"))["voices"]
     page = await get(server, "/v2/voices")
     assert page == {
@@ -285,7 +281,7 @@ async def test_elevenlabs_voices_come_in_both_versions(server: Server) -> None:
     assert await get(server, "/v1/voices/aria") in listed
 
 
-async def test_openai_s_voices_and_models_are_found(server: Server) -> None:
+async def test_openai_voices_and_models_are_listed(server: Server) -> None:
     async with httpx.AsyncClient(base_url=server.url) as client:
         models = (await client.get("/v1/models")).json()
         assert {"tts-1", "gpt-4o-mini-tts"} <= {model["id"] for model in models["data"]}
@@ -299,7 +295,7 @@ async def test_openai_s_voices_and_models_are_found(server: Server) -> None:
         assert "alloy" in (await client.get("/v1/audio/voices?legacy=true")).json()["voices"]
 
 
-async def test_without_a_key_only_the_names_that_every_server_has_are_told(
+async def test_without_a_key_only_built_in_names_are_listed(
     start_server: Callable[..., Server],
 ) -> None:
     server = start_server("--max-workers=1", "--api-keys=secret")
@@ -313,13 +309,13 @@ async def test_without_a_key_only_the_names_that_every_server_has_are_told(
     assert [voice["id"] for voice in all_of_them if voice not in told] == ["grandmother"]
 
 
-async def test_openai_s_voice_may_be_an_object_and_an_alias(server: Server) -> None:
+async def test_openai_voice_may_be_an_object_or_an_alias(server: Server) -> None:
     named = await post(server, "/v1/audio/speech", openai(voice="onyx", response_format="pcm"))
     wrapped = await post(server, "/v1/audio/speech", openai(voice={"id": "zara"}, response_format="pcm"))
     assert named.content == wrapped.content != b""
 
 
-async def test_null_is_as_good_as_nothing_to_openai_s_door(server: Server) -> None:
+async def test_openai_treats_null_as_absent(server: Server) -> None:
     nothing = dict.fromkeys(("speed", "stream_format", "seed", "instructions"))
     answer = await post(server, "/v1/audio/speech", openai(response_format="pcm", **nothing))
     assert answer.content == await native_audio(server, TEXT, sample_rate=24000)
@@ -327,7 +323,7 @@ async def test_null_is_as_good_as_nothing_to_openai_s_door(server: Server) -> No
     assert mp3.headers["content-type"] == "audio/mpeg"
 
 
-async def test_the_earlier_server_s_query_still_speaks(server: Server) -> None:
+async def test_accepts_the_earlier_servers_query(server: Server) -> None:
     path = "/v1/audio/speech?model=dia&input=Hello%20there.&voice=aria"
     answer = await post(server, path, None)
     assert answer.headers["content-type"] == "audio/wav"
@@ -336,7 +332,7 @@ async def test_the_earlier_server_s_query_still_speaks(server: Server) -> None:
     assert np.asarray(samples).tobytes() == await native_audio(server, "Hello there.")
 
 
-async def test_elevenlabs_times_cover_the_text_and_lie_within_the_sound(server: Server) -> None:
+async def test_elevenlabs_times_cover_the_text_within_the_audio(server: Server) -> None:
     path = f"/v1/text-to-speech/aria/stream/with-timestamps?output_format=pcm_{RATE}"
     lines = [json.loads(line) for line in (await post(server, path, {"text": TEXT})).text.splitlines()]
     sound = b"".join(base64.b64decode(line["audio_base64"]) for line in lines)
@@ -393,7 +389,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("path", "body", "status", "told"), UNKNOWN)
-async def test_what_is_wrong_is_told_in_the_protocol_s_own_form(
+async def test_errors_have_the_vendors_format(
     server: Server, path: str, body: Any, status: int, told: Callable[[Any], bool]
 ) -> None:
     answer = await post(server, path, body)
@@ -401,7 +397,7 @@ async def test_what_is_wrong_is_told_in_the_protocol_s_own_form(
     assert told(answer.json()), answer.text
 
 
-async def test_each_protocol_s_own_place_of_a_key(start_server: Callable[..., Server]) -> None:
+async def test_accepts_keys_in_each_vendors_place(start_server: Callable[..., Server]) -> None:
     strict = start_server("--max-workers=1", DIA_API_KEYS="secret")
     places = [
         ("/v1/audio/speech", openai(), {"Authorization": "Bearer secret"}),

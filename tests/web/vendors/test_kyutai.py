@@ -25,7 +25,7 @@ PATIENCE_S = 20.0
 
 @dataclass(slots=True)
 class Exchange:
-    """Sends MessagePack, keeps everything that comes."""
+    """Sends MessagePack and records all messages."""
 
     socket: ClientConnection
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Exchange:
         return message
 
     async def closed(self) -> int:
-        """Read on until the server closes; its code."""
+        """Read until the server closes; return its close code."""
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 await self.next()
@@ -56,7 +56,7 @@ class Exchange:
         return [message for message in self.heard if message["type"] == kind]
 
     def audio(self) -> bytes:
-        """What came, as 16-bit samples; each must be exactly one."""
+        """Return the audio as 16-bit samples, to which it must convert exactly."""
         samples = [32768 * sample for message in self.of("Audio") for sample in message["pcm"]]
         assert all(sample.is_integer() for sample in samples)
         return struct.pack(f"<{len(samples)}h", *map(int, samples))
@@ -70,13 +70,13 @@ async def exchanging(server: Server, query: str = "", **options: Any) -> AsyncIt
 
 
 async def native_frames(server: Server, text: str, **options: Any) -> bytes:
-    """What the native websocket makes of a text, silence added up to a whole frame."""
+    """Return the native websocket's audio, padded with silence to a whole frame."""
     audio = await native_audio(server, text, sample_rate=RATE, **options)
     return audio + bytes(-len(audio) % (2 * FRAME))
 
 
 async def turn(server: Server, *pieces: str, query: str = "", **options: Any) -> Exchange:
-    """A whole turn, to the server's goodbye."""
+    """Send a whole turn and read until the server closes."""
     async with exchanging(server, query, **options) as exchange:
         for piece in pieces:
             await exchange.send("Text", text=piece)
@@ -85,14 +85,14 @@ async def turn(server: Server, *pieces: str, query: str = "", **options: Any) ->
     return exchange
 
 
-async def test_a_text_sounds_as_at_the_native_door(server: Server) -> None:
+async def test_audio_equals_the_native_websockets(server: Server) -> None:
     exchange = await turn(server, TEXT)
     assert exchange.heard[0] == {"type": "Ready"}
     assert exchange.audio() == await native_frames(server, TEXT)
     assert {len(message["pcm"]) for message in exchange.of("Audio")} == {FRAME}
 
 
-async def test_words_are_told_before_they_are_heard(server: Server) -> None:
+async def test_words_precede_their_audio(server: Server) -> None:
     exchange = await turn(server, TEXT)
     words = exchange.of("Text")
     assert [word["text"] for word in words] == TEXT.split()
@@ -124,7 +124,7 @@ async def test_messages_hold_whole_words(server: Server, pieces: list[str]) -> N
         assert exchange.audio() == await native_frames(server, TEXT)
 
 
-async def test_speech_begins_while_text_still_comes(server: Server) -> None:
+async def test_speech_starts_while_text_still_arrives(server: Server) -> None:
     async with exchanging(server) as exchange:
         for word in ("Hello", "there,", "said", "the", "fox."):
             await exchange.send("Text", text=word)
@@ -135,7 +135,7 @@ async def test_speech_begins_while_text_still_comes(server: Server) -> None:
     assert exchange.audio() == await native_frames(server, TEXT)
 
 
-async def test_bare_text_and_a_bare_end(server: Server) -> None:
+async def test_accepts_plain_text_and_a_zero_byte_as_the_end(server: Server) -> None:
     async with exchanging(server) as exchange:
         await exchange.socket.send(TEXT)
         await exchange.socket.send(b"\0")
@@ -143,7 +143,7 @@ async def test_bare_text_and_a_bare_end(server: Server) -> None:
     assert exchange.audio() == await native_frames(server, TEXT)
 
 
-async def test_an_end_without_text_is_a_goodbye(server: Server) -> None:
+async def test_an_end_without_text_closes_the_connection(server: Server) -> None:
     exchange = await turn(server)
     assert exchange.heard == [{"type": "Ready"}]
 
@@ -158,12 +158,12 @@ async def test_an_end_without_text_is_a_goodbye(server: Server) -> None:
     ],
 )
 async def test_voices(server: Server, query: str, voice: str) -> None:
-    """Those of the vendor's own, which clients have set where nobody chose, are spoken by the default."""
+    """The vendor's own voices, which are clients' defaults, map to the default voice."""
     exchange = await turn(server, TEXT, query=query)
     assert exchange.audio() == await native_frames(server, TEXT, voice=voice)
 
 
-async def test_a_voice_in_the_vendors_numbers_speaks_as_its_own_do(server: Server) -> None:
+async def test_voice_embeddings_map_to_the_default_voice(server: Server) -> None:
     async with exchanging(server) as exchange:
         await exchange.send("Voice", embeddings=[0.5] * 512, shape=[1, 512, 1])
         await exchange.send("Text", text=TEXT)
@@ -172,7 +172,7 @@ async def test_a_voice_in_the_vendors_numbers_speaks_as_its_own_do(server: Serve
     assert exchange.audio() == await native_frames(server, TEXT)
 
 
-async def test_leaving_is_a_cancel(server: Server) -> None:
+async def test_disconnecting_cancels(server: Server) -> None:
     async with exchanging(server) as exchange:
         await exchange.send("Text", text=LONG)
         await exchange.until("Audio")
@@ -181,7 +181,7 @@ async def test_leaving_is_a_cancel(server: Server) -> None:
     until(lambda: active(server) == 0)
 
 
-async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callable[..., Server]) -> None:
+async def test_a_lost_worker_is_reported_after_the_first_audio(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1")
     async with exchanging(server) as exchange:
         await exchange.send("Text", text=ENDLESS)
@@ -213,7 +213,7 @@ async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callabl
     ],
     ids=lambda raw: repr(raw[:12]),
 )
-async def test_what_means_nothing_is_told_and_ends_the_connection(server: Server, raw: bytes) -> None:
+async def test_an_invalid_message_closes_the_connection_with_an_error(server: Server, raw: bytes) -> None:
     async with exchanging(server) as exchange:
         await exchange.socket.send(raw)
         await exchange.send("Eos")
@@ -227,9 +227,7 @@ async def test_what_means_nothing_is_told_and_ends_the_connection(server: Server
     ("query", "status"),
     [("&voice=nobody", 404), ("&format=OggOpus", 422), ("&temperature=9", 422), ("&seed=-1", 422)],
 )
-async def test_what_cannot_be_served_is_refused_before_the_handshake(
-    server: Server, query: str, status: int
-) -> None:
+async def test_unsupported_options_refuse_the_handshake(server: Server, query: str, status: int) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with exchanging(server, query):
             pass
@@ -237,7 +235,7 @@ async def test_what_cannot_be_served_is_refused_before_the_handshake(
     assert b'"type":"Error"' in refused.value.response.body
 
 
-async def test_keys_in_the_vendors_places(start_server: Callable[..., Server]) -> None:
+async def test_accepts_keys_in_the_vendors_places(start_server: Callable[..., Server]) -> None:
     server = start_server(DIA_API_KEYS="secret")
     for query, headers in (
         ("&auth_id=secret", {}),
@@ -254,8 +252,8 @@ async def test_keys_in_the_vendors_places(start_server: Callable[..., Server]) -
     assert server.get("/api/build_info")[0] == 200
 
 
-async def test_a_full_server_says_so_where_clients_look(start_server: Callable[..., Server]) -> None:
-    """An error in place of `Ready` sends them to another server, and tells their user."""
+async def test_a_full_server_sends_an_error_after_the_handshake(start_server: Callable[..., Server]) -> None:
+    """An error in place of `Ready` makes clients try another server."""
     server = start_server("--max-connections=1")
     async with exchanging(server) as first:
         await first.until("Ready")

@@ -32,7 +32,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A server that listens for Wyoming, and where."""
+    """Start a server with a Wyoming port."""
     port = free_port()
     log = tmp_path_factory.mktemp("wyoming") / "log"
     with running_server(log, "--log-format=json", f"--wyoming-port={port}") as server:
@@ -40,14 +40,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def held(place: Place) -> int:
-    """Clients the server counts."""
+    """Return the number of connections the server counts."""
     metrics: str = place.server.get("/metrics")[1]
     [line] = [line for line in metrics.splitlines() if line.startswith("dia_connections ")]
     return int(float(line.split()[1]))
 
 
 async def stream(events: Events, *pieces: str, **start: Any) -> None:
-    """As Home Assistant does: the pieces, then all of it again for servers that know no streams."""
+    """Stream text as Home Assistant does: the pieces, then the whole text for servers without streaming."""
     await events.send("synthesize-start", **start)
     for piece in pieces:
         await events.send("synthesize-chunk", text=piece)
@@ -55,7 +55,7 @@ async def stream(events: Events, *pieces: str, **start: Any) -> None:
     await events.send("synthesize-stop")
 
 
-async def test_a_text_sounds_as_at_the_native_door(place: Place) -> None:
+async def test_audio_equals_the_native_websockets(place: Place) -> None:
     async with at_port(place.port) as events:
         await events.send("synthesize", text=TEXT, voice={"name": "aria"})
         await events.until("audio-stop")
@@ -80,7 +80,7 @@ async def test_a_text_sounds_as_at_the_native_door(place: Place) -> None:
     ],
     ids=["characters", "words", "anywhere", "whole"],
 )
-async def test_text_that_streams_is_spoken_once(place: Place, pieces: list[str]) -> None:
+async def test_streamed_text_is_spoken_once(place: Place, pieces: list[str]) -> None:
     async with at_port(place.port) as events:
         await stream(events, *pieces)
         await events.until("synthesize-stopped")
@@ -88,7 +88,7 @@ async def test_text_that_streams_is_spoken_once(place: Place, pieces: list[str])
     assert events.audio() == await native_audio(place.server, TEXT)
 
 
-async def test_speech_begins_while_text_still_comes(place: Place) -> None:
+async def test_speech_starts_while_text_still_arrives(place: Place) -> None:
     async with at_port(place.port) as events:
         await events.send("synthesize-start")
         await events.send("synthesize-chunk", text="Hello there, said the fox. This is")
@@ -99,7 +99,7 @@ async def test_speech_begins_while_text_still_comes(place: Place) -> None:
     assert events.audio() == await native_audio(place.server, TEXT)
 
 
-async def test_requests_are_spoken_one_after_the_other(place: Place) -> None:
+async def test_requests_are_spoken_in_order(place: Place) -> None:
     async with at_port(place.port) as events:
         await events.send("synthesize", text="One.")
         await stream(events, "Tw", "o.", voice={"name": "luna"})
@@ -113,7 +113,7 @@ async def test_requests_are_spoken_one_after_the_other(place: Place) -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_turn_without_words_has_an_end(place: Place, streamed: bool) -> None:
+async def test_a_turn_without_words_ends(place: Place, streamed: bool) -> None:
     async with at_port(place.port) as events:
         if streamed:
             await stream(events, " ")
@@ -165,7 +165,7 @@ async def test_the_server_describes_itself(place: Place) -> None:
         await events.until("audio-stop")
 
 
-async def test_pings_are_answered_and_what_is_not_for_a_speaker_is_passed_over(place: Place) -> None:
+async def test_answers_pings_and_ignores_unrelated_events(place: Place) -> None:
     async with at_port(place.port) as events:
         await events.send("transcribe", language="en")
         await events.send("audio-chunk", rate=16000, width=2, channels=1, payload=bytes(200_000))
@@ -175,7 +175,7 @@ async def test_pings_are_answered_and_what_is_not_for_a_speaker_is_passed_over(p
     assert events.types == ["pong"]
 
 
-async def test_a_whole_text_too_long_to_take_is_still_passed_over_in_a_stream(place: Place) -> None:
+async def test_a_too_long_whole_text_is_ignored_within_a_stream(place: Place) -> None:
     async with at_port(place.port) as events:
         await events.send("synthesize-start")
         await events.send("synthesize-chunk", text=TEXT)
@@ -186,8 +186,8 @@ async def test_a_whole_text_too_long_to_take_is_still_passed_over_in_a_stream(pl
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_text_may_be_as_long_as_an_event(place: Place, streamed: bool) -> None:
-    """Whole answers come in one, longer than a message of the native socket may be."""
+async def test_a_text_may_fill_an_event(place: Place, streamed: bool) -> None:
+    """Whole replies arrive in one event, longer than a native message may be."""
     text = "One." + " " * 30_000 + "Two."
     async with at_port(place.port) as events:
         if streamed:
@@ -198,7 +198,7 @@ async def test_a_text_may_be_as_long_as_an_event(place: Place, streamed: bool) -
     assert events.audio() == await native_audio(place.server, "One. Two.")
 
 
-async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callable[..., Server]) -> None:
+async def test_a_lost_worker_is_reported_after_the_first_audio(start_server: Callable[..., Server]) -> None:
     port = free_port()
     server = start_server(f"--wyoming-port={port}", "--max-workers=1")
     async with at_port(port) as events:
@@ -211,7 +211,7 @@ async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callabl
     assert "audio-stop" not in events.types
 
 
-async def test_to_hang_up_is_to_cancel(place: Place) -> None:
+async def test_disconnecting_cancels(place: Place) -> None:
     async with at_port(place.port) as events:
         await stream(events, LONG)
         await events.until("audio-chunk")
@@ -254,9 +254,7 @@ async def test_to_hang_up_is_to_cancel(place: Place) -> None:
     ],
     ids=lambda value: value[:60].decode() if isinstance(value, bytes) else value,
 )
-async def test_what_cannot_be_done_is_told_before_the_server_hangs_up(
-    place: Place, raw: bytes, code: str
-) -> None:
+async def test_errors_are_sent_before_the_server_disconnects(place: Place, raw: bytes, code: str) -> None:
     async with at_port(place.port) as events:
         await events.send_raw(raw)
         await events.hung_up()
@@ -266,7 +264,7 @@ async def test_what_cannot_be_done_is_told_before_the_server_hangs_up(
     until(lambda: contexts(place.server) == 0 and held(place) == 0)
 
 
-async def test_silence_and_events_that_never_come_whole_are_not_waited_for(
+async def test_silent_clients_and_incomplete_events_time_out(
     start_server: Callable[..., Server],
 ) -> None:
     port = free_port()
@@ -284,7 +282,7 @@ async def test_silence_and_events_that_never_come_whole_are_not_waited_for(
         await events.until("pong")
 
 
-async def test_a_client_that_does_not_read_is_let_go(start_server: Callable[..., Server]) -> None:
+async def test_a_client_that_does_not_read_is_disconnected(start_server: Callable[..., Server]) -> None:
     port = free_port()
     server = start_server(f"--wyoming-port={port}", "--send-timeout-s=0.5", "--max-lead-ms=86400000")
     with socket.socket() as deaf:
@@ -300,7 +298,7 @@ async def test_a_client_that_does_not_read_is_let_go(start_server: Callable[...,
     assert events.audio() == await native_audio(server, TEXT)
 
 
-async def test_one_more_than_there_are_places_for_is_told_so(start_server: Callable[..., Server]) -> None:
+async def test_a_full_server_sends_an_error(start_server: Callable[..., Server]) -> None:
     port = free_port()
     start_server(f"--wyoming-port={port}", "--max-connections=1")
     async with at_port(port) as first:
@@ -347,7 +345,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_a_port_that_is_taken_ends_the_server_with_a_word(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

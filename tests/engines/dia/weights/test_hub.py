@@ -1,4 +1,4 @@
-"""Weights are found in a directory or on the hub; where they are not to be had, it is said what to do."""
+"""Weights from a directory or the hub; errors give advice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[4]
 COMMIT = "a" * 40
 WHOLE = b'{"model_type": "dia"}'
 PROMISED = 1_000_000
-"""Bytes of weights that the hub says it has."""
+"""Size of the weights in bytes that the hub announces."""
 
 
 @pytest.mark.parametrize("name", ["/no/such/directory", "./nowhere", "plain"])
@@ -36,7 +36,7 @@ def test_unknown_random_size_is_an_error():
 
 
 class Hub(ThreadingHTTPServer):
-    """Answers as the hub does. ending: what becomes of a connection that the weights come over."""
+    """Imitates the hub. ending: how a connection that sends weights ends."""
 
     daemon_threads = True
 
@@ -53,7 +53,7 @@ class Answer(BaseHTTPRequestHandler):
     server: Hub
 
     def log_message(self, *_: object) -> None:
-        """Standard error is for the test's own."""
+        """Do not log requests."""
 
     def do_HEAD(self) -> None:
         self.promise(len(WHOLE) if self.path.endswith(".json") else PROMISED)
@@ -99,7 +99,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub():
-    """How its connections end → a hub that serves until the test is over."""
+    """Return a function that starts a hub whose connections end in a given way."""
     hubs = []
 
     def start(ending):
@@ -115,7 +115,7 @@ def hub():
 
 
 def look_for(folder, **environment):
-    """The error that a process of its own meets, since the hub's client reads its settings when imported."""
+    """Return the error in a new process, as the hub's client reads its settings when imported."""
     pytest.importorskip("huggingface_hub")
     program = """if True:
         from streaming_server.engines.dia.weights.hub import locate
