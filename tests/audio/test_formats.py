@@ -40,7 +40,7 @@ LOSSLESS: tuple[AudioFormat, ...] = ("wav", "flac", "pcm")
 LOSSY: tuple[AudioFormat, ...] = ("mp3", "opus", "aac")
 
 ENCODER_DELAY: dict[AudioFormat, int] = {"mp3": 1105, "opus": 0, "aac": 1024}
-"""In samples."""
+"""Delay in samples."""
 
 HELD_MS: dict[tuple[AudioFormat, int], int] = {
     ("wav", 24000): 0,

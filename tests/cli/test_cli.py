@@ -1,4 +1,4 @@
-"""The commands, run as by a user."""
+"""The commands, run like a user would."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(*arguments: str, stdin: str | None = None, **environment: str) -> subpro
 
 
 def unfinished_bytes(out: Path) -> int:
-    """Size of the temporary files beside the file that is being written."""
+    """Return the size of the temporary files beside the output file."""
     return sum(part.stat().st_size for part in out.parent.glob(".say-*.part"))
 
 
@@ -183,7 +183,7 @@ def test_say_joins_words_without_quotes(server: Server, tmp_path: Path) -> None:
 
 
 def test_two_commands_may_write_the_same_file(server: Server, tmp_path: Path) -> None:
-    """Each writes a file of its own, and the last one to finish replaces the other's."""
+    """Each writes a temporary file, and the last one to finish replaces the other's."""
     out = tmp_path / "same.wav"
     texts = ["One. " * 200, "This is quite another and a longer text. " * 60]
     say = [sys.executable, "run.py", "say", "-", f"--url={server.url}"]

@@ -40,7 +40,7 @@ def test_reports_a_server_that_does_not_start() -> None:
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.2"])
 def test_serve_refuses_a_socket_bound_to_another_address(address: str) -> None:
-    """The check that a server beyond loopback has keys goes by --host."""
+    """The check that a server beyond loopback has keys uses --host."""
     with socket.create_server((address, 0)) as listener:
         answer = serve(listener.fileno())
     assert answer.returncode == 2

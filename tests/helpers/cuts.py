@@ -1,4 +1,4 @@
-"""The ways in which clients cut a text that is still being written."""
+"""Ways in which clients split streamed text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 
 def cut(text: str) -> dict[str, list[str]]:
-    """The pieces, by what they are. Put together they are the text; sentences lack the space between them."""
+    """Return the pieces by kind. Joined, they are the text, except that sentences lack the spaces between
+    them."""
     return {
         "words and a space": re.findall(r"\S+\s*", text),
         "a space and words": re.findall(r"\s*\S+", text),
@@ -19,6 +20,6 @@ def cut(text: str) -> dict[str, list[str]]:
 
 
 def pieces_of(text: str, *ways: str) -> pytest.MarkDecorator:
-    """Give a test the text's `pieces`, in each of these ways or in all."""
+    """Parametrize a test with `pieces` of the text, for the given kinds or for all."""
     cuts = cut(text)
     return pytest.mark.parametrize("pieces", [cuts[way] for way in ways or cuts], ids=ways or list(cuts))

@@ -1,4 +1,4 @@
-"""Disks that are full."""
+"""Full and read-only disks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helpers.servers import Server
 
 @contextmanager
 def files_limited_to(size: int) -> Iterator[None]:
-    """No file of this process grows beyond `size` bytes, as on a full disk."""
+    """Limit files of this process to `size` bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -28,7 +28,7 @@ def files_limited_to(size: int) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, *options: str) -> Iterator[None]:
-    """A disk of its own at `folder`, of 256 KiB; the test is skipped where this user may not mount one."""
+    """Mount a disk of 256 KiB at `folder`; skip the test if this user may not mount."""
     mount = ["mount", "-t", "tmpfs", "-o", ",".join(("size=256k", *options)), "none", str(folder)]
     if os.geteuid() or subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
         pytest.skip("needs the right to mount a disk")
@@ -40,7 +40,7 @@ def small_disk(folder: Path, *options: str) -> Iterator[None]:
 
 @contextmanager
 def full_disk(server: Server, room: int = 1) -> Iterator[None]:
-    """To a process that may write no longer files, every disk is full. Its children may still write."""
+    """Make every disk look full to this process by limiting file size; children are not limited."""
     process = psutil.Process(server.process.pid)
     before = process.rlimit(psutil.RLIMIT_FSIZE)
     process.rlimit(psutil.RLIMIT_FSIZE, (room, before[1]))

@@ -1,4 +1,4 @@
-"""An eSpeak NG engine that speaks one utterance at a time, as the tests use it."""
+"""An eSpeak NG engine that speaks one utterance at a time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def voice_named(voice: str, style: str = "plain") -> Voice:
 
 
 def check_order(text: str, events: list[Event]) -> bool:
-    """Assert everything that is promised about the events of one utterance."""
+    """Assert the guarantees about the events of one utterance."""
     sent, at, offset = 0, 0, 0
     assert isinstance(events[-1], Finished)
     total = len(audio_of(events)) // 2

@@ -1,4 +1,4 @@
-"""A bare client of Wyoming, as the tests use it."""
+"""A minimal Wyoming client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Event:
 
 @dataclass(slots=True)
 class Events:
-    """Sends events, keeps all that come."""
+    """Sends events and records all received ones."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -37,7 +37,7 @@ class Events:
         await self.writer.drain()
 
     async def next(self) -> Event | None:
-        """The next event; None when the server has hung up."""
+        """Return the next event, or None if the server has closed the connection."""
         async with asyncio.timeout(PATIENCE_S):
             if not (line := await self.reader.readline()):
                 return None
@@ -49,20 +49,20 @@ class Events:
         return event
 
     async def until(self, kind: str) -> Event:
-        """Read on until an event of that type."""
+        """Read until an event of this type; return it."""
         while (event := await self.next()) is not None:
             if event.type == kind:
                 return event
         raise AssertionError(f"the server hung up before {kind}: {self.types}")
 
     async def hung_up(self) -> None:
-        """Read on until the server hangs up."""
+        """Read until the server closes the connection."""
         while await self.next() is not None:
             pass
 
     @property
     def types(self) -> list[str]:
-        """Of all that came, those of the same type in a row once."""
+        """Return the types of received events, without consecutive repetitions."""
         kinds = [event.type for event in self.heard]
         return [kind for i, kind in enumerate(kinds) if kinds[i - 1 : i] != [kind]]
 

@@ -1,4 +1,4 @@
-"""Packages of the extra `clients`, which have an environment of their own."""
+"""Packages of the extra `clients`, installed in a separate environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bare client of other vendors' websockets, as the tests use it."""
+"""A minimal client for other vendors' websockets."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PATIENCE_S = 20.0
 
 TEXT = "Hello there, said the fox. This is the second sentence! And is this the third?"
 ENDLESS = "and so on " * 800
-"""One sentence, minutes long: whoever speaks it is busy for a while."""
+"""One sentence of several minutes, which keeps a worker busy."""
 LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 40
 
 
 @dataclass(slots=True)
 class Exchange:
-    """Sends JSON, keeps everything that comes, in order: dictionaries and bytes."""
+    """Sends JSON and records received messages in order, as dictionaries and bytes."""
 
     socket: ClientConnection
     heard: list[dict[str, Any] | bytes] = field(default_factory=list)
@@ -44,13 +44,13 @@ class Exchange:
         return message
 
     async def until(self, wanted: Callable[[Any], bool]) -> Any:
-        """Read on until a message that is wanted."""
+        """Read until a matching message; return it."""
         while not wanted(message := await self.next()):
             pass
         return message
 
     async def closed(self) -> tuple[int, str]:
-        """Read on until the server closes; its code and reason."""
+        """Read until the server closes; return its code and reason."""
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 await self.next()
@@ -69,7 +69,7 @@ async def exchanging(url: str, **options: Any) -> AsyncIterator[Exchange]:
 
 
 async def native_audio(server: Server, text: str, **options: Any) -> bytes:
-    """What the native websocket makes of a text."""
+    """Return the native websocket's audio for a text."""
     async with talking(server.ws_url) as talk:
         end = await talk.speak(text, **options)
         assert end["type"] == "done"
@@ -77,18 +77,18 @@ async def native_audio(server: Server, text: str, **options: Any) -> bytes:
 
 
 def active(server: Server) -> int:
-    """Utterances that workers are busy with or have waiting."""
+    """Return the number of active and queued utterances of all workers."""
     return sum(worker["active"] + worker["queued"] for worker in server.workers())
 
 
 def kill_worker(server: Server) -> None:
-    """The end, without warning, of the one that speaks."""
+    """Kill the worker that is speaking."""
     [worker] = server.workers()
     os.kill(worker["pid"], signal.SIGKILL)
 
 
 def contexts(server: Server) -> int:
-    """Open contexts."""
+    """Return the number of open contexts."""
     metrics: str = server.get("/metrics")[1]
     [line] = [line for line in metrics.splitlines() if line.startswith("dia_contexts ")]
     return int(float(line.split()[1]))

@@ -1,4 +1,4 @@
-"""How soon a server is rid of a turn that its client interrupted."""
+"""Measures how soon an interrupted turn ends on the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TypeAlias
 from helpers.servers import Server
 
 TRIES = 5
-"""Of each client: one try says as much of the machine's other work as of the server."""
+"""Attempts per client; a single one may be slowed down by other load on the machine."""
 WITHIN_MS = 100.0
 PATIENCE_S = 10.0
 LOOK_EVERY_S = 0.001
@@ -36,7 +36,7 @@ class Interruptions:
 
     @asynccontextmanager
     async def timed(self, server: Server) -> AsyncIterator[None]:
-        """Around what a client does to interrupt the one turn it has; left when nothing is in hand."""
+        """Time an interruption of the only turn; exit when no context or utterance is left."""
         async with self._timed(server, lambda asked: in_hand(asked) == 0):
             yield
 
@@ -65,24 +65,24 @@ class Interruptions:
         return f"gone {statistics.median(self.ms):.0f} ms after the interruption, by the median of {times}"
 
     def are_obeyed(self) -> bool:
-        """Whether so many were tried, and most of them obeyed in time."""
+        """Return whether there were this many attempts and most ended in time."""
         assert len(self.ms) == TRIES
         return statistics.median(self.ms) <= WITHIN_MS
 
 
 def asking(server: Server) -> closing[Asked]:
-    """A connection that stays, so that to ask takes no longer than the answer."""
+    """A persistent connection, so that polling is fast."""
     return closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S))
 
 
 def in_hand(asked: Asked) -> float:
-    """Open contexts, and their utterances that workers are busy with or have waiting."""
+    """Return the number of open contexts, and of their active and queued utterances."""
     stats = json.loads(_get(asked, "/queue/stats"))
     return float(stats["contexts"] + stats["active"] + stats["queued"])
 
 
 def stopped(asked: Asked) -> float:
-    """Contexts that ended before they were spoken whole, since the server's start."""
+    """Return the number of contexts since the start that ended incomplete."""
     return sum(map(float, _STOPPED.findall(_get(asked, "/metrics"))))
 
 

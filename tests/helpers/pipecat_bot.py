@@ -31,7 +31,7 @@ RATE = 24000
 
 
 class Loudspeaker(FrameProcessor):
-    """Stands where a bot's output is: keeps what would be played, and says when it has been."""
+    """Replaces a bot's output: records the audio and reports when it has been played."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,14 +51,14 @@ class Loudspeaker(FrameProcessor):
 
 @dataclass
 class Bot:
-    """A pipeline of one service, and what came out of it."""
+    """A pipeline of one service, with its output frames."""
 
     worker: PipelineWorker
     loudspeaker: Loudspeaker
     errors: list[ErrorFrame] = field(default_factory=list)
 
     async def respond(self, pieces: Iterable[str], *, whole: bool = True) -> None:
-        """A language model's answer, piece by piece; or, where it is not `whole`, its beginning."""
+        """Send a reply in pieces; only its beginning unless `whole`."""
         await self.worker.queue_frame(LLMFullResponseStartFrame())
         for piece in pieces:
             await self.worker.queue_frame(LLMTextFrame(piece))
@@ -82,7 +82,7 @@ class Bot:
         return [frame for frame in self.loudspeaker.frames if isinstance(frame, kind)]
 
     def since_interruption(self, kind: type[Frame]) -> list[Any]:
-        """What came after the interruption, which there has been."""
+        """Return the frames after the interruption, which must have happened."""
         frames = self.loudspeaker.frames
         [interrupted] = [at for at, frame in enumerate(frames) if isinstance(frame, InterruptionFrame)]
         return [frame for frame in frames[interrupted:] if isinstance(frame, kind)]
@@ -121,6 +121,6 @@ async def bot_of(service: FrameProcessor) -> AsyncIterator[Bot]:
 
 
 async def _close_client(service: Any) -> None:
-    """OpenAI's, which its service leaves to be found in some other test's event loop."""
+    """Close OpenAI's client, which its service leaves open beyond the test's event loop."""
     if hasattr(service, "_client"):
         await service._client.close()

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 PITCH = 440.0
-"""Frequency of `speech`, in Hz."""
+"""Frequency of `speech` in Hz."""
 
 FORMATS = ("wav", "w64", "aiff", "caf", "flac", "mp3", "ogg", "opus", "m4a", "aac", "webm", "amr", "wma")
 
 
 def speech(seconds: float, rate: int = 44_100, channels: int = 1, level: float = 0.3) -> Floats:
-    """A tone of PITCH that swells like speech, in some noise. Shape (frames, channels)."""
+    """Return a tone of PITCH that swells like speech, with noise; shape (frames, channels)."""
     time = np.arange(int(seconds * rate)) / rate
     tone = np.sin(2 * np.pi * PITCH * time) * (0.7 + 0.3 * np.sin(2 * np.pi * 2 * time))
     noise = np.random.default_rng(0).normal(0.0, 0.01, (len(time), channels))
@@ -60,7 +60,7 @@ def ffmpeg(
 
 
 def encoded(form: str, samples: Floats, rate: int = 48_000) -> bytes:
-    """A recording in one of FORMATS. AMR takes 8000 Hz, mono, only."""
+    """Return a recording in one of FORMATS. AMR supports 8000 Hz mono only."""
     match form:
         case "wav" | "w64" | "aiff" | "caf" | "flac" | "mp3":
             return sndfile(samples, rate, form.upper())
@@ -83,7 +83,7 @@ def encoded(form: str, samples: Floats, rate: int = 48_000) -> bytes:
 
 
 def amr_wb(frames: int) -> bytes:
-    """AMR-WB speech of random parameters, at 6.6 kbit/s, in frames of 20 ms (RFC 4867, 5)."""
+    """Return AMR-WB frames with random parameters: 6.6 kbit/s, 20 ms each (RFC 4867, section 5)."""
     noise = np.random.default_rng(0)
     return b"#!AMR-WB\n" + b"".join(b"\x04" + noise.bytes(17) for _ in range(frames))
 
@@ -112,7 +112,7 @@ def wav(
 
 
 def pitch_of(audio: Floats) -> float:
-    """The strongest frequency of the middle half, in Hz, at 44100 Hz."""
+    """Return the strongest frequency in Hz of the middle half, sampled at 44100 Hz."""
     middle = audio[len(audio) // 4 : len(audio) * 3 // 4]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
     return float(np.argmax(spectrum)) * 44_100 / len(middle)

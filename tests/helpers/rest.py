@@ -1,4 +1,4 @@
-"""Requests to the REST routes, as the tests make them."""
+"""Requests to the REST routes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from helpers.foreign import LONG
 from helpers.servers import Server
 
 JOB_TEXT = LONG * 12
-"""Spoken for the better part of a second, however fast the machine."""
+"""A text that takes most of a second to synthesise on any machine."""
 
 PATIENCE_S = 60.0
 
 
 def to(server: Server) -> httpx.Client:
-    """A client that waits longer than any request here takes."""
+    """Return a client with a generous timeout."""
     return httpx.Client(base_url=server.url, timeout=PATIENCE_S)
 
 
 def recording(seconds: float = 6.0, hertz: float = 220.0) -> bytes:
-    """A WAV file of something that is not silence."""
+    """Return a WAV file that is not silent."""
     times = np.arange(int(44100 * seconds)) / 44100
     sound = 0.3 * np.sin(2 * np.pi * hertz * times) * (1 + 0.5 * np.sin(2 * np.pi * 3 * times))
     return wav(sound, 44100)
@@ -38,7 +38,7 @@ def wav(sound: np.ndarray[Any, Any], rate: int) -> bytes:
 
 
 def heard(answer: httpx.Response) -> tuple[np.ndarray[Any, Any], int]:
-    """The samples of an answer, -1 to 1, and their rate in Hz."""
+    """Return the samples of a response, -1 to 1, and their rate in Hz."""
     assert answer.status_code == 200, answer.text
     resampler = av.AudioResampler(format="flt", layout="mono")
     with av.open(io.BytesIO(answer.content)) as file:

@@ -1,4 +1,4 @@
-"""Real servers, each in a process of its own, as the tests use them."""
+"""Real servers in separate processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import psutil
 
 START_TIMEOUT_S = 60.0
 FIRST_PORT, PORTS_EACH, RUNNERS = 10_000, 1_000, 20
-"""Below those that Linux and others give to connections, a range for each process of pytest-xdist."""
+"""Ports below the ephemeral range, with a separate range for each process of pytest-xdist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Server:
         return f"ws://127.0.0.1:{self.port}"
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        """Status and body of a GET; the body parsed where it is JSON."""
+        """Send a GET; return the status and the body, parsed if it is JSON."""
         request = urllib.request.Request(self.url + path, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
@@ -71,7 +71,7 @@ class Server:
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
-    """Wait for a condition; its value."""
+    """Wait until a condition is true; return its value."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -81,7 +81,7 @@ def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs: one that has ended but was not waited for by its parent does not."""
+    """Return whether a process runs; zombies do not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -89,13 +89,13 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def established(server: Server) -> int:
-    """Connections the server holds."""
+    """Return the number of established connections of the server."""
     connections = psutil.Process(server.process.pid).net_connections("tcp")
     return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port for one in connections)
 
 
 def free_port() -> int:
-    """One that no connection is given for its own end, nor any test that runs beside this one."""
+    """Return a port that is neither ephemeral nor used by tests in parallel."""
     runner = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % RUNNERS
     for _ in range(PORTS_EACH):
         port = FIRST_PORT + PORTS_EACH * runner + random.randrange(PORTS_EACH)

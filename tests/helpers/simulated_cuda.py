@@ -1,4 +1,4 @@
-"""A GPU that is none: it computes at once, on the CPU, but tells so late, as a real one does."""
+"""A simulated GPU: computes at once on the CPU, but reports completion late, like a real one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
 
 
 class Event:
-    """done is known `lateness` marks later, or to who waits."""
+    """Completes `lateness` marks later, or when waited for."""
 
     def __init__(self, gpu: SimulatedCuda) -> None:
         self._gpu = gpu

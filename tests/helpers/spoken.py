@@ -1,4 +1,4 @@
-"""What an engine makes of utterances, without a server around it."""
+"""Output of an engine without a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streaming_server.types import Audio, Event, Utterance
 
 
 def drain(engine: Engine, utterances: Iterable[Utterance] = ()) -> list[Event]:
-    """All that comes out until these utterances, and those taken in before, have been spoken."""
+    """Return all events until these and earlier utterances have ended."""
     for utterance in utterances:
         engine.submit(utterance)
     events: list[Event] = []
@@ -19,5 +19,5 @@ def drain(engine: Engine, utterances: Iterable[Utterance] = ()) -> list[Event]:
 
 
 def pcm(events: Iterable[Event], number: int) -> bytes:
-    """The sound of one utterance."""
+    """Return the audio of one utterance."""
     return b"".join(event.pcm for event in events if isinstance(event, Audio) and event.utterance == number)

@@ -1,4 +1,4 @@
-"""What `SpokenText` makes of a text that comes in pieces."""
+"""Output of `SpokenText` for text in pieces."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ VOICES = ("reader", "aria")
 
 
 def wav_of(samples: int, salt: int) -> bytes:
-    """A mono 16-bit WAV file; another salt gives another one."""
+    """Return a mono 16-bit WAV file that depends on the salt."""
     data = struct.pack("<h", salt & 0x7FFF) * samples
     head = struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
     fields = b"WAVEfmt " + head + b"data" + struct.pack("<I", len(data))
@@ -46,7 +46,7 @@ def upload(store: VoiceStore, voice_sample_id: str, samples: int, salt: int) -> 
 
 
 class Writer:
-    """Knows what it has made of the store: prompts with their waveforms, voices with their prompts."""
+    """Writes to the store and tracks its expected state: prompts with waveforms, voices with prompts."""
 
     def __init__(self, store: VoiceStore, choice: random.Random) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""A client of the native websocket, as the tests use it."""
+"""A client of the native websocket."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Frame:
 
 @dataclass(slots=True)
 class Talk:
-    """Sends messages, keeps everything that comes."""
+    """Sends messages and records all received ones."""
 
     socket: ClientConnection
     ready: dict[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Talk:
         await self.socket.send(json.dumps({"type": type_, **fields}))
 
     async def next(self) -> dict[str, Any] | Frame:
-        """The next message, whatever it is."""
+        """Return the next message of any kind."""
         with anyio.fail_after(PATIENCE_S):
             raw = await self.socket.recv()
         if isinstance(raw, bytes):
@@ -56,7 +56,7 @@ class Talk:
         return event
 
     async def until(self, wanted: str | Callable[[dict[str, Any]], bool], **fields: Any) -> dict[str, Any]:
-        """Read on until an event of that type with those fields."""
+        """Read until an event of this type with these fields; return it."""
         while True:
             event = await self.next()
             if isinstance(event, dict) and (
@@ -71,13 +71,13 @@ class Talk:
         return message
 
     async def end(self, context: str = "default") -> dict[str, Any]:
-        """Read on until the context's end."""
+        """Read until the context ends; return its last event."""
         return await self.until(
             lambda event: event["type"] in ("done", "cancelled", "error"), context=context
         )
 
     async def nothing_more(self, context: str = "default") -> None:
-        """Nothing about a context comes before the answer to a ping sent now."""
+        """Check that no message of a context arrives before the answer to a ping sent now."""
         handle = self.started(context)["handle"]
         seen, heard = len(self.events), len(self.frames)
         await self.send("ping", id=seen)
@@ -86,7 +86,7 @@ class Talk:
         assert not [frame for frame in self.frames[heard:] if frame.handle == handle]
 
     async def speak(self, text: str, context: str = "default", **options: Any) -> dict[str, Any]:
-        """Have a text spoken to its end."""
+        """Speak a text and read to its end."""
         await self.send("speak", context=context, text=text, **options)
         return await self.end(context)
 
@@ -106,7 +106,7 @@ class Talk:
 
 @asynccontextmanager
 async def talking(ws_url: str, *, query: str = "", **options: Any) -> AsyncIterator[Talk]:
-    """A connection that has been made welcome."""
+    """Connect and wait for `ready`."""
     async with connect(f"{ws_url}/ws/speak{query}", proxy=None, max_size=None, **options) as socket:
         talk = Talk(socket)
         event = await talk.next()
@@ -116,7 +116,7 @@ async def talking(ws_url: str, *, query: str = "", **options: Any) -> AsyncItera
 
 
 async def native_words(ws_url: str, text: str, **options: Any) -> list[dict[str, Any]]:
-    """The words of a text as the native websocket tells them: `text`, `start_ms`, `end_ms` and places."""
+    """Return the native websocket's words of a text: `text`, `start_ms`, `end_ms` and offsets."""
     async with talking(ws_url) as talk:
         end = await talk.speak(text, words=True, **options)
         assert end["type"] == "done"

@@ -1,4 +1,4 @@
-"""A Dia with random weights that starts fast and is soon out of breath."""
+"""A tiny Dia with random weights and short utterances, which starts fast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SECONDS = 2
-"""The longest an utterance gets; with random weights none ends before."""
+"""Length of every utterance; with random weights none ends earlier."""
 
 
 def options_of(folder: Path) -> tuple[str, ...]:

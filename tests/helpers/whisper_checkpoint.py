@@ -1,4 +1,4 @@
-"""A real Whisper checkpoint, small enough to make, with a decoder that says what it is told to."""
+"""A tiny real Whisper checkpoint whose decoder returns a given text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 WIDTH = 64
-"""Of every layer; also how many different tokens a pinned decoder can say."""
+"""Width of every layer, and the number of distinct tokens a pinned decoder can output."""
 TEXT_POSITIONS = 48
 
 

@@ -49,7 +49,7 @@ async def speak(exchange: Exchange, *pieces: str) -> None:
         ("alaw", "alaw", 16000),
     ],
 )
-async def test_a_text_sounds_as_at_the_native_door(
+async def test_audio_equals_the_native_websockets(
     server: Server, encoding: str, ours: str, rate: int
 ) -> None:
     async with exchanging(url(server, encoding=encoding, sample_rate=rate)) as exchange:
@@ -63,7 +63,7 @@ async def test_a_text_sounds_as_at_the_native_door(
 
 
 @pytest.mark.parametrize(("encoding", "rate"), [("linear16", 24000), ("mulaw", 8000)])
-async def test_rate_unless_asked_is_the_vendors(server: Server, encoding: str, rate: int) -> None:
+async def test_default_sample_rate_is_the_vendors(server: Server, encoding: str, rate: int) -> None:
     async with exchanging(url(server, encoding=encoding)) as exchange:
         await speak(exchange, TEXT)
         await until_told(exchange, "Flushed")
@@ -82,7 +82,7 @@ async def test_rate_unless_asked_is_the_vendors(server: Server, encoding: str, r
     ],
     ids=["characters", "words", "sentences", "spaced sentences", "anywhere"],
 )
-async def test_however_a_client_cuts_its_text_the_same_is_heard(server: Server, pieces: list[str]) -> None:
+async def test_audio_does_not_depend_on_how_text_is_split(server: Server, pieces: list[str]) -> None:
     async with exchanging(url(server)) as exchange:
         await speak(exchange, *pieces)
         await until_told(exchange, "Flushed")
@@ -98,7 +98,7 @@ async def test_however_a_client_cuts_its_text_the_same_is_heard(server: Server, 
         (["It was late.", "1984 was over."], "It was late. 1984 was over."),
     ],
 )
-async def test_a_space_between_sentences_alone(server: Server, pieces: list[str], text: str) -> None:
+async def test_a_space_may_be_sent_alone(server: Server, pieces: list[str], text: str) -> None:
     async with exchanging(url(server)) as exchange:
         await speak(exchange, *pieces)
         await until_told(exchange, "Flushed")
@@ -124,7 +124,7 @@ async def test_every_flush_is_answered_once_after_its_audio(server: Server) -> N
     until(lambda: contexts(server) == 0)
 
 
-async def test_nothing_stale_follows_cleared(server: Server) -> None:
+async def test_no_stale_audio_follows_cleared(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await speak(exchange, LONG)
         await exchange.until(lambda m: isinstance(m, bytes))
@@ -139,7 +139,7 @@ async def test_nothing_stale_follows_cleared(server: Server) -> None:
     assert len(of(exchange, "Flushed")) == 1
 
 
-async def test_a_clear_with_nothing_to_clear_is_answered(server: Server) -> None:
+async def test_a_clear_without_speech_is_answered(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         for sequence in range(2):
             await exchange.send(type="Clear")
@@ -147,7 +147,7 @@ async def test_a_clear_with_nothing_to_clear_is_answered(server: Server) -> None
 
 
 async def test_flushes_before_a_clear_are_dropped_with_their_text(server: Server) -> None:
-    """Answered afterwards they would end the next turn."""
+    """A late answer would end the next turn."""
     async with exchanging(url(server)) as exchange:
         await speak(exchange, LONG)
         await speak(exchange, LONG)
@@ -162,8 +162,8 @@ async def test_flushes_before_a_clear_are_dropped_with_their_text(server: Server
     assert len(of(exchange, "Flushed")) == 1
 
 
-async def test_close_lets_what_was_flushed_be_heard_and_drops_the_rest(server: Server) -> None:
-    """The vendor's own examples flush, close and listen."""
+async def test_close_speaks_flushed_text_and_drops_the_rest(server: Server) -> None:
+    """The vendor's examples flush, close and then listen."""
     async with exchanging(url(server)) as exchange:
         await speak(exchange, TEXT)
         await exchange.send(type="Speak", text=LONG)
@@ -183,7 +183,7 @@ async def test_close_without_a_flush_ends_at_once(server: Server) -> None:
     until(lambda: contexts(server) == 0)
 
 
-async def test_leaving_is_a_cancel(server: Server) -> None:
+async def test_disconnecting_cancels(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await speak(exchange, LONG)
         await exchange.until(lambda m: isinstance(m, bytes))
@@ -191,7 +191,7 @@ async def test_leaving_is_a_cancel(server: Server) -> None:
     until(lambda: contexts(server) == 0)
 
 
-async def test_speed_is_taken(server: Server) -> None:
+async def test_speed_is_applied(server: Server) -> None:
     async with exchanging(url(server, speed=1.5)) as exchange:
         await speak(exchange, TEXT)
         await until_told(exchange, "Flushed")
@@ -203,7 +203,7 @@ async def test_speed_is_taken(server: Server) -> None:
     [("aura-2-luna-en", "luna", False), ("aura-2-andromeda-en", "aria", True), ("alloy", "aria", False)],
 )
 async def test_the_vendors_own_models_speak(server: Server, model: str, voice: str, warned: bool) -> None:
-    """Clients have one of them set where nobody chose."""
+    """The models are defaults of clients."""
     async with exchanging(url(server, model)) as exchange:
         await speak(exchange, TEXT)
         await until_told(exchange, "Flushed")
@@ -212,7 +212,7 @@ async def test_the_vendors_own_models_speak(server: Server, model: str, voice: s
 
 
 @pytest.mark.parametrize("raw", ["no JSON", "[]", '{"type": "Sing"}', '{"type": "Speak"}'])
-async def test_what_means_nothing_is_passed_over_with_a_warning(server: Server, raw: str) -> None:
+async def test_unknown_messages_are_ignored_with_a_warning(server: Server, raw: str) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.socket.send(raw)
         warning = await until_told(exchange, "Warning")
@@ -223,7 +223,7 @@ async def test_what_means_nothing_is_passed_over_with_a_warning(server: Server, 
     assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_a_turn_that_fails_is_told_and_still_flushed(server: Server) -> None:
+async def test_a_failed_turn_is_reported_and_its_flush_answered(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(type="Speak", text="a" * 9000)
         assert (await until_told(exchange, "Error"))["code"] == "TOO_LARGE"
@@ -248,7 +248,7 @@ async def test_a_flush_that_comes_before_its_turns_failure_is_told_is_answered(s
 
 
 @pytest.mark.parametrize("flushed", [True, False])
-async def test_a_lost_worker_is_told_after_the_first_audio(
+async def test_a_lost_worker_is_reported_after_the_first_audio(
     start_server: Callable[..., Server], flushed: bool
 ) -> None:
     server = start_server("--max-workers=1")
@@ -271,8 +271,8 @@ async def test_a_lost_worker_is_told_after_the_first_audio(
     assert audio(again) == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_a_turn_that_cannot_begin_is_told_once_and_flushed(server: Server) -> None:
-    """Whoever waits for the answer to a flush would wait for ever."""
+async def test_a_turn_that_cannot_start_is_reported_once_and_its_flush_answered(server: Server) -> None:
+    """A client waiting for the answer to a flush would otherwise wait forever."""
     async with httpx.AsyncClient(base_url=server.url) as client:
         assert (await client.post("/voice_mappings", json={"voice_id": "passing"})).status_code == 200
         async with exchanging(url(server, "passing")) as exchange:
@@ -294,7 +294,7 @@ async def test_a_turn_that_cannot_begin_is_told_once_and_flushed(server: Server)
         ("model=aria&speed=9", 400, b"BAD_VALUE"),
     ],
 )
-async def test_what_cannot_be_served_is_refused_before_the_handshake(
+async def test_unsupported_options_refuse_the_handshake(
     server: Server, query: str, status: int, code: bytes
 ) -> None:
     with pytest.raises(InvalidStatus) as refused:
@@ -306,7 +306,7 @@ async def test_what_cannot_be_served_is_refused_before_the_handshake(
     assert response.headers["dg-error"]
 
 
-async def test_keys_in_the_vendors_places(start_server: Callable[..., Server]) -> None:
+async def test_accepts_keys_in_the_vendors_places(start_server: Callable[..., Server]) -> None:
     server = start_server(DIA_API_KEYS="secret")
     for scheme in ("Token", "token", "Bearer"):
         headers = {"Authorization": f"{scheme} secret"}
@@ -329,7 +329,7 @@ async def test_keys_in_the_vendors_places(start_server: Callable[..., Server]) -
         assert refused.value.response.status_code == 401
 
 
-async def test_a_full_server_says_so_before_the_handshake(start_server: Callable[..., Server]) -> None:
+async def test_a_full_server_refuses_the_handshake(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-connections=1")
     async with exchanging(url(server)):
         with pytest.raises(InvalidStatus) as refused:

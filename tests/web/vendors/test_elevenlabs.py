@@ -42,7 +42,7 @@ async def open_context(exchange: Exchange, context: str = "one", **options: Any)
 
 
 async def turn(exchange: Exchange, pieces: Iterable[str] = (TEXT,), context: str = "one") -> None:
-    """A turn as voice frameworks have it: open, text, flush, close."""
+    """Send a turn as voice frameworks do: open, text, flush, close."""
     await open_context(exchange, context, voice_settings={"stability": 0.5})
     for piece in pieces:
         await exchange.send(text=piece, context_id=context)
@@ -51,7 +51,7 @@ async def turn(exchange: Exchange, pieces: Iterable[str] = (TEXT,), context: str
 
 
 def accumulated(messages: Iterable[dict[str, Any]]) -> list[tuple[str, float]]:
-    """Words and their starts, as a client reads them that adds up what each `alignment` covers."""
+    """Return words and start times as read by a client that accumulates the durations of `alignment`."""
     clock = 0.0
     words: list[tuple[str, float]] = []
     word, since = "", 0.0
@@ -71,7 +71,7 @@ def accumulated(messages: Iterable[dict[str, Any]]) -> list[tuple[str, float]]:
 
 
 def absolute(messages: Iterable[dict[str, Any]]) -> list[tuple[str, float]]:
-    """Words and their starts, as a client reads them that takes `normalizedAlignment` as it is."""
+    """Return words and start times as read by a client that uses `normalizedAlignment` unchanged."""
     text, starts = "", []
     for message in messages:
         if alignment := message.get("normalizedAlignment"):
@@ -84,7 +84,7 @@ def absolute(messages: Iterable[dict[str, Any]]) -> list[tuple[str, float]]:
     ]
 
 
-async def test_a_turn_sounds_as_at_the_native_door(server: Server) -> None:
+async def test_audio_equals_the_native_websockets(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await turn(exchange)
         await final(exchange)
@@ -101,7 +101,7 @@ async def test_a_turn_sounds_as_at_the_native_door(server: Server) -> None:
     ],
     ids=["characters", "words", "sentences", "spaced sentences"],
 )
-async def test_however_a_client_cuts_its_text_the_same_is_heard(
+async def test_audio_does_not_depend_on_how_text_is_split(
     server: Server, pieces: list[str], auto_mode: str
 ) -> None:
     async with exchanging(url(server, auto_mode=auto_mode)) as exchange:
@@ -119,7 +119,7 @@ async def test_however_a_client_cuts_its_text_the_same_is_heard(
         "alaw_8000",
     ],
 )
-async def test_format_asked_for_is_the_format_sent(server: Server, output: str) -> None:
+async def test_sends_the_requested_format(server: Server, output: str) -> None:
     kind, rate = output.split("_")
     encoding = {"pcm": "pcm_s16le", "ulaw": "mulaw", "alaw": "alaw"}[kind]
     async with exchanging(url(server, output)) as exchange:
@@ -136,7 +136,7 @@ async def test_format_asked_for_is_the_format_sent(server: Server, output: str) 
         "opus_48000_192",
     ],
 )
-async def test_compressed_formats_play_as_long(server: Server, output: str) -> None:
+async def test_compressed_formats_have_the_same_duration(server: Server, output: str) -> None:
     _, rate, kbits = output.split("_")
     async with exchanging(url(server, output)) as exchange:
         await turn(exchange)
@@ -151,7 +151,7 @@ async def test_compressed_formats_play_as_long(server: Server, output: str) -> N
     assert [word for word, _ in absolute(of(exchange, "one"))] == TEXT.split()
 
 
-async def test_both_readings_of_the_alignment_give_the_same_times(server: Server) -> None:
+async def test_both_interpretations_of_the_alignment_agree(server: Server) -> None:
     text = 'He said "Hello, there!" (really) for $3.50... ' + LONG[:90]
     async with exchanging(url(server)) as exchange:
         await turn(exchange, [text])
@@ -164,8 +164,8 @@ async def test_both_readings_of_the_alignment_give_the_same_times(server: Server
     assert times[-1] < 1000 * len(audio(exchange)) / 2 / 24000
 
 
-async def test_characters_begin_with_the_audio_they_come_with(server: Server) -> None:
-    """As the vendor documents it: times count from the start of the message's own audio."""
+async def test_character_times_count_from_their_message(server: Server) -> None:
+    """The vendor documents that times count from the start of the message's audio."""
     async with exchanging(url(server)) as exchange:
         await turn(exchange, [LONG[:130]])
         await final(exchange)
@@ -178,7 +178,7 @@ async def test_characters_begin_with_the_audio_they_come_with(server: Server) ->
         assert len(b64decode(message["audio"])) <= 24000
 
 
-async def test_a_context_that_was_flushed_is_heard_out_when_closed(server: Server) -> None:
+async def test_closing_a_flushed_context_speaks_the_rest(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await open_context(exchange)
         await exchange.send(text=TEXT, context_id="one", flush=True)
@@ -188,8 +188,10 @@ async def test_a_context_that_was_flushed_is_heard_out_when_closed(server: Serve
 
 
 @pytest.mark.parametrize("flushed", [False, True])
-async def test_an_interruption_is_obeyed_and_the_next_turn_heard(server: Server, flushed: bool) -> None:
-    """Closing is an end to unflushed text; a turn that was closed already is ended by closing it again."""
+async def test_an_interruption_stops_speech_and_the_next_turn_is_spoken(
+    server: Server, flushed: bool
+) -> None:
+    """Closing discards unflushed text; closing a closed turn again ends it."""
     async with exchanging(url(server)) as exchange:
         await open_context(exchange)
         await exchange.send(text=LONG, context_id="one")
@@ -208,10 +210,10 @@ async def test_an_interruption_is_obeyed_and_the_next_turn_heard(server: Server,
     assert audio(exchange, "two") == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_whole_sentences_that_were_flushed_as_they_came_are_interrupted_by_a_close(
+async def test_a_close_interrupts_sentences_flushed_one_by_one(
     server: Server,
 ) -> None:
-    """As LiveKit does; at the end of a turn it flushes once more, without text."""
+    """LiveKit does this; at the end of a turn it flushes once more, without text."""
     async with exchanging(url(server, auto_mode="true")) as exchange:
         await open_context(exchange)
         for _ in range(10):
@@ -228,7 +230,7 @@ async def test_whole_sentences_that_were_flushed_as_they_came_are_interrupted_by
     assert audio(exchange, "two") == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_a_context_id_may_be_used_again_at_once(server: Server) -> None:
+async def test_a_context_id_can_be_reused_at_once(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await open_context(exchange)
         await exchange.send(text=LONG, context_id="one")
@@ -242,7 +244,7 @@ async def test_a_context_id_may_be_used_again_at_once(server: Server) -> None:
     assert audio(again) == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_keeping_alive_changes_nothing(server: Server) -> None:
+async def test_keep_alive_has_no_other_effect(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(text="")
         await exchange.send(text="", context_id="nobody")
@@ -259,7 +261,7 @@ async def test_keeping_alive_changes_nothing(server: Server) -> None:
     assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_one_context_needs_no_name(server: Server) -> None:
+async def test_a_single_context_needs_no_id(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(text=TEXT, flush=True)
         await exchange.send(close_context=True)
@@ -268,7 +270,7 @@ async def test_one_context_needs_no_name(server: Server) -> None:
 
 
 @pytest.mark.parametrize("auto_mode", ["false", "true"])
-async def test_closing_the_socket_lets_what_was_flushed_be_heard(server: Server, auto_mode: str) -> None:
+async def test_closing_the_socket_speaks_flushed_text(server: Server, auto_mode: str) -> None:
     async with exchanging(url(server, auto_mode=auto_mode)) as exchange:
         await open_context(exchange, "two")
         await exchange.send(text=LONG, context_id="two")
@@ -280,7 +282,7 @@ async def test_closing_the_socket_lets_what_was_flushed_be_heard(server: Server,
     assert len(audio(exchange, "two")) < len(audio(exchange))
 
 
-async def test_leaving_is_a_cancel(server: Server) -> None:
+async def test_disconnecting_cancels(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await turn(exchange, [LONG])
         await exchange.until(lambda m: m.get("audio"))
@@ -288,7 +290,7 @@ async def test_leaving_is_a_cancel(server: Server) -> None:
     until(lambda: contexts(server) == 0)
 
 
-async def test_voice_settings_and_seed_are_taken(server: Server) -> None:
+async def test_voice_settings_and_seed_are_applied(server: Server) -> None:
     async with exchanging(url(server, seed="4", language_code="de")) as exchange:
         await open_context(exchange, voice_settings={"speed": 1.2, "stability": 0.4, "style": None})
         await exchange.send(text="Guten Tag.", context_id="one", flush=True)
@@ -303,7 +305,7 @@ async def test_voice_settings_and_seed_are_taken(server: Server) -> None:
 
 
 @pytest.mark.parametrize("pieces", [[TEXT], list(TEXT), [word + " " for word in TEXT.split()]])
-async def test_a_stream_is_heard_to_its_end_and_closed(server: Server, pieces: list[str]) -> None:
+async def test_a_stream_is_spoken_and_closed(server: Server, pieces: list[str]) -> None:
     async with exchanging(url(server, path="stream-input")) as exchange:
         await exchange.send(text=" ", voice_settings={"stability": 0.5}, generation_config={})
         for piece in pieces:
@@ -323,7 +325,7 @@ async def test_a_stream_without_text_is_closed(server: Server) -> None:
     assert exchange.told == [{"audio": None, "isFinal": True}]
 
 
-async def test_a_flush_speaks_what_is_there(server: Server) -> None:
+async def test_a_flush_speaks_buffered_text(server: Server) -> None:
     async with exchanging(url(server, path="stream-input")) as exchange:
         await exchange.send(text="Not a whole sentence", flush=True)
         await exchange.until(lambda m: m.get("audio"))
@@ -341,9 +343,7 @@ async def test_a_flush_speaks_what_is_there(server: Server) -> None:
         ("/v1/text-to-speech/aria/stream-input?output_format=wav", 422),
     ],
 )
-async def test_what_cannot_be_served_is_refused_before_the_handshake(
-    server: Server, path: str, status: int
-) -> None:
+async def test_unsupported_options_refuse_the_handshake(server: Server, path: str, status: int) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with exchanging(server.ws_url + path):
             pass
@@ -351,8 +351,8 @@ async def test_what_cannot_be_served_is_refused_before_the_handshake(
     assert refused.value.response.body.startswith(b'{"detail":{"status":')
 
 
-async def test_what_is_wrong_with_a_context_is_told_once_and_ends_it(server: Server) -> None:
-    """As an error, and as an end: some clients know only the one, some only the other."""
+async def test_an_error_is_sent_once_and_ends_its_context(server: Server) -> None:
+    """It is sent as an error and as an end: some clients understand only one of them."""
     async with exchanging(url(server, language_code="tlh")) as exchange:
         await turn(exchange, ["Some text. ", "And more."])
         await turn(exchange, ["Some text. ", "And more."], "two")
@@ -361,7 +361,7 @@ async def test_what_is_wrong_with_a_context_is_told_once_and_ends_it(server: Ser
     assert told == [(n, *what) for n in ("one", "two") for what in (("bad_value", None), (None, True))]
 
 
-async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callable[..., Server]) -> None:
+async def test_a_lost_worker_is_reported_after_the_first_audio(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1")
     async with exchanging(url(server)) as exchange:
         await turn(exchange, [ENDLESS])
@@ -380,10 +380,10 @@ async def test_a_lost_worker_is_told_after_the_first_audio(start_server: Callabl
     assert audio(again) == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_what_follows_a_failure_is_passed_over_until_the_context_opens_again(
+async def test_messages_after_a_failure_are_ignored_until_the_context_reopens(
     start_server: Callable[..., Server],
 ) -> None:
-    """Frameworks that were told of the end open the same one for the rest of the turn."""
+    """Frameworks that saw the end reopen the context for the rest of the turn."""
     server = start_server("--max-workers=1")
     async with exchanging(url(server)) as exchange:
         await open_context(exchange)
@@ -401,7 +401,7 @@ async def test_what_follows_a_failure_is_passed_over_until_the_context_opens_aga
 
 
 @pytest.mark.parametrize("name", [{}, {"context_id": "one"}])
-async def test_a_message_that_means_nothing_silences_no_context(server: Server, name: dict[str, str]) -> None:
+async def test_an_invalid_message_does_not_affect_contexts(server: Server, name: dict[str, str]) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(text=5, **name)
         await exchange.until(lambda m: m.get("error"))
@@ -421,7 +421,7 @@ async def test_a_message_that_means_nothing_silences_no_context(server: Server, 
     ],
     ids=["no text", "language", "length"],
 )
-async def test_an_error_of_a_stream_closes_it_and_says_why(
+async def test_an_error_of_a_stream_closes_it_with_a_reason(
     server: Server, text: Any, query: dict[str, str], code: str, closed_with: int
 ) -> None:
     async with exchanging(url(server, path="stream-input", **query)) as exchange:
@@ -447,7 +447,7 @@ async def test_a_lost_worker_closes_a_stream_after_the_first_audio(
     until(lambda: contexts(server) == 0)
 
 
-async def test_a_text_that_is_too_long_ends_its_context_alone(server: Server) -> None:
+async def test_a_too_long_text_ends_only_its_context(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await turn(exchange, ["Well. ", "a" * 9000, "And more."])
         await exchange.until(lambda m: m.get("error"))
@@ -474,13 +474,13 @@ async def test_a_flush_ends_the_turn_that_failed_just_before(server: Server, nam
 
 
 @pytest.mark.parametrize("raw", ["no JSON", "[]", '{"context_id": 5}', '{"text": 5}'])
-async def test_what_cannot_be_read_is_told(server: Server, raw: str) -> None:
+async def test_reports_unreadable_messages(server: Server, raw: str) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.socket.send(raw)
         assert (await exchange.until(lambda m: m.get("error")))["code"] in ("bad_message", "bad_value")
 
 
-async def test_keys_in_the_vendors_places(start_server: Callable[..., Server]) -> None:
+async def test_accepts_keys_in_the_vendors_places(start_server: Callable[..., Server]) -> None:
     server = start_server(DIA_API_KEYS="secret")
     async with exchanging(url(server), additional_headers={"xi-api-key": "secret"}) as exchange:
         await turn(exchange)
@@ -508,7 +508,7 @@ async def native_audio_with_key(server: Server) -> bytes:
         return talk.audio()
 
 
-async def test_a_full_server_says_so_before_the_handshake(start_server: Callable[..., Server]) -> None:
+async def test_a_full_server_refuses_the_handshake(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-connections=1")
     async with exchanging(url(server)):
         with pytest.raises(InvalidStatus) as refused:
@@ -524,7 +524,7 @@ async def test_a_full_server_says_so_before_the_handshake(start_server: Callable
                 await anyio.sleep(0.01)
 
 
-async def test_tags_are_not_read_aloud(server: Server) -> None:
+async def test_tags_are_not_spoken(server: Server) -> None:
     tagged = 'Hello there, said <phoneme alphabet="ipa" ph="x">the</phoneme> fox.<break time="0.5s" />Yes.'
     for pieces in ([tagged], list(tagged), ["Hello there, said the fox.", '<break time="1s"/>', "Yes."]):
         async with exchanging(url(server)) as exchange:
@@ -534,7 +534,7 @@ async def test_tags_are_not_read_aloud(server: Server) -> None:
         assert not any("=" in word or "<" in word for word, _ in absolute(of(exchange, "one")))
 
 
-async def test_a_flush_speaks_what_might_have_become_a_tag(server: Server) -> None:
+async def test_a_flush_speaks_an_incomplete_tag(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await turn(exchange, ["Two <"])
         await final(exchange)
@@ -542,7 +542,7 @@ async def test_a_flush_speaks_what_might_have_become_a_tag(server: Server) -> No
 
 
 @pytest.mark.parametrize("path", ["multi-stream-input", "stream-input"])
-async def test_a_silent_client_is_sent_away(server: Server, path: str) -> None:
+async def test_a_silent_client_is_disconnected(server: Server, path: str) -> None:
     """By the code of the closing alone: a message would be logged as an error by those who keep a connection
     between turns."""
     async with exchanging(url(server, path=path, inactivity_timeout="0.3")) as exchange:
@@ -551,14 +551,14 @@ async def test_a_silent_client_is_sent_away(server: Server, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["multi-stream-input", "stream-input"])
-async def test_a_client_that_falls_silent_in_a_turn_is_told(server: Server, path: str) -> None:
+async def test_a_client_silent_during_a_turn_gets_an_error(server: Server, path: str) -> None:
     async with exchanging(url(server, path=path, inactivity_timeout="0.5")) as exchange:
         await exchange.send(text="Some of a sentence")
         assert (await exchange.closed())[0] == 1008
     assert exchange.told[-1]["code"] == "too_slow"
 
 
-async def test_a_client_that_says_something_or_listens_may_stay(server: Server) -> None:
+async def test_an_active_or_listening_client_stays_connected(server: Server) -> None:
     async with exchanging(url(server, inactivity_timeout="2")) as exchange:
         for _ in range(8):  # As frameworks do between turns.
             await anyio.sleep(0.3)
@@ -572,14 +572,14 @@ async def test_a_client_that_says_something_or_listens_may_stay(server: Server) 
         assert (await exchange.closed())[0] == 1008
 
 
-async def test_more_patience_than_the_vendor_has_may_be_asked_for(server: Server) -> None:
+async def test_the_inactivity_timeout_may_exceed_the_vendors(server: Server) -> None:
     async with exchanging(url(server, inactivity_timeout="300")) as exchange:
         await turn(exchange)
         await final(exchange)
     assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
 
 
-async def test_no_patience_at_all_is_refused(server: Server) -> None:
+async def test_rejects_an_inactivity_timeout_of_zero(server: Server) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with exchanging(url(server, inactivity_timeout="0")):
             pass

@@ -1,4 +1,4 @@
-"""What is written becomes what Dia reads."""
+"""Written text becomes Dia's script."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _letters(script):
 
 
 def parts(text, speaker, limit):
-    """All the parts of a text, as they are read one after another."""
+    """Return all segments of a text, in order."""
     found = []
     part = next_segment(text, 0, speaker, limit)
     while part is not None:
