@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "audio": LEAVES,
     "ipc": LEAVES,
     "engines": LEAVES | {"text"},
+    "validation": set(),
     "worker": LEAVES | {"engines", "ipc", "log_writer"},
     "pool": LEAVES | {"ipc"},
     "hosts": set(),
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "configuration": {"settings", "storage"},
     "jobs": LEAVES | {"storage"},
     "web": LEAVES
-    | {"engines", "hosts", "contexts", "render"}
+    | {"engines", "hosts", "contexts", "render", "validation"}
     | {"context", "pool", "audio", "metrics", "settings", "catalogue", "storage", "configuration", "jobs"}
     | {"voice_samples", "transcription", "transcription/queue", "text", "voice_library"},
 }

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic_settings import BaseSettings, CliApp, CliSettingsSource
 
+from streaming_server.cli.setting_errors import explained
+
 Command = TypeVar("Command", bound=BaseSettings)
 
 METAVARS = MappingProxyType(
@@ -37,11 +39,12 @@ _LISTED = re.compile(r"\(default: \((.+)\)\)$")
 
 
 def read_flags(command: type[Command], name: str, arguments: Sequence[str]) -> Command:
-    """Return the command as flags and `DIA_*` variables configure it. Raises ValidationError; `--help` exits.
+    """Return the command as flags and `DIA_*` variables configure it. Raises BadValue; `--help` exits.
 
     name: program and command in the help, such as "run.py say".
     """
-    return CliApp.run(command, cli_args=list(arguments), cli_settings_source=flag_source(command, name))
+    with explained(command.model_json_schema):
+        return CliApp.run(command, cli_args=list(arguments), cli_settings_source=flag_source(command, name))
 
 
 def flag_source(command: type[BaseSettings], name: str) -> CliSettingsSource[Any]:

@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from types import MappingProxyType
 
-from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from streaming_server.cli.engine_flags import EngineFlags
 from streaming_server.cli.flags import flag_source, read_flags
-from streaming_server.cli.setting_errors import sentences
+from streaming_server.cli.setting_errors import explained
 from streaming_server.cli.signals import raise_once
 from streaming_server.engines.registry import installed_engines
-from streaming_server.engines.selection import SelectedEngine, select_engine
+from streaming_server.engines.selection import SelectedEngine, select_engine, settings_schema
 from streaming_server.errors import SpeechError
 from streaming_server.settings import Settings
 
@@ -58,8 +57,6 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(f"Unknown command {rest[0]!r}.\n\n{USAGE}")
     try:
         return COMMANDS[command](rest)
-    except ValidationError as error:
-        return _complain("\n".join(sentences(error)))
     except SpeechError as error:
         return _complain(error.message)
     except OSError as error:
@@ -97,15 +94,18 @@ def _bench(arguments: list[str]) -> int:
 def settings_of(arguments: Sequence[str]) -> tuple[Settings, SelectedEngine]:
     """Return the server's settings and its engine, from flags and variables; `--help` exits.
 
-    The earlier server's flags are understood. Raises ValidationError, EngineFailure.
+    The earlier server's flags are understood. Raises BadValue, EngineFailure.
     """
     source = flag_source(ServeCommand, "run.py serve")
     engine_flags = EngineFlags(source.root_parser, installed_engines())
     current = [word for argument in arguments for word in EARLIER_FLAGS.get(argument, (argument,))]
-    settings = CliApp.run(ServeCommand, cli_args=current, cli_settings_source=source)
+    with explained(ServeCommand.model_json_schema):
+        settings = CliApp.run(ServeCommand, cli_args=current, cli_settings_source=source)
     earlier = {variable: "1" for switch, variable in EARLIER_VARIABLES.items() if switch in arguments}
     flags = engine_flags.given_to(settings.engine)
-    return settings, select_engine(settings.engine, flags, {**os.environ, **earlier})
+    with explained(lambda: settings_schema(settings.engine)):
+        engine = select_engine(settings.engine, flags, {**os.environ, **earlier})
+    return settings, engine
 
 
 class ServeCommand(Settings):

@@ -45,3 +45,8 @@ def select_engine(
     values = {name: given[key] for name in names if (key := PREFIX + name.upper()) in given}
     settings = TypeAdapter(provider.settings).validate_python({**values, **(flags or {})})
     return SelectedEngine(installed, provider, settings)
+
+
+def settings_schema(name: str) -> dict[str, Any]:
+    """Return the JSON schema of an engine's settings. Raises EngineFailure if it is not installed."""
+    return TypeAdapter(find_engine(name, installed_engines()).load().settings).json_schema()

@@ -302,12 +302,12 @@ def test_say_sends_a_key(start_server: Callable[..., Server], tmp_path: Path) ->
     ("arguments", "complaint"),
     [
         (["dance"], "Unknown command 'dance'"),
-        (["--port=99999"], "--port: must be at most 65535."),
+        (["--port=99999"], "--port: must be a whole number from 0 to 65535."),
         (["--host=0.0.0.0"], "--no-auth"),
-        (["--port=x"], "--port: must be a whole number."),
+        (["--port=x"], "--port: must be a whole number from 0 to 65535."),
         (["--gpu-ids=0,x"], "--gpu-ids: must be a whole number."),
-        (["--ping-s=0"], "--ping-s: must be more than 0."),
-        (["--log-level=loud"], "--log-level: must be debug, info, warning or error."),
+        (["--ping-s=0"], "--ping-s: must be a number, more than 0."),
+        (["--log-level=loud"], "--log-level: must be one of debug, info, warning, error."),
         (["--voice-aliases=alloy"], "--voice-aliases: must be NAME=VOICE pairs, comma-separated."),
         (["say", "Hello.", "--voice=nobody"], "voice"),
         (["say", "..."], "nothing to speak"),
@@ -326,7 +326,7 @@ def test_say_sends_a_key(start_server: Callable[..., Server], tmp_path: Path) ->
         (["--engine=magic"], "Engine magic is not installed; available: auto, dia, espeak"),
         (["--quantize=int8"], "--quantize has no effect with --engine espeak; use --engine dia."),
         (["--engine=dia", "--quantize=int4"], "--quantize: must be int8."),
-        (["--engine=dia", "--slots=0"], "--slots: must be at least 1."),
+        (["--engine=dia", "--slots=0"], "--slots: must be a whole number from 1 to 1024."),
     ],
 )
 def test_a_mistake_gives_a_message_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:
