@@ -11,7 +11,7 @@ from math import inf
 import anyio
 
 from streaming_server.audio.playback import PlaybackClock
-from streaming_server.errors import BadMessage, BadValue, SpeechError, TooLarge, TooSlow, error_of
+from streaming_server.errors import BadMessage, SpeechError, TooLarge, TooSlow, error_of
 from streaming_server.pool.pool import Pool
 from streaming_server.text.items import Pause
 from streaming_server.text.narration import FlushPoint, Narration
@@ -260,8 +260,6 @@ class SpeechContext:
         if self.ended or not text:
             return
         self.check_room(len(text))
-        if "\0" in text:
-            raise BadValue("a NUL character cannot be spoken.", field="text")
         self._narration.append(text)
         self._advance()
 

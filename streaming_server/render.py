@@ -230,7 +230,7 @@ class Rendering:
         return tuple(words)
 
     def _checked(self, end: End) -> End:
-        """A text that somebody asked to hear must have something to say in it."""
+        """Turn the end of a whole text that had nothing to say into a Failure."""
         if isinstance(end, Done) and self._whole and not self.utterances:
             return failure_of(BadValue("there is nothing in it to say.", field="text"))
         return end

@@ -132,7 +132,7 @@ class SpeechEncoder:
         return frames
 
     async def _coded(self, data: bytes) -> list[Frame]:
-        """One frame of coded bytes, covering the samples that went into the codec since the last one."""
+        """Return one frame of coded bytes, covering the samples encoded since the last one."""
         if not data:
             return []
         first, self._coded_to = self._coded_to, self.position

@@ -10,9 +10,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def join_surrogates(text: str) -> tuple[str, str]:
-    """The text with surrogate pairs joined, and a high half at its end that waits for its other.
+    """Return the text with surrogate pairs joined, and a high half at its end that waits for its other.
 
-    Raises BadValue for any other half.
+    Raise BadValue for any other half.
     """
     if not _SURROGATE.search(text):
         return text, ""
@@ -31,16 +31,16 @@ class CodePoints:
         self._half = ""
 
     def push(self, delta: str) -> str:
-        """The delta's code points; half of a pair at its end waits for the other half.
+        """Return the delta's code points; half of a pair at its end waits for the other half.
 
-        Raises BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
+        Raise BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
         """
         if "\0" in delta:
-            raise BadValue("The text contains a NUL character.")
+            raise BadValue("a NUL character cannot be spoken.", field="text")
         text, self._half = join_surrogates(self._half + delta)
         return text
 
     def flush(self) -> None:
-        """Raises BadValue if half of a pair is waiting."""
+        """Raise BadValue if half of a pair is waiting."""
         if self._half:
             raise BadValue("The text ends with half of a surrogate pair.")

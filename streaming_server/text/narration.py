@@ -31,7 +31,7 @@ class FlushPoint:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """What happens once the spoken text before `at` has been taken."""
+    """Something to hand out once the spoken text before `at` has been taken."""
 
     at: int
     what: Pause | SpeakerChange | FlushPoint
@@ -74,7 +74,7 @@ class Narration:
     def append(self, delta: str) -> None:
         """Add text, cut anywhere.
 
-        Raises BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
+        Raise BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
         """
         if self._finished:
             raise InternalError("Text was appended after its end.")
@@ -83,14 +83,14 @@ class Narration:
     def flush(self, *, announce: bool = True) -> None:
         """Complete all text so far; a FlushPoint follows it, unless `announce` is False.
 
-        Raises BadValue if the text ends with half of a surrogate pair.
+        Raise BadValue if the text ends with half of a surrogate pair.
         """
         self._complete()
         if announce:
             self._events.append(_Event(self._segmenter.received, FlushPoint()))
 
     def finish(self) -> None:
-        """End the text. Idempotent. Raises BadValue as `flush` does."""
+        """End the text. Idempotent. Raise BadValue as `flush` does."""
         if not self._finished:
             self._complete()
             self._finished = True

@@ -1,4 +1,4 @@
-"""Where each part of a spoken text stands in the client's text."""
+"""Maps from spoken text to the client's text."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class SourceMap:
             self._end += len(said.text)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where the spoken text from `start` to `end` (at least one character) is written.
+        """Return the span of the client's text for the spoken text from `start` to `end`, which is not empty.
 
-        A part of a replacement stands where all of it stands.
+        A part of a replacement maps to the whole span that was replaced.
         """
         first = self._index(start)
         last = first if end <= self._starts[first] + len(self._said[first].text) else self._index(end - 1)
@@ -42,7 +42,7 @@ class SourceMap:
         return head.start, max(head.start, tail.end)
 
     def slice(self, start: int, end: int) -> Iterator[Said]:
-        """The spoken text from `start` to `end`, in its parts."""
+        """Iterate over the parts of the spoken text from `start` to `end`."""
         if start >= end:
             return
         for index in range(self._index(start), len(self._said)):
@@ -52,7 +52,7 @@ class SourceMap:
             yield self._said[index].part(max(0, start - begin), end - begin)
 
     def forget(self, before: int) -> None:
-        """Drop the parts that end at or before an offset; it cannot be asked about them any more."""
+        """Drop the parts that end at or before an offset; they can no longer be looked up."""
         keep = bisect_right(self._starts, before) - 1
         if keep >= 0 and self._starts[keep] + len(self._said[keep].text) <= before:
             keep += 1

@@ -1,4 +1,4 @@
-"""What one utterance speaks, and where the client wrote it."""
+"""The text of one utterance, with its place in the client's text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Passage:
 
     @property
     def start(self) -> int:
-        """Where it begins in the client's text."""
+        """Its first code point in the client's text."""
         return self.sentences[0].start
 
     @property

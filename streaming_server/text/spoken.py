@@ -53,9 +53,9 @@ class SpokenText:
         return self._parts[0] if self._parts else ""
 
     def push(self, delta: str) -> list[Item]:
-        """What can be spoken now.
+        """Add text. Return what can be spoken now.
 
-        Raises BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
+        Raise BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
         """
         text = self._code_points.push(delta)
         start = self._received
@@ -69,7 +69,7 @@ class SpokenText:
         return items
 
     def flush(self) -> list[Item]:
-        """The rest of the text so far. Raises BadValue if it ends with half of a surrogate pair.
+        """Return the rest of the text so far. Raise BadValue if it ends with half of a surrogate pair.
 
         A code block that is open stays open.
         """
@@ -78,10 +78,6 @@ class SpokenText:
         for stage in self._stages:
             items = [*stage.push(items), *stage.flush()]
         return items
-
-    def finish(self) -> list[Item]:
-        """The rest of the text. Raises BadValue as `flush` does."""
-        return self.flush()
 
 
 def _stages(style: SpeakingStyle) -> list[Stage]:

@@ -14,7 +14,7 @@ def items_of(deltas: Iterable[str], **options: Any) -> list[Item]:
     """All items of a text. Neighbouring literal ones are joined, as where they are cut means nothing."""
     text = SpokenText(SpeakingStyle(**options))
     items = [item for delta in deltas for item in text.push(delta)]
-    return joined([*items, *text.finish()])
+    return joined([*items, *text.flush()])
 
 
 def joined(items: Iterable[Item]) -> list[Item]:

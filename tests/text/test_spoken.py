@@ -179,7 +179,7 @@ def test_surrogate_pairs_may_be_split() -> None:
     assert items_of(["a\ud83d", "\ude00b"])[-1] == Said("b", 2, 3)
 
 
-@pytest.mark.parametrize("delta", ["\ude00", "a\ud83db", "a\0b"])
+@pytest.mark.parametrize("delta", ["\ude00", "a\ud83db", "you\ude00", "\ud83d\ud83d\ude00", "a\0b"])
 def test_rejects_invalid_unicode(delta: str) -> None:
     spoken = SpokenText(SpeakingStyle())
     with pytest.raises(BadValue):
@@ -191,7 +191,7 @@ def test_rejects_a_lone_surrogate_at_the_end() -> None:
     spoken = SpokenText(SpeakingStyle())
     spoken.push("Hi \ud83d")
     with pytest.raises(BadValue):
-        spoken.finish()
+        spoken.flush()
 
 
 UNITS = (
@@ -219,7 +219,7 @@ def seconds(deltas: object) -> float:
     began = time.thread_time()
     for delta in deltas:  # type: ignore[attr-defined]
         spoken.push(delta)
-    spoken.finish()
+    spoken.flush()
     return time.thread_time() - began
 
 

@@ -246,8 +246,8 @@ class NativeSession(NamedSession[NativeTurn]):
 
     async def send_words(self, turn: NativeTurn, words: tuple[Word, ...]) -> None:
         if turn.options.words:
-            told = [_word(word, turn.sample_rate) for word in words]
-            await self.connection.send_json({"type": "words", "context": turn.name, "words": told})
+            entries = [_word(word, turn.sample_rate) for word in words]
+            await self.connection.send_json({"type": "words", "context": turn.name, "words": entries})
 
     async def send_flushed(self, turn: NativeTurn, flushes: int) -> None:
         await self.connection.send_json({"type": "flushed", "context": turn.name})

@@ -1,1 +1,1 @@
-"""Other vendors' protocols, one small file each: translations onto the server's own contexts."""
+"""Other vendors' protocols, each translated to the server's own contexts."""

@@ -1,4 +1,4 @@
-"""How the clients of other protocols are answered over HTTP: their keys and errors in their own form."""
+"""HTTP routes of other vendors' protocols: their keys and errors in the vendor's form."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class HttpDoor:
-    """What is a protocol's own about its routes.
+    """Adapts endpoints to a protocol.
 
-    key_of: where its clients put their key, besides our own places. refusal: its form of an error.
+    key_of: finds the key, besides in the server's own places for it. refusal: returns an error in the
+    protocol's form.
     """
 
     key_of: Callable[[HTTPConnection], str | None]
     refusal: Callable[[SpeechError], Response]
 
     def keyed(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint for those who have a key, where one is needed."""
+        """Wrap an endpoint that needs a key."""
 
         @wraps(endpoint)
         async def guarded(request: Request) -> Response:
@@ -40,21 +41,21 @@ class HttpDoor:
         return self.open(marked_as_keyed(guarded))
 
     def open(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint for everybody."""
+        """Wrap an endpoint that needs no key."""
 
         @wraps(endpoint)
-        async def telling(request: Request) -> Response:
+        async def explaining(request: Request) -> Response:
             try:
                 return await endpoint(request)
             except SpeechError as error:
                 return self.refusal(error)
 
-        return telling
+        return explaining
 
 
-def refused(error: SpeechError, told: Mapping[str, Any], *, as_400: bool) -> Response:
-    """An answer of JSON. as_400: whether the vendor has no 422 and tells of a bad value with a 400."""
-    return Json(told, status_code=status_of(error, as_400=as_400), headers=retry_after(error.http_status))
+def refused(error: SpeechError, body: Mapping[str, Any], *, as_400: bool) -> Response:
+    """Return a JSON response. as_400: whether the vendor uses 400 where the server uses 422."""
+    return Json(body, status_code=status_of(error, as_400=as_400), headers=retry_after(error.http_status))
 
 
 def status_of(error: SpeechError, *, as_400: bool) -> int:

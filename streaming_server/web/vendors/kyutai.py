@@ -30,16 +30,16 @@ from streaming_server.web.websocket.turn import Turn
 SAMPLE_RATE = 24000
 """Hz, of all audio."""
 FRAME_SAMPLES = 1920
-"""Of every message of audio, 80 ms: players are made for just so many."""
+"""Samples of every audio message, 80 ms; players expect exactly as many."""
 
 FRAME_BYTES = 4 * FRAME_SAMPLES
-"""Of a frame as 32-bit floats."""
+"""Bytes of a frame as 32-bit floats."""
 FLOAT_32 = 0xCA
-"""MessagePack's mark of one."""
+"""MessagePack's type byte of a 32-bit float."""
 
 
 class Query(Model, SpeechFields):
-    """What of the handshake's query means something here; `cfg_alpha` is of the vendor's own model."""
+    """The parameters of the handshake that have a meaning here; `cfg_alpha` belongs to the vendor's model."""
 
     voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=256)
     format: Literal["PcmMessagePack"] = "PcmMessagePack"
@@ -149,8 +149,8 @@ def packed(kind: str, **fields: Any) -> bytes:
 def audio_messages(audio: bytes) -> list[bytes]:
     """Encode whole frames of audio, 32-bit floats from -1 to 1, as messages of one frame each.
 
-    All floats are laid out at once as MessagePack has them, a mark and the number big-endian: packing them
-    one by one would cost as much as everything else that is done for them.
+    numpy lays out all floats at once, each a type byte and a big-endian number: packing them one by one would
+    cost as much as all other work for them.
     """
     import numpy as np
 

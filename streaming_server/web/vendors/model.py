@@ -1,4 +1,4 @@
-"""What other vendors' clients send, as it is understood."""
+"""The base of models for messages, bodies and queries of other vendors' clients."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Model(BaseModel):
-    """What of a message, a body or a query means something here; all else is passed over.
+    """The fields that have a meaning here; others are ignored.
 
-    null is as good as nothing: clients write it for what they leave to the server.
+    null counts as absent: clients send it for what they leave to the server.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, said: Any) -> Any:
-        if isinstance(said, dict) and None in said.values():
-            return {name: value for name, value in said.items() if value is not None}
-        return said
+    def _without_nulls(cls, data: Any) -> Any:
+        if isinstance(data, dict) and None in data.values():
+            return {name: value for name, value in data.items() if value is not None}
+        return data

@@ -1,4 +1,4 @@
-"""The handshake of every websocket: origin, key, a place, and the session; or the reason why not."""
+"""The handshake of every websocket: check origin and key, take a place, run the session; or refuse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streaming_server.web.services import SpeechServices, speech_services
 from streaming_server.web.websocket.connection import Connection
 
 GOODBYE_S = 1.0
-"""How long a client that is turned away may take to read why."""
+"""How long a refused client may take to read the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Refusal:
     """An error in a protocol's own form.
 
     body: of the HTTP answer. status: of the HTTP answer, if it differs from the error's own. message: sent
-    once a client was accepted. accepts: whether a client is accepted only to be told.
+    once a client was accepted. accepts: whether the websocket is accepted to send it.
     """
 
     body: Mapping[str, Any]
@@ -56,7 +56,7 @@ def place_to_speak(services: SpeechServices) -> AbstractContextManager[None]:
 class Handshake:
     """Check a client, accept its websocket and run its session. Instances are ASGI endpoints.
 
-    What can be told before accepting is told as an HTTP error. Nothing about voices is told without a key.
+    Refuse with an HTTP error wherever possible. Nothing about voices is told without a key.
 
     session: makes the session; raises what is wrong with the request. refusal: an error in the protocol's
     form. key: finds the key in the request, besides the server's own places for it. late_key: finds the key
@@ -143,8 +143,8 @@ class Handshake:
                 if await connection.accept():
                     await _dismiss(connection, error, refusal)
             return
-        told = {"content-type": "application/json", **refusal.headers, **retry_after(error.http_status)}
-        headers = [(name.encode(), value.encode("ascii", "replace")) for name, value in told.items()]
+        fields = {"content-type": "application/json", **refusal.headers, **retry_after(error.http_status)}
+        headers = [(name.encode(), value.encode("ascii", "replace")) for name, value in fields.items()]
         status = refusal.status or error.http_status
         await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": orjson.dumps(refusal.body)})

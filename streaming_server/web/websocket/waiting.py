@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import anyio
 
 PLACES = 64
-"""Sockets that may wait for their key at once. They take no place of those that have shown one."""
+"""Sockets that may wait for their key at once, besides those that have a place to speak."""
 REMEMBERED_ADDRESSES = 1024
 FREE_FAILURES = 3
 """Wrong keys of an address that are answered at once."""
@@ -21,8 +21,8 @@ FORGIVEN_AFTER_S = 60.0
 class WaitingRoom:
     """Bound the sockets that wait for a key.
 
-    When all places are taken, the oldest waiter of the address with most waiters gives way, so that whoever
-    fills the room competes with itself. Wrong keys of an address are answered more and more slowly.
+    When all places are taken, the oldest waiter of the address with most waiters gives way, so that a client
+    that fills the room competes with itself. Wrong keys of an address are answered more and more slowly.
     """
 
     def __init__(self, places: int = PLACES) -> None:

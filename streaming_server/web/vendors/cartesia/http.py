@@ -57,7 +57,7 @@ class FileFormat(Model):
 
 
 class SpeechBody(Model, SpeechFields):
-    """What every request says."""
+    """The fields of every request."""
 
     transcript: str = Field(min_length=1)
     voice: VoiceChoice
@@ -86,7 +86,7 @@ class EventsBody(SpeechBody):
 
 
 def refusal(error: SpeechError) -> Response:
-    """An error in Cartesia's form."""
+    """Return an error in Cartesia's form."""
     return refused(error, described(error), as_400=True)
 
 
@@ -134,7 +134,7 @@ def _media_type(form: FileFormat) -> str | None:
     media=("text/event-stream",),
 )
 async def events(request: Request) -> SpeechResponse:
-    """Speak a text as events, each with audio or the words that it is about to say."""
+    """Speak a text as events, each with audio or with the times of the words that follow."""
     body = await read_json(request, EventsBody)
     return SpeechResponse(
         speech_services(request),

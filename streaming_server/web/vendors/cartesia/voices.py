@@ -1,4 +1,4 @@
-"""The voices as Cartesia lists them."""
+"""The list of voices in Cartesia's format."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from streaming_server.web.vendors.http_door import HttpDoor
 from streaming_server.web.vendors.model import Model
 
 FIRST_WITH_PAGES = "2024-11-13"
-"""The version from which on a list comes in pages; before, it was a bare one."""
+"""The first version of the API whose lists have pages; before it, they were JSON arrays."""
 
 VERSION = "cartesia-version"
-"""The header in which clients say theirs."""
+"""The header with the version that a client expects."""
 
 
 class Query(Model):
-    """A page of the list: from which voice on or up to which, and how many."""
+    """A page of the list: the voice before or after it, and its length."""
 
     limit: int | None = Field(None, ge=1)
     starting_after: str | None = None
@@ -35,7 +35,7 @@ class Query(Model):
 
 
 class ForCartesia(Route):
-    """A route that is there for Cartesia's clients alone: the path is our own too."""
+    """A route for clients that send Cartesia-Version; the server's own API has the same path."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http" and VERSION not in HTTPConnection(scope).headers:
@@ -44,7 +44,7 @@ class ForCartesia(Route):
 
 
 def routes(door: HttpDoor) -> list[BaseRoute]:
-    """To stand before our own `/voices`."""
+    """Return the routes. They must precede the server's own `/voices`."""
     return [
         ForCartesia("/voices", door.keyed(voices), include_in_schema=False),
         Route("/voices/", door.keyed(voices)),
@@ -59,7 +59,7 @@ def routes(door: HttpDoor) -> list[BaseRoute]:
     query=Query,
 )
 async def voices(request: Request) -> Json[Any]:
-    """In the form that the client's version has."""
+    """List voices in the form of the client's version."""
     catalogue = speech_services(request).catalogue
     query = validated_query(Query, request.query_params)
     known = [_described(entry) for entry in catalogue.entries]
@@ -80,16 +80,16 @@ async def voice(request: Request) -> Json[dict[str, Any]]:
 
 
 def _version(request: HTTPConnection) -> str:
-    """A date; the first with pages where none is said."""
-    said = request.headers.get(VERSION) or request.query_params.get("cartesia_version")
-    return said or FIRST_WITH_PAGES
+    """Return the version, a date; FIRST_WITH_PAGES by default."""
+    version = request.headers.get(VERSION) or request.query_params.get("cartesia_version")
+    return version or FIRST_WITH_PAGES
 
 
 def _page(known: Sequence[dict[str, Any]], query: Query) -> tuple[Sequence[dict[str, Any]], bool]:
-    """What of the list was asked for, and whether there is more in that direction.
+    """Return the page that was asked for, and whether there is more in that direction.
 
-    A client turns pages until it is given an empty one, which is what comes after a voice that is gone; one
-    that asks for no number is given all.
+    The page after a voice that does not exist is empty, which ends a client's iteration. Without a limit, the
+    page holds all voices.
     """
     ids = [one["id"] for one in known]
     first = _place(ids, query.starting_after) + 1
@@ -101,14 +101,14 @@ def _page(known: Sequence[dict[str, Any]], query: Query) -> tuple[Sequence[dict[
 
 
 def _place(ids: Sequence[str], voice: str | None) -> int:
-    """Where a voice stands: before all if it is none, after all if it is gone."""
+    """Return the index of a voice: -1 for None, the length of the list if it does not exist."""
     if voice is None:
         return -1
     return ids.index(voice) if voice in ids else len(ids)
 
 
 def _described(entry: Entry) -> dict[str, Any]:
-    """As every version has it together: each knows some of the fields."""
+    """Return a voice with the fields of every version of the API."""
     voice = entry.voice
     return {
         "id": voice.id,

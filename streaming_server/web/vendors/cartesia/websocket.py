@@ -77,7 +77,7 @@ class TextDelta(Model):
 
 
 class Options(Model, SpeechFields):
-    """How a context speaks. They come with every delta of its text; those of the first count."""
+    """How a context speaks. Clients repeat them with every delta; those of the first count."""
 
     voice: VoiceChoice
     output_format: OutputFormat
@@ -180,6 +180,8 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
 
     async def send_flushed(self, turn: CartesiaTurn, flushes: int) -> None:
         for _ in range(flushes):
+            if turn.context.stopped:
+                return
             await self._send_about(turn, "flush_done", flush_id=turn.flush_id, flush_done=True)
             turn.flush_id += 1
 

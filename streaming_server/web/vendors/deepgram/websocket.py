@@ -31,11 +31,11 @@ from streaming_server.web.websocket.turn import Turn
 ENCODINGS: dict[str, Encoding] = {"linear16": "pcm_s16le", "mulaw": "mulaw", "alaw": "alaw"}
 
 _AURA = re.compile(r"aura(?:-\d+)?-([a-z]+)-[a-z]{2}")
-"""The vendor's own names of models, a voice and a language."""
+"""A model of the vendor's: a voice and a language."""
 
 
 class Query(Model, SpeechFields):
-    """What of the handshake's query means something here. sample_rate in Hz; by default as the vendor's."""
+    """The parameters of the handshake that have a meaning here. sample_rate: Hz; the vendor's by default."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
     encoding: Annotated[Literal["linear16", "mulaw", "alaw"], any_case] = "linear16"
@@ -238,7 +238,7 @@ def _session(request: HTTPConnection, services: SpeechServices, connection: Conn
 
 
 def _style(request: HTTPConnection, services: SpeechServices) -> Style:
-    """Raises BadValue, UnknownVoice."""
+    """Raise BadValue, UnknownVoice."""
     query = validated_query(Query, request.query_params)
     sample_rate = query.sample_rate or (24000 if query.encoding == "linear16" else 8000)
     validated(_Rate, {"sample_rate": sample_rate})
@@ -263,7 +263,7 @@ def voice_of(services: SpeechServices, model: str) -> tuple[str, str | None]:
 
 
 def described(error: SpeechError) -> dict[str, str]:
-    """Return an error as it is told over HTTP."""
+    """Return an error in the form of an HTTP response."""
     return {"err_code": error.code.upper(), "err_msg": error.message, "request_id": str(uuid.uuid4())}
 
 

@@ -267,5 +267,5 @@ async def _timed(rendering: Rendering, text: str) -> AsyncGenerator[tuple[bytes,
 
 
 def _twice(alignment: dict[str, Any] | None) -> dict[str, Any]:
-    """The text is spoken as it is written, so both alignments are the same."""
+    """Times refer to the text as the client wrote it, so both alignments are the same."""
     return {"alignment": alignment, "normalized_alignment": alignment}

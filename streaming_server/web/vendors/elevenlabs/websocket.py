@@ -66,7 +66,7 @@ def _single(request: HTTPConnection, services: SpeechServices, connection: Conne
 
 
 def described(error: SpeechError) -> dict[str, Any]:
-    """Return an error as it is told over HTTP."""
+    """Return an error in the form of an HTTP response."""
     return {"detail": {"status": error.code, "message": error.message}}
 
 
