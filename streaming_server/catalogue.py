@@ -26,7 +26,7 @@ class Entry:
 
     @property
     def language(self) -> str | None:
-        """The voice's own language; None if nobody has chosen one."""
+        """The voice's own language; None if none is set."""
         return None if is_auto(self.defaults.language) else self.defaults.language
 
 
@@ -65,7 +65,7 @@ class Catalogue:
         return entry
 
     def knows(self, name: str) -> bool:
-        """Whether a voice has this id or alias."""
+        """Return whether a voice has this id or alias."""
         return self._found(name) is not None
 
     def choose(self, name: str, *, substitute: bool = False, field: str = "voice") -> Entry:

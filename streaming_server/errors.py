@@ -183,7 +183,7 @@ class InternalError(SpeechError):
 
 
 class ProtocolError(InternalError):
-    """What came over the pipe between the server and a worker is not a message; the pipe is of no more use.
+    """Malformed data on the pipe between the server and a worker; the pipe cannot be used any more.
 
     The server terminates and restarts such a worker; a worker exits. No client sees it.
     """

@@ -1,4 +1,4 @@
-"""Writes log records from a thread of its own, so that logging never blocks the event loop."""
+"""Writes log records in a separate thread, so that logging never blocks the event loop."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ class ChunkPolicy:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine can do.
+    """Properties of an engine.
 
     sample_rate: Hz. slots: utterances it can keep in real time together. languages: BCP 47 tags. uses: the
     fields of `Generation` it honours; the others are reported to clients as ignored, except speed. speeds:

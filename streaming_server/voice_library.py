@@ -147,7 +147,7 @@ def voice_sample_problem(voice: StoredVoice, voice_sample: StoredVoiceSample | N
 
 
 def voice_sample_warnings(voice: StoredVoice, voice_sample: StoredVoiceSample | None) -> list[str]:
-    """Return the findings against a transcript that a person wrote and that is used all the same."""
+    """Return the findings on a written transcript, which is used despite them."""
     if voice.voice_sample is None or voice_sample is None:
         return []
     if voice.transcript:

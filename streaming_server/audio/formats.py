@@ -145,7 +145,7 @@ class ContainerWriter:
 
 
 def warm_up() -> None:
-    """Import PyAV, which takes some 60 ms, before anybody waits for it."""
+    """Import PyAV in advance, which takes about 60 ms."""
     import av  # noqa: F401
 
 
@@ -191,7 +191,7 @@ class _Sink:
 
     @property
     def written(self) -> bytes:
-        """What was written since the last take."""
+        """Return what was written since the last call."""
         return bytes(self._written)
 
     def take(self) -> bytes:

@@ -120,7 +120,7 @@ class FrameEncoder:
 
 
 def warm_up() -> None:
-    """Import numpy and soxr, which takes a tenth of a second, before anybody waits for them."""
+    """Import numpy and soxr in advance, which takes a tenth of a second."""
     FrameEncoder(22050, 24000, "mulaw")
 
 

@@ -1,4 +1,4 @@
-"""How far a listener has played what was sent to it."""
+"""Estimated playback position of a listener."""
 
 from __future__ import annotations
 

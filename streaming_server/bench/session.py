@@ -20,7 +20,7 @@ BYTES_PER_SAMPLE = 2
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How sessions behave. think_s: mean pause between turns; each is 0.5 to 1.5 times as long, at random."""
+    """Behaviour of sessions. think_s: mean pause between turns; each is 0.5 to 1.5 times that, at random."""
 
     replies: list[Reply]
     tokens_per_second: float

@@ -85,7 +85,7 @@ def _metavar(kind: Any) -> str:
 
 
 class _Keep(argparse.Action):
-    """Stores a value in a dictionary of its own, so that the server's options never meet an engine's."""
+    """Stores a value in a separate dictionary, so that server options and engine options cannot clash."""
 
     def __init__(
         self, *arguments: Any, values: dict[str, Any], name: str, constant: Any, **options: Any

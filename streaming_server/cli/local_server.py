@@ -1,4 +1,4 @@
-"""A server of one's own, for commands that find none running."""
+"""A temporary server for commands that find none running."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streaming_server.errors import Unavailable
 HOST = "127.0.0.1"
 
 STOP_TIMEOUT_S = 3.0
-"""How long the server may take to stop before it is killed."""
+"""Seconds the server may take to stop before it is killed."""
 
 START_TIMEOUT_S = 1800.0
 """Dia's first start may download gigabytes; a server that cannot start exits by itself."""

@@ -32,7 +32,7 @@ from streaming_server.types import DEFAULT_VOICE
 READY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
 FAREWELL_S = 0.3
-"""How long to wait for the closing handshake of a server that is still sending."""
+"""Seconds to wait for the closing handshake of a server that is still sending."""
 
 
 class SayCommand(BaseSettings):

@@ -18,7 +18,7 @@ def ending_signals() -> list[int]:
 
 
 def raise_once() -> None:
-    """From now on, raise KeyboardInterrupt on the first ending signal and ignore the others.
+    """Raise KeyboardInterrupt on the first termination signal from now on and ignore later ones.
 
     Cleaning up after the first is then not interrupted by a second.
     """

@@ -1,4 +1,4 @@
-"""What an engine's package registers: how the server describes, configures and starts the engine."""
+"""The provider that an engine's package registers: describes, configures and starts the engine."""
 
 from __future__ import annotations
 

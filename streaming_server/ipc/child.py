@@ -29,7 +29,7 @@ NICENESS = 10
 """A tenth of the time of a core that another process wants all of."""
 
 REAP_S = 5.0
-"""How long to wait for a killed process. Only one in uninterruptible sleep takes longer, perhaps for ever."""
+"""Seconds to wait for a killed process. Only one in uninterruptible sleep takes longer, perhaps forever."""
 
 POLL_S = 0.01
 """Interval between two looks at a process whose exit the kernel does not announce."""

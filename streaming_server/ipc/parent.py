@@ -1,4 +1,4 @@
-"""What a child process does about the server that started it. See `child` for the server's side."""
+"""Lifetime of a child process with regard to its server. See `child` for the server's side."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ ROOM_POLL_S = 0.25
 STORAGE_RETRY_S = 5.0
 """Seconds between attempts to read or write a store that failed."""
 MAX_SPEED_BESIDE_LISTENERS = 8.0
-"""How many times faster than real time a job is spoken while somebody listens to other speech."""
+"""Speed of jobs, as a multiple of real time, while clients listen to other speech."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -177,7 +177,7 @@ class JobRunner:
         await self._complete(running, name)
 
     async def _paced(self, running: RunningJob, speech: JobSpeech) -> AsyncGenerator[bytes, None]:
-        """Yield the audio as it is made, more slowly while somebody listens to other speech."""
+        """Yield the audio as it is generated, at a limited speed while clients listen to other speech."""
         async with aclosing(speech.audio()) as audio:
             async for data in audio:
                 due = time.monotonic() + (speech.audio_s - running.audio_s) / MAX_SPEED_BESIDE_LISTENERS

@@ -14,7 +14,7 @@ GpuMode = Literal["auto", "single", "multi", "cpu"]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where one worker runs.
+    """The device of one worker.
 
     id: `gpu_N`, with N its physical id, or `cpu_N`; the name clients see. environment: variables that make
     the device the only one its process sees.

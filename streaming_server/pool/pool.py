@@ -22,7 +22,7 @@ from streaming_server.types import EngineInfo, Event, Voice
 
 WAIT_FOR_ROOM_S = 2.0
 WAIT_FOR_WORKER_S = 5.0
-"""How long an utterance may wait for room on a healthy pool, and for a worker when none is healthy."""
+"""Seconds an utterance may wait for capacity of a healthy pool, and for a worker if none is healthy."""
 TICK_S = 0.1
 WATCH_BACKLOG = 64
 """Changes kept for a watcher that falls behind."""
@@ -103,7 +103,7 @@ class Pool:
 
     @property
     def has_room(self) -> bool:
-        """Whether a context opened now would be placed at once."""
+        """Return whether a context opened now would be placed at once."""
         return choose(self._candidates(), self._last_placed) is not None
 
     def open(self, wake: Callable[[], None]) -> Channel:

@@ -24,7 +24,7 @@ class RestartPolicy:
 
     @property
     def broken(self) -> bool:
-        """Whether the breaker is open."""
+        """True while the breaker is open."""
         return self._broken
 
     def died(self, now: float, lived_s: float) -> float:

@@ -58,7 +58,7 @@ CANARY_EVERY_S = 4.0
 CANARY_FRESH_S = 10.0
 """A healthy worker has produced sound within this time."""
 SHUTDOWN_S = 2.0
-"""How long a worker may take to exit after `Shutdown` before it is killed."""
+"""Seconds a worker may take to exit after `Shutdown` before it is killed."""
 
 _SECRETS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS"})
 
@@ -67,7 +67,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerCommand:
-    """How to start a worker: what Python runs, and the arguments after `--fd` and `--parent`.
+    """The command line of a worker: what Python runs, and the arguments after `--fd` and `--parent`.
 
     start_timeout_s: limit for the time until its first sound; only time in which the server ran counts.
     """
@@ -120,12 +120,12 @@ class Supervisor:
 
     @property
     def healthy(self) -> bool:
-        """Whether it is ready and has produced sound within CANARY_FRESH_S."""
+        """True if it is ready and has produced audio within CANARY_FRESH_S."""
         return self.state == "ready" and time.monotonic() - self._spoke_at <= CANARY_FRESH_S
 
     @property
     def silent(self) -> bool:
-        """Whether it has answered no ping for a second: it may be hanging."""
+        """True if it has not answered a ping for a second; it may be hanging."""
         return self._pings_unanswered >= SILENT_PINGS
 
     def send(self, request: Request) -> None:

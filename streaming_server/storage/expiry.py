@@ -24,7 +24,7 @@ class Expiring(Protocol):
 
 @dataclass(slots=True)
 class Expired:
-    """How many results of each kind were deleted, and why deleting some kinds failed."""
+    """The number of deleted results and the reason of a failure, by kind of result."""
 
     removed: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)

@@ -50,7 +50,7 @@ class Previews:
         return file
 
     def expire(self, before: float) -> int:
-        """Delete the previews nobody has asked for since a time. Return how many.
+        """Delete the previews last requested before a time. Return how many.
 
         Blocks. Raise StorageFailure.
         """

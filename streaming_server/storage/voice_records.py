@@ -42,12 +42,12 @@ class StoredVoiceSample:
 
     @property
     def trustworthy(self) -> bool:
-        """Whether there is a transcript that a voice can be cloned with."""
+        """True if there is a transcript that a voice can be cloned with."""
         return bool(self.transcript) and may_condition(self.transcript_source, self.transcript_findings)
 
     @property
     def exists(self) -> bool:
-        """Whether the file exists; the server itself never deletes it before the row."""
+        """True if the file exists; the server itself never deletes it before the row."""
         return self.path.is_file()
 
 

@@ -23,24 +23,24 @@ _TASK = regex.compile(r"\[[ xX]\][ \t]")
 _NUMBER = regex.compile(r"(\d{1,3}+)[.)][ \t]")
 
 STARTS = frozenset("`~-*_=|#>+•[:0123456789")
-"""What a block begins with."""
+"""Characters with which a block may start."""
 
 
 def fence(cursor: Cursor) -> str | None:
-    """The marks of a code fence, or None."""
+    """Return the marks of a code fence, or None."""
     match = cursor.match(_FENCE, LONGEST_LINE) if cursor.text[cursor.at] in "`~" else None
     return match["mark"] if match else None
 
 
 def closes_fence(cursor: Cursor, mark: str) -> Construct | None:
-    """The line that ends a code block."""
+    """Match the line that ends a code block."""
     pattern = regex.compile(rf"[ \t]*+{mark[0]}{{{len(mark)},}}+[ \t\r]*+(?=\n)")
     match = cursor.match(pattern, LONGEST_LINE)
     return Construct(match.end()) if match else None
 
 
 def fence_pause(cursor: Cursor) -> Construct:
-    """What is said for the opening line of a code block."""
+    """Return the construct for the opening line of a code block: a pause unless code is spoken."""
     end = cursor.text.index("\n", cursor.at)
     return Construct(end, () if cursor.style.speak_code else (pause(FENCE_PAUSE_S, cursor.place),))
 

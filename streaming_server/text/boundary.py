@@ -1,4 +1,4 @@
-"""Whether a run of terminators ends a sentence, as the library `sentencex` decides it."""
+"""Sentence boundaries after terminators, as decided by the library `sentencex`."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Incomplete(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Construct:
-    """What is written from the cursor to `end` (an offset into `Cursor.text`), and what is said for it."""
+    """A replacement of the written text from the cursor to `end` (an offset into `Cursor.text`)."""
 
     end: int
     items: tuple[Item, ...] = ()

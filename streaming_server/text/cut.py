@@ -1,4 +1,4 @@
-"""Where to cut text that has no sentence boundary."""
+"""Splits text that has no sentence boundary."""
 
 from __future__ import annotations
 

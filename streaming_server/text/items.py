@@ -1,4 +1,4 @@
-"""What written text turns into: text to speak, pauses, and changes of speaker."""
+"""Items of spoken text: text to speak, pauses and changes of speaker."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Silence between what is said before and after. at: code points into the client's text."""
+    """A pause. at: offset into the client's text, in code points."""
 
     seconds: float
     at: int
@@ -45,7 +45,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class SpeakerChange:
-    """What follows is said by another speaker, "S1" or "S2". at: code points into the client's text."""
+    """A change of speaker to "S1" or "S2". at: offset into the client's text, in code points."""
 
     speaker: str
     at: int

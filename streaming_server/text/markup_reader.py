@@ -31,7 +31,7 @@ _SECOND = {
     "(": regex.compile(r"[A-Za-z]"),
     "\\": regex.compile(r"[!-/:-@\[-`{-~]"),
 }
-"""What must follow for the rules of a character to be worth trying."""
+"""By character, what must follow for its rules to be tried."""
 _INVISIBLE = regex.compile(f"[{INVISIBLE}]")
 _MARKS = frozenset("*_~")
 _SPECIAL = regex.compile(rf"[[<&\[!(`\\|*_~\n{JOINER}{INVISIBLE}][{EMOJI}][{EMOJI_PARTS}]]", regex.V1)
@@ -55,14 +55,14 @@ class MarkupReader:
         self._kept = 0
 
     def push(self, text: str) -> list[Item]:
-        """What the text so far decides."""
+        """Return the items that are decided so far."""
         self._cursor.text += text
         with suppress(Incomplete):
             self._read(len(self._cursor.text))
         return self._taken()
 
     def flush(self) -> list[Item]:
-        """All the rest: what is incomplete is read as it stands."""
+        """Return the rest; incomplete constructs are read literally."""
         cursor = self._cursor
         end = len(cursor.text)
         cursor.text += "\n"
@@ -194,6 +194,6 @@ class MarkupReader:
         return invisible(cursor) if _INVISIBLE.match(character) else picture(cursor)
 
     def _nested(self, text: str, start: int) -> tuple[Item, ...]:
-        """What a complete text inside a construct says."""
+        """Return the spoken text of a complete text inside a construct."""
         inner = MarkupReader(self._style, start, line_start=False)
         return (*inner.push(text), *inner.flush())

@@ -7,4 +7,4 @@ NONVERBALS = frozenset(
     | {"sniffs", "claps", "screams", "inhales", "exhales", "applause", "burps", "humming", "sneezes"}
     | {"chuckle", "whistles"}
 )
-"""From the README of nari-labs/dia."""
+"""Nonverbal sounds listed in the README of nari-labs/dia."""

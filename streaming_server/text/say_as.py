@@ -18,7 +18,7 @@ def spelled(text: str) -> str:
 
 
 def say_as(kind: str, text: str, *, english: bool) -> str | None:
-    """What to speak; None for the text as it stands."""
+    """Return the spoken text, or None to speak the text unchanged."""
     match kind.lower():
         case "characters" | "spell-out" | "spell" | "verbatim" | "letters":
             return _spelled_in_english(text) if english else spelled(text)

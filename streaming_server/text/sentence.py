@@ -35,7 +35,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one utterance speaks: one or more whole sentences, each with something to speak.
+    """The text of one utterance: one or more whole sentences, each with something to speak.
 
     text: the text from `start` to `end`, in code points, without surrounding white space.
     """

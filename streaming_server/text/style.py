@@ -1,4 +1,4 @@
-"""How written text is turned into spoken text."""
+"""Options for turning written text into spoken text."""
 
 from __future__ import annotations
 

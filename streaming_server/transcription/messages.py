@@ -31,7 +31,7 @@ class Ready(_Message, frozen=True):
 
 
 class Heard(_Message, frozen=True):
-    """What Whisper heard. language_probability: None for an English-only model."""
+    """Whisper's transcript. language_probability: None for an English-only model."""
 
     text: str
     language: str

@@ -17,7 +17,7 @@ _MOST_CHUNKS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where a container keeps its sizes, in bytes.
+    """Layout of the sizes in a container, in bytes.
 
     first: offset of the first chunk. sound: name of the chunk that holds the audio. order, width: byte order
     and width of a size. alignment: of every chunk. head_counts: whether a chunk's size includes its name and
@@ -69,7 +69,7 @@ def _layout_of(head: bytes | bytearray) -> _Layout | None:
 
 
 def is_chunked(head: bytes) -> bool:
-    """Whether a file that begins with these 12 bytes is of a kind that `correct_sizes` corrects."""
+    """Return whether `correct_sizes` supports a file that begins with these 12 bytes."""
     return _layout_of(head) is not None
 
 
@@ -120,7 +120,7 @@ def _correct_sound(file: bytearray, layout: _Layout, at: int, ds64: int | None) 
 
 
 def _is_finished(file: bytearray, layout: _Layout) -> bool:
-    """Whether the header tells the size of the whole file, as it does once the recording is complete."""
+    """Return whether the header holds the size of the whole file, as in a complete recording."""
     if layout.total_at is None:
         return False
     return _read(file, layout, layout.total_at, layout.width) + layout.total_less == len(file)

@@ -284,7 +284,7 @@ class _Mixer:
 
 
 def _ends_with_last_page(file: BinaryIO) -> bool:
-    """Whether an Ogg file ends with a whole page that is marked as the last (RFC 3533, 6)."""
+    """Return whether an Ogg file ends with a complete page marked as the last (RFC 3533, section 6)."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 65_536))
     tail = file.read(65_536)

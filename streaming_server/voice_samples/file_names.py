@@ -1,4 +1,4 @@
-"""What the name of an upload says about its format."""
+"""Formats by the names of uploads."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ log = structlog.stdlib.get_logger(__name__)
 _AT_ONCE, _MOST_WAITING, _LONGEST_WAIT_S = 2, 8, 15.0
 _LONGEST_ANSWER = 64 * 1024
 _EXIT_GRACE_S = 1.0
-"""How long a decoder that has closed its output may take to exit by itself; its exit code says why."""
+"""Seconds for a decoder that has closed its output to exit by itself; its exit code tells the reason."""
 _DECODE_FAILED = "The file could not be decoded within the limits. Save it as a 16-bit WAV and send that."
 _BUSY = "Too many voice samples are being decoded. Try again in a few seconds."
 _SLOW = "The server is too busy to decode a voice sample. Try again in a few seconds."
@@ -54,7 +54,7 @@ class _Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the decoder answers: one of these."""
+    """The decoder's answer: one of these fields is set."""
 
     sample: DecodedVoiceSample | None = None
     refused: _Refused | None = None

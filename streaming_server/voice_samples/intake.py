@@ -1,4 +1,4 @@
-"""From a file to a stored voice sample: decode, check, store."""
+"""Decodes, checks and stores voice samples."""
 
 from __future__ import annotations
 

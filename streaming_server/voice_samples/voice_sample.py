@@ -1,4 +1,4 @@
-"""What a voice sample may be, and what is known of one that was read."""
+"""Limits and properties of voice samples."""
 
 from __future__ import annotations
 

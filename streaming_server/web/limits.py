@@ -14,12 +14,12 @@ BODIES_AT_ONCE = 256
 BODIES_PER_ADDRESS = 64
 """Request bodies that may be arriving at the same time. Each may take a megabyte of memory."""
 BODY_WAIT_S = 5.0
-"""How long a body waits, unread, for one of those places."""
+"""Seconds a body may wait, unread, for one of those slots."""
 UPLOADS_AT_ONCE = 8
 UPLOADS_WAITING = 32
 """Uploads that may wait for one of those places."""
 UPLOAD_WAIT_S = 5.0
-"""How long an upload waits, unread, before it is refused."""
+"""Seconds an upload may wait, unread, before it is refused."""
 
 
 class Limits:

@@ -16,7 +16,7 @@ from streaming_server.web.openapi.operation import Parameter
 from streaming_server.web.validation import validated
 
 MAX_BODY_BYTES = 1024 * 1024
-"""Of a JSON body; far more than the longest text."""
+"""Most bytes of a JSON body, far more than the longest text needs."""
 MAX_LISTED = 500
 """The largest `limit` of a list."""
 DEFAULT_LISTED = 50

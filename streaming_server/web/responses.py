@@ -111,5 +111,5 @@ async def internal_error(request: Request, error: Exception) -> Response:
 
 
 async def client_disconnect(request: Request, error: Exception) -> Response:
-    """Handle a client that left before its request was complete. Nobody reads the response."""
+    """Handle a client that disconnected before its request was complete. The response is not read."""
     return Response(status_code=HTTPStatus.BAD_REQUEST)

@@ -166,7 +166,7 @@ def _collect_garbage_rarely() -> None:
 
 
 def serve(settings: Settings, engine: SelectedEngine) -> int:
-    """Serve until told to stop and return the exit status. Raise EngineFailure."""
+    """Serve until a termination signal and return the exit status. Raise EngineFailure."""
     server: DrainingServer
     listener = listen(settings)
     app = create_app(settings, engine, on_failure=lambda reason: server.fail(reason))

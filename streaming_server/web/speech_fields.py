@@ -45,7 +45,7 @@ class DialogueVoices(BaseModel):
 
 
 class DialogueField(BaseModel):
-    """Who speaks in a dialogue, with engines that do not read its tags."""
+    """Voices of the speakers in a dialogue, for engines that do not read speaker tags."""
 
     voices: DialogueVoices | None = None
 

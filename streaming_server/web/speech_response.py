@@ -18,7 +18,7 @@ from streaming_server.render import Rendering
 from streaming_server.web.services import SpeechServices
 
 SLOWEST_READER = 0.5
-"""A reader may be this much slower than playback before it is taken for one that does not listen."""
+"""Least speed of a reader, relative to playback, before it counts as stalled."""
 
 log = structlog.stdlib.get_logger(__name__)
 

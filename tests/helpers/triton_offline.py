@@ -94,7 +94,7 @@ def recorded_launches() -> Iterator[Counter[Launch]]:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a compiled kernel uses: registers per thread, bytes of stack and of shared memory per block."""
+    """Resources of a compiled kernel: registers per thread, bytes of stack and of shared memory per block."""
 
     registers: int
     stack: int

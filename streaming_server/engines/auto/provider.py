@@ -9,7 +9,7 @@ from streaming_server.engines.provider import EngineProvider, NoSettings
 
 
 def has_hibari() -> bool:
-    """Whether the hibari-tts package is installed."""
+    """Return whether the hibari-tts package is installed."""
     return find_spec("hibari") is not None
 
 

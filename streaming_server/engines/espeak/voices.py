@@ -12,7 +12,7 @@ SLOWEST_WPM = 80
 """The library's slowest pace. Slower speech is this pace with pauses between the words."""
 
 COMPRESSED_WPM = 450
-"""From this pace on, the library compresses time and its word positions are approximate."""
+"""Pace above which the library compresses time, so that its word positions are approximate."""
 
 COMPRESSION_ALLOWANCE = 1.06
 """Compressed speech is up to 5 % longer than requested; requesting this much more speed makes up for it."""
@@ -29,7 +29,7 @@ MAX_PITCH = 99
 
 @dataclass(frozen=True, slots=True)
 class Timbre:
-    """How a voice sounds, in the library's units.
+    """The sound of a voice, in the library's units.
 
     variant: a file of the library's voices/!v. Only variants without flutter and periodic roughness are used:
         those two depend on everything spoken before, so the same text would never sound the same twice.
@@ -61,7 +61,7 @@ VOICE_OF_STYLE = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VO
 
 @dataclass(frozen=True, slots=True)
 class VoiceParameters:
-    """Everything the library is told before it speaks, in its own units.
+    """The library's parameters for speech, in its own units.
 
     voice: the library's name of language and variant, as `de+shelby`. rate: words per minute. gap: pause
     between words.

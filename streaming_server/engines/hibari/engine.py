@@ -138,7 +138,7 @@ class HibariEngine(Engine):
         self._streams.pop(utterance_id, None)
 
     def taken(self, utterance_id: int, size: int) -> None:
-        """Nothing is held back; `FlowControlled` does that."""
+        """Do nothing; `FlowControlled` handles flow control."""
 
     def release(self, context: int) -> None:
         self._openings.pop(context, None)
@@ -167,7 +167,7 @@ class HibariEngine(Engine):
         return machine_memory()
 
     def relieve(self) -> None:
-        """Nothing is cached."""
+        """Do nothing; there are no caches."""
 
     def close(self) -> None:
         """Idempotent."""

@@ -39,7 +39,7 @@ def word_marks(phrase: Phrase, spectrum: Spectrum, sample: int) -> list[WordMark
 
 
 def _levels(spectrum: Spectrum) -> Floats:
-    """How loud each frame is, in nepers, from its strongest frequency."""
+    """Return the loudness of each frame in nepers, from its strongest frequency."""
     free = spectrum.free[_SOME_BINS].max(0)
     harmonic = spectrum.harmonic[_SOME_BINS].max(0)
     levels: Floats = np.where(spectrum.f0 > UNVOICED_HZ, np.maximum(free, harmonic), free)
@@ -47,7 +47,7 @@ def _levels(spectrum: Spectrum) -> Floats:
 
 
 def _audible(levels: Floats) -> int:
-    """How many frames of a word there are up to the last one that is heard."""
+    """Return the number of frames of a word up to its last audible one."""
     heard = np.flatnonzero(levels > levels.max(initial=-np.inf) - AUDIBLE)
     return int(heard[-1]) + 1 if len(heard) else len(levels)
 

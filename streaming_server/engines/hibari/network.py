@@ -30,7 +30,7 @@ _MODEL_GRAPH, _GRAPH_OUTPUT, _VALUE_NAME = 7, 12, 1
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """What the model makes of a phrase. All but `f0` and `ends` are [BINS, frames].
+    """The model's output for a phrase. All but `f0` and `ends` are [BINS, frames].
 
     harmonic: log magnitude of the filter that pulses pass through. rotation: its phase, as the argument of a
     tanh, in units of pi. noise: log magnitude of noise. free, phase: log magnitude and phase in radians of

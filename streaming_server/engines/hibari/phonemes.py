@@ -22,10 +22,10 @@ LONGEST_PHRASE = 150
 """Phonemes. The model takes some 22 ms for so many, 9 s of speech."""
 
 LONG_SENTENCE = 60
-"""Phonemes. A longer sentence that opens a turn begins with a clause of its own."""
+"""Phonemes. A longer sentence at the start of a turn is split after its first clause."""
 
 SHORTEST_CLAUSE = 12
-"""Phonemes. A shorter clause, such as "Well,", is not worth a run of its own."""
+"""Phonemes. A shorter clause, such as "Well,", is not split off."""
 
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _ENDLESS_NUMBER = re.compile(r"\d{19,}")
@@ -48,7 +48,7 @@ class SpokenWords:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """What the model speaks in one go: a sentence, or a part of a long one.
+    """One run of the model: a sentence, or part of a long one.
 
     ends_sentence: whether the pause after it is a full one.
     """
@@ -76,7 +76,7 @@ class _Group:
             self.sounding = len(self.phonemes.rstrip())
 
     def is_full(self, phonemes: str) -> bool:
-        """Whether with these it would be too long for a phrase."""
+        """Return whether the phrase would be too long with these phonemes."""
         return len(self.phonemes) + len(phonemes) > LONGEST_PHRASE
 
     @property
@@ -208,7 +208,7 @@ def _divide(groups: list[_Group], *, opening: bool) -> list[list[_Group]]:
 
 
 def _cut(groups: list[_Group], *, first: bool) -> int:
-    """How many groups the next part holds: up to the first clause's end, or the last that fits."""
+    """Return the number of groups in the next part: up to the end of the first clause, or all that fit."""
     clause, fits, length = 0, 1, 0
     for count, group in enumerate(groups, start=1):
         length += len(group.phonemes)

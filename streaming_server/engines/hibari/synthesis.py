@@ -167,7 +167,7 @@ class Synthesis:
         return self._scaled(blocks, start, end)
 
     def _scaled(self, blocks: Floats, start: int, end: int) -> Floats:
-        """Those of the blocks that are complete and lie inside the signal."""
+        """Return the complete blocks inside the signal."""
         first = max(start, LEAD // HOP)
         last = end + LEAD // HOP if end == self._frames else end
         out = blocks[first - start : max(first, last) - start]

@@ -35,7 +35,7 @@ BIN_HZ = SAMPLE_RATE / WINDOW
 
 @dataclass(frozen=True, slots=True)
 class Timbre:
-    """How a speaker differs from the model's own.
+    """A speaker, relative to the model's own.
 
     pitch: factor on f0. intonation: factor on f0's distance from USUAL_HZ, on a logarithmic scale. warp:
     factor on the frequencies of the vocal tract's resonances; below 1 it is longer. pace: factor on the
@@ -88,7 +88,7 @@ def shaped_f0(f0: Floats, timbre: Timbre, pitch: float) -> Floats:
 
 
 class ShapedHarmonics:
-    """The filter of pulses of another pitch, with the resonances of another vocal tract.
+    """Return the pulse filter for another pitch and vocal tract.
 
     The model's filter means something only at the harmonics of its own f0; between them it is anything. So
     each new harmonic gets its magnitude from the two old ones around the place where it would be, and its

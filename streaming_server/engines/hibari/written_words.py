@@ -1,4 +1,4 @@
-"""Where the words of a text stand, and which of them a normalized text speaks."""
+"""Positions of words in a text, and their alignment with a normalized text."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _TRIMMED = " .,;:!?\"'()[]{}<>*_`«»‹›“”„‘’¿¡、。，！？：
 
 
 def written_words(text: str) -> list[Span]:
-    """The words of a text as a reader sees them, without the punctuation around them.
+    """Return the words of a text without surrounding punctuation.
 
-    What has no sound of its own is not a word; "$3.50" is one.
+    A string that is not spoken is not a word; "$3.50" is one.
     """
     spans = [_trim(text, *match.span()) for match in _WORD.finditer(text)]
     return [span for span in spans if first_sound(text, *span) < span[1]]
@@ -115,7 +115,7 @@ def _told_apart(
 
 
 def _between(chunks: list[Span], first: int, last: int) -> Span:
-    """From the first of some chunks to the last; the chunk before them, or after, where there are none."""
+    """Return the span from the first to the last of some chunks; without any, the adjacent chunk."""
     if first == last:
         first = max(0, first - 1)
         last = first + 1

@@ -103,4 +103,4 @@ LEADS = (
     rf"(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|{alternatives([*ABBREVIATIONS, *LAST_WORDS])}"
     rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})\b|(?:World|Super|John)\b|[A-Z]\.|w/"
 )
-"""How the first word begins that one of these may read; only that word, as the next may not be there."""
+"""Pattern of the first word of these abbreviations; the next word may not have arrived yet."""

@@ -35,7 +35,7 @@ class EnglishReader:
         self._items: list[Item] = []
 
     def push(self, items: list[Item]) -> list[Item]:
-        """What the items so far decide."""
+        """Return the items that are decided so far."""
         parts = [self._text]
         for item in items:
             if isinstance(item, Said) and not item.settled:
@@ -50,12 +50,12 @@ class EnglishReader:
         return self._taken()
 
     def flush(self) -> list[Item]:
-        """All the rest, read as if the text ended here."""
+        """Return the rest, read as if the text ended here."""
         self._read_words(final=True)
         return self._taken()
 
     def _pass(self, item: Item) -> None:
-        """What is no text to be read ends the text before it."""
+        """Pass an item that is not text, after reading the text before it."""
         self._read_words(final=True)
         self._items.append(item)
         self._long = False
@@ -140,7 +140,7 @@ def _window(text: str, at: int, ready: int, end: int | None, seen: dict[int, int
 
 
 def _is_foreign(before: str) -> bool:
-    """Whether the last letter is of another script, so that the language is not English."""
+    """Return whether the last letter is of another script, which means that the text is not English."""
     for character in reversed(before):
         if character.isalpha():
             return character > "\u024f" and not "\u1e00" <= character <= "\u1eff"

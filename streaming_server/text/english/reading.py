@@ -1,4 +1,4 @@
-"""One kind of thing that is written in figures or signs, and how it is read."""
+"""Rules for reading figures and signs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from streaming_server.text.english.names import SENTENCE_STARTERS, WEEKDAYS
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 END = r"(?![\w])(?!\.\d)"
-"""The end of a figure: neither a letter nor a decimal follows."""
+"""Pattern of the end of a figure: neither a letter nor a decimal follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How one kind of thing is read.
+    """A rule for reading one kind of expression.
 
     first: kinds of the first character: A a letter, 9 a digit, + anything else. pattern: matched where a
     word begins; the string ends where nothing further matters. say: what to speak for the match, or None
@@ -38,12 +38,12 @@ def letters(text: str) -> str:
 
 
 def rest_of(match: re.Match[str]) -> str:
-    """What follows the match, as far as it matters."""
+    """Return the text after the match, as far as it has been passed."""
     return match.string[match.end() :]
 
 
 def ends_sentence(rest: str, *, name: bool = False) -> bool:
-    """Whether a point that belongs to an abbreviation ends the sentence as well.
+    """Return whether the point of an abbreviation also ends the sentence.
 
     name: the abbreviation is often part of a name ("U.S. Army"), so a capital letter does not tell.
     """

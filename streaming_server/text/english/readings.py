@@ -41,17 +41,17 @@ READINGS = (
 """The first that matches reads."""
 
 WORD_CHARACTERS = r"!-~\u00a1-\u024f\u1e00-\u1eff\u2010-\u205e\u20a0-\u20cf\u2100-\u22ff"
-"""What English words and figures are written with; any other character ends them."""
+"""Characters of English words and figures; any other character ends them."""
 
 START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§])"
-"""Where a word may begin."""
+"""Pattern of a possible start of a word."""
 
 CANDIDATE = re.compile(
     rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{alternatives(WEEKDAY_OF)})\.|(?:{figures.VERSIONED})\b|(?:{alternatives(CODES)})\b"
     rf"|(?=[^\s]{{0,40}}?[0-9$£€¥₹₩₽₿@%&=+×÷→§#~<>≈≠≤≥№±{measures.SIGNS}]|[^\s.]{{0,40}}\.[A-Za-z])"
     rf"[{WORD_CHARACTERS}])"
 )
-"""Where a reading may begin."""
+"""Pattern of a possible start of a reading."""
 
 CONTINUES = re.compile(
     r"\S*\d\S*(?<![.!?;:)\]\"”’])|\(\d{3}\)|[$£€¥₹₩₽₿+×*÷=<>–-]|of|sq|World|War|Super|Bowl|John|Paul"
@@ -94,7 +94,7 @@ def read(window: str, before: str) -> tuple[int, str] | None:
 
 
 def _is_alone(following: str | None) -> bool:
-    """Whether the word after a number has nothing to do with it: most numbers, so the rest is skipped."""
+    """Return whether the word after a number is unrelated to it. Most are, which skips the other rules."""
     if following is None:
         return True
     return following not in _AFTER_NUMBER and not (following[0].isdigit() and len(following) == 3)

@@ -120,7 +120,7 @@ PER = {
     "m²": "square meter",
     "night": "night",
 }
-"""What may stand after the slash of a rate."""
+"""Units that may follow the slash of a rate."""
 
 CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "$": ("dollar", "dollars", "cent", "cents"),

@@ -10,7 +10,7 @@ SMALL_BYTES = 64 * 1024
 """Bodies up to this size are read to their end even if refused, so the connection stays usable."""
 LINGER_S = 1.0
 LINGER_BYTES = 8 * 2**20
-"""How long, and how many more bytes, to read after the response before closing.
+"""Seconds, and bytes, to read after the response before closing.
 
 Closing a socket with unread data resets the connection, and the client may lose the response.
 """

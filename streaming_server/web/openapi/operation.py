@@ -23,7 +23,7 @@ from streaming_server.errors import (
 AUDIO = tuple(sorted(set(CONTENT_TYPES.values())))
 """Media types of all audio formats."""
 BODY_ERRORS = (BadMessage, BadValue, TooLarge, TooSlow, Full)
-"""What reading a body may raise."""
+"""Errors raised when reading a body."""
 SPEECH_ERRORS = (*BODY_ERRORS, UnknownVoice, EngineFailure)
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -40,7 +40,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What `@operation` was given."""
+    """The arguments of `@operation`."""
 
     tag: str
     summary: str
@@ -99,6 +99,6 @@ def operation(
 
 
 def operation_of(endpoint: Callable[..., Any]) -> Operation | None:
-    """Return what `@operation` was given, through any decorators that use `functools.wraps`."""
+    """Return the arguments of `@operation`, also through decorators that use `functools.wraps`."""
     found = getattr(endpoint, "operation", None)
     return found if isinstance(found, Operation) else None

@@ -56,5 +56,5 @@ def read_name(message: dict[str, Any], *fields: str) -> str | None:
 
 
 def has_surrogates(text: str) -> bool:
-    """Whether a text holds half of a surrogate pair, and so cannot be sent back."""
+    """Return whether a text holds a lone surrogate and so cannot be sent back."""
     return any("\ud800" <= character <= "\udfff" for character in text)

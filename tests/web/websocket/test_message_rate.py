@@ -1,4 +1,4 @@
-"""How many messages a client may send."""
+"""Rate limit of messages."""
 
 from __future__ import annotations
 
