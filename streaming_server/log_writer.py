@@ -26,7 +26,7 @@ class LogWriter(QueueHandler):
     """
 
     def __init__(self, target: logging.Handler, capacity: int = CAPACITY) -> None:
-        # A SimpleQueue may be used by a finalizer that runs in the middle of one of its own methods.
+        # SimpleQueue is reentrant: a finalizer may log while one of its methods runs.
         self._records: SimpleQueue[logging.LogRecord | threading.Event | None] = SimpleQueue()
         super().__init__(self._records)
         self._target = target

@@ -99,7 +99,7 @@ def test_findings_on_a_written_transcript_are_warnings_of_the_voice(sample: Stor
     assert voice_sample_warnings(VOICE, written) == [SENTENCES["too_long"]]
     assert voice_sample_warnings(VOICE, sample) == []
     doubtful = replace(sample, transcript_findings=("too_long",))
-    assert voice_sample_warnings(VOICE, doubtful) == []  # It does not count, and why is told as its problem.
+    assert voice_sample_warnings(VOICE, doubtful) == []  # It is not used; its problem tells the reason.
 
 
 def test_a_missing_file_does_not_condition_a_voice(sample: StoredVoiceSample) -> None:

@@ -199,7 +199,7 @@ class JobRunner:
                     self._jobs.complete, job_id, file_name, running.utterances, running.audio_s
                 )
                 break
-            except StorageFailure as error:  # `recover` completes it if the server stops meanwhile.
+            except StorageFailure as error:  # `recover` completes it if the server stops before that.
                 log.warning("cannot mark a job as completed yet", job=job_id, reason=error.message)
                 await anyio.sleep(STORAGE_RETRY_S)
         log.info("job done", job=job_id, audio_s=round(running.audio_s, 2))

@@ -176,7 +176,7 @@ class Database:
             )
         for number, script in enumerate(migrations[found:], found + 1):
             with self.transaction() as cursor:
-                # Another process may have migrated it meanwhile.
+                # Another process may have migrated it since.
                 if _version(cursor) < number:
                     for statement in _statements(script):
                         cursor.execute(statement)

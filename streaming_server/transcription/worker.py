@@ -122,7 +122,7 @@ def load(name: str, device: str, download_root: Path | None) -> Whisper:
             f"DIA_WHISPER_MODEL must be an existing file or a size of Whisper ({', '.join(sizes)})."
         )
     if device == "cuda" and not torch.cuda.is_available():
-        raise Unavailable("Whisper was to run on a GPU, but PyTorch sees none.")
+        raise Unavailable("Whisper is set to run on a GPU, but PyTorch finds none.")
     try:
         return whisper.load_model(name, device, str(download_root) if download_root else None)
     except torch.AcceleratorError as error:

@@ -122,10 +122,10 @@ async def test_word_times_are_spread_over_the_audio(server: Server, service: Any
 
 @contextmanager
 def hearing_clears() -> Iterator[list[str]]:
-    """What Deepgram's service says of what it cleared.
+    """Collect the `Cleared` messages that Deepgram's service logs.
 
-    Its audio does not say whose it is, so what is still unread in the client's own buffer would be taken for
-    the next turn's; a turn that comes after the answer is safe.
+    The protocol's audio has no context, so audio still in the client's buffer would count as the next turn's.
+    A turn that starts after `Cleared` is safe.
     """
     said: list[str] = []
     sink = logger.add(said.append, level="TRACE", filter=lambda record: "Cleared" in record["message"])

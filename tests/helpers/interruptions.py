@@ -26,7 +26,7 @@ Asked: TypeAlias = http.client.HTTPConnection
 
 
 class Interruptions:
-    """Times in milliseconds from what a client does until the server, asked, says that the turn is gone.
+    """Milliseconds from a client's action until the server reports that the turn has ended.
 
     Each includes the client's own part and the server's answer to the question, so that none is too short.
     """
@@ -42,9 +42,9 @@ class Interruptions:
 
     @asynccontextmanager
     async def timed_with_the_next_turn(self, server: Server) -> AsyncIterator[None]:
-        """Around an interruption and the next turn, for a client that tells of the one only at the other.
+        """Time an interruption and the next turn, for a client that reports the former only with the latter.
 
-        Left when one more context than before has ended, but not by having been spoken whole.
+        Exit when one more context than before has ended incomplete.
         """
         with asking(server) as asked:
             before = stopped(asked)

@@ -17,7 +17,7 @@ def make(path: Path, *, say: str = "", language: str = "en") -> Path:
     """Write a multilingual checkpoint that `whisper.load_model` reads, and two more beside it.
 
     The first hears `say`, in that language, in any sample of less than 30 s; `silence.pt` takes everything
-    for silence; the weights of `random.pt` are left random. Made in a process of its own, so that torch stays
+    for silence; the weights of `random.pt` are left random. Made in a separate process, so that torch stays
     out of this one. Skips the test where openai-whisper is not installed.
     """
     command = [sys.executable, __file__, str(path), language, say]

@@ -370,7 +370,7 @@ async def test_the_process_dies_with_the_server(checkpoint: Path) -> None:
             child.suspend()
         finally:
             server.kill()
-    # The zombie, if any, is for whoever adopted it.
+    # A zombie is left to the process that adopted it.
     await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 

@@ -111,9 +111,7 @@ async def test_the_state_is_serialized_once_for_all_watchers(server: Server) -> 
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 await group.start(watch)
-                await anyio.sleep(
-                    0.15
-                )  # Were each told by a clock of its own, no two would be told the same.
+                await anyio.sleep(0.15)  # With separate timers, no two would receive the same state.
     assert len({state for states in seen for state in states}) <= 6
 
 
@@ -126,7 +124,7 @@ async def test_the_status_continues_when_the_first_watcher_leaves(server: Server
             await first.close()
             while (after := await next_of(second, "status"))["uptime_s"] < before["uptime_s"] + 2:
                 pass
-    await anyio.sleep(1.5)  # Nobody watches; what the next is told is new all the same.
+    await anyio.sleep(1.5)  # There is no watcher; the next one still gets a fresh state.
     async with connect(url, proxy=None) as third:
         assert (await next_of(third, "status"))["uptime_s"] > after["uptime_s"] + 1
 

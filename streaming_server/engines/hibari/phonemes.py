@@ -90,7 +90,7 @@ class PhonemeReader:
     def __init__(self, *, british: bool = False) -> None:
         self._g2p = G2P(british=british)
         self._vocabulary: dict[str, int] = json.loads((ASSETS / "vocab.json").read_text("utf-8"))
-        # An unknown word loads a network of its own; not while somebody waits.
+        # An unknown word loads another network; do that before the first request.
         self._g2p("zibbernock")
 
     def read(self, text: str, *, opening: bool = False) -> Iterator[Phrase]:

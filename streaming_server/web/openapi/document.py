@@ -146,7 +146,7 @@ def _responses(returned: Iterable[Any], found: Operation, schemas: _Schemas) -> 
     told = {str(found.status): {"description": found.description, "content": content}}
     error = {"application/json": {"schema": schemas.of(Error)}}
     if ranges:
-        told["206"] = {"description": "The part that `Range` asks for.", "content": content}
+        told["206"] = {"description": "The requested range.", "content": content}
         told["400"] = {"description": "bad_message: malformed `Range`.", "content": error}
         told["416"] = {"description": "range_not_satisfiable: see `Content-Range`.", "content": error}
     for status, description in found.also.items():
@@ -175,7 +175,7 @@ def _media_schema(kind: str) -> Schema:
 
 
 def _input(body: type[BaseModel] | Any) -> Schema:
-    """Return the schema of what a model accepts, with the models inside it written out."""
+    """Return the schema of a request model, with nested models inlined."""
     if not (isinstance(body, type) and issubclass(body, BaseModel)):
         return dict(body)
     schema = body.model_json_schema()

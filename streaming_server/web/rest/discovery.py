@@ -37,7 +37,7 @@ def routes() -> list[BaseRoute]:
 
 @operation(
     "samples",
-    "Import the directory of voice samples, each with the text beside it",
+    "Import the samples directory, with the transcripts beside the files",
     body=DiscoverRequest,
     body_required=False,
     errors=(*BODY_ERRORS, StorageFailure),

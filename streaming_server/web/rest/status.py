@@ -97,7 +97,7 @@ async def readyz(request: Request) -> Json[State]:
     return Json({"status": "ready"})
 
 
-@operation("state", "Get the health, as Dia's clients ask for it")
+@operation("state", "Get the health in the Dia server's format")
 async def health(request: Request) -> Json[Health]:
     """Return the health in the Dia server's format."""
     services = speech_services(request)

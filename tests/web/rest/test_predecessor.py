@@ -526,7 +526,7 @@ def test_memory_of_other_programs_counts(client: httpx.Client) -> None:
         assert memory["total"] <= psutil.virtual_memory().total
         return memory["used"]
 
-    size = 2**30  # More than the server and its workers hold, whatever others give back meanwhile.
+    size = 2**30  # More than the server and its workers use, even if other programs free some.
     held = bytearray(b"\1") * size
     until(lambda: used() >= size)
     del held

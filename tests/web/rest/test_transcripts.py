@@ -232,7 +232,7 @@ def test_a_sample_replaced_within_a_second_is_discovered_again(client: httpx.Cli
     file.write_bytes(recording(5.0))
     os.utime(file, (1e9, 1e9))
     assert discovered() == (["replaced"], 5.0)
-    # Sent by somebody afterwards: that counts, until the file is newer.
+    # A transcript sent later is used until the file is newer.
     upload(client, "replaced", recording(6.0))
     assert discovered() == ([], 6.0)
     os.utime(file)

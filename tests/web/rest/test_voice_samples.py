@@ -123,7 +123,7 @@ def test_a_decompression_bomb_is_rejected_within_a_second_and_50_mb(
         watching.join()
     assert min(taken) < 1.0
     assert server.memory_info().rss - before < 50 * MEGABYTE
-    # The child that looks at it is a Python of its own.
+    # The decoder is a separate Python process.
     assert most[0] - everything_before < 120 * MEGABYTE
     assert "bomb" not in client.get("/audio_prompts").json()
 

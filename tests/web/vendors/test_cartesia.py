@@ -293,7 +293,7 @@ async def test_a_lost_worker_is_reported_after_the_first_audio(
         assert (error["type"], error["error_code"], error["status_code"]) == ("error", "worker_lost", 503)
         assert error["done"] is False
         assert contexts(server) == 0
-        if more:  # The rest of the turn is passed over.
+        if more:  # The rest of the turn is ignored.
             await exchange.send(**request("one", "And more. ", more=True))
             await exchange.send(**request("one", ""))
         until(server.ready, 30)

@@ -259,7 +259,7 @@ async def test_a_lost_worker_is_reported_after_the_first_audio(
         await exchange.until(lambda m: isinstance(m, bytes))
         kill_worker(server)
         assert (await until_told(exchange, "Error"))["code"] == "WORKER_LOST"
-        if not flushed:  # The rest of the turn is passed over.
+        if not flushed:  # The rest of the turn is ignored.
             await speak(exchange, "And more.")
         await until_told(exchange, "Flushed")
         assert isinstance(exchange.heard[-2], dict)

@@ -252,7 +252,7 @@ async def test_cartesia_voices_depend_on_the_api_version(server: Server) -> None
     assert await get(server, "/voices", **old) == page["data"]
     assert await get(server, "/voices/") == page
     assert (await get(server, "/voices/aria", **new)) in page["data"]
-    assert "voices" in await get(server, "/voices")  # Our own form, for everybody else.
+    assert "voices" in await get(server, "/voices")  # The server's own format, for other clients.
 
 
 async def test_cartesia_voices_are_paginated(server: Server) -> None:

@@ -136,7 +136,7 @@ def test_a_client_that_does_not_read_gets_the_latest_pong_only(hasty: Server) ->
     with client.socket, client.input:
         for payload in (b"first", b"second", b"third"):
             client.send(PING, payload)
-            time.sleep(0.1)  # Each in a packet of its own.
+            time.sleep(0.1)  # Each in a separate packet.
         assert client.until(PONG) == (PONG, b"third")
         client.send(PING, b"fourth")
         assert client.until(PONG) == (PONG, b"fourth")

@@ -59,12 +59,12 @@ def read_event(raw: bytes) -> dict[str, Any]:
 
 
 def _length(header: Mapping[str, Any], name: str) -> int:
-    """Raises BadMessage."""
+    """Return a length from the header, 0 if absent. Raises BadMessage."""
     length = header.get(name)
     if length is None:
         return 0
     if not isinstance(length, int) or isinstance(length, bool) or length < 0:
-        raise BadMessage("a number of bytes.", field=name)
+        raise BadMessage("must be a number of bytes.", field=name)
     return length
 
 
@@ -145,7 +145,7 @@ class EventStream:
             looked = len(self._buffer)
             await self._fill()
         if not 0 <= end <= self._max_bytes:
-            raise TooLarge(f"The line of an event has at most {self._max_bytes} bytes.")
+            raise TooLarge(f"The line of an event is longer than {self._max_bytes} bytes.")
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line

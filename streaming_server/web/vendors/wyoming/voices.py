@@ -37,7 +37,7 @@ def choice(catalogue: Catalogue, voice: VoiceChoice) -> tuple[str, Generation]:
     try:
         return catalogue.choose(voice.name).voice.id, Generation()
     except UnknownVoice:
-        raise UnknownVoice("no voice has this name; `describe` lists the names.", field="voice") from None
+        raise UnknownVoice("must be the name of a voice; `describe` lists them.", field="voice") from None
 
 
 def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry]) -> dict[str, Any]:
