@@ -6,10 +6,9 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from streaming_server.text.written_word import WRITTEN_WORD, trim
 from streaming_server.types import WordMark
 
-_WRITTEN_WORD = re.compile(r"[^\s\u2012-\u2015\u2026]+")
-_TRIMMED = " .,;:!?\"'()[]{}<>*_`«»‹›“”„‘’¿¡、。，！？：；「」『』（）"
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -38,7 +37,7 @@ class WordTimeline:
     _marked_sample: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._spans = [match.span() for match in _WRITTEN_WORD.finditer(self.text)]
+        self._spans = [match.span() for match in WRITTEN_WORD.finditer(self.text)]
         self._starts = [start for start, _ in self._spans]
 
     @property
@@ -80,7 +79,7 @@ class WordTimeline:
         """Return the whole written words in a range of the text that are audible."""
         first = bisect_right(self._starts, start - 1)
         between = [span for span in self._spans[first:] if span[1] <= before]
-        trimmed = [_trim(self.text, *span) for span in between]
+        trimmed = [trim(self.text, *span) for span in between]
         return [span for span in trimmed if any(letter.isalnum() for letter in self.text[span[0] : span[1]])]
 
     def _share(self, spans: list[tuple[int, int]], end: int, estimated: bool) -> tuple[WordMark, ...]:
@@ -106,12 +105,4 @@ class WordTimeline:
         if _UNSPACED.search(self.text, start, end):
             first = max(start, index)
             return first, min(end, first + max(1, length))
-        return _trim(self.text, start, end)
-
-
-def _trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the span without punctuation at its ends; one of punctuation alone stays."""
-    word = text[start:end]
-    left = len(word) - len(word.lstrip(_TRIMMED))
-    right = len(word.rstrip(_TRIMMED))
-    return (start + left, start + right) if left < right else (start, end)
+        return trim(self.text, start, end)

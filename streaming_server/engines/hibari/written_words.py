@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from streaming_server.text.speakable import first_sound
+from streaming_server.text.written_word import WRITTEN_WORD, trim
 
 Span = tuple[int, int]
 """Start and end, in code points."""
 
-_WORD = re.compile(r"[^\s\u2012-\u2015\u2026]+")
 _CHUNK = re.compile(r"\S+")
-_TRIMMED = " .,;:!?\"'()[]{}<>*_`«»‹›“”„‘’¿¡、。，！？：；「」『』（）"
 
 
 def written_words(text: str) -> list[Span]:
@@ -23,15 +22,8 @@ def written_words(text: str) -> list[Span]:
 
     A string that is not spoken is not a word; "$3.50" is one.
     """
-    spans = [_trim(text, *match.span()) for match in _WORD.finditer(text)]
+    spans = [trim(text, *match.span()) for match in WRITTEN_WORD.finditer(text)]
     return [span for span in spans if first_sound(text, *span) < span[1]]
-
-
-def _trim(text: str, start: int, end: int) -> Span:
-    word = text[start:end]
-    left = len(word) - len(word.lstrip(_TRIMMED))
-    right = len(word.rstrip(_TRIMMED))
-    return (start + left, start + right) if left < right else (start, end)
 
 
 @dataclass(frozen=True, slots=True)
