@@ -60,9 +60,19 @@ class LogWriter(QueueHandler):
                 item.set()
                 continue
             # `handle` would hold a lock that `logging.shutdown` needs, for as long as the write blocks.
-            self._target.emit(item)
+            try:
+                self._target.emit(item)
+            except Exception:  # One record that cannot be rendered must not end the log.
+                self._count_dropped()
             if self._dropped and self._records.empty():
                 self._target.emit(self.prepare(self._drop_report()))
+
+    def _count_dropped(self) -> None:
+        self.acquire()
+        try:
+            self._dropped += 1
+        finally:
+            self.release()
 
     def _drop_report(self) -> logging.LogRecord:
         self.acquire()

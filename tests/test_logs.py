@@ -158,3 +158,20 @@ async def test_a_server_with_an_unread_log_speaks_and_exits(
 def test_an_unread_start_up_error_does_not_block_the_exit(filled: int, pipe: Pipe) -> None:
     process = subprocess.Popen([sys.executable, "run.py", "--engine=magic"], cwd=ROOT, stderr=pipe.writing)
     assert process.wait(20) == 2
+
+
+def test_a_record_that_cannot_be_written_does_not_end_the_log() -> None:
+    written: list[str] = []
+
+    class Fragile(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "bad":
+                raise RuntimeError("cannot be rendered")
+            written.append(record.getMessage())
+
+    writer = LogWriter(Fragile())
+    for message in ("first", "bad", "last"):
+        writer.handle(logging.LogRecord("name", logging.INFO, "path", 1, message, (), None))
+    until(lambda: any("log messages were dropped" in message for message in written))
+    writer.close()
+    assert [message for message in written if "dropped" not in message] == ["first", "last"]
