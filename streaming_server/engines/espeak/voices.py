@@ -46,15 +46,16 @@ class Timbre:
 
 TIMBRES = MappingProxyType(
     {
-        "aria": Timbre("shelby", pitch=55, inflection=50, volume=100, words_per_minute=175),
-        "atlas": Timbre("Storm", pitch=52, inflection=35, volume=65, words_per_minute=158),
+        "aria": Timbre("Diogo", pitch=68, inflection=50, volume=146, words_per_minute=172),
+        "atlas": Timbre("Storm", pitch=45, inflection=35, volume=65, words_per_minute=158),
         "luna": Timbre("Denis", pitch=97, inflection=95, volume=140, words_per_minute=178),
-        "kai": Timbre("miguel", pitch=62, inflection=60, volume=75, words_per_minute=185),
-        "zara": Timbre("shelby", pitch=22, inflection=45, volume=110, words_per_minute=165),
-        "nova": Timbre("shelby", pitch=80, inflection=70, volume=90, words_per_minute=188),
+        "kai": Timbre("miguel", pitch=48, inflection=60, volume=75, words_per_minute=185),
+        "zara": Timbre("Henrique", pitch=30, inflection=45, volume=164, words_per_minute=162),
+        "nova": Timbre("miguel", pitch=99, inflection=85, volume=62, words_per_minute=188),
     }
 )
-"""The built-in voices, by id."""
+"""The built-in voices, by id. Whisper's tiny.en mishears 3 to 12 % of their English words, and 30 % of those of
+the higher variant `shelby`."""
 
 VOICE_OF_STYLE = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VOICES})
 
