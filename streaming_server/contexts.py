@@ -20,6 +20,7 @@ from streaming_server.pool.pool import Pool
 from streaming_server.render import Rendering
 from streaming_server.settings import Settings
 from streaming_server.text.language import ENGLISH, is_auto
+from streaming_server.text.pronunciations import Pronunciations
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import EngineInfo, Generation, Speaker
 
@@ -51,20 +52,24 @@ class SpeechOptions:
     text_processing: bool = True
     voices: Mapping[Speaker, str] = field(default_factory=dict)
 
-    def style(self, language: str, engine: EngineInfo) -> SpeakingStyle:
+    def style(
+        self, language: str, engine: EngineInfo, pronunciations: Callable[[], Pronunciations]
+    ) -> SpeakingStyle:
         """How written text becomes spoken text for an engine. language: of text in Latin letters."""
         return SpeakingStyle(
             enabled=self.text_processing,
             language=language,
             speaker_tags=engine.dialogue,
             nonverbals=engine.dialogue,
+            pronunciations=pronunciations,
         )
 
 
 class Contexts:
     """Open contexts for the doors.
 
-    draining: whether the server is about to stop. show_text: whether spoken text is logged.
+    draining: whether the server is about to stop. show_text: whether spoken text is logged. pronunciations:
+    the list in force.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Contexts:
         *,
         draining: Callable[[], bool],
         show_text: Callable[[], bool],
+        pronunciations: Callable[[], Pronunciations] = Pronunciations,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -83,6 +89,7 @@ class Contexts:
         self._catalogue = catalogue
         self._draining = draining
         self._show_text = show_text
+        self._pronunciations = pronunciations
         self._open: set[SpeechContext] = set()
         self._unattended: set[SpeechContext] = set()
         self._attended_until = 0.0
@@ -123,7 +130,7 @@ class Contexts:
             max_characters=self._settings.max_context_characters,
             max_lead_s=(options.max_lead_ms or self._settings.max_lead_ms) / 1000,
             speed=speed,
-            style=options.style(language, engine),
+            style=options.style(language, engine, self._pronunciations),
             detect_language=_detects(options.generation),
             stall_s=self._settings.stall_timeout_s,
             on_utterance=partial(self._log_text, options.voice),

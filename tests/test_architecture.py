@@ -41,10 +41,12 @@ ALLOWED: dict[str, set[str]] = {
     "voice_library": LEAVES | {"catalogue", "storage", "transcription"},
     "storage": LEAVES | {"text", "audio", "transcription"},
     "configuration": {"settings", "storage"},
+    "pronunciation_list": LEAVES | {"storage", "text"},
     "jobs": LEAVES | {"storage"},
     "web": LEAVES
     | {"engines", "hosts", "contexts", "render", "validation"}
     | {"context", "pool", "audio", "metrics", "settings", "catalogue", "storage", "configuration", "jobs"}
+    | {"pronunciation_list"}
     | {"voice_samples", "transcription", "transcription/queue", "text", "voice_library"},
 }
 """What each package may import. The command line and the benchmark may import everything."""

@@ -90,11 +90,22 @@ _VOICE_SAMPLE_MARK = "ALTER TABLE prompts ADD COLUMN mark TEXT;"
 
 _VOICE_LANGUAGE = "ALTER TABLE voices ADD COLUMN language TEXT;"
 
+_PRONUNCIATIONS = """
+CREATE TABLE pronunciations (
+    number INTEGER PRIMARY KEY,
+    language TEXT NOT NULL,
+    word TEXT NOT NULL,
+    respelling TEXT,
+    ipa TEXT
+);
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _VOICE_SAMPLES_VOICES_CONFIGURATION,
     _JOBS_JOURNAL,
     _VOICE_SAMPLE_MARK,
     _VOICE_LANGUAGE,
+    _PRONUNCIATIONS,
 )
 """Scripts that bring an empty file to the current schema.
 

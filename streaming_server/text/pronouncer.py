@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from streaming_server.text.items import Item, Said
 from streaming_server.text.offsets import SourceMap
-from streaming_server.text.pronunciations import LONGEST_WORD, Pronunciation, find
+from streaming_server.text.pronunciations import Pronunciation, find
+from streaming_server.text.style import SpeakingStyle
 
 _BROKEN_OFF = re.compile(r"[\w.&'’+#-]{1,400}\Z")
-_LONG = re.compile(rf"(?<![\w.&'’+#-])[\w.&'’+#-]{{{2 * LONGEST_WORD},}}+")
 
 
 class Pronouncer:
-    """Replaces whole words by what is to be said for them. A word broken off is held until it is complete."""
+    """Replaces whole words by what is to be said for them, by the list that is in force when they come.
 
-    def __init__(self, words: Mapping[str, Pronunciation], *, ipa: bool) -> None:
-        self._words = {word: said for word, said in words.items() if ipa or said.respelling}
-        self._ipa = ipa
+    A word broken off is held until it is complete.
+    """
+
+    def __init__(self, style: SpeakingStyle) -> None:
+        self._style = style
         self._text = ""
         self._begin = 0
         self._source = SourceMap()
         self._items: list[Item] = []
 
     def push(self, items: list[Item]) -> list[Item]:
+        if not self._text and not self._words():
+            return items
         for item in items:
             if isinstance(item, Said) and not item.settled:
                 self._source.append(item)
@@ -40,6 +44,9 @@ class Pronouncer:
         self._say(len(self._text))
         return self._taken()
 
+    def _words(self) -> Mapping[str, Pronunciation]:
+        return self._style.pronunciations().words(self._style.language)
+
     def _taken(self) -> list[Item]:
         self._source.forget(self._begin)
         items, self._items = self._items, []
@@ -48,7 +55,7 @@ class Pronouncer:
     def _say(self, end: int) -> None:
         """Pass on the text up to `end`, which ends a word."""
         at = 0
-        for start, stop, said in find(self._words, self._text[:end]):
+        for start, stop, said in self._found(end):
             self._items.extend(self._source.slice(self._begin + at, self._begin + start))
             self._items.append(self._pronounced(start, stop, said))
             at = stop
@@ -56,8 +63,14 @@ class Pronouncer:
         self._text = self._text[end:]
         self._begin += end
 
+    def _found(self, end: int) -> Iterable[tuple[int, int, Pronunciation]]:
+        """Where words of the list stand in the text up to `end`, but for those in IPA that nobody reads."""
+        for start, stop, said in find(self._words(), self._text[:end]):
+            if said.respelling or self._style.ipa:
+                yield start, stop, said
+
     def _pronounced(self, start: int, stop: int, said: Pronunciation) -> Said:
         begin, end = self._source.span(self._begin + start, self._begin + stop)
-        ipa = said.ipa if self._ipa else None
+        ipa = said.ipa if self._style.ipa else None
         written = self._text[start:stop]
         return Said(said.respelling or written, begin, end, literal=False, settled=True, ipa=ipa)

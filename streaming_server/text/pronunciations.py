@@ -41,6 +41,7 @@ class Pronunciations:
             language.lower(): {word.casefold(): _checked(word, said) for word, said in words.items()}
             for language, words in (entries or {}).items()
         }
+        self._in_force: dict[str, Mapping[str, Pronunciation]] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pronunciations) and self._entries == other._entries
@@ -49,10 +50,12 @@ class Pronunciations:
         return hash(tuple(sorted((language, len(words)) for language, words in self._entries.items())))
 
     def words(self, language: str) -> Mapping[str, Pronunciation]:
-        """The words in force for a language, case-folded."""
-        tag = language.lower()
-        layers = (self._entries.get(name, {}) for name in ("", tag.split("-")[0], tag))
-        return {word: said for layer in layers for word, said in layer.items()}
+        """Return the words in force for a language, case-folded."""
+        tag = language.lower().replace("_", "-")
+        if tag not in self._in_force:
+            layers = (self._entries.get(name, {}) for name in ("", tag.split("-")[0], tag))
+            self._in_force[tag] = {word: said for layer in layers for word, said in layer.items()}
+        return self._in_force[tag]
 
 
 def find(words: Mapping[str, Pronunciation], text: str) -> Iterable[tuple[int, int, Pronunciation]]:

@@ -81,9 +81,7 @@ class SpokenText:
 
 
 def _stages(style: SpeakingStyle) -> list[Stage]:
-    stages: list[Stage] = []
-    if words := style.pronunciations.words(style.language):
-        stages.append(Pronouncer(words, ipa=style.ipa))
+    stages: list[Stage] = [Pronouncer(style)]
     if style.english:
         stages.append(EnglishReader())
     return stages

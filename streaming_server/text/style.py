@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from streaming_server.text.pronunciations import Pronunciations
 
@@ -19,6 +20,7 @@ class SpeakingStyle:
     speaker_tags: pass `[S1]` and `[S2]` on to an engine that reads them; otherwise each is a SpeakerChange.
     nonverbals: pass "(laughs)" and the like on to an engine that makes these sounds.
     ipa: the engine reads IPA.
+    pronunciations: returns the list in force now; it may change while text arrives.
     """
 
     enabled: bool = True
@@ -28,7 +30,7 @@ class SpeakingStyle:
     speaker_tags: bool = False
     nonverbals: bool = False
     ipa: bool = False
-    pronunciations: Pronunciations = field(default_factory=Pronunciations)
+    pronunciations: Callable[[], Pronunciations] = Pronunciations
 
     @property
     def english(self) -> bool:

@@ -24,6 +24,7 @@ from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
+from streaming_server.pronunciation_list import PronunciationList
 from streaming_server.settings import Settings
 from streaming_server.storage.configuration import ConfigurationStore
 from streaming_server.storage.data_lock import DataLock
@@ -33,6 +34,7 @@ from streaming_server.storage.history import Journal
 from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.outputs import OutputFolder
 from streaming_server.storage.previews import Previews
+from streaming_server.storage.pronunciations import PronunciationStore
 from streaming_server.storage.recorder import Recorder
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
@@ -125,6 +127,8 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
     store.sweep()
     configuration = Configuration(ConfigurationStore(database), settings)
     configuration.load()
+    pronunciations = PronunciationList(PronunciationStore(database))
+    pronunciations.load()
     contexts = Contexts(
         settings,
         pool,
@@ -132,6 +136,7 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
         catalogue,
         draining=lambda: limits.draining,
         show_text=lambda: configuration.now.show_prompts,
+        pronunciations=lambda: pronunciations.now,
     )
     speech = SpeechServices(settings, engine, access, limits, pool, metrics, catalogue, contexts, connections)
     jobs = Jobs(database, data / "jobs")
@@ -153,6 +158,7 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
         ),
         operations=Operations(
             configuration,
+            pronunciations,
             journal,
             Expiry(
                 {"outputs": journal, "jobs": jobs, "previews": previews},

@@ -14,6 +14,7 @@ from streaming_server.engines.selection import SelectedEngine
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
+from streaming_server.pronunciation_list import PronunciationList
 from streaming_server.settings import Settings
 from streaming_server.storage.expiry import Expiry
 from streaming_server.storage.history import Journal
@@ -84,6 +85,7 @@ class Operations:
     """Services for operators."""
 
     configuration: Configuration
+    pronunciations: PronunciationList
     journal: Journal
     expiry: Expiry
     status: ServerStatus

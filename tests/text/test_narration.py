@@ -170,7 +170,7 @@ def test_flushes_come_after_the_text_before_them() -> None:
 
 def test_pronunciations_travel_with_the_passage() -> None:
     words = Pronunciations({"en": {"tomato": Pronunciation(ipa="təˈmɑːtoʊ")}})
-    (passage,) = passages(narrated(["A tomato."], ipa=True, pronunciations=words))
+    (passage,) = passages(narrated(["A tomato."], ipa=True, pronunciations=lambda: words))
     assert passage.pronounced == (Pronounced(2, 8, "təˈmɑːtoʊ"),)
 
 

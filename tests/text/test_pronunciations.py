@@ -42,16 +42,16 @@ LIST = Pronunciations(
     ],
 )
 def test_whole_words_in_any_case(written: str, spoken: str) -> None:
-    assert said(written, pronunciations=LIST) == spoken
+    assert said(written, pronunciations=lambda: LIST) == spoken
 
 
 def test_each_language_has_its_own_words() -> None:
-    assert said("SQL Baguette", pronunciations=LIST, language="en-GB") == "S Q L Baguette"
-    assert said("SQL Baguette Anna", pronunciations=LIST, language="de-AT") == "SQL Bagett Ahna"
+    assert said("SQL Baguette", pronunciations=lambda: LIST, language="en-GB") == "S Q L Baguette"
+    assert said("SQL Baguette Anna", pronunciations=lambda: LIST, language="de-AT") == "SQL Bagett Ahna"
 
 
 def test_uses_ipa_if_the_engine_supports_it() -> None:
-    assert items_of(["a tomato"], pronunciations=LIST, ipa=True)[1] == Said(
+    assert items_of(["a tomato"], pronunciations=lambda: LIST, ipa=True)[1] == Said(
         "tomato", 2, 8, literal=False, settled=True, ipa="təˈmɑːtoʊ"
     )
 

@@ -1,0 +1,106 @@
+"""The routes of the pronunciation list."""
+
+from __future__ import annotations
+
+from anyio import to_thread
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+from typing_extensions import TypedDict
+
+from streaming_server.errors import BadValue, StorageFailure
+from streaming_server.pronunciation_list import PronunciationList
+from streaming_server.storage.pronunciations import StoredPronunciation
+from streaming_server.text.language import is_auto
+from streaming_server.text.pronunciations import LONGEST_SPELLING, LONGEST_WORD
+from streaming_server.web.keyed import keyed
+from streaming_server.web.openapi.operation import BODY_ERRORS, operation
+from streaming_server.web.requests import read_json
+from streaming_server.web.responses import Json
+from streaming_server.web.services import operations
+from streaming_server.web.speech_fields import LanguageField
+
+MOST_WORDS = 5000
+IPA_NOT_READ = "The running engine reads no IPA: these words are read as they are written; add a respelling."
+
+
+class Entry(LanguageField):
+    """A word and how to say it: a respelling, IPA, or both. Without a language it counts for every one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    word: str = Field(min_length=1, max_length=LONGEST_WORD)
+    respelling: str | None = Field(None, min_length=1, max_length=LONGEST_SPELLING)
+    ipa: str | None = Field(None, min_length=1, max_length=LONGEST_SPELLING)
+
+    @property
+    def stored(self) -> StoredPronunciation:
+        """Raise BadValue for the language `auto`."""
+        if is_auto(self.language):
+            raise BadValue("must be a language tag, or left out.", field="language")
+        return StoredPronunciation(self.language or "", self.word, self.respelling, self.ipa)
+
+
+class WordList(BaseModel):
+    """The whole list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pronunciations: list[Entry] = Field(max_length=MOST_WORDS)
+
+
+class ListedWord(TypedDict):
+    """language: null for every language."""
+
+    word: str
+    language: str | None
+    respelling: str | None
+    ipa: str | None
+
+
+class ListedWords(TypedDict):
+    pronunciations: list[ListedWord]
+    warnings: list[str]
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/pronunciations", keyed(get_pronunciations), methods=["GET"]),
+        Route("/pronunciations", keyed(put_pronunciations), methods=["PUT"]),
+    ]
+
+
+@operation("voices", "List the words with a pronunciation of their own")
+async def get_pronunciations(request: Request) -> Json[ListedWords]:
+    return Json(_listed(operations(request).pronunciations))
+
+
+@operation(
+    "voices",
+    "Replace the list of pronunciations; it counts from the next sentence on",
+    body=WordList,
+    errors=(*BODY_ERRORS, StorageFailure),
+)
+async def put_pronunciations(request: Request) -> Json[ListedWords]:
+    """Replace the whole list."""
+    wanted = await read_json(request, WordList)
+    entries = [entry.stored for entry in wanted.pronunciations]
+    words = operations(request).pronunciations
+    await to_thread.run_sync(words.put, entries)
+    return Json(_listed(words))
+
+
+def _listed(words: PronunciationList) -> ListedWords:
+    entries = words.entries
+    listed: list[ListedWord] = [
+        {
+            "word": entry.word,
+            "language": entry.language or None,
+            "respelling": entry.respelling,
+            "ipa": entry.ipa,
+        }
+        for entry in entries
+    ]
+    only_ipa = [entry.word for entry in entries if entry.respelling is None]
+    warnings = [f"{IPA_NOT_READ} They are: {', '.join(only_ipa)}."] if only_ipa else []
+    return {"pronunciations": listed, "warnings": warnings}

@@ -1,0 +1,93 @@
+"""The pronunciation list over HTTP, and in what is spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from helpers.foreign import native_audio
+from helpers.servers import Server
+from helpers.talk import talking
+
+pytestmark = pytest.mark.anyio
+
+NGINX = {"word": "nginx", "language": "en", "respelling": "engine x"}
+SQL = {"word": "SQL", "respelling": "sequel"}
+
+
+def put(server: Server, *words: dict[str, Any]) -> httpx.Response:
+    return httpx.put(f"{server.url}/pronunciations", json={"pronunciations": words})
+
+
+def listed(server: Server) -> Any:
+    return httpx.get(f"{server.url}/pronunciations").json()
+
+
+async def test_words_are_said_as_the_list_says_and_stay_after_a_restart(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server(DIA_DATA_DIR=str(tmp_path / "data"))
+    assert listed(server) == {"pronunciations": [], "warnings": []}
+    before = await native_audio(server, "Our nginx runs.")
+    answer = put(server, NGINX, SQL)
+    assert answer.status_code == 200
+    full = [{"ipa": None, **NGINX}, {"ipa": None, "language": None, **SQL}]
+    assert answer.json() == {"pronunciations": full, "warnings": []}
+    said = await native_audio(server, "Our nginx runs.")
+    assert said == await native_audio(server, "Our engine x runs.") != before
+    german = await native_audio(server, "Das ist SQL und nginx.", language="de")
+    assert german == await native_audio(server, "Das ist sequel und nginx.", language="de")
+    async with talking(server.ws_url) as talk:
+        await talk.speak("Our nginx runs.", words=True)
+        words = [word["text"] for message in talk.of("words") for word in message["words"]]
+        assert words == ["Our", "nginx", "runs"]
+    server.process.terminate()
+    server.process.wait(20)
+    again = start_server(DIA_DATA_DIR=str(tmp_path / "data"))
+    assert listed(again)["pronunciations"] == full
+    assert await native_audio(again, "Our nginx runs.") == said
+    assert put(again).json()["pronunciations"] == []
+    assert await native_audio(again, "Our nginx runs.") == before
+
+
+async def test_a_change_counts_from_the_next_sentence(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    plain, changed = [await native_audio(server, text) for text in ("Our nginx. ", "Our engine x.")]
+    async with talking(server.ws_url) as talk:
+        await talk.send("text", text="Our nginx. ")
+        await talk.send("flush")
+        await talk.until("flushed")
+        assert put(server, NGINX).status_code == 200
+        await talk.send("text", text="Our nginx.")
+        await talk.send("finish")
+        assert (await talk.end())["type"] == "done"
+    assert talk.audio() == plain + changed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([{"word": "nginx"}], "'nginx' needs a respelling or IPA"),
+        ([{"word": "two words", "respelling": "x"}], "is not a whole word"),
+        ([NGINX, {**NGINX, "word": "NGINX"}], "is in the list twice"),
+        ([{**NGINX, "language": "auto"}], "language: must be a language tag"),
+        ([{**NGINX, "language": "E!"}], "a language tag"),
+        ([{**NGINX, "speling": "x"}], "speling"),
+        ([{"respelling": "x"}], "word: is required."),
+    ],
+)
+def test_a_list_that_is_wrong_changes_nothing(server: Server, words: list[Any], message: str) -> None:
+    answer = put(server, *words)
+    assert answer.status_code == 422
+    assert message in answer.json()["error"]["message"]
+    assert listed(server)["pronunciations"] == []
+
+
+def test_ipa_is_kept_and_the_answer_warns_that_nothing_reads_it(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    answer = put(server, {"word": "tomato", "ipa": "təˈmɑːtoʊ"}).json()
+    assert answer["pronunciations"][0]["ipa"] == "təˈmɑːtoʊ"
+    assert "tomato" in answer["warnings"][0]
