@@ -20,7 +20,7 @@ COMPRESSION_ALLOWANCE = 1.06
 GAP_PER_SECOND = 27.0
 """Units of the word gap that lengthen a word by one second at the slowest pace; measured on English."""
 
-STEPS_PER_OCTAVE = 95.0
+STEPS_PER_OCTAVE = 72.0
 """Steps of the library's pitch scale per octave; measured, as the median over a sentence."""
 
 MAX_PITCH = 99
@@ -46,7 +46,7 @@ class Timbre:
 
 TIMBRES = MappingProxyType(
     {
-        "aria": Timbre("Diogo", pitch=68, inflection=50, volume=146, words_per_minute=172),
+        "aria": Timbre("Diogo", pitch=76, inflection=50, volume=146, words_per_minute=172),
         "atlas": Timbre("Storm", pitch=45, inflection=35, volume=65, words_per_minute=158),
         "luna": Timbre("Denis", pitch=97, inflection=95, volume=140, words_per_minute=178),
         "kai": Timbre("miguel", pitch=48, inflection=60, volume=75, words_per_minute=185),
@@ -54,8 +54,8 @@ TIMBRES = MappingProxyType(
         "nova": Timbre("miguel", pitch=99, inflection=85, volume=62, words_per_minute=188),
     }
 )
-"""The built-in voices, by id. Whisper's tiny.en mishears 3 to 12 % of their English words, and 30 % of those of
-the higher variant `shelby`."""
+"""The built-in voices, by id. Whisper's tiny.en mishears 3 to 12 % of their English words, and 30 % of
+those of the higher variant `shelby`."""
 
 VOICE_OF_STYLE = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VOICES})
 
