@@ -89,7 +89,7 @@ class Flushed:
 
 @dataclass(frozen=True, slots=True)
 class ContextMetrics:
-    """How a context went. Times are in milliseconds.
+    """Measurements of a context, in milliseconds.
 
     first_audio_ms: from the moment the first sentence was complete, even if it then waited for more text.
     queue_ms: the part of it before the engine returned anything. audio_ms: audio as the listener hears it.
@@ -224,17 +224,17 @@ class SpeechContext:
 
     @property
     def ended(self) -> bool:
-        """Whether the end has been decided. It may not have been received yet."""
+        """True once the end is decided, even if it has not been received yet."""
         return self._end is not None or self._closed
 
     @property
     def stopped(self) -> bool:
-        """Whether the context ended before everything was said, so that no more of it may be heard."""
+        """True if the context ended early, so that no more of it may be played."""
         return isinstance(self._end, Cancelled | Failure)
 
     @property
     def finished(self) -> bool:
-        """Whether the client has said that no more text comes."""
+        """True once the client has finished the text."""
         return self._finished
 
     @property
@@ -453,7 +453,7 @@ class SpeechContext:
         self._channel.submit(passage.text, part.voice, part.generation, now + self._clock.lead_s(now))
 
     def _part(self, passage: Passage) -> Part:
-        """Return who speaks a passage, in a language of its own if its script tells one."""
+        """Return the voice of a passage, with the passage's language if its script determines one."""
         part = self._speakers.get(passage.speaker or "", self._own)
         if passage.language == self._language or not self._engine.speaks(passage.language):
             return part

@@ -34,11 +34,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SpeechOptions:
-    """How a context speaks, to whom and through which door.
+    """Options of a context.
 
     voice: an id or an alias. max_lead_ms: audio sent ahead of real time; None for the server's setting.
-    attended: whether somebody waits for the sound; background work stands back for those. name: what the
-    client calls the context. text_processing: False speaks the text as it stands. voices: the voices that
+    attended: whether a client waits for the audio; background work yields to such contexts. name: the
+    client's name for the context. text_processing: False speaks the text unchanged. voices: the voices that
     `[S1]` and `[S2]` in the text change to, as `voice`, with an engine that does not read these tags.
     """
 
@@ -55,7 +55,7 @@ class SpeechOptions:
     def style(
         self, language: str, engine: EngineInfo, pronunciations: Callable[[], Pronunciations]
     ) -> SpeakingStyle:
-        """How written text becomes spoken text for an engine. language: of text in Latin letters."""
+        """Return the style of spoken text for an engine. language: of text in Latin letters."""
         return SpeakingStyle(
             enabled=self.text_processing,
             language=language,
@@ -66,7 +66,7 @@ class SpeechOptions:
 
 
 class Contexts:
-    """Open contexts for the doors.
+    """Opens contexts for all protocols.
 
     draining: whether the server is about to stop. show_text: whether spoken text is logged. pronunciations:
     the list in force.
@@ -102,7 +102,7 @@ class Contexts:
 
     @property
     def attended(self) -> bool:
-        """Whether somebody waits for sound, or did a moment ago. Background work then stands back."""
+        """True if a client waits for audio, or did a moment ago. Background work then yields."""
         return len(self._open) > len(self._unattended) or time.monotonic() < self._attended_until
 
     def open(

@@ -1,4 +1,4 @@
-"""From a context to what its listener gets: the only way from `SpeechContext` to bytes, at every door."""
+"""Renders a `SpeechContext` to bytes, for every protocol."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ Rendered = Frames | Sentence | Words | Flushed | End
 
 
 class Rendering:
-    """One context on its way to one listener.
+    """Renders one context for one listener.
 
     Append text to `context`; receive what comes of it from `outputs`, inside `async with`, which ends the
     context and frees what it held. Sentences, words and audio come in order, paced by the context's lead,

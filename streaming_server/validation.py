@@ -15,7 +15,7 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a field.
+    """An error of a field.
 
     field: its name, as a path of properties and items; empty for the whole. message: a predicate of the
     field, or a sentence about the whole.

@@ -1,4 +1,4 @@
-"""From an engine's PCM to what a listener asked for: resampled, at its speed, encoded, in its container."""
+"""Encodes an engine's PCM as a listener requested it: sample rate, speed, encoding and container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streaming_server.types import Encoding
 
 @dataclass(frozen=True, slots=True)
 class AudioOptions:
-    """How a listener wants its audio. All of it is mono.
+    """The audio that a listener requested; always mono.
 
     sample_rate: Hz; None for the engine's own. encoding: of the samples, for the formats `pcm` and `wav`; the
     others are coded. bit_rate: bits per second, for coded formats.

@@ -116,7 +116,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {"serve": _serve, "say": _say,
 
 
 def _complain(message: str) -> int:
-    """Print the message, unless standard error is a pipe that nobody reads; return the exit status."""
+    """Print the message, unless standard error is a pipe without a reader; return the exit status."""
     if select.select([], [sys.stderr], [], COMPLAIN_S)[1]:
         print(f"run.py: {message}", file=sys.stderr)  # noqa: T201
     return 2

@@ -1,4 +1,4 @@
-"""What is wrong with flags and variables, in sentences."""
+"""Error messages about flags and variables."""
 
 from __future__ import annotations
 

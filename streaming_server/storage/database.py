@@ -145,7 +145,7 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Cursor]:
         """Commit what the block does with the cursor, or, if it raises, roll it back. Do not nest.
 
-        No other thread or program writes meanwhile. Rows are indexed by column name.
+        Other threads and programs cannot write during the block. Rows are indexed by column name.
         """
         with self._begin("BEGIN IMMEDIATE") as cursor:
             yield cursor

@@ -40,8 +40,8 @@ def remove_older(
 ) -> int:
     """Delete the files last written, or with `read` last read, before a time. Return how many.
 
-    named: only regular files whose full name matches are deleted. Files may vanish meanwhile. Blocks. Raise
-    OSError, after deleting the rest, if a file cannot be deleted.
+    named: only regular files whose full name matches are deleted. Other programs may delete files at the same
+    time. Blocks. Raise OSError, after deleting the rest, if a file cannot be deleted.
     """
     removed, failure = 0, None
     for file in folder.iterdir():

@@ -68,7 +68,7 @@ class Narration:
 
     @property
     def waiting(self) -> bool:
-        """Whether the last `take` returned None because the complete text is shorter than `min_chars`."""
+        """True if the last `take` returned None because the complete text is shorter than `min_chars`."""
         return self._segmenter.waiting
 
     def append(self, delta: str) -> None:

@@ -76,7 +76,7 @@ class Segmenter:
 
     @property
     def waiting(self) -> bool:
-        """Whether the last `take` returned None because the complete text is shorter than `min_chars`."""
+        """True if the last `take` returned None because the complete text is shorter than `min_chars`."""
         return self._waiting
 
     def append(self, delta: str) -> None:

@@ -77,7 +77,7 @@ class VoiceParameters:
 
     @property
     def compressed(self) -> bool:
-        """Whether the library compresses time, which makes its word positions approximate."""
+        """True if the library compresses time, which makes its word positions approximate."""
         return self.rate >= COMPRESSED_WPM
 
 

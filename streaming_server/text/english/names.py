@@ -61,7 +61,7 @@ ABBREVIATIONS = {
     "viz.": "namely",
     "al.": "al",
 }
-"""What follows begins no sentence."""
+"""Abbreviations after which no sentence starts."""
 
 LAST_WORDS = {
     "etc.": "et cetera",

@@ -88,7 +88,7 @@ def count_or_year(text: str) -> str:
 
 
 def is_one(text: str) -> bool:
-    """Whether a number as written takes the singular."""
+    """Return whether a number as written takes the singular."""
     return text in ("1", "-1", "−1")
 
 

@@ -118,7 +118,7 @@ class EnglishReader:
 
 
 def _window(text: str, at: int, ready: int, end: int | None, seen: dict[int, int]) -> int | None:
-    """Where the text ends that a reading at `at` may look at; None while that is not known.
+    """Return the end of the text that a reading at `at` may look at, or None while it is not known.
 
     seen: words that continue, by their beginning, with the beginning of the next; kept between calls.
     """

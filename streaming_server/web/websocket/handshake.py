@@ -20,7 +20,7 @@ from streaming_server.web.services import SpeechServices, speech_services
 from streaming_server.web.websocket.connection import Connection
 
 GOODBYE_S = 1.0
-"""How long a refused client may take to read the reason."""
+"""Seconds for a refused client to read the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class NamedSession(Session[TurnT]):
             self._failed.append(name)
 
     def swallowed(self, name: str, *, ends: bool) -> bool:
-        """Whether a message belongs to the rest of a failed turn. ends: whether it is the turn's last."""
+        """Return whether a message is part of the rest of a failed turn. ends: whether it is the last."""
         if name not in self._failed or name in self.taking:
             return False
         if ends:

@@ -22,7 +22,7 @@ from streaming_server.web.websocket.message_rate import MessageRate
 from streaming_server.web.websocket.turn import Turn
 
 PHRASE_WAIT_S = 0.25
-"""In `sentences` mode, a message that ends no sentence is spoken if no more text comes for so long."""
+"""Seconds without text after which an unfinished sentence is spoken in `sentences` mode."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,7 +30,7 @@ TurnT = TypeVar("TurnT", bound=Turn)
 
 
 class Session(ABC, Generic[TurnT]):
-    """Read a client in one task, and write each of its turns in a task of its own.
+    """Read from a client in one task, and write each of its turns in another.
 
     A protocol adds how a message is decoded and handled, and how text, audio and ends are told. Errors raised
     by `handle` refuse the message; the turns go on.
@@ -156,7 +156,7 @@ class Session(ABC, Generic[TurnT]):
         self.connection.tasks.start_soon(self._carry, turn)
 
     def speak_phrase_soon(self, turn: TurnT) -> None:
-        """In `sentences` mode, flush a message that ended no sentence unless more text comes."""
+        """In `sentences` mode, flush an unfinished sentence unless more text arrives."""
         if turn.amid_sentence:
             self.connection.tasks.start_soon(self._speak_phrase, turn, turn.phrases)
 

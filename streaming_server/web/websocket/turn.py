@@ -14,7 +14,7 @@ from streaming_server.errors import BadValue, TooLarge
 from streaming_server.render import Rendering
 
 Joining = Literal["verbatim", "sentences", "words", "likely"]
-"""What lies between the texts of two messages.
+"""How the texts of consecutive messages are joined.
 
 verbatim: nothing; the client cuts its text anywhere. sentences: white space after a message that ends a
 sentence; one that does not is spoken as it is once no more text has come for a moment. words: white space;
@@ -65,7 +65,7 @@ class Turn:
 
     @property
     def amid_sentence(self) -> bool:
-        """Whether, in `sentences` mode, the last message left a sentence open."""
+        """True if, in `sentences` mode, the last message left a sentence unfinished."""
         return self.joining == "sentences" and bool(self._last.strip()) and not ends_sentence(self._last)
 
     def append(self, text: str) -> None:

@@ -77,7 +77,7 @@ class TextDelta(Model):
 
 
 class Options(Model, SpeechFields):
-    """How a context speaks. Clients repeat them with every delta; those of the first count."""
+    """Options of a context. Clients repeat them with every delta; those of the first count."""
 
     voice: VoiceChoice
     output_format: OutputFormat

@@ -45,7 +45,7 @@ class Query(Model, SpeechFields):
 
     @property
     def in_wav(self) -> bool:
-        """Whether samples are sent in a WAV file, as they are unless the query says otherwise."""
+        """True if samples are sent in a WAV file, which is the default."""
         return self.encoding in ENCODINGS and self.container != "none"
 
 

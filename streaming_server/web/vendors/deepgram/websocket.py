@@ -54,7 +54,7 @@ class SpeakText(Model):
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one connection speaks. warning: sent once the client is accepted, if set."""
+    """Options of a connection. warning: sent once the client is accepted, if set."""
 
     model: str
     voice: str
@@ -144,13 +144,13 @@ class DeepgramSession(Session[Turn]):
             return
         with turn.blamed():
             turn.flush()
-        if turn.context.stopped:  # Its failure, which is told first, does not answer this flush.
+        if turn.context.stopped:  # The error, which is sent first, does not answer this flush.
             await turn.gone.wait()
             self._swallows = False
             await self._send_flushed()
 
     def _close(self) -> None:
-        """Speak what was flushed, drop the rest, and hang up.
+        """Speak flushed text, drop the rest, and close the connection.
 
         The vendor's own examples flush and close at once, and then listen.
         """

@@ -27,7 +27,7 @@ class ElevenLabsTurn(Turn):
 
     @property
     def speaking(self) -> bool:
-        """Whether audio is owed to the client, whatever it says."""
+        """True if audio is still due to the client, even if it sends nothing."""
         return bool(self.context.pending_flushes) or self.context.finished
 
     def messages(self, frames: list[Frame]) -> list[tuple[bytes, Characters | None]]:

@@ -120,7 +120,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         if self.swallowed(name, ends=ends):
             return
         if ends and name in self.taking and self.taking[name].context.stopped:
-            self.cancel(name)  # Nothing of the turn is left to swallow once its failure is told.
+            self.cancel(name)  # No message of the turn is left to ignore once its error is sent.
             return
         self._append(name, message)
         if message.close_context:
@@ -246,6 +246,6 @@ def key_in_message(raw: str | bytes) -> str | None:
 
 
 def refusal_message(error: SpeechError) -> str:
-    """Return an error as an accepted client is told it."""
+    """Return the error message for an accepted client."""
     told = {"error": error.message, "message": error.message, "code": error.code}
     return orjson.dumps(told).decode()

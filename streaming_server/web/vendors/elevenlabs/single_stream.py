@@ -23,7 +23,7 @@ class StreamSession(MultiStreamSession):
         self.close_when_quiet()
 
     async def send_error(self, error: SpeechError) -> None:
-        """Tell the error and hang up: the connection has no other context."""
+        """Send the error and close the connection, which has no other context."""
         told = {"error": error.message, "message": error.message, "code": error.code}
         await self.connection.send_json(told)
         self.hang_up(error)
