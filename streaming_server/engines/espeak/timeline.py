@@ -19,7 +19,8 @@ class WordTimeline:
     """Collects one mark for each written word of a text.
 
     The library counts characters from 1. It may report a written word several times (a number), without a
-    length, or slightly behind. Scripts without spaces are marked as the library divides them. Words that it
+    length, or slightly behind. Scripts without spaces are marked as the library divides them, every character
+    with one of its marks. Words that it
     runs together ("in the") are reported as one; they share its time in proportion to their lengths, as an
     estimate.
 
@@ -69,11 +70,23 @@ class WordTimeline:
             return ()
         end = sample if self._clause_end is None else min(sample, self._clause_end)
         end = max(end, self._open_since)
-        spans = [self._open, *self._unreported(self._open[1], before)]
+        word = self._whole(*self._open, before)
+        spans = [word, *self._unreported(word[1], before)]
         marks = self._share(spans, end, self.estimated or estimated or len(spans) > 1)
         self._marked_text = spans[-1][1]
         self._open, self._clause_end, self._marked_sample = None, None, end
         return marks
+
+    def _whole(self, start: int, end: int, before: int) -> tuple[int, int]:
+        """Extend a word of a script without spaces over characters that were not reported, up to `before`.
+
+        The library reports the first character of those that it runs together.
+        """
+        written_end = self._spans[bisect_right(self._starts, start) - 1][1]
+        until = min(before, written_end)
+        if until <= end or not _UNSPACED.search(self.text, start, until):
+            return start, end
+        return start, max(end, trim(self.text, start, until)[1])
 
     def _unreported(self, start: int, before: int) -> list[tuple[int, int]]:
         """Return the whole written words in a range of the text that are audible."""

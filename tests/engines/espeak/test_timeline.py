@@ -27,6 +27,26 @@ def test_chinese_is_marked_without_spaces(speaker: Speaker) -> None:
     assert len(marks) >= 4
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("cmn", "今天天气很好，我们去公园。"),
+        ("zh", "你好吗？很好 谢谢。"),
+        ("th", "สวัสดีครับ ผมชื่อ"),
+        ("ja", "こんにちは、元気ですか。"),
+        ("ko", "안녕하세요 여러분."),
+        ("ru", "Как дела? Хорошо, спасибо."),
+        ("ar", "مرحبا بالعالم"),
+    ],
+)
+def test_every_word_has_a_mark_in_every_language(speaker: Speaker, language: str, text: str) -> None:
+    events = speaker.say(text, language=language)
+    marked = "".join(text[mark.start : mark.end] for mark in marks_of(events))
+    spoken = [letter for letter in text if letter not in "，。？、.,? "]
+    assert [letter for letter in marked if letter not in "，。？、.,? "] == spoken
+    assert check_order(text, events)
+
+
 def test_marks_match_the_librarys_positions(speaker: Speaker) -> None:
     marks = marks_of(speaker.say("Hello there, world."))
     sample = [mark.start_sample for mark in marks]
