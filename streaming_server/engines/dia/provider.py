@@ -30,13 +30,19 @@ class DiaSettings:
         None, "utterances spoken at once on each device; by default as memory allows", ge=1, le=1024
     )
     disable_torch_compile: bool = option(False, "do not use Triton kernels on GPUs")
-    quantize: Literal["int8"] | None = option(None, "hold the weights in 8 bits")
+    quantize: Literal["int8"] | None = option(None, "hold the weights in 8 bits, on a CPU")
+    preset: Literal["default", "example", "clone"] = option(
+        "default",
+        "sampling of requests that give no values of their own: Dia's defaults (temperature 1.2, top-p 0.95,"
+        " guidance 3), its example's (1.8, 0.90, 3) or that for cloned voices (1.8, 0.90, 4)",
+    )
 
 
 def create(settings: DiaSettings) -> Engine:
     """Return the engine. Raises EngineFailure if PyTorch is missing or the model cannot be loaded."""
     try:
         from streaming_server.engines.dia.serving.load import create_engine
+        from streaming_server.engines.dia.serving.presets import PRESETS
     except ImportError as error:
         raise EngineFailure(f"Dia needs {error.name}: pip install '.[dia]'.") from error
     return create_engine(
@@ -45,6 +51,7 @@ def create(settings: DiaSettings) -> Engine:
         slots=settings.slots,
         quantize=settings.quantize,
         kernels=not settings.disable_torch_compile,
+        defaults=PRESETS[settings.preset],
         window=WINDOW,
     )
 
