@@ -45,7 +45,7 @@ def test_measures_the_server_with_background_requests(
     report = json.loads(printed.out)
     assert [row["server"] for row in report["rows"]] == ["server", f"server, {chore}"]
     assert {row["clean"] for row in report["rows"]} == {1.0}
-    [done] = re.findall(rf"{chore}: (\d+) meanwhile", printed.err)
+    [done] = re.findall(rf"{chore}: (\d+) background requests", printed.err)
     assert int(done) > 1
 
 
