@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
@@ -65,14 +65,28 @@ class ServerStatus:
         self._job_queue = job_queue
         self._started_at = time.monotonic()
         self._message = ""
-        self._encoded_at = -math.inf
+        self._ticked = anyio.Event()
+        self._ticking = anyio.Lock()
 
-    def message(self) -> str:
-        """Return `to_json` as text, at most an interval old: it is encoded once for all who watch."""
-        now = time.monotonic()
-        if now - self._encoded_at >= STATUS_INTERVAL_S:
-            self._message, self._encoded_at = orjson.dumps(self.to_json()).decode(), now
-        return self._message
+    async def tick(self) -> None:
+        """Encode the state every second, until cancelled. One watcher's task does it for all of them."""
+        async with self._ticking:
+            try:
+                while True:
+                    self._message = orjson.dumps(self.to_json()).decode()
+                    self._ticked.set()
+                    self._ticked = anyio.Event()
+                    await anyio.sleep(STATUS_INTERVAL_S)
+            finally:
+                self._message = ""
+
+    async def messages(self) -> AsyncIterator[str]:
+        """Iterate over the encoded state: as it is now, and each time it is encoded anew."""
+        while True:
+            ticked = self._ticked
+            if self._message:
+                yield self._message
+            await ticked.wait()
 
     def to_json(self) -> dict[str, Any]:
         """Return the `status` message of the status channel."""

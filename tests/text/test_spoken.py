@@ -60,7 +60,7 @@ styles = st.fixed_dictionaries(
         "speak_code": st.just(True),
         "name_emoji": st.just(True),
         "ipa": st.just(True),
-        "pronunciations": st.just(LIST),
+        "pronunciations": st.just(lambda: LIST),
     },
 )
 

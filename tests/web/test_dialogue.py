@@ -65,7 +65,7 @@ async def test_the_http_doors_take_voices(server: Server) -> None:
 @pytest.mark.parametrize(
     ("voices", "code", "message"),
     [
-        ({"S2": "nobody"}, "unknown_voice", "voices.S2: no voice"),
+        ({"S2": "nobody"}, "unknown_voice", "voices.S2: must be the id of a voice"),
         ({"S3": "aria"}, "bad_value", "voices.S3: is not a known field."),
         ({"S2": ""}, "bad_value", "voices.S2: must be a string of 1 to 128 characters."),
         ("aria", "bad_value", "voices: must be an object."),

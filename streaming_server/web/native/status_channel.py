@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 
 from streaming_server.errors import RateLimited
 from streaming_server.web.native.session import error_message, key_in, refusal
-from streaming_server.web.server_status import STATUS_INTERVAL_S, ServerStatus
+from streaming_server.web.server_status import ServerStatus
 from streaming_server.web.services import SpeechServices, operations
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Handshake
@@ -28,6 +28,7 @@ class StatusSession:
         """Send the state until the watcher leaves. What it sends is not read, but its rate is limited."""
         rate = MessageRate(self._services.settings.messages_per_second)
         with self._services.metrics.watchers.track_inprogress():
+            self._connection.tasks.start_soon(self._status.tick)
             self._connection.tasks.start_soon(self._send_states)
             self._connection.tasks.start_soon(self._send_changes)
             try:
@@ -38,9 +39,8 @@ class StatusSession:
                 self._connection.end(error)
 
     async def _send_states(self) -> None:
-        while True:
-            await self._send(self._status.message())
-            await anyio.sleep(STATUS_INTERVAL_S)
+        async for state in self._status.messages():
+            await self._send(state)
 
     async def _send_changes(self) -> None:
         with self._services.pool.watch() as changes:

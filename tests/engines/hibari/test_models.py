@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from helpers.servers import until
@@ -154,7 +155,10 @@ def test_no_more_than_the_model_is_stored(tmp_path: Path) -> None:
 
 
 def test_without_the_internet_a_voice_fails_and_the_others_speak(tmp_path: Path) -> None:
-    engine = HibariEngine(VoiceModels(folder=tmp_path))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/"  # Nothing listens there.
+    engine = HibariEngine(VoiceModels(base_url=address, folder=tmp_path))
     kore = Voice("kore", "Kore", "neutral")
 
     def failure() -> list[Event]:
@@ -162,7 +166,7 @@ def test_without_the_internet_a_voice_fails_and_the_others_speak(tmp_path: Path)
         return [one for one in events if isinstance(one, Failed) and one.code == "engine_failure"]
 
     (event,) = until(failure, 40)
-    assert event.message == "Voice kore cannot be fetched: huggingface.co cannot be reached."
+    assert event.message == f"Voice kore cannot be fetched: {urlsplit(address).netloc} cannot be reached."
     assert pcm(drain(engine, [utterance(2, DEFAULT_VOICE)]), 2)
     assert list(tmp_path.iterdir()) == []
     engine.close()
