@@ -146,8 +146,7 @@ function ifMine(handler) {
   };
 }
 
-speech.addEventListener("started", ifMine(({ handle, sample_rate: rate, ignored }) => {
-  view("speed-ignored").textContent = ignored.includes("speed") ? "This engine does not support speed." : "";
+speech.addEventListener("started", ifMine(({ handle, sample_rate: rate }) => {
   Object.assign(turn, { handle, rate });
   player.begin(handle, rate);
   spectrum.start(player.analyser);

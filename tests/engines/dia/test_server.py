@@ -99,7 +99,7 @@ async def test_streamed_text_is_spoken_sentence_by_sentence(start_server, tmp_pa
     assert [event["text"] for event in talk.of("sentence")]
     assert len(talk.audio()) > 2 * 44100
     assert "RANDOM" in server.logged()
-    say = [sys.executable, "run.py", "say", "Hello there.", "--speed=2", "--url", server.url]
+    say = [sys.executable, "run.py", "say", "Hello there.", "--pitch=2", "--url", server.url]
     told = await anyio.run_process([*say, "--out", str(tmp_path / "hello.flac")])
-    assert "passes over: speed" in told.stderr.decode()
+    assert "This engine ignores: pitch" in told.stderr.decode()
     assert soundfile.info(tmp_path / "hello.flac").samplerate == 44_100
