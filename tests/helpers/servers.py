@@ -15,6 +15,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +96,17 @@ def established(server: Server) -> int:
     return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port for one in connections)
 
 
-def free_port() -> int:
-    """Return a port that is neither ephemeral nor used by tests in parallel."""
+@cache
+def _ports() -> Iterator[int]:
+    """Iterate over this process's ports in random order, so that none is used twice before all were."""
     runner = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % RUNNERS
-    for _ in range(PORTS_EACH):
-        port = FIRST_PORT + PORTS_EACH * runner + random.randrange(PORTS_EACH)
+    first = FIRST_PORT + PORTS_EACH * runner
+    return cycle(random.sample(range(first, first + PORTS_EACH), PORTS_EACH))
+
+
+def free_port() -> int:
+    """Return a port outside the range for outgoing connections, distinct from ports of other processes."""
+    for port in islice(_ports(), PORTS_EACH):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
