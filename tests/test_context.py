@@ -391,7 +391,7 @@ async def stalled(context: SpeechContext) -> list[Output]:
     """Read a context until a listener that no longer reports playback has the whole lead."""
     outputs: list[Output] = []
     while True:
-        with anyio.move_on_after(2):
+        with anyio.move_on_after(0.5):
             outputs.append(await context.receive())
             context.played_s(0)
             continue

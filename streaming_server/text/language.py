@@ -7,7 +7,7 @@ from collections import Counter
 import regex
 
 AUTO = "auto"
-"""In place of a language tag: each sentence's script tells its language."""
+"""Language value that tells each sentence's language by its script."""
 
 ENGLISH = "en"
 

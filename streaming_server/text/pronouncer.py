@@ -64,7 +64,7 @@ class Pronouncer:
         self._begin += end
 
     def _found(self, end: int) -> Iterable[tuple[int, int, Pronunciation]]:
-        """Where words of the list stand in the text up to `end`, but for those in IPA that nobody reads."""
+        """Find the words of the list up to `end`, except those in IPA if no engine reads it."""
         for start, stop, said in find(self._words(), self._text[:end]):
             if said.respelling or self._style.ipa:
                 yield start, stop, said

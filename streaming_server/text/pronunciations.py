@@ -1,4 +1,4 @@
-"""How to say words that are not read as they are written."""
+"""The list of words that are not spoken as they are written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PART = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class Pronunciation:
-    """How to say a word: spelled in other words, in IPA, or both.
+    """A word's pronunciation: spelled in other words, in IPA, or both.
 
     An engine that reads no IPA says the respelling, or, without one, the word as it is written.
     """
@@ -59,7 +59,7 @@ class Pronunciations:
 
 
 def find(words: Mapping[str, Pronunciation], text: str) -> Iterable[tuple[int, int, Pronunciation]]:
-    """Where words of the list stand in a text, in order."""
+    """Find the words of the list in a text, in order."""
     for match in WORD.finditer(text):
         if (said := words.get(match[0].casefold())) is not None:
             yield match.start(), match.end(), said

@@ -1,1 +1,1 @@
-"""How fast Dia is on this machine, beside transformers' `generate` on the same random weights."""
+"""Measure Dia on this machine beside transformers' `generate` on the same random weights."""

@@ -1,4 +1,4 @@
-"""How fast Dia is on this machine, beside transformers' `generate` on the same random weights.
+"""Measure Dia on this machine beside transformers' `generate` on the same random weights.
 
     python -m streaming_server.bench.dia [--size tiny|full] [--dtype …] [--out DIR] [--json]
 

@@ -1,4 +1,4 @@
-"""What each graph takes on the device, and which kernels take it."""
+"""Device time of each graph and of its kernels."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Ours:
 
     @property
     def described(self) -> str:
-        """How steps are computed: plainly, or by graphs with or without Triton kernels."""
+        """Name of the way steps are computed: plainly, or by graphs with or without Triton kernels."""
         if not isinstance(self.runner, GraphRunner):
             return "plain"
         return "graphs of Triton kernels" if self.runner.kernels else "graphs with masks"

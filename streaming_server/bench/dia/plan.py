@@ -1,4 +1,4 @@
-"""What to measure, and how much."""
+"""Plan of the measurements."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Plan:
 
     @property
     def computes_on_host(self) -> bool:
-        """Whether the model runs on the host, so that the host's time is not its own."""
+        """Whether the model runs on the host, so that host time includes the model's."""
         return self.device.type == "cpu"
 
     @property
@@ -92,5 +92,5 @@ class Plan:
 
 
 def reference_plan(size: str, device: str, dtype: str) -> Plan:
-    """What transformers' side needs of a plan."""
+    """The part of a plan for transformers' side."""
     return Plan(size, torch.device(device), getattr(torch, dtype), 0, 0, (), None, False, True, None)

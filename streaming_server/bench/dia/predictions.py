@@ -1,4 +1,4 @@
-"""What a step should take on a GPU, computed from the model's dimensions before any is measured.
+"""Predict the time of a step on a GPU from the model's dimensions before any is measured.
 
     python -m streaming_server.bench.dia.predictions
 

@@ -84,7 +84,7 @@ class Report:
             yield Stage(what, self._with(compare_with_our_kernels), ("same_kernels",))
 
     def _all_stages(self) -> Iterator[Stage]:
-        """In the order of what matters most if the run is cut short."""
+        """Return the stages, most important first, since the run may be cut short."""
         plan = self.plan
         yield Stage("smoke", lambda: smoke(plan, self._weights()), ("smoke",), decisive=True)
         yield Stage("memory bandwidth", lambda: bandwidth(plan.device) / 1e9, ("bandwidth_gb_s",))

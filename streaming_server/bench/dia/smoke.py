@@ -1,4 +1,4 @@
-"""Whether the device computes what the CPU does: logits, audio, and the codes of steps in graphs."""
+"""Check that the device computes what the CPU does: logits, audio, and the codes of steps in graphs."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _LONGEST_PART = 1024
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How the keys of a row are split: into at most `parts` parts of at least `least` keys."""
+    """Split of a row's keys: at most `parts` parts of at least `least` keys."""
 
     parts: int
     least: int

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Kernel = Literal["dense", "packed", "separate", "int8"]
-"""How a matrix is stored and multiplied; see `Linear`."""
+"""Storage and kernel of a matrix; see `Linear`."""
 
 _SMALL = 2**18
 """Below this many elements, reading the weight costs less than calling the packed kernel."""

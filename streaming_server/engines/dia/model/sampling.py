@@ -27,7 +27,7 @@ _MIX_2: Final = 0x94D049BB133111EB - 2**64
 
 @dataclass(frozen=True, slots=True)
 class SamplingRules:
-    """What holds for every stream: the codes each channel may produce, and the code for end of audio."""
+    """Constants of every stream: the codes each channel may produce, and the code for end of audio."""
 
     allowed_below: Tensor
     """[channels, 1], int64: a channel's codes are below this."""

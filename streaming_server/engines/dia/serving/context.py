@@ -1,4 +1,4 @@
-"""What the engine keeps of a context, so that its voice, pace and seed stay the same throughout."""
+"""State of a context that keeps its voice, pace and seed the same throughout."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ PREFILL_ROWS = {"cpu": 32, "cuda": 128}
 """Rows of a prompt fed at a time: one layer of them takes less than a step."""
 
 IDLE_S = 0.01
-"""How long a step with nothing else to do waits for a voice prompt; less than a frame."""
+"""Seconds that an otherwise idle step waits for a voice prompt; less than a frame."""
 
 MIN_PREFILL_S = 0.006
 """Least time a step spends on prefill; half a frame."""

@@ -47,7 +47,7 @@ _TRIALS: Final = 3
 """Measurements of which the least counts."""
 
 _WARM_UP_S: Final = 0.3
-"""How long the device is kept busy before it is timed."""
+"""Time for which the device is kept busy before it is timed."""
 
 _FIRST_GUESS_S: Final = 0.001
 """Assumed time of one layer of prefill before any was measured."""

@@ -38,7 +38,7 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True)
 class StepShape:
-    """What one step has to cover: cache lengths, candidates, and whether any stream samples."""
+    """Extents that one step has to cover: cache lengths, candidates, and whether any stream samples."""
 
     frames: int
     text: int

@@ -32,7 +32,7 @@ _FREE = -1
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How one stream is sampled; the fields mean what they mean in `types.Generation`.
+    """Sampling options of one stream; the fields mean what they mean in `types.Generation`.
 
     max_tokens: rows in all, including the prompt and the delayed tail. top_k: None for no limit.
     """

@@ -21,7 +21,7 @@ LAST_CHUNK = 16
 
 @dataclass(slots=True)
 class Steps:
-    """How many steps were made."""
+    """Steps made so far."""
 
     count: int = 0
 

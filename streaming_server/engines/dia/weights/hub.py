@@ -1,4 +1,4 @@
-"""Where weights come from: a directory, the Hugging Face hub, or random initialization (`random:…`)."""
+"""Locate weights: in a directory, on the Hugging Face hub, or random (`random:…`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RANDOM = "random:"
 
 @dataclass(frozen=True, slots=True)
 class WeightsLocation:
-    """Where weights are: a directory, or None for random ones."""
+    """Location of weights: a directory, or None for random ones."""
 
     name: str
     directory: Path | None
