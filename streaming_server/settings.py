@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -139,6 +140,13 @@ class Settings(BaseSettings):
         "base", description="size of Whisper, or a file of its weights, for the transcripts of voice samples"
     )
     data_dir: Path = Field(Path("data"), description="folder for voices, voice samples and results")
+    node: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="name of this server among those that share a database; by default the host's name",
+    )
 
     api_keys: Secrets = Field(
         (), description="keys that clients may use, comma-separated; without any, clients need none"

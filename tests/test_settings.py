@@ -1,5 +1,7 @@
 """Settings from flags and variables."""
 
+import socket
+
 import pytest
 from pydantic import ValidationError
 from pydantic_settings import CliApp
@@ -31,6 +33,7 @@ def from_flags(*flags: str) -> Settings:
         ),
         ("--log-level", "DIA_LOG_LEVEL", "warning", "log_level", "warning"),
         ("--max-lead-ms", "DIA_MAX_LEAD_MS", "2000", "max_lead_ms", 2000),
+        ("--node", "DIA_NODE", "gpu-3.example", "node", "gpu-3.example"),
     ],
 )
 def test_a_flag_and_its_variable_agree(
@@ -80,6 +83,10 @@ def test_other_addresses_need_a_key_or_no_auth(host: str) -> None:
     assert from_flags("--host", host, "--api-keys", "k").api_keys
 
 
+def test_a_node_is_named_after_its_host() -> None:
+    assert from_flags().node == socket.gethostname()
+
+
 def test_wyoming_is_off_without_a_port() -> None:
     assert from_flags().wyoming_port is None
     assert from_flags("--wyoming-port", "10200").wyoming_port == 10200
@@ -101,7 +108,9 @@ def test_wyoming_beyond_loopback_needs_no_auth(flags: list[str]) -> None:
     assert from_flags("--wyoming-port", "10200", *flags, "--wyoming-host", "127.0.0.1").wyoming_port
 
 
-@pytest.mark.parametrize("flags", [["--port", "99999"], ["--wyoming-port", "-1"], ["--max-workers", "0"]])
+@pytest.mark.parametrize(
+    "flags", [["--port", "99999"], ["--wyoming-port", "-1"], ["--max-workers", "0"], ["--node", "a b"]]
+)
 def test_values_out_of_range_are_rejected(flags: list[str]) -> None:
     with pytest.raises((ValidationError, SystemExit)):
         from_flags(*flags)
