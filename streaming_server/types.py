@@ -175,7 +175,8 @@ class EngineInfo:
     fields of `Generation` it honours; the others are reported to clients as ignored, except speed. speeds:
     the slowest and the fastest speed it speaks at, where it uses speed; the rest is done by stretching its
     audio. notice: a sentence that listeners should read before they listen. dialogue: it reads `[S1]` and
-    `[S2]`, and makes sounds such as "(laughs)".
+    `[S2]`, and makes sounds such as "(laughs)". cost: of a second of speech; where it is high, a client
+    should ask for no more than it is about to play.
     """
 
     name: str
@@ -188,6 +189,7 @@ class EngineInfo:
     notice: str | None = None
     speeds: tuple[float, float] = (0.25, 4.0)
     dialogue: bool = False
+    cost: Literal["low", "high"] = "low"
 
     def speaks(self, language: str) -> bool:
         """Return whether the engine speaks a language, or the one that a regional tag belongs to."""

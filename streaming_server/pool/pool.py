@@ -98,6 +98,11 @@ class Pool:
         return next((worker.info for worker in self.workers if worker.info is not None), None)
 
     @property
+    def slots(self) -> int:
+        """Return how many utterances all workers together keep in real time."""
+        return sum(worker.info.slots for worker in self.workers if worker.info)
+
+    @property
     def healthy(self) -> bool:
         return any(worker.healthy for worker in self.workers)
 
@@ -147,7 +152,7 @@ class Pool:
         assert channel.utterance is not None
         self._channels[channel.utterance.id] = channel
         if not self._dispatch(channel):
-            room = sum(worker.info.slots for worker in self.workers if worker.info) * QUEUE_SHARE
+            room = self.slots * QUEUE_SHARE
             if self.healthy and len(self._waiting) >= room:
                 channel.fail(Full, "All workers are busy; try again in a moment.")
                 return

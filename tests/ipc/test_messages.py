@@ -65,7 +65,15 @@ REQUESTS: list[Request] = [
 REPORTS: list[Report] = [
     Ready(
         EngineInfo(
-            "e", 22050, 4, False, ("en", "de"), ChunkPolicy(1, 2, 3, 0.5), frozenset({"speed"}), "Noise."
+            "e",
+            22050,
+            4,
+            False,
+            ("en", "de"),
+            ChunkPolicy(1, 2, 3, 0.5),
+            frozenset({"speed"}),
+            "Noise.",
+            cost="high",
         ),
         "CPU",
     ),

@@ -89,6 +89,8 @@ class NativeSession(NamedSession[NativeTurn]):
             "protocol": PROTOCOL,
             "engine": engine.name,
             "notice": engine.notice,
+            "cost": engine.cost,
+            "options": sorted(engine.uses | {"speed"}),
             "sample_rate": engine.sample_rate,
             "sample_rates": SAMPLE_RATES,
             "encodings": ENCODINGS,
@@ -99,6 +101,7 @@ class NativeSession(NamedSession[NativeTurn]):
             "languages": engine.languages,
             "limits": {
                 "contexts": settings.max_contexts,
+                "parallel_contexts": min(settings.max_contexts, self.services.pool.slots),
                 "message_bytes": settings.max_message_bytes,
                 "text_characters": settings.max_text_characters,
                 "context_characters": settings.max_context_characters,

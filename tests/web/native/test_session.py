@@ -32,7 +32,16 @@ async def test_ready_describes_the_server(server: Server) -> None:
     assert ready["sample_rate"] == 22050
     assert ready["encodings"] == ["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
     assert [voice["id"] for voice in ready["voices"]] == ["aria", "atlas", "luna", "kai", "zara", "nova"]
-    assert ready["limits"]["contexts"] == 32
+    assert ready["cost"] == "low"
+    assert ready["options"] == ["language", "pitch", "speed"]
+    assert {"en", "de", "ar"} <= set(ready["languages"])
+    assert ready["limits"]["contexts"] == ready["limits"]["parallel_contexts"] == 32
+
+
+async def test_ready_says_how_many_contexts_are_spoken_at_once(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-contexts=500", "--max-workers=1")
+    async with talking(server.ws_url) as talk:
+        assert talk.ready["limits"]["parallel_contexts"] == server.workers()[0]["slots"] < 500
 
 
 async def test_speaks_a_whole_text(server: Server) -> None:

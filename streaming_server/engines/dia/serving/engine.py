@@ -114,6 +114,7 @@ class DiaEngine:
             uses=frozenset(Generation.__dataclass_fields__) - {"language", "speed", "pitch"},
             notice=notice,
             dialogue=True,
+            cost="high",
         )
 
     @property
