@@ -193,6 +193,8 @@ class EngineInfo:
 
     def speaks(self, language: str) -> bool:
         """Return whether the engine speaks a language, or the one that a regional tag belongs to."""
+        if language in self.languages:
+            return True
         known = {tag.lower() for tag in self.languages}
         wanted = language.lower()
         return wanted in known or wanted.split("-")[0] in known
