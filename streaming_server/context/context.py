@@ -10,141 +10,27 @@ from math import inf
 
 import anyio
 
-from streaming_server.audio.playback import PlaybackClock
-from streaming_server.errors import BadMessage, SpeechError, TooLarge, TooSlow, error_of
+from streaming_server.context.outputs import (
+    Cancelled,
+    ContextMetrics,
+    Done,
+    End,
+    Failure,
+    Flushed,
+    Output,
+    Speech,
+    failure_of,
+)
+from streaming_server.context.pacing import Pacing
+from streaming_server.context.progress import Progress
+from streaming_server.context.timing import Timing
+from streaming_server.errors import BadMessage, SpeechError, TooLarge, TooSlow
 from streaming_server.pool.pool import Pool
 from streaming_server.text.items import Pause
 from streaming_server.text.narration import FlushPoint, Narration
-from streaming_server.text.passage import Passage, Quotation
+from streaming_server.text.passage import Passage
 from streaming_server.text.style import SpeakingStyle
-from streaming_server.types import (
-    Audio,
-    EngineInfo,
-    Event,
-    Failed,
-    Finished,
-    Generation,
-    Voice,
-    WordMark,
-    Words,
-)
-
-SLICE_SHARE = 0.05
-SHORTEST_SLICE_S = 0.1
-LONGEST_SLICE_S = 0.5
-"""Audio held back by the lead is handed out in slices of this share of the lead, within these bounds: each
-slice costs a wake-up."""
-
-
-@dataclass(frozen=True, slots=True)
-class SentenceStart:
-    """Precedes the sentence's audio.
-
-    start, end: code points into the client's text. sample: where the sentence is heard, in samples at the
-    engine's rate from the start of the utterance.
-    """
-
-    index: int
-    text: str
-    start: int
-    end: int
-    sample: int
-
-
-@dataclass(frozen=True, slots=True)
-class WordTime:
-    """When a word is heard. Offsets and samples as in `SentenceStart`."""
-
-    text: str
-    start: int
-    end: int
-    start_sample: int
-    end_sample: int
-    estimated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class WordTimes:
-    words: tuple[WordTime, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Speech:
-    """The next of an utterance: mono 16-bit PCM at the engine's rate."""
-
-    pcm: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class UtteranceEnd:
-    """The utterance is complete; samples count from zero again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flushed:
-    """All audio of the text before a flush is out. flushes: how many came with no text between them."""
-
-    flushes: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ContextMetrics:
-    """Measurements of a context, in milliseconds.
-
-    first_audio_ms: from the moment the first sentence was complete, even if it then waited for more text.
-    queue_ms: the part of it before the engine returned anything. audio_ms: audio as the listener hears it.
-    synthesis_ms: the engine's own time. realtime_factor: audio ÷ synthesis.
-    """
-
-    queue_ms: float
-    first_audio_ms: float
-    audio_ms: float
-    synthesis_ms: float
-    realtime_factor: float
-    characters: int
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    metrics: ContextMetrics
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """text_spoken + text_remaining is the client's text, cut after the last word that was begun."""
-
-    generated_ms: float
-    played_ms: float
-    text_spoken: str
-    text_remaining: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The context ends with an error."""
-
-    code: str
-    message: str
-    retryable: bool
-    field: str | None = None
-
-    def error(self) -> SpeechError:
-        """Return the error of `errors` with this code."""
-        error = error_of(self.code)(self.message)
-        error.field = self.field
-        return error
-
-
-def failure_of(error: SpeechError) -> Failure:
-    return Failure(error.code, error.message, error.retryable, error.field)
-
-
-def text_too_long(most: int) -> TooLarge:
-    return TooLarge(f"at most {most} characters.", field="text")
-
-
-Output = SentenceStart | WordTimes | Speech | UtteranceEnd | Flushed | Done | Cancelled | Failure
-End = Done | Cancelled | Failure
+from streaming_server.types import Audio, EngineInfo, Event, Failed, Finished, Generation, Voice, Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +39,10 @@ class Part:
 
     voice: Voice
     generation: Generation
+
+
+def text_too_long(most: int) -> TooLarge:
+    return TooLarge(f"at most {most} characters.", field="text")
 
 
 class SpeechContext:
@@ -195,10 +85,6 @@ class SpeechContext:
         self._own = Part(voice, generation)
         self._speakers = speakers or {}
         self._max_characters = max_characters
-        self._max_lead_s = max_lead_s
-        self._stall_s = stall_s
-        self._moved_at = 0.0
-        self._slice_s = min(LONGEST_SLICE_S, max(SHORTEST_SLICE_S, SLICE_SHARE * max_lead_s))
         self._on_utterance = on_utterance
         self._on_first_audio = on_first_audio
         self._heard_rate = engine.sample_rate * speed
@@ -209,17 +95,13 @@ class SpeechContext:
         )
         self._out: deque[Output] = deque()
         self._wake_up = anyio.Event()
-        self._clock = PlaybackClock(self._heard_rate)
+        self._pacing = Pacing(self._heard_rate, max_lead_s=max_lead_s, stall_s=stall_s)
+        self._progress = Progress(self._narration)
+        self._timing = Timing()
         self._flushes: deque[_Flush] = deque()
         self._finished = False
         self._end: End | None = None
         self._closed = False
-        self._active: _ActiveUtterance | None = None
-        self._sentences = 0
-        self._samples = 0
-        self._heard_until: deque[tuple[int, int]] = deque()
-        self._spoken_until = 0
-        self._timing = _Timing()
         self._impatient_at: float | None = None
 
     @property
@@ -301,12 +183,12 @@ class SpeechContext:
         """Stop now; of what has not been received only `Cancelled` will be. Idempotent."""
         if self.ended:
             return
-        played = self._clock.played(time.monotonic())
+        played = self._pacing.played(time.monotonic())
         text = self.text
-        cut = self._spoken_offset(played)
+        cut = self._progress.spoken_until(played)
         self._stop_with(
             Cancelled(
-                generated_ms=self._ms(self._samples),
+                generated_ms=self._ms(self._progress.samples),
                 played_ms=self._ms(played),
                 text_spoken=text[:cut],
                 text_remaining=text[cut:],
@@ -320,8 +202,7 @@ class SpeechContext:
 
     def played_s(self, seconds: float) -> None:
         """Report how far playback is, in seconds from the start of the context as the listener hears it."""
-        if self._clock.report(round(seconds * self._heard_rate)):
-            self._moved_at = time.monotonic()
+        self._pacing.report(round(seconds * self._heard_rate), time.monotonic())
         self._notify()
 
     def close(self) -> None:
@@ -363,19 +244,14 @@ class SpeechContext:
         if self._out:
             if not isinstance(self._out[0], Speech):
                 return 0.0
-            now = time.monotonic()
-            wait_s = self._clock.wait_s(max(0.0, self._max_lead_s - self._slice_s), now)
-            return self._wait_for_a_report(now) if wait_s == inf else wait_s
+            try:
+                return self._pacing.wait_s(time.monotonic())
+            except TooSlow as error:
+                self.fail(error)
+                return 0.0
         if self._impatient_at is not None:
             return max(0.001, self._impatient_at - time.monotonic())
         return inf
-
-    def _wait_for_a_report(self, now: float) -> float:
-        """Return the seconds the listener may still stand still. End the context when there are none."""
-        left_s = self._moved_at + self._stall_s - now
-        if left_s <= 0:
-            self.fail(TooSlow(f"Playback has not moved for {self._stall_s:g} seconds."))
-        return max(0.0, left_s)
 
     def _hand_out(self) -> Output:
         output = self._out.popleft()
@@ -386,18 +262,15 @@ class SpeechContext:
     def _hand_out_speech(self, pcm: bytes) -> Speech:
         """Hand out as much of a piece as the lead allows; the rest stays first in the queue."""
         now = time.monotonic()
-        room_s = max(self._slice_s, self._max_lead_s - self._clock.lead_s(now))
-        if room_s * self._heard_rate * 2 < len(pcm):
-            room = int(room_s * self._heard_rate) * 2
+        room = 2 * self._pacing.room(now)
+        if room < len(pcm):
             self._out.appendleft(Speech(pcm[room:]))
             pcm = pcm[:room]
         self._channel.mark_heard()
-        if self._timing.first_audio_at is None:
-            self._timing.first_audio_at = now
-            self._on_first_audio(now - (self._timing.complete_at or now))
-        self._clock.sent(len(pcm) // 2, now)
-        self._moved_at = now
-        self._spoken_offset(self._clock.played(now))
+        if (seconds := self._timing.audio(now)) is not None:
+            self._on_first_audio(seconds)
+        self._pacing.sent(len(pcm) // 2, now)
+        self._progress.spoken_until(self._pacing.played(now))
         return Speech(pcm)
 
     def _advance(self) -> None:
@@ -413,27 +286,23 @@ class SpeechContext:
                 return
 
     def _restart(self) -> None:
-        """If the worker died, drop the utterance's audio that was not handed out.
-
-        What was announced stays announced: if the utterance is spoken again, only its audio comes anew.
-        """
-        active, channel = self._active, self._channel
-        if active is None or not (channel.lost or channel.restarts > active.restarts):
+        """If the worker died, drop the utterance's audio that was not handed out."""
+        restarts, channel = self._progress.restarts, self._channel
+        if restarts is None or not (channel.lost or channel.restarts > restarts):
             return
         self._out = deque(output for output in self._out if not isinstance(output, Speech))
-        self._samples -= active.samples
-        active.samples, active.restarts = 0, channel.restarts
+        self._progress.restart(channel.restarts)
 
     def _submit_next(self) -> bool:
         """Submit the next utterance. Return False if there is none for now."""
         now = time.monotonic()
         impatient = self._impatient_at is not None and now >= self._impatient_at
-        following = self._narration.take(first=self._sentences == 0, impatient=impatient)
+        following = self._narration.take(first=not self._progress.begun, impatient=impatient)
         if isinstance(following, FlushPoint):
             self._out.append(Flushed(self._flushes.popleft().count))
             return True
-        if self._timing.complete_at is None and (following is not None or self._narration.waiting):
-            self._timing.complete_at = now
+        if following is not None or self._narration.waiting:
+            self._timing.complete(now)
         if following is None:
             self._watch_patience(now)
             if self._finished:
@@ -441,16 +310,16 @@ class SpeechContext:
             return False
         self._impatient_at = None
         if isinstance(following, Pause):
-            self._be_silent(following)
+            self._out += self._progress.silence(round(following.seconds * self._heard_rate))
         else:
             self._submit(following, now)
         return True
 
     def _submit(self, passage: Passage, now: float) -> None:
-        self._active = _ActiveUtterance(passage, deque(passage.sentences), self._samples)
+        self._progress.begin(passage)
         self._on_utterance(passage.text)
         part = self._part(passage)
-        self._channel.submit(passage.text, part.voice, part.generation, now + self._clock.lead_s(now))
+        self._channel.submit(passage.text, part.voice, part.generation, now + self._pacing.lead_s(now))
 
     def _part(self, passage: Passage) -> Part:
         """Return the voice of a passage, with the passage's language if its script determines one."""
@@ -458,13 +327,6 @@ class SpeechContext:
         if passage.language == self._language or not self._engine.speaks(passage.language):
             return part
         return replace(part, generation=replace(part.generation, language=passage.language))
-
-    def _be_silent(self, pause: Pause) -> None:
-        """Put out silence that lasts as long as the pause, as the listener hears it."""
-        samples = round(pause.seconds * self._heard_rate)
-        if samples:
-            self._samples += samples
-            self._out += (Speech(bytes(2 * samples)), UtteranceEnd())
 
     def _watch_patience(self, now: float) -> None:
         if not self._narration.waiting:
@@ -474,79 +336,23 @@ class SpeechContext:
             self._notify()
 
     def _take_in(self, event: Event) -> None:
-        active = self._active
-        assert active is not None
-        if self._timing.first_event_at is None:
-            self._timing.first_event_at = time.monotonic()
+        self._timing.event(time.monotonic())
         match event:
             case Words(_, marks):
-                self._announce_words(active, marks)
+                self._out += self._progress.words(marks)
             case Audio(_, pcm):
-                self._announce_sentences(active, up_to=active.source.start, sample=active.samples)
-                active.samples += len(pcm) // 2
-                self._samples += len(pcm) // 2
-                self._out.append(Speech(pcm))
+                self._out += self._progress.audio(pcm)
             case Finished(_, busy_s):
-                self._timing.busy_s += busy_s
-                self._announce_sentences(active, up_to=active.source.end, sample=active.samples)
-                self._heard_until.append((self._samples, active.source.end))
-                self._active = None
-                self._out.append(UtteranceEnd())
+                self._timing.worked(busy_s)
+                self._out += self._progress.end()
             case Failed(_, code, message, retryable):
                 self._conclude(Failure(code, message, retryable))
 
-    def _announce_words(self, active: _ActiveUtterance, marks: tuple[WordMark, ...]) -> None:
-        words: list[WordTime] = []
-        for mark in active.source.written(marks):
-            start, end = mark.start, mark.end
-            if end <= active.marked:
-                continue
-            active.marked = end
-            if active.pending and active.pending[0].start <= start:
-                if words:
-                    self._out.append(WordTimes(tuple(words)))
-                    words = []
-                self._announce_sentences(active, up_to=start, sample=mark.start_sample)
-            words.append(
-                WordTime(
-                    self.text[start:end],
-                    start,
-                    end,
-                    mark.start_sample,
-                    mark.end_sample,
-                    mark.estimated,
-                )
-            )
-            self._heard_until.append((active.first_sample + mark.start_sample, end))
-        if words:
-            self._out.append(WordTimes(tuple(words)))
-
-    def _announce_sentences(self, active: _ActiveUtterance, up_to: int, sample: int) -> None:
-        """Announce the sentences that begin at or before an offset in the client's text."""
-        while active.pending and active.pending[0].start <= up_to:
-            sentence = active.pending.popleft()
-            self._out.append(
-                SentenceStart(self._sentences, sentence.text, sentence.start, sentence.end, sample)
-            )
-            self._sentences += 1
-
-    def _spoken_offset(self, played: int) -> int:
-        """Return how far into the client's text a listener is that has played so many samples."""
-        while self._heard_until and self._heard_until[0][0] < played:
-            self._spoken_until = self._heard_until.popleft()[1]
-        return self._spoken_until
-
     def _metrics(self) -> ContextMetrics:
-        timing = self._timing
-        began = timing.complete_at or 0.0
-        synthesis_ms = timing.busy_s * 1000
-        generated_ms = 1000 * self._samples / self._engine.sample_rate
-        return ContextMetrics(
-            queue_ms=round(1000 * ((timing.first_event_at or began) - began), 2),
-            first_audio_ms=round(1000 * ((timing.first_audio_at or began) - began), 2),
-            audio_ms=self._ms(self._samples),
-            synthesis_ms=round(synthesis_ms, 2),
-            realtime_factor=round(generated_ms / synthesis_ms, 2) if synthesis_ms else 0.0,
+        samples = self._progress.samples
+        return self._timing.metrics(
+            generated_ms=1000 * samples / self._engine.sample_rate,
+            audio_ms=self._ms(samples),
             characters=self._narration.received,
         )
 
@@ -556,34 +362,8 @@ class SpeechContext:
 
 
 @dataclass(slots=True)
-class _ActiveUtterance:
-    """The utterance being spoken.
-
-    pending: its sentences not yet announced. marked: the end of the last announced word, in the client's
-    text. restarts: restarts of the channel that were handled.
-    """
-
-    source: Passage
-    pending: deque[Quotation]
-    first_sample: int
-    samples: int = 0
-    marked: int = 0
-    restarts: int = 0
-
-
-@dataclass(slots=True)
 class _Flush:
     """Flushes with no text between them. at: the length of the text before them."""
 
     at: int
     count: int = 1
-
-
-@dataclass(slots=True)
-class _Timing:
-    """Monotonic seconds."""
-
-    complete_at: float | None = None
-    first_event_at: float | None = None
-    first_audio_at: float | None = None
-    busy_s: float = 0.0

@@ -1,0 +1,37 @@
+"""One turn of speech: text is appended, audio, sentences, words and exactly one end come out."""
+
+from streaming_server.context.context import Part, SpeechContext, text_too_long
+from streaming_server.context.outputs import (
+    Cancelled,
+    ContextMetrics,
+    Done,
+    End,
+    Failure,
+    Flushed,
+    Output,
+    SentenceStart,
+    Speech,
+    UtteranceEnd,
+    WordTime,
+    WordTimes,
+    failure_of,
+)
+
+__all__ = [
+    "Cancelled",
+    "ContextMetrics",
+    "Done",
+    "End",
+    "Failure",
+    "Flushed",
+    "Output",
+    "Part",
+    "SentenceStart",
+    "Speech",
+    "SpeechContext",
+    "UtteranceEnd",
+    "WordTime",
+    "WordTimes",
+    "failure_of",
+    "text_too_long",
+]

@@ -1,0 +1,136 @@
+"""How far a context has come: what was announced, synthesized and heard."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from streaming_server.context.outputs import Output, SentenceStart, Speech, UtteranceEnd, WordTime, WordTimes
+from streaming_server.text.narration import Narration
+from streaming_server.text.passage import Passage, Quotation
+from streaming_server.types import WordMark
+
+
+class Progress:
+    """Turns the engine's audio and word marks into outputs, in order.
+
+    A sentence is announced before its audio and before its words. Positions are samples at the engine's rate,
+    offsets are code points of the client's text.
+    """
+
+    def __init__(self, narration: Narration) -> None:
+        self._narration = narration
+        self._utterance: _Utterance | None = None
+        self._heard_until: deque[tuple[int, int]] = deque()
+        self._spoken_until = 0
+        self._samples = 0
+        self._sentences = 0
+
+    @property
+    def samples(self) -> int:
+        """Samples of audio so far."""
+        return self._samples
+
+    @property
+    def begun(self) -> bool:
+        """True once a sentence was announced."""
+        return self._sentences > 0
+
+    @property
+    def restarts(self) -> int | None:
+        """Restarts of the worker that the current utterance has seen; None between utterances."""
+        return None if self._utterance is None else self._utterance.restarts
+
+    def begin(self, passage: Passage) -> None:
+        """Begin the next utterance."""
+        self._utterance = _Utterance(passage, deque(passage.sentences), self._samples)
+
+    def restart(self, restarts: int) -> None:
+        """Forget the audio of the current utterance.
+
+        What was announced stays announced: if the utterance is spoken again, only its audio comes anew.
+        """
+        utterance = self._current
+        self._samples -= utterance.samples
+        utterance.samples, utterance.restarts = 0, restarts
+
+    def audio(self, pcm: bytes) -> Iterator[Output]:
+        """Iterate over the outputs for the next audio."""
+        utterance = self._current
+        yield from self._announced(utterance.passage.start, utterance.samples)
+        utterance.samples += len(pcm) // 2
+        self._samples += len(pcm) // 2
+        yield Speech(pcm)
+
+    def words(self, marks: tuple[WordMark, ...]) -> Iterator[Output]:
+        """Iterate over the outputs for word marks; those of a word that was announced before are ignored."""
+        utterance = self._current
+        text = self._narration.text
+        words: list[WordTime] = []
+        for mark in utterance.passage.written(marks):
+            start, end = mark.start, mark.end
+            if end <= utterance.marked:
+                continue
+            utterance.marked = end
+            if utterance.pending and utterance.pending[0].start <= start:
+                if words:
+                    yield WordTimes(tuple(words))
+                    words = []
+                yield from self._announced(start, mark.start_sample)
+            words.append(
+                WordTime(text[start:end], start, end, mark.start_sample, mark.end_sample, mark.estimated)
+            )
+            self._heard_until.append((utterance.first_sample + mark.start_sample, end))
+        if words:
+            yield WordTimes(tuple(words))
+
+    def end(self) -> Iterator[Output]:
+        """End the utterance. Iterate over the outputs that are still due."""
+        utterance = self._current
+        yield from self._announced(utterance.passage.end, utterance.samples)
+        self._heard_until.append((self._samples, utterance.passage.end))
+        self._utterance = None
+        yield UtteranceEnd()
+
+    def silence(self, samples: int) -> Iterator[Output]:
+        """Iterate over the outputs for a pause."""
+        if samples:
+            self._samples += samples
+            yield Speech(bytes(2 * samples))
+            yield UtteranceEnd()
+
+    def spoken_until(self, played: int) -> int:
+        """Return how far into the client's text a listener is that has played so many samples."""
+        while self._heard_until and self._heard_until[0][0] < played:
+            self._spoken_until = self._heard_until.popleft()[1]
+        return self._spoken_until
+
+    @property
+    def _current(self) -> _Utterance:
+        assert self._utterance is not None
+        return self._utterance
+
+    def _announced(self, up_to: int, sample: int) -> Iterator[SentenceStart]:
+        """Announce the sentences that begin at or before an offset."""
+        pending = self._current.pending
+        while pending and pending[0].start <= up_to:
+            sentence = pending.popleft()
+            index = self._sentences
+            self._sentences += 1
+            yield SentenceStart(index, sentence.text, sentence.start, sentence.end, sample)
+
+
+@dataclass(slots=True)
+class _Utterance:
+    """The utterance being spoken.
+
+    pending: its sentences not yet announced. marked: the end of the last announced word.
+    """
+
+    passage: Passage
+    pending: deque[Quotation]
+    first_sample: int
+    samples: int = 0
+    marked: int = 0
+    restarts: int = 0
