@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -64,6 +65,7 @@ class Metrics:
             "dia_worker_restarts", "Restarts of a device's worker.", ["device"], registry=self.registry
         )
         self._recent: deque[float] = deque(maxlen=RECENT)
+        self._heard = 0
 
     def stepped(self, seconds: float) -> None:
         self._step.observe(seconds)
@@ -72,6 +74,15 @@ class Metrics:
         """Record a context's time to first audio."""
         self._first_audio.observe(seconds)
         self._recent.append(seconds)
+        self._heard += 1
+
+    def heard_since(self, count: int) -> tuple[int, list[float]]:
+        """Return how many contexts were heard, and the times to first audio of those after the first `count`.
+
+        The times are in seconds, at most RECENT of them.
+        """
+        new = min(self._heard - count, len(self._recent))
+        return self._heard, list(islice(reversed(self._recent), new))
 
     @property
     def first_audio_ms(self) -> FirstAudioPercentiles:

@@ -202,7 +202,12 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """Memory of a whole device in bytes; `used` includes every program on it."""
+    """Memory of a whole device in bytes; `used` includes every program on it.
+
+    model, slots: what this engine's weights and the state of its slots take of it; None if not known.
+    """
 
     used: int
     total: int
+    model: int | None = None
+    slots: int | None = None

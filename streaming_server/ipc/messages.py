@@ -104,7 +104,9 @@ class Memory(_Message, frozen=True):
     report: MemoryReport
 
     def __post_init__(self) -> None:
-        if not (0 <= self.report.used < 2**63 and 0 <= self.report.total < 2**63):
+        report = self.report
+        sizes = (report.used, report.total, report.model or 0, report.slots or 0)
+        if not all(0 <= size < 2**63 for size in sizes):
             raise ValueError("sizes of memory must not be negative")
 
 

@@ -55,6 +55,7 @@ from streaming_server.web.services import (
     SpeechServices,
     VoiceServices,
 )
+from streaming_server.web.status_recorder import StatusRecorder
 from streaming_server.web.vendors.wyoming import server as wyoming
 from streaming_server.web.websocket.registry import Connections
 
@@ -110,6 +111,7 @@ async def _start_tasks(services: Services, group: TaskGroup) -> None:
     group.start_soon(speech.connections.watch)
     group.start_soon(speech.connections.announce, speech.pool)
     group.start_soon(measure_loop_lag, speech.metrics)
+    group.start_soon(services.operations.recorder.run)
     if speech.settings.wyoming_port is not None:
         await _listen_for_wyoming(speech, group)
 
@@ -142,6 +144,7 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
     jobs = Jobs(database, data / "jobs")
     queue = JobQueue(jobs)
     outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
+    status = ServerStatus(pool, contexts, connections, metrics, queue)
     journal, previews = Journal(database, outputs), Previews(data / "previews")
     return Services(
         speech=speech,
@@ -164,7 +167,8 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
                 {"outputs": journal, "jobs": jobs, "previews": previews},
                 lambda: configuration.now.output_retention_hours,
             ),
-            ServerStatus(pool, contexts, connections, metrics, queue),
+            status,
+            StatusRecorder(pool, contexts, connections, metrics, lambda: status.uptime_s),
         ),
     )
 

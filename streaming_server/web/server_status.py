@@ -34,10 +34,12 @@ class WorkerState(TypedDict):
 
 
 class MemoryState(TypedDict):
-    """Bytes, and the share used."""
+    """Bytes, and the share used. model, slots: of the engine on it, None if not known."""
 
     used: int
     total: int
+    model: int | None
+    slots: int | None
     pressure: float
     level: str
 
@@ -68,6 +70,10 @@ class ServerStatus:
         self._ticked = anyio.Event()
         self._ticking = anyio.Lock()
 
+    @property
+    def uptime_s(self) -> float:
+        return time.monotonic() - self._started_at
+
     async def tick(self) -> None:
         """Encode the state every second, until cancelled. One watcher's task does it for all of them."""
         async with self._ticking:
@@ -97,7 +103,7 @@ class ServerStatus:
             "connections": len(self._connections),
             "first_audio_ms": asdict(self._metrics.first_audio_ms),
             "jobs": self._job_queue.running(),
-            "uptime_s": round(time.monotonic() - self._started_at, 1),
+            "uptime_s": round(self.uptime_s, 1),
         }
 
 
@@ -118,6 +124,8 @@ def _device_state(worker: Supervisor, queued: int) -> DeviceState:
         "memory": {
             "used": report.used,
             "total": report.total,
+            "model": report.model,
+            "slots": report.slots,
             "pressure": round(worker.gauge.pressure, 4),
             "level": worker.gauge.level,
         },

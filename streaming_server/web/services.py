@@ -29,6 +29,7 @@ from streaming_server.voice_samples.intake import Intake
 from streaming_server.web.auth import Access
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.server_status import ServerStatus
+from streaming_server.web.status_recorder import StatusRecorder
 from streaming_server.web.websocket.registry import Connections
 from streaming_server.web.websocket.waiting import WaitingRoom
 
@@ -89,6 +90,7 @@ class Operations:
     journal: Journal
     expiry: Expiry
     status: ServerStatus
+    recorder: StatusRecorder
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ REPORTS: list[Report] = [
         0.5,
     ),
     Memory(MemoryReport(2**40, 2**41)),
+    Memory(MemoryReport(2**40, 2**41, 2**33, 0)),
     Pong(),
     Fatal("engine_failure", "The model is not there."),
 ]
@@ -162,6 +163,7 @@ MALFORMED_REPORTS = {
     "infinite duration": b'["batch",1e999,[]]',
     "duration that is no number": b'["batch",NaN,[]]',
     "negative memory": b'["memory",{"used":-1,"total":5}]',
+    "negative size of the model": b'["memory",{"used":1,"total":5,"model":-1}]',
     "huge memory": b'["memory",{"used":1,"total":' + HUGE + b"}]",
     "no slots": INFO % (b"22050", b"0"),
     "no sample rate": INFO % (b"0", b"1"),

@@ -1,4 +1,7 @@
-"""The status channel, `/ws/status`: the server's state on connecting and every second, changes at once."""
+"""The status channel, `/ws/status`: the server's state on connecting and every second, changes at once.
+
+A watcher may ask for the past with `{"type": "history", …}`. Other messages are not read.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,15 @@ import anyio
 import orjson
 from starlette.requests import HTTPConnection
 
-from streaming_server.errors import RateLimited
+from streaming_server.errors import BadMessage, BadValue, RateLimited
+from streaming_server.web.history_query import HistoryQuery
 from streaming_server.web.native.session import error_message, key_in, refusal
 from streaming_server.web.server_status import ServerStatus
 from streaming_server.web.services import SpeechServices, operations
+from streaming_server.web.status_recorder import StatusRecorder
+from streaming_server.web.validation import validated
 from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.decoding import decode_object
 from streaming_server.web.websocket.handshake import Handshake
 from streaming_server.web.websocket.message_rate import MessageRate
 from streaming_server.web.websocket.registry import message_of
@@ -19,24 +26,41 @@ from streaming_server.web.websocket.registry import message_of
 class StatusSession:
     """One watcher."""
 
-    def __init__(self, services: SpeechServices, status: ServerStatus, connection: Connection) -> None:
+    def __init__(
+        self,
+        services: SpeechServices,
+        status: ServerStatus,
+        recorder: StatusRecorder,
+        connection: Connection,
+    ) -> None:
         self._services = services
         self._status = status
+        self._recorder = recorder
         self._connection = connection
 
     async def run(self, first: str | bytes | None = None) -> None:
-        """Send the state until the watcher leaves. What it sends is not read, but its rate is limited."""
+        """Send the state until the watcher leaves, and the history when asked."""
         rate = MessageRate(self._services.settings.messages_per_second)
         with self._services.metrics.watchers.track_inprogress():
             self._connection.tasks.start_soon(self._status.tick)
             self._connection.tasks.start_soon(self._send_states)
             self._connection.tasks.start_soon(self._send_changes)
             try:
-                while await self._connection.receive() is not None:
+                while (raw := await self._connection.receive()) is not None:
                     rate.count()
+                    await self._answer(raw)
             except RateLimited as error:
                 await self._connection.send_json(error_message(error.code, error.message, error.retryable))
                 self._connection.end(error)
+
+    async def _answer(self, raw: str | bytes) -> None:
+        """Send the history if the message asks for it."""
+        try:
+            if (query := _history_query(raw)) is not None:
+                history = self._recorder.history(query.minutes, query.since)
+                await self._send(orjson.dumps({"type": "history", **history}).decode())
+        except BadValue as error:
+            await self._connection.send_json(error_message(error.code, error.message, error.retryable))
 
     async def _send_states(self) -> None:
         async for state in self._status.messages():
@@ -52,8 +76,20 @@ class StatusSession:
             await self._connection.send(text)
 
 
+def _history_query(raw: str | bytes) -> HistoryQuery | None:
+    """Return what a message asks of the history, None if it asks something else. Raise BadValue."""
+    try:
+        message = decode_object(raw)
+    except BadMessage:
+        return None
+    if message.pop("type", None) != "history":
+        return None
+    return validated(HistoryQuery, message)
+
+
 def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> StatusSession:
-    return StatusSession(services, operations(request).status, connection)
+    now = operations(request)
+    return StatusSession(services, now.status, now.recorder, connection)
 
 
 status_channel = Handshake(

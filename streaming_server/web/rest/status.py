@@ -12,12 +12,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
+from streaming_server.errors import BadValue
 from streaming_server.metrics import FirstAudioPercentiles
+from streaming_server.web.history_query import HistoryQuery
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.server_status import DeviceState, MemoryState
 from streaming_server.web.services import SpeechServices, job_services, operations, speech_services
+from streaming_server.web.status_history import History
+from streaming_server.web.validation import validated_query
 
 
 class State(TypedDict):
@@ -77,6 +81,7 @@ def routes() -> list[BaseRoute]:
         Route("/health", health),
         Route("/queue/stats", keyed(queue_stats)),
         Route("/gpu/status", keyed(gpu_status)),
+        Route("/status/history", keyed(history)),
         Route("/metrics", keyed(metrics)),
     ]
 
@@ -164,6 +169,18 @@ def _room(memory: MemoryState) -> GpuMemory:
     """Return memory in the Dia server's format, but of the whole device, other programs included."""
     used, total = memory["used"], memory["total"]
     return {"allocated": used, "reserved": used, "total": total, "free_gb": round((total - used) / 2**30, 2)}
+
+
+@operation(
+    "state",
+    "Get the recent past: first audio, load and memory over time",
+    query=HistoryQuery,
+    errors=(BadValue,),
+)
+async def history(request: Request) -> Json[History]:
+    """Return columns for charts: a row for each second of 15 minutes, beyond that for each 10 seconds."""
+    query = validated_query(HistoryQuery, request.query_params)
+    return Json(operations(request).recorder.history(query.minutes, query.since))
 
 
 @operation("state", "Get metrics for Prometheus", media=("text/plain",))

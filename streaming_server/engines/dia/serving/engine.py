@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -68,7 +69,8 @@ class DiaEngine:
 
     voice_prompts: encodes voice samples; without it, voices' prompts are ignored. window: bytes of PCM an
     utterance may be ahead of its listener; beyond, it keeps its slot and pauses. max_active: utterances
-    generated at once; by default the number of slots. notice: as in `EngineInfo`.
+    generated at once; by default the number of slots. notice: as in `EngineInfo`. model_bytes, slot_bytes:
+    what the weights and the state of all slots take, if known.
     """
 
     def __init__(
@@ -79,6 +81,8 @@ class DiaEngine:
         window: int | None = None,
         max_active: int | None = None,
         notice: str | None = None,
+        model_bytes: int | None = None,
+        slot_bytes: int | None = None,
     ) -> None:
         self._window = window
         self._max_active = min(max_active or runner.slots.count, runner.slots.count)
@@ -103,6 +107,8 @@ class DiaEngine:
         self._seen = -1
         self._outbox: list[Event] = []
         self._step_s = 0.0
+        self._model_bytes = model_bytes
+        self._slot_bytes = slot_bytes
         self._busy_s = 0.0
         self._info = EngineInfo(
             name="dia",
@@ -182,7 +188,7 @@ class DiaEngine:
         return out
 
     def memory(self) -> MemoryReport:
-        return device_memory(self._device)
+        return replace(device_memory(self._device), model=self._model_bytes, slots=self._slot_bytes)
 
     def relieve(self) -> None:
         self._prefixes.clear()

@@ -112,7 +112,14 @@ def create_engine(
     runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, kernels)
     max_active = count if slots else _realtime_limit(runner)
     return DiaEngine(
-        runner, defaults, _voice_prompts(codec_location, codec_config), window, max_active, notice
+        runner,
+        defaults,
+        _voice_prompts(codec_location, codec_config),
+        window,
+        max_active,
+        notice,
+        weight_bytes(config, codec_config, precision, quantize),
+        count * _stream_bytes(config, codec_config, precision),
     )
 
 
@@ -198,8 +205,7 @@ def _slots(
     quantize: Literal["int8"] | None,
 ) -> int:
     """Return how many streams to hold. Raises EngineFailure if one, or the number wanted, does not fit."""
-    each = slot_bytes(config, config.decoder.positions, config.encoder.positions, dtype)
-    each += codec_slot_bytes(codec, torch.float32)
+    each = _stream_bytes(config, codec, dtype)
     fixed = weight_bytes(config, codec, dtype, quantize)
     # Weights are quantized one after another, once all of them are loaded.
     loading = weight_bytes(config, codec, dtype)
@@ -214,6 +220,12 @@ def _slots(
         return wanted
     most = _MOST_SLOTS if device.type == "cuda" else _CPU_SLOTS
     return max(1, min(most, int((memory.total * _SHARE - memory.used - fixed) // each)))
+
+
+def _stream_bytes(config: DiaConfig, codec: CodecConfig, dtype: torch.dtype) -> int:
+    """Return the size of one stream's slot in the model and in the codec, in bytes."""
+    each = slot_bytes(config, config.decoder.positions, config.encoder.positions, dtype)
+    return each + codec_slot_bytes(codec, torch.float32)
 
 
 def weight_bytes(

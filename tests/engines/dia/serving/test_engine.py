@@ -501,6 +501,22 @@ def test_slots_leave_a_gpu_below_the_relief_threshold(monkeypatch, total, used):
     assert found == load._MOST_SLOTS or report.used + fixed + (found + 2) * each > 0.8 * report.total
 
 
+def test_memory_tells_the_model_from_the_slots():
+    from streaming_server.engines.dia.serving.load import weight_bytes
+
+    def memory(slots):
+        engine = create_engine("random:tiny", device="cpu", slots=slots)
+        config, codec = engine._config, engine._codec
+        report = engine.memory()
+        engine.close()
+        assert report.model == weight_bytes(config, codec, torch.float32)
+        return report
+
+    one, three = memory(1), memory(3)
+    assert three.slots == 3 * one.slots > 0
+    assert one.model + one.slots < one.used < one.total
+
+
 def test_cudnn_attention_is_off_before_the_model_computes(monkeypatch):
     from streaming_server.engines.dia.serving import load
 
