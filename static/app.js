@@ -1,306 +1,48 @@
-// The page: sends text, plays speech, and shows the transcript and the state of the server.
+// The page: creates what the panels share, and mounts them.
 
-import { Api } from "/static/api.js";
-import { Channel } from "/static/channel.js";
-import { Player } from "/static/player.js";
-import { Spectrum } from "/static/spectrum.js";
-import { StatusPanel } from "/static/status.js";
-import { Transcript } from "/static/transcript.js";
-import { VoicesPanel } from "/static/voices.js";
+import { Api } from "./lib/api.js";
+import { AudioFocus } from "./lib/audio-focus.js";
+import { Channel } from "./lib/channel.js";
+import { Key } from "./lib/key.js";
+import { mount as mountServer } from "./server/panel.js";
+import { mountConnection } from "./shell/connection.js";
+import { mountKeyForm } from "./shell/key-form.js";
+import { mountTabs } from "./shell/tabs.js";
+import { Toast } from "./shell/toast.js";
+import { mount as mountSpeak } from "./speak/panel.js";
+import { createStore } from "./state.js";
+import { mount as mountVoices } from "./voices/panel.js";
 
-const HEADER_BYTES = 16;
-const POLICY = 1008;
-const PLAYED_EVERY_MS = 250;
-const ENVELOPE_BYTES = 256; // upper bound of a text message's JSON without its text
-const CHARACTER_BYTES = 6; // of the longest escape of a character in JSON, such as \u0007
-const view = (id) => document.getElementById(id);
+/**
+ * What the panels share.
+ * @typedef {object} App
+ * @property {ReturnType<typeof createStore>} store what the page knows
+ * @property {Key} key
+ * @property {Api} api the server's HTTP routes
+ * @property {Channel} speech the websocket that speaks
+ * @property {Channel} status the websocket that reports the server's state
+ * @property {Toast} toast short messages to the user
+ * @property {AudioFocus} focus one sound at a time
+ */
 
-const player = new Player();
-const spectrum = new Spectrum(view("spectrum"));
-const transcript = new Transcript(view("transcript"));
-const panel = new StatusPanel();
-const key = () => sessionStorage.getItem("key");
-const speech = new Channel("/ws/speak", key);
-const status = new Channel("/ws/status", key);
-const api = new Api(key);
-const voices = new VoicesPanel(api);
+const panel = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-let ready = null; // the server's `ready` message, null while disconnected
-let turn = null; // the context being spoken
-let turns = 0;
-let temporary = false; // whether reconnecting clears the error shown
+const key = new Key();
 
-// For the browser tests.
-window.__tts = {
-  get received() { return player.received; },
-  get consumed() { return player.consumed; },
-  get underruns() { return player.last.underruns; },
-  get state() { return player.last.state; },
-  get level() { return player.last.level; },
-  get running() { return player.running; },
-  get context() { return turn?.context ?? null; },
+/** @type {App} */
+export const app = {
+  store: createStore(),
+  key,
+  api: new Api(key),
+  speech: new Channel("ws/speak", key),
+  status: new Channel("ws/status", key),
+  toast: new Toast(panel("toast")),
+  focus: new AudioFocus(),
 };
 
-// Speaking.
-
-async function play() {
-  if (!ready || Player.obstacle()) return;
-  stop();
-  if (!/[^\s\p{P}]/u.test(view("text").value)) {
-    showError("There is no text to speak; type some text.");
-    view("text").focus();
-    return;
-  }
-  const [length, most] = [Array.from(view("text").value).length, ready.limits.context_characters];
-  if (length > most) {
-    showError(`The text has ${length.toLocaleString("en")} characters; at most ${most.toLocaleString("en")} are allowed.`);
-    view("text").focus();
-    return;
-  }
-  showError("");
-  voices.stopSound();
-  const text = view("text").value;
-  const mine = {
-    context: `page-${++turns}`, text, handle: null, rate: 0, ended: false, firstFrame: false, heard: false,
-    sentAt: 0, playedAt: 0, timer: 0,
-  };
-  turn = mine;
-  view("transcript").hidden = view("spectrum").hidden = false;
-  transcript.begin(text);
-  view("stop").disabled = false;
-  view("first-audio").textContent = view("first-heard").textContent = "–";
-  let rate;
-  try {
-    rate = await player.start([ready.sample_rate, ...ready.sample_rates]);
-  } catch (error) {
-    endTurn();
-    showError(`This browser cannot play audio: ${error.message}`);
-    return;
-  }
-  if (turn !== mine) return; // stopped while the player was starting
-  const options = { voice: view("voice").value, speed: Number(view("speed").value), sample_rate: rate, words: true };
-  speech.send({ type: "start", context: mine.context, ...options });
-  mine.sentAt = performance.now();
-  if (view("trickle").checked) trickle(mine);
-  else sendWhole(mine);
-}
-
-function sendWhole({ context, text }) {
-  const characters = Array.from(text);
-  const { text_characters: longest, message_bytes: bytes } = ready.limits;
-  const most = Math.min(longest, Math.floor((bytes - ENVELOPE_BYTES) / CHARACTER_BYTES));
-  for (let at = 0; at < characters.length; at += most)
-    speech.send({ type: "text", context, text: characters.slice(at, at + most).join("") });
-  speech.send({ type: "finish", context });
-}
-
-// Splits into pieces of one to four characters, not counting leading spaces.
-function tokensOf(text) {
-  const characters = text.match(/\s*\S|\s+$/gu) ?? [];
-  const tokens = [];
-  for (let at = 0, size; at < characters.length; at += size) {
-    size = 1 + Math.floor(4 * Math.random());
-    tokens.push(characters.slice(at, at + size).join(""));
-  }
-  return tokens;
-}
-
-// Sends pieces of words at a steady rate, as a language model would.
-function trickle(mine) {
-  const tokens = tokensOf(mine.text);
-  const pace = Math.min(500, Math.max(1, Number(view("rate").value) || 20));
-  const began = performance.now();
-  let sent = 0;
-  const send = () => {
-    if (turn !== mine) return;
-    const due = Math.min(tokens.length, 1 + Math.floor(((performance.now() - began) / 1000) * pace));
-    if (due > sent) speech.send({ type: "text", context: mine.context, text: tokens.slice(sent, due).join("") });
-    sent = due;
-    if (sent < tokens.length) mine.timer = setTimeout(send, 1000 / pace);
-    else speech.send({ type: "finish", context: mine.context });
-  };
-  send();
-}
-
-function stop() {
-  if (!turn) return;
-  speech.send({ type: "cancel", context: turn.context });
-  if (turn.handle !== null) player.flush(turn.handle);
-  endTurn();
-}
-
-// Resets the controls after a turn was played or stopped.
-function endTurn() {
-  clearTimeout(turn?.timer);
-  turn = null;
-  if (document.activeElement === view("stop")) view("play").focus(); // a disabled button loses the focus
-  view("stop").disabled = true;
-  view("buffer").textContent = "0 ms";
-  transcript.heard(null);
-  spectrum.stop();
-}
-
-function ifMine(handler) {
-  return ({ detail }) => {
-    if (turn && detail.context === turn.context) handler(detail);
-  };
-}
-
-speech.addEventListener("started", ifMine(({ handle, sample_rate: rate }) => {
-  Object.assign(turn, { handle, rate });
-  player.begin(handle, rate);
-  spectrum.start(player.analyser);
-}));
-speech.addEventListener("sentence", ifMine((sentence) => transcript.addSentence(sentence)));
-speech.addEventListener("words", ifMine(({ words }) => transcript.addWords(words, turn.rate)));
-speech.addEventListener("done", ifMine(() => player.end(turn.handle)));
-speech.addEventListener("error", ({ detail }) => {
-  if (detail.code === "unauthorized") return askForKey();
-  showError(detail.message);
-  if (turn && detail.context === turn.context) stop();
-});
-speech.addEventListener("binary", ({ detail: message }) => {
-  const handle = new DataView(message).getUint16(2, true);
-  if (!turn || handle !== turn.handle) return;
-  if (!turn.firstFrame) {
-    turn.firstFrame = true;
-    view("first-audio").textContent = `${Math.round(performance.now() - turn.sentAt)} ms`;
-  }
-  const pcm = new Int16Array(message, HEADER_BYTES);
-  player.push(handle, Float32Array.from(pcm, (sample) => sample / 32768));
-});
-
-player.addEventListener("report", ({ detail: report }) => {
-  view("state").textContent = report.state;
-  view("underruns").textContent = report.underruns;
-  if (!turn || report.handle !== turn.handle) return;
-  view("buffer").textContent = `${Math.round((1000 * report.buffered) / turn.rate)} ms`;
-  if (report.played > 0 && !turn.heard) {
-    turn.heard = true;
-    const heardMs = 1000 * (report.played / turn.rate - player.latency); // reports arrive later
-    view("first-heard").textContent = `${Math.round(performance.now() - heardMs - turn.sentAt)} ms`;
-  }
-  transcript.heard(report.played > 0 ? report.played - player.latency * turn.rate : null);
-  const now = performance.now();
-  if (now - turn.playedAt > PLAYED_EVERY_MS) {
-    turn.playedAt = now;
-    speech.send({ type: "played", context: turn.context, samples: report.played });
-  }
-  if (report.state === "idle") endTurn();
-});
-
-// The server.
-
-speech.addEventListener("ready", ({ detail }) => {
-  ready = detail;
-  showVoices(detail.voices);
-  voices.refresh();
-  view("voice").disabled = false;
-  view("play").disabled = Boolean(Player.obstacle());
-  view("key-form").hidden = true;
-  view("engine-notice").textContent = detail.notice ?? "";
-  view("engine-notice").hidden = !detail.notice;
-  connection("open", `Connected, ${detail.engine} at ${detail.sample_rate} Hz`);
-  if (temporary) showError("");
-  if (Player.obstacle()) showError(Player.obstacle());
-});
-speech.addEventListener("lost", ({ detail: { code, reason, refused } }) => {
-  ready = null;
-  view("voice").disabled = view("play").disabled = true;
-  if (turn) {
-    if (turn.handle !== null) player.flush(turn.handle);
-    endTurn();
-  }
-  connection("closed", refused ? "Not connected" : "Connection lost, reconnecting…");
-  if (refused) askForKey();
-  else if (reason) showError(reason, { untilConnected: code !== POLICY });
-  else if (code === 1006) explainRefusal();
-});
-status.addEventListener("status", ({ detail }) => panel.show(detail));
-status.addEventListener("worker", ({ detail: { device, state } }) => panel.change(device, { worker: { state } }));
-status.addEventListener("memory_pressure", ({ detail: { device, level, pressure } }) =>
-  panel.change(device, { memory: { level, pressure } }));
-status.addEventListener("lost", () => panel.forget());
-
-voices.addEventListener("voices", ({ detail }) => showVoices(detail.voices, detail.chosen));
-voices.addEventListener("sound", stop);
-api.addEventListener("unauthorized", askForKey);
-
-function showVoices(all, wanted) {
-  const chosen = wanted ?? view("voice").value;
-  view("voice").replaceChildren(
-    ...all.map(({ id, name, style }) => new Option(`${name}, ${style}`, id, false, id === chosen)),
-  );
-}
-
-// The browser hides why a handshake was refused; the health route tells the reason.
-async function explainRefusal() {
-  try {
-    const answer = await fetch("/readyz");
-    if (answer.ok) showError("The server refused the connection; it may be full. Reconnecting…", { untilConnected: true });
-    else showError("The server is not ready yet. Reconnecting…", { untilConnected: true });
-  } catch {
-    showError("The server cannot be reached. Reconnecting…", { untilConnected: true });
-  }
-}
-
-function askForKey() {
-  if (key()) view("key-refused").hidden = false;
-  sessionStorage.removeItem("key");
-  view("key-form").hidden = false;
-  connection("closed", "API key required");
-  view("key").focus();
-}
-
-function connection(state, text) {
-  view("connection").dataset.state = state;
-  view("connection").textContent = text;
-}
-
-function showError(message, { untilConnected = false } = {}) {
-  temporary = untilConnected;
-  view("alert").textContent = message;
-  view("alert").hidden = !message;
-}
-
-// Check with a route whether a key is required: a socket without one waits silently.
-async function begin() {
-  const wanted = key() ? null : await fetch("/queue/stats").then(({ status: code }) => code, () => null);
-  if (wanted === 401) {
-    askForKey();
-    return;
-  }
-  speech.open();
-  status.open();
-}
-
-// Controls.
-
-view("speak-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  play();
-});
-view("stop").addEventListener("click", stop);
-view("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("key", view("key").value);
-  view("key-refused").hidden = true;
-  view("key").value = "";
-  connection("connecting", "Connecting…");
-  speech.open();
-  status.open();
-});
-view("speed").addEventListener("input", () => {
-  view("speed-value").textContent = `${Number(view("speed").value).toFixed(2)}×`;
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") {
-    stop();
-    voices.stopSound();
-  } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    play();
-  }
-});
-
-begin();
+mountTabs(app);
+mountSpeak(panel("speak"), app);
+mountVoices(panel("voices"), app);
+mountServer(panel("server"), app);
+const connection = mountConnection(app);
+mountKeyForm(app, connection.connect);

@@ -18,7 +18,7 @@ BENCH = """async (rate) => {
     globalThis.AudioWorkletProcessor = class { port = { postMessage: (report) => reports.push(report) }; };
     globalThis.registerProcessor = (name, made) => { globalThis.Processor = made; };
     globalThis.reports = [];
-    await import("/static/player-worklet.js");
+    await import("/static/audio/player-worklet.js");
     globalThis.player = new Processor();
     globalThis.say = (message) => player.port.onmessage({ data: message });
     globalThis.begin = (handle, rate = sampleRate) => say({ type: "begin", handle, rate });

@@ -100,7 +100,7 @@ def recording_browser(browser: Browser) -> Iterator[Callable[..., Browser]]:
 
 
 def open_panel(page: Page) -> None:
-    page.click("#voices-panel summary")
+    page.click("#voices-tab")
     page.wait_for_selector("#voice-list li")
 
 
@@ -162,11 +162,12 @@ def test_creates_a_voice_from_a_file(panel: Page, client: httpx.Client) -> None:
     expect(panel.locator("#voice")).to_have_value("ann")
     assert panel.locator("#voice option:checked").inner_text() == "Ann, warm"
     assert "from the sample “Ann at home”" in panel.inner_text(entry("Ann"))
+    panel.click("#speak-tab")
     panel.fill("#text", "Hello there.")
     panel.click("#play")
     panel.wait_for_function("() => __tts.state === 'playing'")
     panel.wait_for_function("() => __tts.state === 'idle'")
-    assert panel.is_hidden("#alert")
+    assert panel.is_hidden("#toast")
 
 
 def test_a_corrected_transcript_survives_a_reload(panel: Page, client: httpx.Client) -> None:
@@ -350,9 +351,11 @@ def test_speech_and_previews_stop_each_other(panel: Page) -> None:
     preview = panel.locator(f"{entry('Nova')} button").first
     preview.click()
     expect(preview).to_have_text("Stop Nova")
+    panel.click("#speak-tab")
     panel.click("#play")
-    expect(preview).to_have_text("Preview Nova")
     panel.wait_for_function("() => __tts.state === 'playing'")
+    panel.click("#voices-tab")
+    expect(preview).to_have_text("Preview Nova")
     preview.click()
     panel.wait_for_function("() => __tts.state === 'idle'")
 
@@ -366,7 +369,9 @@ def test_deleting_a_voice_needs_confirmation(panel: Page, client: httpx.Client) 
     store(client, "ann", "bob")
     panel.reload()
     open_panel(panel)
+    panel.click("#speak-tab")
     panel.select_option("#voice", "bob")
+    panel.click("#voices-tab")
     bob = panel.locator(entry("bob"))
     bob.get_by_role("button", name="Delete bob").click()
     assert panel.evaluate("document.activeElement.textContent") == "Keep"
@@ -469,7 +474,7 @@ def test_recording_stops_at_the_maximum_length(
     assert page.inner_text("#record") == "Record"
 
 
-def test_closing_the_panel_releases_the_microphone(
+def test_leaving_the_tab_releases_the_microphone(
     recording_browser: Callable[..., Browser], studio: Server
 ) -> None:
     page = recording_browser(
@@ -480,14 +485,14 @@ def test_closing_the_panel_releases_the_microphone(
     open_panel(page)
     page.click("#record")
     expect(page.locator("#record")).to_have_text("Stop recording")
-    page.click("#voices-panel summary")
+    page.click("#speak-tab")
     expect(page.locator("#record")).to_have_text("Record")
-    assert page.get_attribute("#voices-panel", "open") is None
+    expect(page.locator("#voices")).to_be_hidden()
     open_panel(page)
     expect(page.locator("#sample-name")).to_have_value("recording")  # and what was recorded is not lost
 
 
-def test_closing_the_panel_before_access_is_granted_records_nothing(
+def test_leaving_the_tab_before_access_is_granted_records_nothing(
     recording_browser: Callable[..., Browser], studio: Server
 ) -> None:
     page = recording_browser(
@@ -505,7 +510,7 @@ def test_closing_the_panel_before_access_is_granted_records_nothing(
     open_panel(page)
     page.click("#record")
     page.wait_for_function("() => window.allow")
-    page.click("#voices-panel summary")
+    page.click("#speak-tab")
     page.evaluate("allow()")
     page.wait_for_function("() => window.lent?.getTracks().every(({ readyState }) => readyState === 'ended')")
     open_panel(page)
@@ -632,7 +637,7 @@ def test_tab_order_of_a_stored_sample(panel: Page, client: httpx.Client) -> None
 
 def test_every_control_of_the_panel_has_a_name(panel: Page) -> None:
     unnamed = panel.evaluate(
-        """() => [...document.querySelectorAll("#voices-panel :is(input, textarea, button, meter, progress)")]
+        """() => [...document.querySelectorAll("#voices :is(input, textarea, button, meter, progress)")]
             .filter((one) => !one.labels?.length && !one.textContent.trim() && !one.ariaLabel)
             .map((one) => one.id)"""
     )
@@ -643,9 +648,8 @@ def test_works_with_a_key(browser: Browser, start_server: Callable[..., Server])
     locked = start_server("--max-workers=1", DIA_API_KEYS="the-key")
     page = browser.new_page()
     page.goto(locked.url)
-    page.click("#voices-panel summary")
+    page.click("#voices-tab")
     page.wait_for_selector("#key-form", state="visible")
-    expect(page.locator("#voices-notice")).to_have_text("A valid API key is required.")
     page.fill("#key", "the-key")
     page.keyboard.press("Enter")
     page.wait_for_selector("#voice-list li")

@@ -26,11 +26,11 @@ class _Page:
         yield "<!doctype html>"
         yield f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        yield '<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/docs.css">'
+        yield '<link rel="icon" href="static/icon.svg"><link rel="stylesheet" href="static/docs.css">'
         yield f"</head><body><header><h1>{title} <small>{escape(info['version'])}</small></h1>"
         for paragraph in info["description"].strip().split("\n\n"):
             yield f"<p>{_prose(paragraph)}</p>"
-        yield '<p><a href="/openapi.json">openapi.json</a> is the same as JSON.</p></header>'
+        yield '<p><a href="openapi.json">openapi.json</a> is the same as JSON.</p></header>'
         tags = [tag["name"] for tag in self._document["tags"]]
         links = " ".join(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in tags)
         yield f"<nav>{links}</nav><main>"

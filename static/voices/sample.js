@@ -1,7 +1,7 @@
 // The voice sample being edited: a local file until its upload, then a stored sample to create a voice from.
 
-import { Notice } from "/static/notice.js";
-import { Waveform, heightsOf } from "/static/waveform.js";
+import { Notice } from "../lib/notice.js";
+import { Waveform, heightsOf } from "./waveform.js";
 
 const SHOWN_BYTES = 16 * 2 ** 20; // a larger file may not fit into memory when decoded
 const LISTEN_EVERY_MS = 1000;
@@ -164,7 +164,7 @@ export class Sample extends EventTarget {
     view("sent").value = 0;
     this.#notice.say("Uploading…");
     try {
-      const answer = await this.#api.upload("/audio_prompts/upload", form, { progress: this.#progress, signal });
+      const answer = await this.#api.upload("audio_prompts/upload", form, { progress: this.#progress, signal });
       this.#changed();
       const stored = await this.#api.get(metadataOf(answer.prompt_id));
       if (this.#file !== file) return; // another sample was opened
@@ -222,7 +222,7 @@ export class Sample extends EventTarget {
   async #lookAtWhisper() {
     const id = this.id;
     try {
-      const { available, reason } = await this.#api.get("/whisper/status");
+      const { available, reason } = await this.#api.get("whisper/status");
       if (this.id !== id) return;
       view("transcribe").hidden = !available;
       view("whisper-hint").textContent = reason ? `${reason} You can type the transcript yourself.` : "";
@@ -243,7 +243,7 @@ export class Sample extends EventTarget {
     for (let idle = 0; idle < 2;) {
       await new Promise((passed) => setTimeout(passed, LISTEN_EVERY_MS));
       if (this.#listening !== mine) return;
-      const { busy, waiting } = await this.#api.get("/whisper/status");
+      const { busy, waiting } = await this.#api.get("whisper/status");
       const stored = await this.#api.get(metadataOf(id));
       if (this.#listening !== mine) return;
       idle = busy || waiting ? 0 : idle + 1;
@@ -264,7 +264,7 @@ export class Sample extends EventTarget {
     if (said && said !== this.#stored.transcript) await this.#save();
     const name = nameOf(view("voice-name").value);
     const wanted = { voice_id: idOf(name), name, style: view("voice-style").value.trim(), audio_prompt: sample };
-    const { voice_config: voice, warnings } = await this.#api.send("POST", "/voice_mappings", wanted);
+    const { voice_config: voice, warnings } = await this.#api.send("POST", "voice_mappings", wanted);
     this.#voiceNotice.say(`The voice “${voice.name}” is ready and selected.`);
     list(view("voice-warnings"), warnings);
     if (this.id === sample) this.#made = voice.voice_id;
@@ -284,8 +284,8 @@ export class Sample extends EventTarget {
   }
 }
 
-const pathOf = ({ prompt_id: id }) => `/audio_prompts/${encodeURIComponent(id)}`;
-const metadataOf = (id) => `/audio_prompts/metadata/${encodeURIComponent(id)}`;
+const pathOf = ({ prompt_id: id }) => `audio_prompts/${encodeURIComponent(id)}`;
+const metadataOf = (id) => `audio_prompts/metadata/${encodeURIComponent(id)}`;
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
 
 // Converts typed text to a name that the server accepts.

@@ -1,6 +1,6 @@
 // Records up to a minute from the microphone and reports the level.
 
-import { Refusal } from "/static/notice.js";
+import { Refusal } from "../lib/notice.js";
 
 const LONGEST_S = 59.5; // the server accepts a minute, and stopping takes a moment
 const EVERY_MS = 100;

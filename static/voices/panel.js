@@ -1,14 +1,26 @@
-// The panel of voices and voice samples.
+// The Voices tab: the voices, and voice samples to make more of them.
 
-import { Notice, Refusal } from "/static/notice.js";
-import { Recorder } from "/static/recorder.js";
-import { Sample } from "/static/sample.js";
-import { Sound } from "/static/sound.js";
+import { Notice, Refusal } from "../lib/notice.js";
+import { Recorder } from "./recorder.js";
+import { Sample } from "./sample.js";
+import { Sound } from "../audio/sound.js";
 
 const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip)/u; // types that are certainly not audio
 const view = (id) => document.getElementById(id);
 
-export class VoicesPanel extends EventTarget {
+/**
+ * @param {HTMLElement} _panel
+ * @param {import("../app.js").App} app
+ */
+export function mount(_panel, app) {
+  const panel = new VoicesPanel(app);
+  app.store.watch(["tab"], ({ tab }) => (tab === "voices" ? panel.refresh() : panel.leave()));
+  app.speech.addEventListener("ready", () => panel.refresh());
+  document.addEventListener("keydown", ({ key }) => key === "Escape" && panel.stopSound());
+}
+
+class VoicesPanel {
+  #app;
   #api;
   #sound = new Sound();
   #sample;
@@ -20,16 +32,15 @@ export class VoicesPanel extends EventTarget {
   #sampleNotice = new Notice(view("sample-list-notice"));
   #newNotice = new Notice(view("new-sample-notice"));
 
-  constructor(api) {
-    super();
-    this.#api = api;
-    this.#sample = new Sample(api, this.#sound);
+  constructor(app) {
+    this.#app = app;
+    this.#api = app.api;
+    this.#sample = new Sample(this.#api, this.#sound);
     this.#sample.addEventListener("changed", ({ detail }) => {
       this.#newNotice.say(""); // clears the notice about a recording
       this.refresh(detail.chosen);
     });
-    this.#sound.addEventListener("start", () => this.dispatchEvent(new Event("sound")));
-    view("voices-panel").addEventListener("toggle", () => this.#opened());
+    this.#sound.addEventListener("start", () => app.focus.take(this, () => this.#sound.stop()));
     view("sample-file").addEventListener("change", ({ target }) => {
       if (target.files.length) this.#take(target.files[0]);
       target.value = ""; // allow choosing the same file again
@@ -37,16 +48,16 @@ export class VoicesPanel extends EventTarget {
     view("record").addEventListener("click", () => this.#record());
     this.#recorder.addEventListener("level", ({ detail }) => this.#showLevel(detail));
     this.#recorder.addEventListener("recorded", ({ detail }) => this.#recorded(detail));
-    this.#receiveDrops(view("voices-panel"));
+    this.#receiveDrops(view("voices"));
   }
 
-  // Reloads the lists if the panel is open. chosen: id of the voice to select.
+  // Reloads the lists if the tab is open. chosen: id of the voice to select.
   async refresh(chosen = null) {
-    if (!view("voices-panel").open) return;
+    if (this.#app.store.state.tab !== "voices") return;
     const reading = ++this.#reading;
     try {
       const [{ voices }, samples] = await Promise.all(
-        ["/voices", "/audio_prompts/metadata"].map((path) => this.#api.get(path)),
+        ["voices", "audio_prompts/metadata"].map((path) => this.#api.get(path)),
       );
       if (reading !== this.#reading) return;
       this.#show(voices, samples, chosen);
@@ -61,13 +72,10 @@ export class VoicesPanel extends EventTarget {
     this.#sound.stop();
   }
 
-  #opened() {
-    if (view("voices-panel").open) {
-      this.refresh();
-    } else {
-      this.#sound.stop();
-      this.#recorder.stop();
-    }
+  // Stops sound and recording when another tab is shown.
+  leave() {
+    this.#sound.stop();
+    this.#recorder.stop();
   }
 
   #show(voices, samples, chosen) {
@@ -78,7 +86,8 @@ export class VoicesPanel extends EventTarget {
     this.#fill(view("voice-list"), voices.map((voice) => this.#voiceEntry(voice, shared)));
     this.#fill(view("sample-list"), Object.values(samples).map((sample) => this.#sampleEntry(sample)));
     view("no-samples").hidden = Object.keys(samples).length > 0;
-    this.dispatchEvent(new CustomEvent("voices", { detail: { voices, chosen } }));
+    this.#app.store.set({ voices });
+    if (chosen) this.#app.store.set({ chosenVoice: chosen });
   }
 
   // Replaces the entries, keeping the focus on the same control if it still exists.
@@ -123,7 +132,7 @@ export class VoicesPanel extends EventTarget {
     try {
       await this.#sound.toggle(control, async () => {
         this.#voiceNotice.say(`Loading the preview of ${name}…`);
-        const bytes = await this.#api.bytes(`/preview/${encodeURIComponent(id)}`);
+        const bytes = await this.#api.bytes(`preview/${encodeURIComponent(id)}`);
         this.#voiceNotice.say("");
         return this.#sound.decode(bytes);
       });
@@ -134,7 +143,7 @@ export class VoicesPanel extends EventTarget {
 
   async #openSample(control, id) {
     await this.#sampleNotice.attempt(control, async () => {
-      this.#sample.open(await this.#api.get(`/audio_prompts/metadata/${encodeURIComponent(id)}`));
+      this.#sample.open(await this.#api.get(`audio_prompts/metadata/${encodeURIComponent(id)}`));
       this.#sampleNotice.say("");
       view("sample-title").focus();
     });
@@ -149,7 +158,7 @@ export class VoicesPanel extends EventTarget {
   }
 
   async #deleteVoice({ id, name, audio_prompt: sample }, { withSample = false } = {}) {
-    await this.#api.send("DELETE", `/voice_mappings/${encodeURIComponent(id)}`);
+    await this.#api.send("DELETE", `voice_mappings/${encodeURIComponent(id)}`);
     const message = `The voice “${name}” was deleted.`;
     this.#voiceNotice.say(message);
     await this.refresh();
@@ -191,7 +200,7 @@ export class VoicesPanel extends EventTarget {
   }
 
   async #deleteSample(id, query = "") {
-    const { message } = await this.#api.send("DELETE", `/audio_prompts/${encodeURIComponent(id)}${query}`);
+    const { message } = await this.#api.send("DELETE", `audio_prompts/${encodeURIComponent(id)}${query}`);
     if (this.#sample.id === id) {
       this.#sound.stop();
       this.#sample.close();
@@ -203,7 +212,6 @@ export class VoicesPanel extends EventTarget {
   // New samples.
 
   #take(file) {
-    view("voices-panel").open = true;
     if (NO_RECORDING.test(file.type)) {
       this.#newNotice.showError(new Refusal(`“${file.name}” is not an audio file; choose a wav, aiff, caf, mp3, flac, ogg, opus, m4a, aac, webm, amr or wma file.`));
       return;
@@ -232,8 +240,7 @@ export class VoicesPanel extends EventTarget {
       this.#recorder.stop();
       return;
     }
-    this.#sound.stop();
-    this.dispatchEvent(new Event("sound")); // stop speech, which would be recorded too
+    this.#app.focus.take(this, () => this.#recorder.stop()); // stops speech, which would be recorded too
     await this.#newNotice.attempt(view("record"), () => this.#recorder.start());
     if (!this.#recorder.recording) return;
     this.#newNotice.say("Recording. Speak now.");

@@ -1,17 +1,20 @@
 // Client of the server's HTTP routes. Sends the key; throws errors as Refusals with the server's message.
 
-import { Refusal } from "/static/notice.js";
+import { httpUrl } from "./address.js";
+import { Refusal } from "./notice.js";
 
 const UNREACHABLE = "The server cannot be reached; try again in a moment.";
 const BROKEN_OFF = "The upload was interrupted: the file may exceed the server's limit, or the connection was lost.";
+const HEADER_SAFE = /^[\x21-\x7e]*$/; // what a header can carry; other keys go into the address
 const NOT_UNDERSTOOD = "The server sent an unexpected response.";
 
 export class Api extends EventTarget {
   #key;
 
+  /** @param {import("./key.js").Key} key */
   constructor(key) {
     super();
-    this.#key = key; // a function, as the key may be entered later
+    this.#key = key;
   }
 
   async get(path) {
@@ -30,7 +33,7 @@ export class Api extends EventTarget {
   upload(path, form, { progress, signal }) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
-      request.open("POST", path);
+      request.open("POST", this.#url(path));
       for (const [name, value] of Object.entries(this.#headers())) request.setRequestHeader(name, value);
       request.upload.onprogress = ({ loaded, total }) => progress(loaded, total);
       request.onload = () => {
@@ -49,7 +52,7 @@ export class Api extends EventTarget {
     if (body) headers["Content-Type"] = "application/json";
     let answer;
     try {
-      answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+      answer = await fetch(this.#url(path), { method, headers, body: body && JSON.stringify(body) });
     } catch {
       throw new Refusal(UNREACHABLE);
     }
@@ -58,7 +61,14 @@ export class Api extends EventTarget {
   }
 
   #headers() {
-    return this.#key() ? { Authorization: `Bearer ${this.#key()}` } : {};
+    const key = this.#key.value;
+    return key && HEADER_SAFE.test(key) ? { Authorization: `Bearer ${key}` } : {};
+  }
+
+  #url(path) {
+    const url = new URL(httpUrl(path));
+    if (!HEADER_SAFE.test(this.#key.value)) url.searchParams.set("token", this.#key.value);
+    return url.href;
   }
 
   #refusal(status, body) {

@@ -1,8 +1,20 @@
-// The panel that shows the state of the server and its devices.
+// The Server tab: the state of the server and its devices.
 
 const GIB = 2 ** 30;
 
-export class StatusPanel {
+/**
+ * @param {HTMLElement} _panel
+ * @param {import("../app.js").App} app
+ */
+export function mount(_panel, { store, status }) {
+  const panel = new StatusPanel();
+  store.watch(["status"], (state) => (state.status ? panel.show(state.status) : panel.forget()));
+  status.addEventListener("worker", ({ detail: { device, state } }) => panel.change(device, { worker: { state } }));
+  status.addEventListener("memory_pressure", ({ detail: { device, level, pressure } }) =>
+    panel.change(device, { memory: { level, pressure } }));
+}
+
+class StatusPanel {
   #view = (id) => document.getElementById(id);
 
   #devices = [];

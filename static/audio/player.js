@@ -33,7 +33,7 @@ export class Player extends EventTarget {
   async #open(rates) {
     this.#context?.close();
     this.#context = new AudioContext({ sampleRate: rates[0], latencyHint: "interactive" });
-    await this.#context.audioWorklet.addModule("/static/player-worklet.js");
+    await this.#context.audioWorklet.addModule(new URL("player-worklet.js", import.meta.url));
     this.#node = new AudioWorkletNode(this.#context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
     this.analyser = new AnalyserNode(this.#context, { fftSize: 1024, smoothingTimeConstant: 0.7 });
     this.#node.connect(this.analyser).connect(this.#context.destination);

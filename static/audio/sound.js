@@ -1,6 +1,6 @@
 // Plays one recording at a time; its button also stops it.
 
-import { Refusal } from "/static/notice.js";
+import { Refusal } from "../lib/notice.js";
 
 export class Sound extends EventTarget {
   #context = null;

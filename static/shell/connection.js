@@ -1,0 +1,91 @@
+// The connection to the server: opens both channels, notices when the server is gone, and says so in the header.
+
+import { httpUrl } from "../lib/address.js";
+
+const SILENT_MS = 3000; // the status channel ticks every second
+const CHECK_MS = 500;
+const POLICY = 1008;
+const WORDS = {
+  connecting: "Connecting…",
+  online: "Connected",
+  offline: "Offline, reconnecting…",
+  locked: "API key required",
+};
+
+/** @param {import("../app.js").App} app */
+export function mountConnection(app) {
+  const { store, speech, status, key, toast } = app;
+  const line = /** @type {HTMLElement} */ (document.getElementById("connection"));
+  let temporary = ""; // the error that connecting again settles
+
+  store.watch(["connection", "ready"], ({ connection, ready }) => {
+    line.dataset.state = connection;
+    line.textContent = connection === "online" && ready ? `Connected · ${ready.engine}` : WORDS[connection];
+  });
+
+  speech.addEventListener("ready", (event) => {
+    const ready = /** @type {CustomEvent} */ (event).detail;
+    store.set({ ready, voices: ready.voices, connection: "online" });
+    toast.hide(temporary);
+  });
+  speech.addEventListener("lost", (event) => {
+    const { code, reason, refused } = /** @type {CustomEvent} */ (event).detail;
+    if (refused) {
+      lock();
+      return;
+    }
+    store.set({ connection: "offline" });
+    if (reason && code === POLICY) toast.show(reason, { kind: "error" });
+    else if (code === 1006) explain();
+  });
+  status.addEventListener("status", (event) => store.set({ status: /** @type {CustomEvent} */ (event).detail }));
+  status.addEventListener("lost", () => store.set({ status: null }));
+  app.api.addEventListener("unauthorized", lock);
+
+  setInterval(() => {
+    const now = performance.now();
+    if (store.state.connection !== "online") return;
+    if (!status.open) speech.send({ type: "ping" }); // the status channel is full: ask the other one
+    if (now - Math.max(status.heardAt, speech.heardAt) < SILENT_MS) return;
+    speech.abandon();
+    status.abandon();
+  }, CHECK_MS);
+  addEventListener("offline", () => {
+    speech.abandon();
+    status.abandon();
+  });
+  addEventListener("online", connect);
+
+  function lock() {
+    speech.close();
+    status.close();
+    store.set({ connection: "locked", status: null });
+  }
+
+  function connect() {
+    if (store.state.connection === "locked" && !key.value) return;
+    store.set({ connection: "connecting" });
+    speech.connect();
+    status.connect();
+  }
+
+  // Say why there is no connection; the browser hides why a handshake was refused.
+  async function explain() {
+    const answer = await fetch(httpUrl("readyz")).catch(() => null);
+    if (store.state.connection !== "offline") return;
+    if (!answer) temporary = "The server cannot be reached. Reconnecting…";
+    else if (answer.ok) temporary = "The server refused the connection; it may be full. Reconnecting…";
+    else temporary = "The server is not ready yet. Reconnecting…";
+    toast.show(temporary, { kind: "error", lasting: true });
+  }
+
+  // Ask a route whether a key is required: a socket without one waits silently.
+  async function begin() {
+    const answer = key.value ? null : await fetch(httpUrl("queue/stats")).catch(() => null);
+    if (answer?.status === 401) lock();
+    else connect();
+  }
+
+  begin();
+  return { connect };
+}

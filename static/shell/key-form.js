@@ -1,0 +1,31 @@
+// Asks for the API key where the server requires one.
+
+/**
+ * @param {import("../app.js").App} app
+ * @param {() => void} entered called with a new key stored
+ */
+export function mountKeyForm({ store, key }, entered) {
+  const form = /** @type {HTMLFormElement} */ (document.getElementById("key-form"));
+  const input = /** @type {HTMLInputElement} */ (document.getElementById("key"));
+  const refused = /** @type {HTMLElement} */ (document.getElementById("key-refused"));
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    key.set(input.value);
+    input.value = "";
+    refused.hidden = true;
+    entered();
+  });
+
+  store.watch(["connection"], ({ connection }) => {
+    const locked = connection === "locked";
+    if (locked && key.value) {
+      refused.hidden = false;
+      key.forget();
+    }
+    if (locked === !form.hidden) return;
+    if (connection === "connecting" && !form.hidden) return; // until the key is known to be right
+    form.hidden = !locked;
+    if (locked) input.focus();
+  });
+}

@@ -1,0 +1,53 @@
+// Short messages above the player: what happened, and what can be done about it.
+
+const SHOWN_MS = 8000;
+
+/** @typedef {{ kind?: "info" | "error", action?: { label: string, act: () => void }, lasting?: boolean }} ToastOptions */
+
+export class Toast {
+  #box;
+  #text;
+  #action;
+  #timer = 0;
+  /** @type {(() => void) | null} */
+  #act = null;
+
+  /** @param {HTMLElement} box */
+  constructor(box) {
+    this.#box = box;
+    this.#text = /** @type {HTMLElement} */ (box.querySelector(".toast-text"));
+    this.#action = /** @type {HTMLButtonElement} */ (box.querySelector(".toast-action"));
+    this.#action.addEventListener("click", () => {
+      const act = this.#act;
+      this.hide();
+      act?.();
+    });
+    box.querySelector(".toast-close")?.addEventListener("click", () => this.hide());
+    box.addEventListener("pointerenter", () => clearTimeout(this.#timer));
+  }
+
+  /**
+   * Show a message. It leaves by itself unless it is `lasting`, an error, or has an action.
+   * @param {string} message
+   * @param {ToastOptions} options
+   */
+  show(message, { kind = "info", action, lasting = false } = {}) {
+    clearTimeout(this.#timer);
+    this.#box.dataset.kind = kind;
+    this.#act = action?.act ?? null;
+    this.#action.hidden = !action;
+    this.#action.textContent = action?.label ?? "";
+    this.#text.textContent = message;
+    this.#box.hidden = false;
+    if (!lasting && !action && kind !== "error") this.#timer = setTimeout(() => this.hide(), SHOWN_MS);
+  }
+
+  /** Hide the message, or only if it is this one. @param {string} [message] */
+  hide(message) {
+    if (message !== undefined && this.#text.textContent !== message) return;
+    clearTimeout(this.#timer);
+    this.#box.hidden = true;
+    this.#text.textContent = "";
+    this.#act = null;
+  }
+}

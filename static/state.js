@@ -1,0 +1,46 @@
+// What the page knows, in one place. Panels read it and watch it; each value has one writer, named here.
+
+import { Store } from "./lib/store.js";
+
+/**
+ * @typedef {object} Voice
+ * @property {string} id
+ * @property {string} name
+ * @property {string} style
+ */
+
+/**
+ * @typedef {object} Ready the server's greeting
+ * @property {string} engine
+ * @property {string | null} notice
+ * @property {number} sample_rate
+ * @property {number[]} sample_rates
+ * @property {string[]} languages
+ * @property {string[]} options options of speech that this engine uses
+ * @property {Voice[]} voices
+ * @property {{ contexts: number, message_bytes: number, text_characters: number, context_characters: number,
+ *   messages_per_second: number, max_lead_ms: number }} limits
+ */
+
+/**
+ * @typedef {object} State
+ * @property {string} tab id of the shown tab; written by shell/tabs.js
+ * @property {"connecting" | "online" | "offline" | "locked"} connection by shell/connection.js
+ * @property {Ready | null} ready the last greeting, kept while offline; by shell/connection.js
+ * @property {Voice[]} voices by shell/connection.js from the greeting, and by the Voices panel after changes
+ * @property {string | null} chosenVoice id of a voice that the Voices panel has made or the user asked to use
+ * @property {object | null} status the last status message, null while offline; by shell/connection.js
+ */
+
+export function createStore() {
+  return new Store(
+    /** @type {State} */ ({
+      tab: "speak",
+      connection: "connecting",
+      ready: null,
+      voices: [],
+      chosenVoice: null,
+      status: null,
+    }),
+  );
+}
