@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 
 import anyio
 
@@ -94,7 +95,7 @@ class SpeechContext:
             engine.chunking, style, detect_language=detect_language and "language" in engine.uses
         )
         self._out: deque[Output] = deque()
-        self._wake_up = anyio.Event()
+        self._wake_up = asyncio.Event()
         self._pacing = Pacing(self._heard_rate, max_lead_s=max_lead_s, stall_s=stall_s)
         self._progress = Progress(self._narration)
         self._timing = Timing()
@@ -221,9 +222,22 @@ class SpeechContext:
             wait_s = self._ready_in()
             if wait_s <= 0:
                 return self._hand_out()
-            self._wake_up = anyio.Event()
-            with anyio.move_on_after(wait_s):
-                await self._wake_up.wait()
+            await self._sleep(wait_s)
+
+    async def _sleep(self, wait_s: float) -> None:
+        """Wait for a notification, for at most `wait_s`, rounded up to the millisecond.
+
+        uvloop rounds a timer to the nearest millisecond; one that fires early would be set again and again.
+        """
+        self._wake_up.clear()
+        if wait_s == inf:
+            await self._wake_up.wait()
+            return
+        timer = asyncio.get_running_loop().call_later(ceil(wait_s * 1000) / 1000, self._notify)
+        try:
+            await self._wake_up.wait()
+        finally:
+            timer.cancel()
 
     def _notify(self) -> None:
         self._wake_up.set()
