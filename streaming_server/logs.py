@@ -44,7 +44,7 @@ def configured(settings: Settings) -> Iterator[None]:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *(_terminal_renderers() if as_text else _json_renderers()),
+                *(_terminal_renderers() if as_text else _json_renderers(settings.node)),
             ],
         )
     )
@@ -79,8 +79,12 @@ def _terminal_renderers() -> list[Processor]:
     ]
 
 
-def _json_renderers() -> list[Processor]:
+def _json_renderers(node: str) -> list[Processor]:
+    def name_node(logger: object, method: str, event: EventDict) -> EventDict:
+        return {**event, "node": node}
+
     return [
+        name_node,
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(lambda event, **_: orjson.dumps(event, default=repr).decode()),
     ]

@@ -25,14 +25,20 @@ class FirstAudioPercentiles:
 
 
 class Metrics:
-    """The metrics, in a registry of their own."""
+    """The metrics, in a registry of their own. node: the server's name among others."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str) -> None:
         self.registry = CollectorRegistry()
         self.connections = Gauge("dia_connections", "Open websockets.", registry=self.registry)
         self.watchers = Gauge("dia_watchers", "Open status channels.", registry=self.registry)
         self.buffered = Gauge("dia_buffered_bytes", "PCM that waits for listeners.", registry=self.registry)
-        self.contexts = Gauge("dia_contexts", "Open contexts.", registry=self.registry)
+        self.contexts = Gauge("dia_contexts", "Open contexts.", ["node"], registry=self.registry).labels(node)
+        self._slots = Gauge(
+            "dia_slots",
+            "Utterances that the ready workers speak at once.",
+            ["node"],
+            registry=self.registry,
+        ).labels(node)
         self.contexts_ended = Counter(
             "dia_contexts_ended", "Contexts that ended, by how.", ["end"], registry=self.registry
         )
@@ -91,8 +97,12 @@ class Metrics:
             return FirstAudioPercentiles(None, None, None)
         return FirstAudioPercentiles(round(found.p50, 2), round(found.p95, 2), round(found.p99, 2))
 
-    def exposition(self, devices: Iterable[tuple[str, float, int]]) -> bytes:
-        """Return the metrics in Prometheus' text format. devices: id, memory pressure, restarts."""
+    def exposition(self, slots: int, devices: Iterable[tuple[str, float, int]]) -> bytes:
+        """Return the metrics in Prometheus' text format.
+
+        slots: of the workers that are ready. devices: id, memory pressure, restarts.
+        """
+        self._slots.set(slots)
         for device, pressure, restarts in devices:
             self._pressure.labels(device).set(pressure)
             self._restarts.labels(device).set(restarts)

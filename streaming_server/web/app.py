@@ -80,17 +80,22 @@ EXPOSED_HEADERS = (
 
 
 def create_app(
-    settings: Settings,
+    settings: Settings | None = None,
     engine: SelectedEngine | None = None,
     *,
     on_failure: Callable[[str], None] | None = None,
 ) -> Starlette:
     """Return the application. Everything it opens belongs to its lifespan; it can be started again.
 
-    engine: by default the one that `settings` names, configured by variables alone. Raise EngineFailure if it
-    is not installed. on_failure: called with a sentence when the lifespan fails, at its start or later,
-    before it raises. Servers stop by themselves only in the first case.
+    Any ASGI server runs it: `uvicorn --factory streaming_server.web.app:create_app`. Its host stops it by
+    `services_of(app).drain.run(timeout)`, and then closes the sockets.
+
+    settings: by default those of the `DIA_*` variables. engine: by default the one that `settings` names,
+    configured by variables alone. Raise EngineFailure if it is not installed. on_failure: called with a
+    sentence when the lifespan fails, at its start or later, before it raises. Servers stop by themselves only
+    in the first case.
     """
+    settings = settings or Settings()
     access = Access(settings)
     selected = engine or select_engine(settings.engine)
 

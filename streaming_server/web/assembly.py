@@ -44,6 +44,7 @@ from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.web.auth import Access
+from streaming_server.web.drain import Drain
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.rest.job_speech import job_speech
 from streaming_server.web.server_status import ServerStatus, measure_loop_lag
@@ -85,7 +86,7 @@ async def running_services(
             try:
                 yield services
             finally:
-                services.jobs.queue.stop()
+                services.drain.cut()
                 group.cancel_scope.cancel()
 
 
@@ -118,7 +119,7 @@ async def _start_tasks(services: Services, group: TaskGroup) -> None:
 
 def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: AsyncExitStack) -> Services:
     """Blocks."""
-    metrics = Metrics()
+    metrics = Metrics(settings.node)
     pool = _pool(settings, engine, metrics.stepped)
     limits = Limits(settings)
     catalogue = Catalogue(settings.voice_aliases, substitutes=settings.unknown_voice == "default")
@@ -144,7 +145,7 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
     jobs = Jobs(database, data / "jobs")
     queue = JobQueue(jobs)
     outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
-    status = ServerStatus(pool, contexts, connections, metrics, queue)
+    status = ServerStatus(settings.node, pool, contexts, connections, metrics, queue)
     journal, previews = Journal(database, outputs), Previews(data / "previews")
     return Services(
         speech=speech,
@@ -170,6 +171,7 @@ def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: Asy
             status,
             StatusRecorder(pool, contexts, connections, metrics, lambda: status.uptime_s),
         ),
+        drain=Drain(limits, contexts, connections, queue),
     )
 
 

@@ -19,7 +19,7 @@ from streaming_server.errors import EngineFailure
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.http_protocol import HttpConfig
-from streaming_server.web.services import Services, services_of
+from streaming_server.web.services import services_of
 from streaming_server.web.websocket.protocol import SpeechSocket
 from streaming_server.web.websocket.waiting import PLACES as WAITING_PLACES
 
@@ -74,9 +74,10 @@ class DrainingServer(uvicorn.Server):
         self.force_exit = self.force_exit or self.should_exit
         self.should_exit = True
         if (services := services_of(self._app)) is not None:
-            services.speech.limits.draining = True
             if self.force_exit:
-                services.speech.connections.dismiss()
+                services.drain.cut()
+            else:
+                services.drain.refuse()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -84,22 +85,15 @@ class DrainingServer(uvicorn.Server):
         for listener in sockets or []:
             listener.close()
         if (services := services_of(self._app)) is not None:
-            await self._drain(services)
+            if self.force_exit:
+                services.drain.cut()
+            else:
+                log.info("stopping; signal again to stop at once")
+                await services.drain.run(self._settings.drain_timeout_s)
         await super().shutdown(None)
         if self.force_exit:  # uvicorn skips the lifespan then.
             with anyio.move_on_after(LIFESPAN_S):
                 await self.lifespan.shutdown()
-
-    async def _drain(self, services: Services) -> None:
-        """Interrupt the jobs, wait for the open contexts, then close the websockets."""
-        speech, timeout_s = services.speech, self._settings.drain_timeout_s
-        services.jobs.queue.stop()
-        if open_contexts := len(speech.contexts):
-            log.info("draining; signal again to stop at once", contexts=open_contexts, timeout_s=timeout_s)
-        if not self.force_exit:
-            with anyio.move_on_after(timeout_s):
-                await speech.contexts.all_closed()
-            speech.connections.dismiss()
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -52,14 +52,18 @@ class DeviceState(TypedDict):
 
 
 class ServerStatus:
+    """Collects the state. node: the server's name among others."""
+
     def __init__(
         self,
+        node: str,
         pool: Pool,
         contexts: Contexts,
         connections: Connections,
         metrics: Metrics,
         job_queue: JobQueue,
     ) -> None:
+        self._node = node
         self._pool = pool
         self._contexts = contexts
         self._connections = connections
@@ -98,6 +102,7 @@ class ServerStatus:
         """Return the `status` message of the status channel."""
         return {
             "type": "status",
+            "node": self._node,
             "devices": [_device_state(worker, self._pool.queued(worker)) for worker in self._pool.workers],
             "contexts": len(self._contexts),
             "connections": len(self._connections),

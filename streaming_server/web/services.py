@@ -27,6 +27,7 @@ from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.web.auth import Access
+from streaming_server.web.drain import Drain
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.server_status import ServerStatus
 from streaming_server.web.status_recorder import StatusRecorder
@@ -102,6 +103,7 @@ class Services:
     jobs: JobServices
     outputs: OutputServices
     operations: Operations
+    drain: Drain
 
 
 def services_of(app: Starlette) -> Services | None:

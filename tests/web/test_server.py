@@ -74,10 +74,43 @@ async def test_metrics_count_speech(server: Server) -> None:
     assert value("dia_first_audio_seconds_count") >= before + 1  # Another may have been about to end.
     assert value("dia_audio_seconds_total") - audio >= 0.999 * done["metrics"]["audio_ms"] / 1000
     page = server.get("/metrics")[1]
-    for name in ("dia_contexts", "dia_step_seconds_count", "dia_event_loop_lag_seconds_count"):
+    for name in ("dia_step_seconds_count", "dia_event_loop_lag_seconds_count"):
         assert re.search(rf"^{name} ", page, re.MULTILINE), name
     for name in ("dia_memory_pressure", "dia_worker_restarts"):
         assert f'{name}{{device="cpu_0"}}' in page
+
+
+async def test_metrics_status_and_logs_name_the_node(start_server: Callable[..., Server]) -> None:
+    """Everything scales by contexts and slots."""
+
+    def gauges() -> dict[str, float]:
+        return {
+            name: float(value)
+            for name, value in re.findall(
+                r'^(dia_contexts|dia_slots){node="north-1"} (\S+)$', server.get("/metrics")[1], re.MULTILINE
+            )
+        }
+
+    server = start_server("--max-workers=1", "--node=north-1")
+    [worker] = server.workers()
+    assert gauges() == {"dia_contexts": 0, "dia_slots": worker["slots"]}
+    async with (
+        talking(server.ws_url) as talk,
+        connect(f"{server.ws_url}/ws/status", proxy=None) as channel,
+    ):
+        await talk.send("start")
+        await talk.until("started")
+        assert gauges() == {"dia_contexts": 1, "dia_slots": worker["slots"]}
+        assert (await next_of(channel, "status"))["node"] == "north-1"
+    assert {json.loads(line)["node"] for line in server.logged().splitlines()} == {"north-1"}
+
+
+def test_probes_answer_any_host(server: Server) -> None:
+    """The probe of a gateway has a Host of its own."""
+    foreign = {"Host": "speech.example", "Origin": "https://speech.example"}
+    assert server.get("/livez", **foreign)[0] == 200
+    assert server.get("/readyz", **foreign)[0] == 200
+    assert server.get("/health", **foreign)[0] == 403
 
 
 async def test_the_status_channel_sends_the_state_each_second_and_changes_at_once(

@@ -9,10 +9,14 @@ from streaming_server.errors import Forbidden
 from streaming_server.web.auth import Access
 from streaming_server.web.responses import error_response
 
+PROBES = frozenset({"/livez", "/readyz"})
+"""Paths that answer any Host."""
+
 
 class OriginCheck:
-    """Refuse HTTP requests whose Host or Origin is not allowed.
+    """Refuse HTTP requests whose Host or Origin is not allowed, except probes.
 
+    The probes of gateways and schedulers have a Host of their own, and the answers tell nothing else.
     Websockets make the same check in their handshake, where each protocol has its own form of an error.
     """
 
@@ -22,10 +26,14 @@ class OriginCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not _is_probe(scope):
             connection = HTTPConnection(scope)
             try:
                 self._access.check_origin(connection)
             except Forbidden as error:
                 app = error_response(error)
         await app(scope, receive, send)
+
+
+def _is_probe(scope: Scope) -> bool:
+    return scope["path"].removeprefix(scope.get("root_path", "")) in PROBES

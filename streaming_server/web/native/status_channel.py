@@ -93,6 +93,6 @@ def _session(request: HTTPConnection, services: SpeechServices, connection: Conn
 
 
 status_channel = Handshake(
-    _session, refusal, late_key=key_in, place=lambda services: services.limits.watching(), counted=False
+    _session, refusal, late_key=key_in, place=lambda services: services.limits.watching(), speaks=False
 )
 """The ASGI endpoint of `/ws/status`."""

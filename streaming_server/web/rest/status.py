@@ -187,9 +187,8 @@ async def history(request: Request) -> Json[History]:
 async def metrics(request: Request) -> Response:
     """Return metrics in the text format of Prometheus."""
     services = speech_services(request)
-    return Response(
-        services.metrics.exposition(_gauges(services)), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    page = services.metrics.exposition(services.pool.slots, _gauges(services))
+    return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _gauges(services: SpeechServices) -> Iterator[tuple[str, float, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from starlette.types import Receive, Send
 
 from streaming_server.errors import InternalError, SpeechError
-from streaming_server.web.websocket.protocol import FRAMES
+from streaming_server.web.websocket.frames import FRAMES
 
 CLOSE_TIMEOUT_S = 1.0
 _LONGEST_REASON = 123
@@ -25,16 +25,21 @@ log = structlog.stdlib.get_logger(__name__)
 class Connection:
     """Send and receive messages, run the tasks of a client, and be ended from outside.
 
-    on_news: called with messages that belong to no context, once the client may have them.
+    extensions: those of ASGI that the server has. on_news: called with messages that belong to no context,
+    once the client may have them.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, extensions: Collection[str] = ()) -> None:
         self._receive = receive
         self._raw_send = send
+        self._extensions = extensions
         self._tasks: TaskGroup | None = None
         self._sends = 0
         self._sent_at = 0.0
+        self._ended = False
         self._ended_with: SpeechError | None = None
+        self._contexts = 0
+        self._leaves_with: SpeechError | None = None
         self.on_news: Callable[[Mapping[str, Any]], None] | None = None
 
     @property
@@ -49,15 +54,32 @@ class Connection:
 
     def end(self, error: SpeechError | None = None) -> None:
         """End the connection now, with the error's close code."""
-        self._ended_with = error
+        self._ended, self._ended_with = True, error
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
+
+    def end_when_idle(self, error: SpeechError) -> None:
+        """End the connection with the error's close code as soon as no context is open."""
+        self._leaves_with = error
+        if not self._contexts:
+            self.end(error)
+
+    def open_context(self) -> None:
+        """Count a context that begins."""
+        self._contexts += 1
+
+    def close_context(self) -> None:
+        """Count a context whose end was sent."""
+        self._contexts -= 1
+        if not self._contexts and not self._ended and self._leaves_with is not None:
+            self.end(self._leaves_with)
 
     async def serve(self, talk: Callable[[], Awaitable[None]]) -> None:
         """Run `talk` and its tasks until it returns, the client leaves or the connection is ended."""
         try:
             async with anyio.create_task_group() as self._tasks:
-                await talk()
+                if not self._ended:
+                    await talk()
                 self._tasks.cancel_scope.cancel()
         except* OSError:
             pass  # The client left; its contexts ended with the task group.
@@ -93,8 +115,12 @@ class Connection:
         await self._send({"type": "websocket.send", "text" if isinstance(data, str) else "bytes": data})
 
     async def send_frames(self, frames: Sequence[bytes]) -> None:
-        """Send binary messages in one write."""
-        await self._send({"type": FRAMES, "frames": frames})
+        """Send binary messages, in one write if the server can."""
+        if FRAMES in self._extensions:
+            await self._send({"type": FRAMES, "frames": frames})
+            return
+        for frame in frames:
+            await self._send({"type": "websocket.send", "bytes": frame})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close with a code and a reason. Sending afterwards is an error."""

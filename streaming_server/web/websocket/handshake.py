@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Protocol
 
 import anyio
-import orjson
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +16,7 @@ from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.web.auth import key_of
 from streaming_server.web.responses import retry_after
 from streaming_server.web.services import SpeechServices, speech_services
+from streaming_server.web.websocket.answer import answer_handshake
 from streaming_server.web.websocket.connection import Connection
 
 GOODBYE_S = 1.0
@@ -62,7 +62,8 @@ class Handshake:
     form. key: finds the key in the request, besides the server's own places for it. late_key: finds the key
     in the first message, for browsers, which cannot send headers; None if the protocol has no such message.
     handles_first: whether that message is handled like any other, too. subprotocol: the one to accept. place:
-    what the client takes while it is served. counted: whether it counts among the connections.
+    what the client takes while it is served. speaks: whether it counts among the connections; a status
+    channel does not.
     """
 
     session: Callable[[HTTPConnection, SpeechServices, Connection], Runnable]
@@ -72,12 +73,12 @@ class Handshake:
     handles_first: bool = False
     subprotocol: Callable[[HTTPConnection], str | None] = no_subprotocol
     place: Callable[[SpeechServices], AbstractContextManager[None]] = place_to_speak
-    counted: bool = True
+    speaks: bool = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HTTPConnection(scope)
         services = speech_services(request)
-        connection = Connection(receive, send)
+        connection = Connection(receive, send, scope.get("extensions") or ())
         with ExitStack() as place:
             try:
                 waits = self._check(request, services)
@@ -87,7 +88,7 @@ class Handshake:
                     place.close()  # There was one at least; it is not held while the key is awaited.
             except SpeechError as error:
                 services.metrics.refused.labels(error.code).inc()
-                await self._refuse(connection, send, error)
+                await self._refuse(connection, scope, send, error)
                 return
             if not await connection.accept(self.subprotocol(request)):
                 return
@@ -104,8 +105,9 @@ class Handshake:
                     await _dismiss(connection, error, self.refusal(error))
                     return
             handled = first if self.handles_first else None
-            if self.counted:
-                place.enter_context(services.connections.holding(connection))
+            connections = services.connections
+            held = connections.holding if self.speaks else connections.holding_watcher
+            place.enter_context(held(connection))
             await connection.serve(partial(session.run, handled))
 
     def _check(self, request: HTTPConnection, services: SpeechServices) -> bool:
@@ -135,7 +137,7 @@ class Handshake:
             return raw
         raise Unauthorized("No key came in time.")
 
-    async def _refuse(self, connection: Connection, send: Send, error: SpeechError) -> None:
+    async def _refuse(self, connection: Connection, scope: Scope, send: Send, error: SpeechError) -> None:
         """Answer the handshake with an HTTP error, or accept the client to tell it."""
         refusal = self.refusal(error)
         if refusal.accepts:
@@ -143,11 +145,9 @@ class Handshake:
                 if await connection.accept():
                     await _dismiss(connection, error, refusal)
             return
-        fields = {"content-type": "application/json", **refusal.headers, **retry_after(error.http_status)}
-        headers = [(name.encode(), value.encode("ascii", "replace")) for name, value in fields.items()]
+        headers = {**refusal.headers, **retry_after(error.http_status)}
         status = refusal.status or error.http_status
-        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-        await send({"type": "websocket.http.response.body", "body": orjson.dumps(refusal.body)})
+        await answer_handshake(scope, send, status, refusal.body, headers.items())
 
 
 async def _dismiss(connection: Connection, error: SpeechError, refusal: Refusal) -> None:

@@ -10,15 +10,11 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import Request
 
 from streaming_server.errors import RateLimited
+from streaming_server.web.websocket.frames import FRAMES
 from streaming_server.web.websocket.message_rate import MessageRate
-
-FRAMES = "speech.frames"
-"""Type of an event whose `frames` are binary messages to send in order, in one write.
-
-Speech leaves in groups of up to ten messages. One system call for each would cost more than all other work.
-"""
 
 PINGS_PER_SECOND = 10.0
 """Sustained rate of pings and pongs allowed per client. Libraries send one in 20 seconds."""
@@ -38,6 +34,13 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         self._pings = MessageRate(PINGS_PER_SECOND)
         self._pending_pong = b""
         self._hung_up = False
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.handshake_complete:  # Refused.
+            return
+        assert self.scope["extensions"] is not None
+        self.scope["extensions"][FRAMES] = {}
 
     # Writing.
 

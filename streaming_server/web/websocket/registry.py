@@ -34,10 +34,16 @@ def pressures(pool: Pool) -> list[PressureChanged]:
 
 
 class Connections:
-    """Count open websockets, end those that stall, and send messages to all."""
+    """Count open websockets, end those that stall or must leave, and send messages to all.
+
+    Status channels are kept apart: they are not counted.
+    """
 
     def __init__(self, send_timeout_s: float, metrics: Metrics) -> None:
         self._open: set[Connection] = set()
+        self._watchers: set[Connection] = set()
+        self._one_left = anyio.Event()
+        self._leaving = False
         self._send_timeout_s = send_timeout_s
         self._metrics = metrics
 
@@ -46,14 +52,35 @@ class Connections:
 
     @contextmanager
     def holding(self, connection: Connection) -> Iterator[None]:
-        """Register a connection while it is open."""
+        """Register a connection that speaks while it is open."""
         self._open.add(connection)
+        if self._leaving:
+            connection.end_when_idle(_restarting())
         self._metrics.connections.inc()
         try:
             yield
         finally:
             self._open.discard(connection)
             self._metrics.connections.dec()
+            self._one_left.set()
+
+    @contextmanager
+    def holding_watcher(self, connection: Connection) -> Iterator[None]:
+        """Register a status channel while it is open."""
+        self._watchers.add(connection)
+        if self._leaving:
+            connection.end(_restarting())
+        try:
+            yield
+        finally:
+            self._watchers.discard(connection)
+            self._one_left.set()
+
+    async def all_left(self) -> None:
+        """Wait until no websocket is open."""
+        while self._open or self._watchers:
+            self._one_left = anyio.Event()
+            await self._one_left.wait()
 
     async def watch(self) -> None:
         """End connections whose client has stopped reading, until cancelled."""
@@ -73,7 +100,19 @@ class Connections:
                         if connection.on_news is not None:
                             connection.on_news(message_of(change))
 
+    def dismiss_idle(self) -> None:
+        """Close every connection, now and later, because the server restarts, but let its contexts end."""
+        self._leaving = True
+        for connection in list(self._open):
+            connection.end_when_idle(_restarting())
+        for watcher in list(self._watchers):
+            watcher.end(_restarting())
+
     def dismiss(self) -> None:
         """Close every connection at once because the server restarts."""
-        for connection in list(self._open):
-            connection.end(Draining("The server is restarting; connect again."))
+        for connection in [*self._open, *self._watchers]:
+            connection.end(_restarting())
+
+
+def _restarting() -> Draining:
+    return Draining("The server is restarting; connect again.")

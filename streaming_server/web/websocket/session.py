@@ -153,6 +153,7 @@ class Session(ABC, Generic[TurnT]):
     def start(self, turn: TurnT) -> None:
         """Carry the turn's output to the client from now on."""
         self._turns.add(turn)
+        self.connection.open_context()
         self.connection.tasks.start_soon(self._carry, turn)
 
     def speak_phrase_soon(self, turn: TurnT) -> None:
@@ -199,6 +200,7 @@ class Session(ABC, Generic[TurnT]):
             self.forget(turn)
             self._turns.discard(turn)
             turn.gone.set()
+            self.connection.close_context()
 
     async def _send(self, turn: TurnT, output: Rendered) -> None:
         match output:

@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from streaming_server.errors import BadMessage, TooLarge, TooSlow
 from streaming_server.web.websocket.decoding import decode_object
-from streaming_server.web.websocket.protocol import FRAMES
+from streaming_server.web.websocket.frames import FRAMES
 
 VERSION = "1.10.2"
 """Version of the `wyoming` package whose events these match."""

@@ -15,6 +15,7 @@ from streaming_server.web.services import SpeechServices
 from streaming_server.web.vendors.wyoming.events import EventStream, encoded
 from streaming_server.web.vendors.wyoming.session import WyomingSession
 from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.frames import FRAMES
 from streaming_server.web.websocket.handshake import GOODBYE_S
 
 SEND_BUFFER = 32 * 1024
@@ -86,7 +87,7 @@ async def _serve(services: SpeechServices, stream: SocketStream) -> None:
 async def _serve_to_the_end(services: SpeechServices, stream: SocketStream) -> None:
     settings = services.settings
     events = EventStream(stream, settings.max_message_bytes, settings.header_timeout_s)
-    connection = Connection(events.receive, events.send)
+    connection = Connection(events.receive, events.send, [FRAMES])
     with ExitStack() as place:
         try:
             place.enter_context(services.limits.speaking(services.pool.has_room))
