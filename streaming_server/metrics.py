@@ -35,7 +35,7 @@ class Metrics:
         self.contexts = Gauge("dia_contexts", "Open contexts.", ["node"], registry=self.registry).labels(node)
         self._slots = Gauge(
             "dia_slots",
-            "Utterances that the ready workers speak at once.",
+            "Utterances that all workers together keep in real time.",
             ["node"],
             registry=self.registry,
         ).labels(node)
@@ -100,7 +100,7 @@ class Metrics:
     def exposition(self, slots: int, devices: Iterable[tuple[str, float, int]]) -> bytes:
         """Return the metrics in Prometheus' text format.
 
-        slots: of the workers that are ready. devices: id, memory pressure, restarts.
+        slots: of all workers. devices: id, memory pressure, restarts.
         """
         self._slots.set(slots)
         for device, pressure, restarts in devices:

@@ -107,11 +107,6 @@ class Pool:
         return any(worker.healthy for worker in self.workers)
 
     @property
-    def slots(self) -> int:
-        """The utterances that the ready workers speak at once."""
-        return sum(one.info.slots for one in self.workers if one.info is not None and one.state == "ready")
-
-    @property
     def has_room(self) -> bool:
         """Return whether a context opened now would be placed at once."""
         return choose(self._candidates(), self._last_placed) is not None
