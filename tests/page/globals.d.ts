@@ -1,0 +1,17 @@
+// What the browser knows and TypeScript's own libraries do not.
+
+// The scope of an audio worklet.
+declare const currentFrame: number;
+declare const currentTime: number;
+declare const sampleRate: number;
+declare function registerProcessor(name: string, processor: typeof AudioWorkletProcessor): void;
+declare class AudioWorkletProcessor {
+  constructor(options?: AudioWorkletNodeOptions);
+  readonly port: MessagePort;
+  process(inputs: Float32Array[][], outputs: Float32Array[][], parameters: Record<string, Float32Array>): boolean;
+}
+
+// The page's own classes dispatch CustomEvents.
+interface EventTarget {
+  addEventListener(type: string, listener: (event: CustomEvent) => void, options?: AddEventListenerOptions): void;
+}
