@@ -23,6 +23,7 @@
     │   ├── Draining                     draining            503   1012
     │   └── WorkerLost                   worker_lost         503   1011
     ├── StorageFailure                   storage_failure     507   1011
+    │   └── StoreUnavailable             store_unavailable   503   1013
     ├── EngineFailure                    engine_failure      500   1011
     └── InternalError                    internal            500   1011
         └── ProtocolError                internal            500   1011
@@ -172,6 +173,14 @@ class StorageFailure(SpeechError):
     code = "storage_failure"
     http_status = 507
     retryable = True
+
+
+class StoreUnavailable(StorageFailure):
+    """The database or the object store cannot be reached at the moment."""
+
+    code = "store_unavailable"
+    http_status = 503
+    close_code = 1013
 
 
 class EngineFailure(SpeechError):

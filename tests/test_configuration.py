@@ -16,7 +16,7 @@ from streaming_server.configuration import Configuration, ServerConfig
 from streaming_server.errors import StorageFailure
 from streaming_server.settings import Settings
 from streaming_server.storage.configuration import ConfigurationStore
-from streaming_server.storage.database import Database
+from streaming_server.storage.sqlite import SqliteDatabase
 
 DEFAULTS = ServerConfig()
 
@@ -25,7 +25,7 @@ DEFAULTS = ServerConfig()
 def configured(data_dir: Path, *flags: str) -> Iterator[Configuration]:
     """Return the configuration after a start with these flags."""
     settings = CliApp.run(Settings, cli_args=list(flags))
-    database = Database(data_dir)
+    database = SqliteDatabase(data_dir)
     try:
         configuration = Configuration(ConfigurationStore(database), settings)
         configuration.load()
@@ -105,7 +105,7 @@ def test_stored_values_apply_at_once_whatever_the_flags(tmp_path: Path) -> None:
 
 
 def test_invalid_stored_values_are_ignored(tmp_path: Path) -> None:
-    database = Database(tmp_path)
+    database = SqliteDatabase(tmp_path)
     ConfigurationStore(database).put({"output_retention_hours": -1, "from_the_future": 1})
     database.close()
     with configured(tmp_path, "--debug") as configuration:

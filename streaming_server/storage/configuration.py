@@ -16,17 +16,17 @@ class ConfigurationStore:
 
     def get(self) -> dict[str, Any]:
         """Return what was last put, or an empty object."""
-        with self._database.reading() as cursor:
-            row = cursor.execute("SELECT value FROM configuration").fetchone()
+        with self._database.reading() as transaction:
+            row = transaction.row("SELECT value FROM configuration")
         config: dict[str, Any] = json.loads(row["value"]) if row else {}
         return config
 
     def put(self, config: dict[str, Any]) -> None:
         """Replace the object. Raise StorageFailure."""
         value = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
-        with self._database.transaction() as cursor:
-            cursor.execute(
-                "INSERT INTO configuration (id, value) VALUES (1, ?)"
+        with self._database.transaction() as transaction:
+            transaction.execute(
+                "INSERT INTO configuration (id, value) VALUES (1, :value)"
                 " ON CONFLICT (id) DO UPDATE SET value = excluded.value",
-                (value,),
+                value=value,
             )

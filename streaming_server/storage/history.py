@@ -10,10 +10,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from sqlite3 import Row
 
 from streaming_server.errors import UnknownEntry
-from streaming_server.storage.database import Database, storage_errors
+from streaming_server.storage.database import Database, Row, storage_errors
 from streaming_server.storage.outputs import OutputFolder
 
 
@@ -51,37 +50,36 @@ class Journal:
     ) -> None:
         """Raise StorageFailure."""
         size = _size(file)
-        with self._database.transaction() as cursor:
-            cursor.execute(
+        with self._database.transaction() as transaction:
+            transaction.execute(
                 "INSERT INTO journal (id, made_at, text, voice, prompt, took_s, audio_s, file, file_size)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    secrets.token_hex(16),
-                    time.time(),
-                    text,
-                    voice,
-                    voice_sample,
-                    took_s,
-                    audio_s,
-                    file.name if size is not None and file is not None else None,
-                    size,
-                ),
+                " VALUES (:id, :made_at, :text, :voice, :prompt, :took_s, :audio_s, :file, :file_size)",
+                id=secrets.token_hex(16),
+                made_at=time.time(),
+                text=text,
+                voice=voice,
+                prompt=voice_sample,
+                took_s=took_s,
+                audio_s=audio_s,
+                file=file.name if size is not None and file is not None else None,
+                file_size=size,
             )
 
     def list(self, voice: str | None = None, limit: int = 50) -> tuple[list[JournalEntry], int]:
         """Return the latest entries, of one voice or of all, newest first; and how many there are in all."""
-        with self._database.reading() as cursor:
-            rows = cursor.execute(
-                "SELECT * FROM journal WHERE ?1 IS NULL OR voice = ?1 ORDER BY number DESC LIMIT ?2",
-                (voice, limit),
-            ).fetchall()
-            total: int = cursor.execute("SELECT count(*) FROM journal").fetchone()[0]
-        return [self._entry(row) for row in rows], total
+        chosen = "WHERE voice = :voice" if voice is not None else ""
+        values = {"voice": voice} if voice is not None else {}
+        with self._database.reading() as transaction:
+            rows = transaction.rows(
+                f"SELECT * FROM journal {chosen} ORDER BY number DESC LIMIT :limit", limit=limit, **values
+            )
+            counted = transaction.row("SELECT count(*) AS entries FROM journal")
+        return [self._entry(row) for row in rows], counted["entries"] if counted is not None else 0
 
     def get(self, entry_id: str) -> JournalEntry:
         """Raise UnknownEntry."""
-        with self._database.reading() as cursor:
-            row = cursor.execute("SELECT * FROM journal WHERE id = ?", (entry_id,)).fetchone()
+        with self._database.reading() as transaction:
+            row = transaction.row("SELECT * FROM journal WHERE id = :id", id=entry_id)
         if row is None:
             raise UnknownEntry("No journal entry has this id.")
         return self._entry(row)
@@ -89,8 +87,8 @@ class Journal:
     def delete(self, entry_id: str) -> None:
         """Delete an entry and its file. Raise UnknownEntry, StorageFailure."""
         entry = self.get(entry_id)
-        with self._database.transaction() as cursor:
-            cursor.execute("DELETE FROM journal WHERE id = ?", (entry_id,))
+        with self._database.transaction() as transaction:
+            transaction.execute("DELETE FROM journal WHERE id = :id", id=entry_id)
         if entry.file is not None:
             self._outputs.delete(entry.file)
 
@@ -103,8 +101,8 @@ class Journal:
         try:
             removed = self._outputs.expire(before)
         finally:
-            with self._database.transaction() as cursor:
-                removed += cursor.execute("DELETE FROM journal WHERE made_at < ?", (before,)).rowcount
+            with self._database.transaction() as transaction:
+                removed += transaction.execute("DELETE FROM journal WHERE made_at < :before", before=before)
         return removed
 
     def _entry(self, row: Row) -> JournalEntry:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from sqlite3 import Row
 from typing import Any, Literal, get_args
 
 import orjson
 
 from streaming_server.audio.formats import AudioFormat
 from streaming_server.errors import InUse, UnknownJob
-from streaming_server.storage.database import Database, storage_errors
+from streaming_server.storage.database import Database, Row, storage_errors
 from streaming_server.storage.files import discard, move_whole, remove_strays
 
 JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "interrupted"]
@@ -78,45 +76,50 @@ class Jobs:
     def add(self, request: dict[str, Any]) -> Job:
         """Append a job to the queue. Raise StorageFailure."""
         job_id = secrets.token_hex(16)
-        with self._database.transaction() as cursor:
-            cursor.execute(
-                "INSERT INTO jobs (id, status, request, created_at) VALUES (?, 'pending', ?, ?)",
-                (job_id, orjson.dumps(request), time.time()),
+        with self._database.transaction() as transaction:
+            row = transaction.row(
+                "INSERT INTO jobs (id, status, request, created_at)"
+                " VALUES (:id, 'pending', :request, :now) RETURNING *",
+                id=job_id,
+                request=orjson.dumps(request).decode(),
+                now=time.time(),
             )
-        return self.get(job_id)
+        assert row is not None
+        return self._job(row)
 
     def get(self, job_id: str) -> Job:
         """Raise UnknownJob."""
-        with self._database.reading() as cursor:
-            row = cursor.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        with self._database.reading() as transaction:
+            row = transaction.row("SELECT * FROM jobs WHERE id = :id", id=job_id)
         if row is None:
             raise UnknownJob("No job has this id.")
         return self._job(row)
 
     def list(self, status: JobStatus | None = None, limit: int = 50) -> list[Job]:
         """Return the latest jobs, newest first."""
-        with self._database.reading() as cursor:
-            rows = cursor.execute(
-                "SELECT * FROM jobs WHERE ?1 IS NULL OR status = ?1 ORDER BY number DESC LIMIT ?2",
-                (status, limit),
-            ).fetchall()
+        chosen = "WHERE status = :status" if status is not None else ""
+        values = {"status": status} if status is not None else {}
+        with self._database.reading() as transaction:
+            rows = transaction.rows(
+                f"SELECT * FROM jobs {chosen} ORDER BY number DESC LIMIT :limit", limit=limit, **values
+            )
         return [self._job(row) for row in rows]
 
     def counts(self) -> dict[JobStatus, int]:
         """Count the jobs by status."""
-        with self._database.reading() as cursor:
-            rows = cursor.execute("SELECT status, count(*) AS jobs FROM jobs GROUP BY status").fetchall()
+        with self._database.reading() as transaction:
+            rows = transaction.rows("SELECT status, count(*) AS jobs FROM jobs GROUP BY status")
         found = {row["status"]: row["jobs"] for row in rows}
         return {status: found.get(status, 0) for status in JOB_STATUSES}
 
     def next(self) -> Job | None:
         """Mark the job that has waited longest as processing and return it; None if none waits."""
-        with self._database.transaction() as cursor:
-            row = cursor.execute(
-                "UPDATE jobs SET status = 'processing', started_at = ? WHERE number ="
+        with self._database.transaction() as transaction:
+            row = transaction.row(
+                "UPDATE jobs SET status = 'processing', started_at = :now WHERE number ="
                 " (SELECT min(number) FROM jobs WHERE status = 'pending') RETURNING *",
-                (time.time(),),
-            ).fetchone()
+                now=time.time(),
+            )
         return self._job(row) if row is not None else None
 
     def partial_file(self, job_id: str) -> Path:
@@ -164,14 +167,20 @@ class Jobs:
 
     def retry(self, job_id: str) -> Job:
         """Append an interrupted, failed or cancelled job to the queue again. Raise InUse, UnknownJob."""
-        with self._database.transaction() as cursor:
-            row = cursor.execute(
-                "UPDATE jobs SET status = 'pending', started_at = NULL, finished_at = NULL, utterances = 0,"
-                " audio_s = 0, error_code = NULL, error_message = NULL,"
-                " number = (SELECT max(number) + 1 FROM jobs)"
-                " WHERE id = ? AND status IN ('interrupted', 'failed', 'cancelled') RETURNING *",
-                (job_id,),
-            ).fetchone()
+        with self._database.transaction() as transaction:
+            before = transaction.row(
+                "DELETE FROM jobs WHERE id = :id AND status IN ('interrupted', 'failed', 'cancelled')"
+                " RETURNING *",
+                id=job_id,
+            )
+            # A new row, as its number is its place in the queue.
+            row = before and transaction.row(
+                "INSERT INTO jobs (id, status, request, created_at)"
+                " VALUES (:id, 'pending', :request, :created_at) RETURNING *",
+                id=job_id,
+                request=before["request"],
+                created_at=before["created_at"],
+            )
         if row is None:
             self.get(job_id)
             raise InUse("Only an interrupted, failed or cancelled job can be retried.")
@@ -182,20 +191,26 @@ class Jobs:
 
         A job is complete if its result was kept and only marking it failed. Return how many were interrupted.
         """
-        with self._database.transaction() as cursor:
+        with self._database.transaction() as transaction:
             results = self._results()
-            found = cursor.execute("SELECT id FROM jobs WHERE status = 'processing'").fetchall()
-            ended = [(results.get(row["id"]), time.time(), row["id"]) for row in found]
-            cursor.executemany(
-                "UPDATE jobs SET status = iif(?1 IS NULL, 'interrupted', 'completed'), file = ?1,"
-                " finished_at = ?2 WHERE id = ?3",
-                ended,
+            found = transaction.rows("SELECT id FROM jobs WHERE status = 'processing'")
+            ended = [
+                {
+                    "id": row["id"],
+                    "file": results.get(row["id"]),
+                    "status": "completed" if row["id"] in results else "interrupted",
+                    "now": time.time(),
+                }
+                for row in found
+            ]
+            transaction.execute_many(
+                "UPDATE jobs SET status = :status, file = :file, finished_at = :now WHERE id = :id", ended
             )
-            rows = cursor.execute("SELECT file FROM jobs WHERE file IS NOT NULL").fetchall()
+            rows = transaction.rows("SELECT file FROM jobs WHERE file IS NOT NULL")
         kept = {row["file"] for row in rows}
         with storage_errors():
             remove_strays(self._directory, _RESULT, kept)
-        return sum(file is None for file, _, _ in ended)
+        return sum(job["file"] is None for job in ended)
 
     def _results(self) -> dict[str, str]:
         """Return the names of the complete results in the folder, by job id."""
@@ -208,29 +223,29 @@ class Jobs:
 
         Raise StorageFailure.
         """
-        return self._remove("finished_at < ?", (before,))
+        return self._remove("finished_at < :before", before=before)
 
     def clear(self) -> int:
         """Delete every job that is over, with its result. Return how many. Raise StorageFailure."""
-        return self._remove("TRUE", ())
+        return self._remove("TRUE")
 
-    def _remove(self, condition: str, values: Iterable[Any]) -> int:
+    def _remove(self, condition: str, **values: Any) -> int:
         """Delete results first, which may be what fills the disk. A job is kept if its result cannot be."""
         statuses = ", ".join(f"'{status}'" for status in sorted(OVER))
         over = f"status IN ({statuses})"
-        with self._database.reading() as cursor:
-            rows = cursor.execute(f"SELECT id, file FROM jobs WHERE {over} AND {condition}", tuple(values))
-            chosen = [(row["id"], row["file"]) for row in rows]
+        with self._database.reading() as transaction:
+            rows = transaction.rows(f"SELECT id, file FROM jobs WHERE {over} AND {condition}", **values)
+        chosen = [(row["id"], row["file"]) for row in rows]
         removed, failure = [], None
         for job_id, file in chosen:
             try:
                 if file is not None:
                     (self._directory / file).unlink(missing_ok=True)
-                removed.append((job_id,))
+                removed.append({"id": job_id})
             except OSError as error:
                 failure = error
-        with self._database.transaction() as cursor:
-            cursor.executemany(f"DELETE FROM jobs WHERE id = ? AND {over}", removed)
+        with self._database.transaction() as transaction:
+            transaction.execute_many(f"DELETE FROM jobs WHERE id = :id AND {over}", removed)
         if failure is not None:
             with storage_errors():
                 raise failure
@@ -248,13 +263,20 @@ class Jobs:
     ) -> Job:
         """Raise InUse if the job is over, UnknownJob."""
         code, message = error or (None, None)
-        with self._database.transaction() as cursor:
-            row = cursor.execute(
-                "UPDATE jobs SET status = ?, finished_at = ?, utterances = ?, audio_s = ?, file = ?,"
-                " error_code = ?, error_message = ? WHERE id = ? AND status IN ('pending', 'processing')"
-                " RETURNING *",
-                (status, time.time(), utterances, audio_s, file, code, message, job_id),
-            ).fetchone()
+        with self._database.transaction() as transaction:
+            row = transaction.row(
+                "UPDATE jobs SET status = :status, finished_at = :now, utterances = :utterances,"
+                " audio_s = :audio_s, file = :file, error_code = :code, error_message = :message"
+                " WHERE id = :id AND status IN ('pending', 'processing') RETURNING *",
+                status=status,
+                now=time.time(),
+                utterances=utterances,
+                audio_s=audio_s,
+                file=file,
+                code=code,
+                message=message,
+                id=job_id,
+            )
         if row is None:
             self.get(job_id)
             raise InUse("The job has already ended.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 
 from streaming_server.storage.database import Database
 
@@ -25,17 +25,18 @@ class PronunciationStore:
         self._database = database
 
     def get(self) -> list[StoredPronunciation]:
-        with self._database.reading() as cursor:
-            rows = cursor.execute(
+        with self._database.reading() as transaction:
+            rows = transaction.rows(
                 "SELECT language, word, respelling, ipa FROM pronunciations ORDER BY number"
             )
-            return [StoredPronunciation(*row) for row in rows]
+        return [StoredPronunciation(**row) for row in rows]
 
     def put(self, entries: Iterable[StoredPronunciation]) -> None:
         """Replace the list. Raise StorageFailure."""
-        with self._database.transaction() as cursor:
-            cursor.execute("DELETE FROM pronunciations")
-            cursor.executemany(
-                "INSERT INTO pronunciations (language, word, respelling, ipa) VALUES (?, ?, ?, ?)",
-                [astuple(entry) for entry in entries],
+        with self._database.exclusive() as transaction:
+            transaction.execute("DELETE FROM pronunciations")
+            transaction.execute_many(
+                "INSERT INTO pronunciations (number, language, word, respelling, ipa)"
+                " VALUES (:number, :language, :word, :respelling, :ipa)",
+                [{"number": number, **asdict(entry)} for number, entry in enumerate(entries)],
             )

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import re
-import sqlite3
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Unpack, get_args
 
@@ -23,7 +23,7 @@ from streaming_server.errors import (
     UnknownVoice,
     UnknownVoiceSample,
 )
-from streaming_server.storage.database import Database, storage_errors
+from streaming_server.storage.database import Database, Row, Transaction, storage_errors
 from streaming_server.storage.files import remove_strays, sync_folder
 from streaming_server.storage.names import check_name
 from streaming_server.storage.voice_records import Metadata, StoredVoice, StoredVoiceSample, VoiceChanges
@@ -73,8 +73,8 @@ class VoiceStore:
         Call before uploads begin. Only regular files with names given by the store are deleted; files that
         cannot be deleted stay.
         """
-        with self._database.transaction() as cursor:
-            used = {f"{row['sha256']}.wav" for row in cursor.execute("SELECT sha256 FROM prompts")}
+        with self._database.exclusive() as transaction:
+            used = {f"{row['sha256']}.wav" for row in transaction.rows("SELECT sha256 FROM prompts")}
             orphans = remove_strays(self._voice_samples, _BLOB, used)
             return orphans + remove_strays(self._temporaries, _TEMPORARY)
 
@@ -87,22 +87,23 @@ class VoiceStore:
 
     def voice_samples(self) -> list[StoredVoiceSample]:
         """Return all voice samples, ordered by id."""
-        with self._database.reading() as cursor:
-            return [self._voice_sample(row) for row in cursor.execute("SELECT * FROM prompts ORDER BY id")]
+        with self._database.reading() as transaction:
+            rows = transaction.rows("SELECT * FROM prompts")
+        return [self._voice_sample(row) for row in sorted(rows, key=itemgetter("id"))]
 
     def next_without_transcript(self) -> StoredVoiceSample | None:
         """Return the latest one without a transcript whose transcription has not failed, or None."""
-        with self._database.reading() as cursor:
-            row = cursor.execute(
+        with self._database.reading() as transaction:
+            row = transaction.row(
                 "SELECT * FROM prompts WHERE transcript IS NULL AND transcript_findings = '[]'"
-                " ORDER BY discovered_at DESC, rowid DESC LIMIT 1"
-            ).fetchone()
-            return self._voice_sample(row) if row is not None else None
+                " ORDER BY discovered_at DESC, id DESC LIMIT 1"
+            )
+        return self._voice_sample(row) if row is not None else None
 
     def voice_sample(self, voice_sample_id: str) -> StoredVoiceSample:
         """Raise UnknownVoiceSample."""
-        with self._database.reading() as cursor:
-            return self._voice_sample(_voice_sample_row(cursor, voice_sample_id))
+        with self._database.reading() as transaction:
+            return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
 
     def put_voice_sample(
         self, voice_sample_id: str, wav: Path, *, spare_voices: bool = False, **metadata: Unpack[Metadata]
@@ -122,22 +123,24 @@ class VoiceStore:
             with storage_errors():
                 sha256 = _make_safe(wav)
             shas.add(sha256)
-            with self._database.transaction() as cursor:
-                before = cursor.execute("SELECT * FROM prompts WHERE id = ?", (voice_sample_id,)).fetchone()
+            with self._database.exclusive() as transaction:
+                before = transaction.row("SELECT * FROM prompts WHERE id = :id", id=voice_sample_id)
                 columns = _voice_sample_columns(voice_sample_id, sha256, metadata)
                 if before is not None and before["sha256"] == sha256:
                     if _takes_precedence(before, metadata.get("transcript_source")):
                         columns |= {name: before[name] for name in _TRANSCRIPT}
                 elif before is not None:
                     if spare_voices:
-                        _check_spared(cursor, voice_sample_id)
+                        _check_spared(transaction, voice_sample_id)
                     shas.add(before["sha256"])
-                    cursor.execute("UPDATE voices SET transcript = NULL WHERE prompt = ?", (voice_sample_id,))
+                    transaction.execute(
+                        "UPDATE voices SET transcript = NULL WHERE prompt = :prompt", prompt=voice_sample_id
+                    )
                 # Inside the transaction, so that `_discard` does not find the file unused.
                 os.replace(wav, self._file(sha256))
                 sync_folder(self._voice_samples)
-                _put(cursor, "prompts", columns)
-                return self._voice_sample(_voice_sample_row(cursor, voice_sample_id))
+                _put(transaction, "prompts", columns)
+                return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
         finally:
             with suppress(OSError):
                 wav.unlink(missing_ok=True)
@@ -161,8 +164,8 @@ class VoiceStore:
         trustworthy transcript is never replaced by one of Whisper's that is not. Raise UnknownVoiceSample,
         also if the id has another recording by now.
         """
-        with self._database.transaction() as cursor:
-            row = _voice_sample_row(cursor, voice_sample_id)
+        with self._database.exclusive() as transaction:
+            row = _voice_sample_row(transaction, voice_sample_id)
             if sha256 is not None and row["sha256"] != sha256:
                 raise UnknownVoiceSample("has another recording by now; try again.", field="prompt_id")
             findings = tuple(findings)
@@ -170,40 +173,49 @@ class VoiceStore:
             if not (keep_better and _takes_precedence(row, source)) and not (
                 doubtful and _is_trustworthy(row)
             ):
-                cursor.execute(
-                    "UPDATE prompts SET transcript = ?, transcript_source = ?, transcript_language = ?, "
-                    "transcript_language_probability = ?, transcript_findings = ? WHERE id = ?",
-                    (transcript, source, language, language_probability, _dumped(findings), voice_sample_id),
+                transaction.execute(
+                    "UPDATE prompts SET transcript = :transcript, transcript_source = :source,"
+                    " transcript_language = :language, transcript_language_probability = :probability,"
+                    " transcript_findings = :findings WHERE id = :id",
+                    transcript=transcript,
+                    source=source,
+                    language=language,
+                    probability=language_probability,
+                    findings=_dumped(findings),
+                    id=voice_sample_id,
                 )
-            return self._voice_sample(_voice_sample_row(cursor, voice_sample_id))
+            return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
 
     def delete_voice_sample(self, voice_sample_id: str, force: bool = False) -> tuple[str, ...]:
         """Delete a voice sample and take it from the voices that use it. Return their ids.
 
         Raise UnknownVoiceSample; without `force`, InUse if there are such voices.
         """
-        with self._database.transaction() as cursor:
-            sha256 = _voice_sample_row(cursor, voice_sample_id)["sha256"]
-            users = cursor.execute("SELECT id FROM voices WHERE prompt = ? ORDER BY id", (voice_sample_id,))
-            voices = tuple(row["id"] for row in users)
+        with self._database.exclusive() as transaction:
+            sha256 = _voice_sample_row(transaction, voice_sample_id)["sha256"]
+            users = transaction.rows("SELECT id FROM voices WHERE prompt = :prompt", prompt=voice_sample_id)
+            voices = tuple(sorted(row["id"] for row in users))
             if voices and not force:
                 raise InUse(f"In use by {_listed(voices)}; use force=true to remove it from them.")
-            taken = "UPDATE voices SET prompt = NULL, transcript = NULL WHERE prompt = ?"
-            cursor.execute(taken, (voice_sample_id,))
-            cursor.execute("DELETE FROM prompts WHERE id = ?", (voice_sample_id,))
+            transaction.execute(
+                "UPDATE voices SET prompt = NULL, transcript = NULL WHERE prompt = :prompt",
+                prompt=voice_sample_id,
+            )
+            transaction.execute("DELETE FROM prompts WHERE id = :id", id=voice_sample_id)
         self._discard({sha256})
         return voices
 
     def voices(self) -> list[StoredVoice]:
         """Return the built-in voices first, as changed if they were, then the others ordered by id."""
-        with self._database.reading() as cursor:
-            stored = {row["id"]: _voice(row) for row in cursor.execute("SELECT * FROM voices ORDER BY id")}
+        with self._database.reading() as transaction:
+            rows = sorted(transaction.rows("SELECT * FROM voices"), key=itemgetter("id"))
+        stored = {row["id"]: _voice(row) for row in rows}
         return list({**{voice.id: _builtin(voice) for voice in BUILTIN_VOICES}, **stored}.values())
 
     def voice(self, voice_id: str) -> StoredVoice:
         """Raise UnknownVoice."""
-        with self._database.reading() as cursor:
-            return _find_voice(cursor, voice_id)
+        with self._database.reading() as transaction:
+            return _find_voice(transaction, voice_id)
 
     def put_voice(self, voice: StoredVoice) -> StoredVoice:
         """Store a voice, in place of the one of its id. Its `builtin` is ignored.
@@ -211,38 +223,39 @@ class VoiceStore:
         Raise BadValue for an invalid id, name, style or speaker, UnknownVoiceSample for a voice sample that
         is not stored. Callers check the ranges of numbers.
         """
-        with self._database.transaction() as cursor:
-            return _put_voice(cursor, voice)
+        with self._database.exclusive() as transaction:
+            return _put_voice(transaction, voice)
 
     def change_voice(self, voice_id: str, **changes: Unpack[VoiceChanges]) -> StoredVoice:
         """Change the given fields only. Raise UnknownVoice, and as `put_voice` does."""
-        with self._database.transaction() as cursor:
-            return _put_voice(cursor, replace(_find_voice(cursor, voice_id), **changes))
+        with self._database.exclusive() as transaction:
+            return _put_voice(transaction, replace(_find_voice(transaction, voice_id), **changes))
 
     def delete_voice(self, voice_id: str) -> None:
         """Delete a voice, or restore a built-in one.
 
         Raise UnknownVoice; Forbidden for an unchanged built-in voice.
         """
-        with self._database.transaction() as cursor:
-            if _find_voice(cursor, voice_id).builtin:
+        with self._database.exclusive() as transaction:
+            if _find_voice(transaction, voice_id).builtin:
                 raise Forbidden("Built-in voices cannot be deleted.")
-            cursor.execute("DELETE FROM voices WHERE id = ?", (voice_id,))
+            transaction.execute("DELETE FROM voices WHERE id = :id", id=voice_id)
 
     def _discard(self, shas: set[str]) -> None:
         """Delete the files that no row uses. `sweep` deletes those that cannot be deleted now."""
         if not shas:
             return
-        with suppress(StorageFailure), self._database.transaction() as cursor:
+        with suppress(StorageFailure), self._database.exclusive() as transaction:
             for sha256 in shas:
-                if cursor.execute("SELECT 1 FROM prompts WHERE sha256 = ?", (sha256,)).fetchone() is None:
+                used = transaction.row("SELECT 1 FROM prompts WHERE sha256 = :sha256", sha256=sha256)
+                if used is None:
                     self._file(sha256).unlink(missing_ok=True)
 
     def _file(self, sha256: str) -> Path:
         return self._voice_samples / f"{sha256}.wav"
 
-    def _voice_sample(self, row: sqlite3.Row) -> StoredVoiceSample:
-        columns = {name: row[name] for name in row.keys()}  # noqa: SIM118 -- iterating a row gives its values
+    def _voice_sample(self, row: Row) -> StoredVoiceSample:
+        columns = dict(row)
         for name in _LISTS:
             columns[name] = tuple(json.loads(columns[name]))
         return StoredVoiceSample(path=self._file(row["sha256"]), **columns)
@@ -258,19 +271,19 @@ def _check_voice(voice: StoredVoice) -> None:
         raise BadValue(f"must be 1 to {MAX_STYLE_CHARS} printable characters.", field="style")
 
 
-def _put_voice(cursor: sqlite3.Cursor, voice: StoredVoice) -> StoredVoice:
+def _put_voice(transaction: Transaction, voice: StoredVoice) -> StoredVoice:
     _check_voice(voice)
     if voice.voice_sample is not None:
-        _voice_sample_row(cursor, voice.voice_sample)
+        _voice_sample_row(transaction, voice.voice_sample)
     columns = asdict(voice)
     del columns["builtin"]
     columns["prompt"] = columns.pop("voice_sample")
-    _put(cursor, "voices", columns)
-    return _find_voice(cursor, voice.id)
+    _put(transaction, "voices", columns)
+    return _find_voice(transaction, voice.id)
 
 
-def _find_voice(cursor: sqlite3.Cursor, voice_id: str) -> StoredVoice:
-    row = cursor.execute("SELECT * FROM voices WHERE id = ?", (voice_id,)).fetchone()
+def _find_voice(transaction: Transaction, voice_id: str) -> StoredVoice:
+    row = transaction.row("SELECT * FROM voices WHERE id = :id", id=voice_id)
     if row is not None:
         return _voice(row)
     for voice in BUILTIN_VOICES:
@@ -279,8 +292,8 @@ def _find_voice(cursor: sqlite3.Cursor, voice_id: str) -> StoredVoice:
     raise UnknownVoice("must be the id of a voice.", field="voice_id")
 
 
-def _voice(row: sqlite3.Row) -> StoredVoice:
-    columns = {name: row[name] for name in row.keys()}  # noqa: SIM118 -- iterating a row gives its values
+def _voice(row: Row) -> StoredVoice:
+    columns = dict(row)
     columns["voice_sample"] = columns.pop("prompt")
     return StoredVoice(**columns)
 
@@ -289,10 +302,12 @@ def _builtin(voice: Voice) -> StoredVoice:
     return StoredVoice(voice.id, voice.name, voice.style, voice.primary_speaker, builtin=True)
 
 
-def _check_spared(cursor: sqlite3.Cursor, voice_sample_id: str) -> None:
+def _check_spared(transaction: Transaction, voice_sample_id: str) -> None:
     """Raise InUse if a voice has its own transcript of the stored recording."""
-    asked = "SELECT id FROM voices WHERE prompt = ? AND transcript IS NOT NULL ORDER BY id"
-    voices = tuple(row["id"] for row in cursor.execute(asked, (voice_sample_id,)))
+    rows = transaction.rows(
+        "SELECT id FROM voices WHERE prompt = :prompt AND transcript IS NOT NULL", prompt=voice_sample_id
+    )
+    voices = tuple(sorted(row["id"] for row in rows))
     if voices:
         raise InUse(
             f"The recording has changed since {_listed(voices)} got a transcript; upload it, or clear that"
@@ -315,30 +330,28 @@ def _voice_sample_columns(voice_sample_id: str, sha256: str, metadata: Metadata)
     }
 
 
-def _voice_sample_row(cursor: sqlite3.Cursor, voice_sample_id: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = cursor.execute(
-        "SELECT * FROM prompts WHERE id = ?", (voice_sample_id,)
-    ).fetchone()
+def _voice_sample_row(transaction: Transaction, voice_sample_id: str) -> Row:
+    row = transaction.row("SELECT * FROM prompts WHERE id = :id", id=voice_sample_id)
     if row is None:
         raise UnknownVoiceSample("must be the id of a voice sample.", field="prompt_id")
     return row
 
 
-def _put(cursor: sqlite3.Cursor, table: str, values: dict[str, Any]) -> None:
+def _put(transaction: Transaction, table: str, values: dict[str, Any]) -> None:
     """Insert a row or update the one of its id; references to it stay valid."""
     columns = ", ".join(values)
     places = ", ".join(f":{name}" for name in values)
     changes = ", ".join(f"{name} = excluded.{name}" for name in values)
     insert = f"INSERT INTO {table} ({columns}) VALUES ({places})"
-    cursor.execute(f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}", values)
+    transaction.execute(f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}", **values)
 
 
-def _takes_precedence(row: sqlite3.Row, source: Source | None) -> bool:
+def _takes_precedence(row: Row, source: Source | None) -> bool:
     """Return whether a voice sample has a transcript whose source takes precedence over `source`."""
     return bool(row["transcript"]) and _precedence(row["transcript_source"]) > _precedence(source)
 
 
-def _is_trustworthy(row: sqlite3.Row) -> bool:
+def _is_trustworthy(row: Row) -> bool:
     """Return whether a voice sample has a transcript that a voice can be cloned with."""
     source, found = row["transcript_source"], tuple(json.loads(row["transcript_findings"]))
     return bool(row["transcript"]) and may_condition(source, found)

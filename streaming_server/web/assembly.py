@@ -75,10 +75,14 @@ async def running_services(
     Raise EngineFailure if the data directory or the devices asked for cannot be used, and, in an exception
     group, whatever a task fails with.
     """
+    metrics = Metrics(settings.node)
     async with AsyncExitStack() as stack:
-        services = await to_thread.run_sync(_open, settings, engine, access, stack)
+        await to_thread.run_sync(stack.enter_context, _locked(settings.data_dir.absolute()))
+        pool = await to_thread.run_sync(_pool, settings, engine, metrics.stepped)
+        # Before the database, so that the workers load meanwhile.
+        await stack.enter_async_context(pool.running())
+        services = await to_thread.run_sync(_open, settings, engine, access, pool, metrics, stack)
         speech, voices = services.speech, services.voices
-        await stack.enter_async_context(speech.pool.running())
         await voices.library.refresh()
         _check_aliases(settings, speech.catalogue)
         async with anyio.create_task_group() as group:
@@ -117,15 +121,20 @@ async def _start_tasks(services: Services, group: TaskGroup) -> None:
         await _listen_for_wyoming(speech, group)
 
 
-def _open(settings: Settings, engine: SelectedEngine, access: Access, stack: AsyncExitStack) -> Services:
+def _open(
+    settings: Settings,
+    engine: SelectedEngine,
+    access: Access,
+    pool: Pool,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> Services:
     """Blocks."""
-    metrics = Metrics(settings.node)
-    pool = _pool(settings, engine, metrics.stepped)
     limits = Limits(settings)
     catalogue = Catalogue(settings.voice_aliases, substitutes=settings.unknown_voice == "default")
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
-    database = stack.enter_context(_open_data(data))
+    database = stack.enter_context(closing(_open_database(data)))
     store = VoiceStore(database, data)
     store.sweep()
     configuration = Configuration(ConfigurationStore(database), settings)
@@ -192,15 +201,23 @@ def _voice_services(
 
 
 @contextmanager
-def _open_data(data: Path) -> Iterator[Database]:
-    """Lock the data directory and open its database. Raise EngineFailure, naming the directory."""
+def _locked(data: Path) -> Iterator[None]:
+    """Lock the data directory. Blocks. Raise EngineFailure, naming the directory."""
     try:
         lock = DataLock(data)
     except OSError as error:
         reason = "This is a file" if data.is_file() else (error.strerror or str(error))
         raise EngineFailure(f"--data-dir {data} cannot be used: {reason}.") from error
-    with closing(lock), closing(Database(data)) as database:
-        yield database
+    with closing(lock):
+        yield
+
+
+def _open_database(data: Path) -> Database:
+    """Blocks. SQLAlchemy is imported here and not with the module: it takes as long as a tenth of the start,
+    during which the workers load."""
+    from streaming_server.storage.sqlite import SqliteDatabase
+
+    return SqliteDatabase(data)
 
 
 def _check_aliases(settings: Settings, catalogue: Catalogue) -> None:

@@ -13,7 +13,7 @@ import struct
 import sys
 from pathlib import Path
 
-from streaming_server.storage.database import Database
+from streaming_server.storage.sqlite import SqliteDatabase
 from streaming_server.storage.voice_records import StoredVoice
 from streaming_server.storage.voices import VoiceStore
 
@@ -96,7 +96,7 @@ class Writer:
 
 def main() -> None:
     data_dir = Path(sys.argv[1])
-    store = VoiceStore(Database(data_dir), data_dir)
+    store = VoiceStore(SqliteDatabase(data_dir), data_dir)
     store.sweep()
     writer = Writer(store, random.Random(sys.argv[2]))
     while True:

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from streaming_server.errors import BadValue, WorkerLost
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
-from streaming_server.storage.database import FILE_NAME, Database
 from streaming_server.storage.jobs import Job, Jobs
+from streaming_server.storage.sqlite import FILE_NAME, SqliteDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -81,15 +81,15 @@ class Runner:
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    monkeypatch.setattr("streaming_server.storage.database.BUSY_TIMEOUT_S", 0.02)
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteDatabase]:
+    monkeypatch.setattr("streaming_server.storage.sqlite.BUSY_TIMEOUT_S", 0.02)
     monkeypatch.setattr("streaming_server.jobs.runner.STORAGE_RETRY_S", 0.01)
-    with closing(Database(tmp_path)) as database:
+    with closing(SqliteDatabase(tmp_path)) as database:
         yield database
 
 
 @pytest.fixture
-def jobs(database: Database, tmp_path: Path) -> Jobs:
+def jobs(database: SqliteDatabase, tmp_path: Path) -> Jobs:
     return Jobs(database, tmp_path / "jobs")
 
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 from helpers.disks import files_limited_to, small_disk
+from sqlalchemy.exc import InvalidRequestError, OperationalError
 
 from streaming_server.errors import BadValue, EngineFailure, SpeechError, StorageFailure
-from streaming_server.storage.database import FILE_NAME, MIGRATIONS, Database, storage_errors
+from streaming_server.storage.database import Transaction, storage_errors
+from streaming_server.storage.migrations import MIGRATIONS
+from streaming_server.storage.sqlite import FILE_NAME, SqliteDatabase
 
 NOTES = "CREATE TABLE notes (text TEXT NOT NULL);\nCREATE TABLE more (\n    text TEXT\n);\n"
 TRIGGER = """
@@ -25,29 +28,35 @@ END;
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    one = Database(tmp_path, (NOTES,))
+def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    one = SqliteDatabase(tmp_path, (NOTES,))
     yield one
     one.close()
 
 
-def note(database: Database, text: str) -> None:
-    with database.transaction() as cursor:
-        cursor.execute("INSERT INTO notes VALUES (?)", (text,))
+def note(database: SqliteDatabase, text: str) -> None:
+    with database.transaction() as transaction:
+        transaction.execute("INSERT INTO notes VALUES (:text)", text=text)
 
 
-def notes(database: Database) -> list[str]:
-    with database.reading() as cursor:
-        return [row["text"] for row in cursor.execute("SELECT text FROM notes")]
+def notes(database: SqliteDatabase) -> list[str]:
+    with database.reading() as transaction:
+        return notes_in(transaction)
 
 
-def pragma(database: Database, name: str) -> object:
-    with database.reading() as cursor:
-        return cursor.execute(f"PRAGMA {name}").fetchone()[0]
+def notes_in(transaction: Transaction) -> list[str]:
+    return [row["text"] for row in transaction.rows("SELECT text FROM notes")]
+
+
+def pragma(database: SqliteDatabase, name: str) -> object:
+    with database.reading() as transaction:
+        row = transaction.row(f"PRAGMA {name}")
+    assert row is not None
+    return next(iter(row.values()))
 
 
 def test_is_created_with_its_directory_and_full_durability(tmp_path: Path) -> None:
-    database = Database(tmp_path / "not" / "yet")
+    database = SqliteDatabase(tmp_path / "not" / "yet")
     assert (tmp_path / "not" / "yet" / FILE_NAME).is_file()
     assert pragma(database, "journal_mode") == "wal"
     assert pragma(database, "synchronous") == 2
@@ -57,48 +66,48 @@ def test_is_created_with_its_directory_and_full_durability(tmp_path: Path) -> No
     database.close()
 
 
-def test_a_transaction_persists(tmp_path: Path, database: Database) -> None:
+def test_a_transaction_persists(tmp_path: Path, database: SqliteDatabase) -> None:
     note(database, "kept")
     database.close()
-    again = Database(tmp_path, (NOTES,))
+    again = SqliteDatabase(tmp_path, (NOTES,))
     assert notes(again) == ["kept"]
     again.close()
 
 
-def test_a_transaction_that_raises_is_rolled_back(database: Database) -> None:
-    with pytest.raises(BadValue), database.transaction() as cursor:
-        cursor.execute("INSERT INTO notes VALUES ('lost')")
+def test_a_transaction_that_raises_is_rolled_back(database: SqliteDatabase) -> None:
+    with pytest.raises(BadValue), database.transaction() as transaction:
+        transaction.execute("INSERT INTO notes VALUES ('lost')")
         raise BadValue("not this one")
     assert notes(database) == []
     note(database, "the next one")
     assert notes(database) == ["the next one"]
 
 
-def test_a_nested_transaction_is_rejected_and_the_outer_one_rolled_back(database: Database) -> None:
-    with pytest.raises(sqlite3.OperationalError), database.transaction() as cursor:
-        cursor.execute("INSERT INTO notes VALUES ('lost')")
+def test_a_nested_transaction_is_rejected_and_the_outer_one_rolled_back(database: SqliteDatabase) -> None:
+    with pytest.raises(InvalidRequestError), database.transaction() as transaction:
+        transaction.execute("INSERT INTO notes VALUES ('lost')")
         note(database, "nested")
     assert notes(database) == []
 
 
-def test_a_transaction_excludes_writers_from_its_first_read(tmp_path: Path, database: Database) -> None:
+def test_a_transaction_excludes_writers_from_its_first_read(tmp_path: Path, database: SqliteDatabase) -> None:
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, timeout=0)
-    with database.transaction() as cursor:
-        cursor.execute("SELECT text FROM notes").fetchall()
+    with database.transaction() as transaction:
+        transaction.rows("SELECT text FROM notes")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("INSERT INTO notes VALUES ('between')")
     other.close()
 
 
-def test_threads_are_serialised(database: Database) -> None:
-    with database.transaction() as cursor:
-        cursor.execute("INSERT INTO notes VALUES ('0')")
+def test_threads_are_serialised(database: SqliteDatabase) -> None:
+    with database.transaction() as transaction:
+        transaction.execute("INSERT INTO notes VALUES ('0')")
 
     def count() -> None:
         for _ in range(20):
-            with database.transaction() as cursor:
-                (before,) = cursor.execute("SELECT text FROM notes").fetchone()
-                cursor.execute("UPDATE notes SET text = ?", (str(int(before) + 1),))
+            with database.transaction() as transaction:
+                before = notes_in(transaction)[0]
+                transaction.execute("UPDATE notes SET text = :text", text=str(int(before) + 1))
 
     threads = [threading.Thread(target=count) for _ in range(5)]
     for thread in threads:
@@ -108,30 +117,30 @@ def test_threads_are_serialised(database: Database) -> None:
     assert notes(database) == ["100"]
 
 
-def test_migrates_an_older_file_and_keeps_its_data(tmp_path: Path, database: Database) -> None:
+def test_migrates_an_older_file_and_keeps_its_data(tmp_path: Path, database: SqliteDatabase) -> None:
     note(database, "from before")
     database.close()
-    newer = Database(tmp_path, (NOTES, TRIGGER))
+    newer = SqliteDatabase(tmp_path, (NOTES, TRIGGER))
     assert pragma(newer, "user_version") == 2
     note(newer, "from after")
     assert notes(newer) == ["from before", "from after"]
-    with newer.reading() as cursor:
-        assert [row["text"] for row in cursor.execute("SELECT text FROM more")] == ["from after"]
+    with newer.reading() as transaction:
+        assert [row["text"] for row in transaction.rows("SELECT text FROM more")] == ["from after"]
     newer.close()
 
 
 def test_a_failed_migration_leaves_the_previous_version(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError):
-        Database(tmp_path, (NOTES, "CREATE TABLE third (x TEXT);\nCREATE TABLE notes (x TEXT);\n"))
-    database = Database(tmp_path, (NOTES, "CREATE TABLE third (x TEXT);\n"))
+    with pytest.raises(OperationalError):
+        SqliteDatabase(tmp_path, (NOTES, "CREATE TABLE third (x TEXT);\nCREATE TABLE notes (x TEXT);\n"))
+    database = SqliteDatabase(tmp_path, (NOTES, "CREATE TABLE third (x TEXT);\n"))
     assert pragma(database, "user_version") == 2
     database.close()
 
 
 def test_a_statement_without_a_semicolon_is_executed(tmp_path: Path) -> None:
-    database = Database(tmp_path, ("CREATE TABLE other (x TEXT);\n" + NOTES.removesuffix(";\n"),))
-    with database.reading() as cursor:
-        tables = cursor.execute("SELECT name FROM sqlite_schema ORDER BY name").fetchall()
+    database = SqliteDatabase(tmp_path, ("CREATE TABLE other (x TEXT);\n" + NOTES.removesuffix(";\n"),))
+    with database.reading() as transaction:
+        tables = transaction.rows("SELECT name FROM sqlite_schema ORDER BY name")
     assert [row["name"] for row in tables] == ["more", "notes", "other"]
     database.close()
 
@@ -141,30 +150,30 @@ def test_a_migration_applied_by_another_program_is_not_repeated(tmp_path: Path) 
         """Migrations that another program applies right after the file's version was read."""
 
         def __getitem__(self, which: Any) -> Any:
-            Database(tmp_path, tuple(self)).close()
+            SqliteDatabase(tmp_path, tuple(self)).close()
             return super().__getitem__(which)
 
-    database = Database(tmp_path, Overtaken((NOTES,)))
+    database = SqliteDatabase(tmp_path, Overtaken((NOTES,)))
     assert pragma(database, "user_version") == 1
     database.close()
 
 
 def test_rejects_a_file_of_a_newer_version_and_leaves_it_unchanged(tmp_path: Path) -> None:
-    Database(tmp_path, (*MIGRATIONS, NOTES)).close()
+    SqliteDatabase(tmp_path, (*MIGRATIONS, NOTES)).close()
     before = (tmp_path / FILE_NAME).read_bytes()
     with pytest.raises(EngineFailure, match="written by a newer version of this server"):
-        Database(tmp_path)
+        SqliteDatabase(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
 def test_rejects_a_file_that_is_not_a_database_and_leaves_it_unchanged(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"speech" * 1000)
     with pytest.raises(EngineFailure, match="damaged"):
-        Database(tmp_path)
+        SqliteDatabase(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == b"speech" * 1000
 
 
-def test_a_full_disk_fails_the_whole_write_and_allows_reads(tmp_path: Path, database: Database) -> None:
+def test_a_full_disk_fails_the_whole_write_and_allows_reads(tmp_path: Path, database: SqliteDatabase) -> None:
     note(database, "there")
     with files_limited_to((tmp_path / f"{FILE_NAME}-wal").stat().st_size):
         with pytest.raises(StorageFailure, match="full"):
@@ -177,7 +186,7 @@ def test_a_full_disk_fails_the_whole_write_and_allows_reads(tmp_path: Path, data
 
 def test_reports_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path):
-        database = Database(tmp_path, (NOTES,))
+        database = SqliteDatabase(tmp_path, (NOTES,))
         note(database, "there")
         with pytest.raises(StorageFailure, match="The disk is full"):
             note(database, "much" * 100_000)
@@ -190,19 +199,19 @@ def test_reports_a_full_disk_when_creating_the_file(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="No space"):
             (tmp_path / "filler").write_bytes(bytes(1 << 20))
         with pytest.raises(StorageFailure, match="full"):
-            Database(tmp_path)
+            SqliteDatabase(tmp_path)
 
 
 def test_reports_a_read_only_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path, "ro"):
         with pytest.raises(StorageFailure, match="is not writable"):
-            Database(tmp_path)
+            SqliteDatabase(tmp_path)
 
 
-def test_a_disk_that_became_read_only_can_still_be_read(database: Database) -> None:
+def test_a_disk_that_became_read_only_can_still_be_read(database: SqliteDatabase) -> None:
     note(database, "there")
-    with database.reading() as cursor:
-        cursor.execute("PRAGMA query_only = ON")
+    with database.reading() as transaction:
+        transaction.execute("PRAGMA query_only = ON")
     with pytest.raises(StorageFailure, match="is not writable"):
         note(database, "not there")
     assert notes(database) == ["there"]
@@ -211,10 +220,10 @@ def test_a_disk_that_became_read_only_can_still_be_read(database: Database) -> N
 def test_reports_a_file_in_place_of_the_directory(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(StorageFailure):
-        Database(tmp_path / "data")
+        SqliteDatabase(tmp_path / "data")
 
 
-def test_reports_a_file_locked_by_another_program(tmp_path: Path, database: Database) -> None:
+def test_reports_a_file_locked_by_another_program(tmp_path: Path, database: SqliteDatabase) -> None:
     pragma(database, "busy_timeout = 1")
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -226,7 +235,7 @@ def test_reports_a_file_locked_by_another_program(tmp_path: Path, database: Data
     assert notes(database) == ["now"]
 
 
-def test_rejects_text_that_cannot_be_stored(database: Database) -> None:
+def test_rejects_text_that_cannot_be_stored(database: SqliteDatabase) -> None:
     with pytest.raises(BadValue):
         note(database, "\ud800")
     assert notes(database) == []

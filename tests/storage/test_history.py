@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from streaming_server.errors import StorageFailure, UnknownEntry
-from streaming_server.storage.database import Database
 from streaming_server.storage.history import Journal, JournalEntry
 from streaming_server.storage.outputs import OutputFolder
+from streaming_server.storage.sqlite import SqliteDatabase
 
 
 @contextmanager
 def opened(data_dir: Path) -> Iterator[Journal]:
-    database = Database(data_dir)
+    database = SqliteDatabase(data_dir)
     try:
         yield Journal(database, OutputFolder(data_dir / "outputs", 2**20))
     finally:

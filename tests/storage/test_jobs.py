@@ -12,15 +12,15 @@ import pytest
 from helpers.disks import small_disk
 
 from streaming_server.errors import InUse, StorageFailure, UnknownJob
-from streaming_server.storage.database import Database
 from streaming_server.storage.jobs import Job, Jobs
+from streaming_server.storage.sqlite import SqliteDatabase
 
 REQUEST = {"text": "Hello there. «Ünïcode»", "voice_id": "aria", "speed": 1.5}
 
 
 @contextmanager
 def opened(data_dir: Path) -> Iterator[Jobs]:
-    database = Database(data_dir)
+    database = SqliteDatabase(data_dir)
     try:
         yield Jobs(database, data_dir / "jobs")
     finally:

@@ -34,8 +34,8 @@ from streaming_server.errors import (
     UnknownVoice,
     UnknownVoiceSample,
 )
-from streaming_server.storage.database import FILE_NAME, Database
 from streaming_server.storage.names import check_name
+from streaming_server.storage.sqlite import FILE_NAME, SqliteDatabase
 from streaming_server.storage.voice_records import Metadata, StoredVoice, StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Source
@@ -65,7 +65,7 @@ FULL: Metadata = {
 
 @contextmanager
 def opened(data_dir: Path) -> Iterator[VoiceStore]:
-    database = Database(data_dir)
+    database = SqliteDatabase(data_dir)
     try:
         yield VoiceStore(database, data_dir)
     finally:

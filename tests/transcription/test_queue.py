@@ -14,7 +14,7 @@ from anyio import to_thread
 from helpers import whisper_checkpoint
 
 from streaming_server.catalogue import Catalogue
-from streaming_server.storage.database import Database
+from streaming_server.storage.sqlite import SqliteDatabase
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
@@ -51,7 +51,7 @@ class NotingLibrary(VoiceLibrary):
 class Workplace:
     """A store, its library, and a queue that transcribes what is in it."""
 
-    def __init__(self, folder: Path, database: Database, checkpoint: Path) -> None:
+    def __init__(self, folder: Path, database: SqliteDatabase, checkpoint: Path) -> None:
         self.store = VoiceStore(database, folder)
         self.library = NotingLibrary(self.store)
         self.transcription = Transcription(str(checkpoint), lambda: "cpu")
@@ -86,7 +86,7 @@ class Workplace:
 
 @asynccontextmanager
 async def workplace(folder: Path, checkpoint: Path) -> AsyncIterator[Workplace]:
-    with closing(Database(folder)) as database:
+    with closing(SqliteDatabase(folder)) as database:
         one = Workplace(folder, database, checkpoint)
         async with anyio.create_task_group() as group:
             group.start_soon(one.transcription.run)

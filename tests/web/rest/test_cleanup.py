@@ -17,8 +17,8 @@ from helpers.servers import Server, until
 from starlette.applications import Starlette
 
 from streaming_server.settings import Settings
-from streaming_server.storage.database import FILE_NAME
 from streaming_server.storage.expiry import Expiry
+from streaming_server.storage.sqlite import FILE_NAME
 from streaming_server.web.app import create_app
 
 OLD = time.time() - 1000 * 3600
@@ -71,7 +71,7 @@ async def test_a_busy_database_is_reported_and_files_are_deleted(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The route fails only if nothing at all can be cleaned up."""
-    monkeypatch.setattr("streaming_server.storage.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("streaming_server.storage.sqlite.BUSY_TIMEOUT_S", 0.05)
     monkeypatch.setattr(Expiry, "run", lambda expiry: anyio.sleep_forever())
     app = create_app(Settings(engine="espeak", data_dir=data))
     async with app.router.lifespan_context(app):
