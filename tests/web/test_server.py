@@ -23,6 +23,7 @@ import pytest
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 from helpers.servers import Server, established, is_alive, until
+from helpers.stalled import stalled_client
 from helpers.talk import talking
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -298,22 +299,6 @@ async def test_a_client_that_does_not_read_is_disconnected(start_server: Callabl
         one.close()
     async with talking(server.ws_url) as talk:
         assert (await talk.speak("Still here."))["type"] == "done"
-
-
-def stalled_client(server: Server) -> socket.socket:
-    """Return a websocket that asks for a long speech and never reads."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.connect(("127.0.0.1", server.port))
-    client.sendall(
-        b"GET /ws/speak HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" % server.port
-    )
-    client.recv(1024)
-    message = b'{"type":"speak","text":"' + LONG.encode() + b'"}'
-    mask = b"\0\0\0\0"
-    client.sendall(b"\x81\xfe" + len(message).to_bytes(2, "big") + mask + message)
-    return client
 
 
 async def test_five_hundred_connects_are_all_answered(start_server: Callable[..., Server]) -> None:

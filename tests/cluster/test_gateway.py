@@ -1,0 +1,287 @@
+"""Two servers behind the gateway."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+from helpers.doors import EVERY_DOOR, Door
+from helpers.foreign import contexts
+from helpers.gateway import Gateway, running_gateway, started_gateway
+from helpers.name_server import name_server
+from helpers.servers import Server, running_server, until
+from helpers.stalled import stalled_client
+from helpers.talk import Talk, talking
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+pytestmark = pytest.mark.anyio
+
+SENTENCE = "The quick brown fox jumps over the lazy dog. "
+"""About three seconds of speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Two servers, a and b, and their gateway."""
+
+    a: Server
+    b: Server
+    gateway: Gateway
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Start a cluster that the tests of this module share."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with (
+        running_server(folder / "a", "--max-workers=1", "--log-format=json") as a,
+        running_server(folder / "b", "--max-workers=1", "--log-format=json") as b,
+        running_gateway(folder, a=a, b=b) as gateway,
+    ):
+        yield Cluster(a, b, gateway)
+
+
+@pytest.fixture
+def join(cluster: Cluster, start_server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
+    """Return a function that starts one more server, with options, and adds it to the gateway."""
+    names: list[str] = []
+
+    def start(name: str, *options: str) -> Server:
+        server = start_server("--max-workers=1", *options)
+        names.append(name)
+        cluster.gateway.add(name, server)
+        return server
+
+    yield start
+    for name in names:
+        cluster.gateway.remove(name)
+
+
+def connections(server: Server) -> int:
+    """Return the number of open websockets that speak."""
+    count: int = server.get("/queue/stats")[1]["connections"]
+    return count
+
+
+@pytest.mark.parametrize("door", EVERY_DOOR, ids=lambda door: door.__name__)
+async def test_the_gateway_changes_no_sample(cluster: Cluster, door: Door) -> None:
+    direct = await door(cluster.a, "aria")
+    assert len(direct) > 10_000
+    assert await door(cluster.gateway, "aria") == direct
+
+
+async def test_a_burst_is_spread_evenly(cluster: Cluster) -> None:
+    async with AsyncExitStack() as sockets:
+        await open_sockets(cluster.gateway, 100, sockets)
+        on_a, on_b = connections(cluster.a), connections(cluster.b)
+    assert on_a + on_b == 100
+    assert abs(on_a - on_b) <= 2
+
+
+async def test_a_full_server_sends_nobody_away(cluster: Cluster, join: Callable[..., Server]) -> None:
+    small = join("small", "--max-connections=2")
+    cluster.gateway.wait_for("small")
+    async with AsyncExitStack() as sockets:
+        await open_sockets(cluster.gateway, 14, sockets)
+        assert connections(small) == 2
+        assert connections(cluster.a) + connections(cluster.b) == 12
+
+
+@pytest.mark.parametrize("sentences", [2, pytest.param(15, marks=pytest.mark.slow)])
+async def test_a_server_that_stops_cuts_no_stream(
+    cluster: Cluster, join: Callable[..., Server], sentences: int
+) -> None:
+    gateway = cluster.gateway
+    leaving = join("leaving", "--drain-timeout-s=90")
+    gateway.wait_for("leaving")
+    async with AsyncExitStack() as sockets:
+        speeches = [await Speech.begin(gateway, sockets, count) for count in 3 * [1] + 3 * [sentences]]
+        idle = await open_sockets(gateway, 6, sockets)
+        assert (contexts(leaving), connections(leaving)) == (2, 4)
+        async with probing(gateway) as probes:
+            await probes.at_least(20)
+            asked = time.monotonic()
+            leaving.process.terminate()
+            closed = [end async for end in ends_of(idle, 2)]
+            assert [code for code, _ in closed] == [1012, 1012]
+            assert max(at for _, at in closed) - asked < 1
+            await listen_to(speeches)
+            await probes.at_least(100)
+        assert not probes.refused
+    assert [speech.end for speech in speeches] == 6 * ["done"]
+    assert len({speech.audio for speech in speeches}) == 2
+    assert leaving.process.wait(20) == 0
+
+
+async def test_a_killed_server_takes_only_its_own_sockets(
+    cluster: Cluster, join: Callable[..., Server]
+) -> None:
+    gateway = cluster.gateway
+    victim = join("victim")
+    gateway.wait_for("victim")
+    async with AsyncExitStack() as sockets:
+        speeches = [await Speech.begin(gateway, sockets, 1) for _ in range(6)]
+        assert contexts(victim) == 2
+        async with probing(gateway) as probes:
+            await probes.at_least(20)
+            victim.process.kill()
+            await listen_to(speeches)
+            await probes.at_least(100)
+        assert not probes.refused
+    assert Counter(speech.end for speech in speeches) == {"done": 4, "cut": 2}
+    assert len({speech.audio for speech in speeches if speech.end == "done"}) == 1
+
+
+async def test_a_new_server_is_used_within_two_seconds_and_cuts_no_socket(
+    cluster: Cluster, join: Callable[..., Server]
+) -> None:
+    async with AsyncExitStack() as sockets:
+        talks = await open_sockets(cluster.gateway, 8, sockets)
+        new = join("new")
+        added = time.monotonic()
+        while not connections(new):
+            talks += await open_sockets(cluster.gateway, 1, sockets)
+            assert time.monotonic() - added < 2
+        for talk in talks:
+            assert (await talk.speak("Still here."))["type"] == "done"
+
+
+@pytest.mark.slow
+async def test_servers_are_found_and_forgotten_by_dns(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """Servers of one name differ only by address, as in Kubernetes; here one server has two addresses."""
+    server = start_server("--max-workers=1", "--host=0.0.0.0", "--no-auth")
+    nodes = f"nodes.speech.example:{server.port}"
+    with (
+        name_server() as names,
+        started_gateway(tmp_path, SPEECH_NODES=nodes, SPEECH_DNS=names.address) as gateway,
+    ):
+        assert gateway.get("/gateway/readyz")[0] == 503
+        names.addresses = ["127.0.0.2"]
+        until(lambda: gateway.servers_up() == 1)
+        assert gateway.get("/gateway/readyz")[0] == 200
+        async with talking(gateway.ws_url) as talk:
+            names.addresses = ["127.0.0.2", "127.0.0.3"]
+            until(lambda: gateway.servers_up() == 2)
+            names.addresses = ["127.0.0.3"]
+            until(lambda: gateway.servers_up() == 1)
+            assert (await talk.speak("Still here."))["type"] == "done"
+
+
+@pytest.mark.slow
+async def test_a_client_that_stops_reading_is_noticed_through_the_gateway(cluster: Cluster) -> None:
+    processes = [psutil.Process(each.process.pid) for each in (cluster.a, cluster.b, cluster.gateway)]
+    before = sum(process.memory_info().rss for process in processes)
+    client = stalled_client(cluster.gateway)
+    began = time.monotonic()
+    until(lambda: connections(cluster.a) + connections(cluster.b) == 1)
+    until(lambda: connections(cluster.a) + connections(cluster.b) == 0)
+    assert time.monotonic() - began < 8
+    assert sum(process.memory_info().rss for process in processes) - before < 10 * 2**20
+    client.close()
+
+
+async def open_sockets(gateway: Gateway, count: int, stack: AsyncExitStack) -> list[Talk]:
+    """Open websockets at the same time; `stack` closes them."""
+    talks: list[Talk] = []
+
+    async def open_one() -> None:
+        talks.append(await stack.enter_async_context(talking(gateway.ws_url, open_timeout=30)))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(open_one)
+    return talks
+
+
+async def ends_of(talks: list[Talk], count: int) -> AsyncIterator[tuple[int, float]]:
+    """Iterate over the first ends of these websockets: close code and time."""
+    send, receive = anyio.create_memory_object_stream[tuple[int, float]](len(talks))
+
+    async def wait(talk: Talk) -> None:
+        await talk.socket.wait_closed()
+        send.send_nowait((talk.socket.close_code or 0, time.monotonic()))
+
+    with send, receive:
+        async with anyio.create_task_group() as group:
+            for talk in talks:
+                group.start_soon(wait, talk)
+            for _ in range(count):
+                with anyio.fail_after(10):
+                    yield await receive.receive()
+            group.cancel_scope.cancel()
+
+
+@dataclass(slots=True)
+class Speech:
+    """A speech that is sent little ahead of real time. end: `done`, or `cut` by the end of its socket."""
+
+    talk: Talk
+    end: str = ""
+    audio: bytes = b""
+
+    @classmethod
+    async def begin(cls, gateway: Gateway, stack: AsyncExitStack, sentences: int) -> Speech:
+        """Begin a speech; return when its first audio is there."""
+        talk = await stack.enter_async_context(talking(gateway.ws_url))
+        await talk.send("speak", text=SENTENCE * sentences, max_lead_ms=500)
+        await talk.first_frame()
+        return cls(talk)
+
+    async def listen(self) -> None:
+        """Read to the end."""
+        try:
+            self.end = (await self.talk.end())["type"]
+        except ConnectionClosed:
+            self.end = "cut"
+        self.audio = self.talk.audio()
+
+
+async def listen_to(speeches: list[Speech]) -> None:
+    """Read all speeches to their ends, at the same time."""
+    async with anyio.create_task_group() as group:
+        for speech in speeches:
+            group.start_soon(speech.listen)
+
+
+@dataclass(slots=True)
+class Probes:
+    """Handshakes in a row. refused: what those met that failed."""
+
+    count: int = 0
+    refused: list[Exception] = field(default_factory=list)
+
+    async def at_least(self, count: int) -> None:
+        """Wait for so many handshakes."""
+        with anyio.fail_after(30):
+            while self.count < count:
+                await anyio.sleep(0.01)
+
+    async def run(self, gateway: Gateway) -> None:
+        while True:
+            try:
+                socket = await connect(f"{gateway.ws_url}/ws/speak", proxy=None, close_timeout=1)
+            except (InvalidStatus, OSError) as error:
+                self.refused.append(error)
+            else:
+                await socket.close()
+            self.count += 1
+
+
+@asynccontextmanager
+async def probing(gateway: Gateway) -> AsyncIterator[Probes]:
+    """Make one handshake after the other."""
+    probes = Probes()
+    async with anyio.create_task_group() as group:
+        group.start_soon(probes.run, gateway)
+        yield probes
+        group.cancel_scope.cancel()

