@@ -13,12 +13,13 @@ import { Store } from "./lib/store.js";
  * @typedef {object} Ready the server's greeting
  * @property {string} engine
  * @property {string | null} notice
+ * @property {"low" | "high"} cost of a second of speech
  * @property {number} sample_rate
  * @property {number[]} sample_rates
  * @property {string[]} languages
  * @property {string[]} options options of speech that this engine uses
  * @property {Voice[]} voices
- * @property {{ contexts: number, message_bytes: number, text_characters: number, context_characters: number,
+ * @property {{ contexts: number, parallel_contexts: number, message_bytes: number, text_characters: number, context_characters: number,
  *   messages_per_second: number, max_lead_ms: number }} limits
  */
 
@@ -29,7 +30,7 @@ import { Store } from "./lib/store.js";
  * @property {Ready | null} ready the last greeting, kept while offline; by shell/connection.js
  * @property {Voice[]} voices by shell/connection.js from the greeting, and by the Voices panel after changes
  * @property {string | null} chosenVoice id of a voice that the Voices panel has made or the user asked to use
- * @property {object | null} status the last status message, null while offline; by shell/connection.js
+ * @property {any} status the last status message, null while offline; by shell/connection.js
  */
 
 export function createStore() {

@@ -91,6 +91,7 @@ class Contexts:
         self._show_text = show_text
         self._pronunciations = pronunciations
         self._open: set[SpeechContext] = set()
+        self._peak = 0
         self._unattended: set[SpeechContext] = set()
         self._attended_until = 0.0
         self._one_closed = anyio.Event()
@@ -99,6 +100,11 @@ class Contexts:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def take_peak(self) -> int:
+        """Return how many contexts were open at once at most since the last call."""
+        peak, self._peak = self._peak, len(self._open)
+        return peak
 
     @property
     def attended(self) -> bool:
@@ -137,6 +143,7 @@ class Contexts:
             on_first_audio=self._metrics.heard,
         )
         self._open.add(context)
+        self._peak = max(self._peak, len(self._open))
         if not options.attended:
             self._unattended.add(context)
         self._metrics.contexts.inc()

@@ -1,93 +1,89 @@
-// The Server tab: the state of the server and its devices.
+// @ts-check
+// The Server tab: what the server does now and what it did, restarts included.
 
-const GIB = 2 ** 30;
+import { byId, element } from "../lib/element.js";
+import { Devices } from "./devices.js";
+import { mountLoadPanel } from "./load-panel.js";
+import { duration, happenings, milliseconds, plotsOf } from "./plots.js";
+import { Timeline } from "./timeline.js";
+
+/** @typedef {import("./charts.js").Charts} Charts */
 
 /**
- * @param {HTMLElement} _panel
+ * @param {HTMLElement} panel
  * @param {import("../app.js").App} app
  */
-export function mount(_panel, { store, status }) {
-  const panel = new StatusPanel();
-  store.watch(["status"], (state) => (state.status ? panel.show(state.status) : panel.forget()));
-  status.addEventListener("worker", ({ detail: { device, state } }) => panel.change(device, { worker: { state } }));
-  status.addEventListener("memory_pressure", ({ detail: { device, level, pressure } }) =>
-    panel.change(device, { memory: { level, pressure } }));
+export function mount(panel, app) {
+  const { store, status } = app;
+  const devices = new Devices(byId("devices"));
+  const box = byId("charts");
+  let minutes = 15;
+  let timeline = new Timeline(minutes);
+  /** @type {Promise<Charts> | null} */
+  let charts = null;
+
+  const isShown = () => store.state.tab === "server" && !document.hidden;
+  const on = (/** @type {string} */ type, /** @type {(message: any) => void} */ hear) =>
+    status.addEventListener(type, (event) => hear(/** @type {CustomEvent} */ (event).detail));
+
+  store.watch(["status", "tab"], (state) => {
+    if (!isShown()) return;
+    showReadings(state.status);
+    devices.show(state.status?.devices ?? []);
+    if (state.status) status.send(timeline.question);
+  });
+  on("worker", ({ device, state }) => devices.change(device, { worker: { state } }));
+  on("memory_pressure", ({ device, level, pressure }) => devices.change(device, { memory: { level, pressure } }));
+  on("lost", () => timeline.reconnected());
+  on("history", async (history) => {
+    if (history.minutes !== minutes) return; // the other span was chosen meanwhile
+    timeline.add(history);
+    if (!isShown()) return;
+    showEvents();
+    charts ??= import("./charts.js").then((loaded) => new loaded.Charts(box, minutes));
+    const drawn = await charts;
+    drawn.minutes = minutes;
+    drawn.show(plotsOf(store.state.status?.devices ?? []), timeline);
+  });
+
+  panel.addEventListener("change", ({ target }) => {
+    if (!(target instanceof HTMLInputElement) || target.name !== "span") return;
+    minutes = Number(target.value);
+    timeline = new Timeline(minutes);
+    status.send(timeline.question);
+  });
+
+  function showEvents() {
+    const told = happenings(timeline.events);
+    const items = told.map(({ at, text }) => element("li", {}, element("time", {}, time(at)), ` ${text}`));
+    const nothing = element("li", {}, "No worker stopped in this time.");
+    if (byId("events").textContent !== (items.length ? items : [nothing]).map((item) => item.textContent).join(""))
+      byId("events").replaceChildren(...(items.length ? items : [nothing]));
+  }
+
+  mountLoadPanel(app);
 }
 
-class StatusPanel {
-  #view = (id) => document.getElementById(id);
-
-  #devices = [];
-
-  show({ devices, connections, contexts, first_audio_ms: first, uptime_s: uptime }) {
-    this.#view("connections").textContent = connections;
-    this.#view("contexts").textContent = contexts;
-    const times = [first.p50, first.p95, first.p99];
-    this.#view("percentiles").textContent = times.every((time) => time === null)
-      ? "–"
-      : `${times.map((time) => time.toFixed(1)).join(" / ")} ms`;
-    this.#view("uptime").textContent = duration(uptime);
-    this.#devices = devices;
-    const list = this.#view("devices");
-    while (list.children.length > devices.length) list.lastChild.remove();
-    devices.forEach((device, at) => this.#showDevice(list.children[at] ?? list.appendChild(row()), device));
-  }
-
-  // Updates one device between status messages.
-  change(id, parts) {
-    const at = this.#devices.findIndex((device) => device.id === id);
-    if (at < 0) return;
-    const device = this.#devices[at];
-    for (const [part, values] of Object.entries(parts)) Object.assign(device[part], values);
-    this.#showDevice(this.#view("devices").children[at], device);
-  }
-
-  forget() {
-    this.#devices = [];
-    for (const id of ["connections", "contexts", "percentiles", "uptime"]) this.#view(id).textContent = "–";
-    this.#view("devices").replaceChildren();
-  }
-
-  #showDevice(item, { id, name, worker, memory }) {
-    const part = (selector) => item.querySelector(selector);
-    part(".device-name").textContent = `${id} · ${name}`;
-    const waiting = worker.queued ? `, ${worker.queued} waiting` : "";
-    const again = worker.restarts ? `, restarted ${worker.restarts}×` : "";
-    const pid = worker.pid ? `, pid ${worker.pid}` : "";
-    part(".worker").textContent =
-      `${worker.state}, ${worker.active} of ${worker.slots} slots${waiting}${again}${pid}`;
-    const meter = part("meter");
-    meter.value = memory.pressure;
-    meter.setAttribute("aria-label", `Memory pressure of ${id}`);
-    const level = part(".level");
-    level.dataset.level = memory.total ? memory.level : "unknown";
-    level.textContent = !memory.total ? "Memory pressure unknown" : (
-      `Memory pressure ${Math.round(100 * memory.pressure)} %, ${memory.level} ` +
-      `(${(memory.used / GIB).toFixed(1)} of ${(memory.total / GIB).toFixed(1)} GiB)`
-    );
-  }
+/** @param {number} at seconds since 1970 */
+function time(at) {
+  return new Date(1000 * at).toLocaleTimeString();
 }
 
-function row() {
-  const item = document.createElement("li");
-  const title = document.createElement("div");
-  title.className = "device-title";
-  const name = document.createElement("strong");
-  name.className = "device-name";
-  const worker = document.createElement("span");
-  worker.className = "worker";
-  title.append(name, worker);
-  const meter = document.createElement("meter");
-  Object.assign(meter, { min: 0, max: 1, high: 0.95, low: 0.85, optimum: 0 });
-  const level = document.createElement("div");
-  level.className = "level";
-  item.append(title, meter, level);
-  return item;
+/** @param {any} state the server's report; null while there is no connection */
+function showReadings(state) {
+  const first = state ? [state.first_audio_ms.p50, state.first_audio_ms.p95, state.first_audio_ms.p99] : [];
+  const waiting = state?.devices.reduce((/** @type {number} */ sum, /** @type {any} */ { worker }) => sum + worker.queued, 0);
+  write("percentiles", first.some((one) => one !== null) ? first.map(milliseconds).join(" / ") : null);
+  write("contexts", state?.contexts);
+  write("waiting", waiting);
+  write("connections", state?.connections);
+  write("uptime", state ? duration(state.uptime_s) : null);
 }
 
-function duration(seconds) {
-  const whole = Math.floor(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+/**
+ * @param {string} id
+ * @param {string | number | null | undefined} value
+ */
+function write(id, value) {
+  byId(id).textContent = String(value ?? "–");
 }

@@ -55,7 +55,7 @@ class StatusRecorder:
     def _load(self) -> Load:
         self._heard, times = self._metrics.heard_since(self._heard)
         return Load(
-            len(self._contexts),
+            self._contexts.take_peak(),
             sum(self._pool.queued(worker) for worker in self._pool.workers),
             len(self._connections),
             {worker.device.id: _memory(worker.gauge) for worker in self._pool.workers},

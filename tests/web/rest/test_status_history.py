@@ -31,7 +31,7 @@ async def test_speech_and_a_lost_worker_are_in_the_history(start_server: Callabl
     [fastest] = [time_ms for time_ms in history["first_audio_ms"]["p50"] if time_ms is not None]
     assert 0 < fastest < 2000
     assert max(history["connections"]) == 1
-    assert set(history["contexts"]) <= {0.0, 1.0}
+    assert set(history["contexts"]) == {0.0, 1.0}
     memory = history["devices"]["cpu_0"]
     assert 0 < memory["pressure"][-1] < 1
     assert memory["model"][-1] is memory["slots"][-1] is None
