@@ -19,10 +19,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A voice and its default options."""
+    """A voice and its default options. of_engine: one of the engine's own beside the six built-in ones."""
 
     voice: Voice
     defaults: Generation = field(default_factory=Generation)
+    of_engine: bool = False
 
     @property
     def language(self) -> str | None:
@@ -63,6 +64,16 @@ class Catalogue:
         if (entry := self._found(name)) is None:
             raise self._unknown("voice")
         return entry
+
+    def alias_first(self, name: str) -> str:
+        """Return the voice that a name is an alias of, also if a voice of the engine's has that name.
+
+        OpenAI's `fable` is an alias of ours, and a voice of hibari's that has to be fetched. Its clients get
+        the alias. Any other name is returned as it is.
+        """
+        entry = self._found(name)
+        aliased = self._voice_of_alias(_folded(name)) if entry is not None and entry.of_engine else None
+        return aliased.voice.id if aliased is not None else name
 
     def knows(self, name: str) -> bool:
         """Return whether a voice has this id or alias."""

@@ -14,7 +14,7 @@ import structlog
 from streaming_server.audio.encoder import AudioOptions, SpeechEncoder
 from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.context import End, Part, SpeechContext, text_too_long
-from streaming_server.errors import BadValue, Draining
+from streaming_server.errors import BadValue, Draining, SpeechError
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.render import Rendering
@@ -23,6 +23,7 @@ from streaming_server.text.language import ENGLISH, is_auto
 from streaming_server.text.pronunciations import Pronunciations
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import EngineInfo, Generation, Speaker
+from streaming_server.voice_files import VoiceFiles
 
 ATTENDED_FOR_S = 2.0
 """After the last listener's context ended, another is expected for so long."""
@@ -78,6 +79,7 @@ class Contexts:
         pool: Pool,
         metrics: Metrics,
         catalogue: Catalogue,
+        voice_files: VoiceFiles,
         *,
         draining: Callable[[], bool],
         show_text: Callable[[], bool],
@@ -87,6 +89,7 @@ class Contexts:
         self._pool = pool
         self._metrics = metrics
         self._catalogue = catalogue
+        self._voice_files = voice_files
         self._draining = draining
         self._show_text = show_text
         self._pronunciations = pronunciations
@@ -127,12 +130,13 @@ class Contexts:
         encoder = SpeechEncoder(
             engine.sample_rate, options.audio, speed=speed, threads=threads or self._threads
         )
+        speakers = {} if engine.dialogue else self._speakers(entry, options, engine)
         context = SpeechContext(
             self._pool,
             engine,
             part.voice,
             part.generation,
-            speakers={} if engine.dialogue else self._speakers(entry, options, engine),
+            speakers=speakers,
             max_characters=self._settings.max_context_characters,
             max_lead_s=(options.max_lead_ms or self._settings.max_lead_ms) / 1000,
             speed=speed,
@@ -142,6 +146,8 @@ class Contexts:
             on_utterance=partial(self._log_text, options.voice),
             on_first_audio=self._metrics.heard,
         )
+        for voice_id in {part.voice.id, *(each.voice.id for each in speakers.values())}:
+            self._await_voice(context, voice_id)
         self._open.add(context)
         self._peak = max(self._peak, len(self._open))
         if not options.attended:
@@ -169,6 +175,17 @@ class Contexts:
         while self._open:
             self._one_closed = anyio.Event()
             await self._one_closed.wait()
+
+    def _await_voice(self, context: SpeechContext, voice_id: str) -> None:
+        """Hold a context until the file of a voice is there; end it with an error if that fails."""
+
+        def on_ready(error: SpeechError | None) -> None:
+            if error is not None:
+                context.fail(error)
+            context.release()
+
+        if self._voice_files.request(voice_id, on_ready):
+            context.hold()
 
     def _speakers(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> dict[str, Part]:
         """Return who speaks after each tag.

@@ -21,6 +21,7 @@
     ├── Unavailable                      unavailable         503   1013
     │   ├── Full                         full                503   1013
     │   ├── Draining                     draining            503   1012
+    │   ├── VoiceUnavailable             voice_unavailable   503   1013
     │   └── WorkerLost                   worker_lost         503   1011
     ├── StorageFailure                   storage_failure     507   1011
     │   └── StoreUnavailable             store_unavailable   503   1013
@@ -162,6 +163,12 @@ class Full(Unavailable):
 class Draining(Unavailable):
     code = "draining"
     close_code = 1012
+
+
+class VoiceUnavailable(Unavailable):
+    """The file of a voice could not be fetched."""
+
+    code = "voice_unavailable"
 
 
 class WorkerLost(Unavailable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
@@ -53,6 +54,28 @@ BUILTIN_VOICES: tuple[Voice, ...] = (
 )
 
 DEFAULT_VOICE = BUILTIN_VOICES[0]
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFile:
+    """A file that an engine needs to speak with a voice, fetched when the voice is first used.
+
+    path: where it is kept. size: bytes. sha256: in hexadecimal.
+    """
+
+    url: str
+    path: Path
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineVoice:
+    """A voice that one engine has beside the built-in ones. language: its own, a BCP 47 tag."""
+
+    voice: Voice
+    language: str | None = None
+    file: VoiceFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from streaming_server.errors import SpeechError
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Transcript, sentence_of, written_transcript
-from streaming_server.types import Generation, Voice, VoiceSample
+from streaming_server.types import BUILTIN_VOICES, Generation, Voice, VoiceSample
 
 
 class VoiceLibrary:
@@ -130,6 +130,7 @@ def entry_of(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) ->
             speed=voice.speed,
             language=voice.language,
         ),
+        of_engine=voice.builtin and all(voice.id != builtin.id for builtin in BUILTIN_VOICES),
     )
 
 

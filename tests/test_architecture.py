@@ -33,7 +33,9 @@ ALLOWED: dict[str, set[str]] = {
     "catalogue": LEAVES | {"text"},
     "context": LEAVES | {"pool", "text", "audio"},
     "render": LEAVES | {"context", "audio", "metrics"},
-    "contexts": LEAVES | {"render", "context", "audio", "pool", "metrics", "catalogue", "settings", "text"},
+    "voice_files": LEAVES,
+    "contexts": LEAVES
+    | {"render", "context", "audio", "pool", "metrics", "catalogue", "settings", "text", "voice_files"},
     "voice_samples": LEAVES
     | {"ipc", "audio", "storage", "transcription", "transcription/queue", "voice_library"},
     "transcription": LEAVES | {"ipc", "text"},
@@ -46,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "web": LEAVES
     | {"engines", "hosts", "contexts", "render", "validation"}
     | {"context", "pool", "audio", "metrics", "settings", "catalogue", "storage", "configuration", "jobs"}
-    | {"pronunciation_list"}
+    | {"pronunciation_list", "voice_files"}
     | {"voice_samples", "transcription", "transcription/queue", "text", "voice_library"},
 }
 """What each package may import. The command line and the benchmark may import everything."""

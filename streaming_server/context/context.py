@@ -103,6 +103,7 @@ class SpeechContext:
         self._finished = False
         self._end: End | None = None
         self._closed = False
+        self._holds = 0
         self._impatient_at: float | None = None
 
     @property
@@ -206,6 +207,15 @@ class SpeechContext:
         self._pacing.report(round(seconds * self._heard_rate), time.monotonic())
         self._notify()
 
+    def hold(self) -> None:
+        """Speak nothing until `release` was called as often as this."""
+        self._holds += 1
+
+    def release(self) -> None:
+        """Take back one `hold`."""
+        self._holds -= 1
+        self._notify()
+
     def close(self) -> None:
         """Drop everything. `receive` raises ClosedResourceError from now on. Idempotent."""
         self._closed = True
@@ -296,7 +306,7 @@ class SpeechContext:
         while not self._out and not self.ended:
             if (event := self._channel.take()) is not None:
                 self._take_in(event)
-            elif self._channel.busy or not self._submit_next():
+            elif self._channel.busy or self._holds or not self._submit_next():
                 return
 
     def _restart(self) -> None:

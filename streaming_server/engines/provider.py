@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streaming_server.engines.base import Engine
+from streaming_server.types import EngineVoice
 
 
 def option(default: Any, description: str, **constraints: Any) -> Any:
@@ -21,6 +22,10 @@ def option(default: Any, description: str, **constraints: Any) -> Any:
 @dataclass(frozen=True)
 class NoSettings:
     """The settings of an engine that has none."""
+
+
+def _no_voices(settings: Any) -> tuple[EngineVoice, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class EngineProvider:
     start_timeout_s: seconds from the start of a worker to its first audio.
     author, url: credits, shown to clients that ask for them.
     warning: logged when the server starts with this engine, if there is one.
+    voices: returns the engine's voices beside the built-in ones, for an instance of `settings`. The server
+        fetches their files; the engine finds them at their paths.
     """
 
     name: str
@@ -51,3 +58,4 @@ class EngineProvider:
     author: str = ""
     url: str = ""
     warning: str = ""
+    voices: Callable[[Any], tuple[EngineVoice, ...]] = _no_voices

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from streaming_server.engines.provider import EngineProvider
 from streaming_server.engines.registry import InstalledEngine, find_engine, installed_engines
+from streaming_server.types import EngineVoice
 
 PREFIX = "DIA_"
 
@@ -22,6 +23,11 @@ class SelectedEngine:
     installed: InstalledEngine
     provider: EngineProvider
     settings: Any
+
+    @property
+    def voices(self) -> tuple[EngineVoice, ...]:
+        """The engine's voices beside the built-in ones."""
+        return self.provider.voices(self.settings)
 
     @property
     def worker_arguments(self) -> tuple[str, ...]:

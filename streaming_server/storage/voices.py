@@ -28,7 +28,7 @@ from streaming_server.storage.files import remove_strays, sync_folder
 from streaming_server.storage.names import check_name
 from streaming_server.storage.voice_records import Metadata, StoredVoice, StoredVoiceSample, VoiceChanges
 from streaming_server.transcription.transcript import PRECEDENCE, Source, may_condition
-from streaming_server.types import BUILTIN_VOICES, Speaker, Voice
+from streaming_server.types import BUILTIN_VOICES, EngineVoice, Speaker
 
 MAX_STYLE_CHARS = 64
 
@@ -56,16 +56,25 @@ class VoiceStore:
     the server may be killed at any time; `sweep` deletes what that leaves behind.
 
     One server at a time uses a data directory.
+
+    engine_voices: the voices of the running engine, which are built-in ones too.
     """
 
-    def __init__(self, database: Database, data_dir: Path) -> None:
+    def __init__(self, database: Database, data_dir: Path, engine_voices: Iterable[EngineVoice] = ()) -> None:
         self._database = database
+        voices = [*map(EngineVoice, BUILTIN_VOICES), *engine_voices]
+        self._builtin = {one.voice.id: _builtin(one) for one in voices}
         self._voice_samples = data_dir.absolute() / "prompts"
         self._temporaries = data_dir.absolute() / "tmp"
         with storage_errors():
             self._voice_samples.mkdir(parents=True, exist_ok=True)
             self._temporaries.mkdir(parents=True, exist_ok=True)
             sync_folder(self._voice_samples.parent)
+
+    @property
+    def builtin_ids(self) -> frozenset[str]:
+        """The ids of the built-in voices, changed or not."""
+        return frozenset(self._builtin)
 
     def sweep(self) -> int:
         """Delete the files that a killed server left unfinished. Return how many.
@@ -210,12 +219,12 @@ class VoiceStore:
         with self._database.reading() as transaction:
             rows = sorted(transaction.rows("SELECT * FROM voices"), key=itemgetter("id"))
         stored = {row["id"]: _voice(row) for row in rows}
-        return list({**{voice.id: _builtin(voice) for voice in BUILTIN_VOICES}, **stored}.values())
+        return list({**self._builtin, **stored}.values())
 
     def voice(self, voice_id: str) -> StoredVoice:
         """Raise UnknownVoice."""
         with self._database.reading() as transaction:
-            return _find_voice(transaction, voice_id)
+            return self._find_voice(transaction, voice_id)
 
     def put_voice(self, voice: StoredVoice) -> StoredVoice:
         """Store a voice, in place of the one of its id. Its `builtin` is ignored.
@@ -224,12 +233,12 @@ class VoiceStore:
         is not stored. Callers check the ranges of numbers.
         """
         with self._database.exclusive() as transaction:
-            return _put_voice(transaction, voice)
+            return self._put_voice(transaction, voice)
 
     def change_voice(self, voice_id: str, **changes: Unpack[VoiceChanges]) -> StoredVoice:
         """Change the given fields only. Raise UnknownVoice, and as `put_voice` does."""
         with self._database.exclusive() as transaction:
-            return _put_voice(transaction, replace(_find_voice(transaction, voice_id), **changes))
+            return self._put_voice(transaction, replace(self._find_voice(transaction, voice_id), **changes))
 
     def delete_voice(self, voice_id: str) -> None:
         """Delete a voice, or restore a built-in one.
@@ -237,9 +246,27 @@ class VoiceStore:
         Raise UnknownVoice; Forbidden for an unchanged built-in voice.
         """
         with self._database.exclusive() as transaction:
-            if _find_voice(transaction, voice_id).builtin:
+            if self._find_voice(transaction, voice_id).builtin:
                 raise Forbidden("Built-in voices cannot be deleted.")
             transaction.execute("DELETE FROM voices WHERE id = :id", id=voice_id)
+
+    def _put_voice(self, transaction: Transaction, voice: StoredVoice) -> StoredVoice:
+        _check_voice(voice)
+        if voice.voice_sample is not None:
+            _voice_sample_row(transaction, voice.voice_sample)
+        columns = asdict(voice)
+        del columns["builtin"]
+        columns["prompt"] = columns.pop("voice_sample")
+        _put(transaction, "voices", columns)
+        return self._find_voice(transaction, voice.id)
+
+    def _find_voice(self, transaction: Transaction, voice_id: str) -> StoredVoice:
+        row = transaction.row("SELECT * FROM voices WHERE id = :id", id=voice_id)
+        if row is not None:
+            return _voice(row)
+        if voice_id in self._builtin:
+            return self._builtin[voice_id]
+        raise UnknownVoice("must be the id of a voice.", field="voice_id")
 
     def _discard(self, shas: set[str]) -> None:
         """Delete the files that no row uses. `sweep` deletes those that cannot be deleted now."""
@@ -271,35 +298,17 @@ def _check_voice(voice: StoredVoice) -> None:
         raise BadValue(f"must be 1 to {MAX_STYLE_CHARS} printable characters.", field="style")
 
 
-def _put_voice(transaction: Transaction, voice: StoredVoice) -> StoredVoice:
-    _check_voice(voice)
-    if voice.voice_sample is not None:
-        _voice_sample_row(transaction, voice.voice_sample)
-    columns = asdict(voice)
-    del columns["builtin"]
-    columns["prompt"] = columns.pop("voice_sample")
-    _put(transaction, "voices", columns)
-    return _find_voice(transaction, voice.id)
-
-
-def _find_voice(transaction: Transaction, voice_id: str) -> StoredVoice:
-    row = transaction.row("SELECT * FROM voices WHERE id = :id", id=voice_id)
-    if row is not None:
-        return _voice(row)
-    for voice in BUILTIN_VOICES:
-        if voice.id == voice_id:
-            return _builtin(voice)
-    raise UnknownVoice("must be the id of a voice.", field="voice_id")
-
-
 def _voice(row: Row) -> StoredVoice:
     columns = dict(row)
     columns["voice_sample"] = columns.pop("prompt")
     return StoredVoice(**columns)
 
 
-def _builtin(voice: Voice) -> StoredVoice:
-    return StoredVoice(voice.id, voice.name, voice.style, voice.primary_speaker, builtin=True)
+def _builtin(one: EngineVoice) -> StoredVoice:
+    voice = one.voice
+    return StoredVoice(
+        voice.id, voice.name, voice.style, voice.primary_speaker, builtin=True, language=one.language
+    )
 
 
 def _check_spared(transaction: Transaction, voice_sample_id: str) -> None:

@@ -39,6 +39,7 @@ from streaming_server.storage.recorder import Recorder
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
 from streaming_server.transcription.queue import TranscriptionQueue
+from streaming_server.voice_files import VoiceFiles
 from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.ingest import Ingest
@@ -135,26 +136,30 @@ def _open(
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
     database = stack.enter_context(closing(_open_database(data)))
-    store = VoiceStore(database, data)
+    store = VoiceStore(database, data, engine.voices)
     store.sweep()
     configuration = Configuration(ConfigurationStore(database), settings)
     configuration.load()
     pronunciations = PronunciationList(PronunciationStore(database))
     pronunciations.load()
+    voice_files = VoiceFiles(engine.voices)
     contexts = Contexts(
         settings,
         pool,
         metrics,
         catalogue,
+        voice_files,
         draining=lambda: limits.draining,
         show_text=lambda: configuration.now.show_prompts,
         pronunciations=lambda: pronunciations.now,
     )
-    speech = SpeechServices(settings, engine, access, limits, pool, metrics, catalogue, contexts, connections)
+    speech = SpeechServices(
+        settings, engine, access, limits, pool, metrics, catalogue, contexts, connections, voice_files
+    )
     jobs = Jobs(database, data / "jobs")
     queue = JobQueue(jobs)
     outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
-    status = ServerStatus(settings.node, pool, contexts, connections, metrics, queue)
+    status = ServerStatus(settings.node, pool, contexts, connections, metrics, queue, voice_files)
     journal, previews = Journal(database, outputs), Previews(data / "previews")
     return Services(
         speech=speech,

@@ -16,6 +16,7 @@ from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import Supervisor
+from streaming_server.voice_files import VoiceFiles
 from streaming_server.web.websocket.registry import Connections
 
 STATUS_INTERVAL_S = 1.0
@@ -62,6 +63,7 @@ class ServerStatus:
         connections: Connections,
         metrics: Metrics,
         job_queue: JobQueue,
+        voice_files: VoiceFiles,
     ) -> None:
         self._node = node
         self._pool = pool
@@ -69,6 +71,7 @@ class ServerStatus:
         self._connections = connections
         self._metrics = metrics
         self._job_queue = job_queue
+        self._voice_files = voice_files
         self._started_at = time.monotonic()
         self._message = ""
         self._ticked = anyio.Event()
@@ -108,6 +111,7 @@ class ServerStatus:
             "connections": len(self._connections),
             "first_audio_ms": asdict(self._metrics.first_audio_ms),
             "jobs": self._job_queue.running(),
+            "voices": {name: asdict(progress) for name, progress in self._voice_files.started().items()},
             "uptime_s": round(self.uptime_s, 1),
         }
 

@@ -23,6 +23,7 @@ from streaming_server.storage.previews import Previews
 from streaming_server.storage.recorder import Recorder
 from streaming_server.transcription.client import Transcription
 from streaming_server.transcription.queue import TranscriptionQueue
+from streaming_server.voice_files import VoiceFiles
 from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.intake import Intake
@@ -48,6 +49,7 @@ class SpeechServices:
     catalogue: Catalogue
     contexts: Contexts
     connections: Connections
+    voice_files: VoiceFiles
     waiting_room: WaitingRoom = field(default_factory=WaitingRoom)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from streaming_server.engines.base import Engine
-from streaming_server.engines.provider import EngineProvider, NoSettings
+from streaming_server.engines.hibari.further_voices import HibariSettings, further_voices
+from streaming_server.engines.provider import EngineProvider
 
 
 def has_hibari() -> bool:
@@ -13,7 +14,7 @@ def has_hibari() -> bool:
     return find_spec("hibari") is not None
 
 
-def create(settings: NoSettings) -> Engine:
+def create(settings: HibariSettings) -> Engine:
     """Return the engine; eSpeak NG alone if hibari-tts is not installed. Raises EngineFailure."""
     from streaming_server.engines.espeak.engine import EspeakEngine
     from streaming_server.engines.flow_control import FlowControlled
@@ -22,14 +23,17 @@ def create(settings: NoSettings) -> Engine:
         return FlowControlled(EspeakEngine())
     from streaming_server.engines.auto.engine import AutoEngine
     from streaming_server.engines.hibari.engine import HibariEngine
+    from streaming_server.engines.hibari.models import VoiceModels
 
-    return FlowControlled(AutoEngine(HibariEngine(), EspeakEngine()))
+    return FlowControlled(AutoEngine(HibariEngine(VoiceModels(further_voices(settings))), EspeakEngine()))
 
 
 AUTO = EngineProvider(
     name="auto",
     description="hibari for English, eSpeak NG for every other language, on the CPU",
     create=create,
+    settings=HibariSettings,
+    voices=further_voices,
     cpu_workers=2,
     start_timeout_s=60.0,
     author="Maureese Williams (hibari) and eSpeak NG",

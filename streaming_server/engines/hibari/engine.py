@@ -24,7 +24,7 @@ from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phra
 from streaming_server.engines.hibari.synthesis import SAMPLE_RATE, Synthesis, Tables
 from streaming_server.engines.hibari.voices import OWN, Timbre, synthesis_of, timbre_of
 from streaming_server.engines.memory import machine_memory
-from streaming_server.errors import BadValue, EngineFailure, NotReady
+from streaming_server.errors import BadValue, EngineFailure
 from streaming_server.types import (
     Audio,
     ChunkPolicy,
@@ -58,6 +58,9 @@ LEAD_IN = 8
 
 CLAUSE_PAUSE = 12
 """Frames kept after the last phoneme of a phrase that does not end its sentence."""
+
+LOADING_POLL_S = 0.005
+"""How long a step waits for a voice that is being loaded, if there is nothing else to speak."""
 
 
 @dataclass(slots=True)
@@ -119,11 +122,12 @@ class HibariEngine(Engine):
         return len(self._streams)
 
     def prepare(self, voice: Voice) -> None:
-        """Fetch the voice's own model, if it has one."""
+        """Load the voice's own model, if it has one and its file is there."""
         if voice.id in self._models:
             self._models.prepare(voice.id)
 
     def submit(self, utterance: Utterance) -> None:
+        self.prepare(utterance.voice)
         opening = self._openings.setdefault(utterance.context, utterance.id) == utterance.id
         text = spoken_form(utterance.text)
         self._streams[utterance.id] = _Stream(
@@ -144,14 +148,16 @@ class HibariEngine(Engine):
         self._openings.pop(context, None)
 
     def step(self) -> list[Event]:
-        """Speak a piece of the most urgent utterance."""
-        if not self._streams:
+        """Speak a piece of the most urgent utterance whose voice is loaded."""
+        loaded = [stream for stream in self._streams.values() if not self._is_loading(stream)]
+        if not loaded:
+            time.sleep(LOADING_POLL_S if self._streams else 0)
             return []
-        stream = min(self._streams.values(), key=lambda one: one.urgency)
+        stream = min(loaded, key=lambda one: one.urgency)
         began = time.perf_counter()
         try:
             events = self._advance(stream)
-        except (BadValue, NotReady, EngineFailure) as error:
+        except (BadValue, EngineFailure) as error:
             if self._speaker is None:
                 raise
             del self._streams[stream.utterance.id]
@@ -174,6 +180,9 @@ class HibariEngine(Engine):
         self._streams.clear()
         self._openings.clear()
         self._speaker = None
+
+    def _is_loading(self, stream: _Stream) -> bool:
+        return stream.network is None and self._models.is_loading(stream.utterance.voice.id)
 
     def _advance(self, stream: _Stream) -> list[Event]:
         """The next piece of an utterance and the words that start in it; nothing after the last."""

@@ -18,6 +18,7 @@ from streaming_server.web.history_query import HistoryQuery
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json, retry_after
+from streaming_server.web.rest.voice_download import Download
 from streaming_server.web.server_status import DeviceState, MemoryState
 from streaming_server.web.services import SpeechServices, job_services, operations, speech_services
 from streaming_server.web.status_history import History
@@ -53,6 +54,7 @@ class QueueStats(TypedDict):
     failed_jobs: int
     first_audio_ms: FirstAudioPercentiles
     memory_pressure: dict[str, DevicePressure]
+    voices: dict[str, Download]
 
 
 class GpuMemory(TypedDict):
@@ -142,6 +144,7 @@ async def queue_stats(request: Request) -> Json[QueueStats]:
                 }
                 for device in now["devices"]
             },
+            "voices": now["voices"],
         }
     )
 

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSample
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_transcript
-from streaming_server.types import BUILTIN_VOICES, Speaker
+from streaming_server.types import Speaker
 from streaming_server.voice_library import (
     VoiceLibrary,
     entry_of,
@@ -22,6 +22,7 @@ from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json, Message
+from streaming_server.web.rest.voice_download import Download, download
 from streaming_server.web.services import speech_services, voice_services
 from streaming_server.web.speech_fields import LanguageField
 
@@ -52,7 +53,10 @@ class NewVoice(VoiceFields):
 
 
 class ListedVoice(TypedDict):
-    """sample_heard: whether the running engine clones the voice from its sample."""
+    """sample_heard: whether the running engine clones the voice from its sample.
+
+    download: of the file that the voice needs, if it needs one.
+    """
 
     id: str
     name: str
@@ -64,6 +68,8 @@ class ListedVoice(TypedDict):
     audio_prompt: str | None
     sample_heard: bool
     warnings: list[str]
+    language: str | None
+    download: Download | None
 
 
 class VoiceList(TypedDict):
@@ -110,7 +116,12 @@ def routes() -> list[BaseRoute]:
 async def voices(request: Request) -> Json[VoiceList]:
     """List all voices."""
     clones, library = _can_clone(request), voice_services(request).library
-    return Json({"voices": await to_thread.run_sync(_descriptions, library, clones)})
+    described = await to_thread.run_sync(_descriptions, library, clones)
+    files = speech_services(request).voice_files
+    for voice in described:
+        if (progress := files.progress(voice["id"])) is not None:
+            voice["download"] = download(progress)
+    return Json({"voices": described})
 
 
 @operation("voices", "List the ids of the voices")
@@ -188,7 +199,7 @@ def _checked_transcript(text: str | None) -> str | None:
 
 
 async def _changed(request: Request, voice: StoredVoice, message: str) -> Json[ChangedVoice]:
-    if any(voice.id == builtin.id for builtin in BUILTIN_VOICES):
+    if voice.id in voice_services(request).library.store.builtin_ids:
         message += " It replaces the built-in voice until you delete it."
     clones, library = _can_clone(request), voice_services(request).library
     warnings = await to_thread.run_sync(lambda: _warnings(voice, library.all()[1], clones))
@@ -230,6 +241,8 @@ def _describe(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample], c
         "audio_prompt": voice.voice_sample,
         "sample_heard": entry_of(voice, voice_samples).voice.voice_sample is not None and clones,
         "warnings": _warnings(voice, voice_samples, clones),
+        "language": voice.language,
+        "download": None,
     }
 
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
+from streaming_server.catalogue import Catalogue
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
 from streaming_server.render import Rendering
@@ -53,10 +54,10 @@ class SpeechBody(Model, SpeechFields, DialogueField):
     stream_format: Literal["audio", "sse"] = "audio"
     seed: int | None = Field(None, ge=0, lt=2**63)
 
-    @property
-    def options(self) -> SpeechOptions:
+    def options(self, catalogue: Catalogue) -> SpeechOptions:
+        voice = self.voice if isinstance(self.voice, str) else self.voice.id
         return SpeechOptions(
-            self.voice if isinstance(self.voice, str) else self.voice.id,
+            catalogue.alias_first(voice),
             Generation(language=self.language, speed=self.speed, seed=self.seed),
             AudioOptions(PCM_RATE if self.response_format == "pcm" else None, format=self.response_format),
             door="openai",
@@ -101,12 +102,12 @@ def refusal(error: SpeechError) -> Response:
 )
 async def speech(request: Request) -> SpeechResponse:
     """Speak a text, as a file or as events."""
-    wanted = await _read(request)
+    services, wanted = speech_services(request), await _read(request)
     events = wanted.stream_format == "sse"
     return SpeechResponse(
-        speech_services(request),
+        services,
         wanted.input,
-        wanted.options,
+        wanted.options(services.catalogue),
         explain=lambda error: _numbered(refusal(error)),
         body=_events if events else Rendering.audio,
         media_type="text/event-stream" if events else None,

@@ -1,0 +1,28 @@
+"""The progress of a voice's file, as clients see it."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+from streaming_server.voice_files import Progress
+
+
+class Download(TypedDict):
+    """The file of a voice, fetched when it is first used. state: absent, fetching, present or failed.
+
+    received, size: bytes. error: why the last attempt failed.
+    """
+
+    state: str
+    received: int
+    size: int
+    error: str | None
+
+
+def download(progress: Progress) -> Download:
+    return {
+        "state": progress.state,
+        "received": progress.received,
+        "size": progress.size,
+        "error": progress.error,
+    }
