@@ -17,6 +17,8 @@ from streaming_server.errors import SpeechError
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _NO_MASK = bytes(4)
+RESTARTING = 1012
+"""Close code of a server that restarts."""
 HEAD_END = b"\r\n\r\n"
 
 
@@ -160,6 +162,7 @@ class Client(asyncio.Protocol):
             elif opcode == _PING and self._transport is not None:
                 self._transport.write(_frame(_PONG, data[body:end]))
             elif opcode == _CLOSE:
-                self._close("lost")
+                code = int.from_bytes(data[body : body + 2], "big")
+                self._close("restarting" if code == RESTARTING else "lost")
             at = end
         return at

@@ -6,9 +6,11 @@ import asyncio
 import math
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from streaming_server.backoff import jittered_delays
 from streaming_server.bench.client import Address, Client
 from streaming_server.bench.door_clients import client_for
 from streaming_server.bench.playout import Playout
@@ -56,7 +58,9 @@ class Turn:
 class Session:
     """Drives a client through turns, using timers only, and records the results.
 
-    stopped_by: why the session stopped: `refused`, `lost` or `errored`; None while it runs.
+    A session whose server restarts connects again and goes on.
+
+    stopped_by: why the session stopped: `refused`, `lost` or `restarting`; None while it runs.
     errors: number of error messages, and of audio messages that did not continue the ones before.
     lags: delay of each message behind its schedule in seconds, caused by the load generator.
     """
@@ -71,6 +75,9 @@ class Session:
         self._rng = rng
         self._loop = asyncio.get_running_loop()
         self._client: Client | None = None
+        self._address: Address | None = None
+        self._delays: Iterator[float] | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0
         self._turn: Turn | None = None
@@ -78,6 +85,7 @@ class Session:
 
     async def connect(self, to: Address) -> None:
         """Connect. The first turn starts when the server is ready."""
+        self._address = to
         self._client = client = client_for(self, to, self._manner.wire)
         try:
             await self._loop.create_connection(lambda: client, to.host, to.port, ssl=to.secure or None)
@@ -97,6 +105,8 @@ class Session:
         self.stop_after_turn()
         if self._timer is not None:
             self._timer.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
         if self._client is not None:
             self._client.end()
 
@@ -113,6 +123,7 @@ class Session:
             self._rate = int(message["sample_rate"])
         elif kind == "ready":
             self._rate = int(message["sample_rate"])
+            self._delays = None
             self._begin()
         elif kind == "error":
             self.errors += 1
@@ -134,12 +145,35 @@ class Session:
 
     def on_close(self, reason: str | None) -> None:
         self._client = None
-        self._open = False
         if self._timer is not None:
             self._timer.cancel()
+        if self._reconnects(reason):
+            return
+        self._open = False
         if self._turn is not None and reason is not None:
             self._turn_over(time.perf_counter(), failed=True)
         self.stopped_by = reason
+
+    def _reconnects(self, reason: str | None) -> bool:
+        """Connect again after a while if the server restarts, or refuses to do so soon after."""
+        if reason == "restarting" and self._delays is None:
+            self._delays = jittered_delays(self._rng)
+        if not self._open or self._delays is None or reason is None:
+            return False
+        if (delay_s := next(self._delays, None)) is None:
+            return False
+        if (
+            self._turn is not None
+        ):  # The end of its context was not heard: the server gave it too little time.
+            self.errors += 1
+            self._turn = None
+        self._connecting = self._loop.create_task(self._connect_later(delay_s))
+        return True
+
+    async def _connect_later(self, delay_s: float) -> None:
+        assert self._address is not None
+        await asyncio.sleep(delay_s)
+        await self.connect(self._address)
 
     # Turns.
 

@@ -30,7 +30,10 @@ class Listener(Protocol):
         """Handle `size` bytes of audio."""
 
     def on_close(self, reason: str | None) -> None:
-        """Handle the end of the connection: `refused`, `lost`, or None if the client closed it."""
+        """Handle the end of the connection.
+
+        reason: `refused`, `lost`, `restarting`, or None if the client closed it.
+        """
 
 
 class Wire(ABC):

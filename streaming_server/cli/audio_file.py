@@ -33,6 +33,8 @@ ENDINGS: Mapping[str, AudioFormat] = MappingProxyType(
 class SpeechFile:
     """A file of speech that is being written; `speech_file` opens it. Call `begin` first, `finish` last.
 
+    `begin` again discards what was written, where that can be taken back.
+
     out: its name in error messages. seekable: whether the header can be written again with the true length.
     """
 
@@ -46,7 +48,11 @@ class SpeechFile:
         self._samples = 0
 
     def begin(self, sample_rate: int) -> None:
-        """Begin mono audio at this rate, in Hz. Raises BadValue if the format does not have it."""
+        """Begin mono audio at this rate, in Hz.
+
+        Raises BadValue if the format does not have it, and SpeechError if a stream has been begun before.
+        """
+        self._discard()
         self._writer = ContainerWriter(self._format, sample_rate)
         self._sample_rate = sample_rate
 
@@ -68,6 +74,16 @@ class SpeechFile:
         if self._seekable:
             self._file.seek(0)
             self._put(self._writer.final_head())
+
+    def _discard(self) -> None:
+        if self._writer is None:
+            return
+        if not self._seekable:
+            raise SpeechError("The server restarted amid the speech; run the command again.")
+        self._writer.close()
+        self._samples = 0
+        self._file.seek(0)
+        self._file.truncate()
 
     def _put(self, data: bytes) -> None:
         rest = memoryview(data)

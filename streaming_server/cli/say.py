@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -18,13 +19,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
+from websockets.frames import CloseCode
 
 from streaming_server.audio.frames import FRAME_HEADER
+from streaming_server.backoff import jittered_delays
 from streaming_server.cli.audio_file import ENDINGS, SpeechFile, speech_file
 from streaming_server.cli.local_server import answers, own_server
 from streaming_server.cli.signals import calling
 from streaming_server.contexts import UNPACED_MS
-from streaming_server.errors import SpeechError, Unavailable
+from streaming_server.errors import Draining, SpeechError, Unavailable
 from streaming_server.hosts import is_loopback
 from streaming_server.settings import comma_separated
 from streaming_server.types import DEFAULT_VOICE
@@ -103,7 +106,31 @@ def _text(command: SayCommand) -> str:
 
 
 async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> int:
+    """Speak the text, from its beginning again if the server restarts. Return the exit status."""
     console = Console(stderr=True)
+    delays = jittered_delays(random.Random())
+    restarting = False
+    reason: Unavailable
+    while True:
+        try:
+            return await _speak_once(command, text, url, out, console)
+        except _Restarting as error:
+            restarting, reason = True, error
+        except Unavailable as error:  # While one server restarts and, behind a gateway, no other is ready.
+            if not restarting:
+                raise
+            reason = error
+        if (delay_s := next(delays, None)) is None:
+            raise reason
+        console.print("The server restarts; connecting again.")
+        await asyncio.sleep(delay_s)
+
+
+class _Restarting(Unavailable):
+    """The server closed the connection because it restarts."""
+
+
+async def _speak_once(command: SayCommand, text: str, url: str, out: SpeechFile, console: Console) -> int:
     async with _connected(command, url) as socket:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):  # wait_for of 3.11 loses a Ctrl-C now and then
             ready = orjson.loads(await socket.recv())
@@ -158,7 +185,7 @@ async def _record(
                 case "sentence":
                     progress.update(bar, completed=event["start"])
                 case "error":
-                    raise SpeechError(event["message"])
+                    raise (_Restarting if event["code"] == Draining.code else SpeechError)(event["message"])
                 case "done":
                     return first_audio_at
 
@@ -179,12 +206,16 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
     except TimeoutError:
         raise SpeechError(f"The server at {url} did not answer in time.") from None
     except OSError as error:
-        raise SpeechError(f"No server answers at {url}: {error.strerror or error}.") from None
+        raise Unavailable(f"No server answers at {url}: {error.strerror or error}.") from None
     except InvalidStatus as error:
-        advice = " Give it with --key." if error.response.status_code == 401 else ""
-        raise SpeechError(_reason(error.response.body) + advice) from None
+        status = error.response.status_code
+        advice = " Give it with --key." if status == 401 else ""
+        kind = Unavailable if status == 503 else SpeechError
+        raise kind(_reason(error.response.body) + advice) from None
     except ConnectionClosed as error:
-        raise SpeechError(f"The server closed the connection: {error}") from None
+        restarts = error.rcvd is not None and error.rcvd.code == CloseCode.SERVICE_RESTART
+        kind = _Restarting if restarts else SpeechError
+        raise kind(f"The server closed the connection: {error}") from None
 
 
 def _reason(body: bytes | bytearray | None) -> str:

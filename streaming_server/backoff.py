@@ -1,0 +1,21 @@
+"""When to connect again after a server has closed the connection because it restarts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+FIRST_S = 0.5
+LONGEST_S = 10.0
+ATTEMPTS = 8
+"""Attempts before giving up, after 20 seconds on average and 40 at most."""
+
+
+def jittered_delays(rng: random.Random) -> Iterator[float]:
+    """Yield the seconds to wait before each attempt: at random up to a limit that doubles each time.
+
+    The clients of a server that stops are told so at the same moment and must not come back at the same
+    moment.
+    """
+    for attempt in range(ATTEMPTS):
+        yield rng.uniform(0.0, min(LONGEST_S, FIRST_S * 2.0**attempt))
