@@ -140,6 +140,11 @@ class Settings(BaseSettings):
         "base", description="size of Whisper, or a file of its weights, for the transcripts of voice samples"
     )
     data_dir: Path = Field(Path("data"), description="folder for voices, voice samples and results")
+    database: SecretStr | None = Field(
+        None,
+        description="PostgreSQL that several servers share, as postgresql://USER:PASSWORD@HOST/NAME; "
+        "by default SQLite in --data-dir, for one server",
+    )
     node: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
@@ -198,6 +203,11 @@ class Settings(BaseSettings):
     show_prompts: bool = Field(False, description="log the text that is spoken")
 
     @property
+    def database_url(self) -> str | None:
+        """The URL of the shared database; None for the embedded one."""
+        return self.database.get_secret_value() if self.database is not None else None
+
+    @property
     def samples_directory(self) -> Path:
         """The folder to import voice samples from."""
         return self.samples_dir or self.data_dir / "samples"
@@ -209,6 +219,13 @@ class Settings(BaseSettings):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin; write scheme://host:port, without a path")
         return origins
+
+    @field_validator("database")
+    @classmethod
+    def _require_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be postgresql://USER:PASSWORD@HOST:PORT/NAME; leave it out for SQLite")
+        return url
 
     @model_validator(mode="after")
     def _reject_empty_keys(self) -> Self:

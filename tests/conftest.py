@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from helpers.databases import Place
 from helpers.interruptions import Interruptions
+from helpers.postgres import Postgres, running_postgres
 from helpers.servers import Server, running_server
 
 
@@ -49,3 +51,19 @@ def interruptions(
     if one.ms:
         with capsys.disabled():
             print(f"\n{request.node.name}: {one}")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Start PostgreSQL, shared by tests that do not stop it."""
+    with running_postgres() as one:
+        yield one
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Return an empty data directory with an empty database of either kind."""
+    if request.param == "sqlite":
+        return Place(tmp_path)
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return Place(tmp_path, postgres.schema_url())

@@ -122,6 +122,7 @@ def test_values_out_of_range_are_rejected(flags: list[str]) -> None:
         (["--allowed-origins", "foo"], "scheme://host:port"),
         (["--allowed-origins", "https://a.example/page"], "without a path"),
         (["--api-keys", ""], "no key"),
+        (["--database", "mysql://host/name"], "postgresql://"),
     ],
 )
 def test_meaningless_values_are_rejected(flags: list[str], complaint: str) -> None:

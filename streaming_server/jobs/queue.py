@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ import anyio
 from anyio import to_thread
 
 from streaming_server.errors import Full
-from streaming_server.storage.jobs import Job, Jobs
+from streaming_server.storage.jobs import Job, Jobs, Progress
 
 MAX_PENDING = 1000
 
@@ -57,20 +57,37 @@ class JobQueue:
         return job
 
     async def cancel(self, job_id: str) -> Job:
-        """Cancel a job and wait until it has stopped. Raise UnknownJob, InUse."""
+        """Cancel a job. Wait until it has stopped, if this server speaks it; another one is told.
+
+        Raise UnknownJob, InUse.
+        """
         running = self._running.get(job_id)
         reached = (running.utterances, running.audio_s) if running is not None else (0, 0.0)
         job = await to_thread.run_sync(self._jobs.cancel, job_id, *reached)
         if (running := self._running.get(job_id)) is not None:
             running.scope.cancel()
             await running.ended.wait()
-            await to_thread.run_sync(self._jobs.discard_result, f"{job_id}.{job.audio_format}")
         return job
 
     def progress(self, job: Job) -> dict[str, Any]:
         """Return how much of a job has been spoken: utterances, and seconds of audio."""
         at = self._running.get(job.id, job)
         return {"utterances": at.utterances, "audio_s": round(at.audio_s, 2)}
+
+    def held(self) -> list[Progress]:
+        """Return the jobs that this server speaks."""
+        return [Progress(each.job, each.utterances, each.audio_s) for each in self._running.values()]
+
+    def lose(self, jobs: Iterable[Job]) -> None:
+        """Stop speaking jobs that were cancelled elsewhere, or that are another server's by now."""
+        for job in jobs:
+            running = self._running.get(job.id)
+            if running is not None and running.job == job:
+                running.scope.cancel()
+
+    def notify(self) -> None:
+        """Look for a job that waits, and for one that was cancelled."""
+        self._arrival.set()
 
     def running(self) -> list[dict[str, Any]]:
         """Return the progress of every job being spoken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -24,11 +24,13 @@ from streaming_server.errors import (
 )
 from streaming_server.jobs.queue import JobQueue, RunningJob
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.jobs import Job, Jobs
+from streaming_server.storage.jobs import Job, Jobs, Recovered
 
 CONCURRENT_JOBS = 2
 MAX_ATTEMPTS = 3
 """Attempts at a job whose worker died or that no worker had room for."""
+RENEW_S = 5.0
+"""Seconds between renewals of the leases of jobs, of which LEASE_S has room for several."""
 ROOM_POLL_S = 0.25
 STORAGE_RETRY_S = 5.0
 """Seconds between attempts to read or write a store that failed."""
@@ -83,21 +85,41 @@ class JobRunner:
         self._encoding_threads = anyio.CapacityLimiter(threads)
 
     async def run(self) -> None:
-        """Run until cancelled. Jobs that are cut off become interrupted at the next start."""
-        if interrupted := await self._recover():
-            log.warning("jobs were interrupted", jobs=interrupted)
+        """Run until cancelled. A job that is cut off waits for another server or, without one, becomes
+        interrupted at the next start."""
+        await self._settle_at_start()
         async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_leases)
             for _ in range(CONCURRENT_JOBS):
                 group.start_soon(self._work)
 
-    async def _recover(self) -> int:
-        """Mark the jobs the last run cut off and return how many. No job begins before that is stored."""
+    async def _settle_at_start(self) -> None:
+        """Settle the jobs that were left behind. No job begins before that is stored."""
         while True:
             try:
-                return await to_thread.run_sync(self._jobs.recover)
+                _report(await to_thread.run_sync(self._jobs.recover))
+                await to_thread.run_sync(self._jobs.sweep)
+                return
             except StorageFailure as error:
-                log.warning("cannot mark interrupted jobs", reason=error.message)
+                log.warning("cannot settle the jobs that were left behind", reason=error.message)
                 await anyio.sleep(STORAGE_RETRY_S)
+
+    async def _keep_leases(self) -> None:
+        """Renew the leases of the jobs being spoken and settle those that other servers lost."""
+        if not self._jobs.shared:
+            return
+        while True:
+            await anyio.sleep(RENEW_S)
+            with suppress(StorageFailure):  # A lease outlives several attempts.
+                await self.renew()
+                _report(await to_thread.run_sync(self._jobs.recover))
+            self._queue.notify()  # A job of another server whose announcement was lost.
+
+    async def renew(self) -> None:
+        """Renew the leases of the jobs being spoken; stop those that are lost. Raise StorageFailure."""
+        if held := self._queue.held():
+            still = await to_thread.run_sync(self._jobs.renew, held)
+            self._queue.lose(each.job for each in held if each.job.id not in still)
 
     async def _work(self) -> None:
         while not (self._queue.stopping or self._draining()):
@@ -117,23 +139,32 @@ class JobRunner:
         async with self._queue.running_job(job) as running:
             try:
                 with running.scope:
-                    if await self._is_processing(job.id):
+                    if await self._is_processing(job):
                         await self._attempt(running)
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._discard_files(job.id)
+                    await self._leave(job)
 
-    async def _is_processing(self, job_id: str) -> bool:
+    async def _is_processing(self, job: Job) -> bool:
         """Return False for a job that was cancelled after it was taken and before it was known as running."""
         try:
-            return (await to_thread.run_sync(self._jobs.get, job_id)).status == "processing"
+            found = await to_thread.run_sync(self._jobs.get, job.id)
+            return found.status == "processing" and found.attempt == job.attempt
         except UnknownJob:
             return False
         except StorageFailure:
             return True
 
+    async def _leave(self, job: Job) -> None:
+        """Delete what an unfinished job leaves behind and, if this server stops, let another one take it."""
+        await self._discard_files(job.id)
+        await to_thread.run_sync(self._jobs.discard_result, job)
+        if self._queue.stopping:
+            with suppress(StorageFailure):  # Its lease expires.
+                await to_thread.run_sync(self._jobs.give_back, job)
+
     async def _discard_files(self, job_id: str) -> None:
-        """Delete what an unfinished job leaves behind. `recover` deletes what cannot be deleted now."""
+        """Delete an unfinished result. `sweep` deletes what cannot be deleted now."""
         try:
             await to_thread.run_sync(self._jobs.discard_partial, job_id)
         except StorageFailure as error:
@@ -173,7 +204,7 @@ class JobRunner:
             finally:
                 with anyio.CancelScope(shield=True):
                     await to_thread.run_sync(out.close)
-        name = await to_thread.run_sync(self._jobs.keep_result, job.id, job.audio_format)
+        name = await to_thread.run_sync(self._jobs.keep_result, job)
         await self._complete(running, name)
 
     async def _paced(self, running: RunningJob, speech: JobSpeech) -> AsyncGenerator[bytes, None]:
@@ -192,17 +223,17 @@ class JobRunner:
 
         Raise InUse or UnknownJob if the job was cancelled.
         """
-        job_id = running.job.id
+        job = running.job
         while True:
             try:
                 await to_thread.run_sync(
-                    self._jobs.complete, job_id, file_name, running.utterances, running.audio_s
+                    self._jobs.complete, job, file_name, running.utterances, running.audio_s
                 )
                 break
             except StorageFailure as error:  # `recover` completes it if the server stops before that.
-                log.warning("cannot mark a job as completed yet", job=job_id, reason=error.message)
+                log.warning("cannot mark a job as completed yet", job=job.id, reason=error.message)
                 await anyio.sleep(STORAGE_RETRY_S)
-        log.info("job done", job=job_id, audio_s=round(running.audio_s, 2))
+        log.info("job done", job=job.id, audio_s=round(running.audio_s, 2))
 
     async def _fail(self, running: RunningJob, error: SpeechError) -> None:
         log.warning("job failed", job=running.job.id, code=error.code)
@@ -211,7 +242,7 @@ class JobRunner:
             try:
                 await to_thread.run_sync(
                     self._jobs.fail,
-                    running.job.id,
+                    running.job,
                     error.code,
                     error.message,
                     running.utterances,
@@ -224,6 +255,13 @@ class JobRunner:
                 await anyio.sleep(STORAGE_RETRY_S)
                 continue
             return
+
+
+def _report(recovered: Recovered) -> None:
+    if recovered.interrupted:
+        log.warning("jobs were interrupted", jobs=recovered.interrupted)
+    if recovered.requeued:
+        log.warning("jobs of a lost server wait again", jobs=recovered.requeued)
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -27,6 +27,9 @@ class Transaction(Protocol):
 
     def rows(self, statement: str, **values: Any) -> list[Row]: ...
 
+    def announce(self, topic: str) -> None:
+        """Tell all servers that this transaction changes something, once it is committed."""
+
 
 class Database(Protocol):
     """Tables in SQLite or PostgreSQL. Every call blocks; threads may share it.
@@ -42,6 +45,10 @@ class Database(Protocol):
     @property
     def clock(self) -> str:
         """The SQL expression for the database's own time, in seconds since 1970."""
+
+    @property
+    def skip_locked(self) -> str:
+        """The SQL clause by which a SELECT locks rows and passes over those that others have locked."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Commit what the block does or, if it raises, roll it back. Do not nest."""

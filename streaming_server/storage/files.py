@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def move_whole(source: Path, target: Path) -> None:
     """Rename a finished file atomically and durably. Blocks. Raise OSError."""
     with source.open("rb") as file:
         os.fsync(file.fileno())
-    source.rename(target)
+    os.replace(source, target)
     sync_folder(target.parent)
 
 
@@ -59,8 +59,8 @@ def remove_older(
     return removed
 
 
-def remove_strays(folder: Path, named: re.Pattern[str], kept: Container[str] = ()) -> int:
-    """Delete the files that are not in `kept`. Return how many. named: as in `remove_older`.
+def remove_strays(folder: Path, is_stray: Callable[[str], bool]) -> int:
+    """Delete the regular files with such names. Return how many.
 
     Files that cannot be deleted stay, as they must not prevent a start. Blocks. Raise OSError if the folder
     cannot be read.
@@ -68,7 +68,7 @@ def remove_strays(folder: Path, named: re.Pattern[str], kept: Container[str] = (
     removed = 0
     for file in folder.iterdir():
         with suppress(OSError):
-            if file.name not in kept and _matches(file, file.lstat(), named):
+            if is_stray(file.name) and stat.S_ISREG(file.lstat().st_mode):
                 file.unlink()
                 removed += 1
     return removed

@@ -5,6 +5,7 @@ Everything here blocks on the disk: call it from a thread.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -14,6 +15,8 @@ from pathlib import Path
 from streaming_server.errors import UnknownEntry
 from streaming_server.storage.database import Database, Row, storage_errors
 from streaming_server.storage.outputs import OutputFolder
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class Journal:
 
     def get(self, entry_id: str) -> JournalEntry:
         """Raise UnknownEntry."""
+        if not _ID.fullmatch(entry_id):
+            raise UnknownEntry("No journal entry has this id.")
         with self._database.reading() as transaction:
             row = transaction.row("SELECT * FROM journal WHERE id = :id", id=entry_id)
         if row is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,9 +16,9 @@ from typing import Any, Literal, get_args
 import orjson
 
 from streaming_server.audio.formats import AudioFormat
-from streaming_server.errors import InUse, UnknownJob
+from streaming_server.errors import InUse, StorageFailure, UnknownJob
 from streaming_server.storage.database import Database, Row, storage_errors
-from streaming_server.storage.files import discard, move_whole, remove_strays
+from streaming_server.storage.objects import Objects
 
 JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "interrupted"]
 """interrupted: the server stopped while the job was being spoken; it can be retried."""
@@ -25,8 +26,20 @@ JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled",
 JOB_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 OVER: frozenset[JobStatus] = frozenset({"completed", "failed", "cancelled", "interrupted"})
 
-_RESULT = re.compile(r"[0-9a-f]{32}\.\w+")
-"""The name of a result: a job's id, and its format or `part`. Other files are left alone."""
+LEASE_S = 20.0
+"""Seconds for which a server holds a job without renewing its lease. The database's clock counts."""
+
+MAX_LOST = 3
+"""Servers that may die of a job before it is interrupted instead of given to another one."""
+
+TOPIC = "jobs"
+"""Announced when a job waits or is cancelled."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+_RESULT = re.compile(r"([0-9a-f]{32})(-\d+)?\.\w+")
+"""The name of a result: a job's id, the attempt after the first, and its format or `part`. Other files are
+left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,8 @@ class Job:
     """A text to be spoken into a file.
 
     request: as the route validated it. Times are seconds since 1970. utterances, audio_s: how much was
-    spoken. file: the result of a completed job.
+    spoken. file: where the result of a completed job lies once it is fetched. node: the server that speaks or
+    spoke it. attempt: counts how often it was taken; the result of an earlier attempt does not count.
     """
 
     id: str
@@ -48,6 +62,8 @@ class Job:
     error_code: str | None
     error_message: str | None
     file: Path | None
+    node: str | None
+    attempt: int
 
     @property
     def over(self) -> bool:
@@ -59,36 +75,69 @@ class Job:
         audio_format: AudioFormat = self.request.get("response_format", "wav")
         return audio_format
 
+    @property
+    def result_name(self) -> str:
+        """The name of the result of this attempt."""
+        again = f"-{self.attempt}" if self.attempt > 1 else ""
+        return f"{self.id}{again}.{self.audio_format}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of a job that is being spoken has been spoken."""
+
+    job: Job
+    utterances: int
+    audio_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of the jobs that a server left behind, by number."""
+
+    completed: int = 0
+    requeued: int = 0
+    interrupted: int = 0
+
 
 class Jobs:
-    """The table of jobs and the folder of their results."""
+    """The table of jobs and their results.
 
-    def __init__(self, database: Database, directory: Path) -> None:
+    A server holds a job that it speaks by a lease. On a shared database the lease must be renewed: a job
+    whose lease has expired waits again, for any server. An embedded database has one server, so the jobs it
+    finds at its start are its own, and become interrupted.
+
+    node: the name of this server.
+    """
+
+    def __init__(self, database: Database, results: Objects, node: str) -> None:
         self._database = database
-        self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        self._results = results
+        self._node = node
+        self._lease = f"{database.clock} + {LEASE_S}"
 
-    def discard_partial(self, job_id: str) -> None:
-        """Delete the unfinished result, if there is one. Raise StorageFailure."""
-        with storage_errors():
-            self.partial_file(job_id).unlink(missing_ok=True)
+    @property
+    def shared(self) -> bool:
+        """True if other servers may take jobs too."""
+        return self._database.shared
 
     def add(self, request: dict[str, Any]) -> Job:
         """Append a job to the queue. Raise StorageFailure."""
-        job_id = secrets.token_hex(16)
         with self._database.transaction() as transaction:
             row = transaction.row(
                 "INSERT INTO jobs (id, status, request, created_at)"
                 " VALUES (:id, 'pending', :request, :now) RETURNING *",
-                id=job_id,
+                id=secrets.token_hex(16),
                 request=orjson.dumps(request).decode(),
                 now=time.time(),
             )
+            transaction.announce(TOPIC)
         assert row is not None
         return self._job(row)
 
     def get(self, job_id: str) -> Job:
         """Raise UnknownJob."""
+        _check_id(job_id)
         with self._database.reading() as transaction:
             row = transaction.row("SELECT * FROM jobs WHERE id = :id", id=job_id)
         if row is None:
@@ -113,60 +162,121 @@ class Jobs:
         return {status: found.get(status, 0) for status in JOB_STATUSES}
 
     def next(self) -> Job | None:
-        """Mark the job that has waited longest as processing and return it; None if none waits."""
+        """Take the job that has waited longest, by a lease, and return it; None if none waits."""
         with self._database.transaction() as transaction:
             row = transaction.row(
-                "UPDATE jobs SET status = 'processing', started_at = :now WHERE number ="
-                " (SELECT min(number) FROM jobs WHERE status = 'pending') RETURNING *",
+                "UPDATE jobs SET status = 'processing', started_at = :now, node = :node,"
+                f" attempt = attempt + 1, lease_until = {self._lease} WHERE number ="
+                " (SELECT number FROM jobs WHERE status = 'pending' ORDER BY number LIMIT 1"
+                f" {self._database.skip_locked}) RETURNING *",
                 now=time.time(),
+                node=self._node,
             )
         return self._job(row) if row is not None else None
 
+    def renew(self, running: Iterable[Progress]) -> set[str]:
+        """Renew the leases of jobs and store their progress. Return the ids of those still held."""
+        held = set()
+        with self._database.transaction() as transaction:
+            for each in running:
+                changed = transaction.execute(
+                    f"UPDATE jobs SET lease_until = {self._lease}, utterances = :utterances,"
+                    " audio_s = :audio_s WHERE id = :id AND attempt = :attempt AND status = 'processing'",
+                    utterances=each.utterances,
+                    audio_s=each.audio_s,
+                    id=each.job.id,
+                    attempt=each.job.attempt,
+                )
+                if changed:
+                    held.add(each.job.id)
+        return held
+
+    def give_back(self, job: Job) -> None:
+        """Let a job that this server will not finish wait again, if other servers may take it."""
+        if self._database.shared:
+            with self._database.transaction() as transaction:
+                transaction.execute(
+                    "UPDATE jobs SET status = 'pending', started_at = NULL, utterances = 0, audio_s = 0"
+                    " WHERE id = :id AND attempt = :attempt AND status = 'processing'",
+                    id=job.id,
+                    attempt=job.attempt,
+                )
+                transaction.announce(TOPIC)
+
     def partial_file(self, job_id: str) -> Path:
         """Return where the audio is written until it is complete."""
-        return self._directory / f"{job_id}.part"
+        return self._results.path(f"{job_id}.part")
 
-    def keep_result(self, job_id: str, extension: str) -> str:
-        """Make the partial file, flushed to the disk, the result. Return its name. Raise StorageFailure."""
-        name = f"{job_id}.{extension}"
+    def discard_partial(self, job_id: str) -> None:
+        """Delete the unfinished result, if there is one. Raise StorageFailure."""
         with storage_errors():
-            move_whole(self.partial_file(job_id), self._directory / name)
-        return name
+            self.partial_file(job_id).unlink(missing_ok=True)
 
-    def complete(self, job_id: str, file_name: str, utterances: int, audio_s: float) -> Job:
+    def keep_result(self, job: Job) -> str:
+        """Make the partial file, once it is durable, the result. Return its name. Raise StorageFailure."""
+        self._results.put(job.result_name, self.partial_file(job.id))
+        return job.result_name
+
+    def result(self, job: Job) -> Path:
+        """Return the file of a completed job's result, wherever it was spoken.
+
+        Raise UnknownJob if it is gone, StorageFailure.
+        """
+        gone = UnknownJob("The result of this job has expired.")
+        if job.file is None:
+            raise gone
+        try:
+            return self._results.fetch(job.file.name)
+        except FileNotFoundError:
+            raise gone from None
+
+    def complete(self, job: Job, file_name: str, utterances: int, audio_s: float) -> Job:
         """Mark a job whose result has been kept as completed. Again is no error.
 
-        Raise StorageFailure, and then the result stays; InUse if the job was cancelled, UnknownJob if it was
-        cleared since, and then it is deleted.
+        Raise StorageFailure, and then the result stays; InUse if the job was cancelled or is another server's
+        by now, UnknownJob if it was cleared since, and then it is deleted.
         """
         try:
-            return self._finish(job_id, "completed", utterances, audio_s, file=file_name)
+            return self._finish(job.id, "completed", utterances, audio_s, attempt=job.attempt, file=file_name)
         except UnknownJob:
-            self.discard_result(file_name)
+            self.discard_result(job)
             raise
         except InUse:
-            job = self.get(job_id)
-            if job.file is None or job.file.name != file_name:
-                self.discard_result(file_name)
+            found = self.get(job.id)
+            if found.file is None or found.file.name != file_name:
+                self.discard_result(job)
                 raise
-            return job
+            return found
 
-    def discard_result(self, file_name: str) -> None:
-        """Delete a result that no job has. `recover` deletes what cannot be deleted now."""
-        discard(self._directory / file_name)
+    def discard_result(self, job: Job) -> None:
+        """Delete the result of an attempt, unless it counts or may still be marked as complete.
 
-    def fail(self, job_id: str, code: str, message: str, utterances: int, audio_s: float) -> Job:
-        """Raise InUse if the job is over, UnknownJob."""
-        job = self._finish(job_id, "failed", utterances, audio_s, error=(code, message))
-        self.discard_partial(job_id)
-        return job
+        `sweep` deletes what cannot be deleted now.
+        """
+        try:
+            with self._database.reading() as transaction:
+                row = transaction.row("SELECT file, status, attempt FROM jobs WHERE id = :id", id=job.id)
+            current = row is not None and row["attempt"] == job.attempt
+            if row is None or not (current and row["status"] in ("processing", "completed")):
+                self._results.delete(job.result_name)
+        except StorageFailure:
+            return
+
+    def fail(self, job: Job, code: str, message: str, utterances: int, audio_s: float) -> Job:
+        """Raise InUse if the job is over or another server's by now, UnknownJob."""
+        failed = self._finish(
+            job.id, "failed", utterances, audio_s, attempt=job.attempt, error=(code, message)
+        )
+        self.discard_partial(job.id)
+        return failed
 
     def cancel(self, job_id: str, utterances: int = 0, audio_s: float = 0.0) -> Job:
-        """Raise InUse if the job is over, UnknownJob."""
+        """Cancel a job, whichever server speaks it. Raise InUse if the job is over, UnknownJob."""
         return self._finish(job_id, "cancelled", utterances, audio_s)
 
     def retry(self, job_id: str) -> Job:
         """Append an interrupted, failed or cancelled job to the queue again. Raise InUse, UnknownJob."""
+        _check_id(job_id)
         with self._database.transaction() as transaction:
             before = transaction.row(
                 "DELETE FROM jobs WHERE id = :id AND status IN ('interrupted', 'failed', 'cancelled')"
@@ -175,48 +285,70 @@ class Jobs:
             )
             # A new row, as its number is its place in the queue.
             row = before and transaction.row(
-                "INSERT INTO jobs (id, status, request, created_at)"
-                " VALUES (:id, 'pending', :request, :created_at) RETURNING *",
+                "INSERT INTO jobs (id, status, request, created_at, attempt)"
+                " VALUES (:id, 'pending', :request, :created_at, :attempt) RETURNING *",
                 id=job_id,
                 request=before["request"],
                 created_at=before["created_at"],
+                attempt=before["attempt"],
             )
+            transaction.announce(TOPIC)
         if row is None:
             self.get(job_id)
             raise InUse("Only an interrupted, failed or cancelled job can be retried.")
         return self._job(row)
 
-    def recover(self) -> int:
-        """Complete or interrupt, after a start, the jobs that were being spoken; delete files of no job.
+    def recover(self) -> Recovered:
+        """Settle the jobs that a server left behind while it spoke them.
 
-        A job is complete if its result was kept and only marking it failed. Return how many were interrupted.
+        On an embedded database these are all that are being spoken: call it once, at the start. On a shared
+        one these are the jobs whose lease has expired. A job is complete if its result was kept and only
+        marking it failed; otherwise it waits again, or is interrupted.
         """
+        expired = f"AND lease_until < {self._database.clock}" if self._database.shared else ""
         with self._database.transaction() as transaction:
-            results = self._results()
-            found = transaction.rows("SELECT id FROM jobs WHERE status = 'processing'")
-            ended = [
-                {
-                    "id": row["id"],
-                    "file": results.get(row["id"]),
-                    "status": "completed" if row["id"] in results else "interrupted",
-                    "now": time.time(),
-                }
-                for row in found
-            ]
-            transaction.execute_many(
-                "UPDATE jobs SET status = :status, file = :file, finished_at = :now WHERE id = :id", ended
+            found = transaction.rows(
+                f"SELECT * FROM jobs WHERE status = 'processing' {expired} {self._database.skip_locked}"
             )
-            rows = transaction.rows("SELECT file FROM jobs WHERE file IS NOT NULL")
-        kept = {row["file"] for row in rows}
-        with storage_errors():
-            remove_strays(self._directory, _RESULT, kept)
-        return sum(job["file"] is None for job in ended)
+            settled = [self._settled(row) for row in found]
+            transaction.execute_many(
+                "UPDATE jobs SET status = :status, file = :file, finished_at = :now, lost = lost + 1,"
+                " utterances = :utterances, audio_s = :audio_s WHERE id = :id",
+                settled,
+            )
+            if settled:
+                transaction.announce(TOPIC)
+        ends = [each["status"] for each in settled]
+        return Recovered(ends.count("completed"), ends.count("pending"), ends.count("interrupted"))
 
-    def _results(self) -> dict[str, str]:
-        """Return the names of the complete results in the folder, by job id."""
-        with storage_errors():
-            names = [file.name for file in self._directory.iterdir() if _RESULT.fullmatch(file.name)]
-        return {Path(name).stem: name for name in names if not name.endswith(".part")}
+    def _settled(self, row: Row) -> Row:
+        name = self._job(row).result_name
+        kept = self._results.exists(name)
+        again = self._database.shared and row["lost"] + 1 < MAX_LOST
+        status: JobStatus = "completed" if kept else "pending" if again else "interrupted"
+        return {
+            "id": row["id"],
+            "status": status,
+            "file": name if kept else None,
+            "now": None if status == "pending" else time.time(),
+            "utterances": 0 if status == "pending" else row["utterances"],
+            "audio_s": 0.0 if status == "pending" else row["audio_s"],
+        }
+
+    def sweep(self) -> None:
+        """Delete the results of no job. Call it at the start, after `recover`."""
+        with self._database.transaction() as transaction:
+            rows = transaction.rows(
+                "SELECT id, file, status FROM jobs WHERE status IN ('processing', 'completed')"
+            )
+        kept = {row["file"] for row in rows}
+        spoken = {row["id"] for row in rows if row["status"] == "processing"}
+
+        def is_stray(name: str) -> bool:
+            named = _RESULT.fullmatch(name)
+            return named is not None and name not in kept and named[1] not in spoken
+
+        self._results.sweep(is_stray)
 
     def expire(self, before: float) -> int:
         """Delete the jobs that ended before a time, with their results. Return how many.
@@ -240,15 +372,14 @@ class Jobs:
         for job_id, file in chosen:
             try:
                 if file is not None:
-                    (self._directory / file).unlink(missing_ok=True)
+                    self._results.delete(file)
                 removed.append({"id": job_id})
-            except OSError as error:
+            except StorageFailure as error:
                 failure = error
         with self._database.transaction() as transaction:
             transaction.execute_many(f"DELETE FROM jobs WHERE id = :id AND {over}", removed)
         if failure is not None:
-            with storage_errors():
-                raise failure
+            raise failure
         return len(removed)
 
     def _finish(
@@ -258,16 +389,23 @@ class Jobs:
         utterances: int,
         audio_s: float,
         *,
+        attempt: int | None = None,
         file: str | None = None,
         error: tuple[str, str] | None = None,
     ) -> Job:
-        """Raise InUse if the job is over, UnknownJob."""
+        """End a job or, if given, this attempt at it. Raise InUse if it is over, UnknownJob."""
+        _check_id(job_id)
         code, message = error or (None, None)
+        mine = "IN ('pending', 'processing')" if attempt is None else "= 'processing' AND attempt = :attempt"
+        values = {} if attempt is None else {"attempt": attempt}
         with self._database.transaction() as transaction:
             row = transaction.row(
-                "UPDATE jobs SET status = :status, finished_at = :now, utterances = :utterances,"
-                " audio_s = :audio_s, file = :file, error_code = :code, error_message = :message"
-                " WHERE id = :id AND status IN ('pending', 'processing') RETURNING *",
+                "UPDATE jobs SET status = :status, finished_at = :now,"
+                # A server that speaks it may have stored more than the one that cancels it knows.
+                " utterances = CASE WHEN utterances > :utterances THEN utterances ELSE :utterances END,"
+                " audio_s = CASE WHEN audio_s > :audio_s THEN audio_s ELSE :audio_s END,"
+                " file = :file, error_code = :code, error_message = :message"
+                f" WHERE id = :id AND status {mine} RETURNING *",
                 status=status,
                 now=time.time(),
                 utterances=utterances,
@@ -276,7 +414,10 @@ class Jobs:
                 code=code,
                 message=message,
                 id=job_id,
+                **values,
             )
+            if status == "cancelled":
+                transaction.announce(TOPIC)
         if row is None:
             self.get(job_id)
             raise InUse("The job has already ended.")
@@ -294,5 +435,13 @@ class Jobs:
             audio_s=row["audio_s"],
             error_code=row["error_code"],
             error_message=row["error_message"],
-            file=self._directory / row["file"] if row["file"] is not None else None,
+            file=self._results.path(row["file"]) if row["file"] is not None else None,
+            node=row["node"],
+            attempt=row["attempt"],
         )
+
+
+def _check_id(job_id: str) -> None:
+    """Raise UnknownJob for what no job's id looks like."""
+    if not _ID.fullmatch(job_id):
+        raise UnknownJob("No job has this id.")

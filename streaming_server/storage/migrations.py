@@ -89,12 +89,20 @@ CREATE TABLE pronunciations (
 );
 """
 
+_LEASES = """
+ALTER TABLE jobs ADD COLUMN node TEXT;
+ALTER TABLE jobs ADD COLUMN lease_until DOUBLE PRECISION;
+ALTER TABLE jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _VOICE_SAMPLES_VOICES_CONFIGURATION,
     _JOBS_JOURNAL,
     _VOICE_SAMPLE_MARK,
     _VOICE_LANGUAGE,
     _PRONUNCIATIONS,
+    _LEASES,
 )
 """Scripts that bring an empty database to the current schema, for SQLite and PostgreSQL alike.
 

@@ -37,6 +37,7 @@ class SqliteDatabase:
 
     shared = False
     clock = "((julianday('now') - 2440587.5) * 86400.0)"
+    skip_locked = ""
 
     def __init__(self, data_dir: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
         self._lock = threading.RLock()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
+import time
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,8 +24,9 @@ from streaming_server.errors import (
     UnknownVoiceSample,
 )
 from streaming_server.storage.database import Database, Row, Transaction, storage_errors
-from streaming_server.storage.files import remove_strays, sync_folder
+from streaming_server.storage.files import remove_older, remove_strays
 from streaming_server.storage.names import check_name
+from streaming_server.storage.objects import Objects
 from streaming_server.storage.voice_records import Metadata, StoredVoice, StoredVoiceSample, VoiceChanges
 from streaming_server.transcription.transcript import PRECEDENCE, Source, may_condition
 from streaming_server.types import BUILTIN_VOICES, EngineVoice, Speaker
@@ -47,29 +48,34 @@ _TRANSCRIPT = (
 _BLOB = re.compile(r"[0-9a-f]{64}\.wav")
 _TEMPORARY = re.compile(r"[0-9a-f]{32}\.[a-z]+")
 
+ABANDONED_S = 3600.0
+"""Age of unfinished recordings that no server will finish, in a folder that servers may share."""
+
 
 class VoiceStore:
-    """Rows in the database, recordings in `prompts/`, unfinished recordings in `tmp/`.
+    """Rows in the database, recordings by their SHA-256, unfinished recordings in a folder of their own.
 
     Every call blocks for as long as the disk takes; threads may share a store. Every call may raise
     StorageFailure, and then nothing has changed. A row is visible only once its file is safe on the disk, so
     the server may be killed at any time; `sweep` deletes what that leaves behind.
 
-    One server at a time uses a data directory.
-
     engine_voices: the voices of the running engine, which are built-in ones too.
     """
 
-    def __init__(self, database: Database, data_dir: Path, engine_voices: Iterable[EngineVoice] = ()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        recordings: Objects,
+        temporaries: Path,
+        engine_voices: Iterable[EngineVoice] = (),
+    ) -> None:
         self._database = database
         voices = [*map(EngineVoice, BUILTIN_VOICES), *engine_voices]
         self._builtin = {one.voice.id: _builtin(one) for one in voices}
-        self._voice_samples = data_dir.absolute() / "prompts"
-        self._temporaries = data_dir.absolute() / "tmp"
+        self._recordings = recordings
+        self._temporaries = temporaries.absolute()
         with storage_errors():
-            self._voice_samples.mkdir(parents=True, exist_ok=True)
             self._temporaries.mkdir(parents=True, exist_ok=True)
-            sync_folder(self._voice_samples.parent)
 
     @property
     def builtin_ids(self) -> frozenset[str]:
@@ -83,9 +89,12 @@ class VoiceStore:
         cannot be deleted stay.
         """
         with self._database.exclusive() as transaction:
-            used = {f"{row['sha256']}.wav" for row in transaction.rows("SELECT sha256 FROM prompts")}
-            orphans = remove_strays(self._voice_samples, _BLOB, used)
-            return orphans + remove_strays(self._temporaries, _TEMPORARY)
+            used = {_blob(row["sha256"]) for row in transaction.rows("SELECT sha256 FROM prompts")}
+            orphans = self._recordings.sweep(lambda name: bool(_BLOB.fullmatch(name)) and name not in used)
+        with storage_errors():
+            if self._database.shared:  # Another server may be using the folder.
+                return orphans + remove_older(self._temporaries, time.time() - ABANDONED_S, _TEMPORARY)
+            return orphans + remove_strays(self._temporaries, lambda name: bool(_TEMPORARY.fullmatch(name)))
 
     def new_temporary(self, suffix: str = ".wav") -> Path:
         """Return an unused path for an upload. `sweep` deletes what is left there.
@@ -130,7 +139,7 @@ class VoiceStore:
         try:
             check_name(voice_sample_id, "prompt_id")
             with storage_errors():
-                sha256 = _make_safe(wav)
+                sha256 = _sha256(wav)
             shas.add(sha256)
             with self._database.exclusive() as transaction:
                 before = transaction.row("SELECT * FROM prompts WHERE id = :id", id=voice_sample_id)
@@ -146,8 +155,7 @@ class VoiceStore:
                         "UPDATE voices SET transcript = NULL WHERE prompt = :prompt", prompt=voice_sample_id
                     )
                 # Inside the transaction, so that `_discard` does not find the file unused.
-                os.replace(wav, self._file(sha256))
-                sync_folder(self._voice_samples)
+                self._recordings.put(_blob(sha256), wav)
                 _put(transaction, "prompts", columns)
                 return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
         finally:
@@ -261,7 +269,7 @@ class VoiceStore:
         return self._find_voice(transaction, voice.id)
 
     def _find_voice(self, transaction: Transaction, voice_id: str) -> StoredVoice:
-        row = transaction.row("SELECT * FROM voices WHERE id = :id", id=voice_id)
+        row = transaction.row("SELECT * FROM voices WHERE id = :id", id=_storable(voice_id))
         if row is not None:
             return _voice(row)
         if voice_id in self._builtin:
@@ -276,16 +284,13 @@ class VoiceStore:
             for sha256 in shas:
                 used = transaction.row("SELECT 1 FROM prompts WHERE sha256 = :sha256", sha256=sha256)
                 if used is None:
-                    self._file(sha256).unlink(missing_ok=True)
-
-    def _file(self, sha256: str) -> Path:
-        return self._voice_samples / f"{sha256}.wav"
+                    self._recordings.delete(_blob(sha256))
 
     def _voice_sample(self, row: Row) -> StoredVoiceSample:
         columns = dict(row)
         for name in _LISTS:
             columns[name] = tuple(json.loads(columns[name]))
-        return StoredVoiceSample(path=self._file(row["sha256"]), **columns)
+        return StoredVoiceSample(path=self._recordings.path(_blob(row["sha256"])), **columns)
 
 
 def _check_voice(voice: StoredVoice) -> None:
@@ -340,10 +345,20 @@ def _voice_sample_columns(voice_sample_id: str, sha256: str, metadata: Metadata)
 
 
 def _voice_sample_row(transaction: Transaction, voice_sample_id: str) -> Row:
-    row = transaction.row("SELECT * FROM prompts WHERE id = :id", id=voice_sample_id)
+    row = transaction.row("SELECT * FROM prompts WHERE id = :id", id=_storable(voice_sample_id))
     if row is None:
         raise UnknownVoiceSample("must be the id of a voice sample.", field="prompt_id")
     return row
+
+
+def _blob(sha256: str) -> str:
+    """Return the name of a recording."""
+    return f"{sha256}.wav"
+
+
+def _storable(name: str) -> str:
+    """Return a name that PostgreSQL accepts in a question: no name has a null character."""
+    return "" if "\0" in name else name
 
 
 def _put(transaction: Transaction, table: str, values: dict[str, Any]) -> None:
@@ -370,10 +385,9 @@ def _precedence(source: Source | None) -> int:
     return len(PRECEDENCE) - PRECEDENCE.index(source) if source else 0
 
 
-def _make_safe(wav: Path) -> str:
-    """Flush a file to the disk and return its SHA-256 in hexadecimal."""
+def _sha256(wav: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
     with wav.open("rb") as file:
-        os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -32,6 +32,7 @@ from streaming_server.storage.database import Database
 from streaming_server.storage.expiry import Expiry
 from streaming_server.storage.history import Journal
 from streaming_server.storage.jobs import Jobs
+from streaming_server.storage.objects import FolderObjects
 from streaming_server.storage.outputs import OutputFolder
 from streaming_server.storage.previews import Previews
 from streaming_server.storage.pronunciations import PronunciationStore
@@ -78,7 +79,8 @@ async def running_services(
     """
     metrics = Metrics(settings.node)
     async with AsyncExitStack() as stack:
-        await to_thread.run_sync(stack.enter_context, _locked(settings.data_dir.absolute()))
+        if settings.database is None:
+            await to_thread.run_sync(stack.enter_context, _locked(settings.data_dir.absolute()))
         pool = await to_thread.run_sync(_pool, settings, engine, metrics.stepped)
         # Before the database, so that the workers load meanwhile.
         await stack.enter_async_context(pool.running())
@@ -135,8 +137,8 @@ def _open(
     catalogue = Catalogue(settings.voice_aliases, substitutes=settings.unknown_voice == "default")
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
-    database = stack.enter_context(closing(_open_database(data)))
-    store = VoiceStore(database, data, engine.voices)
+    database = stack.enter_context(closing(_open_database(settings)))
+    store = VoiceStore(database, FolderObjects(data / "prompts"), data / "tmp", engine.voices)
     store.sweep()
     configuration = Configuration(ConfigurationStore(database), settings)
     configuration.load()
@@ -156,7 +158,7 @@ def _open(
     speech = SpeechServices(
         settings, engine, access, limits, pool, metrics, catalogue, contexts, connections, voice_files
     )
-    jobs = Jobs(database, data / "jobs")
+    jobs = Jobs(database, FolderObjects(data / "jobs"), settings.node)
     queue = JobQueue(jobs)
     outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
     status = ServerStatus(settings.node, pool, contexts, connections, metrics, queue, voice_files)
@@ -217,12 +219,18 @@ def _locked(data: Path) -> Iterator[None]:
         yield
 
 
-def _open_database(data: Path) -> Database:
-    """Blocks. SQLAlchemy is imported here and not with the module: it takes as long as a tenth of the start,
-    during which the workers load."""
-    from streaming_server.storage.sqlite import SqliteDatabase
+def _open_database(settings: Settings) -> Database:
+    """Open the embedded database or the shared one. Blocks. Raise EngineFailure.
 
-    return SqliteDatabase(data)
+    SQLAlchemy is imported here and not with the module: the workers load meanwhile.
+    """
+    if (url := settings.database_url) is None:
+        from streaming_server.storage.sqlite import SqliteDatabase
+
+        return SqliteDatabase(settings.data_dir.absolute())
+    from streaming_server.storage.postgresql import PostgresDatabase
+
+    return PostgresDatabase(url, f"streaming-server {settings.node}")
 
 
 def _check_aliases(settings: Settings, catalogue: Catalogue) -> None:

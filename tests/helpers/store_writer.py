@@ -13,6 +13,7 @@ import struct
 import sys
 from pathlib import Path
 
+from streaming_server.storage.objects import FolderObjects
 from streaming_server.storage.sqlite import SqliteDatabase
 from streaming_server.storage.voice_records import StoredVoice
 from streaming_server.storage.voices import VoiceStore
@@ -96,7 +97,7 @@ class Writer:
 
 def main() -> None:
     data_dir = Path(sys.argv[1])
-    store = VoiceStore(SqliteDatabase(data_dir), data_dir)
+    store = VoiceStore(SqliteDatabase(data_dir), FolderObjects(data_dir / "prompts"), data_dir / "tmp")
     store.sweep()
     writer = Writer(store, random.Random(sys.argv[2]))
     while True:

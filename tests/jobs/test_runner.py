@@ -16,6 +16,7 @@ from streaming_server.errors import BadValue, WorkerLost
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
 from streaming_server.storage.jobs import Job, Jobs
+from streaming_server.storage.objects import FolderObjects
 from streaming_server.storage.sqlite import FILE_NAME, SqliteDatabase
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +91,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sqlite
 
 @pytest.fixture
 def jobs(database: SqliteDatabase, tmp_path: Path) -> Jobs:
-    return Jobs(database, tmp_path / "jobs")
+    return Jobs(database, FolderObjects(tmp_path / "jobs"), "test")
 
 
 @pytest.fixture

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
+from helpers.databases import Place
 
 from streaming_server.storage.configuration import ConfigurationStore
-from streaming_server.storage.sqlite import SqliteDatabase
 
 
-def test_the_configuration_is_replaced_and_survives(tmp_path: Path) -> None:
-    with closing(SqliteDatabase(tmp_path)) as database:
+def test_the_configuration_is_replaced_and_survives(place: Place) -> None:
+    with place.opened() as database:
         store = ConfigurationStore(database)
         assert store.get() == {}
         store.put({"debug_mode": True, "whisper_model_size": "base"})
         store.put({"output_retention_hours": 24, "läuft": [1, None, 0.5]})
-    with closing(SqliteDatabase(tmp_path)) as database:
+    with place.opened() as database:
         assert ConfigurationStore(database).get() == {"output_retention_hours": 24, "läuft": [1, None, 0.5]}

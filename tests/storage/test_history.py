@@ -9,25 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from helpers.databases import Place
 
 from streaming_server.errors import StorageFailure, UnknownEntry
 from streaming_server.storage.history import Journal, JournalEntry
 from streaming_server.storage.outputs import OutputFolder
-from streaming_server.storage.sqlite import SqliteDatabase
 
 
 @contextmanager
-def opened(data_dir: Path) -> Iterator[Journal]:
-    database = SqliteDatabase(data_dir)
-    try:
-        yield Journal(database, OutputFolder(data_dir / "outputs", 2**20))
-    finally:
-        database.close()
+def opened(place: Place) -> Iterator[Journal]:
+    with place.opened() as database:
+        yield Journal(database, OutputFolder(place.data / "outputs", 2**20))
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with opened(tmp_path) as one:
+def journal(place: Place) -> Iterator[Journal]:
+    with opened(place) as one:
         yield one
 
 
@@ -46,12 +43,12 @@ def kept(tmp_path: Path, data: bytes = b"RIFF sound") -> Path:
     return file
 
 
-def test_an_entry_is_stored_with_all_fields(tmp_path: Path) -> None:
+def test_an_entry_is_stored_with_all_fields(place: Place, tmp_path: Path) -> None:
     before = time.time()
-    with opened(tmp_path) as journal:
+    with opened(place) as journal:
         file = kept(tmp_path)
         entry = noted(journal, file)
-    with opened(tmp_path) as journal:
+    with opened(place) as journal:
         assert journal.get(entry.id) == entry
     assert before <= entry.made_at <= time.time()
     assert (entry.text, entry.voice, entry.voice_sample) == ("Hello «there».", "aria", "ann.wav")

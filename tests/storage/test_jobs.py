@@ -5,31 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
+from helpers.databases import Place
 from helpers.disks import small_disk
+from helpers.postgres import Postgres
 
 from streaming_server.errors import InUse, StorageFailure, UnknownJob
-from streaming_server.storage.jobs import Job, Jobs
-from streaming_server.storage.sqlite import SqliteDatabase
+from streaming_server.storage.jobs import MAX_LOST, Job, Jobs, Progress, Recovered
+from streaming_server.storage.objects import FolderObjects
 
 REQUEST = {"text": "Hello there. «Ünïcode»", "voice_id": "aria", "speed": 1.5}
 
 
 @contextmanager
-def opened(data_dir: Path) -> Iterator[Jobs]:
-    database = SqliteDatabase(data_dir)
-    try:
-        yield Jobs(database, data_dir / "jobs")
-    finally:
-        database.close()
+def opened(place: Place) -> Iterator[Jobs]:
+    with place.opened() as database:
+        yield Jobs(database, FolderObjects(place.data / "jobs"), "test")
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    with opened(tmp_path) as one:
+def jobs(place: Place) -> Iterator[Jobs]:
+    with opened(place) as one:
         yield one
 
 
@@ -42,23 +42,23 @@ def begun(jobs: Jobs) -> Job:
     return job
 
 
-def completed(jobs: Jobs, job_id: str, extension: str, utterances: int, audio_s: float) -> Job:
-    return jobs.complete(job_id, jobs.keep_result(job_id, extension), utterances, audio_s)
+def completed(jobs: Jobs, job: Job, utterances: int, audio_s: float) -> Job:
+    return jobs.complete(job, jobs.keep_result(job), utterances, audio_s)
 
 
 def done(jobs: Jobs) -> Job:
-    return completed(jobs, begun(jobs).id, "wav", 2, 3.5)
+    return completed(jobs, begun(jobs), 2, 3.5)
 
 
 def files(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-def test_a_job_is_stored_with_its_request(tmp_path: Path) -> None:
+def test_a_job_is_stored_with_its_request(place: Place) -> None:
     before = time.time()
-    with opened(tmp_path) as jobs:
+    with opened(place) as jobs:
         job = jobs.add(REQUEST)
-    with opened(tmp_path) as jobs:
+    with opened(place) as jobs:
         assert jobs.get(job.id) == job
         assert jobs.list() == [job]
     assert (job.status, job.over, job.request) == ("pending", False, REQUEST)
@@ -106,7 +106,7 @@ def test_a_completed_job_has_a_file(jobs: Jobs, tmp_path: Path) -> None:
 
 
 def test_a_failed_job_has_a_reason_and_no_file(jobs: Jobs, tmp_path: Path) -> None:
-    job = jobs.fail(begun(jobs).id, "unavailable", "The worker died.", 1, 0.5)
+    job = jobs.fail(begun(jobs), "unavailable", "The worker died.", 1, 0.5)
     assert (job.status, job.over, job.file) == ("failed", True, None)
     assert (job.error_code, job.error_message) == ("unavailable", "The worker died.")
     assert (job.utterances, job.audio_s) == (1, 0.5)
@@ -126,28 +126,28 @@ def test_a_pending_or_processing_job_can_be_cancelled(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     "again",
     [
-        lambda jobs, job: completed(jobs, job, "wav", 9, 9.0),
+        lambda jobs, job: completed(jobs, replace(job, attempt=2), 9, 9.0),
         lambda jobs, job: jobs.fail(job, "late", "Late.", 9, 9.0),
-        lambda jobs, job: jobs.cancel(job, 9, 9.0),
+        lambda jobs, job: jobs.cancel(job.id, 9, 9.0),
     ],
     ids=["completed", "failed", "cancelled"],
 )
 def test_the_first_end_of_a_job_wins(
-    jobs: Jobs, tmp_path: Path, end: str, again: Callable[[Jobs, str], Job]
+    jobs: Jobs, tmp_path: Path, end: str, again: Callable[[Jobs, Job], Job]
 ) -> None:
     job = begun(jobs)
     match end:
         case "complete":
-            ended = completed(jobs, job.id, "flac", 1, 1.0)
+            ended = completed(jobs, job, 1, 1.0)
         case "fail":
-            ended = jobs.fail(job.id, "broken", "Broken.", 1, 1.0)
+            ended = jobs.fail(job, "broken", "Broken.", 1, 1.0)
         case _:
             ended = jobs.cancel(job.id, 1, 1.0)
     jobs.partial_file(job.id).write_bytes(b"RIFF more")
     with pytest.raises(InUse):
-        again(jobs, job.id)
+        again(jobs, job)
     assert jobs.get(job.id) == ended
-    assert f"{job.id}.wav" not in files(tmp_path / "jobs")
+    assert f"{job.id}-2.wav" not in files(tmp_path / "jobs")
 
 
 def test_a_job_cleared_concurrently_stores_no_result(jobs: Jobs, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_job_cleared_concurrently_stores_no_result(jobs: Jobs, tmp_path: Path)
     jobs.cancel(job.id)
     assert jobs.clear() == 1
     with pytest.raises(UnknownJob):
-        completed(jobs, job.id, "wav", 1, 1.0)
+        completed(jobs, job, 1, 1.0)
     assert files(tmp_path / "jobs") == set()
 
 
@@ -163,25 +163,26 @@ def test_a_job_without_its_partial_file_does_not_complete(jobs: Jobs) -> None:
     job = begun(jobs)
     jobs.discard_partial(job.id)
     with pytest.raises(StorageFailure):
-        completed(jobs, job.id, "wav", 1, 1.0)
+        completed(jobs, job, 1, 1.0)
     assert jobs.get(job.id).status == "processing"
 
 
 def test_completing_a_job_twice_keeps_its_result(jobs: Jobs) -> None:
     job = begun(jobs)
-    name = jobs.keep_result(job.id, "wav")
-    first = jobs.complete(job.id, name, 2, 3.5)
-    assert jobs.complete(job.id, name, 2, 3.5) == first
+    name = jobs.keep_result(job)
+    first = jobs.complete(job, name, 2, 3.5)
+    assert jobs.complete(job, name, 2, 3.5) == first
     assert first.file is not None
     assert first.file.read_bytes() == b"RIFF sound"
 
 
 def test_a_stored_result_completes_its_job_after_a_restart(tmp_path: Path) -> None:
-    with opened(tmp_path) as jobs:
+    with opened(Place(tmp_path)) as jobs:
         job = begun(jobs)
-        jobs.keep_result(job.id, "wav")
-    with opened(tmp_path) as jobs:
-        assert jobs.recover() == 0
+        jobs.keep_result(job)
+    with opened(Place(tmp_path)) as jobs:
+        assert jobs.recover() == Recovered(completed=1)
+        jobs.sweep()
         found = jobs.get(job.id)
         assert found.status == "completed"
         assert found.file is not None
@@ -189,7 +190,7 @@ def test_a_stored_result_completes_its_job_after_a_restart(tmp_path: Path) -> No
 
 
 def test_a_retried_job_goes_to_the_end_of_the_queue_and_starts_over(jobs: Jobs) -> None:
-    first = jobs.fail(begun(jobs).id, "broken", "Broken.", 5, 6.0)
+    first = jobs.fail(begun(jobs), "broken", "Broken.", 5, 6.0)
     second = jobs.add(REQUEST)
     again = jobs.retry(first.id)
     third = jobs.add(REQUEST)
@@ -209,11 +210,12 @@ def test_only_unsuccessful_jobs_can_be_retried(jobs: Jobs) -> None:
 
 
 def test_a_restart_interrupts_running_jobs_and_keeps_pending_ones(tmp_path: Path) -> None:
-    with opened(tmp_path) as jobs:
+    with opened(Place(tmp_path)) as jobs:
         whole, spoken, waiting = done(jobs), begun(jobs), jobs.add(REQUEST)
         (tmp_path / "jobs" / f"{'0' * 32}.wav").write_bytes(b"whole, but its row was not written any more")
-    with opened(tmp_path) as jobs:
-        assert jobs.recover() == 1
+    with opened(Place(tmp_path)) as jobs:
+        assert jobs.recover() == Recovered(interrupted=1)
+        jobs.sweep()
         assert jobs.get(spoken.id).status == "interrupted"
         assert jobs.get(spoken.id).finished_at is not None
         assert jobs.get(waiting.id) == waiting
@@ -221,7 +223,7 @@ def test_a_restart_interrupts_running_jobs_and_keeps_pending_ones(tmp_path: Path
         assert whole.file is not None
         assert files(tmp_path / "jobs") == {whole.file.name}
         assert jobs.retry(spoken.id).status == "pending"
-        assert jobs.recover() == 0
+        assert jobs.recover() == Recovered()
 
 
 def test_lists_the_latest_first(jobs: Jobs) -> None:
@@ -271,10 +273,10 @@ def test_results_expire_but_unfinished_jobs_do_not(jobs: Jobs, tmp_path: Path) -
 def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
     """Jobs used to be deleted before their results, which needs disk space, so nothing was ever deleted."""
     with small_disk(tmp_path):
-        with opened(tmp_path) as jobs:
+        with opened(Place(tmp_path)) as jobs:
             job = begun(jobs)
             jobs.partial_file(job.id).write_bytes(bytes(100_000))
-            completed(jobs, job.id, "wav", 1, 2.0)
+            completed(jobs, job, 1, 2.0)
             with pytest.raises(OSError, match="No space"):
                 (tmp_path / "filler").write_bytes(bytes(1 << 20))
             with pytest.raises(StorageFailure):
@@ -319,11 +321,140 @@ def test_ids_are_random(jobs: Jobs) -> None:
 
 def test_foreign_entries_among_results_are_kept_at_start(tmp_path: Path) -> None:
     """A directory among the results used to prevent marking interrupted jobs."""
-    with opened(tmp_path) as jobs:
+    with opened(Place(tmp_path)) as jobs:
         spoken = begun(jobs)
         (tmp_path / "jobs" / ("1" * 32 + ".wav")).mkdir()
         (tmp_path / "jobs" / "notes.txt").write_text("somebody's")
-    with opened(tmp_path) as jobs:
-        assert jobs.recover() == 1
+    with opened(Place(tmp_path)) as jobs:
+        assert jobs.recover() == Recovered(interrupted=1)
+        jobs.sweep()
         assert jobs.get(spoken.id).status == "interrupted"
     assert {entry.name for entry in (tmp_path / "jobs").iterdir()} == {"1" * 32 + ".wav", "notes.txt"}
+
+
+@pytest.fixture
+def two(postgres: Postgres, tmp_path: Path) -> Iterator[tuple[Jobs, Jobs]]:
+    """Return two servers' jobs on one database and one folder of results."""
+    place = Place(tmp_path, postgres.schema_url())
+    with place.opened() as one, place.opened() as other:
+        yield (
+            Jobs(one, FolderObjects(tmp_path / "jobs"), "one"),
+            Jobs(other, FolderObjects(tmp_path / "jobs"), "other"),
+        )
+
+
+def expire_leases(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every lease renewed from now on have expired."""
+    monkeypatch.setattr(jobs, "_lease", "0.0")
+
+
+def test_a_job_is_held_while_its_lease_is_renewed(two: tuple[Jobs, Jobs]) -> None:
+    one, other = two
+    job = begun(one)
+    assert job.node == "one"
+    assert one.renew([Progress(job, 2, 1.5)]) == {job.id}
+    assert other.recover() == Recovered()
+    assert other.next() is None
+    seen = other.get(job.id)
+    assert (seen.status, seen.utterances, seen.audio_s) == ("processing", 2, 1.5)
+
+
+def test_an_expired_job_waits_for_another_server_and_the_first_one_loses_it(
+    two: tuple[Jobs, Jobs], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    one, other = two
+    expire_leases(one, monkeypatch)
+    job = begun(one)
+    assert other.recover() == Recovered(requeued=1)
+    again = other.next()
+    assert again is not None
+    assert (again.id, again.node, again.attempt) == (job.id, "other", 2)
+    assert one.renew([Progress(job, 1, 1.0)]) == set()
+    one.partial_file(job.id).write_bytes(b"RIFF late")
+    with pytest.raises(InUse):
+        completed(one, job, 1, 1.0)
+    with pytest.raises(InUse):
+        one.fail(job, "late", "Late.", 1, 1.0)
+    other.partial_file(job.id).write_bytes(b"RIFF sound")
+    ended = completed(other, again, 2, 3.0)
+    assert ended.status == "completed"
+    assert one.result(ended).read_bytes() == b"RIFF sound"
+    assert files(tmp_path / "jobs") == {again.result_name}
+
+
+def test_an_expired_job_is_complete_if_its_result_was_kept(
+    two: tuple[Jobs, Jobs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    expire_leases(one, monkeypatch)
+    job = begun(one)
+    one.keep_result(job)
+    assert other.recover() == Recovered(completed=1)
+    assert other.result(other.get(job.id)).read_bytes() == b"RIFF sound"
+
+
+def test_a_job_that_several_servers_died_of_is_interrupted(
+    two: tuple[Jobs, Jobs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    expire_leases(one, monkeypatch)
+    job = begun(one)
+    for _ in range(MAX_LOST - 1):
+        assert other.recover() == Recovered(requeued=1)
+        assert one.next() is not None
+    assert other.recover() == Recovered(interrupted=1)
+    assert other.retry(job.id).status == "pending"
+
+
+def test_a_server_that_stops_gives_its_jobs_back(two: tuple[Jobs, Jobs]) -> None:
+    one, other = two
+    job = begun(one)
+    one.give_back(job)
+    again = other.next()
+    assert again is not None
+    assert again.id == job.id
+    one.give_back(job)
+    assert other.get(job.id).status == "processing"
+
+
+def test_a_job_can_be_cancelled_on_another_server(two: tuple[Jobs, Jobs]) -> None:
+    one, other = two
+    job = begun(one)
+    one.renew([Progress(job, 2, 1.5)])
+    cancelled = other.cancel(job.id)
+    assert (cancelled.status, cancelled.utterances, cancelled.audio_s) == ("cancelled", 2, 1.5)
+    assert one.renew([Progress(job, 3, 2.5)]) == set()
+
+
+def test_a_sweep_keeps_what_other_servers_are_writing(two: tuple[Jobs, Jobs], tmp_path: Path) -> None:
+    one, other = two
+    job = begun(one)
+    (tmp_path / "jobs" / ("0" * 32 + "-2.wav")).write_bytes(b"of no job")
+    other.sweep()
+    assert files(tmp_path / "jobs") == {f"{job.id}.part"}
+    one.keep_result(job)
+    other.sweep()
+    assert files(tmp_path / "jobs") == {job.result_name}
+
+
+def test_eight_servers_take_a_thousand_jobs_once_each(postgres: Postgres, tmp_path: Path) -> None:
+    place = Place(tmp_path, postgres.schema_url())
+    with place.opened() as database:
+        shared = Jobs(database, FolderObjects(tmp_path / "jobs"), "test")
+        with database.transaction() as transaction:
+            transaction.execute(
+                "INSERT INTO jobs (id, status, request, created_at)"
+                " SELECT md5(CAST(n AS TEXT)), 'pending', '{}', 0 FROM generate_series(1, 1000) AS n"
+            )
+        taken: list[str] = []
+
+        def take() -> None:
+            while (job := shared.next()) is not None:
+                taken.append(job.id)
+
+        threads = [Thread(target=take) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(taken) == len(set(taken)) == 1000

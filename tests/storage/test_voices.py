@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 from helpers import store_writer
+from helpers.databases import Place
 from hypothesis import given as each
 from hypothesis import strategies as st
 
@@ -35,7 +36,8 @@ from streaming_server.errors import (
     UnknownVoiceSample,
 )
 from streaming_server.storage.names import check_name
-from streaming_server.storage.sqlite import FILE_NAME, SqliteDatabase
+from streaming_server.storage.objects import FolderObjects
+from streaming_server.storage.sqlite import FILE_NAME
 from streaming_server.storage.voice_records import Metadata, StoredVoice, StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Source
@@ -64,17 +66,14 @@ FULL: Metadata = {
 
 
 @contextmanager
-def opened(data_dir: Path) -> Iterator[VoiceStore]:
-    database = SqliteDatabase(data_dir)
-    try:
-        yield VoiceStore(database, data_dir)
-    finally:
-        database.close()
+def opened(place: Place) -> Iterator[VoiceStore]:
+    with place.opened() as database:
+        yield VoiceStore(database, FolderObjects(place.data / "prompts"), place.data / "tmp")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[VoiceStore]:
-    with opened(tmp_path) as one:
+def store(place: Place) -> Iterator[VoiceStore]:
+    with opened(place) as one:
         yield one
 
 
@@ -96,13 +95,13 @@ def blob(content: bytes) -> str:
     return f"{hashlib.sha256(content).hexdigest()}.wav"
 
 
-def test_a_voice_sample_is_stored_with_all_fields(tmp_path: Path) -> None:
+def test_a_voice_sample_is_stored_with_all_fields(place: Place, tmp_path: Path) -> None:
     content = b"RIFF a recording"
-    with opened(tmp_path) as store:
+    with opened(place) as store:
         wav = written(store, content)
         stored = store.put_voice_sample("ann", wav, **FULL)
     assert not wav.exists()
-    with opened(tmp_path) as store:
+    with opened(place) as store:
         voice_sample = store.voice_sample("ann")
         assert store.voice_samples() == [voice_sample]
     assert voice_sample == stored
@@ -120,7 +119,7 @@ def test_a_voice_sample_is_stored_with_all_fields(tmp_path: Path) -> None:
 
 def test_paths_are_absolute_for_a_relative_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with opened(Path("data")) as store:
+    with opened(Place(Path("data"))) as store:
         voice_sample = put(store, "ann")
     assert voice_sample.path == tmp_path / "data" / "prompts" / blob(b"RIFF one")
 
@@ -146,7 +145,7 @@ def test_a_recording_is_synced_before_its_rename_and_its_rename_before_its_row(
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "replace", recorded_rename)
-    with opened(tmp_path) as store:
+    with opened(Place(tmp_path)) as store:
         assert told == [("fsync", tmp_path, False)]
         wav = written(store, b"RIFF one")
         voice_sample = store.put_voice_sample("ann", wav, **PLAIN)
@@ -229,7 +228,7 @@ def test_an_invalid_name_leaves_no_file(store: VoiceStore, tmp_path: Path) -> No
         put(store, "../evil")
     assert store.voice_samples() == []
     assert files(tmp_path / "prompts") == files(tmp_path / "tmp") == set()
-    assert files(tmp_path) == {"prompts", "tmp", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"}
+    assert {name for name in files(tmp_path) if not name.startswith(FILE_NAME)} == {"prompts", "tmp"}
 
 
 def test_temporary_paths_are_unique(store: VoiceStore, tmp_path: Path) -> None:
@@ -447,6 +446,8 @@ def test_the_sweep_deletes_only_unreferenced_files(store: VoiceStore, tmp_path: 
     (tmp_path / "prompts" / "my voice.txt").write_text("Hello.")
     written(store, b"RIFF half")
     store.new_temporary(".part").write_bytes(b"ID3")
+    for file in (tmp_path / "tmp").iterdir():
+        os.utime(file, (10, 10))
     assert store.sweep() == 3
     assert files(tmp_path / "prompts") == {kept.path.name, "my voice.wav", "my voice.txt"}
     assert files(tmp_path / "tmp") == set()
@@ -492,7 +493,7 @@ def test_a_built_in_voice_can_be_shadowed_and_restored(store: VoiceStore, voice_
         store.delete_voice(voice_id)
 
 
-def test_a_voice_is_stored_with_all_fields(tmp_path: Path) -> None:
+def test_a_voice_is_stored_with_all_fields(place: Place) -> None:
     voice = StoredVoice(
         id="Чтец 2",
         name="Ann-Marie",
@@ -506,10 +507,10 @@ def test_a_voice_is_stored_with_all_fields(tmp_path: Path) -> None:
         seed=2**63 - 1,
         speed=0.75,
     )
-    with opened(tmp_path) as store:
+    with opened(place) as store:
         put(store, "ann")
         assert store.put_voice(replace(voice, builtin=True)) == voice
-    with opened(tmp_path) as store:
+    with opened(place) as store:
         assert store.voice("Чтец 2") == voice
         assert store.voices()[-1] == voice
 
@@ -647,9 +648,24 @@ def test_every_accepted_name_is_harmless(name: str) -> None:
 def test_names_are_not_interpreted(store: VoiceStore, tmp_path: Path) -> None:
     name = "drop table prompts"
     put(store, name)
-    store.put_voice(StoredVoice(name, name, voice_sample=name, transcript="'; DROP TABLE voices; --\0"))
-    assert store.voice(name).transcript == "'; DROP TABLE voices; --\0"
+    store.put_voice(StoredVoice(name, name, voice_sample=name, transcript="'; DROP TABLE voices; --"))
+    assert store.voice(name).transcript == "'; DROP TABLE voices; --"
     assert files(tmp_path / "prompts") == {blob(b"RIFF one")}
+
+
+def test_a_null_character_is_stored_by_sqlite_and_rejected_by_postgresql(
+    store: VoiceStore, place: Place
+) -> None:
+    voice = StoredVoice("reader", "Reader", transcript="Hello\0there.")
+    if place.url is None:
+        assert store.put_voice(voice) == store.voice("reader") == voice
+    else:
+        with pytest.raises(BadValue, match="character that cannot be stored"):
+            store.put_voice(voice)
+    with pytest.raises(UnknownVoice):
+        store.voice("reader\0")
+    with pytest.raises(UnknownVoiceSample):
+        store.voice_sample("ann\0")
 
 
 def test_threads_that_share_recordings_lose_no_file(store: VoiceStore, tmp_path: Path) -> None:
@@ -672,7 +688,12 @@ def test_threads_that_share_recordings_lose_no_file(store: VoiceStore, tmp_path:
     )
 
 
-def test_a_full_disk_rejects_the_upload_and_keeps_the_others(store: VoiceStore, tmp_path: Path) -> None:
+def test_a_full_disk_rejects_the_upload_and_keeps_the_others(tmp_path: Path) -> None:
+    with opened(Place(tmp_path)) as store:
+        _check_full_disk(store, tmp_path)
+
+
+def _check_full_disk(store: VoiceStore, tmp_path: Path) -> None:
     kept = put(store, "ann")
     log = tmp_path / f"{FILE_NAME}-wal"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -718,7 +739,7 @@ def test_two_hundred_kills_leave_no_partial_voice_sample(tmp_path: Path) -> None
         pending = json.loads(told[-1]) if told and told[-1] != b"done" else acknowledged
         interrupted += pending != acknowledged
         acknowledged = state_on_disk(tmp_path, (acknowledged, pending))
-        with opened(tmp_path) as store:
+        with opened(Place(tmp_path)) as store:
             leftovers += bool(store.sweep())
             assert files(tmp_path / "tmp") == set()
             assert files(tmp_path / "prompts") == {

@@ -14,6 +14,7 @@ from anyio import to_thread
 from helpers import whisper_checkpoint
 
 from streaming_server.catalogue import Catalogue
+from streaming_server.storage.objects import FolderObjects
 from streaming_server.storage.sqlite import SqliteDatabase
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
@@ -52,7 +53,7 @@ class Workplace:
     """A store, its library, and a queue that transcribes what is in it."""
 
     def __init__(self, folder: Path, database: SqliteDatabase, checkpoint: Path) -> None:
-        self.store = VoiceStore(database, folder)
+        self.store = VoiceStore(database, FolderObjects(folder / "prompts"), folder / "tmp")
         self.library = NotingLibrary(self.store)
         self.transcription = Transcription(str(checkpoint), lambda: "cpu")
         self.automatic = True

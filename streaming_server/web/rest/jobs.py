@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
@@ -95,7 +97,7 @@ async def job(request: Request) -> Json[JobState]:
 @operation(
     "jobs",
     "Get the audio of a job, or the error of one that failed",
-    errors=(UnknownJob, NotReady),
+    errors=(UnknownJob, NotReady, StorageFailure),
     also={
         409: "cancelled, interrupted",
         422: "The job failed because of its request.",
@@ -107,7 +109,8 @@ async def result(request: Request) -> SoundFile | Json[Error]:
     found = await _job(request)
     match found.status:
         case "completed":
-            return _audio(found)
+            file = await to_thread.run_sync(job_services(request).jobs.result, found)
+            return _audio(found, file)
         case "pending" | "processing":
             raise NotReady("The job is not done yet; see /jobs/{id} for its progress.")
         case "failed":
@@ -116,12 +119,10 @@ async def result(request: Request) -> SoundFile | Json[Error]:
     return error_json(found.status, message, 409)
 
 
-def _audio(found: Job) -> SoundFile:
+def _audio(found: Job, file: Path) -> SoundFile:
     gone = UnknownJob("The result of this job has expired.")
-    if found.file is None:
-        raise gone
     media_type = content_type(found.audio_format, 0).partition(";")[0]
-    return SoundFile(found.file, gone=gone, media_type=media_type, filename=f"speech.{found.audio_format}")
+    return SoundFile(file, gone=gone, media_type=media_type, filename=f"speech.{found.audio_format}")
 
 
 def _failure(found: Job) -> Json[Error]:
