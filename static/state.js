@@ -1,3 +1,4 @@
+// @ts-check
 // What the page knows, in one place. Panels read it and watch it; each value has one writer, named here.
 
 import { Store } from "./lib/store.js";
@@ -19,8 +20,8 @@ import { Store } from "./lib/store.js";
  * @property {string[]} languages
  * @property {string[]} options options of speech that this engine uses
  * @property {Voice[]} voices
- * @property {{ contexts: number, parallel_contexts: number, message_bytes: number, text_characters: number, context_characters: number,
- *   messages_per_second: number, max_lead_ms: number }} limits
+ * @property {{ contexts: number, parallel_contexts: number, message_bytes: number, text_characters: number,
+ *   context_characters: number, messages_per_second: number, max_lead_ms: number }} limits
  */
 
 /**
@@ -30,10 +31,13 @@ import { Store } from "./lib/store.js";
  * @property {Ready | null} ready the last greeting, kept while offline; by shell/connection.js
  * @property {Voice[]} voices by shell/connection.js from the greeting, and by the Voices panel after changes
  * @property {string | null} chosenVoice id of a voice that the Voices panel has made or the user asked to use
+ * @property {string} text by speak/panel.js
+ * @property {import("./take/settings.js").PageSettings} settings by the options of speak/
  * @property {any} status the last status message, null while offline; by shell/connection.js
  */
 
-export function createStore() {
+/** @param {{ text: string, settings: import("./take/settings.js").PageSettings }} restored */
+export function createStore(restored) {
   return new Store(
     /** @type {State} */ ({
       tab: "speak",
@@ -42,6 +46,7 @@ export function createStore() {
       voices: [],
       chosenVoice: null,
       status: null,
+      ...restored,
     }),
   );
 }

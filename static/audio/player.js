@@ -1,76 +1,241 @@
-// Playback: an AudioContext with the player worklet and an analyser.
+// @ts-check
+// Plays a take, from any sample, through the worklet.
 
+const SUSPEND_MS = 30_000; // without sound, the audio device is given back
+const START_MS = 4000; // the audio device has to start within this
+
+/** @typedef {import("../take/take.js").Take} Take */
+/** @typedef {"paused" | "waiting" | "playing" | "ended"} PlayerState */
+
+/**
+ * Events: "change" (another take or state), "report" (the worklet's), "first" (a take is heard for the first time;
+ * the detail is when), "blocked" (the browser stopped the sound).
+ */
 export class Player extends EventTarget {
+  /** @type {AudioContext | null} */
   #context = null;
+  /** @type {AudioWorkletNode | null} */
   #node = null;
-  #starting = null;
-  analyser = null;
-  last = { handle: null, played: 0, buffered: 0, underruns: 0, state: "idle", level: 0 };
-  received = 0;
-  consumed = 0;
+  /** @type {GainNode | null} */
+  #gain = null;
+  /** @type {Promise<void> | null} */
+  #opening = null;
+  /** @type {Take | null} */
+  #take = null;
+  #sent = 0; // samples of the take that the worklet has
+  #number = 0; // of the take, for the worklet
+  #last = { position: 0, state: /** @type {PlayerState} */ ("paused"), underruns: 0, level: 0, time: 0 };
+  #began = false; // whether the take has sounded
+  #wanted = false; // whether it is to play; the worklet's reports come later
+  #volume = 1;
+  #idle = 0;
+  #onGrowth = () => this.#feed();
+  #onCut = () => this.#cut();
+  #onEnd = () => this.#finish();
 
-  // Returns why this browser cannot play, with advice; empty if it can.
+  /** Return why this browser cannot play, with advice; empty if it can. */
   static obstacle() {
     if (!isSecureContext)
       return "Browsers play live audio only on pages served over https or from this machine; open this page that way.";
     return window.AudioWorkletNode ? "" : "This browser is too old to play live audio; use a newer one.";
   }
 
-  // Starts playback; the first call must come from a click or key press. Returns the sample rate to request.
-  // rates: the sample rates that the server supports, preferred first.
-  async start(rates) {
-    this.#starting ??= this.#open(rates);
-    try {
-      await this.#starting;
-    } catch (error) {
-      this.#starting = null; // allow another attempt
-      throw error;
-    }
-    await this.#context.resume();
-    return rates.includes(this.#context.sampleRate) ? this.#context.sampleRate : rates[0];
+  get take() {
+    return this.#take;
   }
 
-  async #open(rates) {
-    this.#context?.close();
-    this.#context = new AudioContext({ sampleRate: rates[0], latencyHint: "interactive" });
-    await this.#context.audioWorklet.addModule(new URL("player-worklet.js", import.meta.url));
-    this.#node = new AudioWorkletNode(this.#context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
-    this.analyser = new AnalyserNode(this.#context, { fftSize: 1024, smoothingTimeConstant: 0.7 });
-    this.#node.connect(this.analyser).connect(this.#context.destination);
-    this.#node.port.onmessage = ({ data }) => this.#hear(data);
+  /** @returns {PlayerState} */
+  get state() {
+    return this.#last.state;
   }
 
-  begin(handle, rate) {
-    this.received = 0;
-    this.consumed = 0;
-    this.#node.port.postMessage({ type: "begin", handle, rate });
+  /** Whether it plays or waits for sound to play. */
+  get active() {
+    return this.#wanted;
   }
 
-  push(handle, samples) {
-    this.received += samples.length;
-    this.#node.port.postMessage({ type: "audio", handle, samples }, [samples.buffer]);
-  }
-
-  end(handle) {
-    this.#node.port.postMessage({ type: "end", handle });
-  }
-
-  flush(handle) {
-    this.#node?.port.postMessage({ type: "flush", handle });
-  }
-
-  // Seconds from a sample's leaving the worklet to its playback.
-  get latency() {
-    return this.#context?.outputLatency || this.#context?.baseLatency || 0;
+  get underruns() {
+    return this.#last.underruns;
   }
 
   get running() {
     return this.#context?.state === "running";
   }
 
-  #hear(report) {
-    this.last = report;
-    this.consumed = report.played;
-    this.dispatchEvent(new CustomEvent("report", { detail: report }));
+  /** The sample that is heard now. */
+  get position() {
+    const { position, state, time } = this.#last;
+    if (!this.#take || !this.#context || state !== "playing") return position;
+    const since = this.#context.currentTime - time - this.latency;
+    return Math.max(0, Math.min(this.#take.length, position + since * this.#take.rate));
+  }
+
+  /** Seconds from a sample's leaving the worklet until it is heard. */
+  get latency() {
+    return this.#context?.outputLatency || this.#context?.baseLatency || 0;
+  }
+
+  /**
+   * Open the audio device. The first call must come from a click or a key press. Return the sample rate to ask for.
+   * @param {number[]} rates that the server offers, preferred first
+   */
+  open(rates) {
+    if (!this.#context || this.#context.state === "closed") {
+      this.#context = new AudioContext({ sampleRate: rates[0], latencyHint: "interactive" });
+      this.#context.onstatechange = () => this.#contextChanged();
+      this.#opening = this.#build(this.#context);
+      this.#opening.catch(() => {
+        this.#context?.close();
+        this.#context = null;
+      });
+    }
+    return rates.includes(this.#context.sampleRate) ? this.#context.sampleRate : rates[0];
+  }
+
+  /** Resolve when sound can be played; reject with the reason if it cannot. */
+  async ready() {
+    await this.#opening;
+    const started = this.#context?.resume();
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error("the audio device does not start")), START_MS));
+    await Promise.race([started, late]);
+  }
+
+  /** Take up another take, from its beginning. @param {Take | null} take */
+  load(take) {
+    this.#release();
+    this.#take = take;
+    this.#sent = 0;
+    this.#began = false;
+    this.#number += 1;
+    this.#last = { ...this.#last, position: 0, state: "paused", underruns: 0 };
+    this.#wanted = false;
+    if (take) {
+      take.addEventListener("growth", this.#onGrowth);
+      take.addEventListener("cut", this.#onCut);
+      take.addEventListener("end", this.#onEnd);
+      this.#hand();
+    }
+    this.#tell("change");
+  }
+
+  play() {
+    this.#wanted = true;
+    clearTimeout(this.#idle);
+    this.#context?.resume();
+    this.#post({ type: "play" });
+    this.#tell("change");
+  }
+
+  pause() {
+    this.#wanted = false;
+    this.#post({ type: "pause" });
+    this.#rest();
+    this.#tell("change");
+  }
+
+  /** Give the audio device back, as the browser may do at any time. */
+  async suspend() {
+    await this.#context?.suspend();
+  }
+
+  /** @param {number} sample */
+  seek(sample) {
+    const to = Math.max(0, Math.min(Math.round(sample), this.#take?.length ?? 0));
+    this.#last = { ...this.#last, position: to, time: this.#context?.currentTime ?? 0 };
+    if (this.#last.state === "ended") this.#last.state = "paused";
+    this.#post({ type: "seek", to });
+    this.#tell("report");
+  }
+
+  /** @param {number} volume 0 to 1 */
+  set volume(volume) {
+    this.#volume = volume;
+    if (this.#gain) this.#gain.gain.value = volume * volume; // loudness grows slower than amplitude
+  }
+
+  /** Return when a sample that left the worklet at a context time is heard, by performance.now(). */
+  heardAt(/** @type {number} */ time) {
+    const stamp = this.#context?.getOutputTimestamp();
+    if (stamp?.contextTime === undefined || !stamp.performanceTime)
+      return performance.now() + 1000 * (time + this.latency - (this.#context?.currentTime ?? 0));
+    return stamp.performanceTime + 1000 * (time - stamp.contextTime);
+  }
+
+  /** @param {AudioContext} context */
+  async #build(context) {
+    await context.audioWorklet.addModule(new URL("player-worklet.js", import.meta.url));
+    this.#node = new AudioWorkletNode(context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
+    this.#gain = new GainNode(context, { gain: this.#volume * this.#volume });
+    this.#node.connect(this.#gain).connect(context.destination);
+    this.#node.port.onmessage = ({ data }) => this.#hear(data);
+    this.#hand();
+    if (this.#wanted) this.#post({ type: "play" });
+  }
+
+  // Gives the worklet the take from its beginning, once both are there.
+  #hand() {
+    if (!this.#take || !this.#node) return;
+    this.#sent = 0;
+    this.#post({ type: "load", take: this.#number, rate: this.#take.rate });
+    this.#feed();
+    if (this.#take.complete) this.#finish();
+  }
+
+  #feed() {
+    if (!this.#take || !this.#node || this.#sent >= this.#take.length) return;
+    const samples = this.#take.pcm.slice(this.#sent);
+    this.#sent += samples.length;
+    this.#node.port.postMessage({ type: "audio", take: this.#number, samples }, [samples.buffer]);
+  }
+
+  #cut() {
+    if (!this.#take) return;
+    this.#sent = Math.min(this.#sent, this.#take.length);
+    this.#post({ type: "cut", take: this.#number, length: this.#take.length });
+  }
+
+  #finish() {
+    this.#post({ type: "end", take: this.#number, complete: Boolean(this.#take?.complete) });
+  }
+
+  #release() {
+    this.#take?.removeEventListener("growth", this.#onGrowth);
+    this.#take?.removeEventListener("cut", this.#onCut);
+    this.#take?.removeEventListener("end", this.#onEnd);
+  }
+
+  #post(/** @type {object} */ message) {
+    this.#node?.port.postMessage(message);
+  }
+
+  #hear(/** @type {any} */ report) {
+    if (report.take !== this.#number) return;
+    const before = this.#last.state;
+    this.#last = report;
+    if (report.state === "ended") this.#wanted = false;
+    if (report.state === "ended") this.#rest();
+    if (report.state === "playing" && !this.#began) {
+      this.#began = true;
+      this.dispatchEvent(new CustomEvent("first", { detail: this.heardAt(report.time) }));
+    }
+    this.#tell("report");
+    if (before !== report.state) this.#tell("change");
+  }
+
+  // The browser may suspend the sound, as when a call comes in.
+  #contextChanged() {
+    if (this.#context?.state !== "running" && this.#wanted && this.#last.state === "playing") {
+      this.pause();
+      this.#tell("blocked");
+    }
+  }
+
+  #rest() {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => !this.#wanted && this.suspend(), SUSPEND_MS);
+  }
+
+  #tell(/** @type {string} */ type) {
+    this.dispatchEvent(new CustomEvent(type, { detail: this.#last }));
   }
 }

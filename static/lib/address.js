@@ -1,3 +1,4 @@
+// @ts-check
 // Addresses of the server, relative to where the page was loaded from, so that it works behind a path prefix.
 
 const BASE = new URL("../../", import.meta.url);

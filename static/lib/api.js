@@ -1,3 +1,4 @@
+// @ts-check
 // Client of the server's HTTP routes. Sends the key; throws errors as Refusals with the server's message.
 
 import { httpUrl } from "./address.js";
@@ -17,19 +18,40 @@ export class Api extends EventTarget {
     this.#key = key;
   }
 
+  /**
+   * Return the JSON of an answer.
+   * @param {string} path
+   */
   async get(path) {
     return (await this.#ask("GET", path)).json();
   }
 
-  async bytes(path) {
-    return (await this.#ask("GET", path)).arrayBuffer();
+  /**
+   * Return the bytes of an answer. With a body, it is POSTed.
+   * @param {string} path
+   * @param {object | null} body
+   */
+  async bytes(path, body = null) {
+    return (await this.#ask(body ? "POST" : "GET", path, body)).arrayBuffer();
   }
 
+  /**
+   * Send a request and return the JSON of its answer.
+   * @param {string} method
+   * @param {string} path
+   * @param {object | null} body
+   */
   async send(method, path, body = null) {
     return (await this.#ask(method, path, body)).json();
   }
 
-  // Uploads with XMLHttpRequest, as fetch reports no progress. progress(sent, total): bytes.
+  /**
+   * Upload with XMLHttpRequest, as fetch reports no progress.
+   * @param {string} path
+   * @param {FormData} form
+   * @param {{ progress: (sent: number, total: number) => void, signal: AbortSignal }} how progress in bytes
+   * @returns {Promise<any>}
+   */
   upload(path, form, { progress, signal }) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
@@ -47,6 +69,11 @@ export class Api extends EventTarget {
     });
   }
 
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {object | null} body
+   */
   async #ask(method, path, body = null) {
     const headers = this.#headers();
     if (body) headers["Content-Type"] = "application/json";
@@ -60,17 +87,23 @@ export class Api extends EventTarget {
     return answer;
   }
 
+  /** @returns {Record<string, string>} */
   #headers() {
     const key = this.#key.value;
     return key && HEADER_SAFE.test(key) ? { Authorization: `Bearer ${key}` } : {};
   }
 
+  /** @param {string} path */
   #url(path) {
     const url = new URL(httpUrl(path));
     if (!HEADER_SAFE.test(this.#key.value)) url.searchParams.set("token", this.#key.value);
     return url.href;
   }
 
+  /**
+   * @param {number} status
+   * @param {string} body
+   */
   #refusal(status, body) {
     if (status === 401) this.dispatchEvent(new Event("unauthorized"));
     const { error } = parsed(body);
@@ -78,6 +111,7 @@ export class Api extends EventTarget {
   }
 }
 
+/** @param {string} body */
 function parsed(body) {
   try {
     return JSON.parse(body);

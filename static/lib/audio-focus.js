@@ -1,3 +1,4 @@
+// @ts-check
 // One sound at a time: whoever starts a sound stops the one before, in other tabs of this page too.
 
 export class AudioFocus {

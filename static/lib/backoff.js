@@ -1,3 +1,4 @@
+// @ts-check
 // Delays between attempts to reconnect: they double, with jitter, so that clients do not return all at once.
 
 const FIRST_MS = 500;

@@ -1,3 +1,4 @@
+// @ts-check
 // A websocket that authenticates, keeps to the server's message rate, reconnects when it is lost, and dispatches
 // the server's messages as events named by their type, audio as "binary", and a lost connection as "lost".
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Finding and making elements.
 
 import { httpUrl } from "./address.js";

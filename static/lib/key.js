@@ -1,3 +1,4 @@
+// @ts-check
 // The API key, kept for this tab only.
 
 const NAME = "key";

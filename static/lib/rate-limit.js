@@ -1,3 +1,4 @@
+// @ts-check
 // A token bucket that says how long to wait before the next message, so that the server's limit is never exceeded.
 
 const SHARE = 0.9; // of the limit, as clocks and networks are uneven

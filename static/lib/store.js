@@ -1,3 +1,4 @@
+// @ts-check
 // A store of named values that tells watchers which of them changed.
 
 /** @template {object} State */

@@ -1,3 +1,4 @@
+// @ts-check
 // The connection to the server: opens both channels, notices when the server is gone, and says so in the header.
 
 import { httpUrl } from "../lib/address.js";
@@ -72,7 +73,7 @@ export function mountConnection(app) {
   // Say why there is no connection; the browser hides why a handshake was refused.
   async function explain() {
     const answer = await fetch(httpUrl("readyz")).catch(() => null);
-    if (store.state.connection !== "offline") return;
+    if (store.state.connection !== "offline" || toast.shown) return; // what was lost matters more
     if (!answer) temporary = "The server cannot be reached. Reconnecting…";
     else if (answer.ok) temporary = "The server refused the connection; it may be full. Reconnecting…";
     else temporary = "The server is not ready yet. Reconnecting…";

@@ -1,3 +1,4 @@
+// @ts-check
 // Asks for the API key where the server requires one.
 
 /**

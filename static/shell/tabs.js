@@ -1,3 +1,4 @@
+// @ts-check
 // The tabs: Speak, Compare, Voices, Server. Left and Right move between them.
 
 /** @param {import("../app.js").App} app */

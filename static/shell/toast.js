@@ -1,3 +1,4 @@
+// @ts-check
 // Short messages above the player: what happened, and what can be done about it.
 
 const SHOWN_MS = 8000;
@@ -40,6 +41,11 @@ export class Toast {
     this.#text.textContent = message;
     this.#box.hidden = false;
     if (!lasting && !action && kind !== "error") this.#timer = setTimeout(() => this.hide(), SHOWN_MS);
+  }
+
+  /** The message that is shown; "" for none. */
+  get shown() {
+    return this.#text.textContent ?? "";
   }
 
   /** Hide the message, or only if it is this one. @param {string} [message] */

@@ -1,232 +1,256 @@
-// The Speak tab: sends text, plays speech, and shows the transcript.
+// @ts-check
+// The Speak tab: the text, what is done with it, and the keys.
 
 import { Player } from "../audio/player.js";
-import { Spectrum } from "./spectrum.js";
-import { Transcript } from "./transcript.js";
+import { httpUrl } from "../lib/address.js";
+import { byId } from "../lib/element.js";
+import { mountDock } from "../player/dock.js";
+import { clockOf, estimateOf } from "../take/duration.js";
+import { linkOf } from "../take/link.js";
+import { sameSpeech, speechOf } from "../take/settings.js";
+import { mountCode } from "./code-dialog.js";
+import { mountHistory } from "./history.js";
+import { mountOptions } from "./options.js";
+import { Reader } from "./reader.js";
+import { mountWaterfall } from "./waterfall.js";
 
-const HEADER_BYTES = 16;
-const POLICY = 1008;
-const PLAYED_EVERY_MS = 250;
-const ENVELOPE_BYTES = 256; // upper bound of a text message's JSON without its text
-const CHARACTER_BYTES = 6; // of the longest escape of a character in JSON, such as \u0007
-const view = (id) => document.getElementById(id);
+const TEXT_FILE = /\.(txt|md|markdown)$/iu;
+const MOST_FILE_BYTES = 4e6;
+const CHANGE_MS = 250; // a slider is at rest before the speech changes
 
 /**
- * @param {HTMLElement} _panel
+ * @param {HTMLElement} panel
  * @param {import("../app.js").App} app
  */
-export function mount(_panel, { store, speech, toast, focus }) {
-const player = new Player();
-const spectrum = new Spectrum(view("spectrum"));
-const transcript = new Transcript(view("transcript"));
-let ready = null; // the server's `ready` message, null while disconnected
-let turn = null; // the context being spoken
-let turns = 0;
+export function mount(panel, app) {
+  const { store, player, speaker, toast } = app;
+  const reader = new Reader(byId("text"));
+  mountOptions(app);
+  mountWaterfall(app);
+  mountCode(app);
+  mountDock(app, () => (store.state.tab === "compare" && player.take ? speaker.toggle() : playOrPause()));
+  mountHistory(app, replay);
 
-// For the browser tests.
-window.__tts = {
-  get received() { return player.received; },
-  get consumed() { return player.consumed; },
-  get underruns() { return player.last.underruns; },
-  get state() { return player.last.state; },
-  get level() { return player.last.level; },
-  get running() { return player.running; },
-  get context() { return turn?.context ?? null; },
-};
+  reader.text = store.state.text;
+  reader.addEventListener("input", () => store.set({ text: reader.text }));
+  reader.addEventListener("seek", ({ detail }) => {
+    const take = player.take;
+    if (take) speaker.hearFrom(take.points.toPoints(detail.offset));
+    reader.follow();
+  });
+  reader.addEventListener("follow", () => (byId("follow").hidden = reader.following));
+  byId("follow").addEventListener("click", () => {
+    reader.follow();
+    reader.focus();
+  });
 
-// Speaking.
-
-async function play() {
-  if (!ready || Player.obstacle()) return;
-  stop();
-  if (!/[^\s\p{P}]/u.test(view("text").value)) {
-    showError("There is no text to speak; type some text.");
-    view("text").focus();
-    return;
-  }
-  const [length, most] = [Array.from(view("text").value).length, ready.limits.context_characters];
-  if (length > most) {
-    showError(`The text has ${length.toLocaleString("en")} characters; at most ${most.toLocaleString("en")} are allowed.`);
-    view("text").focus();
-    return;
-  }
-  showError("");
-  focus.take(player, stop);
-  const text = view("text").value;
-  const mine = {
-    context: `page-${++turns}`, text, handle: null, rate: 0, ended: false, firstFrame: false, heard: false,
-    sentAt: 0, playedAt: 0, timer: 0,
+  const settings = () => speechOf(store.state.settings, store.state.ready?.options ?? []);
+  /** Whether the loaded take is of this text with these settings. */
+  const current = () => {
+    const take = player.take;
+    return take !== null && take.text === store.state.text && !take.mixed && sameSpeech(take.settings, settings());
   };
-  turn = mine;
-  view("transcript").hidden = view("spectrum").hidden = false;
-  transcript.begin(text);
-  view("stop").disabled = false;
-  view("first-audio").textContent = view("first-heard").textContent = "–";
-  let rate;
-  try {
-    rate = await player.start([ready.sample_rate, ...ready.sample_rates]);
-  } catch (error) {
-    endTurn();
-    showError(`This browser cannot play audio: ${error.message}`);
-    return;
+  const paused = () => player.take?.text === store.state.text && !player.active && player.state !== "ended" && player.position > 0;
+
+  // Playing.
+
+  function playOrPause() {
+    if (player.active) speaker.pause();
+    else if (current() || paused()) resume();
+    else begin();
   }
-  if (turn !== mine) return; // stopped while the player was starting
-  const options = { voice: view("voice").value, speed: Number(view("speed").value), sample_rate: rate, words: true };
-  speech.send({ type: "start", context: mine.context, ...options });
-  mine.sentAt = performance.now();
-  if (view("trickle").checked) trickle(mine);
-  else sendWhole(mine);
-}
 
-function sendWhole({ context, text }) {
-  const characters = Array.from(text);
-  const { text_characters: longest, message_bytes: bytes } = ready.limits;
-  const most = Math.min(longest, Math.floor((bytes - ENVELOPE_BYTES) / CHARACTER_BYTES));
-  for (let at = 0; at < characters.length; at += most)
-    speech.send({ type: "text", context, text: characters.slice(at, at + most).join("") });
-  speech.send({ type: "finish", context });
-}
-
-// Splits into pieces of one to four characters, not counting leading spaces.
-function tokensOf(text) {
-  const characters = text.match(/\s*\S|\s+$/gu) ?? [];
-  const tokens = [];
-  for (let at = 0, size; at < characters.length; at += size) {
-    size = 1 + Math.floor(4 * Math.random());
-    tokens.push(characters.slice(at, at + size).join(""));
+  function resume() {
+    read();
+    speaker.play();
   }
-  return tokens;
-}
 
-// Sends pieces of words at a steady rate, as a language model would.
-function trickle(mine) {
-  const tokens = tokensOf(mine.text);
-  const pace = Math.min(500, Math.max(1, Number(view("rate").value) || 20));
-  const began = performance.now();
-  let sent = 0;
-  const send = () => {
-    if (turn !== mine) return;
-    const due = Math.min(tokens.length, 1 + Math.floor(((performance.now() - began) / 1000) * pace));
-    if (due > sent) speech.send({ type: "text", context: mine.context, text: tokens.slice(sent, due).join("") });
-    sent = due;
-    if (sent < tokens.length) mine.timer = setTimeout(send, 1000 / pace);
-    else speech.send({ type: "finish", context: mine.context });
+  function begin(clicked = performance.now()) {
+    const { ready, text, connection } = store.state;
+    const obstacle = obstacleTo(text);
+    if (obstacle) {
+      toast.show(obstacle, { kind: "error" });
+      if (!Player.obstacle()) reader.focus();
+      return;
+    }
+    if (!ready || connection !== "online") {
+      toast.show("There is no connection to the server yet.", { kind: "error" });
+      return;
+    }
+    toast.hide();
+    read();
+    const { tokens, rate } = store.state.settings;
+    speaker.speak(text, settings(), { tokens: tokens ? rate : null, clicked });
+  }
+
+  function playAgain() {
+    if (current()) {
+      speaker.seek(0);
+      resume();
+    } else {
+      begin();
+    }
+  }
+
+  /** @param {string} text */
+  function obstacleTo(text) {
+    const most = store.state.ready?.limits.context_characters ?? Infinity;
+    const length = text.length <= most ? text.length : Array.from(text).length;
+    if (Player.obstacle()) return Player.obstacle();
+    if (!/[^\s\p{P}]/u.test(text)) return "There is no text to speak; type some text.";
+    if (length > most)
+      return `The text has ${length.toLocaleString("en")} characters; at most ${most.toLocaleString("en")} are allowed.`;
+    return "";
+  }
+
+  function replay(/** @type {import("../take/take.js").Take} */ take) {
+    edit();
+    reader.text = take.text;
+    const { voice, language, speed, pitch, options } = take.settings;
+    store.set({ tab: "speak", text: take.text, settings: { ...store.state.settings, voice, language, speed, pitch, options } });
+    speaker.load(take);
+    resume();
+  }
+
+  // Editing and reading.
+
+  function edit() {
+    reader.editable = true;
+    byId("edit").hidden = true;
+    byId("follow").hidden = true;
+  }
+
+  function read() {
+    if (store.state.tab !== "speak") return;
+    const held = document.activeElement === byId("text");
+    reader.editable = false;
+    byId("edit").hidden = false;
+    if (held) reader.focus();
+  }
+
+  byId("edit").addEventListener("click", () => {
+    edit();
+    reader.focus();
+  });
+  byId("text").addEventListener("keydown", (event) => {
+    if (reader.editable) return;
+    const typed = event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (typed || event.key === "Enter") edit();
+    else if (event.key === " ") playOrPause();
+    else if (event.key === "ArrowLeft" && !event.shiftKey) speaker.skipWord(-1);
+    else if (event.key === "ArrowRight" && !event.shiftKey) speaker.skipWord(1);
+    else return;
+    if (!typed) event.preventDefault();
+  });
+
+  // What is heard is lit.
+
+  let frame = 0;
+  function light() {
+    frame = 0;
+    const take = player.take;
+    if (!take || reader.editable || take.text !== store.state.text || (!player.active && player.position === 0) || player.state === "ended") {
+      reader.light(null, null);
+    } else {
+      const position = player.position;
+      const units = (/** @type {import("../take/marks.js").Mark | null} */ mark) =>
+        mark && { start: take.points.toUnits(mark.start), end: take.points.toUnits(mark.end) };
+      reader.light(units(take.sentenceAt(position)), units(take.wordAt(position)));
+    }
+    if (player.active) frame = requestAnimationFrame(light);
+  }
+  const wake = () => {
+    if (!frame) frame = requestAnimationFrame(light);
   };
-  send();
-}
+  player.addEventListener("change", wake);
+  player.addEventListener("report", wake);
 
-function stop() {
-  if (!turn) return;
-  speech.send({ type: "cancel", context: turn.context });
-  if (turn.handle !== null) player.flush(turn.handle);
-  endTurn();
-}
+  // Settings and the text's size.
 
-// Resets the controls after a turn was played or stopped.
-function endTurn() {
-  clearTimeout(turn?.timer);
-  turn = null;
-  if (document.activeElement === view("stop")) view("play").focus(); // a disabled button loses the focus
-  view("stop").disabled = true;
-  view("buffer").textContent = "0 ms";
-  transcript.heard(null);
-  spectrum.stop();
-}
+  let changing = 0;
+  store.watch(["settings"], () => {
+    clearTimeout(changing);
+    changing = setTimeout(() => {
+      if (store.state.tab === "speak" && player.take?.text === store.state.text) speaker.change(settings());
+    }, CHANGE_MS);
+  });
+  store.watch(["settings"], (state) => reader.setLanguage(state.settings.language));
+  store.watch(["text", "settings"], ({ text, settings: { speed } }) => {
+    const characters = text.length;
+    panel.querySelector(".paper")?.classList.toggle("empty", characters === 0);
+    const about = characters > 60 ? ` · about ${clockOf(estimateOf(characters, speed))}` : "";
+    byId("text-size").textContent = characters ? `${characters.toLocaleString("en")} characters${about}` : "";
+  });
+  store.watch(["connection", "ready"], ({ connection, ready }) => {
+    /** @type {HTMLButtonElement} */ (byId("play")).disabled = !ready || connection === "locked" || Boolean(Player.obstacle());
+    byId("engine-notice").textContent = ready?.notice ?? "";
+    byId("engine-notice").hidden = !ready?.notice;
+    if (ready && Player.obstacle()) toast.show(Player.obstacle(), { kind: "error", lasting: true });
+  });
 
-function ifMine(handler) {
-  return ({ detail }) => {
-    if (turn && detail.context === turn.context) handler(detail);
-  };
-}
+  // Files, links and keys.
 
-speech.addEventListener("started", ifMine(({ handle, sample_rate: rate }) => {
-  Object.assign(turn, { handle, rate });
-  player.begin(handle, rate);
-  spectrum.start(player.analyser);
-}));
-speech.addEventListener("sentence", ifMine((sentence) => transcript.addSentence(sentence)));
-speech.addEventListener("words", ifMine(({ words }) => transcript.addWords(words, turn.rate)));
-speech.addEventListener("done", ifMine(() => player.end(turn.handle)));
-speech.addEventListener("error", ({ detail }) => {
-  if (detail.code === "unauthorized") return;
-  showError(detail.message);
-  if (turn && detail.context === turn.context) stop();
-});
-speech.addEventListener("binary", ({ detail: message }) => {
-  const handle = new DataView(message).getUint16(2, true);
-  if (!turn || handle !== turn.handle) return;
-  if (!turn.firstFrame) {
-    turn.firstFrame = true;
-    view("first-audio").textContent = `${Math.round(performance.now() - turn.sentAt)} ms`;
+  async function takeFile(/** @type {File} */ file) {
+    if (!TEXT_FILE.test(file.name) && !file.type.startsWith("text/"))
+      toast.show(`“${file.name}” is not a text file; choose a .txt or .md file.`, { kind: "error" });
+    else if (file.size > MOST_FILE_BYTES) toast.show(`“${file.name}” is too large.`, { kind: "error" });
+    else {
+      edit();
+      reader.text = (await file.text()).replace(/\r\n?/g, "\n").replace(/^\ufeff/, "");
+    }
   }
-  const pcm = new Int16Array(message, HEADER_BYTES);
-  player.push(handle, Float32Array.from(pcm, (sample) => sample / 32768));
-});
+  const chooser = /** @type {HTMLInputElement} */ (byId("text-file"));
+  byId("open-file").addEventListener("click", () => chooser.click());
+  chooser.addEventListener("change", () => {
+    if (chooser.files?.length) takeFile(chooser.files[0]);
+    chooser.value = "";
+  });
+  receiveDrops(/** @type {HTMLElement} */ (panel.querySelector(".paper")), takeFile);
 
-player.addEventListener("report", ({ detail: report }) => {
-  view("state").textContent = report.state;
-  view("underruns").textContent = report.underruns;
-  if (!turn || report.handle !== turn.handle) return;
-  view("buffer").textContent = `${Math.round((1000 * report.buffered) / turn.rate)} ms`;
-  if (report.played > 0 && !turn.heard) {
-    turn.heard = true;
-    const heardMs = 1000 * (report.played / turn.rate - player.latency); // reports arrive later
-    view("first-heard").textContent = `${Math.round(performance.now() - heardMs - turn.sentAt)} ms`;
-  }
-  transcript.heard(report.played > 0 ? report.played - player.latency * turn.rate : null);
-  const now = performance.now();
-  if (now - turn.playedAt > PLAYED_EVERY_MS) {
-    turn.playedAt = now;
-    speech.send({ type: "played", context: turn.context, samples: report.played });
-  }
-  if (report.state === "idle") endTurn();
-});
+  byId("share").addEventListener("click", async () => {
+    const hash = linkOf(store.state.text, store.state.settings);
+    const link = `${httpUrl("")}#${hash}`;
+    try {
+      await navigator.clipboard.writeText(link);
+      toast.show("The link is copied. It holds the text and the settings, not the key.");
+    } catch {
+      history.replaceState(null, "", `#${hash}`);
+      toast.show("The link is in the address bar; copy it from there. It holds the text and the settings, not the key.");
+    }
+  });
 
-store.watch(["connection", "ready"], (state) => {
-  ready = state.connection === "online" ? state.ready : null;
-  view("voice").disabled = !ready;
-  view("play").disabled = !ready || Boolean(Player.obstacle());
-  view("engine-notice").textContent = ready?.notice ?? "";
-  view("engine-notice").hidden = !ready?.notice;
-  if (ready && Player.obstacle()) showError(Player.obstacle());
-});
-speech.addEventListener("lost", () => {
-  if (!turn) return;
-  if (turn.handle !== null) player.flush(turn.handle);
-  endTurn();
-});
-store.watch(["voices"], (state) => showVoices(state.voices, state.chosenVoice));
-store.watch(["chosenVoice"], (state) => showVoices(state.voices, state.chosenVoice));
+  document.addEventListener("keydown", (event) => {
+    if (event.isComposing || event.defaultPrevented) return; // an input method has its own keys
+    const inside = /** @type {Element} */ (event.target).closest?.("dialog:modal, [popover], .asked");
+    if (event.key === "Escape" && !inside) {
+      speaker.stop();
+    } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && store.state.tab === "speak" && !inside) {
+      event.preventDefault();
+      if (!event.repeat && !(/** @type {HTMLButtonElement} */ (byId("play")).disabled)) playAgain();
+    }
+  });
 
-function showVoices(all, wanted) {
-  const chosen = wanted ?? view("voice").value;
-  view("voice").replaceChildren(
-    ...all.map(({ id, name, style }) => new Option(`${name}, ${style}`, id, false, id === chosen)),
-  );
+  // The audio device starts with the first touch of the page, not with the first sound.
+  for (const type of ["pointerdown", "keydown"])
+    addEventListener(type, () => store.state.ready && !Player.obstacle() && player.open([store.state.ready.sample_rate, ...store.state.ready.sample_rates]), { once: true, capture: true });
 }
 
-function showError(message) {
-  if (message) toast.show(message, { kind: "error" });
-  else toast.hide();
-}
-
-// Controls.
-
-view("speak-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  play();
-});
-view("stop").addEventListener("click", stop);
-view("speed").addEventListener("input", () => {
-  view("speed-value").textContent = `${Number(view("speed").value).toFixed(2)}×`;
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") {
-    stop();
-    focus.take(player, stop);
-  } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+/**
+ * @param {HTMLElement} zone
+ * @param {(file: File) => void} take
+ */
+function receiveDrops(zone, take) {
+  zone.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return; // dragged text is the browser's
     event.preventDefault();
-    play();
-  }
-});
+    zone.classList.add("over");
+  });
+  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+  zone.addEventListener("drop", (event) => {
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
+    event.preventDefault();
+    zone.classList.remove("over");
+    take(file);
+  });
 }

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from helpers.page import open_page
 from helpers.servers import Server
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
@@ -49,8 +50,6 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     page = context.new_page()
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(server.url)
-    page.wait_for_selector("#play:enabled")
-    yield page
+    yield open_page(page, server.url)
     context.close()
     assert not complaints

@@ -1,166 +1,19 @@
-"""The page in a real browser against a real server."""
+"""The frame of the page: connection, key, tabs, and what everybody can use, in a real browser."""
 
 from __future__ import annotations
 
-import re
 import shutil
+import signal
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from helpers.servers import Server, until
-from playwright.sync_api import Browser, Page
+from helpers.page import open_page, play, wait_for, write
+from helpers.servers import Server
+from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
 
-SHORT = "Hello there. This is heard."
 LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 6
-
-TRIES = 3
-"""Attempts at real-time measurements; the best one counts, as the machine may be busy."""
-
-STOPPED = """() => new Promise((silent) => {
-    const asked = performance.now();
-    document.getElementById("stop").click();
-    const look = () =>
-        __tts.state === "idle" ? silent(performance.now() - asked) : setTimeout(look, 1);
-    look();
-})"""
-"""Stops playback and returns the milliseconds until silence."""
-
-
-def probe(page: Page) -> dict[str, Any]:
-    """Return the state of the worklet."""
-    state: dict[str, Any] = page.evaluate("({...window.__tts})")
-    return state
-
-
-def ended(server: Server, how: str) -> float:
-    """Return the number of contexts that ended this way."""
-    found = re.search(
-        rf'^dia_contexts_ended_total{{end="{how}"}} (\S+)$', server.get("/metrics")[1], re.MULTILINE
-    )
-    return float(found[1]) if found else 0.0
-
-
-def wait_for(page: Page, condition: str, timeout_s: float = 20) -> None:
-    until(lambda: page.evaluate(condition), timeout_s)
-
-
-def test_plays_a_whole_text(page: Page) -> None:
-    underruns = []
-    for _ in range(TRIES):
-        page.fill("#text", SHORT)
-        page.click("#play")
-        wait_for(page, "__tts.state === 'playing'")
-        assert page.is_enabled("#stop")
-        wait_for(page, "__tts.state === 'idle'")
-        state = probe(page)
-        assert state["running"]
-        assert state["received"] > 22050
-        assert state["consumed"] == pytest.approx(state["received"], rel=0.01)
-        assert page.is_disabled("#stop")
-        for reading in ("#first-audio", "#first-heard"):
-            assert page.inner_text(reading).endswith(" ms")
-        underruns.append(state["underruns"])
-    assert min(underruns) == 0
-
-
-def test_plays_in_real_time(page: Page) -> None:
-    page.fill("#text", LONG)
-    page.click("#play")
-    wait_for(page, "__tts.consumed > 4410")
-    off_s = []
-    for _ in range(TRIES):
-        played, began = page.evaluate("[__tts.consumed, performance.now()]")
-        wait_for(page, f"__tts.consumed > {played} + 2 * 22050")
-        later, ended = page.evaluate("[__tts.consumed, performance.now()]")
-        off_s.append(abs((later - played) / 22050 - (ended - began) / 1000))
-    assert min(off_s) < 0.25
-    page.click("#stop")
-
-
-def test_draws_the_spectrum(page: Page) -> None:
-    drawn = "document.getElementById('spectrum').toDataURL()"
-    blank = page.evaluate(drawn)
-    page.fill("#text", LONG)
-    page.click("#play")
-    until(lambda: page.evaluate(drawn) != blank, timeout_s=20)
-    page.click("#stop")
-
-
-def test_stop_silences_within_100_ms_and_allows_the_next_text(page: Page, server: Server) -> None:
-    cancelled = ended(server, "cancelled")
-    silent_ms = []
-    for _ in range(TRIES):
-        page.fill("#text", LONG)
-        page.click("#play")
-        wait_for(page, "__tts.state === 'playing' && __tts.consumed > 11025")
-        silent_ms.append(page.evaluate(STOPPED))
-    assert min(silent_ms) < 100
-    until(lambda: ended(server, "cancelled") == cancelled + TRIES)
-    stopped_at = probe(page)["consumed"]
-    page.fill("#text", SHORT)
-    page.click("#play")
-    wait_for(page, "__tts.state === 'playing'")
-    wait_for(page, "__tts.state === 'idle'")
-    state = probe(page)
-    assert state["consumed"] == pytest.approx(state["received"], rel=0.01)
-    assert state["received"] < 4 * 22050
-    assert stopped_at > 0
-
-
-def test_playing_again_replaces_what_is_playing(page: Page) -> None:
-    page.fill("#text", LONG)
-    page.click("#play")
-    wait_for(page, "__tts.consumed > 4410")
-    first = probe(page)["context"]
-    page.fill("#text", SHORT)
-    page.click("#play")
-    wait_for(page, f"__tts.context !== '{first}' && __tts.state === 'playing'")
-    wait_for(page, "__tts.state === 'idle'")
-    assert probe(page)["received"] < 4 * 22050
-
-
-def test_marks_the_word_and_sentence_being_played(page: Page) -> None:
-    text = "Grüße 🎉 to you all. The second sentence is here."
-    page.fill("#text", text)
-    page.click("#play")
-    wait_for(page, "document.querySelector('mark.word').textContent === 'you'")
-    marks = page.locator("#transcript mark.sentence").all_inner_texts()
-    assert marks[0] + "you" + marks[1] == "Grüße 🎉 to you all."
-    wait_for(page, "document.querySelector('mark.word').textContent === 'second'")
-    assert page.inner_text("#transcript") == text
-    wait_for(page, "__tts.state === 'idle'")
-    assert page.inner_text("mark.word") == ""
-
-
-def test_text_can_be_streamed_in_tokens(page: Page) -> None:
-    page.fill("#text", "One two three four. Five six seven eight. Nine ten.")
-    page.check("#trickle")
-    page.fill("#rate", "15")
-    page.click("#play")
-    wait_for(page, "__tts.state === 'playing'")
-    early = probe(page)["received"]
-    wait_for(page, "__tts.state === 'idle' && __tts.context === null")
-    state = probe(page)
-    assert early < state["received"]
-    assert state["consumed"] == pytest.approx(state["received"], rel=0.01)
-
-
-def test_voice_and_speed_are_used(page: Page) -> None:
-    page.fill("#text", SHORT)
-    page.select_option("#voice", "kai")
-    page.fill("#speed", "2")
-    assert page.inner_text("#speed-value") == "2.00×"
-    page.click("#play")
-    wait_for(page, "__tts.state === 'playing'")
-    wait_for(page, "__tts.state === 'idle'")
-    fast = probe(page)["received"]
-    page.fill("#speed", "1")
-    page.click("#play")
-    wait_for(page, f"__tts.received > {fast}")
-    page.click("#stop")
 
 
 def test_works_with_the_keyboard_alone(page: Page) -> None:
@@ -168,42 +21,21 @@ def test_works_with_the_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Control+A")
     page.keyboard.type(LONG[:200])
     page.keyboard.press("Control+Enter")
-    wait_for(page, "__tts.state === 'playing'")
+    wait_for(page, "app.player.state === 'playing'")
     page.keyboard.press("Escape")
-    wait_for(page, "__tts.state === 'idle'")
-    page.focus("#text")
+    wait_for(page, "app.player.state === 'paused'")
     reached = []
-    for _ in range(6):
+    for _ in range(22):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.id"))
-    assert reached[:5] == ["voice", "speed", "trickle", "rate", "play"]
-
-
-def test_every_control_has_a_name(page: Page) -> None:
-    unnamed = page.evaluate(
-        """() => [...document.querySelectorAll("input, select, textarea, button")]
-            .filter((control) => !control.hidden && !control.labels?.length && !control.textContent.trim())
-            .filter((control) => !control.ariaLabel)
-            .map((control) => control.id)"""
-    )
-    assert unnamed == []
-
-
-def test_the_panel_shows_each_device_and_its_memory(page: Page) -> None:
-    page.click("#server-tab")
-    page.wait_for_selector("#devices li")
-    assert "cpu_0" in page.inner_text("#devices")
-    assert "ready" in page.inner_text("#devices")
-    assert page.locator("#devices .level").first.inner_text().startswith("Memory pressure")
-    assert page.inner_text("#connections") != "–"
-
-
-@pytest.mark.parametrize("width", [320, 360, 768])
-def test_fits_the_screen_width(page: Page, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 740})
-    page.click("#server-tab")
-    page.wait_for_selector("#devices li")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+    assert {"voice", "language", "speed", "0.75×", "2×", "tokens", "rate"} <= set(reached)
+    assert {"scrubber", "previous", "play", "next", "loop", "volume", "download"} <= set(reached)
+    page.focus("#speak-tab")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#compare")).to_be_visible()
+    page.keyboard.press("End")
+    expect(page.locator("#server")).to_be_visible()
+    assert page.evaluate("document.activeElement.id") == "server-tab"
 
 
 def test_asks_for_a_required_key(browser: Browser, start_server: Callable[..., Server]) -> None:
@@ -213,99 +45,61 @@ def test_asks_for_a_required_key(browser: Browser, start_server: Callable[..., S
     page.wait_for_selector("#key-form", state="visible")
     page.fill("#key", "wrong")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#key-form", state="visible")
-    wait_for(page, "document.getElementById('connection').textContent === 'API key required'")
     page.wait_for_selector("#key-refused", state="visible")
+    expect(page.locator("#connection")).to_have_text("API key required")
     page.fill("#key", "the-key")
     page.keyboard.press("Enter")
     page.wait_for_selector("#play:enabled")
-    assert page.is_hidden("#key-refused")
+    assert page.is_hidden("#key-form")
     page.click("#server-tab")
     page.wait_for_selector("#devices li")
     page.close()
 
 
-def test_reports_a_lost_server(browser: Browser, start_server: Callable[..., Server]) -> None:
-    server = start_server("--max-workers=1")
+def test_a_key_of_other_letters_is_a_key(browser: Browser, start_server: Callable[..., Server]) -> None:
+    locked = start_server("--max-workers=1", DIA_API_KEYS="ключ")
     page = browser.new_page()
-    page.goto(server.url)
-    page.wait_for_selector("#play:enabled")
-    server.process.terminate()
-    server.process.wait(10)
-    page.wait_for_selector("#play:disabled")
-    assert "Offline" in page.inner_text("#connection")
-    page.wait_for_selector("#toast", state="visible")
-    page.close()
-
-
-def test_stop_moves_the_focus_to_play(page: Page) -> None:
-    page.fill("#text", LONG)
-    page.click("#play")
-    wait_for(page, "__tts.state === 'playing'")
-    page.focus("#stop")
+    page.goto(locked.url)
+    page.fill("#key", "ключ")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "play"
-    assert page.inner_text("#buffer") == "0 ms"
-
-
-@pytest.mark.parametrize("nothing", ["   ", "...\n"])
-def test_an_empty_text_shows_an_error(page: Page, nothing: str) -> None:
-    page.fill("#text", nothing)
-    page.click("#play")
-    assert "type some text" in page.inner_text("#toast")
-    assert page.evaluate("document.activeElement.id") == "text"
-    page.fill("#text", "Hello again.")
-    page.click("#play")
-    page.wait_for_function("() => window.__tts.received > 0")
-    assert page.is_hidden("#toast")
-
-
-def test_a_too_long_text_is_rejected_before_it_is_sent(page: Page) -> None:
-    page.fill("#text", "Too long. " * 10_241)
-    page.click("#play")
-    assert "102,410 characters; at most 102,400" in page.inner_text("#toast")
-    assert page.is_hidden("#transcript")
-    page.fill("#text", SHORT)
-    page.click("#play")
-    wait_for(page, "__tts.state === 'playing'")
-    assert page.is_hidden("#toast")
-    assert page.is_hidden("#engine-notice")
-    assert page.is_visible("#transcript")
-
-
-@pytest.mark.slow
-def test_shows_what_an_engine_announces(browser: Browser, start_server: Callable[..., Server]) -> None:
-    server = start_server("--engine=dia", "--model=random:tiny", "--slots=1", "--max-workers=1")
-    page = browser.new_page()
-    page.goto(server.url)
     page.wait_for_selector("#play:enabled")
-    assert "Dia produces noise" in page.inner_text("#engine-notice")
+    page.click("#voices-tab")
+    page.wait_for_selector("#voice-list li")
     page.close()
 
 
-def test_links_to_the_http_api(page: Page) -> None:
-    page.click("#server-tab")
-    page.click("#server a")
-    page.wait_for_selector("h1")
-    assert page.url.endswith("/docs")
-    assert "/audio_prompts/upload" in page.inner_text("body")
+def test_what_was_received_outlives_the_server(browser: Browser, start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1")
+    page = open_page(browser.new_page(), server.url)
+    page.check("#tokens")
+    page.fill("#rate", "40")
+    play(page, LONG)
+    wait_for(page, "app.player.take.seconds > 3")
+    server.process.kill()
+    server.process.wait(10)
+    expect(page.locator("#toast")).to_contain_text("connection to the server was lost")
+    expect(page.locator("#connection")).to_have_text("Offline, reconnecting…")
+    held = page.evaluate("app.player.take.length")
+    wait_for(page, f"app.player.position >= 0.99 * {held}")
+    assert page.evaluate("app.player.take.length") == held
+    expect(page.locator("#player-state")).to_have_text("Waiting for the server…")
+    page.close()
 
 
-def test_an_invalid_unused_rate_does_not_prevent_playing(page: Page) -> None:
-    page.uncheck("#trickle")
-    page.fill("#rate", "1000")
-    page.fill("#text", SHORT)
-    page.click("#play")
-    page.wait_for_function("() => window.__tts.received > 0")
-
-
-def test_a_long_text_scrolls_to_the_marked_word(page: Page) -> None:
-    page.fill("#text", 30 * "One. Two.\n" + 30 * LONG)
-    page.click("#play")
-    page.wait_for_function("() => document.getElementById('transcript').scrollTop > 0")
-    height = page.evaluate("document.getElementById('transcript').offsetHeight")
-    assert height < page.evaluate("innerHeight") / 2
-    page.click("#stop")
+def test_a_silent_server_is_offline_and_comes_back(
+    browser: Browser, start_server: Callable[..., Server]
+) -> None:
+    server = start_server("--max-workers=1")
+    page = open_page(browser.new_page(), server.url)
+    server.process.send_signal(signal.SIGSTOP)
+    expect(page.locator("#connection")).to_have_text("Offline, reconnecting…", timeout=8000)
+    server.process.send_signal(signal.SIGCONT)
+    expect(page.locator("#connection")).to_contain_text("Connected", timeout=15_000)
+    page.context.set_offline(True)
+    expect(page.locator("#connection")).to_have_text("Offline, reconnecting…")
+    page.context.set_offline(False)
+    expect(page.locator("#connection")).to_contain_text("Connected")
+    page.close()
 
 
 def test_reports_an_insecure_context_at_once(browser: Browser, start_server: Callable[..., Server]) -> None:
@@ -319,17 +113,65 @@ def test_reports_an_insecure_context_at_once(browser: Browser, start_server: Cal
     page.wait_for_selector("#voice:enabled")
     assert "https or from this machine" in page.inner_text("#toast")
     assert page.is_disabled("#play")
-    page.keyboard.press("Control+Enter")
-    assert "https or from this machine" in page.inner_text("#toast")
     elsewhere.close()
 
 
-def test_keeps_to_the_rate_of_messages(browser: Browser, start_server: Callable[..., Server]) -> None:
-    strict = start_server("--max-workers=1", DIA_MESSAGES_PER_SECOND="2")
+@pytest.mark.slow
+def test_shows_what_an_engine_announces(browser: Browser, start_server: Callable[..., Server]) -> None:
+    server = start_server("--engine=dia", "--model=random:tiny", "--slots=1", "--max-workers=1")
     page = browser.new_page()
-    page.goto(strict.url)
+    page.goto(server.url)
     page.wait_for_selector("#play:enabled")
-    page.click("#play")
-    wait_for(page, "__tts.state === 'playing'")
-    assert page.is_hidden("#toast")
+    assert "Dia produces noise" in page.inner_text("#engine-notice")
     page.close()
+
+
+def test_without_javascript_it_says_so(browser: Browser, server: Server) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(server.url)
+    assert "needs JavaScript" in page.inner_text("main")
+    assert "Connecting" not in page.inner_text("body")
+    context.close()
+
+
+def test_links_to_the_http_api(page: Page) -> None:
+    page.click("#server-tab")
+    page.click("#server a")
+    page.wait_for_selector("h1")
+    assert page.url.endswith("/docs")
+    assert "/audio_prompts/upload" in page.inner_text("body")
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 740), (640, 360), (768, 1024)])
+def test_the_player_is_in_view_and_nothing_wider_than_the_screen(page: Page, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    for tab in ("compare", "voices", "server", "speak"):
+        page.click(f"#{tab}-tab")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    box = page.locator("#play").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= height
+    assert page.locator("#text").bounding_box()["height"] > 100  # type: ignore[index]
+    page.click("#options-button")
+    expect(page.locator("#options")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("#options-done")
+    expect(page.locator("#options")).to_be_hidden()
+    write(page, "...")
+    page.click("#play")
+    toast, dock = page.locator("#toast").bounding_box(), page.locator("#dock").bounding_box()
+    assert toast is not None
+    assert dock is not None
+    assert 0 <= toast["y"] <= dock["y"] - toast["height"]
+
+
+def test_nothing_moves_when_speech_starts(page: Page) -> None:
+    places = """() => [...document.querySelectorAll("#text, #options > *, #dock, #dock button, header")]
+        .map((one) => { const { x, y, width, height } = one.getBoundingClientRect();
+                        return [one.id, x, y, width, height].join(" "); })"""
+    page.set_viewport_size({"width": 1280, "height": 900})
+    before = page.evaluate(places)
+    page.click("#play")
+    wait_for(page, "app.player.state === 'playing' && app.player.take.complete")
+    assert page.evaluate(places) == before

@@ -1,0 +1,115 @@
+// @ts-check
+// The player below the text: transport, position, volume, and what is being waited for.
+
+import { byId } from "../lib/element.js";
+import { clockOf } from "../take/duration.js";
+import { mountDownload } from "./download.js";
+import { mountMediaKeys } from "./media-keys.js";
+import { mountScrubber } from "./scrubber.js";
+import { Waveform } from "./waveform.js";
+
+const SKIP_S = 5;
+
+/**
+ * @param {import("../app.js").App} app
+ * @param {() => void} playOrPause what the big button does; it may have to begin a new take
+ */
+export function mountDock(app, playOrPause) {
+  const { store, player, speaker } = app;
+  const dock = byId("dock");
+  const waveform = new Waveform(/** @type {HTMLCanvasElement} */ (byId("waveform-player")), player);
+  const scrubber = mountScrubber(speaker, player);
+  mountDownload(app);
+  mountMediaKeys(app, playOrPause);
+
+  const press = (/** @type {string} */ id, /** @type {() => void} */ act) => byId(id).addEventListener("click", act);
+  press("play", playOrPause);
+  press("previous", () => speaker.previous());
+  press("next", () => speaker.next());
+  press("back", () => speaker.skip(-SKIP_S));
+  press("forward", () => speaker.skip(SKIP_S));
+  press("loop", () => setSetting({ loop: !store.state.settings.loop }));
+  const volume = /** @type {HTMLInputElement} */ (byId("volume"));
+  volume.addEventListener("input", () => setSetting({ volume: Number(volume.value) }));
+
+  /** @param {Partial<import("../take/settings.js").PageSettings>} changes */
+  function setSetting(changes) {
+    store.set({ settings: { ...store.state.settings, ...changes } });
+  }
+
+  store.watch(["settings"], ({ settings }) => {
+    player.volume = settings.volume;
+    if (Number(volume.value) !== settings.volume) volume.value = String(settings.volume);
+    byId("loop").setAttribute("aria-pressed", String(settings.loop));
+  });
+
+  let before = player.state;
+  player.addEventListener("change", () => {
+    const ended = player.state === "ended" && before !== "ended";
+    before = player.state;
+    if (ended && store.state.settings.loop) queueMicrotask(() => speaker.play());
+  });
+
+  function show() {
+    const { take, active } = player;
+    const button = byId("play");
+    if (button.dataset.shows !== String(active)) {
+      button.dataset.shows = String(active);
+      button.setAttribute("aria-label", active ? "Pause" : "Play");
+      button.querySelector("use")?.setAttribute("href", `static/icons.svg#${active ? "pause" : "play"}`);
+    }
+    document.body.classList.toggle("sounding", active);
+    for (const id of ["previous", "next", "back", "forward", "download"])
+      /** @type {HTMLButtonElement} */ (byId(id)).disabled = !take;
+    setText("player-state", stateOf(app));
+    dock.dataset.state = player.state;
+    showPosition();
+  }
+
+  function showPosition() {
+    const { take, position } = player;
+    setText("time-now", clockOf(take ? position / take.rate : 0));
+    const whole = take?.expectedSeconds ?? take?.seconds ?? 0;
+    setText("time-all", `${take && !take.complete && take.length ? "about " : ""}${clockOf(whole)}`);
+    scrubber.show();
+    waveform.draw();
+  }
+
+  let frame = 0;
+  const run = () => {
+    frame = 0;
+    showPosition();
+    if (player.active) frame = requestAnimationFrame(run);
+  };
+  const wake = () => {
+    if (!frame) frame = requestAnimationFrame(run);
+  };
+  player.addEventListener("change", () => {
+    show();
+    wake();
+  });
+  player.addEventListener("report", wake);
+  player.addEventListener("growth", wake);
+  speaker.addEventListener("change", show);
+  store.watch(["connection"], show);
+
+  new ResizeObserver(() => {
+    document.documentElement.style.setProperty("--dock", `${dock.offsetHeight}px`);
+    wake();
+  }).observe(dock);
+}
+
+// Say what is going on, for eyes and for screen readers; it changes only with the state.
+function stateOf(/** @type {import("../app.js").App} */ { player, speaker, store }) {
+  const { take, active, state } = player;
+  if (!take) return "";
+  if (active && state === "waiting") return store.state.connection === "online" ? "Waiting for sound…" : "Waiting for the server…";
+  if (active) return speaker.speaking && store.state.settings.tokens ? "Speaking as it is written" : "";
+  if (state === "ended") return "";
+  return player.position > 0 ? "Paused" : "";
+}
+
+function setText(/** @type {string} */ id, /** @type {string} */ text) {
+  const node = byId(id);
+  if (node.textContent !== text) node.textContent = text;
+}

@@ -1,0 +1,50 @@
+// @ts-check
+// Keys of the keyboard and the headset, the lock screen, and keeping the screen awake while it speaks.
+
+const SKIP_S = 5;
+
+/**
+ * @param {import("../app.js").App} app
+ * @param {() => void} playOrPause
+ */
+export function mountMediaKeys({ player, speaker }, playOrPause) {
+  /** @type {WakeLockSentinel | null} */
+  let lock = null;
+
+  async function holdScreen() {
+    const wanted = player.active && document.visibilityState === "visible";
+    if (!wanted) {
+      await lock?.release();
+      lock = null;
+    } else if (!lock || lock.released) {
+      lock = (await navigator.wakeLock?.request("screen").catch(() => null)) ?? null;
+    }
+  }
+  player.addEventListener("change", holdScreen);
+  document.addEventListener("visibilitychange", holdScreen);
+
+  const session = navigator.mediaSession;
+  if (!session) return;
+  /** @type {[MediaSessionAction, (details: MediaSessionActionDetails) => void][]} */
+  const actions = [
+    ["play", () => !player.active && playOrPause()],
+    ["pause", () => speaker.pause()],
+    ["stop", () => speaker.stop()],
+    ["previoustrack", () => speaker.previous()],
+    ["nexttrack", () => speaker.next()],
+    ["seekbackward", ({ seekOffset }) => speaker.skip(-(seekOffset ?? SKIP_S))],
+    ["seekforward", ({ seekOffset }) => speaker.skip(seekOffset ?? SKIP_S)],
+    ["seekto", ({ seekTime }) => player.take && speaker.seek((seekTime ?? 0) * player.take.rate)],
+  ];
+  for (const [action, act] of actions) {
+    try {
+      session.setActionHandler(action, act);
+    } catch {
+      // this browser does not know the action
+    }
+  }
+  player.addEventListener("change", () => {
+    session.playbackState = player.active ? "playing" : player.take ? "paused" : "none";
+    if (player.take) session.metadata = new MediaMetadata({ title: player.take.text.slice(0, 80), artist: document.title });
+  });
+}

@@ -1,0 +1,57 @@
+// @ts-check
+// The bar of the whole take: how much has arrived, how much has been heard; click, drag or arrow keys to seek.
+
+import { byId } from "../lib/element.js";
+import { clockOf } from "../take/duration.js";
+
+const STEP_S = 5;
+
+/**
+ * @param {import("../speech/speaker.js").Speaker} speaker
+ * @param {import("../audio/player.js").Player} player
+ */
+export function mountScrubber(speaker, player) {
+  const bar = byId("scrubber");
+  const arrived = /** @type {HTMLElement} */ (bar.querySelector(".arrived"));
+  const heard = /** @type {HTMLElement} */ (bar.querySelector(".heard"));
+
+  const seek = (/** @type {PointerEvent} */ event) => {
+    const take = player.take;
+    if (!take) return;
+    const { left, width } = bar.getBoundingClientRect();
+    const whole = Math.max(take.seconds, take.expectedSeconds ?? 0) * take.rate;
+    speaker.seek(Math.min(take.length, ((event.clientX - left) / width) * whole));
+  };
+  bar.addEventListener("pointerdown", (event) => {
+    bar.setPointerCapture(event.pointerId);
+    seek(event);
+  });
+  bar.addEventListener("pointermove", (event) => {
+    if (bar.hasPointerCapture(event.pointerId)) seek(event);
+  });
+  bar.addEventListener("keydown", (event) => {
+    const steps = { ArrowRight: STEP_S, ArrowUp: STEP_S, ArrowLeft: -STEP_S, ArrowDown: -STEP_S };
+    const step = steps[/** @type {keyof typeof steps} */ (event.key)];
+    if (step) speaker.skip(step);
+    else if (event.key === "Home") speaker.seek(0);
+    else if (event.key === "End") speaker.seek(player.take?.length ?? 0);
+    else return;
+    event.preventDefault();
+  });
+
+  return {
+    show() {
+      const { take, position } = player;
+      const whole = take ? Math.max(take.seconds, take.expectedSeconds ?? 0) : 0;
+      arrived.style.transform = `scaleX(${whole && take ? take.seconds / whole : 0})`;
+      heard.style.transform = `scaleX(${whole && take ? position / take.rate / whole : 0})`;
+      const now = String(take ? Math.floor(position / take.rate) : 0);
+      if (bar.getAttribute("aria-valuenow") !== now) {
+        bar.setAttribute("aria-valuenow", now);
+        bar.setAttribute("aria-valuetext", `${clockOf(Number(now))} of ${clockOf(whole)}`);
+      }
+      const most = String(Math.ceil(whole));
+      if (bar.getAttribute("aria-valuemax") !== most) bar.setAttribute("aria-valuemax", most);
+    },
+  };
+}

@@ -1,0 +1,79 @@
+// @ts-check
+// The history: takes that were heard on this device, to hear again.
+
+import { byId, element } from "../lib/element.js";
+import { clockOf } from "../take/duration.js";
+import { TakeStore } from "./take-store.js";
+
+const LEAST_S = 0.2;
+
+/**
+ * @param {import("../app.js").App} app
+ * @param {(take: import("../take/take.js").Take) => void} replay
+ */
+export function mountHistory({ player, store, toast }, replay) {
+  const dialog = /** @type {HTMLDialogElement} */ (byId("history"));
+  const takes = new TakeStore();
+  /** @type {WeakSet<object>} */
+  const kept = new WeakSet(); // takes that are in the history already
+  /** @type {import("../take/take.js").Take | null} */
+  let current = null;
+
+  async function keep(/** @type {import("../take/take.js").Take} */ take) {
+    if (kept.has(take) || !take.complete || take.seconds < LEAST_S) return;
+    kept.add(take);
+    await takes.keep(take).catch(() => kept.delete(take)); // storage is full or forbidden
+  }
+  const ended = () => current && keep(current);
+  player.addEventListener("change", () => {
+    if (player.take === current) return;
+    current?.removeEventListener("end", ended);
+    current = player.take;
+    current?.addEventListener("end", ended);
+    ended();
+  });
+
+  async function show() {
+    const entries = await takes.entries().catch(() => []);
+    byId("history-none").hidden = entries.length > 0;
+    byId("history-clear").hidden = entries.length === 0;
+    byId("history-list").replaceChildren(...entries.map(row));
+  }
+
+  /** @param {import("./take-store.js").Entry} entry */
+  function row(entry) {
+    const voice = store.state.voices.find(({ id }) => id === entry.settings.voice)?.name ?? entry.settings.voice;
+    const when = new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    const title = entry.text.trim().slice(0, 120);
+    const about = element("div", {}, element("p", {}, title), element("small", { className: "hint" }, `${voice} · ${clockOf(entry.seconds)} · ${when}`));
+    const open = element("button", { type: "button", "aria-label": `Open: ${title}` }, "Open");
+    open.addEventListener("click", async () => {
+      const take = await takes.load(entry);
+      dialog.close();
+      if (!take) {
+        toast.show("This take is no longer kept.", { kind: "error" });
+        return;
+      }
+      kept.add(take);
+      replay(take);
+    });
+    const remove = element("button", { type: "button", className: "quiet", "aria-label": `Delete: ${title}` }, "Delete");
+    remove.addEventListener("click", async () => {
+      await takes.remove([entry.id]);
+      await show();
+      dialog.querySelector(".history-close") && /** @type {HTMLElement} */ (dialog.querySelector(".history-close")).focus();
+    });
+    return element("li", {}, element("div", { className: "entry" }, about, element("div", { className: "actions" }, open, remove)));
+  }
+
+  byId("history-button").addEventListener("click", async () => {
+    await show();
+    dialog.showModal();
+  });
+  byId("history-clear").addEventListener("click", async () => {
+    await takes.remove((await takes.entries()).map(({ id }) => id));
+    await show();
+  });
+  dialog.querySelector(".history-close")?.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+}

@@ -1,0 +1,175 @@
+// @ts-check
+// The text: an editor while it is written, a reader while it is spoken. The word and the sentence that are heard
+// are lit by the CSS Custom Highlight API, so the text itself never changes and can be selected at any time.
+
+const BAND = [0.12, 0.72]; // the part of the height in which the lit word may be without scrolling
+const PLACE = 0.3; // where scrolling puts it
+
+/** Events: "input" (the text was edited), "seek" with the detail { offset } (a word was clicked), "follow". */
+export class Reader extends EventTarget {
+  #element;
+  #sentence = new Highlight();
+  #word = new Highlight();
+  #lit = "";
+  #following = true;
+  #editable = true;
+  #still = matchMedia("(prefers-reduced-motion: reduce)");
+
+  /** @param {HTMLElement} element an element whose only content is the text */
+  constructor(element) {
+    super();
+    this.#element = element;
+    CSS.highlights.set("sentence", this.#sentence);
+    CSS.highlights.set("word", this.#word);
+    element.addEventListener("input", () => this.dispatchEvent(new Event("input")));
+    element.addEventListener("paste", (event) => this.#paste(event));
+    element.addEventListener("keydown", (event) => this.#key(event));
+    element.addEventListener("click", (event) => this.#clicked(event));
+    for (const type of ["wheel", "touchmove"])
+      element.addEventListener(type, () => this.#let(), { passive: true });
+    element.addEventListener("pointerdown", (event) => {
+      if (event.offsetX > element.clientWidth || event.offsetX < 0) this.#let(); // the scrollbar
+    });
+    this.editable = true;
+  }
+
+  get text() {
+    if (!this.#element.firstElementChild) return this.#element.textContent ?? "";
+    return textOf(this.#element);
+  }
+
+  set text(text) {
+    this.clear();
+    this.#element.textContent = text;
+    this.#element.scrollTop = 0;
+    this.dispatchEvent(new Event("input"));
+  }
+
+  get editable() {
+    return this.#editable;
+  }
+
+  set editable(editable) {
+    this.#editable = editable;
+    if (!editable) this.#flatten();
+    this.#element.contentEditable = editable ? "plaintext-only" : "false";
+    if (editable) this.#element.removeAttribute("aria-readonly");
+    else this.#element.setAttribute("aria-readonly", "true");
+    if (editable) this.clear();
+  }
+
+  /** Whether the lit word is kept in view. */
+  get following() {
+    return this.#following;
+  }
+
+  follow() {
+    this.#following = true;
+    this.dispatchEvent(new Event("follow"));
+    this.#reveal();
+  }
+
+  focus() {
+    this.#element.focus({ preventScroll: true });
+  }
+
+  /**
+   * Set the language and the direction of the text.
+   * @param {string} language a tag, or "auto"
+   */
+  setLanguage(language) {
+    if (language === "auto") this.#element.removeAttribute("lang");
+    else this.#element.lang = language;
+    this.#element.dir = "auto";
+  }
+
+  /** Light nothing. */
+  clear() {
+    this.light(null, null);
+    this.#following = true;
+  }
+
+  /**
+   * Light a sentence and a word in it, given their UTF-16 offsets.
+   * @param {{ start: number, end: number } | null} sentence
+   * @param {{ start: number, end: number } | null} word
+   */
+  light(sentence, word) {
+    const key = `${sentence?.start}:${sentence?.end}:${word?.start}`;
+    if (key === this.#lit) return;
+    this.#lit = key;
+    this.#set(this.#sentence, sentence);
+    this.#set(this.#word, word);
+    if (word ?? sentence) this.#reveal();
+  }
+
+  #set(/** @type {Highlight} */ highlight, /** @type {{ start: number, end: number } | null} */ part) {
+    highlight.clear();
+    const node = this.#element.firstChild;
+    if (!part || !node || part.end > (node.nodeValue ?? "").length) return;
+    const range = new Range();
+    range.setStart(node, part.start);
+    range.setEnd(node, part.end);
+    highlight.add(range);
+  }
+
+  // Scrolls the lit word into view, unless the reader has scrolled or has selected something.
+  #reveal() {
+    const [range] = [...this.#word, ...this.#sentence];
+    if (!this.#following || !range || this.#selected) return;
+    const box = this.#element.getBoundingClientRect();
+    const lit = /** @type {Range} */ (range).getBoundingClientRect();
+    const at = (lit.top - box.top) / box.height;
+    if (at >= BAND[0] && (lit.bottom - box.top) / box.height <= BAND[1]) return;
+    const top = this.#element.scrollTop + lit.top - box.top - PLACE * box.height;
+    this.#element.scrollTo({ top, behavior: this.#still.matches ? "auto" : "smooth" });
+  }
+
+  get #selected() {
+    const selection = getSelection();
+    return Boolean(selection && !selection.isCollapsed && this.#element.contains(selection.anchorNode));
+  }
+
+  // The reader scrolls: leave the view alone until asked to follow again.
+  #let() {
+    if (this.#editable || !this.#following) return;
+    this.#following = false;
+    this.dispatchEvent(new Event("follow"));
+  }
+
+  #paste(/** @type {ClipboardEvent} */ event) {
+    event.preventDefault();
+    document.execCommand("insertText", false, event.clipboardData?.getData("text/plain") ?? "");
+  }
+
+  #key(/** @type {KeyboardEvent} */ event) {
+    if (this.#editable) return;
+    if (["PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) this.#let();
+  }
+
+  #clicked(/** @type {MouseEvent} */ event) {
+    if (this.#editable || this.#selected) return;
+    const place = document.caretPositionFromPoint?.(event.clientX, event.clientY);
+    const range = place ? null : document.caretRangeFromPoint?.(event.clientX, event.clientY);
+    const [node, offset] = place ? [place.offsetNode, place.offset] : [range?.startContainer, range?.startOffset ?? 0];
+    if (!node || node !== this.#element.firstChild) return;
+    this.dispatchEvent(new CustomEvent("seek", { detail: { offset } }));
+  }
+
+  // Makes the text one node, which offsets can point into.
+  #flatten() {
+    if (this.#element.childNodes.length > 1 || this.#element.firstElementChild) this.#element.textContent = this.text;
+  }
+}
+
+// Returns the text of an element in which a browser has put line breaks of its own.
+function textOf(/** @type {Node} */ node) {
+  if (node.nodeName === "BR") return "\n";
+  if (node.nodeType === Node.TEXT_NODE) return node.nodeValue ?? "";
+  let text = "";
+  for (const child of node.childNodes) {
+    if (child.nodeName === "DIV" && text && !text.endsWith("\n")) text += "\n";
+    text += textOf(child);
+  }
+  return text;
+}

@@ -1,0 +1,99 @@
+// @ts-check
+// Takes kept in this browser's IndexedDB, so that they can be heard again.
+
+import { Take } from "../take/take.js";
+
+const NAME = "takes";
+const VERSION = 1;
+const MOST = 50;
+const MOST_BYTES = 200e6;
+
+/**
+ * @typedef {object} Entry what the list shows of a take
+ * @property {number} id
+ * @property {string} text
+ * @property {import("../take/take.js").Settings} settings
+ * @property {number} seconds
+ * @property {number} bytes
+ * @property {number} at when it was kept, by Date.now()
+ */
+
+export class TakeStore {
+  /** @type {Promise<IDBDatabase> | null} */
+  #opening = null;
+
+  /** Keep a take; the oldest make room for it. Return its id. @param {Take} take */
+  async keep(take) {
+    const pcm = take.pcm.slice().buffer;
+    const { text, settings, rate, seconds, sentences, words, complete } = take;
+    const entry = { text, settings, seconds, bytes: pcm.byteLength, at: Date.now() };
+    const sound = { pcm, rate, sentences, words, complete, metrics: serverMetrics(take.metrics) };
+    const database = await this.#open();
+    const writing = database.transaction(["entries", "sounds"], "readwrite");
+    const id = /** @type {number} */ (await done(writing.objectStore("entries").add(entry)));
+    await done(writing.objectStore("sounds").put(sound, id));
+    await this.#prune();
+    return id;
+  }
+
+  /** Return the entries, latest first. @returns {Promise<Entry[]>} */
+  async entries() {
+    const store = (await this.#open()).transaction("entries").objectStore("entries");
+    const [keys, values] = await Promise.all([done(store.getAllKeys()), done(store.getAll())]);
+    return values.map((value, at) => ({ ...value, id: Number(keys[at]) })).reverse();
+  }
+
+  /** Return a take as it was kept; null if it is gone. @param {Entry} entry */
+  async load({ id, text, settings }) {
+    const sound = await done((await this.#open()).transaction("sounds").objectStore("sounds").get(id));
+    if (!sound) return null;
+    const take = new Take(text, settings, sound.rate);
+    take.pcm.append(new Int16Array(sound.pcm));
+    Object.assign(take, { sentences: sound.sentences, words: sound.words, complete: sound.complete });
+    take.metrics = sound.metrics;
+    return take;
+  }
+
+  /** @param {number[]} ids */
+  async remove(ids) {
+    const writing = (await this.#open()).transaction(["entries", "sounds"], "readwrite");
+    await Promise.all(ids.flatMap((id) => ["entries", "sounds"].map((name) => done(writing.objectStore(name).delete(id)))));
+  }
+
+  async #prune() {
+    const entries = await this.entries();
+    let bytes = 0;
+    const old = entries.filter((entry, at) => (bytes += entry.bytes) > MOST_BYTES || at >= MOST);
+    if (old.length) await this.remove(old.map(({ id }) => id));
+  }
+
+  #open() {
+    this.#opening ??= new Promise((resolve, reject) => {
+      const request = indexedDB.open(NAME, VERSION);
+      request.onupgradeneeded = () => {
+        request.result.createObjectStore("entries", { autoIncrement: true });
+        request.result.createObjectStore("sounds");
+      };
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    return this.#opening;
+  }
+}
+
+/**
+ * @template Result
+ * @param {IDBRequest<Result>} request
+ * @returns {Promise<Result>}
+ */
+function done(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+// Times of performance.now() mean nothing in another visit.
+function serverMetrics(/** @type {Record<string, number>} */ metrics) {
+  return Object.fromEntries(Object.entries(metrics).filter(([name]) => name.includes("_")));
+}

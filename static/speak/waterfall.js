@@ -1,0 +1,47 @@
+// @ts-check
+// The way to the first sound, drawn as bars on one time axis.
+
+import { byId, element } from "../lib/element.js";
+import { firstSoundMs, stagesOf } from "../take/stages.js";
+
+/** @param {import("../app.js").App} app */
+export function mountWaterfall({ speaker }) {
+  let shown = "";
+  const show = () => {
+    const metrics = speaker.take?.metrics ?? {};
+    const stages = stagesOf(metrics);
+    const first = firstSoundMs(metrics);
+    const key = JSON.stringify([stages, first]);
+    if (key === shown) return;
+    shown = key;
+    byId("first-sound").textContent = first === null ? "" : msOf(first);
+    const whole = Math.max(1, ...stages.map(({ start, ms }) => start + ms));
+    byId("waterfall").replaceChildren(...stages.map((stage) => row(stage, whole)));
+    byId("take-facts").textContent = stages.length ? factsOf(metrics) : "The way from the click to the first sound is shown here.";
+  };
+  speaker.addEventListener("take", show);
+  speaker.addEventListener("change", show);
+}
+
+/**
+ * @param {import("../take/stages.js").Stage} stage
+ * @param {number} whole
+ */
+function row({ name, about, start, ms }, whole) {
+  const bar = element("span", { className: "bar" });
+  bar.style.marginInlineStart = `${(100 * start) / whole}%`;
+  bar.style.width = `${(100 * ms) / whole}%`;
+  bar.style.display = "block";
+  const lane = element("span", { className: "lane" }, bar);
+  return element("li", { title: about }, element("span", {}, name), lane, element("span", { className: "ms" }, msOf(ms)));
+}
+
+function msOf(/** @type {number} */ ms) {
+  return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
+}
+
+function factsOf(/** @type {import("../take/stages.js").Metrics} */ { audio_ms: audio, realtime_factor: factor }) {
+  if (!audio || !factor) return "";
+  const speed = Math.round(factor);
+  return `${(audio / 1000).toFixed(1)} s of speech${speed > 1 ? `, made ${speed} times faster than it is heard` : ""}.`;
+}

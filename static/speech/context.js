@@ -1,0 +1,133 @@
+// @ts-check
+// One context on the server, which fills a take from an offset of its text on.
+
+import { piecesOf, tokensOf } from "./pieces.js";
+
+/** @typedef {"done" | "cancelled" | "error" | "lost"} Ending */
+
+/** Events: "started", "sound" (the first), "end" with the detail { how, message, retryable }. */
+export class Context extends EventTarget {
+  #how;
+  #limits;
+  #channel;
+  #timer = 0;
+  #ended = false;
+  #heard = false;
+
+  /**
+   * @param {string} name
+   * @param {import("../take/take.js").Take} take
+   * @param {{ from?: number, leadMs: number, reportsPlayed?: boolean, tokensPerSecond?: number | null }} how
+   *   leadMs: how far ahead of real time the sound may come
+   * @param {{ text_characters: number, message_bytes: number, messages_per_second: number }} limits
+   * @param {import("../lib/channel.js").Channel} channel
+   */
+  constructor(name, take, how, limits, channel) {
+    super();
+    this.name = name;
+    this.take = take;
+    this.#how = how;
+    this.#limits = limits;
+    this.#channel = channel;
+    this.base = 0; // the take's sample at which its sound begins
+  }
+
+  start() {
+    const { take } = this;
+    const from = this.#how.from ?? 0;
+    take.begin(from);
+    this.base = take.length;
+    const { voice, language, speed, pitch, options } = take.settings;
+    this.#send("start", {
+      voice,
+      language,
+      speed,
+      ...(pitch !== 1 && { pitch }),
+      ...options,
+      sample_rate: take.rate,
+      words: true,
+      max_lead_ms: this.#how.leadMs,
+    });
+    const text = take.text.slice(take.points.toUnits(from));
+    if (this.#how.tokensPerSecond) this.#sendTokens(text, this.#how.tokensPerSecond);
+    else this.#sendWhole(text);
+  }
+
+  /** Tell how far playback is, where the sound is paced by that. @param {number} position sample of the take */
+  reportPlayed(position) {
+    if (!this.#ended) this.#send("played", { samples: Math.max(0, position - this.base) });
+  }
+
+  cancel() {
+    if (this.#ended) return;
+    this.#channel.drop((message) => message.context === this.name);
+    this.#send("cancel");
+    this.end("cancelled", null);
+  }
+
+  /** @param {any} message of the server */
+  hear(message) {
+    const { take } = this;
+    if (message.type === "started") this.#tell("started", message);
+    else if (message.type === "sentence") take.addSentence(message);
+    else if (message.type === "words") take.addWords(message.words);
+    else if (message.type === "done") this.end("done", message);
+    else if (message.type === "cancelled") this.end("cancelled", message);
+    else if (message.type === "error") this.end("error", message);
+  }
+
+  /** @param {Int16Array} samples */
+  hearSound(samples) {
+    this.take.append(samples);
+    if (this.#heard) return;
+    this.#heard = true;
+    this.#tell("sound", null);
+  }
+
+  /**
+   * @param {Ending} how
+   * @param {any} message the server's, if it sent one
+   */
+  end(how, message) {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#tell("end", { how, ...message });
+    if (how === "done") this.take.finish();
+    else this.take.breakOff();
+  }
+
+  /** @param {string} text */
+  #sendWhole(text) {
+    for (const piece of piecesOf(text, this.#limits)) this.#send("text", { text: piece });
+    this.#send("finish");
+  }
+
+  /**
+   * Send pieces of words at a steady rate, several at once where the server's message rate is lower.
+   * @param {string} text
+   * @param {number} perSecond
+   */
+  #sendTokens(text, perSecond) {
+    const tokens = tokensOf(text);
+    const everyMs = 1000 / Math.min(perSecond, this.#limits.messages_per_second / 2);
+    const began = performance.now();
+    let sent = 0;
+    const send = () => {
+      const due = Math.min(tokens.length, 1 + Math.floor(((performance.now() - began) / 1000) * perSecond));
+      for (const piece of piecesOf(tokens.slice(sent, due).join(""), this.#limits)) this.#send("text", { text: piece });
+      sent = due;
+      if (sent < tokens.length) this.#timer = setTimeout(send, everyMs);
+      else this.#send("finish");
+    };
+    send();
+  }
+
+  #send(/** @type {string} */ type, fields = {}) {
+    this.#channel.send({ type, context: this.name, ...fields });
+  }
+
+  #tell(/** @type {string} */ type, /** @type {unknown} */ detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

@@ -1,0 +1,69 @@
+// @ts-check
+// The contexts of this page on the server: gives each the messages and the sound that belong to it.
+
+import { Context } from "./context.js";
+
+const HEADER_BYTES = 16;
+
+/** @typedef {import("../take/take.js").Take} Take */
+
+export class Contexts {
+  #channel;
+  #store;
+  #count = 0;
+  /** @type {Map<string, Context>} */
+  #byName = new Map();
+  /** @type {Map<number, Context>} */
+  #byHandle = new Map();
+
+  /** @param {Pick<import("../app.js").App, "speech" | "store">} app */
+  constructor({ speech, store }) {
+    this.#channel = speech;
+    this.#store = store;
+    for (const type of ["started", "sentence", "words", "done", "cancelled", "error"])
+      speech.addEventListener(type, (event) => this.#hear(/** @type {CustomEvent} */ (event).detail));
+    speech.addEventListener("binary", (event) => this.#hearSound(/** @type {CustomEvent} */ (event).detail));
+    speech.addEventListener("lost", () => {
+      for (const context of [...this.#byName.values()]) context.end("lost", null);
+    });
+  }
+
+  /** Whether the server can be asked to speak. */
+  get available() {
+    return this.#store.state.connection === "online";
+  }
+
+  /**
+   * Ask the server to speak a take's text from an offset on.
+   * @param {Take} take
+   * @param {{ from?: number, leadMs: number, reportsPlayed?: boolean, tokensPerSecond?: number | null }} how
+   */
+  open(take, how) {
+    const name = `page-${++this.#count}`;
+    const limits = /** @type {import("../state.js").Ready} */ (this.#store.state.ready).limits;
+    const context = new Context(name, take, how, limits, this.#channel);
+    this.#byName.set(name, context);
+    context.addEventListener("end", () => this.#forget(context));
+    context.start();
+    return context;
+  }
+
+  #hear(/** @type {any} */ message) {
+    const context = this.#byName.get(message.context);
+    if (!context) return;
+    if (message.type === "started") this.#byHandle.set(message.handle, context);
+    context.hear(message);
+  }
+
+  /** @param {ArrayBuffer} message */
+  #hearSound(message) {
+    const handle = new DataView(message).getUint16(2, true);
+    this.#byHandle.get(handle)?.hearSound(new Int16Array(message, HEADER_BYTES));
+  }
+
+  /** @param {Context} context */
+  #forget(context) {
+    this.#byName.delete(context.name);
+    for (const [handle, one] of this.#byHandle) if (one === context) this.#byHandle.delete(handle);
+  }
+}

@@ -1,0 +1,285 @@
+// @ts-check
+// Speaks: keeps the player supplied with the take it plays, and replaces contexts that ended early.
+//
+// While the player plays and the take is not complete, a context fills it. Where one was lost, cancelled or timed
+// out, the next one begins at the sentence that was broken off; after a change of settings, at the next sentence.
+
+import { sameSpeech } from "../take/settings.js";
+import { Take } from "../take/take.js";
+
+const FAR_MS = 30 * 60_000; // how far ahead of real time the sound may come, where it costs the server little
+const NEAR_MS = 60_000; // and where it costs much
+const NEAR_S = 30; // with a costly engine, a context is opened only when less than this is left to play
+const PLAYED_EVERY_MS = 250;
+const MOST_FAILURES = 3; // contexts that end without any sound, before the user is asked
+const STARVED_MS = 20_000; // without sound for so long, playback pauses
+
+/** @typedef {import("../take/take.js").Settings} Settings */
+
+/** Events: "take" (another take), "change" (a context began or ended). */
+export class Speaker extends EventTarget {
+  #app;
+  /** @type {import("./context.js").Context | null} */
+  #context = null;
+  /** @type {number | null} tokens per second */
+  #tokens = null;
+  #failures = 0;
+  #loss = ""; // the message about a lost connection
+  #playedAt = 0;
+  #starvedAt = 0;
+  /** @type {Settings | null} */
+  #changed = null; // settings to speak the rest with
+
+  /** @param {import("../app.js").App} app */
+  constructor(app) {
+    super();
+    this.#app = app;
+    const { player, store } = app;
+    player.addEventListener("change", () => this.#playerChanged());
+    player.addEventListener("report", () => this.#reported());
+    player.addEventListener("blocked", () =>
+      app.toast.show("The browser has paused the sound.", { action: { label: "Play", act: () => this.play() } }),
+    );
+    store.watch(["connection"], ({ connection }) => {
+      if (connection === "online") app.toast.hide(this.#loss);
+      this.#fill();
+    });
+    app.player.addEventListener("first", (event) => {
+      if (this.take) this.take.metrics.heard ??= /** @type {CustomEvent} */ (event).detail;
+      this.#tell("change");
+    });
+  }
+
+  get take() {
+    return this.#app.player.take;
+  }
+
+  /** Whether a context is filling the take. */
+  get speaking() {
+    return this.#context !== null;
+  }
+
+  /**
+   * Speak a text from its beginning.
+   * @param {string} text
+   * @param {Settings} settings
+   * @param {{ tokens?: number | null, clicked?: number }} how tokens: per second, or null for all at once
+   */
+  async speak(text, settings, { tokens = null, clicked = performance.now() } = {}) {
+    const take = this.prepare(text, settings);
+    take.metrics.clicked = clicked;
+    this.#tokens = tokens;
+    this.load(take);
+    await this.play();
+  }
+
+  /** Return a new take at the sample rate of the audio device, which this opens. */
+  prepare(/** @type {string} */ text, /** @type {Settings} */ settings) {
+    const ready = /** @type {import("../state.js").Ready} */ (this.#app.store.state.ready);
+    return new Take(text, settings, this.#app.player.open([ready.sample_rate, ...ready.sample_rates]));
+  }
+
+  /** Take up a take, new or old, without playing it. @param {Take | null} take */
+  load(take) {
+    this.#release();
+    this.#failures = 0;
+    this.#changed = null;
+    this.#app.player.load(take);
+    this.#tell("take");
+  }
+
+  /** Play from where it is. */
+  async play() {
+    const { player, focus, toast } = this.#app;
+    const take = this.take;
+    if (!take) return;
+    focus.take(this, () => player.pause());
+    player.open([take.rate]);
+    this.#failures = 0;
+    player.play();
+    try {
+      await player.ready();
+      take.metrics.device ??= performance.now();
+    } catch (error) {
+      player.pause();
+      toast.show(`This browser cannot play audio: ${/** @type {Error} */ (error).message}.`, { kind: "error" });
+    }
+  }
+
+  pause() {
+    this.#app.player.pause();
+  }
+
+  /** Pause, and have the server stop what it is still making. */
+  stop() {
+    this.#app.player.pause();
+    this.#release();
+  }
+
+  toggle() {
+    if (this.#app.player.active) this.pause();
+    else this.play();
+  }
+
+  /** Go to a sample. @param {number} sample */
+  seek(sample) {
+    this.#app.player.seek(sample);
+  }
+
+  /** Hear from a text offset on: at once if its sound has arrived, else from a new context. @param {number} offset */
+  hearFrom(offset) {
+    const take = this.take;
+    if (!take) return;
+    const sample = take.sampleOf(offset);
+    if (sample !== null) this.seek(sample);
+    else this.#restart(take.wordStart(offset));
+    if (!this.#app.player.active) this.play();
+  }
+
+  next() {
+    const { player } = this.#app;
+    const take = this.take;
+    if (!take) return;
+    const sample = take.next(player.position);
+    const sentence = take.sentenceAt(player.position);
+    if (sample !== null) this.seek(sample);
+    else if (take.complete) this.seek(take.length);
+    else if (sentence) this.#restart(sentence.end);
+  }
+
+  previous() {
+    if (this.take) this.seek(this.take.previous(this.#app.player.position));
+  }
+
+  /** @param {number} seconds forward, or negative back */
+  skip(seconds) {
+    if (this.take) this.seek(this.#app.player.position + seconds * this.take.rate);
+  }
+
+  /** @param {-1 | 1} step */
+  skipWord(step) {
+    const sample = this.take?.wordStep(this.#app.player.position, step);
+    if (sample !== null && sample !== undefined) this.seek(sample);
+  }
+
+  /** Speak what follows the sentence that is heard with other settings. @param {Settings} settings */
+  change(settings) {
+    const { player } = this.#app;
+    const take = this.take;
+    if (!take || sameSpeech(take.settings, settings)) {
+      this.#changed = null;
+      return;
+    }
+    if (player.state === "ended" || player.position === 0) return; // a new take will have them
+    this.#changed = settings;
+    if (player.active) this.#applyChange();
+  }
+
+  #applyChange() {
+    const take = this.take;
+    const settings = this.#changed;
+    this.#changed = null;
+    if (!take || !settings) return;
+    const sentence = take.sentenceAt(this.#app.player.position);
+    const offset = sentence ? sentence.end : take.continuation;
+    if (offset >= take.points.length || !take.text.slice(take.points.toUnits(offset)).trim()) return;
+    take.settings = settings;
+    take.mixed = true;
+    this.#restart(offset);
+  }
+
+  // Drops what is held of the text from an offset on, and speaks it anew.
+  #restart(/** @type {number} */ offset) {
+    const take = /** @type {Take} */ (this.take);
+    this.#release();
+    this.#failures = 0;
+    this.#open(offset);
+    if (this.#app.player.position > take.length) this.seek(take.length);
+  }
+
+  #playerChanged() {
+    const { player, focus } = this.#app;
+    if (player.active && this.#changed) this.#applyChange();
+    if (player.state === "ended") focus.release(this);
+    this.#starvedAt = player.active && player.state === "waiting" ? performance.now() : 0;
+    this.#fill();
+  }
+
+  #reported() {
+    const { player } = this.#app;
+    const now = performance.now();
+    if (this.#costly && this.#context && now - this.#playedAt > PLAYED_EVERY_MS) {
+      this.#playedAt = now;
+      this.#context.reportPlayed(player.position);
+    }
+    this.#fill();
+  }
+
+  get #costly() {
+    return this.#app.store.state.ready?.cost === "high";
+  }
+
+  // Opens a context where the take needs one.
+  #fill() {
+    const { player, contexts, toast } = this.#app;
+    const take = this.take;
+    if (!take || take.complete || this.#context || !player.active || !contexts.available) return;
+    if (this.#costly && take.length - player.position > NEAR_S * take.rate) return;
+    if (this.#failures >= MOST_FAILURES) return;
+    if (this.#starvedAt && performance.now() - this.#starvedAt > STARVED_MS) {
+      this.#starvedAt = 0;
+      player.pause();
+      toast.show("Connected again.", { action: { label: "Continue", act: () => this.play() } });
+      return;
+    }
+    this.#open(take.continuation);
+  }
+
+  #open(/** @type {number} */ from) {
+    const take = /** @type {Take} */ (this.take);
+    const { contexts, toast } = this.#app;
+    if (!contexts.available) return;
+    const costly = this.#costly;
+    const began = take.length;
+    take.metrics.sent ??= performance.now();
+    const context = contexts.open(take, { from, leadMs: costly ? NEAR_MS : FAR_MS, tokensPerSecond: this.#tokens });
+    this.#context = context;
+    context.addEventListener("sound", () => {
+      take.metrics.arrived ??= performance.now();
+      this.#failures = 0;
+      this.#tell("change");
+    });
+    context.addEventListener("end", (event) => {
+      const { how, message, code, metrics } = /** @type {CustomEvent} */ (event).detail;
+      if (this.#context !== context) return;
+      this.#context = null;
+      if (how === "done" && from === 0) Object.assign(take.metrics, metrics);
+      if (how === "lost") {
+        this.#loss = lossOf(take);
+        toast.show(this.#loss, { kind: "error", lasting: true });
+      } else if (how === "error" && code !== "too_slow") {
+        this.#failures = take.length > began ? 0 : MOST_FAILURES;
+        toast.show(message, { kind: "error", action: { label: "Continue", act: () => this.play() } });
+        if (this.#failures && take.length <= this.#app.player.position) this.pause();
+      }
+      this.#tell("change");
+      queueMicrotask(() => this.#fill());
+    });
+    this.#tell("change");
+  }
+
+  #release() {
+    const context = this.#context;
+    this.#context = null;
+    context?.cancel();
+  }
+
+  #tell(/** @type {string} */ type) {
+    this.dispatchEvent(new Event(type));
+  }
+}
+
+function lossOf(/** @type {Take} */ take) {
+  const kept = take.length ? "What has arrived plays on; the rest follows when it is back." : "It goes on when it is back.";
+  return `The connection to the server was lost. ${kept}`;
+}

@@ -1,0 +1,38 @@
+// @ts-check
+// Offsets in a text: the server counts code points, JavaScript counts UTF-16 units.
+
+export class CodePoints {
+  /** @type {number[]} code point offsets of the characters that take two units, ascending */
+  #wide = [];
+  /** The text's length in code points. */
+  length = 0;
+
+  /** @param {string} text */
+  constructor(text) {
+    for (const character of text) {
+      if (character.length === 2) this.#wide.push(this.length);
+      this.length += 1;
+    }
+  }
+
+  /** Return the UTF-16 offset of a code point offset. @param {number} point */
+  toUnits(point) {
+    return point + this.#before((at) => this.#wide[at] < point);
+  }
+
+  /** Return the code point offset of a UTF-16 offset. @param {number} unit */
+  toPoints(unit) {
+    return unit - this.#before((at) => this.#wide[at] + at < unit - 1);
+  }
+
+  // Returns how many wide characters fulfil a condition that the first ones fulfil.
+  #before(/** @type {(at: number) => boolean} */ holds) {
+    let [low, high] = [0, this.#wide.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (holds(middle)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

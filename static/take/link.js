@@ -1,0 +1,46 @@
+// @ts-check
+// Links that carry the settings and the text behind "#", where no server sees them; never the key.
+
+import { DEFAULTS, ENGINE_OPTIONS, settingsOf } from "./settings.js";
+
+const NAMES = /** @type {const} */ ({ voice: "voice", language: "lang", speed: "speed", pitch: "pitch", tokens: "tokens", rate: "rate" });
+
+/**
+ * Return the part of a link after "#".
+ * @param {string} text
+ * @param {import("./settings.js").PageSettings} settings
+ */
+export function linkOf(text, settings) {
+  const parts = new URLSearchParams();
+  for (const [name, short] of Object.entries(NAMES)) {
+    const value = settings[/** @type {keyof typeof NAMES} */ (name)];
+    if (value !== DEFAULTS[/** @type {keyof typeof NAMES} */ (name)]) parts.set(short, String(value));
+  }
+  for (const [name, value] of Object.entries(settings.options)) parts.set(name, String(value));
+  if (text) parts.set("text", text);
+  return parts.toString();
+}
+
+/**
+ * Return what a link says, over the settings there are; null if it says nothing.
+ * @param {string} hash with or without "#"
+ * @param {import("./settings.js").PageSettings} settings
+ */
+export function readLink(hash, settings) {
+  const parts = new URLSearchParams(hash.replace(/^#/, ""));
+  const known = [...Object.values(NAMES), ...Object.keys(ENGINE_OPTIONS), "text"];
+  if (!known.some((name) => parts.has(name))) return null;
+  /** @type {Record<string, any>} */
+  const raw = { ...settings, ...DEFAULTS, volume: settings.volume, loop: settings.loop, options: {} };
+  raw.compared = settings.compared;
+  raw.recentLanguages = settings.recentLanguages;
+  for (const [name, short] of Object.entries(NAMES)) {
+    const value = parts.get(short);
+    if (value === null) continue;
+    raw[name] = typeof DEFAULTS[/** @type {keyof typeof NAMES} */ (name)] === "number" ? Number(value) : value;
+  }
+  raw.tokens = parts.get("tokens") === "true";
+  for (const name of Object.keys(ENGINE_OPTIONS))
+    if (parts.has(name)) raw.options[name] = Number(parts.get(name));
+  return { settings: settingsOf(raw), text: parts.get("text") };
+}

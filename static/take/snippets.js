@@ -1,0 +1,154 @@
+// @ts-check
+// A request as code: curl, Python, JavaScript and OpenAI's SDK, each runnable as it stands. Never the key.
+
+export const KEY = "YOUR_KEY";
+
+/** @typedef {import("./take.js").Settings} Settings */
+
+/**
+ * @typedef {object} Request
+ * @property {string} text
+ * @property {Settings} settings
+ * @property {string} address of the server, with a slash at the end
+ * @property {boolean} locked whether the server requires a key
+ */
+
+/** @typedef {{ id: string, name: string, note: string, code: string }} Snippet */
+
+/**
+ * Return the request as each kind of code.
+ * @param {Request} request
+ * @returns {Snippet[]}
+ */
+export function snippetsOf(request) {
+  return [
+    { id: "curl", name: "curl", note: "", code: curl(request) },
+    { id: "python", name: "Python", note: "Needs: pip install websockets", code: python(request) },
+    { id: "javascript", name: "JavaScript", note: "Runs in a browser, and in Node 22 or newer.", code: javascript(request) },
+    { id: "openai", name: "OpenAI SDK", note: openaiNote(request), code: openai(request) },
+  ];
+}
+
+/** The fields of the server's own protocol, without defaults. @param {Request} request */
+function fieldsOf({ settings: { voice, language, speed, pitch, options } }) {
+  return {
+    voice,
+    ...(language !== "auto" && { language }),
+    ...(speed !== 1 && { speed }),
+    ...(pitch !== 1 && { pitch }),
+    ...options,
+  };
+}
+
+function curl(/** @type {Request} */ request) {
+  const { voice, ...rest } = fieldsOf(request);
+  const body = JSON.stringify({ text: request.text, voice_id: voice, ...rest, response_format: "mp3" }, null, 2);
+  const lines = [`curl ${shell(`${request.address}generate`)}`];
+  if (request.locked) lines.push(`-H ${shell(`Authorization: Bearer ${KEY}`)}`);
+  lines.push(`-H ${shell("Content-Type: application/json")}`, `-d ${shell(body)}`, "-o speech.mp3");
+  return lines.join(" \\\n  ");
+}
+
+function python(/** @type {Request} */ request) {
+  const message = { type: "speak", text: request.text, ...fieldsOf(request) };
+  const auth = request.locked ? `\n        await socket.send(json.dumps({"type": "auth", "key": "${KEY}"}))` : "";
+  return `import asyncio, json, wave
+from websockets.asyncio.client import connect
+
+REQUEST = ${literal(message, PYTHON, "")}
+
+
+async def main():
+    async with connect(${JSON.stringify(socketOf(request))}) as socket:${auth}
+        ready = json.loads(await socket.recv())
+        await socket.send(json.dumps(REQUEST))
+        with wave.open("speech.wav", "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(ready["sample_rate"])
+            async for message in socket:
+                if isinstance(message, bytes):
+                    file.writeframes(message[16:])  # play it here, while the rest is being made
+                elif (event := json.loads(message))["type"] == "error":
+                    raise SystemExit(event["message"])
+                elif event["type"] == "done":
+                    break
+
+
+asyncio.run(main())
+`;
+}
+
+function javascript(/** @type {Request} */ request) {
+  const message = { type: "speak", text: request.text, ...fieldsOf(request) };
+  const auth = request.locked ? `\n  socket.send(JSON.stringify({ type: "auth", key: "${KEY}" }));` : "";
+  return `const request = ${literal(message, JAVASCRIPT, "")};
+
+const socket = new WebSocket(${JSON.stringify(socketOf(request))});
+socket.binaryType = "arraybuffer";
+socket.onopen = () => {${auth}
+  socket.send(JSON.stringify(request));
+};
+socket.onmessage = ({ data }) => {
+  if (typeof data !== "string") {
+    const samples = new Int16Array(data, 16); // mono PCM: play it here, while the rest is being made
+    console.log(\`\${samples.length} samples\`);
+    return;
+  }
+  const event = JSON.parse(data);
+  if (event.type === "started") console.log(\`\${event.sample_rate} Hz\`);
+  if (event.type === "error") console.error(event.message);
+  if (event.type === "done" || event.type === "error") socket.close();
+};
+`;
+}
+
+function openai(/** @type {Request} */ request) {
+  const { voice, language, speed, seed } = /** @type {Record<string, any>} */ (fieldsOf(request));
+  const extra = { ...(language && { language }), ...(seed !== undefined && { seed }) };
+  const lines = [`    model="tts-1",`, `    voice=${JSON.stringify(voice)},`, `    input=${pythonString(request.text)},`];
+  if (speed) lines.push(`    speed=${speed},`);
+  if (Object.keys(extra).length) lines.push(`    extra_body=${literal(extra, PYTHON, "    ")},`);
+  return `from openai import OpenAI
+
+client = OpenAI(base_url=${JSON.stringify(`${request.address}v1`)}, api_key="${request.locked ? KEY : "none"}")
+client.audio.speech.create(
+${lines.join("\n")}
+).write_to_file("speech.mp3")
+`;
+}
+
+function openaiNote(/** @type {Request} */ request) {
+  const left = Object.keys(fieldsOf(request)).filter((name) => !["voice", "language", "speed", "seed"].includes(name));
+  const needs = "Needs: pip install openai";
+  return left.length ? `${needs}. This protocol has no ${left.join(", ")}.` : needs;
+}
+
+function socketOf(/** @type {Request} */ { address }) {
+  return `${address.replace(/^http/, "ws")}ws/speak`;
+}
+
+const PYTHON = { string: pythonString, key: (/** @type {string} */ name) => JSON.stringify(name) };
+const JAVASCRIPT = { string: (/** @type {string} */ text) => JSON.stringify(text), key: (/** @type {string} */ name) => name };
+
+/**
+ * @param {Record<string, any>} fields
+ * @param {{ string: (text: string) => string, key: (name: string) => string }} language
+ * @param {string} indent
+ */
+function literal(fields, { string, key }, indent) {
+  const entries = Object.entries(fields).map(
+    ([name, value]) => `${indent}    ${key(name)}: ${typeof value === "string" ? string(value) : value},`,
+  );
+  return ["{", ...entries, `${indent}}`].join("\n");
+}
+
+/** JSON's strings are Python's, except that Python reads no surrogate pairs: characters are left as they are. */
+function pythonString(/** @type {string} */ text) {
+  return JSON.stringify(text);
+}
+
+/** Quote for a POSIX shell. @param {string} text */
+function shell(text) {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,50 @@
+// @ts-check
+// The way to the first sound, in stages, from a take's metrics.
+
+/**
+ * @typedef {object} Metrics of a take; times are of performance.now(), durations those of the server's `done`
+ * @property {number} [clicked]
+ * @property {number} [device] when the audio device ran
+ * @property {number} [sent] when the request was sent
+ * @property {number} [arrived] when the first sound arrived
+ * @property {number} [heard] when it was heard
+ * @property {number} [queue_ms]
+ * @property {number} [first_audio_ms]
+ * @property {number} [audio_ms]
+ * @property {number} [realtime_factor]
+ */
+
+/** @typedef {{ name: string, about: string, start: number, ms: number }} Stage start in ms from the click */
+
+/**
+ * Return the stages that are known. Network is what the server's own time leaves of the wait for the first sound.
+ * @param {Metrics} metrics
+ * @returns {Stage[]}
+ */
+export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queue, first_audio_ms: first }) {
+  if (clicked === undefined) return [];
+  /** @type {Stage[]} */
+  const stages = [];
+  const add = (/** @type {string} */ name, /** @type {string} */ about, /** @type {number} */ from, /** @type {number} */ to) => {
+    stages.push({ name, about, start: from - clicked, ms: Math.max(0, to - from) });
+    return Math.max(from, to);
+  };
+  if (device !== undefined) add("Audio device", "from the click until the audio device runs", clicked, device);
+  if (sent !== undefined && arrived !== undefined) {
+    const server = Math.min(first ?? 0, arrived - sent);
+    const wait = Math.min(queue ?? 0, server);
+    let at = add("Network", "the request's way to the server, and the answer's way back", sent, arrived - server);
+    if (first !== undefined) {
+      at = add("Queue", "waiting for the engine", at, at + wait);
+      at = add("Synthesis", "until the engine's first sound", at, at + server - wait);
+    }
+    if (heard !== undefined)
+      add("Buffer", "from the arrival of the first sound until it is heard", Math.max(at, arrived), heard);
+  }
+  return stages;
+}
+
+/** Milliseconds from the click until the first sound was heard, or null. @param {Metrics} metrics */
+export function firstSoundMs({ clicked, heard }) {
+  return clicked === undefined || heard === undefined ? null : Math.max(0, heard - clicked);
+}

@@ -1,0 +1,212 @@
+// @ts-check
+// A take: a text, the voice and options it is spoken with, and the sound and marks that have arrived.
+//
+// A take is filled by one context of the server after another. Each begins at an offset of the text; what was
+// held of the text from there on is dropped first, so that sound and marks always follow the text.
+
+import { CodePoints } from "./code-points.js";
+import { indexAt, markOver } from "./marks.js";
+import { Pcm } from "./pcm.js";
+
+/** @typedef {import("./marks.js").Mark} Mark */
+
+/**
+ * @typedef {object} Settings of the speech, as the server's `start` takes them
+ * @property {string} voice
+ * @property {string} language a tag, or "auto"
+ * @property {number} speed
+ * @property {number} pitch
+ * @property {Record<string, number>} options the engine's own, such as seed
+ */
+
+const BACK_S = 1.5; // "previous" goes to the sentence before if this one began less than this ago
+
+const WORD_UNITS = 100; // a word is looked for among so many UTF-16 units on both sides
+
+/** Events: "growth" (sound or marks were added), "cut" (sound was dropped), "end" (complete or broken off). */
+export class Take extends EventTarget {
+  pcm = new Pcm();
+  /** @type {Mark[]} */
+  sentences = [];
+  /** @type {Mark[]} */
+  words = [];
+  complete = false;
+  mixed = false; // whether parts of it were spoken with other settings
+  /** @type {Record<string, number>} times of the first sound and the server's metrics, in milliseconds */
+  metrics = {};
+  #part = { from: 0, base: 0 }; // of the context that is filling the take: text offset and first sample
+
+  /**
+   * @param {string} text
+   * @param {Settings} settings
+   * @param {number} rate samples per second
+   */
+  constructor(text, settings, rate) {
+    super();
+    this.text = text;
+    this.settings = settings;
+    this.rate = rate;
+    this.points = new CodePoints(text);
+  }
+
+  /** Samples that have arrived. */
+  get length() {
+    return this.pcm.length;
+  }
+
+  get seconds() {
+    return this.pcm.length / this.rate;
+  }
+
+  /** The share of the text that has been spoken into sound, 0 to 1. */
+  get progress() {
+    if (this.complete) return 1;
+    return this.points.length ? this.reached / this.points.length : 0;
+  }
+
+  /** Seconds that the whole will last: known when complete, estimated before; null before there is sound. */
+  get expectedSeconds() {
+    if (this.complete) return this.seconds;
+    const sentence = this.sentences[this.sentences.length - 1];
+    const spoken = sentence ? sentence.start : 0;
+    if (!sentence || !spoken) return null;
+    return Math.max(this.seconds, (sentence.at / this.rate / spoken) * this.points.length);
+  }
+
+  /** The text offset up to which sound has begun to arrive. */
+  get reached() {
+    const [sentence, word] = [this.sentences.at(-1), this.words.at(-1)];
+    return Math.max(this.#part.from, word?.end ?? 0, sentence?.start ?? 0);
+  }
+
+  /**
+   * Begin a part: drop what is held of the text from an offset on; what follows is spoken from there.
+   * @param {number} offset
+   */
+  begin(offset) {
+    const first = this.sentences.findIndex((sentence) => sentence.end > offset);
+    const word = this.words.find((mark) => mark.start >= offset);
+    const inside = first >= 0 && this.sentences[first].start < offset;
+    const base = offset === 0 ? 0 : first < 0 ? this.length : inside ? (word?.at ?? this.length) : this.sentences[first].at;
+    this.pcm.truncate(base);
+    this.words = this.words.filter((mark) => mark.end <= offset && mark.at < base);
+    this.sentences = this.sentences.filter((mark) => mark.start < offset);
+    const last = this.sentences.at(-1);
+    if (last) last.endAt = Math.min(last.endAt, base);
+    if (last && inside) last.end = offset;
+    this.complete = false;
+    this.#part = { from: offset, base };
+    this.#tell("cut");
+  }
+
+  /** @param {Int16Array} samples */
+  append(samples) {
+    this.pcm.append(samples);
+    this.#tell("growth");
+  }
+
+  /** @param {{ start: number, end: number, first_sample: number }} sentence as the server tells it */
+  addSentence({ start, end, first_sample: at }) {
+    const { from, base } = this.#part;
+    const before = this.sentences.at(-1);
+    if (before && before.endAt === Infinity) before.endAt = base + at;
+    this.sentences.push({ start: from + start, end: from + end, at: base + at, endAt: Infinity });
+    this.#tell("growth");
+  }
+
+  /** @param {{ start: number, end: number, start_ms: number, end_ms: number }[]} words as the server tells them */
+  addWords(words) {
+    const { from, base } = this.#part;
+    const sample = (/** @type {number} */ ms) => base + Math.round((ms * this.rate) / 1000);
+    for (const { start, end, start_ms: startMs, end_ms: endMs } of words)
+      this.words.push({ start: from + start, end: from + end, at: sample(startMs), endAt: sample(endMs) });
+    this.#tell("growth");
+  }
+
+  /** All of the text has been spoken. */
+  finish() {
+    this.#closeLast();
+    this.complete = true;
+    this.#tell("end");
+  }
+
+  /** No more will come from the context that filled it. */
+  breakOff() {
+    this.#tell("end");
+  }
+
+  /** Return the text offset from which to speak on: the sentence that was broken off, or the next one. */
+  get continuation() {
+    if (this.complete) return this.points.length;
+    const last = this.sentences.at(-1);
+    return last ? last.start : this.#part.from;
+  }
+
+  /** Return the offset of the first sentence that begins after a sample; null if none is known. */
+  sentenceAfter(/** @type {number} */ sample) {
+    return this.sentences[indexAt(this.sentences, sample) + 1] ?? null;
+  }
+
+  /** Return the sentence that sounds at a sample. @param {number} sample */
+  sentenceAt(sample) {
+    return this.sentences[indexAt(this.sentences, sample)] ?? null;
+  }
+
+  /** Return the word that sounds at a sample, or that was the last to sound. @param {number} sample */
+  wordAt(sample) {
+    const sentence = this.sentenceAt(sample);
+    const word = this.words[indexAt(this.words, sample)] ?? null;
+    return word && sentence && word.start >= sentence.start && word.end <= sentence.end ? word : null;
+  }
+
+  /** Return the first sample of a text offset; null if its sound has not arrived. @param {number} offset */
+  sampleOf(offset) {
+    const mark = markOver(this.words, offset);
+    const sentence = markOver(this.sentences, offset);
+    if (mark && mark.at < this.length && (!sentence || mark.start < sentence.end)) return mark.at;
+    return sentence && sentence.start <= offset && sentence.at < this.length && !this.words.length ? sentence.at : null;
+  }
+
+  /** Return the offset at which the word around an offset begins. @param {number} offset */
+  wordStart(offset) {
+    const unit = this.points.toUnits(offset);
+    const from = Math.max(0, unit - WORD_UNITS);
+    const around = this.text.slice(from, unit + WORD_UNITS);
+    const word = new Intl.Segmenter(undefined, { granularity: "word" }).segment(around).containing(unit - from);
+    return word ? this.points.toPoints(from + word.index) : offset;
+  }
+
+  /** Return where "next sentence" leads: a sample, or null if it has not arrived. @param {number} sample */
+  next(sample) {
+    const next = this.sentences[indexAt(this.sentences, sample) + 1];
+    return next && next.at < this.length ? next.at : null;
+  }
+
+  /** Return where "previous sentence" leads. @param {number} sample */
+  previous(sample) {
+    const at = indexAt(this.sentences, sample);
+    const sentence = this.sentences[at];
+    if (!sentence) return 0;
+    if (sample - sentence.at > BACK_S * this.rate || at === 0) return sentence.at;
+    return this.sentences[at - 1].at;
+  }
+
+  /**
+   * Return the sample of the word before (-1) or after (1) the one that sounds; null if it has not arrived.
+   * @param {number} sample
+   * @param {-1 | 1} step
+   */
+  wordStep(sample, step) {
+    const word = this.words[Math.max(0, indexAt(this.words, sample) + step)];
+    return word && word.at < this.length ? word.at : null;
+  }
+
+  #closeLast() {
+    const last = this.sentences.at(-1);
+    if (last && last.endAt === Infinity) last.endAt = this.length;
+  }
+
+  #tell(/** @type {string} */ type) {
+    this.dispatchEvent(new Event(type));
+  }
+}

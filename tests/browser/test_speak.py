@@ -1,0 +1,467 @@
+"""The Speak tab, in a real browser against a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from helpers.page import LIT, click_word, ended, lit, open_page, play, wait_for, write
+from helpers.servers import Server, until
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+
+SHORT = "Hello there. This is heard."
+LONG = "The quick brown fox jumps over the lazy dog near the river bank. " * 6
+SENTENCES = "One is first. Two is second. Three is third. Four is fourth. Five is fifth. Six is sixth."
+
+TRIES = 3
+"""Attempts at real-time measurements; the best one counts, as the machine may be busy."""
+
+SILENT = """() => new Promise((silent) => {
+    const asked = performance.now();
+    document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    const look = () =>
+        app.player.state === "paused" ? silent(performance.now() - asked) : setTimeout(look, 1);
+    look();
+})"""
+"""Press Escape and return the milliseconds until the worklet is silent."""
+
+
+# Playing.
+
+
+def test_plays_a_whole_text_and_tells_when_it_was_first_heard(page: Page) -> None:
+    underruns = []
+    for _ in range(TRIES):
+        play(page, SHORT)
+        assert page.get_attribute("#play", "aria-label") == "Pause"
+        wait_for(page, "app.player.state === 'ended'")
+        assert page.evaluate("app.player.running")
+        seconds = page.evaluate("app.player.take.seconds")
+        assert seconds > 1
+        assert page.evaluate("app.player.position") == pytest.approx(
+            page.evaluate("app.player.take.length"), rel=0.01
+        )
+        assert page.get_attribute("#play", "aria-label") == "Play"
+        assert page.inner_text("#first-sound").endswith(" ms")
+        stages = page.locator("#waterfall li").all_inner_texts()
+        assert [stage.split("\n")[0] for stage in stages] == [
+            "Audio device",
+            "Network",
+            "Queue",
+            "Synthesis",
+            "Buffer",
+        ]
+        underruns.append(page.evaluate("app.player.underruns"))
+    assert min(underruns) == 0
+
+
+def test_plays_in_real_time(page: Page) -> None:
+    play(page, LONG)
+    off_s = []
+    for _ in range(TRIES):
+        began, at = page.evaluate("[app.player.position / app.player.take.rate, performance.now()]")
+        wait_for(page, f"app.player.position / app.player.take.rate > {began + 2}")
+        later, now = page.evaluate("[app.player.position / app.player.take.rate, performance.now()]")
+        off_s.append(abs((later - began) - (now - at) / 1000))
+    assert min(off_s) < 0.25
+
+
+def test_escape_silences_within_100_ms_and_stops_the_server(page: Page, server: Server) -> None:
+    cancelled = ended(server, "cancelled")
+    page.check("#tokens")
+    page.fill("#rate", "5")
+    silent_ms = []
+    for _ in range(TRIES):
+        play(page, LONG)
+        silent_ms.append(page.evaluate(SILENT))
+    assert min(silent_ms) < 100
+    until(lambda: ended(server, "cancelled") == cancelled + TRIES)
+
+
+def test_pauses_and_goes_on_where_it_was(page: Page) -> None:
+    play(page, LONG)
+    wait_for(page, "app.player.position > app.player.take.rate")
+    page.click("#play")
+    wait_for(page, "app.player.state === 'paused'")
+    assert page.inner_text("#player-state") == "Paused"
+    at = page.evaluate("app.player.position")
+    take = page.evaluate_handle("app.player.take")
+    page.click("#play")
+    wait_for(page, "app.player.state === 'playing'")
+    assert page.evaluate("app.player.position") < at + page.evaluate("app.player.take.rate")
+    assert page.evaluate("(take) => app.player.take === take", take)
+
+
+def test_skips_sentences_seconds_and_words(page: Page) -> None:
+    play(page, SENTENCES)
+    wait_for(page, "app.player.take.complete")
+    page.click("#next")
+    page.click("#next")
+    wait_for(page, LIT.format("sentence") + " === 'Three is third.'")
+    page.click("#previous")
+    wait_for(page, LIT.format("sentence") + " === 'Two is second.'")
+    page.click("#forward")
+    wait_for(page, "app.player.position > 5 * app.player.take.rate")
+    page.click("#back")
+    page.click("#back")
+    wait_for(page, "app.player.position < 2 * app.player.take.rate")
+    page.focus("#scrubber")
+    page.keyboard.press("End")
+    wait_for(page, "app.player.state === 'ended'")
+    page.keyboard.press("Home")
+    page.click("#play")
+    wait_for(page, "app.player.state === 'playing' && app.player.position < app.player.take.rate")
+    page.focus("#text")
+    page.keyboard.press("Space")
+    wait_for(page, "app.player.state === 'paused'")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    wait_for(page, "app.player.state === 'playing'")
+
+
+def test_a_click_on_a_word_is_heard_from_there(page: Page) -> None:
+    play(page, "Grüße 🎉 to you all. The second sentence is here. " + SENTENCES)
+    wait_for(page, "app.player.take.complete")
+    click_word(page, "fourth")
+    wait_for(page, LIT.format("word") + " === 'fourth'")
+    assert lit(page, "sentence") == "Four is fourth."
+    click_word(page, "sentence")
+    wait_for(page, LIT.format("word") + " === 'sentence'")
+
+
+def test_a_click_beyond_what_has_arrived_is_spoken_from_there(page: Page) -> None:
+    page.check("#tokens")
+    page.fill("#rate", "4")
+    play(page, SENTENCES)
+    click_word(page, "fifth")
+    page.uncheck("#tokens")
+    wait_for(page, LIT.format("word") + " === 'fifth'", timeout_s=30)
+    assert "Four" not in page.evaluate(
+        "app.player.take.words.map(({ start, end }) => app.player.take.text.slice(start, end))"
+    )
+
+
+def test_another_speed_is_heard_from_the_next_sentence(page: Page) -> None:
+    play(page, SENTENCES)
+    wait_for(page, "app.player.take.complete")
+    whole = page.evaluate("app.player.take.seconds")
+    page.click("#speed-presets button:has-text('2×')")
+    assert page.inner_text("#speed-value") == "2×"
+    wait_for(page, f"app.player.take.complete && app.player.take.seconds < 0.9 * {whole}")
+    first = page.evaluate("app.player.take.sentences[1].at / app.player.take.rate")
+    assert first > 0.5  # what was being heard was left alone
+    offsets = page.evaluate("app.player.take.sentences.map(({ start }) => start)")
+    assert offsets == [found.start() for found in re.finditer(r"\w+ is", SENTENCES)]
+    wait_for(page, "app.player.state === 'ended'", timeout_s=30)
+    page.click("#play")  # the whole once more is all in the new speed
+    wait_for(page, "app.player.take.complete && app.player.state === 'playing'")
+    assert page.evaluate("app.player.take.seconds") < 0.6 * whole
+
+
+def test_text_can_be_sent_as_tokens(page: Page) -> None:
+    page.check("#tokens")
+    page.fill("#rate", "15")
+    play(page, "One two three four. Five six seven eight. Nine ten.")
+    early = page.evaluate("app.player.take.length")
+    assert not page.evaluate("app.player.take.complete")
+    wait_for(page, "app.player.state === 'ended'", timeout_s=40)
+    assert early < page.evaluate("app.player.take.length")
+
+
+def test_loops(page: Page) -> None:
+    page.click("#loop")
+    play(page, "Once more.")
+    wait_for(page, "app.player.take.complete && app.player.position > 0.5 * app.player.take.length")
+    wait_for(page, "app.player.state === 'playing' && app.player.position < 0.4 * app.player.take.length")
+
+
+# Reading.
+
+
+def test_lights_the_word_and_sentence_that_are_heard(page: Page) -> None:
+    text = "Grüße 🎉 to you all. The second sentence is here."
+    play(page, text)
+    wait_for(page, LIT.format("word") + " === 'you'")
+    assert lit(page, "sentence") == "Grüße 🎉 to you all."
+    wait_for(page, LIT.format("word") + " === 'second'")
+    assert page.inner_text("#text") == text
+    wait_for(page, "app.player.state === 'ended'")
+    wait_for(page, LIT.format("word") + " === ''")
+
+
+def test_follows_the_speech_but_not_against_the_hand(page: Page) -> None:
+    play(page, SENTENCES + "\n" + 40 * LONG + "\n")
+    wait_for(page, "app.player.take.words.length > 300")
+    page.evaluate("app.player.seek(app.player.take.words[250].at)")
+    top = "document.getElementById('text').scrollTop"
+    wait_for(page, f"{top} > 100")
+    page.hover("#text")
+    page.mouse.wheel(0, 2000)
+    expect(page.locator("#follow")).to_be_visible()
+    until(lambda: page.evaluate(top) > 1000)
+    page.evaluate("app.player.seek(app.player.take.words[20].at)")
+    wait_for(page, LIT.format("word") + " !== ''")
+    page.wait_for_timeout(500)
+    assert page.evaluate(top) > 1000
+    page.click("#follow")
+    wait_for(page, f"{top} < 1000")
+    expect(page.locator("#follow")).to_be_hidden()
+    assert page.evaluate("innerHeight") == page.evaluate("document.documentElement.scrollHeight")
+
+
+def test_the_text_can_be_selected_while_it_is_spoken(page: Page) -> None:
+    play(page, LONG)
+    at = page.evaluate("app.player.position")
+    page.evaluate("getSelection().selectAllChildren(document.getElementById('text'))")
+    words = page.evaluate("app.player.take.words.length")
+    wait_for(page, f"app.player.position > {at} + app.player.take.rate")
+    assert words
+    assert page.evaluate("getSelection().toString().trim()") == LONG.strip()
+
+
+def test_typing_while_it_reads_edits_the_text(page: Page) -> None:
+    play(page, SHORT)
+    assert page.get_attribute("#text", "aria-readonly") == "true"
+    page.click("#edit")
+    assert page.get_attribute("#text", "contenteditable") == "plaintext-only"
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" More.")
+    assert page.evaluate("app.store.state.text") == SHORT + " More."
+    wait_for(page, "app.player.state === 'playing'")  # what is heard is not interrupted
+
+
+def test_lines_are_kept_as_they_are_typed(page: Page) -> None:
+    write(page, "")
+    page.focus("#text")
+    page.keyboard.type("One.")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.keyboard.type("Two.")
+    assert page.evaluate("app.store.state.text").rstrip("\n") == "One.\n\nTwo."
+    page.click("#play")
+    wait_for(page, LIT.format("word") + " === 'Two'")
+
+
+def test_right_to_left_text_stands_right_and_says_its_language(page: Page) -> None:
+    write(page, "مرحبا بكم في هذا المكان.")
+    assert page.evaluate("getComputedStyle(document.getElementById('text')).direction") == "rtl"
+    page.click("#language")
+    page.fill("#picker-search", "arab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#language-shown") == "Arabic"
+    assert page.get_attribute("#text", "lang") == "ar"
+    with page.expect_websocket() as socket:
+        page.evaluate("app.speech.connect()")
+    sent: list[dict[str, Any]] = []
+    socket.value.on("framesent", lambda frame: sent.append(json.loads(str(frame))))
+    wait_for(page, "app.store.state.connection === 'online'")
+    page.click("#play")
+    until(lambda: page.evaluate("0") == 0 and any(message["type"] == "start" for message in sent))
+    assert next(message for message in sent if message["type"] == "start")["language"] == "ar"
+    page.click("#language")
+    assert page.locator("#picker-list .group").first.inner_text() == "Recent"
+
+
+# The text and the settings.
+
+
+def test_a_reload_keeps_voice_speed_and_text(page: Page) -> None:
+    write(page, "This stays here.")
+    page.click("#voice")
+    page.fill("#picker-search", "frien")
+    page.click("#picker [data-id=kai]")
+    page.click("#speed-presets button:has-text('1.25×')")
+    page.goto("about:blank")
+    page.go_back()
+    page.wait_for_selector("#play:enabled")
+    expect(page.locator("#text")).to_have_text("This stays here.")
+    expect(page.locator("#voice-name-shown")).to_have_text("Kai, friendly")
+    expect(page.locator("#speed-value")).to_have_text("1.25×")
+
+
+def test_a_link_carries_text_and_settings_but_not_the_key(page: Page, browser: Browser) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("app.key.set('secret-key')")
+    write(page, "Shared & read.\nNew line.")
+    page.click("#speed-presets button:has-text('1.5×')")
+    page.click("#share")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "secret-key" not in link
+    page.evaluate("app.key.forget()")
+    other = browser.new_page()
+    open_page(other, link)
+    assert other.evaluate("app.store.state.text") == "Shared & read.\nNew line."
+    expect(other.locator("#speed-value")).to_have_text("1.5×")
+    assert "#" not in other.url
+    other.close()
+
+
+def test_shows_the_request_as_code(page: Page) -> None:
+    write(page, "Say it's so.")
+    page.click("#copy-code")
+    kinds = page.locator("#code-kinds button").all_inner_texts()
+    assert kinds == ["curl", "Python", "JavaScript", "OpenAI SDK"]
+    assert "Say it'\\''s so." in page.inner_text("#code-text")
+    page.click("#code-kinds button:has-text('Python')")
+    compile(page.inner_text("#code-text"), "snippet", "exec")
+    page.keyboard.press("Escape")
+    expect(page.locator("#code")).to_be_hidden()
+
+
+def test_a_text_file_can_be_opened(page: Page) -> None:
+    page.set_input_files("#text-file", {"name": "a.md", "mimeType": "", "buffer": b"# Heading\r\n\r\nText."})
+    expect(page.locator("#text")).to_have_text("# Heading\n\nText.")
+    page.set_input_files("#text-file", {"name": "a.png", "mimeType": "image/png", "buffer": b"x"})
+    expect(page.locator("#toast")).to_contain_text("choose a .txt or .md file")
+
+
+def test_downloads_sound_and_subtitles(page: Page) -> None:
+    play(page, SHORT)
+    wait_for(page, "app.player.take.complete")
+    contents = {}
+    for format_name in ("wav", "srt", "vtt", "mp3"):
+        page.click("#download")
+        with page.expect_download() as download:
+            page.click(f"#download-menu [data-format={format_name}]")
+        assert download.value.suggested_filename == f"hello-there.{format_name}"
+        contents[format_name] = download.value.path().read_bytes()
+    samples = page.evaluate("app.player.take.length")
+    assert contents["wav"][:4] == b"RIFF"
+    assert len(contents["wav"]) == 44 + 2 * samples
+    assert contents["srt"].startswith(b"1\n00:00:00,000 --> 00:00:0")
+    assert contents["vtt"].startswith(b"WEBVTT")
+    assert contents["mp3"][:3] == b"ID3" or contents["mp3"][0] == 0xFF
+
+
+def test_the_history_plays_a_take_again_without_the_server(page: Page, server: Server) -> None:
+    play(page, "This is kept.")
+    wait_for(page, "app.player.state === 'ended'")
+    length = page.evaluate("app.player.take.length")
+    done = ended(server, "done")
+    open_page(page, server.url)
+    write(page, "Something else.")
+    page.click("#history-button")
+    page.locator("#history-list button", has_text="Open").first.click()
+    wait_for(page, "app.player.state === 'playing'")
+    assert page.evaluate("app.player.take.length") == length
+    wait_for(page, LIT.format("word") + " === 'kept'")
+    assert page.evaluate("app.store.state.text") == "This is kept."
+    assert ended(server, "done") == done
+    page.click("#history-button")
+    page.click("#history-clear")
+    expect(page.locator("#history-none")).to_be_visible()
+
+
+def test_a_voice_can_be_heard_before_it_is_chosen(page: Page) -> None:
+    write(page, "My own text. And more.")
+    page.click("#voice")
+    with page.expect_request("**/generate") as request:
+        page.click("#picker-list li:has-text('Kai') .hear")
+    assert request.value.post_data_json["text"] == "My own text."
+    expect(page.locator("#picker-list li:has-text('Kai') .hear")).to_contain_text("Stop")
+    page.keyboard.press("Escape")
+
+
+# What does not go well.
+
+
+@pytest.mark.parametrize("nothing", ["   ", "...\n"])
+def test_an_empty_text_shows_an_error(page: Page, nothing: str) -> None:
+    write(page, nothing)
+    page.click("#play")
+    assert "type some text" in page.inner_text("#toast")
+    assert page.evaluate("document.activeElement.id") == "text"
+    play(page, "Hello again.")
+    assert page.is_hidden("#toast")
+
+
+def test_a_too_long_text_is_rejected_before_it_is_sent(page: Page) -> None:
+    write(page, "Too long. " * 10_241)
+    page.click("#play")
+    assert "102,410 characters; at most 102,400" in page.inner_text("#toast")
+    play(page, SHORT)
+    assert page.is_hidden("#toast")
+
+
+def test_a_suspended_audio_device_is_a_pause(page: Page) -> None:
+    play(page, LONG)
+    page.evaluate("app.player.suspend()")
+    expect(page.locator("#toast")).to_contain_text("has paused the sound")
+    assert page.get_attribute("#play", "aria-label") == "Play"
+    page.click("#toast .toast-action")
+    wait_for(page, "app.player.state === 'playing' && app.player.running")
+
+
+def test_one_tab_speaks_at_a_time(page: Page, server: Server) -> None:
+    play(page, LONG)
+    other = open_page(page.context.new_page(), server.url)
+    play(other, SHORT)
+    wait_for(page, "app.player.state === 'paused'")
+    assert other.evaluate("app.player.active")
+    other.close()
+
+
+def test_keys_of_input_methods_questions_and_other_fields_are_theirs(page: Page) -> None:
+    play(page, LONG)
+    page.evaluate(
+        """() => {
+            const type = (init) => document.getElementById("text").dispatchEvent(
+                new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init }));
+            type({ key: "Escape", isComposing: true });
+        }"""
+    )
+    assert page.evaluate("app.player.active")
+    page.click("#copy-code")
+    page.keyboard.press("Escape")
+    assert page.evaluate("app.player.active")
+    take = page.evaluate_handle("app.player.take")
+    page.click("#voices-tab")
+    page.evaluate(
+        """() => {
+            const said = document.getElementById("said");
+            said.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", ctrlKey: true, bubbles: true }));
+        }"""
+    )
+    assert page.evaluate("(take) => app.player.take === take", take)
+
+
+def test_a_held_key_begins_one_take(page: Page, server: Server) -> None:
+    write(page, LONG)
+    before = page.evaluate("performance.now()")
+    assert before
+    page.focus("#text")
+    opened = "document.querySelectorAll('#text').length"
+    page.evaluate("window.takes = 0; app.speaker.addEventListener('take', () => { window.takes += 1; })")
+    page.keyboard.down("Control")
+    for _ in range(10):
+        page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
+    page.keyboard.up("Control")
+    wait_for(page, "app.player.state === 'playing'")
+    assert page.evaluate("takes") == 1
+    assert page.evaluate(opened) == 1
+
+
+def test_nothing_of_the_tests_is_in_the_page(page: Page) -> None:
+    page.reload()
+    page.wait_for_selector("#play:enabled")
+    assert page.evaluate("window.__tts") is None
+    assert page.evaluate("window.app") is None
+
+
+def test_keeps_to_the_rate_of_messages(browser: Browser, start_server: Callable[..., Server]) -> None:
+    strict = start_server("--max-workers=1", DIA_MESSAGES_PER_SECOND="3")
+    page = open_page(browser.new_page(), strict.url)
+    page.check("#tokens")
+    page.fill("#rate", "200")
+    play(page, SHORT)
+    wait_for(page, "app.player.state === 'ended'")
+    assert page.is_hidden("#toast")
+    page.close()
