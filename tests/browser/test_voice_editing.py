@@ -244,6 +244,34 @@ def test_escape_in_a_question_answers_only_the_question(
     expect(page.locator("li[data-name=Nova] button").first).to_have_text("Preview Nova")
 
 
+def test_escape_in_an_input_method_does_not_stop_sound(opened: Callable[..., Page]) -> None:
+    page = opened()
+    choose(page)
+    preview(page)
+    page.evaluate(
+        """() => document.getElementById("said").dispatchEvent(
+            new KeyboardEvent("keydown", { key: "Escape", bubbles: true, isComposing: true }))"""
+    )
+    expect(page.locator("li[data-name=Nova] button").first).to_have_text("Stop Nova")
+
+
+def test_control_and_enter_in_the_transcript_speak_nothing(
+    opened: Callable[..., Page], client: httpx.Client
+) -> None:
+    store(client, "ann")
+    page = opened()
+    page.get_by_role("button", name="Open ann").click()
+    page.wait_for_selector("#stored", state="visible")
+    page.focus("#said")
+    for _ in range(10):
+        page.keyboard.press("Control+Enter")
+    page.keyboard.type(" Really.")
+    page.click("#save-transcript")
+    expect(page.locator("#sample-notice")).not_to_have_text("")
+    assert client.get("/queue/stats").json()["contexts"] == 0
+    assert page.evaluate("document.getElementById('dock').dataset.state") not in ("playing", "waiting")
+
+
 # Errors.
 
 
@@ -274,6 +302,7 @@ def test_uses_a_voice(opened: Callable[..., Page]) -> None:
     page.get_by_role("button", name="Use this voice Zara").click()
     expect(page.locator("#speak")).to_be_visible()
     expect(page.locator("#voices")).to_be_hidden()
+    expect(page.locator("#voice-name-shown")).to_have_text(re.compile("Zara"))
     assert page.evaluate("document.activeElement.id") == "speak-tab"
 
 
