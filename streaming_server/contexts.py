@@ -62,7 +62,6 @@ class SpeechOptions:
             language=language,
             speaker_tags=engine.dialogue,
             nonverbals=engine.dialogue,
-            ipa=engine.ipa,
             pronunciations=pronunciations,
         )
 

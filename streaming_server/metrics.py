@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from streaming_server.percentiles import percentiles
 
@@ -70,6 +79,9 @@ class Metrics:
         self._restarts = Gauge(
             "dia_worker_restarts", "Restarts of a device's worker.", ["device"], registry=self.registry
         )
+        self._tasks = Gauge("dia_tasks", "Tasks of the event loop.", registry=self.registry)
+        self._threads = Gauge("dia_threads", "Threads of the server's process.", registry=self.registry)
+        ProcessCollector(registry=self.registry)  # Its memory, CPU time and open files; on Linux only.
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._heard = 0
 
@@ -98,11 +110,13 @@ class Metrics:
         return FirstAudioPercentiles(round(found.p50, 2), round(found.p95, 2), round(found.p99, 2))
 
     def exposition(self, slots: int, devices: Iterable[tuple[str, float, int]]) -> bytes:
-        """Return the metrics in Prometheus' text format.
+        """Return the metrics in Prometheus' text format. Call it on the event loop.
 
         slots: of all workers. devices: id, memory pressure, restarts.
         """
         self._slots.set(slots)
+        self._tasks.set(len(asyncio.all_tasks()))
+        self._threads.set(threading.active_count())
         for device, pressure, restarts in devices:
             self._pressure.labels(device).set(pressure)
             self._restarts.labels(device).set(restarts)

@@ -9,9 +9,17 @@ from pathlib import Path
 import pytest
 from helpers.databases import Place
 from helpers.interruptions import Interruptions
-from helpers.object_store import ObjectStore, running_object_store
 from helpers.postgres import Postgres, running_postgres
 from helpers.servers import Server, running_server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of tests/fuzz."""
+    fuzzing = parser.getgroup("fuzzing")
+    fuzzing.addoption("--fuzz-seconds", type=float, default=10.0, help="seconds for each group of doors")
+    fuzzing.addoption("--fuzz-seed", type=int, default=1, help="seed of the random sessions")
+    fuzzing.addoption("--fuzz-door", default="", help="fuzz only doors whose name has this in it")
+    fuzzing.addoption("--fuzz-start", type=int, default=0, help="number of the first session")
 
 
 @pytest.fixture
@@ -68,10 +76,3 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return Place(tmp_path)
     postgres: Postgres = request.getfixturevalue("postgres")
     return Place(tmp_path, postgres.schema_url())
-
-
-@pytest.fixture(scope="session")
-def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """Start an S3-compatible store, shared by tests that do not stop it."""
-    with running_object_store(tmp_path_factory.mktemp("objects") / "log") as one:
-        yield one

@@ -16,8 +16,7 @@ export class Sound extends EventTarget {
   }
 
   // Plays the AudioBuffer that `load` resolves to, or stops it. moved(position): 0 to 1, null at the end.
-  // part(): from where to where it is played, in seconds.
-  async toggle(button, load, moved = () => {}, part = () => [0, Infinity]) {
+  async toggle(button, load, moved = () => {}) {
     const again = this.#turn?.button === button;
     this.stop();
     if (again) return;
@@ -28,7 +27,7 @@ export class Sound extends EventTarget {
     try {
       await this.#open().resume();
       const buffer = await load();
-      if (this.#turn === turn) this.#play(turn, buffer, part());
+      if (this.#turn === turn) this.#play(turn, buffer);
     } catch (error) {
       if (this.#turn === turn) this.stop();
       throw error;
@@ -43,7 +42,6 @@ export class Sound extends EventTarget {
     turn.source?.stop();
     turn.button.firstChild.data = turn.label;
     turn.moved(null);
-    this.dispatchEvent(new Event("end"));
   }
 
   // Stops playback if its button is within an element about to be removed.
@@ -55,7 +53,7 @@ export class Sound extends EventTarget {
     return (this.#context ??= new AudioContext());
   }
 
-  #play(turn, buffer, [from, to]) {
+  #play(turn, buffer) {
     const context = this.#open();
     turn.source = new AudioBufferSourceNode(context, { buffer });
     turn.source.connect(context.destination);
@@ -63,9 +61,9 @@ export class Sound extends EventTarget {
       if (this.#turn === turn) this.stop();
     };
     const began = context.currentTime;
-    turn.source.start(0, from, Math.min(to, buffer.duration) - from);
+    turn.source.start();
     const move = () => {
-      turn.moved(Math.min(1, (from + context.currentTime - began) / buffer.duration));
+      turn.moved(Math.min(1, (context.currentTime - began) / buffer.duration));
       turn.frame = requestAnimationFrame(move);
     };
     move();

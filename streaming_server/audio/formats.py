@@ -16,7 +16,7 @@ from streaming_server.audio.wav import wav_header
 from streaming_server.errors import BadValue
 
 if TYPE_CHECKING:
-    from av.container import OutputContainer
+    from streaming_server.audio.pyav import av
 
 AudioFormat = Literal["wav", "mp3", "opus", "aac", "flac", "pcm"]
 """Format of a body of audio. opus is in Ogg, aac in ADTS; pcm is headerless."""
@@ -146,7 +146,7 @@ class ContainerWriter:
 
 def warm_up() -> None:
     """Import PyAV in advance, which takes about 60 ms."""
-    import av  # noqa: F401
+    import streaming_server.audio.pyav  # noqa: F401
 
 
 class _Body(Protocol):
@@ -204,7 +204,7 @@ class _Coded:
     """The output of an FFmpeg encoder and muxer, which flushes every packet."""
 
     def __init__(self, audio_format: _CodedFormat, sample_rate: int, bit_rate: int | None) -> None:
-        import av
+        from streaming_server.audio.pyav import av
 
         self._encoder_rate = sample_rate
         self._resampler: FrameEncoder | None = None
@@ -213,7 +213,7 @@ class _Coded:
             self._resampler = FrameEncoder(sample_rate, self._encoder_rate, "pcm_s16le")
         codec, muxer, muxer_options, codec_options = _ffmpeg_names(audio_format, sample_rate)
         self._sink = _Sink()
-        self._container: OutputContainer | None = av.open(
+        self._container: av.container.OutputContainer | None = av.open(
             self._sink, "w", format=muxer, options={"fflags": "+bitexact+flush_packets", **muxer_options}
         )
         stream = self._container.add_stream(
@@ -254,7 +254,7 @@ class _Coded:
             del self._stream
 
     def _encode(self, pcm: bytes) -> None:
-        import av
+        from streaming_server.audio.pyav import av
 
         if not pcm or self._container is None:
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from streaming_server.errors import BadValue
 
 if TYPE_CHECKING:
-    from av.filter import Graph
+    from streaming_server.audio.pyav import av
 
 SLOWEST, FASTEST = 0.25, 4.0
 """Range of speeds; 1 leaves the audio unchanged."""
@@ -69,12 +69,12 @@ class Tempo:
         """Number of samples of the whole output if the audio ended here."""
         return round(self._pushed_bytes // 2 / self._speed)
 
-    def _filter(self, graph: Graph, pcm: bytes) -> None:
-        from av import AudioFrame
+    def _filter(self, graph: av.filter.Graph, pcm: bytes) -> None:
+        from streaming_server.audio.pyav import av
 
         self._waiting += pcm
         while len(self._waiting) >= self._block_bytes:
-            frame = AudioFrame(format="s16", layout="mono", samples=self._block_bytes // 2)
+            frame = av.AudioFrame(format="s16", layout="mono", samples=self._block_bytes // 2)
             frame.planes[0].update(bytes(self._waiting[: self._block_bytes]))
             del self._waiting[: self._block_bytes]
             frame.sample_rate = self._sample_rate
@@ -84,7 +84,7 @@ class Tempo:
             try:
                 while True:
                     made = graph.pull()
-                    assert isinstance(made, AudioFrame)
+                    assert isinstance(made, av.AudioFrame)
                     self._made += memoryview(made.planes[0])[: 2 * made.samples]
             except (BlockingIOError, EOFError):
                 continue
@@ -97,10 +97,10 @@ class Tempo:
         return taken
 
 
-def _graph(sample_rate: int, speed: float) -> Graph:
-    from av.filter import Graph
+def _graph(sample_rate: int, speed: float) -> av.filter.Graph:
+    from streaming_server.audio.pyav import av
 
-    graph = Graph()
+    graph = av.filter.Graph()
     node = graph.add_abuffer(
         format="s16", sample_rate=sample_rate, layout="mono", time_base=Fraction(1, sample_rate)
     )

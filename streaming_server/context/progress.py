@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from streaming_server.context.outputs import Output, SentenceStart, Speech, UtteranceEnd, WordTime, WordTimes
@@ -54,6 +54,7 @@ class Progress:
         utterance = self._current
         self._samples -= utterance.samples
         utterance.samples, utterance.restarts = 0, restarts
+        utterance.marked_sample = 0
 
     def audio(self, pcm: bytes) -> Iterator[Output]:
         """Iterate over the outputs for the next audio."""
@@ -64,11 +65,15 @@ class Progress:
         yield Speech(pcm)
 
     def words(self, marks: tuple[WordMark, ...]) -> Iterator[Output]:
-        """Iterate over the outputs for word marks; those of a word that was announced before are ignored."""
+        """Iterate over the outputs for word marks.
+
+        Those of a word that was announced before are ignored, and so are those that cannot be: outside the
+        text, or earlier than the one before.
+        """
         utterance = self._current
         text = self._narration.text
         words: list[WordTime] = []
-        for mark in utterance.passage.written(marks):
+        for mark in utterance.passage.written(utterance.possible(marks)):
             start, end = mark.start, mark.end
             if end <= utterance.marked:
                 continue
@@ -125,7 +130,8 @@ class Progress:
 class _Utterance:
     """The utterance being spoken.
 
-    pending: its sentences not yet announced. marked: the end of the last announced word.
+    pending: its sentences not yet announced. marked: the end of the last announced word. marked_sample: the
+    time of the last mark.
     """
 
     passage: Passage
@@ -133,4 +139,13 @@ class _Utterance:
     first_sample: int
     samples: int = 0
     marked: int = 0
+    marked_sample: int = 0
     restarts: int = 0
+
+    def possible(self, marks: Iterable[WordMark]) -> Iterator[WordMark]:
+        """Iterate over the marks that lie in the text and do not go back in time."""
+        for mark in marks:
+            in_text = 0 <= mark.start < mark.end <= len(self.passage.text)
+            if in_text and self.marked_sample <= mark.start_sample <= mark.end_sample:
+                self.marked_sample = mark.start_sample
+                yield mark

@@ -8,6 +8,7 @@ frame's body.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -132,7 +133,7 @@ class _Event(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
 
 
 class _Audio(_Event, frozen=True, tag="a"):
-    size: Count
+    size: Annotated[int, Meta(gt=0, le=2**32, multiple_of=2)]
 
 
 class _Mark(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -167,6 +168,19 @@ class _Batch(_Message, frozen=True, tag="batch"):
 
 _WireReport = Ready | _Batch | Memory | Pong | Fatal
 
+RANGES: tuple[tuple[str, float, float], ...] = (
+    ("speed", 0.25, 4.0),
+    ("pitch", 0.5, 2.0),
+    ("seed", 0, 2**63 - 1),
+    ("temperature", 0.0, 2.0),
+    ("cfg_scale", 1.0, 10.0),
+    ("cfg_filter_top_k", 1, 1028),
+    ("top_p", 0.0, 1.0),
+    ("top_k", 1, 1028),
+    ("max_tokens", 100, 3072),
+)
+"""The ranges of `Generation`'s numbers."""
+
 _encoder = msgspec.json.Encoder()
 _request_decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _report_decoder: msgspec.json.Decoder[_WireReport] = msgspec.json.Decoder(_WireReport)
@@ -186,7 +200,20 @@ def decode_request(frame: Frame) -> Request:
     """Return the request in a frame. Raises ProtocolError."""
     message = _decode(_request_decoder, frame)
     _require_size(frame, 0)
+    if isinstance(message, Submit):
+        _require_ranges(message.utterance)
     return message
+
+
+def _require_ranges(utterance: Utterance) -> None:
+    """Raise ProtocolError for numbers that no engine needs to expect."""
+    generation = utterance.generation
+    for name, least, most in RANGES:
+        value = getattr(generation, name)
+        if value is not None and not least <= value <= most:
+            raise ProtocolError(f"An utterance asks for {name} {value}.")
+    if not (0 <= utterance.id < 2**63 and 0 <= utterance.context < 2**63 and isfinite(utterance.deadline)):
+        raise ProtocolError("An utterance has an impossible id, context or deadline.")
 
 
 def decode_report(frame: Frame) -> Report:

@@ -7,9 +7,6 @@ from typing import Any
 
 from streaming_server.storage.database import Database
 
-TOPIC = "configuration"
-"""Announced when it is put."""
-
 
 class ConfigurationStore:
     """One JSON object. Every call blocks."""
@@ -33,4 +30,3 @@ class ConfigurationStore:
                 " ON CONFLICT (id) DO UPDATE SET value = excluded.value",
                 value=value,
             )
-            transaction.announce(TOPIC)

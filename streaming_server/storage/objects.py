@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.files import ANY_NAME, move_whole, regular_files, sync_folder
+from streaming_server.storage.files import move_whole, remove_strays, sync_folder
 
 
 class Objects(Protocol):
@@ -34,11 +33,8 @@ class Objects(Protocol):
     def delete(self, name: str) -> None:
         """Delete the file, if it exists."""
 
-    def names(self) -> set[str]:
-        """Return the names of all files."""
-
-    def remove(self, names: Iterable[str]) -> int:
-        """Delete files and return how many; those that cannot be deleted stay."""
+    def sweep(self, is_stray: Callable[[str], bool]) -> int:
+        """Delete the files with such names and return how many; those that cannot be deleted stay."""
 
 
 class FolderObjects:
@@ -70,14 +66,6 @@ class FolderObjects:
         with storage_errors():
             self.path(name).unlink(missing_ok=True)
 
-    def names(self) -> set[str]:
+    def sweep(self, is_stray: Callable[[str], bool]) -> int:
         with storage_errors():
-            return {file.name for file, _ in regular_files(self.folder, ANY_NAME)}
-
-    def remove(self, names: Iterable[str]) -> int:
-        removed = 0
-        for name in names:
-            with suppress(OSError):
-                self.path(name).unlink()
-                removed += 1
-        return removed
+            return remove_strays(self.folder, is_stray)

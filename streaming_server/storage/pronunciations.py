@@ -7,9 +7,6 @@ from dataclasses import asdict, dataclass
 
 from streaming_server.storage.database import Database
 
-TOPIC = "pronunciations"
-"""Announced when the list is put."""
-
 
 @dataclass(frozen=True, slots=True)
 class StoredPronunciation:
@@ -43,4 +40,3 @@ class PronunciationStore:
                 " VALUES (:number, :language, :word, :respelling, :ipa)",
                 [{"number": number, **asdict(entry)} for number, entry in enumerate(entries)],
             )
-            transaction.announce(TOPIC)

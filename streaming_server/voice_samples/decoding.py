@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import av
 import numpy as np
 import soxr
 
+from streaming_server.audio.pyav import av
 from streaming_server.errors import BadAudio, BadValue, TooLarge
 from streaming_server.voice_samples.chunks import correct_sizes, is_chunked
 from streaming_server.voice_samples.voice_sample import SAMPLE_RATE, VoiceSampleFormat, VoiceSampleLimits

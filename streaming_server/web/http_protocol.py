@@ -17,6 +17,9 @@ MAX_HEAD_BYTES = 65536
 OFFER_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 """Headers removed from a request whose upgrade offer is ignored."""
 
+ABORT = "http.response.abort"
+"""A message that closes the connection before the end of the body, and the name of the ASGI extension."""
+
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -107,7 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if cycle.scope["http_version"] == "1.0":
             app = _until_close(app, cycle)
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, _abortable(app, cycle))
 
     def _start_deadline(self) -> None:
         if self._deadline is None:
@@ -118,6 +121,28 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _abortable(app: Any, cycle: RequestResponseCycle) -> Any:
+    """Wrap an app so that it can abort its response, and so that it writes nothing to a closed connection.
+
+    uvloop closes a connection that the client has reset, and raises RuntimeError for a write to it, before
+    uvicorn learns of it.
+    """
+
+    async def abortable(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_unless_closed(message: Message) -> None:
+            if message["type"] != ABORT and not cycle.transport.is_closing():
+                await send(message)
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+            cycle.transport.close()
+
+        extensions = {**scope.get("extensions", {}), ABORT: {}}
+        await app({**scope, "extensions": extensions}, receive, send_unless_closed)
+
+    return abortable
 
 
 def _until_close(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:

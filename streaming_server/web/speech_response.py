@@ -15,6 +15,7 @@ from streaming_server.audio.formats import content_type
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Rendering
+from streaming_server.web.http_protocol import ABORT
 from streaming_server.web.services import SpeechServices
 
 SLOWEST_READER = 0.5
@@ -84,6 +85,9 @@ class SpeechResponse(Response):
                 await self._speak(send)
             except SpeechError as error:
                 await self._explain(error)(scope, receive, send)
+            except ConnectionAbortedError:
+                if ABORT in scope.get("extensions", {}):
+                    await send({"type": ABORT})
             except OSError:
                 pass  # The client left while the audio was sent.
             group.cancel_scope.cancel()
@@ -110,6 +114,8 @@ class SpeechResponse(Response):
                 with anyio.fail_after(patience.left_s(rendering.audio_s)):
                     await send({"type": "http.response.body", "body": data, "more_body": True})
                 patience.waited(time.monotonic() - started)
+            if not begun:
+                await send(self._start(rendering))  # The engine made no sound of it.
         except (SpeechError, TimeoutError) as error:
             if not begun:
                 raise

@@ -151,11 +151,27 @@ INFO = (
     b'{"min_chars":1,"best_chars":2,"max_chars":3,"patience_s":0.5},"uses":[]},"CPU"]'
 )
 
+SUBMIT = (
+    b'["submit",{"id":%s,"context":1,"text":"Hi.","voice":{"id":"a","name":"A","style":"","primary_speaker":"S1"},'
+    b'"generation":{"speed":%s,"pitch":%s,"top_k":%s},"deadline":%s}]'
+)
+
+IMPOSSIBLE_UTTERANCES = {
+    "negative id": SUBMIT % (b"-1", b"1", b"1", b"1", b"1"),
+    "speed of zero": SUBMIT % (b"1", b"0", b"1", b"1", b"1"),
+    "huge speed": SUBMIT % (b"1", b"1e300", b"1", b"1", b"1"),
+    "negative pitch": SUBMIT % (b"1", b"1", b"-1", b"1", b"1"),
+    "huge top_k": SUBMIT % (b"1", b"1", b"1", b"5000", b"1"),
+    "infinite deadline": SUBMIT % (b"1", b"1", b"1", b"1", b"1e999"),
+}
+
 MALFORMED_REPORTS = {
     "unknown event": EVENTS % b'["z",1]',
     "event without fields": EVENTS % b'["a"]',
     "event that is no array": EVENTS % b'"a"',
     "negative size of audio": EVENTS % b'["a",7,-4],["a",7,4]',
+    "empty audio": EVENTS % b'["a",7,0]',
+    "half a sample": EVENTS % b'["a",7,3]',
     "more audio than came": EVENTS % b'["a",7,4]',
     "negative offset": EVENTS % b'["w",7,[[-1,5,0,10,false]]]',
     "mark with too few numbers": EVENTS % b'["w",7,[[0,5]]]',
@@ -176,6 +192,16 @@ MALFORMED_REPORTS = {
 def test_a_malformed_request_is_a_protocol_error(header: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_request(Frame(header, b""))
+
+
+@pytest.mark.parametrize("header", IMPOSSIBLE_UTTERANCES.values(), ids=IMPOSSIBLE_UTTERANCES)
+def test_an_impossible_utterance_is_a_protocol_error(header: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_request(Frame(header, b""))
+
+
+def test_the_base_of_the_impossible_utterances_is_valid() -> None:
+    assert isinstance(decode_request(Frame(SUBMIT % (b"1", b"1", b"1", b"1", b"1"), b"")), Submit)
 
 
 @pytest.mark.parametrize("header", MALFORMED_REPORTS.values(), ids=MALFORMED_REPORTS)

@@ -115,7 +115,6 @@ class HibariEngine(Engine):
             chunking=CHUNKING,
             uses=frozenset({"language", "speed", "pitch", "seed"}),
             speeds=(SLOWEST, FASTEST),
-            ipa=True,
         )
 
     @property
@@ -212,9 +211,7 @@ class HibariEngine(Engine):
         voice = stream.utterance.voice.id
         speaker = self._models.find(voice) if voice in self._models else self._speaker
         stream.network = speaker.network
-        stream.phrases = speaker.reader.read(
-            stream.text, opening=stream.newcomer, pronounced=stream.utterance.pronounced
-        )
+        stream.phrases = speaker.reader.read(stream.text, opening=stream.newcomer)
 
     def _begin(self, stream: _Stream, phrase: Phrase) -> None:
         """Run the model for a phrase."""
