@@ -37,7 +37,8 @@ log = structlog.stdlib.get_logger(__name__)
 class SpeechOptions:
     """Options of a context.
 
-    voice: an id or an alias. max_lead_ms: audio sent ahead of real time; None for the server's setting.
+    voice: an id or an alias. max_lead_ms: audio sent ahead of real time; None for what the server's settings
+    say of the door.
     attended: whether a client waits for the audio; background work yields to such contexts. name: the
     client's name for the context. text_processing: False speaks the text unchanged. voices: the voices that
     `[S1]` and `[S2]` in the text change to, as `voice`, with an engine that does not read these tags.
@@ -138,7 +139,7 @@ class Contexts:
             part.generation,
             speakers=speakers,
             max_characters=self._settings.max_context_characters,
-            max_lead_s=(options.max_lead_ms or self._settings.max_lead_ms) / 1000,
+            max_lead_s=self._lead_ms(options) / 1000,
             speed=speed,
             style=options.style(language, engine, self._pronunciations),
             detect_language=_detects(options.generation),
@@ -163,6 +164,15 @@ class Contexts:
             release=partial(self._release, context),
             labels=labels,
         )
+
+    def paces(self, door: str) -> bool:
+        """Return whether the audio of a door is held back to real time, unless the client asks otherwise."""
+        return door == "native" or door in self._settings.paced_doors
+
+    def _lead_ms(self, options: SpeechOptions) -> int:
+        if options.max_lead_ms is not None:
+            return options.max_lead_ms
+        return self._settings.max_lead_ms if self.paces(options.door) else UNPACED_MS
 
     def check_length(self, text: str) -> None:
         """Raise TooLarge for a text that is longer than a context takes."""

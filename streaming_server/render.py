@@ -19,7 +19,6 @@ from streaming_server.context import (
     End,
     Failure,
     Flushed,
-    Output,
     SentenceStart,
     Speech,
     SpeechContext,
@@ -30,6 +29,7 @@ from streaming_server.context import (
 )
 from streaming_server.errors import BadValue
 from streaming_server.metrics import Metrics
+from streaming_server.text.code_points import check_code_points
 
 CHARACTERS_AT_ONCE = 2048
 """A whole text is appended in pieces of this length: finding the sentences of a longer one at once would hold
@@ -130,6 +130,7 @@ class Rendering:
         self._labels = labels
         self._written_to = 0
         self._whole = False
+        self._unread = ""
 
     @property
     def audio_s(self) -> float:
@@ -137,14 +138,29 @@ class Rendering:
         return self._encoder.position / self.sample_rate
 
     async def read(self, text: str) -> None:
-        """Append a whole text and finish. A text with nothing to say in it ends in a Failure. Raise TooLarge,
-        BadValue."""
+        """Append a whole text while it is spoken, and finish.
+
+        A text with nothing to say in it ends in a Failure. Raise TooLarge, BadValue.
+        """
         self._whole = True
         self.context.check_room(len(text))
-        for at in range(0, len(text), CHARACTERS_AT_ONCE):
-            self.context.append(text[at : at + CHARACTERS_AT_ONCE])
+        check_code_points(text)
+        self._unread = text
+        if not text:
+            self.context.finish()
+        await self._read_on()
+
+    async def _read_on(self) -> None:
+        """Append more of the whole text when little of it is left to speak.
+
+        A text takes several times its length in memory once its sentences are found.
+        """
+        while self._unread and self.context.unspoken < CHARACTERS_AT_ONCE:
+            piece, self._unread = self._unread[:CHARACTERS_AT_ONCE], self._unread[CHARACTERS_AT_ONCE:]
+            self.context.append(piece)
+            if not self._unread:
+                self.context.finish()
             await anyio.lowlevel.checkpoint()
-        self.context.finish()
 
     def played(self, samples: int) -> None:
         """Report how far playback is, in samples at the output rate from the start of the context."""
@@ -174,6 +190,7 @@ class Rendering:
     async def outputs(self) -> AsyncGenerator[Rendered, None]:
         """Iterate over what the listener gets, up to and including the end."""
         while self.end is None:
+            await self._read_on()
             output = await self.context.receive()
             if isinstance(output, Done | Cancelled | Failure):
                 if isinstance(output, Done) and (rest := await self._encoder.finish()):
@@ -181,6 +198,10 @@ class Rendering:
                 end = self._checked(output)
                 self._conclude(end)
                 yield end
+            elif isinstance(output, Speech):
+                for piece in self._encoder.pieces(output.pcm):
+                    if (frames := self._heard(await self._encoder.push(piece))) is not None:
+                        yield frames
             elif (rendered := await self._render(output)) is not None:
                 yield rendered
 
@@ -193,10 +214,8 @@ class Rendering:
                 elif isinstance(output, Failure):
                     raise output.error()
 
-    async def _render(self, output: Output) -> Rendered | None:
+    async def _render(self, output: UtteranceEnd | SentenceStart | WordTimes | Flushed) -> Rendered | None:
         match output:
-            case Speech(pcm):
-                return self._heard(await self._encoder.push(pcm))
             case UtteranceEnd():
                 self.utterances += 1
                 return self._heard(await self._encoder.end_utterance())
@@ -204,7 +223,7 @@ class Rendering:
                 return Sentence(index, text, start, end, self._encoder.at(sample))
             case WordTimes(times):
                 return Words(self._words(times))
-            case Flushed() | Done() | Cancelled() | Failure():
+            case Flushed():
                 return output
 
     def _heard(self, frames: list[Frame]) -> Frames | None:

@@ -38,6 +38,8 @@ def _pairs(value: Any) -> Any:
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(comma_separated)]
 Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(comma_separated)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(comma_separated)]
+PacedDoor = Literal["cartesia", "deepgram", "elevenlabs", "kyutai", "wyoming"]
+Doors = Annotated[tuple[PacedDoor, ...], NoDecode, BeforeValidator(comma_separated)]
 Aliases = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 
 OPENAI_VOICES: Mapping[str, str] = MappingProxyType(
@@ -179,7 +181,13 @@ class Settings(BaseSettings):
     max_lead_ms: int = Field(
         10_000,
         ge=200,
-        description="audio sent ahead of real time, unless a client asks otherwise",
+        description="audio sent ahead of real time on /ws/speak, unless a client asks otherwise, and by "
+        "--paced-doors",
+    )
+    paced_doors: Doors = Field(
+        ("kyutai", "wyoming"),
+        description="vendors' sockets whose audio is sent at most --max-lead-ms ahead of real time, as "
+        "cartesia,deepgram,elevenlabs,kyutai,wyoming; the others send as fast as their clients read",
     )
     max_status_connections: int = Field(100, ge=1, description="concurrent status channels")
     header_timeout_s: float = Field(10.0, gt=0, description="seconds a request may take to arrive")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from anyio import CapacityLimiter
 
@@ -13,6 +15,12 @@ from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.audio.tempo import Tempo
 from streaming_server.audio.wav import wav_header
 from streaming_server.types import Encoding
+
+PIECE_BYTES = 24 * 1024
+"""Most bytes of audio, before any container, that are encoded and given to a listener at a time."""
+SAMPLE_BYTES: Mapping[Encoding, int] = MappingProxyType(
+    {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class SpeechEncoder:
         self.encoding: Encoding = "pcm_s16le" if is_coded(options.format) else options.encoding
         self._speed = speed
         self._threads = threads
+        growth = self.sample_rate / source_rate / speed * SAMPLE_BYTES[self.encoding] / 2
+        self._piece = max(1, int(PIECE_BYTES / growth / 2)) * 2
         encoded_from = source_rate
         self._resampler: FrameEncoder | None = None
         self._tempo: Tempo | None = None
@@ -64,6 +74,14 @@ class SpeechEncoder:
         self._coded_to = 0
         if is_coded(options.format):
             self._coder = Coder(options.format, self.sample_rate, threads, bit_rate=options.bit_rate)
+
+    def pieces(self, pcm: bytes) -> Iterator[bytes]:
+        """Cut PCM at the source rate into pieces, each of which becomes at most PIECE_BYTES or so.
+
+        A listener that reads slowly then holds little of what was made for it, whatever it asked for.
+        """
+        for at in range(0, len(pcm), self._piece):
+            yield pcm[at : at + self._piece]
 
     @property
     def position(self) -> int:

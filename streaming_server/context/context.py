@@ -128,6 +128,11 @@ class SpeechContext:
         return waiting + self._channel.buffered
 
     @property
+    def unspoken(self) -> int:
+        """Code points of spoken text that were not sent to the engine yet."""
+        return self._narration.untaken
+
+    @property
     def pending_flushes(self) -> int:
         """Flushes that were asked for and not yet answered with `Flushed`."""
         return sum(flush.count for flush in self._flushes)

@@ -24,6 +24,13 @@ def join_surrogates(text: str) -> tuple[str, str]:
         raise BadValue("The text contains half of a surrogate pair.") from None
 
 
+def check_code_points(text: str) -> None:
+    """Raise BadValue for a whole text with half of a surrogate pair or with NUL in it."""
+    code_points = CodePoints()
+    code_points.push(text)
+    code_points.flush()
+
+
 class CodePoints:
     """Joins surrogate pairs across deltas."""
 

@@ -62,6 +62,11 @@ class Narration:
         return self._spoken.received
 
     @property
+    def untaken(self) -> int:
+        """Code points of spoken text that `take` has not reached yet."""
+        return self._segmenter.received - self._segmenter.taken
+
+    @property
     def text(self) -> str:
         """The client's text so far."""
         return self._spoken.written

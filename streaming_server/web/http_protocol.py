@@ -12,6 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from streaming_server.web.unread import keep_unread_no_longer, limit_write_buffer, widen_send_buffer
+
 MAX_HEAD_BYTES = 65536
 """Most bytes of a request's request line and headers."""
 OFFER_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
@@ -46,9 +48,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_body = False
         self._ignores_offer = False
+        self._is_download = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        limit_write_buffer(transport)
         self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -108,6 +112,9 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if not self._is_download:
+            self._is_download = True
+            widen_send_buffer(self.transport)
         if cycle.scope["http_version"] == "1.0":
             app = _until_close(app, cycle)
         super()._start_asgi_task(cycle, _abortable(app, cycle))
@@ -137,7 +144,11 @@ def _abortable(app: Any, cycle: RequestResponseCycle) -> Any:
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-            cycle.transport.close()
+            if not cycle.flow.write_paused:
+                cycle.transport.close()
+                return
+            keep_unread_no_longer(cycle.transport)  # Nobody reads what is buffered.
+            cycle.transport.abort()
 
         extensions = {**scope.get("extensions", {}), ABORT: {}}
         await app({**scope, "extensions": extensions}, receive, send_unless_closed)

@@ -20,13 +20,14 @@ from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.http_protocol import HttpConfig
 from streaming_server.web.services import services_of
+from streaming_server.web.unread import keep_unread
 from streaming_server.web.websocket.protocol import SpeechSocket
 from streaming_server.web.websocket.waiting import PLACES as WAITING_PLACES
 
 SEND_BUFFER = 32 * 1024
 """Bytes the kernel buffers per client. Its default of megabytes would count a minute of speech as sent."""
-UNACKNOWLEDGED_MS = 10_000
-"""Milliseconds sent bytes may stay unacknowledged before the kernel drops the connection."""
+KERNEL_GRACE_S = 10.0
+"""Seconds beyond --stall-timeout-s after which the kernel drops a connection that takes no bytes."""
 OTHER_FILES = 256
 """Open files besides websockets: listeners, pipes to workers, plain HTTP."""
 LIFESPAN_S = 5.0
@@ -102,8 +103,7 @@ def listen(settings: Settings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+        keep_unread(listener, settings.stall_timeout_s + KERNEL_GRACE_S)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if settings.fd is None:
             listener.bind((settings.host, settings.port))

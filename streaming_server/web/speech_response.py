@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 
 import anyio
 import structlog
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.audio.formats import content_type
-from streaming_server.contexts import SpeechOptions
+from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Rendering
 from streaming_server.web.http_protocol import ABORT
@@ -50,7 +51,7 @@ class ReaderPatience:
 
 
 class SpeechResponse(Response):
-    """Speak a text and send the audio while it is made.
+    """Speak a text and send the audio while it is made, as fast as the client reads it.
 
     An error before the first byte is answered by `explain`. A failure after it aborts the connection without
     the end of the body, so that nobody takes the part for the whole. A client that leaves cancels the speech.
@@ -71,7 +72,7 @@ class SpeechResponse(Response):
     ) -> None:
         self._services = services
         self._text = text
-        self._options = options
+        self._options = replace(options, max_lead_ms=UNPACED_MS)
         self._explain = explain
         self._body = body
         self._media_type = media_type

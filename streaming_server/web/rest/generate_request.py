@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.contexts import UNPACED_MS, SpeechOptions
+from streaming_server.contexts import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.choices import FormatName
 from streaming_server.web.speech_fields import DialogueField, SpeechFields
@@ -46,7 +46,6 @@ class GenerateRequest(SpeechFields, DialogueField):
             self.voice_id,
             generation,
             audio,
-            UNPACED_MS,
             door="rest",
             text_processing=self.text_processing,
             voices=self.speakers,

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.catalogue import Entry
-from streaming_server.contexts import UNPACED_MS, SpeechOptions
+from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, UnknownVoice
 from streaming_server.types import EngineInfo
 from streaming_server.web.keyed import keyed
@@ -64,7 +64,7 @@ def _name(services: SpeechServices, engine: EngineInfo, entry: Entry) -> str:
 
 async def _spoken(services: SpeechServices, engine: EngineInfo, voice: str) -> bytes:
     """Speak the preview into a WAV file. Raise SpeechError."""
-    options = SpeechOptions(voice, audio=AudioOptions(format="wav"), max_lead_ms=UNPACED_MS, door="preview")
+    options = SpeechOptions(voice, audio=AudioOptions(format="wav"), door="preview")
     with services.limits.speaking(services.pool.has_room):
         async with services.contexts.open(engine, options) as rendering, aclosing(rendering.audio()) as audio:
             await rendering.read(PREVIEW_TEXT)

@@ -26,7 +26,8 @@ class Connection:
     """Send and receive messages, run the tasks of a client, and be ended from outside.
 
     extensions: those of ASGI that the server has. on_news: called with messages that belong to no context,
-    once the client may have them.
+    once the client may have them. send_timeout_s: how long the client may leave a message unread, if not as
+    long as the server's setting says.
     """
 
     def __init__(self, receive: Receive, send: Send, extensions: Collection[str] = ()) -> None:
@@ -41,6 +42,7 @@ class Connection:
         self._contexts = 0
         self._leaves_with: SpeechError | None = None
         self.on_news: Callable[[Mapping[str, Any]], None] | None = None
+        self.send_timeout_s: float | None = None
 
     @property
     def tasks(self) -> TaskGroup:

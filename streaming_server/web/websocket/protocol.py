@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import BaseTransport
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 
 from streaming_server.errors import RateLimited
+from streaming_server.web.unread import keep_unread_no_longer, limit_write_buffer
 from streaming_server.web.websocket.frames import FRAMES
 from streaming_server.web.websocket.message_rate import MessageRate
 
@@ -34,6 +36,17 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         self._pings = MessageRate(PINGS_PER_SECOND)
         self._pending_pong = b""
         self._hung_up = False
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        limit_write_buffer(transport)
+
+    async def run_asgi(self) -> None:
+        """Run the application; then abort the connection if its client has stopped reading."""
+        await super().run_asgi()
+        keep_unread_no_longer(self.transport)
+        if not self.writable.is_set():
+            self.transport.abort()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -135,6 +148,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         """Abort the connection: a client that does not answer pings will not read what is left to send."""
+        keep_unread_no_longer(self.transport)
         super().keepalive_timeout()
         self._hung_up = True
         self.transport.abort()

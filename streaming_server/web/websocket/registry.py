@@ -88,7 +88,7 @@ class Connections:
             await anyio.sleep(WATCH_EVERY_S)
             now = time.monotonic()
             for connection in list(self._open):
-                if connection.unread_for(now) > self._send_timeout_s:
+                if connection.unread_for(now) > (connection.send_timeout_s or self._send_timeout_s):
                     connection.end(TooSlow("The client has stopped reading."))
 
     async def announce(self, pool: Pool) -> None:

@@ -139,10 +139,16 @@ class Session(ABC, Generic[TurnT]):
 
     def open(self, options: SpeechOptions) -> Rendering:
         """Open a context. Raise TooLarge when the connection holds as many as it may, and as
-        `Contexts.open` does."""
+        `Contexts.open` does.
+
+        A client that is sent audio ahead of real time may play it as it reads, and so leave the rest unread
+        for longer than one whose audio is paced.
+        """
         most = self.services.settings.max_contexts
         if len(self._turns) >= most:
             raise TooLarge(f"A connection holds at most {most} contexts.")
+        if not self.services.contexts.paces(options.door):
+            self.connection.send_timeout_s = self.services.settings.stall_timeout_s
         return self.services.contexts.open(self.engine, options)
 
     @property

@@ -80,7 +80,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         while (left_s := self._busy_at + limit_s - time.monotonic()) > 0:
             await anyio.sleep(left_s)
             if any(turn.speaking for turn in self._turns):
-                self._busy_at = time.monotonic()
+                self._busy_at = max(self._busy_at, time.monotonic())
         error = TooSlow(f"Nothing came for {limit_s:g} seconds.")
         if self._turns:  # An idle client takes a message for an error; code and reason tell it the same.
             await self.send_error(error)
@@ -89,7 +89,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
     # Reading.
 
     async def handle(self, message: dict[str, Any]) -> None:
-        self._busy_at = time.monotonic()
+        self._busy_at = max(self._busy_at, time.monotonic())
         name = self.name_of(message)
         try:
             self.converse(name, validated(Message, message))
@@ -195,9 +195,10 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         for data, characters in turn.messages(frames):
             if not turn.context.stopped:
                 await self._send_chunk(turn, data, characters)
+        self._busy_at += sum(frame.samples for frame in frames) / turn.sample_rate  # It is being heard.
 
     async def _send_chunk(self, turn: ElevenLabsTurn, data: bytes, characters: Characters | None) -> None:
-        self._busy_at = time.monotonic()
+        self._busy_at = max(self._busy_at, time.monotonic())
         await self.connection.send_json(
             {
                 "audio": b64encode(data).decode() if data else None,

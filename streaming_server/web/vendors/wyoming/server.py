@@ -12,6 +12,7 @@ from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 
 from streaming_server.errors import SpeechError
 from streaming_server.web.services import SpeechServices
+from streaming_server.web.unread import UNACKNOWLEDGED_S, keep_unread
 from streaming_server.web.vendors.wyoming.events import EventStream, encoded
 from streaming_server.web.vendors.wyoming.session import WyomingSession
 from streaming_server.web.websocket.connection import Connection
@@ -20,8 +21,6 @@ from streaming_server.web.websocket.handshake import GOODBYE_S
 
 SEND_BUFFER = 32 * 1024
 """Size of the kernel's send buffer in bytes, the same as for websockets."""
-UNACKNOWLEDGED_MS = 10_000
-"""Time after which the kernel drops a client that has not acknowledged sent bytes."""
 PROBES = 3
 """Unanswered keepalive probes after which the kernel drops a client."""
 ACCEPT_AGAIN_S = 0.1
@@ -51,8 +50,8 @@ def _harden(listener: socket.socket, silence_s: int) -> None:
     """Set options that accepted sockets inherit, so that vanished clients are detected while idle."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    keep_unread(listener, UNACKNOWLEDGED_S)
     options = {
-        "TCP_USER_TIMEOUT": UNACKNOWLEDGED_MS,
         "TCP_KEEPIDLE": silence_s,
         "TCP_KEEPINTVL": max(1, silence_s // PROBES),
         "TCP_KEEPCNT": PROBES,
