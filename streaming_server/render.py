@@ -29,7 +29,6 @@ from streaming_server.context import (
 )
 from streaming_server.errors import BadValue
 from streaming_server.metrics import Metrics
-from streaming_server.text.code_points import check_code_points
 
 CHARACTERS_AT_ONCE = 2048
 """A whole text is appended in pieces of this length: finding the sentences of a longer one at once would hold
@@ -143,8 +142,7 @@ class Rendering:
         A text with nothing to say in it ends in a Failure. Raise TooLarge, BadValue.
         """
         self._whole = True
-        self.context.check_room(len(text))
-        check_code_points(text)
+        self.context.check_whole(text)
         self._unread = text
         if not text:
             self.context.finish()

@@ -27,6 +27,7 @@ from streaming_server.context.progress import Progress
 from streaming_server.context.timing import Timing
 from streaming_server.errors import BadMessage, SpeechError, TooLarge, TooSlow
 from streaming_server.pool.pool import Pool
+from streaming_server.text.code_points import check_code_points
 from streaming_server.text.items import Pause
 from streaming_server.text.narration import FlushPoint, Narration
 from streaming_server.text.passage import Passage
@@ -156,6 +157,11 @@ class SpeechContext:
         """Raise TooLarge unless the context takes so many characters more."""
         if self._narration.received + characters > self._max_characters:
             raise text_too_long(self._max_characters)
+
+    def check_whole(self, text: str) -> None:
+        """Raise TooLarge or BadValue unless the context takes all of a text."""
+        self.check_room(len(text))
+        check_code_points(text)
 
     def flush(self, *, announce: bool = True) -> None:
         """Speak what is buffered now. Unless told otherwise, `Flushed` follows its audio.
