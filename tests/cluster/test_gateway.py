@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
 import psutil
 import pytest
 from helpers.doors import EVERY_DOOR, Door
@@ -18,14 +17,10 @@ from helpers.gateway import Gateway, running_gateway, started_gateway
 from helpers.name_server import name_server
 from helpers.servers import Server, running_server, until
 from helpers.stalled import stalled_client
-from helpers.talk import Talk, talking
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from helpers.streams import Speech, ends_of, listen_to, open_sockets, probing
+from helpers.talk import talking
 
 pytestmark = pytest.mark.anyio
-
-SENTENCE = "The quick brown fox jumps over the lazy dog. "
-"""About three seconds of speech."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,100 +183,3 @@ async def test_a_client_that_stops_reading_is_noticed_through_the_gateway(cluste
     assert time.monotonic() - began < 8
     assert sum(process.memory_info().rss for process in processes) - before < 10 * 2**20
     client.close()
-
-
-async def open_sockets(gateway: Gateway, count: int, stack: AsyncExitStack) -> list[Talk]:
-    """Open websockets at the same time; `stack` closes them."""
-    talks: list[Talk] = []
-
-    async def open_one() -> None:
-        talks.append(await stack.enter_async_context(talking(gateway.ws_url, open_timeout=30)))
-
-    async with anyio.create_task_group() as group:
-        for _ in range(count):
-            group.start_soon(open_one)
-    return talks
-
-
-async def ends_of(talks: list[Talk], count: int) -> AsyncIterator[tuple[int, float]]:
-    """Iterate over the first ends of these websockets: close code and time."""
-    send, receive = anyio.create_memory_object_stream[tuple[int, float]](len(talks))
-
-    async def wait(talk: Talk) -> None:
-        await talk.socket.wait_closed()
-        send.send_nowait((talk.socket.close_code or 0, time.monotonic()))
-
-    with send, receive:
-        async with anyio.create_task_group() as group:
-            for talk in talks:
-                group.start_soon(wait, talk)
-            for _ in range(count):
-                with anyio.fail_after(10):
-                    yield await receive.receive()
-            group.cancel_scope.cancel()
-
-
-@dataclass(slots=True)
-class Speech:
-    """A speech that is sent little ahead of real time. end: `done`, or `cut` by the end of its socket."""
-
-    talk: Talk
-    end: str = ""
-    audio: bytes = b""
-
-    @classmethod
-    async def begin(cls, gateway: Gateway, stack: AsyncExitStack, sentences: int) -> Speech:
-        """Begin a speech; return when its first audio is there."""
-        talk = await stack.enter_async_context(talking(gateway.ws_url))
-        await talk.send("speak", text=SENTENCE * sentences, max_lead_ms=500)
-        await talk.first_frame()
-        return cls(talk)
-
-    async def listen(self) -> None:
-        """Read to the end."""
-        try:
-            self.end = (await self.talk.end())["type"]
-        except ConnectionClosed:
-            self.end = "cut"
-        self.audio = self.talk.audio()
-
-
-async def listen_to(speeches: list[Speech]) -> None:
-    """Read all speeches to their ends, at the same time."""
-    async with anyio.create_task_group() as group:
-        for speech in speeches:
-            group.start_soon(speech.listen)
-
-
-@dataclass(slots=True)
-class Probes:
-    """Handshakes in a row. refused: what those met that failed."""
-
-    count: int = 0
-    refused: list[Exception] = field(default_factory=list)
-
-    async def at_least(self, count: int) -> None:
-        """Wait for so many handshakes."""
-        with anyio.fail_after(30):
-            while self.count < count:
-                await anyio.sleep(0.01)
-
-    async def run(self, gateway: Gateway) -> None:
-        while True:
-            try:
-                socket = await connect(f"{gateway.ws_url}/ws/speak", proxy=None, close_timeout=1)
-            except (InvalidStatus, OSError) as error:
-                self.refused.append(error)
-            else:
-                await socket.close()
-            self.count += 1
-
-
-@asynccontextmanager
-async def probing(gateway: Gateway) -> AsyncIterator[Probes]:
-    """Make one handshake after the other."""
-    probes = Probes()
-    async with anyio.create_task_group() as group:
-        group.start_soon(probes.run, gateway)
-        yield probes
-        group.cancel_scope.cancel()

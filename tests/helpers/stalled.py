@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from typing import Any
 
 from helpers.foreign import LONG
 from helpers.servers import Server
 
 
-def stalled_client(server: Server) -> socket.socket:
+def stalled_client(server: Server, text: str = LONG, **options: Any) -> socket.socket:
     """Return a websocket that asks for a long speech and never reads."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -18,7 +20,7 @@ def stalled_client(server: Server) -> socket.socket:
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" % server.port
     )
     client.recv(1024)
-    message = b'{"type":"speak","text":"' + LONG.encode() + b'"}'
+    message = json.dumps({"type": "speak", "text": text, **options}).encode()
     mask = b"\0\0\0\0"
     client.sendall(b"\x81\xfe" + len(message).to_bytes(2, "big") + mask + message)
     return client
