@@ -1,4 +1,4 @@
-"""Comparison of other protocols with the native websocket, over alternating measurement windows."""
+"""Comparison of other ways to the server with the usual one, over alternating measurement windows."""
 
 from __future__ import annotations
 
@@ -16,20 +16,30 @@ NATIVE = "native"
 """The native websocket at the sample rate requested of the other protocols."""
 PLAIN = "native, own rate"
 """The native websocket at the engine's sample rate, for protocols that support no other."""
+DIRECT = "direct"
+GATEWAY = "gateway"
+"""The native websocket without and with a gateway before the server."""
 
 
-def reference_of(door: DoorName) -> str:
-    """Return the name of the native run that a protocol is compared with."""
-    return PLAIN if door == "wyoming" else NATIVE
+def reference_of(name: str) -> str:
+    """Return the name of the run that another is compared with; its own if it is compared with none."""
+    if name in (DIRECT, GATEWAY):
+        return DIRECT
+    return PLAIN if name in (PLAIN, "wyoming") else NATIVE
 
 
-def in_turn(doors: Sequence[DoorName], rounds: int) -> Iterator[tuple[int, str]]:
-    """Yield the windows to measure as (round, name): each protocol and its reference once a round.
-
-    Each round starts one name later, so that no protocol always follows the same other one.
-    """
+def names_of(doors: Sequence[DoorName]) -> list[str]:
+    """Return what to measure for these protocols: their references, and themselves."""
     references = dict.fromkeys(reference_of(door) for door in doors)
-    names = [*references, *(door for door in doors if door != NATIVE)]
+    return [*references, *(door for door in doors if door != NATIVE)]
+
+
+def in_turn(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
+    """Yield the windows to measure as (round, name): each name once a round.
+
+    Each round starts one name later, so that none always follows the same other one.
+    """
+    names = list(names)
     for round_ in range(rounds):
         first = round_ % len(names)
         for name in names[first:] + names[:first]:
@@ -56,11 +66,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A protocol compared with the native websocket at one number of sessions, over several rounds.
+    """A way to the server compared with the usual one at one number of sessions, over several rounds.
 
-    turns: total of all windows. troubled: sessions that were refused, lost or received an error.
-    first_audio_ms: of each window's median; p95 likewise. later_ms: difference to the native websocket's
-    median in the same round. cpu_times: CPU per second of audio, divided by the native websocket's.
+    turns: total of all windows. troubled: sessions that were refused, lost or received an error. clean: least
+    share of sessions without an underrun over 100 ms, 0 to 1. first_audio_ms: of each window's median; p95
+    likewise. later_ms: difference to the usual way's median in the same round. cpu_times: CPU per second of
+    audio, divided by the usual way's.
     """
 
     door: str
@@ -69,6 +80,7 @@ class Comparison:
     rounds: int
     turns: int
     troubled: int
+    clean: float
     first_audio_ms: Spread | None
     first_audio_p95_ms: Spread | None
     later_ms: Spread | None
@@ -77,7 +89,7 @@ class Comparison:
 
     @classmethod
     def of(cls, beside: str, rows: Sequence[Row], references: Sequence[Row]) -> Self:
-        """Compare a protocol's windows with the native websocket's; one pair per round."""
+        """Compare the windows of one with those of another; one pair per round."""
         pairs = list(zip(rows, references, strict=True))
         return cls(
             rows[0].server,
@@ -86,6 +98,7 @@ class Comparison:
             len(rows),
             sum(row.turns for row in rows),
             sum(row.refused + row.errored for row in rows),
+            min(row.clean for row in rows),
             Spread.of(_known(_p50, rows)),
             Spread.of(row.first_audio_ms.p95 for row in rows if row.first_audio_ms),
             Spread.of(
@@ -103,7 +116,7 @@ class Comparison:
 
 
 def compared(rows: Iterable[Row]) -> list[Comparison]:
-    """Return a comparison for each measured name (native ones included) and number of sessions.
+    """Return a comparison for each measured name (references included) and number of sessions.
 
     rows: in the order in which they were measured.
     """
@@ -112,24 +125,27 @@ def compared(rows: Iterable[Row]) -> list[Comparison]:
         windows.setdefault((row.sessions, row.server), []).append(row)
     found = []
     for (sessions, name), mine in windows.items():
-        beside = PLAIN if name in (PLAIN, "wyoming") else NATIVE
+        beside = reference_of(name)
         found.append(Comparison.of(beside, mine, windows[sessions, beside]))
-    return sorted(found, key=lambda one: (one.sessions, one.door not in (NATIVE, PLAIN)))
+    return sorted(found, key=lambda one: (one.sessions, one.door != one.beside))
 
 
 def table(comparisons: Iterable[Comparison]) -> Table:
     """Return a table of medians over the windows, each with the least and greatest value."""
+    comparisons = list(comparisons)
+    usual = DIRECT if any(one.beside == DIRECT for one in comparisons) else NATIVE
     drawn = Table()
     for name in (
-        "door\n",
+        "door\n" if usual == NATIVE else "way\n",
         "sessions\n",
         "turns\n",
         "in trouble\n",
+        "clean\n%",
         "first audio, ms\np50",
-        "later than\nnative",
+        f"later than\n{usual}",
         "\np95",
         "CPU ms /\naudio s",
-        "times\nnative",
+        f"times\n{usual}",
     ):
         drawn.add_column(name, justify="right" if len(drawn.columns) else "left", no_wrap=True)
     for one in comparisons:
@@ -139,6 +155,7 @@ def table(comparisons: Iterable[Comparison]) -> Table:
             str(one.sessions),
             str(one.turns),
             str(one.troubled),
+            f"{100 * one.clean:.0f}",
             _cell(one.first_audio_ms),
             _cell(one.later_ms if apart else None),
             _cell(one.first_audio_p95_ms),

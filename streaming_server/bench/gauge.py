@@ -10,14 +10,18 @@ MIB = 1024 * 1024
 
 
 class Gauge:
-    """Measures a process and all its descendants.
+    """Measures processes and all their descendants.
 
     Memory is the proportional set size, which counts each shared page once in total; if the system does not
     report it, the unique set size, which omits shared pages.
     """
 
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
+    def __init__(self, *pids: int) -> None:
+        self._roots = [psutil.Process(pid) for pid in pids]
+
+    def with_process(self, pid: int) -> Gauge:
+        """Return a gauge that measures one more process."""
+        return Gauge(*(root.pid for root in self._roots), pid)
 
     def cpu_s(self) -> float:
         """Return the CPU seconds used so far. Cheap."""
@@ -38,7 +42,8 @@ class Gauge:
         return total / MIB
 
     def _processes(self) -> list[psutil.Process]:
-        try:
-            return [self._root, *self._root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        found = []
+        for root in self._roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [root, *root.children(recursive=True)]
+        return found

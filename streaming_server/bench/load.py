@@ -19,8 +19,9 @@ from rich.console import Console
 
 from streaming_server.bench.chores import ChoreName, Chores
 from streaming_server.bench.client import Address
-from streaming_server.bench.doors import NATIVE, PLAIN, compared, in_turn
+from streaming_server.bench.doors import DIRECT, GATEWAY, NATIVE, PLAIN, compared, in_turn, names_of
 from streaming_server.bench.drive import Drive, Plan, Subject
+from streaming_server.bench.gateway import gateway_to
 from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.recording import Recording, record
 from streaming_server.bench.report import Limit, Report
@@ -89,7 +90,14 @@ class BenchCommand(BaseSettings):
         description="compare these protocols with the native websocket, not with the bare socket; "
         f"comma-separated: {', '.join(get_args(DoorName))}",
     )
-    rounds: int = Field(6, ge=1, description="measurements of each --door, in turn; the table shows medians")
+    rounds: int = Field(
+        6, ge=1, description="measurements of each --door or way, in turn; the table shows medians"
+    )
+    gateway: bool = Field(
+        False,
+        description="compare the server behind HAProxy, with the configuration that is shipped, with the same "
+        "server without it, not with the bare socket; in --rounds",
+    )
     beside: ChoreName | None = Field(
         None,
         description="instead of the bare socket, measure each row again while clients upload voice samples "
@@ -120,6 +128,8 @@ def bench(command: BenchCommand) -> int:
         runs = [_Runs(command, subject, runner)]
         if command.door:
             runs = _doors(command, subject, runner)
+        elif command.gateway:
+            runs = _gateway(command, subject, runner)
         elif command.beside is not None:
             runs = _beside(command, subject, runner, command.beside)
         else:
@@ -131,7 +141,9 @@ def bench(command: BenchCommand) -> int:
     _progress("")
     rows = [row for run in runs for row in run.rows]
     limits = [run.limit for run in runs if run.limit is not None]
-    report = Report(ready_s, idle_mib, rows, limits, compared(rows) if command.door else [])
+    report = Report(
+        ready_s, idle_mib, rows, limits, compared(rows) if command.door or command.gateway else []
+    )
     if command.as_json:
         print(report.json())
     else:
@@ -143,10 +155,28 @@ def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> l
     """Measure the protocols and the native websocket in alternating windows."""
     runs = {
         name: _Runs(command, _at_door(replace(subject, name=name)), runner, _wire_of(name))
-        for _, name in in_turn(command.door, 1)
+        for name in names_of(command.door)
     }
+    return _alternate(command, runs)
+
+
+def _gateway(command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> list[_Runs]:
+    """Measure the server and the server behind a gateway in alternating windows."""
+    port = _free_port()
+    with gateway_to(subject.address, port) as pid:
+        behind = replace(
+            subject,
+            name=GATEWAY,
+            address=replace(subject.address, host="127.0.0.1", port=port),
+            gauge=subject.gauge and subject.gauge.with_process(pid),
+        )
+        ways = [replace(subject, name=DIRECT), behind]
+        return _alternate(command, {way.name: _Runs(command, way, runner) for way in ways})
+
+
+def _alternate(command: BenchCommand, runs: dict[str, _Runs]) -> list[_Runs]:
     for sessions in command.sessions:
-        for round_, name in in_turn(command.door, command.rounds):
+        for round_, name in in_turn(list(runs), command.rounds):
             if not sys.stderr.isatty():
                 print(f"round {round_ + 1} of {command.rounds}: ", end="", file=sys.stderr)
             runs[name].row(sessions)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from helpers.gateway import binary
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from streaming_server.bench import load
-from streaming_server.bench.doors import Spread, compared, in_turn
+from streaming_server.bench.doors import Spread, compared, in_turn, names_of
 from streaming_server.bench.load import BenchCommand, bench
 from streaming_server.bench.row import Row
 from streaming_server.errors import SpeechError
@@ -46,15 +47,23 @@ def window(name: str, p50: float, cpu: float, **others: Any) -> Row:
 
 
 def test_each_protocol_has_one_window_per_round_in_rotating_order() -> None:
-    names = [name for _, name in in_turn(["openai", "cartesia"], 3)]
+    names = [name for _, name in in_turn(names_of(["openai", "cartesia"]), 3)]
     assert names[:3] == ["native", "openai", "cartesia"]
     assert names[3:6] == ["openai", "cartesia", "native"]
     assert names[6:] == ["cartesia", "native", "openai"]
 
 
 def test_a_protocol_at_the_engines_rate_is_compared_with_native_at_that_rate() -> None:
-    assert [name for _, name in in_turn(["wyoming"], 1)] == ["native, own rate", "wyoming"]
-    assert [name for _, name in in_turn(["native"], 1)] == ["native"]
+    assert names_of(["wyoming"]) == ["native, own rate", "wyoming"]
+    assert names_of(["native"]) == ["native"]
+
+
+def test_the_gateway_is_compared_with_the_server_itself() -> None:
+    rows = [window("direct", 2.0, 2.0), window("gateway", 2.5, 2.2, clean=0.98)]
+    direct, gateway = compared(rows)
+    assert (direct.beside, gateway.beside) == ("direct", "direct")
+    assert gateway.later_ms == Spread(0.5, 0.5, 0.5)
+    assert (direct.clean, gateway.clean) == (1.0, 0.98)
 
 
 def test_a_protocol_is_compared_with_native_in_the_same_round() -> None:
@@ -117,4 +126,20 @@ def test_turns_are_spoken_over_every_protocol(
         assert one["turns"] > 0
         assert one["troubled"] == 0
         assert 0 < one["first_audio_ms"]["median"] < 1000
+        assert one["cpu_ms_per_audio_s"]["median"] > 0
+
+
+@pytest.mark.slow
+def test_turns_are_spoken_through_the_gateway(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary()  # Skips the test where there is none.
+    monkeypatch.setattr(load, "REST_S", 0.0)
+    arguments = ["--gateway", "--sessions=5", "--rounds=1", "--seconds=1", "--ramp=0", "--json"]
+    assert bench(CliApp.run(BenchCommand, cli_args=[*arguments, "--tokens-per-second=150"])) == 0
+    direct, gateway = json.loads(capsys.readouterr().out)["doors"]
+    assert (direct["door"], gateway["door"]) == ("direct", "gateway")
+    for one in (direct, gateway):
+        assert one["turns"] > 0
+        assert (one["troubled"], one["clean"]) == (0, 1.0)
         assert one["cpu_ms_per_audio_s"]["median"] > 0

