@@ -95,8 +95,8 @@ class BenchCommand(BaseSettings):
     )
     gateway: bool = Field(
         False,
-        description="compare the server behind HAProxy, with the configuration that is shipped, with the same "
-        "server without it, not with the bare socket; in --rounds",
+        description="compare the server behind HAProxy, as shipped, with the same server alone, not with "
+        "the bare socket; in --rounds",
     )
     beside: ChoreName | None = Field(
         None,
