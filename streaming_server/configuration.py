@@ -74,6 +74,27 @@ class Configuration:
             self._put = {}
             self._settle(_values(self.now))
 
+    def reload(self) -> None:
+        """Apply what another server has put since the last look, as if it had been put here.
+
+        Values it did not change keep this server's flags and variables.
+        """
+        with self._lock:
+            stored = {name: value for name, value in self._store.get().items() if name in _NAMES}
+            changed = {
+                name: value
+                for name, value in stored.items()
+                if name not in self._put or self._put[name] != value
+            }
+            try:
+                values = ServerConfig(**(_values(self.now) | changed))
+            except ValidationError:
+                log.warning("the configuration put on another server is invalid here and ignored")
+                return
+            self._put = stored
+            self._from_start -= changed.keys()
+            self._settle(_values(values))
+
     def put(self, config: ServerConfig) -> None:
         """Replace the configuration and store what has changed. Raise StorageFailure."""
         with self._lock:

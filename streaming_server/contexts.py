@@ -63,6 +63,7 @@ class SpeechOptions:
             language=language,
             speaker_tags=engine.dialogue,
             nonverbals=engine.dialogue,
+            ipa=engine.ipa,
             pronunciations=pronunciations,
         )
 

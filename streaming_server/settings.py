@@ -147,6 +147,12 @@ class Settings(BaseSettings):
         description="PostgreSQL that several servers share, as postgresql://USER:PASSWORD@HOST/NAME; "
         "by default SQLite in --data-dir, for one server",
     )
+    objects: str | None = Field(
+        None,
+        pattern=r"^s3://[^/]+(/.*)?$",
+        description="S3-compatible store for voice samples and results of jobs, as s3://BUCKET/PREFIX, with "
+        "the variables AWS_*; by default files in --data-dir",
+    )
     node: str = Field(
         default_factory=socket.gethostname,
         min_length=1,

@@ -107,12 +107,22 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Pronounced:
+    """A part of a text and its pronunciation in IPA. start, end: code points into the text."""
+
+    start: int
+    end: int
+    ipa: str
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """Text that an engine speaks in one go: a clause, a sentence, or several.
 
     id: unique in the server's lifetime.
     context: the turn of speech it belongs to; utterances of one context come in order, one at a time.
     deadline: CLOCK_MONOTONIC seconds at which its listener runs dry. Engines serve the earliest first.
+    pronounced: parts of the text whose pronunciation is given, in order, for engines that read IPA.
     """
 
     id: int
@@ -121,6 +131,7 @@ class Utterance:
     voice: Voice
     generation: Generation
     deadline: float
+    pronounced: tuple[Pronounced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +210,7 @@ class EngineInfo:
     the slowest and the fastest speed it speaks at, where it uses speed; the rest is done by stretching its
     audio. notice: a sentence that listeners should read before they listen. dialogue: it reads `[S1]` and
     `[S2]`, and makes sounds such as "(laughs)". cost: of a second of speech; where it is high, a client
-    should ask for no more than it is about to play.
+    should ask for no more than it is about to play. ipa: it reads IPA.
     """
 
     name: str
@@ -213,6 +224,7 @@ class EngineInfo:
     speeds: tuple[float, float] = (0.25, 4.0)
     dialogue: bool = False
     cost: Literal["low", "high"] = "low"
+    ipa: bool = False
 
     def speaks(self, language: str) -> bool:
         """Return whether the engine speaks a language, or the one that a regional tag belongs to."""

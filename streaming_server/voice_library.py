@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
+import structlog
 from anyio import to_thread
 
 from streaming_server.catalogue import Catalogue, Entry
-from streaming_server.errors import SpeechError
-from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
+from streaming_server.errors import SpeechError, StorageFailure, UnknownVoiceSample
+from streaming_server.storage.voice_records import FILE_GONE, StoredVoice, StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Transcript, sentence_of, written_transcript
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice, VoiceSample
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class VoiceLibrary:
@@ -29,6 +32,8 @@ class VoiceLibrary:
         self._catalogue = catalogue
         self._prepare = prepare
         self._refreshing = anyio.Lock()
+        self.incomplete = False
+        """True if a recording could not be fetched at the last refresh."""
 
     async def refresh(self) -> None:
         """Replace the catalogue by the voices of the store. Raise StorageFailure."""
@@ -104,7 +109,21 @@ class VoiceLibrary:
 
     def _entries(self) -> list[Entry]:
         voices, voice_samples = self.all()
+        self._fetch(voice_samples.values())
         return [entry_of(voice, voice_samples) for voice in voices]
+
+    def _fetch(self, voice_samples: Iterable[StoredVoiceSample]) -> None:
+        """Have the recordings on this machine, before a worker is told of them."""
+        self.incomplete = False
+        for voice_sample in voice_samples:
+            try:
+                self.store.fetch(voice_sample)
+            except UnknownVoiceSample:
+                continue  # The voice says so, see `voice_sample_problem`.
+            except StorageFailure as error:
+                log.warning("cannot fetch a voice sample", reason=error.message)
+                self.incomplete = True
+                return
 
     def _change_voice(self, voice_id: str, fields: dict[str, Any]) -> StoredVoice:
         replaced = (
@@ -139,7 +158,7 @@ def voice_sample_problem(voice: StoredVoice, voice_sample: StoredVoiceSample | N
     if voice.voice_sample is None or voice_sample is None:
         return None
     if not voice_sample.exists:
-        return "The file of the sample is gone: upload it again."
+        return FILE_GONE
     if voice.transcript or voice_sample.trustworthy:
         return None
     if voice_sample.transcript_findings:

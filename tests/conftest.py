@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.databases import Place
 from helpers.interruptions import Interruptions
+from helpers.object_store import ObjectStore, running_object_store
 from helpers.postgres import Postgres, running_postgres
 from helpers.servers import Server, running_server
 
@@ -76,3 +77,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return Place(tmp_path)
     postgres: Postgres = request.getfixturevalue("postgres")
     return Place(tmp_path, postgres.schema_url())
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """Start an S3-compatible store, shared by tests that do not stop it."""
+    with running_object_store(tmp_path_factory.mktemp("objects") / "log") as one:
+        yield one

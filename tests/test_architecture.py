@@ -87,6 +87,8 @@ def test_heavy_libraries_are_imported_only_where_allowed(path: Path) -> None:
             case "torch" | "safetensors" | "transformers":
                 rooms = (ROOT / "engines/dia", ROOT / "bench", ROOT / "transcription/worker.py")
                 assert any(path.is_relative_to(room) for room in rooms)
+            case "sqlalchemy" | "psycopg" | "obstore":
+                assert path.relative_to(ROOT).parts[0] == "storage", path
             case "av":
                 assert path == ROOT / "audio/pyav.py", "import it from audio.pyav, which imports it whole"
             case "starlette" | "uvicorn":

@@ -16,7 +16,8 @@ export class Sound extends EventTarget {
   }
 
   // Plays the AudioBuffer that `load` resolves to, or stops it. moved(position): 0 to 1, null at the end.
-  async toggle(button, load, moved = () => {}) {
+  // part(): from where to where it is played, in seconds.
+  async toggle(button, load, moved = () => {}, part = () => [0, Infinity]) {
     const again = this.#turn?.button === button;
     this.stop();
     if (again) return;
@@ -27,7 +28,7 @@ export class Sound extends EventTarget {
     try {
       await this.#open().resume();
       const buffer = await load();
-      if (this.#turn === turn) this.#play(turn, buffer);
+      if (this.#turn === turn) this.#play(turn, buffer, part());
     } catch (error) {
       if (this.#turn === turn) this.stop();
       throw error;
@@ -42,6 +43,7 @@ export class Sound extends EventTarget {
     turn.source?.stop();
     turn.button.firstChild.data = turn.label;
     turn.moved(null);
+    this.dispatchEvent(new Event("end"));
   }
 
   // Stops playback if its button is within an element about to be removed.
@@ -53,7 +55,7 @@ export class Sound extends EventTarget {
     return (this.#context ??= new AudioContext());
   }
 
-  #play(turn, buffer) {
+  #play(turn, buffer, [from, to]) {
     const context = this.#open();
     turn.source = new AudioBufferSourceNode(context, { buffer });
     turn.source.connect(context.destination);
@@ -61,9 +63,9 @@ export class Sound extends EventTarget {
       if (this.#turn === turn) this.stop();
     };
     const began = context.currentTime;
-    turn.source.start();
+    turn.source.start(0, from, Math.min(to, buffer.duration) - from);
     const move = () => {
-      turn.moved(Math.min(1, (context.currentTime - began) / buffer.duration));
+      turn.moved(Math.min(1, (from + context.currentTime - began) / buffer.duration));
       turn.frame = requestAnimationFrame(move);
     };
     move();

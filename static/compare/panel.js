@@ -21,6 +21,8 @@ export function mount(panel, app) {
   const { store, player, speaker, contexts, picker, toast } = app;
   /** @type {Map<string, Take>} by voice */
   const takes = new Map();
+  /** @type {WeakMap<Take, import("../speech/context.js").Context>} what fills them */
+  const filling = new WeakMap();
   let inTurn = false; // whether the next voice plays when one ends
   /** @type {Map<string, ReturnType<typeof card>>} */
   const cards = new Map();
@@ -41,7 +43,7 @@ export function mount(panel, app) {
     const { text, ready } = store.state;
     const settings = settingsFor(voice);
     const known = takes.get(voice);
-    if (known && known.text === text && sameSpeech(known.settings, settings) && (known.complete || known.length)) return known;
+    if (known && known.text === text && sameSpeech(known.settings, settings) && (known.length || !filling.get(known)?.ended)) return known;
     const take = speaker.prepare(text, settings);
     take.metrics.clicked = take.metrics.sent = performance.now();
     const context = contexts.open(take, { leadMs: ready?.cost === "high" ? COSTLY_LEAD_MS : LEAD_MS });
@@ -55,6 +57,7 @@ export function mount(panel, app) {
       show();
     });
     takes.set(voice, take);
+    filling.set(take, context);
     return take;
   }
 
@@ -65,7 +68,7 @@ export function mount(panel, app) {
     }
     for (const id of compared()) takeOf(id); // all are made at once, so that the times compare
     const take = takeOf(voice);
-    if (player.take !== take) speaker.load(take);
+    if (player.take !== take) speaker.load(take, filling.get(take));
     speaker.play();
   }
 

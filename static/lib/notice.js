@@ -1,35 +1,53 @@
+// @ts-check
 // A status line, and the error whose message it can show.
 
-// An error with a message for the user.
+/** An error with a message for the user. */
 export class Refusal extends Error {
+  /**
+   * @param {string} message
+   * @param {string} code the server's error code, if it refused the request
+   */
   constructor(message, code = "") {
     super(message);
-    this.code = code; // the server's error code, if it refused the request
+    this.code = code;
   }
 }
 
 export class Notice {
   #line;
 
+  /** @param {HTMLElement} line */
   constructor(line) {
     this.#line = line;
   }
 
+  /** @param {string} words */
   say(words) {
     this.#line.textContent = words;
     this.#line.dataset.state = "good";
   }
 
+  /** @param {unknown} error */
   showError(error) {
     if (!(error instanceof Refusal)) console.error(error);
-    this.#line.textContent = error.message;
+    this.#line.textContent = error instanceof Error ? error.message : String(error);
     this.#line.dataset.state = "bad";
   }
 
-  // Runs a button's action with the button disabled. Returns whether it succeeded; shows the error if not.
+  /** Remove an error, which has been mended or is being tried anew; leave other words. */
+  forgive() {
+    if (this.#line.dataset.state === "bad") this.say("");
+  }
+
+  /**
+   * Run a button's action with the button disabled. Return whether it succeeded; show the error if not.
+   * @param {HTMLButtonElement} button
+   * @param {() => unknown} action
+   */
   async attempt(button, action) {
     const held = document.activeElement === button;
     button.disabled = true;
+    this.forgive();
     try {
       await action();
       return true;

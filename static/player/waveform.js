@@ -32,7 +32,6 @@ export class Waveform {
     this.#player = player;
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
       matchMedia(query).addEventListener("change", () => this.#readColours());
-    this.#readColours();
     canvas.addEventListener("pointerdown", (event) => this.#seek(event));
     canvas.addEventListener("pointermove", (event) => event.buttons === 1 && this.#seek(event));
   }
@@ -48,6 +47,7 @@ export class Waveform {
     const ratio = devicePixelRatio || 1;
     const [width, height] = [this.#canvas.clientWidth, this.#canvas.clientHeight];
     if (!width || !height) return;
+    if (!this.#colours.ink) this.#readColours();
     const key = `${width}:${height}:${take ? Math.round((position / take.rate) * 50) : -1}:${take?.length}:${this.#colours.ink}`;
     if (key === this.#drawn) return;
     this.#drawn = key;

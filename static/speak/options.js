@@ -111,7 +111,7 @@ function languageChoices({ ready, settings }) {
   const recent = settings.recentLanguages
     .filter((id) => offered.some((one) => one.id === id))
     .map((id) => ({ id, name: languageName(id), about: id, group: "Recent" }));
-  const auto = { id: "auto", name: languageName("auto"), about: "by the script of each sentence, else the voice's own" };
+  const auto = { id: "auto", name: languageName("auto"), about: "by the script" };
   return [auto, ...recent, ...offered];
 }
 

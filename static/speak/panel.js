@@ -165,7 +165,26 @@ export function mount(panel, app) {
   player.addEventListener("change", wake);
   player.addEventListener("report", wake);
 
-  // Settings and the text's size.
+  // How much text there is, or, while it is heard, how much is left.
+
+  function showSize() {
+    const { text, settings: { speed } } = store.state;
+    const take = player.take;
+    const count = (/** @type {number} */ characters) => characters.toLocaleString("en");
+    let size = text ? `${count(text.length)} characters` : "";
+    if (take && take.text === text && player.active) {
+      const left = (take.expectedSeconds ?? take.seconds) - player.position / take.rate;
+      const at = take.sentenceAt(player.position)?.start ?? 0;
+      size = `${clockOf(left)} left · ${count(at)} of ${count(take.points.length)} characters`;
+    } else if (text.length > 60) {
+      size += ` · about ${clockOf(estimateOf(text.length, speed))}`;
+    }
+    if (byId("text-size").textContent !== size) byId("text-size").textContent = size;
+  }
+  player.addEventListener("report", showSize);
+  player.addEventListener("change", showSize);
+
+  // Settings.
 
   let changing = 0;
   store.watch(["settings"], () => {
@@ -175,11 +194,9 @@ export function mount(panel, app) {
     }, CHANGE_MS);
   });
   store.watch(["settings"], (state) => reader.setLanguage(state.settings.language));
-  store.watch(["text", "settings"], ({ text, settings: { speed } }) => {
-    const characters = text.length;
-    panel.querySelector(".paper")?.classList.toggle("empty", characters === 0);
-    const about = characters > 60 ? ` · about ${clockOf(estimateOf(characters, speed))}` : "";
-    byId("text-size").textContent = characters ? `${characters.toLocaleString("en")} characters${about}` : "";
+  store.watch(["text", "settings"], ({ text }) => {
+    panel.querySelector(".paper")?.classList.toggle("empty", text === "");
+    showSize();
   });
   store.watch(["connection", "ready"], ({ connection, ready }) => {
     /** @type {HTMLButtonElement} */ (byId("play")).disabled = !ready || connection === "locked" || Boolean(Player.obstacle());

@@ -32,9 +32,17 @@ export class Context extends EventTarget {
     this.base = 0; // the take's sample at which its sound begins
   }
 
+  /** The offset of the text from which it speaks. */
+  get from() {
+    return this.#how.from ?? 0;
+  }
+
+  get ended() {
+    return this.#ended;
+  }
+
   start() {
-    const { take } = this;
-    const from = this.#how.from ?? 0;
+    const { take, from } = this;
     take.begin(from);
     this.base = take.length;
     const { voice, language, speed, pitch, options } = take.settings;

@@ -21,6 +21,7 @@ export class Speaker extends EventTarget {
   #app;
   /** @type {import("./context.js").Context | null} */
   #context = null;
+  #borrowed = false; // whether somebody else opened the context
   /** @type {number | null} tokens per second */
   #tokens = null;
   #failures = 0;
@@ -68,8 +69,8 @@ export class Speaker extends EventTarget {
   async speak(text, settings, { tokens = null, clicked = performance.now() } = {}) {
     const take = this.prepare(text, settings);
     take.metrics.clicked = clicked;
-    this.#tokens = tokens;
     this.load(take);
+    this.#tokens = tokens;
     await this.play();
   }
 
@@ -79,11 +80,17 @@ export class Speaker extends EventTarget {
     return new Take(text, settings, this.#app.player.open([ready.sample_rate, ...ready.sample_rates]));
   }
 
-  /** Take up a take, new or old, without playing it. @param {Take | null} take */
-  load(take) {
+  /**
+   * Take up a take, new or old, without playing it.
+   * @param {Take | null} take
+   * @param {import("./context.js").Context | null} context that fills it already, and goes on when it is put away
+   */
+  load(take, context = null) {
     this.#release();
     this.#failures = 0;
     this.#changed = null;
+    this.#tokens = null;
+    if (context && !context.ended) this.#attend(context, { borrowed: true });
     this.#app.player.load(take);
     this.#tell("take");
   }
@@ -237,41 +244,61 @@ export class Speaker extends EventTarget {
 
   #open(/** @type {number} */ from) {
     const take = /** @type {Take} */ (this.take);
-    const { contexts, toast } = this.#app;
+    const { contexts } = this.#app;
     if (!contexts.available) return;
-    const costly = this.#costly;
-    const began = take.length;
     take.metrics.sent ??= performance.now();
-    const context = contexts.open(take, { from, leadMs: costly ? NEAR_MS : FAR_MS, tokensPerSecond: this.#tokens });
+    const leadMs = this.#costly ? NEAR_MS : FAR_MS;
+    this.#attend(contexts.open(take, { from, leadMs, tokensPerSecond: this.#tokens }), { borrowed: false });
+    this.#tell("change");
+  }
+
+  /**
+   * Watch over the context that fills the take.
+   * @param {import("./context.js").Context} context
+   * @param {{ borrowed: boolean }} how
+   */
+  #attend(context, { borrowed }) {
+    const { take } = context;
+    const began = take.length;
     this.#context = context;
+    this.#borrowed = borrowed;
     context.addEventListener("sound", () => {
       take.metrics.arrived ??= performance.now();
       this.#failures = 0;
       this.#tell("change");
     });
-    context.addEventListener("end", (event) => {
-      const { how, message, code, metrics } = /** @type {CustomEvent} */ (event).detail;
+    context.addEventListener("end", ({ detail }) => {
       if (this.#context !== context) return;
       this.#context = null;
-      if (how === "done" && from === 0) Object.assign(take.metrics, metrics);
-      if (how === "lost") {
-        this.#loss = lossOf(take);
-        toast.show(this.#loss, { kind: "error", lasting: true });
-      } else if (how === "error" && code !== "too_slow") {
-        this.#failures = take.length > began ? 0 : MOST_FAILURES;
-        toast.show(message, { kind: "error", action: { label: "Continue", act: () => this.play() } });
-        if (this.#failures && take.length <= this.#app.player.position) this.pause();
-      }
+      if (detail.how === "done" && context.from === 0) Object.assign(take.metrics, detail.metrics);
+      if (detail.how === "lost") this.#sayLost(take);
+      else if (detail.how === "error" && detail.code !== "too_slow") this.#sayFailed(take, detail.message, began);
       this.#tell("change");
       queueMicrotask(() => this.#fill());
     });
-    this.#tell("change");
+  }
+
+  #sayLost(/** @type {Take} */ take) {
+    this.#loss = lossOf(take);
+    this.#app.toast.show(this.#loss, { kind: "error", lasting: true });
+  }
+
+  /**
+   * @param {Take} take
+   * @param {string} message
+   * @param {number} began samples that had arrived when the context began
+   */
+  #sayFailed(take, message, began) {
+    const { toast, player } = this.#app;
+    this.#failures = take.length > began ? 0 : MOST_FAILURES;
+    toast.show(message, { kind: "error", action: { label: "Continue", act: () => this.play() } });
+    if (this.#failures && take.length <= player.position) this.pause();
   }
 
   #release() {
     const context = this.#context;
     this.#context = null;
-    context?.cancel();
+    if (!this.#borrowed) context?.cancel();
   }
 
   #tell(/** @type {string} */ type) {

@@ -1,12 +1,14 @@
 // The Voices tab: the voices, and voice samples to make more of them.
 
+import { byId as view, element } from "../lib/element.js";
 import { Notice, Refusal } from "../lib/notice.js";
+import { mountPronunciations } from "./pronunciations.js";
+import { ask, button } from "./question.js";
 import { Recorder } from "./recorder.js";
 import { Sample } from "./sample.js";
 import { Sound } from "../audio/sound.js";
 
 const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip)/u; // types that are certainly not audio
-const view = (id) => document.getElementById(id);
 
 /**
  * @param {HTMLElement} _panel
@@ -16,13 +18,16 @@ export function mount(_panel, app) {
   const panel = new VoicesPanel(app);
   app.store.watch(["tab"], ({ tab }) => (tab === "voices" ? panel.refresh() : panel.leave()));
   app.speech.addEventListener("ready", () => panel.refresh());
-  document.addEventListener("keydown", ({ key }) => key === "Escape" && panel.stopSound());
+  document.addEventListener("keydown", ({ key, isComposing, defaultPrevented }) => {
+    if (key === "Escape" && !isComposing && !defaultPrevented) panel.stopSound();
+  });
+  mountPronunciations(app, panel.sound);
 }
 
 class VoicesPanel {
   #app;
   #api;
-  #sound = new Sound();
+  sound = new Sound();
   #sample;
   #recorder = new Recorder();
   #reading = 0; // number of the latest refresh; earlier ones are ignored
@@ -35,12 +40,13 @@ class VoicesPanel {
   constructor(app) {
     this.#app = app;
     this.#api = app.api;
-    this.#sample = new Sample(this.#api, this.#sound);
+    this.#sample = new Sample(this.#api, this.sound);
     this.#sample.addEventListener("changed", ({ detail }) => {
       this.#newNotice.say(""); // clears the notice about a recording
       this.refresh(detail.chosen);
     });
-    this.#sound.addEventListener("start", () => app.focus.take(this, () => this.#sound.stop()));
+    this.sound.addEventListener("start", () => app.focus.take(this.sound, () => this.sound.stop()));
+    this.sound.addEventListener("end", () => app.focus.release(this.sound));
     view("sample-file").addEventListener("change", ({ target }) => {
       if (target.files.length) this.#take(target.files[0]);
       target.value = ""; // allow choosing the same file again
@@ -48,6 +54,11 @@ class VoicesPanel {
     view("record").addEventListener("click", () => this.#record());
     this.#recorder.addEventListener("level", ({ detail }) => this.#showLevel(detail));
     this.#recorder.addEventListener("recorded", ({ detail }) => this.#recorded(detail));
+    this.#recorder.addEventListener("failed", ({ detail }) => {
+      this.#notRecording();
+      this.#newNotice.showError(detail);
+    });
+    view("use-made").addEventListener("click", () => this.#use(app.store.state.chosenVoice));
     this.#receiveDrops(view("voices"));
   }
 
@@ -69,12 +80,12 @@ class VoicesPanel {
 
   // Stops any preview or sample that is playing.
   stopSound() {
-    this.#sound.stop();
+    this.sound.stop();
   }
 
   // Stops sound and recording when another tab is shown.
   leave() {
-    this.#sound.stop();
+    this.sound.stop();
     this.#recorder.stop();
   }
 
@@ -82,7 +93,7 @@ class VoicesPanel {
     this.#voices = voices;
     this.#sample.setKnown(samples, voices);
     const shared = repeated(voices.flatMap(({ warnings }) => warnings));
-    view("shared-warnings").replaceChildren(...shared.map((warning) => element("li", warning)));
+    view("shared-warnings").replaceChildren(...shared.map((warning) => element("li", {}, warning)));
     this.#fill(view("voice-list"), voices.map((voice) => this.#voiceEntry(voice, shared)));
     this.#fill(view("sample-list"), Object.values(samples).map((sample) => this.#sampleEntry(sample)));
     view("no-samples").hidden = Object.keys(samples).length > 0;
@@ -93,7 +104,7 @@ class VoicesPanel {
   // Replaces the entries, keeping the focus on the same control if it still exists.
   #fill(list, entries) {
     const held = list.contains(document.activeElement) ? document.activeElement.textContent : null;
-    this.#sound.stopWithin(list);
+    this.sound.stopWithin(list);
     list.replaceChildren(...entries);
     if (held === null) return;
     const again = [...list.querySelectorAll("button")].find((button) => button.textContent === held);
@@ -105,7 +116,9 @@ class VoicesPanel {
     const made = voice.audio_prompt ? `from the sample “${voice.audio_prompt}”` : voice.builtin ? "built-in" : "your own";
     const preview = button("Preview", voice.name);
     preview.addEventListener("click", () => this.#preview(preview, voice));
-    const actions = [preview];
+    const use = button("Use this voice", voice.name);
+    use.addEventListener("click", () => this.#use(voice.id));
+    const actions = [preview, use];
     if (!voice.builtin) {
       const remove = button("Delete", voice.name);
       remove.addEventListener("click", () => this.#askAboutVoice(item, voice));
@@ -114,6 +127,13 @@ class VoicesPanel {
     const warnings = voice.warnings.filter((warning) => !shared.includes(warning));
     const item = entry(voice.name, `${voice.style}, ${made}`, warnings, actions);
     return item;
+  }
+
+  // Goes on in the Speak tab with a voice.
+  #use(id) {
+    this.#app.store.set({ chosenVoice: null }); // it may have been chosen before, and another one in the Speak tab since
+    this.#app.store.set({ chosenVoice: id, tab: "speak" });
+    view("speak-tab").focus();
   }
 
   #sampleEntry(sample) {
@@ -130,11 +150,11 @@ class VoicesPanel {
   async #preview(control, { id, name }) {
     this.#voiceNotice.say("");
     try {
-      await this.#sound.toggle(control, async () => {
+      await this.sound.toggle(control, async () => {
         this.#voiceNotice.say(`Loading the preview of ${name}…`);
         const bytes = await this.#api.bytes(`preview/${encodeURIComponent(id)}`);
         this.#voiceNotice.say("");
-        return this.#sound.decode(bytes);
+        return this.sound.decode(bytes);
       });
     } catch (error) {
       this.#voiceNotice.showError(error);
@@ -202,7 +222,7 @@ class VoicesPanel {
   async #deleteSample(id, query = "") {
     const { message } = await this.#api.send("DELETE", `audio_prompts/${encodeURIComponent(id)}${query}`);
     if (this.#sample.id === id) {
-      this.#sound.stop();
+      this.sound.stop();
       this.#sample.close();
     }
     await this.refresh();
@@ -240,7 +260,7 @@ class VoicesPanel {
       this.#recorder.stop();
       return;
     }
-    this.#app.focus.take(this, () => this.#recorder.stop()); // stops speech, which would be recorded too
+    this.#app.focus.take(this.#recorder, () => this.#recorder.stop()); // stops any sound, which would be recorded too
     await this.#newNotice.attempt(view("record"), () => this.#recorder.start());
     if (!this.#recorder.recording) return;
     this.#newNotice.say("Recording. Speak now.");
@@ -253,9 +273,14 @@ class VoicesPanel {
     view("record-level").value = level;
   }
 
-  #recorded({ file, seconds }) {
+  #notRecording() {
+    this.#app.focus.release(this.#recorder);
     view("record").textContent = "Record";
     view("recording").hidden = true;
+  }
+
+  #recorded({ file, seconds }) {
+    this.#notRecording();
     this.#sample.draft(file); // does not open the panel, as closing it may have ended the recording
     this.#newNotice.say(`Recorded ${seconds.toFixed(1)} s. Check it, then upload it.`);
   }
@@ -267,63 +292,11 @@ function repeated(sentences) {
 }
 
 function entry(name, facts, warnings, actions) {
-  const about = element("p", element("strong", name), " ", element("span", facts));
-  const line = element("div", about, element("div", ...actions));
-  line.className = "entry";
-  line.lastChild.className = "actions";
-  const item = element("li", line);
+  const about = element("p", {}, element("strong", {}, name), " ", element("span", {}, facts));
+  const line = element("div", { className: "entry" }, about, element("div", { className: "actions" }, ...actions));
+  const item = element("li", {}, line);
   item.dataset.name = name;
-  if (warnings.length) {
-    item.append(element("ul", ...warnings.map((warning) => element("li", warning))));
-    item.lastChild.className = "warnings";
-  }
+  const list = warnings.map((warning) => element("li", {}, warning));
+  if (list.length) item.append(element("ul", { className: "warnings" }, ...list));
   return item;
-}
-
-// Shows a question in place of an entry's buttons until it is answered.
-function ask(item, question, choices, notice) {
-  item.querySelector(".asked")?.remove();
-  const actions = item.querySelector(".actions");
-  const asked = element("div", element("p", question));
-  asked.className = "asked actions";
-  asked.firstChild.className = "question";
-  asked.setAttribute("role", "group");
-  asked.setAttribute("aria-label", question);
-  const back = () => {
-    asked.remove();
-    actions.hidden = false;
-    actions.lastChild.focus();
-  };
-  for (const [label, act] of Object.entries(choices)) {
-    const choice = button(label);
-    choice.addEventListener("click", async () => {
-      if (!(await notice.attempt(choice, act))) back();
-    });
-    asked.append(choice);
-  }
-  const keep = button("Keep");
-  keep.addEventListener("click", back);
-  asked.addEventListener("keydown", ({ key }) => {
-    if (key === "Escape") back();
-  });
-  asked.append(keep);
-  actions.hidden = true;
-  actions.after(asked);
-  keep.focus();
-}
-
-function button(label, of = "") {
-  const control = element("button", label);
-  control.type = "button";
-  if (of) {
-    control.append(element("span", ` ${of}`));
-    control.lastChild.className = "unseen";
-  }
-  return control;
-}
-
-function element(tag, ...children) {
-  const one = document.createElement(tag);
-  one.append(...children);
-  return one;
 }

@@ -1,4 +1,5 @@
-// Records up to a minute from the microphone and reports the level.
+// @ts-check
+// Records up to a minute from the microphone and reports the level. However it ends, the microphone is switched off.
 
 import { Refusal } from "../lib/notice.js";
 
@@ -9,23 +10,27 @@ const BITS_PER_S = 128000;
 const CONSTRAINTS = { channelCount: 1, echoCancellation: false, noiseSuppression: false }; // the unprocessed voice
 
 const UNABLE = "This browser cannot record; choose a file instead.";
+const BROKEN = "The recording failed and the microphone was switched off; try again, or choose a file.";
 const NOT_SECURE = "Browsers allow the microphone only on pages served over https or from this machine; choose a file instead.";
+/** @type {Record<string, string>} */
 const REASONS = {
   NotAllowedError: "Access to the microphone was denied; allow it for this page in the browser's settings, or choose a file.",
   NotFoundError: "No microphone was found; connect one, or choose a file.",
   NotReadableError: "The microphone is not available; close other programs that use it, or choose a file.",
 };
 
+/** Events: "level" { seconds, level } while recording, and at the end "recorded" { file, seconds } or "failed" (a Refusal). */
 export class Recorder extends EventTarget {
+  /** @type {MediaRecorder | null} */
   #media = null;
+  /** @type {object | null} */
   #asked = null; // identifies the pending request for the microphone
 
   get recording() {
     return this.#media !== null;
   }
 
-  // Starts recording; throws a Refusal if there is no microphone. Dispatches "level" { seconds, level } while
-  // recording and "recorded" { file, seconds } at the end. Stopping before access is granted records nothing.
+  /** Start recording. Throw a Refusal if that cannot be. Stopping before access is granted records nothing. */
   async start() {
     if (!isSecureContext) throw new Refusal(NOT_SECURE);
     if (!navigator.mediaDevices || !window.MediaRecorder) throw new Refusal(UNABLE);
@@ -34,10 +39,11 @@ export class Recorder extends EventTarget {
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
     } catch (error) {
-      throw new Refusal(REASONS[error.name] ?? `The microphone cannot be used: ${error.message}`);
+      const { name, message } = /** @type {Error} */ (error);
+      throw new Refusal(REASONS[name] ?? `The microphone cannot be used: ${message}`);
     }
     if (this.#asked === asked) this.#record(stream);
-    else release(stream);
+    else switchOff(stream);
   }
 
   stop() {
@@ -45,42 +51,65 @@ export class Recorder extends EventTarget {
     if (this.#media?.state === "recording") this.#media.stop();
   }
 
+  /** @param {MediaStream} stream */
   #record(stream) {
-    const [kind, ending] = KINDS.find(([type]) => MediaRecorder.isTypeSupported(type)) ?? ["", "webm"];
     const context = new AudioContext();
-    const analyser = new AnalyserNode(context, { fftSize: 4096 });
-    const mono = new MediaStreamAudioDestinationNode(context, { channelCount: 1 }); // mixes any number of channels
-    new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser).connect(mono);
-    const media = new MediaRecorder(mono.stream, { mimeType: kind, audioBitsPerSecond: BITS_PER_S });
-    const pieces = [];
-    const began = performance.now();
-    const passed = () => (performance.now() - began) / 1000;
-    const timer = setInterval(() => {
-      if (passed() >= LONGEST_S) this.stop();
-      this.#tell("level", { seconds: passed(), level: peakOf(analyser) });
-    }, EVERY_MS);
-    media.ondataavailable = ({ data }) => pieces.push(data);
-    media.onstop = () => {
+    let timer = 0;
+    const release = () => {
       clearInterval(timer);
-      release(stream);
+      switchOff(stream);
       context.close();
       this.#media = null;
-      const file = new File(pieces, `recording.${ending}`, { type: media.mimeType });
-      this.#tell("recorded", { file, seconds: passed() });
     };
-    this.#media = media;
-    media.start();
+    try {
+      const [kind, ending] = KINDS.find(([type]) => MediaRecorder.isTypeSupported(type)) ?? ["", "webm"];
+      const analyser = new AnalyserNode(context, { fftSize: 4096 });
+      const mono = new MediaStreamAudioDestinationNode(context, { channelCount: 1 }); // mixes any number of channels
+      new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser).connect(mono);
+      const media = new MediaRecorder(mono.stream, { mimeType: kind, audioBitsPerSecond: BITS_PER_S });
+      /** @type {Blob[]} */
+      const pieces = [];
+      const began = performance.now();
+      const passed = () => (performance.now() - began) / 1000;
+      media.ondataavailable = ({ data }) => pieces.push(data);
+      media.onstop = () => {
+        release();
+        const file = new File(pieces, `recording.${ending}`, { type: media.mimeType });
+        this.#tell("recorded", { file, seconds: passed() });
+      };
+      media.onerror = () => {
+        media.onstop = null;
+        release();
+        this.#tell("failed", new Refusal(BROKEN));
+      };
+      for (const track of stream.getTracks()) track.onended = () => this.stop(); // the microphone was unplugged
+      media.start();
+      this.#media = media;
+      timer = setInterval(() => {
+        if (passed() >= LONGEST_S) this.stop();
+        this.#tell("level", { seconds: passed(), level: peakOf(analyser) });
+      }, EVERY_MS);
+    } catch {
+      release();
+      throw new Refusal(BROKEN);
+    }
   }
 
+  /**
+   * @param {string} type
+   * @param {unknown} detail
+   */
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
-function release(stream) {
+/** @param {MediaStream} stream */
+function switchOff(stream) {
   for (const track of stream.getTracks()) track.stop();
 }
 
+/** @param {AnalyserNode} analyser */
 function peakOf(analyser) {
   const samples = new Float32Array(analyser.fftSize);
   analyser.getFloatTimeDomainData(samples);

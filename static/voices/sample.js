@@ -1,9 +1,11 @@
 // The voice sample being edited: a local file until its upload, then a stored sample to create a voice from.
 
 import { Notice } from "../lib/notice.js";
+import { fileOf, within } from "./cut.js";
 import { Waveform, heightsOf } from "./waveform.js";
 
 const SHOWN_BYTES = 16 * 2 ** 20; // a larger file may not fit into memory when decoded
+const TRIM_STEP_S = 0.05; // as in the page
 const LISTEN_EVERY_MS = 1000;
 const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language" });
 const LISTENING = "Transcribing…";
@@ -23,14 +25,17 @@ export class Sample extends EventTarget {
   #upload = null; // AbortController of the upload in progress
   #made = null; // id of the voice just created from it
   #listening = null; // identifies the wait for Whisper
+  #part = [0, Infinity]; // what is played and, of a file, uploaded; in seconds
 
   constructor(api, sound) {
     super();
     this.#api = api;
     this.#sound = sound;
     view("sample-play").addEventListener("click", () => this.#play());
-    view("sample-name").addEventListener("input", () => this.#hint());
-    view("voice-name").addEventListener("input", () => this.#hint());
+    view("sample-name").addEventListener("input", () => this.#hint(this.#notice));
+    view("voice-name").addEventListener("input", () => this.#hint(this.#voiceNotice));
+    view("said").addEventListener("input", () => this.#notice.forgive());
+    for (const end of ["from", "to"]) view(`trim-${end}`).addEventListener("input", () => this.#trim(end));
     view("cancel-upload").addEventListener("click", () => this.#upload?.abort());
     view("save-transcript").addEventListener("click", ({ target }) => this.#notice.attempt(target, () => this.#save()));
     view("transcribe").addEventListener("click", ({ target }) => this.#notice.attempt(target, () => this.#transcribe()));
@@ -66,7 +71,7 @@ export class Sample extends EventTarget {
       if (this.#file !== file) return;
       this.#buffer = buffer;
       this.#waveform.show(heightsOf(buffer));
-      view("sample-facts").textContent = `${buffer.duration.toFixed(1)} s, ${megabytes(file.size)}`;
+      this.#offerTrim(buffer.duration);
     } catch (error) {
       if (this.#file !== file) return;
       view("sample-play").disabled = true;
@@ -89,12 +94,42 @@ export class Sample extends EventTarget {
     view("sample").hidden = true;
   }
 
+  // Shows the ends of the part to keep, which can be moved before the upload.
+  #offerTrim(duration) {
+    for (const end of ["from", "to"]) view(`trim-${end}`).max = TRIM_STEP_S * Math.ceil(duration / TRIM_STEP_S);
+    view("trim-from").value = 0;
+    view("trim-to").value = view("trim-to").max;
+    view("trim").hidden = false;
+    this.#trim("to");
+  }
+
+  #trim(moved) {
+    const { duration } = this.#buffer;
+    const [from, to] = within(Number(view("trim-from").value), Number(view("trim-to").value), duration, moved);
+    this.#part = [from, to];
+    for (const [end, at] of [["from", from], ["to", to]]) {
+      view(`trim-${end}`).value = at;
+      view(`trim-${end}-time`).textContent = seconds(at);
+      view(`trim-${end}`).setAttribute("aria-valuetext", seconds(at));
+    }
+    this.#waveform.keep(from / duration, to / duration);
+    const length = this.#whole ? seconds(duration) : `${seconds(to - from)} of ${seconds(duration)}`;
+    view("sample-facts").textContent = `${length}, ${megabytes(this.#file.size)}`;
+  }
+
+  // Whether nothing is cut off.
+  get #whole() {
+    return !this.#buffer || this.#part[1] - this.#part[0] > this.#buffer.duration - 0.02;
+  }
+
   #begin(title, said) {
-    this.#sound.stop();
+    this.#sound.stopWithin(view("sample")); // a preview that was started to end a recording plays on
     this.close();
     view("sample-title").textContent = title;
     view("sample-facts").textContent = "";
+    view("trim").hidden = view("use-made").hidden = true;
     view("sample-play").disabled = false;
+    this.#part = [0, Infinity];
     view("said").value = said;
     view("said").placeholder = "";
     this.#waveform.show([]);
@@ -127,7 +162,9 @@ export class Sample extends EventTarget {
     return free;
   }
 
-  #hint() {
+  // mended: the notice whose error may be out of date.
+  #hint(mended = null) {
+    mended?.forgive();
     const replaces = Object.hasOwn(this.#samples, nameOf(view("sample-name").value));
     view("sample-name-hint").hidden = !replaces;
     view("upload").textContent = replaces ? "Replace" : "Upload";
@@ -139,7 +176,8 @@ export class Sample extends EventTarget {
 
   async #play() {
     try {
-      await this.#sound.toggle(view("sample-play"), () => this.#load(), (heard) => this.#waveform.move(heard));
+      const moved = (heard) => this.#waveform.move(heard);
+      await this.#sound.toggle(view("sample-play"), () => this.#load(), moved, () => this.#part);
     } catch (error) {
       this.#notice.showError(error);
     }
@@ -154,10 +192,11 @@ export class Sample extends EventTarget {
 
   async #send() {
     const file = this.#file;
+    const sent = this.#whole ? file : fileOf(this.#buffer, ...this.#part, file.name);
     const form = new FormData(); // fields first, as the server reads the form in order
     form.append("prompt_id", nameOf(view("sample-name").value));
     form.append("transcript", view("said").value);
-    form.append("audio_file", file, file.name);
+    form.append("audio_file", sent, sent.name);
     const upload = this.#upload = new AbortController();
     const { signal } = upload;
     view("cancel-upload").hidden = view("upload-progress").hidden = false;
@@ -169,7 +208,9 @@ export class Sample extends EventTarget {
       const stored = await this.#api.get(metadataOf(answer.prompt_id));
       if (this.#file !== file) return; // another sample was opened
       this.#file = this.#buffer = null;
-      this.#sound.stop();
+      this.#part = [0, Infinity];
+      view("trim").hidden = true;
+      this.#sound.stopWithin(view("sample"));
       view("sample-title").textContent = `Sample “${stored.prompt_id}”`;
       view("voice-name").value = stored.prompt_id;
       view("said").placeholder = "";
@@ -266,6 +307,7 @@ export class Sample extends EventTarget {
     const wanted = { voice_id: idOf(name), name, style: view("voice-style").value.trim(), audio_prompt: sample };
     const { voice_config: voice, warnings } = await this.#api.send("POST", "voice_mappings", wanted);
     this.#voiceNotice.say(`The voice “${voice.name}” is ready and selected.`);
+    view("use-made").hidden = false;
     list(view("voice-warnings"), warnings);
     if (this.id === sample) this.#made = voice.voice_id;
     this.#changed(voice.voice_id);
@@ -286,6 +328,7 @@ export class Sample extends EventTarget {
 
 const pathOf = ({ prompt_id: id }) => `audio_prompts/${encodeURIComponent(id)}`;
 const metadataOf = (id) => `audio_prompts/metadata/${encodeURIComponent(id)}`;
+const seconds = (time) => `${time.toFixed(1)} s`;
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
 
 // Converts typed text to a name that the server accepts.

@@ -6,15 +6,23 @@ export class Waveform {
   #canvas;
   #heights = [];
   #position = null; // position of playback, 0 to 1; null when stopped
+  #kept = [0, 1]; // the part that is kept; what is outside is faint
 
   constructor(canvas) {
     this.#canvas = canvas;
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
+      matchMedia(query).addEventListener("change", () => this.#draw());
   }
 
   show(heights) {
     this.#heights = heights;
+    this.#kept = [0, 1];
     this.move(null);
+  }
+
+  keep(from, to) {
+    this.#kept = [from, to];
+    this.#draw();
   }
 
   move(position) {
@@ -28,8 +36,11 @@ export class Waveform {
     pen.clearRect(0, 0, width, height);
     pen.fillStyle = getComputedStyle(this.#canvas).color;
     const parts = this.#heights.length / 2;
+    const [from, to] = this.#kept.map((share) => share * parts);
     for (let part = 0; part < parts; part++) {
-      pen.globalAlpha = this.#position === null || part < this.#position * parts ? 1 : 0.4;
+      const kept = part + 0.5 >= from && part + 0.5 <= to;
+      const heard = this.#position === null || part < this.#position * parts;
+      pen.globalAlpha = kept ? (heard ? 1 : 0.4) : 0.2;
       const [low, high] = [this.#heights[2 * part], this.#heights[2 * part + 1]];
       const tall = Math.max(2, ((high - low) * height) / 100);
       pen.fillRect((part * width) / parts, height * (1 - (low + high) / 200) - tall / 2, width / parts - 1, tall);

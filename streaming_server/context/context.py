@@ -354,7 +354,8 @@ class SpeechContext:
         self._progress.begin(passage)
         self._on_utterance(passage.text)
         part = self._part(passage)
-        self._channel.submit(passage.text, part.voice, part.generation, now + self._pacing.lead_s(now))
+        deadline = now + self._pacing.lead_s(now)
+        self._channel.submit(passage.text, part.voice, part.generation, deadline, passage.pronounced)
 
     def _part(self, passage: Passage) -> Part:
         """Return the voice of a passage, with the passage's language if its script determines one."""

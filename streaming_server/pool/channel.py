@@ -11,7 +11,17 @@ from typing import Protocol
 from streaming_server.errors import SpeechError
 from streaming_server.ipc.messages import Cancel, Release, Submit, Taken
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.types import FLOW_WINDOW, Audio, Event, Failed, Finished, Generation, Utterance, Voice
+from streaming_server.types import (
+    FLOW_WINDOW,
+    Audio,
+    Event,
+    Failed,
+    Finished,
+    Generation,
+    Pronounced,
+    Utterance,
+    Voice,
+)
 
 MAX_ATTEMPTS = 2
 """Workers that may be given the same utterance, one after the other."""
@@ -92,13 +102,22 @@ class Channel:
         """Bytes of PCM received and not yet taken."""
         return self._received - self._taken
 
-    def submit(self, text: str, voice: Voice, generation: Generation, deadline: float) -> None:
+    def submit(
+        self,
+        text: str,
+        voice: Voice,
+        generation: Generation,
+        deadline: float,
+        pronounced: tuple[Pronounced, ...] = (),
+    ) -> None:
         """Send an utterance to a worker. The channel must not be busy."""
         assert not self.busy
         self._heard = self.lost = False
         self._attempts = self.restarts = 0
         self._discard_events()
-        self.utterance = Utterance(self._pool.next_id(), self.context, text, voice, generation, deadline)
+        self.utterance = Utterance(
+            self._pool.next_id(), self.context, text, voice, generation, deadline, pronounced
+        )
         self._pool.place(self)
 
     def take(self) -> Event | None:

@@ -7,6 +7,9 @@ from typing import Any
 
 from streaming_server.storage.database import Database
 
+TOPIC = "configuration"
+"""Announced when it is put."""
+
 
 class ConfigurationStore:
     """One JSON object. Every call blocks."""
@@ -30,3 +33,4 @@ class ConfigurationStore:
                 " ON CONFLICT (id) DO UPDATE SET value = excluded.value",
                 value=value,
             )
+            transaction.announce(TOPIC)

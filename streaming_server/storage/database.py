@@ -27,8 +27,11 @@ class Transaction(Protocol):
 
     def rows(self, statement: str, **values: Any) -> list[Row]: ...
 
-    def announce(self, topic: str) -> None:
-        """Tell all servers that this transaction changes something, once it is committed."""
+    def announce(self, topic: str, *, counted: bool = True) -> None:
+        """Tell all servers that this transaction changes something, once it is committed.
+
+        counted: whether a server that misses it must hear of it later; transactions then wait for each other.
+        """
 
 
 class Database(Protocol):

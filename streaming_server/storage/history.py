@@ -35,10 +35,15 @@ class JournalEntry:
 
 
 class Journal:
-    """The table of generations. Outputs exist without an entry where only copies are kept."""
+    """The table of generations, of all servers that share the database.
 
-    def __init__(self, database: Database, outputs: OutputFolder) -> None:
+    Outputs exist without an entry where only copies are kept. They stay on the server that made them, each
+    within its own limit: on another one an entry has no file. node: the name of this server.
+    """
+
+    def __init__(self, database: Database, outputs: OutputFolder, node: str) -> None:
         self._database = database
+        self._node = node
         self._outputs = outputs
 
     def add(
@@ -55,8 +60,9 @@ class Journal:
         size = _size(file)
         with self._database.transaction() as transaction:
             transaction.execute(
-                "INSERT INTO journal (id, made_at, text, voice, prompt, took_s, audio_s, file, file_size)"
-                " VALUES (:id, :made_at, :text, :voice, :prompt, :took_s, :audio_s, :file, :file_size)",
+                "INSERT INTO journal (id, made_at, text, voice, prompt, took_s, audio_s, file, file_size,"
+                " node) VALUES (:id, :made_at, :text, :voice, :prompt, :took_s, :audio_s, :file, :file_size,"
+                " :node)",
                 id=secrets.token_hex(16),
                 made_at=time.time(),
                 text=text,
@@ -66,6 +72,7 @@ class Journal:
                 audio_s=audio_s,
                 file=file.name if size is not None and file is not None else None,
                 file_size=size,
+                node=self._node,
             )
 
     def list(self, voice: str | None = None, limit: int = 50) -> tuple[list[JournalEntry], int]:
@@ -111,6 +118,7 @@ class Journal:
         return removed
 
     def _entry(self, row: Row) -> JournalEntry:
+        has_file = row["file"] is not None and row["node"] in (None, self._node)
         return JournalEntry(
             id=row["id"],
             made_at=row["made_at"],
@@ -119,7 +127,7 @@ class Journal:
             voice_sample=row["prompt"],
             took_s=row["took_s"],
             audio_s=row["audio_s"],
-            file=self._outputs.directory / row["file"] if row["file"] is not None else None,
+            file=self._outputs.directory / row["file"] if has_file else None,
             file_size=row["file_size"],
         )
 

@@ -32,8 +32,8 @@ LEASE_S = 20.0
 MAX_LOST = 3
 """Servers that may die of a job before it is interrupted instead of given to another one."""
 
-TOPIC = "jobs"
-"""Announced when a job waits or is cancelled."""
+TOPIC, CANCELLED = "jobs", "cancelled jobs"
+"""Announced when a job waits, and when one is cancelled."""
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -131,7 +131,7 @@ class Jobs:
                 request=orjson.dumps(request).decode(),
                 now=time.time(),
             )
-            transaction.announce(TOPIC)
+            transaction.announce(TOPIC, counted=False)
         assert row is not None
         return self._job(row)
 
@@ -201,7 +201,7 @@ class Jobs:
                     id=job.id,
                     attempt=job.attempt,
                 )
-                transaction.announce(TOPIC)
+                transaction.announce(TOPIC, counted=False)
 
     def partial_file(self, job_id: str) -> Path:
         """Return where the audio is written until it is complete."""
@@ -292,7 +292,7 @@ class Jobs:
                 created_at=before["created_at"],
                 attempt=before["attempt"],
             )
-            transaction.announce(TOPIC)
+            transaction.announce(TOPIC, counted=False)
         if row is None:
             self.get(job_id)
             raise InUse("Only an interrupted, failed or cancelled job can be retried.")
@@ -317,7 +317,7 @@ class Jobs:
                 settled,
             )
             if settled:
-                transaction.announce(TOPIC)
+                transaction.announce(TOPIC, counted=False)
         ends = [each["status"] for each in settled]
         return Recovered(ends.count("completed"), ends.count("pending"), ends.count("interrupted"))
 
@@ -337,25 +337,28 @@ class Jobs:
 
     def sweep(self) -> None:
         """Delete the results of no job. Call it at the start, after `recover`."""
+        names = self._results.names()
+        # Asked afterwards, so that no result is missed that comes meanwhile.
         with self._database.transaction() as transaction:
             rows = transaction.rows(
                 "SELECT id, file, status FROM jobs WHERE status IN ('processing', 'completed')"
             )
         kept = {row["file"] for row in rows}
         spoken = {row["id"] for row in rows if row["status"] == "processing"}
-
-        def is_stray(name: str) -> bool:
-            named = _RESULT.fullmatch(name)
-            return named is not None and name not in kept and named[1] not in spoken
-
-        self._results.sweep(is_stray)
+        named = {name: match[1] for name in names if (match := _RESULT.fullmatch(name))}
+        self._results.remove(
+            name for name, job_id in named.items() if name not in kept and job_id not in spoken
+        )
 
     def expire(self, before: float) -> int:
         """Delete the jobs that ended before a time, with their results. Return how many.
 
         Raise StorageFailure.
         """
-        return self._remove("finished_at < :before", before=before)
+        removed = self._remove("finished_at < :before", before=before)
+        if self._database.shared:  # This machine has copies of results that others have deleted.
+            self.sweep()
+        return removed
 
     def clear(self) -> int:
         """Delete every job that is over, with its result. Return how many. Raise StorageFailure."""
@@ -417,7 +420,7 @@ class Jobs:
                 **values,
             )
             if status == "cancelled":
-                transaction.announce(TOPIC)
+                transaction.announce(CANCELLED, counted=False)
         if row is None:
             self.get(job_id)
             raise InUse("The job has already ended.")

@@ -96,6 +96,14 @@ ALTER TABLE jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
 """
 
+_CHANGES = """
+CREATE TABLE changes (
+    topic TEXT PRIMARY KEY,
+    version BIGINT NOT NULL
+);
+ALTER TABLE journal ADD COLUMN node TEXT;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _VOICE_SAMPLES_VOICES_CONFIGURATION,
     _JOBS_JOURNAL,
@@ -103,6 +111,7 @@ MIGRATIONS: tuple[str, ...] = (
     _VOICE_LANGUAGE,
     _PRONUNCIATIONS,
     _LEASES,
+    _CHANGES,
 )
 """Scripts that bring an empty database to the current schema, for SQLite and PostgreSQL alike.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.files import move_whole, remove_strays, sync_folder
+from streaming_server.storage.files import ANY_NAME, move_whole, regular_files, sync_folder
 
 
 class Objects(Protocol):
@@ -33,8 +34,11 @@ class Objects(Protocol):
     def delete(self, name: str) -> None:
         """Delete the file, if it exists."""
 
-    def sweep(self, is_stray: Callable[[str], bool]) -> int:
-        """Delete the files with such names and return how many; those that cannot be deleted stay."""
+    def names(self) -> set[str]:
+        """Return the names of all files."""
+
+    def remove(self, names: Iterable[str]) -> int:
+        """Delete files and return how many; those that cannot be deleted stay."""
 
 
 class FolderObjects:
@@ -66,6 +70,14 @@ class FolderObjects:
         with storage_errors():
             self.path(name).unlink(missing_ok=True)
 
-    def sweep(self, is_stray: Callable[[str], bool]) -> int:
+    def names(self) -> set[str]:
         with storage_errors():
-            return remove_strays(self.folder, is_stray)
+            return {file.name for file, _ in regular_files(self.folder, ANY_NAME)}
+
+    def remove(self, names: Iterable[str]) -> int:
+        removed = 0
+        for name in names:
+            with suppress(OSError):
+                self.path(name).unlink()
+                removed += 1
+        return removed

@@ -51,9 +51,15 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class AnnouncingTransaction(ConnectionTransaction):
-    """A transaction whose changes are announced to the servers that listen, see `changes`."""
+    """A transaction whose changes are announced to the servers that listen, see `Listener`."""
 
-    def announce(self, topic: str) -> None:
+    def announce(self, topic: str, *, counted: bool = True) -> None:
+        if counted:
+            self.execute(
+                "INSERT INTO changes (topic, version) VALUES (:topic, 1)"
+                " ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1",
+                topic=topic,
+            )
         self.row("SELECT pg_notify(:channel, :topic)", channel=CHANNEL, topic=topic)
 
 

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 
 from streaming_server.storage.database import Database
 
+TOPIC = "pronunciations"
+"""Announced when the list is put."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredPronunciation:
@@ -40,3 +43,4 @@ class PronunciationStore:
                 " VALUES (:number, :language, :word, :respelling, :ipa)",
                 [{"number": number, **asdict(entry)} for number, entry in enumerate(entries)],
             )
+            transaction.announce(TOPIC)

@@ -29,7 +29,7 @@ class ConnectionTransaction:
     def rows(self, statement: str, **values: Any) -> list[Row]:
         return cast("list[Row]", list(self._result(statement, values).mappings()))
 
-    def announce(self, topic: str) -> None:
+    def announce(self, topic: str, *, counted: bool = True) -> None:
         """There is no other server."""
 
     def _result(self, statement: str, values: dict[str, Any]) -> CursorResult[Any]:

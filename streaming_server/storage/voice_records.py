@@ -9,6 +9,8 @@ from typing import NotRequired, TypedDict
 from streaming_server.transcription.transcript import Source, may_condition
 from streaming_server.types import Speaker
 
+FILE_GONE = "The file of the sample is gone: upload it again."
+
 
 @dataclass(frozen=True, slots=True)
 class StoredVoiceSample:

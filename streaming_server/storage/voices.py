@@ -27,7 +27,13 @@ from streaming_server.storage.database import Database, Row, Transaction, storag
 from streaming_server.storage.files import remove_older, remove_strays
 from streaming_server.storage.names import check_name
 from streaming_server.storage.objects import Objects
-from streaming_server.storage.voice_records import Metadata, StoredVoice, StoredVoiceSample, VoiceChanges
+from streaming_server.storage.voice_records import (
+    FILE_GONE,
+    Metadata,
+    StoredVoice,
+    StoredVoiceSample,
+    VoiceChanges,
+)
 from streaming_server.transcription.transcript import PRECEDENCE, Source, may_condition
 from streaming_server.types import BUILTIN_VOICES, EngineVoice, Speaker
 
@@ -47,6 +53,9 @@ _TRANSCRIPT = (
 
 _BLOB = re.compile(r"[0-9a-f]{64}\.wav")
 _TEMPORARY = re.compile(r"[0-9a-f]{32}\.[a-z]+")
+
+TOPIC = "voices"
+"""Announced when a voice, a voice sample or a transcript changes."""
 
 ABANDONED_S = 3600.0
 """Age of unfinished recordings that no server will finish, in a folder that servers may share."""
@@ -90,7 +99,8 @@ class VoiceStore:
         """
         with self._database.exclusive() as transaction:
             used = {_blob(row["sha256"]) for row in transaction.rows("SELECT sha256 FROM prompts")}
-            orphans = self._recordings.sweep(lambda name: bool(_BLOB.fullmatch(name)) and name not in used)
+            names = {name for name in self._recordings.names() if _BLOB.fullmatch(name)}
+            orphans = self._recordings.remove(names - used)
         with storage_errors():
             if self._database.shared:  # Another server may be using the folder.
                 return orphans + remove_older(self._temporaries, time.time() - ABANDONED_S, _TEMPORARY)
@@ -117,6 +127,13 @@ class VoiceStore:
                 " ORDER BY discovered_at DESC, id DESC LIMIT 1"
             )
         return self._voice_sample(row) if row is not None else None
+
+    def fetch(self, voice_sample: StoredVoiceSample) -> None:
+        """Have the recording at its `path`. Raise UnknownVoiceSample if it is gone, StorageFailure."""
+        try:
+            self._recordings.fetch(voice_sample.path.name)
+        except FileNotFoundError:
+            raise UnknownVoiceSample(FILE_GONE) from None
 
     def voice_sample(self, voice_sample_id: str) -> StoredVoiceSample:
         """Raise UnknownVoiceSample."""
@@ -157,6 +174,7 @@ class VoiceStore:
                 # Inside the transaction, so that `_discard` does not find the file unused.
                 self._recordings.put(_blob(sha256), wav)
                 _put(transaction, "prompts", columns)
+                transaction.announce(TOPIC)
                 return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
         finally:
             with suppress(OSError):
@@ -201,6 +219,7 @@ class VoiceStore:
                     findings=_dumped(findings),
                     id=voice_sample_id,
                 )
+                transaction.announce(TOPIC)
             return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
 
     def delete_voice_sample(self, voice_sample_id: str, force: bool = False) -> tuple[str, ...]:
@@ -219,6 +238,7 @@ class VoiceStore:
                 prompt=voice_sample_id,
             )
             transaction.execute("DELETE FROM prompts WHERE id = :id", id=voice_sample_id)
+            transaction.announce(TOPIC)
         self._discard({sha256})
         return voices
 
@@ -257,6 +277,7 @@ class VoiceStore:
             if self._find_voice(transaction, voice_id).builtin:
                 raise Forbidden("Built-in voices cannot be deleted.")
             transaction.execute("DELETE FROM voices WHERE id = :id", id=voice_id)
+            transaction.announce(TOPIC)
 
     def _put_voice(self, transaction: Transaction, voice: StoredVoice) -> StoredVoice:
         _check_voice(voice)
@@ -266,6 +287,7 @@ class VoiceStore:
         del columns["builtin"]
         columns["prompt"] = columns.pop("voice_sample")
         _put(transaction, "voices", columns)
+        transaction.announce(TOPIC)
         return self._find_voice(transaction, voice.id)
 
     def _find_voice(self, transaction: Transaction, voice_id: str) -> StoredVoice:

@@ -13,12 +13,12 @@ from streaming_server.errors import InternalError
 from streaming_server.text.items import Item, Pause, Said, SpeakerChange
 from streaming_server.text.language import language_of
 from streaming_server.text.offsets import SourceMap
-from streaming_server.text.passage import Passage, Pronounced, Quotation
+from streaming_server.text.passage import Passage, Quotation
 from streaming_server.text.segmenter import Segmenter
 from streaming_server.text.sentence import Sentence
 from streaming_server.text.spoken import SpokenText
 from streaming_server.text.style import SpeakingStyle
-from streaming_server.types import ChunkPolicy
+from streaming_server.types import ChunkPolicy, Pronounced
 
 _OPENING = frozenset("*_~`[!")
 _CLOSING = frozenset("*_~`")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from streaming_server.text.offsets import SourceMap
-from streaming_server.types import WordMark
+from streaming_server.types import Pronounced, WordMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +17,6 @@ class Quotation:
     text: str
     start: int
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pronounced:
-    """A part of a passage's text and its IPA. start, end: code points into that text."""
-
-    start: int
-    end: int
-    ipa: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from streaming_server.storage.database import Database
 from streaming_server.storage.expiry import Expiry
 from streaming_server.storage.history import Journal
 from streaming_server.storage.jobs import Jobs
-from streaming_server.storage.objects import FolderObjects
+from streaming_server.storage.objects import FolderObjects, Objects
 from streaming_server.storage.outputs import OutputFolder
 from streaming_server.storage.previews import Previews
 from streaming_server.storage.pronunciations import PronunciationStore
@@ -47,6 +47,7 @@ from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.web.auth import Access
 from streaming_server.web.drain import Drain
+from streaming_server.web.following import Follower, follower
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.rest.job_speech import job_speech
 from streaming_server.web.server_status import ServerStatus, measure_loop_lag
@@ -111,6 +112,8 @@ async def _start_tasks(services: Services, group: TaskGroup) -> None:
     group.start_soon(voices.transcription.run)
     group.start_soon(voices.transcriptions.run)
     group.start_soon(runner.run)
+    if (url := speech.settings.database_url) is not None:
+        _follow(follower(services, runner), url, speech.settings.node, group)
     group.start_soon(services.operations.expiry.run)
     voices.transcriptions.schedule()
     if services.operations.configuration.now.auto_discover_prompts:
@@ -138,7 +141,8 @@ def _open(
     connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
     database = stack.enter_context(closing(_open_database(settings)))
-    store = VoiceStore(database, FolderObjects(data / "prompts"), data / "tmp", engine.voices)
+    objects = _objects(settings)
+    store = VoiceStore(database, objects("prompts"), data / "tmp", engine.voices)
     store.sweep()
     configuration = Configuration(ConfigurationStore(database), settings)
     configuration.load()
@@ -158,11 +162,11 @@ def _open(
     speech = SpeechServices(
         settings, engine, access, limits, pool, metrics, catalogue, contexts, connections, voice_files
     )
-    jobs = Jobs(database, FolderObjects(data / "jobs"), settings.node)
+    jobs = Jobs(database, objects("jobs"), settings.node)
     queue = JobQueue(jobs)
     outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
     status = ServerStatus(settings.node, pool, contexts, connections, metrics, queue, voice_files)
-    journal, previews = Journal(database, outputs), Previews(data / "previews")
+    journal, previews = Journal(database, outputs, settings.node), Previews(data / "previews")
     return Services(
         speech=speech,
         voices=_voice_services(settings, configuration, VoiceLibrary(store, catalogue, pool.prepare), pool),
@@ -233,11 +237,36 @@ def _open_database(settings: Settings) -> Database:
     return PostgresDatabase(url, f"streaming-server {settings.node}")
 
 
+def _objects(settings: Settings) -> Callable[[str], Objects]:
+    """Return what opens the folder, or the part of the object store, of this name. Raise EngineFailure."""
+    data = settings.data_dir.absolute()
+    if settings.objects is None:
+        if settings.database is not None:
+            log.warning("other machines need the files of --data-dir too; share it, or set --objects")
+        return lambda kind: FolderObjects(data / kind)
+    try:
+        from streaming_server.storage.bucket import BucketObjects, open_bucket
+    except ModuleNotFoundError as error:
+        raise EngineFailure(
+            '--objects needs the extra "cluster": pip install "streaming-server[cluster]".'
+        ) from error
+    store = open_bucket(settings.objects)
+    return lambda kind: BucketObjects(store, kind, data / kind)
+
+
 def _check_aliases(settings: Settings, catalogue: Catalogue) -> None:
     """Warn of aliases of unknown voices; such a voice may be created later."""
     for alias, voice in settings.voice_aliases.items():
         if not catalogue.knows(voice):
             log.warning("alias of an unknown voice", alias=alias, voice=voice)
+
+
+def _follow(changes: Follower, url: str, node: str, group: TaskGroup) -> None:
+    """Keep up with the other servers on a shared database. The import needs the driver, an extra."""
+    from streaming_server.storage.listener import Listener
+
+    group.start_soon(changes.run)
+    group.start_soon(Listener(url, f"streaming-server {node}").run, changes.tell)
 
 
 async def _listen_for_wyoming(speech: SpeechServices, group: TaskGroup) -> None:

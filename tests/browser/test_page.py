@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from helpers.axe import serious_violations
 from helpers.page import open_page, play, wait_for, write
 from helpers.servers import Server
 from playwright.sync_api import Browser, Page, expect
@@ -175,3 +176,78 @@ def test_nothing_moves_when_speech_starts(page: Page) -> None:
     page.click("#play")
     wait_for(page, "app.player.state === 'playing' && app.player.take.complete")
     assert page.evaluate(places) == before
+
+
+def test_axe_finds_nothing_serious_on_any_tab_in_either_theme(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    play(page, LONG)
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        for tab in ("speak", "compare", "voices", "server"):
+            page.click(f"#{tab}-tab")
+            assert serious_violations(page) == []
+        page.click("#speak-tab")
+        for opener, dialog in (
+            ("#voice", "#picker"),
+            ("#copy-code", "#code"),
+            ("#history-button", "#history"),
+        ):
+            page.click(opener)
+            assert serious_violations(page, dialog) == []
+            page.keyboard.press("Escape")
+
+
+def test_marks_differ_in_forced_colours_and_the_waveform_stays_without_motion(page: Page) -> None:
+    page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    play(page, LONG)
+    word, sentence = page.evaluate(
+        """["word", "sentence"].map((name) => {
+            const style = getComputedStyle(document.getElementById("text"), `::highlight(${name})`);
+            return `${style.backgroundColor} ${style.color} ${style.textDecorationLine}`;
+        })"""
+    )
+    assert word != sentence
+    wait_for(page, "app.player.position > app.player.take.rate")
+    drawn = """(() => {
+        const canvas = document.getElementById("waveform-player");
+        const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        return pixels.filter((value, at) => at % 4 === 3 && value > 0).length;
+    })()"""
+    assert page.evaluate(drawn) > 1000
+
+
+def test_controls_have_borders_that_can_be_seen(page: Page) -> None:
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        faint = page.evaluate(
+            """() => {
+                const channels = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((value) => {
+                    const share = value / 255;
+                    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+                });
+                const luminance = (colour) => {
+                    const [red, green, blue] = channels(colour);
+                    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+                };
+                const paper = luminance(getComputedStyle(document.body).backgroundColor);
+                return ["text", "voice", "rate"].filter((id) => {
+                    const line = luminance(getComputedStyle(document.getElementById(id)).borderTopColor);
+                    return (Math.max(line, paper) + 0.05) / (Math.min(line, paper) + 0.05) < 3;
+                });
+            }"""
+        )
+        assert faint == []
+
+
+def test_live_regions_change_with_the_state_only(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            window.changes = 0;
+            const count = new MutationObserver((found) => { window.changes += found.length; });
+            for (const region of document.querySelectorAll("[role=status], [role=alert], [aria-live]"))
+                count.observe(region, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    play(page, LONG)
+    wait_for(page, "app.player.position > 3 * app.player.take.rate")
+    assert page.evaluate("changes") < 8

@@ -208,7 +208,7 @@ def test_fits_a_phone_and_a_page_at_200_percent(panel: Page, width: int, height:
             "(main => main.scrollWidth <= main.clientWidth)(document.querySelector('main'))"
         )
     )
-    until(lambda: panel.locator(".chart canvas").first.bounding_box()["width"] <= width)  # type: ignore[index]
+    until(lambda: panel.evaluate("document.querySelector('.chart canvas')?.clientWidth ?? Infinity") <= width)
     panel.locator(".chart summary").first.click()
 
 

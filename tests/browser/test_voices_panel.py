@@ -361,7 +361,10 @@ def test_speech_and_previews_stop_each_other(panel: Page) -> None:
 
 def test_built_in_voices_are_marked_and_cannot_be_deleted(panel: Page) -> None:
     assert "built-in" in panel.inner_text(entry("Aria"))
-    assert panel.locator(f"{entry('Aria')} button").all_text_contents() == ["Preview Aria"]
+    assert panel.locator(f"{entry('Aria')} button").all_text_contents() == [
+        "Preview Aria",
+        "Use this voice Aria",
+    ]
 
 
 def test_deleting_a_voice_needs_confirmation(panel: Page, client: httpx.Client) -> None:
@@ -606,8 +609,17 @@ def reached(page: Page, start: str, count: int) -> list[str]:
 
 def test_tab_order_of_a_new_sample(panel: Page) -> None:
     choose(panel)
-    expected = ["sample-file", "record", "sample-play", "said", "sample-name", "upload"]
-    assert reached(panel, "#sample-file", 6) == expected
+    expected = [
+        "sample-file",
+        "record",
+        "trim-from",
+        "trim-to",
+        "sample-play",
+        "said",
+        "sample-name",
+        "upload",
+    ]
+    assert reached(panel, "#sample-file", 8) == expected
 
 
 def test_tab_order_of_a_stored_sample(panel: Page, client: httpx.Client) -> None:
@@ -617,8 +629,9 @@ def test_tab_order_of_a_stored_sample(panel: Page, client: httpx.Client) -> None
     panel.click(f"{entry('ann')} >> text=Open")
     panel.wait_for_selector("#stored", state="visible")
     panel.evaluate("document.getElementById('transcribe').hidden = false")
-    assert reached(panel, f"{entry('bob')} button", 4) == [
+    assert reached(panel, f"{entry('bob')} button", 5) == [
         "Preview bob",
+        "Use this voice bob",
         "Delete bob",
         "Open ann",
         "Delete ann",

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
@@ -53,7 +55,7 @@ class SimulatedCuda(Cuda):
         self.current: Stream | None = None
         self.cost_ms: Callable[[int], float] = lambda batch: 1.0
 
-    def stream(self) -> Stream:
+    def stream(self, urgent: bool = False) -> Stream:
         return Stream()
 
     @contextmanager
@@ -69,8 +71,8 @@ class SimulatedCuda(Cuda):
         self.marks += 1
         return Event(self)
 
-    def pinned(self, rows: list[list[int]]) -> Tensor:
-        return torch.tensor(rows, dtype=torch.int64)
+    def pinned(self, rows: ArrayLike) -> Tensor:
+        return torch.from_numpy(np.array(rows, np.int64))
 
     def pinned_like(self, like: Tensor) -> Tensor:
         return torch.empty(like.shape, dtype=like.dtype)
@@ -85,7 +87,7 @@ class SimulatedCuda(Cuda):
 
         def replay() -> None:
             assert self.current is stream, "replayed on another stream than it was captured on"
-            self.clock_ms += self.cost_ms(inputs.shape[1])
+            self.clock_ms += self.cost_ms(inputs.shape[1] if inputs.ndim > 1 else 1)
             with torch.inference_mode():
                 output.copy_(body())
 

@@ -19,7 +19,7 @@ from streaming_server.storage.outputs import OutputFolder
 @contextmanager
 def opened(place: Place) -> Iterator[Journal]:
     with place.opened() as database:
-        yield Journal(database, OutputFolder(place.data / "outputs", 2**20))
+        yield Journal(database, OutputFolder(place.data / "outputs", 2**20), "test")
 
 
 @pytest.fixture
@@ -129,3 +129,14 @@ def test_an_entry_is_deleted_even_if_its_file_cannot_be(
     with pytest.raises(StorageFailure):
         journal.expire(time.time() + 1)
     assert journal.list() == ([], 0)
+
+
+def test_a_copy_stays_on_the_server_that_made_it(place: Place, tmp_path: Path) -> None:
+    with place.opened() as database:
+        folder = OutputFolder(place.data / "outputs", 2**20)
+        one, other = Journal(database, folder, "one"), Journal(database, folder, "other")
+        entry = noted(one, kept(tmp_path))
+        assert entry.file is not None
+        assert other.get(entry.id).file is None
+        other.delete(entry.id)
+        assert entry.file.exists()

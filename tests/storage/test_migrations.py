@@ -38,7 +38,7 @@ def test_a_file_of_the_version_before_sqlalchemy_keeps_everything(tmp_path: Path
         assert (sample.transcript, sample.waveform, sample.mark) == ("Good morning.", (0, 7, -3), "9 bytes")
         assert ConfigurationStore(database).get() == {"debug_mode": True}
         assert [entry.word for entry in PronunciationStore(database).get()] == ["GIF", "Ünïcode"]
-        entries, total = Journal(database, OutputFolder(tmp_path / "outputs", 2**20)).list()
+        entries, total = Journal(database, OutputFolder(tmp_path / "outputs", 2**20), "test").list()
         assert ([entry.text for entry in entries], total) == (["Hello «there»."], 1)
         jobs = Jobs(database, FolderObjects(tmp_path / "jobs"), "test")
         assert [(job.status, job.request["text"]) for job in jobs.list()] == [

@@ -17,7 +17,9 @@ from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
 from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 from streaming_server.engines.dia.serving.load import assemble
+from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape
+from streaming_server.engines.dia.serving.slots import SamplingParams
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
 from streaming_server.engines.dia.voices.cache import VoicePromptCache
 from streaming_server.engines.dia.voices.encoder import PromptEncoder
@@ -85,6 +87,8 @@ class Ours:
                 times.wall_ms.append((end - start) * 1e3)
                 times.host_us.append((end - resumed + launched - start) * 1e6)
             wait(self._plan.device)
+            for slot in slot_ids:
+                runner.release(slot)
         warm = min(WARM_STEPS, len(times.wall_ms) // 2)
         return StepTimes(times.wall_ms[warm:], times.host_us[warm:])
 
@@ -96,6 +100,7 @@ class Ours:
             start = time.perf_counter()
             self._read_text(0)
             wait(self._plan.device)
+            self.runner.release(0)
         return (time.perf_counter() - start) * 1e3
 
     @torch.inference_mode()
@@ -111,14 +116,16 @@ class Ours:
         return (time.perf_counter() - start) * 1e3
 
     def _read_text(self, slot: int) -> None:
-        slots = self.runner.slots
-        ids = torch.tensor(list(TEXT.encode()), device=self._plan.device)
-        encoded = ids
-        for layer in slots.model.encode(ids):
-            encoded = encoded if layer is None else layer
-        for _ in slots.model.fill_cross_cache(encoded, slots.cache, slot):
-            pass
-        slots.begin(slot, torch.zeros(0, 9, dtype=torch.int64, device=self._plan.device), len(ids), SAMPLING)
+        begin(self.runner, slot, SAMPLING, WARM_STEPS + self._plan.steps + 2)
+
+
+def begin(runner: Runner, slot: int, params: SamplingParams, rows: int) -> None:
+    """Prepare a slot to say `TEXT`, with memory for so many rows."""
+    ids = TEXT.encode()
+    if not (runner.admit(slot, len(ids), rows) and runner.grow(slot, rows)):
+        raise RuntimeError(f"no memory for slot {slot}")
+    for _ in runner.prefill(slot, Beginning(ids, None, False, params)):
+        pass
 
 
 def _encoder(plan: Plan) -> PromptEncoder:

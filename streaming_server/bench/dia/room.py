@@ -7,8 +7,11 @@ from dataclasses import replace
 import torch
 
 from streaming_server.bench.dia.plan import LEAST_SLOTS, Plan
+from streaming_server.engines.dia.kernels import has_triton, supports
 from streaming_server.engines.dia.model.codec import codec_slot_bytes
 from streaming_server.engines.dia.model.kv_cache import slot_bytes
+from streaming_server.engines.dia.model.paged_cache import PageLayout, page_bytes
+from streaming_server.engines.dia.serving.capacity import SHARE, typical_pages
 from streaming_server.engines.dia.serving.device import device_memory, require_room
 from streaming_server.engines.dia.serving.load import weight_bytes
 
@@ -21,9 +24,11 @@ def fitting(plan: Plan) -> tuple[Plan, list[str]]:
 
     Raises EngineFailure if not even the staggered requests fit.
     """
-    require_room(plan.device, needed_bytes(plan, LEAST_SLOTS))
     memory = device_memory(plan.device)
+    require_room(plan.device, needed_bytes(plan, LEAST_SLOTS), memory)
     free = memory.total - memory.used
+    if _has_pages(plan):
+        free = int(memory.total * SHARE) - memory.used
     counts = tuple(count for count in plan.streams if needed_bytes(plan, count) <= free)
     left_out = [
         f"{count} streams: {needed_bytes(plan, count) / 1e9:.0f} GB needed, {free / 1e9:.0f} GB free"
@@ -36,7 +41,17 @@ def fitting(plan: Plan) -> tuple[Plan, list[str]]:
 def needed_bytes(plan: Plan, slots: int) -> int:
     """Return the device memory for the weights, on one side or both, and so many slots."""
     sides = 1 + plan.reference
-    each = slot_bytes(plan.config, plan.config.decoder.positions, plan.config.encoder.positions, plan.dtype)
-    each += codec_slot_bytes(plan.codec, torch.float32)
+    longest = plan.config.decoder.positions, plan.config.encoder.positions
+    each = slot_bytes(plan.config, *longest, plan.dtype)
     fixed = sides * weight_bytes(plan.config, plan.codec, plan.dtype) + _BESIDES_BYTES[plan.device.type]
+    if _has_pages(plan):
+        fixed += each
+        each = typical_pages(PageLayout.of(plan.config, *longest)) * page_bytes(plan.config, plan.dtype)
+    each += codec_slot_bytes(plan.codec, torch.float32)
     return fixed + each * max(slots, LEAST_SLOTS)
+
+
+def _has_pages(plan: Plan) -> bool:
+    """Return whether streams share pages of memory, as far as can be told before the engine is made."""
+    usable = plan.kernels and has_triton() and supports(plan.config, plan.dtype)
+    return usable and plan.device.type == "cuda"

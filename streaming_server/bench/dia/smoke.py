@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from streaming_server.bench.dia.ours import begin
 from streaming_server.bench.dia.plan import TEXT, Plan
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH, Codec
 from streaming_server.engines.dia.model.kv_cache import KVCache
@@ -91,33 +92,37 @@ def _compare_steps(plan: Plan, tensors: dict[str, Tensor], sound: dict[str, Tens
     repeats: whether a second run gives the same codes. like_plain: share of rows that equal those of plain
     steps, up to the first that differs; one rounding changes all that follows.
     """
-    model = {name: tensor.to(plan.device, plan.dtype) for name, tensor in tensors.items()}
     codec = {name: tensor.to(plan.device) for name, tensor in sound.items()}
-    runner = assemble(plan.config, model, plan.codec, codec, 6, None, plan.kernels)
-    plain = Runner(runner.slots, runner.codec)
+
+    def assembled(kernels: bool) -> Runner:
+        model = {name: tensor.to(plan.device, plan.dtype) for name, tensor in tensors.items()}
+        return assemble(plan.config, model, plan.codec, codec, 6, None, kernels)
+
+    runner, other = assembled(plan.kernels), assembled(False)
+    plain = Runner(other.slots, other.codec)
     repeats, shares = True, []
     for slot_ids in ([0], [0, 1, 2], [1, 4], [0, 1, 2, 3, 4, 5]):
-        expected, one, other = (_codes(plan, each, slot_ids) for each in (plain, runner, runner))
-        repeats &= torch.equal(one, other)
+        expected, one, again = (_codes(each, slot_ids) for each in (plain, runner, runner))
+        repeats &= torch.equal(one, again)
         alike = (one == expected).all(-1).cumprod(-1)
         shares.append(float(alike.float().mean()))
     runner.close()
+    other.close()
     return {"runner": type(runner).__name__, "repeats": repeats, "like_plain": sum(shares) / len(shares)}
 
 
-def _codes(plan: Plan, runner: Runner, slot_ids: list[int]) -> Tensor:
+def _codes(runner: Runner, slot_ids: list[int]) -> Tensor:
     """The codes of a few greedy steps, [slots, rows, channels]."""
-    slots, ids = runner.slots, torch.tensor(list(TEXT.encode()), device=plan.device)
-    nothing = torch.zeros(0, 9, dtype=torch.int64, device=plan.device)
+    slots, text = runner.slots, len(TEXT.encode())
     with runner.compute_scope():
         for slot in slot_ids:
-            for _ in slots.model.fill_cross_cache(_last(slots.model.encode(ids)), slots.cache, slot):
-                pass
-            slots.begin(slot, nothing, len(ids), SamplingParams(temperature=0.0))
+            begin(runner, slot, SamplingParams(temperature=0.0), _STEPS + 1)
         for step in range(_STEPS):
-            runner.step(slot_ids, StepShape(step + 2, len(ids), 80, False))
+            runner.step(slot_ids, StepShape(step + 2, text, 80, False))
             runner.throttle()
         runner.read_ends(wait=True)
+        for slot in slot_ids:
+            runner.release(slot)
         return slots.codes[slot_ids, : _STEPS + 1].cpu()
 
 

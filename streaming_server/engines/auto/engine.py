@@ -25,7 +25,13 @@ class AutoEngine(Engine):
     def info(self) -> EngineInfo:
         first, second = self._first.info, self._second.info
         languages = dict.fromkeys((*first.languages, *second.languages))
-        return replace(first, name="auto", languages=tuple(languages), uses=first.uses | second.uses)
+        return replace(
+            first,
+            name="auto",
+            languages=tuple(languages),
+            uses=first.uses | second.uses,
+            ipa=first.ipa and second.ipa,
+        )
 
     @property
     def active(self) -> int:

@@ -53,6 +53,7 @@ class EspeakEngine(Engine):
             languages=self._languages.tags,
             chunking=ChunkPolicy(min_chars=0, best_chars=1, max_chars=400, patience_s=0.0),
             uses=frozenset({"language", "speed", "pitch"}),
+            ipa=True,
         )
         self._waiting: dict[int, Utterance] = {}
         self._queue: list[tuple[float, int, int]] = []  # deadline, arrival, utterance id
@@ -95,7 +96,7 @@ class EspeakEngine(Engine):
         spoken = spoken_form(utterance.text)
         if not is_speakable(spoken):
             return [Finished(utterance.id, 0.0)]
-        return self._events(utterance.id, self._open_thread().start(spoken, parameters))
+        return self._events(utterance.id, self._open_thread().start(spoken, parameters, utterance.pronounced))
 
     def memory(self) -> MemoryReport:
         return machine_memory()

@@ -6,7 +6,7 @@ Declarations follow espeak-ng/speak_lib.h.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +14,17 @@ from typing import Any, Literal
 
 import espeakng_loader
 
+from streaming_server.engines.espeak.ipa import PhonemeTable, SpelledText, phoneme_names
+from streaming_server.engines.espeak.variants import DataFolder
 from streaming_server.engines.espeak.voices import VoiceParameters
 from streaming_server.errors import EngineFailure
+from streaming_server.types import Pronounced
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_DONT_EXIT = 0x8000
 _CHARS_UTF8 = 1
+_PHONEMES = 0x100
+_IPA = 2
 _ENDPAUSE = 0x1000
 _RATE, _VOLUME, _PITCH, _RANGE, _WORDGAP = 1, 2, 3, 4, 7
 _EVENT_LIST_TERMINATED, _EVENT_WORD, _EVENT_END = 0, 1, 5
@@ -95,13 +100,15 @@ class Library:
         self._current: VoiceParameters | None = None
         self._on_chunk: ChunkHandler | None = None
         self._error: BaseException | None = None
+        self._tables: dict[str, PhonemeTable] = {}
         try:
-            self._data = Path(espeakng_loader.get_data_path())
+            self._folder = DataFolder(Path(espeakng_loader.get_data_path()))
             self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
         except (OSError, RuntimeError) as error:
             raise EngineFailure("eSpeak NG could not be loaded; reinstall espeakng-loader.") from error
         _declare(self._lib)
         self._callback = _Callback(self._on_callback)
+        self._data = self._folder.path
         path = str(self._data).encode()
         self.sample_rate = int(
             self._lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, _BUFFER_MS, path, _INITIALIZE_DONT_EXIT)
@@ -123,15 +130,33 @@ class Library:
                     best[tag] = (priority, name)
         return {tag: name for tag, (_, name) in best.items()}
 
-    def speak(self, text: str, parameters: VoiceParameters, on_chunk: ChunkHandler) -> None:
+    def spell(
+        self, text: str, pronounced: Sequence[Pronounced], parameters: VoiceParameters
+    ) -> SpelledText | None:
+        """Return a text with its pronunciations in the library's notation; None if it can say none of them.
+
+        Raises EngineFailure.
+        """
+        self._apply(parameters)
+        if parameters.voice not in self._tables:
+            self._synthesize(" ", _PHONEMES)  # The library goes on reading phonemes until the next text.
+            self._tables[parameters.voice] = PhonemeTable(phoneme_names(self._data), self._ipa_of)
+        table = self._tables[parameters.voice]
+        parts = [(part, table.spelled(part.ipa)) for part in pronounced]
+        sayable = [(part, spelling) for part, spelling in parts if spelling is not None]
+        return SpelledText(text, sayable) if sayable else None
+
+    def speak(
+        self, text: str, parameters: VoiceParameters, on_chunk: ChunkHandler, *, phonemes: bool = False
+    ) -> None:
         """Speak plain text; block until it is spoken or `on_chunk` stops it.
 
-        Raises EngineFailure, or whatever `on_chunk` raised.
+        phonemes: whether the text holds phonemes in the library's notation. Raises EngineFailure, or whatever
+        `on_chunk` raised.
         """
         self._apply(parameters)
         self._on_chunk = on_chunk
-        data = text.encode() + b"\0"
-        status = self._lib.espeak_Synth(data, len(data), 0, 1, 0, _CHARS_UTF8 | _ENDPAUSE, None, None)
+        status = self._synthesize(text, _ENDPAUSE | (_PHONEMES if phonemes else 0))
         self._on_chunk = None
         if self._error is not None:
             error, self._error = self._error, None
@@ -139,8 +164,19 @@ class Library:
         if status != 0:
             raise EngineFailure(f"eSpeak NG returned status {status} for a text.")
 
+    def _synthesize(self, text: str, flags: int) -> int:
+        data = text.encode() + b"\0"
+        return int(self._lib.espeak_Synth(data, len(data), 0, 1, 0, _CHARS_UTF8 | flags, None, None))
+
+    def _ipa_of(self, phonemes: str) -> str:
+        """Return the IPA of phonemes in the library's notation, which it must be reading."""
+        text = ctypes.c_char_p(f"[[{phonemes}]]".encode())
+        spoken: bytes | None = self._lib.espeak_TextToPhonemes(ctypes.byref(text), _CHARS_UTF8, _IPA)
+        return (spoken or b"").decode(errors="replace").strip()
+
     def close(self) -> None:
         self._lib.espeak_Terminate()
+        self._folder.close()
 
     def _voice_entries(self) -> Iterator[Any]:
         entries: Any = self._lib.espeak_ListVoices(None)
@@ -188,6 +224,8 @@ def _declare(lib: Any) -> None:
     lib.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
     lib.espeak_ListVoices.argtypes = [ctypes.c_void_p]
     lib.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_VoiceEntry))
+    lib.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]
+    lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
     lib.espeak_Synth.argtypes = [
         ctypes.c_char_p,
         ctypes.c_size_t,

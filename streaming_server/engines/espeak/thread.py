@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
+from streaming_server.engines.espeak.ipa import SpelledText
 from streaming_server.engines.espeak.library import Library, LibraryEvent
 from streaming_server.engines.espeak.pieces import Piece, PieceCutter
 from streaming_server.engines.espeak.timeline import WordTimeline
 from streaming_server.engines.espeak.voices import VoiceParameters
+from streaming_server.types import Pronounced
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     text: str
     parameters: VoiceParameters
+    pronounced: tuple[Pronounced, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,11 @@ class LibraryThread:
         self._thread = threading.Thread(target=self._run, name="espeak", daemon=True)
         self._thread.start()
 
-    def start(self, text: str, parameters: VoiceParameters) -> Piece | Returned:
+    def start(
+        self, text: str, parameters: VoiceParameters, pronounced: tuple[Pronounced, ...] = ()
+    ) -> Piece | Returned:
         """Start speaking. Return the first piece, or the end of the text."""
-        self._commands.put(_Job(text, parameters))
+        self._commands.put(_Job(text, parameters, pronounced))
         return self._results.get()
 
     def resume(self) -> Piece | Returned:
@@ -76,9 +81,12 @@ class LibraryThread:
         cutter = PieceCutter(timeline, self._library.sample_rate)
         parked_s = 0.0
         stopped = False
+        spelled: SpelledText | None = None
 
         def on_chunk(pcm: bytes, events: list[LibraryEvent]) -> bool:
             nonlocal parked_s, stopped
+            if spelled is not None:
+                events = [_written(event, spelled) for event in events]
             if (piece := cutter.take(pcm, events)) is None:
                 return True
             parked_at = time.perf_counter()
@@ -91,8 +99,17 @@ class LibraryThread:
         rest: Piece | None = None
         failure: BaseException | None = None
         try:
-            self._library.speak(job.text, job.parameters, on_chunk)
+            if job.pronounced:
+                spelled = self._library.spell(job.text, job.pronounced, job.parameters)
+            text = job.text if spelled is None else spelled.spoken
+            self._library.speak(text, job.parameters, on_chunk, phonemes=spelled is not None)
             rest = None if stopped else cutter.rest()
         except BaseException as error:
             failure = error
         return Returned(time.perf_counter() - started_at - parked_s, rest, failure)
+
+
+def _written(event: LibraryEvent, spelled: SpelledText) -> LibraryEvent:
+    """Return an event with its place in the written text."""
+    position, length = spelled.written(event.position, event.length)
+    return replace(event, position=position, length=length)

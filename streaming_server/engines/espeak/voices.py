@@ -31,8 +31,7 @@ MAX_PITCH = 99
 class Timbre:
     """The sound of a voice, in the library's units.
 
-    variant: a file of the library's voices/!v. Only variants without flutter and periodic roughness are used:
-        those two depend on everything spoken before, so the same text would never sound the same twice.
+    variant: one of `VARIANTS`.
     pitch, inflection: 0 to 99; 50 is the variant's own. volume: 0 to 200; 100 is the variant's own.
     words_per_minute: the pace at speed 1.
     """
@@ -46,16 +45,15 @@ class Timbre:
 
 TIMBRES = MappingProxyType(
     {
-        "aria": Timbre("Diogo", pitch=76, inflection=50, volume=146, words_per_minute=172),
-        "atlas": Timbre("Storm", pitch=45, inflection=35, volume=65, words_per_minute=158),
-        "luna": Timbre("Denis", pitch=97, inflection=95, volume=140, words_per_minute=178),
-        "kai": Timbre("miguel", pitch=48, inflection=60, volume=75, words_per_minute=185),
-        "zara": Timbre("Henrique", pitch=30, inflection=45, volume=164, words_per_minute=162),
-        "nova": Timbre("miguel", pitch=99, inflection=85, volume=62, words_per_minute=188),
+        "aria": Timbre("aria", pitch=50, inflection=50, volume=70, words_per_minute=165),
+        "atlas": Timbre("atlas", pitch=50, inflection=40, volume=93, words_per_minute=155),
+        "luna": Timbre("luna", pitch=50, inflection=60, volume=66, words_per_minute=168),
+        "kai": Timbre("kai", pitch=50, inflection=60, volume=80, words_per_minute=178),
+        "zara": Timbre("zara", pitch=50, inflection=45, volume=73, words_per_minute=155),
+        "nova": Timbre("nova", pitch=50, inflection=55, volume=62, words_per_minute=176),
     }
 )
-"""The built-in voices, by id. Whisper's tiny.en mishears 3 to 12 % of their English words, and 30 % of
-those of the higher variant `shelby`."""
+"""The built-in voices, by id."""
 
 VOICE_OF_STYLE = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VOICES})
 
@@ -64,7 +62,7 @@ VOICE_OF_STYLE = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VO
 class VoiceParameters:
     """The library's parameters for speech, in its own units.
 
-    voice: the library's name of language and variant, as `de+shelby`. rate: words per minute. gap: pause
+    voice: the library's name of language and variant, as `de+aria`. rate: words per minute. gap: pause
     between words.
     """
 

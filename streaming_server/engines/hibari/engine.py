@@ -115,6 +115,7 @@ class HibariEngine(Engine):
             chunking=CHUNKING,
             uses=frozenset({"language", "speed", "pitch", "seed"}),
             speeds=(SLOWEST, FASTEST),
+            ipa=True,
         )
 
     @property
@@ -211,7 +212,9 @@ class HibariEngine(Engine):
         voice = stream.utterance.voice.id
         speaker = self._models.find(voice) if voice in self._models else self._speaker
         stream.network = speaker.network
-        stream.phrases = speaker.reader.read(stream.text, opening=stream.newcomer)
+        stream.phrases = speaker.reader.read(
+            stream.text, opening=stream.newcomer, pronounced=stream.utterance.pronounced
+        )
 
     def _begin(self, stream: _Stream, phrase: Phrase) -> None:
         """Run the model for a phrase."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import hibari
 from hibari.g2p import G2P, NON_QUOTE_PUNCTS, PUNCTS
 from hibari.g2p.normalize import normalize
 
+from streaming_server.engines.hibari.ipa import to_phonemes
 from streaming_server.engines.hibari.written_words import Alignment, Span
 from streaming_server.errors import BadValue
+from streaming_server.types import Pronounced
 
 ASSETS = Path(hibari.__file__).parent / "assets"
 
@@ -31,6 +33,9 @@ _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _ENDLESS_NUMBER = re.compile(r"\d{19,}")
 _OTHER_DIGIT = re.compile("[\u2460-\u24ff\u2776-\u2793]")
 _QUIET = PUNCTS | {" "}
+
+_Given = dict[int, str]
+"""Phonemes by number of a word; empty for words that are spoken together with the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +93,48 @@ class PhonemeReader:
     """Hibari's front end: a lexicon, rules, and a small network for unknown words."""
 
     def __init__(self, *, british: bool = False) -> None:
+        self._british = british
         self._g2p = G2P(british=british)
         self._vocabulary: dict[str, int] = json.loads((ASSETS / "vocab.json").read_text("utf-8"))
         # An unknown word loads another network; do that before the first request.
         self._g2p("zibbernock")
 
-    def read(self, text: str, *, opening: bool = False) -> Iterator[Phrase]:
-        """Yield the phrases of a text. opening: the first is to be short, so that sound comes soon."""
+    def read(
+        self, text: str, *, opening: bool = False, pronounced: Sequence[Pronounced] = ()
+    ) -> Iterator[Phrase]:
+        """Yield the phrases of a text.
+
+        opening: the first is to be short, so that sound comes soon. pronounced: as in `Utterance`; IPA that
+        English has no phonemes for is ignored.
+        """
         for start, line in _lines(text):
             alignment = Alignment(line, _normalized)
             words = [(start + first, start + last) for first, last in alignment.words]
-            for groups in self._sentences(alignment):
+            given = self._given(words, pronounced)
+            for groups in self._sentences(alignment, given):
                 parts = _divide(groups, opening=opening)
                 opening = False
                 for part in parts:
                     yield self._phrase(part, words, part is parts[-1])
 
-    def _sentences(self, alignment: Alignment) -> list[list[_Group]]:
+    def _given(self, words: list[Span], pronounced: Sequence[Pronounced]) -> _Given:
+        """Return the phonemes that are given for words, by number of the word: all at the first of a part."""
+        given: _Given = {}
+        for part in pronounced:
+            inside = [n for n, (start, end) in enumerate(words) if start < part.end and part.start < end]
+            if inside and (phonemes := to_phonemes(part.ipa, self._vocabulary, british=self._british)):
+                given |= dict.fromkeys(inside, "")
+                given[inside[0]] = phonemes
+        return given
+
+    def _sentences(self, alignment: Alignment, given: _Given) -> list[list[_Group]]:
         """The sentences of a line, in groups that together hold all its words.
 
         A word that is not spoken is with the one before it.
         """
         sentences: list[list[_Group]] = []
         for start, sentence in _sentences(alignment.normalized):
-            if groups := self._groups(start, sentence, alignment):
+            if groups := self._groups(start, sentence, alignment, given):
                 if sentences:
                     sentences[-1][-1].last = groups[0].first
                 else:
@@ -121,10 +144,11 @@ class PhonemeReader:
             sentences[-1][-1].last = len(alignment.words)
         return sentences
 
-    def _groups(self, start: int, sentence: str, alignment: Alignment) -> list[_Group]:
+    def _groups(self, start: int, sentence: str, alignment: Alignment, given: _Given) -> list[_Group]:
         """The groups of a sentence that stands at `start` of the normalized text."""
         groups: list[_Group] = []
-        for phonemes, first, last in _short(self._tokens(start, sentence, alignment)):
+        tokens = _with_given(self._tokens(start, sentence, alignment), given)
+        for phonemes, first, last in _short(tokens):
             if _QUIET.issuperset(phonemes):
                 if groups:
                     groups[-1].add(phonemes)
@@ -161,6 +185,18 @@ class PhonemeReader:
                 spoken.append(SpokenWords(spans, start, start + group.sounding))
         ids = (0, *(self._vocabulary[character] for character in phonemes.rstrip()), 0)
         return Phrase(ids, tuple(spoken), ends_sentence)
+
+
+def _with_given(tokens: Iterator[tuple[str, int, int]], given: _Given) -> Iterator[tuple[str, int, int]]:
+    """Replace the phonemes of words that have been given others, up to the punctuation after them."""
+    spoken: set[int] = set()
+    for phonemes, first, last in tokens:
+        if first < last and first in given and not _QUIET.issuperset(phonemes):
+            own = given[first] if first not in spoken else ""
+            spoken.add(first)
+            yield own + " " * phonemes.endswith(" "), first, last
+        else:
+            yield phonemes, first, last
 
 
 def _normalized(line: str) -> str:

@@ -17,7 +17,7 @@ from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
-from streaming_server.web.services import operations
+from streaming_server.web.services import operations, speech_services
 from streaming_server.web.speech_fields import LanguageField
 
 MOST_WORDS = 5000
@@ -72,7 +72,7 @@ def routes() -> list[BaseRoute]:
 
 @operation("voices", "List the words with a pronunciation of their own")
 async def get_pronunciations(request: Request) -> Json[ListedWords]:
-    return Json(_listed(operations(request).pronunciations))
+    return Json(_listed(operations(request).pronunciations, reads_ipa=_reads_ipa(request)))
 
 
 @operation(
@@ -87,10 +87,15 @@ async def put_pronunciations(request: Request) -> Json[ListedWords]:
     entries = [entry.stored for entry in wanted.pronunciations]
     words = operations(request).pronunciations
     await to_thread.run_sync(words.put, entries)
-    return Json(_listed(words))
+    return Json(_listed(words, reads_ipa=_reads_ipa(request)))
 
 
-def _listed(words: PronunciationList) -> ListedWords:
+def _reads_ipa(request: Request) -> bool:
+    info = speech_services(request).pool.info
+    return info is not None and info.ipa
+
+
+def _listed(words: PronunciationList, *, reads_ipa: bool) -> ListedWords:
     entries = words.entries
     listed: list[ListedWord] = [
         {
@@ -101,6 +106,6 @@ def _listed(words: PronunciationList) -> ListedWords:
         }
         for entry in entries
     ]
-    only_ipa = [entry.word for entry in entries if entry.respelling is None]
+    only_ipa = [entry.word for entry in entries if entry.respelling is None and not reads_ipa]
     warnings = [f"{IPA_NOT_READ} They are: {', '.join(only_ipa)}."] if only_ipa else []
     return {"pronunciations": listed, "warnings": warnings}

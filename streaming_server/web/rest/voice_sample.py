@@ -8,8 +8,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from typing_extensions import TypedDict
 
-from streaming_server.errors import UnknownVoiceSample
-from streaming_server.storage.voice_records import StoredVoiceSample
+from streaming_server.storage.voice_records import FILE_GONE, StoredVoiceSample
 from streaming_server.transcription.transcript import Source, sentence_of
 from streaming_server.web.services import voice_services
 
@@ -44,9 +43,6 @@ class SampleMetadata(TypedDict):
     exists: bool
 
 
-FILE_GONE = "The file of the sample is gone: upload it again."
-
-
 async def stored_voice_sample(request: Request) -> StoredVoiceSample:
     """Return the voice sample that the path names. Raise UnknownVoiceSample."""
     store = voice_services(request).library.store
@@ -56,8 +52,7 @@ async def stored_voice_sample(request: Request) -> StoredVoiceSample:
 async def playable_voice_sample(request: Request) -> StoredVoiceSample:
     """Return the voice sample that the path names. Raise UnknownVoiceSample if its file is missing."""
     voice_sample = await stored_voice_sample(request)
-    if not await to_thread.run_sync(lambda: voice_sample.exists):
-        raise UnknownVoiceSample(FILE_GONE)
+    await to_thread.run_sync(voice_services(request).library.store.fetch, voice_sample)
     return voice_sample
 
 

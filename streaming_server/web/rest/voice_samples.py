@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from streaming_server.errors import BadAudio, BadValue, InUse, StorageFailure, UnknownVoiceSample
 from streaming_server.storage.names import check_name
-from streaming_server.storage.voice_records import StoredVoiceSample
+from streaming_server.storage.voice_records import FILE_GONE, StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import check_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
@@ -24,9 +24,9 @@ from streaming_server.web.responses import Json, Message
 from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.rest.upload import receive
 from streaming_server.web.rest.voice_sample import (
-    FILE_GONE,
     SampleMetadata,
     SampleSummary,
+    playable_voice_sample,
     stored_voice_sample,
     summary_json,
     to_json,
@@ -135,7 +135,7 @@ async def audio(request: Request) -> SoundFile:
     """Send the voice sample as it is stored: WAV, mono, 44.1 kHz, 16 bits."""
 
     async def find() -> Path:
-        return (await stored_voice_sample(request)).path
+        return (await playable_voice_sample(request)).path
 
     return SoundFile(await find(), find=find, gone=UnknownVoiceSample(FILE_GONE), media_type="audio/wav")
 

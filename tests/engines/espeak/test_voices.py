@@ -6,23 +6,38 @@ import subprocess
 import sys
 from dataclasses import astuple
 from itertools import pairwise
+from pathlib import Path
 
+import espeakng_loader
 import numpy as np
 import pytest
 from helpers.espeak import Speaker, voice_named
 
+from streaming_server.engines.espeak.variants import DataFolder
 from streaming_server.engines.espeak.voices import TIMBRES, parameters_for, timbre_of
 from streaming_server.types import BUILTIN_VOICES
 
 SENTENCE = "This is a long sentence, with words, that a voice should speak at a chosen pace."
 
 
+REPEATED = {
+    "en": "Good morning, how are you today?",
+    "ru": "Сегодня хорошая погода, и мы идём гулять в парк.",
+    "pl": "Dzień dobry, jak się masz dzisiaj?",
+    "es": "El perro corre rápido por la carretera.",
+    "ar": "صباح الخير كيف حالك اليوم",
+    "it": "Buongiorno, come sta oggi? Arrivederci.",
+    "el": "Καλημέρα σας, περάστε.",
+    "cs": "Dobrý den, řeka teče.",
+    "nl": "Goedemorgen, hoe gaat het met u?",
+}
+
 DIRECT = r"""
 import ctypes, sys
 import espeakng_loader
-voice, rate, gap, volume, pitch, inflection = sys.argv[1], *map(int, sys.argv[2:7])
+voice, rate, gap, volume, pitch, inflection = sys.argv[2], *map(int, sys.argv[3:8])
 lib = ctypes.CDLL(espeakng_loader.get_library_path())
-lib.espeak_Initialize(2, 60, espeakng_loader.get_data_path().encode(), 0x8000)
+lib.espeak_Initialize(2, 60, sys.argv[1].encode(), 0x8000)
 def said(wave, samples, events):
     if wave and samples:
         sys.stdout.buffer.write(ctypes.string_at(wave, 2 * samples))
@@ -32,7 +47,7 @@ lib.espeak_SetSynthCallback(callback)
 assert lib.espeak_SetVoiceByName(voice.encode()) == 0
 for parameter, value in ((1, rate), (2, volume), (3, pitch), (4, inflection), (7, gap)):
     lib.espeak_SetParameter(parameter, value, 0)
-for text in sys.argv[7:]:
+for text in sys.argv[8:]:
     data = text.encode() + b"\0"
     lib.espeak_ng_SetRandSeed(ctypes.c_long(1))
     lib.espeak_Synth(data, ctypes.c_size_t(len(data)), 0, 1, 0, 0x1001, None, None)
@@ -42,14 +57,15 @@ for text in sys.argv[7:]:
 def directly(texts: list[str], voice: str, *parameters: int) -> bytes:
     """Return the library's own audio. Parameters: rate, gap, volume, pitch, inflection."""
     numbers = [str(number) for number in parameters]
-    command = [sys.executable, "-c", DIRECT, voice, *numbers, *texts]
+    data = DataFolder(Path(espeakng_loader.get_data_path()))
+    command = [sys.executable, "-c", DIRECT, str(data.path), voice, *numbers, *texts]
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def test_audio_equals_the_librarys_sample_for_sample(speaker: Speaker) -> None:
     texts = [SENTENCE, "It has 42 parts, and costs 3.50 — truly.", "One. Two? Three!"]
     spoken = b"".join(speaker.pcm(text) for text in texts)
-    assert spoken == directly(texts, "en-us+Diogo", 172, 0, 146, 76, 50)
+    assert spoken == directly(texts, "en-us+aria", 165, 0, 70, 50, 50)
 
 
 @pytest.mark.parametrize("voice", TIMBRES)
@@ -66,6 +82,24 @@ def test_the_same_text_sounds_the_same_after_other_texts(speaker: Speaker) -> No
         speaker.pcm("Something else, in between.", "atlas", speed=1.3)
         speaker.pcm("Noch etwas anderes.", "kai", language="de")
         assert speaker.pcm(SENTENCE, voice) == first
+
+
+@pytest.mark.parametrize("language", REPEATED)
+def test_every_language_sounds_the_same_after_any_other(speaker: Speaker, language: str) -> None:
+    """Those with a trilled r did not: the library damps some of its cycles, counted from the first ever."""
+    text = REPEATED[language]
+    first = speaker.pcm(text, language=language)
+    assert first
+    for between in REPEATED:
+        speaker.pcm(REPEATED[between], "luna", language=between)
+        assert speaker.pcm(text, language=language) == first, between
+
+
+def test_women_have_higher_voices_than_men(speaker: Speaker) -> None:
+    pitches = {voice: median_pitch(speaker.pcm(SENTENCE, voice)) for voice in TIMBRES}
+    women, men = {"aria", "luna", "zara", "nova"}, {"atlas", "kai"}
+    assert min(pitches[voice] for voice in women) > 1.2 * max(pitches[voice] for voice in men), pitches
+    assert min(pitches[voice] for voice in women) > 145, pitches
 
 
 def test_builtin_voices_have_different_timbres(speaker: Speaker) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming_server.engines.hibari.phonemes import LONGEST_PHRASE, PhonemeReader, Phrase
+from streaming_server.engines.hibari.ipa import to_phonemes
+from streaming_server.engines.hibari.phonemes import ASSETS, LONGEST_PHRASE, PhonemeReader, Phrase
 from streaming_server.engines.hibari.written_words import Alignment, written_words
+from streaming_server.types import Pronounced
+
+VOCABULARY: dict[str, int] = json.loads((ASSETS / "vocab.json").read_text("utf-8"))
 
 LONG = (
     "When the storm finally passed over the valley, the farmers came out of their houses and looked at what "
@@ -117,3 +124,49 @@ def test_alignment_finds_words_after_rewritten_ones() -> None:
     assert alignment.words_at(0, 3) == (0, 1)
     assert alignment.words_at(6, 16) == (2, 3)
     assert alignment.words_at(17, 20) == (3, 4)
+
+
+def phonemes_of(text: str, reader: PhonemeReader, *parts: tuple[str, str]) -> list[tuple[str, str]]:
+    """Return each word and its phonemes, with IPA given for some."""
+    pronounced = [Pronounced(text.index(word), text.index(word) + len(word), ipa) for word, ipa in parts]
+    letters = {number: letter for letter, number in VOCABULARY.items()}
+    return [
+        (
+            " ".join(text[start:end] for start, end in words.spans),
+            "".join(letters[number] for number in phrase.ids[words.start : words.end]),
+        )
+        for phrase in reader.read(text, pronounced=pronounced)
+        for words in phrase.words
+    ]
+
+
+def test_ipa_is_spoken_instead_of_the_words(reader: PhonemeReader) -> None:
+    text = "The GIF, the state of the art, 5 kg tomato."
+    said = phonemes_of(text, reader, ("GIF", "dʒɪf"), ("state of the art", "ˈsoʊtə"), ("tomato", "təˈmɑːtoʊ"))
+    assert ("GIF", "ʤɪf") in said
+    assert ("state of the art", "sˈOtə") in said
+    assert ("kg", "kˈɪləɡɹˌæmz") in said
+    assert said[-1] == ("tomato", "təmˈɑtO")
+    assert [word for word, _ in said][-3:] == ["5", "kg", "tomato"]
+
+
+def test_a_sound_without_a_phoneme_leaves_the_word_as_it_is(reader: PhonemeReader) -> None:
+    assert phonemes_of("A tomato.", reader, ("tomato", "ʘ")) == phonemes_of("A tomato.", reader)
+
+
+@pytest.mark.parametrize(
+    ("ipa", "american", "british"),
+    [
+        ("həˈləʊ", "həlˈO", "həlˈQ"),
+        ("ˈtʃɜːtʃ", "ʧˈɜɹʧ", "ʧˈɜːʧ"),
+        ("/ˈnæʃ.nəl/", "nˈæʃnəl", "nˈaʃnəl"),
+        ("ʒɔ̃", "ʒɔn", "ʒɔn"),
+        ("ˈkɪtn̩", "kˈɪtən", "kˈɪtən"),
+        ("ˈaɪ ˈæm", "ˈI ˈæm", "ˈI ˈam"),
+        ("", None, None),
+        ("ˈʘa", None, None),
+    ],
+)
+def test_ipa_becomes_phonemes(ipa: str, american: str | None, british: str | None) -> None:
+    assert to_phonemes(ipa, VOCABULARY, british=False) == american
+    assert to_phonemes(ipa, VOCABULARY, british=True) == british

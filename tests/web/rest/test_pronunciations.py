@@ -10,7 +10,8 @@ import httpx
 import pytest
 from helpers.foreign import native_audio
 from helpers.servers import Server
-from helpers.talk import talking
+from helpers.talk import Talk, talking
+from helpers.tiny_dia import options_of
 
 pytestmark = pytest.mark.anyio
 
@@ -86,8 +87,27 @@ def test_a_list_that_is_wrong_changes_nothing(server: Server, words: list[Any], 
     assert listed(server)["pronunciations"] == []
 
 
-def test_ipa_is_kept_and_the_answer_warns_that_nothing_reads_it(start_server: Callable[..., Server]) -> None:
-    server = start_server()
+async def test_ipa_is_spoken_for_a_word_and_for_an_element(start_server: Callable[..., Server]) -> None:
+    server = start_server("--engine=auto", "--max-workers=1")
+    element = '<phoneme alphabet="ipa" ph="ˈneɪʃən">XYZ</phoneme>'
+    async with talking(server.ws_url) as talk:
+        await talk.speak("A plain nation.", "expected")
+        await talk.speak(f"A plain {element}.", "element", words=True)
+        assert put(server, {"word": "XYZ", "ipa": "ˈneɪʃən", "language": "en"}).json()["warnings"] == []
+        await talk.speak("A plain XYZ.", "listed")
+    assert frames(talk, "element") == frames(talk, "listed") == frames(talk, "expected") > 0
+
+
+def frames(talk: Talk, context: str) -> int:
+    """Return the length of a context's audio; the noise in it depends on the text."""
+    handle = talk.started(context)["handle"]
+    return sum(len(frame.data) for frame in talk.frames if frame.handle == handle)
+
+
+def test_ipa_is_kept_and_the_answer_warns_where_nothing_reads_it(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server(*options_of(tmp_path))
     answer = put(server, {"word": "tomato", "ipa": "təˈmɑːtoʊ"}).json()
     assert answer["pronunciations"][0]["ipa"] == "təˈmɑːtoʊ"
     assert "tomato" in answer["warnings"][0]

@@ -1,9 +1,9 @@
-"""Decode attention over live lengths: one query row per stream against the keys written so far.
+"""Decode attention over live lengths: one query row per stream against the keys in its pages.
 
-Slot ids, positions and text lengths are read from the device, so one launch serves any set of slots and a
-CUDA graph needs no buckets of cache lengths. The keys of a row are split among several programs whose partial
-results a second kernel merges (split-K decoding, as in FlashDecoding). Query heads that share a key head
-are computed together.
+Slot ids, positions, text lengths and the pages of each slot are read from the device, so one launch serves
+any set of slots and a CUDA graph needs no buckets of cache lengths. The keys of a row are split among several
+programs whose partial results a second kernel merges (split-K decoding, as in FlashDecoding). Query heads
+that share a key head are computed together.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from streaming_server.engines.dia.model.paged_cache import PagedCache
+
 _LOG2_E = tl.constexpr(1.4426950408889634)
 
 _BLOCK = 32
-"""Keys loaded at a time. With 128-wide heads in bfloat16 three stages of keys and values take 48 KB."""
+"""Keys loaded at a time, all of one page. With 128-wide heads in bfloat16 three stages of keys and values
+take 48 KB."""
 
 _LEAST_M = 16
 """Rows of the smallest matrix product on tensor cores; a group of query heads is padded to it."""
@@ -55,19 +58,38 @@ def _part_length(length, parts, least, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _attend(q, keys, values, start, end, top, total, mixed, D: tl.constexpr, BLOCK: tl.constexpr):
-    """Continue an online softmax over keys `start` to `end`; scores are in units of log 2."""
+def _attend(
+    q,
+    keys,
+    pages,
+    start,
+    end,
+    top,
+    total,
+    mixed,
+    VALUES: tl.constexpr,
+    PAGE: tl.constexpr,
+    PAGE_SIZE: tl.constexpr,
+    D: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Continue an online softmax over keys `start` to `end`; scores are in units of log 2.
+
+    keys: a head's keys in the first page; its values lie VALUES further. pages: the slot's page numbers.
+    """
     d = tl.arange(0, D)
     for first in range(start, end, BLOCK):
-        n = first + tl.arange(0, BLOCK)
-        inside = n < end
-        k = tl.load(keys + n[:, None] * D + d[None, :], mask=inside[:, None], other=0.0)
+        page = keys + tl.load(pages + first // PAGE) * PAGE_SIZE
+        n = tl.arange(0, BLOCK)
+        inside = first + n < end
+        place = page + (first % PAGE + n)[:, None] * D + d[None, :]
+        k = tl.load(place, mask=inside[:, None], other=0.0)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * _LOG2_E
         scores = tl.where(inside[None, :], scores, float("-inf"))
         higher = tl.maximum(top, tl.max(scores, 1))
         scale = tl.exp2(top - higher)
         weights = tl.exp2(scores - higher[:, None])
-        v = tl.load(values + n[:, None] * D + d[None, :], mask=inside[:, None], other=0.0)
+        v = tl.load(place + VALUES, mask=inside[:, None], other=0.0)
         mixed = mixed * scale[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
         total = total * scale + tl.sum(weights, 1)
         top = higher
@@ -78,22 +100,26 @@ def _attend(q, keys, values, start, end, top, total, mixed, D: tl.constexpr, BLO
 def _attention_kernel(
     projected,
     rotary,
-    cache,
+    pool,
+    table,
     slot_ids,
     active,
     state,
     out,
     partial,
     statistics,
-    cache_length,
+    table_width,
     state_width,
     parts,
     least,
     STATE_COLUMN: tl.constexpr,
+    TABLE_COLUMN: tl.constexpr,
     BRANCHES: tl.constexpr,
     SELF: tl.constexpr,
     HEADS: tl.constexpr,
     KV_HEADS: tl.constexpr,
+    PAGE: tl.constexpr,
+    PAGE_SIZE: tl.constexpr,
     D: tl.constexpr,
     M: tl.constexpr,
     PARTS: tl.constexpr,
@@ -118,8 +144,9 @@ def _attention_kernel(
     wanted = m < GROUP
     base = projected + row * ROW
     q = tl.load(base + heads[:, None] * D + d[None, :], mask=wanted[:, None], other=0.0)
-    keys = cache + ((slot * BRANCHES + branch) * 2 * KV_HEADS + kv_head) * cache_length * D
-    values = keys + tl.cast(KV_HEADS, tl.int64) * cache_length * D
+    VALUES: tl.constexpr = KV_HEADS * PAGE * D
+    keys = pool + (branch * 2 * KV_HEADS + kv_head) * PAGE * D
+    pages = table + slot * table_width + TABLE_COLUMN
     top = tl.full([M], float("-inf"), tl.float32)
     total = tl.zeros([M], tl.float32)
     mixed = tl.zeros([M, D], tl.float32)
@@ -137,12 +164,15 @@ def _attention_kernel(
             k = tl.load(new + d).to(tl.float32) * cos + tl.load(new + (d ^ 1)).to(tl.float32) * sin
             k = k.to(q.dtype)
             v = tl.load(new + KV_HEADS * D + d)
-            tl.store(keys + length * D + d, k)
-            tl.store(values + length * D + d, v)
+            place = keys + tl.load(pages + length // PAGE) * PAGE_SIZE + (length % PAGE) * D + d
+            tl.store(place, k)
+            tl.store(place + VALUES, v)
             top = tl.sum(q.to(tl.float32) * k.to(tl.float32)[None, :], 1) * _LOG2_E
             total = tl.full([M], 1.0, tl.float32)
             mixed = tl.zeros([M, D], tl.float32) + v.to(tl.float32)[None, :]
-    top, total, mixed = _attend(q, keys, values, start, end, top, total, mixed, D, BLOCK)
+    top, total, mixed = _attend(
+        q, keys, pages, start, end, top, total, mixed, VALUES, PAGE, PAGE_SIZE, D, BLOCK
+    )
     if PARTS == 1:
         result = mixed / total[:, None]
         place = out + (row * HEADS + heads[:, None]) * D + d[None, :]
@@ -192,51 +222,71 @@ def _merge_kernel(
 
 
 def self_attention(
-    qkv: Tensor, rotary: Tensor, cache: Tensor, batch: Tensor, state: Tensor, column: int, heads: int
+    qkv: Tensor,
+    rotary: Tensor,
+    cache: PagedCache,
+    layer: int,
+    batch: Tensor,
+    state: Tensor,
+    column: int,
+    heads: int,
 ) -> Tensor:
     """Rotate, write the new keys and values, and attend; returns [B, branches, heads × head width].
 
     qkv: [B, branches, (heads + 2 × kv heads) × head width], before rotation. rotary: [positions, head width],
-    cosine and sine of each pair side by side, float32. cache: [slots, branches, 2, kv heads, frames, head
-    width]. batch: [2, B], int64, slot ids and whether each advances; rows of those that do not are undefined
-    and their slots stay as they are. state: [slots, n], int64; its `column` holds the new row's position.
+    cosine and sine of each pair side by side, float32. batch: [2 or more, B], int64, slot ids and whether
+    each advances; rows of those that do not are undefined and their slots stay as they are. state: [slots,
+    n], int64; its `column` holds the new row's position, for which the slot must have a page.
     """
-    _, branches, _, kv_heads, frames, width = cache.shape
-    count = qkv.shape[0]
-    split = Split.of(count * branches * kv_heads, frames)
-    return _launch(
-        qkv, rotary, cache, batch, state, column, branches, heads, kv_heads, width, frames, split, True
-    )
+    _, branches, _, kv_heads, frames, width = cache.self_pages(layer).shape
+    split = Split.of(qkv.shape[0] * branches * kv_heads, cache.layout.frame_pages * frames)
+    shape = _Shape(branches, heads, kv_heads, width, frames, 0, own=True)
+    return _launch(qkv, rotary, cache, layer, batch, state, column, split, shape)
 
 
-def cross_attention(q: Tensor, cache: Tensor, batch: Tensor, state: Tensor, column: int) -> Tensor:
+def cross_attention(
+    q: Tensor, cache: PagedCache, layer: int, batch: Tensor, state: Tensor, column: int
+) -> Tensor:
     """Attend to the text; returns [B, 1, heads × head width].
 
-    q: [B, 1, heads × head width]. cache: [slots, 2, heads, text, head width]. state: its `column` holds the
-    bytes of text. The rest as for `self_attention`.
+    q: [B, 1, heads × head width]. state: its `column` holds the bytes of text. The rest as for
+    `self_attention`.
     """
-    _, _, heads, text, width = cache.shape
-    split = Split.of(q.shape[0] * heads, text)
-    return _launch(q, q, cache, batch, state, column, 1, heads, heads, width, text, split, False)
+    _, _, heads, text, width = cache.cross_pages(layer).shape
+    split = Split.of(q.shape[0] * heads, cache.layout.text_pages * text)
+    shape = _Shape(1, heads, heads, width, text, cache.layout.frame_pages, own=False)
+    return _launch(q, q, cache, layer, batch, state, column, split, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Shape of a launch. page: keys per page. first_page: column of the slot's first page in the table. own:
+    whether it is self-attention.
+    """
+
+    branches: int
+    heads: int
+    kv_heads: int
+    width: int
+    page: int
+    first_page: int
+    own: bool
 
 
 def _launch(
     projected: Tensor,
     rotary: Tensor,
-    cache: Tensor,
+    cache: PagedCache,
+    layer: int,
     batch: Tensor,
     state: Tensor,
     column: int,
-    branches: int,
-    heads: int,
-    kv_heads: int,
-    width: int,
-    length: int,
     split: Split,
-    own: bool,
+    shape: _Shape,
 ) -> Tensor:
-    rows = projected.shape[0] * branches
-    out = projected.new_empty(projected.shape[0], branches, heads * width)
+    count, branches, heads, width = projected.shape[0], shape.branches, shape.heads, shape.width
+    rows = count * branches
+    out = projected.new_empty(count, branches, heads * width)
     partial = statistics = out
     stored = triton.next_power_of_2(split.parts)
     if stored > 1:
@@ -250,23 +300,27 @@ def _launch(
         "PARTS": stored,
         "BLOCK": _BLOCK,
     }
-    _attention_kernel[rows, kv_heads, split.parts](
+    _attention_kernel[rows, shape.kv_heads, split.parts](
         projected,
         rotary,
-        cache,
+        cache.pool[layer],
+        cache.table,
         batch[0],
         batch[1],
         state,
         out,
         partial,
         statistics,
-        length,
+        cache.table.stride(0),
         state.stride(0),
         split.parts,
         split.least,
-        SELF=own,
-        KV_HEADS=kv_heads,
-        M=max(_LEAST_M, triton.next_power_of_2(heads // kv_heads)),
+        TABLE_COLUMN=shape.first_page,
+        SELF=shape.own,
+        KV_HEADS=shape.kv_heads,
+        PAGE=shape.page,
+        PAGE_SIZE=cache.layout.size,
+        M=max(_LEAST_M, triton.next_power_of_2(heads // shape.kv_heads)),
         num_warps=4,
         num_stages=3,
         maxnreg=128,

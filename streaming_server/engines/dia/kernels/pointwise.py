@@ -26,6 +26,9 @@ def _embed_kernel(
     embedding,
     weight,
     slot_ids,
+    table_places,
+    table_pages,
+    table,
     state,
     x,
     y,
@@ -39,6 +42,9 @@ def _embed_kernel(
     BLOCK: tl.constexpr,
 ):
     index = tl.program_id(0)
+    added = tl.load(table_places + index)
+    if added >= 0:
+        tl.store(table + added, tl.load(table_pages + index))
     slot = tl.load(slot_ids + index)
     position = tl.load(state + slot * state_width + POSITION)
     columns = tl.arange(0, BLOCK)
@@ -104,12 +110,22 @@ def _silu_mul_kernel(gate_up, out, width, BLOCK: tl.constexpr):
 
 
 def embed_rms_norm(
-    codes: Tensor, embedding: Tensor, weight: Tensor, batch: Tensor, state: Tensor, column: int, eps: float
+    codes: Tensor,
+    embedding: Tensor,
+    weight: Tensor,
+    batch: Tensor,
+    table: Tensor,
+    state: Tensor,
+    column: int,
+    eps: float,
 ) -> tuple[Tensor, Tensor]:
     """Sum the embeddings of each stream's last row; return that and its RMS norm, both [B, 2, width].
 
-    codes: [slots, rows, channels], int64. embedding: [channels × vocabulary, width]. batch: [2, B], int64,
-    slot ids first. state: [slots, n], int64; its `column` holds the row's index.
+    As the first kernel of a step it also enters new pages into the table.
+
+    codes: [slots, rows, channels], int64. embedding: [channels × vocabulary, width]. batch: [4, B], int64:
+    slot ids, whether each advances, places in the table to be set, -1 for none, and their pages. state:
+    [slots, n], int64; its `column` holds the row's index.
     """
     count, width = batch.shape[1], embedding.shape[1]
     x = embedding.new_empty(count, 2, width)
@@ -120,6 +136,9 @@ def embed_rms_norm(
         embedding,
         weight,
         batch[0],
+        batch[2],
+        batch[3],
+        table,
         state,
         x,
         y,

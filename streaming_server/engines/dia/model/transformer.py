@@ -18,6 +18,14 @@ from torch.nn import functional
 from streaming_server.engines.dia.model.config import DiaConfig
 from streaming_server.engines.dia.model.kv_cache import BRANCHES, KVCache, KVCacheView
 from streaming_server.engines.dia.model.linear import Kernel, Linear, best_kernel
+from streaming_server.engines.dia.model.ops import (
+    interleave_halves,
+    length_mask,
+    rms_norm,
+    rotary_table,
+    rotate,
+    swiglu,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +71,14 @@ class DiaModel:
         self.dtype = self._text_embedding.dtype
         self._encoder_layers = [self._encoder_layer(tensors, index) for index in range(e.layers)]
         self._encoder_norm = tensors.pop("model.encoder.norm.weight")
-        self._encoder_rotary = _rotary_table(e.positions, e.head_width, e.rope_theta, self.device, self.dtype)
+        self._encoder_rotary = rotary_table(e.positions, e.head_width, e.rope_theta, self.device, self.dtype)
         self.audio_embedding = tensors.pop("model.decoder.embeddings.embed.weight")
         self._channel_offsets = torch.arange(d.channels, device=self.device) * d.vocabulary
         empty_text = self._encode_empty_text()
         self.decoder_layers = [self._decoder_layer(tensors, index, empty_text) for index in range(d.layers)]
         self.decoder_norm = tensors.pop("model.decoder.norm.weight")
         self.head = self._step_linear(tensors.pop("logits_dense.weight"))
-        self.decoder_rotary = _rotary_table(d.positions, d.head_width, d.rope_theta, self.device, self.dtype)
+        self.decoder_rotary = rotary_table(d.positions, d.head_width, d.rope_theta, self.device, self.dtype)
         self._identity_rotation = torch.ones(1, 1, 1, 1, device=self.device, dtype=self.decoder_rotary.dtype)
 
     def _linear(self, weight: Tensor) -> Linear:
@@ -86,7 +94,7 @@ class DiaModel:
         return EncoderLayer(
             attention_norm=tensors.pop(f"{name}.pre_sa_norm.weight"),
             qkv=self._linear(
-                torch.cat([_interleave_halves(q, head_width), _interleave_halves(k, head_width), v])
+                torch.cat([interleave_halves(q, head_width), interleave_halves(k, head_width), v])
             ),
             out=self._linear(o),
             mlp_norm=tensors.pop(f"{name}.post_sa_norm.weight"),
@@ -102,7 +110,7 @@ class DiaModel:
         return DecoderLayer(
             attention_norm=tensors.pop(f"{name}.pre_sa_norm.weight"),
             qkv=self._step_linear(
-                torch.cat([_interleave_halves(q, head_width), _interleave_halves(k, head_width), v])
+                torch.cat([interleave_halves(q, head_width), interleave_halves(k, head_width), v])
             ),
             out=self._step_linear(o),
             cross_norm=tensors.pop(f"{name}.pre_ca_norm.weight"),
@@ -124,27 +132,27 @@ class DiaModel:
 
     # The encoder
 
-    def encode(self, ids: Tensor) -> Iterator[Tensor | None]:
+    def encode(self, ids: Tensor, mask: Tensor | None = None) -> Iterator[Tensor | None]:
         """Encode a text, yielding None after every layer and finally the output, [T, encoder width].
 
-        ids: [T], int64, on the device.
+        ids: [T], int64, on the device. mask: [1, 1, 1, T], added to the scores, if some of it is padding.
         """
         e = self.config.encoder
         x = functional.embedding(ids, self._text_embedding)[None]
         length = ids.shape[0]
         rotary = self._encoder_rotary[:length, None]
         for layer in self._encoder_layers:
-            qkv = layer.qkv(_norm(x, layer.attention_norm, e.norm_eps)).view(
+            qkv = layer.qkv(rms_norm(x, layer.attention_norm, e.norm_eps)).view(
                 1, length, 3, e.heads, e.head_width
             )
-            rotated = _rotate(qkv[:, :, :2], rotary[:, None]).transpose(1, 3)
+            rotated = rotate(qkv[:, :, :2], rotary[:, None]).transpose(1, 3)
             attended = functional.scaled_dot_product_attention(
-                rotated[:, :, 0], rotated[:, :, 1], qkv[:, :, 2].transpose(1, 2), scale=1.0
+                rotated[:, :, 0], rotated[:, :, 1], qkv[:, :, 2].transpose(1, 2), attn_mask=mask, scale=1.0
             )
             layer.out.add_to(x, attended.transpose(1, 2).reshape(1, length, -1))
-            layer.down.add_to(x, _swiglu(layer.gate_up(_norm(x, layer.mlp_norm, e.norm_eps))))
+            layer.down.add_to(x, swiglu(layer.gate_up(rms_norm(x, layer.mlp_norm, e.norm_eps))))
             yield None
-        yield _norm(x, self._encoder_norm, e.norm_eps)[0]
+        yield rms_norm(x, self._encoder_norm, e.norm_eps)[0]
 
     def fill_cross_cache(self, encoded: Tensor, cache: KVCache, slot: int) -> Iterator[None]:
         """Write a slot's cross-attention keys and values, yielding after every layer. encoded: [T, encoder
@@ -177,16 +185,16 @@ class DiaModel:
         """
         d = self.config.decoder
         count, end = rows.shape[0], first + rows.shape[0]
-        x = self._embed(rows).expand(branches, -1, -1).contiguous()
+        x = self.embed(rows).expand(branches, -1, -1).contiguous()
         rotary = self.decoder_rotary[first:end, None]
         positions = torch.arange(end, device=self.device)
         mask = torch.zeros(count, end, device=self.device, dtype=self.dtype)
         mask.masked_fill_(positions > positions[first:, None], -torch.inf)
         for index, layer in enumerate(self.decoder_layers):
             self_kv = cache.self_kv[index][slot, :branches]
-            qkv = layer.qkv(_norm(x, layer.attention_norm, d.norm_eps))
+            qkv = layer.qkv(rms_norm(x, layer.attention_norm, d.norm_eps))
             qkv = qkv.view(branches, count, d.heads + 2 * d.kv_heads, d.head_width)
-            rotated = _rotate(qkv[:, :, : d.heads + d.kv_heads], rotary).transpose(1, 2)
+            rotated = rotate(qkv[:, :, : d.heads + d.kv_heads], rotary).transpose(1, 2)
             self_kv[:, 0, :, first:end] = rotated[:, d.heads :]
             self_kv[:, 1, :, first:end] = qkv[:, :, d.heads + d.kv_heads :].transpose(1, 2)
             keys, values = self_kv[:, :, :, :end].repeat_interleave(d.heads // d.kv_heads, dim=2).unbind(1)
@@ -195,17 +203,17 @@ class DiaModel:
             )
             layer.out.add_to(x, attended.transpose(1, 2).reshape(branches, count, -1))
             self._cross_prefill(layer, x, cache.cross_kv[index][slot, :, :, :text])
-            layer.down.add_to(x, _swiglu(layer.gate_up(_norm(x, layer.mlp_norm, d.norm_eps))))
+            layer.down.add_to(x, swiglu(layer.gate_up(rms_norm(x, layer.mlp_norm, d.norm_eps))))
             yield None
         if not with_logits:
             return
-        logits = self.head(_norm(x, self.decoder_norm, d.norm_eps))
+        logits = self.head(rms_norm(x, self.decoder_norm, d.norm_eps))
         yield logits.view(branches, count, d.channels, d.vocabulary).transpose(0, 1)
 
     def _cross_prefill(self, layer: DecoderLayer, x: Tensor, cross_kv: Tensor) -> None:
         d = self.config.decoder
         conditional = x[:1]
-        q = layer.cross_q(_norm(conditional, layer.cross_norm, d.norm_eps))
+        q = layer.cross_q(rms_norm(conditional, layer.cross_norm, d.norm_eps))
         q = q.view(1, -1, d.cross_heads, d.cross_head_width).transpose(1, 2)
         attended = functional.scaled_dot_product_attention(q, cross_kv[:1], cross_kv[1:], scale=1.0)
         layer.cross_out.add_to(conditional, attended.transpose(1, 2).reshape(1, x.shape[1], -1))
@@ -219,16 +227,16 @@ class DiaModel:
         d = self.config.decoder
         slot_ids = codes.shape[0]
         groups = (slot_ids * BRANCHES, d.kv_heads, d.heads // d.kv_heads, d.head_width)
-        x = self._embed(codes)[:, None].expand(-1, BRANCHES, -1).contiguous()
-        self_mask = _mask(positions + 1, view.frames, self.dtype).repeat_interleave(BRANCHES, dim=0)
-        cross_mask = _mask(texts, view.text, self.dtype)
+        x = self.embed(codes)[:, None].expand(-1, BRANCHES, -1).contiguous()
+        self_mask = length_mask(positions + 1, view.frames, self.dtype).repeat_interleave(BRANCHES, dim=0)
+        cross_mask = length_mask(texts, view.text, self.dtype)
         rotation = self.decoder_rotary[positions][:, None, None].expand(-1, 1, d.heads + d.kv_heads, -1)
         rotation = torch.cat(
             [rotation, self._identity_rotation.expand(slot_ids, 1, d.kv_heads, rotation.shape[3])], dim=2
         )
         for index, layer in enumerate(self.decoder_layers):
-            qkv = layer.qkv(_norm(x, layer.attention_norm, d.norm_eps))
-            qkv = _rotate(qkv.view(slot_ids, BRANCHES, -1, d.head_width), rotation)
+            qkv = layer.qkv(rms_norm(x, layer.attention_norm, d.norm_eps))
+            qkv = rotate(qkv.view(slot_ids, BRANCHES, -1, d.head_width), rotation)
             new = qkv[:, :, d.heads :].view(slot_ids, BRANCHES, 2, d.kv_heads, d.head_width)
             view.write(index, positions, new)
             keys, values = view.self_kv(index)
@@ -237,8 +245,8 @@ class DiaModel:
             )
             layer.out.add_to(x, attended.reshape(slot_ids, BRANCHES, -1))
             self._cross_step(layer, x, view.cross_kv(index), cross_mask)
-            layer.down.add_to(x, _swiglu(layer.gate_up(_norm(x, layer.mlp_norm, d.norm_eps))))
-        logits = self.head(_norm(x, self.decoder_norm, d.norm_eps))
+            layer.down.add_to(x, swiglu(layer.gate_up(rms_norm(x, layer.mlp_norm, d.norm_eps))))
+        logits = self.head(rms_norm(x, self.decoder_norm, d.norm_eps))
         return logits.view(slot_ids, BRANCHES, d.channels, d.vocabulary)
 
     def _cross_step(
@@ -246,58 +254,12 @@ class DiaModel:
     ) -> None:
         d = self.config.decoder
         conditional = x[:, :1]
-        q = layer.cross_q(_norm(conditional, layer.cross_norm, d.norm_eps))
+        q = layer.cross_q(rms_norm(conditional, layer.cross_norm, d.norm_eps))
         q = q.view(-1, d.cross_heads, 1, d.cross_head_width)
         attended = functional.scaled_dot_product_attention(q, *cross_kv, attn_mask=mask, scale=1.0)
         layer.cross_out.add_to(conditional, attended.reshape(x.shape[0], 1, -1))
         x[:, 1].add_(layer.unconditional)
 
-    def _embed(self, codes: Tensor) -> Tensor:
+    def embed(self, codes: Tensor) -> Tensor:
         """Sum the channels' embeddings: [n, channels] → [n, width]."""
         return functional.embedding(codes + self._channel_offsets, self.audio_embedding).sum(dim=1)
-
-
-def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    if x.dtype != torch.float64:
-        return functional.rms_norm(x, weight.shape, weight, eps)
-    # Dia normalizes in float32 whatever the dtype, so a float64 reference does too.
-    single = x.float()
-    single = single * torch.rsqrt(single.pow(2).mean(-1, keepdim=True) + eps)
-    return weight * single.to(x.dtype)
-
-
-def _swiglu(gate_up: Tensor) -> Tensor:
-    gate, up = gate_up.chunk(2, dim=-1)
-    return functional.silu(gate).mul_(up)
-
-
-def _mask(lengths: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-    """Return [B, 1, 1, width]: 0 below each length, -inf from it on."""
-    beyond = torch.arange(width, device=lengths.device) >= lengths[:, None]
-    return torch.zeros((), device=lengths.device, dtype=dtype).masked_fill(beyond, -torch.inf)[:, None, None]
-
-
-def _interleave_halves(weight: Tensor, head_width: int) -> Tensor:
-    """Reorder each head's rows so that the two halves that rotary embedding pairs lie side by side.
-
-    Queries and keys are reordered alike, so their products do not change, and a rotation becomes one
-    complex product.
-    """
-    return weight.view(-1, 2, head_width // 2, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
-
-
-def _rotary_table(
-    positions: int, head_width: int, theta: float, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """Return rotary embeddings as unit complex numbers, [positions, head width / 2]; angles in float32."""
-    exponents = torch.arange(0, head_width, 2, dtype=torch.float32) / head_width
-    angles = torch.arange(positions, dtype=torch.float32)[:, None] * (1.0 / theta**exponents)
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
-    return torch.complex(angles.cos().to(wide), angles.sin().to(wide)).to(device)
-
-
-def _rotate(x: Tensor, rotary: Tensor) -> Tensor:
-    """Rotate x [..., head width] pair by pair, in float32 or better."""
-    wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    pairs = torch.view_as_complex(wide.view(*wide.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * rotary).flatten(-2).to(x.dtype)

@@ -19,7 +19,7 @@ MAX_PROMPT_FRAMES = round(10 * FRAMES_PER_S)
 MAX_PROMPT_BYTES = 512
 """Bytes of transcript in a prompt made of the context's own speech: half the encoder's input."""
 
-_USUAL_PACE = 0.068
+USUAL_PACE = 0.068
 """Seconds per character of English read aloud, about 150 words a minute."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -49,7 +49,7 @@ class ContextState:
 
     prompt: VoicePrompt | None = None
     from_voice: bool = False
-    pace: float = _USUAL_PACE
+    pace: float = USUAL_PACE
     spoken: int = 0
     base_seed: int = field(default_factory=lambda: secrets.randbits(62))
 
@@ -58,7 +58,7 @@ class ContextState:
         self.prompt, self.from_voice = prompt, True
         if prompt.transcript:
             pace = prompt.frames / FRAMES_PER_S / len(prompt.transcript)
-            self.pace = min(max(pace, _USUAL_PACE / 2), _USUAL_PACE * 2)
+            self.pace = min(max(pace, USUAL_PACE / 2), USUAL_PACE * 2)
 
     def next_seed(self, seed: int | None) -> int:
         """Return the next segment's seed; the same seed gives the same sequence in every context."""

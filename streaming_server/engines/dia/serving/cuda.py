@@ -5,11 +5,13 @@ Everything that needs a GPU is here, so that the runner can be tested on a simul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 
@@ -31,9 +33,12 @@ class Cuda:
         self.device = device
         self._cuda: Any = torch.cuda
 
-    def stream(self) -> Any:
-        """Create a stream that starts after the current stream's pending work."""
-        made = self._cuda.Stream(self.device)
+    def stream(self, urgent: bool = False) -> Any:
+        """Create a stream that starts after the current stream's pending work.
+
+        urgent: whether its kernels, and those of graphs captured on it, go before those of other streams.
+        """
+        made = self._cuda.Stream(self.device, priority=-1 if urgent else 0)
         made.wait_stream(self._cuda.current_stream(self.device))
         return made
 
@@ -48,9 +53,9 @@ class Cuda:
         event.record(stream)
         return event
 
-    def pinned(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Return integers in pinned memory, for asynchronous uploads."""
-        return torch.tensor(rows, dtype=torch.int64, pin_memory=True)
+    def pinned(self, rows: ArrayLike) -> Tensor:
+        """Return a copy of integers in pinned memory, for asynchronous uploads."""
+        return torch.from_numpy(np.asarray(rows, np.int64)).pin_memory()
 
     def pinned_like(self, like: Tensor) -> Tensor:
         """Allocate pinned memory for an asynchronous download of such a tensor."""

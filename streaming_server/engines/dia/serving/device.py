@@ -69,13 +69,11 @@ def device_memory(device: torch.device) -> MemoryReport:
     return machine_memory()
 
 
-def require_room(device: torch.device, needed: int) -> MemoryReport:
-    """Return the memory report. Raises EngineFailure, with both figures, if less than `needed` is free."""
-    memory = device_memory(device)
+def require_room(device: torch.device, needed: int, memory: MemoryReport) -> None:
+    """Raise EngineFailure, with both figures, if less than `needed` bytes are free."""
     free = memory.total - memory.used
     if free < needed:
         raise EngineFailure(
             f"the model and one voice need {needed / _GB:.1f} GB on {device}, where {free / _GB:.1f} GB of "
             f"{memory.total / _GB:.1f} GB are free"
         )
-    return memory

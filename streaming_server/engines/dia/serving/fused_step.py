@@ -18,7 +18,7 @@ from streaming_server.engines.dia.serving.slots import Slots
 
 
 class FusedStep:
-    """The step of these slots. It keeps no state of its own."""
+    """The step of these slots, which have pages. It keeps no state of its own."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
@@ -28,8 +28,9 @@ class FusedStep:
     def __call__(self, batch: Tensor) -> None:
         """Generate one more row in the active slots.
 
-        batch: [2, B], int64, contiguous: slot ids, and 1 for each that advances. Inactive entries pad the
-        batch: they may repeat any slot and change nothing.
+        batch: [4, B], int64, contiguous: slot ids, 1 for each that advances, places in the flattened table of
+        pages that are set before, -1 for none, and their pages. Inactive entries pad the batch: they may
+        repeat any slot and change nothing.
         """
         slots, config = self._slots, self._slots.model.config
         logits = self._logits(batch)
@@ -39,19 +40,19 @@ class FusedStep:
     def _logits(self, batch: Tensor) -> Tensor:
         """[B, branches, channels, vocabulary]"""
         slots, model = self._slots, self._slots.model
-        d, ints, cache = model.config.decoder, self._slots.ints, self._slots.cache
+        d, ints, cache = model.config.decoder, self._slots.ints, self._slots.paged
         layers = model.decoder_layers
         first = layers[0].attention_norm
         x, y = embed_rms_norm(
-            slots.codes, model.audio_embedding, first, batch, ints, columns.POSITION, d.norm_eps
+            slots.codes, model.audio_embedding, first, batch, cache.table, ints, columns.POSITION, d.norm_eps
         )
         norms = [*(layer.attention_norm for layer in layers[1:]), model.decoder_norm]
         for index, (layer, next_norm) in enumerate(zip(layers, norms, strict=True)):
             attended = self_attention(
-                layer.qkv(y), self._rotary, cache.self_kv[index], batch, ints, columns.POSITION, d.heads
+                layer.qkv(y), self._rotary, cache, index, batch, ints, columns.POSITION, d.heads
             )
             y = add_rms_norm(x, layer.out(attended), layer.cross_norm, d.norm_eps, conditional=True)
-            attended = cross_attention(layer.cross_q(y), cache.cross_kv[index], batch, ints, columns.TEXT)
+            attended = cross_attention(layer.cross_q(y), cache, index, batch, ints, columns.TEXT)
             y = add_rms_norm(
                 x, layer.cross_out(attended), layer.mlp_norm, d.norm_eps, constant=layer.unconditional
             )

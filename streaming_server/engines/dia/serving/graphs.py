@@ -2,64 +2,51 @@
 
 A step is one upload, one graph and one download; its result is read when the download has arrived, a few
 steps later. Only `throttle` and calls with `wait` wait for the device. All graphs are captured before any
-stream is served.
+stream is served. The model's stream goes before the codec's, whose audio is due a chunk later.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH, Codec, to_pcm
+from streaming_server.engines.dia.model.codec import Codec
+from streaming_server.engines.dia.serving.codec_graphs import CODEC_BATCH, CodecGraphs
 from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
+from streaming_server.engines.dia.serving.graph_timer import graph_seconds, raise_clocks
+from streaming_server.engines.dia.serving.page_table import PageTable
+from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape, TimeBudget
 from streaming_server.engines.dia.serving.slots import Slots
-from streaming_server.engines.dia.serving.step_graphs import (
-    BUCKETS,
-    FusedSteps,
-    MaskedSteps,
-    StepGraphs,
-    bucket,
-    sizes,
-)
+from streaming_server.engines.dia.serving.step_graphs import FusedSteps, MaskedSteps, StepGraphs, sizes
+
+if TYPE_CHECKING:
+    from streaming_server.engines.dia.serving.prefill_graphs import PrefillGraphs
 
 _LOG = logging.getLogger(__name__)
-
-CODEC_BATCH: Final = 32
-"""Streams decoded together; more would cost more memory than they save time."""
 
 AHEAD: Final = 3
 """Steps the host may be ahead of the device."""
 
-_REPLAYS: Final = 4
-"""Replays that measure a graph's time once."""
-
-_TRIALS: Final = 3
-"""Measurements of which the least counts."""
-
-_WARM_UP_S: Final = 0.3
-"""Time for which the device is kept busy before it is timed."""
-
 _FIRST_GUESS_S: Final = 0.001
-"""Assumed time of one layer of prefill before any was measured."""
+"""Assumed time of one piece of prefill before any was measured."""
 
 _STEADY: Final = 0.9
 """Share of a frame's time that a step may take to count as real time."""
 
 
 class DeviceTimeBudget(TimeBudget):
-    """Count layers, since the host is done with them long before the device is.
+    """Count pieces, since the host is done with them long before the device is.
 
-    seconds_each: recent time of a layer on the device.
+    seconds_each: recent time of a piece on the device.
     """
 
     def __init__(self, seconds: float, seconds_each: float, runner: GraphRunner) -> None:
@@ -82,8 +69,8 @@ class DeviceTimeBudget(TimeBudget):
 class GraphRunner(Runner):
     """Run steps and chunks as CUDA graphs, captured once per shape.
 
-    chunks: sizes, in frames, of the audio chunks to decode. kernels: whether steps are made of Triton
-    kernels, which need no masks.
+    chunks: sizes, in frames, of the audio chunks to decode. kernels: whether steps and prefill are made of
+    Triton kernels; the slots then have pages.
     """
 
     delay = AHEAD
@@ -95,30 +82,63 @@ class GraphRunner(Runner):
         super().__init__(slots, codec)
         self._cuda = cuda
         self.kernels = kernels
-        self._model_stream, self._codec_stream = cuda.stream(), cuda.stream()
-        self._model_pool, self._codec_pool = cuda.pool(), cuda.pool()
-        self._codec_graphs: dict[tuple[int, int], CapturedGraph] = {}
+        self._model_stream = cuda.stream(urgent=True)
+        self._model_pool = cuda.pool()
         self._progress = torch.zeros(slots.count, 2, device=cuda.device, dtype=torch.int64)
         self._in_flight: deque[tuple[int, Tensor, Any]] = deque()
         self._seen: tuple[int, NDArray[np.int64]] = (0, np.zeros(0, np.int64))
-        self._decoding: deque[tuple[Sequence[AudioChunk], Tensor, Any]] = deque()
         self._prefill_piece_s = _FIRST_GUESS_S
         self._measurements: deque[tuple[int, Any, Any]] = deque()
         self._measuring_since: Any = None
-        make = FusedSteps if kernels else MaskedSteps
-        self._steps: StepGraphs = make(slots, self._capture_step)
-        self._capture_codec(chunks)
+        self._table: PageTable | None = None
+        self._prefill_graphs: PrefillGraphs | None = None
+        self._steps: StepGraphs
+        if kernels:
+            self._table = PageTable(slots.paged.layout, slots.paged.pages)
+            self._steps = FusedSteps(slots, self._table, self._capture_step)
+            self._prefill_graphs = _prefill_graphs(slots, cuda, self._model_stream, self._model_pool)
+        else:
+            self._steps = MaskedSteps(slots, self._capture_step)
+        self._codec = CodecGraphs(slots, codec, chunks, cuda)
         self._last_step = cuda.record_event(self._model_stream)
-        _LOG.info("captured %d CUDA graphs", len(self._steps) + len(self._codec_graphs))
+        # What ran before each capture has left its memory in PyTorch's cache.
+        cuda.empty_cache()
+        _LOG.info("captured %d CUDA graphs", self.graphs)
+
+    @property
+    def graphs(self) -> int:
+        """Graphs captured."""
+        return len(self._steps) + len(self._codec) + len(self._prefill_graphs or ())
 
     def compute_scope(self) -> AbstractContextManager[Any]:
         return self._cuda.use_stream(self._model_stream)
 
+    # Pages
+
+    def admit(self, slot: int, text: int, frames: int) -> bool:
+        return self._table is None or self._table.admit(slot, text, frames)
+
+    def grow(self, slot: int, frames: int) -> bool:
+        return self._table is None or self._table.grow(slot, frames)
+
+    def release(self, slot: int) -> None:
+        if self._table is not None:
+            self._table.release(slot)
+
+    def _upload_table(self, table: PageTable) -> None:
+        """Upload all pending entries; steps take along as many as fit."""
+        if table.pending:
+            upload = self._cuda.pinned(table.pending).to(self._cuda.device, non_blocking=True)
+            self.slots.paged.table.view(-1)[upload[:, 0]] = upload[:, 1]
+            table.pending.clear()
+
     # The model
 
     def step(self, slot_ids: Sequence[int], shape: StepShape) -> None:
+        if self._table is not None and len(self._table.pending) > len(slot_ids):
+            self._upload_table(self._table)
         batch = self._steps.batch(slot_ids, shape)
-        upload = self._cuda.pinned([batch.slot_ids, batch.active])
+        upload = self._cuda.pinned(batch.rows)
         download = self._cuda.pinned_like(self._progress)
         batch.graph.inputs.copy_(upload, non_blocking=True)
         batch.graph.replay()
@@ -153,6 +173,13 @@ class GraphRunner(Runner):
 
     # Prefill
 
+    def prefill(self, slot: int, beginning: Beginning) -> Iterator[None]:
+        if self._table is None or self._prefill_graphs is None:
+            yield from super().prefill(slot, beginning)
+            return
+        self._upload_table(self._table)
+        yield from self._prefill_graphs.pieces(slot, beginning)
+
     def time_budget(self, seconds: float) -> TimeBudget:
         while self._measurements and self._measurements[0][2].query():
             chunks, start, end = self._measurements.popleft()
@@ -170,60 +197,13 @@ class GraphRunner(Runner):
     # The codec
 
     def reset_codec(self, slot: int) -> None:
-        with self._cuda.use_stream(self._codec_stream):
-            self.codec.reset(slot)
+        self._codec.reset(slot)
 
     def decode(self, chunks: Sequence[AudioChunk], frames: int) -> None:
-        size = self._codec_bucket(len(chunks))
-        filling = size - len(chunks)
-        spare = self.slots.count
-        rows = [
-            [chunk.slot for chunk in chunks] + [0] * filling,
-            [chunk.row for chunk in chunks] + [0] * filling,
-            [chunk.first for chunk in chunks] + [0] * filling,
-            [chunk.length for chunk in chunks] + [UNKNOWN_LENGTH] * filling,
-            [chunk.slot for chunk in chunks] + [spare] * filling,
-        ]
-        captured = self._codec_graphs[size, frames]
-        upload, collect_audio = self._cuda.pinned(rows), self._cuda.pinned_like(captured.output)
-        self._codec_stream.wait_event(self._last_step)
-        with self._cuda.use_stream(self._codec_stream):
-            captured.inputs.copy_(upload, non_blocking=True)
-            captured.replay()
-            collect_audio.copy_(captured.output, non_blocking=True)
-            arrived = self._cuda.record_event(self._codec_stream)
-        self._decoding.append((chunks, collect_audio, arrived))
+        self._codec.decode(chunks, frames, self._last_step)
 
     def collect_audio(self, wait: bool) -> list[tuple[AudioChunk, NDArray[np.int16]]]:
-        done: list[tuple[AudioChunk, NDArray[np.int16]]] = []
-        while self._decoding:
-            chunks, collect_audio, arrived = self._decoding[0]
-            if wait:
-                arrived.synchronize()
-            elif not arrived.query():
-                break
-            self._decoding.popleft()
-            done.extend(zip(chunks, collect_audio.numpy(), strict=False))
-        return done
-
-    def _capture_codec(self, chunks: Sequence[int]) -> None:
-        for size in sorted({self._codec_bucket(size) for size in BUCKETS}):
-            for frames in chunks:
-                self._codec_graphs[size, frames] = self._capture_pieces(size, frames)
-
-    def _codec_bucket(self, count: int) -> int:
-        return bucket(count, min(self.codec_batch, self.slots.count))
-
-    def _capture_pieces(self, size: int, frames: int) -> CapturedGraph:
-        """Capture with inputs under which only the spare slot is decoded."""
-        inputs = torch.zeros(5, size, device=self._cuda.device, dtype=torch.int64)
-        inputs[3], inputs[4] = UNKNOWN_LENGTH, self.slots.count
-
-        def body() -> Tensor:
-            codes = self.slots.frames_of(inputs[0], inputs[1], frames)
-            return to_pcm(self.codec.decode(codes, inputs[4], inputs[2], inputs[3]))
-
-        return self._cuda.capture(body, inputs, self._codec_stream, self._codec_pool)
+        return self._codec.collect(wait)
 
     # Capacity and shutdown
 
@@ -231,11 +211,10 @@ class GraphRunner(Runner):
         """Time the captured graphs. Must be called before any stream is served."""
         frame_s = self.codec.config.hop / self.codec.config.sample_rate
         most = 1
-        self._raise_clocks(self.step_sizes[-1])
+        with self.compute_scope(), self._steps.trial(self.step_sizes[-1]) as graph:
+            raise_clocks(self._cuda, graph, self.slots.frames // 16)
         for size in self.step_sizes:
-            batch, frames = max(key for key in self._codec_graphs if key[0] == self._codec_bucket(size))
-            codec_s = self.codec_seconds(batch, frames) * -(-size // batch) / frames
-            if self.step_seconds(size) + codec_s <= _STEADY * frame_s:
+            if self.step_seconds(size) + self._codec.seconds_per_frame(size) <= _STEADY * frame_s:
                 most = size
         return most
 
@@ -247,49 +226,28 @@ class GraphRunner(Runner):
     @property
     def codec_sizes(self) -> list[tuple[int, int]]:
         """Batch sizes and frames that the codec has a graph for."""
-        return sorted(self._codec_graphs)
+        return self._codec.sizes
 
     def step_seconds(self, size: int) -> float:
-        """Time a step of so many streams of 12 s. No stream may be served meanwhile."""
+        """Time a step of so many streams, of 12 s or, one in eight, near the greatest length.
+
+        No stream may be served meanwhile.
+        """
         with self.compute_scope(), self._steps.trial(size) as graph:
-            seconds = self._time(graph, self._model_stream)
+            seconds = graph_seconds(self._cuda, graph, self._model_stream)
             self._cuda.synchronize()
         return seconds
 
     def codec_seconds(self, size: int, frames: int) -> float:
         """Time a call of the codec."""
-        return self._time(self._codec_graphs[size, frames], self._codec_stream)
+        return self._codec.seconds(size, frames)
 
     @contextmanager
     def replaying(self, size: int) -> Iterator[Callable[[], None]]:
-        """Return, for a `with` block, what launches a step of so many streams of 12 s."""
+        """Return, for a `with` block, what launches a step as `step_seconds` times it."""
         with self.compute_scope(), self._steps.trial(size) as graph:
             yield graph.replay
             self._cuda.synchronize()
-
-    def _raise_clocks(self, size: int) -> None:
-        """Keep the device busy until its clocks are as high as under load."""
-        deadline = time.perf_counter() + _WARM_UP_S
-        with self.compute_scope(), self._steps.trial(size) as graph:
-            for _ in range(self.slots.frames // 4):
-                graph.replay()
-                self._cuda.synchronize()
-                if time.perf_counter() > deadline:
-                    return
-
-    def _time(self, captured: CapturedGraph, stream: Any) -> float:
-        """Return the seconds a graph takes on the idle device."""
-        with self._cuda.use_stream(stream):
-            captured.replay()
-            return min(self._timed(captured, stream) for _ in range(_TRIALS))
-
-    def _timed(self, captured: CapturedGraph, stream: Any) -> float:
-        start = self._cuda.record_event(stream, timing=True)
-        for _ in range(_REPLAYS):
-            captured.replay()
-        end = self._cuda.record_event(stream, timing=True)
-        end.synchronize()
-        return float(start.elapsed_time(end)) / 1e3 / _REPLAYS
 
     def relieve(self) -> None:
         super().relieve()
@@ -298,10 +256,17 @@ class GraphRunner(Runner):
     def close(self) -> None:
         self._cuda.synchronize()
         self._in_flight.clear()
-        self._decoding.clear()
         self._measurements.clear()
         self._measuring_since = None
         self._steps.clear()
-        self._codec_graphs.clear()
+        self._prefill_graphs = None
+        self._codec.clear()
         super().close()
         self._cuda.clear_workspaces()
+
+
+def _prefill_graphs(slots: Slots, cuda: Cuda, stream: Any, pool: Any) -> PrefillGraphs:
+    """Import triton only where its kernels are used."""
+    from streaming_server.engines.dia.serving.prefill_graphs import PrefillGraphs
+
+    return PrefillGraphs(slots, cuda, stream, pool)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,10 +16,13 @@ from streaming_server.engines.dia.model.codec import Codec, codec_slot_bytes
 from streaming_server.engines.dia.model.config import CodecConfig, DiaConfig
 from streaming_server.engines.dia.model.kv_cache import slot_bytes
 from streaming_server.engines.dia.model.linear import Kernel
+from streaming_server.engines.dia.model.paged_cache import PAGE_FRAMES, PageLayout, page_bytes
 from streaming_server.engines.dia.model.transformer import DiaModel
+from streaming_server.engines.dia.serving.capacity import MOST_SLOTS, SHARE, Capacity, fit
 from streaming_server.engines.dia.serving.device import (
     FULL_MODEL_BYTES,
     avoid_cudnn_attention,
+    device_memory,
     pick_device,
     pick_dtype,
     require_room,
@@ -45,6 +50,7 @@ from streaming_server.engines.dia.weights.loader import (
 )
 from streaming_server.engines.dia.weights.shapes import codec_shapes, dia_shapes
 from streaming_server.errors import EngineFailure
+from streaming_server.types import MemoryReport
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,10 +58,7 @@ NOISE = "The weights are random: Dia produces noise with them, for tests and ben
 """Shown where weights are random."""
 
 _WORKSPACE_BYTES = 1_000_000_000
-"""GPU memory that CUDA, its libraries, graphs and temporaries take beside weights and slots."""
-
-_SHARE = 0.8
-"""Share of the whole memory that slots may fill: below the threshold where relief begins."""
+"""GPU memory that CUDA, its libraries, graphs and temporaries take at least beside weights and streams."""
 
 _FATAL: tuple[type[BaseException], ...] = (
     torch.OutOfMemoryError,
@@ -63,8 +66,6 @@ _FATAL: tuple[type[BaseException], ...] = (
 )
 """Errors after which the device is of no more use, or that say nothing of the kernels."""
 
-_MOST_SLOTS = 256
-"""Slots on a GPU at most."""
 _CPU_SLOTS = 4
 """Slots on a CPU."""
 
@@ -80,6 +81,7 @@ def create_engine(
     kernels: bool = True,
     defaults: SamplingParams | None = None,
     window: int | None = None,
+    memory: Callable[[torch.device], MemoryReport] = device_memory,
 ) -> DiaEngine:
     """Load Dia and its codec and return an engine that is ready to generate.
 
@@ -88,7 +90,7 @@ def create_engine(
     the first GPU, if any. dtype: `bfloat16`, `float16`, `float32`; by default the device's best. slots:
     utterances at once; by default as many as a GPU generates in real time and has memory for.
     kernels: use Triton kernels on a GPU where they work. window: bytes an utterance may be ahead
-    of its listener; None for no limit.
+    of its listener; None for no limit. memory: reports a device's memory.
 
     Raises EngineFailure if a model cannot be found, read or held in memory.
     """
@@ -102,15 +104,15 @@ def create_engine(
     config = read_dia_config(location)
     codec_location = locate(codec, "--codec (DIA_CODEC)")
     codec_config = read_codec_config(codec_location)
-    count = _slots(config, codec_config, where, precision, slots, quantize)
+    require_room(where, _least_bytes(config, codec_config, where, precision, quantize, slots), memory(where))
     notice = NOISE if location.is_random or codec_location.is_random else None
     if notice:
         _LOG.warning(notice.upper())
     sound = torch.float64 if precision == torch.float64 else torch.float32
     tensors = read_dia(location, config, where, precision)
     codec_tensors = read_codec(codec_location, codec_config, where, sound)
-    runner = assemble(config, tensors, codec_config, codec_tensors, count, quantize, kernels)
-    max_active = count if slots else _realtime_limit(runner)
+    runner = assemble(config, tensors, codec_config, codec_tensors, slots, quantize, kernels, memory)
+    max_active = runner.slots.count if slots else _realtime_limit(runner)
     return DiaEngine(
         runner,
         defaults,
@@ -119,7 +121,6 @@ def create_engine(
         max_active,
         notice,
         weight_bytes(config, codec_config, precision, quantize),
-        count * _stream_bytes(config, codec_config, precision),
     )
 
 
@@ -142,39 +143,51 @@ def assemble(
     tensors: dict[str, Tensor],
     codec: CodecConfig,
     codec_tensors: dict[str, Tensor],
-    slots: int,
+    slots: int | None,
     kernel: Kernel | None = None,
     kernels: bool = False,
+    memory: Callable[[torch.device], MemoryReport] = device_memory,
 ) -> Runner:
     """Return a runner of these weights, which are on the device and in the precision to compute in.
 
     The model's tensors are removed from their dictionary. kernel: for the matrices read in every step;
-    None for the fastest exact one. kernels: as for `create_engine`.
+    None for the fastest exact one. The rest as for `create_engine`.
     """
     avoid_cudnn_attention()
     with torch.inference_mode():
         model = DiaModel(config, tensors, kernel)
-        slot_state = Slots(model, slots)
-        decoder = Codec(codec, codec_tensors, slots + 1)
+        report = partial(memory, model.device)
         if model.device.type != "cuda":
-            return Runner(slot_state, decoder)
+            count = slots or _plain_slots(config, codec, model.dtype, report(), _CPU_SLOTS)
+            return Runner(Slots(model, count), Codec(codec, codec_tensors, count + 1))
         from streaming_server.engines.dia.serving.cuda import Cuda
         from streaming_server.engines.dia.serving.graphs import GraphRunner
 
-        usable = kernels and _kernels_work(slot_state)
-        return GraphRunner(slot_state, decoder, CHUNK_RAMP, Cuda(model.device), usable)
+        cuda = Cuda(model.device)
+
+        def make(capacity: Capacity) -> GraphRunner:
+            paged = Slots(model, capacity.slots, pages=capacity.pages)
+            return GraphRunner(paged, Codec(codec, codec_tensors, capacity.slots + 1), CHUNK_RAMP, cuda, True)
+
+        if kernels and _kernels_work(model):
+            layout = PageLayout.of(config, config.decoder.positions, config.encoder.positions)
+            return fit(make, report, layout, page_bytes(config, model.dtype), slots)
+        count = slots or _plain_slots(config, codec, model.dtype, report(), MOST_SLOTS)
+        return GraphRunner(Slots(model, count), Codec(codec, codec_tensors, count + 1), CHUNK_RAMP, cuda)
 
 
-def _kernels_work(slots: Slots) -> bool:
+def _kernels_work(model: DiaModel) -> bool:
     """Return whether Triton's kernels cover this model and run here; log why not."""
-    model = slots.model
     if not has_triton() or not supports(model.config, model.dtype):
         _LOG.info("Triton kernels are not used: triton is missing, or they do not cover this model")
         return False
+    from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill
     from streaming_server.engines.dia.serving.fused_step import FusedStep
 
     try:
-        FusedStep(slots)(torch.zeros(2, 1, dtype=torch.int64, device=model.device))
+        slots = Slots(model, 1, frames=PAGE_FRAMES, text=PAGE_FRAMES, pages=4)
+        FusedPrefill(slots).feed_rows(torch.ones(4, dtype=torch.int64, device=model.device))
+        FusedStep(slots)(torch.tensor([[0], [0], [-1], [0]], device=model.device))
         torch.cuda.synchronize(model.device)
     except _FATAL:
         raise
@@ -196,36 +209,39 @@ def _voice_prompts(location: WeightsLocation, config: CodecConfig) -> VoicePromp
     return VoicePromptCache(lambda: PromptEncoder(config, read_encoder(location, config, cpu, torch.float32)))
 
 
-def _slots(
+def _least_bytes(
     config: DiaConfig,
     codec: CodecConfig,
     device: torch.device,
     dtype: torch.dtype,
-    wanted: int | None,
     quantize: Literal["int8"] | None,
+    slots: int | None,
 ) -> int:
-    """Return how many streams to hold. Raises EngineFailure if one, or the number wanted, does not fit."""
+    """Return the free memory that the weights and a stream need; on a CPU, which has no pages, all slots."""
     each = _stream_bytes(config, codec, dtype)
-    fixed = weight_bytes(config, codec, dtype, quantize)
+    if device.type == "cpu":
+        each *= slots or 1
     # Weights are quantized one after another, once all of them are loaded.
-    loading = weight_bytes(config, codec, dtype)
+    least = max(weight_bytes(config, codec, dtype), weight_bytes(config, codec, dtype, quantize) + each)
     if device.type == "cuda":
-        fixed += _WORKSPACE_BYTES
-        loading += _WORKSPACE_BYTES
-    least = max(loading, fixed + each * (wanted or 1))
-    if config == DiaConfig():
-        least = max(least, FULL_MODEL_BYTES)
-    memory = require_room(device, least)
-    if wanted is not None:
-        return wanted
-    most = _MOST_SLOTS if device.type == "cuda" else _CPU_SLOTS
-    return max(1, min(most, int((memory.total * _SHARE - memory.used - fixed) // each)))
+        least += _WORKSPACE_BYTES
+    return max(least, FULL_MODEL_BYTES) if config == DiaConfig() else least
 
 
 def _stream_bytes(config: DiaConfig, codec: CodecConfig, dtype: torch.dtype) -> int:
-    """Return the size of one stream's slot in the model and in the codec, in bytes."""
-    each = slot_bytes(config, config.decoder.positions, config.encoder.positions, dtype)
-    return each + codec_slot_bytes(codec, torch.float32)
+    """Return the size of a slot that has room for the longest stream."""
+    longest = slot_bytes(config, config.decoder.positions, config.encoder.positions, dtype)
+    return longest + codec_slot_bytes(codec, torch.float32)
+
+
+def _plain_slots(
+    config: DiaConfig, codec: CodecConfig, dtype: torch.dtype, memory: MemoryReport, most: int
+) -> int:
+    """Return how many slots without pages fit beside the weights, which are loaded."""
+    room = memory.total * SHARE - memory.used
+    if most > _CPU_SLOTS:
+        room -= _WORKSPACE_BYTES
+    return max(1, min(most, int(room // _stream_bytes(config, codec, dtype))))
 
 
 def weight_bytes(

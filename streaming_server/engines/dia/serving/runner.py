@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streaming_server.engines.dia.model.codec import Codec, to_pcm
+from streaming_server.engines.dia.model.codec import Codec, codec_slot_bytes, to_pcm
 from streaming_server.engines.dia.model.kv_cache import KVCacheView, SlotIndex
+from streaming_server.engines.dia.serving.prefill import Beginning, Prefill
 from streaming_server.engines.dia.serving.slots import Slots
 
 _GRAIN = 64
@@ -82,12 +83,34 @@ class Runner:
         self.slots = slots
         self.codec = codec
         self.steps = 0
+        self._prefill = Prefill(slots)
         self._views: dict[tuple[int, int, int, int], KVCacheView] = {}
         self._decoded: list[tuple[AudioChunk, NDArray[np.int16]]] = []
 
     def compute_scope(self) -> AbstractContextManager[Any]:
         """Return the context in which everything that concerns the model must run."""
         return nullcontext()
+
+    def admit(self, slot: int, text: int, frames: int) -> bool:
+        """Reserve memory for a new stream of so many bytes of text and, as expected, so many frames.
+
+        Returns False if there is not enough until others end. Here every slot has its own.
+        """
+        return True
+
+    def grow(self, slot: int, frames: int) -> bool:
+        """Provide memory for so many frames, beyond what was expected if need be; `admit` the slot first.
+
+        Returns False if it must not advance until others have ended.
+        """
+        return True
+
+    def release(self, slot: int) -> None:
+        """Free what `admit` and `grow` provided. Idempotent."""
+
+    def prefill(self, slot: int, beginning: Beginning) -> Iterator[None]:
+        """Prefill a slot, which must have memory for its prompt, yielding after every piece."""
+        return self._prefill.pieces(slot, beginning)
 
     def step(self, slot_ids: Sequence[int], shape: StepShape) -> None:
         """Generate one more row in these slots, given in ascending order."""
@@ -115,6 +138,12 @@ class Runner:
                 self._views.clear()
             view = self._views[key] = KVCacheView(self.slots.cache, slot_ids, frames, text)
         return view
+
+    @property
+    def stream_bytes(self) -> int:
+        """Size of the streams' state in the model and in the codec, whether or not there are any."""
+        each = codec_slot_bytes(self.codec.config, self.codec.dtype)
+        return self.slots.cache_bytes + self.slots.count * each
 
     def read_ends(self, wait: bool = False) -> tuple[int, NDArray[np.int64]]:
         """Return the number of steps seen and each slot's end-of-audio row after them; with `wait`, after all
@@ -165,9 +194,11 @@ class Runner:
     def relieve(self) -> None:
         """Drop caches."""
         self._views.clear()
+        self._prefill.clear()
 
     def close(self) -> None:
         self._views.clear()
+        self._prefill.clear()
         self._decoded.clear()
 
 

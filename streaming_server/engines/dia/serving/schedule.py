@@ -40,6 +40,10 @@ class Schedule:
         self._events: list[tuple[int, int, Stream]] = []
         self._numbers = itertools.count()
 
+    def underrun_at(self, stream: Stream) -> float:
+        """Return when a stream's listener runs out of audio: the earlier, the more urgent."""
+        return stream.underrun_at(self._sample_rate)
+
     def set_running(self, stream: Stream, runs: bool) -> None:
         """Start or stop advancing a stream. Idempotent."""
         if runs == (self._running.get(stream.slot) is stream):

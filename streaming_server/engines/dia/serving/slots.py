@@ -14,6 +14,7 @@ from torch import Tensor
 
 from streaming_server.engines.dia.model import columns
 from streaming_server.engines.dia.model.kv_cache import KVCache, KVCacheView, SlotIndex
+from streaming_server.engines.dia.model.paged_cache import PagedCache
 from streaming_server.engines.dia.model.sampling import (
     DEFAULT_CANDIDATES,
     TIES,
@@ -47,17 +48,28 @@ class SamplingParams:
 
 
 class Slots:
-    """The state of a fixed number of streams on one device."""
+    """The state of a fixed number of streams on one device.
+
+    frames, text: the longest stream and text; by default what the model supports. pages: keep keys and values
+    in so many pages, for Triton kernels; by default each slot has room for the longest stream.
+    """
 
     def __init__(
-        self, model: DiaModel, slots: int, frames: int | None = None, text: int | None = None
+        self,
+        model: DiaModel,
+        slots: int,
+        frames: int | None = None,
+        text: int | None = None,
+        pages: int | None = None,
     ) -> None:
         config = model.config
         self.model = model
         self.count = slots
         self.frames = frames or config.decoder.positions
         self.text = text or config.encoder.positions
-        self.cache = KVCache.empty(config, slots, self.frames, self.text, model.device, model.dtype)
+        given = self.frames, self.text, model.device, model.dtype
+        self._cache = KVCache.empty(config, slots, *given) if pages is None else None
+        self._paged = None if pages is None else PagedCache.empty(config, slots, pages, *given)
         d = config.decoder
         real = torch.float64 if model.dtype == torch.float64 else torch.float32
         self._rules = SamplingRules.of(d.channels, config.eos, model.device)
@@ -68,8 +80,29 @@ class Slots:
         self.floats = torch.empty(slots, columns.FLOATS, device=device, dtype=real)
         self.clear()
 
+    @property
+    def cache(self) -> KVCache:
+        """The cache of slots without pages."""
+        assert self._cache is not None
+        return self._cache
+
+    @property
+    def paged(self) -> PagedCache:
+        """The cache of slots with pages."""
+        assert self._paged is not None
+        return self._paged
+
+    @property
+    def cache_bytes(self) -> int:
+        """Size of the keys and values of all slots."""
+        if self._paged is not None:
+            return self._paged.pool.nbytes
+        return sum(tensor.nbytes for tensor in (*self.cache.self_kv, *self.cache.cross_kv))
+
     def clear(self) -> None:
         """Reset every slot to its initial state."""
+        if self._paged is not None:
+            self._paged.clear()
         self.codes.fill_(_FREE)
         # A slot that was never used may pad a batch, where its last row is read like any other.
         self.codes[:, 0] = self.model.config.bos
@@ -78,13 +111,15 @@ class Slots:
         self.ints[:, columns.TEXT] = 1
         self.floats.fill_(1.0)
 
-    def pretend(self, frames: int, text: int) -> None:
+    def pretend(self, frames: int, text: int, long: int) -> None:
         """Put every slot in the middle of a stream, to time steps: so many frames and bytes of text.
 
-        Slots must be cleared before they are used.
+        long: one slot in so many is near its end. Slots must be cleared before they are used.
         """
+        self.paged.spread()
         self.codes.zero_()
         self.ints[:, columns.POSITION] = min(frames, self.frames // 2)
+        self.ints[long - 1 :: long, columns.POSITION] = self.frames * 7 // 8
         self.ints[:, columns.TEXT] = min(text, self.text)
         self.ints[:, columns.LIMIT] = NO_END
         self.ints[:, columns.END] = NO_END

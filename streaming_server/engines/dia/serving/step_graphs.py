@@ -7,12 +7,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from streaming_server.engines.dia.model.kv_cache import KVCacheView, SlotIndex
 from streaming_server.engines.dia.model.sampling import DEFAULT_CANDIDATES
 from streaming_server.engines.dia.serving.cuda import CapturedGraph
+from streaming_server.engines.dia.serving.page_table import PageTable
 from streaming_server.engines.dia.serving.runner import StepShape
 from streaming_server.engines.dia.serving.slots import Slots
 
@@ -32,17 +35,19 @@ _TRIAL_FRAMES: Final = 1024
 _TRIAL_TEXT: Final = 256
 """Lengths at which steps are timed: 12 s of audio and a long sentence."""
 
+_TRIAL_LONG: Final = 8
+"""One stream in so many is near the greatest length when steps are timed."""
+
 Capture = Callable[[Callable[[], None], Tensor], CapturedGraph]
-"""Capture a step that reads the tensor: [2, B], int64, slot ids and whether each advances."""
+"""Capture a step that reads the tensor: int64, in its rows slot ids, whether each advances, and more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A graph and what to upload for it: slot ids, padded, and whether each advances."""
+    """A graph and the rows to upload for it: slot ids, padded, whether each advances, and more."""
 
     graph: CapturedGraph
-    slot_ids: list[int]
-    active: list[bool]
+    rows: NDArray[np.int64]
 
 
 class StepGraphs(Protocol):
@@ -66,16 +71,23 @@ class StepGraphs(Protocol):
 
 
 class FusedSteps:
-    """One graph per batch size, made of Triton kernels: any slots, whatever their lengths."""
+    """One graph per batch size, made of Triton kernels: any slots with pages, whatever their lengths.
 
-    def __init__(self, slots: Slots, capture: Capture) -> None:
+    table: its pending entries are uploaded with the steps.
+    """
+
+    def __init__(self, slots: Slots, table: PageTable, capture: Capture) -> None:
         from streaming_server.engines.dia.serving.fused_step import FusedStep
 
         self._slots = slots
+        self._table = table
         self._graphs: dict[int, CapturedGraph] = {}
+        self._slot_ids: list[int] = []
+        self._rows = np.zeros((4, 0), np.int64)
         step = FusedStep(slots)
         for size in sizes(slots.count):
-            inputs = torch.zeros(2, size, device=slots.codes.device, dtype=torch.int64)
+            inputs = torch.zeros(4, size, device=slots.codes.device, dtype=torch.int64)
+            inputs[2] = -1
             self._graphs[size] = capture(_bound(step, inputs), inputs)
 
     def __len__(self) -> int:
@@ -83,9 +95,18 @@ class FusedSteps:
 
     def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
         size = bucket(len(slot_ids), self._slots.count)
-        padding = size - len(slot_ids)
-        active = [True] * len(slot_ids) + [False] * padding
-        return Batch(self._graphs[size], [*slot_ids, *[slot_ids[0]] * padding], active)
+        if slot_ids != self._slot_ids:
+            self._slot_ids = list(slot_ids)
+            self._rows = np.zeros((4, size), np.int64)
+            self._rows[0] = slot_ids[0]
+            self._rows[0, : len(slot_ids)] = slot_ids
+            self._rows[1, : len(slot_ids)] = 1
+        self._rows[2] = -1
+        pending = self._table.pending
+        for index, (place, page) in enumerate(pending[:size]):
+            self._rows[2:, index] = place, page
+        del pending[:size]
+        return Batch(self._graphs[size], self._rows)
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:
         return range(0)
@@ -93,13 +114,13 @@ class FusedSteps:
     @contextmanager
     def trial(self, size: int) -> Iterator[CapturedGraph]:
         graph = self._graphs[size]
-        self._slots.pretend(_TRIAL_FRAMES, _TRIAL_TEXT)
+        self._slots.pretend(_TRIAL_FRAMES, _TRIAL_TEXT, _TRIAL_LONG)
         graph.inputs[0] = torch.arange(size, device=graph.inputs.device)
         graph.inputs[1] = 1
         try:
             yield graph
         finally:
-            graph.inputs.zero_()
+            graph.inputs[:2] = 0
             self._slots.clear()
 
     def clear(self) -> None:
@@ -137,7 +158,7 @@ class MaskedSteps:
         chosen = list(covered) or padded(slot_ids, size, count)
         members = set(slot_ids)
         graph = self._graphs[size, len(covered) > 0, self._covering(shape)]
-        return Batch(graph, chosen, [slot_id in members for slot_id in chosen])
+        return Batch(graph, np.array([chosen, [slot_id in members for slot_id in chosen]], np.int64))
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:
         """The first slots up to the last of these, unless they are few and far apart."""

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from streaming_server.engines.dia.serving.context import ContextState, VoicePrompt
+from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.slots import SamplingParams
 from streaming_server.engines.dia.text.script import Segment
 from streaming_server.engines.dia.text.words import WordTimer
@@ -32,7 +33,8 @@ class Stream:
 
     pending_prompt: its voice's prompt while that is being encoded. slot: its slot, -1 while it waits for
     one. segment: the stretch being generated. sampling, candidates: its sampling parameters, and how many
-    candidates they rank. prefill: its prefill while that runs. ids: the encoder's input. first: row of the
+    candidates they rank. beginning: what its prefill is made from. prefill: that while it runs. ids: the
+    encoder's input. first: row of the
     first frame. offset: the last row generated, less the steps made while it runs. runs: whether every step
     advances it. limit: row where it must end. end: row of end of audio, once
     known. fed: frames given to the codec. due: row that completes the next chunk. chunks: given to the
@@ -50,6 +52,7 @@ class Stream:
     segment: Segment | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
     candidates: int = 0
+    beginning: Beginning | None = None
     prefill: Iterator[None] | None = None
     ids: bytes = b""
     first: int = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,14 +14,21 @@ from helpers.tiny_kernels import fill, slots_of
 
 from streaming_server.engines.dia.kernels.attention import Split, cross_attention, self_attention
 from streaming_server.engines.dia.kernels.pointwise import add_rms_norm, embed_rms_norm, silu_mul
+from streaming_server.engines.dia.kernels.prefill_attention import (
+    prefill_cross_attention,
+    prefill_self_attention,
+)
 from streaming_server.engines.dia.kernels.sampling import advance, sample
 from streaming_server.engines.dia.model import columns
+from streaming_server.engines.dia.model.config import TINY_DIA
+from streaming_server.engines.dia.model.paged_cache import PagedCache
 from streaming_server.engines.dia.model.sampling import SamplingRules, sample_codes
 from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.fused_step import FusedStep
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 from streaming_server.engines.dia.serving.load import create_engine
-from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams, sampling_tensors
+from streaming_server.engines.dia.serving.page_table import PageTable
+from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams, Slots, sampling_tensors
 from streaming_server.engines.dia.serving.step_graphs import FusedSteps
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
 from streaming_server.types import DEFAULT_VOICE, Generation, Utterance
@@ -51,7 +60,9 @@ def state_of(slots, column, values):
 
 
 def batch_of(slot_ids, active=None):
-    return torch.tensor([slot_ids, [1] * len(slot_ids) if active is None else active])
+    """A batch in which nothing is added to the table."""
+    count = len(slot_ids)
+    return torch.tensor([slot_ids, [1] * count if active is None else active, [-1] * count, [0] * count])
 
 
 def rotate(x, angles):
@@ -65,22 +76,58 @@ def attend(q, keys, values):
     return weights @ values.double()
 
 
+CONFIG = replace(
+    TINY_DIA,
+    decoder=replace(
+        TINY_DIA.decoder, layers=1, heads=4, kv_heads=2, head_width=16, cross_heads=2, cross_head_width=32
+    ),
+)
+FRAMES, TEXT = 256, 128
+
+
+def paged(lengths, texts, dtype):
+    """A cache of noise in which slots have the pages for these lengths, in no order."""
+    cache = PagedCache.empty(CONFIG, len(lengths), 40, FRAMES, TEXT, torch.device("cpu"), dtype)
+    cache.pool.copy_(noise(*cache.pool.shape, dtype=dtype))
+    pages = iter((torch.randperm(40, generator=torch.Generator().manual_seed(4)) + 1).tolist())
+    layout = cache.layout
+    for slot, (frames, text) in enumerate(zip(lengths, texts, strict=True)):
+        for column in range(-(-frames // layout.frames)):
+            cache.table[slot, column] = next(pages)
+        for column in range(-(-text // layout.text)):
+            cache.table[slot, layout.frame_pages + column] = next(pages)
+    return cache
+
+
+def frames_in(cache, slot, count):
+    """The keys and values of a slot: [branches, 2, kv heads, frames, head width]."""
+    used = cache.self_pages(0)[cache.table[slot, : cache.layout.frame_pages]]
+    return used.permute(1, 2, 3, 0, 4, 5).flatten(3, 4)[:, :, :, :count]
+
+
+def text_in(cache, slot, count):
+    """The keys and values of a slot's text: [2, heads, text, head width]."""
+    used = cache.cross_pages(0)[cache.table[slot, cache.layout.frame_pages :]]
+    return used.permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :count]
+
+
 @pytest.mark.parametrize("dtype", DOT_DTYPES)
 @pytest.mark.parametrize("split", [Split(1, 256), Split(5, 32), Split(8, 64)])
 def test_self_attention_covers_live_frames_and_writes_the_new_one(monkeypatch, dtype, split):
     monkeypatch.setattr(Split, "of", lambda programs, length: split)
-    heads, kv_heads, width, frames, slots = 4, 2, 16, 256, 5
+    heads, kv_heads, width, slots = 4, 2, 16, 5
     positions = [0, 1, 31, 170, 255]
-    cache = noise(slots, 2, 2, kv_heads, frames, width, dtype=dtype)
-    before = cache.clone()
-    angles = torch.polar(torch.ones(frames, width // 2), noise(frames, width // 2, seed=3))
-    rotary = torch.view_as_real(angles).reshape(frames, width).contiguous()
+    cache = paged([position + 1 for position in positions], [1] * slots, dtype)
+    known = [frames_in(cache, slot, position + 1) for slot, position in enumerate(positions)]
+    angles = torch.polar(torch.ones(FRAMES, width // 2), noise(FRAMES, width // 2, seed=3))
+    rotary = torch.view_as_real(angles).reshape(FRAMES, width).contiguous()
     slot_ids, active = [3, 0, 4, 2, 1], [1, 1, 1, 1, 0]
     qkv = noise(5, 2, (heads + 2 * kv_heads) * width, seed=1, dtype=dtype)
     found = self_attention(
         qkv,
         rotary,
         cache,
+        0,
         batch_of(slot_ids, active),
         state_of(slots, columns.POSITION, positions),
         columns.POSITION,
@@ -91,40 +138,65 @@ def test_self_attention_covers_live_frames_and_writes_the_new_one(monkeypatch, d
         for branch in range(2):
             new = qkv[index, branch].view(-1, width)
             q = rotate(new[:heads], angles[position])
-            before[slot, branch, 0, :, position] = rotate(new[heads : heads + kv_heads], angles[position])
-            before[slot, branch, 1, :, position] = new[heads + kv_heads :]
+            known[slot][branch, 0, :, position] = rotate(new[heads : heads + kv_heads], angles[position])
+            known[slot][branch, 1, :, position] = new[heads + kv_heads :]
             for head in range(heads):
-                keys, values = before[slot, branch, :, head // 2, : position + 1]
+                keys, values = known[slot][branch, :, head // 2]
                 expected = attend(q[head], keys, values)
                 close(found[index, branch].view(heads, width)[head], expected, DTYPES[dtype])
-    torch.testing.assert_close(cache, before, rtol=1e-2 if dtype != torch.float32 else 1e-6, atol=1e-6)
+    for slot, position in enumerate(positions):
+        after = frames_in(cache, slot, position + 1)
+        tolerance = 1e-2 if dtype != torch.float32 else 1e-6
+        torch.testing.assert_close(after, known[slot], rtol=tolerance, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", DOT_DTYPES)
 @pytest.mark.parametrize("split", [Split(1, 128), Split(3, 32)])
 def test_cross_attention_covers_live_text(monkeypatch, dtype, split):
     monkeypatch.setattr(Split, "of", lambda programs, length: split)
-    heads, width, text, slots = 4, 32, 128, 4
+    heads, width = 2, 32
     lengths = [1, 33, 128, 77]
-    cache = noise(slots, 2, heads, text, width, dtype=dtype)
+    cache = paged([1] * 4, lengths, dtype)
     slot_ids = [2, 1, 0, 3]
     q = noise(4, 1, heads * width, seed=1, dtype=dtype)
-    state = state_of(slots, columns.TEXT, lengths)
-    found = cross_attention(q, cache, batch_of(slot_ids), state, columns.TEXT)
+    state = state_of(4, columns.TEXT, lengths)
+    found = cross_attention(q, cache, 0, batch_of(slot_ids), state, columns.TEXT)
     for index, slot in enumerate(slot_ids):
         for head in range(heads):
-            keys, values = cache[slot, :, head, : lengths[slot]]
+            keys, values = text_in(cache, slot, lengths[slot])[:, head]
             expected = attend(q[index, 0].view(heads, width)[head], keys, values)
             close(found[index, 0].view(heads, width)[head], expected, DTYPES[dtype])
 
 
 def test_attention_reads_nothing_beyond_the_live_part():
-    heads, width, slots = 2, 16, 2
-    cache = torch.full((slots, 2, heads, 64, width), torch.nan)
-    cache[1, :, :, :20] = noise(2, heads, 20, width)
-    q = noise(1, 1, heads * width)
-    found = cross_attention(q, cache, batch_of([1]), state_of(slots, columns.TEXT, [0, 20]), columns.TEXT)
+    cache = paged([1, 1], [64, 64], torch.float32)
+    cache.pool.fill_(torch.nan)
+    last = cache.cross_pages(0)[cache.table[1, cache.layout.frame_pages]]
+    last[:, :, :20] = noise(*last[:, :, :20].shape)
+    q = noise(1, 1, 64)
+    found = cross_attention(q, cache, 0, batch_of([1]), state_of(2, columns.TEXT, [0, 20]), columns.TEXT)
     assert bool(found.isfinite().all())
+
+
+@pytest.mark.parametrize("dtype", DOT_DTYPES)
+@pytest.mark.parametrize(("first", "count"), [(0, 5), (37, 64), (100, 90)])
+def test_prefill_attention_is_causal_and_covers_the_text(dtype, first, count):
+    cache = paged([1, first + count, 256], [1, 100, 5], dtype)
+    cache.pool[:, 0] = torch.nan
+    rows = 96
+    inputs = torch.tensor([1, first, count, 100])
+    q = noise(2, rows, 4, 16, seed=1, dtype=dtype)
+    found = prefill_self_attention(q, cache, 0, inputs)
+    known = frames_in(cache, 1, first + count)
+    for branch, row, head in itertools.product(range(2), (0, 1, count // 2, count - 1), range(4)):
+        keys, values = known[branch, :, head // 2, : first + row + 1]
+        expected = attend(q[branch, row, head], keys, values)
+        close(found[branch, row].view(4, 16)[head], expected, DTYPES[dtype])
+    q = noise(1, rows, 2, 32, seed=2, dtype=dtype)
+    found = prefill_cross_attention(q, cache, 0, inputs)
+    for row, head in itertools.product((0, count - 1, rows - 1), range(2)):
+        keys, values = text_in(cache, 1, 100)[:, head]
+        close(found[0, row].view(2, 32)[head], attend(q[0, row, head], keys, values), DTYPES[dtype])
 
 
 def rms_norm(x, weight, eps=1e-5):
@@ -156,7 +228,12 @@ def test_embed_rms_norm_sums_the_channels_of_the_last_row(dtype):
     embedding, weight = noise(channels * vocabulary, width, dtype=dtype), noise(width, seed=1, dtype=dtype)
     positions = [0, 4, 9]
     state = state_of(slots, columns.POSITION, positions)
-    x, y = embed_rms_norm(codes, embedding, weight, batch_of([2, 0]), state, columns.POSITION, 1e-5)
+    table = torch.zeros(slots, 4, dtype=torch.int64)
+    batch = batch_of([2, 0])
+    batch[2:, 1] = torch.tensor([9, 77])
+    x, y = embed_rms_norm(codes, embedding, weight, batch, table, state, columns.POSITION, 1e-5)
+    assert table.nonzero().tolist() == [[2, 1]]
+    assert table[2, 1] == 77
     for index, slot in enumerate((2, 0)):
         looked_up = embedding.view(channels, vocabulary, width)[range(channels), codes[slot, positions[slot]]]
         for branch in range(2):
@@ -259,7 +336,7 @@ def test_fused_step_generates_the_codes_of_the_plain_step():
         SamplingParams(temperature=0, cfg_scale=1.0, max_tokens=30),
         SamplingParams(seed=4, top_k=None, temperature=1.8),
     ]
-    plain, fused = slots_of(settings, prefill=True), slots_of(settings, prefill=True)
+    plain, fused = slots_of(settings, prefill=True), slots_of(settings, prefill=True, pages=True)
     step = FusedStep(fused)
     for slot_ids in ([0, 1, 2, 3], [2, 0, 3], [1], [3, 2, 1, 0]):
         fill(plain, slot_ids)
@@ -269,40 +346,54 @@ def test_fused_step_generates_the_codes_of_the_plain_step():
         assert torch.equal(fused.ints, plain.ints)
 
 
+def engine_on(pages):
+    """An engine on a simulated GPU with so many pages; without any, on the plain runner."""
+    plain = create_engine("random:tiny", device="cpu", slots=3)._runner
+    gpu = SimulatedCuda()
+    if pages is None:
+        return DiaEngine(plain), gpu
+    with torch.inference_mode():
+        slots = Slots(plain.slots.model, 3, frames=160, text=64, pages=pages)
+        return DiaEngine(GraphRunner(slots, plain.codec, CHUNK_RAMP, gpu, True)), gpu
+
+
 @pytest.mark.timeout(500)
 def test_graph_runner_generates_what_the_plain_runner_does():
-    """The whole engine on a simulated GPU: one graph per batch size, padded batches, greedy and sampled."""
+    """The whole engine on a simulated GPU: one graph per batch size, padded batches, greedy and sampled, and
+    a second utterance that continues the first one's voice.
+    """
     heard = []
-    for kernels in (False, True):
-        plain = create_engine("random:tiny", device="cpu", slots=3)._runner
-        with torch.inference_mode():
-            gpu = SimulatedCuda()
-            runner = GraphRunner(plain.slots, plain.codec, CHUNK_RAMP, gpu, True) if kernels else plain
-        engine = DiaEngine(runner)
+    for pages in (None, 20):
+        engine, gpu = engine_on(pages)
         engine.submit(utterance(1, "Hello there.", temperature=0.0))
         engine.step()
         events = drain(engine, [utterance(2, "And you?", temperature=1.2)])
-        heard.append([pcm(events, number) for number in (1, 2)])
+        events += drain(engine, [utterance(3, "Me too.", context=2)])
+        heard.append([pcm(events, number) for number in (1, 2, 3)])
         engine.close()
     assert len(heard[0][0]) > 1000
     assert heard[1] == heard[0]
-    assert gpu.captures == 3 + 3 * len(CHUNK_RAMP), "a graph per batch size"
+    assert gpu.captures == 3 + 3 * len(CHUNK_RAMP) + 2, "one per batch size; of prefill a text and a piece"
 
 
-def utterance(number, text, **generation):
+def utterance(number, text, context=None, **generation):
     given = Generation(max_tokens=21, seed=number, **generation)
-    return Utterance(number, number, text, DEFAULT_VOICE, given, time.monotonic())
+    return Utterance(number, context or number, text, DEFAULT_VOICE, given, time.monotonic())
 
 
 @torch.inference_mode()
 def test_trials_leave_the_slots_as_they_were():
-    slots = slots_of([SamplingParams()] * 2)
+    slots = slots_of([SamplingParams()] * 2, pages=True)
     slots.clear()
-    before = slots.codes.clone(), slots.ints.clone()
+    before = slots.codes.clone(), slots.ints.clone(), slots.paged.table.clone()
     gpu = SimulatedCuda()
-    steps = FusedSteps(slots, lambda body, inputs: gpu.capture(lambda: body() or inputs, inputs, None, None))
+    table = PageTable(slots.paged.layout, slots.paged.pages)
+    steps = FusedSteps(
+        slots, table, lambda body, inputs: gpu.capture(lambda: body() or inputs, inputs, None, None)
+    )
     with steps.trial(2) as graph:
         graph.replay()
         assert slots.ints[:, columns.POSITION].tolist() == [65, 65]
     assert torch.equal(slots.codes, before[0])
     assert torch.equal(slots.ints, before[1])
+    assert torch.equal(slots.paged.table, before[2])

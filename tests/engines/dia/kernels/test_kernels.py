@@ -18,6 +18,7 @@ from streaming_server.bench.dia.predictions import predict  # noqa: E402
 from streaming_server.engines.dia.kernels import supports  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_DIA, DecoderConfig, DiaConfig  # noqa: E402
 from streaming_server.engines.dia.model.transformer import DiaModel  # noqa: E402
+from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill  # noqa: E402
 from streaming_server.engines.dia.serving.fused_step import FusedStep  # noqa: E402
 from streaming_server.engines.dia.serving.slots import Slots  # noqa: E402
 from streaming_server.engines.dia.weights.shapes import dia_shapes  # noqa: E402
@@ -47,7 +48,10 @@ def test_fused_step_and_graph_runner_generate_the_plain_codes():
 
 @pytest.fixture(scope="module")
 def launches():
-    """Batch size → the launches of the published model's step; the sizes split the keys differently."""
+    """Batch size → the launches of the published model's step; the sizes split the keys differently.
+
+    At 0 are those of prefill.
+    """
     meta, config = torch.device("meta"), DiaConfig()
     tensors = {
         name: torch.empty(shape, dtype=torch.bfloat16, device=meta)
@@ -55,15 +59,21 @@ def launches():
     }
     found = {}
     with torch.inference_mode():
-        step = FusedStep(Slots(DiaModel(config, tensors), 256))
+        slots = Slots(DiaModel(config, tensors), 256, pages=1000)
+        step, prefill = FusedStep(slots), FusedPrefill(slots)
         for size in (1, 16, 256):
             with recorded_launches() as found[size]:
-                step(torch.empty(2, size, dtype=torch.int64, device=meta))
+                step(torch.empty(4, size, dtype=torch.int64, device=meta))
+        with recorded_launches() as found[0]:
+            prefill.read_text(torch.empty(2 + 256, dtype=torch.int64, device=meta))
+            prefill.feed_rows(torch.empty(4, dtype=torch.int64, device=meta))
     return found
 
 
 def test_launches_are_as_many_as_predicted(launches):
     for size, found in launches.items():
+        if not size:
+            continue
         products, copy = 6 * DiaConfig().decoder.layers + 1, 1
         assert found.total() == predict(size).launches - products - copy
 
@@ -72,7 +82,7 @@ def test_launches_are_as_many_as_predicted(launches):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("capability", SHARED_BYTES)
 def test_kernels_compile_without_spills_for(launches, capability):
-    for launch in launches[1] | launches[16] | launches[256]:
+    for launch in set().union(*launches.values()):
         usage = compile_offline(launch, capability)
         assert usage.stack == 0, f"{launch.name} spills: {usage}"
         assert usage.shared <= SHARED_BYTES[capability], f"{launch.name}: {usage}"

@@ -14,8 +14,9 @@ torch = pytest.importorskip("torch")
 from streaming_server.engines.dia.model.codec import codec_lag  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
 from streaming_server.engines.dia.serving.context import MAX_PROMPT_BYTES, VoicePrompt  # noqa: E402
-from streaming_server.engines.dia.serving.engine import IDLE_PREFILL_S, MIN_PREFILL_S, DiaEngine  # noqa: E402
+from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
+from streaming_server.engines.dia.serving.prefill_queue import IDLE_PREFILL_S, MIN_PREFILL_S  # noqa: E402
 from streaming_server.engines.dia.voices.prefix_cache import MAX_VOICES, PrefixCache  # noqa: E402
 from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
@@ -27,6 +28,7 @@ from streaming_server.types import (  # noqa: E402
     Failed,
     Finished,
     Generation,
+    MemoryReport,
     Utterance,
     Words,
 )
@@ -198,7 +200,7 @@ def test_cancel_frees_the_slot(engine, said):
     engine.cancel(2)
     assert engine.active == 4
     engine.step()
-    assert {stream.utterance.id for stream in engine._streams.values()} == {1, 3, 4, 5}
+    assert {stream.utterance.id for stream in engine._streams.by_slot.values()} == {1, 3, 4, 5}
 
 
 def test_most_urgent_waiting_stream_comes_first(engine, said):
@@ -313,7 +315,7 @@ def toil(engine, monkeypatch):
     done = []
 
     def slowly(seconds):
-        encode = engine._slots.model.encode
+        encode = engine._runner.slots.model.encode
 
         def slow(ids):
             for piece in encode(ids):
@@ -321,7 +323,7 @@ def toil(engine, monkeypatch):
                 done.append(piece)
                 yield piece
 
-        monkeypatch.setattr(engine._slots.model, "encode", slow)
+        monkeypatch.setattr(engine._runner.slots.model, "encode", slow)
         return done
 
     return slowly
@@ -331,14 +333,14 @@ def test_prefill_is_interleaved_with_steps(engine, said, toil):
     engine.submit(said(1, max_tokens=400))
     for _ in range(30):
         engine.step()
-    rows = engine._streams[0].row
+    rows = engine._streams.by_slot[0].row
     done = toil(2 * MIN_PREFILL_S + engine._step_s)
     engine.submit(said(2, text="Long. " * 150))
     for step in range(1, TINY_DIA.encoder.layers + 1):
         engine.step()
-        assert engine._streams[0].row == rows + step
+        assert engine._streams.by_slot[0].row == rows + step
         assert len(done) == step
-        assert engine._streams[1].prefill is not None
+        assert engine._streams.by_slot[1].prefill is not None
 
 
 def test_step_is_brief_with_a_single_stream(engine, said, toil):
@@ -372,7 +374,7 @@ def test_max_active_limits_the_streams(said):
     for number in range(1, 5):
         engine.submit(said(number))
     engine.step()
-    assert sorted(engine._streams) == [0, 1]
+    assert sorted(engine._streams.by_slot) == [0, 1]
     assert sum(isinstance(event, Finished) for event in drain(engine)) == 4
     engine.close()
 
@@ -386,8 +388,12 @@ def test_every_segment_uses_the_context_prompt(engine, said, monkeypatch):
     """400 characters take more bytes, in some scripts, than Dia reads at a time."""
     drain(engine, [said(1, context=7, max_tokens=300, seed=5)])
     prompt = engine._contexts[7].prompt
-    prompts, prefill = [], engine._prefill
-    monkeypatch.setattr(engine, "_prefill", lambda *given: prompts.append(given[1]) or prefill(*given))
+    prompts, prefill = [], engine._runner.prefill
+    monkeypatch.setattr(
+        engine._runner,
+        "prefill",
+        lambda slot, beginning: prompts.append(beginning.prompt) or prefill(slot, beginning),
+    )
     drain(engine, [said(2, text="你好，" * 133, context=7)])
     assert len(prompts) == 2
     assert all(used is prompt for used in prompts)
@@ -419,7 +425,7 @@ def test_out_of_memory_in_the_codec_fails_one_utterance(engine, said, monkeypatc
             assert isinstance(ends[number], Finished)
             assert pcm(events, number) == whole
     assert engine.active == 0
-    assert not engine._streams
+    assert not engine._streams.by_slot
 
 
 def test_out_of_memory_in_a_step_fails_one_utterance(engine, said, monkeypatch):
@@ -467,38 +473,19 @@ def test_close_frees_all_memory(said):
     assert held() <= before + 10_000
 
 
-def test_model_without_room_reports_needed_and_free_memory(monkeypatch):
-    from streaming_server.engines.dia.serving import device
-    from streaming_server.types import MemoryReport
+def used(used_gb, total_gb):
+    """A device's memory."""
+    return lambda device: MemoryReport(int(used_gb * 1e9), int(total_gb * 1e9))
 
-    monkeypatch.setattr(device, "device_memory", lambda _: MemoryReport(15_000_000_000, 16_000_000_000))
+
+def test_model_without_room_reports_needed_and_free_memory():
     with pytest.raises(EngineFailure, match=r"need 7\.\d GB on cpu, where 1\.0 GB of 16\.0 GB are free"):
-        create_engine("random:full", device="cpu")
+        create_engine("random:full", device="cpu", memory=used(15, 16))
 
 
-def test_quantized_weights_need_room_while_loading(monkeypatch):
-    from streaming_server.engines.dia.serving import device
-    from streaming_server.types import MemoryReport
-
-    monkeypatch.setattr(device, "device_memory", lambda _: MemoryReport(11_000_000_000, 16_000_000_000))
+def test_quantized_weights_need_room_while_loading():
     with pytest.raises(EngineFailure, match=r"need 6\.\d GB on cpu, where 5\.0 GB"):
-        create_engine("random:full", device="cpu", quantize="int8")
-
-
-@pytest.mark.parametrize(("total", "used"), [(8, 0.5), (24, 0.5), (24, 12), (141, 0.6)])
-def test_slots_leave_a_gpu_below_the_relief_threshold(monkeypatch, total, used):
-    from streaming_server.engines.dia.model.config import CodecConfig, DiaConfig
-    from streaming_server.engines.dia.serving import device, load
-    from streaming_server.engines.dia.serving.load import slot_bytes
-    from streaming_server.types import MemoryReport
-
-    report = MemoryReport(int(used * 1e9), int(total * 1e9))
-    monkeypatch.setattr(device, "device_memory", lambda _: report)
-    found = load._slots(DiaConfig(), CodecConfig(), torch.device("cuda"), torch.bfloat16, None, None)
-    each = slot_bytes(DiaConfig(), 3072, 1024, torch.bfloat16)
-    fixed = load.weight_bytes(DiaConfig(), CodecConfig(), torch.bfloat16) + load._WORKSPACE_BYTES
-    assert report.used + fixed + found * each <= 0.8 * report.total
-    assert found == load._MOST_SLOTS or report.used + fixed + (found + 2) * each > 0.8 * report.total
+        create_engine("random:full", device="cpu", quantize="int8", memory=used(11, 16))
 
 
 def test_memory_tells_the_model_from_the_slots():
@@ -506,7 +493,7 @@ def test_memory_tells_the_model_from_the_slots():
 
     def memory(slots):
         engine = create_engine("random:tiny", device="cpu", slots=slots)
-        config, codec = engine._config, engine._codec
+        config, codec = engine._runner.slots.model.config, engine._runner.codec.config
         report = engine.memory()
         engine.close()
         assert report.model == weight_bytes(config, codec, torch.float32)

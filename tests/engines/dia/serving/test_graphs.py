@@ -159,8 +159,8 @@ def test_codec_waits_for_the_step_of_its_codes(simulated):
     engine.submit(utterance(1))
     while not any(isinstance(event, Audio) for event in engine.step()):
         last = runner._last_step
-    assert runner._codec_stream.waited_for
-    assert runner._codec_stream.waited_for[0]._number <= last._number
+    assert runner._codec.stream.waited_for
+    assert runner._codec.stream.waited_for[0]._number <= last._number
 
 
 def test_streams_computed_anyway_advance(simulated):
@@ -170,18 +170,18 @@ def test_streams_computed_anyway_advance(simulated):
         ahead = 100 * COMFORT_S if number < 8 else 0.0
         one = utterance(number)
         engine.submit(replace(one, deadline=one.deadline + ahead))
-    while any(stream.prefill for stream in engine._streams.values()) or len(engine._streams) < 40:
+    while any(stream.prefill for stream in engine._streams.by_slot.values()) or len(engine._streams) < 40:
         engine.step()
-    rows = [stream.row for stream in engine._streams.values()]
+    rows = [stream.row for stream in engine._streams.by_slot.values()]
     engine.step()
-    assert [stream.row for stream in engine._streams.values()] == [row + 1 for row in rows]
+    assert [stream.row for stream in engine._streams.by_slot.values()] == [row + 1 for row in rows]
     assert engine._runner.computed_anyway([3, 30]) == range(0), "few are gathered, and go on without others"
 
 
 def test_prefill_takes_at_most_half_a_frame_of_device_time(simulated):
     """The host has given it everything long before it is done."""
     engine, gpu = simulated(2)
-    prefill, done = engine._prefill, []
+    prefill, done = engine._runner.prefill, []
 
     def costly(*given):
         for piece in prefill(*given):
@@ -192,7 +192,7 @@ def test_prefill_takes_at_most_half_a_frame_of_device_time(simulated):
     engine.submit(utterance(1, max_tokens=1000))
     for _ in range(30):
         engine.step()
-    engine._prefill = costly
+    engine._runner.prefill = costly
     pieces = []
     for number in (2, 3):  # By the second it is known what a piece takes.
         engine.submit(utterance(number))

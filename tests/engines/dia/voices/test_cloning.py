@@ -104,10 +104,10 @@ def test_context_keeps_the_voice_prompt(engine, cloned):
 def test_prefix_cache_does_not_change_the_audio(engine, cloned):
     voice = cloned(2)
     first = once(engine, said(1, voice))
-    assert len(engine._prefixes) == 1
+    assert len(engine._runner._prefill._prefixes) == 1
     assert once(engine, said(2, voice)) == first
     engine.relieve()
-    assert len(engine._prefixes) == 0
+    assert len(engine._runner._prefill._prefixes) == 0
     assert once(engine, said(3, voice)) == first
 
 
@@ -120,18 +120,18 @@ def test_prepared_voice_is_ready_at_once(engine, cloned, gate):
     engine._voice_prompts.get(voice.voice_sample, "S1").result(PATIENCE_S)
     engine.submit(said(1, voice))
     engine.step()
-    assert engine._streams[0].row == 88
+    assert engine._streams.by_slot[0].row == 88
 
 
 def test_other_streams_advance_while_a_prompt_is_encoded(engine, cloned, gate):
     engine.submit(said(1))
     engine.step()
     engine.submit(said(2, cloned(1)))
-    row = engine._streams[0].row
+    row = engine._streams.by_slot[0].row
     for step in range(1, 41):
         engine.step()
-        assert engine._streams[0].row == row + step
-    assert list(engine._streams) == [0]
+        assert engine._streams.by_slot[0].row == row + step
+    assert list(engine._streams.by_slot) == [0]
     assert engine.active == 2
     gate.set()
     events = drain(engine, [])

@@ -1,0 +1,122 @@
+// @ts-check
+// The pronunciation list: words that are spoken otherwise than they are written.
+
+import { byId, element } from "../lib/element.js";
+import { Notice } from "../lib/notice.js";
+import { ask, button } from "./question.js";
+
+const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language" });
+
+/** @typedef {{word: string, language: string | null, respelling: string | null, ipa: string | null}} Word */
+
+/**
+ * @param {import("../app.js").App} app
+ * @param {import("../audio/sound.js").Sound} sound
+ */
+export function mountPronunciations({ api, store, speech }, sound) {
+  const list = byId("words");
+  const form = /** @type {HTMLFormElement} */ (byId("word-form"));
+  const [word, respelling, language] = ["word", "respelling", "word-language"].map(
+    (id) => /** @type {HTMLInputElement} */ (byId(id)),
+  );
+  const notice = new Notice(byId("words-notice"));
+  const formNotice = new Notice(byId("word-notice"));
+
+  store.watch(["tab"], ({ tab }) => tab === "voices" && refresh());
+  speech.addEventListener("ready", () => store.state.tab === "voices" && refresh());
+  form.addEventListener("input", () => formNotice.forgive());
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    formNotice.attempt(/** @type {HTMLButtonElement} */ (byId("add-word")), add);
+  });
+
+  async function refresh() {
+    try {
+      show(await api.get("pronunciations"));
+      notice.forgive();
+    } catch (error) {
+      notice.showError(error);
+    }
+  }
+
+  async function add() {
+    const wanted = {
+      word: word.value.trim(), respelling: respelling.value.trim(), language: language.value.trim() || null, ipa: null,
+    };
+    await change((words) => [...words.filter((one) => !same(one, wanted)), wanted]);
+    formNotice.say(`“${wanted.word}” is read as “${wanted.respelling}” from the next sentence on.`);
+    form.reset();
+    word.focus();
+  }
+
+  /** @param {Word} gone */
+  async function remove(gone) {
+    await change((words) => words.filter((one) => !same(one, gone)));
+    notice.say(`“${gone.word}” is read as it is written again.`);
+    byId("words-title").focus();
+  }
+
+  /**
+   * Change the list as it is on the server now; somebody else may have changed it.
+   * @param {(words: Word[]) => Word[]} changed
+   */
+  async function change(changed) {
+    const { pronunciations } = await api.get("pronunciations");
+    show(await api.send("PUT", "pronunciations", { pronunciations: changed(pronunciations) }));
+  }
+
+  /** @param {{pronunciations: Word[], warnings: string[]}} answer */
+  function show({ pronunciations, warnings }) {
+    sound.stopWithin(list);
+    list.replaceChildren(...pronunciations.map(entry));
+    byId("no-words").hidden = pronunciations.length > 0;
+    byId("word-warnings").replaceChildren(...warnings.map((warning) => element("li", {}, warning)));
+  }
+
+  /** @param {Word} one */
+  function entry(one) {
+    const says = [one.respelling && `“${one.respelling}”`, one.ipa && `/${one.ipa}/`].filter(Boolean).join(", ");
+    const where = one.language ? `in ${named(one.language)}` : "in every language";
+    const hear = button("Hear", one.word);
+    hear.addEventListener("click", () => play(hear, one));
+    const drop = button("Delete", one.word);
+    drop.addEventListener("click", () => ask(item, `Read “${one.word}” as it is written?`, { Delete: () => remove(one) }, notice));
+    const about = element(
+      "p", {}, element("strong", {}, one.word), " ", element("span", {}, `read as ${says}, ${where}`),
+    );
+    const line = element("div", { className: "entry" }, about, element("div", { className: "actions" }, hear, drop));
+    const item = element("li", {}, line);
+    return item;
+  }
+
+  /**
+   * @param {HTMLButtonElement} control
+   * @param {Word} one
+   */
+  async function play(control, { word: input, language: tag }) {
+    notice.forgive();
+    const asked = { model: "tts-1", voice: store.state.voices[0]?.id, input, response_format: "wav", ...(tag && { language: tag }) };
+    try {
+      await sound.toggle(control, async () => sound.decode(await api.bytes("v1/audio/speech", asked)));
+    } catch (error) {
+      notice.showError(error);
+    }
+  }
+}
+
+/**
+ * @param {Word} one
+ * @param {Word} other
+ */
+function same(one, other) {
+  return one.word.toLowerCase() === other.word.toLowerCase() && (one.language ?? "").toLowerCase() === (other.language ?? "").toLowerCase();
+}
+
+/** @param {string} tag */
+function named(tag) {
+  try {
+    return LANGUAGES.of(tag) ?? tag;
+  } catch {
+    return tag;
+  }
+}

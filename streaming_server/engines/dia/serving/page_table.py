@@ -1,0 +1,56 @@
+"""The host's side of the table of pages: admission, growth, and the entries to be uploaded."""
+
+from __future__ import annotations
+
+from streaming_server.engines.dia.model.paged_cache import PageLayout
+from streaming_server.engines.dia.serving.pages import PageBook
+
+
+class PageTable:
+    """pages: there are in all. pending: entries not uploaded yet: place in the flattened table, and page."""
+
+    def __init__(self, layout: PageLayout, pages: int) -> None:
+        self._layout = layout
+        self._book = PageBook(pages, layout.slot_pages)
+        self._frames: dict[int, int] = {}
+        self.pending: list[tuple[int, int]] = []
+
+    @property
+    def free(self) -> int:
+        """Pages that no slot has."""
+        return self._book.free
+
+    def admit(self, slot: int, text: int, frames: int) -> bool:
+        """Reserve the pages of a new stream of so many bytes and expected frames; take those of its text.
+
+        Returns False if there are not enough.
+        """
+        if not self._book.reserve(slot, self._layout.pages(frames, text)):
+            return False
+        taken = self._book.take(slot, self._layout.pages(0, text))
+        assert taken is not None
+        self._enter(slot, self._layout.frame_pages, taken)
+        self._frames[slot] = 0
+        return True
+
+    def grow(self, slot: int, frames: int) -> bool:
+        """Let a slot have the pages of so many frames; return False if it has to wait for others to end."""
+        has = self._frames[slot]
+        wanted = min(self._layout.pages(frames, 0), self._layout.frame_pages)
+        if wanted <= has:
+            return True
+        taken = self._book.take(slot, wanted - has)
+        if taken is None:
+            return False
+        self._enter(slot, has, taken)
+        self._frames[slot] = wanted
+        return True
+
+    def release(self, slot: int) -> None:
+        """Take back all pages of a slot. Idempotent."""
+        self._book.release(slot)
+        self._frames.pop(slot, None)
+
+    def _enter(self, slot: int, column: int, pages: list[int]) -> None:
+        place = slot * self._layout.slot_pages + column
+        self.pending += [(place + index, page) for index, page in enumerate(pages)]

@@ -1,0 +1,68 @@
+"""CUDA graphs of prefill: one per length of text, and one for a piece of a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
+from streaming_server.engines.dia.serving.fused_prefill import PIECE_ROWS, FusedPrefill
+from streaming_server.engines.dia.serving.prefill import Beginning
+from streaming_server.engines.dia.serving.slots import Slots
+
+TEXTS: Final = (64, 128, 256, 512, 1024)
+"""Lengths that texts are padded to."""
+
+
+class PrefillGraphs:
+    """Prefill of slots that have pages. stream, pool: those of the model."""
+
+    def __init__(self, slots: Slots, cuda: Cuda, stream: Any, pool: Any) -> None:
+        self._slots = slots
+        self._cuda = cuda
+        prefill = FusedPrefill(slots)
+
+        def captured(body: Callable[[Tensor], None], width: int) -> CapturedGraph:
+            """Capture with inputs under which a slot without pages is prefilled."""
+            inputs = torch.zeros(width, device=cuda.device, dtype=torch.int64)
+
+            def run() -> Tensor:
+                body(inputs)
+                return inputs
+
+            inputs[1:] = 1
+            return cuda.capture(run, inputs, stream, pool)
+
+        lengths = sorted({min(length, slots.text) for length in TEXTS})
+        self._texts = {length: captured(prefill.read_text, 2 + length) for length in lengths}
+        self._rows = captured(prefill.feed_rows, 4)
+
+    def __len__(self) -> int:
+        return len(self._texts) + 1
+
+    def pieces(self, slot: int, beginning: Beginning) -> Iterator[None]:
+        """Prefill a slot, which has the pages for it, yielding after every graph."""
+        slots, text = self._slots, len(beginning.ids)
+        length = next(length for length in self._texts if length >= text)
+        inputs = np.zeros(2 + length, np.int64)
+        inputs[:2] = slot, text
+        inputs[2 : 2 + text] = np.frombuffer(beginning.ids, np.uint8)
+        self._replay(self._texts[length], inputs)
+        yield
+        codes = beginning.prompt_codes(slots.codes.shape[2], slots.codes.device)
+        rows = slots.begin(slot, codes, text, beginning.params) - 1
+        for first in range(0, rows, PIECE_ROWS):
+            self._replay(self._rows, np.array([slot, first, min(PIECE_ROWS, rows - first), text], np.int64))
+            yield
+
+    def clear(self) -> None:
+        self._texts.clear()
+        del self._rows
+
+    def _replay(self, graph: CapturedGraph, inputs: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        graph.inputs.copy_(self._cuda.pinned(inputs), non_blocking=True)
+        graph.replay()

@@ -1,0 +1,142 @@
+"""Files in an S3-compatible object store, each cached on this machine once it is used."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import from_url
+
+from streaming_server.errors import EngineFailure, StorageFailure, StoreUnavailable
+from streaming_server.storage.database import storage_errors
+from streaming_server.storage.files import ANY_NAME, discard, regular_files
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+CONNECT_TIMEOUT_S = 3
+REQUEST_TIMEOUT_S = 30
+RETRIES = 2
+RETRY_TIMEOUT_S = 10
+"""Bounds of one request and of its repetitions after a failure."""
+
+
+class BucketObjects:
+    """The objects under one prefix of a bucket. See `Objects`.
+
+    kind: the part of the prefix that tells these objects from others, as `prompts`. folder: where they are
+    cached; it may be emptied while no server uses it.
+    """
+
+    def __init__(self, store: ObjectStore, kind: str, folder: Path) -> None:
+        self._store = store
+        self._kind = kind
+        self.folder = folder.absolute()
+        with storage_errors():
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def put(self, name: str, file: Path) -> None:
+        # An object of that name has the same content: an earlier request got there but not its answer back.
+        with storage_errors(), _errors(), suppress(AlreadyExistsError):
+            self._store.put(self._key(name), file, mode="create")
+        with storage_errors():
+            os.replace(file, self.path(name))
+
+    def fetch(self, name: str) -> Path:
+        path = self.path(name)
+        if path.is_file():
+            return path
+        unfinished = self.folder / f".{secrets.token_hex(8)}.fetching"
+        try:
+            with _errors():
+                found = self._store.get(self._key(name))
+                with storage_errors(), unfinished.open("wb") as out:
+                    for chunk in found.stream():
+                        out.write(chunk)
+            with storage_errors():
+                os.replace(unfinished, path)
+        finally:
+            discard(unfinished)
+        return path
+
+    def exists(self, name: str) -> bool:
+        try:
+            with _errors():
+                self._store.head(self._key(name))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def delete(self, name: str) -> None:
+        with _errors(), suppress(FileNotFoundError):
+            self._store.delete(self._key(name))
+        with storage_errors():
+            self.path(name).unlink(missing_ok=True)
+
+    def names(self) -> set[str]:
+        with _errors():
+            stored = {
+                each["path"].rpartition("/")[2] for page in self._store.list(self._kind) for each in page
+            }
+        with storage_errors():
+            return stored | {file.name for file, _ in regular_files(self.folder, ANY_NAME)}
+
+    def remove(self, names: Iterable[str]) -> int:
+        removed = 0
+        for name in names:
+            with suppress(StorageFailure):
+                self.delete(name)
+                removed += 1
+        return removed
+
+    def _key(self, name: str) -> str:
+        return f"{self._kind}/{name}"
+
+
+def open_bucket(url: str) -> ObjectStore:
+    """Return the store of a URL like `s3://BUCKET/PREFIX`; the variables `AWS_*` say where and by which key.
+
+    `AWS_ENDPOINT` names a store that is not Amazon's. Raise EngineFailure if they do not suffice.
+    """
+    try:
+        store = from_url(
+            url,
+            client_options={
+                # A store on the same network may have no certificate.
+                "allow_http": os.environ.get("AWS_ENDPOINT", "").startswith("http://"),
+                "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
+                "timeout": timedelta(seconds=REQUEST_TIMEOUT_S),
+            },
+            retry_config={
+                "max_retries": RETRIES,
+                "retry_timeout": timedelta(seconds=RETRY_TIMEOUT_S),
+            },
+        )
+        next(iter(store.list()), None)  # A wrong bucket or key must not wait for the first upload.
+    except (BaseError, OSError) as error:
+        raise EngineFailure(f"--objects cannot be used: {_first_line(error)}.") from error
+    return store
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Translate the failure of a request to StoreUnavailable."""
+    try:
+        yield
+    except AlreadyExistsError:
+        raise
+    except BaseError as error:
+        raise StoreUnavailable("The object store cannot be reached; try again.") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")

@@ -1,0 +1,64 @@
+"""Hears of the changes that servers announce in the PostgreSQL database they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+
+from streaming_server.storage.postgresql import CHANNEL, connection_options, postgres_url
+
+POLL_S = 5.0
+"""Seconds between looks at the counters of changes, in case an announcement was lost."""
+
+RETRY_S = 1.0
+"""Seconds between attempts to connect."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Listener:
+    """A connection that listens, on the event loop. Nothing here blocks.
+
+    url: of the database. name: of this server.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        parsed = postgres_url(url)
+        self._address = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._options: dict[str, Any] = connection_options(parsed, name)
+        self._versions: dict[str, int] = {}
+
+    async def run(self, changed: Callable[[str], None]) -> None:
+        """Call `changed` with the topic of every change, also of those that were announced while the database
+        was away. Run until cancelled."""
+        while True:
+            try:
+                async with await AsyncConnection.connect(
+                    self._address, autocommit=True, **self._options
+                ) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}".encode())
+                    log.info("listening for changes of other servers")
+                    await self._listen(connection, changed)
+            except (psycopg.Error, OSError) as error:
+                log.warning("cannot listen for changes of other servers", reason=type(error).__name__)
+            await anyio.sleep(RETRY_S)
+
+    async def _listen(self, connection: AsyncConnection[Any], changed: Callable[[str], None]) -> None:
+        while True:
+            for topic in await self._counted(connection):
+                changed(topic)
+            async for notification in connection.notifies(timeout=POLL_S):
+                changed(notification.payload)
+
+    async def _counted(self, connection: AsyncConnection[Any]) -> list[str]:
+        """Return the topics that have changed since the last look; at the first one, all that ever have."""
+        cursor = await connection.execute("SELECT topic, version FROM changes")
+        versions = dict(await cursor.fetchall())
+        topics = [topic for topic, version in versions.items() if self._versions.get(topic) != version]
+        self._versions = versions
+        return topics

@@ -1,0 +1,38 @@
+"""The data folder with our variants."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import espeakng_loader
+import pytest
+
+from streaming_server.engines.espeak.variants import VARIANTS, DataFolder
+
+ORIGINAL = Path(espeakng_loader.get_data_path())
+
+
+def check(data: Path) -> None:
+    assert sorted(path.name for path in (data / "voices" / "!v").iterdir()) == sorted(VARIANTS)
+    assert (data / "en_dict").read_bytes() == (ORIGINAL / "en_dict").read_bytes()
+
+
+def test_is_made_once_and_kept(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        folders = list(threads.map(lambda _: DataFolder(ORIGINAL, tmp_path / "cache"), range(8)))
+    assert len({folder.path for folder in folders}) == 1
+    for folder in folders:
+        folder.close()
+    check(folders[0].path)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [folders[0].path.parent.name]
+
+
+@pytest.mark.parametrize("cache", ["file", "file/below"])
+def test_is_temporary_where_the_cache_cannot_be_written(cache: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder = DataFolder(ORIGINAL, tmp_path / cache)
+    check(folder.path)
+    folder.close()
+    folder.close()
+    assert not folder.path.exists()

@@ -1,0 +1,105 @@
+"""Recordings and results in a folder and in an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.object_store import ObjectStore, running_object_store
+
+from streaming_server.errors import EngineFailure, StorageFailure, StoreUnavailable
+from streaming_server.storage.bucket import BucketObjects, open_bucket
+from streaming_server.storage.objects import FolderObjects, Objects
+
+Open = Callable[[str], Objects]
+
+
+def reached(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Return a function that opens the same objects on a machine of this name."""
+    if request.param == "folder":
+        return lambda name: FolderObjects(tmp_path / "shared")
+    store: ObjectStore = request.getfixturevalue("object_store")
+    reached(store, monkeypatch)
+    bucket = open_bucket(store.new_bucket())
+    return lambda name: BucketObjects(bucket, "prompts", tmp_path / name)
+
+
+def put(objects: Objects, name: str, content: bytes) -> None:
+    file = objects.folder / "unfinished"
+    file.write_bytes(content)
+    objects.put(name, file)
+    assert not file.exists()
+
+
+def test_a_file_put_on_one_machine_is_fetched_on_another(machine: Open) -> None:
+    one, other = machine("one"), machine("other")
+    put(one, "a.wav", b"RIFF" * 10_000)
+    assert one.path("a.wav").read_bytes() == b"RIFF" * 10_000
+    assert other.exists("a.wav")
+    path = other.fetch("a.wav")
+    assert path == other.path("a.wav")
+    assert path.read_bytes() == b"RIFF" * 10_000
+    assert other.names() == {"a.wav"}
+
+
+def test_a_file_of_many_parts_is_stored_whole(machine: Open) -> None:
+    one, other = machine("one"), machine("other")
+    content = bytes(range(256)) * 50_000
+    put(one, "long.wav", content)
+    put(one, "long.wav", content)
+    assert other.fetch("long.wav").read_bytes() == content
+
+
+def test_a_deleted_file_is_gone(machine: Open) -> None:
+    one, other = machine("one"), machine("other")
+    put(one, "a.wav", b"RIFF")
+    put(one, "b.wav", b"RIFF")
+    one.delete("a.wav")
+    one.delete("a.wav")
+    assert other.remove(["b.wav"]) == 1
+    assert not other.exists("a.wav")
+    for name in ("a.wav", "b.wav", "never.wav"):
+        with pytest.raises(FileNotFoundError):
+            other.fetch(name)
+    assert other.names() == set()
+    assert list(other.folder.iterdir()) == []
+
+
+def test_a_fetched_file_is_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_object_store(tmp_path / "log") as store:
+        reached(store, monkeypatch)
+        bucket = open_bucket(store.new_bucket())
+        one, other = (BucketObjects(bucket, "prompts", tmp_path / name) for name in ("one", "other"))
+        put(one, "a.wav", b"RIFF")
+        put(one, "b.wav", b"RIFF")
+        other.fetch("a.wav")
+        store.stop()
+        assert other.fetch("a.wav").read_bytes() == b"RIFF"
+        for ask in (other.fetch, other.exists, other.delete):
+            with pytest.raises(StoreUnavailable) as failed:
+                ask("b.wav")
+            assert failed.value.http_status == 503
+        unfinished = tmp_path / "unfinished"
+        unfinished.write_bytes(b"RIFF")
+        with pytest.raises(StorageFailure):
+            one.put("c.wav", unfinished)
+        assert {file.name for file in other.folder.iterdir()} == {"a.wav"}
+        store.start()
+        store.new_bucket("speech-1")
+        one.put("c.wav", unfinished)
+        assert other.fetch("c.wav").read_bytes() == b"RIFF"
+
+
+def test_a_bucket_that_does_not_exist_is_reported(
+    object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached(object_store, monkeypatch)
+    with pytest.raises(EngineFailure, match="--objects cannot be used"):
+        open_bucket("s3://no-such-bucket/prefix")
