@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
-from streaming_server.errors import Forbidden, SpeechError, Unauthorized
+from streaming_server.errors import Forbidden, SpeechError, StorageFailure, StoreUnavailable, Unauthorized
 from streaming_server.web.keyed import needs_key
 from streaming_server.web.openapi.operation import Operation, operation, operation_of
 from streaming_server.web.openapi.page import page
@@ -159,6 +159,8 @@ def _errors(found: Operation, keyed: bool, schemas: _Schemas) -> dict[str, Any]:
         content: dict[str, Any] = {"application/json": {"schema": {}}}
         return {"default": {"description": "An error, in the vendor's form.", "content": content}}
     kinds: list[type[SpeechError]] = [Forbidden, *([Unauthorized] if keyed else []), *found.errors]
+    if StorageFailure in kinds:
+        kinds.append(StoreUnavailable)  # The same failure of a store that several servers share.
     by_status: dict[str, list[str]] = {}
     for kind in kinds:
         codes = by_status.setdefault(str(kind.http_status), [])
