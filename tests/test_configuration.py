@@ -189,3 +189,21 @@ def test_enabling_show_prompts_applies_at_once(start_server: Callable[..., Serve
     assert "And so is this." in logged
     assert "nobody's business" not in logged
     assert "not shown again" not in logged
+
+
+def test_what_another_server_puts_counts_even_against_a_flag(tmp_path: Path) -> None:
+    with (
+        configured(tmp_path) as one,
+        configured(tmp_path, "--retention-hours", "5", "--no-save-outputs") as other,
+    ):
+        one.put(changed(one.now, output_retention_hours=7.0))
+        assert other.now.output_retention_hours == 5.0
+        other.reload()
+        assert (other.now.output_retention_hours, other.now.save_outputs) == (7.0, False)
+        assert other.now.sources["output_retention_hours"] == "put"
+        assert other.now.sources["save_outputs"] == "start"
+        other.put(changed(other.now, output_retention_hours=8.0))
+        other.reload()
+        assert other.now.output_retention_hours == 8.0
+        one.reload()
+        assert (one.now.output_retention_hours, one.now.save_outputs) == (8.0, True)

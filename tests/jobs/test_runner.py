@@ -66,6 +66,9 @@ class Runner:
             draining=lambda: False,
         )
 
+    async def renew(self) -> None:
+        await self._runner.renew()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with anyio.create_task_group() as group:
@@ -197,3 +200,21 @@ async def test_an_unexpected_error_fails_the_job_and_no_other(jobs: Jobs) -> Non
         first, second = await runner.queue.add(REQUEST), await runner.queue.add(REQUEST)
         for job in (first, second):
             assert (await runner.until(job, is_over)).error_code == "internal"
+
+
+async def test_a_job_cancelled_on_another_server_is_spoken_no_more(jobs: Jobs, tmp_path: Path) -> None:
+    runner = Runner(jobs, Speech())
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_processing)
+        with anyio.fail_after(20):
+            while not runner.queue.held():
+                await anyio.sleep(0.005)
+        await runner.renew()
+        assert runner.queue.held()
+        jobs.cancel(job.id)
+        await runner.renew()
+        with anyio.fail_after(20):
+            while runner.queue.held():
+                await anyio.sleep(0.005)
+        assert jobs.get(job.id).status == "cancelled"
+        assert list((tmp_path / "jobs").iterdir()) == []
