@@ -1,12 +1,28 @@
+// @ts-check
 // Plays one recording at a time; its button also stops it.
 
 import { Refusal } from "../lib/notice.js";
 
-export class Sound extends EventTarget {
-  #context = null;
-  #turn = null; // the recording being loaded or played
+/**
+ * @typedef {object} Turn the recording being loaded or played
+ * @property {HTMLButtonElement} button
+ * @property {string} label of the button before
+ * @property {(position: number | null) => void} moved
+ * @property {AudioBufferSourceNode | null} source
+ * @property {number} frame
+ */
 
-  // Decodes a file's bytes to an AudioBuffer. Throws a Refusal if this browser cannot read it.
+/** Events: "start", "end". */
+export class Sound extends EventTarget {
+  /** @type {AudioContext | null} */
+  #context = null;
+  /** @type {Turn | null} */
+  #turn = null;
+
+  /**
+   * Decode a file's bytes. Throw a Refusal if this browser cannot read it.
+   * @param {ArrayBuffer} bytes
+   */
   async decode(bytes) {
     try {
       return await this.#open().decodeAudioData(bytes);
@@ -15,15 +31,22 @@ export class Sound extends EventTarget {
     }
   }
 
-  // Plays the AudioBuffer that `load` resolves to, or stops it. moved(position): 0 to 1, null at the end.
-  // part(): from where to where it is played, in seconds.
+  /**
+   * Play what `load` resolves to, or stop it.
+   * @param {HTMLButtonElement} button
+   * @param {() => Promise<AudioBuffer>} load
+   * @param {(position: number | null) => void} moved called with the position, 0 to 1, and null at the end
+   * @param {() => [number, number]} part from where to where to play, in seconds
+   */
   async toggle(button, load, moved = () => {}, part = () => [0, Infinity]) {
     const again = this.#turn?.button === button;
     this.stop();
     if (again) return;
-    const turn = { button, label: button.firstChild.data, moved, source: null, frame: 0 };
+    const label = /** @type {Text} */ (button.firstChild);
+    /** @type {Turn} */
+    const turn = { button, label: label.data, moved, source: null, frame: 0 };
     this.#turn = turn;
-    button.firstChild.data = "Stop";
+    label.data = "Stop";
     this.dispatchEvent(new Event("start"));
     try {
       await this.#open().resume();
@@ -41,12 +64,15 @@ export class Sound extends EventTarget {
     this.#turn = null;
     cancelAnimationFrame(turn.frame);
     turn.source?.stop();
-    turn.button.firstChild.data = turn.label;
+    /** @type {Text} */ (turn.button.firstChild).data = turn.label;
     turn.moved(null);
     this.dispatchEvent(new Event("end"));
   }
 
-  // Stops playback if its button is within an element about to be removed.
+  /**
+   * Stop if the button is within an element that is about to be removed.
+   * @param {Element} element
+   */
   stopWithin(element) {
     if (this.#turn && element.contains(this.#turn.button)) this.stop();
   }
@@ -55,6 +81,11 @@ export class Sound extends EventTarget {
     return (this.#context ??= new AudioContext());
   }
 
+  /**
+   * @param {Turn} turn
+   * @param {AudioBuffer} buffer
+   * @param {[number, number]} part
+   */
   #play(turn, buffer, [from, to]) {
     const context = this.#open();
     turn.source = new AudioBufferSourceNode(context, { buffer });

@@ -2,6 +2,7 @@
 // Shows the takes of a load test as bars: the wait for the first sound, then the time until all of it was there.
 
 import { byId, element } from "../lib/element.js";
+import { Notice, Refusal } from "../lib/notice.js";
 import { LoadTest } from "./load-test.js";
 import { milliseconds } from "./plots.js";
 
@@ -11,16 +12,16 @@ const SHOWN_MS = 500; // the bars reach this far at least
 /** @typedef {import("./load-test.js").Take} Take */
 
 /** @param {import("../app.js").App} app */
-export function mountLoadPanel({ store, key }) {
+export function mountLoadPanel({ store, key, api }) {
   const button = /** @type {HTMLButtonElement} */ (byId("load"));
-  const notice = byId("load-notice");
+  const notice = new Notice(byId("load-notice"));
   const list = byId("load-takes");
   /** @type {LoadTest | null} */
   let test = null;
   let frame = 0;
 
   store.watch(["connection", "ready"], label);
-  button.addEventListener("click", () => (test ? test.stop() : start()));
+  button.addEventListener("click", () => (test ? test.stop() : notice.attempt(button, start)));
 
   function label() {
     const { connection, ready } = store.state;
@@ -29,10 +30,12 @@ export function mountLoadPanel({ store, key }) {
     button.textContent = test ? "Stop" : count === 1 ? "Speak a take" : `Speak ${count} takes at once`;
   }
 
-  function start() {
-    const mine = test = new LoadTest(key, TAKES);
+  async function start() {
+    const { voices } = await api.get("voices");
+    const here = voices.filter((/** @type {any} */ { download }) => !download || download.state === "present");
+    const mine = test = new LoadTest(key, TAKES, here);
     list.replaceChildren();
-    say("Speaking…");
+    notice.say("Speaking…");
     mine.addEventListener("change", () => {
       if (!frame) frame = requestAnimationFrame(() => draw(mine));
     });
@@ -40,9 +43,10 @@ export function mountLoadPanel({ store, key }) {
       test = null;
       draw(mine);
       const why = /** @type {CustomEvent} */ (event).detail;
-      const failed = mine.takes.find(({ error }) => error);
-      if (failed) say(`${summary(mine.takes)} ${failed.error}`, "bad");
-      else say([why, summary(mine.takes)].filter(Boolean).join(" "), why ? "bad" : "good");
+      const failed = mine.takes.find(({ error }) => error)?.error ?? "";
+      const words = [why, failed, summary(mine.takes)].filter(Boolean).join(" ");
+      if (why || failed) notice.showError(new Refusal(words));
+      else notice.say(words);
       label();
     });
     mine.start();
@@ -56,15 +60,6 @@ export function mountLoadPanel({ store, key }) {
     const longest = Math.max(SHOWN_MS, ...takes.map(({ end, first }) => end ?? first ?? 0));
     while (list.children.length < takes.length) list.append(row());
     takes.forEach((take, at) => write(/** @type {HTMLElement} */ (list.children[at]), take, longest));
-  }
-
-  /**
-   * @param {string} words
-   * @param {"good" | "bad"} state
-   */
-  function say(words, state = "good") {
-    notice.textContent = words;
-    notice.dataset.state = state;
   }
 }
 

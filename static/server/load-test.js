@@ -24,6 +24,7 @@ const SENTENCES = [
 export class LoadTest extends EventTarget {
   #channel;
   #most;
+  #voices;
   #began = 0;
   /** @type {Take[]} */
   takes = [];
@@ -33,10 +34,12 @@ export class LoadTest extends EventTarget {
   /**
    * @param {import("../lib/key.js").Key} key
    * @param {number} most how many takes to speak, where the server allows it
+   * @param {{id: string, name: string}[]} voices to speak in, in turn
    */
-  constructor(key, most) {
+  constructor(key, most, voices) {
     super();
     this.#most = most;
+    this.#voices = voices;
     this.#channel = new Channel("ws/speak", key);
     const on = (/** @type {string} */ type, /** @type {(message: any) => void} */ hear) =>
       this.#channel.addEventListener(type, (event) => hear(/** @type {CustomEvent} */ (event).detail));
@@ -63,8 +66,9 @@ export class LoadTest extends EventTarget {
   }
 
   /** @param {import("../state.js").Ready} ready */
-  #begin({ voices, limits, sample_rate: rate }) {
+  #begin({ limits, sample_rate: rate }) {
     if (this.takes.length) return;
+    const voices = this.#voices;
     const count = Math.min(this.#most, limits.parallel_contexts);
     this.takes = Array.from({ length: count }, (_, at) => (
       { voice: voices[at % voices.length].name, first: null, end: null, audioS: 0, error: "" }

@@ -1,30 +1,40 @@
+// @ts-check
 // The waveform of a recording. Heights: lowest and highest value of each part in turn, 0 to 100; 50 is silence.
 
 const PARTS = 200; // the same number as the server's
 
 export class Waveform {
   #canvas;
+  /** @type {number[]} */
   #heights = [];
-  #position = null; // position of playback, 0 to 1; null when stopped
+  /** @type {number | null} */
+  #position = null; // of playback, 0 to 1; null when stopped
   #kept = [0, 1]; // the part that is kept; what is outside is faint
 
+  /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.#canvas = canvas;
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
       matchMedia(query).addEventListener("change", () => this.#draw());
   }
 
+  /** @param {number[]} heights */
   show(heights) {
     this.#heights = heights;
     this.#kept = [0, 1];
     this.move(null);
   }
 
+  /**
+   * @param {number} from 0 to 1
+   * @param {number} to 0 to 1
+   */
   keep(from, to) {
     this.#kept = [from, to];
     this.#draw();
   }
 
+  /** @param {number | null} position */
   move(position) {
     this.#position = position;
     this.#draw();
@@ -32,7 +42,7 @@ export class Waveform {
 
   #draw() {
     const { width, height } = this.#canvas;
-    const pen = this.#canvas.getContext("2d");
+    const pen = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d"));
     pen.clearRect(0, 0, width, height);
     pen.fillStyle = getComputedStyle(this.#canvas).color;
     const parts = this.#heights.length / 2;
@@ -48,7 +58,10 @@ export class Waveform {
   }
 }
 
-// Returns the heights of an AudioBuffer, mixed to mono, with the highest peak at 0 or 100.
+/**
+ * Return the heights of a recording, mixed to mono, with the highest peak at 0 or 100.
+ * @param {AudioBuffer} buffer
+ */
 export function heightsOf(buffer) {
   const channels = Array.from({ length: buffer.numberOfChannels }, (_, at) => buffer.getChannelData(at));
   const extremes = [];

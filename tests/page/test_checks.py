@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+STATIC = HERE.parents[1] / "static"
 
 
 @pytest.mark.parametrize("check", ["types", "lint", "test"])
@@ -25,3 +26,11 @@ def test_the_scripts_of_the_page_pass(check: str) -> None:
         pytest.skip(needed)
     found = subprocess.run([npm, "run", "--silent", check], cwd=HERE, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_every_script_is_type_checked() -> None:
+    """The type checker reads only scripts that begin with this line, and so not the vendored ones."""
+    scripts = [path for path in STATIC.rglob("*.js") if "vendor" not in path.parts]
+    unchecked = [path.name for path in scripts if not path.read_text().startswith("// @ts-check\n")]
+    assert scripts
+    assert unchecked == []
