@@ -94,6 +94,12 @@ class Client(asyncio.Protocol):
             self._transport.write(_frame(_CLOSE, struct.pack("!H", 1000)))
             self._transport.close()
 
+    def abort(self) -> None:
+        """Drop the connection without a close frame."""
+        self._ended = True
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         where = self._address

@@ -1,4 +1,4 @@
-"""CPU time and memory of a server's processes."""
+"""CPU time, memory, open files and threads of a server's processes."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ class Gauge:
                 full = process.memory_full_info()
                 total += getattr(full, "pss", full.uss)
         return total / MIB
+
+    def files_and_threads(self) -> tuple[int, int]:
+        """Return the number of open files and of threads."""
+        files = threads = 0
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                files += process.num_fds()
+                threads += process.num_threads()
+        return files, threads
 
     def _processes(self) -> list[psutil.Process]:
         found = []

@@ -28,6 +28,8 @@ from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
+from streaming_server.bench.soak import SECONDS, SESSIONS, Run, soak
+from streaming_server.bench.soak_session import Habit
 from streaming_server.bench.wires import DoorName, Native, NativeResampled, Wire, wire_of
 from streaming_server.cli.local_server import own_server
 from streaming_server.errors import SpeechError, Unavailable
@@ -111,6 +113,11 @@ class BenchCommand(BaseSettings):
     limit_start: int = Field(400, ge=1, description="sessions at which --find-limit starts")
     limit_step: int = Field(200, ge=1, description="sessions that --find-limit adds in each step")
     limit_stop: int = Field(4000, ge=1, description="sessions at which --find-limit stops")
+    soak: bool = Field(
+        False,
+        description="instead, run --sessions (50) for --seconds (600), a tenth of the turns cut short; kill "
+        "a worker every two minutes; fail if anything grows, slows down or errs without a reason",
+    )
     as_json: bool = Field(False, description="print JSON instead of a table")
 
 
@@ -119,6 +126,8 @@ def bench(command: BenchCommand) -> int:
     import uvloop
 
     _allow_many_sockets()
+    if command.soak:
+        return _soak(command)
     with (
         _subject(command) as (subject, ready_s),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -149,6 +158,28 @@ def bench(command: BenchCommand) -> int:
     else:
         report.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH))
     return 0
+
+
+def _soak(command: BenchCommand) -> int:
+    """Run the soak and return 1 if it was not clean. Raises SpeechError."""
+    if command.url is not None:
+        raise SpeechError("--soak kills workers, so it cannot be combined with --url.")
+    given = command.model_fields_set
+    run = Run(
+        command.sessions[0] if "sessions" in given else SESSIONS,
+        command.seconds if "seconds" in given else SECONDS,
+        command.ramp,
+        command.seed,
+    )
+    habit = Habit(replies(REPLIES, random.Random(command.seed)), command.tokens_per_second, 2 * command.think)
+    with _subject(command) as (subject, _):
+        report = asyncio.run(soak(subject, habit, run, _progress))
+    _progress("")
+    if command.as_json:
+        print(report.json())
+    else:
+        report.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH))
+    return 1 if report.faults else 0
 
 
 def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> list[_Runs]:

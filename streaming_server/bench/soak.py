@@ -1,0 +1,261 @@
+"""`run.py bench --soak`: minutes of sessions while workers are killed. Does anything grow, or get slower?"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+import re
+import signal
+import statistics
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from streaming_server.bench.drive import Subject
+from streaming_server.bench.soak_session import ANSWER_S, Fate, Habit, SoakSession
+from streaming_server.percentiles import Percentiles, percentiles
+
+SECONDS = 600.0
+SESSIONS = 50
+PERIODS = 10
+"""A run is reported in as many periods, of a minute at most."""
+KILL_EVERY_S = 120.0
+KILLS = 4
+"""At least as many workers are killed in a run, however short it is."""
+EXCUSED_S = 10.0
+"""Seconds after the death of a worker in which its turns may end with EXCUSED."""
+EXCUSED = "worker_lost"
+READ_EVERY_S = 2.0
+
+GROWTH, SPARE_MIB, SPARE_FILES, SPARE_THREADS, SPARE_TASKS = 1.1, 8.0, 8, 8, 16
+"""What the last period may hold more than the first, by a factor and beside it: malloc, pools of threads."""
+SLOWER, SPARE_MS = 1.5, 10.0
+"""How much later the last period's first audio may be, by a factor and beside it: p99 is of a few turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How many sessions speak for how long. ramp_s: in which they start, not measured."""
+
+    sessions: int
+    seconds: float
+    ramp_s: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the server's processes hold. tasks: of the server's event loop."""
+
+    mib: float
+    files: int
+    threads: int
+    tasks: int
+
+
+@dataclass(slots=True)
+class Period:
+    """What happened in a part of the run. errors and excused: by code."""
+
+    first_audio_s: list[float] = field(default_factory=list)
+    turns: Counter[Fate] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    excused: Counter[str] = field(default_factory=Counter)
+    readings: list[Reading] = field(default_factory=list)
+
+    @property
+    def first_audio_ms(self) -> Percentiles | None:
+        return percentiles(1000 * seconds for seconds in self.first_audio_s)
+
+    def median(self, of: Callable[[Reading], float]) -> float:
+        """Return the median of the readings, as sessions come and go and workers start."""
+        return statistics.median(map(of, self.readings)) if self.readings else math.nan
+
+
+class SoakLedger:
+    """Sorts what happens into periods, from `begin` on; what comes before is the ramp."""
+
+    def __init__(self, seconds: float) -> None:
+        self.ramp = Period()
+        self.periods: list[Period] = []
+        self.killed = 0
+        self._seconds = seconds
+        self._began_at = math.inf
+        self._killed_at = -math.inf
+
+    def begin(self) -> None:
+        period_s = min(60.0, self._seconds / PERIODS)
+        self.periods = [Period() for _ in range(round(self._seconds / period_s))]
+        self._began_at = time.monotonic()
+
+    @property
+    def period_s(self) -> float:
+        return self._seconds / len(self.periods)
+
+    @property
+    def passed_s(self) -> float:
+        """Seconds since the beginning; negative before it."""
+        return time.monotonic() - self._began_at
+
+    @property
+    def now(self) -> Period:
+        if self.passed_s < 0:
+            return self.ramp
+        share = self.passed_s / self._seconds
+        return self.periods[min(len(self.periods) - 1, int(share * len(self.periods)))]
+
+    def turn(self, fate: Fate, first_audio_s: float) -> None:
+        self.now.turns[fate] += 1
+        if not math.isnan(first_audio_s):
+            self.now.first_audio_s.append(first_audio_s)
+
+    def error(self, code: str) -> None:
+        excused = code == EXCUSED and time.monotonic() - self._killed_at < EXCUSED_S
+        (self.now.excused if excused else self.now.errors)[code] += 1
+
+    def kill(self, pid: int) -> None:
+        """Kill a worker and note it."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.killed += 1
+            self._killed_at = time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class SoakReport:
+    """The periods, the number of workers killed, and what is wrong, in sentences."""
+
+    periods: Sequence[Period]
+    killed: int
+    faults: Sequence[str]
+
+    def json(self) -> str:
+        rows = [
+            {
+                "first_audio_ms": asdict(found) if (found := period.first_audio_ms) else None,
+                "turns": dict(period.turns),
+                "errors": dict(period.errors),
+                "excused": dict(period.excused),
+                **{name: period.median(of) for name, of in KEPT.items()},
+            }
+            for period in self.periods
+        ]
+        report = {"periods": rows, "killed": self.killed, "faults": self.faults}
+        return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
+
+    def show(self, console: Console) -> None:
+        table = Table("", "first audio p50 / p95 / p99, ms", "turns", "cut short", "errors", *KEPT)
+        for number, period in enumerate(self.periods):
+            found = period.first_audio_ms
+            table.add_row(
+                str(number + 1),
+                f"{found.p50:.1f} / {found.p95:.1f} / {found.p99:.1f}" if found else "–",
+                str(period.turns.total()),
+                str(period.turns["cancelled"] + period.turns["disconnected"]),
+                ", ".join(f"{count} {code}" for code, count in (period.errors + period.excused).items()),
+                *(f"{period.median(of):.0f}" for of in KEPT.values()),
+            )
+        console.print(table)
+        console.print(f"{self.killed} workers were killed.")
+        for fault in self.faults:
+            console.print(fault, style="red", markup=False)
+        console.print("Not clean." if self.faults else "Clean.")
+
+
+KEPT: dict[str, Callable[[Reading], float]] = {
+    "MiB": lambda reading: reading.mib,
+    "files": lambda reading: reading.files,
+    "threads": lambda reading: reading.threads,
+    "tasks": lambda reading: reading.tasks,
+}
+"""What must not grow, by name."""
+
+SPARE = {"MiB": SPARE_MIB, "files": SPARE_FILES, "threads": SPARE_THREADS, "tasks": SPARE_TASKS}
+
+
+def faults(periods: Sequence[Period]) -> list[str]:
+    """Return what is wrong with a run, in sentences."""
+    found = []
+    if errors := sum((period.errors for period in periods), Counter[str]()):
+        found.append("Unexplained errors: " + ", ".join(f"{n} {code}" for code, n in errors.items()) + ".")
+    first, last = periods[0], periods[-1]
+    for name, of in KEPT.items():
+        before, after = first.median(of), last.median(of)
+        if not after <= GROWTH * before + SPARE[name]:
+            found.append(f"{name} grew from {before:.0f} to {after:.0f}.")
+    early, late = first.first_audio_ms, last.first_audio_ms
+    if early is None or late is None:
+        found.append("Nothing was heard in the first period or the last.")
+    elif late.p99 > SLOWER * early.p99 + SPARE_MS:
+        found.append(f"First audio p99 went from {early.p99:.1f} to {late.p99:.1f} ms.")
+    return found
+
+
+async def soak(subject: Subject, habit: Habit, run: Run, progress: Callable[[str], None]) -> SoakReport:
+    """Run the sessions. The server's processes must be on this machine."""
+    rng = random.Random(run.seed)
+    ledger = SoakLedger(run.seconds)
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for _ in range(run.sessions):
+            session = SoakSession(subject.address, habit, ledger, random.Random(rng.random()))
+            tasks.append(group.create_task(session.run()))
+            await asyncio.sleep(run.ramp_s / run.sessions)
+        ledger.begin()
+        tasks.append(group.create_task(_read(subject, ledger)))
+        tasks.append(group.create_task(_kill_workers(subject, ledger, run)))
+        while (left_s := run.seconds - ledger.passed_s) > 0:
+            now = ledger.now
+            progress(f"{left_s:.0f} s left, {now.turns.total()} turns, {now.errors.total()} errors")
+            await asyncio.sleep(min(1.0, left_s))
+        for task in tasks:
+            task.cancel()
+    found = faults(ledger.periods)
+    if ledger.ramp.errors:
+        found.append(f"Errors before the first period: {dict(ledger.ramp.errors)}.")
+    return SoakReport(ledger.periods, ledger.killed, found)
+
+
+async def _kill_workers(subject: Subject, ledger: SoakLedger, run: Run) -> None:
+    """Kill one worker after the other, at random."""
+    rng = random.Random(run.seed)
+    while True:
+        await asyncio.sleep(min(KILL_EVERY_S, run.seconds / (KILLS + 1)))
+        if run.seconds - ledger.passed_s < 1:
+            return
+        devices = orjson.loads(await asyncio.to_thread(_get, subject, "/gpu/status"))["devices"]
+        pids = [device["worker"]["pid"] for device in devices if device["worker"]["pid"] is not None]
+        if pids:
+            ledger.kill(rng.choice(pids))
+
+
+async def _read(subject: Subject, ledger: SoakLedger) -> None:
+    while True:
+        ledger.now.readings.append(await asyncio.to_thread(_reading, subject))
+        await asyncio.sleep(min(READ_EVERY_S, ledger.period_s / 4))
+
+
+def _reading(subject: Subject) -> Reading:
+    assert subject.gauge is not None
+    found = re.search(rb"^dia_tasks (\S+)$", _get(subject, "/metrics"), re.MULTILINE)
+    assert found is not None
+    files, threads = subject.gauge.files_and_threads()
+    return Reading(subject.gauge.memory_mib(), files, threads, int(float(found[1])))
+
+
+def _get(subject: Subject, path: str) -> bytes:
+    """Return the body of a response. Proxies from the environment are not used."""
+    where = subject.address
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{where.host}:{where.port}{path}", timeout=ANSWER_S) as answer:
+        body: bytes = answer.read()
+        return body
