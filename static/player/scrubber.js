@@ -5,6 +5,7 @@ import { byId } from "../lib/element.js";
 import { clockOf } from "../take/duration.js";
 
 const STEP_S = 5;
+const STEPS = 2000; // of the bars
 
 /**
  * @param {import("../speech/speaker.js").Speaker} speaker
@@ -43,8 +44,8 @@ export function mountScrubber(speaker, player) {
     show() {
       const { take, position } = player;
       const whole = take ? Math.max(take.seconds, take.expectedSeconds ?? 0) : 0;
-      arrived.style.transform = `scaleX(${whole && take ? take.seconds / whole : 0})`;
-      heard.style.transform = `scaleX(${whole && take ? position / take.rate / whole : 0})`;
+      scale(arrived, whole && take ? take.seconds / whole : 0);
+      scale(heard, whole && take ? position / take.rate / whole : 0);
       const now = String(take ? Math.floor(position / take.rate) : 0);
       if (bar.getAttribute("aria-valuenow") !== now) {
         bar.setAttribute("aria-valuenow", now);
@@ -54,4 +55,10 @@ export function mountScrubber(speaker, player) {
       if (bar.getAttribute("aria-valuemax") !== most) bar.setAttribute("aria-valuemax", most);
     },
   };
+}
+
+// Sets how long a bar is, in steps that can be seen, as each change is drawn.
+function scale(/** @type {HTMLElement} */ bar, /** @type {number} */ share) {
+  const transform = `scaleX(${Math.round(share * STEPS) / STEPS})`;
+  if (bar.style.transform !== transform) bar.style.transform = transform;
 }

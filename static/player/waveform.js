@@ -21,6 +21,7 @@ export class Waveform {
   #page = 0; // first second shown, with reduced motion
   #still = matchMedia("(prefers-reduced-motion: reduce)");
   #colours = { ink: "", faint: "", tick: "" };
+  #size = { width: 0, height: 0 }; // read once, as reading it in each frame would lay out the page
   #drawn = "";
 
   /**
@@ -32,6 +33,10 @@ export class Waveform {
     this.#player = player;
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
       matchMedia(query).addEventListener("change", () => this.#readColours());
+    new ResizeObserver(([{ contentRect }]) => {
+      this.#size = { width: contentRect.width, height: contentRect.height };
+      this.draw();
+    }).observe(canvas);
     canvas.addEventListener("pointerdown", (event) => this.#seek(event));
     canvas.addEventListener("pointermove", (event) => event.buttons === 1 && this.#seek(event));
   }
@@ -45,7 +50,7 @@ export class Waveform {
     }
     this.#peaks?.update();
     const ratio = devicePixelRatio || 1;
-    const [width, height] = [this.#canvas.clientWidth, this.#canvas.clientHeight];
+    const { width, height } = this.#size;
     if (!width || !height) return;
     if (!this.#colours.ink) this.#readColours();
     const key = `${width}:${height}:${take ? Math.round((position / take.rate) * 50) : -1}:${take?.length}:${this.#colours.ink}`;

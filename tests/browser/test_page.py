@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from helpers.axe import serious_violations
 from helpers.page import open_page, play, wait_for, write
-from helpers.servers import Server
+from helpers.prefix_proxy import prefix_proxy
+from helpers.servers import Server, running_server
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -87,6 +90,29 @@ def test_what_was_received_outlives_the_server(browser: Browser, start_server: C
     page.close()
 
 
+@pytest.mark.slow
+def test_the_rest_is_spoken_when_the_server_is_back(browser: Browser, tmp_path: Path) -> None:
+    text = "One is first. Two is second. Three is third. Four is fourth. Five is fifth. Six is sixth. " * 2
+    with running_server(tmp_path / "first", "--max-workers=1", "--drain-timeout-s=1") as server:
+        page = open_page(browser.new_page(), server.url)
+        page.check("#tokens")
+        page.fill("#rate", "15")
+        play(page, text.strip())
+        wait_for(page, "app.player.take.seconds > 4")
+        server.process.terminate()
+        server.process.wait(15)
+    expect(page.locator("#connection")).to_have_text("Offline, reconnecting…")
+    assert page.evaluate("app.player.take.seconds") > 4
+    page.uncheck("#tokens")
+    with running_server(tmp_path / "second", "--max-workers=1", port=server.port):
+        wait_for(page, "app.player.take.complete", timeout_s=60)
+        starts = page.evaluate("app.player.take.sentences.map(({ start }) => start)")
+        assert starts == [found.start() for found in re.finditer(r"\w+ is", text)]
+        expect(page.locator("#toast")).to_be_hidden()
+        wait_for(page, "app.player.state === 'ended'", timeout_s=60)
+    page.close()
+
+
 def test_a_silent_server_is_offline_and_comes_back(
     browser: Browser, start_server: Callable[..., Server]
 ) -> None:
@@ -134,6 +160,25 @@ def test_without_javascript_it_says_so(browser: Browser, server: Server) -> None
     assert "needs JavaScript" in page.inner_text("main")
     assert "Connecting" not in page.inner_text("body")
     context.close()
+
+
+def test_works_behind_a_path_prefix(browser: Browser, server: Server) -> None:
+    with prefix_proxy(server.port, "/tts/") as port:
+        page = browser.new_page()
+        missing: list[str] = []
+        page.on("response", lambda answer: missing.append(answer.url) if answer.status >= 400 else None)
+        open_page(page, f"http://127.0.0.1:{port}/tts/")
+        play(page, "Behind a proxy.")
+        wait_for(page, "app.player.state === 'ended'")
+        page.click("#voices-tab")
+        page.wait_for_selector("#voice-list li")
+        page.click("#server-tab")
+        page.click("#server a")
+        page.wait_for_selector("h1")
+        assert page.url.endswith("/tts/docs")
+        assert page.evaluate("document.styleSheets[0].cssRules.length") > 0
+        assert missing == []
+        page.close()
 
 
 def test_links_to_the_http_api(page: Page) -> None:

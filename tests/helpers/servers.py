@@ -114,12 +114,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(log: Path, *options: str, **environment: str) -> Iterator[Server]:
+def running_server(log: Path, *options: str, port: int | None = None, **environment: str) -> Iterator[Server]:
     """A server with these options and DIA_* variables, ready to speak; gone afterwards.
 
     It speaks with eSpeak NG, which starts fastest, unless an option or a variable names another engine.
     """
-    port = free_port()
+    port = port or free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
     environment = {"DIA_DATA_DIR": str(log.with_suffix(".data")), "DIA_ENGINE": "espeak", **environment}
     with log.open("wb") as output:

@@ -1,0 +1,116 @@
+"""The page in Debian's Firefox, against a real server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from helpers.firefox import FIREFOX, Firefox, running_firefox
+from helpers.page import LIT
+from helpers.servers import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CONTROL, ESCAPE, ENTER, RIGHT = "\ue009", "\ue00c", "\ue007", "\ue014"
+SENTENCES = "One is first. Two is second. Three is third. Four is fourth. Five is fifth. Six is sixth."
+
+
+@pytest.fixture(scope="module")
+def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    if FIREFOX is None:
+        if os.environ.get("CI"):
+            pytest.fail("the browser tests need Debian's firefox-esr")
+        pytest.skip("no firefox here: apt-get install firefox-esr")
+    with running_firefox(tmp_path_factory.mktemp("firefox")) as firefox:
+        yield firefox
+
+
+def open_page(firefox: Firefox, server: Server) -> None:
+    firefox.open(server.url)
+    firefox.until("!document.getElementById('play').disabled")
+    firefox.evaluate("import('./static/app.js').then((module) => { window.app = module.app; })")
+
+
+def write(firefox: Firefox, text: str) -> None:
+    """Replace the text by the keyboard."""
+    if firefox.evaluate("!document.getElementById('edit').hidden"):
+        firefox.click("#edit")
+    firefox.click("#text")
+    firefox.press(CONTROL, "a")
+    firefox.type(text)
+    assert firefox.evaluate("app.store.state.text").rstrip("\n") == text.replace(ENTER, "\n")
+
+
+def test_speaks_lights_pauses_seeks_and_keeps(firefox: Firefox, server: Server) -> None:
+    open_page(firefox, server)
+    write(firefox, f"Hello there.{ENTER}{ENTER}{SENTENCES}")
+    firefox.press(CONTROL, ENTER)
+    firefox.until("app.player.state === 'playing'")
+    assert firefox.evaluate("document.getElementById('text').ariaReadOnly ?? 'true'") == "true"
+    firefox.until(LIT.format("word") + " === 'there'")
+    firefox.until("app.player.take.complete && document.querySelectorAll('#waterfall li').length === 5")
+    x, y = firefox.evaluate(
+        """(() => {
+            const node = document.getElementById("text").firstChild;
+            const range = new Range();
+            range.setStart(node, node.data.indexOf("fourth"));
+            range.setEnd(node, node.data.indexOf("fourth") + 6);
+            const { x, y, width, height } = range.getBoundingClientRect();
+            return [x + width / 2, y + height / 2];
+        })()"""
+    )
+    firefox.click_at(x, y)
+    firefox.until(LIT.format("sentence") + " === 'Four is fourth.'")
+    firefox.press(ESCAPE)
+    firefox.until("app.player.state === 'paused'")
+    firefox.evaluate("document.getElementById('text').focus()")
+    firefox.press(RIGHT)
+    firefox.press(" ")
+    firefox.until("app.player.state === 'playing'")
+    firefox.until("app.player.state === 'ended'", timeout_s=30)
+    open_page(firefox, server)
+    firefox.click("#history-button")
+    firefox.until("document.querySelectorAll('#history-list li').length === 1")
+    firefox.click("#history-list button")
+    firefox.until("app.player.state === 'playing' && app.player.take.complete")
+
+
+def test_changes_speed_and_sends_tokens(firefox: Firefox, server: Server) -> None:
+    open_page(firefox, server)
+    write(firefox, SENTENCES)
+    firefox.click("#tokens")
+    firefox.press(CONTROL, ENTER)
+    firefox.until("app.player.state === 'playing'")
+    assert not firefox.evaluate("app.player.take.complete")
+    firefox.click("#speed-presets button:last-child")
+    firefox.until("app.player.take.settings.speed === 2")
+    firefox.until("app.player.state === 'ended'", timeout_s=60)
+    starts = firefox.evaluate("app.player.take.sentences.map(({ start }) => start)")
+    assert starts == [0, 14, 29, 45, 61, 76]
+    firefox.click("#tokens")
+
+
+def test_plays_on_when_the_server_is_killed(firefox: Firefox, start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1")
+    open_page(firefox, server)
+    write(firefox, SENTENCES)
+    firefox.press(CONTROL, ENTER)
+    firefox.until("app.player.state === 'playing' && app.player.take.seconds > 5")
+    held = firefox.evaluate("app.player.take.length")
+    server.process.kill()
+    server.process.wait(10)
+    firefox.until("document.getElementById('connection').textContent.startsWith('Offline')")
+    firefox.until(f"app.player.position > 0.95 * {held} || app.player.state === 'ended'", timeout_s=30)
+
+
+def test_every_tab_opens_on_a_narrow_screen(firefox: Firefox, server: Server) -> None:
+    open_page(firefox, server)
+    firefox.resize(360, 740)
+    try:
+        for tab in ("compare", "voices", "server", "speak"):
+            firefox.click(f"#{tab}-tab")
+            firefox.until(f"!document.getElementById('{tab}').hidden")
+            assert firefox.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        firefox.resize(1280, 860)
