@@ -3,6 +3,7 @@
 
 import { byId } from "../lib/element.js";
 import { clockOf } from "../take/duration.js";
+import { firstSoundMs } from "../take/stages.js";
 import { mountDownload } from "./download.js";
 import { mountMediaKeys } from "./media-keys.js";
 import { mountScrubber } from "./scrubber.js";
@@ -104,7 +105,8 @@ function stateOf(/** @type {import("../app.js").App} */ { player, speaker, store
   const { take, active, state } = player;
   if (!take) return "";
   if (active && state === "waiting") return store.state.connection === "online" ? "Waiting for sound…" : "Waiting for the server…";
-  if (active) return speaker.speaking && store.state.settings.tokens ? "Speaking as it is written" : "";
+  const first = firstSoundMs(take.metrics);
+  if (active) return first === null ? "" : `First sound after ${Math.round(first)} ms`;
   if (state === "ended") return "";
   return player.position > 0 ? "Paused" : "";
 }

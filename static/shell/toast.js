@@ -1,7 +1,7 @@
 // @ts-check
 // Short messages above the player: what happened, and what can be done about it.
 
-const SHOWN_MS = 8000;
+const SHOWN_MS = { info: 6000, error: 15_000 };
 
 /** @typedef {{ kind?: "info" | "error", action?: { label: string, act: () => void }, lasting?: boolean }} ToastOptions */
 
@@ -28,7 +28,7 @@ export class Toast {
   }
 
   /**
-   * Show a message. It leaves by itself unless it is `lasting`, an error, or has an action.
+   * Show a message. It leaves by itself unless it is `lasting` or has an action.
    * @param {string} message
    * @param {ToastOptions} options
    */
@@ -40,7 +40,7 @@ export class Toast {
     this.#action.textContent = action?.label ?? "";
     this.#text.textContent = message;
     this.#box.hidden = false;
-    if (!lasting && !action && kind !== "error") this.#timer = setTimeout(() => this.hide(), SHOWN_MS);
+    if (!lasting && !action) this.#timer = setTimeout(() => this.hide(), SHOWN_MS[kind]);
   }
 
   /** The message that is shown; "" for none. */

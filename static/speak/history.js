@@ -45,7 +45,7 @@ export function mountHistory({ player, store, toast }, replay) {
     const voice = store.state.voices.find(({ id }) => id === entry.settings.voice)?.name ?? entry.settings.voice;
     const when = new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
     const title = entry.text.trim().slice(0, 120);
-    const about = element("div", {}, element("p", {}, title), element("small", { className: "hint" }, `${voice} · ${clockOf(entry.seconds)} · ${when}`));
+    const about = element("div", {}, element("p", { dir: "auto" }, title), element("small", { className: "hint" }, `${voice} · ${clockOf(entry.seconds)} · ${when}`));
     const open = element("button", { type: "button", "aria-label": `Open: ${title}` }, "Open");
     open.addEventListener("click", async () => {
       const take = await takes.load(entry);

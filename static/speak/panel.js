@@ -32,7 +32,11 @@ export function mount(panel, app) {
   mountHistory(app, replay);
 
   reader.text = store.state.text;
-  reader.addEventListener("input", () => store.set({ text: reader.text }));
+  let wrong = ""; // the message about the text, which editing settles
+  reader.addEventListener("input", () => {
+    store.set({ text: reader.text });
+    toast.hide(wrong);
+  });
   reader.addEventListener("seek", ({ detail }) => {
     const take = player.take;
     if (take) speaker.hearFrom(take.points.toPoints(detail.offset));
@@ -68,6 +72,7 @@ export function mount(panel, app) {
   function begin(clicked = performance.now()) {
     const { ready, text, connection } = store.state;
     const obstacle = obstacleTo(text);
+    wrong = obstacle;
     if (obstacle) {
       toast.show(obstacle, { kind: "error" });
       if (!Player.obstacle()) reader.focus();
@@ -238,7 +243,8 @@ export function mount(panel, app) {
 
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.defaultPrevented) return; // an input method has its own keys
-    const inside = /** @type {Element} */ (event.target).closest?.("dialog:modal, [popover], .asked");
+    const inside =
+      document.querySelector("dialog:modal, :popover-open") ?? /** @type {Element} */ (event.target).closest?.(".asked");
     if (event.key === "Escape" && !inside) {
       speaker.stop();
     } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && store.state.tab === "speak" && !inside) {

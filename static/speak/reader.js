@@ -35,7 +35,8 @@ export class Reader extends EventTarget {
 
   get text() {
     if (!this.#element.firstElementChild) return this.#element.textContent ?? "";
-    return textOf(this.#element);
+    const text = textOf(this.#element);
+    return text === "\n" ? "" : text; // browsers leave a line break in an emptied editor
   }
 
   set text(text) {

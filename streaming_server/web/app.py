@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -111,7 +112,7 @@ def create_app(
     app = Starlette(
         routes=[
             Route("/", _page),
-            Mount("/static", StaticFiles(directory=_static())),
+            Mount("/static", StaticFiles(directory=_static()), middleware=[Middleware(GZipMiddleware)]),
             WebSocketRoute("/ws/speak", speak),
             WebSocketRoute("/ws/status", status_channel),
             WebSocketRoute("/tts/websocket", tts_websocket),
