@@ -101,7 +101,7 @@ export function mountDock(app, playOrPause) {
 }
 
 // Say what is going on, for eyes and for screen readers; it changes only with the state.
-function stateOf(/** @type {import("../app.js").App} */ { player, speaker, store }) {
+function stateOf(/** @type {import("../app.js").App} */ { player, store }) {
   const { take, active, state } = player;
   if (!take) return "";
   if (active && state === "waiting") return store.state.connection === "online" ? "Waiting for sound…" : "Waiting for the server…";
