@@ -178,7 +178,7 @@ class Settings(BaseSettings):
 
     max_connections: int = Field(2000, ge=1, description="concurrent websockets")
     max_contexts: int = Field(32, ge=1, description="open contexts per websocket")
-    max_message_bytes: int = Field(65536, ge=1024, description="largest websocket message, in bytes")
+    max_message_bytes: int = Field(131_072, ge=1024, description="largest websocket message, in bytes")
     max_text_characters: int = Field(8192, ge=1, description="longest text of one message")
     max_context_characters: int = Field(
         102_400, ge=1, description="longest text of one context, at every door"

@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from streaming_server.errors import Full
 from streaming_server.storage.jobs import Job, Jobs, Progress
 
 MAX_PENDING = 1000
@@ -42,9 +41,7 @@ class JobQueue:
 
     async def add(self, request: dict[str, Any]) -> Job:
         """Append a job. Raise Full, StorageFailure."""
-        if (await to_thread.run_sync(self._jobs.counts))["pending"] >= MAX_PENDING:
-            raise Full(f"{MAX_PENDING} jobs are waiting; try again later or cancel some.")
-        job = await to_thread.run_sync(self._jobs.add, request)
+        job = await to_thread.run_sync(lambda: self._jobs.add(request, max_pending=MAX_PENDING))
         self._arrival.set()
         return job
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import socket
 import time
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -169,7 +170,7 @@ class Supervisor:
         # Set before it is open: the report of a worker that is ready at once is answered at once.
         self._link = link = WorkerLink(self.on_report)
         try:
-            await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+            await _connect(link, ours)
             return await self._supervise(link)
         finally:
             with anyio.CancelScope(shield=True):
@@ -278,6 +279,15 @@ class Supervisor:
         if state != self.state:
             self.state = state
             self._observer.on_state(self)
+
+
+async def _connect(link: WorkerLink, ours: socket.socket) -> None:
+    """Give the link our end of the pipe; close it if that fails. Raise OSError."""
+    try:
+        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+    except BaseException:
+        ours.close()
+        raise
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from streaming_server.audio.formats import AudioFormat
-from streaming_server.errors import InUse, StorageFailure, UnknownJob
+from streaming_server.errors import Full, InUse, StorageFailure, UnknownJob
 from streaming_server.storage.database import Database, Row, storage_errors
 from streaming_server.storage.objects import Objects
 
@@ -121,9 +121,14 @@ class Jobs:
         """True if other servers may take jobs too."""
         return self._database.shared
 
-    def add(self, request: dict[str, Any]) -> Job:
-        """Append a job to the queue. Raise StorageFailure."""
+    def add(self, request: dict[str, Any], *, max_pending: int | None = None) -> Job:
+        """Append a job to the queue. Raise StorageFailure, and Full if `max_pending` jobs wait already."""
         with self._database.transaction() as transaction:
+            if max_pending is not None:
+                waiting = transaction.row("SELECT count(*) AS jobs FROM jobs WHERE status = 'pending'")
+                assert waiting is not None
+                if waiting["jobs"] >= max_pending:
+                    raise Full(f"{max_pending} jobs are waiting; try again later or cancel some.")
             row = transaction.row(
                 "INSERT INTO jobs (id, status, request, created_at)"
                 " VALUES (:id, 'pending', :request, :now) RETURNING *",

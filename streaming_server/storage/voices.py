@@ -140,6 +140,13 @@ class VoiceStore:
         with self._database.reading() as transaction:
             return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
 
+    def has_voice_sample(self, voice_sample_id: str) -> bool:
+        try:
+            self.voice_sample(voice_sample_id)
+        except UnknownVoiceSample:
+            return False
+        return True
+
     def put_voice_sample(
         self, voice_sample_id: str, wav: Path, *, spare_voices: bool = False, **metadata: Unpack[Metadata]
     ) -> StoredVoiceSample:

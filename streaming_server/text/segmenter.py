@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 from streaming_server.errors import InternalError
 from streaming_server.text.boundary import EVENT, NEWLINES, Boundaries
-from streaming_server.text.code_points import CodePoints
 from streaming_server.text.cut import cut
 from streaming_server.text.sentence import Piece, Sentence, piece_of
 from streaming_server.text.speakable import first_sound
@@ -51,7 +50,6 @@ class Segmenter:
     def __init__(self, policy: ChunkPolicy, language: str = "en") -> None:
         self._policy = policy
         self._boundaries = Boundaries(language.partition("-")[0].lower())
-        self._code_points = CodePoints()
         self._finished = False
         self._flushes = 0
         self._waiting = False
@@ -66,7 +64,7 @@ class Segmenter:
 
     @property
     def received(self) -> int:
-        """Code points appended so far; half of a surrogate pair is not counted."""
+        """Code points appended so far."""
         return self._offset + len(self._text)
 
     @property
@@ -80,27 +78,20 @@ class Segmenter:
         return self._waiting
 
     def append(self, delta: str) -> None:
-        """Add text. Half of a surrogate pair at its end waits for the other half.
-
-        Raises BadValue for a surrogate without its other half and for NUL; the delta is not taken then.
-        """
+        """Add text, in whole code points."""
         if self._finished:
             raise InternalError("Text was appended after its end.")
-        if text := self._code_points.push(delta):
-            self._text += text
+        if delta:
+            self._text += delta
             self._read(final=False)
 
     def flush(self) -> None:
-        """Complete all text so far. No piece spans a flush.
-
-        Raises BadValue if the text ends with half of a surrogate pair.
-        """
-        self._code_points.flush()
+        """Complete all text so far. No piece spans a flush."""
         self._read(final=True)
         self._flushes += 1
 
     def finish(self) -> None:
-        """End the text. Idempotent. Raises BadValue as `flush` does."""
+        """End the text. Idempotent."""
         if not self._finished:
             self.flush()
             self._finished = True

@@ -70,15 +70,16 @@ class Access:
         if not self.opens(key):
             raise Unauthorized("A valid API key is required.")
 
-    def check_admin_key(self, key: str | None) -> None:
+    def check_admin_key(self, key: str | None, what: str = "This") -> None:
         """Check the key as `check_key` does and, where there are admin keys, that it is one of them.
 
-        Raise Unauthorized without a valid key, and Forbidden for a key that opens only the rest.
+        what: the operation, for the message. Raise Unauthorized without a valid key, and Forbidden for a key
+        that opens only the rest.
         """
         self.check_key(key)
         if self._admin_keys and not _is_among(key, self._admin_keys):
             if _is_among(key, self._keys):
-                raise Forbidden("This needs an admin key; the one sent opens only the other routes.")
+                raise Forbidden(f"{what} needs an admin key; the one sent opens only the other routes.")
             raise Unauthorized("An admin key is required.")
 
     def _is_own_name(self, header: str | None) -> bool:

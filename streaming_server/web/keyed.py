@@ -42,6 +42,12 @@ def admin_keyed(endpoint: Endpoint) -> Endpoint:
     return marked_as_keyed(guarded)
 
 
+def check_may_replace(request: Request, exists: bool, what: str) -> None:
+    """Raise Forbidden for replacing what exists without an admin key, where there are any: it deletes too."""
+    if exists:
+        speech_services(request).access.check_admin_key(key_of(request), f"Replacing {what}")
+
+
 def marked_as_keyed(endpoint: Endpoint) -> Endpoint:
     """Mark an endpoint that checks the key, for its documentation."""
     endpoint.__dict__["needs_key"] = True

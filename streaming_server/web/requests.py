@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Protocol, TypeVar
 
 import orjson
 from pydantic import BaseModel, Field
@@ -13,10 +13,15 @@ from starlette.requests import Request
 
 from streaming_server.errors import BadMessage, BadValue, TooLarge
 from streaming_server.web.openapi.operation import Parameter
+from streaming_server.web.services import speech_services
 from streaming_server.web.validation import validated
 
-MAX_BODY_BYTES = 1024 * 1024
-"""Most bytes of a JSON body, far more than the longest text needs."""
+ESCAPED_BYTES = 12
+"""Bytes of one character beyond the first plane as JSON escapes it, twice `\\uXXXX`."""
+DECODED_BYTES = 64 * 1024
+"""Most bytes that a compressed body yields at a time."""
+OTHER_FIELDS_BYTES = 64 * 1024
+"""Bytes that a JSON body may have besides the longest text."""
 MAX_LISTED = 500
 """The largest `limit` of a list."""
 DEFAULT_LISTED = 50
@@ -27,58 +32,83 @@ LIMIT = Parameter(
 Body = TypeVar("Body", bound=BaseModel)
 
 
-async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+async def read_body(request: Request) -> bytes:
     """Return the body, decompressed if it is gzip. Raise BadMessage, Full, TooLarge or TooSlow.
+
+    It may be as long as the longest text is with every character escaped, so that the text itself decides.
 
     Starlette's limit counts bytes as they arrive, which says little about gzip, and raises an HTTPException,
     which vendors' routes could not answer in their own form.
     """
-    decoded = _decoder(request, limit)
+    longest_text = speech_services(request).settings.max_context_characters
+    limit = ESCAPED_BYTES * longest_text + OTHER_FIELDS_BYTES
+    decoder = decoder_of(request)
     body, received = bytearray(), 0
     try:
         async for chunk in request.stream():
             received += len(chunk)
-            body += decoded(chunk)
-            if max(received, len(body)) > limit:
-                raise TooLarge(f"The body is longer than {limit} bytes.")
-        decoded(b"", end=True)
+            for content in decoder.feed(chunk):
+                body += content
+                if max(received, len(body)) > limit:
+                    raise TooLarge(f"The body is longer than {limit} bytes.")
+        decoder.finish()
     except BaseException:
         body.clear()  # The traceback would keep it until the garbage collector runs, which is seldom.
         raise
     return bytes(body)
 
 
-class _Gzip:
-    """Decompress gzip (RFC 1952) to at most one byte more than `limit`."""
+class Decoder(Protocol):
+    """Undoes a body's Content-Encoding."""
 
-    def __init__(self, limit: int) -> None:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Iterate over more of the content, in pieces of bounded length. Raise BadMessage."""
+        ...
+
+    def finish(self) -> None:
+        """Raise BadMessage unless the content is complete."""
+        ...
+
+
+class _Plain(Decoder):
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        yield data
+
+    def finish(self) -> None:
+        pass
+
+
+class _Gzip(Decoder):
+    """Decompress gzip (RFC 1952)."""
+
+    def __init__(self) -> None:
         self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        self._left = limit + 1
 
-    def __call__(self, data: bytes, *, end: bool = False) -> bytes:
-        """Return more of the content. Raise BadMessage unless it is gzip and, at the end, complete."""
-        try:
-            content = self._inflate.decompress(data, self._left) if self._left else b""
-        except zlib.error:
-            raise BadMessage("The body is not gzip, as its Content-Encoding says.") from None
-        if self._inflate.unused_data:
-            raise BadMessage("The gzip body has data after its end.")
-        self._left -= len(content)
-        if end and not self._inflate.eof:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        more = True
+        while more:
+            try:
+                content = self._inflate.decompress(data, DECODED_BYTES)
+            except zlib.error:
+                raise BadMessage("The body is not gzip, as its Content-Encoding says.") from None
+            if self._inflate.unused_data:
+                raise BadMessage("The gzip body has data after its end.")
+            yield content
+            data = self._inflate.unconsumed_tail
+            more = bool(data) or len(content) == DECODED_BYTES
+
+    def finish(self) -> None:
+        if not self._inflate.eof:
             raise BadMessage("The gzip body is incomplete.")
-        return content
 
 
-def _plain(data: bytes, *, end: bool = False) -> bytes:
-    return data
-
-
-def _decoder(request: Request, limit: int) -> _Gzip | Callable[..., bytes]:
+def decoder_of(request: Request) -> Decoder:
+    """Return the decoder of a request's body. Raise BadMessage for an encoding that is not supported."""
     match request.headers.get("content-encoding", "identity").strip().lower():
         case "identity" | "":
-            return _plain
+            return _Plain()
         case "gzip" | "x-gzip":
-            return _Gzip(limit)
+            return _Gzip()
     raise BadMessage("Content-Encoding not supported; send gzip or none.")
 
 

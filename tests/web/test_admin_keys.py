@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
+from helpers.rest import recording
 from helpers.servers import Server, running_server
 from starlette.routing import Route
 from websockets.sync.client import connect
@@ -16,6 +18,8 @@ from streaming_server.web.app import create_app
 KEY, ADMIN = "a-users-key", "the-operators-key"
 
 GUARDED = ("/config", "/logs", "/logs/{entry_id}", "/logs/{entry_id}/download", "/cleanup")
+REPLACED = ("/pronunciations", "/voice_mappings/{voice_id}")
+"""A PUT replaces what is there, which deletes it."""
 
 
 def operations() -> Iterator[tuple[str, str]]:
@@ -23,7 +27,8 @@ def operations() -> Iterator[tuple[str, str]]:
     for route in create_app(Settings(engine="espeak")).routes:
         if isinstance(route, Route):
             for method in sorted((route.methods or set()) - {"HEAD"}):
-                if method == "DELETE" or route.path in GUARDED:
+                replaces = method == "PUT" and route.path in REPLACED
+                if method == "DELETE" or replaces or route.path in GUARDED:
                     yield method, route.path.replace("{", "").replace("}", "")
 
 
@@ -80,3 +85,35 @@ def test_without_api_keys_speech_needs_none(start_server: Callable[..., Server])
 def test_workers_do_not_know_the_keys(server: Server) -> None:
     for child in server.children():
         assert not {"DIA_API_KEYS", "DIA_ADMIN_KEYS"} & child.environ().keys()
+
+
+def send(server: Server, key: str, method: str, path: str, **request: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.request(method, server.url + path, headers=headers, timeout=20, **request)
+
+
+@pytest.mark.parametrize("voice", ["mine", "aria", "ALLOY"])
+def test_an_ordinary_key_adds_a_voice_and_replaces_none(server: Server, voice: str) -> None:
+    """Neither its own, nor a built-in one, nor an alias."""
+    body = {"voice_id": voice, "style": "friendly"}
+    if voice == "mine":
+        assert send(server, KEY, "POST", "/voice_mappings", json=body).status_code == 200
+    refused = send(server, KEY, "POST", "/voice_mappings", json=body)
+    assert refused.status_code == 403
+    assert "Replacing a voice needs an admin key" in refused.text
+    assert send(server, ADMIN, "POST", "/voice_mappings", json=body).status_code == 200
+
+
+def test_an_ordinary_key_adds_a_sample_and_replaces_none(server: Server) -> None:
+    def store(key: str, **fields: str) -> httpx.Response:
+        files = {"audio_file": ("sample.wav", recording())}
+        data = {"prompt_id": "sample", **fields}
+        return send(server, key, "POST", "/audio_prompts/upload", files=files, data=data)
+
+    assert store(KEY).status_code == 200
+    assert store(KEY).status_code == 403
+    path, text = "/audio_prompts/sample/transcript", {"transcript": "These are the words of a sample."}
+    assert send(server, KEY, "PUT", path, json=text).status_code == 200
+    assert send(server, KEY, "PUT", path, json=text).status_code == 403
+    assert send(server, ADMIN, "PUT", path, json=text).status_code == 200
+    assert store(ADMIN).status_code == 200

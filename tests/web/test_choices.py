@@ -80,6 +80,7 @@ UNKNOWN = [
     ("/generate", {"text": "Hi.", "voice_id": FOREIGN}),
     ("/v1/audio/speech", {"input": "Hi.", "voice": FOREIGN}),
     ("/tts/bytes", cartesia("a0e99841-438c-4a64-b679-ae501e7d6091")),
+    ("/tts/bytes", cartesia("") | {"voice": {"mode": "embedding", "embedding": [0.1] * 192}}),
     ("/v1/speak?model=somebody", {"text": "Hi."}),
     (f"/v1/text-to-speech/{FOREIGN}", {"text": "Hi."}),
 ]

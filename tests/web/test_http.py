@@ -206,6 +206,27 @@ def test_a_gzip_body_is_read(client: httpx.Client, name: str) -> None:
         assert answer.status_code == 200, answer.text
 
 
+ESCAPED = json.dumps("\U0001f600" * 102_400)
+"""The longest text, with every character as two escapes: 1.2 MB."""
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/generate", f'{{"voice_id": "aria", "text": {ESCAPED}}}'),
+        ("/v1/audio/speech", f'{{"input": {ESCAPED}}}'),
+        ("/v1/speak", f'{{"text": {ESCAPED}}}'),
+        ("/v1/text-to-speech/aria", f'{{"text": {ESCAPED}}}'),
+        ("/tts/bytes", f'{{"voice": "aria", "output_format": {{}}, "transcript": {ESCAPED}}}'),
+    ],
+)
+def test_the_longest_text_fits_however_it_is_written(client: httpx.Client, path: str, body: str) -> None:
+    assert client.post(path, content=body).status_code != 413
+    assert client.post(path, content=body.replace('"text": "', '"text": "' + "x" * 200_000)).status_code in (
+        (413,) if '"text"' in body else (400, 422, 200)
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "body", "why"),
     [

@@ -13,7 +13,7 @@ from streaming_server.pronunciation_list import PronunciationList
 from streaming_server.storage.pronunciations import StoredPronunciation
 from streaming_server.text.language import is_auto
 from streaming_server.text.pronunciations import LONGEST_SPELLING, LONGEST_WORD
-from streaming_server.web.keyed import keyed
+from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
@@ -66,7 +66,7 @@ class ListedWords(TypedDict):
 def routes() -> list[BaseRoute]:
     return [
         Route("/pronunciations", keyed(get_pronunciations), methods=["GET"]),
-        Route("/pronunciations", keyed(put_pronunciations), methods=["PUT"]),
+        Route("/pronunciations", admin_keyed(put_pronunciations), methods=["PUT"]),
     ]
 
 

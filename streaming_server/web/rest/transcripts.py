@@ -23,7 +23,7 @@ from streaming_server.errors import (
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.transcript import Source, Transcript, check_transcript, written_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
-from streaming_server.web.keyed import keyed
+from streaming_server.web.keyed import check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag, read_json
 from streaming_server.web.responses import Json
@@ -104,6 +104,7 @@ async def put_transcript(request: Request) -> Json[WrittenTranscript]:
     wanted = await read_json(request, NewTranscript)
     voice_sample = await stored_voice_sample(request)
     text = check_transcript(wanted.transcript, "transcript")
+    check_may_replace(request, _was_written(voice_sample), "a written transcript")
     voice_sample = await voices.library.set_transcript(
         voice_sample, written_transcript(text, "manual", voice_sample.duration_s)
     )
@@ -133,6 +134,7 @@ async def transcribe(request: Request) -> Json[HeardTranscript]:
     voices = voice_services(request)
     force = flag(request, "force")
     voice_sample = await playable_voice_sample(request)
+    check_may_replace(request, force and _was_written(voice_sample), "a written transcript")
     heard = await _transcript_of(voices, voice_sample)
     stored = await voices.library.set_transcript(voice_sample, heard, keep_better=not force)
     replaced = (stored.transcript, stored.transcript_source) == (heard.text, heard.source)
@@ -165,6 +167,11 @@ async def whisper_load(request: Request) -> Json[WhisperLoaded]:
     await transcription.load()
     state = cast(WhisperState, transcription.status())
     return Json({**state, "message": "Whisper is loaded."})
+
+
+def _was_written(voice_sample: StoredVoiceSample) -> bool:
+    """Return whether a person wrote the transcript, here or in a file."""
+    return voice_sample.transcript is not None and voice_sample.transcript_source != "whisper"
 
 
 async def _transcript_of(voices: VoiceServices, voice_sample: StoredVoiceSample) -> Transcript:

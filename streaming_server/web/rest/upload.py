@@ -15,6 +15,7 @@ from starlette.requests import Request
 from streaming_server.errors import BadValue, TooLarge, TooSlow
 from streaming_server.storage.database import storage_errors
 from streaming_server.storage.files import discard
+from streaming_server.web.requests import decoder_of
 from streaming_server.web.rest.form import FileForm
 from streaming_server.web.services import voice_services
 
@@ -58,17 +59,22 @@ async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: fl
 
 
 async def _write_body(request: Request, form: FileForm, spool: Path, max_bytes: int) -> None:
+    decoder = decoder_of(request)
     out = await to_thread.run_sync(_open, spool)
-    total, pending = 0, bytearray()
+    received = total = 0
+    pending = bytearray()
     try:
         async for chunk in request.stream():
-            total += len(chunk)
-            if total > max_bytes:
-                raise _too_large(max_bytes)
-            pending += form.feed(chunk)
-            if len(pending) >= WRITE_BYTES:
-                data, pending = pending, bytearray()
-                await to_thread.run_sync(_write, out, data)
+            received += len(chunk)
+            for content in decoder.feed(chunk):
+                total += len(content)
+                if max(received, total) > max_bytes:
+                    raise _too_large(max_bytes)
+                pending += form.feed(content)
+                if len(pending) >= WRITE_BYTES:
+                    data, pending = pending, bytearray()
+                    await to_thread.run_sync(_write, out, data)
+        decoder.finish()
         form.finish()
         await to_thread.run_sync(_write, out, pending)
     finally:

@@ -17,7 +17,7 @@ from streaming_server.storage.voice_records import FILE_GONE, StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import check_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
-from streaming_server.web.keyed import admin_keyed, keyed
+from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag
 from streaming_server.web.responses import Json, Message
@@ -94,6 +94,8 @@ async def upload(request: Request) -> Json[StoredSample]:
             raise BadValue(f"must have at most {MAX_TRANSCRIPT_CHARS} characters.", field="transcript")
         if text:
             check_transcript(text, "transcript")
+        exists = await to_thread.run_sync(voices.library.store.has_voice_sample, voice_sample_id)
+        check_may_replace(request, exists, "a voice sample")
         voice_sample = await voices.intake.add(voice_sample_id, sent.file, sent.filename, text, "manual")
     await voices.library.refresh()
     transcribing = voice_sample.transcript is None and voices.transcriptions.schedule()

@@ -18,7 +18,7 @@ from streaming_server.voice_library import (
     voice_sample_problem,
     voice_sample_warnings,
 )
-from streaming_server.web.keyed import admin_keyed, keyed
+from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json, Message
@@ -141,6 +141,7 @@ async def mappings(request: Request) -> Json[dict[str, VoiceConfiguration]]:
 async def create(request: Request) -> Json[ChangedVoice]:
     """Store a voice, replacing the one with the same id."""
     wanted = await read_json(request, NewVoice)
+    check_may_replace(request, speech_services(request).catalogue.knows(wanted.voice_id), "a voice")
     voice = await voice_services(request).library.put_voice(
         StoredVoice(
             id=wanted.voice_id,
@@ -169,6 +170,7 @@ async def create(request: Request) -> Json[ChangedVoice]:
 )
 async def change(request: Request) -> Json[ChangedVoice]:
     """Change some fields of a voice."""
+    check_may_replace(request, True, "what is stored of a voice")
     fields = (await read_json(request, VoiceFields)).model_dump(exclude_unset=True)
     for theirs, ours in (("audio_prompt", "voice_sample"), ("audio_prompt_transcript", "transcript")):
         if theirs in fields:

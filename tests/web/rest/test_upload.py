@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import resource
 import socket
 import time
@@ -167,3 +168,36 @@ def test_a_missing_directory_is_reported(client: httpx.Client, spool: Path) -> N
     refused = upload(client, "nowhere")
     assert (refused.status_code, refused.json()["error"]["code"]) == (507, "storage_failure")
     assert client.get("/livez").status_code == 200
+
+
+def packed_form(file: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return an upload as gzip, and its headers."""
+    fields = b'--B\r\nContent-Disposition: form-data; name="prompt_id"\r\n\r\npacked\r\n'
+    form = fields + HEAD + file + b"\r\n--B--\r\n"
+    return gzip.compress(form, mtime=0), {
+        "content-type": "multipart/form-data; boundary=B",
+        "content-encoding": "gzip",
+    }
+
+
+def test_a_gzip_upload_is_read(client: httpx.Client) -> None:
+    body, headers = packed_form(recording())
+    answer = client.post("/audio_prompts/upload", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert client.get("/audio_prompts/packed/audio").status_code == 200
+
+
+def test_a_gzip_upload_that_unpacks_to_too_much_is_refused(alone: Server, client: httpx.Client) -> None:
+    memory = psutil.Process(alone.process.pid).memory_info().rss
+    body, headers = packed_form(bytes(2_000_000_000 // 4))
+    answer = client.post("/audio_prompts/upload", content=body, headers=headers)
+    assert answer.status_code == 413
+    assert psutil.Process(alone.process.pid).memory_info().rss - memory < 30_000_000
+
+
+@pytest.mark.parametrize("cut", [10, 1000])
+def test_an_incomplete_gzip_upload_is_refused(client: httpx.Client, cut: int) -> None:
+    body, headers = packed_form(recording())
+    answer = client.post("/audio_prompts/upload", content=body[:-cut], headers=headers)
+    assert answer.status_code == 400
+    assert "incomplete" in answer.text

@@ -376,3 +376,21 @@ async def test_a_full_server_refuses_the_handshake(start_server: Callable[..., S
                     break
             except InvalidStatus:
                 await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("late", [{"transcript": "Too late."}, {"transcript": 5}], ids=["text", "nonsense"])
+async def test_what_comes_after_the_end_of_a_turn_is_refused_when_the_turn_was_heard(
+    server: Server, late: dict[str, Any]
+) -> None:
+    """Clients take an error with the context's id for its end, and hear no more of it."""
+    text = LONG[:600]
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(**request("one", text))
+        await exchange.send(**{**request("one", ""), **late})
+        assert (await end(exchange))["type"] == "done"
+        refused = await exchange.next()
+        assert isinstance(refused, dict)
+        assert (refused["type"], refused["context_id"]) == ("error", "one")
+        await say(exchange, ["Another turn."], "two")
+        assert (await end(exchange, "two"))["type"] == "done"
+    assert audio(exchange) == await native_audio(server, text)

@@ -53,15 +53,23 @@ class OutputFormat(Model):
 
 
 class VoiceChoice(Model):
-    """A voice. Clients of later versions send the id alone."""
+    """A voice. Clients of later versions send the id alone.
 
-    mode: Literal["id"] = "id"
+    Those of earlier versions send an embedding, which only the vendor's own models can speak: it has the id
+    of no voice, so that the default voice speaks where it may stand in for an unknown one.
+    """
+
+    mode: Literal["id", "embedding"] = "id"
     id: str = Field(min_length=1, max_length=128)
 
     @model_validator(mode="before")
     @classmethod
     def _of_an_id(cls, said: Any) -> Any:
-        return {"id": said} if isinstance(said, str) else said
+        if isinstance(said, str):
+            return {"id": said}
+        if isinstance(said, dict) and said.get("mode") == "embedding":
+            return {"mode": "embedding", "id": "embedding"}
+        return said
 
 
 class GenerationConfig(Model):
@@ -92,10 +100,12 @@ class Options(Model, SpeechFields):
 
 
 class CartesiaTurn(Turn):
-    """timestamps: whether word times were asked for. flush_id: flushes answered so far, and one more."""
+    """timestamps: whether word times were asked for. flush_id: flushes answered so far, and one more.
+    refused: what was wrong with a message that came after the last one of the turn."""
 
     timestamps: bool = False
     flush_id: int = 1
+    refused: SpeechError | None = None
 
 
 class CartesiaSession(NamedSession[CartesiaTurn]):
@@ -113,7 +123,9 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
             await self._speak(name, message)
         except SpeechError as error:
             error.context = name
-            raise
+            if (turn := self.taking.get(name)) is None or not turn.context.finished:
+                raise
+            turn.refused = error  # Clients take an error for the end of the turn: it is sent after that.
 
     async def _speak(self, name: str, message: dict[str, Any]) -> None:
         turn = self.taking.get(name)
@@ -191,6 +203,8 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
             await self.connection.send_json(stream_error(end.error(), turn.name))
         elif isinstance(end, Done):
             await self._send_done(turn.name)
+            if turn.refused is not None:
+                await self.send_error(turn.refused)
 
     async def send_error(self, error: SpeechError) -> None:
         await self.connection.send_json(stream_error(error, error.context))
