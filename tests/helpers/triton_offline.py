@@ -28,6 +28,7 @@ TYPES = {
     torch.bfloat16: "bf16",
     torch.float16: "fp16",
     torch.float32: "fp32",
+    torch.int8: "i8",
     torch.int64: "i64",
     torch.complex64: "fp32",
 }

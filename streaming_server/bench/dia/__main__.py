@@ -23,6 +23,7 @@ import torch
 
 from streaming_server.bench.dia.plan import MINUTES, STREAMS, Plan
 from streaming_server.bench.dia.report import Report
+from streaming_server.engines.dia.model.linear import int8_kernel
 from streaming_server.engines.dia.serving.device import pick_device, pick_dtype
 from streaming_server.errors import EngineFailure
 
@@ -83,7 +84,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         steps=options.steps,
         rounds=options.rounds,
         streams=options.streams or STREAMS[device.type],
-        kernel=options.quantize,
+        kernel=int8_kernel(device) if options.quantize else None,
         kernels=disabled not in (True, "1", "true"),
         reference=not options.alone and importlib.util.find_spec("transformers") is not None,
         limit_s=None if minutes is None else 60 * minutes,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from streaming_server.bench.dia.plan import TEXT, Plan
 from streaming_server.engines.dia.model.kv_cache import KVCache
-from streaming_server.engines.dia.model.linear import Kernel
+from streaming_server.engines.dia.model.linear import Kernel, int8_kernel
 from streaming_server.engines.dia.model.transformer import DiaModel
 
 _ROWS = 24
@@ -24,7 +24,7 @@ def quantization_error(plan: Plan, tensors: dict[str, Tensor]) -> float:
     """
     width = plan.config.decoder.head_width
     tensors = {name: _calm(name, tensor, width) for name, tensor in tensors.items()}
-    exact, small = _logits(plan, tensors, None), _logits(plan, tensors, "int8")
+    exact, small = _logits(plan, tensors, None), _logits(plan, tensors, int8_kernel(plan.device))
     return float((small - exact).norm() / exact.norm())
 
 

@@ -45,7 +45,14 @@ class Ours:
         codec = read_codec(locate(f"random:{plan.size}", "DIA_CODEC"), plan.codec, plan.device, torch.float32)
         self._plan = plan
         self.runner = assemble(
-            plan.config, dict(tensors), plan.codec, codec, plan.slots, plan.kernel, plan.kernels
+            plan.config,
+            dict(tensors),
+            plan.codec,
+            codec,
+            plan.slots,
+            plan.kernel,
+            plan.kernels,
+            fused_codec=plan.fused_codec,
         )
         self.watched = Watched(self.runner, plan.computes_on_host)
         self.voice_prompts = VoicePromptCache(lambda: _encoder(plan))

@@ -43,6 +43,7 @@ class Plan:
     """steps: timed, per run. rounds: runs per side. limit_s: when to begin nothing more.
 
     staged: measure everything, one stage after another, with transformers in a process of its own.
+    fused_codec: as for `load.assemble`.
     """
 
     size: str
@@ -56,6 +57,7 @@ class Plan:
     reference: bool
     limit_s: float | None
     staged: bool = False
+    fused_codec: bool = True
 
     @property
     def config(self) -> DiaConfig:

@@ -66,7 +66,7 @@ class Report:
 
     def _usual_stages(self) -> Iterator[Stage]:
         plan = self.plan
-        if plan.kernel == "int8":
+        if plan.kernel in ("int8", "converted"):
             error = "the error of 8-bit weights"
             yield Stage(
                 error, lambda: quantization_error(plan, self._weights()), ("int8_relative_logit_error",)
@@ -109,6 +109,16 @@ class Report:
                 f"kernels {name}",
                 self._on_weights(partial(switches.kernels, on=on)),
                 ("switches", "kernels", name),
+            )
+            yield Stage(
+                f"fused codec {name}",
+                self._on_weights(partial(switches.codec, fused=on)),
+                ("switches", "fused_codec", name),
+            )
+            yield Stage(
+                f"small products {name}",
+                self._on_weights(partial(switches.small_products, on=on)),
+                ("switches", "small_products", name),
             )
             what = f"cuDNN attention {name}"
             measure = partial(switches.cudnn_attention, plan, on)

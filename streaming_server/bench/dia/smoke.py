@@ -11,10 +11,11 @@ from torch import Tensor
 
 from streaming_server.bench.dia.ours import begin
 from streaming_server.bench.dia.plan import TEXT, Plan
-from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH, Codec
+from streaming_server.engines.dia.kernels import has_triton
+from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
 from streaming_server.engines.dia.model.kv_cache import KVCache
 from streaming_server.engines.dia.model.transformer import DiaModel
-from streaming_server.engines.dia.serving.load import assemble
+from streaming_server.engines.dia.serving.load import assemble, make_codec
 from streaming_server.engines.dia.serving.runner import Runner, StepShape
 from streaming_server.engines.dia.serving.slots import SamplingParams
 from streaming_server.engines.dia.weights.hub import locate
@@ -25,6 +26,9 @@ _LIMITS = {torch.float32: 2e-3, torch.bfloat16: 3e-2, torch.float16: 5e-3, torch
 
 _CODEC_LIMITS = {False: 1e-4, True: 5e-3}
 """The same for audio, with TF32 off and on."""
+
+_FUSED_CODEC_LIMIT = 5e-3
+"""The same for the fused codec in float16, of which 1.1e-3 is expected."""
 
 _LEAST_SHARE = 0.9
 """Share of rows of codes that steps in graphs and plain steps must have in common before one differs."""
@@ -62,6 +66,10 @@ def smoke(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
         found["codec"]["tf32" if tf32 else "exact"] = error
         found["ok"] &= error < limit
     torch.backends.cudnn.allow_tf32 = before
+    if fused_codec_works(plan):
+        error = _relative(_audio(plan, sound, plan.device, fused=True), heard)
+        found["codec"]["fused_float16"] = error
+        found["ok"] &= error < _FUSED_CODEC_LIMIT
     found["steps"] = _compare_steps(plan, tensors, sound)
     found["ok"] &= found["steps"]["repeats"] and found["steps"]["like_plain"] >= _LEAST_SHARE
     return found
@@ -78,9 +86,15 @@ def _logits(plan: Plan, tensors: dict[str, Tensor], device: torch.device, dtype:
     return _last(model.prefill(rows, 0, len(ids), cache, 0))
 
 
-def _audio(plan: Plan, tensors: dict[str, Tensor], device: torch.device) -> Tensor:
+def fused_codec_works(plan: Plan) -> bool:
+    """Return whether the codec can be fused, as far as can be told before the engine is made."""
+    return plan.kernels and plan.device.type == "cuda" and has_triton()
+
+
+def _audio(plan: Plan, tensors: dict[str, Tensor], device: torch.device, fused: bool = False) -> Tensor:
     codes = torch.randint(0, 1024, (2, 32, 9), generator=torch.Generator().manual_seed(1)).to(device)
-    codec = Codec(plan.codec, {name: tensor.to(device) for name, tensor in tensors.items()}, 2)
+    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+    codec = make_codec(plan.codec, tensors, 2, fused)
     zero = torch.zeros(2, dtype=torch.int64, device=device)
     slots = torch.arange(2, device=device)
     return codec.decode(codes, slots, zero, zero + UNKNOWN_LENGTH)[:, codec.lag :]

@@ -16,6 +16,8 @@ from streaming_server.bench.dia.eight_bit import quantization_error
 from streaming_server.bench.dia.machine import wait
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
+from streaming_server.engines.dia.model.linear import int8_kernel
+from streaming_server.engines.dia.serving.graphs import GraphRunner
 
 _STREAMS = {"cpu": (1, 4), "cuda": (1, 8, 32)}
 """Batch sizes at which variants are compared; an engine of 32 slots takes 12 GB beside its weights."""
@@ -30,10 +32,33 @@ def kernels(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
     return _measured(replace(plan, kernels=on), weights)
 
 
+def codec(plan: Plan, weights: dict[str, Tensor], fused: bool) -> dict[str, Any]:
+    """ms of the codec's calls by batch and frames, fused in float16 or plain in float32.
+
+    On a CPU, which has no graphs, of the first chunk, plain in both cases.
+    """
+    counts = _STREAMS[plan.device.type]
+    with _engine(replace(plan, streams=counts, fused_codec=fused), weights) as ours:
+        runner = ours.runner
+        if not isinstance(runner, GraphRunner):
+            return {"codec_ms": {"1x10": ours.codec_ms()}}
+        times = {
+            f"{size}x{frames}": runner.codec_seconds(size, frames) for size, frames in runner.codec_sizes
+        }
+        return {"codec_ms": {name: seconds * 1e3 for name, seconds in times.items()}}
+
+
+def small_products(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
+    """Steps whose products of few rows are Triton's, split over the inputs, or cuBLAS's. On a CPU neither."""
+    if on and plan.device.type == "cuda":
+        plan = replace(plan, kernel="split")
+    return _measured(plan, weights)
+
+
 def precision(plan: Plan, weights: dict[str, Tensor], name: str) -> dict[str, Any]:
     """Steps in a precision; for int8 weights also how far they move the logits."""
     if name == "int8":
-        plan = replace(plan, kernel="int8")
+        plan = replace(plan, kernel=int8_kernel(plan.device))
         error = quantization_error(plan, weights)
         return _measured(plan, weights) | {"relative_logit_error": error}
     dtype = getattr(torch, name)

@@ -30,7 +30,7 @@ class DiaSettings:
         None, "utterances spoken at once on each device; by default as memory allows", ge=1, le=1024
     )
     disable_torch_compile: bool = option(False, "do not use Triton kernels on GPUs")
-    quantize: Literal["int8"] | None = option(None, "hold the weights in 8 bits, on a CPU")
+    quantize: Literal["int8"] | None = option(None, "hold the weights in 8 bits")
     preset: Literal["default", "example", "clone"] = option(
         "default",
         "sampling of requests that give no values of their own: Dia's defaults (temperature 1.2, top-p 0.95,"

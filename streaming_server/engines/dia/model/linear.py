@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Kernel = Literal["dense", "packed", "separate", "int8"]
+Kernel = Literal["dense", "packed", "separate", "int8", "split", "converted"]
 """Storage and kernel of a matrix; see `Linear`."""
+
+Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 _SMALL = 2**18
 """Below this many elements, reading the weight costs less than calling the packed kernel."""
+
+_FEW_ROWS = 16
+"""Up to this many rows, the inputs of a product are split among programs."""
 
 _FUSED_ROWS = 8
 """Up to this many rows, the fused int8 kernel is faster than converting the weight first."""
@@ -23,8 +29,9 @@ class Linear:
 
     kernel: `dense` is the device's own matrix product. `packed` reorders W for oneDNN, which on a CPU
     reads it up to four times faster. `separate` multiplies each stream's rows on their own, for small W.
-    `int8` keeps W as 8-bit integers with one scale per output. With `packed` and `separate`, a row's
-    result does not depend on the rest of the batch, bit for bit.
+    `int8` keeps W as 8-bit integers with one scale per output. `split` and `converted` are Triton's: `split`
+    for few rows, otherwise like `dense`; `converted` for 8-bit integers. With `packed` and `separate`, the
+    result of a row does not depend on the rest of the batch, bit for bit.
     """
 
     __slots__ = (
@@ -32,6 +39,7 @@ class Linear:
         "_integers",
         "_kernel",
         "_packed",
+        "_product",
         "_scale",
         "_transposed",
         "inputs",
@@ -45,12 +53,19 @@ class Linear:
         empty = weight.new_empty(0)
         self.weight = self._transposed = self._packed = self._scale = self._integers = empty
         self._fused = False
+        self._product: Product | None = None
+        if kernel in ("split", "converted"):
+            from streaming_server.engines.dia.kernels.products import product
+
+            self._product = product
         match kernel:
             case "packed":
                 self._packed = _mkldnn()._reorder_linear_weight(weight.contiguous(), 2)
             case "int8":
                 self._integers, self._scale = quantize(weight)
                 self._fused = _fused_int8_works(self._integers, self._scale)
+            case "converted":
+                self._integers, self._scale = quantize(weight)
             case _:
                 self.weight = weight.contiguous()
                 self._transposed = self.weight.t()
@@ -65,6 +80,13 @@ class Linear:
                 return _packed_product(rows, self._packed)
             case "int8":
                 return _int8_product(rows, self._integers, self._scale, self._fused)
+            case "split":
+                assert self._product is not None
+                few = rows.shape[0] * rows.shape[1] <= _FEW_ROWS
+                return self._product(rows, self.weight, None) if few else functional.linear(rows, self.weight)
+            case "converted":
+                assert self._product is not None
+                return self._product(rows.contiguous(), self._integers, self._scale)
 
     def add_to(self, total: Tensor, rows: Tensor) -> None:
         """Add rows Wᵀ to `total`, [streams, rows, outputs], in place."""
@@ -89,6 +111,11 @@ def best_kernel(weight: Tensor) -> Kernel:
     if weight.numel() < _SMALL or weight.dtype not in (torch.float32, torch.bfloat16):
         return "separate"
     return "packed" if _packing_works(weight.dtype) else "dense"
+
+
+def int8_kernel(device: torch.device) -> Kernel:
+    """Return the kernel for 8-bit weights. On CUDA PyTorch's own is slower than bfloat16."""
+    return "int8" if device.type == "cpu" else "converted"
 
 
 def _packing_works(dtype: torch.dtype) -> bool:

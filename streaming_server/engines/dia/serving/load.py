@@ -15,7 +15,7 @@ from streaming_server.engines.dia.kernels import has_triton, supports
 from streaming_server.engines.dia.model.codec import Codec, codec_slot_bytes
 from streaming_server.engines.dia.model.config import CodecConfig, DiaConfig
 from streaming_server.engines.dia.model.kv_cache import slot_bytes
-from streaming_server.engines.dia.model.linear import Kernel
+from streaming_server.engines.dia.model.linear import Kernel, int8_kernel
 from streaming_server.engines.dia.model.paged_cache import PAGE_FRAMES, PageLayout, page_bytes
 from streaming_server.engines.dia.model.transformer import DiaModel
 from streaming_server.engines.dia.serving.capacity import MOST_SLOTS, SHARE, Capacity, fit
@@ -95,8 +95,8 @@ def create_engine(
     Raises EngineFailure if a model cannot be found, read or held in memory.
     """
     where = pick_device(device)
-    if quantize is not None and where.type == "cuda":
-        raise EngineFailure("int8 weights are slower than bfloat16 on CUDA; leave out --quantize")
+    if quantize is not None and where.type == "cuda" and not (kernels and has_triton()):
+        raise EngineFailure("on a GPU int8 weights need Triton: pip install triton, or leave out --quantize")
     precision = pick_dtype(dtype, where)
     if codec is None:
         codec = model if model.startswith(RANDOM) else DEFAULT_CODEC
@@ -111,7 +111,8 @@ def create_engine(
     sound = torch.float64 if precision == torch.float64 else torch.float32
     tensors = read_dia(location, config, where, precision)
     codec_tensors = read_codec(codec_location, codec_config, where, sound)
-    runner = assemble(config, tensors, codec_config, codec_tensors, slots, quantize, kernels, memory)
+    kernel = int8_kernel(where) if quantize else None
+    runner = assemble(config, tensors, codec_config, codec_tensors, slots, kernel, kernels, memory)
     max_active = runner.slots.count if slots else _realtime_limit(runner)
     return DiaEngine(
         runner,
@@ -147,11 +148,13 @@ def assemble(
     kernel: Kernel | None = None,
     kernels: bool = False,
     memory: Callable[[torch.device], MemoryReport] = device_memory,
+    fused_codec: bool = True,
 ) -> Runner:
     """Return a runner of these weights, which are on the device and in the precision to compute in.
 
     The model's tensors are removed from their dictionary. kernel: for the matrices read in every step;
-    None for the fastest exact one. The rest as for `create_engine`.
+    None for the fastest exact one. fused_codec: where Triton kernels are used and the model computes in 16
+    bits, let the codec do so, too, in float16. The rest as for `create_engine`.
     """
     avoid_cudnn_attention()
     with torch.inference_mode():
@@ -164,16 +167,27 @@ def assemble(
         from streaming_server.engines.dia.serving.graphs import GraphRunner
 
         cuda = Cuda(model.device)
+        fused_codec = fused_codec and model.dtype.itemsize == 2
 
         def make(capacity: Capacity) -> GraphRunner:
             paged = Slots(model, capacity.slots, pages=capacity.pages)
-            return GraphRunner(paged, Codec(codec, codec_tensors, capacity.slots + 1), CHUNK_RAMP, cuda, True)
+            decoder = make_codec(codec, codec_tensors, capacity.slots + 1, fused_codec)
+            return GraphRunner(paged, decoder, CHUNK_RAMP, cuda, True)
 
         if kernels and _kernels_work(model):
             layout = PageLayout.of(config, config.decoder.positions, config.encoder.positions)
             return fit(make, report, layout, page_bytes(config, model.dtype), slots)
         count = slots or _plain_slots(config, codec, model.dtype, report(), MOST_SLOTS)
         return GraphRunner(Slots(model, count), Codec(codec, codec_tensors, count + 1), CHUNK_RAMP, cuda)
+
+
+def make_codec(config: CodecConfig, tensors: dict[str, Tensor], slots: int, fused: bool) -> Codec:
+    """Return the plain codec or, on a GPU with triton, the fused one in float16."""
+    if not fused:
+        return Codec(config, tensors, slots)
+    from streaming_server.engines.dia.serving.fused_codec import FusedCodec
+
+    return FusedCodec(config, tensors, slots, torch.float16)
 
 
 def _kernels_work(model: DiaModel) -> bool:

@@ -18,12 +18,16 @@ from streaming_server.engines.dia.kernels.prefill_attention import (
     prefill_cross_attention,
     prefill_self_attention,
 )
+from streaming_server.engines.dia.kernels.products import parts_of, product
 from streaming_server.engines.dia.kernels.sampling import advance, sample
 from streaming_server.engines.dia.model import columns
-from streaming_server.engines.dia.model.config import TINY_DIA
+from streaming_server.engines.dia.model.codec import Codec
+from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA
+from streaming_server.engines.dia.model.linear import Linear, quantize
 from streaming_server.engines.dia.model.paged_cache import PagedCache
 from streaming_server.engines.dia.model.sampling import SamplingRules, sample_codes
 from streaming_server.engines.dia.serving.engine import DiaEngine
+from streaming_server.engines.dia.serving.fused_codec import FusedCodec
 from streaming_server.engines.dia.serving.fused_step import FusedStep
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 from streaming_server.engines.dia.serving.load import create_engine
@@ -31,6 +35,8 @@ from streaming_server.engines.dia.serving.page_table import PageTable
 from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams, Slots, sampling_tensors
 from streaming_server.engines.dia.serving.step_graphs import FusedSteps
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
+from streaming_server.engines.dia.weights.hub import locate
+from streaming_server.engines.dia.weights.loader import read_codec
 from streaming_server.types import DEFAULT_VOICE, Generation, Utterance
 
 # NumPy warns of integers that wrap, as the counter-based generator lets them, and of masked infinities.
@@ -249,6 +255,28 @@ def test_silu_mul(dtype, width):
     close(silu_mul(gate_up), torch.nn.functional.silu(gate) * up, DTYPES[dtype])
 
 
+@pytest.mark.parametrize("dtype", DOT_DTYPES)
+@pytest.mark.parametrize(
+    ("rows", "outputs", "inputs"), [(1, 100, 300), (2, 64, 1024), (16, 40, 256), (70, 33, 512)]
+)
+def test_products_of_few_rows(dtype, rows, outputs, inputs):
+    """The inputs are split where there are few outputs; the last part may be shorter."""
+    x, weight = noise(rows, 1, inputs, dtype=dtype), noise(outputs, inputs, seed=1, dtype=dtype)
+    expected = x.double() @ weight.double().t()
+    close(product(x, weight), expected, DTYPES[dtype])
+    close(Linear(weight, "split")(x), expected, DTYPES[dtype])
+    integers, scale = quantize(weight)
+    exact = x.double() @ (integers.double() * scale.double()[:, None]).t()
+    close(product(x, integers, scale), exact, DTYPES[dtype])
+    close(Linear(weight, "converted")(x), exact, DTYPES[dtype])
+
+
+def test_inputs_are_split_where_that_fills_the_device():
+    shapes = (3072, 2048), (2048, 2048), (16384, 2048), (2048, 8192)
+    assert [parts_of(2, *shape) for shape in shapes] == [4, 8, 1, 8]
+    assert parts_of(2, 64, 256) == 2
+
+
 EOS = 1024
 CHANNELS, VOCABULARY = 9, 1028
 SETTINGS = [
@@ -397,3 +425,38 @@ def test_trials_leave_the_slots_as_they_were():
     assert torch.equal(slots.codes, before[0])
     assert torch.equal(slots.ints, before[1])
     assert torch.equal(slots.paged.table, before[2])
+
+
+@torch.inference_mode()
+def decoded(codec, codes, chunks, lengths):
+    """Two streams in slots 2 and 0, the second of which begins a chunk later."""
+    heard = []
+    slots = torch.tensor([2, 0])
+    for slot in (0, 2):
+        codec.reset(slot)
+    first = 0
+    for frames in chunks:
+        fed = torch.tensor([first, 0])
+        part = codes[:, first : first + frames]
+        heard.append(codec.decode(part, slots, fed, torch.tensor(lengths)))
+        first += frames
+        codec.reset(0)
+    return torch.cat(heard, 1)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.bfloat16, 0.1)])
+@pytest.mark.timeout(200)
+def test_fused_codec_decodes_what_the_plain_one_does(monkeypatch, dtype, tolerance):
+    """Across chunks, at a stream's beginning and beyond its end; in few programs, which take long here."""
+    monkeypatch.setattr("streaming_server.engines.dia.kernels.codec._ROWS", 1024)
+    tensors = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
+    generator = torch.Generator().manual_seed(3)
+    codes = torch.randint(0, 1024, (2, 20, 9), generator=generator)
+    chunks, lengths = (10, 4, 6), (12, 2**40)
+    plain = Codec(TINY_CODEC, tensors, 3)
+    fused = FusedCodec(TINY_CODEC, tensors, 3, dtype)
+    expected, found = (decoded(codec, codes, chunks, lengths) for codec in (plain, fused))
+    outside = torch.arange(found.shape[1]) - plain.lag
+    inside = (outside >= 0) & (outside < 12 * TINY_CODEC.hop)
+    close(found[0, inside], expected[0, inside], tolerance)
+    close(found[1, 10 * TINY_CODEC.hop :], expected[1, 10 * TINY_CODEC.hop :], tolerance)

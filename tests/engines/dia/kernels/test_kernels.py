@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -16,12 +17,14 @@ from helpers.triton_offline import SHARED_BYTES, compile_offline, recorded_launc
 
 from streaming_server.bench.dia.predictions import predict  # noqa: E402
 from streaming_server.engines.dia.kernels import supports  # noqa: E402
-from streaming_server.engines.dia.model.config import TINY_DIA, DecoderConfig, DiaConfig  # noqa: E402
+from streaming_server.engines.dia.kernels.products import product  # noqa: E402
+from streaming_server.engines.dia.model.config import TINY_DIA, CodecConfig, DecoderConfig, DiaConfig  # noqa: E402
 from streaming_server.engines.dia.model.transformer import DiaModel  # noqa: E402
+from streaming_server.engines.dia.serving.fused_codec import FusedCodec  # noqa: E402
 from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill  # noqa: E402
 from streaming_server.engines.dia.serving.fused_step import FusedStep  # noqa: E402
 from streaming_server.engines.dia.serving.slots import Slots  # noqa: E402
-from streaming_server.engines.dia.weights.shapes import dia_shapes  # noqa: E402
+from streaming_server.engines.dia.weights.shapes import codec_shapes, dia_shapes  # noqa: E402
 
 INTERPRETED = Path(__file__).with_name("interpreted.py")
 
@@ -50,7 +53,7 @@ def test_fused_step_and_graph_runner_generate_the_plain_codes():
 def launches():
     """Batch size → the launches of the published model's step; the sizes split the keys differently.
 
-    At 0 are those of prefill.
+    Those of prefill and of the codec have names.
     """
     meta, config = torch.device("meta"), DiaConfig()
     tensors = {
@@ -64,16 +67,27 @@ def launches():
         for size in (1, 16, 256):
             with recorded_launches() as found[size]:
                 step(torch.empty(4, size, dtype=torch.int64, device=meta))
-        with recorded_launches() as found[0]:
+        with recorded_launches() as found["prefill"]:
             prefill.read_text(torch.empty(2 + 256, dtype=torch.int64, device=meta))
             prefill.feed_rows(torch.empty(4, dtype=torch.int64, device=meta))
+        sound = {name: torch.empty(shape, device=meta) for name, shape in codec_shapes(CodecConfig()).items()}
+        codec = FusedCodec(CodecConfig(), sound, 257, torch.float16)
+        with recorded_launches() as found["products"]:
+            layer = slots.model.decoder_layers[0]
+            for rows, linear in itertools.product((2, 16, 512), (layer.qkv, layer.gate_up, layer.down)):
+                x = torch.empty(rows, linear.inputs, dtype=torch.bfloat16, device=meta)
+                product(x, linear.weight)
+                integers = torch.empty(linear.weight.shape, dtype=torch.int8, device=meta)
+                product(x, integers, x.new_empty(linear.outputs))
+        with recorded_launches() as found["codec"]:
+            ints = torch.empty(32, dtype=torch.int64, device=meta)
+            codec.decode(torch.empty(32, 16, 9, dtype=torch.int64, device=meta), ints, ints, ints)
     return found
 
 
 def test_launches_are_as_many_as_predicted(launches):
-    for size, found in launches.items():
-        if not size:
-            continue
+    for size in (1, 16, 256):
+        found = launches[size]
         products, copy = 6 * DiaConfig().decoder.layers + 1, 1
         assert found.total() == predict(size).launches - products - copy
 
