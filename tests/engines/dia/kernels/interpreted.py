@@ -13,6 +13,7 @@ from helpers.spoken import drain, pcm
 from helpers.tiny_kernels import fill, slots_of
 
 from streaming_server.engines.dia.kernels.attention import Split, cross_attention, self_attention
+from streaming_server.engines.dia.kernels.codec import bias_snake
 from streaming_server.engines.dia.kernels.pointwise import add_rms_norm, embed_rms_norm, silu_mul
 from streaming_server.engines.dia.kernels.prefill_attention import (
     prefill_cross_attention,
@@ -425,6 +426,13 @@ def test_trials_leave_the_slots_as_they_were():
     assert torch.equal(slots.codes, before[0])
     assert torch.equal(slots.ints, before[1])
     assert torch.equal(slots.paged.table, before[2])
+
+
+def test_bias_snake():
+    x, bias, alpha = noise(2, 5, 70) * 9, noise(70, seed=1), noise(70, seed=2).abs() + 0.1
+    wide = (x + bias).double()
+    expected = wide + (wide * alpha.double()).sin() ** 2 / alpha.double()
+    close(bias_snake(x, bias, alpha, 1 / alpha), expected, 1e-6)
 
 
 @torch.inference_mode()
