@@ -41,7 +41,7 @@ REPLIES = 64
 MOST_CONNECTIONS = 20_000
 GOOD_ENOUGH = 0.99
 """Least share of clean sessions at which a number of sessions counts as sustained."""
-PAPER_WIDTH = 150
+PAPER_WIDTH = 170
 """Width of the table in columns when it is not printed to a terminal."""
 REST_S = 1.0
 """Pause between rows, in which the server cleans up."""

@@ -1,8 +1,8 @@
 """The server as an application of Ray Serve: one GPU per replica, scaled by contexts.
 
-Start Ray on every node with the variables of ENVIRONMENT and with `DIA_*` variables for the servers. Deploy
-with `serve deploy ray.yaml`; that file lies beside this one. `serve deploy` updates a running application,
-replica by replica; `serve.run` replaces all of them at once.
+Start Ray on every node with the variables that `python -m streaming_server.deploy.ray` prints for a shell and
+with `DIA_*` variables for the servers. Deploy with `serve deploy ray.yaml`; that file lies beside this one.
+It updates a running application, replica by replica, where `serve.run` replaces all replicas at once.
 
 * Ray binds its proxies to the addresses in `http_options`: with 127.0.0.1 it silently loses the replicas of
   other nodes. Ports 9101 and 8404 are those of its HAProxy for metrics and statistics.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import shlex
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -191,3 +192,8 @@ async def _is_stopping(port: int) -> bool:
         return False
     finally:
         writer.close()
+
+
+if __name__ == "__main__":
+    for name, value in ENVIRONMENT.items():
+        print(f"export {name}={shlex.quote(value)}")  # noqa: T201

@@ -67,6 +67,12 @@ class RayCluster(Server):
                 found[name] = int(float(count))
         return found
 
+    def node_that_answers(self) -> str | None:
+        """Return the name of the replica to which the proxy sends a request, the least busy one."""
+        status, metrics = self.get("/metrics")
+        found = re.search(r'^dia_contexts{node="(.+)"}', metrics, re.MULTILINE) if status == 200 else None
+        return found[1] if found else None
+
     def replica_processes(self) -> list[psutil.Process]:
         below = [child for node in self.nodes for child in psutil.Process(node.pid).children(recursive=True)]
         return [process for process in below if _is_replica(process)]
