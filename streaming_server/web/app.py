@@ -12,11 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from typing_extensions import TypedDict
 
 import streaming_server
@@ -35,6 +33,7 @@ from streaming_server.web.native.session import speak
 from streaming_server.web.native.status_channel import status_channel
 from streaming_server.web.openapi import document
 from streaming_server.web.openapi.operation import operation
+from streaming_server.web.page_files import PageFiles
 from streaming_server.web.responses import (
     Json,
     client_disconnect,
@@ -112,7 +111,7 @@ def create_app(
     app = Starlette(
         routes=[
             Route("/", _page),
-            Mount("/static", StaticFiles(directory=_static()), middleware=[Middleware(GZipMiddleware)]),
+            Mount("/static", PageFiles(_static())),
             WebSocketRoute("/ws/speak", speak),
             WebSocketRoute("/ws/status", status_channel),
             WebSocketRoute("/tts/websocket", tts_websocket),
