@@ -327,6 +327,7 @@ def test_words_are_added_heard_replaced_and_deleted(
     page.fill("#word", "NGINX")
     page.fill("#respelling", "engine eggs")
     page.click("#add-word")
+    expect(page.locator("#words")).to_contain_text("engine eggs")
     expect(page.locator("#words li")).to_have_count(2)
     listed = client.get("/pronunciations").json()["pronunciations"]
     assert {(one["language"], one["respelling"]) for one in listed} == {
