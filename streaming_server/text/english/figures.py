@@ -128,5 +128,5 @@ READINGS = (
     Reading("+", r"[±~≈<>≤≥#№§](?=[\d$£€¥])", _sign),
     Reading("9", rf"({NUMBER}){END}{_PLUS}", _number),
     Reading("A", r"([A-Za-z])(?:\^([23])|([²³]))(?!\w)", _power),
-    Reading("9A", r"(?=[A-Za-z-]*\d)[A-Za-z0-9]+(?:-?[A-Za-z0-9]+)*(?![\w-])(?!\.\d)", _mixed),
+    Reading("9A", r"(?=[A-Za-z-]*\d)[A-Za-z0-9]++(?:-[A-Za-z0-9]++)*+(?![\w-])(?!\.\d)", _mixed),
 )

@@ -132,13 +132,13 @@ class NativeSession(NamedSession[NativeTurn]):
                 if not self.swallowed(name, ends=False):
                     turn = self.taking.get(name) or self._start(Start(type="start", context=name))
                     with turn.blamed():
-                        turn.append(text)
+                        await turn.append(text)
             case Start():
                 self._start(message)
             case Speak(text=text):
                 turn = self._start(message)
                 with turn.blamed():
-                    turn.append(text)
+                    await turn.append(text)
                 with turn.blamed():
                     turn.finish()
             case Flush(context=name):

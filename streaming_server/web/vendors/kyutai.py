@@ -89,7 +89,7 @@ class KyutaiSession(Session[KyutaiTurn]):
                 turn = self._turn or self._begin()
                 text = validated(Text, message).text
                 with turn.blamed():
-                    turn.append(text)
+                    await turn.append(text)
             case "Eos":
                 if self._turn is not None:
                     with self._turn.blamed():

@@ -68,7 +68,7 @@ class Turn:
         """True if, in `sentences` mode, the last message left a sentence unfinished."""
         return self.joining == "sentences" and bool(self._last.strip()) and not ends_sentence(self._last)
 
-    def append(self, text: str) -> None:
+    async def append(self, text: str) -> None:
         """Append the text of one message. Raise as `SpeechContext.append` does, and TooLarge."""
         if not text:
             return
@@ -76,8 +76,8 @@ class Turn:
         if len(text) > self._max_text:
             raise TooLarge(f"at most {self._max_text} characters a message.", field="text")
         delta = joined(self._last, text, self.joining)
-        self.context.append(delta)
         self._last = delta
+        await self.rendering.append(delta)
         self.phrases += 1
 
     def flush(self) -> None:

@@ -138,7 +138,7 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
         if turn.context.finished and not delta.transcript:
             return  # The end, sent twice.
         with turn.blamed():
-            turn.append(delta.transcript)
+            await turn.append(delta.transcript)
             if delta.flush:
                 turn.flush()
             if not delta.continue_:

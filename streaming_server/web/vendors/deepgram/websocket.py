@@ -115,7 +115,7 @@ class DeepgramSession(Session[Turn]):
             await self._send_failure(error)
             return
         with turn.blamed():
-            turn.append(text)
+            await turn.append(text)
 
     def _begin(self) -> Turn:
         style = self._style

@@ -92,7 +92,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         self._busy_at = max(self._busy_at, time.monotonic())
         name = self.name_of(message)
         try:
-            self.converse(name, validated(Message, message))
+            await self.converse(name, validated(Message, message))
         except SpeechError as error:
             error.context = name
             raise
@@ -101,7 +101,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         """Return the name of a message's context. Raise BadValue."""
         return read_name(message, "context_id", "contextId") or ""
 
-    def converse(self, name: str, message: Message) -> None:
+    async def converse(self, name: str, message: Message) -> None:
         """Do what a message asks of a context, or of all.
 
         After a context failed, the rest of its turn is swallowed: up to where it is closed, flushed or opened
@@ -122,11 +122,11 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         if ends and name in self.taking and self.taking[name].context.stopped:
             self.cancel(name)  # No message of the turn is left to ignore once its error is sent.
             return
-        self._append(name, message)
+        await self._append(name, message)
         if message.close_context:
             self._close(name)
 
-    def _append(self, name: str, message: Message) -> None:
+    async def _append(self, name: str, message: Message) -> None:
         """Append text to a context, which opens it if need be. A message without text keeps it alive."""
         turn = self.taking.get(name)
         if turn is None and message.text and not message.close_context:
@@ -135,7 +135,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             return
         with turn.blamed():
             if message.text and (turn.unflushed or not message.text.isspace()):
-                turn.append(message.text)
+                await turn.append(message.text)
             if message.flush:
                 turn.flush()
                 turn.amid = self._style.joining == "sentences" and bool((message.text or "").strip())

@@ -14,9 +14,9 @@ class StreamSession(MultiStreamSession):
     def name_of(self, message: dict[str, Any]) -> str:
         return ""
 
-    def converse(self, name: str, message: Message) -> None:
+    async def converse(self, name: str, message: Message) -> None:
         if message.text != "":
-            super().converse(name, message)
+            await super().converse(name, message)
             return
         if not self.swallowed(name, ends=True):
             self.finish(name)

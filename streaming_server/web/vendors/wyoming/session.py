@@ -14,7 +14,6 @@ from streaming_server.audio.frames import Frame
 from streaming_server.context import End, Failure
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, TooLarge
-from streaming_server.render import CHARACTERS_AT_ONCE
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
@@ -104,11 +103,10 @@ class WyomingSession(Session[WyomingTurn]):
         return turn
 
     async def _speak(self, turn: WyomingTurn, text: str = "", *, ends: bool) -> None:
-        """Append text in pieces of bounded size: one event may hold a whole answer."""
+        """Append text in messages of bounded size: one event may hold a whole answer."""
         with turn.blamed():
-            for at in range(0, len(text), CHARACTERS_AT_ONCE):
-                turn.append(text[at : at + CHARACTERS_AT_ONCE])
-                await anyio.lowlevel.checkpoint()
+            for at in range(0, len(text), self.max_text):
+                await turn.append(text[at : at + self.max_text])
             if ends:
                 turn.finish()
 
