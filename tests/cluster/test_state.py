@@ -11,7 +11,7 @@ from helpers.cluster import IN_FORCE_S, Cluster, client_of
 from helpers.object_store import ObjectStore
 from helpers.postgres import Postgres
 from helpers.rest import JOB_TEXT, heard, job_of, recording, say, status_of, upload
-from helpers.servers import Server, until
+from helpers.servers import Server, running_server, until
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +23,6 @@ def cluster(
     tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, object_store: ObjectStore
 ) -> Iterator[tuple[httpx.Client, httpx.Client]]:
     """Start servers A and B; return a client of each."""
-    from helpers.servers import running_server
-
     with ExitStack() as stack:
 
         def start(*options: str, **environment: str) -> Server:

@@ -275,7 +275,7 @@ def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path):
         with opened(Place(tmp_path)) as jobs:
             job = begun(jobs)
-            jobs.partial_file(job.id).write_bytes(bytes(100_000))
+            jobs.partial_file(job.id).write_bytes(bytes(50_000))
             completed(jobs, job, 1, 2.0)
             with pytest.raises(OSError, match="No space"):
                 (tmp_path / "filler").write_bytes(bytes(1 << 20))
