@@ -96,7 +96,9 @@ export class Player extends EventTarget {
   async ready() {
     await this.#opening;
     const started = this.#context?.resume();
-    const late = new Promise((_, reject) => setTimeout(() => reject(new Error("the audio device does not start")), START_MS));
+    const late = new Promise((_, reject) => {
+      setTimeout(() => reject(new Error("the audio device does not start")), START_MS);
+    });
     await Promise.race([started, late]);
   }
 

@@ -43,7 +43,8 @@ export function mount(panel, app) {
     const { text, ready } = store.state;
     const settings = settingsFor(voice);
     const known = takes.get(voice);
-    if (known && known.text === text && sameSpeech(known.settings, settings) && (known.length || !filling.get(known)?.ended)) return known;
+    const same = known?.text === text && sameSpeech(known.settings, settings);
+    if (known && same && (known.length || !filling.get(known)?.ended)) return known;
     const take = speaker.prepare(text, settings);
     take.metrics.clicked = take.metrics.sent = performance.now();
     const context = contexts.open(take, { leadMs: ready?.cost === "high" ? COSTLY_LEAD_MS : LEAD_MS });
@@ -62,8 +63,10 @@ export function mount(panel, app) {
   }
 
   function play(/** @type {string} */ voice) {
-    if (store.state.connection !== "online" || !store.state.text.trim()) {
-      toast.show(store.state.text.trim() ? "There is no connection to the server." : "There is no text; write one in the Speak tab.", { kind: "error" });
+    const written = store.state.text.trim() !== "";
+    if (!written || store.state.connection !== "online") {
+      const wrong = written ? "There is no connection to the server." : "There is no text; write one in the Speak tab.";
+      toast.show(wrong, { kind: "error" });
       return;
     }
     for (const id of compared()) takeOf(id); // all are made at once, so that the times compare
@@ -96,7 +99,9 @@ export function mount(panel, app) {
     const button = element("button", { type: "button" }, "Play");
     const first = element("dd");
     const length = element("dd");
-    const facts = element("dl", {}, element("div", {}, element("dt", {}, "First sound arrived"), first), element("div", {}, element("dt", {}, "Length"), length));
+    const fact = (/** @type {string} */ label, /** @type {HTMLElement} */ value) =>
+      element("div", {}, element("dt", {}, label), value);
+    const facts = element("dl", {}, fact("First sound arrived", first), fact("Length", length));
     const item = element("li", {}, element("h2", {}, nameOf(voice)), canvas, facts, button);
     button.addEventListener("click", () => toggle(voice));
     const waveform = new Waveform(canvas, {

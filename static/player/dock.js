@@ -104,7 +104,8 @@ export function mountDock(app, playOrPause) {
 function stateOf(/** @type {import("../app.js").App} */ { player, store }) {
   const { take, active, state } = player;
   if (!take) return "";
-  if (active && state === "waiting") return store.state.connection === "online" ? "Waiting for sound…" : "Waiting for the server…";
+  if (active && state === "waiting")
+    return store.state.connection === "online" ? "Waiting for sound…" : "Waiting for the server…";
   const first = firstSoundMs(take.metrics);
   if (active) return first === null ? "" : `First sound after ${Math.round(first)} ms`;
   if (state === "ended") return "";

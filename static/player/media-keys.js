@@ -2,6 +2,7 @@
 // Keys of the keyboard and the headset, the lock screen, and keeping the screen awake while it speaks.
 
 const SKIP_S = 5;
+const TITLE = 80; // characters
 
 /**
  * @param {import("../app.js").App} app
@@ -45,6 +46,7 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
   }
   player.addEventListener("change", () => {
     session.playbackState = player.active ? "playing" : player.take ? "paused" : "none";
-    if (player.take) session.metadata = new MediaMetadata({ title: player.take.text.slice(0, 80), artist: document.title });
+    if (!player.take) return;
+    session.metadata = new MediaMetadata({ title: player.take.text.slice(0, TITLE), artist: document.title });
   });
 }

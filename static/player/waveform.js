@@ -5,18 +5,21 @@ import { indexAt } from "../take/marks.js";
 import { Peaks } from "../take/peaks.js";
 
 const WINDOW_S = 16;
+const STEPS_PER_S = 60; // of the drawing
 const BAR = 3; // pixels of a bar and of the gap to the next
 const GAP = 2;
 const PLACE = 0.3; // where the line is, once the waveform scrolls
 
-/** @typedef {{ readonly take: import("../take/take.js").Take | null, readonly position: number, seek: (sample: number) => void }} Played */
+/** @typedef {import("../take/take.js").Take} Take */
+/** @typedef {import("../take/marks.js").Mark} Mark */
+/** @typedef {{ readonly take: Take | null, readonly position: number, seek: (sample: number) => void }} Played */
 
 export class Waveform {
   #canvas;
   #player;
   /** @type {Peaks | null} */
   #peaks = null;
-  /** @type {import("../take/take.js").Take | null} */
+  /** @type {Take | null} */
   #take = null;
   #page = 0; // first second shown, with reduced motion
   #still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -53,7 +56,8 @@ export class Waveform {
     const { width, height } = this.#size;
     if (!width || !height) return;
     if (!this.#colours.ink) this.#readColours();
-    const key = `${width}:${height}:${take ? Math.round((position / take.rate) * 50) : -1}:${take?.length}:${this.#colours.ink}`;
+    const moment = take ? Math.round((position / take.rate) * STEPS_PER_S) : -1;
+    const key = [width, height, ratio, moment, take?.length, this.#colours.ink].join(":");
     if (key === this.#drawn) return;
     this.#drawn = key;
     if (this.#canvas.width !== Math.round(width * ratio)) this.#canvas.width = Math.round(width * ratio);
@@ -90,7 +94,7 @@ export class Waveform {
       const x = ((seconds - from) / WINDOW_S) * width;
       if (x > width) break;
       const arrived = take && seconds < take.seconds;
-      const level = arrived && this.#peaks ? this.#peaks.between(seconds * take.rate, (seconds + perBar) * take.rate) : 0;
+      const level = arrived ? (this.#peaks?.between(seconds * take.rate, (seconds + perBar) * take.rate) ?? 0) : 0;
       const tall = arrived ? Math.max(2, Math.sqrt(level) * (height - 14)) : 2;
       pen.fillStyle = arrived && seconds + perBar <= now ? this.#colours.ink : this.#colours.faint;
       pen.fillRect(x, middle - tall / 2, BAR, tall);
@@ -104,7 +108,7 @@ export class Waveform {
     const take = /** @type {import("../take/take.js").Take} */ (this.#take);
     const from = this.#from;
     pen.fillStyle = this.#colours.tick;
-    const mark = (/** @type {import("../take/marks.js").Mark[]} */ marks, /** @type {number} */ tall, /** @type {number} */ wide) => {
+    const mark = (/** @type {Mark[]} */ marks, /** @type {number} */ tall, /** @type {number} */ wide) => {
       for (let at = Math.max(0, indexAt(marks, from * take.rate)); at < marks.length; at++) {
         const x = ((marks[at].at / take.rate - from) / WINDOW_S) * width;
         if (x > width) return;
@@ -118,7 +122,8 @@ export class Waveform {
   #readColours() {
     const style = getComputedStyle(this.#canvas);
     const ink = style.color;
-    this.#colours = { ink, faint: `color-mix(in srgb, ${ink} 38%, transparent)`, tick: getComputedStyle(document.body).color };
+    const faint = `color-mix(in srgb, ${ink} 38%, transparent)`;
+    this.#colours = { ink, faint, tick: getComputedStyle(document.body).color };
   }
 
   #seek(/** @type {PointerEvent} */ event) {

@@ -13,6 +13,7 @@ const LEAST_S = 0.2;
  */
 export function mountHistory({ player, store, toast }, replay) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("history"));
+  const close = /** @type {HTMLElement} */ (dialog.querySelector(".history-close"));
   const takes = new TakeStore();
   /** @type {WeakSet<object>} */
   const kept = new WeakSet(); // takes that are in the history already
@@ -45,7 +46,8 @@ export function mountHistory({ player, store, toast }, replay) {
     const voice = store.state.voices.find(({ id }) => id === entry.settings.voice)?.name ?? entry.settings.voice;
     const when = new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
     const title = entry.text.trim().slice(0, 120);
-    const about = element("div", {}, element("p", { dir: "auto" }, title), element("small", { className: "hint" }, `${voice} · ${clockOf(entry.seconds)} · ${when}`));
+    const facts = `${voice} · ${clockOf(entry.seconds)} · ${when}`;
+    const about = element("div", {}, element("p", { dir: "auto" }, title), element("small", { className: "hint" }, facts));
     const open = element("button", { type: "button", "aria-label": `Open: ${title}` }, "Open");
     open.addEventListener("click", async () => {
       const take = await takes.load(entry);
@@ -57,13 +59,15 @@ export function mountHistory({ player, store, toast }, replay) {
       kept.add(take);
       replay(take);
     });
-    const remove = element("button", { type: "button", className: "quiet", "aria-label": `Delete: ${title}` }, "Delete");
+    const remove = element("button", { type: "button", className: "quiet" }, "Delete");
+    remove.setAttribute("aria-label", `Delete: ${title}`);
     remove.addEventListener("click", async () => {
       await takes.remove([entry.id]);
       await show();
-      dialog.querySelector(".history-close") && /** @type {HTMLElement} */ (dialog.querySelector(".history-close")).focus();
+      close.focus();
     });
-    return element("li", {}, element("div", { className: "entry" }, about, element("div", { className: "actions" }, open, remove)));
+    const actions = element("div", { className: "actions" }, open, remove);
+    return element("li", {}, element("div", { className: "entry" }, about, actions));
   }
 
   byId("history-button").addEventListener("click", async () => {
@@ -74,6 +78,6 @@ export function mountHistory({ player, store, toast }, replay) {
     await takes.remove((await takes.entries()).map(({ id }) => id));
     await show();
   });
-  dialog.querySelector(".history-close")?.addEventListener("click", () => dialog.close());
+  close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 }

@@ -12,7 +12,10 @@ const FIRST_TEXT =
 
 /** Return the settings and the text to begin with. */
 export function restored() {
-  const kept = { settings: settingsOf(parsed(localStorage.getItem("settings"))), text: localStorage.getItem("text") ?? FIRST_TEXT };
+  const kept = {
+    settings: settingsOf(parsed(localStorage.getItem("settings"))),
+    text: localStorage.getItem("text") ?? FIRST_TEXT,
+  };
   const linked = readLink(location.hash, kept.settings);
   if (!linked) return kept;
   history.replaceState(null, "", location.pathname + location.search); // what is edited later is not what was linked

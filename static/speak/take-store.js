@@ -57,7 +57,8 @@ export class TakeStore {
   /** @param {number[]} ids */
   async remove(ids) {
     const writing = (await this.#open()).transaction(["entries", "sounds"], "readwrite");
-    await Promise.all(ids.flatMap((id) => ["entries", "sounds"].map((name) => done(writing.objectStore(name).delete(id)))));
+    const stores = ["entries", "sounds"].map((name) => writing.objectStore(name));
+    await Promise.all(ids.flatMap((id) => stores.map((store) => done(store.delete(id)))));
   }
 
   async #prune() {

@@ -4,6 +4,8 @@
 import { byId, element } from "../lib/element.js";
 import { firstSoundMs, stagesOf } from "../take/stages.js";
 
+const NOTHING = "The way from the click to the first sound is shown here.";
+
 /** @param {import("../app.js").App} app */
 export function mountWaterfall({ speaker }) {
   let shown = "";
@@ -17,7 +19,7 @@ export function mountWaterfall({ speaker }) {
     byId("first-sound").textContent = first === null ? "" : msOf(first);
     const whole = Math.max(1, ...stages.map(({ start, ms }) => start + ms));
     byId("waterfall").replaceChildren(...stages.map((stage) => row(stage, whole)));
-    byId("take-facts").textContent = stages.length ? factsOf(metrics) : "The way from the click to the first sound is shown here.";
+    byId("take-facts").textContent = stages.length ? factsOf(metrics) : NOTHING;
   };
   speaker.addEventListener("take", show);
   speaker.addEventListener("change", show);
@@ -33,7 +35,8 @@ function row({ name, about, start, ms }, whole) {
   bar.style.width = `${(100 * ms) / whole}%`;
   bar.style.display = "block";
   const lane = element("span", { className: "lane" }, bar);
-  return element("li", { title: about }, element("span", {}, name), lane, element("span", { className: "ms" }, msOf(ms)));
+  const value = element("span", { className: "ms" }, msOf(ms));
+  return element("li", { title: about }, element("span", {}, name), lane, value);
 }
 
 function msOf(/** @type {number} */ ms) {

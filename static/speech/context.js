@@ -17,7 +17,7 @@ export class Context extends EventTarget {
   /**
    * @param {string} name
    * @param {import("../take/take.js").Take} take
-   * @param {{ from?: number, leadMs: number, reportsPlayed?: boolean, tokensPerSecond?: number | null }} how
+   * @param {{ from?: number, leadMs: number, tokensPerSecond?: number | null }} how
    *   leadMs: how far ahead of real time the sound may come
    * @param {{ text_characters: number, message_bytes: number, messages_per_second: number }} limits
    * @param {import("../lib/channel.js").Channel} channel

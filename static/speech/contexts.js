@@ -36,7 +36,7 @@ export class Contexts {
   /**
    * Ask the server to speak a take's text from an offset on.
    * @param {Take} take
-   * @param {{ from?: number, leadMs: number, reportsPlayed?: boolean, tokensPerSecond?: number | null }} how
+   * @param {{ from?: number, leadMs: number, tokensPerSecond?: number | null }} how
    */
   open(take, how) {
     const name = `page-${++this.#count}`;

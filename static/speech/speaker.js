@@ -307,6 +307,7 @@ export class Speaker extends EventTarget {
 }
 
 function lossOf(/** @type {Take} */ take) {
-  const kept = take.length ? "What has arrived plays on; the rest follows when it is back." : "It goes on when it is back.";
+  const plays = "What has arrived plays on; the rest follows when it is back.";
+  const kept = take.length ? plays : "It goes on when it is back.";
   return `The connection to the server was lost. ${kept}`;
 }

@@ -3,7 +3,14 @@
 
 import { DEFAULTS, ENGINE_OPTIONS, settingsOf } from "./settings.js";
 
-const NAMES = /** @type {const} */ ({ voice: "voice", language: "lang", speed: "speed", pitch: "pitch", tokens: "tokens", rate: "rate" });
+const NAMES = /** @type {const} */ ({
+  voice: "voice",
+  language: "lang",
+  speed: "speed",
+  pitch: "pitch",
+  tokens: "tokens",
+  rate: "rate",
+});
 
 /**
  * Return the part of a link after "#".

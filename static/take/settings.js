@@ -55,7 +55,11 @@ const LANGUAGE = /^([a-z]{2,8}(-[a-z0-9]{1,8})*)$/i;
  */
 export function settingsOf(raw) {
   const said = raw && typeof raw === "object" ? raw : {};
-  const number = (/** @type {"speed" | "pitch" | "rate" | "volume"} */ name, /** @type {{ min: number, max: number }} */ { min, max }) =>
+  /**
+   * @param {"speed" | "pitch" | "rate" | "volume"} name
+   * @param {{ min: number, max: number }} range
+   */
+  const number = (name, { min, max }) =>
     typeof said[name] === "number" && said[name] >= min && said[name] <= max ? said[name] : DEFAULTS[name];
   return {
     voice: textOf(said.voice, 128),
@@ -129,4 +133,5 @@ function optionsOf(/** @type {any} */ raw) {
 
 const textOf = (/** @type {any} */ value, /** @type {number} */ longest) =>
   typeof value === "string" ? value.slice(0, longest) : "";
-const listOf = (/** @type {any} */ value) => (Array.isArray(value) ? value.filter((one) => typeof one === "string") : []);
+const listOf = (/** @type {any} */ value) =>
+  Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];

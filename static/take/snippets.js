@@ -129,7 +129,10 @@ function socketOf(/** @type {Request} */ { address }) {
 }
 
 const PYTHON = { string: pythonString, key: (/** @type {string} */ name) => JSON.stringify(name) };
-const JAVASCRIPT = { string: (/** @type {string} */ text) => JSON.stringify(text), key: (/** @type {string} */ name) => name };
+const JAVASCRIPT = {
+  string: (/** @type {string} */ text) => JSON.stringify(text),
+  key: (/** @type {string} */ name) => name,
+};
 
 /**
  * @param {Record<string, any>} fields

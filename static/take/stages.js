@@ -25,7 +25,14 @@ export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queu
   if (clicked === undefined) return [];
   /** @type {Stage[]} */
   const stages = [];
-  const add = (/** @type {string} */ name, /** @type {string} */ about, /** @type {number} */ from, /** @type {number} */ to) => {
+  /**
+   * Add a stage; return its end.
+   * @param {string} name
+   * @param {string} about
+   * @param {number} from
+   * @param {number} to
+   */
+  const add = (name, about, from, to) => {
     stages.push({ name, about, start: from - clicked, ms: Math.max(0, to - from) });
     return Math.max(from, to);
   };

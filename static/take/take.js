@@ -84,10 +84,10 @@ export class Take extends EventTarget {
    * @param {number} offset
    */
   begin(offset) {
-    const first = this.sentences.findIndex((sentence) => sentence.end > offset);
-    const word = this.words.find((mark) => mark.start >= offset);
-    const inside = first >= 0 && this.sentences[first].start < offset;
-    const base = offset === 0 ? 0 : first < 0 ? this.length : inside ? (word?.at ?? this.length) : this.sentences[first].at;
+    const first = this.sentences.find((sentence) => sentence.end > offset);
+    const inside = first !== undefined && first.start < offset;
+    const kept = inside ? this.words.find((mark) => mark.start >= offset) : first;
+    const base = offset === 0 ? 0 : (kept?.at ?? this.length);
     this.pcm.truncate(base);
     this.words = this.words.filter((mark) => mark.end <= offset && mark.at < base);
     this.sentences = this.sentences.filter((mark) => mark.start < offset);

@@ -23,9 +23,12 @@ class GenerateRequest(SpeechFields, DialogueField):
     voice_id: str = Field(min_length=1, max_length=128)
     response_format: FormatName = "wav"
     speed: float | None = Field(None, ge=0.25, le=4.0)
+    pitch: float | None = Field(None, ge=0.5, le=2.0)
     temperature: float | None = Field(None, ge=0.1, le=2.0)
     cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
+    cfg_filter_top_k: int | None = Field(None, ge=1, le=1028)
     top_p: float | None = Field(None, ge=0.0, le=1.0)
+    top_k: int | None = Field(None, ge=1, le=1028)
     max_tokens: int | None = Field(None, ge=100, le=10_000)
     seed: int | None = Field(None, ge=0, lt=2**63)
 
@@ -35,9 +38,12 @@ class GenerateRequest(SpeechFields, DialogueField):
         generation = Generation(
             language=self.language,
             speed=self.speed,
+            pitch=self.pitch,
             seed=self.seed,
             temperature=self.temperature,
             cfg_scale=self.cfg_scale,
+            cfg_filter_top_k=self.cfg_filter_top_k,
+            top_k=self.top_k,
             top_p=max(self.top_p, 1e-6) if self.top_p is not None else None,
             max_tokens=min(self.max_tokens, MAX_TOKENS) if self.max_tokens is not None else None,
         )

@@ -48,9 +48,12 @@ def test_request_fields_become_speech_options() -> None:
             "voice_id": "zara",
             "response_format": "mp3",
             "speed": 0.5,
+            "pitch": 1.2,
             "temperature": 1.5,
             "cfg_scale": 4,
+            "cfg_filter_top_k": 35,
             "top_p": 0.9,
+            "top_k": 50,
             "max_tokens": 500,
             "seed": 7,
             "role": "assistant",
@@ -61,7 +64,15 @@ def test_request_fields_become_speech_options() -> None:
     assert (asked.text, options.voice) == ("Hi.", "zara")
     assert options.audio == AudioOptions(format="mp3")
     assert options.generation == Generation(
-        speed=0.5, temperature=1.5, cfg_scale=4, top_p=0.9, max_tokens=500, seed=7
+        speed=0.5,
+        pitch=1.2,
+        temperature=1.5,
+        cfg_scale=4,
+        cfg_filter_top_k=35,
+        top_p=0.9,
+        top_k=50,
+        max_tokens=500,
+        seed=7,
     )
     assert GenerateRequest(text="Hi.", voice_id="aria").options.generation == Generation()
 

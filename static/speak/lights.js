@@ -1,0 +1,39 @@
+// @ts-check
+// Lights the word and the sentence that are heard.
+
+/** @typedef {import("../take/marks.js").Mark} Mark */
+
+/**
+ * @param {import("../app.js").App} app
+ * @param {import("./reader.js").Reader} reader
+ */
+export function mountLights({ player, store }, reader) {
+  let frame = 0;
+
+  function light() {
+    frame = 0;
+    const take = shownTake();
+    if (take) {
+      const units = (/** @type {Mark | null} */ mark) =>
+        mark && { start: take.points.toUnits(mark.start), end: take.points.toUnits(mark.end) };
+      const position = player.position;
+      reader.light(units(take.sentenceAt(position)), units(take.wordAt(position)));
+    } else {
+      reader.light(null, null);
+    }
+    if (player.active) frame = requestAnimationFrame(light);
+  }
+
+  // Returns the take if its text is what is shown, and some of it is being heard.
+  function shownTake() {
+    const { take, active, state } = player;
+    if (!take || reader.editable || take.text !== store.state.text) return null;
+    return state !== "ended" && (active || player.position > 0) ? take : null;
+  }
+
+  const wake = () => {
+    if (!frame) frame = requestAnimationFrame(light);
+  };
+  player.addEventListener("change", wake);
+  player.addEventListener("report", wake);
+}

@@ -1,0 +1,42 @@
+// @ts-check
+// Text files, chosen or dropped.
+
+import { byId } from "../lib/element.js";
+
+const NAME = /\.(txt|md|markdown)$/iu;
+const MOST_BYTES = 4e6;
+
+/**
+ * @param {import("../app.js").App} app
+ * @param {HTMLElement} zone where files may be dropped
+ * @param {(text: string) => void} use
+ */
+export function mountTextFiles({ toast }, zone, use) {
+  const chooser = /** @type {HTMLInputElement} */ (byId("text-file"));
+
+  async function take(/** @type {File} */ file) {
+    if (!NAME.test(file.name) && !file.type.startsWith("text/"))
+      toast.show(`“${file.name}” is not a text file; choose a .txt or .md file.`, { kind: "error" });
+    else if (file.size > MOST_BYTES) toast.show(`“${file.name}” is too large.`, { kind: "error" });
+    else use((await file.text()).replace(/\r\n?/g, "\n").replace(/^\ufeff/, ""));
+  }
+
+  byId("open-file").addEventListener("click", () => chooser.click());
+  chooser.addEventListener("change", () => {
+    if (chooser.files?.length) take(chooser.files[0]);
+    chooser.value = "";
+  });
+  zone.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return; // dragged text is the browser's
+    event.preventDefault();
+    zone.classList.add("over");
+  });
+  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+  zone.addEventListener("drop", (event) => {
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
+    event.preventDefault();
+    zone.classList.remove("over");
+    take(file);
+  });
+}

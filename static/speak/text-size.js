@@ -1,0 +1,33 @@
+// @ts-check
+// Says how much text there is or, while it is heard, how much is left of it.
+
+import { byId } from "../lib/element.js";
+import { clockOf, estimateOf } from "../take/duration.js";
+
+const SHORT = 60; // characters, of which no time is told
+
+/** @param {import("../app.js").App} app */
+export function mountTextSize({ store, player }) {
+  const line = byId("text-size");
+  const count = (/** @type {number} */ characters) => characters.toLocaleString("en");
+
+  function sizeOf(/** @type {string} */ text) {
+    const { take } = player;
+    if (take && take.text === text && player.active) {
+      const left = (take.expectedSeconds ?? take.seconds) - player.position / take.rate;
+      const at = take.sentenceAt(player.position)?.start ?? 0;
+      return `${clockOf(left)} left · ${count(at)} of ${count(take.points.length)} characters`;
+    }
+    if (!text) return "";
+    const about = text.length > SHORT ? ` · about ${clockOf(estimateOf(text.length, store.state.settings.speed))}` : "";
+    return `${count(text.length)} characters${about}`;
+  }
+
+  function show() {
+    const size = sizeOf(store.state.text);
+    if (line.textContent !== size) line.textContent = size;
+  }
+  store.watch(["text", "settings"], show);
+  player.addEventListener("report", show);
+  player.addEventListener("change", show);
+}
