@@ -1,6 +1,8 @@
 // @ts-check
 // Keys of the keyboard and the headset, the lock screen, and keeping the screen awake while it speaks.
 
+import { httpUrl } from "../lib/address.js";
+
 const SKIP_S = 5;
 const TITLE = 80; // characters
 
@@ -26,6 +28,7 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
 
   const session = navigator.mediaSession;
   if (!session) return;
+  mountSilence(player);
   /** @type {[MediaSessionAction, (details: MediaSessionActionDetails) => void][]} */
   const actions = [
     ["play", () => !player.active && playOrPause()],
@@ -48,5 +51,19 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
     session.playbackState = player.active ? "playing" : player.take ? "paused" : "none";
     if (!player.take) return;
     session.metadata = new MediaMetadata({ title: player.take.text.slice(0, TITLE), artist: document.title });
+  });
+}
+
+// Plays silence beside the speech: browsers give the media keys only to pages with a media element that plays.
+function mountSilence(/** @type {import("../audio/player.js").Player} */ player) {
+  const silence = new Audio();
+  silence.loop = true;
+  player.addEventListener("first", () => {
+    if (!silence.src) silence.src = httpUrl("static/audio/silence.mp3");
+    if (player.active) silence.play().catch(() => {}); // without it, the keys of the page remain
+  });
+  player.addEventListener("change", () => {
+    if (!player.active) silence.pause();
+    else if (silence.src && silence.paused) silence.play().catch(() => {});
   });
 }

@@ -401,6 +401,29 @@ def test_a_suspended_audio_device_is_a_pause(page: Page) -> None:
     wait_for(page, "app.player.state === 'playing' && app.player.running")
 
 
+def test_media_keys_pause_and_play(page: Page, server: Server) -> None:
+    page.add_init_script(
+        """(() => {
+            window.keys = {};
+            const known = navigator.mediaSession.setActionHandler.bind(navigator.mediaSession);
+            navigator.mediaSession.setActionHandler = (action, act) => {
+                keys[action] = act;
+                known(action, act);
+            };
+        })()"""
+    )
+    open_page(page, server.url)
+    play(page, SENTENCES)
+    assert page.evaluate("navigator.mediaSession.playbackState") == "playing"
+    assert page.evaluate("navigator.mediaSession.metadata.title") == SENTENCES[:80]
+    page.evaluate("keys.pause()")
+    wait_for(page, "app.player.state === 'paused'")
+    page.evaluate("keys.play()")
+    wait_for(page, "app.player.take.complete && app.player.state === 'playing'")
+    page.evaluate("keys.nexttrack()")
+    wait_for(page, LIT.format("sentence") + " === 'Two is second.'")
+
+
 def test_one_tab_speaks_at_a_time(page: Page, server: Server) -> None:
     play(page, LONG)
     other = open_page(page.context.new_page(), server.url)
