@@ -54,7 +54,7 @@ POLL_S = 0.5
 """Seconds between looks whether the worker speaks, and whether Ray has begun to stop the replica."""
 
 
-class Options(BaseModel):
+class Options(BaseModel, extra="forbid"):
     """The arguments of the application."""
 
     gpus: float = Field(1, ge=0, description="GPUs per replica")
@@ -65,8 +65,12 @@ class Options(BaseModel):
     downscale_delay_s: float = Field(600, ge=0)
 
 
-def application(options: Options) -> serve.Application:
-    """Build the application. Raise EngineFailure if Ray was started without HAProxy."""
+def application(arguments: Mapping[str, Any]) -> serve.Application:
+    """Build the application. Raise EngineFailure if Ray was started without HAProxy.
+
+    arguments: the fields of Options.
+    """
+    options = Options.model_validate(arguments)
     if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
         raise EngineFailure("Start Ray with RAY_SERVE_ENABLE_HA_PROXY=1 on every node.")
     variables = {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}

@@ -28,12 +28,12 @@ DEPLOY = """
 import json, sys
 import ray
 from ray import serve
-from streaming_server.deploy.ray import Options, application
+from streaming_server.deploy.ray import application
 
 address, port, options = json.loads(sys.argv[1])
 ray.init(address=address, log_to_driver=False)
 serve.start(proxy_location="HeadOnly", http_options={"host": "0.0.0.0", "port": port})
-serve.run(application(Options(**options)), name="speech")
+serve.run(application(options), name="speech")
 """
 
 
@@ -46,12 +46,18 @@ class RayCluster(Server):
     nodes: tuple[subprocess.Popen[bytes], ...]
 
     def deploy(self, **options: Any) -> None:
-        """Deploy the application with these options, and wait until it runs."""
+        """Deploy the application with these options, and wait until it runs.
+
+        Ray gives its proxy a minute to start and then kills it, which happens on a busy machine: try again.
+        """
         arguments = json.dumps([self.address, self.port, {"gpus": 0, **options}])
         command = [sys.executable, "-c", DEPLOY, arguments]
-        done = subprocess.run(
-            command, env=dict(self.environment), capture_output=True, text=True, timeout=120, check=False
-        )
+        for _ in range(2):
+            done = subprocess.run(
+                command, env=dict(self.environment), capture_output=True, text=True, timeout=120, check=False
+            )
+            if done.returncode == 0 or "killed by `ray.kill`" not in done.stderr:
+                break
         assert done.returncode == 0, done.stderr[-3000:]
 
     def replicas(self) -> dict[str, int]:
