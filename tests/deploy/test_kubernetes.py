@@ -51,7 +51,7 @@ def test_a_pod_has_longer_to_end_than_the_server_to_drain() -> None:
 
 def test_each_variable_is_a_setting() -> None:
     known = {f"DIA_{name.upper()}" for name in Settings.model_fields}
-    assert variables("speech").keys() <= known
+    assert {name for name in variables("speech") if name.startswith("DIA_")} <= known
 
 
 def test_a_pod_has_one_gpu_and_is_ready_when_it_has_spoken() -> None:
