@@ -192,7 +192,7 @@ class Chart {
   #line({ dash, filled }, at) {
     const stroke = getComputedStyle(this.#swatches[at]).color;
     const fill = filled ? stroke.replace(/^rgb\((.*)\)$/u, "rgb($1 / 15%)").replaceAll(",", "") : undefined;
-    return { stroke, width: 2, dash, fill, points: { size: 5, stroke, fill: stroke } };
+    return { stroke, width: 2, dash, fill, points: { show: this.#plot.points, size: 5, stroke, fill: stroke } };
   }
 
   /** @returns {[number, number]} */

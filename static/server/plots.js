@@ -22,6 +22,7 @@
  * @property {number | null} most the value at the top of the chart; null follows the data
  * @property {{at: number, label: string}[]} limits lines across the chart
  * @property {boolean} whole whether the values are whole numbers
+ * @property {boolean} points whether values are mostly alone, without others before and after
  */
 
 const SOLID = /** @type {number[]} */ ([]);
@@ -41,6 +42,7 @@ const FIRST_AUDIO = {
   most: null,
   limits: [],
   whole: false,
+  points: true,
 };
 
 const LOAD = {
@@ -56,6 +58,7 @@ const LOAD = {
   most: null,
   limits: [],
   whole: true,
+  points: false,
 };
 
 /**
@@ -88,6 +91,7 @@ function memoryPlot({ id, name, memory }) {
     most: 1,
     limits: [{ at: 0.85, label: "85 % high" }, { at: 0.95, label: "95 % critical" }],
     whole: false,
+    points: false,
   };
 }
 
