@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -127,12 +127,14 @@ class Contexts:
         if self._draining():
             raise Draining("The server is about to stop.")
         entry = self._catalogue.choose(options.voice)
-        part, speed = part_of(entry, options.generation, engine)
+        entries = {} if engine.dialogue else self._speakers(entry, options, engine)
+        speed = left_speed([entry, *entries.values()], options.generation, engine)
+        part = part_of(entry, options.generation, engine, speed)
+        speakers = {name: part_of(each, options.generation, engine, speed) for name, each in entries.items()}
         language = _language_of(entry, options.generation, engine)
         encoder = SpeechEncoder(
             engine.sample_rate, options.audio, speed=speed, threads=threads or self._threads
         )
-        speakers = {} if engine.dialogue else self._speakers(entry, options, engine)
         context = SpeechContext(
             self._pool,
             engine,
@@ -198,17 +200,17 @@ class Contexts:
         if self._voice_files.request(voice_id, on_ready):
             context.hold()
 
-    def _speakers(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> dict[str, Part]:
+    def _speakers(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> dict[str, Entry]:
         """Return who speaks after each tag.
 
         Without a choice, S1 is the context's own voice, and S2 the first other one of that speaker.
         """
-        chosen: dict[Speaker, Entry] = {"S1": entry}
+        chosen: dict[str, Entry] = {"S1": entry}
         if (second := self._second(entry, options, engine)) is not None:
             chosen["S2"] = second
         for speaker, name in options.voices.items():
             chosen[speaker] = self._catalogue.choose(name, field=f"voices.{speaker}")
-        return {speaker: part_of(each, options.generation, engine)[0] for speaker, each in chosen.items()}
+        return chosen
 
     def _second(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> Entry | None:
         """Return the first other voice of speaker S2 whose language the engine speaks."""
@@ -245,15 +247,19 @@ class Contexts:
             log.info("spoken", voice=voice, text=text)
 
 
-def part_of(entry: Entry, asked: Generation, engine: EngineInfo) -> tuple[Part, float]:
-    """Return how a voice speaks, and the speed that is left for the tempo stage. Raises BadValue."""
-    generation, speed = split_speed(asked.over(entry.defaults), engine)
+def part_of(entry: Entry, asked: Generation, engine: EngineInfo, left: float) -> Part:
+    """Return how a voice speaks. left: the speed that is left for the tempo stage. Raises BadValue."""
+    generation = asked.over(entry.defaults)
+    if generation.speed is not None or left != 1.0:
+        slowest, fastest = _speeds_of(engine)
+        speed = min(max((generation.speed or 1.0) / left, slowest), fastest)
+        generation = replace(generation, speed=speed)
     if "language" in engine.uses:
         language = _language_of(entry, asked, engine)
         if not engine.speaks(language):
             raise BadValue("the running engine does not speak it.", field="language")
         generation = replace(generation, language=language)
-    return Part(entry.voice, generation), speed
+    return Part(entry.voice, generation)
 
 
 def _detects(asked: Generation) -> bool:
@@ -273,11 +279,19 @@ def own_language(entry: Entry, engine: EngineInfo) -> str:
     return entry.language or usual
 
 
-def split_speed(generation: Generation, engine: EngineInfo) -> tuple[Generation, float]:
-    """Split a speed into what the engine does by itself and what is left for the tempo stage."""
-    speed = generation.speed
-    if speed is None:
-        return generation, 1.0
-    slowest, fastest = engine.speeds if "speed" in engine.uses else (1.0, 1.0)
-    by_engine = min(max(speed, slowest), fastest)
-    return replace(generation, speed=by_engine), speed / by_engine
+def left_speed(entries: Sequence[Entry], asked: Generation, engine: EngineInfo) -> float:
+    """Return the speed that is left for the tempo stage, which is one for all voices of a context.
+
+    It is as near to 1 as leaves each voice a speed that the engine speaks at. If there is none, the first
+    voice has the speed that was asked for.
+    """
+    speeds = [asked.over(entry.defaults).speed or 1.0 for entry in entries]
+    slowest, fastest = _speeds_of(engine)
+    least, most = max(speeds) / fastest, min(speeds) / slowest
+    if least > most:
+        least, most = speeds[0] / fastest, speeds[0] / slowest
+    return min(max(1.0, least), most)
+
+
+def _speeds_of(engine: EngineInfo) -> tuple[float, float]:
+    return engine.speeds if "speed" in engine.uses else (1.0, 1.0)

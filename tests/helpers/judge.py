@@ -53,7 +53,24 @@ SENTENCES = (
     "The price of bread has gone up by ten percent since January.",
     "Thank you for calling; how may I help you today?",
     "The teacher asked the students to write a short story about winter.",
+    "Is there a pharmacy nearby that stays open all night?",
+    "Stop! The bridge is closed, so nobody can cross the river today.",
+    "If it snows again, the school will close for the rest of the week.",
+    "The recipe needs flour, sugar, butter, and a pinch of salt.",
+    "I am sorry, but the manager is not in the office right now.",
+    "After the concert, thousands of people walked home in the rain.",
+    "She has been working as a nurse for almost twenty years.",
+    "Press the green button to start, and the red button to stop.",
+    "How many people are coming to the party on Saturday?",
+    "The first train leaves at six in the morning, the last one at midnight.",
+    "His answer was short, honest and a little surprising.",
+    "Scientists have discovered a new kind of frog in the mountains.",
+    "You can pay by card, or with cash if you prefer.",
+    "The window was broken, and there was glass all over the floor.",
+    "Good evening, everyone, and welcome to the show!",
+    "We drove for hours without seeing a single house.",
 )
+"""Forty, of several kinds."""
 
 
 class Judge:
