@@ -78,6 +78,12 @@ class EngineVoice:
     file: VoiceFile | None = None
 
 
+Preset = Literal["default", "example", "clone"]
+"""Names of sampling parameters published with Dia."""
+
+_PRESET_FIELDS = ("temperature", "cfg_scale", "cfg_filter_top_k", "top_p", "top_k")
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """Options of synthesis. `None` leaves the choice to the voice, then to the engine.
@@ -86,7 +92,8 @@ class Generation:
     range 0.5 to 2.
     temperature: 0 is greedy, up to 2. cfg_scale: 1 to 10. top_p: above 0, up to 1.
     top_k and cfg_filter_top_k: 1 to 1028. max_tokens: 100 to 3072 frames; a voice sample's come on top.
-    seed: 0 to 2**63 - 1. language: a BCP 47 tag; a request and a voice may also say `auto`.
+    seed: 0 to 2**63 - 1. language: a BCP 47 tag; a request and a voice may also say `auto`. preset: sampling
+    for those of temperature to top_k that are None.
     """
 
     language: str | None = None
@@ -99,9 +106,15 @@ class Generation:
     top_p: float | None = None
     top_k: int | None = None
     max_tokens: int | None = None
+    preset: Preset | None = None
 
     def over(self, defaults: Generation) -> Generation:
-        """Return these options, with `defaults` for those that are None."""
+        """Return these options, with `defaults` for those that are None.
+
+        A preset of these takes the place of the sampling in `defaults`.
+        """
+        if self.preset is not None:
+            defaults = replace(defaults, **dict.fromkeys(_PRESET_FIELDS))
         said = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
         return replace(defaults, **said)
 

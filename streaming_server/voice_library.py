@@ -148,6 +148,7 @@ def entry_of(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) ->
             seed=voice.seed,
             speed=voice.speed,
             language=voice.language,
+            preset=voice.preset,
         ),
         of_engine=voice.builtin and all(voice.id != builtin.id for builtin in BUILTIN_VOICES),
     )

@@ -115,7 +115,9 @@ def test_a_voice_without_a_sample_has_no_problem(sample: StoredVoiceSample) -> N
 
 
 def test_a_voice_s_settings_become_defaults(sample: StoredVoiceSample) -> None:
-    voice = replace(VOICE, temperature=0.5, cfg_scale=2.0, top_p=0.9, seed=3, speed=1.5)
+    voice = replace(VOICE, temperature=0.5, cfg_scale=2.0, top_p=0.9, seed=3, speed=1.5, preset="clone")
     entry = entry_of(voice, {sample.id: sample})
-    assert entry.defaults == Generation(temperature=0.5, cfg_scale=2.0, top_p=0.9, seed=3, speed=1.5)
+    assert entry.defaults == Generation(
+        temperature=0.5, cfg_scale=2.0, top_p=0.9, seed=3, speed=1.5, preset="clone"
+    )
     assert (entry.voice.id, entry.voice.primary_speaker) == ("mine", "S2")

@@ -104,6 +104,8 @@ CREATE TABLE changes (
 ALTER TABLE journal ADD COLUMN node TEXT;
 """
 
+_VOICE_PRESET = "ALTER TABLE voices ADD COLUMN preset TEXT;"
+
 MIGRATIONS: tuple[str, ...] = (
     _VOICE_SAMPLES_VOICES_CONFIGURATION,
     _JOBS_JOURNAL,
@@ -112,6 +114,7 @@ MIGRATIONS: tuple[str, ...] = (
     _PRONUNCIATIONS,
     _LEASES,
     _CHANGES,
+    _VOICE_PRESET,
 )
 """Scripts that bring an empty database to the current schema, for SQLite and PostgreSQL alike.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from streaming_server.transcription.transcript import Source, may_condition
-from streaming_server.types import Speaker
+from streaming_server.types import Preset, Speaker
 
 FILE_GONE = "The file of the sample is gone: upload it again."
 
@@ -58,7 +58,7 @@ class StoredVoice:
     """A voice, and its defaults for what a request leaves open.
 
     voice_sample: its id. transcript: takes precedence over the voice sample's own. builtin: comes with the
-    server and has not been changed. temperature to language: as in `Generation`.
+    server and has not been changed. temperature to preset: as in `Generation`.
     """
 
     id: str
@@ -74,6 +74,7 @@ class StoredVoice:
     seed: int | None = None
     speed: float | None = None
     language: str | None = None
+    preset: Preset | None = None
 
 
 class Metadata(TypedDict):
@@ -108,3 +109,4 @@ class VoiceChanges(TypedDict, total=False):
     seed: int | None
     speed: float | None
     language: str | None
+    preset: Preset | None

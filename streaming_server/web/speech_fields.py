@@ -8,6 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streaming_server.types import Speaker
 
+TEMPERATURE = (
+    "0 takes the likeliest code always; values below 1 are used as they are, as by the nari-labs package,"
+    " whereas transformers raises them to 1"
+)
+
+PRESET = (
+    "sampling of Dia by name, for the options that are absent: default (temperature 1.2, top-p 0.95,"
+    " guidance 3), example (1.8, 0.90, 3) or clone (1.8, 0.90, 4)"
+)
+
 _NAMES = ("language", "language_code", "lang_code", "lang")
 """Names that clients give to the language; the first that says one counts."""
 

@@ -28,8 +28,8 @@ def files_limited_to(size: int) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, *options: str) -> Iterator[None]:
-    """Mount a disk of 256 KiB at `folder`; skip the test if this user may not mount."""
-    mount = ["mount", "-t", "tmpfs", "-o", ",".join(("size=256k", *options)), "none", str(folder)]
+    """Mount a disk of 320 KiB at `folder`; skip the test if this user may not mount."""
+    mount = ["mount", "-t", "tmpfs", "-o", ",".join(("size=320k", *options)), "none", str(folder)]
     if os.geteuid() or subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
         pytest.skip("needs the right to mount a disk")
     try:

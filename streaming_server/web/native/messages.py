@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.text.language import is_auto
-from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation
+from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation, Preset
 from streaming_server.web.choices import EncodingName
 from streaming_server.web.speech_fields import DialogueField, SpeechFields
 from streaming_server.web.validation import validated
@@ -58,6 +58,7 @@ class Options(_Message, SpeechFields, DialogueField):
     top_p: float | None = Field(None, gt=0.0, le=1.0)
     top_k: int | None = Field(None, ge=1, le=1028)
     max_tokens: int | None = Field(None, ge=100, le=3072)
+    preset: Preset | None = None
 
     @property
     def generation(self) -> Generation:
@@ -72,6 +73,7 @@ class Options(_Message, SpeechFields, DialogueField):
             self.top_p,
             self.top_k,
             self.max_tokens,
+            self.preset,
         )
 
     def ignored(self, engine: EngineInfo) -> list[str]:

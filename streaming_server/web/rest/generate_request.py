@@ -6,9 +6,9 @@ from pydantic import ConfigDict, Field
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.contexts import SpeechOptions
-from streaming_server.types import DEFAULT_VOICE, Generation
+from streaming_server.types import DEFAULT_VOICE, Generation, Preset
 from streaming_server.web.choices import FormatName
-from streaming_server.web.speech_fields import DialogueField, SpeechFields
+from streaming_server.web.speech_fields import PRESET, TEMPERATURE, DialogueField, SpeechFields
 
 MAX_TOKENS = 3072
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
@@ -24,13 +24,14 @@ class GenerateRequest(SpeechFields, DialogueField):
     response_format: FormatName = "wav"
     speed: float | None = Field(None, ge=0.25, le=4.0)
     pitch: float | None = Field(None, ge=0.5, le=2.0)
-    temperature: float | None = Field(None, ge=0.1, le=2.0)
+    temperature: float | None = Field(None, ge=0.1, le=2.0, description=TEMPERATURE)
     cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
     cfg_filter_top_k: int | None = Field(None, ge=1, le=1028)
     top_p: float | None = Field(None, ge=0.0, le=1.0)
     top_k: int | None = Field(None, ge=1, le=1028)
     max_tokens: int | None = Field(None, ge=100, le=10_000)
     seed: int | None = Field(None, ge=0, lt=2**63)
+    preset: Preset | None = Field(None, description=PRESET)
 
     @property
     def options(self) -> SpeechOptions:
@@ -46,6 +47,7 @@ class GenerateRequest(SpeechFields, DialogueField):
             top_k=self.top_k,
             top_p=max(self.top_p, 1e-6) if self.top_p is not None else None,
             max_tokens=min(self.max_tokens, MAX_TOKENS) if self.max_tokens is not None else None,
+            preset=self.preset,
         )
         audio = AudioOptions(format=self.response_format)
         return SpeechOptions(

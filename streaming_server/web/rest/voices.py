@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSample
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_transcript
-from streaming_server.types import Speaker
+from streaming_server.types import Preset, Speaker
 from streaming_server.voice_library import (
     VoiceLibrary,
     entry_of,
@@ -24,7 +24,7 @@ from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json, Message
 from streaming_server.web.rest.voice_download import Download, download
 from streaming_server.web.services import speech_services, voice_services
-from streaming_server.web.speech_fields import LanguageField
+from streaming_server.web.speech_fields import PRESET, TEMPERATURE, LanguageField
 
 VOICE_SAMPLE_NOT_USED = (
     "The running engine does not clone voices: a built-in voice speaks, and the sample is not used."
@@ -41,11 +41,12 @@ class VoiceFields(LanguageField):
     primary_speaker: Speaker = "S1"
     audio_prompt: str | None = Field(None, max_length=64)
     audio_prompt_transcript: str | None = Field(None, max_length=2000)
-    temperature: float | None = Field(None, ge=0.0, le=2.0)
+    temperature: float | None = Field(None, ge=0.0, le=2.0, description=TEMPERATURE)
     cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
     top_p: float | None = Field(None, gt=0.0, le=1.0)
     seed: int | None = Field(None, ge=0, lt=2**63)
     speed: float | None = Field(None, ge=0.25, le=4.0)
+    preset: Preset | None = Field(None, description=PRESET)
 
 
 class NewVoice(VoiceFields):
@@ -88,6 +89,7 @@ class VoiceConfiguration(TypedDict):
     cfg_scale: float | None
     top_p: float | None
     seed: int | None
+    preset: Preset | None
     speed: float | None
     language: str | None
 
@@ -157,6 +159,7 @@ async def create(request: Request) -> Json[ChangedVoice]:
             seed=wanted.seed,
             speed=wanted.speed,
             language=wanted.language,
+            preset=wanted.preset,
         )
     )
     return await _changed(request, voice, f"Voice {voice.id!r} is ready.")
@@ -225,6 +228,7 @@ def _configuration(voice: StoredVoice) -> VoiceConfiguration:
         "temperature": voice.temperature,
         "cfg_scale": voice.cfg_scale,
         "top_p": voice.top_p,
+        "preset": voice.preset,
         "seed": voice.seed,
         "speed": voice.speed,
         "language": voice.language,

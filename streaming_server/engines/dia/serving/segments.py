@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streaming_server.engines.dia.serving.context import FRAMES_PER_S, ContextState
 from streaming_server.engines.dia.serving.prefill import Beginning
+from streaming_server.engines.dia.serving.presets import PRESETS
 from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
 from streaming_server.engines.dia.serving.stream import Stream
 from streaming_server.engines.dia.text.script import build_script, encode_script, next_segment
@@ -62,8 +63,8 @@ class Segments:
         return min(rows, stream.limit + self._last_delay)
 
     def _sampling(self, generation: Generation, context: ContextState, prompt_rows: int) -> SamplingParams:
-        """Merge the request with the defaults; the prompt's rows come on top of its max_tokens."""
-        base = self._defaults
+        """Merge the request with its preset or the defaults; the prompt's rows come on top of max_tokens."""
+        base = self._defaults if generation.preset is None else PRESETS[generation.preset]
         return SamplingParams(
             temperature=base.temperature if generation.temperature is None else generation.temperature,
             top_p=generation.top_p or base.top_p,

@@ -87,6 +87,7 @@ def test_info(engine):
         "top_p",
         "top_k",
         "max_tokens",
+        "preset",
     }
 
 

@@ -22,8 +22,8 @@ def test_every_preset_can_be_chosen():
     assert PRESETS["default"] == SamplingParams()
 
 
-def speak(preset, **generation):
-    engine = create(DiaSettings(model="random:tiny", slots=1, preset=preset))
+def speak(usual, **generation):
+    engine = create(DiaSettings(model="random:tiny", slots=1, preset=usual))
     given = Generation(max_tokens=120, seed=1, **generation)
     heard = pcm(drain(engine, [Utterance(1, 1, "Hello.", DEFAULT_VOICE, given, time.monotonic())]), 1)
     engine.close()
@@ -39,3 +39,9 @@ def test_a_preset_is_the_default_of_what_a_request_leaves_open():
         "cfg_scale": params.cfg_scale,
     }
     assert speak("clone") == speak("default", **given) != speak("default")
+
+
+def test_a_request_names_its_preset():
+    assert speak("default", preset="clone") == speak("clone")
+    assert speak("clone", preset="default", top_k=50) == speak("default", top_k=50)
+    assert speak("default", preset="example", cfg_scale=4.0) == speak("clone")
