@@ -84,8 +84,9 @@ def test_postgresql_may_restart_under_load(
     cluster = Cluster.of(start_server, own_postgres, object_store)
     servers = [cluster.start(name) for name in ("a", "b")]
     with client_of(servers[0]) as a, client_of(servers[1]) as b:
-        running = [job_of(a, "This is a sentence of its own. " * 60) for _ in range(4)]
+        # Jobs are slow while somebody listens, so that these are still being spoken during the restart.
         listeners = [Listeners(server) for server in servers]
+        running = [job_of(a, "This is a sentence of its own. " * 100) for _ in range(4)]
         until(lambda: status_of(a, running[0]) == "processing", 30)
         own_postgres.stop()
         deadline = time.monotonic() + 6
@@ -104,7 +105,7 @@ def test_postgresql_may_restart_under_load(
         until(lambda: b.get("/pronunciations").json()["pronunciations"], IN_FORCE_S + 1)
         assert b.put("/pronunciations", json={"pronunciations": []}).status_code == 200
         until(lambda: not a.get("/pronunciations").json()["pronunciations"], IN_FORCE_S)
-        until(lambda: all(status_of(b, job) == "completed" for job in running), 60)
+        until(lambda: all(status_of(b, job) == "completed" for job in running), 90)
         for each in listeners:
             answers = each.stop()
             assert answers[200] > 3
