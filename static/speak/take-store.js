@@ -24,9 +24,9 @@ export class TakeStore {
 
   /** Keep a take; the oldest make room for it. Return its id. @param {Take} take */
   async keep(take) {
-    const pcm = take.pcm.slice().buffer;
+    const pcm = new Blob(take.pcm.parts()); // the browser copies a Blob without holding up the page
     const { text, settings, rate, seconds, sentences, words, complete } = take;
-    const entry = { text, settings, seconds, bytes: pcm.byteLength, at: Date.now() };
+    const entry = { text, settings, seconds, bytes: pcm.size, at: Date.now() };
     const sound = { pcm, rate, sentences, words, complete, metrics: serverMetrics(take.metrics) };
     const database = await this.#open();
     const writing = database.transaction(["entries", "sounds"], "readwrite");
@@ -48,7 +48,7 @@ export class TakeStore {
     const sound = await done((await this.#open()).transaction("sounds").objectStore("sounds").get(id));
     if (!sound) return null;
     const take = new Take(text, settings, sound.rate);
-    take.pcm.append(new Int16Array(sound.pcm));
+    take.pcm.append(new Int16Array(await sound.pcm.arrayBuffer()));
     Object.assign(take, { sentences: sound.sentences, words: sound.words, complete: sound.complete });
     take.metrics = sound.metrics;
     return take;

@@ -4,7 +4,7 @@
 const BLOCK = 1 << 16; // samples
 
 export class Pcm {
-  /** @type {Int16Array[]} */
+  /** @type {Int16Array<ArrayBuffer>[]} */
   #blocks = [];
   #length = 0;
 
@@ -23,6 +23,11 @@ export class Pcm {
       this.#length += part.length;
       from += part.length;
     }
+  }
+
+  /** Return the samples in parts, without copying them. */
+  parts() {
+    return this.#blocks.map((block, at) => block.subarray(0, Math.min(BLOCK, this.#length - at * BLOCK)));
   }
 
   /** Drop everything from a sample on. @param {number} length */

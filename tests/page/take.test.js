@@ -51,6 +51,7 @@ test("PCM grows over its blocks, is cut, and is read in any part", () => {
   assert.deepEqual(pcm.slice(65_530, 65_545), samples.slice(65_530, 65_545));
   assert.deepEqual(pcm.slice(), samples);
   assert.equal(pcm.slice(199_990, 300_000).length, 10);
+  assert.deepEqual(Int16Array.from(pcm.parts().flatMap((part) => [...part])), samples);
   pcm.truncate(65_536);
   pcm.append(new Int16Array([-5]));
   assert.equal(pcm.length, 65_537);
