@@ -44,8 +44,10 @@ LANGUAGES = ("en", "en-US")
 # Each sentence is an utterance of its own: how many wait together depends on timing, and sound must not.
 CHUNKING = ChunkPolicy(min_chars=0, best_chars=1, max_chars=400, patience_s=0.0)
 
-SLOWEST, FASTEST = 0.5, 2.0
-"""Speeds the model speaks well at."""
+SLOWEST, FASTEST = 0.5, 1.25
+"""Speeds the model speaks well at. It can speak twice as fast, but is understood much worse then: Whisper's
+tiny.en mishears 12 % of the words at speed 2 from the model alone, and 1 % where the model speaks at 1.25 and
+its audio is stretched for the rest."""
 
 SLOTS = 150
 """Utterances kept in real time together: one second of audio takes five or six milliseconds."""

@@ -75,7 +75,7 @@ def test_info(engine: HibariEngine) -> None:
     assert info.speaks("en-US")
     assert not info.speaks("de")
     assert info.uses == {"language", "speed", "pitch", "seed"}
-    assert info.speeds == (0.5, 2.0)
+    assert info.speeds == (0.5, 1.25)
 
 
 def test_speaks_words_then_audio_and_finishes(engine: HibariEngine) -> None:
