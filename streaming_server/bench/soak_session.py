@@ -88,7 +88,8 @@ class SoakSession:
                 self._ended.set()
             case "error":
                 self._ledger.error(message["code"])
-                self._ended.set()
+                if "context" in message:
+                    self._ended.set()
 
     def on_audio(self, first_sample: int, size: int, now: float) -> None:
         if math.isnan(self._first_at):
@@ -127,6 +128,7 @@ class SoakSession:
                 await self._ended.wait()
             fate: Fate = "whole"
         except TimeoutError:
+            speaking.cancel()  # Text after a cancel would open the context again.
             fate = await self._cut() if cut else self._lose()
         finally:
             speaking.cancel()

@@ -28,7 +28,7 @@ class LanguageField(BaseModel):
     language: str | None = Field(
         None,
         max_length=35,
-        pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
+        pattern=r"^([A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*)?$",
         description="a language tag, such as en-GB, or auto",
     )
 

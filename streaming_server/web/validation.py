@@ -14,13 +14,24 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], value: Any) -> Model:
-    """Return a JSON value as `model`. Strict: `false` and `"1"` are not numbers.
+    """Return a JSON value as `model`. Strict: `false` and `"1"` are not numbers, and `5.0` is a whole one.
 
     Raise BadMessage unless it is an object, or BadValue.
     """
     if not isinstance(value, dict):
         raise BadMessage("This must be a JSON object.")
-    return _validated(model, value, strict=True)
+    return _validated(model, _with_whole_numbers(value), strict=True)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Return a JSON value with integers for whole floats: JSON has one kind of number."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(one) for one in value]
+    return value
 
 
 def validated_query(model: type[Model], query: Mapping[str, str]) -> Model:

@@ -129,3 +129,12 @@ def test_the_field_is_one_that_the_client_sent(
 def test_a_query_of_the_wrong_type_names_its_parameter(server: Server) -> None:
     answer = httpx.post(f"{server.url}/v1/speak?speed=fast", json={"text": "Hi."})
     assert (answer.status_code, "speed: must be a number from 0.25 to 4." in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("number", [5.0, 5])
+def test_a_whole_number_may_have_a_point(server: Server, number: float) -> None:
+    """JSON has one kind of number, and JSON Schema takes 5.0 for an integer."""
+    with to(server) as client:
+        body = {"text": "Hi.", "voice_id": "aria", "seed": number, "max_tokens": 100 * number}
+        assert client.post("/generate", json=body).status_code == 200
+        assert client.post("/generate", json=body | {"seed": 5.5}).status_code == 422

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -75,7 +76,7 @@ def routes() -> list[BaseRoute]:
 @operation(
     "jobs",
     "List the jobs, newest first",
-    query=(Parameter("status", JobStatus, "Only jobs of this status."), LIMIT),
+    query=(Parameter("status", JobStatus | Literal[""], "Only jobs of this status; empty is all."), LIMIT),
     errors=(BadValue,),
 )
 async def jobs(request: Request) -> Json[JobList]:

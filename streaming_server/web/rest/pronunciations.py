@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyio import to_thread
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
@@ -24,10 +24,16 @@ MOST_WORDS = 5000
 IPA_NOT_READ = "The running engine reads no IPA: these words are read as they are written; add a respelling."
 
 
+SAID: list[JsonValue] = [
+    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("respelling", "ipa")
+]
+"""JSON Schema for: one of the two is given."""
+
+
 class Entry(LanguageField):
     """A word and how to say it: a respelling, IPA, or both. Without a language it counts for every one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"allOf": [{"anyOf": SAID}]})
 
     word: str = Field(min_length=1, max_length=LONGEST_WORD)
     respelling: str | None = Field(None, min_length=1, max_length=LONGEST_SPELLING)

@@ -42,6 +42,7 @@ FORM = {
         "transcript": {"type": "string", "maxLength": MAX_TRANSCRIPT_CHARS},
     },
     "required": ["prompt_id", "audio_file"],
+    "additionalProperties": False,
 }
 
 

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import wraps
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field
@@ -66,8 +66,10 @@ class SpeechBody(Model, SpeechFields, DialogueField):
         )
 
 
+Given = Annotated[str, Field(min_length=1)]
+
 QUERY = (
-    Parameter("input", str, "The text, for clients that send everything in the query instead of a body."),
+    Parameter("input", Given, "The text, for clients that send everything in the query instead of a body."),
     Parameter("voice", str, "With `input`."),
 )
 
@@ -151,7 +153,7 @@ async def audio_models(request: Request) -> Json[dict[str, Any]]:
     "OpenAI",
     "List the voices, as Open WebUI asks",
     docs="https://docs.openwebui.com/",
-    query=(Parameter("legacy", bool, "Return only the ids."),),
+    query=(Parameter("legacy", str, "`true` returns only the ids."),),
 )
 async def voices(request: Request) -> Json[dict[str, Any]]:
     """List voices as Open WebUI asks, without a key; with `?legacy=true` the ids alone.
