@@ -166,8 +166,8 @@ class Settings(BaseSettings):
     )
     admin_keys: Secrets = Field(
         (),
-        description="keys that the configuration, the journal, cleanup and every deletion then need, "
-        "comma-separated; they open everything else too",
+        description="keys that the configuration, the journal, cleanup, and deleting or replacing anything "
+        "then need, comma-separated; they open everything else too",
     )
     no_auth: bool = Field(
         False, description="listen beyond loopback without keys; for Wyoming, even if there are keys"
