@@ -54,6 +54,13 @@ class Catalogue:
     def voices(self) -> list[Voice]:
         return [entry.voice for entry in self._entries.values()]
 
+    def public(self) -> Catalogue:
+        """Return a catalogue of the voices that every server has, for clients without a key."""
+        public = Catalogue(self._aliases, substitutes=self._substitutes)
+        builtin = {voice.id for voice in BUILTIN_VOICES}
+        public.replace(entry for entry in self.entries if entry.of_engine or entry.voice.id in builtin)
+        return public
+
     def replace(self, entries: Iterable[Entry]) -> None:
         """Replace all voices. Open contexts keep theirs."""
         self._entries = {entry.voice.id: entry for entry in entries}

@@ -144,6 +144,36 @@ async def test_the_default_voice_stands_in_for_wyoming(server: Server) -> None:
         assert events.audio()
 
 
+async def test_wyoming_has_no_private_voices_where_there_are_keys(strict: Server) -> None:
+    """Its clients have no key: a voice of somebody's is as unknown to them as one that does not exist."""
+    with to(strict) as client:
+        made = client.post(
+            "/voice_mappings",
+            json={"voice_id": "private", "style": "friendly"},
+            headers={"Authorization": "Bearer secret"},
+        )
+        assert made.status_code == 200, made.text
+    answers = []
+    for name in ("private", "PRIVATE", "private@en", "boss2", "nobody"):
+        async with at_port(wyoming_port(strict)) as events:
+            await events.send("describe")
+            [program] = (await events.until("info")).data["tts"]
+            assert "aria" in (names := {voice["name"] for voice in program["voices"]})
+            assert "private" not in names
+            await events.send("synthesize", text="Hi.", voice={"name": name})
+            answers.append((await events.until("error")).data)
+    assert all(answer == answers[0] for answer in answers)
+
+
+async def test_wyoming_has_every_voice_where_there_are_no_keys(server: Server) -> None:
+    with to(server) as client:
+        client.post("/voice_mappings", json={"voice_id": "ours", "style": "friendly"})
+    async with at_port(wyoming_port(server)) as events:
+        await events.send("describe")
+        [program] = (await events.until("info")).data["tts"]
+        assert "ours" in {voice["name"] for voice in program["voices"]}
+
+
 async def test_wyoming_tells_no_names_to_whoever_comes(strict: Server) -> None:
     async with at_port(wyoming_port(strict)) as events:
         await events.send("synthesize", text="Hi.", voice={"name": "nobody"})

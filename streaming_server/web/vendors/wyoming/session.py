@@ -11,6 +11,7 @@ from typing import Any, Literal
 import anyio
 
 from streaming_server.audio.frames import Frame
+from streaming_server.catalogue import Catalogue
 from streaming_server.context import End, Failure
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, TooLarge
@@ -67,7 +68,7 @@ class WyomingSession(Session[WyomingTurn]):
         match message["type"]:
             case "describe":
                 await self._send_event(
-                    "info", info(self.engine, self.services.engine.provider, self.services.catalogue.entries)
+                    "info", info(self.engine, self.services.engine.provider, self._catalogue.entries)
                 )
             case "ping":
                 await self._send_event("pong", {"text": _pong(message)})
@@ -87,13 +88,20 @@ class WyomingSession(Session[WyomingTurn]):
             case _:
                 pass  # Clients that stream also send the whole text, for servers that cannot stream.
 
+    @property
+    def _catalogue(self) -> Catalogue:
+        """The voices that clients may use: where there are keys, which they have none of, no private ones."""
+        services = self.services
+        keyless = services.access.needs_key and not services.settings.no_auth
+        return services.catalogue.public() if keyless else services.catalogue
+
     def _stream(self) -> WyomingTurn:
         if self._streamed is None:
             raise BadMessage("synthesize-start must come first.")
         return self._streamed
 
     def _begin(self, start: Start, *, streamed: bool) -> WyomingTurn:
-        voice, generation = choice(self.services.catalogue, start.voice or VoiceChoice())
+        voice, generation = choice(self._catalogue, start.voice or VoiceChoice())
         lead = None if streamed else UNPACED_MS
         rendering = self.open(SpeechOptions(voice, generation, max_lead_ms=lead, door="wyoming"))
         turn = WyomingTurn(None, rendering, max_text=self.max_text, before=self._latest)
