@@ -200,8 +200,8 @@ def test_a_message_too_large_closes_with_1009(server: Server, size: int) -> None
 
 def test_a_fragmented_message_too_large_closes_with_1009(server: Server) -> None:
     with raw_socket(server) as client:
-        client.send(TEXT, b"x" * 40_000, final=False)
-        client.send(CONTINUATION, b"x" * 40_000, final=False)
+        client.send(TEXT, b"x" * 70_000, final=False)
+        client.send(CONTINUATION, b"x" * 70_000, final=False)
         assert client.close_code() == 1009
 
 
