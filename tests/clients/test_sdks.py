@@ -66,6 +66,25 @@ async def test_cartesia_speaks_pushed_text(server: Server, pieces: list[str]) ->
     assert pcm_of(events) == await native_audio(server, TEXT, sample_rate=RATE)
 
 
+async def test_cartesia_hears_a_turn_out_although_text_came_too_late(server: Server) -> None:
+    """The SDK takes an error of the context for its end."""
+    with cartesia_client(server).tts.websocket_connect() as connection:
+        request = {
+            "context_id": "one",
+            "model_id": "sonic-3",
+            "voice": {"mode": "id", "id": "aria"},
+            "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE},
+        }
+        context = connection.context("one")
+        for text in (TEXT, "Too late."):
+            connection.send({**request, "transcript": text, "continue_": False})
+        events = list(context.receive())
+        assert events[-1].type == "done"
+        following = cartesia_turn(connection, [TEXT])
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
+    assert pcm_of(events) == pcm_of(following) == wanted
+
+
 async def test_cartesia_word_times_are_spread_over_the_audio(server: Server) -> None:
     with cartesia_client(server).tts.websocket_connect() as connection:
         events = cartesia_turn(connection, cut(TEXT)["a space and words"])

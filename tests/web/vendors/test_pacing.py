@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 TEXT = "The quick brown fox jumps over the lazy dog near the river bank. " * 2
 """Six seconds or more."""
-PACED_S = 3.0
+PACED_S = 5.0
 """Less than TEXT takes when it is sent at most half a second ahead of real time."""
 
 
