@@ -262,6 +262,8 @@ class GraphRunner(Runner):
         self._prefill_graphs = None
         self._codec.clear()
         super().close()
+        # Whatever holds slots or graphs must be gone before memory can be given back.
+        del self._steps, self._codec, self._prefill, self.slots, self.codec
         self._cuda.clear_workspaces()
 
 
