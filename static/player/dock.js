@@ -63,6 +63,7 @@ export function mountDock(app, playOrPause) {
     for (const id of ["previous", "next", "back", "forward", "download"])
       /** @type {HTMLButtonElement} */ (byId(id)).disabled = !take;
     setText("player-state", stateOf(app));
+    byId("player-state").dataset.short = shortStateOf(app);
     dock.dataset.state = player.state;
     showPosition();
   }
@@ -110,6 +111,12 @@ function stateOf(/** @type {import("../app.js").App} */ { player, store }) {
   if (active) return first === null ? "" : `First sound after ${Math.round(first)} ms`;
   if (state === "ended") return "";
   return player.position > 0 ? "Paused" : "";
+}
+
+// The same for a screen too narrow for words.
+function shortStateOf(/** @type {import("../app.js").App} */ { player }) {
+  const first = player.take ? firstSoundMs(player.take.metrics) : null;
+  return player.active && player.state === "playing" && first !== null ? `${Math.round(first)} ms` : "";
 }
 
 function setText(/** @type {string} */ id, /** @type {string} */ text) {
