@@ -128,3 +128,29 @@ def test_a_server_that_stops_leaves_its_jobs_to_the_other(
         first.process.wait(20)
     with client_of(second) as client:
         until(lambda: all(status_of(client, job) == "completed" for job in jobs), 40)
+
+
+@pytest.mark.timeout(180)
+def test_a_cloned_voice_sounds_the_same_on_the_other_server(
+    start_server: Callable[..., Server], postgres: Postgres, object_store: ObjectStore
+) -> None:
+    """The engine of the other server is given the recording, not only its name."""
+    cluster = Cluster.of(start_server, postgres, object_store)
+    pytest.importorskip("torch")
+    dia = ("--engine=dia", "--model=random:tiny", "--codec=random:tiny", "--slots=2")
+    servers = [cluster.start(name, *dia) for name in ("a", "b")]
+    with client_of(servers[0]) as a, client_of(servers[1]) as b:
+
+        def spoken(client: httpx.Client, voice_id: str) -> bytes:
+            answer = say(client, "Hello there.", voice_id=voice_id, seed=7, max_tokens=900)
+            assert answer.status_code == 200, answer.text
+            return answer.content
+
+        plain = spoken(b, "aria")
+        assert upload(a, "ann", transcript="Good morning.").status_code == 200
+        voice = {"voice_id": "reader", "style": "neutral", "primary_speaker": "S1", "audio_prompt": "ann"}
+        assert a.post("/voice_mappings", json=voice).status_code == 200
+        until(lambda: say(b, voice_id="reader", max_tokens=100).status_code == 200, IN_FORCE_S)
+        sound = spoken(b, "reader")
+        assert sound == spoken(a, "reader")
+        assert sound != plain
