@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.spoken_text import said
 
 from streaming_server.text.language import language_of
 
@@ -53,3 +54,8 @@ def test_language_of_a_sentence(text: str, language: str) -> None:
 )
 def test_the_voices_own_language_comes_first_in_its_script(text: str, own: str) -> None:
     assert language_of(text, own) == own
+
+
+@pytest.mark.parametrize("text", ["5 мая мы едем.", "3月5日に会いましょう。", "12 ราย", "Мы едем 5 мая."])
+def test_figures_of_other_scripts_stay_with_their_engine(text: str) -> None:
+    assert said(text) == text

@@ -96,7 +96,8 @@ class EnglishReader:
                 self._keep(place)
                 return
             before = text[max(0, place - BEFORE) : place]
-            reading = None if not ascii_only and _is_foreign(before) else read(text[place:window], before)
+            foreign = not ascii_only and (_is_foreign(before) or _is_foreign(text[window : window + 1]))
+            reading = None if foreign else read(text[place:window], before)
             if reading is None:
                 search = place + 1
                 continue
@@ -140,7 +141,10 @@ def _window(text: str, at: int, ready: int, end: int | None, seen: dict[int, int
 
 
 def _is_foreign(before: str) -> bool:
-    """Return whether the last letter is of another script, which means that the text is not English."""
+    """Return whether the last letter is of another script, which means that the text is not English.
+
+    The letter that follows a figure tells it as well, where a sentence begins with the figure.
+    """
     for character in reversed(before):
         if character.isalpha():
             return character > "\u024f" and not "\u1e00" <= character <= "\u1eff"
