@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 """Seconds the server may take for an answer that is owed."""
 
 FAULTS = frozenset({"internal", "engine_failure", "worker_lost", "storage_failure"})
