@@ -22,7 +22,6 @@ from streaming_server.engines.selection import SelectedEngine, select_engine
 from streaming_server.errors import SpeechError
 from streaming_server.settings import Settings
 from streaming_server.web.assembly import running_services
-from streaming_server.web.auth import Access
 from streaming_server.web.limits import BodyPlaces
 from streaming_server.web.middleware.body import BodyLimit
 from streaming_server.web.middleware.hangup import HangUp
@@ -33,6 +32,7 @@ from streaming_server.web.native.session import speak
 from streaming_server.web.native.status_channel import status_channel
 from streaming_server.web.openapi import document
 from streaming_server.web.openapi.operation import operation
+from streaming_server.web.origins import Origins
 from streaming_server.web.page_files import PageFiles
 from streaming_server.web.responses import (
     Json,
@@ -96,13 +96,13 @@ def create_app(
     in the first case.
     """
     settings = settings or Settings()
-    access = Access(settings)
+    origins = Origins(settings)
     selected = engine or select_engine(settings.engine)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         with _reporting_failure(on_failure):
-            async with running_services(settings, selected, access) as app.state.services:
+            async with running_services(settings, selected, origins) as app.state.services:
                 try:
                     yield
                 finally:
@@ -140,7 +140,7 @@ def create_app(
             *status.routes(),
         ],
         lifespan=lifespan,
-        middleware=_middleware(settings, access),
+        middleware=_middleware(settings, origins),
         exception_handlers={
             SpeechError: speech_error,
             HTTPException: http_exception,
@@ -151,7 +151,7 @@ def create_app(
     return app
 
 
-def _middleware(settings: Settings, access: Access) -> list[Middleware]:
+def _middleware(settings: Settings, origins: Origins) -> list[Middleware]:
     """Return the middleware, outermost first."""
     cors = Middleware(
         CORSMiddleware,
@@ -163,7 +163,7 @@ def _middleware(settings: Settings, access: Access) -> list[Middleware]:
     )
     return [
         Middleware(SecurityHeaders, embeddable=bool(settings.allowed_origins)),
-        Middleware(OriginCheck, access=access),
+        Middleware(OriginCheck, origins=origins),
         *([cors] if settings.allowed_origins else []),
         Middleware(HangUp),
         Middleware(BodyLimit, grace_s=settings.header_timeout_s, places=BodyPlaces()),

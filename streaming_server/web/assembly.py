@@ -45,10 +45,11 @@ from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.voice_samples.intake import Intake
-from streaming_server.web.auth import Access
 from streaming_server.web.drain import Drain
 from streaming_server.web.following import Follower, follower
+from streaming_server.web.keys import Keys
 from streaming_server.web.limits import Limits, UploadPlaces
+from streaming_server.web.origins import Origins
 from streaming_server.web.rest.job_speech import job_speech
 from streaming_server.web.server_status import ServerStatus, measure_loop_lag
 from streaming_server.web.services import (
@@ -71,7 +72,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 @asynccontextmanager
 async def running_services(
-    settings: Settings, engine: SelectedEngine, access: Access
+    settings: Settings, engine: SelectedEngine, origins: Origins
 ) -> AsyncIterator[Services]:
     """Open the data directory, start the workers and the background tasks; stop and close all on exit.
 
@@ -85,7 +86,7 @@ async def running_services(
         pool = await to_thread.run_sync(_pool, settings, engine, metrics.stepped)
         # Before the database, so that the workers load meanwhile.
         await stack.enter_async_context(pool.running())
-        services = await to_thread.run_sync(_open, settings, engine, access, pool, metrics, stack)
+        services = await to_thread.run_sync(_open, settings, engine, origins, pool, metrics, stack)
         speech, voices = services.speech, services.voices
         await voices.library.refresh()
         _check_aliases(settings, speech.catalogue)
@@ -130,7 +131,7 @@ async def _start_tasks(services: Services, group: TaskGroup) -> None:
 def _open(
     settings: Settings,
     engine: SelectedEngine,
-    access: Access,
+    origins: Origins,
     pool: Pool,
     metrics: Metrics,
     stack: AsyncExitStack,
@@ -160,7 +161,17 @@ def _open(
         pronunciations=lambda: pronunciations.now,
     )
     speech = SpeechServices(
-        settings, engine, access, limits, pool, metrics, catalogue, contexts, connections, voice_files
+        settings,
+        engine,
+        Keys(settings),
+        origins,
+        limits,
+        pool,
+        metrics,
+        catalogue,
+        contexts,
+        connections,
+        voice_files,
     )
     jobs = Jobs(database, objects("jobs"), settings.node)
     queue = JobQueue(jobs)

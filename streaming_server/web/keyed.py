@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from streaming_server.web.auth import key_of
+from streaming_server.web.keys import key_of
 from streaming_server.web.services import speech_services
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -17,7 +17,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def check_key(connection: HTTPConnection) -> None:
     """Raise Unauthorized unless the request carries a valid key or none is needed."""
-    speech_services(connection).access.check_key(key_of(connection))
+    speech_services(connection).keys.check(key_of(connection))
 
 
 def keyed(endpoint: Endpoint) -> Endpoint:
@@ -36,7 +36,7 @@ def admin_keyed(endpoint: Endpoint) -> Endpoint:
 
     @wraps(endpoint)
     async def guarded(request: Request) -> Response:
-        speech_services(request).access.check_admin_key(key_of(request))
+        speech_services(request).keys.check_admin(key_of(request))
         return await endpoint(request)
 
     return marked_as_keyed(guarded)
@@ -45,7 +45,7 @@ def admin_keyed(endpoint: Endpoint) -> Endpoint:
 def check_may_replace(request: Request, exists: bool, what: str) -> None:
     """Raise Forbidden for replacing what exists without an admin key, where there are any: it deletes too."""
     if exists:
-        speech_services(request).access.check_admin_key(key_of(request), f"Replacing {what}")
+        speech_services(request).keys.check_admin(key_of(request), f"Replacing {what}")
 
 
 def marked_as_keyed(endpoint: Endpoint) -> Endpoint:

@@ -27,9 +27,10 @@ from streaming_server.voice_files import VoiceFiles
 from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.intake import Intake
-from streaming_server.web.auth import Access
 from streaming_server.web.drain import Drain
+from streaming_server.web.keys import Keys
 from streaming_server.web.limits import Limits, UploadPlaces
+from streaming_server.web.origins import Origins
 from streaming_server.web.server_status import ServerStatus
 from streaming_server.web.status_recorder import StatusRecorder
 from streaming_server.web.websocket.registry import Connections
@@ -42,7 +43,8 @@ class SpeechServices:
 
     settings: Settings
     engine: SelectedEngine
-    access: Access
+    keys: Keys
+    origins: Origins
     limits: Limits
     pool: Pool
     metrics: Metrics

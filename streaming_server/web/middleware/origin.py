@@ -6,7 +6,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streaming_server.errors import Forbidden
-from streaming_server.web.auth import Access
+from streaming_server.web.origins import Origins
 from streaming_server.web.responses import error_response
 
 PROBES = frozenset({"/livez", "/readyz"})
@@ -20,16 +20,16 @@ class OriginCheck:
     Websockets make the same check in their handshake, where each protocol has its own form of an error.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self._app = app
-        self._access = access
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] == "http" and not _is_probe(scope):
             connection = HTTPConnection(scope)
             try:
-                self._access.check_origin(connection)
+                self._origins.check(connection)
             except Forbidden as error:
                 app = error_response(error)
         await app(scope, receive, send)

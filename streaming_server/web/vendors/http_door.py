@@ -11,8 +11,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from streaming_server.errors import SpeechError
-from streaming_server.web.auth import key_of
 from streaming_server.web.keyed import marked_as_keyed
+from streaming_server.web.keys import key_of
 from streaming_server.web.responses import Json, retry_after
 from streaming_server.web.services import speech_services
 
@@ -35,7 +35,7 @@ class HttpDoor:
 
         @wraps(endpoint)
         async def guarded(request: Request) -> Response:
-            speech_services(request).access.check_key(self.key_of(request) or key_of(request))
+            speech_services(request).keys.check(self.key_of(request) or key_of(request))
             return await endpoint(request)
 
         return self.open(marked_as_keyed(guarded))

@@ -22,8 +22,8 @@ from streaming_server.errors import SpeechError
 from streaming_server.render import Rendering
 from streaming_server.settings import OPENAI_VOICES
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
-from streaming_server.web.auth import key_of
 from streaming_server.web.choices import FormatName
+from streaming_server.web.keys import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
@@ -161,7 +161,7 @@ async def voices(request: Request) -> Json[dict[str, Any]]:
     Without a valid key, where one is needed, only the voices and aliases that every server has are listed.
     """
     services = speech_services(request)
-    admitted = services.access.opens(key_of(request))
+    admitted = services.keys.opens(key_of(request))
     known = {voice.id: voice.name for voice in (services.catalogue.voices if admitted else BUILTIN_VOICES)}
     aliases = [name for name in services.settings.voice_aliases if admitted or name in OPENAI_VOICES]
     known |= {name: name.title() for name in aliases if name not in known}

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError, Unauthorized
-from streaming_server.web.auth import key_of
+from streaming_server.web.keys import key_of
 from streaming_server.web.responses import retry_after
 from streaming_server.web.services import SpeechServices, speech_services
 from streaming_server.web.websocket.answer import answer_handshake
@@ -112,12 +112,11 @@ class Handshake:
 
     def _check(self, request: HTTPConnection, services: SpeechServices) -> bool:
         """Check origin and key. Return whether the key is still to come. Raise Forbidden, Unauthorized."""
-        access = services.access
-        access.check_origin(request)
+        services.origins.check(request)
         key = self.key(request) or key_of(request)
-        if key is None and access.needs_key and self.late_key is not None:
+        if key is None and services.keys.needed and self.late_key is not None:
             return True
-        access.check_key(key)
+        services.keys.check(key)
         return False
 
     async def _receive_key(
@@ -130,7 +129,7 @@ class Handshake:
             if (raw := await connection.receive()) is None:
                 return None
             try:
-                services.access.check_key(self.late_key(raw))
+                services.keys.check(self.late_key(raw))
             except SpeechError:
                 await anyio.sleep(services.waiting_room.failed(address))
                 raise Unauthorized("The first message must carry a valid key.") from None

@@ -92,7 +92,7 @@ class WyomingSession(Session[WyomingTurn]):
     def _catalogue(self) -> Catalogue:
         """The voices that clients may use: where there are keys, which they have none of, no private ones."""
         services = self.services
-        keyless = services.access.needs_key and not services.settings.no_auth
+        keyless = services.keys.needed and not services.settings.no_auth
         return services.catalogue.public() if keyless else services.catalogue
 
     def _stream(self) -> WyomingTurn:

@@ -1,4 +1,4 @@
-"""Keys, origins and host names."""
+"""Origins and host names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from streaming_server.errors import Forbidden
 from streaming_server.settings import Settings
-from streaming_server.web.auth import Access
+from streaming_server.web.origins import Origins
 
 pytestmark = pytest.mark.anyio
 
@@ -50,14 +50,14 @@ FOREIGN_NAMES = [
 ]
 
 
-def access(**options: object) -> Access:
-    """Return the access of a server bound to a name, with one foreign origin."""
+def origins(**options: object) -> Origins:
+    """Return the check of a server bound to a name, with one foreign origin."""
     defaults = {
         "host": "bound.example.com",
         "no_auth": True,
         "allowed_origins": ["https://speech.example.com"],
     }
-    return Access(Settings(**{**defaults, **options}))  # type: ignore[arg-type]
+    return Origins(Settings(**{**defaults, **options}))  # type: ignore[arg-type]
 
 
 def request(**headers: str) -> HTTPConnection:
@@ -67,29 +67,29 @@ def request(**headers: str) -> HTTPConnection:
 
 @pytest.mark.parametrize("host", OWN_NAMES)
 def test_without_keys_own_host_names_are_accepted(host: str) -> None:
-    access().check_origin(request(host=host))
-    access().check_origin(request(host=host, origin=f"http://{host}"))
+    origins().check(request(host=host))
+    origins().check(request(host=host, origin=f"http://{host}"))
 
 
 @pytest.mark.parametrize("host", FOREIGN_NAMES)
 def test_without_keys_foreign_host_names_are_refused(host: str) -> None:
     with pytest.raises(Forbidden, match="Host not allowed"):
-        access().check_origin(request(host=host))
+        origins().check(request(host=host))
 
 
 @pytest.mark.parametrize("host", FOREIGN_NAMES)
 def test_with_keys_any_host_name_is_accepted(host: str) -> None:
-    access(api_keys=["secret"]).check_origin(request(host=host))
+    origins(api_keys=["secret"]).check(request(host=host))
 
 
 def test_a_request_without_host_is_accepted() -> None:
-    access().check_origin(request())
+    origins().check(request())
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://", "file://", "http://localhost:1"])
 def test_a_malformed_or_foreign_origin_is_refused(origin: str) -> None:
     with pytest.raises(Forbidden, match="Origin not allowed"):
-        access().check_origin(request(host="localhost", origin=origin))
+        origins().check(request(host="localhost", origin=origin))
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/queue/stats", "/metrics", "/static/app.js"])
