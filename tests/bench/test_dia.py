@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 BRIEF = ["--device", "cpu", "--rounds", "1", "--steps", "4"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_report_compares_both_sides(capsys):
     pytest.importorskip("transformers")
@@ -77,6 +78,7 @@ def test_int8_weights_are_measured_without_transformers(capsys):
     assert any(what.startswith("transformers") for what in report["not_measured"])
 
 
+@pytest.mark.slow
 def test_report_names_the_machine_and_what_was_not_measured(capsys):
     assert main([*BRIEF, "--streams", "1", "--alone", "--dtype", "bfloat16", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

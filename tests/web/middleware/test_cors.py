@@ -77,7 +77,7 @@ def test_an_allowed_page_can_read_errors(client: httpx.Client, method: str, path
 def test_other_origins_get_no_cors_headers(client: httpx.Client, origin: str) -> None:
     for answer in (
         client.options("/generate", headers=PREFLIGHT | {"Origin": origin}),
-        client.get("/livez", headers={"Origin": origin}),
+        client.get("/health", headers={"Origin": origin}),
     ):
         assert answer.status_code == 403
         assert cors_headers(answer) == {}

@@ -102,7 +102,7 @@ def simulated():
         engine.close()
 
 
-@pytest.mark.parametrize("slots", [6, 40])
+@pytest.mark.parametrize("slots", [6, pytest.param(40, marks=pytest.mark.slow)])
 def test_streams_that_come_and_go_are_independent(simulated, alone, slots):
     engine, gpu = simulated(slots)
     captures, dice = gpu.captures, random.Random(slots)
@@ -205,6 +205,8 @@ def test_prefill_takes_at_most_half_a_frame_of_device_time(simulated):
     assert pieces[0] > pieces[1] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_realtime_streams_follows_the_measured_times(simulated):
     """A frame of the tiny codec lasts as long as that of the published one."""
     engine, gpu = simulated(40)
