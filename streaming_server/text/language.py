@@ -71,14 +71,24 @@ def language_of(text: str, own: str) -> str:
     """
     if text.isascii():
         return own
-    counts = Counter(match.lastgroup or "" for match in _LETTER.finditer(text))
-    if counts["Kana"]:
-        counts["Kana"] += counts.pop("Han", 0)
-    script = max(counts, key=lambda name: counts[name] * _WEIGHTS.get(name, 1), default="Latin")
+    script = _script_of(text)
     languages = _SCRIPTS.get(script)
     if languages is None or own.lower().split("-")[0] in languages:
         return own
     return _by_letters(text.lower(), script) or languages[0]
+
+
+def foreign_languages(word: str, own: str) -> tuple[str, ...]:
+    """Return the languages in whose script a word is; none for Latin letters and for the script of `own`."""
+    languages = () if word.isascii() else _SCRIPTS.get(_script_of(word), ())
+    return () if own.lower().split("-")[0] in languages else languages
+
+
+def _script_of(text: str) -> str:
+    counts = Counter(match.lastgroup or "" for match in _LETTER.finditer(text))
+    if counts["Kana"]:
+        counts["Kana"] += counts.pop("Han", 0)
+    return max(counts, key=lambda name: counts[name] * _WEIGHTS.get(name, 1), default="Latin")
 
 
 def _by_letters(text: str, script: str) -> str | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from streaming_server.text.items import Item, Said
 from streaming_server.text.offsets import SourceMap
-from streaming_server.text.pronunciations import Pronunciation, find
+from streaming_server.text.pronunciations import Pronunciation
 from streaming_server.text.style import SpeakingStyle
 
 _BROKEN_OFF = re.compile(r"[\w.&'’+#-]{1,400}\Z")
@@ -27,7 +27,7 @@ class Pronouncer:
         self._items: list[Item] = []
 
     def push(self, items: list[Item]) -> list[Item]:
-        if not self._text and not self._words():
+        if not self._text and not self._style.pronunciations():
             return items
         for item in items:
             if isinstance(item, Said) and not item.settled:
@@ -43,9 +43,6 @@ class Pronouncer:
     def flush(self) -> list[Item]:
         self._say(len(self._text))
         return self._taken()
-
-    def _words(self) -> Mapping[str, Pronunciation]:
-        return self._style.pronunciations().words(self._style.language)
 
     def _taken(self) -> list[Item]:
         self._source.forget(self._begin)
@@ -65,7 +62,8 @@ class Pronouncer:
 
     def _found(self, end: int) -> Iterable[tuple[int, int, Pronunciation]]:
         """Find the words of the list up to `end`, except those in IPA if no engine reads it."""
-        for start, stop, said in find(self._words(), self._text[:end]):
+        words = self._style.pronunciations()
+        for start, stop, said in words.find(self._text[:end], self._style.language):
             if said.respelling or self._style.ipa:
                 yield start, stop, said
 

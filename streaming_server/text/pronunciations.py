@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from streaming_server.errors import BadValue
+from streaming_server.text.language import foreign_languages
 
 LONGEST_WORD = 64
 """Characters of a word in the list."""
@@ -49,24 +50,39 @@ class Pronunciations:
     def __hash__(self) -> int:
         return hash(tuple(sorted((language, len(words)) for language, words in self._entries.items())))
 
-    def words(self, language: str) -> Mapping[str, Pronunciation]:
+    def __bool__(self) -> bool:
+        """True if there is any word."""
+        return any(self._entries.values())
+
+    def find(self, text: str, language: str) -> Iterable[tuple[int, int, Pronunciation]]:
+        """Find the words of the list in a text, in order. language: that of the text, by its tag.
+
+        A word in the script of other languages, such as one in Cyrillic letters in English text, follows the
+        words of those.
+        """
+        for match in WORD.finditer(text):
+            if (said := self._said(match[0], language)) is not None:
+                yield match.start(), match.end(), said
+                continue
+            for part in _PART.finditer(text, match.start(), match.end()):
+                if (said := self._said(part[0], language)) is not None:
+                    yield part.start(), part.end(), said
+
+    def _said(self, written: str, language: str) -> Pronunciation | None:
+        word = written.casefold()
+        said = self._words(language).get(word)
+        if said is not None:
+            return said
+        others = (self._words(other).get(word) for other in foreign_languages(word, language))
+        return next(filter(None, others), None)
+
+    def _words(self, language: str) -> Mapping[str, Pronunciation]:
         """Return the words in force for a language, case-folded."""
         tag = language.lower().replace("_", "-")
         if tag not in self._in_force:
             layers = (self._entries.get(name, {}) for name in ("", tag.split("-")[0], tag))
             self._in_force[tag] = {word: said for layer in layers for word, said in layer.items()}
         return self._in_force[tag]
-
-
-def find(words: Mapping[str, Pronunciation], text: str) -> Iterable[tuple[int, int, Pronunciation]]:
-    """Find the words of the list in a text, in order."""
-    for match in WORD.finditer(text):
-        if (said := words.get(match[0].casefold())) is not None:
-            yield match.start(), match.end(), said
-            continue
-        for part in _PART.finditer(text, match.start(), match.end()):
-            if (said := words.get(part[0].casefold())) is not None:
-                yield part.start(), part.end(), said
 
 
 def _checked(word: str, said: Pronunciation) -> Pronunciation:

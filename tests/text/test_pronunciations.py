@@ -23,6 +23,8 @@ LIST = Pronunciations(
         },
         "en-GB": {"SQL": Pronunciation("S Q L")},
         "de": {"Baguette": Pronunciation("Bagett")},
+        "ru": {"Кафе": Pronunciation("кафэ")},
+        "ja": {"東京": Pronunciation("とうきょう"), "カフェ": Pronunciation("かふぇー")},
     }
 )
 
@@ -48,6 +50,13 @@ def test_whole_words_in_any_case(written: str, spoken: str) -> None:
 def test_each_language_has_its_own_words() -> None:
     assert said("SQL Baguette", pronunciations=lambda: LIST, language="en-GB") == "S Q L Baguette"
     assert said("SQL Baguette Anna", pronunciations=lambda: LIST, language="de-AT") == "SQL Bagett Ahna"
+
+
+def test_a_word_in_another_script_follows_the_languages_written_in_it() -> None:
+    assert (
+        said("SQL, кафе, 東京, カフェ.", pronunciations=lambda: LIST) == "sequel, кафэ, とうきょう, かふぇー."
+    )
+    assert said("кафе Baguette", pronunciations=lambda: LIST, language="uk") == "кафе Baguette"
 
 
 def test_uses_ipa_if_the_engine_supports_it() -> None:
