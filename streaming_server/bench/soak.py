@@ -27,7 +27,8 @@ from streaming_server.percentiles import Percentiles, percentiles
 SECONDS = 600.0
 SESSIONS = 50
 PERIODS = 10
-"""A run is reported in as many periods, of a minute at most."""
+"""Periods of a run, each of SHORTEST_PERIOD_S to LONGEST_PERIOD_S."""
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 10.0, 60.0
 KILL_EVERY_S = 120.0
 KILLS = 4
 """At least as many workers are killed in a run, however short it is."""
@@ -39,14 +40,14 @@ READ_EVERY_S = 2.0
 WARM_UP = 0.3
 """Share of the periods whose fullest is the measure of the last: engines' caches fill at first."""
 GROWTH, SPARE_MIB, SPARE_FILES, SPARE_THREADS, SPARE_TASKS = 1.1, 8.0, 8, 8, 16
-"""What the last period may hold more than the first ones, by a factor and beside it: malloc, threads."""
+"""Growth allowed from the first periods to the last: a factor, and a number on top for malloc and threads."""
 SLOWER, SPARE_MS = 1.5, 10.0
-"""How much later the last period's first audio may be, by a factor and beside it: p99 is of a few turns."""
+"""Delay allowed to the last p99, as a factor and milliseconds on top: a period has few turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How many sessions speak for how long. ramp_s: in which they start, not measured."""
+    """The size of a run. ramp_s: seconds over which the sessions start; not measured."""
 
     sessions: int
     seconds: float
@@ -56,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the server's processes hold. tasks: of the server's event loop."""
+    """Resources of the server's processes. tasks: on its event loop."""
 
     mib: float
     files: int
@@ -66,7 +67,7 @@ class Reading:
 
 @dataclass(slots=True)
 class Period:
-    """What happened in a part of the run. errors and excused: by code."""
+    """Turns and readings of one part of the run. errors, excused: counts by code."""
 
     first_audio_s: list[float] = field(default_factory=list)
     turns: Counter[Fate] = field(default_factory=Counter)
@@ -95,8 +96,8 @@ class SoakLedger:
         self._killed_at = -math.inf
 
     def begin(self) -> None:
-        period_s = min(60.0, self._seconds / PERIODS)
-        self.periods = [Period() for _ in range(round(self._seconds / period_s))]
+        period_s = min(LONGEST_PERIOD_S, max(SHORTEST_PERIOD_S, self._seconds / PERIODS))
+        self.periods = [Period() for _ in range(max(1, round(self._seconds / period_s)))]
         self._began_at = time.monotonic()
 
     @property
@@ -179,13 +180,13 @@ KEPT: dict[str, Callable[[Reading], float]] = {
     "threads": lambda reading: reading.threads,
     "tasks": lambda reading: reading.tasks,
 }
-"""What must not grow, by name."""
+"""Resources that must not grow, by name."""
 
 SPARE = {"MiB": SPARE_MIB, "files": SPARE_FILES, "threads": SPARE_THREADS, "tasks": SPARE_TASKS}
 
 
 def faults(periods: Sequence[Period]) -> list[str]:
-    """Return what is wrong with a run, in sentences."""
+    """Return the faults of a run as sentences."""
     found = []
     if errors := sum((period.errors for period in periods), Counter[str]()):
         found.append("Unexplained errors: " + ", ".join(f"{n} {code}" for code, n in errors.items()) + ".")

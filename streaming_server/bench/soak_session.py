@@ -31,7 +31,7 @@ CANCEL = orjson.dumps({"type": "cancel", "context": CONTEXT})
 
 
 class Ledger(Protocol):
-    """Where sessions record what happens to them."""
+    """Records the turns and errors of sessions."""
 
     def turn(self, fate: Fate, first_audio_s: float) -> None:
         """Record a turn that is over. first_audio_s: NaN if nothing was heard."""

@@ -203,7 +203,7 @@ class JobRunner:
                 await to_thread.run_sync(_write_head, out, speech.final_head())
             finally:
                 with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(out.close)
+                    await to_thread.run_sync(_close, out)
         name = await to_thread.run_sync(self._jobs.keep_result, job)
         await self._complete(running, name)
 
@@ -272,6 +272,12 @@ def _open(path: Path) -> IO[bytes]:
 def _write(out: IO[bytes], data: bytes) -> None:
     with storage_errors():
         out.write(data)
+
+
+def _close(out: IO[bytes]) -> None:
+    """Close the file. Closing writes what is still buffered after a failed write, which fails again."""
+    with suppress(OSError):
+        out.close()
 
 
 def _write_head(out: IO[bytes], head: bytes) -> None:

@@ -71,8 +71,6 @@ def test_soaks_a_server(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     turns = sum((Counter(row["turns"]) for row in report["periods"]), Counter())
     assert turns["whole"] >= 8
     assert not [row["errors"] for row in report["periods"] if row["errors"]]
-    timing = [
-        fault for fault in report["faults"] if fault.startswith(("First audio", "Nothing was heard"))
-    ]  # Few turns.
+    timing = [fault for fault in report["faults"] if fault.startswith("First audio")]  # Of a few turns.
     assert report["faults"] == timing
     assert status == bool(timing)

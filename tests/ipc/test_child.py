@@ -83,7 +83,7 @@ async def test_stop_of_a_process_that_cannot_be_reaped_is_bounded(unreapable: Un
     started = time.monotonic()
     with capture_logs() as logs:
         await child.stop()
-    assert REAP_S - 0.1 < time.monotonic() - started < REAP_S + 3
+    assert REAP_S <= round(time.monotonic() - started, 2) < REAP_S + 3  # Timers are exact to 1 ms.
     (line,) = logs
     assert (line["log_level"], line["pid"]) == ("warning", child.pid)
 

@@ -461,7 +461,7 @@ def test_reports_a_target_that_cannot_be_written(tmp_path: Path) -> None:
 # Fuzzing
 
 
-FUZZ: Any = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ: Any = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @FUZZ

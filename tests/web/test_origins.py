@@ -92,7 +92,7 @@ def test_a_malformed_or_foreign_origin_is_refused(origin: str) -> None:
         origins().check(request(host="localhost", origin=origin))
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/queue/stats", "/metrics", "/static/app.js"])
+@pytest.mark.parametrize("path", ["/", "/health", "/queue/stats", "/gpu/status", "/metrics", "/docs"])
 def test_a_rebound_host_name_is_refused_over_http(server: Server, path: str) -> None:
     status, answer = server.get(path, Host=f"evil.example:{server.port}")
     assert (status, answer["error"]["code"]) == (403, "forbidden")

@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def computes_on_host(self) -> bool:
-        """Whether the model runs on the host, so that host time includes the model's."""
+        """True if the model runs on the host; host time then includes the model's."""
         return self.device.type == "cpu"
 
     @property
