@@ -195,13 +195,8 @@ def _kernels_work(model: DiaModel) -> bool:
     if not has_triton() or not supports(model.config, model.dtype):
         _LOG.info("Triton kernels are not used: triton is missing, or they do not cover this model")
         return False
-    from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill
-    from streaming_server.engines.dia.serving.fused_step import FusedStep
-
     try:
-        slots = Slots(model, 1, frames=PAGE_FRAMES, text=PAGE_FRAMES, pages=4)
-        FusedPrefill(slots).feed_rows(torch.ones(4, dtype=torch.int64, device=model.device))
-        FusedStep(slots)(torch.tensor([[0], [0], [-1], [0]], device=model.device))
+        run_kernels_once(model)
         torch.cuda.synchronize(model.device)
     except _FATAL:
         raise
@@ -209,6 +204,16 @@ def _kernels_work(model: DiaModel) -> bool:
         _LOG.warning("Triton kernels are not used: %s: %s", type(error).__name__, error)
         return False
     return True
+
+
+def run_kernels_once(model: DiaModel) -> None:
+    """Compile and run the kernels of prefill and of a step, in a slot made for it."""
+    from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill
+    from streaming_server.engines.dia.serving.fused_step import FusedStep
+
+    slots = Slots(model, 1, frames=PAGE_FRAMES, text=PAGE_FRAMES, pages=4)
+    FusedPrefill(slots).feed_rows(torch.tensor([0, 1, 1, 1], device=model.device))
+    FusedStep(slots)(torch.tensor([[0], [0], [-1], [0]], device=model.device))
 
 
 def _voice_prompts(location: WeightsLocation, config: CodecConfig) -> VoicePromptCache | None:

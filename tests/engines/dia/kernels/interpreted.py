@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.simulated_cuda import SimulatedCuda
 from helpers.spoken import drain, pcm
-from helpers.tiny_kernels import fill, slots_of
+from helpers.tiny_kernels import fill, slots_of, tiny_model
 
 from streaming_server.engines.dia.kernels.attention import Split, cross_attention, self_attention
 from streaming_server.engines.dia.kernels.codec import bias_snake
@@ -31,7 +31,7 @@ from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.fused_codec import FusedCodec
 from streaming_server.engines.dia.serving.fused_step import FusedStep
 from streaming_server.engines.dia.serving.graphs import GraphRunner
-from streaming_server.engines.dia.serving.load import create_engine
+from streaming_server.engines.dia.serving.load import create_engine, run_kernels_once
 from streaming_server.engines.dia.serving.page_table import PageTable
 from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams, Slots, sampling_tensors
 from streaming_server.engines.dia.serving.step_graphs import FusedSteps
@@ -408,6 +408,12 @@ def test_graph_runner_generates_what_the_plain_runner_does():
 def utterance(number, text, context=None, **generation):
     given = Generation(max_tokens=21, seed=number, **generation)
     return Utterance(number, context or number, text, DEFAULT_VOICE, given, time.monotonic())
+
+
+@torch.inference_mode()
+def test_the_first_run_of_the_kernels_stays_within_its_slot():
+    """On a GPU an index out of range would end the process."""
+    run_kernels_once(tiny_model())
 
 
 @torch.inference_mode()
