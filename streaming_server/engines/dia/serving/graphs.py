@@ -128,7 +128,7 @@ class GraphRunner(Runner):
     def _upload_table(self, table: PageTable) -> None:
         """Upload all pending entries; steps take along as many as fit."""
         if table.pending:
-            upload = self._cuda.pinned(table.pending).to(self._cuda.device, non_blocking=True)
+            upload = self._cuda.pinned(list(table.pending.items())).to(self._cuda.device, non_blocking=True)
             self.slots.paged.table.view(-1)[upload[:, 0]] = upload[:, 1]
             table.pending.clear()
 

@@ -7,13 +7,16 @@ from streaming_server.engines.dia.serving.pages import PageBook
 
 
 class PageTable:
-    """pages: there are in all. pending: entries not uploaded yet: place in the flattened table, and page."""
+    """pages: there are in all. pending: pages not uploaded yet, by their place in the flattened table.
+
+    Entries are written in parallel, so a place has one pending page at most: the last that was entered.
+    """
 
     def __init__(self, layout: PageLayout, pages: int) -> None:
         self._layout = layout
         self._book = PageBook(pages, layout.slot_pages)
         self._frames: dict[int, int] = {}
-        self.pending: list[tuple[int, int]] = []
+        self.pending: dict[int, int] = {}
 
     @property
     def free(self) -> int:
@@ -53,4 +56,4 @@ class PageTable:
 
     def _enter(self, slot: int, column: int, pages: list[int]) -> None:
         place = slot * self._layout.slot_pages + column
-        self.pending += [(place + index, page) for index, page in enumerate(pages)]
+        self.pending.update(enumerate(pages, place))

@@ -103,9 +103,8 @@ class FusedSteps:
             self._rows[1, : len(slot_ids)] = 1
         self._rows[2] = -1
         pending = self._table.pending
-        for index, (place, page) in enumerate(pending[:size]):
-            self._rows[2:, index] = place, page
-        del pending[:size]
+        for index, place in enumerate(list(pending)[:size]):
+            self._rows[2:, index] = place, pending.pop(place)
         return Batch(self._graphs[size], self._rows)
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:

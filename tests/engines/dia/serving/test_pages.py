@@ -102,10 +102,25 @@ def test_table_enters_text_and_frames():
     assert table.admit(2, text=40, frames=300)
     assert table.grow(2, 65)
     base = 2 * LAYOUT.slot_pages
-    assert table.pending == [(base + 48, 1), (base + 49, 2), (base, 3), (base + 1, 4)]
+    assert table.pending == {base + 48: 1, base + 49: 2, base: 3, base + 1: 4}
     assert table.grow(2, 128)
     assert len(table.pending) == 4
     assert table.grow(2, 10_000)
     assert table.free == 200 - 48 - 2
     table.release(2)
     assert table.free == 200
+
+
+def test_a_place_taken_again_before_its_upload_is_uploaded_once():
+    """A stream is cancelled just after it grew, and another begins in its slot with as many frames."""
+    table = PageTable(LAYOUT, 200)
+    assert table.admit(0, text=1, frames=64)
+    table.pending.clear()
+    assert table.grow(0, 64)
+    assert table.pending == {0: 2}
+    table.release(0)
+    assert table.admit(1, text=1, frames=64)
+    assert table.admit(0, text=1, frames=64)
+    assert table.grow(0, 64)
+    text = LAYOUT.frame_pages
+    assert table.pending == {LAYOUT.slot_pages + text: 1, text: 2, 0: 3}
