@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, wait
 
+from streaming_server.engines.dia.serving.context import FRAMES_PER_S
 from streaming_server.engines.dia.serving.runner import Runner
 from streaming_server.engines.dia.serving.schedule import Schedule
 from streaming_server.engines.dia.serving.segments import Segments
@@ -15,6 +16,9 @@ from streaming_server.types import Failed
 
 MIN_TEXT_BYTES = 256
 """Bytes of new text that must fit beside a voice's transcript; a longer transcript is rejected."""
+
+MIN_SPEECH_FRAMES = round(FRAMES_PER_S)
+"""Frames that must fit after a voice's sample, a second; a longer sample is rejected."""
 
 IDLE_S = 0.01
 """Seconds that an otherwise idle step waits for a voice prompt; less than a frame."""
@@ -54,11 +58,15 @@ class Admission:
         return failures
 
     def _use_voice_prompt(self, stream: Stream) -> None:
-        """Raises SpeechError if the prompt could not be encoded or leaves no room for text."""
+        """Raises SpeechError if the prompt could not be encoded or leaves no room for text or speech."""
         assert stream.pending_prompt is not None
         prompt = stream.pending_prompt.result()
         if len(encode_script(prompt.transcript)) + MIN_TEXT_BYTES > self._runner.slots.text:
             raise BadValue("this voice's transcript is too long; shorten it")
+        # BOS, the delayed tail and the end of audio take rows, too.
+        rows = prompt.frames + MIN_SPEECH_FRAMES + self._last_delay + 2
+        if rows > self._runner.slots.frames:
+            raise BadValue("this voice's sample is too long for this model; upload a shorter one")
         stream.context.use_prompt(prompt)
         stream.pending_prompt = None
 

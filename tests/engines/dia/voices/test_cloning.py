@@ -7,11 +7,13 @@ import time
 from dataclasses import replace
 
 import pytest
+from helpers import tiny_dia
 from helpers.spoken import drain, pcm
 
 torch = pytest.importorskip("torch")
 
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
+from streaming_server.engines.dia.serving.admission import MIN_SPEECH_FRAMES  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
 from streaming_server.engines.dia.voices.encoder import PromptEncoder  # noqa: E402
 from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
@@ -175,6 +177,23 @@ def test_transcript_without_room_for_text_is_rejected(engine, cloned):
     assert isinstance(failure, Failed)
     assert failure.code == "bad_value"
     assert "too long" in failure.message
+
+
+def test_sample_without_room_for_speech_is_rejected(tmp_path, cloned):
+    tiny_dia.options_of(tmp_path)
+    engine = create_engine(str(tmp_path / "model"), "random:tiny", device="cpu", slots=2)
+    room = engine._runner.slots.frames - TINY_DIA.last_delay - 2
+    longest = (room - MIN_SPEECH_FRAMES) * TINY_CODEC.hop / TINY_CODEC.sample_rate
+    long, longer, fits = cloned(6), cloned(longest + 0.01), cloned(longest - 0.001)
+    events = drain(engine, [said(1, long), said(2, longer), said(3, fits), said(4)])
+    for number in (1, 2):
+        (failure,) = [event for event in events if event.utterance == number]
+        assert isinstance(failure, Failed)
+        assert failure.code == "bad_value"
+        assert "sample is too long" in failure.message
+    assert {event.utterance for event in events if isinstance(event, Finished)} == {3, 4}
+    assert 0 < len(pcm(events, 3)) <= FRAME_BYTES * MIN_SPEECH_FRAMES
+    engine.close()
 
 
 def test_codec_without_encoder_speaks_but_does_not_clone(tmp_path, cloned, caplog):
