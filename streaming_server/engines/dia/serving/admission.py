@@ -79,6 +79,8 @@ class Admission:
         for stream in list(self._streams.unadmitted.values()):
             if not self.begin(stream):
                 return
+        if len(self._streams) >= self._max_active:
+            return
         ready = [stream for stream in self.waiting if stream.pending_prompt is None]
         if not ready:
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from streaming_server.engines.dia.serving.admission import Admission
@@ -142,8 +141,9 @@ class DiaEngine:
     def step(self) -> list[Event]:
         started = time.perf_counter()
         with torch.inference_mode(), self._runner.compute_scope():
-            idle = not self._outbox and self.active == len(self._waiting)
-            self._outbox += self._admission.collect_voice_prompts(idle)
+            if self._waiting:
+                idle = not self._outbox and self.active == len(self._waiting)
+                self._outbox += self._admission.collect_voice_prompts(idle)
             self._admission.admit(self._busy_s)
             self._prefill.run(self._step_s)
             selected = self._select_streams()
@@ -226,7 +226,7 @@ class DiaEngine:
         if seen == self._seen:
             return
         self._seen = seen
-        for slot in np.flatnonzero(ends < NO_END).tolist():
+        for slot in (ends < NO_END).nonzero()[0].tolist():
             stream = streams.open.get(slot)
             if stream is not None and seen > stream.born and ends[slot] <= stream.limit:
                 stream.end = int(ends[slot])

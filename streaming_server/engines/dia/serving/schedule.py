@@ -10,7 +10,6 @@ import heapq
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from streaming_server.engines.dia.serving.runner import StepShape
 from streaming_server.engines.dia.serving.stream import Steps, Stream
@@ -35,7 +34,7 @@ class Schedule:
         self._running: dict[int, Stream] = {}
         self._order: list[Stream] = []
         self._slots: list[int] = []
-        self._shape = StepShape(0, 0, 0, False)
+        self._shape: StepShape | None = None
         self._stale = False
         self._events: list[tuple[int, int, Stream]] = []
         self._numbers = itertools.count()
@@ -101,10 +100,12 @@ class Schedule:
         """Return the slots of a step of these streams, and what it has to cover."""
         self._refresh()
         if chosen is self._order:
-            slots, shape = self._slots, self._shape
+            shape = self._shape = self._shape or _shape_of(chosen)
+            slots = self._slots
         else:
             slots, shape = [stream.slot for stream in chosen], _shape_of(chosen)
-        return slots, replace(shape, frames=self.steps.count + shape.frames + 1)
+        frames = self.steps.count + shape.frames + 1
+        return slots, StepShape(frames, shape.text, shape.candidates, shape.sample)
 
     def advance(self, chosen: Sequence[Stream]) -> None:
         """Count a step that advanced these streams."""
@@ -115,7 +116,7 @@ class Schedule:
         for slot, stream in self._running.items():
             if slot not in members:
                 stream.offset -= 1
-        self._stale = True
+        self._shape = None
 
     def expect(self, stream: Stream) -> None:
         """Look at a running stream again when its next chunk is due or it has nothing more to generate."""
@@ -148,7 +149,7 @@ class Schedule:
         if self._stale:
             self._order = [stream for _, stream in sorted(self._running.items())]
             self._slots = [stream.slot for stream in self._order]
-            self._shape = _shape_of(self._order)
+            self._shape = None
             self._stale = False
 
 

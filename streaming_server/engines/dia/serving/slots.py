@@ -77,6 +77,8 @@ class Slots:
         device = model.device
         self.codes = torch.empty(slots, self.frames + 1, d.channels, device=device, dtype=torch.int64)
         self.ints = torch.empty(slots, columns.INTEGERS, device=device, dtype=torch.int64)
+        self.progress = self.ints[:, : columns.END + 1]
+        """[slots, 2], int64, on the device: the last row generated, and the end-of-audio row or `NO_END`."""
         self.floats = torch.empty(slots, columns.FLOATS, device=device, dtype=real)
         self.clear()
 
@@ -195,11 +197,6 @@ class Slots:
             progress = torch.where(active, progress, ints[:, : columns.END + 1])
         self.codes[slots, row] = codes_out
         self.ints[slots, : columns.END + 1] = progress
-
-    @property
-    def progress(self) -> Tensor:
-        """[slots, 2], int64, on the device: the last row generated, and the end-of-audio row or `NO_END`."""
-        return self.ints[:, : columns.END + 1]
 
     def frames_of(self, slots: Tensor, first_rows: Tensor, count: int) -> Tensor:
         """Return `count` frames of several slots with the delays undone, [B, count, channels]; non-codes

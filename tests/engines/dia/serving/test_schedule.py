@@ -54,6 +54,12 @@ def test_a_step_of_some_leaves_the_others_where_they_are(schedule):
     assert (one.row, other.row) == (0, 1)
     assert schedule.batch([other])[1].frames == 2
     assert schedule.batch(schedule.running)[1].frames == 2
+    schedule.advance([other])
+    assert schedule.batch(schedule.running)[1].frames == 3
+    schedule.advance([one])
+    assert schedule.batch(schedule.running)[1].frames == 3
+    advance(schedule)
+    assert schedule.batch(schedule.running)[1].frames == 4
 
 
 def test_streams_arrive_when_their_chunk_is_due(schedule):
