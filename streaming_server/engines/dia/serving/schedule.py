@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import time
 from collections.abc import Sequence
 
@@ -30,6 +31,8 @@ class Schedule:
         self._comfortable: dict[int, Stream] = {}
         self._uneasy: dict[int, Stream] = {}
         self._comforts: list[tuple[float, int, Stream]] = []
+        self._calm_until = math.inf
+        """No stream is about to underrun before: `underrun_at` of a stream never falls."""
         self.steps = Steps()
         self._running: dict[int, Stream] = {}
         self._order: list[Stream] = []
@@ -70,9 +73,11 @@ class Schedule:
         slot = stream.slot
         if self._running.get(slot) is not stream or slot in self._comfortable:
             return
-        until = stream.underrun_at(self._sample_rate) - COMFORT_S
+        underrun_at = stream.underrun_at(self._sample_rate)
+        until = underrun_at - COMFORT_S
         if until <= time.monotonic():
             self._uneasy[slot] = stream
+            self._calm_until = min(self._calm_until, underrun_at - URGENT_S)
             return
         self._uneasy.pop(slot, None)
         self._comfortable[slot] = stream
@@ -89,11 +94,15 @@ class Schedule:
             if self._comfortable.get(stream.slot) is stream:
                 del self._comfortable[stream.slot]
                 self.buffered(stream)
-        if not self._comfortable:
+        if not self._comfortable or now <= self._calm_until:
             return {}
-        urgent = now + URGENT_S
-        if any(stream.underrun_at(self._sample_rate) < urgent for stream in self._uneasy.values()):
-            return self._uneasy
+        earliest = math.inf
+        for stream in self._uneasy.values():
+            underrun_at = stream.underrun_at(self._sample_rate)
+            if underrun_at - URGENT_S < now:
+                return self._uneasy
+            earliest = min(earliest, underrun_at)
+        self._calm_until = earliest - URGENT_S
         return {}
 
     def batch(self, chosen: Sequence[Stream]) -> tuple[list[int], StepShape]:

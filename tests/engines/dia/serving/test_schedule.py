@@ -116,6 +116,24 @@ def test_comfortable_streams_yield_to_one_about_to_underrun(schedule):
     assert schedule.pressed() == {}
 
 
+def test_a_stream_that_comes_late_is_pressed_at_once(schedule):
+    stream(schedule, 0, due=50, ahead_s=100.0)
+    middling = stream(schedule, 1, due=50, ahead_s=(COMFORT_S + URGENT_S) / 2)
+    assert schedule.pressed() == {}
+    urgent = stream(schedule, 2, due=50)
+    assert schedule.pressed() == {1: middling, 2: urgent}
+
+
+def test_a_stream_is_pressed_once_its_audio_runs_out(schedule):
+    stream(schedule, 0, due=50, ahead_s=100.0)
+    waning = stream(schedule, 1, due=50, ahead_s=URGENT_S + 0.1)
+    ends = time.monotonic() + 10
+    while not schedule.pressed():
+        assert time.monotonic() < ends
+    assert schedule.pressed() == {1: waning}
+    assert waning.underrun_at(RATE) - URGENT_S < time.monotonic()
+
+
 def test_no_stream_yields_if_all_are_about_to_underrun(schedule):
     for slot in range(3):
         stream(schedule, slot, due=50)
