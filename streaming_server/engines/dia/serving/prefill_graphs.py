@@ -15,7 +15,7 @@ from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.slots import Slots
 
 TEXTS: Final = (64, 128, 256, 512, 1024)
-"""Lengths that texts are padded to."""
+"""Lengths that texts are padded to, below the longest."""
 
 
 class PrefillGraphs:
@@ -37,8 +37,7 @@ class PrefillGraphs:
             inputs[1:] = 1
             return cuda.capture(run, inputs, stream, pool)
 
-        lengths = sorted({min(length, slots.text) for length in TEXTS})
-        self._texts = {length: captured(prefill.read_text, 2 + length) for length in lengths}
+        self._texts = {length: captured(prefill.read_text, 2 + length) for length in text_lengths(slots.text)}
         self._rows = captured(prefill.feed_rows, 4)
 
     def __len__(self) -> int:
@@ -59,10 +58,11 @@ class PrefillGraphs:
             self._replay(self._rows, np.array([slot, first, min(PIECE_ROWS, rows - first), text], np.int64))
             yield
 
-    def clear(self) -> None:
-        self._texts.clear()
-        del self._rows
-
     def _replay(self, graph: CapturedGraph, inputs: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         graph.inputs.copy_(self._cuda.pinned(inputs), non_blocking=True)
         graph.replay()
+
+
+def text_lengths(longest: int) -> list[int]:
+    """Return the lengths that texts of at most `longest` bytes are padded to, in ascending order."""
+    return [*(length for length in TEXTS if length < longest), longest]

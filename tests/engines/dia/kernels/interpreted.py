@@ -33,6 +33,7 @@ from streaming_server.engines.dia.serving.fused_step import FusedStep
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 from streaming_server.engines.dia.serving.load import create_engine, run_kernels_once
 from streaming_server.engines.dia.serving.page_table import PageTable
+from streaming_server.engines.dia.serving.prefill_graphs import text_lengths
 from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams, Slots, sampling_tensors
 from streaming_server.engines.dia.serving.step_graphs import FusedSteps
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
@@ -408,6 +409,19 @@ def test_graph_runner_generates_what_the_plain_runner_does():
 def utterance(number, text, context=None, **generation):
     given = Generation(max_tokens=21, seed=number, **generation)
     return Utterance(number, context or number, text, DEFAULT_VOICE, given, time.monotonic())
+
+
+@pytest.mark.parametrize(
+    ("longest", "lengths"),
+    [
+        (64, [64]),
+        (100, [64, 100]),
+        (1024, [64, 128, 256, 512, 1024]),
+        (1025, [64, 128, 256, 512, 1024, 1025]),
+    ],
+)
+def test_the_longest_text_has_a_graph(longest, lengths):
+    assert text_lengths(longest) == lengths
 
 
 @torch.inference_mode()
