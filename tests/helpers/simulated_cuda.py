@@ -61,8 +61,10 @@ class SimulatedCuda(Cuda):
     @contextmanager
     def _use_stream(self, stream: Stream) -> Iterator[None]:
         before, self.current = self.current, stream
-        yield
-        self.current = before
+        try:
+            yield
+        finally:
+            self.current = before
 
     def use_stream(self, stream: Any) -> Any:
         return self._use_stream(stream)

@@ -43,7 +43,7 @@ def checkpoints(tmp_path, tiny_tensors):
 
 @torch.inference_mode()
 def expected_samples(model, codec, max_tokens):
-    """What transformers says greedily, decoded at once."""
+    """Return what transformers generates greedily, decoded at once."""
     ids = torch.tensor([list(b"\x01 " + TEXT.encode() + b" \x02")])
     rows = torch.full((1, 16, 9), TINY_DIA.pad)
     for channel, delay in enumerate(TINY_DIA.delays):

@@ -35,7 +35,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a convolution lies.
+    """Place of a convolution.
 
     offset: of its inputs among those kept. scale: its inputs per frame. lag: by how many it is behind.
     """

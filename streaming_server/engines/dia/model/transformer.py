@@ -225,29 +225,29 @@ class DiaModel:
         codes: [B, channels]. positions: [B], each row's position. texts: [B], bytes of text. All int64.
         """
         d = self.config.decoder
-        slot_ids = codes.shape[0]
-        groups = (slot_ids * BRANCHES, d.kv_heads, d.heads // d.kv_heads, d.head_width)
+        count = codes.shape[0]
+        groups = (count * BRANCHES, d.kv_heads, d.heads // d.kv_heads, d.head_width)
         x = self.embed(codes)[:, None].expand(-1, BRANCHES, -1).contiguous()
         self_mask = length_mask(positions + 1, view.frames, self.dtype).repeat_interleave(BRANCHES, dim=0)
         cross_mask = length_mask(texts, view.text, self.dtype)
         rotation = self.decoder_rotary[positions][:, None, None].expand(-1, 1, d.heads + d.kv_heads, -1)
         rotation = torch.cat(
-            [rotation, self._identity_rotation.expand(slot_ids, 1, d.kv_heads, rotation.shape[3])], dim=2
+            [rotation, self._identity_rotation.expand(count, 1, d.kv_heads, rotation.shape[3])], dim=2
         )
         for index, layer in enumerate(self.decoder_layers):
             qkv = layer.qkv(rms_norm(x, layer.attention_norm, d.norm_eps))
-            qkv = rotate(qkv.view(slot_ids, BRANCHES, -1, d.head_width), rotation)
-            new = qkv[:, :, d.heads :].view(slot_ids, BRANCHES, 2, d.kv_heads, d.head_width)
+            qkv = rotate(qkv.view(count, BRANCHES, -1, d.head_width), rotation)
+            new = qkv[:, :, d.heads :].view(count, BRANCHES, 2, d.kv_heads, d.head_width)
             view.write(index, positions, new)
             keys, values = view.self_kv(index)
             attended = functional.scaled_dot_product_attention(
                 qkv[:, :, : d.heads].view(groups), keys, values, attn_mask=self_mask, scale=1.0
             )
-            layer.out.add_to(x, attended.reshape(slot_ids, BRANCHES, -1))
+            layer.out.add_to(x, attended.reshape(count, BRANCHES, -1))
             self._cross_step(layer, x, view.cross_kv(index), cross_mask)
             layer.down.add_to(x, swiglu(layer.gate_up(rms_norm(x, layer.mlp_norm, d.norm_eps))))
         logits = self.head(rms_norm(x, self.decoder_norm, d.norm_eps))
-        return logits.view(slot_ids, BRANCHES, d.channels, d.vocabulary)
+        return logits.view(count, BRANCHES, d.channels, d.vocabulary)
 
     def _cross_step(
         self, layer: DecoderLayer, x: Tensor, cross_kv: tuple[Tensor, Tensor], mask: Tensor

@@ -1,4 +1,4 @@
-"""How many streams fit into a device's memory."""
+"""Compute the streams that fit into a device's memory."""
 
 from __future__ import annotations
 

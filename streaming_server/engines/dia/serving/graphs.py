@@ -51,16 +51,16 @@ class DeviceTimeBudget(TimeBudget):
 
     def __init__(self, seconds: float, seconds_each: float, runner: GraphRunner) -> None:
         super().__init__(seconds)
-        self.chunks = 0
+        self.pieces = 0
         self._most = max(1, int(seconds / seconds_each))
         self._runner = runner
 
     def spend(self) -> None:
-        self.chunks += 1
+        self.pieces += 1
 
     @property
     def exhausted(self) -> bool:
-        return self.chunks >= self._most or super().exhausted
+        return self.pieces >= self._most or super().exhausted
 
     def __exit__(self, *_: object) -> None:
         self._runner.spent_on_device(self)
@@ -182,17 +182,17 @@ class GraphRunner(Runner):
 
     def time_budget(self, seconds: float) -> TimeBudget:
         while self._measurements and self._measurements[0][2].query():
-            chunks, start, end = self._measurements.popleft()
-            took = start.elapsed_time(end) / 1e3 / chunks
+            pieces, start, end = self._measurements.popleft()
+            took = start.elapsed_time(end) / 1e3 / pieces
             self._prefill_piece_s = max(took, 0.8 * self._prefill_piece_s + 0.2 * took, 1e-6)
         self._measuring_since = self._cuda.record_event(self._model_stream, timing=True)
         return DeviceTimeBudget(seconds, self._prefill_piece_s, self)
 
     def spent_on_device(self, time_budget: DeviceTimeBudget) -> None:
         """Mark the end of a budget; its time on the device is read later."""
-        if time_budget.chunks:
+        if time_budget.pieces:
             end = self._cuda.record_event(self._model_stream, timing=True)
-            self._measurements.append((time_budget.chunks, self._measuring_since, end))
+            self._measurements.append((time_budget.pieces, self._measuring_since, end))
 
     # The codec
 

@@ -1,4 +1,4 @@
-"""Which slot has which pages of the cache, and which streams may begin or grow.
+"""Assign the pages of the cache to slots, and decide which streams may begin or grow.
 
 No stream is ever evicted. A stream reserves the pages of its prompt, its text and the length that its text is
 expected to take, and never waits for them. One that grows further takes what nobody has reserved. As many

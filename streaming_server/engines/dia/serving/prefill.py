@@ -19,7 +19,7 @@ PIECE_ROWS = {"cpu": 32, "cuda": 128}
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What a stream begins with.
+    """The inputs of a stream's prefill.
 
     ids: its text. prompt: the voice it continues, if any. recurs: whether others will continue it, too.
     """

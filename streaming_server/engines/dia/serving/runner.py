@@ -182,10 +182,10 @@ class Runner:
         done, self._decoded = self._decoded, []
         return done
 
-    def frames(self, slot: int, row: int, spend: int) -> Tensor:
+    def frames(self, slot: int, row: int, count: int) -> Tensor:
         """Return a copy of generated frames, [count, channels], on the device, starting at `row`."""
         codes, delays = self.slots.codes[slot], self.slots.model.config.delays
-        return torch.stack([codes[row + d : row + d + spend, c] for c, d in enumerate(delays)], dim=1)
+        return torch.stack([codes[row + d : row + d + count, c] for c, d in enumerate(delays)], dim=1)
 
     def realtime_streams(self) -> int:
         """Return how many streams the device generates in real time, as far as is known; at least 1."""

@@ -1,4 +1,4 @@
-"""Which streams advance with a step, and when their next chunk is due, without a walk over all streams.
+"""Track which streams advance with a step, and when their next chunk is due, without a walk over all streams.
 
 A step advances every running stream by one row, so rows are not counted one by one: a running stream's row is
 that at which it began to run, plus the steps since. What happens at a certain row is kept in a heap.

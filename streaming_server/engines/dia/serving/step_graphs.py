@@ -160,7 +160,7 @@ class MaskedSteps:
         return Batch(graph, np.array([chosen, [slot_id in members for slot_id in chosen]], np.int64))
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:
-        """The first slots up to the last of these, unless they are few and far apart."""
+        """Return the first slots up to the last of these; none if they are few and far apart."""
         size = bucket(len(slot_ids), self._slots.count)
         if slot_ids[-1] >= size and size <= GATHERED:
             return range(0)

@@ -33,11 +33,10 @@ class Stream:
 
     pending_prompt: its voice's prompt while that is being encoded. slot: its slot, -1 while it waits for
     one. segment: the stretch being generated. sampling, candidates: its sampling parameters, and how many
-    candidates they rank. beginning: what its prefill is made from. prefill: that while it runs. ids: the
-    encoder's input. first: row of the
-    first frame. offset: the last row generated, less the steps made while it runs. runs: whether every step
-    advances it. limit: row where it must end. end: row of end of audio, once
-    known. fed: frames given to the codec. due: row that completes the next chunk. chunks: given to the
+    candidates they rank. beginning: the inputs of its prefill. prefill: its prefill while that runs. ids: the
+    encoder's input. first: row of the first frame. offset: the last row generated, less the steps made while
+    it runs. runs: whether every step advances it. limit: row where it must end. end: row of end of audio,
+    once known. fed: frames given to the codec. due: row that completes the next chunk. chunks: given to the
     codec. decoding: chunks not collected yet. origin: samples of earlier segments. emitted: samples
     emitted, those included. taken: bytes on their way to the listener. born: steps made when its prefill
     ended. busy_from: the engine's clock when it got its slot. clock: its word times. released: whether it

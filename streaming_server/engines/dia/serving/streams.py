@@ -57,7 +57,7 @@ class Streams:
         self.refresh(stream)
 
     def begin_generating(self, stream: Stream) -> None:
-        """A newcomer is prefilled and can generate."""
+        """Let a newcomer generate, whose prefill has ended."""
         stream.prefill = None
         stream.born = self._runner.steps
         del self.newcomers[stream.slot]

@@ -16,7 +16,7 @@ CHANNELS = TINY_DIA.decoder.channels
 
 
 def last(pieces):
-    """What a piecewise computation ends in."""
+    """Return the result of a piecewise computation."""
     result = None
     for piece in pieces:
         result = piece
@@ -137,7 +137,7 @@ def test_greedy_decoding_equals_transformers(tiny_model, tiny_reference, frames,
 @pytest.mark.filterwarnings("ignore")
 @torch.inference_mode()
 def test_early_end_of_audio_follows_the_delays(tiny_tensors, tiny_model, tiny_reference):
-    """With end of audio made likely it comes of itself, well before the limit, where transformers has it."""
+    """End of audio, made likely, comes well before the limit and in the row where transformers has it."""
     head = tiny_tensors["logits_dense.weight"]
     before = head[TINY_DIA.eos].clone()
     try:

@@ -66,7 +66,7 @@ def said(caplog):
 
 
 def alone_pcm(engine, utterance):
-    """What an utterance sounds like with nobody else there and nothing said before."""
+    """Return the audio of an utterance alone in the engine and first in its context."""
     whole = pcm(drain(engine, [utterance]), utterance.id)
     engine.release(utterance.context)
     return whole

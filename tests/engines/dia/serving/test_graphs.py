@@ -66,7 +66,7 @@ def samples(events, number):
 
 
 def apart(one, other):
-    """How far two sounds of the same length differ at most, in 16-bit steps."""
+    """Return the greatest difference of two sounds of the same length, in 16-bit steps."""
     one, other = (np.frombuffer(sound, "<i2").astype(int) for sound in (one, other))
     assert one.shape == other.shape
     return int(np.abs(one - other).max())
@@ -74,7 +74,7 @@ def apart(one, other):
 
 @pytest.fixture(scope="module")
 def alone():
-    """What each of the various utterances sounds like by itself, without graphs."""
+    """The audio of each of the various utterances alone, without graphs."""
     engine = create_engine("random:tiny", device="cpu", dtype="float64", slots=1)
     heard = {}
     for number in range(1, 13):

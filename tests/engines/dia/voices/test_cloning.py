@@ -73,7 +73,7 @@ def said(number, voice=DEFAULT_VOICE, text=TEXT, context=None, max_tokens=250):
 
 
 def once(engine, utterance):
-    """What an utterance sounds like in a turn of its own."""
+    """Return the audio of an utterance in a context of its own."""
     sound = pcm(drain(engine, [utterance]), utterance.id)
     engine.release(utterance.context)
     return sound
