@@ -161,7 +161,7 @@ def assemble(
         model = DiaModel(config, tensors, kernel)
         report = partial(memory, model.device)
         if model.device.type != "cuda":
-            count = slots or _plain_slots(config, codec, model.dtype, report(), _CPU_SLOTS)
+            count = slots or _plain_slots(config, codec, model.dtype, report(), 0, _CPU_SLOTS)
             return Runner(Slots(model, count), Codec(codec, codec_tensors, count + 1))
         from streaming_server.engines.dia.serving.cuda import Cuda
         from streaming_server.engines.dia.serving.graphs import GraphRunner
@@ -177,7 +177,7 @@ def assemble(
         if kernels and _kernels_work(model):
             layout = PageLayout.of(config, config.decoder.positions, config.encoder.positions)
             return fit(make, report, layout, page_bytes(config, model.dtype), slots)
-        count = slots or _plain_slots(config, codec, model.dtype, report(), MOST_SLOTS)
+        count = slots or _plain_slots(config, codec, model.dtype, report(), _WORKSPACE_BYTES, MOST_SLOTS)
         return GraphRunner(Slots(model, count), Codec(codec, codec_tensors, count + 1), CHUNK_RAMP, cuda)
 
 
@@ -254,12 +254,10 @@ def _stream_bytes(config: DiaConfig, codec: CodecConfig, dtype: torch.dtype) -> 
 
 
 def _plain_slots(
-    config: DiaConfig, codec: CodecConfig, dtype: torch.dtype, memory: MemoryReport, most: int
+    config: DiaConfig, codec: CodecConfig, dtype: torch.dtype, memory: MemoryReport, needed: int, most: int
 ) -> int:
-    """Return how many slots without pages fit beside the weights, which are loaded."""
-    room = memory.total * SHARE - memory.used
-    if most > _CPU_SLOTS:
-        room -= _WORKSPACE_BYTES
+    """Return how many slots without pages fit beside `needed` more bytes than are used now; 1 to `most`."""
+    room = memory.total * SHARE - memory.used - needed
     return max(1, min(most, int(room // _stream_bytes(config, codec, dtype))))
 
 

@@ -8,8 +8,10 @@ torch = pytest.importorskip("torch")
 
 from helpers.simulated_cuda import SimulatedCuda  # noqa: E402
 
+from streaming_server.engines.dia.model.codec import codec_slot_bytes  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_DIA, CodecConfig, DiaConfig  # noqa: E402
 from streaming_server.engines.dia.model.paged_cache import PageLayout, page_bytes  # noqa: E402
+from streaming_server.engines.dia.serving import load  # noqa: E402
 from streaming_server.engines.dia.serving.capacity import (  # noqa: E402
     MOST_SLOTS,
     SHARE,
@@ -60,6 +62,15 @@ def test_too_many_wanted_slots_are_refused_with_both_figures():
         paged_capacity(report, GB, LAYOUT, PAGE, 200)
     with pytest.raises(EngineFailure, match=r"1 utterances at once need 0\.4 GB"):
         paged_capacity(MemoryReport(6 * GB, 8 * GB), GB, LAYOUT, PAGE, None)
+
+
+@pytest.mark.parametrize(("total", "others"), [(8, 0.5), (24, 0.5), (24, 12), (141, 0.6)])
+def test_slots_without_pages_leave_a_gpu_below_the_relief_threshold(total, others):
+    report = MemoryReport(WEIGHTS + int(others * GB), total * GB)
+    found = load._plain_slots(DiaConfig(), CodecConfig(), torch.bfloat16, report, GB, MOST_SLOTS)
+    each = LAYOUT.slot_pages * PAGE + codec_slot_bytes(CodecConfig(), torch.float32)
+    assert report.used + GB + found * each <= SHARE * report.total
+    assert found == MOST_SLOTS or report.used + GB + (found + 1) * each > SHARE * report.total
 
 
 class Device(SimulatedCuda):
