@@ -84,7 +84,7 @@ class GraphRunner(Runner):
         self.kernels = kernels
         self._model_stream = cuda.stream(urgent=True)
         self._model_pool = cuda.pool()
-        self._progress = torch.zeros(slots.count, 2, device=cuda.device, dtype=torch.int64)
+        self._ends = torch.zeros(slots.count, device=cuda.device, dtype=torch.int64)
         self._in_flight: deque[tuple[int, Tensor, Any]] = deque()
         self._seen: tuple[int, NDArray[np.int64]] = (0, np.zeros(0, np.int64))
         self._prefill_piece_s = _FIRST_GUESS_S
@@ -139,11 +139,11 @@ class GraphRunner(Runner):
             self._upload_table(self._table)
         batch = self._steps.batch(slot_ids, shape)
         upload = self._cuda.pinned(batch.rows)
-        download = self._cuda.pinned_like(self._progress)
+        download = self._cuda.pinned_like(self._ends)
         batch.graph.inputs.copy_(upload, non_blocking=True)
         batch.graph.replay()
         self.steps += 1
-        download.copy_(self._progress, non_blocking=True)
+        download.copy_(self._ends, non_blocking=True)
         self._last_step = self._cuda.record_event(self._model_stream)
         self._in_flight.append((self.steps, download, self._last_step))
 
@@ -159,7 +159,7 @@ class GraphRunner(Runner):
             self._in_flight[-1][2].synchronize()
         while self._in_flight and self._in_flight[0][2].query():
             steps, download, _ = self._in_flight.popleft()
-            self._seen = steps, download[:, 1].numpy()
+            self._seen = steps, download.numpy()
         return self._seen
 
     def _capture_step(self, step: Callable[[], None], inputs: Tensor) -> CapturedGraph:
@@ -167,7 +167,7 @@ class GraphRunner(Runner):
 
         def body() -> Tensor:
             step()
-            return self._progress.copy_(self.slots.progress)
+            return self._ends.copy_(self.slots.ends)
 
         return self._cuda.capture(body, inputs, self._model_stream, self._model_pool)
 

@@ -77,8 +77,8 @@ class Slots:
         device = model.device
         self.codes = torch.empty(slots, self.frames + 1, d.channels, device=device, dtype=torch.int64)
         self.ints = torch.empty(slots, columns.INTEGERS, device=device, dtype=torch.int64)
-        self.progress = self.ints[:, : columns.END + 1]
-        """[slots, 2], int64, on the device: the last row generated, and the end-of-audio row or `NO_END`."""
+        self.ends = self.ints[:, columns.END]
+        """[slots], int64, on the device: the end-of-audio row or `NO_END`."""
         self.floats = torch.empty(slots, columns.FLOATS, device=device, dtype=real)
         self.clear()
 

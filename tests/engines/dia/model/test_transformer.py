@@ -116,7 +116,7 @@ def generate(slots, slot, text, prompt, params, slot_ids=None):
     slot_ids = slice(slot, slot + 1) if slot_ids is None else slot_ids
     view = KVCacheView(slots.cache, slot_ids, slots.frames, slots.text)
     row = first
-    while row < min(int(slots.progress[slot, 1]) + TINY_DIA.last_delay + 1, params.max_tokens):
+    while row < min(int(slots.ends[slot]) + TINY_DIA.last_delay + 1, params.max_tokens):
         slots.step(view, slot_ids, None, slots.candidates(params), params.temperature > 0)
         row += 1
     return slots.codes[slot, :row]
@@ -150,7 +150,7 @@ def test_early_end_of_audio_follows_the_delays(tiny_tensors, tiny_model, tiny_re
     ours = generate(slots, 0, text, prompt, SamplingParams(temperature=0, max_tokens=600))
     theirs = greedy_reference(reference, text, prompt, 600, 3.0)
     assert torch.equal(ours, theirs)
-    end = int(slots.progress[0, 1])
+    end = int(slots.ends[0])
     assert 1 < end < 500
     for channel, delay in enumerate(TINY_DIA.delays):
         assert int(ours[end + delay, channel]) == TINY_DIA.eos
