@@ -42,7 +42,7 @@ def graph_times(plan: Plan, ours: Ours) -> dict[str, Any]:
 
 @torch.inference_mode()
 def kernel_times(plan: Plan, ours: Ours) -> dict[str, Any]:
-    """Per batch size: µs a step in attention, products and the rest, µs the device was idle, and the top."""
+    """Return, per batch size, µs a step in attention, products, the rest and gaps, and the top kernels."""
     runner, found = ours.runner, {}
     if not isinstance(runner, GraphRunner):
         events, wall_us = _profiled(plan, lambda: ours.step_times(1, 0.5), ProfilerActivity.CPU)
@@ -67,7 +67,7 @@ def _repeated(replay: Callable[[], None]) -> Callable[[], None]:
 def _profiled(
     plan: Plan, run: Callable[[], object], activity: ProfilerActivity
 ) -> tuple[list[FunctionEvent], float]:
-    """The events of a run, and the µs from its first to its last."""
+    """Return the events of a run, and the µs from its first to its last."""
     run()
     wait(plan.device)
     with profile(activities=[activity]) as profiler:

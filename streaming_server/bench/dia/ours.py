@@ -76,7 +76,7 @@ class Ours:
         with runner.compute_scope():
             for slot in slot_ids:
                 self._read_text(slot)
-            load = StepShape(
+            shape = StepShape(
                 WARM_STEPS + self._plan.steps + 2, len(TEXT.encode()), runner.slots.candidates(SAMPLING), True
             )
             wait(self._plan.device)
@@ -85,7 +85,7 @@ class Ours:
                 if limit_s and done >= _LEAST_STEPS and time.perf_counter() - began > limit_s:
                     break
                 start = time.perf_counter()
-                runner.step(slot_ids, load)
+                runner.step(slot_ids, shape)
                 launched = time.perf_counter()
                 runner.throttle()
                 resumed = time.perf_counter()
@@ -113,12 +113,12 @@ class Ours:
     @torch.inference_mode()
     def codec_ms(self) -> float:
         """Time the first chunk of audio, from its codes until it is on the host."""
-        piece = AudioChunk(slot=0, first=0, row=1, length=UNKNOWN_LENGTH, token=None)
+        chunk = AudioChunk(slot=0, first=0, row=1, length=UNKNOWN_LENGTH, token=None)
         with self.runner.compute_scope():
             self.runner.reset_codec(0)
             wait(self._plan.device)
             start = time.perf_counter()
-            self.runner.decode([piece], CHUNK_RAMP[0])
+            self.runner.decode([chunk], CHUNK_RAMP[0])
             self.runner.collect_audio(wait=True)
         return (time.perf_counter() - start) * 1e3
 

@@ -126,7 +126,7 @@ def _compare_steps(plan: Plan, tensors: dict[str, Tensor], sound: dict[str, Tens
 
 
 def _codes(runner: Runner, slot_ids: list[int]) -> Tensor:
-    """The codes of a few greedy steps, [slots, rows, channels]."""
+    """Return the codes of a few greedy steps, [slots, rows, channels]."""
     slots, text = runner.slots, len(TEXT.encode())
     with runner.compute_scope():
         for slot in slot_ids:

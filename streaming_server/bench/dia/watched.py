@@ -41,24 +41,24 @@ class Watched:
 
     def read_ends(self, wait: bool = False) -> tuple[int, NDArray[np.int64]]:
         start = time.perf_counter()
-        read_ends = self._runner.read_ends(wait)
+        ends = self._runner.read_ends(wait)
         self._count(start, wait)
-        return read_ends
+        return ends
 
     def collect_audio(self, wait: bool) -> list[tuple[AudioChunk, NDArray[np.int16]]]:
         start = time.perf_counter()
-        collect_audio = self._runner.collect_audio(wait)
+        audio = self._runner.collect_audio(wait)
         self._count(start, wait)
-        return collect_audio
+        return audio
 
-    def step(self, slot_ids: Sequence[int], load: StepShape) -> None:
+    def step(self, slot_ids: Sequence[int], shape: StepShape) -> None:
         start = time.perf_counter()
-        self._runner.step(slot_ids, load)
+        self._runner.step(slot_ids, shape)
         self._count(start, self._computes)
 
-    def decode(self, pieces: Sequence[AudioChunk], frames: int) -> None:
+    def decode(self, chunks: Sequence[AudioChunk], frames: int) -> None:
         start = time.perf_counter()
-        self._runner.decode(pieces, frames)
+        self._runner.decode(chunks, frames)
         self._count(start, self._computes)
 
     @contextmanager
