@@ -31,8 +31,8 @@ class Schedule:
         self._comfortable: dict[int, Stream] = {}
         self._uneasy: dict[int, Stream] = {}
         self._comforts: list[tuple[float, int, Stream]] = []
+        # No stream is about to underrun before, since a stream's `underrun_at` never falls.
         self._calm_until = math.inf
-        """No stream is about to underrun before: `underrun_at` of a stream never falls."""
         self.steps = Steps()
         self._running: dict[int, Stream] = {}
         self._order: list[Stream] = []

@@ -52,6 +52,8 @@ class Slots:
 
     frames, text: the longest stream and text; by default what the model supports. pages: keep keys and values
     in so many pages, for Triton kernels; by default each slot has room for the longest stream.
+
+    ends: each slot's end-of-audio row or `NO_END`, [slots], int64, on the device.
     """
 
     def __init__(
@@ -78,7 +80,6 @@ class Slots:
         self.codes = torch.empty(slots, self.frames + 1, d.channels, device=device, dtype=torch.int64)
         self.ints = torch.empty(slots, columns.INTEGERS, device=device, dtype=torch.int64)
         self.ends = self.ints[:, columns.END]
-        """[slots], int64, on the device: the end-of-audio row or `NO_END`."""
         self.floats = torch.empty(slots, columns.FLOATS, device=device, dtype=real)
         self.clear()
 
