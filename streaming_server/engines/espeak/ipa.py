@@ -134,8 +134,7 @@ class PhonemeTable:
 
     def spelled(self, ipa: str) -> str | None:
         """Return IPA in the library's phoneme names, or None for a sound that this language cannot make."""
-        text = unicodedata.normalize("NFD", ipa.strip()).replace("ç", "ç").replace(":", "ː")
-        text = _UNSPOKEN.sub("", text.replace("'", "ˈ"))
+        text = _UNSPOKEN.sub("", _decomposed(ipa.strip()).replace(":", "ː").replace("'", "ˈ"))
         words = [self._word(word) for word in text.split()]
         return "||".join(word for word in words if word) if words and all(words) else None
 
@@ -175,9 +174,14 @@ class PhonemeTable:
 
     @staticmethod
     def _add(names: dict[str, str], ipa: str, name: str) -> None:
-        clean = unicodedata.normalize("NFD", ipa).replace("ç", "ç")
+        clean = _decomposed(ipa)
         if clean and not any(c.isdigit() or c in "ˈˌ-^_? " for c in clean):
             names.setdefault(clean, name)
+
+
+def _decomposed(ipa: str) -> str:
+    """Return IPA with its diacritics as characters of their own, except in ç, which is a letter."""
+    return unicodedata.normalize("NFD", ipa).replace("c\u0327", "\u00e7")
 
 
 @dataclass(frozen=True, slots=True)

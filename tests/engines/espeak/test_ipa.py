@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.espeak import Speaker, audio_of, check_order, marks_of, voice_named
 
-from streaming_server.engines.espeak.ipa import SpelledText
+from streaming_server.engines.espeak.ipa import PhonemeTable, SpelledText
 from streaming_server.types import Event, Generation, Pronounced, Utterance
 
 
@@ -55,6 +55,17 @@ def test_brackets_of_the_text_are_not_taken_for_phonemes(speaker: Speaker) -> No
     assert text[marks[0].start : marks[0].end] == "XYZ"
     assert text[marks[-1].start : marks[-1].end] == "ends"
     assert audio_of(say(speaker, text, ("XYZ", "ˈneɪʃən"))) == speaker.pcm("nation [ h@l'oU]] ends.")
+
+
+@pytest.mark.parametrize("written", ["ɪ\u00e7", "ɪc\u0327"])
+@pytest.mark.parametrize(
+    ("own", "spelling"), [({}, "I|x"), ({"C": "\u00e7"}, "I|C"), ({"C": "c\u0327"}, "I|C")]
+)
+def test_a_cedilla_is_part_of_its_letter(written: str, own: dict[str, str], spelling: str) -> None:
+    """It is found however it is encoded, and replaced where a language lacks it."""
+    sounds = {"a:": "aː", "x": "x", "I": "ɪ", **own}
+    table = PhonemeTable(sounds, lambda names: "".join(sounds[name] for name in names.split("|")))
+    assert table.spelled(written) == spelling
 
 
 def test_places_lead_back_to_the_written_text() -> None:
