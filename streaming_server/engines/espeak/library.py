@@ -138,10 +138,11 @@ class Library:
         Raises EngineFailure.
         """
         self._apply(parameters)
-        if parameters.voice not in self._tables:
+        language = parameters.voice.partition("+")[0]  # Our variants change no phonemes.
+        if language not in self._tables:
             self._synthesize(" ", _PHONEMES)  # The library goes on reading phonemes until the next text.
-            self._tables[parameters.voice] = PhonemeTable(phoneme_names(self._data), self._ipa_of)
-        table = self._tables[parameters.voice]
+            self._tables[language] = PhonemeTable(phoneme_names(self._data), self._ipa_of)
+        table = self._tables[language]
         parts = [(part, table.spelled(part.ipa)) for part in pronounced]
         sayable = [(part, spelling) for part, spelling in parts if spelling is not None]
         return SpelledText(text, sayable) if sayable else None
