@@ -184,6 +184,12 @@ def _decomposed(ipa: str) -> str:
     return unicodedata.normalize("NFD", ipa).replace("c\u0327", "\u00e7")
 
 
+def _without_phonemes(text: str) -> str:
+    """Return text of the same length that opens no phonemes, neither by itself nor with `[[` after it."""
+    opened = text.replace("[[", "[ ")
+    return f"{opened[:-1]} " if opened.endswith("[") else opened
+
+
 @dataclass(frozen=True, slots=True)
 class _Stretch:
     """A stretch of spoken text and the written one it stands for. given: whether it is a pronunciation."""
@@ -207,7 +213,7 @@ class SpelledText:
         for part, spelling in parts:
             if part.start < at:
                 continue
-            plain, given = text[at : part.start].replace("[[", "[ "), f"[[{spelling}]]"
+            plain, given = _without_phonemes(text[at : part.start]), f"[[{spelling}]]"
             self._stretches.append(_Stretch(spoken, at, part.start - at, False))
             spoken += len(plain)
             self._stretches.append(_Stretch(spoken, part.start, part.end - part.start, True))
@@ -215,7 +221,7 @@ class SpelledText:
             pieces += (plain, given)
             at = part.end
         self._stretches.append(_Stretch(spoken, at, len(text) - at, False))
-        self.spoken = "".join([*pieces, text[at:].replace("[[", "[ ")])
+        self.spoken = "".join([*pieces, _without_phonemes(text[at:])])
 
     def written(self, position: int, length: int) -> tuple[int, int]:
         """Return position and length in the written text for those in the spoken one, counted from 1."""

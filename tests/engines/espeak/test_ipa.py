@@ -74,3 +74,11 @@ def test_places_lead_back_to_the_written_text() -> None:
     assert spelled.written(1, 3) == (1, 3)
     assert {spelled.written(place, 2) for place in range(5, 11)} == {(5, 3)}
     assert spelled.written(12, 2) == (9, 2)
+
+
+def test_a_bracket_before_a_pronunciation_stays_out_of_it() -> None:
+    spelled = SpelledText(
+        "See [XYZ], [[XYZ]].", [(Pronounced(5, 8, "a"), "aI"), (Pronounced(13, 16, "a"), "aI")]
+    )
+    assert spelled.spoken == "See  [[aI]]], [ [[aI]]]]."
+    assert spelled.written(7, 3) == (6, 3)
