@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.spoken_text import said
+from helpers.spoken_text import items_of, said
 
 from streaming_server.text.language import language_of
 
@@ -56,6 +56,18 @@ def test_the_voices_own_language_comes_first_in_its_script(text: str, own: str) 
     assert language_of(text, own) == own
 
 
-@pytest.mark.parametrize("text", ["5 мая мы едем.", "3月5日に会いましょう。", "12 ราย", "Мы едем 5 мая."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5 мая мы едем.",
+        "3月5日に会いましょう。",
+        "12 ราย",
+        "Мы едем 5 мая.",
+        "1 2 3 4 5 6 мая",
+        "1 2 3 4 5 6  мая",
+    ],
+)
 def test_figures_of_other_scripts_stay_with_their_engine(text: str) -> None:
     assert said(text) == text
+    for cut in range(len(text)):
+        assert items_of([text[:cut], text[cut:]]) == items_of([text]), text[:cut]

@@ -96,6 +96,7 @@ class EnglishReader:
                 self._keep(place)
                 return
             before = text[max(0, place - BEFORE) : place]
+            # A sentence may begin with a figure; then the letter after the figure tells its language.
             foreign = not ascii_only and (_is_foreign(before) or _is_foreign(text[window : window + 1]))
             reading = None if foreign else read(text[place:window], before)
             if reading is None:
@@ -137,15 +138,12 @@ def _window(text: str, at: int, ready: int, end: int | None, seen: dict[int, int
             return word.end() if word.end() < ready or end is not None else None
         seen[at] = gap.end()
         at = gap.end()
-    return at
+    return at if at < ready or end is not None else None
 
 
-def _is_foreign(before: str) -> bool:
-    """Return whether the last letter is of another script, which means that the text is not English.
-
-    The letter that follows a figure tells it as well, where a sentence begins with the figure.
-    """
-    for character in reversed(before):
+def _is_foreign(text: str) -> bool:
+    """Return whether the last letter of a text is of another script, so that it is not English."""
+    for character in reversed(text):
         if character.isalpha():
             return character > "\u024f" and not "\u1e00" <= character <= "\u1eff"
     return False
