@@ -79,10 +79,13 @@ class Pronunciations:
     def _words(self, language: str) -> Mapping[str, Pronunciation]:
         """Return the words in force for a language, case-folded."""
         tag = language.lower().replace("_", "-")
-        if tag not in self._in_force:
-            layers = (self._entries.get(name, {}) for name in ("", tag.split("-")[0], tag))
-            self._in_force[tag] = {word: said for layer in layers for word, said in layer.items()}
-        return self._in_force[tag]
+        primary = tag.split("-")[0]
+        # Tags without words of their own share a mapping: clients may name any number of them.
+        known = next((name for name in (tag, primary) if name in self._entries), "")
+        if known not in self._in_force:
+            layers = (self._entries.get(name, {}) for name in ("", primary, known))
+            self._in_force[known] = {word: said for layer in layers for word, said in layer.items()}
+        return self._in_force[known]
 
 
 def _checked(word: str, said: Pronunciation) -> Pronunciation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from helpers.spoken_text import items_of, said
 
@@ -50,6 +52,19 @@ def test_whole_words_in_any_case(written: str, spoken: str) -> None:
 def test_each_language_has_its_own_words() -> None:
     assert said("SQL Baguette", pronunciations=lambda: LIST, language="en-GB") == "S Q L Baguette"
     assert said("SQL Baguette Anna", pronunciations=lambda: LIST, language="de-AT") == "SQL Bagett Ahna"
+
+
+def test_any_number_of_language_tags_takes_no_more_memory() -> None:
+    """Clients choose the tags of their requests."""
+    words = Pronunciations({"": {f"word{number}": Pronunciation("x") for number in range(1000)}})
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert list(words.find("word1", f"en-x-{number}"))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 def test_a_word_in_another_script_follows_the_languages_written_in_it() -> None:
