@@ -153,7 +153,7 @@ class Rendering:
 
         A text takes several times its length in memory once its sentences are found.
         """
-        while self._unread and self.context.unspoken < CHARACTERS_AT_ONCE:
+        while self._unread and self.context.runs_low:
             piece, self._unread = self._unread[:CHARACTERS_AT_ONCE], self._unread[CHARACTERS_AT_ONCE:]
             self.context.append(piece)
             if not self._unread:

@@ -34,6 +34,9 @@ from streaming_server.text.passage import Passage
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import Audio, EngineInfo, Event, Failed, Finished, Generation, Voice, Words
 
+READ_AHEAD = 112
+"""Characters after the longest utterance that are enough to tell where it ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -129,9 +132,9 @@ class SpeechContext:
         return waiting + self._channel.buffered
 
     @property
-    def unspoken(self) -> int:
-        """Code points of spoken text that were not sent to the engine yet."""
-        return self._narration.untaken
+    def runs_low(self) -> bool:
+        """True if the text that is left to speak may be too short to tell where the next utterance ends."""
+        return self._narration.untaken < self._engine.chunking.max_chars + READ_AHEAD
 
     @property
     def pending_flushes(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import pytest
 
+from streaming_server.audio.encoder import AudioOptions, SpeechEncoder
 from streaming_server.context import (
     Cancelled,
     Done,
@@ -30,9 +31,11 @@ from streaming_server.context import (
 )
 from streaming_server.engines.selection import select_engine
 from streaming_server.errors import BadMessage, BadValue, TooLarge
+from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import Supervisor, WorkerCommand
+from streaming_server.render import CHARACTERS_AT_ONCE, Rendering
 from streaming_server.types import DEFAULT_VOICE, ChunkPolicy, EngineInfo, Generation
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +137,24 @@ async def test_the_first_sentence_is_submitted_before_the_second_arrives() -> No
         context.append("Hello there. ")
         assert isinstance(await until(context, Speech), Speech)
         context.cancel()
+
+
+async def test_a_whole_text_is_read_far_enough_for_the_longest_utterance() -> None:
+    """An engine may take longer utterances than the pieces that a text is read in."""
+    text = "and so on " * (3 * CHARACTERS_AT_ONCE // 10)
+    async with running() as turns:
+        context = turns.open(ChunkPolicy(min_chars=0, best_chars=1, max_chars=2 * len(text), patience_s=0.0))
+        encoder = SpeechEncoder(turns.engine.sample_rate, AudioOptions(), threads=anyio.CapacityLimiter(1))
+        rendering = Rendering(
+            context, encoder, Metrics("test"), voice="aria", release=lambda end: None, labels={}
+        )
+        with anyio.fail_after(20):
+            async with rendering:
+                await rendering.read(text)
+                async for _ in rendering.outputs():
+                    pass
+    assert isinstance(rendering.end, Done)
+    assert rendering.utterances == 1
 
 
 async def test_speech_runs_at_most_one_utterance_ahead_of_the_reader() -> None:
