@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, get_args
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
 """Sample formats on the wire; all are mono and little-endian."""
 
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+
+SAMPLE_BYTES: Mapping[Encoding, int] = MappingProxyType(
+    {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+)
+"""Bytes per sample."""
 
 SAMPLE_RATES: tuple[int, ...] = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Sample rates that clients may request, in Hz."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 from anyio import CapacityLimiter
 
@@ -14,13 +13,10 @@ from streaming_server.audio.formats import AudioFormat, is_coded
 from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.audio.tempo import Tempo
 from streaming_server.audio.wav import wav_header
-from streaming_server.types import Encoding
+from streaming_server.types import SAMPLE_BYTES, Encoding
 
 PIECE_BYTES = 24 * 1024
 """Most bytes of audio, before any container, that are encoded and given to a listener at a time."""
-SAMPLE_BYTES: Mapping[Encoding, int] = MappingProxyType(
-    {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,14 @@ import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from streaming_server.types import Encoding
+from streaming_server.types import SAMPLE_BYTES, Encoding
 
 UNKNOWN_BYTES = 0xFFFFFFFF
 """Size of a stream whose length is not known yet; players read on to its end."""
 
 _PCM = 1
-_FORMATS: Mapping[Encoding, tuple[int, int]] = MappingProxyType(
-    {"pcm_s16le": (_PCM, 2), "pcm_f32le": (3, 4), "mulaw": (7, 1), "alaw": (6, 1)}
-)
-"""Format tag of each encoding (RFC 2361) and its bytes per sample."""
+_TAGS: Mapping[Encoding, int] = MappingProxyType({"pcm_s16le": _PCM, "pcm_f32le": 3, "mulaw": 7, "alaw": 6})
+"""Format tags (RFC 2361)."""
 
 
 def wav_header(sample_rate: int, samples: int | None = None, encoding: Encoding = "pcm_s16le") -> bytes:
@@ -24,7 +22,7 @@ def wav_header(sample_rate: int, samples: int | None = None, encoding: Encoding 
     sample_rate: in Hz. samples: None for a stream of unknown length; more than the format can express is
     treated alike. Encodings other than integer PCM need a longer format chunk and a fact chunk.
     """
-    tag, width = _FORMATS[encoding]
+    tag, width = _TAGS[encoding], SAMPLE_BYTES[encoding]
     format_chunk = struct.pack("<HHIIHH", tag, 1, sample_rate, width * sample_rate, width, 8 * width)
     if tag != _PCM:
         format_chunk += bytes(2)
