@@ -1,4 +1,4 @@
-"""What a context hands out."""
+"""The outputs of a context."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SentenceStart:
 
 @dataclass(frozen=True, slots=True)
 class WordTime:
-    """When a word is heard. Offsets and samples as in `SentenceStart`."""
+    """A word and the time it is heard. Offsets and samples as in `SentenceStart`."""
 
     text: str
     start: int
@@ -41,7 +41,7 @@ class WordTimes:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """The next of an utterance: mono 16-bit PCM at the engine's rate."""
+    """The next audio of an utterance: mono 16-bit PCM at the engine's rate."""
 
     pcm: bytes
 

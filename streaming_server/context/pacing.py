@@ -1,4 +1,4 @@
-"""How far ahead of its listener a context may run."""
+"""Limits a context's lead over its listener."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a context has come: what was announced, synthesized and heard."""
+"""Progress of a context: sentences announced, audio synthesized, text heard."""
 
 from __future__ import annotations
 

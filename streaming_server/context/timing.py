@@ -1,4 +1,4 @@
-"""When a context's text was complete and its audio came."""
+"""Times of a context, from its first complete sentence to its audio."""
 
 from __future__ import annotations
 

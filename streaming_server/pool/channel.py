@@ -94,7 +94,7 @@ class Channel:
 
     @property
     def busy(self) -> bool:
-        """Whether an utterance has been submitted and its end not yet taken."""
+        """True from `submit` until the end of the utterance has been taken."""
         return self.utterance is not None or bool(self._events)
 
     @property
@@ -158,12 +158,12 @@ class Channel:
 
     @property
     def dispatched(self) -> bool:
-        """Whether a worker has the utterance; False while it waits for one."""
+        """True if a worker has the utterance; False while it waits for one."""
         return self._dispatched
 
     @property
     def expired(self) -> bool:
-        """Whether the utterance has waited for a worker for longer than it may."""
+        """True if the utterance has waited for a worker for longer than it may."""
         return time.monotonic() >= self.expires_at
 
     def dispatch(self, worker: Supervisor, tick: int) -> None:
@@ -197,7 +197,7 @@ class Channel:
             self._wake()
 
     def stalled(self, tick: int) -> bool:
-        """Whether its worker has made no sound of it for STALLED_TICKS and another may be tried."""
+        """Return whether the worker has made no sound for STALLED_TICKS and another may be tried."""
         waited = tick - self._dispatched_tick
         made_no_sound = self._dispatched and self._received == 0 and waited >= STALLED_TICKS
         return made_no_sound and self._attempts < MAX_ATTEMPTS

@@ -31,7 +31,7 @@ _SECOND = {
     "(": regex.compile(r"[A-Za-z]"),
     "\\": regex.compile(r"[!-/:-@\[-`{-~]"),
 }
-"""For each character, what must follow it for its rules to be tried."""
+"""Patterns that must follow a character for its rules to be tried."""
 _INVISIBLE = regex.compile(f"[{INVISIBLE}]")
 _MARKS = frozenset("*_~")
 _SPECIAL = regex.compile(rf"[[<&\[!(`\\|*_~\n{JOINER}{INVISIBLE}][{EMOJI}][{EMOJI_PARTS}]]", regex.V1)

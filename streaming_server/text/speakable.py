@@ -1,4 +1,4 @@
-"""Which characters of a text are heard."""
+"""Finds the characters of a text that are read aloud."""
 
 from __future__ import annotations
 

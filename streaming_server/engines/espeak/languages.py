@@ -18,7 +18,7 @@ class Languages:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Every tag, in customary case and order."""
+        """All tags, in customary case and order."""
         return tuple(sorted(map(customary_case, self._voices)))
 
     def voice_of(self, language: str | None) -> str | None:

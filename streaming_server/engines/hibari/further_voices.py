@@ -25,7 +25,7 @@ _STYLES = MappingProxyType({"fenrir": "calm", "fable": "friendly", "kore": "brig
 
 @dataclass(frozen=True, slots=True)
 class HibariSettings:
-    """Where the further voices come from and where they are kept."""
+    """Source and folder of the further voices."""
 
     voices_url: str = option(BASE_URL, "where the voices emma, fenrir, fable and kore are fetched from")
     voices_dir: str | None = option(

@@ -1,4 +1,4 @@
-"""Which parts of a text are spoken."""
+"""Spoken and unspoken parts of a text."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_pitch_leaves_speech_intelligible(engine: HibariEngine, judge: Judge, pi
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("speed", [0.6, 1.5, 1.75, 2.0])
 def test_speed_leaves_speech_intelligible(engine: HibariEngine, judge: Judge, speed: float) -> None:
-    """As a listener hears it: what the engine does not do is stretched."""
+    """The speed that the engine leaves is made by stretching, as in the server."""
     slowest, fastest = engine.info.speeds
     own = min(max(speed, slowest), fastest)
     heard = []
