@@ -55,12 +55,18 @@ class SpeechOptions:
     voices: Mapping[Speaker, str] = field(default_factory=dict)
 
     def style(
-        self, language: str, engine: EngineInfo, pronunciations: Callable[[], Pronunciations]
+        self,
+        language: str,
+        engine: EngineInfo,
+        settings: Settings,
+        pronunciations: Callable[[], Pronunciations],
     ) -> SpeakingStyle:
         """Return the style of spoken text for an engine. language: of text in Latin letters."""
         return SpeakingStyle(
             enabled=self.text_processing,
             language=language,
+            speak_code=settings.speak_code,
+            name_emoji=settings.name_emoji,
             speaker_tags=engine.dialogue,
             nonverbals=engine.dialogue,
             ipa=engine.ipa,
@@ -144,7 +150,7 @@ class Contexts:
             max_characters=self._settings.max_context_characters,
             max_lead_s=self._lead_ms(options) / 1000,
             speed=speed,
-            style=options.style(language, engine, self._pronunciations),
+            style=options.style(language, engine, self._settings, self._pronunciations),
             detect_language=_detects(options.generation),
             stall_s=self._settings.stall_timeout_s,
             on_utterance=partial(self._log_text, options.voice),

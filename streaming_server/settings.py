@@ -126,6 +126,11 @@ class Settings(BaseSettings):
         "send another vendor's voice ids",
     )
 
+    speak_code: bool = Field(False, description="speak code blocks in Markdown instead of a pause")
+    name_emoji: bool = Field(
+        False, description="speak the English names of emoji instead of leaving them out"
+    )
+
     samples_dir: Path | None = Field(
         None,
         description="folder of voice samples to import, each with its .txt or .reference.txt; by default "

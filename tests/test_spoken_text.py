@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -51,6 +52,18 @@ async def test_a_pause_is_silence_of_exactly_that_length(server: Server) -> None
 async def test_text_processing_can_be_disabled(server: Server) -> None:
     talk = await native(server, "**It** <b>is</b>.", words=True, text_processing=False)
     assert talk.audio() != (await native(server, "It is.")).audio()
+
+
+async def test_code_and_emoji_are_spoken_if_the_operator_wants_them(
+    server: Server, start_server: Callable[..., Server]
+) -> None:
+    text = "Hi 😀 there.\n\n```\nprint hello\n```\n"
+    speaking = start_server("--speak-code", "--name-emoji", "--max-workers=1")
+    heard = []
+    for one in (server, speaking):
+        talk = await native(one, text, words=True)
+        heard.append([word["text"] for message in talk.of("words") for word in message["words"]])
+    assert heard == [["Hi", "there"], ["Hi", "😀", "there", "print", "hello"]]
 
 
 async def test_cancelled_quotes_the_clients_text(server: Server) -> None:
