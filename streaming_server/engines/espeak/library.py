@@ -96,16 +96,23 @@ class Library:
     """
 
     def __init__(self) -> None:
-        """Raises EngineFailure if the library or its data cannot be loaded."""
+        """Raises EngineFailure if the library or its data cannot be loaded, or no folder can be written."""
         self._current: VoiceParameters | None = None
         self._on_chunk: ChunkHandler | None = None
         self._error: BaseException | None = None
         self._tables: dict[str, PhonemeTable] = {}
         try:
-            self._folder = DataFolder(Path(espeakng_loader.get_data_path()))
             self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
+            original = Path(espeakng_loader.get_data_path())
         except (OSError, RuntimeError) as error:
             raise EngineFailure("eSpeak NG could not be loaded; reinstall espeakng-loader.") from error
+        try:
+            self._folder = DataFolder(original)
+        except OSError as error:
+            raise EngineFailure(
+                f"eSpeak NG's voices could not be written ({error.strerror}); "
+                "set XDG_CACHE_HOME or TMPDIR to a folder with some room."
+            ) from error
         _declare(self._lib)
         self._callback = _Callback(self._on_callback)
         self._data = self._folder.path

@@ -75,7 +75,11 @@ class DataFolder:
         except (OSError, RuntimeError):  # RuntimeError: there is no home.
             self._temporary = Path(tempfile.mkdtemp(prefix="espeak-"))
             self.path = self._temporary / "espeak-ng-data"
-            _make(original, self.path)
+            try:
+                _make(original, self.path)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Idempotent."""
@@ -109,7 +113,7 @@ def _make(original: Path, data: Path) -> None:
 
 
 def _digest(original: Path) -> str:
-    """Return what tells one version of the data and of the variants from another."""
+    """Return a name for this version of the data and of the variants."""
     names = sorted(entry.name for entry in original.iterdir())
     variants = [variant.text(name) for name, variant in VARIANTS.items()]
     return hashlib.sha256("\n".join([str(original), *names, *variants]).encode()).hexdigest()[:16]

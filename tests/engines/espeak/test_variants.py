@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import espeakng_loader
 import pytest
+from helpers.disks import files_limited_to
 
+from streaming_server.engines.espeak.library import Library
 from streaming_server.engines.espeak.variants import VARIANTS, DataFolder
+from streaming_server.errors import EngineFailure
 
 ORIGINAL = Path(espeakng_loader.get_data_path())
 
@@ -36,3 +40,16 @@ def test_is_temporary_where_the_cache_cannot_be_written(cache: str, tmp_path: Pa
     folder.close()
     folder.close()
     assert not folder.path.exists()
+
+
+def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, temporary = tmp_path / "cache", tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with files_limited_to(0), pytest.raises(EngineFailure, match=r"written \(File too large\).*TMPDIR"):
+        Library()
+    assert list((cache / "streaming-server").iterdir()) == []
+    assert list(temporary.iterdir()) == []
