@@ -6,12 +6,11 @@ import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from streaming_server.engines.hibari.further_voices import british
 from streaming_server.engines.hibari.network import Network
 from streaming_server.engines.hibari.phonemes import PhonemeReader
-from streaming_server.errors import EngineFailure, SpeechError
+from streaming_server.errors import EngineFailure
 from streaming_server.types import EngineVoice
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ class _Loading:
     """A model that is being loaded. Written by its own thread only."""
 
     speaker: Speaker | None = None
-    error: SpeechError | None = None
+    error: EngineFailure | None = None
 
 
 class VoiceModels:
@@ -44,8 +43,12 @@ class VoiceModels:
         return name in self._paths
 
     def prepare(self, name: str) -> None:
-        """Load a model in the background, unless that has begun or its file is missing. Returns at once."""
-        if name not in self._loading and self._paths[name].exists():
+        """Load a model in the background, again if that failed. Return at once.
+
+        Do nothing while its file is missing.
+        """
+        last = self._loading.get(name)
+        if (last is None or last.error is not None) and self._paths[name].exists():
             loading = self._loading[name] = _Loading()
             threading.Thread(
                 target=self._load, args=(name, loading), name=f"load {name}", daemon=True
@@ -56,28 +59,20 @@ class VoiceModels:
         return loading is not None and loading.speaker is None and loading.error is None
 
     def find(self, name: str) -> Speaker:
-        """Return a model that is not being loaded any more.
-
-        Raises EngineFailure, once for each attempt, if it could not be loaded; the next call of `prepare`
-        tries again.
-        """
+        """Return a model that has been loaded. Raises EngineFailure if it could not be."""
         loading = self._loading.get(name)
         if loading is None:
             raise EngineFailure(f"The file of voice {name} is not on this machine; try again.")
         if loading.speaker is None:
-            del self._loading[name]
             raise loading.error or EngineFailure(f"Voice {name} is being loaded; try again.")
         return loading.speaker
 
     def _load(self, name: str, loading: _Loading) -> None:
+        path = self._paths[name]
         try:
-            loading.speaker = _speaker(self._paths[name], name)
-        except SpeechError as error:
-            loading.error = error
-        except Exception as error:  # Without an answer the voice would be loading for ever.
+            loading.speaker = Speaker(Network(path), PhonemeReader(british=british(name)))
+        except Exception:  # Without an answer the voice would be loading for ever.
             log.exception("voice could not be loaded")
-            loading.error = EngineFailure(f"Voice {name} could not be loaded: {type(error).__name__}.")
-
-
-def _speaker(path: Path, name: str) -> Speaker:
-    return Speaker(Network(path), PhonemeReader(british=british(name)))
+            loading.error = EngineFailure(
+                f"Voice {name} could not be loaded; delete {path.name} from --voices-dir to fetch it again."
+            )
