@@ -88,9 +88,9 @@ class DataFolder:
 
 
 def _made_once(original: Path, folder: Path) -> Path:
-    """Make a folder unless it is there; several processes may do so at once."""
+    """Make a folder unless it is there; several processes may do so at once. Raises OSError."""
     data = folder / "espeak-ng-data"
-    if data.is_dir():
+    if _is_whole(original, data):
         return data
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
@@ -100,7 +100,16 @@ def _made_once(original: Path, folder: Path) -> Path:
             os.rename(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+    if not _is_whole(original, data):
+        raise FileNotFoundError(f"{data} lacks files")
     return data
+
+
+def _is_whole(original: Path, data: Path) -> bool:
+    """Return whether no file is missing: caches get cleaned, and the library ignores a missing variant."""
+    links = (data / entry.name for entry in original.iterdir())
+    variants = (data / "voices" / "!v" / name for name in VARIANTS)
+    return all(path.exists() for path in (*links, *variants))
 
 
 def _make(original: Path, data: Path) -> None:

@@ -32,6 +32,17 @@ def test_is_made_once_and_kept(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [folders[0].path.parent.name]
 
 
+@pytest.mark.parametrize("missing", ["voices/!v/luna", "phontab"])
+def test_a_cache_that_lacks_a_file_is_not_used(missing: str, tmp_path: Path) -> None:
+    kept = DataFolder(ORIGINAL, tmp_path / "cache")
+    (kept.path / missing).unlink()
+    folder = DataFolder(ORIGINAL, tmp_path / "cache")
+    check(folder.path)
+    assert (folder.path / missing).exists()
+    folder.close()
+    assert not folder.path.exists()
+
+
 @pytest.mark.parametrize("cache", ["file", "file/below"])
 def test_is_temporary_where_the_cache_cannot_be_written(cache: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
