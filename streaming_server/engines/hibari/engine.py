@@ -157,7 +157,8 @@ class HibariEngine(Engine):
         """Speak a piece of the most urgent utterance whose voice is loaded."""
         loaded = [stream for stream in self._streams.values() if not self._is_loading(stream)]
         if not loaded:
-            time.sleep(LOADING_POLL_S if self._streams else 0)
+            if self._streams:
+                time.sleep(LOADING_POLL_S)
             return []
         stream = min(loaded, key=lambda one: one.urgency)
         began = time.perf_counter()
