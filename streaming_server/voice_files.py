@@ -81,7 +81,7 @@ class VoiceFiles:
         fetch = self._fetches.get(voice_id)
         if fetch is not None and fetch.running:
             return Progress("fetching", min(fetch.received, file.size), file.size)
-        if file.path.exists():
+        if _is_whole(file):
             return Progress("present", file.size, file.size)
         if fetch is not None and fetch.error is not None:
             return Progress("failed", 0, file.size, fetch.error.message)
@@ -99,7 +99,7 @@ class VoiceFiles:
     def request(self, voice_id: str, on_ready: OnReady) -> bool:
         """Fetch the file of a voice unless it is there; `on_ready` is called then. Return whether to wait."""
         file = self._files.get(voice_id)
-        if file is None or file.path.exists():
+        if file is None or _is_whole(file):
             return False
         fetch = self._fetches.get(voice_id)
         if fetch is None or not fetch.running:
@@ -156,6 +156,13 @@ class VoiceFiles:
             if each.timer is not None:
                 each.timer.cancel()
             each.on_ready(error)
+
+
+def _is_whole(file: VoiceFile) -> bool:
+    """Return whether a file is there in full. One that a crash has cut short is fetched again."""
+    with suppress(OSError):
+        return file.path.stat().st_size == file.size
+    return False
 
 
 def _download(voice_id: str, file: VoiceFile, fetch: _Fetch) -> None:

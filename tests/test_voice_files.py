@@ -79,6 +79,20 @@ async def test_is_fetched_once_with_progress_for_all_who_wait(tmp_path: Path) ->
         assert not VoiceFiles(emma(source.url, tmp_path)).request("emma", results.append)
 
 
+async def test_a_file_that_is_cut_short_is_fetched_again(tmp_path: Path) -> None:
+    with file_server(CONTENT) as source:
+        source.resume.set()
+        voices = emma(source.url, tmp_path)
+        assert voices[0].file is not None
+        path = voices[0].file.path
+        path.parent.mkdir()
+        path.write_bytes(CONTENT[:100])
+        files = VoiceFiles(voices)
+        assert files.progress("emma") == Progress("absent", 0, len(CONTENT))
+        assert await ended(files) is None
+        assert path.read_bytes() == CONTENT
+
+
 async def test_a_voice_without_a_file_is_not_waited_for(tmp_path: Path) -> None:
     files = VoiceFiles(emma("http://127.0.0.1:1/", tmp_path))
     assert files.progress("aria") is None
