@@ -21,8 +21,9 @@ class PronunciationList:
 
     def load(self) -> None:
         """Put the stored list in force."""
-        entries = tuple(self._store.get())
-        self.now, self.entries = _in_force(entries), entries
+        with self._lock:  # So that a list that was read before a `put` does not replace it.
+            entries = tuple(self._store.get())
+            self.now, self.entries = _in_force(entries), entries
 
     def put(self, entries: Iterable[StoredPronunciation]) -> None:
         """Replace the list. It counts for text that comes from now on. Raise BadValue, StorageFailure."""
