@@ -14,24 +14,30 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], value: Any) -> Model:
-    """Return a JSON value as `model`. Strict: `false` and `"1"` are not numbers, and `5.0` is a whole one.
+    """Return a JSON value as `model`. Strict: `false` and `"1"` are not numbers.
 
-    Raise BadMessage unless it is an object, or BadValue.
+    Whole floats in it, such as 5.0, are replaced by integers. Raise BadMessage unless it is an object, or
+    BadValue.
     """
     if not isinstance(value, dict):
         raise BadMessage("This must be a JSON object.")
-    return _validated(model, _with_whole_numbers(value), strict=True)
+    _make_numbers_whole(value)
+    return _validated(model, value, strict=True)
 
 
-def _with_whole_numbers(value: Any) -> Any:
-    """Return a JSON value with integers for whole floats: JSON has one kind of number."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {name: _with_whole_numbers(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_with_whole_numbers(one) for one in value]
-    return value
+def _make_numbers_whole(value: dict[str, Any]) -> None:
+    """Replace whole floats in a JSON object by integers, in place: JSON has one kind of number.
+
+    A loop, since JSON may nest deeper than Python calls.
+    """
+    pending: list[Any] = [value]
+    while pending:
+        inside = pending.pop()
+        for key, one in inside.items() if isinstance(inside, dict) else enumerate(inside):
+            if isinstance(one, float) and one.is_integer():
+                inside[key] = int(one)
+            elif isinstance(one, dict | list):
+                pending.append(one)
 
 
 def validated_query(model: type[Model], query: Mapping[str, str]) -> Model:

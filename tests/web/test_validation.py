@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import httpx
+import orjson
 import pytest
 from helpers.rest import to
 from helpers.servers import Server
@@ -138,3 +139,29 @@ def test_a_whole_number_may_have_a_point(server: Server, number: float) -> None:
         body = {"text": "Hi.", "voice_id": "aria", "seed": number, "max_tokens": 100 * number}
         assert client.post("/generate", json=body).status_code == 200
         assert client.post("/generate", json=body | {"seed": 5.5}).status_code == 422
+
+
+def test_whole_numbers_are_found_at_any_depth() -> None:
+    value = {"limit": 5.0, "choices": [{"id": "a", "weight": 2.0}], "speed": 1.5}
+    read = validated(Example, value)
+    assert (read.limit, read.choices, read.speed) == (5, [Choice(id="a", weight=2)], 1.5)
+    for seed in (float("inf"), float("nan")):
+        with pytest.raises(BadValue, match="seed: must be a whole number"):
+            validated(Example, {"seed": seed})
+
+
+@pytest.mark.parametrize("depth", [500, 1000])
+@pytest.mark.parametrize("pair", ["[]", '{"a":}'], ids=["lists", "objects"])
+def test_a_deeply_nested_value_is_like_any_other(server: Server, depth: int, pair: str) -> None:
+    """orjson decodes about a thousand levels, as many as Python calls may nest."""
+    opening, closing = pair[:-1], pair[-1]
+    nested = opening * depth + "5.0" + closing * depth
+    with pytest.raises(BadValue, match="unknown: is not a known field"):
+        validated(Example, {"unknown": orjson.loads(nested)})
+    with to(server) as client:
+        for path, body in (
+            ("/generate", f'{{"text": "Hi.", "voice_id": "aria", "seed": {nested}}}'),
+            ("/v1/audio/speech", f'{{"input": "Hi.", "voice": {nested}}}'),
+        ):
+            answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code in (400, 422), answer.text
