@@ -59,7 +59,8 @@ NAMES = ("a", "b", "default", "*", "ünï", "", "x" * 64, "x" * 65, "\ud83d", "\
 
 ALTERNATIVES = ("type", "context", "text", "voice", "speed", "__class__", "$ref", "", "extra", "\ud83d")
 
-DEPTHS = (10, 200, 2_000, 50_000)
+DEPTHS = (10, 200, 1_000, 2_000, 50_000)
+"""Levels of nesting. orjson decodes the first three; recursion in Python fails at the third."""
 
 
 class Dice(random.Random):
@@ -125,7 +126,8 @@ class Dice(random.Random):
         form = self.randrange(20)
         if form == 0:
             depth = self.choice(DEPTHS)
-            return b'{"type":' * depth if self.chance(0.5) else b"[" * depth + b"]" * depth
+            opening, closing = self.choice(((b'{"type":', b"}"), (b'{"text":', b"}"), (b"[", b"]")))
+            return opening * depth + b"0" + closing * depth
         raw = json.dumps(message, ensure_ascii=form < 15).encode("utf-8", "surrogatepass")
         if form == 1:
             return self.damaged(raw)

@@ -288,7 +288,9 @@ class Rest(HttpDoor):
             ),
             *("/static/../run.py", "/static/%2e%2e/run.py", "/api/build_info"),
         )
-        return [Request(dice.choice(("GET", "GET", "HEAD")), dice.choice(paths)) for _ in range(6)]
+        past = {"minutes": dice.choice((1, 60, 61)), "since": dice.value(0)}
+        requests = [Request(dice.choice(("GET", "GET", "HEAD")), dice.choice(paths)) for _ in range(6)]
+        return [*requests, Request("GET", "/status/history", query=past)]
 
 
 class OpenAI(HttpDoor):

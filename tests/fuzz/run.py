@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from fuzz.dice import Dice
@@ -48,10 +48,10 @@ def fuzz(doors: Sequence[Door], target: Target, seed: int, seconds: float, start
 
 
 async def _play(
-    door: Door, target: Target, seed: int, numbers: object, ends_at: float, done: Counter[str]
+    door: Door, target: Target, seed: int, numbers: Iterator[int], ends_at: float, done: Counter[str]
 ) -> None:
     while time.monotonic() < ends_at:
-        number = next(numbers)  # type: ignore[call-overload]
+        number = next(numbers)
         try:
             await door.session(Dice(f"{seed} {door.name} {number}"), target)
         except Finding as finding:

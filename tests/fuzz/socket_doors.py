@@ -244,7 +244,9 @@ class Status(SocketDoor):
         return "/ws/status"
 
     def script(self, dice: Dice) -> list[Any]:
-        return [{"type": dice.choice(("status", "ping", "auth")), "key": dice.text()} for _ in range(3)]
+        kinds = ("status", "ping", "auth", "history")
+        past = {"minutes": dice.choice((1, 15, 60)), "since": dice.choice((-1.0, 5))}
+        return [{"type": dice.choice(kinds), "key": dice.text(), **past} for _ in range(3)]
 
 
 class Cartesia(SocketDoor):
