@@ -1,4 +1,4 @@
-"""`run.py bench --soak`: minutes of sessions while workers are killed. Does anything grow, or get slower?"""
+"""`run.py bench --soak`: sessions for minutes while workers are killed; nothing may grow or slow down."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How sessions speak. pause_s: between two turns, at most."""
+    """Manner in which sessions speak. pause_s: between two turns, at most."""
 
     replies: Sequence[Reply]
     words_per_second: float

@@ -1,4 +1,4 @@
-"""What a client asks of the history, over HTTP or on the status channel."""
+"""A request for the history, over HTTP or on the status channel."""
 
 from __future__ import annotations
 

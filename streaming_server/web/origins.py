@@ -1,4 +1,4 @@
-"""Which pages may use the server, and under which host names."""
+"""Check of the pages that may use the server and of its host names."""
 
 from __future__ import annotations
 

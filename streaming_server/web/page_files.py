@@ -12,7 +12,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 COMPRESSIBLE = frozenset({".js", ".css", ".svg", ".json"})
+"""Endings of files that are compressed."""
 LEVEL = 6
+"""zlib's default level of compression."""
 
 
 class PageFiles(StaticFiles):

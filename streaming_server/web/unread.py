@@ -1,4 +1,4 @@
-"""What a client has not read yet: how much of it is kept, and for how long."""
+"""Limits on the bytes that a client has not read yet: how many are kept, and for how long."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from streaming_server.types import (
 )
 
 PLAIN = ("Ready.", "Still here.")
-"""What it speaks sensibly: the texts of the pool's checks and of the doors' probes."""
+"""Texts that it speaks sensibly: those of the pool's checks and of the doors' probes."""
 
 
 @dataclass(frozen=True)

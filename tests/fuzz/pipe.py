@@ -149,7 +149,7 @@ def _message(dice: Dice) -> bytes:
 
 
 def _valid(raw: bytes) -> bool:
-    """Whether bytes are one whole request."""
+    """Return whether bytes are one whole request."""
     try:
         frames = list(FrameReader().feed(raw))
         for frame in frames:

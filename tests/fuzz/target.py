@@ -1,4 +1,4 @@
-"""The server that is fuzzed, and what may be found."""
+"""The server that is fuzzed, and its faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server may not do while it is fuzzed: log errors, lose workers, keep what its clients left."""
+"""Checks of a server that is fuzzed: it logs no error, loses no worker and keeps nothing of its clients."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ GROWTH = 64 << 20
 """Bytes by which the server may grow while fuzzed: for caches, and because malloc keeps what fragments it."""
 
 SPARE_THREADS, SPARE_FILES, SPARE_TASKS = 40, 12, 4
-"""What may come and stay: the thread pool's 40 threads, files of databases, tasks of the server's own."""
+"""Growth allowed for good: the thread pool's 40 threads, files of databases, tasks of the server's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the server holds. workers: process ids."""
+    """Resources that the server holds. workers: process ids."""
 
     workers: tuple[int, ...]
     connections: float
@@ -38,7 +38,7 @@ class State:
     resident: int
 
     def at_rest(self, before: State) -> bool:
-        """Whether nothing is left of the clients that came since."""
+        """Return whether nothing is left of the clients that came since."""
         left = (self.connections, self.watchers, self.contexts, self.buffered)
         return (
             not any(left)

@@ -1,4 +1,4 @@
-"""What other servers changed is read once, and again if that fails."""
+"""Changes of other servers are read once, and again if that fails."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from helpers.servers import Server
 
 STATIC = Path(__file__).parents[2] / "static"
 MOST_BYTES = 150_000
-"""What a browser loads for the page at most, without the charts' library."""
+"""Most bytes that a browser loads for the page, without the charts' library."""
 
 
 @pytest.fixture

@@ -293,7 +293,7 @@ CASES: dict[Callable[[Subject], Awaitable[None]], tuple[str, ...]] = {
     ),
     never_empty: ("langgenius/dify#21893: some answers are empty",),
 }
-"""What is tried, and where the like was reported and what went wrong."""
+"""Each case, with the reports of its like and what went wrong there."""
 
 
 @pytest.mark.slow

@@ -23,7 +23,6 @@ from streaming_server.web.speech_fields import LanguageField
 MOST_WORDS = 5000
 IPA_NOT_READ = "The running engine reads no IPA: these words are read as they are written; add a respelling."
 
-
 SAID: list[JsonValue] = [
     {"required": [name], "properties": {name: {"type": "string"}}} for name in ("respelling", "ipa")
 ]

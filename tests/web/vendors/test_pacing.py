@@ -1,4 +1,4 @@
-"""Which doors hold audio back to real time, and which send it as fast as their clients read."""
+"""Doors that hold audio back to real time, and doors that send it as fast as their clients read."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def took_s(door: Callable[[Server], Any], server: Server) -> float:
 
 @pytest.mark.parametrize("door", DOORS)
 async def test_a_client_that_collects_a_file_gets_it_at_once(hasty: Server, door: Any) -> None:
-    """As from the vendors' own servers."""
+    """The vendors' own servers send it as fast."""
     assert await took_s(door, hasty) < PACED_S
 
 
