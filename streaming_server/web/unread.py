@@ -6,6 +6,8 @@ import socket
 from asyncio import BaseTransport, WriteTransport
 from typing import cast
 
+SEND_BUFFER = 32 * 1024
+"""Bytes the kernel buffers per client. Its default of megabytes would count a minute of speech as sent."""
 HIGH_WATER, LOW_WATER = 32 * 1024, 8 * 1024
 """Bytes that wait in this process when writing pauses, and when it goes on. The kernel buffers more."""
 DOWNLOAD_BUFFER = 256 * 1024

@@ -12,15 +12,13 @@ from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 
 from streaming_server.errors import SpeechError
 from streaming_server.web.services import SpeechServices
-from streaming_server.web.unread import UNACKNOWLEDGED_S, keep_unread
+from streaming_server.web.unread import SEND_BUFFER, UNACKNOWLEDGED_S, keep_unread
 from streaming_server.web.vendors.wyoming.events import EventStream, encoded
 from streaming_server.web.vendors.wyoming.session import WyomingSession
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.frames import FRAMES
 from streaming_server.web.websocket.handshake import GOODBYE_S
 
-SEND_BUFFER = 32 * 1024
-"""Size of the kernel's send buffer in bytes, the same as for websockets."""
 PROBES = 3
 """Unanswered keepalive probes after which the kernel drops a client."""
 ACCEPT_AGAIN_S = 0.1
