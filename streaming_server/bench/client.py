@@ -13,12 +13,10 @@ from typing import Self, cast
 from urllib.parse import urlsplit
 
 from streaming_server.bench.wires import Listener, Native, Wire
-from streaming_server.errors import SpeechError
+from streaming_server.errors import Draining, SpeechError
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _NO_MASK = bytes(4)
-RESTARTING = 1012
-"""Close code of a server that restarts."""
 HEAD_END = b"\r\n\r\n"
 
 
@@ -169,6 +167,6 @@ class Client(asyncio.Protocol):
                 self._transport.write(_frame(_PONG, data[body:end]))
             elif opcode == _CLOSE:
                 code = int.from_bytes(data[body : body + 2], "big")
-                self._close("restarting" if code == RESTARTING else "lost")
+                self._close("restarting" if code == Draining.close_code else "lost")
             at = end
         return at

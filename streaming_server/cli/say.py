@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
-from websockets.frames import CloseCode
 
 from streaming_server.audio.frames import FRAME_HEADER
 from streaming_server.backoff import jittered_delays
@@ -213,7 +212,7 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
         kind = Unavailable if status == 503 else SpeechError
         raise kind(_reason(error.response.body) + advice) from None
     except ConnectionClosed as error:
-        restarts = error.rcvd is not None and error.rcvd.code == CloseCode.SERVICE_RESTART
+        restarts = error.rcvd is not None and error.rcvd.code == Draining.close_code
         kind = _Restarting if restarts else SpeechError
         raise kind(f"The server closed the connection: {error}") from None
 
