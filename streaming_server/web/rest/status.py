@@ -18,11 +18,11 @@ from streaming_server.web.history_query import HistoryQuery
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json, retry_after
-from streaming_server.web.rest.voice_download import Download
 from streaming_server.web.server_status import DeviceState, MemoryState
 from streaming_server.web.services import SpeechServices, job_services, operations, speech_services
 from streaming_server.web.status_history import History
 from streaming_server.web.validation import validated_query
+from streaming_server.web.voice_download import Download
 
 
 class State(TypedDict):

@@ -22,9 +22,9 @@ from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json, Message
-from streaming_server.web.rest.voice_download import Download, download
 from streaming_server.web.services import speech_services, voice_services
 from streaming_server.web.speech_fields import PRESET, TEMPERATURE, LanguageField
+from streaming_server.web.voice_download import Download, download
 
 VOICE_SAMPLE_NOT_USED = (
     "The running engine does not clone voices: a built-in voice speaks, and the sample is not used."
