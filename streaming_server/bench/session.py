@@ -162,10 +162,8 @@ class Session:
             return False
         if (delay_s := next(self._delays, None)) is None:
             return False
-        if (
-            self._turn is not None
-        ):  # The end of its context was not heard: the server gave it too little time.
-            self.errors += 1
+        if self._turn is not None:
+            self.errors += 1  # The end of its context was not heard: the server gave it too little time.
             self._turn = None
         self._connecting = self._loop.create_task(self._connect_later(delay_s))
         return True

@@ -48,7 +48,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_body = False
         self._ignores_offer = False
-        self._is_download = False
+        self._send_buffer_widened = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -112,8 +112,8 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if not self._is_download:
-            self._is_download = True
+        if not self._send_buffer_widened:
+            self._send_buffer_widened = True
             widen_send_buffer(self.transport)
         if cycle.scope["http_version"] == "1.0":
             app = _until_close(app, cycle)

@@ -68,28 +68,31 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
     def __init__(self, services: SpeechServices, connection: Connection, style: Style) -> None:
         super().__init__(services, connection)
         self._style = style
-        self._busy_at = 0.0
+        self._busy_until = 0.0
 
     async def greet(self) -> None:
-        self._busy_at = time.monotonic()
+        self._busy_until = time.monotonic()
         self.connection.tasks.start_soon(self._watch_inactivity)
 
     async def _watch_inactivity(self) -> None:
         """Disconnect a client that has sent nothing for too long while nothing was owed to it."""
         limit_s = self._style.inactivity_s
-        while (left_s := self._busy_at + limit_s - time.monotonic()) > 0:
+        while (left_s := self._busy_until + limit_s - time.monotonic()) > 0:
             await anyio.sleep(left_s)
             if any(turn.speaking for turn in self._turns):
-                self._busy_at = max(self._busy_at, time.monotonic())
+                self._note_activity()
         error = TooSlow(f"Nothing came for {limit_s:g} seconds.")
         if self._turns:  # An idle client takes a message for an error; code and reason tell it the same.
             await self.send_error(error)
         self.hang_up(error)
 
+    def _note_activity(self) -> None:
+        self._busy_until = max(self._busy_until, time.monotonic())
+
     # Reading.
 
     async def handle(self, message: dict[str, Any]) -> None:
-        self._busy_at = max(self._busy_at, time.monotonic())
+        self._note_activity()
         name = self.name_of(message)
         try:
             await self.converse(name, validated(Message, message))
@@ -195,10 +198,10 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         for data, characters in turn.messages(frames):
             if not turn.context.stopped:
                 await self._send_chunk(turn, data, characters)
-        self._busy_at += sum(frame.samples for frame in frames) / turn.sample_rate  # It is being heard.
+        self._busy_until += sum(frame.samples for frame in frames) / turn.sample_rate  # It is being heard.
 
     async def _send_chunk(self, turn: ElevenLabsTurn, data: bytes, characters: Characters | None) -> None:
-        self._busy_at = max(self._busy_at, time.monotonic())
+        self._note_activity()
         await self.connection.send_json(
             {
                 "audio": b64encode(data).decode() if data else None,
