@@ -72,7 +72,8 @@ class SpeechFile:
         assert self._writer is not None
         self._put(self._writer.finish())
         if self._seekable:
-            self._file.seek(0)
+            with _file_errors(self._out):
+                self._file.seek(0)
             self._put(self._writer.final_head())
 
     def _discard(self) -> None:
@@ -82,16 +83,15 @@ class SpeechFile:
             raise SpeechError("The server restarted amid the speech; run the command again.")
         self._writer.close()
         self._samples = 0
-        self._file.seek(0)
-        self._file.truncate()
+        with _file_errors(self._out):
+            self._file.seek(0)
+            self._file.truncate()
 
     def _put(self, data: bytes) -> None:
         rest = memoryview(data)
-        try:
+        with _file_errors(self._out):
             while rest:
                 rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            raise SpeechError(f"--out {self._out}: {error.strerror}.") from error
 
     def close(self) -> None:
         """Free the codec."""
@@ -104,7 +104,7 @@ def speech_file(out: Path) -> Iterator[SpeechFile]:
     """Open a file for speech, in the format of its ending, or standard output ("-"), in WAV.
 
     The audio goes to a temporary file beside it, which replaces it on success: an existing file stays until
-    then. Raises SpeechError at once for one that cannot be written.
+    then. Raises SpeechError, at once for one that cannot be written.
     """
     if out == STANDARD_OUTPUT:
         os.set_blocking(sys.stdout.fileno(), True)  # The program that started this one may have changed it.
@@ -123,7 +123,8 @@ def speech_file(out: Path) -> Iterator[SpeechFile]:
             closing(SpeechFile(file, out, audio_format, seekable=True)) as speech,
         ):
             yield speech
-        unfinished.replace(out)
+        with _file_errors(out):
+            unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -139,7 +140,14 @@ def _format_of(out: Path) -> AudioFormat:
 
 
 def _opened(unfinished: Path, out: Path) -> FileIO:
-    try:
+    with _file_errors(out):
         return unfinished.open("xb", buffering=0)
+
+
+@contextmanager
+def _file_errors(out: Path) -> Iterator[None]:
+    """Raise SpeechError, which names the file, for errors of the operating system."""
+    try:
+        yield
     except OSError as error:
         raise SpeechError(f"--out {out}: {error.strerror}.") from error
