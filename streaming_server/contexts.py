@@ -192,7 +192,6 @@ class Contexts:
     async def all_closed(self) -> None:
         """Wait until no context is open."""
         while self._open:
-            self._one_closed = anyio.Event()
             await self._one_closed.wait()
 
     def _await_voice(self, context: SpeechContext, voice_id: str) -> None:
@@ -247,6 +246,7 @@ class Contexts:
         how = type(end).__name__.lower() if end is not None else "abandoned"
         self._metrics.contexts_ended.labels(how).inc()
         self._one_closed.set()
+        self._one_closed = anyio.Event()
 
     def _log_text(self, voice: str, text: str) -> None:
         if self._show_text():

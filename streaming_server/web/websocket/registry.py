@@ -62,7 +62,7 @@ class Connections:
         finally:
             self._open.discard(connection)
             self._metrics.connections.dec()
-            self._one_left.set()
+            self._notify_left()
 
     @contextmanager
     def holding_watcher(self, connection: Connection) -> Iterator[None]:
@@ -74,13 +74,16 @@ class Connections:
             yield
         finally:
             self._watchers.discard(connection)
-            self._one_left.set()
+            self._notify_left()
 
     async def all_left(self) -> None:
         """Wait until no websocket is open."""
         while self._open or self._watchers:
-            self._one_left = anyio.Event()
             await self._one_left.wait()
+
+    def _notify_left(self) -> None:
+        self._one_left.set()
+        self._one_left = anyio.Event()
 
     async def watch(self) -> None:
         """End connections whose client has stopped reading, until cancelled."""

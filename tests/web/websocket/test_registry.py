@@ -1,0 +1,36 @@
+"""The open websockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from streaming_server.metrics import Metrics
+from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.registry import Connections
+
+pytestmark = pytest.mark.anyio
+
+
+async def receive() -> Any:
+    await anyio.sleep_forever()
+
+
+async def send(event: Any) -> None:
+    return
+
+
+async def test_all_who_wait_learn_that_the_last_has_left() -> None:
+    """Two stops of a server may wait at the same time."""
+    connections = Connections(5.0, Metrics("here"))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            with (
+                connections.holding(Connection(receive, send)),
+                connections.holding_watcher(Connection(receive, send)),
+            ):
+                group.start_soon(connections.all_left)
+                group.start_soon(connections.all_left)
+                await anyio.wait_all_tasks_blocked()
