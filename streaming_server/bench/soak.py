@@ -15,6 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from http.client import HTTPException
+from typing import TypeVar
 
 import orjson
 from rich.console import Console
@@ -35,7 +38,11 @@ KILLS = 4
 EXCUSED_S = 10.0
 """Seconds after the death of a worker in which its turns may end with EXCUSED."""
 EXCUSED = "worker_lost"
+UNANSWERED = "no status"
+"""Code of the error that the server's state cannot be read."""
 READ_EVERY_S = 2.0
+
+T = TypeVar("T")
 
 WARM_UP = 0.3
 """Share of the periods whose fullest is the measure of the last: engines' caches fill at first."""
@@ -236,16 +243,30 @@ async def _kill_workers(subject: Subject, ledger: SoakLedger, run: Run) -> None:
         await asyncio.sleep(min(KILL_EVERY_S, run.seconds / (KILLS + 1)))
         if run.seconds - ledger.passed_s < 1:
             return
-        devices = orjson.loads(await asyncio.to_thread(_get, subject, "/gpu/status"))["devices"]
-        pids = [device["worker"]["pid"] for device in devices if device["worker"]["pid"] is not None]
-        if pids:
+        if pids := await _answered(ledger, partial(_workers, subject)):
             ledger.kill(rng.choice(pids))
 
 
 async def _read(subject: Subject, ledger: SoakLedger) -> None:
     while True:
-        ledger.now.readings.append(await asyncio.to_thread(_reading, subject))
+        if (reading := await _answered(ledger, partial(_reading, subject))) is not None:
+            ledger.now.readings.append(reading)
         await asyncio.sleep(min(READ_EVERY_S, ledger.period_s / 4))
+
+
+async def _answered(ledger: SoakLedger, ask: Callable[[], T]) -> T | None:
+    """Ask the server in a thread. Record an error and return None if it does not answer."""
+    try:
+        return await asyncio.to_thread(ask)
+    except (OSError, HTTPException):
+        ledger.error(UNANSWERED)
+        return None
+
+
+def _workers(subject: Subject) -> list[int]:
+    """Return the process ids of the workers that run."""
+    devices = orjson.loads(_get(subject, "/gpu/status"))["devices"]
+    return [device["worker"]["pid"] for device in devices if device["worker"]["pid"] is not None]
 
 
 def _reading(subject: Subject) -> Reading:
