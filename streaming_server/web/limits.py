@@ -10,6 +10,8 @@ import anyio
 from streaming_server.errors import Draining, Full
 from streaming_server.settings import Settings
 
+KEYLESS_SHARE = 0.5
+"""Share of the places that clients who send no key may hold where the others have one."""
 BODIES_AT_ONCE = 256
 BODIES_PER_ADDRESS = 64
 """Request bodies that may be arriving at the same time. Each may take a megabyte of memory."""
@@ -27,6 +29,10 @@ class Limits:
 
     def __init__(self, settings: Settings) -> None:
         self._speaking = Places(settings.max_connections, "The server is at its limit of connections.")
+        keyless = settings.max_connections
+        if settings.api_keys:
+            keyless = max(1, round(KEYLESS_SHARE * keyless))
+        self._keyless = Places(keyless, "The server is at its limit of connections without a key.")
         self._watching = Places(
             settings.max_status_connections, "The server is at its limit of status connections."
         )
@@ -40,6 +46,12 @@ class Limits:
         with self._speaking.hold():
             if not pool_has_room:
                 raise Full("No worker can take more speech at the moment.")
+            yield
+
+    @contextmanager
+    def speaking_without_key(self, pool_has_room: bool) -> Iterator[None]:
+        """Hold a place for a connection whose protocol has no keys. Raise Draining or Full."""
+        with self._keyless.hold(), self.speaking(pool_has_room):
             yield
 
     @contextmanager

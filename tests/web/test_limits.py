@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,22 @@ def test_places_are_limited_and_returned(
             for _ in range(2):
                 with pytest.raises(Full), place(limits):
                     pass
+
+
+@pytest.mark.parametrize(
+    ("options", "places"), [({}, 4), ({"api_keys": ["secret"]}, 2)], ids=["no keys", "keys"]
+)
+def test_clients_without_a_key_leave_places_to_those_with_one(options: dict[str, Any], places: int) -> None:
+    limits = Limits(Settings.model_validate({"max_connections": 4, **options}))
+    with ExitStack() as taken:
+        for _ in range(places):
+            taken.enter_context(limits.speaking_without_key(True))
+        with pytest.raises(Full), limits.speaking_without_key(True):
+            pass
+        for _ in range(4 - places):
+            taken.enter_context(limits.speaking(True))
+        with pytest.raises(Full), limits.speaking(True):
+            pass
 
 
 def test_a_full_pool_takes_no_place() -> None:

@@ -18,6 +18,7 @@ import pytest
 from helpers.events import Events, at_port
 from helpers.foreign import ENDLESS, LONG, TEXT, active, contexts, kill_worker, native_audio
 from helpers.servers import Server, free_port, running_server, until
+from helpers.talk import talking
 
 pytestmark = pytest.mark.anyio
 
@@ -175,6 +176,14 @@ async def test_answers_pings_and_ignores_unrelated_events(place: Place) -> None:
     assert events.types == ["pong"]
 
 
+async def test_half_of_a_character_in_a_ping_is_not_sent_back(place: Place) -> None:
+    async with at_port(place.port) as events:
+        await events.send_raw(b'{"type": "ping", "data": {"text": "\\ud83d"}}\n')
+        assert (await events.until("pong")).data == {"text": None}
+        await events.send_raw(b'{"type": "ping", "data": {"text": "there?"}}\n')
+        assert (await events.until("pong")).data == {"text": "there?"}
+
+
 async def test_a_too_long_whole_text_is_ignored_within_a_stream(place: Place) -> None:
     async with at_port(place.port) as events:
         await events.send("synthesize-start")
@@ -238,6 +247,7 @@ async def test_disconnecting_cancels(place: Place) -> None:
         (b"[]\n", "bad_message"),
         (b'{"type": "describe", "data_length": "9"}\n', "bad_message"),
         (b'{"type": "describe", "payload_length": -1}\n', "bad_message"),
+        (b'{"type": "describe", "data_length": ' + b"9" * 500 + b"}\n", "bad_message"),
         (b'{"type": "describe", "data_length": 2}\n[]', "bad_message"),
         (b'{"type": "synthesize"}\n', "bad_value"),
         (b'{"type": "synthesize", "data": {"text": 5}}\n', "bad_value"),
@@ -310,6 +320,20 @@ async def test_a_full_server_sends_an_error(start_server: Callable[..., Server])
         assert [event.data["code"] for event in second.heard] == ["full"]
         await first.send("synthesize", text=TEXT)
         await first.until("audio-stop")
+
+
+async def test_where_there_are_keys_others_have_places_left(start_server: Callable[..., Server]) -> None:
+    port = free_port()
+    server = start_server(f"--wyoming-port={port}", "--max-connections=2", DIA_API_KEYS="secret")
+    async with at_port(port) as first:
+        await first.send("ping")
+        await first.until("pong")
+        async with at_port(port) as second:
+            await second.send("ping")
+            await second.hung_up()
+        assert [event.data["code"] for event in second.heard] == ["full"]
+        async with talking(server.ws_url, query="?token=secret") as talk:
+            assert (await talk.speak("I have a place."))["type"] == "done"
 
 
 async def test_too_many_requests_at_once_are_refused(start_server: Callable[..., Server]) -> None:

@@ -87,7 +87,7 @@ async def _serve_to_the_end(services: SpeechServices, stream: SocketStream) -> N
     connection = Connection(events.receive, events.send, [FRAMES])
     with ExitStack() as place:
         try:
-            place.enter_context(services.limits.speaking(services.pool.has_room))
+            place.enter_context(services.limits.speaking_without_key(services.pool.has_room))
         except SpeechError as error:
             services.metrics.refused.labels(error.code).inc()
             await _refuse(events, error)
