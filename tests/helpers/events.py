@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+from helpers.servers import Server
 
 PATIENCE_S = 20.0
 
@@ -68,6 +71,12 @@ class Events:
 
     def audio(self) -> bytes:
         return b"".join(event.payload for event in self.heard if event.type == "audio-chunk")
+
+
+def wyoming_port(server: Server) -> int:
+    """Return the port that a server started with `--wyoming-port=0` has found."""
+    [port] = re.findall(r"tcp://127\.0\.0\.1:(\d+)", server.logged())
+    return int(port)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import msgpack
 import pytest
-from helpers.events import at_port
+from helpers.events import at_port, wyoming_port
 from helpers.foreign import exchanging
 from helpers.rest import to
 from helpers.servers import Server, running_server
@@ -204,8 +204,3 @@ def test_voices_are_managed_by_their_own_ids_alone(server: Server) -> None:
     assert httpx.get(f"{server.url}/preview/{FOREIGN}").status_code == 404
     assert httpx.get(f"{server.url}/v1/voices/{FOREIGN}").status_code == 404
     assert httpx.delete(f"{server.url}/voice_mappings/{FOREIGN}").status_code == 404
-
-
-def wyoming_port(server: Server) -> int:
-    [port] = re.findall(r"tcp://127\.0\.0\.1:(\d+)", server.logged())
-    return int(port)

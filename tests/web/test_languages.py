@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +10,7 @@ from typing import Any
 import httpx
 import msgpack
 import pytest
-from helpers.events import at_port
+from helpers.events import at_port, wyoming_port
 from helpers.foreign import exchanging, native_audio
 from helpers.servers import Server, running_server
 from helpers.talk import talking
@@ -163,9 +162,8 @@ async def test_the_earlier_servers_routes_understand_a_language(server: Server, 
 
 
 async def test_wyoming_understands_a_language(server: Server) -> None:
-    [port] = re.findall(r"tcp://127\.0\.0\.1:(\d+)", server.logged())
     for text, language, expected in ((GERMAN, "de_DE", "de"), (CHINESE, "auto", "zh")):
-        async with at_port(int(port)) as events:
+        async with at_port(wyoming_port(server)) as events:
             await events.send("synthesize", text=text, voice={"language": language})
             await events.until("audio-stop")
         assert events.audio() == await native_audio(server, text, voice="aria", language=expected)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from helpers.doors import EQUAL_AT_RATE, RATE, TEXT, Door, generate, kyutai, native
-from helpers.events import at_port
+from helpers.events import at_port, wyoming_port
 from helpers.foreign import native_audio
 from helpers.servers import Server, running_server
 from helpers.tiny_dia import options_of
@@ -56,8 +55,7 @@ async def test_kyutais_floats_are_the_native_samples(server: Server, voice: str)
 
 
 async def test_wyoming_equals_the_native_websocket_at_the_engines_rate(server: Server, voice: str) -> None:
-    [port] = re.findall(r"tcp://127\.0\.0\.1:(\d+)", server.logged())
-    async with at_port(int(port)) as events:
+    async with at_port(wyoming_port(server)) as events:
         await events.send("synthesize-start", voice={"name": voice})
         for word in TEXT.split():
             await events.send("synthesize-chunk", text=f"{word} ")

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from helpers.events import at_port, wyoming_port
 from helpers.foreign import exchanging
 from helpers.servers import Server, running_server
 from helpers.talk import talking
@@ -29,7 +30,8 @@ def paced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("hasty") / "log", "--max-lead-ms=500") as server:
+    log = tmp_path_factory.mktemp("hasty") / "log"
+    with running_server(log, "--max-lead-ms=500", "--wyoming-port=0") as server:
         yield server
 
 
@@ -60,6 +62,20 @@ async def deepgram(server: Server) -> None:
         await exchange.until(lambda message: isinstance(message, dict) and message["type"] == "Flushed")
 
 
+async def wyoming(server: Server) -> None:
+    async with at_port(wyoming_port(server)) as events:
+        await events.send("synthesize", text=TEXT)
+        await events.until("audio-stop")
+
+
+async def streamed_wyoming(server: Server) -> None:
+    async with at_port(wyoming_port(server)) as events:
+        await events.send("synthesize-start")
+        await events.send("synthesize-chunk", text=TEXT)
+        await events.send("synthesize-stop")
+        await events.until("synthesize-stopped")
+
+
 DOORS = [cartesia, elevenlabs, deepgram]
 
 
@@ -69,10 +85,15 @@ async def took_s(door: Callable[[Server], Any], server: Server) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", [*DOORS, wyoming])
 async def test_a_client_that_collects_a_file_gets_it_at_once(hasty: Server, door: Any) -> None:
     """The vendors' own servers send it as fast."""
     assert await took_s(door, hasty) < PACED_S
+
+
+async def test_text_streamed_over_wyoming_is_paced(hasty: Server) -> None:
+    """Its clients play while the text is written."""
+    assert await took_s(streamed_wyoming, hasty) > PACED_S
 
 
 @pytest.mark.parametrize("door", DOORS)
