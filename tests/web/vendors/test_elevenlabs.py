@@ -98,8 +98,9 @@ async def test_audio_equals_the_native_websockets(server: Server) -> None:
         ([word + " " for word in TEXT.split()], "false"),
         (["Hello there, said the fox.", "This is the second sentence!", "And is this the third?"], "true"),
         (["Hello there, said the fox. ", "This is the second sentence! ", "And is this the third? "], "true"),
+        (["Hello there, said the fox. This is the sec", "ond sentence! And is this the third?"], "true"),
     ],
-    ids=["characters", "words", "sentences", "spaced sentences"],
+    ids=["characters", "words", "sentences", "spaced sentences", "a word in two pieces"],
 )
 async def test_audio_does_not_depend_on_how_text_is_split(
     server: Server, pieces: list[str], auto_mode: str
