@@ -98,7 +98,9 @@ def make_row(server: str, sessions: Sequence[Session], window: Window, cost: Cos
         underrun_total_ms=1000 * sum(playout.total for playout in playouts),
         clean=clean / len(sessions),
         refused=sum(session.stopped_by == "refused" for session in sessions),
-        errored=sum(session.stopped_by == "lost" or session.errors > 0 for session in sessions),
+        errored=sum(
+            session.stopped_by in ("lost", "restarting") or session.errors > 0 for session in sessions
+        ),
         audio_s_per_s=cost.audio_s / seconds,
         cpu_ms_per_audio_s=None if cpu_s is None or not cost.audio_s else 1000 * cpu_s / cost.audio_s,
         memory_mib=cost.memory_mib,

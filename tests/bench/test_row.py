@@ -72,6 +72,14 @@ async def test_refused_lost_and_errored_sessions_are_counted_and_not_clean() -> 
     assert (row.refused, row.errored, row.clean) == (1, 2, 0.0)
 
 
+async def test_a_session_that_a_restart_ended_is_counted_as_errored() -> None:
+    ended = _session()
+    ended.stop_after_turn()  # It does not connect again.
+    ended.on_close("restarting")
+    row = make_row("server", [ended], WINDOW, COST, now=122.0)
+    assert (row.refused, row.errored, row.clean) == (0, 1, 0.0)
+
+
 async def test_cost_is_per_second_of_audio() -> None:
     row = make_row("server", [_session()], WINDOW, COST, now=122.0)
     assert row.cpu_ms_per_audio_s == pytest.approx(2.5)
