@@ -15,7 +15,7 @@ from obstore.store import from_url
 
 from streaming_server.errors import EngineFailure, StorageFailure, StoreUnavailable
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.files import ANY_NAME, discard, regular_files
+from streaming_server.storage.files import ANY_NAME, discard, move_whole, regular_files
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -49,7 +49,7 @@ class BucketObjects:
         with storage_errors(), _errors(), suppress(AlreadyExistsError):
             self._store.put(self._key(name), file, mode="create")
         with storage_errors():
-            os.replace(file, self.path(name))
+            move_whole(file, self.path(name))
 
     def fetch(self, name: str) -> Path:
         path = self.path(name)
@@ -62,8 +62,9 @@ class BucketObjects:
                 with storage_errors(), unfinished.open("wb") as out:
                     for chunk in found.stream():
                         out.write(chunk)
+            # A power failure must not leave a part of it under its name.
             with storage_errors():
-                os.replace(unfinished, path)
+                move_whole(unfinished, path)
         finally:
             discard(unfinished)
         return path
