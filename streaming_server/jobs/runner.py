@@ -19,6 +19,7 @@ from streaming_server.errors import (
     InUse,
     SpeechError,
     StorageFailure,
+    StoreUnavailable,
     Unavailable,
     UnknownJob,
 )
@@ -204,8 +205,7 @@ class JobRunner:
             finally:
                 with anyio.CancelScope(shield=True):
                     await to_thread.run_sync(_close, out)
-        name = await to_thread.run_sync(self._jobs.keep_result, job)
-        await self._complete(running, name)
+        await self._complete(running, await self._keep_result(job))
 
     async def _paced(self, running: RunningJob, speech: JobSpeech) -> AsyncGenerator[bytes, None]:
         """Yield the audio as it is generated, at a limited speed while clients listen to other speech."""
@@ -217,6 +217,18 @@ class JobRunner:
                 if self._has_listeners():
                     await anyio.sleep(max(0.0, due - time.monotonic()))
         running.utterances, running.audio_s = speech.utterances, speech.audio_s
+
+    async def _keep_result(self, job: Job) -> str:
+        """Store a finished result, however long the object store is away, and return its name.
+
+        Raise StorageFailure if the disk fails.
+        """
+        while True:
+            try:
+                return await to_thread.run_sync(self._jobs.keep_result, job)
+            except StoreUnavailable as error:
+                log.warning("cannot store a result yet", job=job.id, reason=error.message)
+                await anyio.sleep(STORAGE_RETRY_S)
 
     async def _complete(self, running: RunningJob, file_name: str) -> None:
         """Mark a job whose result is on the disk as completed, however long the database takes.

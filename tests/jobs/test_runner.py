@@ -12,7 +12,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from streaming_server.errors import BadValue, WorkerLost
+from streaming_server.errors import BadValue, StoreUnavailable, WorkerLost
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
 from streaming_server.storage.jobs import Job, Jobs
@@ -176,6 +176,28 @@ async def test_a_job_cancelled_while_it_cannot_be_marked_leaves_no_file(
             await until_marking_fails(logged)
         assert (await runner.queue.cancel(job.id)).status == "cancelled"
     assert list((tmp_path / "jobs").iterdir()) == []
+
+
+class AwayAtFirst(FolderObjects):
+    """Objects in a store that cannot be reached at the first two attempts."""
+
+    attempts = 0
+
+    def put(self, name: str, file: Path) -> None:
+        self.attempts += 1
+        if self.attempts <= 2:
+            raise StoreUnavailable("The object store cannot be reached; try again.")
+        super().put(name, file)
+
+
+async def test_a_finished_job_waits_for_the_object_store(database: SqliteDatabase, tmp_path: Path) -> None:
+    runner = Runner(Jobs(database, AwayAtFirst(tmp_path / "jobs"), "test"), Speech())
+    runner.speech.may_end.set()
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_over)
+    assert (job.status, runner.speech.opened) == ("completed", 1)
+    assert job.file is not None
+    assert job.file.read_bytes() == HEAD + AUDIO
 
 
 async def test_a_failed_job_stores_the_reason(jobs: Jobs, tmp_path: Path) -> None:
