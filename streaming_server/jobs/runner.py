@@ -31,7 +31,7 @@ CONCURRENT_JOBS = 2
 MAX_ATTEMPTS = 3
 """Attempts at a job whose worker died or that no worker had room for."""
 RENEW_S = 5.0
-"""Seconds between renewals of the leases of jobs, of which LEASE_S has room for several."""
+"""Seconds between renewals of the leases of jobs; several fit into LEASE_S."""
 ROOM_POLL_S = 0.25
 STORAGE_RETRY_S = 5.0
 """Seconds between attempts to read or write a store that failed."""
@@ -111,9 +111,11 @@ class JobRunner:
             return
         while True:
             await anyio.sleep(RENEW_S)
-            with suppress(StorageFailure):  # A lease outlives several attempts.
+            try:
                 await self.renew()
                 _report(await to_thread.run_sync(self._jobs.recover))
+            except StorageFailure as error:  # A lease outlives several attempts.
+                log.warning("cannot renew the leases of jobs", reason=error.message)
             self._queue.notify()  # A job of another server whose announcement was lost.
 
     async def renew(self) -> None:
