@@ -260,9 +260,13 @@ class Jobs:
         """
         try:
             with self._database.reading() as transaction:
-                row = transaction.row("SELECT file, status, attempt FROM jobs WHERE id = :id", id=job.id)
-            current = row is not None and row["attempt"] == job.attempt
-            if row is None or not (current and row["status"] in ("processing", "completed")):
+                counts = transaction.row(
+                    "SELECT 1 FROM jobs WHERE id = :id AND attempt = :attempt"
+                    " AND status IN ('processing', 'completed')",
+                    id=job.id,
+                    attempt=job.attempt,
+                )
+            if counts is None:
                 self._results.delete(job.result_name)
         except StorageFailure:
             return
@@ -317,8 +321,9 @@ class Jobs:
             )
             settled = [self._settled(row) for row in found]
             transaction.execute_many(
-                "UPDATE jobs SET status = :status, file = :file, finished_at = :now, lost = lost + 1,"
-                " utterances = :utterances, audio_s = :audio_s WHERE id = :id",
+                "UPDATE jobs SET status = :status, file = :file, started_at = :started_at,"
+                " finished_at = :now, lost = lost + 1, utterances = :utterances, audio_s = :audio_s"
+                " WHERE id = :id",
                 settled,
             )
             if settled:
@@ -335,6 +340,7 @@ class Jobs:
             "id": row["id"],
             "status": status,
             "file": name if kept else None,
+            "started_at": None if status == "pending" else row["started_at"],
             "now": None if status == "pending" else time.time(),
             "utterances": 0 if status == "pending" else row["utterances"],
             "audio_s": 0.0 if status == "pending" else row["audio_s"],
@@ -344,7 +350,7 @@ class Jobs:
         """Delete the results of no job. Call it at the start, after `recover`."""
         names = self._results.names()
         # Asked afterwards, so that no result is missed that comes meanwhile.
-        with self._database.transaction() as transaction:
+        with self._database.reading() as transaction:
             rows = transaction.rows(
                 "SELECT id, file, status FROM jobs WHERE status IN ('processing', 'completed')"
             )

@@ -366,6 +366,7 @@ def test_an_expired_job_waits_for_another_server_and_the_first_one_loses_it(
     expire_leases(one, monkeypatch)
     job = begun(one)
     assert other.recover() == Recovered(requeued=1)
+    assert other.get(job.id).started_at is None
     again = other.next()
     assert again is not None
     assert (again.id, again.node, again.attempt) == (job.id, "other", 2)
