@@ -80,24 +80,13 @@ class Configuration:
         Values it did not change keep this server's flags and variables.
         """
         with self._lock:
-            stored = {name: value for name, value in self._store.get().items() if name in _NAMES}
-            changed = {
-                name: value
-                for name, value in stored.items()
-                if name not in self._put or self._put[name] != value
-            }
-            try:
-                values = ServerConfig(**(_values(self.now) | changed))
-            except ValidationError:
-                log.warning("the configuration put on another server is invalid here and ignored")
-                return
-            self._put = stored
-            self._from_start -= changed.keys()
-            self._settle(_values(values))
+            self._catch_up()
 
     def put(self, config: ServerConfig) -> None:
         """Replace the configuration and store what has changed. Raise StorageFailure."""
         with self._lock:
+            # Values that another server has just put must be replaced too, not dropped from the store.
+            self._catch_up()
             current = _values(self.now)
             changed = {name: value for name, value in _values(config).items() if value != current[name]}
             put = self._put | changed
@@ -105,6 +94,20 @@ class Configuration:
             self._put = put
             self._from_start -= changed.keys()
             self._settle(_values(config))
+
+    def _catch_up(self) -> None:
+        stored = {name: value for name, value in self._store.get().items() if name in _NAMES}
+        changed = {
+            name: value for name, value in stored.items() if name not in self._put or self._put[name] != value
+        }
+        try:
+            values = ServerConfig(**(_values(self.now) | changed))
+        except ValidationError:
+            log.warning("the configuration put on another server is invalid here and ignored")
+            return
+        self._put = stored
+        self._from_start -= changed.keys()
+        self._settle(_values(values))
 
     def _settle(self, values: dict[str, Any]) -> None:
         self.now = ServerConfig(**values, sources={name: self._origin(name) for name in _NAMES})

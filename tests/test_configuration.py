@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,17 @@ def test_values_that_cannot_be_stored_do_not_apply(tmp_path: Path, monkeypatch: 
         with pytest.raises(StorageFailure):
             configuration.put(changed(before, debug_mode=True))
         assert configuration.now == before
+
+
+def test_servers_that_put_shortly_after_each_other_agree(tmp_path: Path) -> None:
+    settings = CliApp.run(Settings, cli_args=[])
+    with closing(SqliteDatabase(tmp_path)) as database:
+        one, other = (Configuration(ConfigurationStore(database), settings) for _ in range(2))
+        one.put(changed(DEFAULTS, output_retention_hours=48.0))
+        other.put(changed(DEFAULTS, debug_mode=True))
+        one.reload()
+        assert one.now == other.now
+        assert (one.now.output_retention_hours, one.now.debug_mode) == (24, True)
 
 
 def test_the_route_reports_the_source_of_each_value(
