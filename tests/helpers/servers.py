@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -120,13 +120,22 @@ def running_server(log: Path, *options: str, port: int | None = None, **environm
     It speaks with eSpeak NG, which starts fastest, unless an option or a variable names another engine.
     """
     port = port or free_port()
+    with running_process(log, ["run.py", f"--port={port}", *options], port, environment, signals=2) as server:
+        yield server
+
+
+@contextmanager
+def running_process(
+    log: Path, arguments: Sequence[str], port: int, environment: Mapping[str, str], *, signals: int
+) -> Iterator[Server]:
+    """Run Python with these arguments and DIA_* variables until it is ready; end it with so many SIGTERMs."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
-    environment = {"DIA_DATA_DIR": str(log.with_suffix(".data")), "DIA_ENGINE": "espeak", **environment}
+    variables = {"DIA_DATA_DIR": str(log.with_suffix(".data")), "DIA_ENGINE": "espeak", **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "run.py", f"--port={port}", *options],
+            [sys.executable, *arguments],
             cwd=Path(__file__).parents[2],
-            env={**clean, **environment},
+            env={**clean, **variables},
             stdout=output,
             stderr=output,
         )
@@ -137,8 +146,8 @@ def running_server(log: Path, *options: str, port: int | None = None, **environm
         yield server
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGTERM)
+            for _ in range(signals):
+                process.send_signal(signal.SIGTERM)
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
