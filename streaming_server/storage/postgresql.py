@@ -44,8 +44,8 @@ CHANNEL = "streaming_server"
 """Where changes are announced. It is the database's own, so one database serves one cluster."""
 
 _DISK_FULL = "53100"
-_READ_ONLY = "25006"
-"""Error codes of PostgreSQL. It is read-only while a standby takes over."""
+_AWAY = frozenset({"25006", "25P03"})
+"""Error codes: read-only, as while a standby takes over; and an abandoned transaction, which was ended."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -209,7 +209,7 @@ def _translated(error: DBAPIError) -> SpeechError | None:
     code = getattr(error.orig, "sqlstate", None)
     if code == _DISK_FULL:
         return StorageFailure("The disk of the database is full; nothing was changed.")
-    if code == _READ_ONLY or isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError):
+    if code in _AWAY or isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError):
         return _unreachable()
     if isinstance(error.orig, psycopg.DataError):
         return BadValue("The text contains a character that cannot be stored.")
