@@ -17,6 +17,7 @@ import math
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import closing
 from types import MappingProxyType
 from typing import Any
 
@@ -52,6 +53,8 @@ UNLIMITED = 1_000_000
 """Requests per replica. Over Ray's limits a websocket hangs or gets a 500; our own answer with 503."""
 POLL_S = 0.5
 """Seconds between looks whether the worker speaks, and whether Ray has begun to stop the replica."""
+ANSWER_S = 5.0
+"""Seconds that a replica may take to answer whether Ray stops it."""
 
 
 class Options(BaseModel, extra="forbid"):
@@ -186,16 +189,13 @@ class Hosted:
 async def _is_stopping(port: int) -> bool:
     """Return whether Ray stops the replica that listens on this port."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with closing(writer):
+                writer.write(b"GET /-/healthz HTTP/1.0\r\n\r\n")
+                return b"DRAINING" in await reader.read()
+    except OSError:  # A timeout is one too.
         return False
-    try:
-        writer.write(b"GET /-/healthz HTTP/1.0\r\n\r\n")
-        return b"DRAINING" in await asyncio.wait_for(reader.read(), 5.0)
-    except (OSError, TimeoutError):
-        return False
-    finally:
-        writer.close()
 
 
 if __name__ == "__main__":
