@@ -18,7 +18,7 @@ import structlog
 
 from streaming_server.errors import StorageFailure
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.files import regular_files, remove_older
+from streaming_server.storage.files import discard, regular_files, remove_older
 
 _NAME = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}(_.+)?\.\w+")
 """Names given by `OutputFolder.create`. Dia's own server appended the voice."""
@@ -144,8 +144,7 @@ class OutputFile:
             file, self._file = self._file, None
             with suppress(OSError):
                 file.close()
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+            discard(self._path)
             self._folder.finish(self._path, kept=False)
 
     def _give_up(self, error: StorageFailure) -> None:

@@ -24,7 +24,7 @@ from streaming_server.errors import (
     UnknownVoiceSample,
 )
 from streaming_server.storage.database import Database, Row, Transaction, storage_errors
-from streaming_server.storage.files import remove_older, remove_strays
+from streaming_server.storage.files import discard, remove_older, remove_strays
 from streaming_server.storage.names import check_name
 from streaming_server.storage.objects import Objects
 from streaming_server.storage.voice_records import (
@@ -184,8 +184,7 @@ class VoiceStore:
                 transaction.announce(TOPIC)
                 return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
         finally:
-            with suppress(OSError):
-                wav.unlink(missing_ok=True)
+            discard(wav)
             self._discard(shas)
 
     def set_transcript(
