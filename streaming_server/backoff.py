@@ -1,4 +1,4 @@
-"""When to connect again after a server has closed the connection because it restarts."""
+"""Delays before connecting again to a server that has closed the connection because it restarts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What runs many servers as one: a gateway in front, and the schedulers above."""
+"""Deployment of many servers as one: a gateway in front, and the schedulers above."""

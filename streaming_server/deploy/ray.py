@@ -52,7 +52,7 @@ DRAINING_PERIOD = "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"
 UNLIMITED = 1_000_000
 """Requests per replica. Over Ray's limits a websocket hangs or gets a 500; our own answer with 503."""
 POLL_S = 0.5
-"""Seconds between looks whether the worker speaks, and whether Ray has begun to stop the replica."""
+"""Seconds between checks that the worker speaks, and that Ray has not begun to stop the replica."""
 ANSWER_S = 5.0
 """Seconds that a replica may take to answer whether Ray stops it."""
 

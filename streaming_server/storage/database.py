@@ -1,4 +1,4 @@
-"""What the stores need of a database, and the errors of storage."""
+"""The interface of the databases, and the errors of storage."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How much of a job that is being spoken has been spoken."""
+    """The progress of a job that is being spoken."""
 
     job: Job
     utterances: int
@@ -93,7 +93,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What became of the jobs that a server left behind, by number."""
+    """Numbers of the jobs that a server left behind, by what became of them."""
 
     completed: int = 0
     requeued: int = 0

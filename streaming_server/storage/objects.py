@@ -1,4 +1,4 @@
-"""Where recordings and results lie: files by name, each written once."""
+"""Recordings and results: files by name, each written once."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ LOCK_KEY = 0x73706565
 """The advisory lock of exclusive transactions."""
 
 CHANNEL = "streaming_server"
-"""Where changes are announced. It is the database's own, so one database serves one cluster."""
+"""The channel of announcements. It is the database's own, so one database serves one cluster."""
 
 _DISK_FULL = "53100"
 _AWAY = frozenset({"25006", "25P03"})

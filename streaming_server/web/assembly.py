@@ -249,7 +249,10 @@ def _open_database(settings: Settings) -> Database:
 
 
 def _objects(settings: Settings) -> Callable[[str], Objects]:
-    """Return what opens the folder, or the part of the object store, of this name. Raise EngineFailure."""
+    """Return a function that opens the folder, or the part of the object store, of a name.
+
+    Raise EngineFailure.
+    """
     data = settings.data_dir.absolute()
     if settings.objects is None:
         if settings.database is not None:

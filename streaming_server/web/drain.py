@@ -1,4 +1,4 @@
-"""How a server stops: it takes no new speech and finishes what it speaks."""
+"""Draining a server: it takes no new speech and finishes what it speaks."""
 
 from __future__ import annotations
 
