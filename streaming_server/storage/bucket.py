@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -15,7 +17,7 @@ from obstore.store import from_url
 
 from streaming_server.errors import EngineFailure, StorageFailure, StoreUnavailable
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.files import ANY_NAME, discard, move_whole, regular_files
+from streaming_server.storage.files import ANY_NAME, discard, move_whole, regular_files, remove_older
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -25,6 +27,11 @@ REQUEST_TIMEOUT_S = 30
 RETRIES = 2
 RETRY_TIMEOUT_S = 10
 """Bounds of one request and of its repetitions after a failure."""
+
+ABANDONED_S = 3600.0
+"""Age of unfinished files that no server will finish, in a folder that servers may share."""
+
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.fetching")
 
 
 class BucketObjects:
@@ -40,6 +47,8 @@ class BucketObjects:
         self.folder = folder.absolute()
         with storage_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            remove_older(self.folder, time.time() - ABANDONED_S, _UNFINISHED)
 
     def path(self, name: str) -> Path:
         return self.folder / name

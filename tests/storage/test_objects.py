@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,22 @@ def test_a_fetched_file_is_not_asked_for_again(tmp_path: Path, monkeypatch: pyte
         store.new_bucket("speech-1")
         one.put("c.wav", unfinished)
         assert other.fetch("c.wav").read_bytes() == b"RIFF"
+
+
+def test_files_that_a_killed_server_left_unfinished_are_deleted(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recent one may be another server's."""
+    reached(object_store, monkeypatch)
+    abandoned, recent, other = (
+        tmp_path / name for name in (f".{16 * '0'}.fetching", f".{16 * '1'}.fetching", "x")
+    )
+    for file in (abandoned, recent, other):
+        file.touch()
+    for file in (abandoned, other):
+        os.utime(file, (10, 10))
+    BucketObjects(open_bucket(object_store.new_bucket()), "prompts", tmp_path)
+    assert set(tmp_path.iterdir()) == {recent, other}
 
 
 def test_a_bucket_that_does_not_exist_is_reported(
