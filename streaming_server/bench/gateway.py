@@ -20,6 +20,7 @@ from streaming_server.errors import Unavailable
 
 CONFIGURATION = Path(streaming_server.__file__).parent / "deploy" / "haproxy.cfg"
 START_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 10.0
 
 
 def haproxy_binary() -> str:
@@ -61,8 +62,9 @@ def gateway_to(server: Address, port: int) -> Iterator[int]:
 
 
 def command_gateway(admin: Path, *commands: str) -> str:
-    """Send commands to the runtime API; return what it answers."""
+    """Send commands to the runtime API; return what it answers. Raise OSError."""
     with socket.socket(socket.AF_UNIX) as api:
+        api.settimeout(COMMAND_TIMEOUT_S)
         api.connect(str(admin))
         api.sendall(";".join(commands).encode() + b"\n")
         return b"".join(iter(lambda: api.recv(65536), b"")).decode()
