@@ -124,10 +124,7 @@ class Replica:
     """One server. Ray calls the public methods."""
 
     def __serve_build_asgi_app__(self) -> Hosted:
-        tag = serve.get_replica_context().replica_tag
-        settings = Settings(node=tag)
-        folder = settings.data_dir / tag
-        self._hosted = Hosted(settings.model_copy(update={"data_dir": folder}))
+        self._hosted = Hosted(replica_settings(serve.get_replica_context().replica_tag))
         return self._hosted
 
     def check_health(self) -> None:
@@ -141,6 +138,14 @@ class Replica:
         if (services := self._hosted.services) is None:
             return {"contexts": 0, "slots": 0}
         return {"contexts": len(services.speech.contexts), "slots": services.speech.pool.slots}
+
+
+def replica_settings(name: str) -> Settings:
+    """Return the settings of a replica. Only the embedded database needs a data directory of its own."""
+    settings = Settings(node=name)
+    if settings.database is not None:
+        return settings
+    return settings.model_copy(update={"data_dir": settings.data_dir / name})
 
 
 class Hosted:

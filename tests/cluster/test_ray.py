@@ -55,6 +55,16 @@ async def test_ray_changes_no_sample(ray: RayCluster, direct: Server, door: Door
     assert await door(ray, "aria") == expected
 
 
+def test_replicas_share_their_data_directory_on_a_shared_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    from streaming_server.deploy.ray import replica_settings
+
+    monkeypatch.setenv("DIA_DATA_DIR", "/data")
+    assert [str(replica_settings(name).data_dir) for name in "ab"] == ["/data/a", "/data/b"]
+    monkeypatch.setenv("DIA_DATABASE", "postgresql://speech@localhost/speech")
+    assert [str(replica_settings(name).data_dir) for name in "ab"] == ["/data", "/data"]
+    assert replica_settings("a").node == "a"
+
+
 async def test_a_client_that_stops_reading_is_noticed(ray: RayCluster) -> None:
     processes = [*ray.replica_processes(), *ray.proxies()]
     assert len(processes) >= 3
