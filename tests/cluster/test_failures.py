@@ -14,10 +14,10 @@ from threading import Event
 import httpx
 import psycopg
 import pytest
-from helpers.cluster import IN_FORCE_S, Cluster, client_of
+from helpers.cluster import IN_FORCE_S, Cluster
 from helpers.object_store import ObjectStore, running_object_store
 from helpers.postgres import Postgres, running_postgres
-from helpers.rest import JOB_TEXT, job_of, say, status_of, upload
+from helpers.rest import JOB_TEXT, job_of, say, status_of, to, upload
 from helpers.servers import Server, free_port, until
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ class Listeners:
 
     def _listen(self) -> Counter[int]:
         answers: Counter[int] = Counter()
-        with client_of(self._server) as client:
+        with to(self._server) as client:
             while not self._over.is_set():
                 answers[say(client, "Speech goes on.").status_code] += 1
         return answers
@@ -83,7 +83,7 @@ def test_postgresql_may_restart_under_load(
 ) -> None:
     cluster = Cluster.of(start_server, own_postgres, object_store)
     servers = [cluster.start(name) for name in ("a", "b")]
-    with client_of(servers[0]) as a, client_of(servers[1]) as b:
+    with to(servers[0]) as a, to(servers[1]) as b:
         # Jobs are slow while somebody listens, so that these are still being spoken during the restart.
         listeners = [Listeners(server) for server in servers]
         running = [job_of(a, "This is a sentence of its own. " * 100) for _ in range(4)]
@@ -118,7 +118,7 @@ def test_an_object_store_may_be_away(
 ) -> None:
     cluster = Cluster.of(start_server, postgres, own_object_store)
     server = cluster.start("a")
-    with client_of(server) as client:
+    with to(server) as client:
         assert upload(client, "ann", transcript="Good morning.").status_code == 200
         own_object_store.stop()
         refused(upload(client, "bob", transcript="Good morning."), DECODED_WITHIN_S)
@@ -158,7 +158,7 @@ def test_a_thousand_jobs_survive_the_death_of_a_server(
     """None is lost, and only what the dead server was speaking is spoken again."""
     cluster = Cluster.of(start_server, postgres, object_store)
     a, b = (cluster.start(name) for name in ("a", "b"))
-    with client_of(a) as first, client_of(b) as second:
+    with to(a) as first, to(b) as second:
         with ThreadPoolExecutor(8) as pool:
             jobs = list(pool.map(lambda n: job_of((first, second)[n % 2], f"Job {n}."), range(998)))
         jobs += [job_of(second, JOB_TEXT) for _ in range(2)]

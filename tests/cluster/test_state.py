@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from helpers.cluster import IN_FORCE_S, Cluster, client_of
+from helpers.cluster import IN_FORCE_S, Cluster
 from helpers.object_store import ObjectStore
 from helpers.postgres import Postgres
-from helpers.rest import JOB_TEXT, heard, job_of, recording, say, status_of, upload
+from helpers.rest import JOB_TEXT, heard, job_of, recording, say, status_of, to, upload
 from helpers.servers import Server, running_server, until
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def cluster(
         one = Cluster.of(start, postgres, object_store)
         options = ("--max-context-characters=1000000", "--debug")
         servers = [one.start(name, *options) for name in ("a", "b")]
-        a, b = (stack.enter_context(client_of(server)) for server in servers)
+        a, b = (stack.enter_context(to(server)) for server in servers)
         yield a, b
 
 
@@ -120,13 +120,13 @@ def test_a_server_that_stops_leaves_its_jobs_to_the_other(
 ) -> None:
     cluster = Cluster.of(start_server, postgres, object_store)
     first = cluster.start("first")
-    with client_of(first) as client:
+    with to(first) as client:
         jobs = [job_of(client, JOB_TEXT) for _ in range(3)]
         until(lambda: status_of(client, jobs[0]) == "processing", 30)
         second = cluster.start("second")
         first.process.terminate()
         first.process.wait(20)
-    with client_of(second) as client:
+    with to(second) as client:
         until(lambda: all(status_of(client, job) == "completed" for job in jobs), 40)
 
 
@@ -139,7 +139,7 @@ def test_a_cloned_voice_sounds_the_same_on_the_other_server(
     pytest.importorskip("torch")
     dia = ("--engine=dia", "--model=random:tiny", "--codec=random:tiny", "--slots=2")
     servers = [cluster.start(name, *dia) for name in ("a", "b")]
-    with client_of(servers[0]) as a, client_of(servers[1]) as b:
+    with to(servers[0]) as a, to(servers[1]) as b:
 
         def spoken(client: httpx.Client, voice_id: str) -> bytes:
             answer = say(client, "Hello there.", voice_id=voice_id, seed=7, max_tokens=900)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import httpx
-
 from helpers.object_store import ObjectStore
 from helpers.postgres import Postgres
-from helpers.rest import PATIENCE_S
 from helpers.servers import Server
 
 IN_FORCE_S = 2.0
@@ -32,7 +29,3 @@ class Cluster:
     def start(self, node: str, *options: str, **environment: str) -> Server:
         shared = {"DIA_DATABASE": self.database, "DIA_OBJECTS": self.objects, "DIA_NODE": node}
         return self.start_server("--max-workers=1", *options, **shared, **self.variables, **environment)
-
-
-def client_of(server: Server) -> httpx.Client:
-    return httpx.Client(base_url=server.url, timeout=PATIENCE_S)
