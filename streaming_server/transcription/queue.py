@@ -8,7 +8,7 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from streaming_server.errors import Draining, Full, SpeechError, UnknownVoiceSample
+from streaming_server.errors import Draining, Full, SpeechError, StorageFailure, UnknownVoiceSample
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.client import Transcription
 from streaming_server.transcription.transcript import Transcript
@@ -86,9 +86,14 @@ class TranscriptionQueue:
     async def _transcript_of(self, voice_sample: StoredVoiceSample) -> Transcript:
         while True:
             try:
+                # It may have been stored by another server since the voices were last refreshed.
+                await to_thread.run_sync(self._library.store.fetch, voice_sample)
                 return await self._transcription.transcribe(voice_sample.path, voice_sample.duration_s)
             except (Full, Draining):
                 await anyio.sleep(FULL_RETRY_S)
+            except StorageFailure as error:
+                log.warning("cannot fetch a voice sample", reason=error.message)
+                await anyio.sleep(STORAGE_RETRY_S)
 
     async def _store(self, voice_sample: StoredVoiceSample, outcome: Transcript | SpeechError) -> None:
         """Store the transcript or the reason for its absence; retry until the store accepts it."""

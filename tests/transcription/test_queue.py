@@ -12,9 +12,11 @@ import pytest
 import soundfile
 from anyio import to_thread
 from helpers import whisper_checkpoint
+from helpers.object_store import ObjectStore
 
 from streaming_server.catalogue import Catalogue
-from streaming_server.storage.objects import FolderObjects
+from streaming_server.storage.bucket import BucketObjects, open_bucket
+from streaming_server.storage.objects import FolderObjects, Objects
 from streaming_server.storage.sqlite import SqliteDatabase
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
@@ -52,8 +54,10 @@ class NotingLibrary(VoiceLibrary):
 class Workplace:
     """A store, its library, and a queue that transcribes what is in it."""
 
-    def __init__(self, folder: Path, database: SqliteDatabase, checkpoint: Path) -> None:
-        self.store = VoiceStore(database, FolderObjects(folder / "prompts"), folder / "tmp")
+    def __init__(
+        self, folder: Path, database: SqliteDatabase, checkpoint: Path, recordings: Objects | None = None
+    ) -> None:
+        self.store = VoiceStore(database, recordings or FolderObjects(folder / "prompts"), folder / "tmp")
         self.library = NotingLibrary(self.store)
         self.transcription = Transcription(str(checkpoint), lambda: "cpu")
         self.automatic = True
@@ -86,9 +90,11 @@ class Workplace:
 
 
 @asynccontextmanager
-async def workplace(folder: Path, checkpoint: Path) -> AsyncIterator[Workplace]:
+async def workplace(
+    folder: Path, checkpoint: Path, recordings: Objects | None = None
+) -> AsyncIterator[Workplace]:
     with closing(SqliteDatabase(folder)) as database:
-        one = Workplace(folder, database, checkpoint)
+        one = Workplace(folder, database, checkpoint, recordings)
         async with anyio.create_task_group() as group:
             group.start_soon(one.transcription.run)
             group.start_soon(one.queue.run)
@@ -120,6 +126,18 @@ async def test_a_failure_is_stored_and_the_next_one_is_transcribed(tmp_path: Pat
         assert failed.transcript is None
         assert failed.transcript_findings == ("The sample could not be read.",)
         assert one.store.next_without_transcript() is None
+
+
+async def test_a_recording_that_is_not_on_this_machine_is_fetched(
+    tmp_path: Path, checkpoint: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    recordings = BucketObjects(open_bucket(object_store.new_bucket()), "prompts", tmp_path / "cache")
+    async with workplace(tmp_path, checkpoint, recordings) as one:
+        one.add("elsewhere").path.unlink()
+        assert one.queue.schedule()
+        await one.until(lambda: one.transcript("elsewhere") == SAID)
 
 
 async def test_a_transcript_written_meanwhile_is_kept(tmp_path: Path, checkpoint: Path) -> None:
