@@ -103,9 +103,13 @@ class BucketObjects:
     def remove(self, names: Iterable[str]) -> int:
         removed = 0
         for name in names:
-            with suppress(StorageFailure):
+            try:
                 self.delete(name)
                 removed += 1
+            except StoreUnavailable:  # The others would fail too, each after its timeout.
+                break
+            except StorageFailure:
+                continue
         return removed
 
     def _key(self, name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from streaming_server.audio.formats import AudioFormat
-from streaming_server.errors import Full, InUse, StorageFailure, UnknownJob
+from streaming_server.errors import Full, InUse, StorageFailure, StoreUnavailable, UnknownJob
 from streaming_server.storage.database import Database, Row, storage_errors
 from streaming_server.storage.objects import Objects
 
@@ -390,6 +390,8 @@ class Jobs:
                 removed.append({"id": job_id})
             except StorageFailure as error:
                 failure = error
+                if isinstance(error, StoreUnavailable):  # The others would fail too, each after its timeout.
+                    break
         with self._database.transaction() as transaction:
             transaction.execute_many(f"DELETE FROM jobs WHERE id = :id AND {over}", removed)
         if failure is not None:

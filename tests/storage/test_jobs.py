@@ -14,7 +14,7 @@ from helpers.databases import Place
 from helpers.disks import small_disk
 from helpers.postgres import Postgres
 
-from streaming_server.errors import InUse, StorageFailure, UnknownJob
+from streaming_server.errors import InUse, StorageFailure, StoreUnavailable, UnknownJob
 from streaming_server.storage.jobs import MAX_LOST, Job, Jobs, Progress, Recovered
 from streaming_server.storage.objects import FolderObjects
 
@@ -304,6 +304,26 @@ def test_a_result_that_cannot_be_deleted_keeps_only_its_job(
     assert [job.id for job in jobs.list()] == [stuck.id]
     assert files(tmp_path / "jobs") == {f"{stuck.id}.wav"}
     assert other.file is not None
+
+
+def test_clearing_ends_when_the_object_store_is_away(tmp_path: Path) -> None:
+    class Away(FolderObjects):
+        asked = 0
+
+        def delete(self, name: str) -> None:
+            self.asked += 1
+            raise StoreUnavailable("The object store cannot be reached; try again.")
+
+    results = Away(tmp_path / "jobs")
+    with Place(tmp_path).opened() as database:
+        jobs = Jobs(database, results, "test")
+        for _ in range(3):
+            done(jobs)
+        jobs.cancel(jobs.add(REQUEST).id)
+        with pytest.raises(StoreUnavailable):
+            jobs.clear()
+        assert results.asked == 1
+        assert jobs.counts()["completed"] == 3
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "../evil", "\0"])
