@@ -160,16 +160,16 @@ class JobRunner:
 
     async def _leave(self, job: Job) -> None:
         """Delete what an unfinished job leaves behind and, if this server stops, let another one take it."""
-        await self._discard_files(job.id)
+        await self._discard_files(job)
         await to_thread.run_sync(self._jobs.discard_result, job)
         if self._queue.stopping:
             with suppress(StorageFailure):  # Its lease expires.
                 await to_thread.run_sync(self._jobs.give_back, job)
 
-    async def _discard_files(self, job_id: str) -> None:
+    async def _discard_files(self, job: Job) -> None:
         """Delete an unfinished result. `sweep` deletes what cannot be deleted now."""
         try:
-            await to_thread.run_sync(self._jobs.discard_partial, job_id)
+            await to_thread.run_sync(self._jobs.discard_partial, job)
         except StorageFailure as error:
             log.warning("cannot delete an unfinished result", reason=error.message)
 
@@ -197,7 +197,7 @@ class JobRunner:
         """Speak a job into its file and complete it."""
         job = running.job
         async with self._open_speech(job.request, self._encoding_threads) as speech:
-            out = await to_thread.run_sync(_open, self._jobs.partial_file(job.id))
+            out = await to_thread.run_sync(_open, self._jobs.partial_file(job))
             try:
                 async with aclosing(self._paced(running, speech)) as audio:
                     async for data in audio:
@@ -251,7 +251,7 @@ class JobRunner:
 
     async def _fail(self, running: RunningJob, error: SpeechError) -> None:
         log.warning("job failed", job=running.job.id, code=error.code)
-        await self._discard_files(running.job.id)  # They may be what fills the disk.
+        await self._discard_files(running.job)  # They may be what fills the disk.
         while True:
             try:
                 await to_thread.run_sync(

@@ -78,8 +78,16 @@ class Job:
     @property
     def result_name(self) -> str:
         """The name of the result of this attempt."""
-        again = f"-{self.attempt}" if self.attempt > 1 else ""
-        return f"{self.id}{again}.{self.audio_format}"
+        return f"{self._stem}.{self.audio_format}"
+
+    @property
+    def partial_name(self) -> str:
+        """The name of the unfinished result: another attempt, of another server, may be writing its own."""
+        return f"{self._stem}.part"
+
+    @property
+    def _stem(self) -> str:
+        return f"{self.id}-{self.attempt}" if self.attempt > 1 else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,18 +216,18 @@ class Jobs:
                 )
                 transaction.announce(TOPIC, counted=False)
 
-    def partial_file(self, job_id: str) -> Path:
-        """Return where the audio is written until it is complete."""
-        return self._results.path(f"{job_id}.part")
+    def partial_file(self, job: Job) -> Path:
+        """Return where the audio of this attempt is written until it is complete."""
+        return self._results.path(job.partial_name)
 
-    def discard_partial(self, job_id: str) -> None:
+    def discard_partial(self, job: Job) -> None:
         """Delete the unfinished result, if there is one. Raise StorageFailure."""
         with storage_errors():
-            self.partial_file(job_id).unlink(missing_ok=True)
+            self.partial_file(job).unlink(missing_ok=True)
 
     def keep_result(self, job: Job) -> str:
         """Make the partial file, once it is durable, the result. Return its name. Raise StorageFailure."""
-        self._results.put(job.result_name, self.partial_file(job.id))
+        self._results.put(job.result_name, self.partial_file(job))
         return job.result_name
 
     def result(self, job: Job) -> Path:
@@ -276,7 +284,7 @@ class Jobs:
         failed = self._finish(
             job.id, "failed", utterances, audio_s, attempt=job.attempt, error=(code, message)
         )
-        self.discard_partial(job.id)
+        self.discard_partial(job)
         return failed
 
     def cancel(self, job_id: str, utterances: int = 0, audio_s: float = 0.0) -> Job:

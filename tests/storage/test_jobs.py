@@ -38,7 +38,7 @@ def begun(jobs: Jobs) -> Job:
     jobs.add(REQUEST)
     job = jobs.next()
     assert job is not None
-    jobs.partial_file(job.id).write_bytes(b"RIFF sound")
+    jobs.partial_file(job).write_bytes(b"RIFF sound")
     return job
 
 
@@ -143,7 +143,7 @@ def test_the_first_end_of_a_job_wins(
             ended = jobs.fail(job, "broken", "Broken.", 1, 1.0)
         case _:
             ended = jobs.cancel(job.id, 1, 1.0)
-    jobs.partial_file(job.id).write_bytes(b"RIFF more")
+    jobs.partial_file(replace(job, attempt=2)).write_bytes(b"RIFF more")
     with pytest.raises(InUse):
         again(jobs, job)
     assert jobs.get(job.id) == ended
@@ -161,7 +161,7 @@ def test_a_job_cleared_concurrently_stores_no_result(jobs: Jobs, tmp_path: Path)
 
 def test_a_job_without_its_partial_file_does_not_complete(jobs: Jobs) -> None:
     job = begun(jobs)
-    jobs.discard_partial(job.id)
+    jobs.discard_partial(job)
     with pytest.raises(StorageFailure):
         completed(jobs, job, 1, 1.0)
     assert jobs.get(job.id).status == "processing"
@@ -257,7 +257,7 @@ def test_clearing_deletes_finished_jobs_and_their_results(jobs: Jobs, tmp_path: 
     jobs.cancel(jobs.add(REQUEST).id)
     assert jobs.clear() == 2
     assert {job.id for job in jobs.list()} == {spoken.id, waiting.id}
-    assert files(tmp_path / "jobs") == {jobs.partial_file(spoken.id).name}
+    assert files(tmp_path / "jobs") == {jobs.partial_file(spoken).name}
 
 
 def test_results_expire_but_unfinished_jobs_do_not(jobs: Jobs, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_results_expire_but_unfinished_jobs_do_not(jobs: Jobs, tmp_path: Path) -
     assert jobs.expire(old.finished_at) == 0
     assert jobs.expire(time.time() + 1) == 1
     assert {job.id for job in jobs.list()} == {spoken.id, waiting.id}
-    assert files(tmp_path / "jobs") == {jobs.partial_file(spoken.id).name}
+    assert files(tmp_path / "jobs") == {jobs.partial_file(spoken).name}
 
 
 def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_expiring_makes_room_on_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path):
         with opened(Place(tmp_path)) as jobs:
             job = begun(jobs)
-            jobs.partial_file(job.id).write_bytes(bytes(50_000))
+            jobs.partial_file(job).write_bytes(bytes(50_000))
             completed(jobs, job, 1, 2.0)
             with pytest.raises(OSError, match="No space"):
                 (tmp_path / "filler").write_bytes(bytes(1 << 20))
@@ -391,12 +391,13 @@ def test_an_expired_job_waits_for_another_server_and_the_first_one_loses_it(
     assert again is not None
     assert (again.id, again.node, again.attempt) == (job.id, "other", 2)
     assert one.renew([Progress(job, 1, 1.0)]) == set()
-    one.partial_file(job.id).write_bytes(b"RIFF late")
+    one.partial_file(job).write_bytes(b"RIFF late")
     with pytest.raises(InUse):
         completed(one, job, 1, 1.0)
     with pytest.raises(InUse):
         one.fail(job, "late", "Late.", 1, 1.0)
-    other.partial_file(job.id).write_bytes(b"RIFF sound")
+    other.partial_file(again).write_bytes(b"RIFF sound")
+    one.discard_partial(job)
     ended = completed(other, again, 2, 3.0)
     assert ended.status == "completed"
     assert one.result(ended).read_bytes() == b"RIFF sound"
