@@ -136,7 +136,7 @@ def _open(
     metrics: Metrics,
     stack: AsyncExitStack,
 ) -> Services:
-    """Blocks."""
+    """Open the stores and build what uses them. Blocks. Raise EngineFailure, StorageFailure."""
     limits = Limits(settings)
     catalogue = Catalogue(settings.voice_aliases, substitutes=settings.unknown_voice == "default")
     connections = Connections(settings.send_timeout_s, metrics)
