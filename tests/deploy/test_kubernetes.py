@@ -85,10 +85,19 @@ def test_every_selector_finds_pods_and_the_gateway_the_servers() -> None:
     for name, selector in selections():
         assert selector in labels, name
     host, _, port = variables("speech-gateway")["SPEECH_NODES"]["value"].partition(":")
-    nodes = manifest("Service", host)["spec"]
+    nodes = manifest("Service", host.partition(".")[0])["spec"]
     assert nodes["clusterIP"] == "None"
     assert nodes["selector"] == {"app": "speech"}
     assert nodes["ports"][0]["port"] == int(port)
+
+
+def test_the_gateway_has_the_full_name_of_the_servers() -> None:
+    """HAProxy's resolver knows no search domains. Kubernetes replaces variables that stand before."""
+    given = variables("speech-gateway")
+    assert list(given).index("POD_NAMESPACE") < list(given).index("SPEECH_NODES")
+    assert given["POD_NAMESPACE"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.namespace"
+    host, _, _ = given["SPEECH_NODES"]["value"].partition(":")
+    assert host.partition(".")[2] == "$(POD_NAMESPACE).svc.cluster.local"
 
 
 def test_the_gateway_is_given_its_configuration() -> None:
