@@ -9,9 +9,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import streaming_server
 from streaming_server.bench.client import Address
@@ -19,6 +20,8 @@ from streaming_server.cli.local_server import answers
 from streaming_server.errors import Unavailable
 
 CONFIGURATION = Path(streaming_server.__file__).parent / "deploy" / "haproxy.cfg"
+CHECK = "check inter 1s fastinter 250ms rise 1 fall 2"
+"""The check of a server that is added, as in the configuration."""
 START_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 10.0
 
@@ -35,30 +38,44 @@ def haproxy_binary() -> str:
 
 
 @contextmanager
+def running_haproxy(
+    variables: Mapping[str, str], output: int | IO[bytes] = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run HAProxy with the shipped configuration and SPEECH_* variables. Raise Unavailable."""
+    process = subprocess.Popen(
+        [haproxy_binary(), "-db", "-f", str(CONFIGURATION)],
+        env=os.environ | variables,
+        stdout=output,
+        stderr=output,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
 def gateway_to(server: Address, port: int) -> Iterator[int]:
     """Run a gateway at a port of this machine; yield its process id once clients reach the server."""
     with tempfile.TemporaryDirectory(prefix="speech-gateway-") as folder:
         admin = Path(folder) / "admin.sock"
         variables = {"SPEECH_BIND": f"127.0.0.1:{port}", "SPEECH_ADMIN": str(admin)}
-        process = subprocess.Popen(
-            [haproxy_binary(), "-db", "-f", str(CONFIGURATION)],
-            env=os.environ | variables,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
+        with running_haproxy(variables) as process:
             _wait_for(admin.exists, process)
-            command_gateway(
-                admin,
-                f"add server speech/measured {server.host}:{server.port} check inter 1s",
-                "enable health speech/measured",
-                "enable server speech/measured",
-            )
+            add_server(admin, "measured", f"{server.host}:{server.port}")
             _wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"), process)
             yield process.pid
-        finally:
-            process.kill()
-            process.wait()
+
+
+def add_server(admin: Path, name: str, address: str) -> None:
+    """Add a server, which gets clients once its check succeeds. Raise OSError."""
+    command_gateway(
+        admin,
+        f"add server speech/{name} {address} {CHECK}",
+        f"enable health speech/{name}",
+        f"enable server speech/{name}",
+    )
 
 
 def command_gateway(admin: Path, *commands: str) -> str:

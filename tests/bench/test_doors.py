@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers.gateway import binary
+from helpers.gateway import need_haproxy
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
@@ -133,7 +133,7 @@ def test_turns_are_spoken_over_every_protocol(
 def test_turns_are_spoken_through_the_gateway(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    binary()  # Skips the test where there is none.
+    need_haproxy()
     monkeypatch.setattr(load, "REST_S", 0.0)
     arguments = ["--gateway", "--sessions=5", "--rounds=1", "--seconds=1", "--ramp=0", "--json"]
     assert bench(CliApp.run(BenchCommand, cli_args=[*arguments, "--tokens-per-second=150"])) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,16 +11,14 @@ from pathlib import Path
 import pytest
 
 from helpers.servers import Server, free_port, until
-from streaming_server.bench.gateway import CONFIGURATION, command_gateway, haproxy_binary
+from streaming_server.bench.gateway import add_server, command_gateway, haproxy_binary, running_haproxy
 from streaming_server.errors import Unavailable
 
-CHECK = "check inter 1s fastinter 250ms rise 1 fall 2"
 
-
-def binary() -> str:
-    """Return the path of HAProxy. Skip the test where it cannot be installed, except in CI."""
+def need_haproxy() -> None:
+    """Skip the test where HAProxy cannot be installed, except in CI."""
     try:
-        return haproxy_binary()
+        haproxy_binary()
     except Unavailable as error:
         if os.environ.get("CI"):
             raise
@@ -40,11 +37,7 @@ class Gateway(Server):
 
     def add(self, name: str, server: Server) -> None:
         """Add a server; it gets clients once its check succeeds."""
-        self.command(
-            f"add server speech/{name} 127.0.0.1:{server.port} {CHECK}",
-            f"enable health speech/{name}",
-            f"enable server speech/{name}",
-        )
+        add_server(self.admin, name, f"127.0.0.1:{server.port}")
 
     def remove(self, name: str) -> None:
         """Remove a server that has no connection."""
@@ -81,21 +74,12 @@ def started_gateway(folder: Path, **environment: str) -> Iterator[Gateway]:
     """Run a gateway configured by SPEECH_* variables."""
     port, log, admin = free_port(), folder / "gateway.log", folder / "admin.sock"
     variables = {"SPEECH_BIND": f"127.0.0.1:{port}", "SPEECH_ADMIN": str(admin), **environment}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [binary(), "-db", "-f", str(CONFIGURATION)],
-            env={**os.environ, **variables},
-            stdout=output,
-            stderr=output,
-        )
-    gateway = Gateway(process, port, log, admin)
-    try:
+    need_haproxy()
+    with log.open("wb") as output, running_haproxy(variables, output) as process:
+        gateway = Gateway(process, port, log, admin)
         until(lambda: process.poll() is not None or _answers(gateway))
         assert process.poll() is None, gateway.logged()
         yield gateway
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _answers(gateway: Gateway) -> bool:
