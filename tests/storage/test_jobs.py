@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Thread
@@ -461,20 +461,21 @@ def test_a_sweep_keeps_what_other_servers_are_writing(two: tuple[Jobs, Jobs], tm
 
 def test_eight_servers_take_a_thousand_jobs_once_each(postgres: Postgres, tmp_path: Path) -> None:
     place = Place(tmp_path, postgres.schema_url())
-    with place.opened() as database:
-        shared = Jobs(database, FolderObjects(tmp_path / "jobs"), "test")
-        with database.transaction() as transaction:
+    with ExitStack() as stack:
+        databases = [stack.enter_context(place.opened()) for _ in range(8)]
+        with databases[0].transaction() as transaction:
             transaction.execute(
                 "INSERT INTO jobs (id, status, request, created_at)"
                 " SELECT md5(CAST(n AS TEXT)), 'pending', '{}', 0 FROM generate_series(1, 1000) AS n"
             )
         taken: list[str] = []
 
-        def take() -> None:
-            while (job := shared.next()) is not None:
+        def take(server: Jobs) -> None:
+            while (job := server.next()) is not None:
                 taken.append(job.id)
 
-        threads = [Thread(target=take) for _ in range(8)]
+        servers = [Jobs(database, FolderObjects(tmp_path / "jobs"), "test") for database in databases]
+        threads = [Thread(target=take, args=(server,)) for server in servers]
         for thread in threads:
             thread.start()
         for thread in threads:
