@@ -56,7 +56,7 @@ class BucketObjects:
     def put(self, name: str, file: Path) -> None:
         # An object of that name has the same content: an earlier request got there but not its answer back.
         with storage_errors(), _errors(), suppress(AlreadyExistsError):
-            self._store.put(self._key(name), file, mode="create")
+            self._upload(name, file)
         with storage_errors():
             move_whole(file, self.path(name))
 
@@ -111,6 +111,14 @@ class BucketObjects:
             except StorageFailure:
                 continue
         return removed
+
+    def _upload(self, name: str, file: Path) -> None:
+        try:
+            self._store.put(self._key(name), file, mode="create")
+        except FileNotFoundError as error:
+            if not file.exists():
+                raise
+            raise StoreUnavailable("The bucket of --objects cannot be found; try again.") from error
 
     def _key(self, name: str) -> str:
         return f"{self._kind}/{name}"

@@ -114,6 +114,21 @@ def test_files_that_a_killed_server_left_unfinished_are_deleted(
     assert set(tmp_path.iterdir()) == {recent, other}
 
 
+def test_a_bucket_that_has_gone_makes_the_store_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_object_store(tmp_path / "log") as store:
+        reached(store, monkeypatch)
+        url = store.new_bucket("gone")
+        objects = BucketObjects(open_bucket(url), "prompts", tmp_path / "cache")
+        store.stop()
+        store.start()
+        with pytest.raises(StoreUnavailable):
+            put(objects, "a.wav", b"RIFF")
+        store.new_bucket("gone")
+        put(objects, "a.wav", b"RIFF")
+
+
 def test_a_bucket_that_does_not_exist_is_reported(
     object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
