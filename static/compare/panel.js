@@ -55,8 +55,8 @@ export function mount(panel, app) {
     context.addEventListener("end", ({ detail }) => {
       if (detail.metrics) Object.assign(take.metrics, detail.metrics);
       if (detail.how === "error") toast.show(detail.message, { kind: "error" });
-      show();
     });
+    take.addEventListener("end", show);
     takes.set(voice, take);
     filling.set(take, context);
     return take;
@@ -163,8 +163,10 @@ export function mount(panel, app) {
     picker.open({
       title: "Voices to compare, two to four",
       choices: store.state.voices.map(({ id, name, style }) => ({ id, name, about: style })),
-      picked: compared(),
-      most: MOST,
+      get picked() {
+        return compared();
+      },
+      several: true,
       pick: (id) => {
         const now = compared();
         const next = now.includes(id) ? now.filter((one) => one !== id) : [...now, id];

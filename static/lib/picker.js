@@ -15,9 +15,9 @@ import { byId, element } from "./element.js";
  * @typedef {object} Picking
  * @property {string} title
  * @property {Choice[]} choices
- * @property {string[]} picked ids
- * @property {(id: string) => void} pick
- * @property {number} [most] how many may be picked; with more than one, the dialog stays open
+ * @property {string[]} picked ids; read again after each choice
+ * @property {(id: string) => void} pick called with the choice, picked before or not
+ * @property {boolean} [several] whether several may be picked; the dialog then stays open
  * @property {(choice: Choice, button: HTMLButtonElement) => void} [hear] plays a choice
  */
 
@@ -88,15 +88,9 @@ export class Picker {
   #pick(/** @type {Choice} */ { id }) {
     const picking = this.#picking;
     if (!picking) return;
-    if ((picking.most ?? 1) === 1) {
-      this.#dialog.close();
-      picking.pick(id);
-      return;
-    }
-    const without = picking.picked.filter((one) => one !== id);
-    if (without.length === picking.picked.length && without.length >= (picking.most ?? 1)) return;
-    picking.picked = without.length < picking.picked.length ? without : [...picking.picked, id];
+    if (!picking.several) this.#dialog.close();
     picking.pick(id);
+    if (!picking.several) return;
     this.#show();
     /** @type {HTMLElement | null} */ (this.#list.querySelector(`[data-id="${CSS.escape(id)}"]`))?.focus();
   }

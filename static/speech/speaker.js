@@ -21,7 +21,7 @@ export class Speaker extends EventTarget {
   #app;
   /** @type {import("./context.js").Context | null} */
   #context = null;
-  #borrowed = false; // whether somebody else opened the context
+  #borrowed = false; // somebody else opened the context; it goes on when its take is put away
   /** @type {number | null} tokens per second */
   #tokens = null;
   #failures = 0;
@@ -86,7 +86,8 @@ export class Speaker extends EventTarget {
    * @param {import("./context.js").Context | null} context that fills it already, and goes on when it is put away
    */
   load(take, context = null) {
-    this.#release();
+    if (this.#borrowed) this.#context = null;
+    this.#cancel();
     this.#failures = 0;
     this.#changed = null;
     this.#tokens = null;
@@ -120,7 +121,7 @@ export class Speaker extends EventTarget {
   /** Pause, and have the server stop what it is still making. */
   stop() {
     this.#app.player.pause();
-    this.#release();
+    this.#cancel();
   }
 
   toggle() {
@@ -198,7 +199,7 @@ export class Speaker extends EventTarget {
   // Drops what is held of the text from an offset on, and speaks it anew.
   #restart(/** @type {number} */ offset) {
     const take = /** @type {Take} */ (this.take);
-    this.#release();
+    this.#cancel();
     this.#failures = 0;
     this.#open(offset);
     if (this.#app.player.position > take.length) this.seek(take.length);
@@ -295,10 +296,11 @@ export class Speaker extends EventTarget {
     if (this.#failures && take.length <= player.position) this.pause();
   }
 
-  #release() {
+  // Ends the context, whoever opened it: no other may fill the take at the same time.
+  #cancel() {
     const context = this.#context;
     this.#context = null;
-    if (!this.#borrowed) context?.cancel();
+    context?.cancel();
   }
 
   #tell(/** @type {string} */ type) {

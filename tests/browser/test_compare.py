@@ -31,3 +31,15 @@ def test_compares_voices_made_at_once_and_heard_in_turn(page: Page) -> None:
     assert page.evaluate("app.player.take.settings.voice") == "kai"
     wait_for(page, "app.player.state === 'ended'")
     expect(cards.nth(3).locator("button")).to_have_text("Play")
+
+
+def test_no_fewer_than_two_voices_are_compared(page: Page) -> None:
+    page.click("#compare-tab")
+    page.click("#compare-choose")
+    page.click("#picker [data-id=aria]")
+    expect(page.locator("#picker [data-id=aria]")).to_have_attribute("aria-pressed", "true")
+    page.click("#picker [data-id=nova]")
+    page.click("#picker [data-id=aria]")
+    expect(page.locator("#picker [data-id=aria]")).to_have_attribute("aria-pressed", "false")
+    page.click("#picker .picker-close")
+    assert page.locator("#compare-list h2").all_inner_texts() == ["Atlas", "Nova"]

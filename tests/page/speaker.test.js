@@ -1,0 +1,89 @@
+// @ts-check
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { Store } from "../../static/lib/store.js";
+import { Contexts } from "../../static/speech/contexts.js";
+import { Speaker } from "../../static/speech/speaker.js";
+import { Take } from "../../static/take/take.js";
+
+const SETTINGS = { voice: "aria", language: "auto", speed: 1, pitch: 1, options: {} };
+const LIMITS = { text_characters: 1000, message_bytes: 65_536, messages_per_second: 50 };
+
+/** A connection whose messages are kept. */
+class Channel extends EventTarget {
+  /** @type {any[]} */
+  sent = [];
+
+  send(/** @type {object} */ message) {
+    this.sent.push(message);
+  }
+
+  drop() {}
+}
+
+/** A player of which nothing is heard. */
+class Player extends EventTarget {
+  /** @type {Take | null} */
+  take = null;
+  state = "paused";
+  position = 0;
+  active = false;
+
+  load(/** @type {Take | null} */ take) {
+    this.take = take;
+  }
+
+  pause() {
+    this.active = false;
+  }
+}
+
+/** @type {Channel} */
+let channel;
+/** @type {Contexts} */
+let contexts;
+/** @type {Speaker} */
+let speaker;
+/** @type {Take} */
+let take;
+
+beforeEach(() => {
+  channel = new Channel();
+  const store = new Store({ connection: "online", ready: { cost: "low", limits: LIMITS } });
+  contexts = new Contexts(/** @type {any} */ ({ speech: channel, store }));
+  const toast = { show() {}, hide() {} };
+  speaker = new Speaker(/** @type {any} */ ({ player: new Player(), store, contexts, toast }));
+  take = new Take("One is first. Two is second.", SETTINGS, 1000);
+});
+
+const cancelled = () => channel.sent.filter(({ type }) => type === "cancel").map(({ context }) => context);
+
+test("a context that somebody else opened goes on when its take is put away", () => {
+  const lent = contexts.open(take, { leadMs: 1000 });
+  speaker.load(take, lent);
+  speaker.load(null);
+  assert.equal(lent.ended, false);
+  assert.deepEqual(cancelled(), []);
+});
+
+test("to stop ends the context, whoever opened it", () => {
+  const lent = contexts.open(take, { leadMs: 1000 });
+  speaker.load(take, lent);
+  speaker.stop();
+  assert.equal(lent.ended, true);
+  assert.deepEqual(cancelled(), [lent.name]);
+});
+
+test("a take that is spoken anew from a word is filled by one context only", () => {
+  const lent = contexts.open(take, { leadMs: 1000 });
+  speaker.load(take, lent);
+  lent.hear({ type: "sentence", start: 0, end: 13, first_sample: 0 });
+  lent.hearSound(new Int16Array(100));
+  speaker.next();
+  assert.deepEqual(cancelled(), [lent.name]);
+  assert.deepEqual(
+    channel.sent.filter(({ type }) => type === "start").map(({ context }) => context),
+    [lent.name, "page-2"],
+  );
+});
