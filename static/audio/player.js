@@ -8,8 +8,9 @@ const START_MS = 4000; // the audio device has to start within this
 /** @typedef {"paused" | "waiting" | "playing" | "ended"} PlayerState */
 
 /**
- * Events: "change" (another take or state), "report" (the worklet's), "first" (a take is heard for the first time;
- * the detail is when), "blocked" (the browser stopped the sound).
+ * Events: "change" (another take or state), "growth" (of the take), "report" (the worklet's), "first" (a take is heard
+ * for the first time; the detail is when), "ended" (a take was played to its end), "blocked" (the browser stopped the
+ * sound).
  */
 export class Player extends EventTarget {
   /** @type {AudioContext | null} */
@@ -24,12 +25,15 @@ export class Player extends EventTarget {
   #take = null;
   #sent = 0; // samples of the take that the worklet has
   #number = 0; // of the take, for the worklet
-  #last = { position: 0, state: /** @type {PlayerState} */ ("paused"), underruns: 0, level: 0, time: 0 };
+  #last = { position: 0, state: /** @type {PlayerState} */ ("paused"), underruns: 0, time: 0 };
   #began = false; // whether the take has sounded
   #wanted = false; // whether it is to play; the worklet's reports come later
   #volume = 1;
   #idle = 0;
-  #onGrowth = () => this.#feed();
+  #onGrowth = () => {
+    this.#feed();
+    this.#tell("growth");
+  };
   #onCut = () => this.#cut();
   #onEnd = () => this.#finish();
 
@@ -49,7 +53,7 @@ export class Player extends EventTarget {
     return this.#last.state;
   }
 
-  /** Whether it plays or waits for sound to play. */
+  /** True while it plays or waits for sound to play. */
   get active() {
     return this.#wanted;
   }
@@ -214,14 +218,18 @@ export class Player extends EventTarget {
     if (report.take !== this.#number) return;
     const before = this.#last.state;
     this.#last = report;
-    if (report.state === "ended") this.#wanted = false;
-    if (report.state === "ended") this.#rest();
+    if (report.state === "ended") {
+      this.#wanted = false;
+      this.#rest();
+    }
     if (report.state === "playing" && !this.#began) {
       this.#began = true;
       this.dispatchEvent(new CustomEvent("first", { detail: this.heardAt(report.time) }));
     }
     this.#tell("report");
-    if (before !== report.state) this.#tell("change");
+    if (before === report.state) return;
+    this.#tell("change");
+    if (report.state === "ended") this.#tell("ended");
   }
 
   // The browser may suspend the sound, as when a call comes in.

@@ -81,15 +81,12 @@ export function mount(panel, app) {
     else play(voice);
   }
 
-  let before = player.state;
-  player.addEventListener("change", () => {
-    show();
-    const ended = player.state === "ended" && before !== "ended";
-    before = player.state;
-    if (!ended || !inTurn) return;
+  player.addEventListener("change", () => show());
+  player.addEventListener("ended", () => {
+    if (!inTurn) return;
     const voices = compared();
     const next = voices[voices.findIndex((voice) => takes.get(voice) === player.take) + 1];
-    if (next) queueMicrotask(() => play(next));
+    if (next) play(next);
     else inTurn = false;
   });
 

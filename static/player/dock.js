@@ -44,11 +44,8 @@ export function mountDock(app, playOrPause) {
     byId("loop").setAttribute("aria-pressed", String(settings.loop));
   });
 
-  let before = player.state;
-  player.addEventListener("change", () => {
-    const ended = player.state === "ended" && before !== "ended";
-    before = player.state;
-    if (ended && store.state.settings.loop) queueMicrotask(() => speaker.play());
+  player.addEventListener("ended", () => {
+    if (store.state.settings.loop) speaker.play();
   });
 
   function show() {

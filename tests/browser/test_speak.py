@@ -174,6 +174,23 @@ def test_text_can_be_sent_as_tokens(page: Page) -> None:
     assert early < page.evaluate("app.player.take.length")
 
 
+def test_what_arrives_during_a_pause_is_shown(page: Page) -> None:
+    page.check("#tokens")
+    page.fill("#rate", "4")
+    play(page, SENTENCES)
+    page.click("#play")
+    wait_for(page, "app.player.state === 'paused'")
+    enough = page.evaluate("app.player.take.length + app.player.take.rate")
+    shown = """(enough) => {
+        const { take } = app.player;
+        const share = take.seconds / Math.max(take.seconds, take.expectedSeconds ?? 0);
+        const { transform } = document.querySelector("#scrubber .arrived").style;
+        const drawn = Number(transform.replace(/[^\\d.]/g, ""));
+        return !take.complete && take.length > enough && Math.abs(drawn - share) < 0.01;
+    }"""
+    until(lambda: page.evaluate(shown, enough))
+
+
 def test_loops(page: Page) -> None:
     page.click("#loop")
     play(page, "Once more.")
@@ -460,10 +477,7 @@ def test_keys_of_input_methods_questions_and_other_fields_are_theirs(page: Page)
 
 def test_a_held_key_begins_one_take(page: Page, server: Server) -> None:
     write(page, LONG)
-    before = page.evaluate("performance.now()")
-    assert before
     page.focus("#text")
-    opened = "document.querySelectorAll('#text').length"
     page.evaluate("window.takes = 0; app.speaker.addEventListener('take', () => { window.takes += 1; })")
     page.keyboard.down("Control")
     for _ in range(10):
@@ -472,7 +486,6 @@ def test_a_held_key_begins_one_take(page: Page, server: Server) -> None:
     page.keyboard.up("Control")
     wait_for(page, "app.player.state === 'playing'")
     assert page.evaluate("takes") == 1
-    assert page.evaluate(opened) == 1
 
 
 def test_nothing_of_the_tests_is_in_the_page(page: Page) -> None:
