@@ -3,10 +3,12 @@
 //
 // It is told:  load {take, rate}, audio {take, samples}, cut {take, length}, end {take, complete}, play, pause,
 //              seek {to}
-// It tells:    {take, position, played, state, underruns, level, at}, ten times a second and when the state
-//              changes; position in samples of the take, at in samples of the output since the start
+// It tells:    {take, position, state, underruns}, ten times a second and when the state changes; position in
+//              samples of the take
 //
 // States: "paused", "waiting" for sound to arrive, "playing", "ended".
+
+import { Pcm } from "../take/pcm.js";
 
 const START_S = 0.12; // of sound to have before starting
 const GROWTH = 1.5; // of that, after each underrun
@@ -14,48 +16,11 @@ const LONGEST_START_S = 1; // slow text also causes gaps, which no buffer preven
 const PATIENCE = 2; // play a buffer that has not reached the start level after this many times its duration
 const FADE_S = 0.005;
 const REPORT_S = 0.1;
-const BLOCK = 1 << 16;
-
-/** The sound of a take, in blocks. */
-class Sound {
-  /** @type {Int16Array[]} */
-  blocks = [];
-  length = 0;
-
-  /** @param {Int16Array} samples */
-  append(samples) {
-    for (let from = 0; from < samples.length; ) {
-      const within = this.length % BLOCK;
-      if (within === 0) this.blocks.push(new Int16Array(BLOCK));
-      const part = samples.subarray(from, from + BLOCK - within);
-      this.blocks[this.blocks.length - 1].set(part, within);
-      this.length += part.length;
-      from += part.length;
-    }
-  }
-
-  /** @param {number} length */
-  truncate(length) {
-    this.length = Math.min(this.length, length);
-    this.blocks.length = Math.ceil(this.length / BLOCK);
-  }
-
-  /** Return the value at a position that may lie between two samples. @param {number} position */
-  value(position) {
-    const before = Math.floor(position);
-    if (before >= this.length) return 0;
-    const here = this.blocks[Math.floor(before / BLOCK)][before % BLOCK];
-    const after = before + 1;
-    if (after >= this.length || position === before) return here / 32768;
-    const there = this.blocks[Math.floor(after / BLOCK)][after % BLOCK];
-    return (here + (position - before) * (there - here)) / 32768;
-  }
-}
 
 export class Playback {
   /** @type {number | null} */
   #take = null;
-  #sound = new Sound();
+  #sound = new Pcm();
   #step = 1; // samples of the take for one of the output
   #position = 0;
   #state = "paused";
@@ -67,7 +32,6 @@ export class Playback {
   #tail = new Float32Array(0); // the fade-out of what was interrupted, mixed into what follows
   #tailAt = 0;
   #reportInS = 0;
-  #clock = 0; // samples put out
   #rate;
   #tell;
 
@@ -98,15 +62,14 @@ export class Playback {
     if (this.#state === "waiting" && this.#enough(quantumS)) this.#become("playing");
     if (this.#state === "playing") this.#playInto(channel);
     this.#addTail(channel);
-    this.#clock += channel.length;
     this.#reportInS -= quantumS;
-    if (this.#reportInS <= 0 && this.#state === "playing") this.#report(loudest(channel));
+    if (this.#reportInS <= 0 && this.#state === "playing") this.#report();
   }
 
   #load(/** @type {{ take: number, rate: number }} */ { take, rate }) {
     this.#interrupt();
     this.#take = take;
-    this.#sound = new Sound();
+    this.#sound = new Pcm();
     this.#step = rate / this.#rate;
     this.#position = 0;
     this.#complete = false;
@@ -160,7 +123,7 @@ export class Playback {
       }
       const fading = !this.#complete && left * slope < 1;
       this.#gain = fading ? Math.max(0, this.#gain - slope) : Math.min(1, this.#gain + slope);
-      channel[at] = this.#gain * this.#sound.value(this.#position);
+      channel[at] = this.#gain * valueAt(this.#sound, this.#position);
       this.#position = Math.min(this.#sound.length, this.#position + this.#step);
     }
   }
@@ -183,7 +146,7 @@ export class Playback {
     this.#tail = new Float32Array(Math.ceil(this.#gain / slope));
     this.#tailAt = 0;
     for (let at = 0; at < this.#tail.length; at++)
-      this.#tail[at] = Math.max(0, this.#gain - at * slope) * this.#sound.value(this.#position + at * this.#step);
+      this.#tail[at] = Math.max(0, this.#gain - at * slope) * valueAt(this.#sound, this.#position + at * this.#step);
     this.#gain = 0;
   }
 
@@ -195,24 +158,30 @@ export class Playback {
   #become(/** @type {string} */ state) {
     this.#state = state;
     this.#heldS = 0;
-    this.#report(0);
+    this.#report();
   }
 
-  #report(/** @type {number} */ level) {
+  #report() {
     this.#reportInS = REPORT_S;
     this.#tell({
       take: this.#take,
       position: Math.floor(this.#position),
       state: this.#state,
       underruns: this.#underruns,
-      level,
-      at: this.#clock,
     });
   }
 }
 
-function loudest(/** @type {Float32Array} */ channel) {
-  let most = 0;
-  for (const sample of channel) most = Math.max(most, Math.abs(sample));
-  return most;
+/**
+ * Return the value at a position that may lie between two samples, -1 to 1; beyond the end it is 0.
+ * @param {Pcm} sound
+ * @param {number} position
+ */
+function valueAt(sound, position) {
+  const before = Math.floor(position);
+  if (before >= sound.length) return 0;
+  const here = sound.sample(before);
+  const after = before + 1;
+  if (after >= sound.length || position === before) return here / 32768;
+  return (here + (position - before) * (sound.sample(after) - here)) / 32768;
 }

@@ -1,10 +1,6 @@
 // @ts-check
 // Finding and making elements.
 
-import { httpUrl } from "./address.js";
-
-const SVG = "http://www.w3.org/2000/svg";
-
 /**
  * Return the element of an id, which the page has.
  * @template {Element} [Kind=HTMLElement]
@@ -31,19 +27,4 @@ export function element(tag, properties = {}, ...children) {
   }
   made.append(...children);
   return made;
-}
-
-/**
- * Return an icon of icons.svg.
- * @param {string} name
- * @param {boolean} line whether it is drawn with lines, not filled
- */
-export function icon(name, line = true) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", line ? "icon line" : "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", httpUrl(`static/icons.svg#${name}`));
-  svg.append(use);
-  return svg;
 }

@@ -5,7 +5,7 @@ import { piecesOf, tokensOf } from "./pieces.js";
 
 /** @typedef {"done" | "cancelled" | "error" | "lost"} Ending */
 
-/** Events: "started", "sound" (the first), "end" with the detail { how, message, retryable }. */
+/** Events: "sound" (the first), "end" with the detail { how, message, retryable }. */
 export class Context extends EventTarget {
   #how;
   #limits;
@@ -76,8 +76,7 @@ export class Context extends EventTarget {
   /** @param {any} message of the server */
   hear(message) {
     const { take } = this;
-    if (message.type === "started") this.#tell("started", message);
-    else if (message.type === "sentence") take.addSentence(message);
+    if (message.type === "sentence") take.addSentence(message);
     else if (message.type === "words") take.addWords(message.words);
     else if (message.type === "done") this.end("done", message);
     else if (message.type === "cancelled") this.end("cancelled", message);

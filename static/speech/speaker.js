@@ -55,11 +55,6 @@ export class Speaker extends EventTarget {
     return this.#app.player.take;
   }
 
-  /** Whether a context is filling the take. */
-  get speaking() {
-    return this.#context !== null;
-  }
-
   /**
    * Speak a text from its beginning.
    * @param {string} text

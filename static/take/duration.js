@@ -1,5 +1,5 @@
 // @ts-check
-// Times and counts in words.
+// How long speech lasts: as words, and estimated.
 
 const CHARACTERS_PER_S = 15; // of English at the usual speed
 

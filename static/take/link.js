@@ -37,10 +37,9 @@ export function readLink(hash, settings) {
   const parts = new URLSearchParams(hash.replace(/^#/, ""));
   const known = [...Object.values(NAMES), ...Object.keys(ENGINE_OPTIONS), "text"];
   if (!known.some((name) => parts.has(name))) return null;
+  const { volume, loop, compared, recentLanguages } = settings; // of the page, not of the text
   /** @type {Record<string, any>} */
-  const raw = { ...settings, ...DEFAULTS, volume: settings.volume, loop: settings.loop, options: {} };
-  raw.compared = settings.compared;
-  raw.recentLanguages = settings.recentLanguages;
+  const raw = { ...DEFAULTS, volume, loop, compared, recentLanguages, options: {} };
   for (const [name, short] of Object.entries(NAMES)) {
     const value = parts.get(short);
     if (value === null) continue;

@@ -58,12 +58,6 @@ export class Take extends EventTarget {
     return this.pcm.length / this.rate;
   }
 
-  /** The share of the text that has been spoken into sound, 0 to 1. */
-  get progress() {
-    if (this.complete) return 1;
-    return this.points.length ? this.reached / this.points.length : 0;
-  }
-
   /** Seconds that the whole will last: known when complete, estimated before; null before there is sound. */
   get expectedSeconds() {
     if (this.complete) return this.seconds;
@@ -71,12 +65,6 @@ export class Take extends EventTarget {
     const spoken = sentence ? sentence.start : 0;
     if (!sentence || !spoken) return null;
     return Math.max(this.seconds, (sentence.at / this.rate / spoken) * this.points.length);
-  }
-
-  /** The text offset up to which sound has begun to arrive. */
-  get reached() {
-    const [sentence, word] = [this.sentences.at(-1), this.words.at(-1)];
-    return Math.max(this.#part.from, word?.end ?? 0, sentence?.start ?? 0);
   }
 
   /**
@@ -140,11 +128,6 @@ export class Take extends EventTarget {
     if (this.complete) return this.points.length;
     const last = this.sentences.at(-1);
     return last ? last.start : this.#part.from;
-  }
-
-  /** Return the offset of the first sentence that begins after a sample; null if none is known. */
-  sentenceAfter(/** @type {number} */ sample) {
-    return this.sentences[indexAt(this.sentences, sample) + 1] ?? null;
   }
 
   /** Return the sentence that sounds at a sample. @param {number} sample */
