@@ -1,5 +1,5 @@
 // @ts-check
-// Names and directions of languages.
+// Names of languages.
 
 const NAMES = new Intl.DisplayNames(["en"], { type: "language" });
 

@@ -2,6 +2,7 @@
 // A dialog to pick from a long list, with search. Up and Down move between the choices.
 
 import { byId, element } from "./element.js";
+import { makeClosable } from "./sheet.js";
 
 /**
  * @typedef {object} Choice
@@ -29,10 +30,7 @@ export class Picker {
   #picking = null;
 
   constructor() {
-    this.#dialog.querySelector(".picker-close")?.addEventListener("click", () => this.#dialog.close());
-    this.#dialog.addEventListener("click", (event) => {
-      if (event.target === this.#dialog) this.#dialog.close(); // the backdrop
-    });
+    makeClosable(this.#dialog);
     this.#dialog.addEventListener("close", () => (this.#picking = null));
     this.#search.addEventListener("input", () => this.#show());
     this.#dialog.addEventListener("keydown", (event) => this.#key(event));

@@ -1,6 +1,7 @@
 // @ts-check
 // The waveform around what is heard, scrolling under a fixed line; ticks where sentences and words begin.
 
+import { onThemeChange } from "../lib/theme.js";
 import { indexAt } from "../take/marks.js";
 import { Peaks } from "../take/peaks.js";
 
@@ -34,8 +35,10 @@ export class Waveform {
   constructor(canvas, player) {
     this.#canvas = canvas;
     this.#player = player;
-    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
-      matchMedia(query).addEventListener("change", () => this.#readColours());
+    onThemeChange(() => {
+      this.#readColours();
+      this.draw();
+    });
     new ResizeObserver(([{ contentRect }]) => {
       this.#size = { width: contentRect.width, height: contentRect.height };
       this.draw();

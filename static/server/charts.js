@@ -3,6 +3,7 @@
 
 import published from "../vendor/uplot/uPlot.esm.js";
 import { element } from "../lib/element.js";
+import { onThemeChange } from "../lib/theme.js";
 import { duration, summaryOf, tableOf, valuesOf } from "./plots.js";
 
 /** @typedef {import("uplot")} Drawing */
@@ -21,9 +22,6 @@ const TABLE_ROWS = 15; // of a whole span
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-/** @param {number} seconds since 1970 */
-export const clock = (seconds) => CLOCK_SECONDS.format(1000 * seconds);
-
 /** All charts. */
 export class Charts {
   #box;
@@ -40,8 +38,7 @@ export class Charts {
     this.#box = box;
     this.#span = 60 * minutes;
     const redraw = () => this.#charts.forEach((chart) => chart.redraw());
-    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
-      matchMedia(query).addEventListener("change", redraw);
+    onThemeChange(redraw);
     new ResizeObserver(redraw).observe(box);
   }
 
@@ -255,7 +252,7 @@ class Chart {
   #readLegend(row) {
     const timeline = this.#timeline;
     if (!timeline) return;
-    this.#moment.textContent = row === null ? "" : clock(Number(timeline.column("at")[row]));
+    this.#moment.textContent = row === null ? "" : CLOCK_SECONDS.format(1000 * Number(timeline.column("at")[row]));
     this.#plot.series.forEach((series, at) => {
       const values = valuesOf(timeline, series);
       const value = row === null ? values.findLast((one) => one !== null) : values[row];

@@ -3,6 +3,7 @@
 
 import { httpUrl } from "../lib/address.js";
 import { byId, element } from "../lib/element.js";
+import { makeClosable } from "../lib/sheet.js";
 import { speechOf } from "../take/settings.js";
 import { snippetsOf } from "../take/snippets.js";
 
@@ -11,6 +12,7 @@ export function mountCode(app) {
   const { store, key, toast } = app;
   const dialog = /** @type {HTMLDialogElement} */ (byId("code"));
   let chosen = "curl";
+  makeClosable(dialog);
 
   function show() {
     const { settings, text, ready } = store.state;
@@ -35,8 +37,6 @@ export function mountCode(app) {
     show();
     dialog.showModal();
   });
-  dialog.querySelector(".code-close")?.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   byId("code-copy").addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(byId("code-text").textContent ?? "");

@@ -2,6 +2,7 @@
 // The history: takes that were heard on this device, to hear again.
 
 import { byId, element } from "../lib/element.js";
+import { makeClosable } from "../lib/sheet.js";
 import { clockOf } from "../take/duration.js";
 import { TakeStore } from "./take-store.js";
 
@@ -13,7 +14,7 @@ const LEAST_S = 0.2;
  */
 export function mountHistory({ player, store, toast }, replay) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("history"));
-  const close = /** @type {HTMLElement} */ (dialog.querySelector(".history-close"));
+  const close = makeClosable(dialog);
   const takes = new TakeStore();
   /** @type {WeakSet<object>} */
   const kept = new WeakSet(); // takes that are in the history already
@@ -78,6 +79,4 @@ export function mountHistory({ player, store, toast }, replay) {
     await takes.remove((await takes.entries()).map(({ id }) => id));
     await show();
   });
-  close.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 }

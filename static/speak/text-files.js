@@ -1,6 +1,7 @@
 // @ts-check
 // Text files, chosen or dropped.
 
+import { receiveDrops } from "../lib/drop-zone.js";
 import { byId } from "../lib/element.js";
 
 const NAME = /\.(txt|md|markdown)$/iu;
@@ -26,17 +27,5 @@ export function mountTextFiles({ toast }, zone, use) {
     if (chooser.files?.length) take(chooser.files[0]);
     chooser.value = "";
   });
-  zone.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer?.types.includes("Files")) return; // dragged text is the browser's
-    event.preventDefault();
-    zone.classList.add("over");
-  });
-  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
-  zone.addEventListener("drop", (event) => {
-    const file = event.dataTransfer?.files[0];
-    if (!file) return;
-    event.preventDefault();
-    zone.classList.remove("over");
-    take(file);
-  });
+  receiveDrops(zone, take);
 }

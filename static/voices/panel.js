@@ -2,6 +2,7 @@
 // The Voices tab: the voices, voice samples to make more of them, and how words are read.
 
 import { Sound } from "../audio/sound.js";
+import { receiveDrops } from "../lib/drop-zone.js";
 import { byId } from "../lib/element.js";
 import { Notice, Refusal } from "../lib/notice.js";
 import { Lists } from "./lists.js";
@@ -118,24 +119,4 @@ function mountNewSample({ store, focus }, sample) {
   }
 
   return take;
-}
-
-/**
- * @param {HTMLElement} zone
- * @param {(file: File) => void} take
- */
-function receiveDrops(zone, take) {
-  zone.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer?.types.includes("Files")) return; // ignore dragged text
-    event.preventDefault();
-    zone.classList.add("over");
-  });
-  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
-  zone.addEventListener("drop", (event) => {
-    const file = event.dataTransfer?.files[0];
-    if (!file) return;
-    event.preventDefault();
-    zone.classList.remove("over");
-    take(file);
-  });
 }

@@ -2,10 +2,9 @@
 // The pronunciation list: words that are spoken otherwise than they are written.
 
 import { byId, element } from "../lib/element.js";
+import { languageName } from "../lib/languages.js";
 import { Notice } from "../lib/notice.js";
 import { ask, button } from "./question.js";
-
-const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language" });
 
 /** @typedef {{word: string, language: string | null, respelling: string | null, ipa: string | null}} Word */
 
@@ -76,7 +75,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
   /** @param {Word} one */
   function entry(one) {
     const says = [one.respelling && `“${one.respelling}”`, one.ipa && `/${one.ipa}/`].filter(Boolean).join(", ");
-    const where = one.language ? `in ${named(one.language)}` : "in every language";
+    const where = one.language ? `in ${languageName(one.language)}` : "in every language";
     const hear = button("Hear", one.word);
     hear.addEventListener("click", () => play(hear, one));
     const drop = button("Delete", one.word);
@@ -110,13 +109,4 @@ export function mountPronunciations({ api, store, speech }, sound) {
  */
 function same(one, other) {
   return one.word.toLowerCase() === other.word.toLowerCase() && (one.language ?? "").toLowerCase() === (other.language ?? "").toLowerCase();
-}
-
-/** @param {string} tag */
-function named(tag) {
-  try {
-    return LANGUAGES.of(tag) ?? tag;
-  } catch {
-    return tag;
-  }
 }

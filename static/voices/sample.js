@@ -2,6 +2,7 @@
 // The voice sample being edited: a local file until its upload, then a stored sample to create a voice from.
 
 import { byId, element } from "../lib/element.js";
+import { languageName } from "../lib/languages.js";
 import { Notice } from "../lib/notice.js";
 import { fileOf, within } from "./cut.js";
 import { freeName, idOf, nameOf } from "./names.js";
@@ -10,7 +11,6 @@ import { Waveform, heightsOf } from "./waveform.js";
 const SHOWN_BYTES = 16 * 2 ** 20; // a larger file may not fit into memory when decoded
 const TRIM_STEP_S = 0.05; // as in the page
 const LISTEN_EVERY_MS = 1000;
-const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language" });
 const LISTENING = "Transcribing…";
 
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
@@ -172,7 +172,7 @@ export class Sample extends EventTarget {
     this.#waveform.show(stored.waveform);
     const { duration, original_format: format, original_sample_rate: rate, language } = stored;
     const facts = [seconds(duration), `${format} at ${rate} Hz`];
-    if (language) facts.push(`${LANGUAGES.of(language)}, ${Math.round(100 * stored.language_probability)} % sure`);
+    if (language) facts.push(`${languageName(language)}, ${Math.round(100 * stored.language_probability)} % sure`);
     byId("sample-facts").textContent = facts.join(", ");
     list(byId("sample-warnings"), stored.warnings);
     byId("upload-form").hidden = true;

@@ -1,6 +1,8 @@
 // @ts-check
 // The waveform of a recording. Heights: lowest and highest value of each part in turn, 0 to 100; 50 is silence.
 
+import { onThemeChange } from "../lib/theme.js";
+
 const PARTS = 200; // the same number as the server's
 
 export class Waveform {
@@ -14,8 +16,7 @@ export class Waveform {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.#canvas = canvas;
-    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
-      matchMedia(query).addEventListener("change", () => this.#draw());
+    onThemeChange(() => this.#draw());
   }
 
   /** @param {number[]} heights */

@@ -17,7 +17,7 @@ def test_compares_voices_made_at_once_and_heard_in_turn(page: Page) -> None:
     page.click("#picker [data-id=nova]")
     page.click("#picker [data-id=kai]")
     page.click("#picker [data-id=zara]")  # a fifth is not taken
-    page.click("#picker .picker-close")
+    page.click("#picker .close")
     assert page.locator("#compare-list h2").all_inner_texts() == ["Aria", "Atlas", "Nova", "Kai"]
     page.click("#compare-all")
     cards = page.locator("#compare-list li")
@@ -41,5 +41,5 @@ def test_no_fewer_than_two_voices_are_compared(page: Page) -> None:
     page.click("#picker [data-id=nova]")
     page.click("#picker [data-id=aria]")
     expect(page.locator("#picker [data-id=aria]")).to_have_attribute("aria-pressed", "false")
-    page.click("#picker .picker-close")
+    page.click("#picker .close")
     assert page.locator("#compare-list h2").all_inner_texts() == ["Atlas", "Nova"]
