@@ -1,5 +1,5 @@
 // @ts-check
-// What the page knows, in one place. Panels read it and watch it; each value has one writer, named here.
+// The page's state, in one place. Panels read it and watch it; the writers of each value are named here.
 
 import { Store } from "./lib/store.js";
 
@@ -30,9 +30,9 @@ import { Store } from "./lib/store.js";
  * @property {"connecting" | "online" | "offline" | "locked"} connection by shell/connection.js
  * @property {Ready | null} ready the last greeting, kept while offline; by shell/connection.js
  * @property {Voice[]} voices by shell/connection.js from the greeting, and by the Voices panel after changes
- * @property {string | null} chosenVoice id of a voice that the Voices panel has made or the user asked to use
  * @property {string} text by speak/panel.js
- * @property {import("./take/settings.js").PageSettings} settings by the options of speak/
+ * @property {import("./take/settings.js").PageSettings} settings by whatever the user changes them with, through
+ *   `changeSettings`
  * @property {any} status the last status message, null while offline; by shell/connection.js
  */
 
@@ -44,9 +44,17 @@ export function createStore(restored) {
       connection: "connecting",
       ready: null,
       voices: [],
-      chosenVoice: null,
       status: null,
       ...restored,
     }),
   );
+}
+
+/**
+ * Change some of the settings.
+ * @param {Store<State>} store
+ * @param {Partial<import("./take/settings.js").PageSettings>} changes
+ */
+export function changeSettings(store, changes) {
+  store.set({ settings: { ...store.state.settings, ...changes } });
 }

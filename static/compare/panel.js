@@ -3,13 +3,11 @@
 
 import { byId, element } from "../lib/element.js";
 import { Waveform } from "../player/waveform.js";
+import { changeSettings } from "../state.js";
 import { clockOf } from "../take/duration.js";
-import { sameSpeech, speechOf } from "../take/settings.js";
+import { MOST_COMPARED, sameSpeech, speechOf } from "../take/settings.js";
 
 const LEAST = 2;
-const MOST = 4;
-const LEAD_MS = 10 * 60_000;
-const COSTLY_LEAD_MS = 60_000;
 
 /** @typedef {import("../take/take.js").Take} Take */
 
@@ -40,14 +38,14 @@ export function mount(panel, app) {
 
   /** Return the take of a voice, asking the server for it if there is none of this text. */
   function takeOf(/** @type {string} */ voice) {
-    const { text, ready } = store.state;
+    const { text } = store.state;
     const settings = settingsFor(voice);
     const known = takes.get(voice);
     const same = known?.text === text && sameSpeech(known.settings, settings);
     if (known && same && (known.length || !filling.get(known)?.ended)) return known;
     const take = speaker.prepare(text, settings);
     take.metrics.clicked = take.metrics.sent = performance.now();
-    const context = contexts.open(take, { leadMs: ready?.cost === "high" ? COSTLY_LEAD_MS : LEAD_MS });
+    const context = contexts.open(take);
     context.addEventListener("sound", () => {
       take.metrics.arrived ??= performance.now();
       show();
@@ -167,8 +165,7 @@ export function mount(panel, app) {
       pick: (id) => {
         const now = compared();
         const next = now.includes(id) ? now.filter((one) => one !== id) : [...now, id];
-        if (next.length >= LEAST && next.length <= MOST)
-          store.set({ settings: { ...store.state.settings, compared: next } });
+        if (next.length >= LEAST && next.length <= MOST_COMPARED) changeSettings(store, { compared: next });
       },
       hear: (choice, button) => app.sampler.toggle(choice.id, button),
     }),

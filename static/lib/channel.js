@@ -6,7 +6,7 @@ import { socketUrl } from "./address.js";
 import { Backoff } from "./backoff.js";
 import { RateLimit } from "./rate-limit.js";
 
-const POLICY = 1008;
+export const POLICY = 1008; // the close code of a key refused or a limit exceeded
 
 /** @typedef {import("./key.js").Key} Key */
 

@@ -2,14 +2,14 @@
 // The player below the text: transport, position, volume, and what is being waited for.
 
 import { byId } from "../lib/element.js";
+import { SKIP_S } from "../speech/speaker.js";
+import { changeSettings } from "../state.js";
 import { clockOf } from "../take/duration.js";
 import { firstSoundMs } from "../take/stages.js";
 import { mountDownload } from "./download.js";
 import { mountMediaKeys } from "./media-keys.js";
 import { mountScrubber } from "./scrubber.js";
 import { Waveform } from "./waveform.js";
-
-const SKIP_S = 5;
 
 /**
  * @param {import("../app.js").App} app
@@ -29,14 +29,9 @@ export function mountDock(app, playOrPause) {
   press("next", () => speaker.next());
   press("back", () => speaker.skip(-SKIP_S));
   press("forward", () => speaker.skip(SKIP_S));
-  press("loop", () => setSetting({ loop: !store.state.settings.loop }));
+  press("loop", () => changeSettings(store, { loop: !store.state.settings.loop }));
   const volume = /** @type {HTMLInputElement} */ (byId("volume"));
-  volume.addEventListener("input", () => setSetting({ volume: Number(volume.value) }));
-
-  /** @param {Partial<import("../take/settings.js").PageSettings>} changes */
-  function setSetting(changes) {
-    store.set({ settings: { ...store.state.settings, ...changes } });
-  }
+  volume.addEventListener("input", () => changeSettings(store, { volume: Number(volume.value) }));
 
   store.watch(["settings"], ({ settings }) => {
     player.volume = settings.volume;

@@ -2,8 +2,8 @@
 // Keys of the keyboard and the headset, the lock screen, and keeping the screen awake while it speaks.
 
 import { httpUrl } from "../lib/address.js";
+import { SKIP_S } from "../speech/speaker.js";
 
-const SKIP_S = 5;
 const TITLE = 80; // characters
 
 /**

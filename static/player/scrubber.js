@@ -2,9 +2,9 @@
 // The bar of the whole take: how much has arrived, how much has been heard; click, drag or arrow keys to seek.
 
 import { byId } from "../lib/element.js";
+import { SKIP_S } from "../speech/speaker.js";
 import { clockOf } from "../take/duration.js";
 
-const STEP_S = 5;
 const STEPS = 2000; // of the bars
 
 /**
@@ -31,7 +31,7 @@ export function mountScrubber(speaker, player) {
     if (bar.hasPointerCapture(event.pointerId)) seek(event);
   });
   bar.addEventListener("keydown", (event) => {
-    const steps = { ArrowRight: STEP_S, ArrowUp: STEP_S, ArrowLeft: -STEP_S, ArrowDown: -STEP_S };
+    const steps = { ArrowRight: SKIP_S, ArrowUp: SKIP_S, ArrowLeft: -SKIP_S, ArrowDown: -SKIP_S };
     const step = steps[/** @type {keyof typeof steps} */ (event.key)];
     if (step) speaker.skip(step);
     else if (event.key === "Home") speaker.seek(0);

@@ -2,10 +2,10 @@
 // The connection to the server: opens both channels, notices when the server is gone, and says so in the header.
 
 import { httpUrl } from "../lib/address.js";
+import { POLICY } from "../lib/channel.js";
 
 const SILENT_MS = 3000; // the status channel ticks every second
 const CHECK_MS = 500;
-const POLICY = 1008;
 const WORDS = {
   connecting: "Connecting…",
   online: "Connected",

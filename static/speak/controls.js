@@ -4,6 +4,7 @@
 
 import { Player } from "../audio/player.js";
 import { byId } from "../lib/element.js";
+import { changeSettings } from "../state.js";
 import { sameSpeech, speechOf } from "../take/settings.js";
 
 /** @typedef {import("../take/take.js").Take} Take */
@@ -44,7 +45,8 @@ export class Controls {
   replay(take) {
     const { store, speaker } = this.#app;
     const { voice, language, speed, pitch, options } = take.settings;
-    store.set({ tab: "speak", settings: { ...store.state.settings, voice, language, speed, pitch, options } });
+    store.set({ tab: "speak" });
+    changeSettings(store, { voice, language, speed, pitch, options });
     this.replaceText(take.text);
     speaker.load(take);
     this.#resume();

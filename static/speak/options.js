@@ -3,9 +3,9 @@
 
 import { byId, element } from "../lib/element.js";
 import { languageName } from "../lib/languages.js";
-import { DEFAULTS, ENGINE_OPTIONS, PITCHES, RATES, SPEEDS, factorAt, positionOf } from "../take/settings.js";
+import { changeSettings } from "../state.js";
+import { DEFAULTS, ENGINE_OPTIONS, MOST_RECENT, PITCHES, RATES, SPEEDS, factorAt, positionOf } from "../take/settings.js";
 
-const RECENT = 6;
 const NARROW = matchMedia("(max-width: 60rem)");
 
 /** @typedef {import("../take/settings.js").PageSettings} PageSettings */
@@ -14,8 +14,7 @@ const NARROW = matchMedia("(max-width: 60rem)");
 export function mountOptions(app) {
   const { store, picker } = app;
   const dialog = /** @type {HTMLDialogElement} */ (byId("options"));
-  const change = (/** @type {Partial<PageSettings>} */ changes) =>
-    store.set({ settings: { ...store.state.settings, ...changes } });
+  const change = (/** @type {Partial<PageSettings>} */ changes) => changeSettings(store, changes);
 
   mountSheet(dialog);
   mountFactor("speed", SPEEDS, change);
@@ -45,7 +44,7 @@ export function mountOptions(app) {
       pick: (language) => {
         const { recentLanguages: recent } = store.state.settings;
         const others = recent.filter((one) => one !== language && one !== "auto");
-        change({ language, recentLanguages: language === "auto" ? recent : [language, ...others].slice(0, RECENT) });
+        change({ language, recentLanguages: language === "auto" ? recent : [language, ...others].slice(0, MOST_RECENT) });
       },
     }),
   );
@@ -68,7 +67,6 @@ export function mountOptions(app) {
   store.watch(["voices"], ({ voices, settings }) => {
     if (voices.length && !voices.some(({ id }) => id === settings.voice)) change({ voice: voices[0].id });
   });
-  store.watch(["chosenVoice"], ({ chosenVoice }) => chosenVoice && change({ voice: chosenVoice }));
   store.watch(["settings", "voices"], ({ settings, voices }) => {
     const voice = voices.find(({ id }) => id === settings.voice);
     byId("voice-name-shown").textContent = voice ? `${voice.name}, ${voice.style}` : "–";

@@ -4,6 +4,8 @@
 import { Context } from "./context.js";
 
 const HEADER_BYTES = 16;
+const FAR_MS = 30 * 60_000; // how far ahead of real time the sound may come, where it costs the server little
+const NEAR_MS = 60_000; // and where it costs much
 
 /** @typedef {import("../take/take.js").Take} Take */
 
@@ -28,7 +30,7 @@ export class Contexts {
     });
   }
 
-  /** Whether the server can be asked to speak. */
+  /** True if the server can be asked to speak. */
   get available() {
     return this.#store.state.connection === "online";
   }
@@ -36,12 +38,13 @@ export class Contexts {
   /**
    * Ask the server to speak a take's text from an offset on.
    * @param {Take} take
-   * @param {{ from?: number, leadMs: number, tokensPerSecond?: number | null }} how
+   * @param {{ from?: number, tokensPerSecond?: number | null }} how
    */
-  open(take, how) {
+  open(take, how = {}) {
     const name = `page-${++this.#count}`;
-    const limits = /** @type {import("../state.js").Ready} */ (this.#store.state.ready).limits;
-    const context = new Context(name, take, how, limits, this.#channel);
+    const { cost, limits } = /** @type {import("../state.js").Ready} */ (this.#store.state.ready);
+    const leadMs = cost === "high" ? NEAR_MS : FAR_MS;
+    const context = new Context(name, take, { ...how, leadMs }, limits, this.#channel);
     this.#byName.set(name, context);
     context.addEventListener("end", () => this.#forget(context));
     context.start();

@@ -7,11 +7,10 @@
 import { sameSpeech } from "../take/settings.js";
 import { Take } from "../take/take.js";
 
-const FAR_MS = 30 * 60_000; // how far ahead of real time the sound may come, where it costs the server little
-const NEAR_MS = 60_000; // and where it costs much
 const NEAR_S = 30; // with a costly engine, a context is opened only when less than this is left to play
 const PLAYED_EVERY_MS = 250;
 const MOST_FAILURES = 3; // contexts that end without any sound, before the user is asked
+export const SKIP_S = 5; // of one press of "back" or "forward"
 const STARVED_MS = 20_000; // without sound for so long, playback pauses
 
 /** @typedef {import("../take/take.js").Settings} Settings */
@@ -243,8 +242,7 @@ export class Speaker extends EventTarget {
     const { contexts } = this.#app;
     if (!contexts.available) return;
     take.metrics.sent ??= performance.now();
-    const leadMs = this.#costly ? NEAR_MS : FAR_MS;
-    this.#attend(contexts.open(take, { from, leadMs, tokensPerSecond: this.#tokens }), { borrowed: false });
+    this.#attend(contexts.open(take, { from, tokensPerSecond: this.#tokens }), { borrowed: false });
     this.#tell("change");
   }
 

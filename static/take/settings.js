@@ -30,6 +30,8 @@ export const ENGINE_OPTIONS = Object.freeze({
 export const SPEEDS = Object.freeze({ min: 0.25, max: 4, presets: [0.75, 1, 1.25, 1.5, 2] });
 export const PITCHES = Object.freeze({ min: 0.5, max: 2 });
 export const RATES = Object.freeze({ min: 1, max: 500 });
+export const MOST_COMPARED = 4; // voices side by side
+export const MOST_RECENT = 6; // languages
 
 /** @type {Readonly<PageSettings>} */
 export const DEFAULTS = Object.freeze({
@@ -71,8 +73,8 @@ export function settingsOf(raw) {
     rate: number("rate", RATES),
     volume: number("volume", { min: 0, max: 1 }),
     loop: said.loop === true,
-    compared: listOf(said.compared).slice(0, 4),
-    recentLanguages: listOf(said.recentLanguages).slice(0, 6),
+    compared: listOf(said.compared).slice(0, MOST_COMPARED),
+    recentLanguages: listOf(said.recentLanguages).slice(0, MOST_RECENT),
   };
 }
 

@@ -3,6 +3,7 @@
 
 import { byId, element } from "../lib/element.js";
 import { Notice, Refusal } from "../lib/notice.js";
+import { changeSettings } from "../state.js";
 import { ask, button } from "./question.js";
 
 /**
@@ -73,8 +74,8 @@ export class Lists {
    * @param {string | null} id
    */
   use(id) {
-    this.#app.store.set({ chosenVoice: null }); // another may have been chosen in the Speak tab since
-    this.#app.store.set({ chosenVoice: id, tab: "speak" });
+    if (id) changeSettings(this.#app.store, { voice: id });
+    this.#app.store.set({ tab: "speak" });
     byId("speak-tab").focus();
   }
 

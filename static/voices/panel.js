@@ -5,6 +5,7 @@ import { Sound } from "../audio/sound.js";
 import { receiveDrops } from "../lib/drop-zone.js";
 import { byId } from "../lib/element.js";
 import { Notice, Refusal } from "../lib/notice.js";
+import { changeSettings } from "../state.js";
 import { Lists } from "./lists.js";
 import { mountPronunciations } from "./pronunciations.js";
 import { Recorder } from "./recorder.js";
@@ -33,7 +34,7 @@ export function mount(panel, app) {
   sample.addEventListener("changed", async (event) => {
     const { chosen } = /** @type {CustomEvent} */ (event).detail;
     await refresh();
-    if (chosen) store.set({ chosenVoice: chosen });
+    if (chosen) changeSettings(store, { voice: chosen });
   });
   byId("use-made").addEventListener("click", () => lists.use(sample.made));
   store.watch(["tab"], ({ tab }) => (tab === "voices" ? refresh() : sound.stop()));

@@ -60,7 +60,7 @@ beforeEach(() => {
 const cancelled = () => channel.sent.filter(({ type }) => type === "cancel").map(({ context }) => context);
 
 test("a context that somebody else opened goes on when its take is put away", () => {
-  const lent = contexts.open(take, { leadMs: 1000 });
+  const lent = contexts.open(take);
   speaker.load(take, lent);
   speaker.load(null);
   assert.equal(lent.ended, false);
@@ -68,7 +68,7 @@ test("a context that somebody else opened goes on when its take is put away", ()
 });
 
 test("to stop ends the context, whoever opened it", () => {
-  const lent = contexts.open(take, { leadMs: 1000 });
+  const lent = contexts.open(take);
   speaker.load(take, lent);
   speaker.stop();
   assert.equal(lent.ended, true);
@@ -76,7 +76,7 @@ test("to stop ends the context, whoever opened it", () => {
 });
 
 test("a take that is spoken anew from a word is filled by one context only", () => {
-  const lent = contexts.open(take, { leadMs: 1000 });
+  const lent = contexts.open(take);
   speaker.load(take, lent);
   lent.hear({ type: "sentence", start: 0, end: 13, first_sample: 0 });
   lent.hearSound(new Int16Array(100));
