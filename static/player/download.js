@@ -2,9 +2,10 @@
 // Downloads: WAV and subtitles of what has arrived, at once; MP3 and Opus made by the server.
 
 import { byId, element } from "../lib/element.js";
+import { beginningOf } from "../take/beginning.js";
+import { generateBody } from "../take/settings.js";
 import { cuesOf, srtOf, vttOf } from "../take/subtitles.js";
 import { wavParts } from "../take/wav.js";
-import { beginningOf } from "../speak/sampler.js";
 
 const TYPES = { wav: "audio/wav", srt: "application/x-subrip", vtt: "text/vtt", mp3: "audio/mpeg", opus: "audio/ogg" };
 const KEPT_MS = 60_000;
@@ -36,9 +37,7 @@ export function mountDownload({ player, api, toast }) {
     if (format === "srt") return [srtOf(cuesOf(take))];
     if (format === "vtt") return [vttOf(cuesOf(take))];
     toast.show(`The server is making the ${format === "mp3" ? "MP3" : "Opus"} file…`, { lasting: true });
-    const { voice, language, speed, pitch, options } = take.settings;
-    const body = { text: take.text, voice_id: voice, language, speed, pitch, ...options, response_format: format };
-    const bytes = await api.bytes("generate", body);
+    const bytes = await api.bytes("generate", generateBody(take.text, take.settings, format));
     toast.hide();
     return [bytes];
   }

@@ -33,6 +33,7 @@ export function mountLoadPanel({ store, key, api }) {
   async function start() {
     const { voices } = await api.get("voices");
     const here = voices.filter((/** @type {any} */ { download }) => !download || download.state === "present");
+    if (!here.length) throw new Refusal("No voice has been fetched yet; speak with one first.");
     const mine = test = new LoadTest(key, TAKES, here);
     list.replaceChildren();
     notice.say("Speaking…");

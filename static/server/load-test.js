@@ -2,8 +2,8 @@
 // Many takes at once, on a connection of their own: nothing of them is played, only how fast they come is shown.
 
 import { Channel } from "../lib/channel.js";
+import { handleOf, samplesOf } from "../speech/audio-frame.js";
 
-const HEADER_BYTES = 16;
 const SENTENCES = [
   "Twenty of these sentences are being spoken at the same moment.",
   "Each of them has a voice of its own, and none waits for another.",
@@ -28,7 +28,7 @@ export class LoadTest extends EventTarget {
   #began = 0;
   /** @type {Take[]} */
   takes = [];
-  /** @type {Map<number, {take: Take, bytesPerS: number}>} */
+  /** @type {Map<number, {take: Take, rate: number}>} */
   #byHandle = new Map();
 
   /**
@@ -45,7 +45,7 @@ export class LoadTest extends EventTarget {
       this.#channel.addEventListener(type, (event) => hear(/** @type {CustomEvent} */ (event).detail));
     on("ready", (ready) => this.#begin(ready));
     on("started", ({ context, handle, sample_rate: rate }) =>
-      this.#byHandle.set(handle, { take: this.#named(context), bytesPerS: 2 * rate }));
+      this.#byHandle.set(handle, { take: this.#named(context), rate }));
     on("binary", (message) => this.#sounded(message));
     on("done", ({ context }) => this.#ended(context, ""));
     on("error", ({ context, message }) => (context ? this.#ended(context, message) : this.#stop(message)));
@@ -86,10 +86,10 @@ export class LoadTest extends EventTarget {
 
   /** @param {ArrayBuffer} message */
   #sounded(message) {
-    const found = this.#byHandle.get(new DataView(message).getUint16(2, true));
+    const found = this.#byHandle.get(handleOf(message));
     if (!found) return;
     found.take.first ??= this.#passed;
-    found.take.audioS += (message.byteLength - HEADER_BYTES) / found.bytesPerS;
+    found.take.audioS += samplesOf(message).length / found.rate;
     this.#tell("change");
   }
 

@@ -2,8 +2,10 @@
 // Plays the beginning of the text in a voice, for choosing one.
 
 import { Sound } from "../audio/sound.js";
+import { beginningOf } from "../take/beginning.js";
+import { generateBody, speechOf } from "../take/settings.js";
 
-const LONGEST = 160; // characters
+const GREETING = "Hello. This is how I sound."; // where there is no text
 
 export class Sampler {
   #app;
@@ -22,19 +24,11 @@ export class Sampler {
    */
   async toggle(voice, button) {
     const { store, api, toast } = this.#app;
-    const { language, speed } = store.state.settings;
+    const { settings, ready, text } = store.state;
+    const speech = { ...speechOf(settings, ready?.options ?? []), voice };
+    const body = generateBody(beginningOf(text) || GREETING, speech, "wav");
     try {
-      await this.#sound.toggle(button, async () =>
-        this.#sound.decode(
-          await api.bytes("generate", {
-            text: beginningOf(store.state.text) || "Hello. This is how I sound.",
-            voice_id: voice,
-            language,
-            speed,
-            response_format: "wav",
-          }),
-        ),
-      );
+      await this.#sound.toggle(button, async () => this.#sound.decode(await api.bytes("generate", body)));
     } catch (error) {
       toast.show(/** @type {Error} */ (error).message, { kind: "error" });
     }
@@ -43,14 +37,4 @@ export class Sampler {
   stop() {
     this.#sound.stop();
   }
-}
-
-/** Return the first sentence of a text, or as much of it as is short. @param {string} text */
-export function beginningOf(text) {
-  const start = text.trim().slice(0, 4 * LONGEST);
-  const [first] = new Intl.Segmenter(undefined, { granularity: "sentence" }).segment(start);
-  const sentence = first?.segment.trim() ?? "";
-  if (sentence.length <= LONGEST) return sentence;
-  const cut = sentence.lastIndexOf(" ", LONGEST);
-  return sentence.slice(0, cut > 0 ? cut : LONGEST);
 }

@@ -1,9 +1,9 @@
 // @ts-check
 // The contexts of this page on the server: gives each the messages and the sound that belong to it.
 
+import { handleOf, samplesOf } from "./audio-frame.js";
 import { Context } from "./context.js";
 
-const HEADER_BYTES = 16;
 const FAR_MS = 30 * 60_000; // how far ahead of real time the sound may come, where it costs the server little
 const NEAR_MS = 60_000; // and where it costs much
 
@@ -60,8 +60,7 @@ export class Contexts {
 
   /** @param {ArrayBuffer} message */
   #hearSound(message) {
-    const handle = new DataView(message).getUint16(2, true);
-    this.#byHandle.get(handle)?.hearSound(new Int16Array(message, HEADER_BYTES));
+    this.#byHandle.get(handleOf(message))?.hearSound(samplesOf(message));
   }
 
   /** @param {Context} context */

@@ -96,6 +96,16 @@ export function speechOf({ voice, language, speed, pitch, options }, known) {
 }
 
 /**
+ * Return the body of a request to the server's `generate`.
+ * @param {string} text
+ * @param {import("./take.js").Settings} speech
+ * @param {string} format
+ */
+export function generateBody(text, { voice, language, speed, pitch, options }, format) {
+  return { text, voice_id: voice, language, speed, pitch, ...options, response_format: format };
+}
+
+/**
  * @param {import("./take.js").Settings} one
  * @param {import("./take.js").Settings} other
  */

@@ -121,6 +121,19 @@ def test_no_more_takes_than_the_server_allows(browser: Browser, server: Server, 
     page.close()
 
 
+def test_no_takes_while_no_voice_has_been_fetched(browser: Browser, watched: Server) -> None:
+    page = browser.new_page()
+    download = {"state": "absent", "received": 0, "size": 1, "error": None}
+    absent = {"id": "one", "name": "One", "download": download}
+    page.route("**/voices", lambda route: route.fulfill(json={"voices": [absent]}))
+    page.goto(watched.url)
+    page.click("#server-tab")
+    page.click("#load")
+    expect(page.locator("#load-notice")).to_contain_text("No voice has been fetched yet")
+    expect(page.locator("#load")).to_be_enabled()
+    page.close()
+
+
 def test_takes_can_be_stopped(panel: Page) -> None:
     panel.click("#load")
     panel.click("#load")
