@@ -1,5 +1,5 @@
 // @ts-check
-// Finding and making elements.
+// Finding, making and writing elements.
 
 /**
  * Return the element of an id, which the page has.
@@ -27,4 +27,13 @@ export function element(tag, properties = {}, ...children) {
   }
   made.append(...children);
   return made;
+}
+
+/**
+ * Write a text where it has changed, so that a live region says it once.
+ * @param {Element} node
+ * @param {string} text
+ */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }

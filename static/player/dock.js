@@ -1,7 +1,7 @@
 // @ts-check
 // The player below the text: transport, position, volume, and what is being waited for.
 
-import { byId } from "../lib/element.js";
+import { byId, setText } from "../lib/element.js";
 import { SKIP_S } from "../speech/speaker.js";
 import { changeSettings } from "../state.js";
 import { clockOf } from "../take/duration.js";
@@ -54,7 +54,7 @@ export function mountDock(app, playOrPause) {
     document.body.classList.toggle("sounding", active);
     for (const id of ["previous", "next", "back", "forward", "download"])
       /** @type {HTMLButtonElement} */ (byId(id)).disabled = !take;
-    setText("player-state", stateOf(app));
+    setText(byId("player-state"), stateOf(app));
     byId("player-state").dataset.short = shortStateOf(app);
     dock.dataset.state = player.state;
     showPosition();
@@ -62,9 +62,9 @@ export function mountDock(app, playOrPause) {
 
   function showPosition() {
     const { take, position } = player;
-    setText("time-now", clockOf(take ? position / take.rate : 0));
+    setText(byId("time-now"), clockOf(take ? position / take.rate : 0));
     const whole = take?.expectedSeconds ?? take?.seconds ?? 0;
-    setText("time-all", `${take && !take.complete && take.length ? "about " : ""}${clockOf(whole)}`);
+    setText(byId("time-all"), `${take && !take.complete && take.length ? "about " : ""}${clockOf(whole)}`);
     scrubber.show();
     waveform.draw();
   }
@@ -109,9 +109,4 @@ function stateOf(/** @type {import("../app.js").App} */ { player, store }) {
 function shortStateOf(/** @type {import("../app.js").App} */ { player }) {
   const first = player.take ? firstSoundMs(player.take.metrics) : null;
   return player.active && player.state === "playing" && first !== null ? `${Math.round(first)} ms` : "";
-}
-
-function setText(/** @type {string} */ id, /** @type {string} */ text) {
-  const node = byId(id);
-  if (node.textContent !== text) node.textContent = text;
 }

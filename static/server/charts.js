@@ -2,7 +2,7 @@
 // Charts of the server's past: one below the other, on one time axis, each with a legend, a summary and a table.
 
 import published from "../vendor/uplot/uPlot.esm.js";
-import { element } from "../lib/element.js";
+import { element, setText } from "../lib/element.js";
 import { onThemeChange } from "../lib/theme.js";
 import { duration, summaryOf, tableOf, valuesOf } from "./plots.js";
 
@@ -256,8 +256,7 @@ class Chart {
     this.#plot.series.forEach((series, at) => {
       const values = valuesOf(timeline, series);
       const value = row === null ? values.findLast((one) => one !== null) : values[row];
-      const text = value === null || value === undefined ? "–" : this.#plot.format(value);
-      if (this.#readings[at].textContent !== text) this.#readings[at].textContent = text;
+      setText(this.#readings[at], value === null || value === undefined ? "–" : this.#plot.format(value));
     });
   }
 

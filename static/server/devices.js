@@ -1,7 +1,7 @@
 // @ts-check
 // The list of devices: what each worker does, and the memory of its device.
 
-import { element } from "../lib/element.js";
+import { element, setText } from "../lib/element.js";
 import { percent } from "./plots.js";
 
 /**
@@ -54,18 +54,19 @@ export class Devices {
    * @param {Device} device
    */
   #write(item, { id, name, worker, memory }) {
-    write(item, ".device-name", id === name ? id : `${id} · ${name}`);
+    const part = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (item.querySelector(selector));
+    setText(part(".device-name"), id === name ? id : `${id} · ${name}`);
     const facts = [STATES.get(worker.state) ?? worker.state];
     if (worker.slots) facts.push(`speaking ${worker.active} of ${worker.slots} at once`);
     if (worker.queued) facts.push(`${worker.queued} waiting`);
     if (worker.restarts) facts.push(worker.restarts === 1 ? "restarted once" : `restarted ${worker.restarts} times`);
-    write(item, ".worker", facts.join(", "));
+    setText(part(".worker"), facts.join(", "));
     const meter = /** @type {HTMLMeterElement} */ (item.querySelector("meter"));
     meter.value = memory.pressure;
     meter.ariaLabel = `Memory of ${id}`;
-    const level = /** @type {HTMLElement} */ (item.querySelector(".level"));
+    const level = part(".level");
     level.dataset.level = memory.total ? memory.level : "unknown";
-    write(item, ".level", memory.total ? usage(memory) : "Memory pressure not known");
+    setText(level, memory.total ? usage(memory) : "Memory pressure not known");
   }
 }
 
@@ -80,17 +81,6 @@ function usage({ used, total, model, slots, pressure, level }) {
 /** @param {number} bytes */
 function gib(bytes) {
   return (bytes / GIB).toFixed(1);
-}
-
-/**
- * Write a text where it has changed.
- * @param {Element} item
- * @param {string} selector
- * @param {string} text
- */
-function write(item, selector, text) {
-  const part = /** @type {Element} */ (item.querySelector(selector));
-  if (part.textContent !== text) part.textContent = text;
 }
 
 function row() {

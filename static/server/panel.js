@@ -1,7 +1,7 @@
 // @ts-check
 // The Server tab: what the server does now and what it did, restarts included.
 
-import { byId, element } from "../lib/element.js";
+import { byId, element, setText } from "../lib/element.js";
 import { Devices } from "./devices.js";
 import { mountLoadPanel } from "./load-panel.js";
 import { duration, happenings, milliseconds, plotsOf } from "./plots.js";
@@ -85,5 +85,5 @@ function showReadings(state) {
  * @param {string | number | null | undefined} value
  */
 function write(id, value) {
-  byId(id).textContent = String(value ?? "–");
+  setText(byId(id), String(value ?? "–"));
 }

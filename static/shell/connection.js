@@ -6,6 +6,7 @@ import { POLICY } from "../lib/channel.js";
 
 const SILENT_MS = 3000; // the status channel ticks every second
 const CHECK_MS = 500;
+const ANSWER_MS = 5000; // what answers later counts as unreachable
 const WORDS = {
   connecting: "Connecting…",
   online: "Connected",
@@ -72,7 +73,7 @@ export function mountConnection(app) {
 
   // Say why there is no connection; the browser hides why a handshake was refused.
   async function explain() {
-    const answer = await fetch(httpUrl("readyz")).catch(() => null);
+    const answer = await asked("readyz");
     if (store.state.connection !== "offline" || toast.shown) return; // what was lost matters more
     if (!answer) temporary = "The server cannot be reached. Reconnecting…";
     else if (answer.ok) temporary = "The server refused the connection; it may be full. Reconnecting…";
@@ -82,11 +83,16 @@ export function mountConnection(app) {
 
   // Ask a route whether a key is required: a socket without one waits silently.
   async function begin() {
-    const answer = key.value ? null : await fetch(httpUrl("queue/stats")).catch(() => null);
+    const answer = key.value ? null : await asked("queue/stats");
     if (answer?.status === 401) lock();
     else connect();
   }
 
   begin();
   return { connect };
+}
+
+/** Return the answer of a route; null if there is none in time. @param {string} path */
+async function asked(path) {
+  return fetch(httpUrl(path), { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
 }

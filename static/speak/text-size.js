@@ -1,7 +1,7 @@
 // @ts-check
 // Says how much text there is or, while it is heard, how much is left of it.
 
-import { byId } from "../lib/element.js";
+import { byId, setText } from "../lib/element.js";
 import { clockOf, estimateOf } from "../take/duration.js";
 
 const SHORT = 60; // characters, of which no time is told
@@ -23,10 +23,7 @@ export function mountTextSize({ store, player }) {
     return `${count(text.length)} characters${about}`;
   }
 
-  function show() {
-    const size = sizeOf(store.state.text);
-    if (line.textContent !== size) line.textContent = size;
-  }
+  const show = () => setText(line, sizeOf(store.state.text));
   store.watch(["text", "settings"], show);
   player.addEventListener("report", show);
   player.addEventListener("change", show);

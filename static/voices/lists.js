@@ -1,7 +1,7 @@
 // @ts-check
 // The lists of voices and of voice samples: hear, use, open, delete.
 
-import { byId, element } from "../lib/element.js";
+import { byId, element, setText } from "../lib/element.js";
 import { Notice, Refusal } from "../lib/notice.js";
 import { changeSettings } from "../state.js";
 import { ask, button } from "./question.js";
@@ -123,7 +123,7 @@ export class Lists {
   #showDownloads(downloads) {
     for (const words of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#voice-list .download"))) {
       const download = downloads[words.dataset.voice ?? ""];
-      if (download && words.textContent !== downloaded(download)) words.textContent = downloaded(download);
+      if (download) setText(words, downloaded(download));
     }
   }
 
