@@ -51,7 +51,7 @@ export function mountHistory({ player, store, toast }, replay) {
     const about = element("div", {}, element("p", { dir: "auto" }, title), element("small", { className: "hint" }, facts));
     const open = element("button", { type: "button", "aria-label": `Open: ${title}` }, "Open");
     open.addEventListener("click", async () => {
-      const take = await takes.load(entry);
+      const take = await takes.load(entry).catch(() => null);
       dialog.close();
       if (!take) {
         toast.show("This take is no longer kept.", { kind: "error" });

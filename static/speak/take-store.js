@@ -5,6 +5,7 @@ import { Take } from "../take/take.js";
 
 const NAME = "takes";
 const VERSION = 1;
+const STORES = ["entries", "sounds"];
 const MOST = 50;
 const MOST_BYTES = 200e6;
 
@@ -22,18 +23,18 @@ export class TakeStore {
   /** @type {Promise<IDBDatabase> | null} */
   #opening = null;
 
-  /** Keep a take; the oldest make room for it. Return its id. @param {Take} take */
+  /** Keep a take; the oldest make room for it. Reject if it cannot be stored. @param {Take} take */
   async keep(take) {
     const pcm = new Blob(take.pcm.parts()); // the browser copies a Blob without holding up the page
     const { text, settings, rate, seconds, sentences, words, complete } = take;
     const entry = { text, settings, seconds, bytes: pcm.size, at: Date.now() };
     const sound = { pcm, rate, sentences, words, complete, metrics: serverMetrics(take.metrics) };
     const database = await this.#open();
-    const writing = database.transaction(["entries", "sounds"], "readwrite");
+    const writing = database.transaction(STORES, "readwrite");
     const id = /** @type {number} */ (await done(writing.objectStore("entries").add(entry)));
-    await done(writing.objectStore("sounds").put(sound, id));
+    writing.objectStore("sounds").put(sound, id);
+    await committed(writing);
     await this.#prune();
-    return id;
   }
 
   /** Return the entries, latest first. @returns {Promise<Entry[]>} */
@@ -56,9 +57,9 @@ export class TakeStore {
 
   /** @param {number[]} ids */
   async remove(ids) {
-    const writing = (await this.#open()).transaction(["entries", "sounds"], "readwrite");
-    const stores = ["entries", "sounds"].map((name) => writing.objectStore(name));
-    await Promise.all(ids.flatMap((id) => stores.map((store) => done(store.delete(id)))));
+    const writing = (await this.#open()).transaction(STORES, "readwrite");
+    for (const name of STORES) for (const id of ids) writing.objectStore(name).delete(id);
+    await committed(writing);
   }
 
   async #prune() {
@@ -91,6 +92,18 @@ function done(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
+  });
+}
+
+/**
+ * Resolve when what a transaction wrote is kept; reject if it is not, as when storage is full.
+ * @param {IDBTransaction} writing
+ * @returns {Promise<void>}
+ */
+function committed(writing) {
+  return new Promise((resolve, reject) => {
+    writing.oncomplete = () => resolve();
+    writing.onabort = () => reject(writing.error);
   });
 }
 
