@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from helpers.page import wait_for, write
-from playwright.sync_api import Page, expect
+from helpers.page import open_page, wait_for, write
+from helpers.servers import Server
+from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -43,3 +46,22 @@ def test_no_fewer_than_two_voices_are_compared(page: Page) -> None:
     expect(page.locator("#picker [data-id=aria]")).to_have_attribute("aria-pressed", "false")
     page.click("#picker .close")
     assert page.locator("#compare-list h2").all_inner_texts() == ["Atlas", "Nova"]
+
+
+def test_voices_asked_for_without_a_connection_are_made_when_it_is_back(
+    browser: Browser, server: Server
+) -> None:
+    page = open_page(browser.new_page(), server.url)
+    page.click("#compare-tab")
+    page.context.set_offline(True)
+    page.evaluate("dispatchEvent(new Event('offline'))")
+    expect(page.locator("#connection")).to_have_text("Offline, reconnecting…")
+    page.click("#compare-all")
+    expect(page.locator("#toast")).to_contain_text("no connection")
+    page.context.set_offline(False)
+    expect(page.locator("#connection")).to_contain_text("Connected", timeout=20_000)
+    page.click("#compare-all")
+    first = page.locator("#compare-list li").first
+    expect(first).to_have_attribute("data-playing", "true")
+    expect(first).to_contain_text(re.compile(r"\d ms"))
+    page.close()
