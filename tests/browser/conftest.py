@@ -1,4 +1,4 @@
-"""A real browser, Debian's Chromium, headless."""
+"""A real browser, Debian's Chromium, headless, and a server to create voices on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from helpers.page import open_page
-from helpers.servers import Server
+from helpers.servers import Server, running_server
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
@@ -53,3 +54,26 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     yield open_page(page, server.url)
     context.close()
     assert not complaints
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server for creating voices. Its Whisper has no weights, so nothing is downloaded."""
+    directory = tmp_path_factory.mktemp("studio")
+    with running_server(
+        directory / "log", "--max-workers=1", DIA_WHISPER_MODEL=str(directory / "missing.pt")
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def client(studio: Server) -> Iterator[httpx.Client]:
+    """Connect to the studio; delete all voices, samples and pronunciations afterwards."""
+    with httpx.Client(base_url=studio.url, timeout=60) as client:
+        yield client
+        client.put("/pronunciations", json={"pronunciations": []})
+        for voice in client.get("/voices").json()["voices"]:
+            if not voice["builtin"]:
+                client.delete(f"/voice_mappings/{voice['id']}")
+        for voice_sample in client.get("/audio_prompts").json():
+            client.delete(f"/audio_prompts/{voice_sample}?force=true")

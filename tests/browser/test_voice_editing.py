@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 from helpers.axe import serious_violations
-from helpers.servers import Server, running_server
+from helpers.rest import wav
+from helpers.servers import Server
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -27,18 +28,8 @@ SWITCHED_OFF = "() => window.lent?.getTracks().every(({ readyState }) => readySt
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server for all tests here. Its Whisper has no weights, so nothing is downloaded."""
-    directory = tmp_path_factory.mktemp("studio")
-    with running_server(
-        directory / "log", "--max-workers=1", DIA_WHISPER_MODEL=str(directory / "missing.pt")
-    ) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def recording_browser(browser: Browser) -> Iterator[Browser]:
-    """A browser with a microphone that beeps."""
+    """Launch a browser with a microphone that beeps."""
     options = ["--no-sandbox", "--disable-gpu", *MICROPHONE]
     one = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=options)
     yield one
@@ -46,21 +37,8 @@ def recording_browser(browser: Browser) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def client(studio: Server) -> Iterator[httpx.Client]:
-    """A client that leaves the server as it was."""
-    with httpx.Client(base_url=studio.url, timeout=60) as client:
-        yield client
-        client.put("/pronunciations", json={"pronunciations": []})
-        for voice in client.get("/voices").json()["voices"]:
-            if not voice["builtin"]:
-                client.delete(f"/voice_mappings/{voice['id']}")
-        for voice_sample in client.get("/audio_prompts").json():
-            client.delete(f"/audio_prompts/{voice_sample}?force=true")
-
-
-@pytest.fixture
 def context(recording_browser: Browser) -> Iterator[BrowserContext]:
-    """A browser's context whose console must stay free of errors, but for answers that the page handles."""
+    """Open a context. Console errors fail the test, except for responses the page handles."""
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
@@ -94,9 +72,7 @@ def opened(context: BrowserContext, studio: Server, client: httpx.Client) -> Cal
 def recording(seconds: float = 6.0) -> bytes:
     """Return a WAV file whose pitch rises, so that its parts differ."""
     times = np.arange(int(44100 * seconds)) / 44100
-    file = BytesIO()
-    soundfile.write(file, 0.3 * np.sin(2 * np.pi * (200 + 50 * times) * times), 44100, format="WAV")
-    return file.getvalue()
+    return wav(0.3 * np.sin(2 * np.pi * (200 + 50 * times) * times), 44100)
 
 
 def choose(page: Page) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
-import soundfile
 from helpers import whisper_checkpoint
-from helpers.servers import Server, running_server, until
+from helpers.rest import recording
+from helpers.servers import Server, until
 from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -36,31 +34,9 @@ FAINT = f"""(() => {{
     const end = {INK}.filter((opacity, at) => at % 800 > 750 && opacity > 0);
     return end.filter((opacity) => opacity < 128).length > end.length / 2;
 }})()"""
-"""Whether the end of the waveform is faint, as it has not been played yet."""
+"""True if the end of the waveform is faint, as it has not been played yet."""
 
 UNHEARD = "does not clone voices"
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start a server for creating voices. Its Whisper has no weights, so nothing is downloaded."""
-    directory = tmp_path_factory.mktemp("studio")
-    with running_server(
-        directory / "log", "--max-workers=1", DIA_WHISPER_MODEL=str(directory / "missing.pt")
-    ) as server:
-        yield server
-
-
-@pytest.fixture
-def client(studio: Server) -> Iterator[httpx.Client]:
-    """Connect to the studio; delete all voices and samples afterwards."""
-    with httpx.Client(base_url=studio.url, timeout=60) as client:
-        yield client
-        for voice in client.get("/voices").json()["voices"]:
-            if not voice["builtin"]:
-                client.delete(f"/voice_mappings/{voice['id']}")
-        for voice_sample in client.get("/audio_prompts").json():
-            client.delete(f"/audio_prompts/{voice_sample}?force=true")
 
 
 @pytest.fixture
@@ -102,15 +78,6 @@ def recording_browser(browser: Browser) -> Iterator[Callable[..., Browser]]:
 def open_panel(page: Page) -> None:
     page.click("#voices-tab")
     page.wait_for_selector("#voice-list li")
-
-
-def recording(seconds: float = 6.0) -> bytes:
-    """Return a WAV file that is not silent."""
-    times = np.arange(int(44100 * seconds)) / 44100
-    sound = 0.3 * np.sin(2 * np.pi * 220 * times) * (1 + 0.5 * np.sin(2 * np.pi * 3 * times))
-    file = BytesIO()
-    soundfile.write(file, sound, 44100, format="WAV")
-    return file.getvalue()
 
 
 def choose(page: Page, name: str = "ann.wav", data: bytes | None = None) -> None:
