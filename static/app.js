@@ -22,7 +22,7 @@ import { createStore } from "./state.js";
 import { mount as mountVoices } from "./voices/panel.js";
 
 /**
- * What the panels share.
+ * Objects that the panels share.
  * @typedef {object} App
  * @property {ReturnType<typeof createStore>} store what the page knows
  * @property {Key} key

@@ -1,5 +1,5 @@
 // @ts-check
-// Plays a take from any sample: what the worklet does, without the worklet, so that it can be tested anywhere.
+// Plays a take from any sample. Runs in the worklet, and needs nothing of it, so that it can be tested anywhere.
 //
 // It is told:  load {take, rate}, audio {take, samples}, cut {take, length}, end {take, complete}, play, pause,
 //              seek {to}

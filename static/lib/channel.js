@@ -34,7 +34,7 @@ export class Channel extends EventTarget {
     this.#key = key;
   }
 
-  /** Whether the server has accepted the connection. */
+  /** True once the server has accepted the connection. */
   get open() {
     return this.#welcome;
   }

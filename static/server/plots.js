@@ -1,5 +1,5 @@
 // @ts-check
-// What the charts of the Server tab show: which columns of the past, under which names, in which units.
+// Definitions of the charts of the Server tab: columns of the past, with names and units.
 
 /** @typedef {import("./timeline.js").Timeline} Timeline */
 /** @typedef {import("./timeline.js").Column} Column */

@@ -47,13 +47,13 @@ export class Timeline {
     return this.#known === null ? { type: "history", minutes } : { type: "history", minutes, since: this.#known };
   }
 
-  /** What comes next may be of a server that started anew, whose time began again: ask for all of it. */
+  /** Ask for all of the past next: a server that started anew counts its time from the beginning. */
   reconnected() {
     this.#known = null;
   }
 
   /**
-   * Adds an answer; rows known already are left out.
+   * Add an answer; rows known already are left out.
    * @param {History} history
    */
   add(history) {

@@ -1,5 +1,5 @@
 // @ts-check
-// What the Play button and its keys do: begin a take, go on with it, or pause; and the change between editing and
+// Actions of the Play button and its keys: begin a take, go on with it, or pause; and the change between editing and
 // reading that comes with it.
 
 import { Player } from "../audio/player.js";
@@ -99,7 +99,7 @@ export class Controls {
     return speechOf(settings, ready?.options ?? []);
   }
 
-  // Whether the loaded take is of this text with these settings.
+  // True if the loaded take is of this text with these settings.
   get #isCurrent() {
     const { player, store } = this.#app;
     const { take } = player;
@@ -107,7 +107,7 @@ export class Controls {
     return sameSpeech(take.settings, this.#settings);
   }
 
-  // Whether a take of this text was left in its middle.
+  // True if a take of this text was left in its middle.
   get #isPaused() {
     const { player, store } = this.#app;
     const { take, state, position } = player;
@@ -138,7 +138,7 @@ export class Controls {
     speaker.speak(text, this.#settings, { tokens: settings.tokens ? settings.rate : null, clicked });
   }
 
-  // Why the text cannot be spoken; empty if it can.
+  // The reason why the text cannot be spoken; empty if it can.
   get #obstacle() {
     const { text, ready } = this.#app.store.state;
     const most = ready?.limits.context_characters ?? Infinity;

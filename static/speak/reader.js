@@ -59,7 +59,7 @@ export class Reader extends EventTarget {
     if (editable) this.clear();
   }
 
-  /** Whether the lit word is kept in view. */
+  /** True while the lit word is kept in view. */
   get following() {
     return this.#following;
   }

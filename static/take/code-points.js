@@ -25,7 +25,7 @@ export class CodePoints {
     return unit - this.#before((at) => this.#wide[at] + at < unit - 1);
   }
 
-  // Returns how many wide characters fulfil a condition that the first ones fulfil.
+  // Returns the number of wide characters that fulfil a condition, which the first ones do.
   #before(/** @type {(at: number) => boolean} */ holds) {
     let [low, high] = [0, this.#wide.length];
     while (low < high) {

@@ -1,5 +1,5 @@
 // @ts-check
-// How long speech lasts: as words, and estimated.
+// Durations of speech: as a clock shows them, and estimated.
 
 const CHARACTERS_PER_S = 15; // of English at the usual speed
 

@@ -1,5 +1,5 @@
 // @ts-check
-// How loud a take is over time: the highest absolute value of each bin, kept up to date as sound arrives.
+// The loudness of a take over time: the highest absolute value of each bin, kept up to date as sound arrives.
 
 const BIN_S = 0.02;
 

@@ -225,7 +225,7 @@ export class Sample extends EventTarget {
     byId("sample-facts").textContent = `${length}, ${megabytes(this.#file.size)}`;
   }
 
-  // Whether nothing is cut off.
+  // True if nothing is cut off.
   get #whole() {
     return !this.#buffer || this.#part[1] - this.#part[0] > this.#buffer.duration - TRIM_STEP_S / 2;
   }
@@ -347,7 +347,7 @@ export class Sample extends EventTarget {
     }
   }
 
-  // Whether there is a transcript or a reason for its absence.
+  // True if there is a transcript or a reason for its absence.
   get #known() {
     return !this.#stored || this.#stored.transcript !== null || this.#stored.transcript_findings.length > 0;
   }

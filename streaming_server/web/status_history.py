@@ -1,4 +1,4 @@
-"""The recent past of the server: what it did in each second of 15 minutes and in each 10 seconds of an hour.
+"""The recent past of the server, in steps of a second for 15 minutes and of 10 seconds for an hour.
 
 No I/O and no clock; the caller passes the time, in seconds since the server started. Memory is bounded: an
 hour of a server with eight devices takes about 310 KiB.
@@ -91,7 +91,7 @@ class DeviceMemory:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the server does at one moment, and the contexts first heard since the last one.
+    """The load of the server at one moment, and the contexts first heard since the last one.
 
     devices: memory by id. first_audio_ms: times to first audio of those contexts.
     """

@@ -1,4 +1,4 @@
-"""What the page costs: memory over many takes, and the main thread over a long text."""
+"""The cost of the page: memory over many takes, and the main thread over a long text."""
 
 from __future__ import annotations
 

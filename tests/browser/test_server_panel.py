@@ -31,7 +31,7 @@ INKED = """(canvas) => {
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose workers the tests may kill."""
+    """Start a server whose workers the tests may kill."""
     with running_server(tmp_path_factory.mktemp("watched") / "log", "--max-contexts=20") as server:
         yield server
 
@@ -58,7 +58,7 @@ def opened(browser: Browser, watched: Server) -> Iterator[tuple[Page, list[str]]
 
 @pytest.fixture
 def panel(opened: tuple[Page, list[str]]) -> Iterator[Page]:
-    """The Server tab in a light theme on a wide screen. Console errors and warnings fail the test."""
+    """Show the Server tab in a light theme on a wide screen. Console errors and warnings fail the test."""
     page, complaints = opened
     page.set_viewport_size({"width": 1280, "height": 900})
     page.emulate_media(color_scheme="light", forced_colors="none", reduced_motion="no-preference")

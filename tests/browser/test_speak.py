@@ -386,7 +386,7 @@ def test_a_voice_can_be_heard_before_it_is_chosen(page: Page) -> None:
     page.keyboard.press("Escape")
 
 
-# What does not go well.
+# Failures and limits.
 
 
 @pytest.mark.parametrize("nothing", ["", "...\n"])

@@ -114,7 +114,7 @@ class Firefox:
 
 @contextmanager
 def running_firefox(profile: Path) -> Iterator[Firefox]:
-    """A headless Firefox with a new profile in this directory; gone afterwards."""
+    """Start a headless Firefox with a new profile in this directory; terminate it afterwards."""
     assert FIREFOX is not None
     profile.mkdir(parents=True, exist_ok=True)
     (profile / "user.js").write_text(PREFERENCES)

@@ -1,4 +1,4 @@
-// What the browser knows and TypeScript's own libraries do not.
+// Names of the browser that TypeScript's own libraries lack.
 
 // The scope of an audio worklet.
 declare const currentFrame: number;

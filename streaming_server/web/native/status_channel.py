@@ -77,7 +77,7 @@ class StatusSession:
 
 
 def _history_query(raw: str | bytes) -> HistoryQuery | None:
-    """Return what a message asks of the history, None if it asks something else. Raise BadValue."""
+    """Return the query in a message; None for messages of other types. Raise BadValue if it is invalid."""
     try:
         message = decode_object(raw)
     except BadMessage:
