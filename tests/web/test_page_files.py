@@ -67,5 +67,5 @@ def test_a_missing_file_is_not_found(client: httpx.Client) -> None:
 
 def test_the_whole_page_is_small(client: httpx.Client) -> None:
     files = [path for path in STATIC.rglob("*") if path.is_file() and "vendor" not in path.parts]
-    sizes = {path.name: len(raw(client, f"/static/{path.relative_to(STATIC)}")[1]) for path in files}
+    sizes = {str(path): len(raw(client, f"/static/{path.relative_to(STATIC)}")[1]) for path in files}
     assert sum(sizes.values()) < MOST_BYTES, sizes
