@@ -5,7 +5,6 @@ A watcher may ask for the past with `{"type": "history", …}`. Other messages a
 
 from __future__ import annotations
 
-import anyio
 import orjson
 from starlette.requests import HTTPConnection
 
@@ -58,22 +57,18 @@ class StatusSession:
         try:
             if (query := _history_query(raw)) is not None:
                 history = self._recorder.history(query.minutes, query.since)
-                await self._send(orjson.dumps({"type": "history", **history}).decode())
+                await self._connection.send(orjson.dumps({"type": "history", **history}).decode())
         except BadValue as error:
             await self._connection.send_json(error_message(error.code, error.message, error.retryable))
 
     async def _send_states(self) -> None:
         async for state in self._status.messages():
-            await self._send(state)
+            await self._connection.send(state)
 
     async def _send_changes(self) -> None:
         with self._services.pool.watch() as changes:
             async for change in changes:
-                await self._send(orjson.dumps(message_of(change)).decode())
-
-    async def _send(self, text: str) -> None:
-        with anyio.fail_after(self._services.settings.send_timeout_s):
-            await self._connection.send(text)
+                await self._connection.send(orjson.dumps(message_of(change)).decode())
 
 
 def _history_query(raw: str | bytes) -> HistoryQuery | None:

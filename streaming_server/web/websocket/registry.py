@@ -90,7 +90,7 @@ class Connections:
         while True:
             await anyio.sleep(WATCH_EVERY_S)
             now = time.monotonic()
-            for connection in list(self._open):
+            for connection in [*self._open, *self._watchers]:
                 if connection.unread_for(now) > (connection.send_timeout_s or self._send_timeout_s):
                     connection.end(TooSlow("The client has stopped reading."))
 
