@@ -12,12 +12,17 @@ import { Refusal } from "../lib/notice.js";
  * @property {number} frame
  */
 
-/** Events: "start", "end". */
-export class Sound extends EventTarget {
+export class Sound {
+  #focus;
   /** @type {AudioContext | null} */
   #context = null;
   /** @type {Turn | null} */
   #turn = null;
+
+  /** @param {import("../lib/audio-focus.js").AudioFocus} focus held while it plays */
+  constructor(focus) {
+    this.#focus = focus;
+  }
 
   /**
    * Decode a file's bytes. Throw a Refusal if this browser cannot read it.
@@ -47,7 +52,7 @@ export class Sound extends EventTarget {
     const turn = { button, label: label.data, moved, source: null, frame: 0 };
     this.#turn = turn;
     label.data = "Stop";
-    this.dispatchEvent(new Event("start"));
+    this.#focus.take(this, () => this.stop());
     try {
       await this.#open().resume();
       const buffer = await load();
@@ -66,7 +71,7 @@ export class Sound extends EventTarget {
     turn.source?.stop();
     /** @type {Text} */ (turn.button.firstChild).data = turn.label;
     turn.moved(null);
-    this.dispatchEvent(new Event("end"));
+    this.#focus.release(this);
   }
 
   /**

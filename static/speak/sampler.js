@@ -9,12 +9,12 @@ const GREETING = "Hello. This is how I sound."; // where there is no text
 
 export class Sampler {
   #app;
-  #sound = new Sound();
+  #sound;
 
   /** @param {import("../app.js").App} app */
   constructor(app) {
     this.#app = app;
-    this.#sound.addEventListener("start", () => app.focus.take(this, () => this.stop()));
+    this.#sound = new Sound(app.focus);
   }
 
   /**
@@ -32,9 +32,5 @@ export class Sampler {
     } catch (error) {
       toast.show(/** @type {Error} */ (error).message, { kind: "error" });
     }
-  }
-
-  stop() {
-    this.#sound.stop();
   }
 }

@@ -19,7 +19,7 @@ const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip
  */
 export function mount(panel, app) {
   const { store, api, focus, speech } = app;
-  const sound = new Sound();
+  const sound = new Sound(focus);
   const sample = new Sample(api, sound);
   const lists = new Lists(app, sound, sample, refresh);
   const notice = new Notice(byId("voices-notice"));
@@ -29,8 +29,6 @@ export function mount(panel, app) {
   receiveDrops(panel, takeFile);
   mountPronunciations(app, sound);
 
-  sound.addEventListener("start", () => focus.take(sound, () => sound.stop()));
-  sound.addEventListener("end", () => focus.release(sound));
   sample.addEventListener("changed", async (event) => {
     const { chosen } = /** @type {CustomEvent} */ (event).detail;
     await refresh();
