@@ -4,6 +4,7 @@
 import { byId, element, setText } from "../lib/element.js";
 import { Notice, Refusal } from "../lib/notice.js";
 import { changeSettings } from "../state.js";
+import { entry, items } from "./entry.js";
 import { ask, button } from "./question.js";
 
 /**
@@ -63,7 +64,7 @@ export class Lists {
     this.#voices = voices;
     const warnings = voices.flatMap((voice) => voice.warnings);
     const shared = [...new Set(warnings.filter((warning, at) => warnings.indexOf(warning) < at))];
-    byId("shared-warnings").replaceChildren(...shared.map((warning) => element("li", {}, warning)));
+    byId("shared-warnings").replaceChildren(...items(shared));
     this.#fill(byId("voice-list"), voices.map((voice) => this.#voiceEntry(voice, shared)));
     this.#fill(byId("sample-list"), samples.map((sample) => this.#sampleEntry(sample)));
     byId("no-samples").hidden = samples.length > 0;
@@ -265,20 +266,4 @@ function downloaded({ state, received, size, error }) {
   if (state === "fetching") return `, being fetched, ${Math.floor((100 * received) / size)} %`;
   if (state === "failed") return `, could not be fetched: ${error}`;
   return state === "absent" ? `, fetched when it first speaks (${(size / 1e6).toFixed(0)} MB)` : "";
-}
-
-/**
- * @param {string} name
- * @param {string} facts
- * @param {string[]} warnings
- * @param {HTMLElement[]} actions
- */
-function entry(name, facts, warnings, actions) {
-  const about = element("p", {}, element("strong", {}, name), " ", element("span", {}, facts));
-  const line = element("div", { className: "entry" }, about, element("div", { className: "actions" }, ...actions));
-  const item = element("li", {}, line);
-  item.dataset.name = name;
-  const list = warnings.map((warning) => element("li", {}, warning));
-  if (list.length) item.append(element("ul", { className: "warnings" }, ...list));
-  return item;
 }

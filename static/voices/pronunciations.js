@@ -1,9 +1,10 @@
 // @ts-check
 // The pronunciation list: words that are spoken otherwise than they are written.
 
-import { byId, element } from "../lib/element.js";
+import { byId } from "../lib/element.js";
 import { languageName } from "../lib/languages.js";
 import { Notice } from "../lib/notice.js";
+import { entry, items } from "./entry.js";
 import { ask, button } from "./question.js";
 
 /** @typedef {{word: string, language: string | null, respelling: string | null, ipa: string | null}} Word */
@@ -67,24 +68,20 @@ export function mountPronunciations({ api, store, speech }, sound) {
   /** @param {{pronunciations: Word[], warnings: string[]}} answer */
   function show({ pronunciations, warnings }) {
     sound.stopWithin(list);
-    list.replaceChildren(...pronunciations.map(entry));
+    list.replaceChildren(...pronunciations.map(wordEntry));
     byId("no-words").hidden = pronunciations.length > 0;
-    byId("word-warnings").replaceChildren(...warnings.map((warning) => element("li", {}, warning)));
+    byId("word-warnings").replaceChildren(...items(warnings));
   }
 
   /** @param {Word} one */
-  function entry(one) {
+  function wordEntry(one) {
     const says = [one.respelling && `“${one.respelling}”`, one.ipa && `/${one.ipa}/`].filter(Boolean).join(", ");
     const where = one.language ? `in ${languageName(one.language)}` : "in every language";
     const hear = button("Hear", one.word);
     hear.addEventListener("click", () => play(hear, one));
     const drop = button("Delete", one.word);
     drop.addEventListener("click", () => ask(item, `Read “${one.word}” as it is written?`, { Delete: () => remove(one) }, notice));
-    const about = element(
-      "p", {}, element("strong", {}, one.word), " ", element("span", {}, `read as ${says}, ${where}`),
-    );
-    const line = element("div", { className: "entry" }, about, element("div", { className: "actions" }, hear, drop));
-    const item = element("li", {}, line);
+    const item = entry(one.word, `read as ${says}, ${where}`, [], [hear, drop]);
     return item;
   }
 

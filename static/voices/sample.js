@@ -1,10 +1,11 @@
 // @ts-check
 // The voice sample being edited: a local file until its upload, then a stored sample to create a voice from.
 
-import { byId, element } from "../lib/element.js";
+import { byId } from "../lib/element.js";
 import { languageName } from "../lib/languages.js";
 import { Notice } from "../lib/notice.js";
 import { fileOf, within } from "./cut.js";
+import { items } from "./entry.js";
 import { freeName, idOf, nameOf } from "./names.js";
 import { Waveform, heightsOf } from "./waveform.js";
 
@@ -161,8 +162,8 @@ export class Sample extends EventTarget {
     this.#voiceNotice.say("");
     byId("upload-form").hidden = false;
     byId("stored").hidden = byId("trim").hidden = byId("use-made").hidden = true;
-    list(byId("sample-warnings"), []);
-    list(byId("voice-warnings"), []);
+    byId("sample-warnings").replaceChildren();
+    byId("voice-warnings").replaceChildren();
     byId("sample").hidden = false;
   }
 
@@ -174,7 +175,7 @@ export class Sample extends EventTarget {
     const facts = [seconds(duration), `${format} at ${rate} Hz`];
     if (language) facts.push(`${languageName(language)}, ${Math.round(100 * stored.language_probability)} % sure`);
     byId("sample-facts").textContent = facts.join(", ");
-    list(byId("sample-warnings"), stored.warnings);
+    byId("sample-warnings").replaceChildren(...items(stored.warnings));
     byId("upload-form").hidden = true;
     byId("stored").hidden = false;
   }
@@ -388,7 +389,7 @@ export class Sample extends EventTarget {
     const wanted = { voice_id: idOf(name), name, style, audio_prompt: stored.prompt_id };
     const { voice_config: voice, warnings } = await this.#api.send("POST", "voice_mappings", wanted);
     this.#voiceNotice.say(`The voice “${voice.name}” is ready and selected.`);
-    list(byId("voice-warnings"), warnings);
+    byId("voice-warnings").replaceChildren(...items(warnings));
     if (this.id === stored.prompt_id) this.made = voice.voice_id;
     byId("use-made").hidden = this.made === null;
     this.#changed(voice.voice_id);
@@ -404,11 +405,3 @@ const pathOf = (/** @type {VoiceSample} */ { prompt_id: id }) => `audio_prompts/
 const metadataOf = (/** @type {string} */ id) => `audio_prompts/metadata/${encodeURIComponent(id)}`;
 const seconds = (/** @type {number} */ time) => `${time.toFixed(1)} s`;
 const megabytes = (/** @type {number} */ bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
-
-/**
- * @param {HTMLElement} box
- * @param {string[]} sentences
- */
-function list(box, sentences) {
-  box.replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
-}
