@@ -1,7 +1,7 @@
 // @ts-check
 // A request as code: curl, Python, JavaScript and OpenAI's SDK, each runnable as it stands. Never the key.
 
-export const KEY = "YOUR_KEY";
+const KEY = "YOUR_KEY";
 
 /** @typedef {import("./take.js").Settings} Settings */
 

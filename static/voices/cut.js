@@ -3,7 +3,7 @@
 
 import { wavParts } from "../take/wav.js";
 
-export const LEAST_S = 0.5; // of what is kept
+const LEAST_S = 0.5; // of what is kept
 
 /**
  * Keep both ends of a part within a recording and apart, moving the end that was not moved last.
