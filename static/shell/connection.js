@@ -56,7 +56,7 @@ export function mountConnection(app) {
     speech.abandon();
     status.abandon();
   });
-  addEventListener("online", connect);
+  addEventListener("online", () => store.state.connection !== "online" && connect());
 
   function lock() {
     speech.close();

@@ -25,9 +25,8 @@ export class Contexts {
     for (const type of ["started", "sentence", "words", "done", "cancelled", "error"])
       speech.addEventListener(type, (event) => this.#hear(/** @type {CustomEvent} */ (event).detail));
     speech.addEventListener("binary", (event) => this.#hearSound(/** @type {CustomEvent} */ (event).detail));
-    speech.addEventListener("lost", () => {
-      for (const context of [...this.#byName.values()]) context.end("lost", null);
-    });
+    // A new connection knows nothing of earlier contexts, also if the one before was closed without a word.
+    for (const type of ["lost", "ready"]) speech.addEventListener(type, () => this.#loseAll());
   }
 
   /** True if the server can be asked to speak. */
@@ -49,6 +48,10 @@ export class Contexts {
     context.addEventListener("end", () => this.#forget(context));
     context.start();
     return context;
+  }
+
+  #loseAll() {
+    for (const context of [...this.#byName.values()]) context.end("lost", null);
   }
 
   #hear(/** @type {any} */ message) {

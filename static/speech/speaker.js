@@ -9,7 +9,6 @@ import { Take } from "../take/take.js";
 
 const NEAR_S = 30; // with a costly engine, a context is opened only when less than this is left to play
 const PLAYED_EVERY_MS = 250;
-const MOST_FAILURES = 3; // contexts that end without any sound, before the user is asked
 export const SKIP_S = 5; // of one press of "back" or "forward"
 const STARVED_MS = 20_000; // without sound for so long, playback pauses
 
@@ -23,7 +22,7 @@ export class Speaker extends EventTarget {
   #borrowed = false; // somebody else opened the context; it goes on when its take is put away
   /** @type {number | null} tokens per second */
   #tokens = null;
-  #failures = 0;
+  #failed = false; // the last context ended in an error before any sound; the user has to ask again
   #loss = ""; // the message about a lost connection
   #playedAt = 0;
   #starvedAt = 0;
@@ -82,7 +81,7 @@ export class Speaker extends EventTarget {
   load(take, context = null) {
     if (this.#borrowed) this.#context = null;
     this.#cancel();
-    this.#failures = 0;
+    this.#failed = false;
     this.#changed = null;
     this.#tokens = null;
     if (context && !context.ended) this.#attend(context, { borrowed: true });
@@ -97,7 +96,7 @@ export class Speaker extends EventTarget {
     if (!take) return;
     focus.take(this, () => player.pause());
     player.open([take.rate]);
-    this.#failures = 0;
+    this.#failed = false;
     player.play();
     try {
       await player.ready();
@@ -194,7 +193,7 @@ export class Speaker extends EventTarget {
   #restart(/** @type {number} */ offset) {
     const take = /** @type {Take} */ (this.take);
     this.#cancel();
-    this.#failures = 0;
+    this.#failed = false;
     this.#open(offset);
     if (this.#app.player.position > take.length) this.seek(take.length);
   }
@@ -227,7 +226,7 @@ export class Speaker extends EventTarget {
     const take = this.take;
     if (!take || take.complete || this.#context || !player.active || !contexts.available) return;
     if (this.#costly && take.length - player.position > NEAR_S * take.rate) return;
-    if (this.#failures >= MOST_FAILURES) return;
+    if (this.#failed) return;
     if (this.#starvedAt && performance.now() - this.#starvedAt > STARVED_MS) {
       this.#starvedAt = 0;
       player.pause();
@@ -258,7 +257,7 @@ export class Speaker extends EventTarget {
     this.#borrowed = borrowed;
     context.addEventListener("sound", () => {
       take.metrics.arrived ??= performance.now();
-      this.#failures = 0;
+      this.#failed = false;
       this.#tell("change");
     });
     context.addEventListener("end", ({ detail }) => {
@@ -284,9 +283,9 @@ export class Speaker extends EventTarget {
    */
   #sayFailed(take, message, began) {
     const { toast, player } = this.#app;
-    this.#failures = take.length > began ? 0 : MOST_FAILURES;
+    this.#failed = take.length <= began;
     toast.show(message, { kind: "error", action: { label: "Continue", act: () => this.play() } });
-    if (this.#failures && take.length <= player.position) this.pause();
+    if (this.#failed && take.length <= player.position) this.pause();
   }
 
   // Ends the context, whoever opened it: no other may fill the take at the same time.

@@ -87,3 +87,11 @@ test("a take that is spoken anew from a word is filled by one context only", () 
     [lent.name, "page-2"],
   );
 });
+
+test("a new connection ends what the one before was speaking", () => {
+  const context = contexts.open(take);
+  speaker.load(take, context);
+  channel.dispatchEvent(new CustomEvent("ready", { detail: {} }));
+  assert.equal(context.ended, true);
+  assert.deepEqual(cancelled(), []);
+});
