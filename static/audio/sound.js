@@ -1,7 +1,7 @@
 // @ts-check
 // Plays one recording at a time; its button also stops it.
 
-import { Refusal } from "../lib/notice.js";
+import { Refusal } from "../lib/refusal.js";
 
 /**
  * @typedef {object} Turn the recording being loaded or played

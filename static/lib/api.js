@@ -2,7 +2,7 @@
 // Client of the server's HTTP routes. Sends the key; throws errors as Refusals with the server's message.
 
 import { httpUrl } from "./address.js";
-import { Refusal } from "./notice.js";
+import { Refusal } from "./refusal.js";
 
 const UNREACHABLE = "The server cannot be reached; try again in a moment.";
 const BROKEN_OFF = "The upload was interrupted: the file may exceed the server's limit, or the connection was lost.";

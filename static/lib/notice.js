@@ -1,17 +1,7 @@
 // @ts-check
-// A status line, and the error whose message it can show.
+// A status line, which can show errors.
 
-/** An error with a message for the user. */
-export class Refusal extends Error {
-  /**
-   * @param {string} message
-   * @param {string} code the server's error code, if it refused the request
-   */
-  constructor(message, code = "") {
-    super(message);
-    this.code = code;
-  }
-}
+import { Refusal } from "./refusal.js";
 
 export class Notice {
   #line;

@@ -2,7 +2,8 @@
 // Shows the takes of a load test as bars: the wait for the first sound, then the time until all of it was there.
 
 import { byId, element } from "../lib/element.js";
-import { Notice, Refusal } from "../lib/notice.js";
+import { Notice } from "../lib/notice.js";
+import { Refusal } from "../lib/refusal.js";
 import { LoadTest } from "./load-test.js";
 import { milliseconds } from "./plots.js";
 

@@ -2,7 +2,8 @@
 // The lists of voices and of voice samples: hear, use, open, delete.
 
 import { byId, element, setText } from "../lib/element.js";
-import { Notice, Refusal } from "../lib/notice.js";
+import { Notice } from "../lib/notice.js";
+import { Refusal } from "../lib/refusal.js";
 import { changeSettings } from "../state.js";
 import { entry, items } from "./entry.js";
 import { ask, button } from "./question.js";

@@ -4,7 +4,8 @@
 import { Sound } from "../audio/sound.js";
 import { receiveDrops } from "../lib/drop-zone.js";
 import { byId } from "../lib/element.js";
-import { Notice, Refusal } from "../lib/notice.js";
+import { Notice } from "../lib/notice.js";
+import { Refusal } from "../lib/refusal.js";
 import { changeSettings } from "../state.js";
 import { Lists } from "./lists.js";
 import { mountPronunciations } from "./pronunciations.js";

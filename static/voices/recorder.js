@@ -1,7 +1,7 @@
 // @ts-check
 // Records up to a minute from the microphone and reports the level. However it ends, the microphone is switched off.
 
-import { Refusal } from "../lib/notice.js";
+import { Refusal } from "../lib/refusal.js";
 
 const LONGEST_S = 59.5; // the server accepts a minute, and stopping takes a moment
 const EVERY_MS = 100;

@@ -1,0 +1,14 @@
+// @ts-check
+// Errors that users are told of.
+
+/** An error with a message for the user. */
+export class Refusal extends Error {
+  /**
+   * @param {string} message
+   * @param {string} code the server's error code, if it refused the request
+   */
+  constructor(message, code = "") {
+    super(message);
+    this.code = code;
+  }
+}
