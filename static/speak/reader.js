@@ -26,9 +26,9 @@ export class Reader extends EventTarget {
     element.addEventListener("keydown", (event) => this.#key(event));
     element.addEventListener("click", (event) => this.#clicked(event));
     for (const type of ["wheel", "touchmove"])
-      element.addEventListener(type, () => this.#let(), { passive: true });
+      element.addEventListener(type, () => this.#stopFollowing(), { passive: true });
     element.addEventListener("pointerdown", (event) => {
-      if (event.offsetX > element.clientWidth || event.offsetX < 0) this.#let(); // the scrollbar
+      if (event.offsetX > element.clientWidth || event.offsetX < 0) this.#stopFollowing(); // the scrollbar
     });
     this.editable = true;
   }
@@ -132,7 +132,7 @@ export class Reader extends EventTarget {
   }
 
   // The reader scrolls: leave the view alone until asked to follow again.
-  #let() {
+  #stopFollowing() {
     if (this.#editable || !this.#following) return;
     this.#following = false;
     this.dispatchEvent(new Event("follow"));
@@ -145,7 +145,7 @@ export class Reader extends EventTarget {
 
   #key(/** @type {KeyboardEvent} */ event) {
     if (this.#editable) return;
-    if (["PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) this.#let();
+    if (["PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) this.#stopFollowing();
   }
 
   #clicked(/** @type {MouseEvent} */ event) {

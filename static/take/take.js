@@ -111,14 +111,14 @@ export class Take extends EventTarget {
     this.#tell("growth");
   }
 
-  /** All of the text has been spoken. */
+  /** Mark it complete: all of the text has been spoken. */
   finish() {
     this.#closeLast();
     this.complete = true;
     this.#tell("end");
   }
 
-  /** No more will come from the context that filled it. */
+  /** Tell that no more will come from the context that filled it. */
   breakOff() {
     this.#tell("end");
   }

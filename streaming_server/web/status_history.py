@@ -140,17 +140,17 @@ class StatusHistory:
         """
         ring = self._fine if minutes <= FINE_MINUTES else self._coarse
         at, columns = ring.since(max(since, now - 60 * minutes))
-        first_audio, load, memory = columns[:3], columns[3:6], columns[6:]
+        p50, p95, p99, contexts, queued, connections, *memory = columns
         return {
             "minutes": minutes,
             "step_s": ring.step_s,
             "started_at": round(self._started_at, 2),
             "uptime_s": round(now, 2),
             "at": at,
-            "first_audio_ms": {"p50": first_audio[0], "p95": first_audio[1], "p99": first_audio[2]},
-            "contexts": load[0],
-            "queued": load[1],
-            "connections": load[2],
+            "first_audio_ms": {"p50": p50, "p95": p95, "p99": p99},
+            "contexts": contexts,
+            "queued": queued,
+            "connections": connections,
             "devices": {
                 device: {"pressure": memory[first], "model": memory[first + 1], "slots": memory[first + 2]}
                 for device, first in zip(self._devices, range(0, len(memory), len(MEMORY)), strict=True)
