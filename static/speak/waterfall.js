@@ -33,7 +33,6 @@ function row({ name, about, start, ms }, whole) {
   const bar = element("span", { className: "bar" });
   bar.style.marginInlineStart = `${(100 * start) / whole}%`;
   bar.style.width = `${(100 * ms) / whole}%`;
-  bar.style.display = "block";
   const lane = element("span", { className: "lane" }, bar);
   const value = element("span", { className: "ms" }, msOf(ms));
   return element("li", { title: about }, element("span", {}, name), lane, value);
