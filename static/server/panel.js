@@ -53,12 +53,14 @@ export function mount(panel, app) {
     status.send(timeline.question);
   });
 
+  let shown = "";
   function showEvents() {
     const told = happenings(timeline.events);
+    if (JSON.stringify(told) === shown) return;
+    shown = JSON.stringify(told);
     const items = told.map(({ at, text }) => element("li", {}, element("time", {}, time(at)), ` ${text}`));
-    const nothing = element("li", {}, "No worker stopped in this time.");
-    if (byId("events").textContent !== (items.length ? items : [nothing]).map((item) => item.textContent).join(""))
-      byId("events").replaceChildren(...(items.length ? items : [nothing]));
+    if (!items.length) items.push(element("li", {}, "No worker stopped in this time."));
+    byId("events").replaceChildren(...items);
   }
 
   mountLoadPanel(app);
