@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import anyio
@@ -12,6 +14,8 @@ from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.registry import Connections
 
 pytestmark = pytest.mark.anyio
+
+Hold = Callable[[Connections, Connection], AbstractContextManager[None]]
 
 
 async def receive() -> Any:
@@ -34,3 +38,24 @@ async def test_all_who_wait_learn_that_the_last_has_left() -> None:
                 group.start_soon(connections.all_left)
                 group.start_soon(connections.all_left)
                 await anyio.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize(
+    "hold", [Connections.holding, Connections.holding_watcher], ids=["speaking", "watching"]
+)
+async def test_a_client_that_does_not_read_is_ended(hold: Hold) -> None:
+    connections = Connections(0.1, Metrics("test"))
+    closed: list[Any] = []
+
+    async def send_nothing(event: Any) -> None:
+        if event["type"] != "websocket.close":
+            await anyio.sleep_forever()
+        closed.append(event["code"])
+
+    connection = Connection(receive, send_nothing)
+    async with anyio.create_task_group() as group:
+        group.start_soon(connections.watch)
+        with anyio.fail_after(10), hold(connections, connection):
+            await connection.serve(lambda: connection.send("unread"))
+        group.cancel_scope.cancel()
+    assert closed == [1008]
