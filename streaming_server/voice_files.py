@@ -25,7 +25,9 @@ from streaming_server.types import EngineVoice, VoiceFile
 TIMEOUT_S = 20.0
 """Longest silence of the server that a file is fetched from."""
 WAIT_S = 30.0
-"""How long speech waits for a file before it ends in NotReady. The file is fetched all the same."""
+"""Longest wait of speech for a file before it ends in NotReady. The file is fetched all the same."""
+LONGEST_S = 600.0
+"""Longest time that fetching a file may take."""
 FORGOTTEN_S = 3600.0
 """Age at which an unfinished file was left behind by a server that was killed."""
 
@@ -69,9 +71,12 @@ class _Waiting:
 class VoiceFiles:
     """The files of an engine's voices, by id of the voice. Used on the event loop only."""
 
-    def __init__(self, voices: Iterable[EngineVoice] = (), *, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, voices: Iterable[EngineVoice] = (), *, wait_s: float = WAIT_S, longest_s: float = LONGEST_S
+    ) -> None:
         self._files = {voice.voice.id: voice.file for voice in voices if voice.file is not None}
         self._wait_s = wait_s
+        self._longest_s = longest_s
         self._fetches: dict[str, _Fetch] = {}
 
     def progress(self, voice_id: str) -> Progress | None:
@@ -135,7 +140,7 @@ class VoiceFiles:
         began = time.monotonic()
         error: SpeechError | None = None
         try:
-            _download(voice_id, file, fetch)
+            _download(voice_id, file, fetch, began + self._longest_s)
         except SpeechError as failure:
             error = failure
         except OSError as failure:
@@ -165,7 +170,7 @@ def _is_whole(file: VoiceFile) -> bool:
     return False
 
 
-def _download(voice_id: str, file: VoiceFile, fetch: _Fetch) -> None:
+def _download(voice_id: str, file: VoiceFile, fetch: _Fetch, deadline: float) -> None:
     """Download a file, check it and move it into place. Raises VoiceUnavailable, OSError."""
     folder = file.path.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +178,7 @@ def _download(voice_id: str, file: VoiceFile, fetch: _Fetch) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f"{file.path.name}.", suffix=".part", dir=folder)
     try:
         with os.fdopen(handle, "wb") as part:
-            digest = _receive(voice_id, file, part, fetch)
+            digest = _receive(voice_id, file, part, fetch, deadline)
         if digest != file.sha256:
             raise VoiceUnavailable(f"Voice {voice_id} arrived damaged and was dropped; try again.")
         os.replace(temporary, file.path)
@@ -189,10 +194,12 @@ def _remove_forgotten(file: VoiceFile) -> None:
                 part.unlink()
 
 
-def _receive(voice_id: str, file: VoiceFile, part: IO[bytes], fetch: _Fetch) -> str:
-    """Write a file as it arrives. Return its SHA-256."""
+def _receive(voice_id: str, file: VoiceFile, part: IO[bytes], fetch: _Fetch, deadline: float) -> str:
+    """Write a file as it arrives. Return its SHA-256. Raise VoiceUnavailable at the deadline."""
     digest = hashlib.sha256()
     for chunk in _chunks(voice_id, file.url):
+        if time.monotonic() > deadline:
+            raise VoiceUnavailable(f"Voice {voice_id} cannot be fetched: it arrives too slowly.")
         fetch.received += len(chunk)
         if fetch.received > file.size:
             break  # The digest will not match.

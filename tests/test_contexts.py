@@ -1,4 +1,4 @@
-"""How a speed is shared between the engine and the tempo stage."""
+"""The engine and the tempo stage share a speed."""
 
 from __future__ import annotations
 

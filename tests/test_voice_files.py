@@ -110,6 +110,16 @@ async def test_speech_does_not_wait_for_ever(tmp_path: Path) -> None:
         await state(files, "present")
 
 
+async def test_a_fetch_does_not_take_for_ever(tmp_path: Path) -> None:
+    with file_server(CONTENT) as source:
+        files = VoiceFiles(emma(source.url, tmp_path), longest_s=0.0)
+        error = await ended(files)
+        source.resume.set()
+    assert isinstance(error, VoiceUnavailable)
+    assert error.message == "Voice emma cannot be fetched: it arrives too slowly."
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     "content", [CONTENT[:-1] + b"?", CONTENT * 2, CONTENT[:-1]], ids=["wrong", "long", "short"]
 )

@@ -19,7 +19,7 @@
 /** Options of engines, with their limits: those of the server's `start`. */
 export const ENGINE_OPTIONS = Object.freeze({
   seed: { label: "Seed", min: 0, max: Number.MAX_SAFE_INTEGER, step: 1 },
-  temperature: { label: "Temperature", min: 0, max: 2, step: 0.05 },
+  temperature: { label: "Temperature", min: 0.1, max: 2, step: 0.05 },
   cfg_scale: { label: "Guidance", min: 1, max: 10, step: 0.1 },
   cfg_filter_top_k: { label: "Guidance top k", min: 1, max: 1028, step: 1 },
   top_p: { label: "Top p", min: 0.01, max: 1, step: 0.01 },

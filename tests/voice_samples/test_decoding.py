@@ -461,9 +461,11 @@ def test_reports_a_target_that_cannot_be_written(tmp_path: Path) -> None:
 # Fuzzing
 
 
+# A decoder's process for each example: minutes, on a busy machine.
 FUZZ: Any = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.timeout(240)
 @FUZZ
 @given(
     form=st.sampled_from(FORMATS),
@@ -476,6 +478,7 @@ def test_survives_flipped_bits(form: str, changes: list[tuple[int, int]]) -> Non
     check_answered(bytes(data))
 
 
+@pytest.mark.timeout(240)
 @FUZZ
 @given(form=st.sampled_from(FORMATS), place=st.integers(0, 200), put=st.binary(min_size=1, max_size=16))
 def test_survives_overwritten_headers(form: str, place: int, put: bytes) -> None:
@@ -483,6 +486,7 @@ def test_survives_overwritten_headers(form: str, place: int, put: bytes) -> None
     check_answered(data[:place] + put + data[place + len(put) :])
 
 
+@pytest.mark.timeout(240)
 @FUZZ
 @given(form=st.sampled_from(FORMATS), start=st.floats(0, 1), end=st.floats(0, 1))
 def test_survives_missing_pieces(form: str, start: float, end: float) -> None:
@@ -505,6 +509,7 @@ MORE_MAGICS = (
 )
 
 
+@pytest.mark.timeout(240)
 @FUZZ
 @given(magic=st.sampled_from(MAGICS + MORE_MAGICS), rest=st.binary(max_size=4096))
 def test_survives_noise_after_a_magic_number(magic: bytes, rest: bytes) -> None:

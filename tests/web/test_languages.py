@@ -149,7 +149,7 @@ async def test_every_door_speaks_text_as_it_stands(server: Server, door: Door | 
 
 
 def same(audio: bytes, expected: bytes) -> bool:
-    """Whether the audio is as expected; some doors fill their last frame with silence."""
+    """Return whether the audio is as expected; some doors fill their last frame with silence."""
     return audio[: len(expected)] == expected and not any(audio[len(expected) :])
 
 

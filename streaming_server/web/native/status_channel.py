@@ -5,6 +5,7 @@ A watcher may ask for the past with `{"type": "history", …}`. Other messages a
 
 from __future__ import annotations
 
+import anyio
 import orjson
 from starlette.requests import HTTPConnection
 
@@ -21,6 +22,9 @@ from streaming_server.web.websocket.handshake import Handshake
 from streaming_server.web.websocket.message_rate import MessageRate
 from streaming_server.web.websocket.registry import message_of
 
+HISTORIES_PER_SECOND = 5.0
+"""Rate at which a watcher is sent the history; one takes up to a millisecond of the event loop."""
+
 
 class StatusSession:
     """One watcher."""
@@ -36,6 +40,7 @@ class StatusSession:
         self._status = status
         self._recorder = recorder
         self._connection = connection
+        self._history_rate = MessageRate(HISTORIES_PER_SECOND)
 
     async def run(self, first: str | bytes | None = None) -> None:
         """Send the state until the watcher leaves, and the history when asked."""
@@ -56,6 +61,7 @@ class StatusSession:
         """Send the history if the message asks for it."""
         try:
             if (query := _history_query(raw)) is not None:
+                await anyio.sleep(self._history_rate.early_s())
                 history = self._recorder.history(query.minutes, query.since)
                 await self._connection.send(orjson.dumps({"type": "history", **history}).decode())
         except BadValue as error:

@@ -53,6 +53,16 @@ def test_a_wrong_query_is_refused(server: Server, query: str, field: str) -> Non
     assert field in answer.json()["error"]["message"]
 
 
+async def test_a_watcher_that_asks_too_often_is_answered_at_a_limited_rate(server: Server) -> None:
+    async with connect(f"{server.ws_url}/ws/status", proxy=None) as channel:
+        began = time.monotonic()
+        for _ in range(15):
+            await channel.send(json.dumps({"type": "history", "minutes": 1}))
+        for _ in range(15):
+            await history_from(channel)
+    assert time.monotonic() - began > 0.9  # Ten at once, then five a second.
+
+
 async def test_a_watcher_asks_for_the_history_and_then_for_what_is_new(server: Server) -> None:
     async with connect(f"{server.ws_url}/ws/status", proxy=None) as channel:
         await channel.send(json.dumps({"type": "history", "minutes": 15}))
