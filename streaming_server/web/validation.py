@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,12 +12,15 @@ from streaming_server.validation import problems
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MOST_LEVELS = 32
+"""Levels of a JSON value. No message has more than a few; pydantic's errors fail at a thousand."""
+
 
 def validated(model: type[Model], value: Any) -> Model:
     """Return a JSON value as `model`. Strict: `false` and `"1"` are not numbers.
 
-    Whole floats in it, such as 5.0, are replaced by integers. Raise BadMessage unless it is an object, or
-    BadValue.
+    Whole floats in it, such as 5.0, are replaced by integers. Raise BadMessage unless it is an object that
+    nests no deeper than MOST_LEVELS, or BadValue.
     """
     if not isinstance(value, dict):
         raise BadMessage("This must be a JSON object.")
@@ -28,16 +31,25 @@ def validated(model: type[Model], value: Any) -> Model:
 def _make_numbers_whole(value: dict[str, Any]) -> None:
     """Replace whole floats in a JSON object by integers, in place: JSON has one kind of number.
 
-    A loop, since JSON may nest deeper than Python calls.
+    Raise BadMessage if it nests deeper than MOST_LEVELS.
     """
-    pending: list[Any] = [value]
-    while pending:
-        inside = pending.pop()
-        for key, one in inside.items() if isinstance(inside, dict) else enumerate(inside):
-            if isinstance(one, float) and one.is_integer():
-                inside[key] = int(one)
-            elif isinstance(one, dict | list):
-                pending.append(one)
+    level: list[dict[str, Any] | list[Any]] = [value]
+    for _ in range(MOST_LEVELS):
+        below: list[dict[str, Any] | list[Any]] = []
+        for inside in level:
+            for key, one in _items(inside):
+                if isinstance(one, float) and one.is_integer():
+                    inside[key] = int(one)
+                elif isinstance(one, dict | list):
+                    below.append(one)
+        if not below:
+            return
+        level = below
+    raise BadMessage(f"This is nested more than {MOST_LEVELS} levels deep.")
+
+
+def _items(inside: dict[str, Any] | list[Any]) -> Iterable[tuple[Any, Any]]:
+    return inside.items() if isinstance(inside, dict) else enumerate(inside)
 
 
 def validated_query(model: type[Model], query: Mapping[str, str]) -> Model:

@@ -12,7 +12,7 @@ from helpers.servers import Server
 from pydantic import BaseModel, Field, field_validator
 
 from streaming_server.errors import BadMessage, BadValue
-from streaming_server.web.validation import validated, validated_query
+from streaming_server.web.validation import MOST_LEVELS, validated, validated_query
 
 
 class Choice(BaseModel):
@@ -150,13 +150,13 @@ def test_whole_numbers_are_found_at_any_depth() -> None:
             validated(Example, {"seed": seed})
 
 
-@pytest.mark.parametrize("depth", [500, 1000])
+@pytest.mark.parametrize("depth", [MOST_LEVELS, 500, 1000])
 @pytest.mark.parametrize("pair", ["[]", '{"a":}'], ids=["lists", "objects"])
-def test_a_deeply_nested_value_is_like_any_other(server: Server, depth: int, pair: str) -> None:
-    """orjson decodes about a thousand levels, as many as Python calls may nest."""
+def test_a_value_that_nests_too_deeply_is_refused(server: Server, depth: int, pair: str) -> None:
+    """orjson decodes about a thousand levels, which is where pydantic's errors fail."""
     opening, closing = pair[:-1], pair[-1]
     nested = opening * depth + "5.0" + closing * depth
-    with pytest.raises(BadValue, match="unknown: is not a known field"):
+    with pytest.raises(BadMessage, match="nested more than 32 levels"):
         validated(Example, {"unknown": orjson.loads(nested)})
     with to(server) as client:
         for path, body in (
@@ -165,3 +165,9 @@ def test_a_deeply_nested_value_is_like_any_other(server: Server, depth: int, pai
         ):
             answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
             assert answer.status_code in (400, 422), answer.text
+
+
+def test_a_value_may_nest_as_deep_as_is_allowed() -> None:
+    nested = "[" * (MOST_LEVELS - 1) + "]" * (MOST_LEVELS - 1)
+    with pytest.raises(BadValue, match="unknown: is not a known field"):
+        validated(Example, {"unknown": orjson.loads(nested)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
@@ -14,7 +15,7 @@ from streaming_server.text.language import is_auto
 from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation, Preset
 from streaming_server.web.choices import EncodingName
 from streaming_server.web.speech_fields import DialogueField, SpeechFields
-from streaming_server.web.validation import validated
+from streaming_server.web.validation import MOST_LEVELS, validated
 from streaming_server.web.websocket.decoding import decode_json, has_surrogates
 
 
@@ -150,15 +151,15 @@ def read(raw: str) -> Message:
     value = decode_json(raw)
     if not isinstance(value, dict):
         raise BadMessage("A message must be a JSON object with a type.")
-    try:
-        return _READER.validate_python(value)
-    except ValidationError:
-        kind = value.get("type")
-        if kind is None:
-            raise BadMessage("A message must have a type.") from None
-        if not isinstance(kind, str) or kind not in _MODELS:
-            raise BadMessage("Unknown message type.") from None
-        return validated(_MODELS[kind], value)  # Raises, in the words of every route.
+    if raw.count("[") + raw.count("{") <= MOST_LEVELS:  # Else it may nest more deeply than pydantic bears.
+        with suppress(ValidationError):
+            return _READER.validate_python(value)
+    kind = value.get("type")
+    if kind is None:
+        raise BadMessage("A message must have a type.")
+    if not isinstance(kind, str) or kind not in _MODELS:
+        raise BadMessage("Unknown message type.")
+    return validated(_MODELS[kind], value)  # Raises, in the words of every route.
 
 
 def address_of(raw: str) -> tuple[str | None, str | None]:
