@@ -23,8 +23,8 @@ from streaming_server.types import (
     Voice,
 )
 
-MAX_ATTEMPTS = 2
-"""Workers that may be given the same utterance, one after the other."""
+MAX_DEATHS = 2
+"""Workers that may die of the same utterance, one after the other."""
 
 STALLED_TICKS = 10
 """Ticks of the pool, one second, after which an utterance without sound leaves a silent worker. The clock
@@ -58,11 +58,12 @@ class Channel:
     """
 
     __slots__ = (
-        "_attempts",
+        "_deaths",
         "_dispatched",
         "_dispatched_tick",
         "_events",
         "_heard",
+        "_moved",
         "_pool",
         "_received",
         "_reported",
@@ -88,7 +89,8 @@ class Channel:
         self._received = self._taken = self._reported = 0
         self._dispatched = False
         self._dispatched_tick = 0
-        self._attempts = 0
+        self._deaths = 0
+        self._moved = False
         self._wake = wake
         self._pool = pool
 
@@ -113,7 +115,8 @@ class Channel:
         """Send an utterance to a worker. The channel must not be busy."""
         assert not self.busy
         self._heard = self.lost = False
-        self._attempts = self.restarts = 0
+        self._deaths = self.restarts = 0
+        self._moved = False
         self._discard_events()
         self.utterance = Utterance(
             self._pool.next_id(), self.context, text, voice, generation, deadline, pronounced
@@ -175,7 +178,6 @@ class Channel:
         worker.contexts.add(self.context)
         self._dispatched = True
         self._dispatched_tick = tick
-        self._attempts += 1
         worker.load += 1
         worker.send(Submit(self.utterance))
 
@@ -197,10 +199,10 @@ class Channel:
             self._wake()
 
     def stalled(self, tick: int) -> bool:
-        """Return whether the worker has made no sound for STALLED_TICKS and another may be tried."""
+        """Return whether the worker has made no sound for STALLED_TICKS and another may be tried, once."""
         waited = tick - self._dispatched_tick
         made_no_sound = self._dispatched and self._received == 0 and waited >= STALLED_TICKS
-        return made_no_sound and self._attempts < MAX_ATTEMPTS
+        return made_no_sound and not self._moved
 
     def withdraw(self, utterance_id: int) -> None:
         """Take the utterance back from a silent worker, so that it can be dispatched to another.
@@ -212,6 +214,7 @@ class Channel:
         self.worker.send(Cancel(self.utterance.id))
         self.worker.load -= 1
         self._dispatched = False
+        self._moved = True
         self._discard_events()
         self.utterance = replace(self.utterance, id=utterance_id)
         self.restarts += 1
@@ -220,12 +223,13 @@ class Channel:
     def lose_worker(self) -> bool:
         """Detach from a dead worker; return whether the utterance may be spoken again from its start.
 
-        An utterance that has seen MAX_ATTEMPTS workers fail may be what made them fail.
+        An utterance that has seen MAX_DEATHS workers die may be what they died of.
         """
         self.worker = None
         self._dispatched = False
+        self._deaths += 1
         self._discard_events()
-        self.lost = self._heard or self._attempts >= MAX_ATTEMPTS
+        self.lost = self._heard or self._deaths >= MAX_DEATHS
         self.restarts += not self.lost
         self._wake()
         return not self.lost

@@ -343,25 +343,43 @@ async def test_an_utterance_stays_on_a_silent_worker_if_no_other_answers() -> No
         assert line.channel.restarts == 0
 
 
+async def moved_to_stopped(pool: Pool, line: Line) -> tuple[Supervisor, Supervisor]:
+    """Let an utterance move from a stopped worker to another that has stopped since; return both."""
+    first = await stopped_under(pool, line)
+    (second,) = [worker for worker in pool.workers if worker is not first]
+    assert first.pid is not None
+    assert second.pid is not None
+    await anyio.sleep(0.8)  # Late enough for the second to be silent only after the first.
+    os.kill(second.pid, signal.SIGSTOP)
+    await settled(lambda: line.channel.worker is second)
+    os.kill(first.pid, signal.SIGCONT)
+    return first, second
+
+
 async def test_an_utterance_moves_away_from_a_silent_worker_only_once() -> None:
     """It may be what makes them hang."""
     async with running() as pool:
         await all_ready(pool)
         line = Line(pool)
-        first = await stopped_under(pool, line)
-        (second,) = [worker for worker in pool.workers if worker is not first]
-        assert first.pid is not None
-        assert second.pid is not None
-        await anyio.sleep(0.8)  # Late enough for the second to be silent only after the first.
-        os.kill(second.pid, signal.SIGSTOP)
-        await settled(lambda: line.channel.worker is second)
-        os.kill(first.pid, signal.SIGCONT)
+        first, second = await moved_to_stopped(pool, line)
         await settled(lambda: second.silent and not first.silent)
         await anyio.sleep(STALLED_TICKS * TICK_S + 0.3)
         assert line.channel.worker is second
+        assert second.pid is not None
         os.kill(second.pid, signal.SIGCONT)
         assert isinstance((await line.rest())[-1], Finished)
         assert line.channel.restarts == 1
+
+
+async def test_an_utterance_that_has_moved_survives_the_death_of_a_worker() -> None:
+    async with running() as pool:
+        await all_ready(pool)
+        line = Line(pool)
+        _, second = await moved_to_stopped(pool, line)
+        assert second.pid is not None
+        os.kill(second.pid, signal.SIGKILL)
+        assert isinstance((await line.rest())[-1], Finished)
+        assert line.channel.restarts == 2
 
 
 @pytest.mark.slow
