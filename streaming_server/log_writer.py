@@ -32,8 +32,8 @@ class LogWriter(QueueHandler):
         self._target = target
         self._capacity = capacity
         self._dropped = 0
-        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
-        self._thread.start()
+        self._closed = False
+        threading.Thread(target=self._run, name="log writer", daemon=True).start()
 
     def enqueue(self, record: logging.LogRecord) -> None:
         if self._records.qsize() < self._capacity:
@@ -47,7 +47,8 @@ class LogWriter(QueueHandler):
 
     def close(self) -> None:
         """Write what is in the queue, for at most `FLUSH_S`, and end the thread. Idempotent."""
-        if self._thread.is_alive():
+        if not self._closed:
+            self._closed = True  # `logging.shutdown` closes it again, when the thread may not have ended yet.
             written = threading.Event()
             self._records.put(written)
             written.wait(FLUSH_S)

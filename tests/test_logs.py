@@ -17,6 +17,7 @@ import pytest
 from helpers.servers import Server, free_port, until
 from helpers.talk import talking
 
+from streaming_server import log_writer
 from streaming_server.log_writer import DescriptorStream, LogWriter
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +93,14 @@ def test_close_writes_what_is_left(pipe: Pipe) -> None:
     writer.close()
     writer.close()
     assert pipe.read(500 * 8) == b"message\n" * 500
+
+
+def test_closing_again_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "FLUSH_S", 1000.0)
+    for _ in range(20):
+        writer = LogWriter(logging.NullHandler())
+        writer.close()
+        writer.close()
 
 
 def test_a_closed_reader_is_not_an_error() -> None:
