@@ -23,7 +23,7 @@ from helpers.talk import native_words
 need("cartesia", "deepgram", "elevenlabs", "openai")
 
 import soundfile
-from cartesia import Cartesia
+from cartesia import AsyncCartesia, Cartesia
 from deepgram import DeepgramClient
 from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
@@ -66,23 +66,43 @@ async def test_cartesia_speaks_pushed_text(server: Server, pieces: list[str]) ->
     assert pcm_of(events) == await native_audio(server, TEXT, sample_rate=RATE)
 
 
-async def test_cartesia_hears_a_turn_out_although_text_came_too_late(server: Server) -> None:
-    """The SDK takes an error of the context for its end."""
-    with cartesia_client(server).tts.websocket_connect() as connection:
-        request = {
-            "context_id": "one",
-            "model_id": "sonic-3",
-            "voice": {"mode": "id", "id": "aria"},
-            "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE},
-        }
-        context = connection.context("one")
-        for text in (TEXT, "Too late."):
-            connection.send({**request, "transcript": text, "continue_": False})
-        events = list(context.receive())
-        assert events[-1].type == "done"
-        following = cartesia_turn(connection, [TEXT])
+def cartesia_late(name: str) -> list[dict[str, Any]]:
+    """Return the messages of a turn and of text after its end."""
+    request = {
+        "context_id": name,
+        "model_id": "sonic-3",
+        "voice": {"mode": "id", "id": "aria"},
+        "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE},
+    }
+    return [{**request, "transcript": text, "continue_": False} for text in (TEXT, "Too late.")]
+
+
+async def test_cartesia_hears_turns_out_although_text_came_too_late(server: Server) -> None:
+    """The SDK takes an error with a context's id for the end of that context, or of the next with its id."""
     wanted = await native_audio(server, TEXT, sample_rate=RATE)
-    assert pcm_of(events) == pcm_of(following) == wanted
+    with cartesia_client(server).tts.websocket_connect() as connection:
+        for _ in range(3):
+            context = connection.context("one")
+            for message in cartesia_late("one"):
+                connection.send(message)
+            events = list(context.receive())
+            assert [event.type for event in events].count("warning") == 1
+            assert events[-1].type == "done"
+            assert pcm_of(events) == wanted
+        assert pcm_of(cartesia_turn(connection, [TEXT])) == wanted
+
+
+async def test_cartesia_hears_turns_out_in_asyncio_although_text_came_too_late(server: Server) -> None:
+    wanted = await native_audio(server, TEXT, sample_rate=RATE)
+    client = AsyncCartesia(api_key="x", base_url=server.url, websocket_base_url=server.ws_url)
+    async with client, client.tts.websocket_connect() as connection:
+        for _ in range(3):
+            context = connection.context("one")
+            for message in cartesia_late("one"):
+                await connection.send(message)
+            events = [event async for event in context.receive()]
+            assert events[-1].type == "done"
+            assert pcm_of(events) == wanted
 
 
 async def test_cartesia_word_times_are_spread_over_the_audio(server: Server) -> None:

@@ -413,6 +413,18 @@ async def test_an_invalid_message_does_not_affect_contexts(server: Server, name:
     assert audio(exchange, name.get("context_id")) == await native_audio(server, TEXT, sample_rate=24000)
 
 
+async def test_a_message_that_is_refused_is_no_error_of_a_context_that_goes_on(server: Server) -> None:
+    """Clients take an error with a context's id for its end."""
+    async with exchanging(url(server)) as exchange:
+        await open_context(exchange)
+        await exchange.send(text=5, context_id="one")
+        error = await exchange.until(lambda m: m.get("error"))
+        assert (error["contextId"], error["code"]) == (None, "bad_value")
+        await turn(exchange)
+        await final(exchange)
+    assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
+
+
 @pytest.mark.parametrize(
     ("text", "query", "code", "closed_with"),
     [

@@ -100,12 +100,10 @@ class Options(Model, SpeechFields):
 
 
 class CartesiaTurn(Turn):
-    """timestamps: whether word times were asked for. flush_id: flushes answered so far, and one more.
-    refused: what was wrong with a message that came after the last one of the turn."""
+    """timestamps: whether word times were asked for. flush_id: flushes answered so far, and one more."""
 
     timestamps: bool = False
     flush_id: int = 1
-    refused: SpeechError | None = None
 
 
 class CartesiaSession(NamedSession[CartesiaTurn]):
@@ -123,9 +121,7 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
             await self._speak(name, message)
         except SpeechError as error:
             error.context = name
-            if (turn := self.taking.get(name)) is None or not turn.context.finished:
-                raise
-            turn.refused = error  # Clients take an error for the end of the turn: it is sent after that.
+            raise
 
     async def _speak(self, name: str, message: dict[str, Any]) -> None:
         turn = self.taking.get(name)
@@ -203,11 +199,17 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
             await self.connection.send_json(stream_error(end.error(), turn.name))
         elif isinstance(end, Done):
             await self._send_done(turn.name)
-            if turn.refused is not None:
-                await self.send_error(turn.refused)
 
     async def send_error(self, error: SpeechError) -> None:
-        await self.connection.send_json(stream_error(error, error.context))
+        """Tell an error, or warn of a message that was refused while its context goes on.
+
+        Clients take an error with the id of a context for its end, also of the next context with that id.
+        They skip messages of a type that they do not know.
+        """
+        turn = self.taking.get(error.context or "")
+        goes_on = turn is not None and not turn.context.stopped
+        told = stream_error(error, error.context)
+        await self.connection.send_json({**told, "type": "warning"} if goes_on else told)
 
     async def _send_done(self, name: str) -> None:
         await self.connection.send_json(

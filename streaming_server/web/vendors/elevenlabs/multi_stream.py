@@ -95,10 +95,16 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         self._note_activity()
         name = self.name_of(message)
         try:
-            await self.converse(name, validated(Message, message))
+            wanted = validated(Message, message)
         except SpeechError as error:
-            error.context = name
+            error.context = None if self._goes_on(name) else name
             raise
+        await self.converse(name, wanted)
+
+    def _goes_on(self, name: str) -> bool:
+        """Return whether a context of this name takes text or is heard out."""
+        turn = self.taking.get(name) or self.leaving.get(name)
+        return turn is not None and not turn.context.stopped
 
     def name_of(self, message: dict[str, Any]) -> str:
         """Return the name of a message's context. Raise BadValue."""
@@ -224,8 +230,11 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         await self._send_final(turn.name)
 
     async def send_error(self, error: SpeechError) -> None:
-        """Tell an error, and the end of its context unless that goes on: some clients know only errors, some
-        only ends."""
+        """Tell an error, and the end of its context unless there is another of its name: some clients know
+        only errors, some only ends.
+
+        An error without a context refuses a message; clients take one with a context for its end.
+        """
         told = {"error": error.message, "message": error.message, "code": error.code}
         await self.connection.send_json({**told, **self.about(error.context)})
         if error.context is not None and error.context not in self.taking:

@@ -1,7 +1,8 @@
 """A Wyoming client's session: whole or streamed text in, PCM at the engine's sample rate out.
 
 The protocol has no authentication: every client that reaches the port is served. It has no cancel either;
-disconnecting cancels. After an error the server disconnects, which clients treat as a turn without audio.
+disconnecting cancels. After an error the server disconnects, which clients treat as a turn without audio: an
+event is refused once the turns before it have ended.
 """
 
 from __future__ import annotations
@@ -57,8 +58,10 @@ class WyomingSession(Session[WyomingTurn]):
     async def run(self, first: str | bytes | None = None) -> None:
         try:
             await super().run(first)
-        except SpeechError as error:
-            await self.send_error(error)
+        except SpeechError as error:  # Nothing more can be read.
+            if not self.closing:
+                await self.send_error(error)
+            await anyio.sleep_forever()
 
     def decode(self, raw: str | bytes) -> dict[str, Any]:
         assert isinstance(raw, bytes)
@@ -132,7 +135,7 @@ class WyomingSession(Session[WyomingTurn]):
 
     async def send_end(self, turn: WyomingTurn, end: End) -> None:
         if isinstance(end, Failure):
-            await self.send_error(end.error())
+            await self.disconnect(end.error())
             return
         events = [*self._audio_start(turn), encoded("audio-stop")]
         if turn.streamed:
@@ -149,12 +152,25 @@ class WyomingSession(Session[WyomingTurn]):
         return [encoded("audio-start", _form(turn.sample_rate))]
 
     async def send_error(self, error: SpeechError) -> None:
+        """Handle nothing more. Disconnect with the error once every turn before it was heard.
+
+        A stream that is still open ends with the error.
+        """
+        self.closing = True
+        if self._streamed is not None:
+            self._streamed.context.fail(error)
+        else:
+            self.connection.tasks.start_soon(self._disconnect_when_quiet, error)
+
+    async def _disconnect_when_quiet(self, error: SpeechError) -> None:
+        for turn in list(self._turns):
+            await turn.gone.wait()
+        await self.disconnect(error)
+
+    async def disconnect(self, error: SpeechError) -> None:
         """Send the error and disconnect."""
         await self._send_event("error", {"text": error.message, "code": error.code})
         self.hang_up()
-
-    async def disconnect(self, error: SpeechError) -> None:
-        await self.send_error(error)
 
     async def _send_event(self, kind: str, data: dict[str, Any]) -> None:
         await self.connection.send(encoded(kind, data))
