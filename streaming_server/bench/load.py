@@ -21,6 +21,7 @@ from streaming_server.bench.chores import ChoreName, Chores
 from streaming_server.bench.client import Address
 from streaming_server.bench.doors import DIRECT, GATEWAY, NATIVE, PLAIN, compared, in_turn, names_of
 from streaming_server.bench.drive import Drive, Plan, Subject
+from streaming_server.bench.engine_alone import EngineAlone, measure_engine, needed_by_session
 from streaming_server.bench.gateway import gateway_to
 from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.recording import Recording, record
@@ -32,15 +33,15 @@ from streaming_server.bench.soak import SECONDS, SESSIONS, Run, soak
 from streaming_server.bench.soak_session import Habit
 from streaming_server.bench.wires import DoorName, Native, NativeResampled, Wire, wire_of
 from streaming_server.cli.local_server import own_server
+from streaming_server.engines.selection import select_engine
 from streaming_server.errors import SpeechError, Unavailable
-from streaming_server.settings import comma_separated
+from streaming_server.settings import Settings, comma_separated
+from streaming_server.web.assembly import worker_devices
 
 OURS = "server"
 BARE = "bare socket"
 REPLIES = 64
 MOST_CONNECTIONS = 20_000
-GOOD_ENOUGH = 0.99
-"""Least share of clean sessions at which a number of sessions counts as sustained."""
 PAPER_WIDTH = 170
 """Width of the table in columns when it is not printed to a terminal."""
 REST_S = 1.0
@@ -106,6 +107,11 @@ class BenchCommand(BaseSettings):
         "(four, 60 s each), have them transcribed (one, 10 s each) or run mp3 jobs (four)",
     )
     no_ceiling: bool = Field(False, description="do not measure the bare socket")
+    engine_alone: bool = Field(
+        False,
+        description="also measure the audio that the engine makes without a server, and the share of its "
+        "sessions that the server holds",
+    )
     find_limit: bool = Field(
         False,
         description="add sessions until fewer than 99 % are free of underruns over 100 ms",
@@ -126,6 +132,8 @@ def bench(command: BenchCommand) -> int:
     import uvloop
 
     _allow_many_sockets()
+    if command.engine_alone and command.url is not None:
+        raise SpeechError("--engine-alone measures an engine of this machine; leave out --url.")
     if command.soak:
         return _soak(command)
     with (
@@ -147,12 +155,12 @@ def bench(command: BenchCommand) -> int:
                 with _bare_socket(recording) as ceiling:
                     runs.append(_Runs(command, ceiling, runner))
                     runs[1].run()
+    engine = _engine_alone(command, recording) if command.engine_alone else None
     _progress("")
     rows = [row for run in runs for row in run.rows]
     limits = [run.limit for run in runs if run.limit is not None]
-    report = Report(
-        ready_s, idle_mib, rows, limits, compared(rows) if command.door or command.gateway else []
-    )
+    doors = compared(rows) if command.door or command.gateway else []
+    report = Report(ready_s, idle_mib, rows, limits, doors, engine)
     if command.as_json:
         print(report.json())
     else:
@@ -240,6 +248,22 @@ def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, nam
     return [alone, beside]
 
 
+def _engine_alone(command: BenchCommand, recording: Recording) -> EngineAlone:
+    """Measure the engine of the server that was started, on its devices. Raises SpeechError."""
+    _announce("engine alone")
+    settings = Settings()
+    if command.max_workers is not None:
+        settings = settings.model_copy(update={"max_workers": command.max_workers})
+    engine = select_engine(settings.engine)
+    audio_s_per_s = measure_engine(engine, worker_devices(settings, engine.provider), command.seconds)
+    return EngineAlone(audio_s_per_s, needed_by_session(_manner(command), recording))
+
+
+def _manner(command: BenchCommand, wire: type[Wire] = Native) -> Manner:
+    texts = replies(REPLIES, random.Random(command.seed), wire)
+    return Manner(texts, command.tokens_per_second, command.think, wire)
+
+
 class _Runs:
     """The rows of one server, or of one of its protocols."""
 
@@ -251,9 +275,7 @@ class _Runs:
         self._command = command
         self._subject = subject
         self._runner = runner
-        texts = replies(REPLIES, random.Random(command.seed), wire)
-        manner = Manner(texts, command.tokens_per_second, command.think, wire)
-        self._plan = Plan(manner, command.ramp, command.seconds, command.seed)
+        self._plan = Plan(_manner(command, wire), command.ramp, command.seconds, command.seed)
 
     def run(self) -> None:
         if self._command.find_limit:
@@ -265,7 +287,7 @@ class _Runs:
     def _find_limit(self) -> Limit:
         command, held = self._command, 0
         for sessions in range(command.limit_start, command.limit_stop + 1, command.limit_step):
-            if self.row(sessions).clean < GOOD_ENOUGH:
+            if not self.row(sessions).sustained:
                 return Limit(self._subject.name, held, sessions)
             held = sessions
         return Limit(self._subject.name, held, None)
@@ -274,8 +296,7 @@ class _Runs:
         async def drive() -> Row:
             return await Drive(self._subject, self._plan, sessions, _progress).run()
 
-        if not sys.stderr.isatty():
-            print(f"{self._subject.name}, {sessions} sessions", file=sys.stderr, flush=True)
+        _announce(f"{self._subject.name}, {sessions} sessions")
         row = self._runner.run(drive())
         self.rows.append(row)
         time.sleep(REST_S)
@@ -339,6 +360,14 @@ def _allow_many_sockets() -> None:
 
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _announce(line: str) -> None:
+    """Print what is measured next unless stderr is a terminal, which shows progress."""
+    if sys.stderr.isatty():
+        _progress(line)
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _progress(line: str) -> None:

@@ -27,11 +27,10 @@ class Recording(BaseModel):
     max_lead_ms: int
     frames: dict[str, tuple[int, ...]]
 
-    @property
-    def seconds(self) -> float:
-        """The total duration of the audio."""
-        pcm_bytes = sum(size - FRAME_HEADER.size for sizes in self.frames.values() for size in sizes)
-        return pcm_bytes / 2 / self.sample_rate
+    def seconds_of(self, text: str) -> float:
+        """Return the duration of the recorded sentences that a text consists of."""
+        spoken = (sizes for sentence, sizes in self.frames.items() if sentence in text)
+        return sum(size - FRAME_HEADER.size for sizes in spoken for size in sizes) / 2 / self.sample_rate
 
 
 async def record(server: Address) -> Recording:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streaming_server.bench.doors import Comparison, table
+from streaming_server.bench.engine_alone import EngineAlone
 from streaming_server.bench.row import Row
 
 
@@ -31,6 +32,7 @@ class Report:
     rows: Sequence[Row]
     limits: Sequence[Limit] = field(default=())
     doors: Sequence[Comparison] = field(default=())
+    engine: EngineAlone | None = None
 
     @property
     def of_ceiling(self) -> float | None:
@@ -39,10 +41,20 @@ class Report:
             return None
         return self.limits[0].sessions / self.limits[1].sessions
 
+    @property
+    def held(self) -> int:
+        """The most sessions that the first server served in real time; 0 if it never did."""
+        server = self.rows[0].server
+        return max((row.sessions for row in self.rows if row.server == server and row.sustained), default=0)
+
+    @property
+    def of_engine(self) -> float | None:
+        """The sessions held, divided by those that the engine alone could serve."""
+        return self.held / self.engine.sessions if self.engine is not None else None
+
     def json(self) -> str:
-        return orjson.dumps(
-            asdict(self) | {"of_ceiling": self.of_ceiling}, option=orjson.OPT_INDENT_2
-        ).decode()
+        ratios = {"of_ceiling": self.of_ceiling, "of_engine": self.of_engine}
+        return orjson.dumps(asdict(self) | ratios, option=orjson.OPT_INDENT_2).decode()
 
     def show(self, console: Console) -> None:
         if self.ready_s is not None and self.idle_mib is not None:
@@ -68,6 +80,11 @@ class Report:
             console.print(f"{limit.server}: {limit.sessions} sessions in real time ({beyond})")
         if self.of_ceiling is not None:
             console.print(f"{self.of_ceiling:.2f} of the bare socket's sessions")
+        if self.engine is not None:
+            console.print(
+                f"The engine alone makes {self.engine.audio_s_per_s:.0f} s of audio per second, enough for "
+                f"{self.engine.sessions:.0f} sessions; the server held {self.held}: {self.of_engine:.2f}"
+            )
 
 
 def _table(rows: Sequence[Row]) -> Table:

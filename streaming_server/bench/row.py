@@ -10,6 +10,8 @@ from streaming_server.percentiles import Percentiles, percentile, percentiles
 
 TOLERANCE_S = 0.1
 """The longest stall of a clean session."""
+GOOD_ENOUGH = 0.99
+"""Least share of clean sessions at which a number of sessions counts as sustained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Row:
     memory_mib: float | None
     generator_cpu: float
     generator_lag_ms: float
+
+    @property
+    def sustained(self) -> bool:
+        """Whether the server serves so many sessions in real time."""
+        return self.clean >= GOOD_ENOUGH
 
 
 def first_audio_s(turns: Iterable[Turn], window: Window, now: float) -> list[float]:

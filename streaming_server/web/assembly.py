@@ -16,12 +16,13 @@ from streaming_server.audio.frames import warm_up
 from streaming_server.catalogue import Catalogue
 from streaming_server.configuration import Configuration
 from streaming_server.contexts import Contexts
+from streaming_server.engines.provider import EngineProvider
 from streaming_server.engines.selection import SelectedEngine
 from streaming_server.errors import EngineFailure
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.jobs.runner import JobRunner
 from streaming_server.metrics import Metrics
-from streaming_server.pool.devices import choose_devices, visible_gpus
+from streaming_server.pool.devices import Device, choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
 from streaming_server.pronunciation_list import PronunciationList
@@ -313,13 +314,17 @@ def _whisper_device(pool: Pool) -> str:
 
 def _pool(settings: Settings, engine: SelectedEngine, on_step: Callable[[float], None]) -> Pool:
     """Return the pool of the engine's workers. Raise EngineFailure if a device asked for is missing."""
-    provider = engine.provider
-    devices = choose_devices(
+    devices = worker_devices(settings, engine.provider)
+    start_timeout_s = settings.worker_start_timeout_s or engine.provider.start_timeout_s
+    return Pool(devices, WorkerCommand(engine.worker_arguments, start_timeout_s), on_step=on_step)
+
+
+def worker_devices(settings: Settings, provider: EngineProvider) -> list[Device]:
+    """Return the devices that get a worker. Raise EngineFailure if one asked for is missing."""
+    return choose_devices(
         mode=settings.gpu_mode,
         wanted=settings.gpu_ids,
         gpus=visible_gpus() if provider.uses_gpus else None,
         max_workers=settings.max_workers,
         cpu_workers=min(provider.cpu_workers, os.cpu_count() or 1),
     )
-    start_timeout_s = settings.worker_start_timeout_s or provider.start_timeout_s
-    return Pool(devices, WorkerCommand(engine.worker_arguments, start_timeout_s), on_step=on_step)

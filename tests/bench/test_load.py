@@ -10,14 +10,17 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from streaming_server.bench import chores
+from streaming_server.bench.engine_alone import EngineAlone
 from streaming_server.bench.load import BenchCommand, bench
 from streaming_server.bench.report import Limit, Report
-from streaming_server.errors import Unavailable
+from streaming_server.bench.row import Row
+from streaming_server.errors import SpeechError, Unavailable
 
 
 @pytest.mark.slow
 def test_measures_the_server_and_the_bare_socket(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--sessions=3", "--seconds=2", "--ramp=0", "--tokens-per-second=150", "--json"]
+    arguments.append("--engine-alone")
     assert bench(CliApp.run(BenchCommand, cli_args=arguments)) == 0
     report = json.loads(capsys.readouterr().out)
     assert [row["server"] for row in report["rows"]] == ["server", "bare socket"]
@@ -30,6 +33,8 @@ def test_measures_the_server_and_the_bare_socket(capsys: pytest.CaptureFixture[s
         assert (row["refused"], row["errored"]) == (0, 0)
     assert report["ready_s"] > 0
     assert report["idle_mib"] > 10
+    assert report["engine"]["audio_s_per_s"] > 10
+    assert 0 < report["of_engine"] < 1
 
 
 @pytest.mark.slow
@@ -78,3 +83,24 @@ def test_the_ratio_is_that_of_the_session_counts() -> None:
     limits = [Limit("server", 1000, 1200), Limit("bare socket", 1250, 1500)]
     assert Report(None, None, [], limits).of_ceiling == 0.8
     assert Report(None, None, [], limits[:1]).of_ceiling is None
+
+
+def test_the_engine_s_ratio_is_of_the_most_sessions_in_real_time() -> None:
+    rows = [row("server", 100, 1.0), row("server", 300, 0.99), row("server", 500, 0.98)]
+    rows.append(row("bare socket", 500, 1.0))
+    report = Report(None, None, rows, engine=EngineAlone(360.0, 0.9))
+    assert report.held == 300
+    assert report.of_engine == 0.75
+    assert json.loads(report.json())["of_engine"] == 0.75
+    assert Report(None, None, rows[2:], engine=EngineAlone(360.0, 0.9)).of_engine == 0
+    assert Report(None, None, rows).of_engine is None
+
+
+def row(server: str, sessions: int, clean: float) -> Row:
+    return Row(server, sessions, 5, None, 0.0, 0.0, clean, 0, 0, 1.0, None, None, 0.1, 0.1)
+
+
+def test_the_engine_of_a_server_elsewhere_cannot_be_measured() -> None:
+    command = CliApp.run(BenchCommand, cli_args=["--engine-alone", "--url=http://127.0.0.1:1"])
+    with pytest.raises(SpeechError, match="--engine-alone"):
+        bench(command)
