@@ -91,16 +91,29 @@ Preset = Literal["default", "example", "clone"]
 _PRESET_FIELDS = ("temperature", "cfg_scale", "cfg_filter_top_k", "top_p", "top_k")
 
 
+RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "speed": (0.25, 4.0),
+        "pitch": (0.5, 2.0),
+        "seed": (0, 2**63 - 1),
+        "temperature": (0.0, 2.0),
+        "cfg_scale": (1.0, 10.0),
+        "cfg_filter_top_k": (1, 1028),
+        "top_p": (0.0, 1.0),
+        "top_k": (1, 1028),
+        "max_tokens": (100, 3072),
+    }
+)
+"""The least and the greatest value of each number in `Generation`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Options of synthesis. `None` leaves the choice to the voice, then to the engine.
+    """Options of synthesis, within `RANGES`. `None` leaves the choice to the voice, then to the engine.
 
-    speed: 1.0 is the voice's own pace, range 0.25 to 4. pitch: 1.0 is the voice's own, 2.0 an octave above;
-    range 0.5 to 2.
-    temperature: 0 is greedy, up to 2. cfg_scale: 1 to 10. top_p: above 0, up to 1.
-    top_k and cfg_filter_top_k: 1 to 1028. max_tokens: 100 to 3072 frames; a voice sample's come on top.
-    seed: 0 to 2**63 - 1. language: a BCP 47 tag; a request and a voice may also say `auto`. preset: sampling
-    for those of temperature to top_k that are None.
+    speed: 1.0 is the voice's own pace. pitch: 1.0 is the voice's own, 2.0 an octave above. temperature: 0 is
+    greedy. top_p: above 0. max_tokens: frames; a voice sample's come on top. language: a BCP 47 tag; a
+    request and a voice may also say `auto`. preset: sampling for those of temperature to top_k that are None.
     """
 
     language: str | None = None
@@ -241,7 +254,7 @@ class EngineInfo:
     chunking: ChunkPolicy
     uses: frozenset[str]
     notice: str | None = None
-    speeds: tuple[float, float] = (0.25, 4.0)
+    speeds: tuple[float, float] = RANGES["speed"]
     dialogue: bool = False
     cost: Literal["low", "high"] = "low"
     ipa: bool = False

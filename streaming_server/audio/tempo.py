@@ -6,12 +6,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streaming_server.errors import BadValue
+from streaming_server.types import RANGES
 
 if TYPE_CHECKING:
     from streaming_server.audio.pyav import av
-
-SLOWEST, FASTEST = 0.25, 4.0
-"""Range of speeds; 1 leaves the audio unchanged."""
 
 _BLOCK_S = 0.01
 _TAIL_S = 0.25
@@ -27,12 +25,13 @@ class Tempo:
     80 ms at 24 kHz and 110 ms at 8 kHz, and at speeds above 2 up to 120 and 170 ms. At speed 1 the bytes pass
     through and PyAV is not imported.
 
-    sample_rate: in Hz. speed: 0.25 to 4; above 1 is faster. Raises BadValue for other speeds.
+    sample_rate: in Hz. speed: within `RANGES`; above 1 is faster. Raises BadValue for other speeds.
     """
 
     def __init__(self, sample_rate: int, speed: float) -> None:
-        if not SLOWEST <= speed <= FASTEST:
-            raise BadValue(f"The speed must be from {SLOWEST:g} to {FASTEST:g}, not {speed:g}.")
+        slowest, fastest = RANGES["speed"]
+        if not slowest <= speed <= fastest:
+            raise BadValue(f"The speed must be from {slowest:g} to {fastest:g}, not {speed:g}.")
         self._sample_rate = sample_rate
         self._speed = speed
         self._graph = _graph(sample_rate, speed) if speed != 1 else None

@@ -30,6 +30,7 @@ from streaming_server.errors import Draining, SpeechError, Unavailable
 from streaming_server.hosts import is_loopback
 from streaming_server.settings import comma_separated
 from streaming_server.types import DEFAULT_VOICE
+from streaming_server.web.generation_fields import Pitch, Speed
 
 READY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
@@ -56,8 +57,8 @@ class SayCommand(BaseSettings):
     text: CliPositionalArg[str] = Field(description='text to speak; "-" reads it from standard input')
     voice: str = Field(DEFAULT_VOICE.id, description="voice that speaks")
     language: str | None = Field(None, description="language of the text, such as en-GB")
-    speed: float | None = Field(None, ge=0.25, le=4.0, description="speed, 0.25 to 4; 1 is normal")
-    pitch: float | None = Field(None, ge=0.5, le=2.0, description="pitch, 0.5 to 2; 1 is normal")
+    speed: Speed | None = Field(None, description="speed, 0.25 to 4; 1 is normal")
+    pitch: Pitch | None = Field(None, description="pitch, 0.5 to 2; 1 is normal")
     out: Path = Field(
         Path("speech.wav"),
         description=f'file to write ({", ".join(ENDINGS)}); "-" writes WAV to standard output',

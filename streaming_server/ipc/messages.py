@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from streaming_server.errors import ProtocolError
 from streaming_server.ipc.framing import Frame, pack
 from streaming_server.types import (
+    RANGES,
     Audio,
     EngineInfo,
     Event,
@@ -168,19 +169,6 @@ class _Batch(_Message, frozen=True, tag="batch"):
 
 _WireReport = Ready | _Batch | Memory | Pong | Fatal
 
-RANGES: tuple[tuple[str, float, float], ...] = (
-    ("speed", 0.25, 4.0),
-    ("pitch", 0.5, 2.0),
-    ("seed", 0, 2**63 - 1),
-    ("temperature", 0.0, 2.0),
-    ("cfg_scale", 1.0, 10.0),
-    ("cfg_filter_top_k", 1, 1028),
-    ("top_p", 0.0, 1.0),
-    ("top_k", 1, 1028),
-    ("max_tokens", 100, 3072),
-)
-"""The ranges of `Generation`'s numbers."""
-
 _encoder = msgspec.json.Encoder()
 _request_decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _report_decoder: msgspec.json.Decoder[_WireReport] = msgspec.json.Decoder(_WireReport)
@@ -208,7 +196,7 @@ def decode_request(frame: Frame) -> Request:
 def _require_ranges(utterance: Utterance) -> None:
     """Raise ProtocolError for numbers that no engine needs to expect."""
     generation = utterance.generation
-    for name, least, most in RANGES:
+    for name, (least, most) in RANGES.items():
         value = getattr(generation, name)
         if value is not None and not least <= value <= most:
             raise ProtocolError(f"An utterance asks for {name} {value}.")

@@ -23,6 +23,7 @@ def test_measures_all_workers_together() -> None:
     assert measure_engine(select_engine("espeak"), devices, 0.5) > 50
 
 
+@pytest.mark.slow
 def test_an_engine_that_cannot_start_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
     engine = select_engine("dia", {"model": "/nowhere"})
     with pytest.raises(Unavailable, match="could not be measured"):

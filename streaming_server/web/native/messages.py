@@ -14,6 +14,17 @@ from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.text.language import is_auto
 from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation, Preset
 from streaming_server.web.choices import EncodingName
+from streaming_server.web.generation_fields import (
+    CfgFilterTopK,
+    CfgScale,
+    MaxTokens,
+    Pitch,
+    Seed,
+    Speed,
+    Temperature,
+    TopK,
+    TopP,
+)
 from streaming_server.web.speech_fields import DialogueField, SpeechFields
 from streaming_server.web.validation import MOST_LEVELS, validated
 from streaming_server.web.websocket.decoding import decode_json, has_surrogates
@@ -50,15 +61,15 @@ class Options(_Message, SpeechFields, DialogueField):
     encoding: EncodingName = "pcm_s16le"
     words: bool = False
     max_lead_ms: int | None = Field(None, ge=200, le=UNPACED_MS)
-    speed: float | None = Field(None, ge=0.25, le=4.0)
-    pitch: float | None = Field(None, ge=0.5, le=2.0)
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    temperature: float | None = Field(None, ge=0.0, le=2.0)
-    cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
-    cfg_filter_top_k: int | None = Field(None, ge=1, le=1028)
-    top_p: float | None = Field(None, gt=0.0, le=1.0)
-    top_k: int | None = Field(None, ge=1, le=1028)
-    max_tokens: int | None = Field(None, ge=100, le=3072)
+    speed: Speed | None = None
+    pitch: Pitch | None = None
+    seed: Seed | None = None
+    temperature: Temperature | None = None
+    cfg_scale: CfgScale | None = None
+    cfg_filter_top_k: CfgFilterTopK | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    max_tokens: MaxTokens | None = None
     preset: Preset | None = None
 
     @property

@@ -6,11 +6,12 @@ from pydantic import ConfigDict, Field
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.contexts import SpeechOptions
-from streaming_server.types import DEFAULT_VOICE, Generation, Preset
+from streaming_server.types import DEFAULT_VOICE, RANGES, Generation, Preset
 from streaming_server.web.choices import FormatName
+from streaming_server.web.generation_fields import CfgFilterTopK, CfgScale, Pitch, Seed, Speed, TopK
 from streaming_server.web.speech_fields import PRESET, TEMPERATURE, DialogueField, SpeechFields
 
-MAX_TOKENS = 3072
+MAX_TOKENS = int(RANGES["max_tokens"][1])
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
 
 
@@ -22,15 +23,15 @@ class GenerateRequest(SpeechFields, DialogueField):
     text: str = Field(min_length=1)
     voice_id: str = Field(min_length=1, max_length=128)
     response_format: FormatName = "wav"
-    speed: float | None = Field(None, ge=0.25, le=4.0)
-    pitch: float | None = Field(None, ge=0.5, le=2.0)
+    speed: Speed | None = None
+    pitch: Pitch | None = None
     temperature: float | None = Field(None, ge=0.1, le=2.0, description=TEMPERATURE)
-    cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
-    cfg_filter_top_k: int | None = Field(None, ge=1, le=1028)
+    cfg_scale: CfgScale | None = None
+    cfg_filter_top_k: CfgFilterTopK | None = None
     top_p: float | None = Field(None, ge=0.0, le=1.0)
-    top_k: int | None = Field(None, ge=1, le=1028)
+    top_k: TopK | None = None
     max_tokens: int | None = Field(None, ge=100, le=10_000)
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    seed: Seed | None = None
     preset: Preset | None = Field(None, description=PRESET)
 
     @property

@@ -18,6 +18,7 @@ from streaming_server.voice_library import (
     voice_sample_problem,
     voice_sample_warnings,
 )
+from streaming_server.web.generation_fields import CfgScale, Seed, Speed, Temperature, TopP
 from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
@@ -41,11 +42,11 @@ class VoiceFields(LanguageField):
     primary_speaker: Speaker = "S1"
     audio_prompt: str | None = Field(None, max_length=64)
     audio_prompt_transcript: str | None = Field(None, max_length=2000)
-    temperature: float | None = Field(None, ge=0.0, le=2.0, description=TEMPERATURE)
-    cfg_scale: float | None = Field(None, ge=1.0, le=10.0)
-    top_p: float | None = Field(None, gt=0.0, le=1.0)
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    speed: float | None = Field(None, ge=0.25, le=4.0)
+    temperature: Temperature | None = Field(None, description=TEMPERATURE)
+    cfg_scale: CfgScale | None = None
+    top_p: TopP | None = None
+    seed: Seed | None = None
+    speed: Speed | None = None
     preset: Preset | None = Field(None, description=PRESET)
 
 

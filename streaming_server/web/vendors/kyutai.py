@@ -16,6 +16,7 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, Unavailable
 from streaming_server.render import Word
 from streaming_server.types import DEFAULT_VOICE, Generation
+from streaming_server.web.generation_fields import Seed, Temperature, TopK
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
 from streaming_server.web.services import SpeechServices
@@ -43,9 +44,9 @@ class Query(Model, SpeechFields):
 
     voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=256)
     format: Literal["PcmMessagePack"] = "PcmMessagePack"
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    temperature: float | None = Field(None, ge=0.0, le=2.0)
-    top_k: int | None = Field(None, ge=1, le=1028)
+    seed: Seed | None = None
+    temperature: Temperature | None = None
+    top_k: TopK | None = None
 
 
 class Text(Model):

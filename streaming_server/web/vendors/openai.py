@@ -23,6 +23,7 @@ from streaming_server.render import Rendering
 from streaming_server.settings import OPENAI_VOICES
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
 from streaming_server.web.choices import FormatName
+from streaming_server.web.generation_fields import Seed, Speed
 from streaming_server.web.keys import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
@@ -50,9 +51,9 @@ class SpeechBody(Model, SpeechFields, DialogueField):
     input: str = Field(min_length=1)
     voice: str | VoiceObject = DEFAULT_VOICE.id
     response_format: FormatName = "mp3"
-    speed: float | None = Field(None, ge=0.25, le=4.0)
+    speed: Speed | None = None
     stream_format: Literal["audio", "sse"] = "audio"
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    seed: Seed | None = None
 
     def options(self, catalogue: Catalogue) -> SpeechOptions:
         voice = self.voice if isinstance(self.voice, str) else self.voice.id

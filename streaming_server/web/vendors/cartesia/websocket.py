@@ -18,6 +18,7 @@ from streaming_server.errors import SpeechError
 from streaming_server.render import Word
 from streaming_server.types import Encoding, Generation
 from streaming_server.web.choices import any_case
+from streaming_server.web.generation_fields import Speed
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
@@ -73,7 +74,7 @@ class VoiceChoice(Model):
 
 
 class GenerationConfig(Model):
-    speed: float | None = Field(None, ge=0.25, le=4.0)
+    speed: Speed | None = None
 
 
 class TextDelta(Model):

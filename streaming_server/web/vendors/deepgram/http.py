@@ -16,6 +16,7 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadValue, SpeechError
 from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES, Generation
 from streaming_server.web.choices import any_case
+from streaming_server.web.generation_fields import Speed
 from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import header_value
@@ -41,7 +42,7 @@ class Query(Model, SpeechFields):
     container: Annotated[Literal["wav", "ogg", "none"], any_case] | None = None
     sample_rate: int | None = None
     bit_rate: int | None = None
-    speed: float | None = Field(None, ge=0.25, le=4.0)
+    speed: Speed | None = None
 
     @property
     def in_wav(self) -> bool:

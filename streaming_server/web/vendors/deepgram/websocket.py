@@ -17,6 +17,7 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
 from streaming_server.web.choices import any_case
+from streaming_server.web.generation_fields import Speed
 from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
@@ -41,7 +42,7 @@ class Query(Model, SpeechFields):
     encoding: Annotated[Literal["linear16", "mulaw", "alaw"], any_case] = "linear16"
     container: Annotated[Literal["none"], any_case] = "none"
     sample_rate: int | None = None
-    speed: float | None = Field(None, ge=0.25, le=4.0)
+    speed: Speed | None = None
 
 
 class _Rate(Model):

@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import orjson
-from pydantic import Field
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import is_coded
@@ -19,6 +18,7 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Word
 from streaming_server.types import Generation
+from streaming_server.web.generation_fields import Speed
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.elevenlabs.alignment import Characters
@@ -34,7 +34,7 @@ OPENING = " "
 
 
 class VoiceSettings(Model):
-    speed: float | None = Field(None, ge=0.25, le=4.0)
+    speed: Speed | None = None
 
 
 class Message(Model):
