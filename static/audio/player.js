@@ -161,10 +161,10 @@ export class Player extends EventTarget {
 
   /** Return when a sample that left the worklet at a context time is heard, by performance.now(). */
   heardAt(/** @type {number} */ time) {
+    const estimate = performance.now() + 1000 * (time + this.latency - (this.#context?.currentTime ?? 0));
     const stamp = this.#context?.getOutputTimestamp();
-    if (stamp?.contextTime === undefined || !stamp.performanceTime)
-      return performance.now() + 1000 * (time + this.latency - (this.#context?.currentTime ?? 0));
-    return stamp.performanceTime + 1000 * (time - stamp.contextTime);
+    if (stamp?.contextTime === undefined || !stamp.performanceTime) return estimate;
+    return Math.max(estimate, stamp.performanceTime + 1000 * (time - stamp.contextTime)); // stale while it starts
   }
 
   /** @param {AudioContext} context */

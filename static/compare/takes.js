@@ -23,9 +23,14 @@ export class ComparedTakes extends EventTarget {
     return this.#asked.get(voice)?.take ?? null;
   }
 
-  /** Forget the takes of other voices. @param {string[]} voices */
+  /** Drop the takes of other voices, and cancel what still fills them. @param {string[]} voices */
   keepOnly(voices) {
-    for (const voice of [...this.#asked.keys()]) if (!voices.includes(voice)) this.#asked.delete(voice);
+    for (const [voice, { take, context }] of [...this.#asked]) {
+      if (voices.includes(voice)) continue;
+      if (this.#app.player.take === take) this.#app.speaker.pause();
+      context.cancel();
+      this.#asked.delete(voice);
+    }
   }
 
   /**
@@ -40,6 +45,7 @@ export class ComparedTakes extends EventTarget {
     const fits = known && known.take.text === text && !known.take.mixed && sameSpeech(known.take.settings, speech);
     if (known && fits && (known.take.length || !known.context.ended)) return known;
     const asked = this.#open(this.#app.speaker.prepare(text, speech));
+    known?.context.cancel();
     this.#asked.set(voice, asked);
     return asked;
   }

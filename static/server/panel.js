@@ -2,6 +2,8 @@
 // The Server tab: what the server does now and what it did, restarts included.
 
 import { byId, element, setText } from "../lib/element.js";
+import { Notice } from "../lib/notice.js";
+import { Refusal } from "../lib/refusal.js";
 import { Devices } from "./devices.js";
 import { mountLoadPanel } from "./load-panel.js";
 import { duration, happenings, milliseconds, plotsOf } from "./plots.js";
@@ -19,8 +21,9 @@ export function mount(panel, app) {
   const box = byId("charts");
   let minutes = 15;
   let timeline = new Timeline(minutes);
-  /** @type {Promise<Charts> | null} */
+  /** @type {Promise<Charts | null> | null} */
   let charts = null;
+  const chartsNotice = new Notice(byId("charts-notice"));
 
   const isShown = () => store.state.tab === "server" && !document.hidden;
   const on = (/** @type {string} */ type, /** @type {(message: any) => void} */ hear) =>
@@ -32,6 +35,7 @@ export function mount(panel, app) {
     devices.show(state.status?.devices ?? []);
     if (state.status) status.send(timeline.question);
   });
+  store.watch(["ready"], ({ ready }) => write("engine", ready?.engine));
   on("worker", ({ device, state }) => devices.change(device, { worker: { state } }));
   on("memory_pressure", ({ device, level, pressure }) => devices.change(device, { memory: { level, pressure } }));
   on("lost", () => timeline.reconnected());
@@ -40,8 +44,9 @@ export function mount(panel, app) {
     timeline.add(history);
     if (!isShown()) return;
     showEvents();
-    charts ??= import("./charts.js").then((loaded) => new loaded.Charts(box, minutes));
+    charts ??= loadCharts();
     const drawn = await charts;
+    if (!drawn) return;
     drawn.minutes = minutes;
     drawn.show(plotsOf(store.state.status?.devices ?? []), timeline);
   });
@@ -52,6 +57,17 @@ export function mount(panel, app) {
     timeline = new Timeline(minutes);
     status.send(timeline.question);
   });
+
+  async function loadCharts() {
+    try {
+      const loaded = await import("./charts.js");
+      chartsNotice.forgive();
+      return new loaded.Charts(box, minutes);
+    } catch {
+      chartsNotice.showError(new Refusal("The charts could not be loaded; reload the page to try again."));
+      return null;
+    }
+  }
 
   let shown = "";
   function showEvents() {

@@ -20,9 +20,9 @@ export function mountConnection(app) {
   const line = /** @type {HTMLElement} */ (document.getElementById("connection"));
   let temporary = ""; // the error that connecting again settles
 
-  store.watch(["connection", "ready"], ({ connection, ready }) => {
+  store.watch(["connection"], ({ connection }) => {
     line.dataset.state = connection;
-    line.textContent = connection === "online" && ready ? `Connected · ${ready.engine}` : WORDS[connection];
+    line.textContent = WORDS[connection];
   });
 
   speech.addEventListener("ready", (event) => {

@@ -39,7 +39,8 @@ export class Toast {
     this.#action.hidden = !action;
     this.#action.textContent = action?.label ?? "";
     this.#text.textContent = message;
-    this.#box.hidden = false;
+    this.#box.hidePopover();
+    this.#box.showPopover(); // above a dialog that has been opened meanwhile
     if (!lasting && !action) this.#timer = setTimeout(() => this.hide(), SHOWN_MS[kind]);
   }
 
@@ -52,7 +53,7 @@ export class Toast {
   hide(message) {
     if (message !== undefined && this.#text.textContent !== message) return;
     clearTimeout(this.#timer);
-    this.#box.hidden = true;
+    this.#box.hidePopover();
     this.#text.textContent = "";
     this.#act = null;
   }

@@ -5,6 +5,7 @@
 import { Player } from "../audio/player.js";
 import { byId } from "../lib/element.js";
 import { changeSettings } from "../state.js";
+import { lengthOf } from "../take/code-points.js";
 import { sameSpeech, speechOf } from "../take/settings.js";
 
 /** @typedef {import("../take/take.js").Take} Take */
@@ -56,6 +57,12 @@ export class Controls {
   replaceText(text) {
     this.edit();
     this.#reader.text = text;
+  }
+
+  /** Speak a text in place of the one there is. @param {string} text */
+  speakText(text) {
+    this.replaceText(text);
+    this.playAgain();
   }
 
   /** Speak what follows with the settings as they are now. */
@@ -142,7 +149,7 @@ export class Controls {
   get #obstacle() {
     const { text, ready } = this.#app.store.state;
     const most = ready?.limits.context_characters ?? Infinity;
-    const length = text.length <= most ? text.length : Array.from(text).length;
+    const length = lengthOf(text);
     const count = (/** @type {number} */ characters) => characters.toLocaleString("en");
     if (Player.obstacle()) return Player.obstacle();
     if (!/[^\s\p{P}]/u.test(text)) return "There is no text to speak; type some text.";

@@ -7,6 +7,7 @@ import { clockOf } from "../take/duration.js";
 import { TakeStore } from "./take-store.js";
 
 const LEAST_S = 0.2;
+const TITLE = 160; // characters shown of a text
 
 /**
  * @param {import("../app.js").App} app
@@ -42,14 +43,23 @@ export function mountHistory({ player, store, toast }, replay) {
     byId("history-list").replaceChildren(...entries.map(row));
   }
 
+  async function forget(/** @type {import("./take-store.js").Entry[]} */ entries) {
+    try {
+      await takes.remove(entries.map(({ id }) => id));
+    } catch {
+      toast.show("The history could not be changed; try again.", { kind: "error" });
+    }
+    await show();
+  }
+
   /** @param {import("./take-store.js").Entry} entry */
   function row(entry) {
     const voice = store.state.voices.find(({ id }) => id === entry.settings.voice)?.name ?? entry.settings.voice;
     const when = new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
-    const title = entry.text.trim().slice(0, 120);
+    const title = shortened(entry.text.trim());
     const facts = `${voice} · ${clockOf(entry.seconds)} · ${when}`;
     const about = element("div", {}, element("p", { dir: "auto" }, title), element("small", { className: "hint" }, facts));
-    const open = element("button", { type: "button", "aria-label": `Open: ${title}` }, "Open");
+    const open = element("button", { type: "button", "aria-label": `Play: ${title}` }, "Play");
     open.addEventListener("click", async () => {
       const take = await takes.load(entry).catch(() => null);
       dialog.close();
@@ -63,8 +73,7 @@ export function mountHistory({ player, store, toast }, replay) {
     const remove = element("button", { type: "button", className: "quiet" }, "Delete");
     remove.setAttribute("aria-label", `Delete: ${title}`);
     remove.addEventListener("click", async () => {
-      await takes.remove([entry.id]);
-      await show();
+      await forget([entry]);
       close.focus();
     });
     const actions = element("div", { className: "actions" }, open, remove);
@@ -75,8 +84,10 @@ export function mountHistory({ player, store, toast }, replay) {
     await show();
     dialog.showModal();
   });
-  byId("history-clear").addEventListener("click", async () => {
-    await takes.remove((await takes.entries()).map(({ id }) => id));
-    await show();
-  });
+  byId("history-clear").addEventListener("click", async () => forget(await takes.entries().catch(() => [])));
+}
+
+/** @param {string} text */
+function shortened(text) {
+  return text.length > TITLE ? `${text.slice(0, TITLE).trimEnd()}…` : text;
 }

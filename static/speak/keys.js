@@ -32,7 +32,7 @@ export function mountKeys(app, reader, controls) {
 function pressed(event, { store, speaker }, controls) {
   if (event.isComposing || event.defaultPrevented) return; // an input method has its own keys
   const question = /** @type {Element} */ (event.target).closest?.(".asked");
-  if (question ?? document.querySelector("dialog:modal, :popover-open")) return;
+  if (question ?? document.querySelector("dialog:modal, #download-menu:popover-open")) return;
   if (event.key === "Escape") {
     speaker.stop();
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && store.state.tab === "speak") {

@@ -152,7 +152,6 @@ function mountSheet(/** @type {HTMLDialogElement} */ dialog) {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog && NARROW.matches) dialog.close();
   });
-  const focused = document.activeElement;
   arrange();
-  if (focused instanceof HTMLElement) focused.focus();
+  if (dialog.contains(document.activeElement)) /** @type {HTMLElement} */ (document.activeElement).blur();
 }

@@ -5,6 +5,7 @@ import { byId } from "../lib/element.js";
 import { mountDock } from "../player/dock.js";
 import { mountCode } from "./code-dialog.js";
 import { Controls } from "./controls.js";
+import { mountExamples } from "./examples.js";
 import { mountHistory } from "./history.js";
 import { mountKeys } from "./keys.js";
 import { mountLights } from "./lights.js";
@@ -32,6 +33,7 @@ export function mount(panel, app) {
   mountShare(app);
   mountHistory(app, (take) => controls.replay(take));
   mountTextFiles(app, /** @type {HTMLElement} */ (panel.querySelector(".paper")), (text) => controls.replaceText(text));
+  mountExamples((text) => controls.speakText(text));
   mountTextSize(app);
   mountLights(app, reader);
   mountKeys(app, reader, controls);

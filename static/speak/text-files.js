@@ -19,7 +19,15 @@ export function mountTextFiles({ toast }, zone, use) {
     if (!NAME.test(file.name) && !file.type.startsWith("text/"))
       toast.show(`“${file.name}” is not a text file; choose a .txt or .md file.`, { kind: "error" });
     else if (file.size > MOST_BYTES) toast.show(`“${file.name}” is too large.`, { kind: "error" });
-    else use((await file.text()).replace(/\r\n?/g, "\n").replace(/^\ufeff/, ""));
+    else await read(file);
+  }
+
+  async function read(/** @type {File} */ file) {
+    try {
+      use((await file.text()).replace(/\r\n?/g, "\n").replace(/^\ufeff/, ""));
+    } catch {
+      toast.show(`“${file.name}” could not be read; choose it again.`, { kind: "error" });
+    }
   }
 
   byId("open-file").addEventListener("click", () => chooser.click());

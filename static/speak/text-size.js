@@ -2,6 +2,7 @@
 // Says how much text there is or, while it is heard, how much is left of it.
 
 import { byId, setText } from "../lib/element.js";
+import { lengthOf } from "../take/code-points.js";
 import { clockOf, estimateOf } from "../take/duration.js";
 
 const SHORT = 60; // characters, of which no time is told
@@ -9,21 +10,28 @@ const SHORT = 60; // characters, of which no time is told
 /** @param {import("../app.js").App} app */
 export function mountTextSize({ store, player }) {
   const line = byId("text-size");
+  const more = byId("text-size-more");
   const count = (/** @type {number} */ characters) => characters.toLocaleString("en");
 
+  // Returns what is said, and what is added where there is room.
   function sizeOf(/** @type {string} */ text) {
     const { take } = player;
     if (take && take.text === text && player.active) {
       const left = (take.expectedSeconds ?? take.seconds) - player.position / take.rate;
       const at = take.sentenceAt(player.position)?.start ?? 0;
-      return `${clockOf(left)} left · ${count(at)} of ${count(take.points.length)} characters`;
+      return [`${clockOf(left)} left`, ` · ${count(at)} of ${count(take.points.length)} characters`];
     }
-    if (!text) return "";
-    const about = text.length > SHORT ? ` · about ${clockOf(estimateOf(text.length, store.state.settings.speed))}` : "";
-    return `${count(text.length)} characters${about}`;
+    if (!text) return ["", ""];
+    const length = lengthOf(text);
+    const about = length > SHORT ? ` · about ${clockOf(estimateOf(length, store.state.settings.speed))}` : "";
+    return [`${count(length)} characters`, about];
   }
 
-  const show = () => setText(line, sizeOf(store.state.text));
+  const show = () => {
+    const [words, added] = sizeOf(store.state.text);
+    setText(line, words);
+    setText(more, added);
+  };
   store.watch(["text", "settings"], show);
   player.addEventListener("report", show);
   player.addEventListener("change", show);

@@ -4,7 +4,7 @@
 import { byId, element } from "../lib/element.js";
 import { firstSoundMs, stagesOf } from "../take/stages.js";
 
-const NOTHING = "The way from the click to the first sound is shown here.";
+const NOTHING = "Press Play to see what the wait for the first sound is made of.";
 
 /** @param {import("../app.js").App} app */
 export function mountWaterfall({ speaker }) {

@@ -50,6 +50,11 @@ export class Contexts {
     return context;
   }
 
+  /** Cancel all contexts. */
+  cancelAll() {
+    for (const context of [...this.#byName.values()]) context.cancel();
+  }
+
   #loseAll() {
     for (const context of [...this.#byName.values()]) context.end("lost", null);
   }

@@ -111,10 +111,11 @@ export class Speaker extends EventTarget {
     this.#app.player.pause();
   }
 
-  /** Pause, and have the server stop what it is still making. */
+  /** Pause, and cancel all contexts of this page, those of compared voices too. */
   stop() {
     this.#app.player.pause();
     this.#cancel();
+    this.#app.contexts.cancelAll();
   }
 
   toggle() {

@@ -1,6 +1,13 @@
 // @ts-check
 // Offsets in a text: the server counts code points, JavaScript counts UTF-16 units.
 
+const WIDE = /[\ud800-\udbff][\udc00-\udfff]/g;
+
+/** Return the length of a text in code points. @param {string} text */
+export function lengthOf(text) {
+  return text.length - (text.match(WIDE)?.length ?? 0);
+}
+
 export class CodePoints {
   /** @type {number[]} code point offsets of the characters that take two units, ascending */
   #wide = [];

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse
+from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from typing_extensions import TypedDict
 
@@ -108,10 +108,11 @@ def create_app(
                 finally:
                     app.state.services = None
 
+    files = PageFiles(_static())
     app = Starlette(
         routes=[
             Route("/", _page),
-            Mount("/static", PageFiles(_static())),
+            Mount("/static", files),
             WebSocketRoute("/ws/speak", speak),
             WebSocketRoute("/ws/status", status_channel),
             WebSocketRoute("/tts/websocket", tts_websocket),
@@ -148,6 +149,7 @@ def create_app(
         },
     )
     app.router.redirect_slashes = False
+    app.state.page_files = files
     return app
 
 
@@ -205,10 +207,13 @@ class Welcome(TypedDict):
 
 
 @operation("state", "Get the page, or as JSON that the server runs", media=("text/html",))
-async def _page(request: Request) -> FileResponse | Json[Welcome]:
+async def _page(request: Request) -> Response | Json[Welcome]:
     """Return the page to browsers, which name text/html, and JSON to other clients."""
     if "text/html" in request.headers.get("accept", ""):
-        return FileResponse(_static() / "index.html", headers={"Vary": "Accept"})
+        files: PageFiles = request.app.state.page_files
+        response = await files.get_response("index.html", request.scope)
+        response.headers["Vary"] = "Accept, Accept-Encoding"
+        return response
     return Json(
         {"message": "A text-to-speech server; see /docs for its API.", "status": "healthy"},
         headers={"Vary": "Accept"},

@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-COMPRESSIBLE = frozenset({".js", ".css", ".svg", ".json"})
+COMPRESSIBLE = frozenset({".html", ".js", ".css", ".svg", ".json"})
 """Endings of files that are compressed."""
 LEVEL = 6
 """zlib's default level of compression."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from helpers.page import open_page, wait_for, write
-from helpers.servers import Server
+from helpers.page import ended, open_page, wait_for, write
+from helpers.servers import Server, until
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -34,6 +34,26 @@ def test_compares_voices_made_at_once_and_heard_in_turn(page: Page) -> None:
     assert page.evaluate("app.player.take.settings.voice") == "kai"
     wait_for(page, "app.player.state === 'ended'")
     expect(cards.nth(3).locator("button")).to_have_text("Play")
+
+
+def test_escape_and_removal_of_a_voice_stop_its_synthesis(page: Page, server: Server) -> None:
+    write(page, "The quick brown fox jumps over the lazy dog near the river bank. " * 1500)
+    cancelled = ended(server, "cancelled")
+    page.click("#compare-tab")
+    page.click("#compare-all")
+    wait_for(page, "app.player.state === 'playing'")
+    page.keyboard.press("Escape")
+    until(lambda: ended(server, "cancelled") == cancelled + 2)
+    page.click("#compare-choose")
+    page.click("#picker [data-id=nova]")
+    page.click("#picker .close")
+    page.click("#compare-list li:has-text('Nova') button")
+    wait_for(page, "app.player.state === 'playing' && app.player.take.settings.voice === 'nova'")
+    cancelled = ended(server, "cancelled")
+    page.click("#compare-choose")
+    page.click("#picker [data-id=nova]")
+    until(lambda: ended(server, "cancelled") > cancelled)
+    assert not page.evaluate("app.player.active")
 
 
 def test_no_fewer_than_two_voices_are_compared(page: Page) -> None:

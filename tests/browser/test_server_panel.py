@@ -107,6 +107,16 @@ def test_shows_the_state_in_plain_words(panel: Page) -> None:
     assert not re.search(r"\bpid\b|\bUp\b|Gaps|Being sent", text)
 
 
+def test_charts_that_cannot_be_loaded_are_reported(browser: Browser, watched: Server) -> None:
+    page = browser.new_page()
+    page.route("**/charts.js", lambda route: route.abort())
+    page.goto(watched.url)
+    page.click("#server-tab")
+    expect(page.locator("#charts-notice")).to_contain_text("could not be loaded; reload the page")
+    expect(page.locator("#uptime")).to_contain_text(" s")
+    page.close()
+
+
 def test_takes_at_once_are_shown_as_they_come(panel: Page) -> None:
     panel.click("#load")
     expect(panel.locator("#load")).to_have_text("Stop")

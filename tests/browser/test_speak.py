@@ -339,6 +339,31 @@ def test_a_text_file_can_be_opened(page: Page) -> None:
     expect(page.locator("#toast")).to_contain_text("choose a .txt or .md file")
 
 
+DROP = """([name, content, broken]) => {
+    const file = new File([content], name);
+    if (broken) file.text = () => Promise.reject(new Error("gone"));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(file);
+    const drop = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
+    if (broken) Object.defineProperty(drop, "dataTransfer", { value: { files: [file] } });
+    document.getElementById("text").dispatchEvent(drop);
+}"""
+"""Drop a file onto the text; a broken one cannot be read, as when it was deleted meanwhile."""
+
+
+def test_a_text_file_can_be_dropped(page: Page) -> None:
+    page.evaluate(DROP, ["notes.txt", "\ufeffFrom a file.\r\nTwo lines.", False])
+    expect(page.locator("#text")).to_have_text("From a file.\nTwo lines.")
+    page.evaluate(DROP, ["notes.md", "# Heading 🎉", False])
+    expect(page.locator("#text")).to_have_text("# Heading 🎉")
+    expect(page.locator("#text-size")).to_have_text("11 characters")
+    page.evaluate(DROP, ["picture.png", "", False])
+    expect(page.locator("#toast")).to_contain_text("choose a .txt or .md file")
+    page.evaluate(DROP, ["gone.txt", "", True])
+    expect(page.locator("#toast")).to_contain_text("“gone.txt” could not be read")
+    expect(page.locator("#text")).to_have_text("# Heading 🎉")
+
+
 def test_downloads_sound_and_subtitles(page: Page) -> None:
     play(page, SHORT)
     wait_for(page, "app.player.take.complete")
@@ -365,13 +390,25 @@ def test_the_history_plays_a_take_again_without_the_server(page: Page, server: S
     open_page(page, server.url)
     write(page, "Something else.")
     page.click("#history-button")
-    page.locator("#history-list button", has_text="Open").first.click()
+    page.locator("#history-list button", has_text="Play").first.click()
     wait_for(page, "app.player.state === 'playing'")
     assert page.evaluate("app.player.take.length") == length
     wait_for(page, LIT.format("word") + " === 'kept'")
     assert page.evaluate("app.store.state.text") == "This is kept."
     assert ended(server, "done") == done
     page.click("#history-button")
+    page.evaluate(
+        """() => {
+            const remove = IDBObjectStore.prototype.delete;
+            IDBObjectStore.prototype.delete = () => {
+                IDBObjectStore.prototype.delete = remove;
+                throw new Error("broken");
+            };
+        }"""
+    )
+    page.click("#history-list button:has-text('Delete')")
+    expect(page.locator("#toast")).to_contain_text("could not be changed")
+    assert page.locator("#history-list li").count() == 1
     page.click("#history-clear")
     expect(page.locator("#history-none")).to_be_visible()
 

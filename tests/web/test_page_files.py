@@ -60,6 +60,21 @@ def test_a_range_is_of_the_file_as_it_is(client: httpx.Client) -> None:
     assert (answer.status_code, body) == (206, (STATIC / "app.js").read_bytes()[:10])
 
 
+def test_the_page_itself_is_compressed_and_not_sent_again(client: httpx.Client) -> None:
+    content = (STATIC / "index.html").read_bytes()
+    answer, body = raw(client, "/", Accept="text/html")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
+    assert gzip.decompress(body) == content
+    again, body = raw(client, "/", Accept="text/html", **{"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, body) == (304, b"")
+    _, body = raw(client, "/", Accept="text/html", **{"Accept-Encoding": "identity"})
+    assert body == content
+    json, _ = raw(client, "/", Accept="application/json")
+    assert json.headers["content-type"] == "application/json"
+
+
 def test_a_missing_file_is_not_found(client: httpx.Client) -> None:
     for path in ("/static/nothing.js", "/static/lib", "/static/%00.js", "/static/../run.py"):
         assert raw(client, path)[0].status_code == 404
