@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +14,10 @@ from helpers.interruptions import Interruptions
 from helpers.object_store import ObjectStore, running_object_store
 from helpers.postgres import Postgres, running_postgres
 from helpers.servers import Server, running_server
+
+# Hundreds of servers, workers and commands are started: each would compile the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +38,8 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a server with default settings, shared by tests that do not change it."""
-    with running_server(tmp_path_factory.mktemp("server") / "log", "--log-format=json") as one:
+    log = tmp_path_factory.mktemp("server") / "log"
+    with running_server(log, "--log-format=json", "--max-workers=2") as one:
         yield one
 
 

@@ -51,7 +51,7 @@ async def first_audio_s(server: Server, turns: int = 10) -> list[float]:
 @pytest.mark.parametrize("form", ["mp3", "opus", "wav"])
 async def test_listeners_do_not_notice_jobs(start_server: Callable[..., Server], form: str) -> None:
     """On the event loop, encoding two jobs as mp3 delayed the first audio from 5 to 54 ms or more."""
-    server = start_server("--max-context-characters=10000000")
+    server = start_server("--max-workers=2", "--max-context-characters=10000000")
     alone, beside = [], []
     with to(server) as client:
         for _ in range(ROUNDS):
@@ -68,7 +68,7 @@ async def test_listeners_do_not_notice_jobs(start_server: Callable[..., Server],
 
 async def test_mp3_requests_do_not_block_others(start_server: Callable[..., Server]) -> None:
     """On the event loop, each piece of three seconds blocked all clients for 20 ms."""
-    server = start_server()
+    server = start_server("--max-workers=2")
 
     def waits_s() -> float:
         waits = []

@@ -45,7 +45,8 @@ MARKED = """(canvas) => {
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a server whose workers the tests may kill."""
-    with running_server(tmp_path_factory.mktemp("watched") / "log", "--max-contexts=20") as server:
+    log = tmp_path_factory.mktemp("watched") / "log"
+    with running_server(log, "--max-workers=2", "--max-contexts=20") as server:
         yield server
 
 

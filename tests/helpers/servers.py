@@ -117,7 +117,8 @@ def free_port() -> int:
 def running_server(log: Path, *options: str, port: int | None = None, **environment: str) -> Iterator[Server]:
     """A server with these options and DIA_* variables, ready to speak; gone afterwards.
 
-    It speaks with eSpeak NG, which starts fastest, unless an option or a variable names another engine.
+    What an option or a variable does not say is chosen to start fast: eSpeak NG, in one worker, and no
+    transcription, which would load PyTorch.
     """
     port = port or free_port()
     with running_process(log, ["run.py", f"--port={port}", *options], port, environment, signals=2) as server:
@@ -130,7 +131,13 @@ def running_process(
 ) -> Iterator[Server]:
     """Run Python with these arguments and DIA_* variables until it is ready; end it with so many SIGTERMs."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
-    variables = {"DIA_DATA_DIR": str(log.with_suffix(".data")), "DIA_ENGINE": "espeak", **environment}
+    variables = {
+        "DIA_DATA_DIR": str(log.with_suffix(".data")),
+        "DIA_ENGINE": "espeak",
+        "DIA_MAX_WORKERS": "1",
+        "DIA_WHISPER_MODEL": str(log.with_name("no-weights.pt")),
+        **environment,
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments],

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from helpers.foreign import native_audio
-from helpers.servers import Server, running_server
+from helpers.servers import Server
 from helpers.talk import talking
-from helpers.tiny_dia import options_of
 
 pytestmark = pytest.mark.anyio
 
@@ -88,11 +86,3 @@ async def test_each_voice_keeps_its_language_and_speed(server: Server) -> None:
         german = await native_audio(server, "Guten Tag.", voice="hans")
         assert audio == await native_audio(server, "Hello.", voice="kai") + german
         assert (await client.delete("/voice_mappings/hans")).status_code == 200
-
-
-async def test_dia_reads_the_tags_itself(tmp_path: Path) -> None:
-    with running_server(tmp_path / "log", *options_of(tmp_path)) as dia:
-        async with talking(dia.ws_url) as talk:
-            end = await talk.speak("[S1] Hi there. [S2] Hello.", voices={"S2": "atlas"}, max_tokens=100)
-            assert end["type"] == "done"
-            assert talk.started()["ignored"] == ["voices"]

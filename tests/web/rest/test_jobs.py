@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -16,16 +16,29 @@ import pytest
 from helpers.disks import full_disk
 from helpers.foreign import LONG
 from helpers.rest import PATIENCE_S, heard, job_of, say, status_of, to
-from helpers.servers import Server, until
+from helpers.servers import Server, running_server, until
 from websockets.asyncio.client import connect
 
 SENTENCES = 20_000
 LONG_TEXT = "This is a sentence of its own. " * SENTENCES
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("long-winded") / "log"
+    with running_server(log, "--max-workers=1", "--max-context-characters=1000000") as server:
+        yield server
+
+
 @pytest.fixture
-def long_winded(start_server: Callable[..., Server]) -> Server:
-    return start_server("--max-workers=1", "--max-context-characters=1000000")
+def long_winded(shared: Server) -> Iterator[Server]:
+    """A server that takes long texts; without jobs, before and after."""
+    yield shared
+    with to(shared) as client:
+        for job in client.get("/jobs?limit=500").json()["jobs"]:
+            client.delete(f"/jobs/{job['id']}")
+        until(lambda: client.get("/queue/stats").json()["contexts"] == 0)
+        assert client.delete("/jobs").status_code == 200
 
 
 def progress(client: httpx.Client, job: str) -> tuple[int, float]:
@@ -142,7 +155,7 @@ def test_a_job_can_be_retried_as_soon_as_it_has_failed(start_server: Callable[..
     server = start_server("--max-workers=1")
     with to(server) as client:
         job = job_of(client, "*")
-        for _ in range(300):
+        for _ in range(100):
             until(lambda: client.get(f"/jobs/{job}").json()["status"] != "processing")
             client.post(f"/jobs/{job}/retry")
         assert client.get("/livez").status_code == 200

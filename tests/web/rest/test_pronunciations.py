@@ -11,7 +11,6 @@ import pytest
 from helpers.foreign import native_audio
 from helpers.servers import Server
 from helpers.talk import Talk, talking
-from helpers.tiny_dia import options_of
 
 pytestmark = pytest.mark.anyio
 
@@ -102,12 +101,3 @@ def frames(talk: Talk, context: str) -> int:
     """Return the length of a context's audio; the noise in it depends on the text."""
     handle = talk.started(context)["handle"]
     return sum(len(frame.data) for frame in talk.frames if frame.handle == handle)
-
-
-def test_ipa_is_kept_and_the_answer_warns_where_nothing_reads_it(
-    start_server: Callable[..., Server], tmp_path: Path
-) -> None:
-    server = start_server(*options_of(tmp_path))
-    answer = put(server, {"word": "tomato", "ipa": "təˈmɑːtoʊ"}).json()
-    assert answer["pronunciations"][0]["ipa"] == "təˈmɑːtoʊ"
-    assert "tomato" in answer["warnings"][0]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +163,8 @@ def test_whisper_does_not_replace_a_written_transcript(
     assert client.post("/audio_prompts/written/transcribe?force=perhaps").status_code == 422
 
 
-@pytest.mark.parametrize("force", [False, True])
 def test_an_unreliable_transcript_does_not_replace_a_reliable_one(
-    client: httpx.Client, start_server: Callable[..., Server], checkpoint: Path, force: bool, tmp_path: Path
+    start_server: Callable[..., Server], checkpoint: Path, tmp_path: Path
 ) -> None:
     """It replaces neither a written transcript nor a better one by Whisper."""
     weights = shutil.copy(checkpoint, tmp_path / "weights.pt")
@@ -176,7 +176,8 @@ def test_an_unreliable_transcript_does_not_replace_a_reliable_one(
         shutil.copy(checkpoint.with_name("silence.pt"), weights)
         child(server).kill()
         until(lambda: status(one)["state"] == "failed")
-        for voice_sample_id, words in (("heard", SAID), ("written", "What is said.")):
+        samples = (("heard", SAID), ("written", "What is said."))
+        for (voice_sample_id, words), force in product(samples, (False, True)):
             told = one.post(f"/audio_prompts/{voice_sample_id}/transcribe?force={force}").json()
             assert (told["transcript"], told["replaced"]) == (words, False)
             assert "looks unreliable" in told["warnings"][0]
@@ -184,17 +185,24 @@ def test_an_unreliable_transcript_does_not_replace_a_reliable_one(
             assert metadata_of(one, voice_sample_id)["transcript_findings"] == []
 
 
-def test_whisper_is_loaded_on_request(start_server: Callable[..., Server], checkpoint: Path) -> None:
+def test_whisper_is_loaded_on_request_and_enabling_auto_transcription_starts_it(
+    start_server: Callable[..., Server], checkpoint: Path
+) -> None:
     server = start_server("--max-workers=1", f"--whisper-model={checkpoint}")
     with httpx.Client(base_url=server.url, timeout=LOADING_S) as client:
         before = status(client)
         assert (before["state"], before["model_loaded"], before["available"]) == ("off", False, True)
         assert (before["model_size"], before["auto_transcribe"]) == ("pinned", True)
+        config = client.get("/config").json()
+        client.put("/config", json=config | {"auto_transcribe": False})
+        assert upload(client, "early").json()["transcribing"] is False
         loaded = client.post("/whisper/load")
         assert loaded.status_code == 200
         assert loaded.json()["model_loaded"] is True
         assert status(client)["state"] == "ready"
         assert child(server).is_running()
+        client.put("/config", json=config)
+        assert known(client, "early")["transcript"] == SAID
 
 
 def test_sources_of_transcripts_have_an_order(client: httpx.Client, samples: Path) -> None:
@@ -384,16 +392,6 @@ def test_pending_transcriptions_continue_after_a_killed_server_restarts(
     with httpx.Client(base_url=second.url, timeout=LOADING_S) as client:
         for number in range(3):
             assert known(client, f"promised-{number}")["transcript"] == SAID
-
-
-def test_enabling_auto_transcription_starts_it(start_server: Callable[..., Server], checkpoint: Path) -> None:
-    server = start_server("--max-workers=1", f"--whisper-model={checkpoint}")
-    with httpx.Client(base_url=server.url, timeout=LOADING_S) as client:
-        config = client.get("/config").json()
-        client.put("/config", json=config | {"auto_transcribe": False})
-        assert upload(client, "early").json()["transcribing"] is False
-        client.put("/config", json=config)
-        assert known(client, "early")["transcript"] == SAID
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["heard", "not heard"])
