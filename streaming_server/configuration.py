@@ -80,23 +80,28 @@ class Configuration:
         Values it did not change keep this server's flags and variables.
         """
         with self._lock:
-            self._catch_up()
+            self._catch_up(self._store.get())
 
     def put(self, config: ServerConfig) -> None:
         """Replace the configuration and store what has changed. Raise StorageFailure."""
-        with self._lock:
+
+        def put(stored: dict[str, Any]) -> dict[str, Any]:
             # Values that another server has just put must be replaced too, not dropped from the store.
-            self._catch_up()
-            current = _values(self.now)
-            changed = {name: value for name, value in _values(config).items() if value != current[name]}
-            put = self._put | changed
-            self._store.put(put)
-            self._put = put
-            self._from_start -= changed.keys()
+            self._catch_up(stored)
+            return self._put | self._changes(config)
+
+        with self._lock:
+            stored = self._store.change(put)
+            self._from_start -= self._changes(config).keys()
+            self._put = stored
             self._settle(_values(config))
 
-    def _catch_up(self) -> None:
-        stored = {name: value for name, value in self._store.get().items() if name in _NAMES}
+    def _changes(self, config: ServerConfig) -> dict[str, Any]:
+        current = _values(self.now)
+        return {name: value for name, value in _values(config).items() if value != current[name]}
+
+    def _catch_up(self, found: dict[str, Any]) -> None:
+        stored = {name: value for name, value in found.items() if name in _NAMES}
         changed = {
             name: value for name, value in stored.items() if name not in self._put or self._put[name] != value
         }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.databases import Place
 from helpers.rest import job_of, say, status_of, to
 from helpers.servers import Server, until
 from pydantic_settings import CliApp
@@ -106,7 +108,7 @@ def test_stored_values_apply_at_once_whatever_the_flags(tmp_path: Path) -> None:
 
 def test_invalid_stored_values_are_ignored(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path)
-    ConfigurationStore(database).put({"output_retention_hours": -1, "from_the_future": 1})
+    ConfigurationStore(database).change(lambda _: {"output_retention_hours": -1, "from_the_future": 1})
     database.close()
     with configured(tmp_path, "--debug") as configuration:
         assert (configuration.now.output_retention_hours, configuration.now.debug_mode) == (24, True)
@@ -122,7 +124,7 @@ def test_values_that_cannot_be_stored_do_not_apply(tmp_path: Path, monkeypatch: 
         def fail(*_: object) -> None:
             raise StorageFailure("The disk is full; nothing was changed.")
 
-        monkeypatch.setattr(ConfigurationStore, "put", fail)
+        monkeypatch.setattr(ConfigurationStore, "change", fail)
         with pytest.raises(StorageFailure):
             configuration.put(changed(before, debug_mode=True))
         assert configuration.now == before
@@ -137,6 +139,26 @@ def test_servers_that_put_shortly_after_each_other_agree(tmp_path: Path) -> None
         one.reload()
         assert one.now == other.now
         assert (one.now.output_retention_hours, one.now.debug_mode) == (24, True)
+
+
+def test_of_two_servers_that_put_at_once_one_comes_after_the_other(place: Place) -> None:
+    """No value that the later one replaced comes back, whichever it is."""
+    settings = CliApp.run(Settings, cli_args=[])
+    wanted = [
+        changed(DEFAULTS, output_retention_hours=48.0),
+        changed(DEFAULTS, debug_mode=True),
+        changed(DEFAULTS, auto_transcribe=False),
+    ]
+    with ExitStack() as stack, ThreadPoolExecutor(len(wanted)) as pool:
+        stores = [ConfigurationStore(stack.enter_context(place.opened())) for _ in wanted]
+        servers = [Configuration(store, settings) for store in stores]
+        for _ in range(10):
+            list(pool.map(Configuration.put, servers, wanted))
+            for server in servers:
+                server.reload()
+            last = servers[0].now
+            assert all(server.now == last for server in servers)
+            assert changed(last, sources={}) in wanted
 
 
 def test_the_route_reports_the_source_of_each_value(

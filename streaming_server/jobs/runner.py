@@ -26,12 +26,11 @@ from streaming_server.errors import (
 from streaming_server.jobs.queue import JobQueue, RunningJob
 from streaming_server.storage.database import storage_errors
 from streaming_server.storage.jobs import Job, Jobs, Recovered
+from streaming_server.storage.leases import RENEW_S
 
 CONCURRENT_JOBS = 2
 MAX_ATTEMPTS = 3
 """Attempts at a job whose worker died or that no worker had room for."""
-RENEW_S = 5.0
-"""Seconds between renewals of the leases of jobs; several fit into LEASE_S."""
 ROOM_POLL_S = 0.25
 STORAGE_RETRY_S = 5.0
 """Seconds between attempts to read or write a store that failed."""

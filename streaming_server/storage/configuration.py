@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-from streaming_server.storage.database import Database
+from streaming_server.storage.database import Database, Transaction
 
 TOPIC = "configuration"
-"""Announced when it is put."""
+"""Announced when it changes."""
 
 
 class ConfigurationStore:
@@ -18,19 +19,27 @@ class ConfigurationStore:
         self._database = database
 
     def get(self) -> dict[str, Any]:
-        """Return what was last put, or an empty object."""
+        """Return what was last stored, or an empty object."""
         with self._database.reading() as transaction:
-            row = transaction.row("SELECT value FROM configuration")
-        config: dict[str, Any] = json.loads(row["value"]) if row else {}
-        return config
+            return _stored(transaction)
 
-    def put(self, config: dict[str, Any]) -> None:
-        """Replace the object. Raise StorageFailure."""
-        value = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
-        with self._database.transaction() as transaction:
+    def change(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        """Replace the object by what `change` makes of it, and return that. Raise StorageFailure.
+
+        No other server can change it meanwhile.
+        """
+        with self._database.exclusive() as transaction:
+            config = change(_stored(transaction))
             transaction.execute(
                 "INSERT INTO configuration (id, value) VALUES (1, :value)"
                 " ON CONFLICT (id) DO UPDATE SET value = excluded.value",
-                value=value,
+                value=json.dumps(config, ensure_ascii=False, separators=(",", ":")),
             )
             transaction.announce(TOPIC)
+        return config
+
+
+def _stored(transaction: Transaction) -> dict[str, Any]:
+    row = transaction.row("SELECT value FROM configuration")
+    config: dict[str, Any] = json.loads(row["value"]) if row else {}
+    return config

@@ -18,6 +18,7 @@ import orjson
 from streaming_server.audio.formats import AudioFormat
 from streaming_server.errors import Full, InUse, StorageFailure, StoreUnavailable, UnknownJob
 from streaming_server.storage.database import Database, Row, storage_errors
+from streaming_server.storage.leases import LEASE_S
 from streaming_server.storage.objects import Objects
 
 JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "interrupted"]
@@ -25,9 +26,6 @@ JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled",
 
 JOB_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 OVER: frozenset[JobStatus] = frozenset({"completed", "failed", "cancelled", "interrupted"})
-
-LEASE_S = 20.0
-"""Seconds for which a server holds a job without renewing its lease. The database's clock counts."""
 
 MAX_LOST = 3
 """Servers that may die of a job before it is interrupted instead of given to another one."""

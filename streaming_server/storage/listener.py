@@ -10,7 +10,12 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
-from streaming_server.storage.postgresql import CHANNEL, connection_options, postgres_url
+from streaming_server.storage.postgresql import (
+    CHANNEL,
+    VERSION_MARK,
+    connection_options,
+    postgres_url,
+)
 
 POLL_S = 5.0
 """Seconds between looks at the counters of changes, in case an announcement was lost."""
@@ -32,10 +37,11 @@ class Listener:
         self._address = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
         self._options: dict[str, Any] = connection_options(parsed, name)
         self._versions: dict[str, int] = {}
+        """The version of each topic that was last heard of."""
 
     async def run(self, changed: Callable[[str], None]) -> None:
-        """Call `changed` with the topic of every change, also of those that were announced while the database
-        was away. Run until cancelled."""
+        """Call `changed` once with the topic of every change, also of those that were announced while the
+        database was away. Run until cancelled."""
         while True:
             try:
                 async with await AsyncConnection.connect(
@@ -53,12 +59,16 @@ class Listener:
             for topic in await self._counted(connection):
                 changed(topic)
             async for notification in connection.notifies(timeout=POLL_S):
-                changed(notification.payload)
+                topic, _, version = notification.payload.partition(VERSION_MARK)
+                if not version or self._is_new(topic, int(version)):
+                    changed(topic)
 
     async def _counted(self, connection: AsyncConnection[Any]) -> list[str]:
         """Return the topics that have changed since the last look; at the first one, all that ever have."""
         cursor = await connection.execute("SELECT topic, version FROM changes")
-        versions = dict(await cursor.fetchall())
-        topics = [topic for topic, version in versions.items() if self._versions.get(topic) != version]
-        self._versions = versions
-        return topics
+        return [topic for topic, version in await cursor.fetchall() if self._is_new(topic, version)]
+
+    def _is_new(self, topic: str, version: int) -> bool:
+        """Return whether a version was not yet heard of, and note it."""
+        before, self._versions[topic] = self._versions.get(topic), version
+        return before != version

@@ -89,7 +89,7 @@ CREATE TABLE pronunciations (
 );
 """
 
-_LEASES = """
+_JOB_LEASES = """
 ALTER TABLE jobs ADD COLUMN node TEXT;
 ALTER TABLE jobs ADD COLUMN lease_until DOUBLE PRECISION;
 ALTER TABLE jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
@@ -106,15 +106,25 @@ ALTER TABLE journal ADD COLUMN node TEXT;
 
 _VOICE_PRESET = "ALTER TABLE voices ADD COLUMN preset TEXT;"
 
+_LEASES = """
+CREATE TABLE leases (
+    name TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    lease_until DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (name, holder)
+);
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _VOICE_SAMPLES_VOICES_CONFIGURATION,
     _JOBS_JOURNAL,
     _VOICE_SAMPLE_MARK,
     _VOICE_LANGUAGE,
     _PRONUNCIATIONS,
-    _LEASES,
+    _JOB_LEASES,
     _CHANGES,
     _VOICE_PRESET,
+    _LEASES,
 )
 """Scripts that bring an empty database to the current schema, for SQLite and PostgreSQL alike.
 

@@ -43,6 +43,9 @@ LOCK_KEY = 0x73706565
 CHANNEL = "streaming_server"
 """The channel of announcements. It is the database's own, so one database serves one cluster."""
 
+VERSION_MARK = "\n"
+"""Stands between the topic of an announcement and its version, which only counted ones have."""
+
 _DISK_FULL = "53100"
 _AWAY = frozenset({"25006", "25P03"})
 """Error codes: read-only, as while a standby takes over; and an abandoned transaction, which was ended."""
@@ -54,13 +57,16 @@ class AnnouncingTransaction(ConnectionTransaction):
     """A transaction whose changes are announced to the servers that listen, see `Listener`."""
 
     def announce(self, topic: str, *, counted: bool = True) -> None:
+        notice = topic
         if counted:
-            self.execute(
+            row = self.row(
                 "INSERT INTO changes (topic, version) VALUES (:topic, 1)"
-                " ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1",
+                " ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1 RETURNING version",
                 topic=topic,
             )
-        self.row("SELECT pg_notify(:channel, :topic)", channel=CHANNEL, topic=topic)
+            assert row is not None
+            notice = f"{topic}{VERSION_MARK}{row['version']}"
+        self.row("SELECT pg_notify(:channel, :notice)", channel=CHANNEL, notice=notice)
 
 
 class PostgresDatabase:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -81,7 +82,8 @@ def _touch(file: Path) -> bool:
 
 
 def _write(file: Path, data: bytes) -> None:
-    unfinished = file.with_suffix(".part")
+    # A name of its own: other servers that share the folder may be making the same preview.
+    unfinished = file.with_name(f"{secrets.token_hex(16)}.part")
     with storage_errors():
         try:
             unfinished.write_bytes(data)

@@ -7,8 +7,8 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -20,11 +20,13 @@ from streaming_server.errors import (
     Forbidden,
     InUse,
     StorageFailure,
+    StoreUnavailable,
     UnknownVoice,
     UnknownVoiceSample,
 )
 from streaming_server.storage.database import Database, Row, Transaction, storage_errors
 from streaming_server.storage.files import discard, remove_older, remove_strays
+from streaming_server.storage.leases import Lease, Leases
 from streaming_server.storage.names import check_name
 from streaming_server.storage.objects import Objects
 from streaming_server.storage.voice_records import (
@@ -51,6 +53,9 @@ _TRANSCRIPT = (
 )
 """Columns of a voice sample that belong to its recording, whoever uploads it."""
 
+_TRANSCRIPTION, _UPLOAD, _DELETION = "transcription ", "upload ", "deletion "
+"""Names of leases, each followed by the SHA-256 of a recording."""
+
 _BLOB = re.compile(r"[0-9a-f]{64}\.wav")
 _TEMPORARY = re.compile(r"[0-9a-f]{32}\.[a-z]+")
 
@@ -59,6 +64,13 @@ TOPIC = "voices"
 
 ABANDONED_S = 3600.0
 """Age of unfinished recordings that no server will finish, in a folder that servers may share."""
+
+STORE_S = 60.0
+"""Lease of a recording while it is stored or deleted: longer than an object store takes for either."""
+
+DELETION_WAIT_S = 5.0
+DELETION_POLL_S = 0.05
+"""Seconds that an upload waits for the deletion of the same recording, and between its looks."""
 
 
 class VoiceStore:
@@ -79,12 +91,18 @@ class VoiceStore:
         engine_voices: Iterable[EngineVoice] = (),
     ) -> None:
         self._database = database
+        self._leases = Leases(database)
         voices = [*map(EngineVoice, BUILTIN_VOICES), *engine_voices]
         self._builtin = {one.voice.id: _builtin(one) for one in voices}
         self._recordings = recordings
         self._temporaries = temporaries.absolute()
         with storage_errors():
             self._temporaries.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def shared(self) -> bool:
+        """True if other servers may change it too."""
+        return self._database.shared
 
     @property
     def builtin_ids(self) -> frozenset[str]:
@@ -97,10 +115,13 @@ class VoiceStore:
         Call before uploads begin. Only regular files with names given by the store are deleted; files that
         cannot be deleted stay.
         """
-        with self._database.exclusive() as transaction:
+        if not self._database.shared:
+            with self._database.transaction() as transaction:
+                self._leases.clear(transaction)
+        stored = {name for name in self._recordings.names() if _BLOB.fullmatch(name)}
+        with self._database.reading() as transaction:
             used = {_blob(row["sha256"]) for row in transaction.rows("SELECT sha256 FROM prompts")}
-            names = {name for name in self._recordings.names() if _BLOB.fullmatch(name)}
-            orphans = self._recordings.remove(names - used)
+        orphans = self._discard(name.removesuffix(".wav") for name in stored - used)
         with storage_errors():
             if self._database.shared:  # Another server may be using the folder.
                 return orphans + remove_older(self._temporaries, time.time() - ABANDONED_S, _TEMPORARY)
@@ -120,13 +141,35 @@ class VoiceStore:
         return [self._voice_sample(row) for row in sorted(rows, key=itemgetter("id"))]
 
     def next_without_transcript(self) -> StoredVoiceSample | None:
-        """Return the latest one without a transcript whose transcription has not failed, or None."""
+        """Return the latest one without a transcript, or None.
+
+        Those whose transcription has failed and those that are being transcribed are passed over.
+        """
         with self._database.reading() as transaction:
             row = transaction.row(
-                "SELECT * FROM prompts WHERE transcript IS NULL AND transcript_findings = '[]'"
-                " ORDER BY discovered_at DESC, id DESC LIMIT 1"
+                "SELECT * FROM prompts WHERE transcript IS NULL AND transcript_findings = '[]' AND NOT EXISTS"
+                " (SELECT 1 FROM leases WHERE leases.name = :transcription || prompts.sha256"
+                f" AND lease_until > {self._database.clock})"
+                " ORDER BY discovered_at DESC, id DESC LIMIT 1",
+                transcription=_TRANSCRIPTION,
             )
         return self._voice_sample(row) if row is not None else None
+
+    def claim_transcription(self, voice_sample: StoredVoiceSample) -> Lease | None:
+        """Claim the transcription of a recording, until its lease ends; None if it is being transcribed."""
+        name = _TRANSCRIPTION + voice_sample.sha256
+        with self._database.exclusive() as transaction:
+            return None if self._leases.taken(transaction, name) else self._leases.take(transaction, name)
+
+    def renew(self, lease: Lease) -> bool:
+        """Extend the lease of a transcription. Return False if it has expired."""
+        with self._database.transaction() as transaction:
+            return self._leases.renew(transaction, lease)
+
+    def release(self, lease: Lease) -> None:
+        """End the lease of a transcription."""
+        with self._database.transaction() as transaction:
+            self._leases.release(transaction, lease)
 
     def fetch(self, voice_sample: StoredVoiceSample) -> None:
         """Have the recording at its `path`. Raise UnknownVoiceSample if it is gone, StorageFailure."""
@@ -159,13 +202,35 @@ class VoiceStore:
         wav: a complete file at a path of `new_temporary`; it is gone afterwards in any case. Raise BadValue
         for an invalid id.
         """
-        shas: set[str] = set()
         try:
             check_name(voice_sample_id, "prompt_id")
             with storage_errors():
                 sha256 = _sha256(wav)
-            shas.add(sha256)
+            try:
+                stored, replaced = self._put_voice_sample(
+                    voice_sample_id, sha256, wav, metadata, spare_voices=spare_voices
+                )
+            except BaseException:
+                self._discard([sha256])
+                raise
+        finally:
+            discard(wav)
+        self._discard(replaced)
+        return stored
+
+    def _put_voice_sample(
+        self, voice_sample_id: str, sha256: str, wav: Path, metadata: Metadata, *, spare_voices: bool
+    ) -> tuple[StoredVoiceSample, list[str]]:
+        """Store the file, then its row. Return the voice sample and the recordings it replaces.
+
+        The file is stored outside of a transaction, so that nobody waits for a slow object store.
+        """
+        with self._kept(sha256) as lease:
+            self._recordings.put(_blob(sha256), wav)
+            replaced = []
             with self._database.exclusive() as transaction:
+                if not self._leases.renew(transaction, lease, STORE_S):
+                    raise StoreUnavailable("Storing the recording took too long; try again.")
                 before = transaction.row("SELECT * FROM prompts WHERE id = :id", id=voice_sample_id)
                 columns = _voice_sample_columns(voice_sample_id, sha256, metadata)
                 if before is not None and before["sha256"] == sha256:
@@ -174,18 +239,41 @@ class VoiceStore:
                 elif before is not None:
                     if spare_voices:
                         _check_spared(transaction, voice_sample_id)
-                    shas.add(before["sha256"])
+                    replaced.append(before["sha256"])
                     transaction.execute(
                         "UPDATE voices SET transcript = NULL WHERE prompt = :prompt", prompt=voice_sample_id
                     )
-                # Inside the transaction, so that `_discard` does not find the file unused.
-                self._recordings.put(_blob(sha256), wav)
                 _put(transaction, "prompts", columns)
                 transaction.announce(TOPIC)
-                return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
+                stored = self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
+        return stored, replaced
+
+    @contextmanager
+    def _kept(self, sha256: str) -> Iterator[Lease]:
+        """Hold a lease of a recording that no row uses yet, so that nobody deletes the file.
+
+        Wait until it is not being deleted. Raise StoreUnavailable if that takes too long.
+        """
+        deadline = time.monotonic() + DELETION_WAIT_S
+        while True:
+            with self._database.exclusive() as transaction:
+                if not self._leases.taken(transaction, _DELETION + sha256):
+                    lease = self._leases.take(transaction, _UPLOAD + sha256, STORE_S)
+                    break
+            if time.monotonic() > deadline:
+                raise StoreUnavailable("The same recording is being deleted; try again.")
+            time.sleep(DELETION_POLL_S)
+        with self._released(lease):
+            yield lease
+
+    @contextmanager
+    def _released(self, lease: Lease) -> Iterator[None]:
+        """Release a lease on exit, if the database can be reached; otherwise it expires."""
+        try:
+            yield
         finally:
-            discard(wav)
-            self._discard(shas)
+            with suppress(StorageFailure):
+                self.release(lease)
 
     def set_transcript(
         self,
@@ -245,7 +333,7 @@ class VoiceStore:
             )
             transaction.execute("DELETE FROM prompts WHERE id = :id", id=voice_sample_id)
             transaction.announce(TOPIC)
-        self._discard({sha256})
+        self._discard([sha256])
         return voices
 
     def voices(self) -> list[StoredVoice]:
@@ -304,15 +392,30 @@ class VoiceStore:
             return self._builtin[voice_id]
         raise UnknownVoice("must be the id of a voice.", field="voice_id")
 
-    def _discard(self, shas: set[str]) -> None:
-        """Delete the files that no row uses. `sweep` deletes those that cannot be deleted now."""
-        if not shas:
-            return
-        with suppress(StorageFailure), self._database.exclusive() as transaction:
-            for sha256 in shas:
-                used = transaction.row("SELECT 1 FROM prompts WHERE sha256 = :sha256", sha256=sha256)
-                if used is None:
-                    self._recordings.delete(_blob(sha256))
+    def _discard(self, shas: Iterable[str]) -> int:
+        """Delete the files that no row uses and nobody is storing. Return how many.
+
+        `sweep` deletes those that cannot be deleted now.
+        """
+        removed = 0
+        for sha256 in shas:
+            try:
+                removed += self._delete_unused(sha256)
+            except StoreUnavailable:  # The others would fail too, each after its timeout.
+                break
+            except StorageFailure:
+                continue
+        return removed
+
+    def _delete_unused(self, sha256: str) -> bool:
+        with self._database.exclusive() as transaction:
+            used = transaction.row("SELECT 1 FROM prompts WHERE sha256 = :sha256", sha256=sha256)
+            if used is not None or self._leases.taken(transaction, _UPLOAD + sha256):
+                return False
+            lease = self._leases.take(transaction, _DELETION + sha256, STORE_S)
+        with self._released(lease):
+            self._recordings.delete(_blob(sha256))
+        return True
 
     def _voice_sample(self, row: Row) -> StoredVoiceSample:
         columns = dict(row)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import anyio
 import structlog
 from anyio import to_thread
 
 from streaming_server.errors import Draining, Full, SpeechError, StorageFailure, UnknownVoiceSample
+from streaming_server.storage.leases import LEASE_S, RENEW_S, Lease
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.client import Transcription
 from streaming_server.transcription.transcript import Transcript
@@ -18,6 +20,8 @@ STORAGE_RETRY_S = 2.0
 """Seconds between attempts to read or write a store that failed."""
 FULL_RETRY_S = 2.0
 """Seconds between attempts to enter Whisper's queue while it is full."""
+LOOK_S = LEASE_S / 4
+"""Seconds between looks for voice samples that another server has left without a transcript."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -26,7 +30,8 @@ class TranscriptionQueue:
     """Transcribes every stored voice sample that has no transcript, latest first.
 
     The samples are looked up in the store, so the ones that were left over are transcribed after the next
-    start. One request at a time: many uploads must not fill Whisper's queue.
+    start or, on a shared store, by another server. Each is claimed by a lease, so that no two servers
+    transcribe it. One request at a time: many uploads must not fill Whisper's queue.
 
     auto_transcribe: returns whether voice samples are transcribed automatically.
     """
@@ -36,6 +41,7 @@ class TranscriptionQueue:
     ) -> None:
         self._transcription = transcription
         self._library = library
+        self._store = library.store
         self._auto_transcribe = auto_transcribe
         self._again: dict[str, StoredVoiceSample] = {}
         self._scheduled = anyio.Event()
@@ -59,46 +65,99 @@ class TranscriptionQueue:
     async def run(self) -> None:
         """Transcribe scheduled voice samples until cancelled."""
         while True:
-            await self._scheduled.wait()
+            with anyio.move_on_after(LOOK_S if self._store.shared else None):
+                await self._scheduled.wait()
             self._scheduled = anyio.Event()
-            while (voice_sample := await self._next()) is not None:
-                await self._transcribe(voice_sample)
+            while self.enabled:
+                try:
+                    if not await self._transcribe_next():
+                        break
+                except StorageFailure as error:
+                    log.warning("cannot read a voice sample without a transcript", reason=error.message)
+                    await anyio.sleep(STORAGE_RETRY_S)
 
-    async def _next(self) -> StoredVoiceSample | None:
-        while self.enabled:
-            if self._again:
-                return self._again.pop(next(iter(self._again)))
+    async def _transcribe_next(self) -> bool:
+        """Transcribe a voice sample. Return False if none is left that no other server transcribes.
+
+        Raise StorageFailure if it could not be read; it is still to be transcribed then.
+        """
+        again = bool(self._again)
+        voice_sample = next(iter(self._again.values()), None)
+        if voice_sample is None:
+            voice_sample = await to_thread.run_sync(self._store.next_without_transcript)
+        if voice_sample is None:
+            return False
+        lease = await to_thread.run_sync(self._store.claim_transcription, voice_sample)
+        if lease is None:
+            # Another server has just claimed it. What is to be transcribed again waits for the end of that.
+            return not again
+        self._again.pop(voice_sample.id, None)
+        try:
+            await self._with_lease(lease, voice_sample)
+        except StorageFailure:
+            if again:
+                self._again.setdefault(voice_sample.id, voice_sample)
+            raise
+        return True
+
+    async def _with_lease(self, lease: Lease, voice_sample: StoredVoiceSample) -> None:
+        """Transcribe a voice sample while the lease lasts, and end the lease. Raise StorageFailure."""
+        failure: StorageFailure | None = None
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._renew, lease, group.cancel_scope)
+                try:
+                    await self._transcribe(lease, voice_sample)
+                except StorageFailure as error:
+                    failure = error
+                group.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True), suppress(StorageFailure):  # It expires.
+                await to_thread.run_sync(self._store.release, lease)
+        if failure is not None:
+            raise failure
+
+    async def _renew(self, lease: Lease, work: anyio.CancelScope) -> None:
+        while True:
+            await anyio.sleep(RENEW_S)
             try:
-                return await to_thread.run_sync(self._library.store.next_without_transcript)
-            except SpeechError as error:
-                log.warning("cannot read which voice samples need a transcript", reason=error.message)
-                await anyio.sleep(STORAGE_RETRY_S)
-        return None
+                if not await to_thread.run_sync(self._store.renew, lease):
+                    log.warning("another server may transcribe a voice sample by now")
+                    work.cancel()
+            except StorageFailure as error:  # A lease outlives several attempts.
+                log.warning("cannot renew the lease of a transcription", reason=error.message)
 
-    async def _transcribe(self, voice_sample: StoredVoiceSample) -> None:
+    async def _transcribe(self, lease: Lease, voice_sample: StoredVoiceSample) -> None:
+        """Store the transcript, or why there is none. Raise StorageFailure if the file cannot be fetched."""
         try:
             outcome: Transcript | SpeechError = await self._transcript_of(voice_sample)
+        except StorageFailure:
+            raise
         except SpeechError as error:
             log.warning("transcription failed", code=error.code, reason=error.message)
             outcome = error
-        await self._store(voice_sample, outcome)
+        await self._keep_outcome(lease, voice_sample, outcome)
 
     async def _transcript_of(self, voice_sample: StoredVoiceSample) -> Transcript:
+        # It may have been stored by another server since the voices were last refreshed.
+        await to_thread.run_sync(self._store.fetch, voice_sample)
         while True:
             try:
-                # It may have been stored by another server since the voices were last refreshed.
-                await to_thread.run_sync(self._library.store.fetch, voice_sample)
                 return await self._transcription.transcribe(voice_sample.path, voice_sample.duration_s)
             except (Full, Draining):
                 await anyio.sleep(FULL_RETRY_S)
-            except StorageFailure as error:
-                log.warning("cannot fetch a voice sample", reason=error.message)
-                await anyio.sleep(STORAGE_RETRY_S)
 
-    async def _store(self, voice_sample: StoredVoiceSample, outcome: Transcript | SpeechError) -> None:
-        """Store the transcript or the reason for its absence; retry until the store accepts it."""
+    async def _keep_outcome(
+        self, lease: Lease, voice_sample: StoredVoiceSample, outcome: Transcript | SpeechError
+    ) -> None:
+        """Store the transcript or the reason for its absence; retry until the store accepts it.
+
+        Store nothing if the lease is lost, as another server may have stored its own transcript.
+        """
         while True:
             try:
+                if not await to_thread.run_sync(self._store.renew, lease):
+                    return
                 if isinstance(outcome, Transcript):
                     await self._library.set_transcript(voice_sample, outcome, keep_better=True)
                 else:

@@ -11,7 +11,7 @@ def test_the_configuration_is_replaced_and_survives(place: Place) -> None:
     with place.opened() as database:
         store = ConfigurationStore(database)
         assert store.get() == {}
-        store.put({"debug_mode": True, "whisper_model_size": "base"})
-        store.put({"output_retention_hours": 24, "läuft": [1, None, 0.5]})
+        store.change(lambda _: {"debug_mode": True, "whisper_model_size": "base"})
+        store.change(lambda _: {"output_retention_hours": 24, "läuft": [1, None, 0.5]})
     with place.opened() as database:
         assert ConfigurationStore(database).get() == {"output_retention_hours": 24, "läuft": [1, None, 0.5]}

@@ -43,7 +43,7 @@ async def test_a_change_is_heard_once_it_is_committed(postgres: Postgres) -> Non
     url = postgres.schema_url()
     with closing(PostgresDatabase(url, "test")) as database:
         store = ConfigurationStore(database)
-        store.put({})
+        store.change(lambda _: {})
         async with listening(url) as heard:
             await until(lambda: heard == ["configuration"])
             heard.clear()
@@ -55,6 +55,27 @@ async def test_a_change_is_heard_once_it_is_committed(postgres: Postgres) -> Non
                 raise ZeroDivisionError
             await to_thread.run_sync(lambda: announce(database, "jobs", counted=False))
             await until(lambda: heard == ["jobs"], 2)
+
+
+async def test_a_change_is_heard_once(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither again at the next look at the counters nor, if the look came first, by its announcement."""
+    monkeypatch.setattr("streaming_server.storage.listener.POLL_S", 0.05)
+    url = postgres.schema_url()
+    with closing(PostgresDatabase(url, "test")) as database:
+        async with listening(url) as heard:
+            for _ in range(5):
+                await to_thread.run_sync(announce, database, "voices")
+                await anyio.sleep(0.03)
+            await to_thread.run_sync(announce, database, "last")
+            await until(lambda: "last" in heard)
+            assert 1 <= heard.count("voices") <= 5
+            heard.clear()
+            await to_thread.run_sync(announce, database, "voices")
+            await to_thread.run_sync(lambda: announce(database, "jobs", counted=False))
+            await to_thread.run_sync(lambda: announce(database, "jobs", counted=False))
+            await until(lambda: heard.count("jobs") == 2)
+            await anyio.sleep(0.2)  # Three looks.
+            assert heard == ["voices", "jobs", "jobs"]
 
 
 async def test_a_change_made_while_the_connection_was_lost_is_heard_afterwards() -> None:

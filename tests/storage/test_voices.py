@@ -15,6 +15,7 @@ import threading
 import time
 import wave
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from streaming_server.errors import (
     Forbidden,
     InUse,
     StorageFailure,
+    StoreUnavailable,
     UnknownVoice,
     UnknownVoiceSample,
 )
@@ -362,6 +364,97 @@ def test_samples_without_a_transcript_are_listed_latest_first(store: VoiceStore)
     assert unheard() == "ann"
     store.delete_voice_sample("ann")
     assert unheard() is None
+
+
+def test_a_recording_is_transcribed_by_one_server(store: VoiceStore) -> None:
+    ann, bob = put(store, "ann"), put(store, "bob", b"RIFF two")
+    lease = store.claim_transcription(ann)
+    assert lease is not None
+    assert store.claim_transcription(ann) is None
+    assert store.next_without_transcript() == bob
+    assert store.renew(lease)
+    store.release(lease)
+    assert store.claim_transcription(ann) is not None
+
+
+class Held(FolderObjects):
+    """A folder, as slow as an object store can be: calls wait until they are released."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.calls = threading.Semaphore(0)
+        self.may_go_on = threading.Event()
+
+    def _wait(self) -> None:
+        self.calls.release()
+        assert self.may_go_on.wait(20)
+
+    def put(self, name: str, file: Path) -> None:
+        self._wait()
+        super().put(name, file)
+
+    def delete(self, name: str) -> None:
+        self._wait()
+        super().delete(name)
+
+
+@contextmanager
+def opened_twice(place: Place) -> Iterator[tuple[VoiceStore, VoiceStore, Held]]:
+    """Open the store of two servers, one of which waits for its files."""
+    held = Held(place.data / "prompts")
+    with place.opened() as database, opened(place) as other:
+        yield VoiceStore(database, held, place.data / "tmp"), other, held
+
+
+def test_a_slow_upload_delays_nobody_else(place: Place) -> None:
+    with opened_twice(place) as (slow, other, held), ThreadPoolExecutor() as pool:
+        upload = pool.submit(put, slow, "ann")
+        assert held.calls.acquire(timeout=20)
+        put(other, "bob", b"RIFF two")
+        other.put_voice(StoredVoice("reader", "Reader", voice_sample="bob"))
+        held.may_go_on.set()
+        assert upload.result(20).exists
+
+
+def test_a_recording_that_is_being_stored_is_not_deleted(place: Place) -> None:
+    """Neither with the last voice sample that has the same recording, nor by the sweep of another server."""
+    with opened_twice(place) as (slow, other, held), ThreadPoolExecutor() as pool:
+        put(other, "bob")
+        upload = pool.submit(put, slow, "ann")
+        assert held.calls.acquire(timeout=20)
+        other.delete_voice_sample("bob")
+        assert (place.data / "prompts" / blob(b"RIFF one")).exists()
+        held.may_go_on.set()
+        assert upload.result(20).exists
+
+
+def test_a_recording_that_is_being_deleted_is_stored_afterwards(place: Place) -> None:
+    with opened_twice(place) as (slow, other, held), ThreadPoolExecutor() as pool:
+        put(other, "ann")
+        deletion = pool.submit(slow.delete_voice_sample, "ann")
+        assert held.calls.acquire(timeout=20)
+        upload = pool.submit(put, other, "bob")
+        with pytest.raises(TimeoutError):
+            upload.result(0.2)
+        held.may_go_on.set()
+        deletion.result(20)
+        assert upload.result(20).exists
+
+
+def test_an_upload_that_takes_longer_than_its_lease_is_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another server may have deleted the file meanwhile."""
+    monkeypatch.setattr("streaming_server.storage.voices.STORE_S", -1.0)
+    with opened_twice(place) as (slow, other, held), ThreadPoolExecutor() as pool:
+        put(other, "bob", b"RIFF two")
+        upload = pool.submit(put, slow, "ann", b"RIFF two")
+        assert held.calls.acquire(timeout=20)
+        other.delete_voice_sample("bob")
+        held.may_go_on.set()
+        with pytest.raises(StoreUnavailable, match="too long"):
+            upload.result(20)
+        assert other.voice_samples() == []
 
 
 def test_a_replacement_can_keep_the_voices_own_transcript(store: VoiceStore, tmp_path: Path) -> None:

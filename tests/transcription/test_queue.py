@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -12,12 +12,15 @@ import pytest
 import soundfile
 from anyio import to_thread
 from helpers import whisper_checkpoint
+from helpers.databases import Place
 from helpers.object_store import ObjectStore
+from helpers.postgres import Postgres
 
 from streaming_server.catalogue import Catalogue
 from streaming_server.storage.bucket import BucketObjects, open_bucket
+from streaming_server.storage.database import Database
+from streaming_server.storage.leases import Leases
 from streaming_server.storage.objects import FolderObjects, Objects
-from streaming_server.storage.sqlite import SqliteDatabase
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
@@ -55,7 +58,7 @@ class Workplace:
     """A store, its library, and a queue that transcribes what is in it."""
 
     def __init__(
-        self, folder: Path, database: SqliteDatabase, checkpoint: Path, recordings: Objects | None = None
+        self, folder: Path, database: Database, checkpoint: Path, recordings: Objects | None = None
     ) -> None:
         self.store = VoiceStore(database, recordings or FolderObjects(folder / "prompts"), folder / "tmp")
         self.library = NotingLibrary(self.store)
@@ -91,9 +94,10 @@ class Workplace:
 
 @asynccontextmanager
 async def workplace(
-    folder: Path, checkpoint: Path, recordings: Objects | None = None
+    folder: Path, checkpoint: Path, recordings: Objects | None = None, url: str | None = None
 ) -> AsyncIterator[Workplace]:
-    with closing(SqliteDatabase(folder)) as database:
+    """url: of a PostgreSQL database, which other workplaces may use too."""
+    with Place(folder, url).opened() as database:
         one = Workplace(folder, database, checkpoint, recordings)
         async with anyio.create_task_group() as group:
             group.start_soon(one.transcription.run)
@@ -138,6 +142,57 @@ async def test_a_recording_that_is_not_on_this_machine_is_fetched(
         one.add("elsewhere").path.unlink()
         assert one.queue.schedule()
         await one.until(lambda: one.transcript("elsewhere") == SAID)
+
+
+async def test_no_two_servers_transcribe_the_same_voice_sample(
+    tmp_path: Path, checkpoint: Path, postgres: Postgres
+) -> None:
+    url, names = postgres.schema_url(), ["a", "bb", "ccc", "dddd", "eeeee"]
+    async with (
+        workplace(tmp_path, checkpoint, url=url) as one,
+        workplace(tmp_path, checkpoint, url=url) as two,
+    ):
+        for name in names:
+            one.add(name)
+        assert one.queue.schedule()
+        assert two.queue.schedule()
+        await one.until(lambda: all(one.transcript(name) == SAID for name in names))
+        assert sorted(one.library.transcribed + two.library.transcribed) == names
+
+
+async def test_what_a_killed_server_was_transcribing_is_transcribed_by_another(
+    tmp_path: Path, checkpoint: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming_server.transcription.queue.LOOK_S", 0.1)
+    url = postgres.schema_url()
+    with Place(tmp_path, url).opened() as database:
+        store = VoiceStore(database, FolderObjects(tmp_path / "prompts"), tmp_path / "tmp")
+        async with workplace(tmp_path, checkpoint, url=url) as one:
+            one.automatic = False
+            sample = one.add("left")
+            with database.exclusive() as transaction:
+                Leases(database).take(transaction, f"transcription {sample.sha256}", 1.0)
+            assert store.claim_transcription(sample) is None
+            one.automatic = True
+            await one.until(lambda: one.transcript("left") == SAID)
+
+
+async def test_a_server_that_was_stopped_for_a_while_stores_no_transcript(
+    tmp_path: Path, checkpoint: Path, postgres: Postgres
+) -> None:
+    """Another one has taken the voice sample over."""
+    url = postgres.schema_url()
+    with Place(tmp_path, url).opened() as database:
+        async with workplace(tmp_path, checkpoint, url=url) as one:
+            one.add("ann")
+            assert one.queue.schedule()
+            await one.until(lambda: one.transcription.status()["busy"])
+            with database.exclusive() as transaction:
+                Leases(database).clear(transaction)
+            await one.until(lambda: not one.transcription.status()["busy"])
+            one.add("other")
+            await one.until(lambda: one.transcript("other") == SAID or not one.queue.schedule())
+            assert "ann" not in one.library.transcribed[:1]
 
 
 async def test_a_transcript_written_meanwhile_is_kept(tmp_path: Path, checkpoint: Path) -> None:
