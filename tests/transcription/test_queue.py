@@ -156,7 +156,7 @@ async def test_no_two_servers_transcribe_the_same_voice_sample(
             one.add(name)
         assert one.queue.schedule()
         assert two.queue.schedule()
-        await one.until(lambda: all(one.transcript(name) == SAID for name in names))
+        await one.until(lambda: len(one.library.transcribed + two.library.transcribed) >= len(names))
         assert sorted(one.library.transcribed + two.library.transcribed) == names
 
 
@@ -192,7 +192,7 @@ async def test_a_server_that_was_stopped_for_a_while_stores_no_transcript(
                 leases.clear(transaction)
                 leases.take(transaction, f"transcription {sample.sha256}", 60.0)
             one.add("other")
-            await one.until(lambda: one.transcript("other") == SAID)
+            await one.until(lambda: bool(one.library.transcribed))
             assert one.library.transcribed == ["other"]
 
 
