@@ -10,8 +10,7 @@ from typing import Any
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import FRAME_MS, Plan
 from streaming_server.bench.dia.quantiles import quantiles
-from streaming_server.bench.dia.speaking import Run, arrive, step
-from streaming_server.types import Audio, Finished
+from streaming_server.bench.dia.speaking import Run, arrive, cancel_all, listen
 
 LONG_SHARE = 0.05
 """Share of streams of `LONG_FRAMES` frames."""
@@ -83,15 +82,7 @@ def _drive(ours: Ours, traffic: Traffic, seconds: float) -> Run:
         if not ours.engine.active:
             time.sleep(min(0.001, max(0.0, due - elapsed)))
             continue
-        for event in step(ours, run):
-            if isinstance(event, Audio):
-                run.listeners[event.utterance].hear(event, time.perf_counter(), ours.runner.steps)
-            elif isinstance(event, Finished):
-                ours.engine.release(event.utterance)
+        listen(ours, run)
     run.seconds = time.perf_counter() - run.started
-    for number in run.listeners:
-        ours.engine.cancel(number)
-        ours.engine.release(number)
-    while ours.engine.active:
-        ours.engine.step()
+    cancel_all(ours, run)
     return run

@@ -1,17 +1,32 @@
-"""Time from submitting a text to its first audio, with no other stream."""
+"""Time from submitting a text to its first audio, while nothing else is being generated."""
 
 from __future__ import annotations
 
 import statistics
+import tempfile
+import time
+import wave
+from pathlib import Path
 from typing import Any
 
-from streaming_server.bench.dia.plan import FIRST_PCM_STEPS
+import numpy as np
+
+from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, TEXT, Plan
 from streaming_server.bench.dia.quantiles import quantiles
 from streaming_server.bench.dia.sides import Sides
-from streaming_server.bench.dia.speaking import speak
+from streaming_server.bench.dia.speaking import Run, arrive, cancel_all, speak, step
+from streaming_server.types import DEFAULT_VOICE, Audio, Voice, VoiceSample
 
 _STEPPING_S = 0.5
 """Time for which steps are timed beside each run."""
+
+_BYTES = range(12, 241, 12)
+"""Lengths of the texts of many lengths."""
+
+_PROMPT_S = {"cpu": 2.0, "cuda": 8.0}
+_CLONED_RUNS = {"cpu": 3, "cuda": 10}
+_PATIENCE_S = 60.0
 
 
 def first_pcm(sides: Sides) -> dict[str, Any]:
@@ -26,16 +41,16 @@ def first_pcm(sides: Sides) -> dict[str, Any]:
     made: list[float] = []
     prefill: list[float] = []
     codec: list[float] = []
-    step: list[float] = []
+    steps: list[float] = []
     for _ in range(sides.plan.first_pcm_runs):
         prefill.append(ours.prefill_ms())
-        step.append(statistics.median(ours.step_times(1, _STEPPING_S).wall_ms))
+        steps.append(ours.median_step_ms(1, _STEPPING_S))
         codec.append(ours.codec_ms())
         run = speak(ours, {0: 1}, FIRST_PCM_STEPS + 4)
         times.extend(run.first_pcm_ms)
         made.extend(run.first_pcm_steps)
-    whole, reading, sounding, step_ms = map(statistics.median, (times, prefill, codec, step))
-    sides.progress.note(f"{whole:.1f} ms, {reading:.1f} ms of it reading the text")
+    whole, reading, sounding, step_ms = map(statistics.median, (times, prefill, codec, steps))
+    sides.note(f"{whole:.1f} ms, {reading:.1f} ms of it reading the text")
     return {
         **quantiles(times, "_ms"),
         "prefill_ms": reading,
@@ -46,3 +61,50 @@ def first_pcm(sides: Sides) -> dict[str, Any]:
         "without_prefill_in_steps": (whole - reading) / step_ms,
         "without_prefill_and_codec_in_steps": (whole - reading - sounding) / step_ms,
     }
+
+
+def varied_first_pcm(plan: Plan, ours: Ours) -> dict[str, Any]:
+    """Measure first audio for texts of many lengths."""
+    text = TEXT * 2
+    times = [_first_pcm_ms(ours, number, text[:size]) for number, size in enumerate(_BYTES, start=1)]
+    return quantiles(times, "_ms") | {"each_ms": times}
+
+
+def cloned_first_pcm(plan: Plan, ours: Ours) -> dict[str, Any]:
+    """Measure first audio of a cloned voice, whose sample was encoded before.
+
+    encode_ms: what encoding the sample takes, on the CPU. Each run feeds the prompt to the model again.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = _PROMPT_S[plan.device.type]
+        sample = _hum(Path(folder) / "sample.wav", seconds, plan.codec.sample_rate)
+        voice = Voice("bench", "Bench", "plain", "S1", sample)
+        started = time.perf_counter()
+        ours.voice_prompts.get(sample, voice.primary_speaker).result(_PATIENCE_S)
+        encode_ms = (time.perf_counter() - started) * 1e3
+        runs = _CLONED_RUNS[plan.device.type]
+        times = [_first_pcm_ms(ours, 1000 + number, TEXT, voice) for number in range(runs)]
+    return {"prompt_s": seconds, "encode_ms": encode_ms, **quantiles(times, "_ms")}
+
+
+def _first_pcm_ms(ours: Ours, number: int, text: str, voice: Voice = DEFAULT_VOICE) -> float:
+    run = Run()
+    arrive(ours, run, number, FIRST_PCM_STEPS + 4, text, voice)
+    while not any(isinstance(event, Audio) for event in step(ours, run)):
+        if time.perf_counter() - run.listeners[number].came > _PATIENCE_S:
+            raise TimeoutError(f"no audio within {_PATIENCE_S:.0f} s")
+    took = time.perf_counter() - run.listeners[number].came
+    cancel_all(ours, run)
+    return took * 1e3
+
+
+def _hum(path: Path, seconds: float, sample_rate: int) -> VoiceSample:
+    """Write a hum with noise and return it as a voice sample."""
+    count = round(seconds * sample_rate)
+    noise = np.random.default_rng(0).normal(0, 2000, count) + 8000 * np.sin(np.arange(count) / 30)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(noise.astype("<i2").tobytes())
+    return VoiceSample(str(path), "A hum, with noise in it.")

@@ -1,11 +1,13 @@
-"""The machine that the figures were measured on."""
+"""The machine that the figures are measured on: hardware, versions, memory and its bandwidth."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import resource
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,11 @@ import numpy as np
 import torch
 
 from streaming_server.engines.dia.serving.device import device_memory
+
+_COPIED_BYTES = {"cpu": 2**28, "cuda": 2**30}
+"""Size of the copy by which bandwidth is measured."""
+
+_COPIES = 6
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -62,6 +69,32 @@ def peak_memory(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def memory(device: torch.device) -> dict[str, Any]:
+    """Return the device's memory in GB, as the driver and as PyTorch count it."""
+    report = device_memory(device)
+    found = {"used": report.used / 1e9, "total": report.total / 1e9, "peak": peak_memory(device)}
+    if device.type == "cuda":
+        found |= {
+            "allocated": torch.cuda.memory_allocated(device) / 1e9,
+            "reserved": torch.cuda.memory_reserved(device) / 1e9,
+        }
+    return found
+
+
+def bandwidth(device: torch.device) -> float:
+    """Return the bytes per second that a copy reads and writes, at best; they limit steps of few streams."""
+    source = torch.ones(_COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    best = math.inf
+    for _ in range(_COPIES):
+        wait(device)
+        start = time.perf_counter()
+        target.copy_(source)
+        wait(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * source.numel() / best
 
 
 def _processor() -> str:

@@ -131,7 +131,7 @@ def begin(runner: Runner, slot: int, params: SamplingParams, rows: int) -> None:
     ids = TEXT.encode()
     if not (runner.admit(slot, len(ids), rows) and runner.grow(slot, rows)):
         raise RuntimeError(f"no memory for slot {slot}")
-    for _ in runner.prefill(slot, Beginning(ids, None, False, params)):
+    for _ in runner.prefill(slot, Beginning(ids, None, params)):
         pass
 
 

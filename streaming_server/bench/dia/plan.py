@@ -42,7 +42,7 @@ MINUTES: dict[str, float | None] = {"cpu": None, "cuda": 8.0}
 class Plan:
     """steps: timed, per run. rounds: runs per side. limit_s: when to begin nothing more.
 
-    staged: measure everything, one stage after another, with transformers in a process of its own.
+    staged: measure everything, one stage after another, transformers last.
     fused_codec: as for `load.assemble`.
     """
 
@@ -91,8 +91,3 @@ class Plan:
             "slots": self.slots,
             "text_bytes": len(TEXT.encode()),
         }
-
-
-def reference_plan(size: str, device: str, dtype: str) -> Plan:
-    """The part of a plan for transformers' side."""
-    return Plan(size, torch.device(device), getattr(torch, dtype), 0, 0, (), None, False, True, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,26 +11,24 @@ import torch
 from torch import Tensor
 
 from streaming_server.bench.dia import switches
-from streaming_server.bench.dia.apart import transformers_apart
 from streaming_server.bench.dia.arrivals import under_load
-from streaming_server.bench.dia.bandwidth import bandwidth
-from streaming_server.bench.dia.eight_bit import quantization_error
-from streaming_server.bench.dia.first_pcm import first_pcm
+from streaming_server.bench.dia.first_pcm import cloned_first_pcm, first_pcm, varied_first_pcm
 from streaming_server.bench.dia.graph_times import graph_times, kernel_times
-from streaming_server.bench.dia.machine import machine, peak_memory
-from streaming_server.bench.dia.memory import memory
+from streaming_server.bench.dia.machine import bandwidth, machine, memory, peak_memory
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
-from streaming_server.bench.dia.progress import Progress
 from streaming_server.bench.dia.reference import Reference
 from streaming_server.bench.dia.room import fitting
 from streaming_server.bench.dia.scale import at_scale
-from streaming_server.bench.dia.sides import Sides
-from streaming_server.bench.dia.smoke import smoke
+from streaming_server.bench.dia.sides import (
+    Sides,
+    compare_steps,
+    compare_with_our_kernels,
+    staggered,
+    transformers_alone,
+)
+from streaming_server.bench.dia.smoke import quantization_error, smoke
 from streaming_server.bench.dia.stages import Stage, StageRunner
-from streaming_server.bench.dia.staggered import staggered
-from streaming_server.bench.dia.steps import compare_steps, compare_with_our_kernels
-from streaming_server.bench.dia.varied_first_pcm import cloned_first_pcm, varied_first_pcm
 from streaming_server.bench.dia.weights import endless_weights, step_bytes
 
 
@@ -41,7 +40,7 @@ class Report:
     ) -> None:
         self.plan = plan
         self._write = write
-        self._progress = Progress(say)
+        self._say = say
         self._sides: Sides | None = None
         self._tensors: dict[str, Tensor] | None = None
 
@@ -56,8 +55,7 @@ class Report:
             "not_measured": left_out + unmeasurable(self.plan),
         }
         stages = list(self._all_stages() if self.plan.staged else self._usual_stages())
-        self._progress.total = len(stages)
-        runner = StageRunner(found, self.plan.limit_s, self._progress.begin, self._write)
+        runner = StageRunner(found, self.plan.limit_s, self._say, self._write, len(stages))
         for stage in stages:
             runner.run(stage)
         _conclude(self.plan, found)
@@ -67,12 +65,10 @@ class Report:
     def _usual_stages(self) -> Iterator[Stage]:
         plan = self.plan
         if plan.kernel in ("int8", "converted"):
-            error = "the error of 8-bit weights"
-            yield Stage(
-                error, lambda: quantization_error(plan, self._weights()), ("int8_relative_logit_error",)
-            )
-        yield Stage("memory bandwidth", lambda: bandwidth(plan.device) / 1e9, ("bandwidth_gb_s",))
-        yield Stage(f"making the engine, with {plan.slots} slots", self._make, ("engine",), decisive=True)
+            measure = self._on_weights(quantization_error)
+            yield Stage("the error of 8-bit weights", measure, ("int8_relative_logit_error",))
+        yield self._bandwidth()
+        yield self._making()
         yield Stage("a step with one stream", self._with(compare_steps), ("step",))
         yield Stage("first PCM", self._with(first_pcm), ("first_pcm",))
         for count in plan.streams:
@@ -86,60 +82,56 @@ class Report:
     def _all_stages(self) -> Iterator[Stage]:
         """Return the stages, most important first, since the run may be cut short."""
         plan = self.plan
-        yield Stage("smoke", lambda: smoke(plan, self._weights()), ("smoke",), decisive=True)
-        yield Stage("memory bandwidth", lambda: bandwidth(plan.device) / 1e9, ("bandwidth_gb_s",))
-        yield Stage(f"making the engine, with {plan.slots} slots", self._make, ("engine",))
-        yield Stage("memory", lambda: memory(plan), ("memory", "with_the_engine"))
+        yield Stage("smoke", self._on_weights(smoke), ("smoke",), decisive=True)
+        yield self._bandwidth()
+        yield replace(self._making(), decisive=False)
+        yield Stage("memory", lambda: memory(plan.device), ("memory", "with_the_engine"))
         yield Stage("a step with one stream", self._with(compare_steps), ("step",))
         yield Stage("first PCM", self._with(first_pcm), ("first_pcm",))
-        yield Stage(
-            "first PCM, texts of many lengths", self._on_ours(varied_first_pcm), ("first_pcm_varied",)
-        )
-        yield Stage("first PCM, a cloned voice", self._on_ours(cloned_first_pcm), ("first_pcm_cloned",))
+        varied, cloned = self._on_ours(varied_first_pcm), self._on_ours(cloned_first_pcm)
+        yield Stage("first PCM, texts of many lengths", varied, ("first_pcm_varied",))
+        yield Stage("first PCM, a cloned voice", cloned, ("first_pcm_cloned",))
         yield Stage("ms per graph", self._on_ours(graph_times), ("graphs",))
         for count in plan.streams:
             measure = self._on_ours(partial(under_load, listeners=count))
             yield Stage(f"listeners at once: {count}", measure, ("load", str(count)))
         yield Stage("kernel times", self._on_ours(kernel_times), ("kernels",))
-        yield Stage("memory after the load", lambda: memory(plan), ("memory", "after_the_load"))
+        yield Stage("memory after the load", lambda: memory(plan.device), ("memory", "after_the_load"))
         yield Stage("closing the engine", self._close, ("memory", "closed"))
-        for on in (True, False):
-            name = "on" if on else "off"
-            yield Stage(
-                f"kernels {name}",
-                self._on_weights(partial(switches.kernels, on=on)),
-                ("switches", "kernels", name),
-            )
-            yield Stage(
-                f"fused codec {name}",
-                self._on_weights(partial(switches.codec, fused=on)),
-                ("switches", "fused_codec", name),
-            )
-            yield Stage(
-                f"small products {name}",
-                self._on_weights(partial(switches.small_products, on=on)),
-                ("switches", "small_products", name),
-            )
-            what = f"cuDNN attention {name}"
-            measure = partial(switches.cudnn_attention, plan, on)
-            yield Stage(what, measure, ("switches", "cudnn_attention", name))
+        yield from self._switches()
         for name in ("float32", "bfloat16", "int8"):
-            yield Stage(
-                f"precision {name}",
-                self._on_weights(partial(switches.precision, name=name)),
-                ("precisions", name),
-            )
+            measure = self._on_weights(partial(switches.precision, name=name))
+            yield Stage(f"precision {name}", measure, ("precisions", name))
         if plan.reference:
-            yield Stage("transformers", lambda: transformers_apart(plan), ("transformers",))
+            yield Stage("transformers", self._on_weights(transformers_alone), ("transformers",))
+
+    def _switches(self) -> Iterator[Stage]:
+        for on, name in ((True, "on"), (False, "off")):
+            for what, measure in {
+                "kernels": switches.kernels,
+                "fused codec": switches.fused_codec,
+                "small products": switches.small_products,
+                "cuDNN attention": switches.cudnn_attention,
+            }.items():
+                into = ("switches", what.lower().replace(" ", "_"), name)
+                yield Stage(f"{what} {name}", self._on_weights(partial(measure, on=on)), into)
+
+    def _bandwidth(self) -> Stage:
+        return Stage("memory bandwidth", lambda: bandwidth(self.plan.device) / 1e9, ("bandwidth_gb_s",))
+
+    def _making(self) -> Stage:
+        return Stage(
+            f"making the engine, with {self.plan.slots} slots", self._make, ("engine",), decisive=True
+        )
 
     def _make(self) -> dict[str, Any]:
         plan = self.plan
         before = _allocated(plan)
         tensors = self._weights()
         ours = Ours(plan, tensors)
-        # In stages transformers runs in a process of its own.
+        # In stages transformers runs last, alone: it must cost this engine neither memory nor time.
         reference = Reference(plan, tensors) if plan.reference and not plan.staged else None
-        self._sides = Sides(plan, ours, reference, self._progress)
+        self._sides = Sides(plan, ours, reference, lambda line: self._say(f"{'':>6}{line}"))
         found: dict[str, Any] = {"runner": ours.described}
         if not plan.computes_on_host:
             found["memory_gb"] = (_allocated(plan) - before) / 1e9
@@ -154,7 +146,7 @@ class Report:
     def _close(self) -> dict[str, Any]:
         self._made().ours.engine.close()
         self._sides = None
-        return memory(self.plan)
+        return memory(self.plan.device)
 
     def _made(self) -> Sides:
         if self._sides is None:

@@ -6,7 +6,7 @@ import statistics
 from typing import Any
 
 from streaming_server.bench.dia.plan import FRAMES_AT_SCALE, SECONDS_AT_SCALE, Plan
-from streaming_server.bench.dia.quantiles import median, quantiles
+from streaming_server.bench.dia.quantiles import quantiles
 from streaming_server.bench.dia.sides import Sides
 from streaming_server.bench.dia.speaking import Run, speak
 
@@ -20,11 +20,11 @@ def at_scale(sides: Sides, count: int) -> dict[str, Any]:
     """
     plan = sides.plan
     limit_s = SECONDS_AT_SCALE[plan.device.type]
-    step_ms = statistics.median(sides.ours.step_times(count, limit_s).wall_ms)
-    sides.progress.note(f"{step_ms:.2f} ms per step")
+    step_ms = sides.ours.median_step_ms(count, limit_s)
+    sides.note(f"{step_ms:.2f} ms per step")
     run = speak(sides.ours, {0: count}, FRAMES_AT_SCALE[plan.device.type], limit_s)
     each = run.heard_s / count / run.seconds
-    sides.progress.note(f"{each:.2f} times real time each, sound included")
+    sides.note(f"{each:.2f} times real time each, sound included")
     return {
         "step_ms": step_ms,
         "step_with_sound_ms": quantiles(run.step_ms),
@@ -53,10 +53,11 @@ def _first_pcm(run: Run, step_ms: float) -> dict[str, Any]:
     """steps: made until the first audio. in_steps: the time, in steps of this batch. all_prepared_ms: when
     the last of the texts, which come all at once, was encoded.
     """
-    middle, steps = median(run.first_pcm_ms), median(run.first_pcm_steps)
+    times = quantiles(run.first_pcm_ms)
+    middle = times["p50"]
     return {
-        **quantiles(run.first_pcm_ms, "_ms"),
-        "steps": steps,
+        **{f"{name}_ms": value for name, value in times.items()},
+        "steps": quantiles(run.first_pcm_steps)["p50"],
         "in_steps": None if middle is None else middle / step_ms,
         "all_prepared_ms": run.prepared_s * 1e3,
     }

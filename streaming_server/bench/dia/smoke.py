@@ -14,6 +14,7 @@ from streaming_server.bench.dia.plan import TEXT, Plan
 from streaming_server.engines.dia.kernels import has_triton
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
 from streaming_server.engines.dia.model.kv_cache import KVCache
+from streaming_server.engines.dia.model.linear import Kernel, int8_kernel
 from streaming_server.engines.dia.model.transformer import DiaModel
 from streaming_server.engines.dia.serving.load import assemble, make_codec
 from streaming_server.engines.dia.serving.runner import Runner, StepShape
@@ -41,16 +42,8 @@ _T = TypeVar("_T")
 
 @torch.inference_mode()
 def smoke(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
-    """ok: whether everything is within its limit. Errors are norms of differences, relative.
-
-    Queries are scaled by 1 / √(head width), as training folds it into them: random ones attend so sharply
-    that any rounding changes what is attended to.
-    """
-    width = plan.config.decoder.head_width
-    tensors = {
-        name: (tensor / math.sqrt(width) if "q_proj" in name else tensor).to(_CPU, torch.float32)
-        for name, tensor in weights.items()
-    }
+    """ok: whether everything is within its limit. Errors are norms of differences, relative."""
+    tensors = _calmed(plan, weights, _CPU, torch.float32)
     expected = _logits(plan, tensors, _CPU, torch.float32)
     found: dict[str, Any] = {"ok": True, "logits": {}, "codec": {}, "steps": {}}
     for dtype in sorted({torch.float32, plan.dtype}, key=str):
@@ -75,8 +68,40 @@ def smoke(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
     return found
 
 
-def _logits(plan: Plan, tensors: dict[str, Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
-    model = DiaModel(plan.config, {name: tensor.to(device, dtype) for name, tensor in tensors.items()})
+@torch.inference_mode()
+def quantization_error(plan: Plan, weights: dict[str, Tensor]) -> float:
+    """Return how far int8 weights move the logits: norm of the difference, relative."""
+    tensors = _calmed(plan, weights, plan.device, plan.dtype)
+    exact, small = (
+        _logits(plan, tensors, plan.device, plan.dtype, kernel) for kernel in (None, int8_kernel(plan.device))
+    )
+    return _relative(small, exact)
+
+
+def _calmed(
+    plan: Plan, weights: dict[str, Tensor], device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """Return the weights with queries scaled by 1 / √(head width), as training folds it into them.
+
+    Random ones attend so sharply that any rounding changes what is attended to.
+    """
+    scale = 1 / math.sqrt(plan.config.decoder.head_width)
+    return {
+        name: (tensor * scale if "q_proj" in name else tensor).to(device, dtype)
+        for name, tensor in weights.items()
+    }
+
+
+def _logits(
+    plan: Plan,
+    tensors: dict[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    kernel: Kernel | None = None,
+) -> Tensor:
+    model = DiaModel(
+        plan.config, {name: tensor.to(device, dtype) for name, tensor in tensors.items()}, kernel
+    )
     cache = KVCache.empty(plan.config, 1, 64, 256, device, dtype)
     ids = torch.tensor(list(TEXT.encode()), device=device)
     encoded = _last(model.encode(ids))
@@ -147,5 +172,5 @@ def _last(layers: Iterator[_T | None]) -> _T:
 
 
 def _relative(found: Tensor, expected: Tensor) -> float:
-    found, expected = found.double().cpu(), expected.double()
+    found, expected = found.double().cpu(), expected.double().cpu()
     return float((found - expected).norm() / expected.norm())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from streaming_server.bench.dia.ours import Ours
@@ -88,18 +87,29 @@ def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | No
         if limit_s is not None and time.perf_counter() - start > limit_s:
             run.cut = True
             break
-        for event in step(ours, run):
-            if isinstance(event, Audio):
-                listener = run.listeners[event.utterance]
-                listener.hear(event, time.perf_counter(), ours.runner.steps)
-            elif isinstance(event, Finished):
-                ours.engine.release(event.utterance)
+        listen(ours, run)
     run.seconds = time.perf_counter() - start
     run.prepared_s = ours.watched.prepared_at - start
+    cancel_all(ours, run)
+    return run
+
+
+def listen(ours: Ours, run: Run) -> None:
+    """Step the engine and let the listeners hear what came of it."""
+    for event in step(ours, run):
+        if isinstance(event, Audio):
+            run.listeners[event.utterance].hear(event, time.perf_counter(), ours.runner.steps)
+        elif isinstance(event, Finished):
+            ours.engine.release(event.utterance)
+
+
+def cancel_all(ours: Ours, run: Run) -> None:
+    """Cancel what is left of a run, and step until the engine is idle."""
     for number in run.listeners:
         ours.engine.cancel(number)
         ours.engine.release(number)
-    return run
+    while ours.engine.active:
+        ours.engine.step()
 
 
 def arrive(
@@ -111,7 +121,7 @@ def arrive(
     ours.engine.submit(Utterance(number, number, text, voice, generation, time.monotonic()))
 
 
-def step(ours: Ours, run: Run) -> Iterator[Event]:
+def step(ours: Ours, run: Run) -> list[Event]:
     """Step the engine and record what it took."""
     elsewhere_s, metered = ours.watched.elsewhere_s, ours.watched.metered
     start = time.perf_counter()
@@ -122,4 +132,4 @@ def step(ours: Ours, run: Run) -> Iterator[Event]:
         run.newcomers_step_ms.append(took * 1e3)
     own = run.host_us if ours.watched.metered == metered else run.host_newcomers_us
     own.append((took - ours.watched.elsewhere_s + elsewhere_s) * 1e6)
-    return iter(events)
+    return events

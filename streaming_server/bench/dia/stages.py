@@ -24,12 +24,16 @@ class Stage:
 
 @dataclass(slots=True)
 class StageRunner:
-    """limit_s: begin nothing after so long. begin: told of each stage. write: given the report so far."""
+    """limit_s: begin nothing after so long. say: takes a line for each stage. write: takes the report so far.
+    total: number of stages there are.
+    """
 
     found: dict[str, Any]
     limit_s: float | None
-    begin: Callable[[str], None]
+    say: Callable[[str], None]
     write: Callable[[dict[str, Any]], None]
+    total: int = 0
+    _begun: int = 0
     _started: float = field(default_factory=time.perf_counter)
     _ended: str | None = None
 
@@ -39,7 +43,8 @@ class StageRunner:
         if self._ended is not None:
             self.found["not_measured"].append(f"{stage.what}: {self._ended}")
             return
-        self.begin(stage.what)
+        self._begun += 1
+        self.say(f"[{self._begun}/{self.total}] {stage.what}")
         started, error = self._elapsed(), None
         try:
             result = stage.measure()

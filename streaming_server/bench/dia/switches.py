@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from streaming_server.bench.dia.eight_bit import quantization_error
 from streaming_server.bench.dia.machine import wait
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
+from streaming_server.bench.dia.smoke import quantization_error
 from streaming_server.engines.dia.model.linear import int8_kernel
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 
@@ -32,13 +32,13 @@ def kernels(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
     return _measured(replace(plan, kernels=on), weights)
 
 
-def codec(plan: Plan, weights: dict[str, Tensor], fused: bool) -> dict[str, Any]:
+def fused_codec(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
     """ms of the codec's calls by batch and frames, fused in float16 or plain in float32.
 
     On a CPU, which has no graphs, of the first chunk, plain in both cases.
     """
     counts = _STREAMS[plan.device.type]
-    with _engine(replace(plan, streams=counts, fused_codec=fused), weights) as ours:
+    with _engine(replace(plan, streams=counts, fused_codec=on), weights) as ours:
         runner = ours.runner
         if not isinstance(runner, GraphRunner):
             return {"codec_ms": {"1x10": ours.codec_ms()}}
@@ -67,7 +67,7 @@ def precision(plan: Plan, weights: dict[str, Tensor], name: str) -> dict[str, An
 
 
 @torch.inference_mode()
-def cudnn_attention(plan: Plan, on: bool) -> dict[str, Any]:
+def cudnn_attention(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
     """ms of the encoder's attention at text lengths that are new to the device, and at one that is not."""
     before: bool = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     torch.backends.cuda.enable_cudnn_sdp(on)
