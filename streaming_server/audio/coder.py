@@ -7,14 +7,14 @@ from threading import Lock
 
 from anyio import CapacityLimiter, to_thread
 
-from streaming_server.audio.formats import AudioFormat, ContainerWriter, is_coded
+from streaming_server.audio.formats import AudioFormat, ContainerWriter
 
 
 class Coder:
     """A `ContainerWriter` that encodes in a thread. Not for two tasks at once.
 
     Three seconds of speech take some 20 ms to encode as mp3, during which the event loop would serve no other
-    listener. wav and pcm take no work and stay on the event loop.
+    listener.
 
     limiter: bounds how many encode at once. The first push, or the finish, raises as `ContainerWriter` does.
     """
@@ -28,7 +28,7 @@ class Coder:
         bit_rate: int | None = None,
     ) -> None:
         self._form = (audio_format, sample_rate, bit_rate)
-        self._limiter = limiter if is_coded(audio_format) else None
+        self._limiter = limiter
         self._writer: ContainerWriter | None = None
         self._working = Lock()
         self._closed = False
@@ -50,13 +50,10 @@ class Coder:
         self._closed = True
         if self._working.acquire(blocking=False):
             try:
-                self._free()
+                if self._writer is not None:
+                    self._writer.close()
             finally:
                 self._working.release()
-
-    def _free(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
 
     def _opened(self) -> ContainerWriter:
         if self._writer is None:
@@ -65,17 +62,15 @@ class Coder:
         return self._writer
 
     async def _work(self, work: Callable[[], bytes]) -> bytes:
-        if self._limiter is None:
-            return work()
         return await beside(lambda: self._locked(work), self._limiter)
 
     def _locked(self, work: Callable[[], bytes]) -> bytes:
-        with self._working:
-            try:
+        try:
+            with self._working:
                 return work()
-            finally:
-                if self._closed:
-                    self._free()
+        finally:
+            if self._closed:  # Looked at without the lock: `close` may have come while this thread held it.
+                self.close()
 
 
 async def beside(work: Callable[[], bytes], limiter: CapacityLimiter) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from streaming_server.audio.frames import FrameEncoder
 from streaming_server.audio.wav import wav_header
@@ -22,8 +22,6 @@ AudioFormat = Literal["wav", "mp3", "opus", "aac", "flac", "pcm"]
 """Format of a body of audio. opus is in Ogg, aac in ADTS; pcm is headerless."""
 
 _CodedFormat = Literal["mp3", "opus", "aac", "flac"]
-
-AUDIO_FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 
 CONTENT_TYPES: dict[AudioFormat, str] = {
     "wav": "audio/wav",
@@ -63,20 +61,10 @@ def content_type(audio_format: AudioFormat, sample_rate: int) -> str:
     return f"{kind};rate={sample_rate};channels=1" if audio_format == "pcm" else kind
 
 
-def whole_file(
-    audio_format: AudioFormat, pcm: bytes, sample_rate: int, *, bit_rate: int | None = None
-) -> bytes:
-    """Return the audio as a file, with its true length in the header. Raises as `ContainerWriter` does."""
-    with ContainerWriter(audio_format, sample_rate, bit_rate=bit_rate) as writer:
-        body = writer.head() + writer.push(pcm) + writer.finish()
-        head = writer.final_head()
-    return head + body[len(head) :]
-
-
 class ContainerWriter:
     """Writes mono 16-bit little-endian PCM, in pieces of any number of bytes, into one body.
 
-    The results of `head`, every `push` and `finish` are the body, which depends only on the audio, not on the
+    The results of every `push` and `finish` are the body, which depends only on the audio, not on the
     pieces. Bytes come out as soon as the codec gives them. At most this much more audio must be pushed until
     the bytes of a sample are out, in milliseconds at 8 / 24 / 48 kHz:
 
@@ -110,10 +98,6 @@ class ContainerWriter:
             self._body = _Coded(audio_format, sample_rate, _bit_rate(audio_format, sample_rate, bit_rate))
         self._half_sample = b""
 
-    def head(self) -> bytes:
-        """Return what precedes the audio, once. If this is not called, the first push includes it."""
-        return self._body.push(b"")
-
     def final_head(self) -> bytes:
         """Return the head with the true length, after `finish`, to overwrite it in a file."""
         return self._body.final_head()
@@ -142,11 +126,6 @@ class ContainerWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def warm_up() -> None:
-    """Import PyAV in advance, which takes about 60 ms."""
-    import streaming_server.audio.pyav  # noqa: F401
 
 
 class _Body(Protocol):

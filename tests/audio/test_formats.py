@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from math import pi
 from time import thread_time
-from typing import Any
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -23,15 +23,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streaming_server.audio.formats import (
-    AUDIO_FORMATS,
     CODED_RATES,
     AudioFormat,
     ContainerWriter,
     content_type,
-    whole_file,
 )
 from streaming_server.errors import BadValue
 
+AUDIO_FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 CODED: tuple[AudioFormat, ...] = ("mp3", "opus", "aac", "flac")
 DEMUXERS: dict[AudioFormat, str] = {"wav": "wav", "mp3": "mp3", "opus": "ogg", "aac": "aac", "flac": "flac"}
 """Demuxers by format, as FFmpeg cannot detect aac from a single frame."""
@@ -70,7 +69,15 @@ def speech(samples: int, rate: int) -> bytes:
 
 
 def written(writer: ContainerWriter, parts: Iterable[bytes]) -> bytes:
-    return b"".join([writer.head(), *(writer.push(part) for part in parts), writer.finish()])
+    return b"".join([*(writer.push(part) for part in parts), writer.finish()])
+
+
+def whole_file(audio_format: AudioFormat, pcm: bytes, rate: int, *, bit_rate: int | None = None) -> bytes:
+    """Return the audio as a file, with its true length in the header."""
+    with ContainerWriter(audio_format, rate, bit_rate=bit_rate) as writer:
+        body = written(writer, [pcm])
+        head = writer.final_head()
+    return head + body[len(head) :]
 
 
 def decoded(body: bytes, audio_format: AudioFormat) -> tuple[NDArray[np.float64], int]:
@@ -157,7 +164,7 @@ def test_very_short_audio_is_a_whole_body(audio_format: AudioFormat, samples: in
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
 def test_no_audio_gives_at_most_a_head(audio_format: AudioFormat) -> None:
     writer = ContainerWriter(audio_format, 24000)
-    head = writer.head()
+    head = writer.push(b"")
     assert bool(head) == (audio_format in ("wav", "opus", "flac"))
     assert writer.push(b"") == b""
     assert writer.finish() == b""
@@ -183,7 +190,7 @@ def test_holds_back_no_more_than_documented(audio_format: AudioFormat, rate: int
     pcm = speech(rate, rate)
     piece = 2 * (rate // 1000)
     writer = ContainerWriter(audio_format, rate)
-    body = bytearray(writer.head())
+    body = bytearray(writer.push(b""))
     heard_s, delay_s = 0.0, ENCODER_DELAY.get(audio_format, 0) / (48000 if audio_format == "opus" else rate)
     worst_s = 0.0
     for start in range(0, len(pcm), piece):
@@ -235,7 +242,7 @@ def test_a_whole_file_has_its_length(audio_format: AudioFormat, length: int) -> 
 @pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
 def test_the_final_head_fits_over_the_first(audio_format: AudioFormat) -> None:
     writer = ContainerWriter(audio_format, 24000)
-    head = writer.head()
+    head = writer.push(b"")
     writer.push(speech(12345, 24000))
     writer.finish()
     assert len(writer.final_head()) == len(head)
@@ -314,9 +321,9 @@ def test_unfinished_writers_do_not_leak(audio_format: AudioFormat) -> None:
 def test_wav_and_pcm_do_not_import_ffmpeg() -> None:
     code = (
         "import sys\n"
-        "from streaming_server.audio.formats import whole_file\n"
-        "assert len(whole_file('wav', bytes(10), 24000)) == 54\n"
-        "assert len(whole_file('pcm', bytes(10), 24000)) == 10\n"
+        "from streaming_server.audio.formats import ContainerWriter\n"
+        "assert len(ContainerWriter('wav', 24000).push(bytes(10))) == 54\n"
+        "assert len(ContainerWriter('pcm', 24000).push(bytes(10))) == 10\n"
         "assert 'av' not in sys.modules and 'numpy' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,8 +17,8 @@ def options_of(folder: Path) -> tuple[str, ...]:
     Skips the test where PyTorch is not installed.
     """
     torch = pytest.importorskip("torch")
+    from helpers.checkpoints import write_checkpoint
     from streaming_server.engines.dia.model.config import TINY_DIA
-    from streaming_server.engines.dia.weights.checkpoint import write_checkpoint
     from streaming_server.engines.dia.weights.random_init import random_tensors
     from streaming_server.engines.dia.weights.shapes import dia_shapes
 

@@ -12,10 +12,10 @@ import soundfile
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from helpers.checkpoints import codec_document, write_checkpoint  # noqa: E402
 from helpers.talk import talking  # noqa: E402
 
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
-from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
 from streaming_server.engines.dia.weights.loader import read_codec  # noqa: E402
 
@@ -34,7 +34,7 @@ def checkpoints(tmp_path, tiny_tensors):
     """Directories of a model and of a codec, and transformers' codec."""
     write_checkpoint(tmp_path / "dia", TINY_DIA.document(), tiny_tensors)
     weights = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
-    document = {key: value for key, value in TINY_CODEC.document().items() if key != "architectures"}
+    document = {key: value for key, value in codec_document(TINY_CODEC).items() if key != "architectures"}
     codec = transformers.DacModel(transformers.DacConfig(**document))
     codec.load_state_dict(weights, strict=False)
     codec.save_pretrained(tmp_path / "dac")

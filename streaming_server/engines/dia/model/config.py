@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self
 
 from streaming_server.errors import EngineFailure
@@ -43,6 +45,56 @@ class DecoderConfig:
     rope_theta: float = 10000.0
 
 
+_ENCODER_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "layers": "num_hidden_layers",
+        "width": "hidden_size",
+        "heads": "num_attention_heads",
+        "head_width": "head_dim",
+        "ff_width": "intermediate_size",
+        "vocabulary": "vocab_size",
+        "positions": "max_position_embeddings",
+        "norm_eps": "norm_eps",
+    }
+)
+_DECODER_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        **_ENCODER_KEYS,
+        "kv_heads": "num_key_value_heads",
+        "cross_heads": "cross_num_attention_heads",
+        "cross_head_width": "cross_head_dim",
+        "channels": "num_channels",
+    }
+)
+"""The names of our fields in transformers' layout."""
+
+_NESTED_ENCODER_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "layers": "n_layer",
+        "width": "n_embd",
+        "heads": "n_head",
+        "head_width": "head_dim",
+        "ff_width": "n_hidden",
+    }
+)
+_NESTED_DECODER_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "layers": "n_layer",
+        "width": "n_embd",
+        "heads": "gqa_query_heads",
+        "kv_heads": "kv_heads",
+        "head_width": "gqa_head_dim",
+        "cross_heads": "cross_query_heads",
+        "cross_head_width": "cross_head_dim",
+        "ff_width": "n_hidden",
+    }
+)
+"""The same in the nari-labs package's layout."""
+
+_REQUIRED = frozenset({"layers", "width", "heads", "ff_width", "kv_heads", "cross_heads"})
+"""Fields without which a config.json in transformers' layout is rejected."""
+
+
 @dataclass(frozen=True, slots=True)
 class DiaConfig:
     """The whole model.
@@ -79,34 +131,9 @@ class DiaConfig:
     @classmethod
     def _from_flat(cls, document: dict[str, Any]) -> Self:
         e, d = document["encoder_config"], document["decoder_config"]
-        defaults_e, defaults_d = EncoderConfig(), DecoderConfig()
         config = cls(
-            encoder=EncoderConfig(
-                layers=int(e["num_hidden_layers"]),
-                width=int(e["hidden_size"]),
-                heads=int(e["num_attention_heads"]),
-                head_width=int(e.get("head_dim", defaults_e.head_width)),
-                ff_width=int(e["intermediate_size"]),
-                vocabulary=int(e.get("vocab_size", defaults_e.vocabulary)),
-                positions=int(e.get("max_position_embeddings", defaults_e.positions)),
-                norm_eps=float(e.get("norm_eps", defaults_e.norm_eps)),
-                rope_theta=_theta(e),
-            ),
-            decoder=DecoderConfig(
-                layers=int(d["num_hidden_layers"]),
-                width=int(d["hidden_size"]),
-                heads=int(d["num_attention_heads"]),
-                kv_heads=int(d["num_key_value_heads"]),
-                head_width=int(d.get("head_dim", defaults_d.head_width)),
-                cross_heads=int(d["cross_num_attention_heads"]),
-                cross_head_width=int(d.get("cross_head_dim", defaults_d.cross_head_width)),
-                ff_width=int(d["intermediate_size"]),
-                vocabulary=int(d.get("vocab_size", defaults_d.vocabulary)),
-                channels=int(d.get("num_channels", defaults_d.channels)),
-                positions=int(d.get("max_position_embeddings", defaults_d.positions)),
-                norm_eps=float(d.get("norm_eps", defaults_d.norm_eps)),
-                rope_theta=_theta(d),
-            ),
+            encoder=EncoderConfig(**_read(e, _ENCODER_KEYS, EncoderConfig()), rope_theta=_theta(e)),
+            decoder=DecoderConfig(**_read(d, _DECODER_KEYS, DecoderConfig()), rope_theta=_theta(d)),
             delays=tuple(int(delay) for delay in document.get("delay_pattern") or cls().delays),
             eos=_token("eos", document, d, cls().eos),
             pad=_token("pad", document, d, cls().pad),
@@ -122,35 +149,23 @@ class DiaConfig:
     @classmethod
     def _from_nested(cls, document: dict[str, Any]) -> Self:
         model, data = document["model"], document["data"]
-        e, d = model["encoder"], model["decoder"]
-        eps = float(model.get("normalization_layer_epsilon", 1e-5))
-        theta = float(model.get("rope_max_timescale", 10000.0))
+        common: dict[str, Any] = {
+            "norm_eps": float(model.get("normalization_layer_epsilon", 1e-5)),
+            "rope_theta": float(model.get("rope_max_timescale", 10000.0)),
+        }
         config = cls(
             encoder=EncoderConfig(
-                layers=int(e["n_layer"]),
-                width=int(e["n_embd"]),
-                heads=int(e["n_head"]),
-                head_width=int(e["head_dim"]),
-                ff_width=int(e["n_hidden"]),
+                **{name: int(model["encoder"][key]) for name, key in _NESTED_ENCODER_KEYS.items()},
                 vocabulary=int(model.get("src_vocab_size", 256)),
                 positions=int(data["text_length"]),
-                norm_eps=eps,
-                rope_theta=theta,
+                **common,
             ),
             decoder=DecoderConfig(
-                layers=int(d["n_layer"]),
-                width=int(d["n_embd"]),
-                heads=int(d["gqa_query_heads"]),
-                kv_heads=int(d["kv_heads"]),
-                head_width=int(d["gqa_head_dim"]),
-                cross_heads=int(d["cross_query_heads"]),
-                cross_head_width=int(d["cross_head_dim"]),
-                ff_width=int(d["n_hidden"]),
+                **{name: int(model["decoder"][key]) for name, key in _NESTED_DECODER_KEYS.items()},
                 vocabulary=int(model.get("tgt_vocab_size", 1028)),
                 channels=int(data["channels"]),
                 positions=int(data["audio_length"]),
-                norm_eps=eps,
-                rope_theta=theta,
+                **common,
             ),
             delays=tuple(int(delay) for delay in data["delay_pattern"]),
             eos=int(data.get("audio_eos_value", 1024)),
@@ -186,39 +201,33 @@ class DiaConfig:
             "norm_eps": d.norm_eps,
             "encoder_config": {
                 "model_type": "dia_encoder",
-                "num_hidden_layers": e.layers,
-                "hidden_size": e.width,
-                "num_attention_heads": e.heads,
+                **{key: getattr(e, name) for name, key in _ENCODER_KEYS.items()},
                 "num_key_value_heads": e.heads,
-                "head_dim": e.head_width,
-                "intermediate_size": e.ff_width,
-                "vocab_size": e.vocabulary,
-                "max_position_embeddings": e.positions,
-                "norm_eps": e.norm_eps,
                 "rope_parameters": {"rope_type": "default", "rope_theta": e.rope_theta},
             },
             "decoder_config": {
                 "model_type": "dia_decoder",
-                "num_hidden_layers": d.layers,
-                "hidden_size": d.width,
-                "num_attention_heads": d.heads,
-                "num_key_value_heads": d.kv_heads,
-                "head_dim": d.head_width,
-                "cross_num_attention_heads": d.cross_heads,
+                **{key: getattr(d, name) for name, key in _DECODER_KEYS.items()},
                 "cross_num_key_value_heads": d.cross_heads,
-                "cross_head_dim": d.cross_head_width,
                 "cross_hidden_size": e.width,
-                "intermediate_size": d.ff_width,
-                "vocab_size": d.vocabulary,
-                "num_channels": d.channels,
-                "max_position_embeddings": d.positions,
-                "norm_eps": d.norm_eps,
                 "rope_parameters": {"rope_type": "default", "rope_theta": d.rope_theta},
                 "eos_token_id": self.eos,
                 "pad_token_id": self.pad,
                 "bos_token_id": self.bos,
             },
         }
+
+
+def _read(
+    section: dict[str, Any], keys: Mapping[str, str], defaults: EncoderConfig | DecoderConfig
+) -> dict[str, Any]:
+    """Return the values of a section in transformers' layout, by our names. Raises KeyError."""
+    values = {}
+    for name, key in keys.items():
+        default = getattr(defaults, name)
+        value = section[key] if name in _REQUIRED else section.get(key, default)
+        values[name] = type(default)(value)
+    return values
 
 
 def _theta(section: dict[str, Any]) -> float:
@@ -279,20 +288,6 @@ class CodecConfig:
         if any(rate % 2 for rate in rates):
             raise EngineFailure("config.json: downsampling_ratios has a value that DAC does not support")
         return config
-
-    def document(self) -> dict[str, Any]:
-        """Return config.json in transformers' layout; `parse` reads it back."""
-        return {
-            "architectures": ["DacModel"],
-            "model_type": "dac",
-            "sampling_rate": self.sample_rate,
-            "n_codebooks": self.codebooks,
-            "codebook_size": self.codebook_size,
-            "codebook_dim": self.codebook_width,
-            "encoder_hidden_size": self.latent_width // 2 ** len(self.rates),
-            "decoder_hidden_size": self.decoder_width,
-            "downsampling_ratios": list(reversed(self.rates)),
-        }
 
 
 TINY_DIA = DiaConfig(

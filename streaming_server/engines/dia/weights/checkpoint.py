@@ -6,7 +6,6 @@ Every problem is reported as an EngineFailure that names the file and the tensor
 from __future__ import annotations
 
 import json
-import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from streaming_server.engines.dia.weights.shapes import Shape
@@ -118,24 +116,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise EngineFailure(f"{path.name} is not a JSON object")
     return document
-
-
-def write_checkpoint(
-    directory: Path, document: dict[str, Any], tensors: dict[str, Tensor], shards: int = 1
-) -> None:
-    """Write transformers' layout: config.json and one safetensors file, or several with their index."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.json").write_text(json.dumps(document, indent=2))
-    if shards == 1:
-        save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-        return
-    names = list(tensors)
-    per_file = math.ceil(len(names) / shards)
-    index: dict[str, str] = {}
-    for shard in range(shards):
-        chosen = names[shard * per_file : (shard + 1) * per_file]
-        file = f"model-{shard + 1:05d}-of-{shards:05d}.safetensors"
-        save_file({name: tensors[name] for name in chosen}, directory / file, metadata={"format": "pt"})
-        index |= dict.fromkeys(chosen, file)
-    written = {"metadata": {}, "weight_map": index}
-    (directory / "model.safetensors.index.json").write_text(json.dumps(written, indent=2))

@@ -6,6 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from helpers.checkpoints import codec_document  # noqa: E402
+
 from streaming_server.engines.dia.model.codec import (  # noqa: E402
     UNKNOWN_LENGTH,
     Codec,
@@ -29,7 +31,7 @@ def tensors():
 def full_decode(tensors):
     """codes [T, codebooks] → samples, all at once, by transformers."""
     transformers = pytest.importorskip("transformers")
-    document = {key: value for key, value in TINY_CODEC.document().items() if key != "architectures"}
+    document = {key: value for key, value in codec_document(TINY_CODEC).items() if key != "architectures"}
     reference = transformers.DacModel(transformers.DacConfig(**document))
     missing, unexpected = reference.load_state_dict(tensors, strict=False)
     assert not unexpected

@@ -8,9 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from helpers.checkpoints import codec_document, write_checkpoint  # noqa: E402
+
 from streaming_server.engines.dia.model.config import TINY_CODEC, CodecConfig  # noqa: E402
 from streaming_server.engines.dia.voices.encoder import WINDOW_FRAMES, PromptEncoder, encoder_reach  # noqa: E402
-from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
 from streaming_server.engines.dia.weights.loader import has_encoder, read_codec, read_encoder  # noqa: E402
 from streaming_server.engines.dia.weights.random_init import random_tensors  # noqa: E402
@@ -28,7 +29,7 @@ def tensors():
 @pytest.fixture(scope="module")
 def reference(tensors):
     """transformers' codec of the same weights."""
-    document = {key: value for key, value in TINY_CODEC.document().items() if key != "architectures"}
+    document = {key: value for key, value in codec_document(TINY_CODEC).items() if key != "architectures"}
     codec = transformers.DacModel(transformers.DacConfig(**document))
     codec.load_state_dict(tensors, strict=False)
     return codec.double().eval()
@@ -95,7 +96,7 @@ def test_encoder_weight_norms_are_resolved(tmp_path, tensors, reference):
 
 def test_has_encoder_is_false_for_a_decoder_only_codec(tmp_path):
     decoder = dict(random_tensors(codec_shapes(TINY_CODEC), CPU, torch.float32))
-    write_checkpoint(tmp_path, TINY_CODEC.document(), decoder)
+    write_checkpoint(tmp_path, codec_document(TINY_CODEC), decoder)
     assert not has_encoder(locate(str(tmp_path), "DIA_CODEC"))
 
 

@@ -8,10 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from helpers.checkpoints import codec_document, write_checkpoint  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA, CodecConfig, DiaConfig  # noqa: E402
-from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
 from streaming_server.engines.dia.weights.loader import (  # noqa: E402
     read_codec,
@@ -219,7 +219,7 @@ def test_decoder_weight_norms_are_resolved(tmp_path):
         else:
             parametrized = f"{name}.parametrizations.weight"
             stored |= {f"{parametrized}.original0": magnitude, f"{parametrized}.original1": weight / 7}
-    write_checkpoint(tmp_path, TINY_CODEC.document(), stored)
+    write_checkpoint(tmp_path, codec_document(TINY_CODEC), stored)
     source = locate(str(tmp_path), "DIA_CODEC")
     loaded = read_codec(source, read_codec_config(source), CPU, torch.float32)
     assert all(torch.allclose(loaded[name], tensors[name], atol=1e-7) for name in tensors)
@@ -227,7 +227,7 @@ def test_decoder_weight_norms_are_resolved(tmp_path):
 
 def test_reads_a_codec_that_transformers_saves(tmp_path):
     transformers = pytest.importorskip("transformers")
-    document = {key: value for key, value in TINY_CODEC.document().items() if key != "architectures"}
+    document = {key: value for key, value in codec_document(TINY_CODEC).items() if key != "architectures"}
     reference = transformers.DacModel(transformers.DacConfig(**document))
     reference.save_pretrained(tmp_path)
     source = locate(str(tmp_path), "DIA_CODEC")
