@@ -47,7 +47,7 @@ def slots_of(settings: list[SamplingParams], *, prefill: bool = False, pages: bo
             slots.begin(slot, prompt, text, params)
             continue
         ids = bytes(torch.randint(1, 256, (text,), generator=generator).tolist())
-        begin(slots, slot, Beginning(ids, VoicePrompt("", prompt) if frames else None, False, params), pages)
+        begin(slots, slot, Beginning(ids, VoicePrompt("", prompt) if frames else None, params), pages)
     return slots
 
 

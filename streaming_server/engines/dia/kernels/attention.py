@@ -19,7 +19,7 @@ from streaming_server.engines.dia.model.paged_cache import PagedCache
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
 
-_BLOCK = 32
+BLOCK = 32
 """Keys loaded at a time, all of one page. With 128-wide heads in bfloat16 three stages of keys and values
 take 48 KB."""
 
@@ -47,7 +47,7 @@ class Split:
         Few rows are split finely: 10 s of audio, 430 frames, then make 100 to 250 programs, about two for
         each multiprocessor of a large GPU.
         """
-        least = min(max(_BLOCK, _BLOCK * triton.next_power_of_2(programs) // 16), _LONGEST_PART)
+        least = min(max(BLOCK, BLOCK * triton.next_power_of_2(programs) // 16), _LONGEST_PART)
         return cls(min(_MOST_PARTS, triton.cdiv(length, least)), least)
 
 
@@ -58,15 +58,17 @@ def _part_length(length, parts, least, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _attend(
+def attend(
     q,
     keys,
     pages,
     start,
     end,
+    last,
     top,
     total,
     mixed,
+    CAUSAL: tl.constexpr,
     VALUES: tl.constexpr,
     PAGE: tl.constexpr,
     PAGE_SIZE: tl.constexpr,
@@ -76,6 +78,7 @@ def _attend(
     """Continue an online softmax over keys `start` to `end`; scores are in units of log 2.
 
     keys: a head's keys in the first page; its values lie VALUES further. pages: the slot's page numbers.
+    last: with CAUSAL, the last key that each row of q sees.
     """
     d = tl.arange(0, D)
     for first in range(start, end, BLOCK):
@@ -85,7 +88,10 @@ def _attend(
         place = page + (first % PAGE + n)[:, None] * D + d[None, :]
         k = tl.load(place, mask=inside[:, None], other=0.0)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * _LOG2_E
-        scores = tl.where(inside[None, :], scores, float("-inf"))
+        visible = inside[None, :]
+        if CAUSAL:
+            visible = visible & ((first + n)[None, :] <= last[:, None])
+        scores = tl.where(visible, scores, float("-inf"))
         higher = tl.maximum(top, tl.max(scores, 1))
         scale = tl.exp2(top - higher)
         weights = tl.exp2(scores - higher[:, None])
@@ -170,8 +176,8 @@ def _attention_kernel(
             top = tl.sum(q.to(tl.float32) * k.to(tl.float32)[None, :], 1) * _LOG2_E
             total = tl.full([M], 1.0, tl.float32)
             mixed = tl.zeros([M, D], tl.float32) + v.to(tl.float32)[None, :]
-    top, total, mixed = _attend(
-        q, keys, pages, start, end, top, total, mixed, VALUES, PAGE, PAGE_SIZE, D, BLOCK
+    top, total, mixed = attend(
+        q, keys, pages, start, end, end, top, total, mixed, False, VALUES, PAGE, PAGE_SIZE, D, BLOCK
     )
     if PARTS == 1:
         result = mixed / total[:, None]
@@ -298,7 +304,7 @@ def _launch(
         "HEADS": heads,
         "D": width,
         "PARTS": stored,
-        "BLOCK": _BLOCK,
+        "BLOCK": BLOCK,
     }
     _attention_kernel[rows, shape.kv_heads, split.parts](
         projected,

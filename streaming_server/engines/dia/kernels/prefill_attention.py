@@ -7,12 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from streaming_server.engines.dia.kernels.attention import BLOCK, attend
 from streaming_server.engines.dia.model.paged_cache import PagedCache
-
-_LOG2_E = tl.constexpr(1.4426950408889634)
-
-_BLOCK = 32
-"""Keys loaded at a time, all of one page."""
 
 _ROWS = 64
 """Query rows of a program."""
@@ -57,24 +53,9 @@ def _prefill_attention_kernel(
     top = tl.full([M], float("-inf"), tl.float32)
     total = tl.zeros([M], tl.float32)
     mixed = tl.zeros([M, D], tl.float32)
-    for start in range(0, end, BLOCK):
-        page = keys + tl.load(pages + start // PAGE) * PAGE_SIZE
-        n = tl.arange(0, BLOCK)
-        inside = start + n < end
-        source = page + (start % PAGE + n)[:, None] * D + d[None, :]
-        k = tl.load(source, mask=inside[:, None], other=0.0)
-        scores = tl.dot(x, tl.trans(k), input_precision="ieee") * _LOG2_E
-        visible = inside[None, :]
-        if CAUSAL:
-            visible = visible & ((start + n)[None, :] <= (first + row)[:, None])
-        scores = tl.where(visible, scores, float("-inf"))
-        higher = tl.maximum(top, tl.max(scores, 1))
-        scale = tl.exp2(top - higher)
-        weights = tl.exp2(scores - higher[:, None])
-        v = tl.load(source + VALUES, mask=inside[:, None], other=0.0)
-        mixed = mixed * scale[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
-        total = total * scale + tl.sum(weights, 1)
-        top = higher
+    top, total, mixed = attend(
+        x, keys, pages, 0, end, first + row, top, total, mixed, CAUSAL, VALUES, PAGE, PAGE_SIZE, D, BLOCK
+    )
     tl.store(out + place, (mixed / total[:, None]).to(out.dtype.element_ty), mask=known)
 
 
@@ -116,7 +97,7 @@ def _launch(
         PAGE_SIZE=cache.layout.size,
         D=width,
         M=_ROWS,
-        BLOCK=_BLOCK,
+        BLOCK=BLOCK,
         num_warps=4,
         num_stages=2,
         enable_fp_fusion=True,

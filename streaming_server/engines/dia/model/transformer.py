@@ -168,32 +168,25 @@ class DiaModel:
     # The decoder
 
     def prefill(
-        self,
-        rows: Tensor,
-        first: int,
-        text: int,
-        cache: KVCache,
-        slot: int,
-        with_logits: bool = True,
-        branches: int = BRANCHES,
+        self, rows: Tensor, first: int, text: int, cache: KVCache, slot: int, with_logits: bool = True
     ) -> Iterator[Tensor | None]:
         """Feed known rows to one slot, yielding None after every layer and finally the logits.
 
         rows: [n, channels], int64, for positions `first` to `first + n`; earlier positions must be cached.
-        text: bytes in the cross-attention cache. branches: 1 to fill the conditional branch only. Logits
-        are [n, branches, channels, vocabulary] and are left out unless `with_logits` is set.
+        text: bytes in the cross-attention cache. Logits are [n, branches, channels, vocabulary] and are left
+        out unless `with_logits` is set.
         """
         d = self.config.decoder
         count, end = rows.shape[0], first + rows.shape[0]
-        x = self.embed(rows).expand(branches, -1, -1).contiguous()
+        x = self.embed(rows).expand(BRANCHES, -1, -1).contiguous()
         rotary = self.decoder_rotary[first:end, None]
         positions = torch.arange(end, device=self.device)
         mask = torch.zeros(count, end, device=self.device, dtype=self.dtype)
         mask.masked_fill_(positions > positions[first:, None], -torch.inf)
         for index, layer in enumerate(self.decoder_layers):
-            self_kv = cache.self_kv[index][slot, :branches]
+            self_kv = cache.self_kv[index][slot]
             qkv = layer.qkv(rms_norm(x, layer.attention_norm, d.norm_eps))
-            qkv = qkv.view(branches, count, d.heads + 2 * d.kv_heads, d.head_width)
+            qkv = qkv.view(BRANCHES, count, d.heads + 2 * d.kv_heads, d.head_width)
             rotated = rotate(qkv[:, :, : d.heads + d.kv_heads], rotary).transpose(1, 2)
             self_kv[:, 0, :, first:end] = rotated[:, d.heads :]
             self_kv[:, 1, :, first:end] = qkv[:, :, d.heads + d.kv_heads :].transpose(1, 2)
@@ -201,14 +194,14 @@ class DiaModel:
             attended = functional.scaled_dot_product_attention(
                 rotated[:, : d.heads], keys, values, attn_mask=mask, scale=1.0
             )
-            layer.out.add_to(x, attended.transpose(1, 2).reshape(branches, count, -1))
+            layer.out.add_to(x, attended.transpose(1, 2).reshape(BRANCHES, count, -1))
             self._cross_prefill(layer, x, cache.cross_kv[index][slot, :, :, :text])
             layer.down.add_to(x, swiglu(layer.gate_up(rms_norm(x, layer.mlp_norm, d.norm_eps))))
             yield None
         if not with_logits:
             return
         logits = self.head(rms_norm(x, self.decoder_norm, d.norm_eps))
-        yield logits.view(branches, count, d.channels, d.vocabulary).transpose(0, 1)
+        yield logits.view(BRANCHES, count, d.channels, d.vocabulary).transpose(0, 1)
 
     def _cross_prefill(self, layer: DecoderLayer, x: Tensor, cross_kv: Tensor) -> None:
         d = self.config.decoder

@@ -6,8 +6,6 @@ padding is written to the page that belongs to no slot.
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 from torch import Tensor
 
@@ -18,10 +16,8 @@ from streaming_server.engines.dia.kernels.prefill_attention import (
 from streaming_server.engines.dia.model.kv_cache import BRANCHES
 from streaming_server.engines.dia.model.ops import length_mask, rms_norm, rotate, swiglu
 from streaming_server.engines.dia.model.transformer import DecoderLayer
+from streaming_server.engines.dia.serving.prefill import PIECE_ROWS
 from streaming_server.engines.dia.serving.slots import Slots
-
-PIECE_ROWS: Final = 128
-"""Rows of a prompt fed at once, 1.5 s of audio: with both branches about as long as two steps."""
 
 
 class FusedPrefill:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
-from streaming_server.engines.dia.serving.fused_prefill import PIECE_ROWS, FusedPrefill
-from streaming_server.engines.dia.serving.prefill import Beginning
+from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill
+from streaming_server.engines.dia.serving.prefill import PIECE_ROWS, Beginning
 from streaming_server.engines.dia.serving.slots import Slots
 
 TEXTS: Final = (64, 128, 256, 512, 1024)

@@ -194,11 +194,9 @@ class Runner:
     def relieve(self) -> None:
         """Drop caches."""
         self._views.clear()
-        self._prefill.clear()
 
     def close(self) -> None:
         self._views.clear()
-        self._prefill.clear()
         self._decoded.clear()
 
 

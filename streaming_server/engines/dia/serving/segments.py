@@ -44,7 +44,7 @@ class Segments:
         frames = prompt.frames if prompt else 0
         stream.segment, stream.ids = segment, encode_script(build_script(transcript, segment.script))
         stream.sampling = self._sampling(utterance.generation, stream.context, frames)
-        stream.beginning = Beginning(stream.ids, prompt, stream.context.from_voice, stream.sampling)
+        stream.beginning = Beginning(stream.ids, prompt, stream.sampling)
         stream.candidates = self._slots.candidates(stream.sampling)
         stream.first = frames + 1
         latest = min(stream.sampling.max_tokens, self._slots.frames) - self._last_delay - 1

@@ -11,14 +11,14 @@ from helpers.spoken import drain, pcm
 
 torch = pytest.importorskip("torch")
 
+from helpers.checkpoints import codec_document, write_checkpoint  # noqa: E402
+
 from streaming_server.engines.dia.model.codec import codec_lag  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
-from streaming_server.engines.dia.serving.context import MAX_PROMPT_BYTES, VoicePrompt  # noqa: E402
+from streaming_server.engines.dia.serving.context import MAX_PROMPT_BYTES  # noqa: E402
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
 from streaming_server.engines.dia.serving.prefill_queue import IDLE_PREFILL_S, MIN_PREFILL_S  # noqa: E402
-from streaming_server.engines.dia.voices.prefix_cache import MAX_VOICES, PrefixCache  # noqa: E402
-from streaming_server.engines.dia.weights.checkpoint import write_checkpoint  # noqa: E402
 from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
 from streaming_server.engines.dia.weights.loader import read_codec  # noqa: E402
 from streaming_server.errors import EngineFailure  # noqa: E402
@@ -120,7 +120,7 @@ def test_greedy_audio_equals_transformers(tmp_path, tiny_tensors, tiny_reference
     transformers = pytest.importorskip("transformers")
     write_checkpoint(tmp_path / "dia", TINY_DIA.document(), tiny_tensors)
     weights = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
-    document = {key: value for key, value in TINY_CODEC.document().items() if key != "architectures"}
+    document = {key: value for key, value in codec_document(TINY_CODEC).items() if key != "architectures"}
     dac = transformers.DacModel(transformers.DacConfig(**document))
     dac.load_state_dict(weights, strict=False)
     dac.save_pretrained(tmp_path / "dac")
@@ -279,17 +279,6 @@ def test_seed_makes_a_context_repeatable(engine, said):
 def test_contexts_differ_without_a_seed(engine, said):
     events = drain(engine, [said(1, seed=None), said(2, seed=None)])
     assert pcm(events, 1) != pcm(events, 2)
-
-
-def test_prefix_cache_evicts_the_least_recently_used():
-    cache = PrefixCache()
-    voices = [VoicePrompt(str(number), torch.zeros(1, 9)) for number in range(MAX_VOICES + 1)]
-    for voice in voices[:-1]:
-        cache.put(voice, [])
-    assert cache.get(voices[0]) == []
-    cache.put(voices[-1], [])
-    assert cache.get(voices[1]) is None
-    assert cache.get(voices[0]) == []
 
 
 def test_long_text_is_generated_in_segments_with_continuous_marks(engine, said):
