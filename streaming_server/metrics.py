@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from prometheus_client import (
@@ -38,49 +39,37 @@ class Metrics:
 
     def __init__(self, node: str) -> None:
         self.registry = CollectorRegistry()
-        self.connections = Gauge("dia_connections", "Open websockets.", registry=self.registry)
-        self.watchers = Gauge("dia_watchers", "Open status channels.", registry=self.registry)
-        self.buffered = Gauge("dia_buffered_bytes", "PCM that waits for listeners.", registry=self.registry)
-        self.contexts = Gauge("dia_contexts", "Open contexts.", ["node"], registry=self.registry).labels(node)
-        self._slots = Gauge(
-            "dia_slots",
-            "Utterances that all workers together keep in real time.",
-            ["node"],
-            registry=self.registry,
-        ).labels(node)
-        self.contexts_ended = Counter(
-            "dia_contexts_ended", "Contexts that ended, by how.", ["end"], registry=self.registry
-        )
-        self.refused = Counter(
-            "dia_refused", "Connections refused, by error code.", ["code"], registry=self.registry
-        )
-        self.audio = Counter("dia_audio_seconds", "Seconds of audio sent.", registry=self.registry)
-        self.loop_lag = Histogram(
+        gauge = partial(Gauge, registry=self.registry)
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self.connections = gauge("dia_connections", "Open websockets.")
+        self.watchers = gauge("dia_watchers", "Open status channels.")
+        self.buffered = gauge("dia_buffered_bytes", "PCM that waits for listeners.")
+        self.contexts = gauge("dia_contexts", "Open contexts.", ["node"]).labels(node)
+        slots = "Utterances that all workers together keep in real time."
+        self._slots = gauge("dia_slots", slots, ["node"]).labels(node)
+        self.contexts_ended = counter("dia_contexts_ended", "Contexts that ended, by how.", ["end"])
+        self.refused = counter("dia_refused", "Connections refused, by error code.", ["code"])
+        self.audio = counter("dia_audio_seconds", "Seconds of audio sent.")
+        self.loop_lag = histogram(
             "dia_event_loop_lag_seconds",
             "How late the event loop runs a timer.",
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
-            registry=self.registry,
         )
-        self._first_audio = Histogram(
+        self._first_audio = histogram(
             "dia_first_audio_seconds",
             "From a context's first complete sentence to its first audio.",
             buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
-            registry=self.registry,
         )
-        self._step = Histogram(
+        self._step = histogram(
             "dia_step_seconds",
             "One step of an engine that brought something.",
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
-            registry=self.registry,
         )
-        self._pressure = Gauge(
-            "dia_memory_pressure", "Used share of a device's memory.", ["device"], registry=self.registry
-        )
-        self._restarts = Gauge(
-            "dia_worker_restarts", "Restarts of a device's worker.", ["device"], registry=self.registry
-        )
-        self._tasks = Gauge("dia_tasks", "Tasks of the event loop.", registry=self.registry)
-        self._threads = Gauge("dia_threads", "Threads of the server's process.", registry=self.registry)
+        self._pressure = gauge("dia_memory_pressure", "Used share of a device's memory.", ["device"])
+        self._restarts = gauge("dia_worker_restarts", "Restarts of a device's worker.", ["device"])
+        self._tasks = gauge("dia_tasks", "Tasks of the event loop.")
+        self._threads = gauge("dia_threads", "Threads of the server's process.")
         ProcessCollector(registry=self.registry)  # Its memory, CPU time and open files; on Linux only.
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._heard = 0

@@ -66,8 +66,8 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+", re.IGNORECASE)
 """Scheme, host and optional port; no path."""
 
 
-class Settings(BaseSettings):
-    """Everything an operator can configure. `--max-workers 4` is the variable `DIA_MAX_WORKERS=4`."""
+class CommandOptions(BaseSettings):
+    """The options of a command, from flags and variables: `--max-workers 4` is `DIA_MAX_WORKERS=4`."""
 
     model_config = SettingsConfigDict(
         env_prefix="DIA_",
@@ -77,8 +77,13 @@ class Settings(BaseSettings):
         cli_implicit_flags="toggle",
         cli_avoid_json=True,
         cli_hide_none_type=True,
-        cli_shortcuts={"max-workers": "workers", "gpu-ids": "gpus"},
     )
+
+
+class Settings(CommandOptions):
+    """Everything an operator can configure."""
+
+    model_config = SettingsConfigDict(cli_shortcuts={"max-workers": "workers", "gpu-ids": "gpus"})
 
     host: str = Field(
         "127.0.0.1", description="address to listen on; any but loopback needs --api-keys or --no-auth"

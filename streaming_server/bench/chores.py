@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from streaming_server.bench.client import Address
+from streaming_server.cli.local_server import fetch
 from streaming_server.errors import Unavailable
 
 ChoreName = Literal["uploads", "transcription", "jobs"]
@@ -89,8 +90,6 @@ class Chore(ABC):
     def __init__(self, address: Address, number: int, stopped: threading.Event) -> None:
         self._address = address
         self._stopped = stopped
-        # Ignore proxies from the environment: they would see the key.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._voice_sample = f"{VOICE_SAMPLE}-{number}"
 
     def prepare(self) -> None:
@@ -109,16 +108,10 @@ class Chore(ABC):
         self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
     ) -> Any:
         """Return the JSON of the response. Raises Unavailable with the server's message."""
-        address = self._address
-        scheme = "https" if address.secure else "http"
-        url = f"{scheme}://{address.host}:{address.port}{address.prefix}{path}"
-        headers = {"Content-Type": kind} if body else {}
-        if address.key is not None:
-            headers["Authorization"] = f"Bearer {address.key}"
-        request = urllib.request.Request(url, body, headers, method=method)
+        headers = ({"Content-Type": kind} if body else {}) | self._address.headers
+        request = urllib.request.Request(self._address.url(path), body, headers, method=method)
         try:
-            with self._opener.open(request, timeout=ANSWER_TIMEOUT_S) as answer:
-                return json.loads(answer.read())
+            return json.loads(fetch(request, ANSWER_TIMEOUT_S))
         except urllib.error.HTTPError as error:
             raise Unavailable(_sentence(error.read())) from None
         except (OSError, ValueError) as error:

@@ -9,13 +9,13 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Literal, Self, cast
 from urllib.parse import urlsplit
 
 from streaming_server.bench.wires import Listener, Native, Wire
 from streaming_server.errors import Draining, SpeechError
 
-_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+TEXT, BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _NO_MASK = bytes(4)
 HEAD_END = b"\r\n\r\n"
 
@@ -44,18 +44,17 @@ class Address:
         prefix = parts.path.rstrip("/")
         return cls(parts.hostname or "127.0.0.1", parts.port or (443 if secure else 80), prefix, secure, key)
 
+    def url(self, path: str, scheme: Literal["http", "ws"] = "http") -> str:
+        return f"{scheme}{'s' if self.secure else ''}://{self.host}:{self.port}{self.prefix}{path}"
 
-def text_frame(payload: bytes) -> bytes:
-    """Return a text message in one frame. Its mask is zero, which is valid and saves the masking."""
-    return _frame(_TEXT, payload)
-
-
-def binary_frame(payload: bytes) -> bytes:
-    """Return a binary message in one frame."""
-    return _frame(_BINARY, payload)
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that every request needs."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key is not None else {}
 
 
-def _frame(opcode: int, payload: bytes) -> bytes:
+def frame(opcode: int, payload: bytes) -> bytes:
+    """Return a message in one frame. Its mask is zero, which is valid and saves the masking."""
     size = len(payload)
     if size < 126:
         return bytes((0x80 | opcode, 0x80 | size)) + _NO_MASK + payload
@@ -83,13 +82,13 @@ class Client(asyncio.Protocol):
             self._transport.write(self._encode(payload))
 
     def _encode(self, payload: bytes) -> bytes:
-        return text_frame(payload)
+        return frame(TEXT, payload)
 
     def end(self) -> None:
         """Send a close frame and close the connection."""
         self._ended = True
         if self._transport is not None:
-            self._transport.write(_frame(_CLOSE, struct.pack("!H", 1000)))
+            self._transport.write(frame(_CLOSE, struct.pack("!H", 1000)))
             self._transport.close()
 
     def abort(self) -> None:
@@ -109,8 +108,7 @@ class Client(asyncio.Protocol):
             "Sec-WebSocket-Version: 13",
             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
         ]
-        if where.key:
-            lines.append(f"Authorization: Bearer {where.key}")
+        lines += [f"{name}: {value}" for name, value in where.headers.items()]
         self._transport.write("\r\n".join(lines).encode() + HEAD_END)
 
     def data_received(self, data: bytes) -> None:
@@ -159,12 +157,12 @@ class Client(asyncio.Protocol):
             if end > total:
                 break
             opcode = data[at] & 0x0F
-            if opcode == _BINARY:
+            if opcode == BINARY:
                 self._wire.binary(data[body:end], now)
-            elif opcode == _TEXT:
+            elif opcode == TEXT:
                 self._wire.text(data[body:end], now)
             elif opcode == _PING and self._transport is not None:
-                self._transport.write(_frame(_PONG, data[body:end]))
+                self._transport.write(frame(_PONG, data[body:end]))
             elif opcode == _CLOSE:
                 code = int.from_bytes(data[body : body + 2], "big")
                 self._close("restarting" if code == Draining.close_code else "lost")

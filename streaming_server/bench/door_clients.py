@@ -8,7 +8,7 @@ from typing import cast
 
 import orjson
 
-from streaming_server.bench.client import HEAD_END, Address, Client, binary_frame
+from streaming_server.bench.client import BINARY, HEAD_END, Address, Client, frame
 from streaming_server.bench.wires import Kyutai, Listener, OpenAI, Wire, Wyoming
 
 
@@ -28,15 +28,15 @@ class PlainClient(Client):
 class HttpClient(PlainClient):
     """Pipelines HTTP requests on one connection; responses are chunked."""
 
+    _wire: OpenAI
+
     def __init__(self, listener: Listener, address: Address) -> None:
         super().__init__(listener, address, OpenAI)
-        self._requests = OpenAI(listener)
-        self._wire = self._requests
         self._feed = self._head
         self._status = 0
 
     def _encode(self, payload: bytes) -> bytes:
-        self._requests.on_request()
+        self._wire.on_request()
         where = self._address
         lines = [
             f"POST {where.prefix}{self._wire.path} HTTP/1.1",
@@ -44,8 +44,7 @@ class HttpClient(PlainClient):
             "Content-Type: application/json",
             f"Content-Length: {len(payload)}",
         ]
-        if where.key:
-            lines.append(f"Authorization: Bearer {where.key}")
+        lines += [f"{name}: {value}" for name, value in where.headers.items()]
         return "\r\n".join(lines).encode() + HEAD_END + payload
 
     def _head(self, data: bytes, now: float) -> int:
@@ -54,7 +53,7 @@ class HttpClient(PlainClient):
             return 0
         self._status = int(data.split(b" ", 2)[1])
         if b"chunked" not in data[:end].lower():
-            self._requests.on_response(self._status, now)
+            self._wire.on_response(self._status, now)
             self._close("refused")
             return len(data)
         self._feed = self._chunks
@@ -70,7 +69,7 @@ class HttpClient(PlainClient):
                 break
             if not size:
                 self._feed = self._head
-                self._requests.on_response(self._status, now)
+                self._wire.on_response(self._status, now)
                 return end + (self._head(data[end:], now) if data[end:] else 0)
             self._wire.binary(data[line + 2 : line + 2 + size], now)
             at = end
@@ -80,10 +79,10 @@ class HttpClient(PlainClient):
 class WyomingClient(PlainClient):
     """Wyoming events on one TCP connection."""
 
+    _wire: Wyoming
+
     def __init__(self, listener: Listener, address: Address) -> None:
         super().__init__(listener, address, Wyoming)
-        self._cell = Wyoming(listener)
-        self._wire = self._cell
         self._feed = self._events
 
     def _encode(self, payload: bytes) -> bytes:
@@ -99,7 +98,7 @@ class WyomingClient(PlainClient):
             if end > len(data):
                 break
             said = orjson.loads(data[line + 1 : body]) if body > line + 1 else {}
-            self._cell.event(header["type"], said, data[body:end], now)
+            self._wire.event(header["type"], said, data[body:end], now)
             at = end
         return at
 
@@ -107,10 +106,10 @@ class WyomingClient(PlainClient):
 class KyutaiClient(Client):
     """Opens a websocket for every turn; the server closes it after the last audio."""
 
+    _wire: Kyutai
+
     def __init__(self, listener: Listener, address: Address) -> None:
         super().__init__(listener, address, Kyutai)
-        self._turns = Kyutai(listener)
-        self._wire = self._turns
         self._waiting: list[bytes] = []
         self._between = False
         self._hanging_up = 0
@@ -135,7 +134,7 @@ class KyutaiClient(Client):
             super().connection_lost(exc)
 
     def _encode(self, payload: bytes) -> bytes:
-        return binary_frame(payload)
+        return frame(BINARY, payload)
 
     def _read_handshake(self, data: bytes, now: float) -> int:
         read = super()._read_handshake(data, now)
@@ -145,7 +144,7 @@ class KyutaiClient(Client):
         return read
 
     def _close(self, reason: str) -> None:
-        if reason != "lost" or self._ended or not self._turns.on_close(time.perf_counter()):
+        if reason != "lost" or self._ended or not self._wire.on_close(time.perf_counter()):
             super()._close(reason)
             return
         self._between = True

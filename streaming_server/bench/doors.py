@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -99,14 +99,14 @@ class Comparison:
             sum(row.turns for row in rows),
             sum(row.refused + row.errored for row in rows),
             min(row.clean for row in rows),
-            Spread.of(_known(_p50, rows)),
+            Spread.of(row.first_audio_ms.p50 for row in rows if row.first_audio_ms),
             Spread.of(row.first_audio_ms.p95 for row in rows if row.first_audio_ms),
             Spread.of(
                 row.first_audio_ms.p50 - reference.first_audio_ms.p50
                 for row, reference in pairs
                 if row.first_audio_ms and reference.first_audio_ms
             ),
-            Spread.of(_known(_cpu, rows)),
+            Spread.of(row.cpu_ms_per_audio_s for row in rows if row.cpu_ms_per_audio_s is not None),
             Spread.of(
                 row.cpu_ms_per_audio_s / reference.cpu_ms_per_audio_s
                 for row, reference in pairs
@@ -130,12 +130,19 @@ def compared(rows: Iterable[Row]) -> list[Comparison]:
     return sorted(found, key=lambda one: (one.sessions, one.door != one.beside))
 
 
+def table_of(*names: str) -> Table:
+    """Return an empty table. All columns but the first are of numbers."""
+    drawn = Table()
+    for name in names:
+        drawn.add_column(name, justify="right" if drawn.columns else "left", no_wrap=True)
+    return drawn
+
+
 def table(comparisons: Iterable[Comparison]) -> Table:
     """Return a table of medians over the windows, each with the least and greatest value."""
     comparisons = list(comparisons)
     usual = DIRECT if any(one.beside == DIRECT for one in comparisons) else NATIVE
-    drawn = Table()
-    for name in (
+    drawn = table_of(
         "door\n" if usual == NATIVE else "way\n",
         "sessions\n",
         "turns\n",
@@ -146,8 +153,7 @@ def table(comparisons: Iterable[Comparison]) -> Table:
         "\np95",
         "CPU ms /\naudio s",
         f"times\n{usual}",
-    ):
-        drawn.add_column(name, justify="right" if len(drawn.columns) else "left", no_wrap=True)
+    )
     for one in comparisons:
         apart = one.door != one.beside
         drawn.add_row(
@@ -167,17 +173,3 @@ def table(comparisons: Iterable[Comparison]) -> Table:
 
 def _cell(spread: Spread | None) -> str:
     return "–" if spread is None else str(spread)
-
-
-def _p50(row: Row) -> float | None:
-    return row.first_audio_ms.p50 if row.first_audio_ms else None
-
-
-def _cpu(row: Row) -> float | None:
-    return row.cpu_ms_per_audio_s
-
-
-def _known(value: Callable[[Row], float | None], rows: Iterable[Row]) -> Iterator[float]:
-    for row in rows:
-        if (known := value(row)) is not None:
-            yield known

@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 from rich.console import Console
 
 from streaming_server.bench.chores import ChoreName, Chores
 from streaming_server.bench.client import Address
-from streaming_server.bench.doors import DIRECT, GATEWAY, NATIVE, PLAIN, compared, in_turn, names_of
+from streaming_server.bench.doors import DIRECT, GATEWAY, PLAIN, compared, in_turn, names_of
 from streaming_server.bench.drive import Drive, Plan, Subject
 from streaming_server.bench.engine_alone import EngineAlone, measure_engine, needed_by_session
 from streaming_server.bench.gateway import gateway_to
@@ -29,13 +29,13 @@ from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
-from streaming_server.bench.soak import SECONDS, SESSIONS, Run, soak
+from streaming_server.bench.soak import SECONDS, SESSIONS, Run, SoakReport, soak
 from streaming_server.bench.soak_session import Habit
-from streaming_server.bench.wires import DoorName, Native, NativeResampled, Wire, wire_of
+from streaming_server.bench.wires import DoorName, Native, Wire, wire_of
 from streaming_server.cli.local_server import own_server
 from streaming_server.engines.selection import select_engine
 from streaming_server.errors import SpeechError, Unavailable
-from streaming_server.settings import Settings, comma_separated
+from streaming_server.settings import CommandOptions, Settings, comma_separated
 from streaming_server.web.assembly import worker_devices
 
 OURS = "server"
@@ -52,7 +52,7 @@ Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeVali
 Doors = Annotated[tuple[DoorName, ...], NoDecode, BeforeValidator(comma_separated)]
 
 
-class BenchCommand(BaseSettings):
+class BenchCommand(CommandOptions):
     """Measure first audio, underruns and cost under load, compared with a bare socket replaying the frames.
 
     Sessions start at random times during the ramp, which is not measured. Each session streams a reply of two
@@ -60,16 +60,7 @@ class BenchCommand(BaseSettings):
     next. A server that is late therefore gets slightly less work.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="DIA_",
-        frozen=True,
-        extra="ignore",
-        cli_kebab_case=True,
-        cli_implicit_flags="toggle",
-        cli_avoid_json=True,
-        cli_hide_none_type=True,
-        cli_shortcuts={"as-json": "json"},
-    )
+    model_config = SettingsConfigDict(cli_shortcuts={"as-json": "json"})
 
     url: str | None = Field(None, description="server to measure; by default one is started")
     key: SecretStr | None = Field(None, description="API key of that server")
@@ -160,11 +151,7 @@ def bench(command: BenchCommand) -> int:
     rows = [row for run in runs for row in run.rows]
     limits = [run.limit for run in runs if run.limit is not None]
     doors = compared(rows) if command.door or command.gateway else []
-    report = Report(ready_s, idle_mib, rows, limits, doors, engine)
-    if command.as_json:
-        print(report.json())
-    else:
-        report.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH))
+    _print(Report(ready_s, idle_mib, rows, limits, doors, engine), command)
     return 0
 
 
@@ -183,19 +170,23 @@ def _soak(command: BenchCommand) -> int:
     with _subject(command) as (subject, _):
         report = asyncio.run(soak(subject, habit, run, _progress))
     _progress("")
+    _print(report, command)
+    return 1 if report.faults else 0
+
+
+def _print(report: Report | SoakReport, command: BenchCommand) -> None:
     if command.as_json:
         print(report.json())
     else:
         report.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH))
-    return 1 if report.faults else 0
 
 
 def _doors(command: BenchCommand, subject: Subject, runner: asyncio.Runner) -> list[_Runs]:
     """Measure the protocols and the native websocket in alternating windows."""
-    runs = {
-        name: _Runs(command, _at_door(replace(subject, name=name)), runner, _wire_of(name))
-        for name in names_of(command.door)
-    }
+    runs = {}
+    for name in names_of(command.door):
+        wire = Native if name == PLAIN else wire_of(name)
+        runs[name] = _Runs(command, _at_door(replace(subject, name=name)), runner, wire)
     return _alternate(command, runs)
 
 
@@ -216,8 +207,7 @@ def _gateway(command: BenchCommand, subject: Subject, runner: asyncio.Runner) ->
 def _alternate(command: BenchCommand, runs: dict[str, _Runs]) -> list[_Runs]:
     for sessions in command.sessions:
         for round_, name in in_turn(list(runs), command.rounds):
-            if not sys.stderr.isatty():
-                print(f"round {round_ + 1} of {command.rounds}: ", end="", file=sys.stderr)
+            _announce(f"round {round_ + 1} of {command.rounds}: ", end="")
             runs[name].row(sessions)
     return list(runs.values())
 
@@ -230,11 +220,6 @@ def _at_door(subject: Subject) -> Subject:
     return replace(subject, address=replace(subject.address, port=subject.wyoming_port))
 
 
-def _wire_of(name: str) -> type[Wire]:
-    natives: dict[str, type[Wire]] = {NATIVE: NativeResampled, PLAIN: Native}
-    return natives.get(name) or wire_of(name)
-
-
 def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, name: ChoreName) -> list[_Runs]:
     """Measure each row twice, without and with background requests."""
     alone = _Runs(command, subject, runner)
@@ -243,8 +228,7 @@ def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, nam
         alone.row(sessions)
         with Chores(name, subject.address) as chores:
             beside.row(sessions)
-        if not sys.stderr.isatty():
-            print(f"{name}: {chores.done} background requests", file=sys.stderr, flush=True)
+        _announce(f"{name}: {chores.done} background requests")
     return [alone, beside]
 
 
@@ -362,12 +346,12 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _announce(line: str) -> None:
-    """Print what is measured next unless stderr is a terminal, which shows progress."""
+def _announce(line: str, end: str = "\n") -> None:
+    """Print a line that stays, or on a terminal the progress line."""
     if sys.stderr.isatty():
         _progress(line)
     else:
-        print(line, file=sys.stderr, flush=True)
+        print(line, end=end, file=sys.stderr, flush=True)
 
 
 def _progress(line: str) -> None:

@@ -35,9 +35,7 @@ class Recording(BaseModel):
 
 async def record(server: Address) -> Recording:
     """Record every sentence once, which also warms the server up. Raises SpeechError."""
-    scheme = "wss" if server.secure else "ws"
-    headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
-    url = f"{scheme}://{server.host}:{server.port}{server.prefix}/ws/speak"
+    url, headers = server.url("/ws/speak", "ws"), server.headers
     try:
         async with asyncio.timeout(TIMEOUT_S), connect(url, additional_headers=headers, proxy=None) as socket:
             ready = orjson.loads(await socket.recv())

@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from streaming_server.bench.doors import Comparison, table
+from streaming_server.bench.doors import Comparison, table, table_of
 from streaming_server.bench.engine_alone import EngineAlone
 from streaming_server.bench.row import Row
 
@@ -88,9 +88,8 @@ class Report:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    table = Table()
-    table.add_column("server\n", no_wrap=True)
-    for name in (
+    table = table_of(
+        "server\n",
         "sessions\n",
         "turns\n",
         "first audio, ms\np50 / p95 / p99",
@@ -100,8 +99,7 @@ def _table(rows: Sequence[Row]) -> Table:
         "audio\ns/s",
         "CPU ms /\naudio s",
         "peak\nMiB",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
+    )
     for row in rows:
         table.add_row(*_cells(row))
     return table

@@ -10,7 +10,6 @@ import re
 import signal
 import statistics
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from rich.table import Table
 
 from streaming_server.bench.drive import Subject
 from streaming_server.bench.soak_session import ANSWER_S, Fate, Habit, SoakSession
+from streaming_server.cli.local_server import fetch
 from streaming_server.percentiles import Percentiles, percentiles
 
 SECONDS = 600.0
@@ -265,22 +265,13 @@ async def _answered(ledger: SoakLedger, ask: Callable[[], T]) -> T | None:
 
 def _workers(subject: Subject) -> list[int]:
     """Return the process ids of the workers that run."""
-    devices = orjson.loads(_get(subject, "/gpu/status"))["devices"]
+    devices = orjson.loads(fetch(subject.address.url("/gpu/status"), ANSWER_S))["devices"]
     return [device["worker"]["pid"] for device in devices if device["worker"]["pid"] is not None]
 
 
 def _reading(subject: Subject) -> Reading:
     assert subject.gauge is not None
-    found = re.search(rb"^dia_tasks (\S+)$", _get(subject, "/metrics"), re.MULTILINE)
+    found = re.search(rb"^dia_tasks (\S+)$", fetch(subject.address.url("/metrics"), ANSWER_S), re.MULTILINE)
     assert found is not None
     files, threads = subject.gauge.files_and_threads()
     return Reading(subject.gauge.memory_mib(), files, threads, int(float(found[1])))
-
-
-def _get(subject: Subject, path: str) -> bytes:
-    """Return the body of a response. Proxies from the environment are not used."""
-    where = subject.address
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{where.host}:{where.port}{path}", timeout=ANSWER_S) as answer:
-        body: bytes = answer.read()
-        return body

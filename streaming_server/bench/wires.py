@@ -69,8 +69,9 @@ class Wire(ABC):
         """Called before the last message of a turn is sent."""
         self._ending = True
 
-    @abstractmethod
-    def text(self, payload: bytes, now: float) -> None: ...
+    def text(self, payload: bytes, now: float) -> None:
+        """Handle a text message, where there are such."""
+        return
 
     def binary(self, payload: bytes, now: float) -> None:
         """Handle a binary message; audio by default."""
@@ -228,9 +229,6 @@ class OpenAI(Wire):
             self._ending = False
             self._done(now)
 
-    def text(self, payload: bytes, now: float) -> None:
-        """Unused: responses are binary."""
-
 
 class Wyoming(Wire):
     """Events over TCP at the engine's sample rate: a line of JSON, more JSON, then audio."""
@@ -257,9 +255,6 @@ class Wyoming(Wire):
             case "error":
                 self._failed(now)
 
-    def text(self, payload: bytes, now: float) -> None:
-        """Unused: the client decodes events."""
-
 
 class Kyutai(Wire):
     """MessagePack, one connection per turn; audio as an array of 32-bit floats, each with a type byte."""
@@ -276,9 +271,6 @@ class Kyutai(Wire):
     def messages(cls, parts: tuple[str, ...]) -> tuple[bytes, ...]:
         said = (msgpack.packb({"type": "Text", "text": part.strip()}) for part in parts)
         return b"", *said, msgpack.packb({"type": "Eos"})
-
-    def text(self, payload: bytes, now: float) -> None:
-        """Unused: messages are binary."""
 
     def binary(self, payload: bytes, now: float) -> None:
         message = msgpack.unpackb(payload)

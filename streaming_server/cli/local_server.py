@@ -83,10 +83,21 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def answers(url: str) -> bool:
-    """Return whether a GET of the URL succeeds. Proxies from the environment are not used."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Return whether a GET of the URL succeeds."""
     try:
-        with opener.open(url, timeout=1) as answer:
-            return bool(answer.status == 200)
+        fetch(url, timeout_s=1.0, most=0)
     except (OSError, HTTPException):
         return False
+    return True
+
+
+def fetch(request: str | urllib.request.Request, timeout_s: float, most: int | None = None) -> bytes:
+    """Return the body of a response, or its first `most` bytes. Raises OSError, also for an error's status.
+
+    Proxies from the environment are not used: they would see the key. Raises HTTPException for a server that
+    does not speak HTTP.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=timeout_s) as response:
+        body: bytes = response.read(most)
+        return body

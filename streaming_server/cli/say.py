@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, CliPositionalArg, SettingsConfigDict
+from pydantic_settings import CliPositionalArg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from websockets.asyncio.client import ClientConnection, connect
@@ -28,7 +28,7 @@ from streaming_server.cli.signals import calling
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import Draining, SpeechError, Unavailable
 from streaming_server.hosts import is_loopback
-from streaming_server.settings import comma_separated
+from streaming_server.settings import CommandOptions, comma_separated
 from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.generation_fields import Pitch, Speed
 
@@ -38,21 +38,12 @@ FAREWELL_S = 0.3
 """Seconds to wait for the closing handshake of a server that is still sending."""
 
 
-class SayCommand(BaseSettings):
+class SayCommand(CommandOptions):
     """Speak a text into a file.
 
     Uses the server at --url, else one that runs at --host and --port, else one that is started for the
     command and configured by DIA_* variables: DIA_ENGINE=dia speaks with Dia.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix="DIA_",
-        frozen=True,
-        extra="ignore",
-        cli_kebab_case=True,
-        cli_implicit_flags="toggle",
-        cli_hide_none_type=True,
-    )
 
     text: CliPositionalArg[str] = Field(description='text to speak; "-" reads it from standard input')
     voice: str = Field(DEFAULT_VOICE.id, description="voice that speaks")

@@ -34,54 +34,54 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
-class _Message(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=str.lower):
+class Message(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=str.lower):
     """A tagged array on the wire: the name of the class in lower case, then its fields."""
 
 
-class Submit(_Message, frozen=True):
+class Submit(Message, frozen=True):
     """Speak an utterance."""
 
     utterance: Utterance
 
 
-class Cancel(_Message, frozen=True):
+class Cancel(Message, frozen=True):
     """Drop an utterance."""
 
     utterance: Count
 
 
-class Release(_Message, frozen=True):
+class Release(Message, frozen=True):
     """Forget what is kept for a context."""
 
     context: Count
 
 
-class Taken(_Message, frozen=True):
+class Taken(Message, frozen=True):
     """`size` bytes of an utterance's PCM, counted from its start, have left the server's buffer."""
 
     utterance: Count
     size: Count
 
 
-class Prepare(_Message, frozen=True):
+class Prepare(Message, frozen=True):
     """Prepare a voice that will be used soon."""
 
     voice: Voice
 
 
-class Relieve(_Message, frozen=True):
+class Relieve(Message, frozen=True):
     """Give cached memory back."""
 
 
-class Ping(_Message, frozen=True):
+class Ping(Message, frozen=True):
     """Answer with `Pong`."""
 
 
-class Shutdown(_Message, frozen=True):
+class Shutdown(Message, frozen=True):
     """Exit."""
 
 
-class Ready(_Message, frozen=True):
+class Ready(Message, frozen=True):
     """The model is loaded. `device` is the name the device has for itself ("NVIDIA H100")."""
 
     info: EngineInfo
@@ -100,7 +100,7 @@ class Batch:
     step_s: float
 
 
-class Memory(_Message, frozen=True):
+class Memory(Message, frozen=True):
     """A reading of the device's memory."""
 
     report: MemoryReport
@@ -112,11 +112,11 @@ class Memory(_Message, frozen=True):
             raise ValueError("sizes of memory must not be negative")
 
 
-class Pong(_Message, frozen=True):
+class Pong(Message, frozen=True):
     """The answer to `Ping`."""
 
 
-class Fatal(_Message, frozen=True):
+class Fatal(Message, frozen=True):
     """The last message of a worker that cannot go on. `code` is one of `errors`' codes."""
 
     code: str
@@ -162,7 +162,7 @@ class _Failed(_Event, frozen=True, tag="x"):
 _WireEvent = _Audio | _Words | _Finished | _Failed
 
 
-class _Batch(_Message, frozen=True, tag="batch"):
+class _Batch(Message, frozen=True, tag="batch"):
     step_s: Seconds
     events: tuple[_WireEvent, ...]
 
@@ -186,8 +186,7 @@ def encode(message: Request | Report) -> bytes:
 
 def decode_request(frame: Frame) -> Request:
     """Return the request in a frame. Raises ProtocolError."""
-    message = _decode(_request_decoder, frame)
-    _require_size(frame, 0)
+    message = decode(_request_decoder, frame)
     if isinstance(message, Submit):
         _require_ranges(message.utterance)
     return message
@@ -206,7 +205,7 @@ def _require_ranges(utterance: Utterance) -> None:
 
 def decode_report(frame: Frame) -> Report:
     """Return the report in a frame. Raises ProtocolError."""
-    message = _decode(_report_decoder, frame)
+    message = decode(_report_decoder, frame, has_body=True)
     if not isinstance(message, _Batch):
         _require_size(frame, 0)
         return message
@@ -222,11 +221,17 @@ def decode_report(frame: Frame) -> Report:
     return Batch(tuple(events), message.step_s)
 
 
-def _decode(decoder: msgspec.json.Decoder[M], frame: Frame) -> M:
+def decode(
+    decoder: msgspec.json.Decoder[M] | msgspec.msgpack.Decoder[M], frame: Frame, *, has_body: bool = False
+) -> M:
+    """Return the message in a frame. Raises ProtocolError, also for a body without `has_body`."""
     try:
-        return decoder.decode(frame.header)
+        message = decoder.decode(frame.header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"A message could not be decoded: {error}.") from error
+    if not has_body:
+        _require_size(frame, 0)
+    return message
 
 
 def _require_size(frame: Frame, size: int) -> None:

@@ -6,31 +6,24 @@ MessagePack and not JSON because Whisper's probabilities may be NaN, and paths n
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import msgspec
-from msgspec import Struct
 
-from streaming_server.errors import ProtocolError
 from streaming_server.ipc.framing import Frame, pack
+from streaming_server.ipc.messages import Message, decode
 from streaming_server.transcription.transcript import Segment
 
 
-class _Message(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=str.lower):
-    """A tagged array: the name of the class in lower case, then its fields."""
-
-
-class Transcribe(_Message, frozen=True):
+class Transcribe(Message, frozen=True):
     """Transcribe a file. Answered with `Heard` or `Refused`."""
 
     path: bytes
 
 
-class Ready(_Message, frozen=True):
+class Ready(Message, frozen=True):
     """The model is loaded."""
 
 
-class Heard(_Message, frozen=True):
+class Heard(Message, frozen=True):
     """Whisper's transcript. language_probability: None for an English-only model."""
 
     text: str
@@ -39,13 +32,13 @@ class Heard(_Message, frozen=True):
     segments: tuple[Segment, ...]
 
 
-class Refused(_Message, frozen=True):
+class Refused(Message, frozen=True):
     """The file cannot be transcribed; the next one may be. message: for the user."""
 
     message: str
 
 
-class Failed(_Message, frozen=True):
+class Failed(Message, frozen=True):
     """The last message of a transcriber that cannot go on. message: for the user."""
 
     message: str
@@ -57,8 +50,6 @@ _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Transcribe] = msgspec.msgpack.Decoder(Transcribe)
 _answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
-M = TypeVar("M")
-
 
 def encode(message: Transcribe | Answer) -> bytes:
     """Return a message as it goes over the socket."""
@@ -66,19 +57,10 @@ def encode(message: Transcribe | Answer) -> bytes:
 
 
 def decode_request(frame: Frame) -> Transcribe:
-    """Return the request in a frame. Raise ProtocolError."""
-    return _decode(_request_decoder, frame)
+    """Return the request in a frame. Raises ProtocolError."""
+    return decode(_request_decoder, frame)
 
 
 def decode_answer(frame: Frame) -> Answer:
-    """Return the answer in a frame. Raise ProtocolError."""
-    return _decode(_answer_decoder, frame)
-
-
-def _decode(decoder: msgspec.msgpack.Decoder[M], frame: Frame) -> M:
-    if frame.body:
-        raise ProtocolError(f"A message came with {len(frame.body)} bytes too many.")
-    try:
-        return decoder.decode(frame.header)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"A message could not be decoded: {error}.") from error
+    """Return the answer in a frame. Raises ProtocolError."""
+    return decode(_answer_decoder, frame)
