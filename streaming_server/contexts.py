@@ -158,20 +158,14 @@ class Contexts:
         )
         for voice_id in {part.voice.id, *(each.voice.id for each in speakers.values())}:
             self._await_voice(context, voice_id)
-        self._open.add(context)
-        self._peak = max(self._peak, len(self._open))
-        if not options.attended:
-            self._unattended.add(context)
-        self._metrics.contexts.inc()
-        voice = options.voice if self._catalogue.knows(options.voice) else entry.voice.id
-        labels = {"door": options.door, "context": options.name}
+        self._count(context, attended=options.attended)
         return Rendering(
             context,
             encoder,
             self._metrics,
-            voice=voice,
+            voice=options.voice if self._catalogue.knows(options.voice) else entry.voice.id,
             release=partial(self._release, context),
-            labels=labels,
+            labels={"door": options.door, "context": options.name},
         )
 
     def paces(self, door: str) -> bool:
@@ -233,6 +227,13 @@ class Contexts:
             ),
             None,
         )
+
+    def _count(self, context: SpeechContext, *, attended: bool) -> None:
+        self._open.add(context)
+        self._peak = max(self._peak, len(self._open))
+        if not attended:
+            self._unattended.add(context)
+        self._metrics.contexts.inc()
 
     def _release(self, context: SpeechContext, end: End | None) -> None:
         if context not in self._open:

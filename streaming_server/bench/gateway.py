@@ -8,15 +8,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import streaming_server
 from streaming_server.bench.client import Address
-from streaming_server.cli.local_server import answers
+from streaming_server.cli.local_server import answers, wait_until
 from streaming_server.errors import Unavailable
 
 CONFIGURATION = Path(streaming_server.__file__).parent / "deploy" / "haproxy.cfg"
@@ -42,17 +41,12 @@ def running_haproxy(
     variables: Mapping[str, str], output: int | IO[bytes] = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run HAProxy with the shipped configuration and SPEECH_* variables. Raise Unavailable."""
-    process = subprocess.Popen(
-        [haproxy_binary(), "-db", "-f", str(CONFIGURATION)],
-        env=os.environ | variables,
-        stdout=output,
-        stderr=output,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    command = [haproxy_binary(), "-db", "-f", str(CONFIGURATION)]
+    with subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=output) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -62,9 +56,10 @@ def gateway_to(server: Address, port: int) -> Iterator[int]:
         admin = Path(folder) / "admin.sock"
         variables = {"SPEECH_BIND": f"127.0.0.1:{port}", "SPEECH_ADMIN": str(admin)}
         with running_haproxy(variables) as process:
-            _wait_for(admin.exists, process)
-            add_server(admin, "measured", f"{server.host}:{server.port}")
-            _wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"), process)
+            if wait_until(admin.exists, START_TIMEOUT_S, process):
+                add_server(admin, "measured", f"{server.host}:{server.port}")
+            if not wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), START_TIMEOUT_S, process):
+                raise Unavailable("The gateway could not be started.")
             yield process.pid
 
 
@@ -85,11 +80,3 @@ def command_gateway(admin: Path, *commands: str) -> str:
         api.connect(str(admin))
         api.sendall(";".join(commands).encode() + b"\n")
         return b"".join(iter(lambda: api.recv(65536), b"")).decode()
-
-
-def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise Unavailable("The gateway could not be started.")
-        time.sleep(0.02)

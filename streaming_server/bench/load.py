@@ -317,24 +317,19 @@ def _free_port() -> int:
 @contextmanager
 def _bare_socket(recording: Recording) -> Iterator[Subject]:
     """Start the bare socket (see `bench.ceiling`) and yield it. Raises Unavailable."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streaming_server.bench.ceiling"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(recording.model_dump_json().encode())
-        process.stdin.close()
-        port = process.stdout.readline()
-        if not port:
-            raise Unavailable("The bare socket could not be started.")
-        yield Subject(BARE, Address("127.0.0.1", int(port)), Gauge(process.pid))
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    command = [sys.executable, "-m", "streaming_server.bench.ceiling"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(recording.model_dump_json().encode())
+            process.stdin.close()
+            port = process.stdout.readline()
+            if not port:
+                raise Unavailable("The bare socket could not be started.")
+            yield Subject(BARE, Address("127.0.0.1", int(port)), Gauge(process.pid))
+        finally:
+            process.kill()
 
 
 def _allow_many_sockets() -> None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -23,6 +23,9 @@ STOP_TIMEOUT_S = 3.0
 
 START_TIMEOUT_S = 1800.0
 """Dia's first start may download gigabytes; a server that cannot start exits by itself."""
+
+POLL_S = 0.02
+"""Interval between two looks at a condition."""
 
 _KEYS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS"})
 
@@ -59,18 +62,23 @@ def own_server(*options: str) -> Iterator[LocalServer]:
         )
         try:
             url = f"http://{HOST}:{listener.getsockname()[1]}"
-            _wait_until_ready(url, process)
+            if not wait_until(lambda: answers(f"{url}/readyz"), START_TIMEOUT_S, process):
+                raise Unavailable("No server could be started.")
             yield LocalServer(url, process.pid)
         finally:
             _stop(process)
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not answers(f"{url}/readyz"):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise Unavailable("No server could be started.")
-        time.sleep(0.02)
+def wait_until(
+    condition: Callable[[], bool], timeout_s: float, process: subprocess.Popen[bytes] | None = None
+) -> bool:
+    """Wait for a condition; return False if it took too long, or if the process has ended before."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if (process is not None and process.poll() is not None) or time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

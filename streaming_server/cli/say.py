@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 from streaming_server.audio.frames import FRAME_HEADER
 from streaming_server.backoff import jittered_delays
 from streaming_server.cli.audio_file import ENDINGS, SpeechFile, speech_file
-from streaming_server.cli.local_server import answers, own_server
+from streaming_server.cli.local_server import answers, own_server, wait_until
 from streaming_server.cli.signals import calling
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import Draining, SpeechError, Unavailable
@@ -33,6 +33,7 @@ from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.generation_fields import Pitch, Speed
 
 READY_TIMEOUT_S = 60.0
+"""Seconds to wait for a server that still loads its model."""
 ANSWER_TIMEOUT_S = 60.0
 FAREWELL_S = 0.3
 """Seconds to wait for the closing handshake of a server that is still sending."""
@@ -239,20 +240,12 @@ def _server(command: SayCommand) -> Iterator[str]:
         yield running
         return
     if answers(f"{running}/livez"):
-        _wait_until_ready(running)
+        if not wait_until(lambda: answers(f"{running}/readyz"), READY_TIMEOUT_S):
+            raise Unavailable(f"The server at {running} is not ready.")
         yield running
         return
     with own_server() as server:
         yield server.url
-
-
-def _wait_until_ready(url: str) -> None:
-    """Wait for a server that still loads its model. Raises Unavailable."""
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while not answers(f"{url}/readyz"):
-        if time.monotonic() > deadline:
-            raise Unavailable(f"The server at {url} is not ready.")
-        time.sleep(0.1)
 
 
 def _json(**message: Any) -> str:

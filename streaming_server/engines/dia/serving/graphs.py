@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -24,12 +24,10 @@ from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
 from streaming_server.engines.dia.serving.graph_timer import graph_seconds, raise_clocks
 from streaming_server.engines.dia.serving.page_table import PageTable
 from streaming_server.engines.dia.serving.prefill import Beginning
+from streaming_server.engines.dia.serving.prefill_graphs import PrefillGraphs
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape, TimeBudget
 from streaming_server.engines.dia.serving.slots import Slots
 from streaming_server.engines.dia.serving.step_graphs import FusedSteps, MaskedSteps, StepGraphs, sizes
-
-if TYPE_CHECKING:
-    from streaming_server.engines.dia.serving.prefill_graphs import PrefillGraphs
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,7 +94,7 @@ class GraphRunner(Runner):
         if kernels:
             self._table = PageTable(slots.paged.layout, slots.paged.pages)
             self._steps = FusedSteps(slots, self._table, self._capture_step)
-            self._prefill_graphs = _prefill_graphs(slots, cuda, self._model_stream, self._model_pool)
+            self._prefill_graphs = PrefillGraphs(slots, cuda, self._model_stream, self._model_pool)
         else:
             self._steps = MaskedSteps(slots, self._capture_step)
         self._codec = CodecGraphs(slots, codec, chunks, cuda)
@@ -265,10 +263,3 @@ class GraphRunner(Runner):
         # Whatever holds slots or graphs must be gone before memory can be given back.
         del self._steps, self._codec, self._prefill, self.slots, self.codec
         self._cuda.clear_workspaces()
-
-
-def _prefill_graphs(slots: Slots, cuda: Cuda, stream: Any, pool: Any) -> PrefillGraphs:
-    """Import triton only where its kernels are used."""
-    from streaming_server.engines.dia.serving.prefill_graphs import PrefillGraphs
-
-    return PrefillGraphs(slots, cuda, stream, pool)

@@ -19,6 +19,7 @@ from streaming_server.engines.dia.model.linear import Kernel, int8_kernel
 from streaming_server.engines.dia.model.paged_cache import PAGE_FRAMES, PageLayout, page_bytes
 from streaming_server.engines.dia.model.transformer import DiaModel
 from streaming_server.engines.dia.serving.capacity import MOST_SLOTS, SHARE, Capacity, fit
+from streaming_server.engines.dia.serving.cuda import Cuda
 from streaming_server.engines.dia.serving.device import (
     FULL_MODEL_BYTES,
     avoid_cudnn_attention,
@@ -28,6 +29,7 @@ from streaming_server.engines.dia.serving.device import (
     require_room,
 )
 from streaming_server.engines.dia.serving.engine import DiaEngine
+from streaming_server.engines.dia.serving.graphs import GraphRunner
 from streaming_server.engines.dia.serving.runner import Runner
 from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
@@ -163,9 +165,6 @@ def assemble(
         if model.device.type != "cuda":
             count = slots or _plain_slots(config, codec, model.dtype, report(), 0, _CPU_SLOTS)
             return Runner(Slots(model, count), Codec(codec, codec_tensors, count + 1))
-        from streaming_server.engines.dia.serving.cuda import Cuda
-        from streaming_server.engines.dia.serving.graphs import GraphRunner
-
         cuda = Cuda(model.device)
         fused_codec = fused_codec and model.dtype.itemsize == 2
 

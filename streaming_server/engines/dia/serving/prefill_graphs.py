@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
-from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill
 from streaming_server.engines.dia.serving.prefill import PIECE_ROWS, Beginning
 from streaming_server.engines.dia.serving.slots import Slots
 
@@ -22,6 +21,8 @@ class PrefillGraphs:
     """Prefill of slots that have pages. stream, pool: those of the model."""
 
     def __init__(self, slots: Slots, cuda: Cuda, stream: Any, pool: Any) -> None:
+        from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill
+
         self._slots = slots
         self._cuda = cuda
         prefill = FusedPrefill(slots)
