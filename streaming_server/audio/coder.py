@@ -1,4 +1,4 @@
-"""Encoding in a thread, beside the event loop."""
+"""Encoding in a thread, while the event loop runs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Coder:
         return self._writer
 
     async def _work(self, work: Callable[[], bytes]) -> bytes:
-        return await beside(lambda: self._locked(work), self._limiter)
+        return await in_thread(lambda: self._locked(work), self._limiter)
 
     def _locked(self, work: Callable[[], bytes]) -> bytes:
         try:
@@ -73,7 +73,7 @@ class Coder:
                 self.close()
 
 
-async def beside(work: Callable[[], bytes], limiter: CapacityLimiter) -> bytes:
+async def in_thread(work: Callable[[], bytes], limiter: CapacityLimiter) -> bytes:
     """Run an encoder in a thread and return its result.
 
     A cancelled anyio scope waits for the thread; a task that asyncio cancels, as uvicorn does on shutdown,

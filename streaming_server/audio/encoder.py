@@ -8,7 +8,7 @@ from functools import partial
 
 from anyio import CapacityLimiter
 
-from streaming_server.audio.coder import Coder, beside
+from streaming_server.audio.coder import Coder, in_thread
 from streaming_server.audio.formats import AudioFormat, is_coded
 from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.audio.tempo import Tempo
@@ -130,9 +130,9 @@ class SpeechEncoder:
             self._tempo = Tempo(self.sample_rate, self._speed)
         tempo = self._tempo
         if pcm:
-            pcm = await beside(partial(tempo.push, pcm), self._threads)
+            pcm = await in_thread(partial(tempo.push, pcm), self._threads)
         if last:
-            pcm += await beside(tempo.finish, self._threads)
+            pcm += await in_thread(tempo.finish, self._threads)
             self._tempo = None
         return await self._contain(self._frames.push(pcm))
 

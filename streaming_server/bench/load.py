@@ -30,7 +30,6 @@ from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
 from streaming_server.bench.soak import SECONDS, SESSIONS, Run, SoakReport, soak
-from streaming_server.bench.soak_session import Habit
 from streaming_server.bench.wires import DoorName, Native, Wire, wire_of
 from streaming_server.cli.local_server import own_server
 from streaming_server.engines.selection import select_engine
@@ -166,9 +165,9 @@ def _soak(command: BenchCommand) -> int:
         command.ramp,
         command.seed,
     )
-    habit = Habit(replies(REPLIES, random.Random(command.seed)), command.tokens_per_second, 2 * command.think)
+    manner = Manner(replies(REPLIES, random.Random(command.seed)), command.tokens_per_second, command.think)
     with _subject(command) as (subject, _):
-        report = asyncio.run(soak(subject, habit, run, _progress))
+        report = asyncio.run(soak(subject, manner, run, _progress))
     _progress("")
     _print(report, command)
     return 1 if report.faults else 0

@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streaming_server.bench.drive import Subject
-from streaming_server.bench.soak_session import ANSWER_S, Fate, Habit, SoakSession
+from streaming_server.bench.session import Manner
+from streaming_server.bench.soak_session import ANSWER_S, Fate, SoakSession
 from streaming_server.cli.local_server import fetch
 from streaming_server.percentiles import Percentiles, percentiles
 
@@ -211,14 +212,14 @@ def faults(periods: Sequence[Period]) -> list[str]:
     return found
 
 
-async def soak(subject: Subject, habit: Habit, run: Run, progress: Callable[[str], None]) -> SoakReport:
+async def soak(subject: Subject, manner: Manner, run: Run, progress: Callable[[str], None]) -> SoakReport:
     """Run the sessions. The server's processes must be on this machine."""
     rng = random.Random(run.seed)
     ledger = SoakLedger(run.seconds)
     async with asyncio.TaskGroup() as group:
         tasks = []
         for _ in range(run.sessions):
-            session = SoakSession(subject.address, habit, ledger, random.Random(rng.random()))
+            session = SoakSession(subject.address, manner, ledger, random.Random(rng.random()))
             tasks.append(group.create_task(session.run()))
             await asyncio.sleep(run.ramp_s / run.sessions)
         ledger.begin()

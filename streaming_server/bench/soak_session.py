@@ -6,15 +6,13 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import orjson
 
 from streaming_server.bench.client import Address, Client
 from streaming_server.bench.script import Reply
-from streaming_server.bench.session import BYTES_PER_SAMPLE
+from streaming_server.bench.session import BYTES_PER_SAMPLE, Manner
 from streaming_server.bench.wires import CONTEXT
 
 Fate = Literal["whole", "cancelled", "disconnected"]
@@ -40,21 +38,12 @@ class Ledger(Protocol):
         """Record an error: the server's code, or `refused`, `lost`, `no answer`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Habit:
-    """Manner in which sessions speak. pause_s: between two turns, at most."""
-
-    replies: Sequence[Reply]
-    words_per_second: float
-    pause_s: float
-
-
 class SoakSession:
     """Connects, speaks and connects again, until cancelled."""
 
-    def __init__(self, address: Address, habit: Habit, ledger: Ledger, rng: random.Random) -> None:
+    def __init__(self, address: Address, manner: Manner, ledger: Ledger, rng: random.Random) -> None:
         self._address = address
-        self._habit = habit
+        self._manner = manner
         self._ledger = ledger
         self._rng = rng
         self._client: Client | None = None
@@ -71,7 +60,7 @@ class SoakSession:
                 await self._connect()
                 while not self._gone:
                     await self._turn()
-                await asyncio.sleep(self._rng.uniform(0, self._habit.pause_s))
+                await asyncio.sleep(self._rng.uniform(0, 2 * self._manner.think_s))
         finally:
             if self._client is not None:
                 self._client.end()
@@ -122,7 +111,7 @@ class SoakSession:
         self._first_at = self._complete_at = math.nan
         self._audio_s = 0.0
         cut = self._rng.random() < CUT_SHORT
-        speaking = asyncio.create_task(self._say(self._rng.choice(self._habit.replies)))
+        speaking = asyncio.create_task(self._say(self._rng.choice(self._manner.replies)))
         try:
             async with asyncio.timeout(self._rng.uniform(0, CUT_WITHIN_S) if cut else TURN_S):
                 await self._ended.wait()
@@ -135,7 +124,7 @@ class SoakSession:
         self._ledger.turn(fate, self._first_at - self._complete_at)
         if fate == "whole" and not math.isnan(self._first_at):
             await asyncio.sleep(max(0.0, self._first_at + self._audio_s - time.perf_counter()))
-        await asyncio.sleep(self._rng.uniform(0, self._habit.pause_s))
+        await asyncio.sleep(self._rng.uniform(0, 2 * self._manner.think_s))
 
     async def _say(self, reply: Reply) -> None:
         """Send the messages of a turn: the opening, then words at their rate, the end with the last."""
@@ -144,7 +133,7 @@ class SoakSession:
         opening, *words, end = reply.messages
         self._client.write(opening)
         for number, word in enumerate(words):
-            due_at = began_at + number / self._habit.words_per_second
+            due_at = began_at + number / self._manner.tokens_per_second
             await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
             self._client.write(word)
             if number + 1 == reply.complete:

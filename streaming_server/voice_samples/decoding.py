@@ -8,20 +8,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from streaming_server.audio.pyav import av
 from streaming_server.errors import BadAudio, BadValue, TooLarge
 from streaming_server.voice_samples.chunks import correct_sizes, is_chunked
 from streaming_server.voice_samples.voice_sample import SAMPLE_RATE, VoiceSampleFormat, VoiceSampleLimits
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 AT_FULL_SCALE = 0.99
 

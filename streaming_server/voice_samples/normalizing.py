@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from streaming_server.errors import BadAudio, BadValue
-from streaming_server.voice_samples.decoding import Recording
+from streaming_server.voice_samples.decoding import Floats, Recording
 from streaming_server.voice_samples.voice_sample import (
     BEST_S,
     SAMPLE_RATE,
     WAVEFORM_PAIRS,
     DecodedVoiceSample,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float32]
 
 PEAK = 0.95
 """Highest peak of a voice sample; 1.0 is full scale."""

@@ -15,8 +15,8 @@ from streaming_server.bench.client import Address
 from streaming_server.bench.drive import Subject
 from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.load import BenchCommand, bench
+from streaming_server.bench.session import Manner
 from streaming_server.bench.soak import Period, Reading, Run, SoakLedger, faults, soak
-from streaming_server.bench.soak_session import Habit
 from streaming_server.errors import SpeechError
 
 
@@ -65,7 +65,7 @@ def test_a_lost_worker_is_no_reason_for_errors_before_its_death() -> None:
 
 def test_a_server_that_is_gone_is_a_fault() -> None:
     gone = Subject("gone", Address("127.0.0.1", free_port()), Gauge(os.getpid()))
-    report = asyncio.run(soak(gone, Habit([], 150.0, 0.1), Run(1, 0.5, 0.0, 0), lambda line: None))
+    report = asyncio.run(soak(gone, Manner([], 150.0, 0.05), Run(1, 0.5, 0.0, 0), lambda line: None))
     assert "no status" in report.faults[0]
     assert "refused" in report.faults[0]
 

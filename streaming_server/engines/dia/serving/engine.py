@@ -194,11 +194,11 @@ class DiaEngine:
         """Return the streams that advance in this step: all, unless one is about to underrun and others can
         wait.
         """
-        able, pressed = self._schedule.running, self._schedule.pressed()
-        if not pressed:
+        able, prioritized = self._schedule.running, self._schedule.prioritized()
+        if not prioritized:
             return able
-        at_no_cost = self._runner.computed_anyway(sorted(pressed))
-        chosen = [stream for stream in able if stream.slot in pressed or stream.slot in at_no_cost]
+        at_no_cost = self._runner.computed_anyway(sorted(prioritized))
+        chosen = [stream for stream in able if stream.slot in prioritized or stream.slot in at_no_cost]
         return able if len(chosen) == len(able) else chosen
 
     def _decode_step(self, selected: list[Stream]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from streaming_server.engines.dia.serving.runner import StepShape
 from streaming_server.engines.dia.serving.stream import Steps, Stream
 
-COMFORT_S = 2.0
+AMPLE_S = 2.0
 """A stream whose listener has this much audio buffered yields to streams about to underrun."""
 
 URGENT_S = 0.5
@@ -28,11 +28,11 @@ class Schedule:
     def __init__(self, last_delay: int, sample_rate: int) -> None:
         self._last_delay = last_delay
         self._sample_rate = sample_rate
-        self._comfortable: dict[int, Stream] = {}
-        self._uneasy: dict[int, Stream] = {}
-        self._comforts: list[tuple[float, int, Stream]] = []
+        self._ample: dict[int, Stream] = {}
+        self._low: dict[int, Stream] = {}
+        self._ample_until: list[tuple[float, int, Stream]] = []
         # No stream is about to underrun before, since a stream's `underrun_at` never falls.
-        self._calm_until = math.inf
+        self._none_urgent_until = math.inf
         self.steps = Steps()
         self._running: dict[int, Stream] = {}
         self._order: list[Stream] = []
@@ -59,8 +59,8 @@ class Schedule:
         else:
             stream.rest()
             del self._running[stream.slot]
-            self._comfortable.pop(stream.slot, None)
-            self._uneasy.pop(stream.slot, None)
+            self._ample.pop(stream.slot, None)
+            self._low.pop(stream.slot, None)
 
     @property
     def running(self) -> list[Stream]:
@@ -71,38 +71,38 @@ class Schedule:
     def buffered(self, stream: Stream) -> None:
         """Note that a stream's listener may have more audio buffered."""
         slot = stream.slot
-        if self._running.get(slot) is not stream or slot in self._comfortable:
+        if self._running.get(slot) is not stream or slot in self._ample:
             return
         underrun_at = stream.underrun_at(self._sample_rate)
-        until = underrun_at - COMFORT_S
+        until = underrun_at - AMPLE_S
         if until <= time.monotonic():
-            self._uneasy[slot] = stream
-            self._calm_until = min(self._calm_until, underrun_at - URGENT_S)
+            self._low[slot] = stream
+            self._none_urgent_until = min(self._none_urgent_until, underrun_at - URGENT_S)
             return
-        self._uneasy.pop(slot, None)
-        self._comfortable[slot] = stream
-        heapq.heappush(self._comforts, (until, next(self._numbers), stream))
+        self._low.pop(slot, None)
+        self._ample[slot] = stream
+        heapq.heappush(self._ample_until, (until, next(self._numbers), stream))
 
-    def pressed(self) -> dict[int, Stream]:
+    def prioritized(self) -> dict[int, Stream]:
         """Return the running streams that others yield to; none if no stream is about to underrun.
 
-        Those that yield have at least `COMFORT_S` buffered; if there are none, the result is empty, too.
+        Those that yield have at least `AMPLE_S` buffered; if there are none, the result is empty, too.
         """
         now = time.monotonic()
-        while self._comforts and self._comforts[0][0] <= now:
-            stream = heapq.heappop(self._comforts)[2]
-            if self._comfortable.get(stream.slot) is stream:
-                del self._comfortable[stream.slot]
+        while self._ample_until and self._ample_until[0][0] <= now:
+            stream = heapq.heappop(self._ample_until)[2]
+            if self._ample.get(stream.slot) is stream:
+                del self._ample[stream.slot]
                 self.buffered(stream)
-        if not self._comfortable or now <= self._calm_until:
+        if not self._ample or now <= self._none_urgent_until:
             return {}
         earliest = math.inf
-        for stream in self._uneasy.values():
+        for stream in self._low.values():
             underrun_at = stream.underrun_at(self._sample_rate)
             if underrun_at - URGENT_S < now:
-                return self._uneasy
+                return self._low
             earliest = min(earliest, underrun_at)
-        self._calm_until = earliest - URGENT_S
+        self._none_urgent_until = earliest - URGENT_S
         return {}
 
     def batch(self, chosen: Sequence[Stream]) -> tuple[list[int], StepShape]:
@@ -149,9 +149,9 @@ class Schedule:
     def clear(self) -> None:
         self._running.clear()
         self._events.clear()
-        self._comfortable.clear()
-        self._uneasy.clear()
-        self._comforts.clear()
+        self._ample.clear()
+        self._low.clear()
+        self._ample_until.clear()
         self._order, self._slots = [], []
 
     def _refresh(self) -> None:

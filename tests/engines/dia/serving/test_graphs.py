@@ -19,7 +19,7 @@ from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # no
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import AHEAD, GraphRunner  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
-from streaming_server.engines.dia.serving.schedule import COMFORT_S  # noqa: E402
+from streaming_server.engines.dia.serving.schedule import AMPLE_S  # noqa: E402
 from streaming_server.engines.dia.serving.step_graphs import BUCKETS, bucket, padded  # noqa: E402
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
 from streaming_server.types import (  # noqa: E402
@@ -167,7 +167,7 @@ def test_streams_computed_anyway_advance(simulated):
     """Some far ahead of their listeners, and beside them too many to be gathered who are not."""
     engine, _ = simulated(40)
     for number in range(1, 41):
-        ahead = 100 * COMFORT_S if number < 8 else 0.0
+        ahead = 100 * AMPLE_S if number < 8 else 0.0
         one = utterance(number)
         engine.submit(replace(one, deadline=one.deadline + ahead))
     while any(stream.prefill for stream in engine._streams.by_slot.values()) or len(engine._streams) < 40:

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from streaming_server.engines.dia.serving.context import ContextState
-from streaming_server.engines.dia.serving.schedule import COMFORT_S, URGENT_S, Schedule
+from streaming_server.engines.dia.serving.schedule import AMPLE_S, URGENT_S, Schedule
 from streaming_server.engines.dia.serving.slots import SamplingParams
 from streaming_server.engines.dia.serving.stream import Stream
 from streaming_server.types import DEFAULT_VOICE, Generation, Utterance
@@ -105,45 +105,45 @@ def test_a_batch_covers_its_streams(schedule):
     assert (shape.frames, shape.text, shape.candidates, shape.sample) == (35, 6, 80, True)
 
 
-def test_comfortable_streams_yield_to_one_about_to_underrun(schedule):
+def test_streams_with_ample_audio_yield_to_one_about_to_underrun(schedule):
     stream(schedule, 0, due=50, ahead_s=100.0)
-    assert schedule.pressed() == {}
+    assert schedule.prioritized() == {}
     urgent = stream(schedule, 1, due=50)
-    middling = stream(schedule, 2, due=50, ahead_s=(COMFORT_S + URGENT_S) / 2)
-    assert schedule.pressed() == {1: urgent, 2: middling}
+    middling = stream(schedule, 2, due=50, ahead_s=(AMPLE_S + URGENT_S) / 2)
+    assert schedule.prioritized() == {1: urgent, 2: middling}
     urgent.emitted = RATE * 10
     schedule.buffered(urgent)
-    assert schedule.pressed() == {}
+    assert schedule.prioritized() == {}
 
 
-def test_a_stream_that_comes_late_is_pressed_at_once(schedule):
+def test_a_stream_that_comes_late_is_prioritized_at_once(schedule):
     stream(schedule, 0, due=50, ahead_s=100.0)
-    middling = stream(schedule, 1, due=50, ahead_s=(COMFORT_S + URGENT_S) / 2)
-    assert schedule.pressed() == {}
+    middling = stream(schedule, 1, due=50, ahead_s=(AMPLE_S + URGENT_S) / 2)
+    assert schedule.prioritized() == {}
     urgent = stream(schedule, 2, due=50)
-    assert schedule.pressed() == {1: middling, 2: urgent}
+    assert schedule.prioritized() == {1: middling, 2: urgent}
 
 
-def test_a_stream_is_pressed_once_its_audio_runs_out(schedule):
+def test_a_stream_is_prioritized_once_its_audio_runs_out(schedule):
     stream(schedule, 0, due=50, ahead_s=100.0)
     waning = stream(schedule, 1, due=50, ahead_s=URGENT_S + 0.1)
     ends = time.monotonic() + 10
-    while not schedule.pressed():
+    while not schedule.prioritized():
         assert time.monotonic() < ends
-    assert schedule.pressed() == {1: waning}
+    assert schedule.prioritized() == {1: waning}
     assert waning.underrun_at(RATE) - URGENT_S < time.monotonic()
 
 
 def test_no_stream_yields_if_all_are_about_to_underrun(schedule):
     for slot in range(3):
         stream(schedule, slot, due=50)
-    assert schedule.pressed() == {}
+    assert schedule.prioritized() == {}
 
 
-def test_a_stream_is_comfortable_for_as_long_as_its_audio_lasts(schedule):
-    stream(schedule, 0, due=50, ahead_s=COMFORT_S + 0.05)
+def test_a_stream_has_ample_audio_for_as_long_as_its_audio_lasts(schedule):
+    stream(schedule, 0, due=50, ahead_s=AMPLE_S + 0.05)
     urgent = stream(schedule, 1, due=50)
-    assert schedule.pressed() == {1: urgent}
+    assert schedule.prioritized() == {1: urgent}
     deadline = time.monotonic() + 10
-    while schedule.pressed():
+    while schedule.prioritized():
         assert time.monotonic() < deadline
