@@ -218,13 +218,17 @@ def read_snake(tensors: dict[str, Tensor], name: str) -> Snake:
     return Snake(alpha, (alpha + 1e-9).reciprocal())
 
 
-def read_residual_unit(tensors: dict[str, Tensor], name: str, dilation: int) -> ResidualUnit:
-    return ResidualUnit(
-        snake1=read_snake(tensors, f"{name}.snake1"),
-        wide=read_convolution(tensors, f"{name}.conv1"),
-        snake2=read_snake(tensors, f"{name}.snake2"),
-        narrow=read_convolution(tensors, f"{name}.conv2"),
-        dilation=dilation,
+def read_residual_units(tensors: dict[str, Tensor], block: str) -> tuple[ResidualUnit, ...]:
+    """Return the residual units of a block, one for each of `DILATIONS`."""
+    return tuple(
+        ResidualUnit(
+            snake1=read_snake(tensors, f"{block}.res_unit{number}.snake1"),
+            wide=read_convolution(tensors, f"{block}.res_unit{number}.conv1"),
+            snake2=read_snake(tensors, f"{block}.res_unit{number}.snake2"),
+            narrow=read_convolution(tensors, f"{block}.res_unit{number}.conv2"),
+            dilation=dilation,
+        )
+        for number, dilation in enumerate(DILATIONS, start=1)
     )
 
 
@@ -243,10 +247,5 @@ def _upsampling(tensors: dict[str, Tensor], name: str, rate: int) -> Convolution
 
 def _block(tensors: dict[str, Tensor], index: int, rate: int) -> Block:
     name = f"decoder.block.{index}"
-    units = tuple(
-        read_residual_unit(tensors, f"{name}.res_unit{number}", dilation)
-        for number, dilation in enumerate(DILATIONS, start=1)
-    )
-    return Block(
-        read_snake(tensors, f"{name}.snake1"), _upsampling(tensors, f"{name}.conv_t1", rate), rate, units
-    )
+    upsample = _upsampling(tensors, f"{name}.conv_t1", rate)
+    return Block(read_snake(tensors, f"{name}.snake1"), upsample, rate, read_residual_units(tensors, name))

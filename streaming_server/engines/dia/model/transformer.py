@@ -93,9 +93,7 @@ class DiaModel:
         q, k, v, o = (tensors.pop(f"{name}.self_attention.{p}_proj.weight") for p in "qkvo")
         return EncoderLayer(
             attention_norm=tensors.pop(f"{name}.pre_sa_norm.weight"),
-            qkv=self._linear(
-                torch.cat([interleave_halves(q, head_width), interleave_halves(k, head_width), v])
-            ),
+            qkv=self._linear(_qkv(q, k, v, head_width)),
             out=self._linear(o),
             mlp_norm=tensors.pop(f"{name}.post_sa_norm.weight"),
             gate_up=self._linear(tensors.pop(f"{name}.mlp.gate_up_proj.weight")),
@@ -109,9 +107,7 @@ class DiaModel:
         cq, ck, cv, co = (tensors.pop(f"{name}.cross_attention.{p}_proj.weight") for p in "qkvo")
         return DecoderLayer(
             attention_norm=tensors.pop(f"{name}.pre_sa_norm.weight"),
-            qkv=self._step_linear(
-                torch.cat([interleave_halves(q, head_width), interleave_halves(k, head_width), v])
-            ),
+            qkv=self._step_linear(_qkv(q, k, v, head_width)),
             out=self._step_linear(o),
             cross_norm=tensors.pop(f"{name}.pre_ca_norm.weight"),
             cross_q=self._step_linear(cq),
@@ -256,3 +252,8 @@ class DiaModel:
     def embed(self, codes: Tensor) -> Tensor:
         """Sum the channels' embeddings: [n, channels] → [n, width]."""
         return functional.embedding(codes + self._channel_offsets, self.audio_embedding).sum(dim=1)
+
+
+def _qkv(q: Tensor, k: Tensor, v: Tensor, head_width: int) -> Tensor:
+    """Join the projections of self-attention, those that are rotated with their pairs side by side."""
+    return torch.cat([interleave_halves(q, head_width), interleave_halves(k, head_width), v])

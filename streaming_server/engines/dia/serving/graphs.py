@@ -27,7 +27,7 @@ from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.prefill_graphs import PrefillGraphs
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape, TimeBudget
 from streaming_server.engines.dia.serving.slots import Slots
-from streaming_server.engines.dia.serving.step_graphs import FusedSteps, MaskedSteps, StepGraphs, sizes
+from streaming_server.engines.dia.serving.step_graphs import FusedSteps, MaskedSteps, sizes
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class GraphRunner(Runner):
         self._measuring_since: Any = None
         self._table: PageTable | None = None
         self._prefill_graphs: PrefillGraphs | None = None
-        self._steps: StepGraphs
+        self._steps: FusedSteps | MaskedSteps
         if kernels:
             self._table = PageTable(slots.paged.layout, slots.paged.pages)
             self._steps = FusedSteps(slots, self._table, self._capture_step)

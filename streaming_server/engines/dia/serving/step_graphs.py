@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
@@ -50,26 +50,6 @@ class Batch:
     rows: NDArray[np.int64]
 
 
-class StepGraphs(Protocol):
-    """The graphs of one way to compute a step."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
-        """Return the graph that computes these slots, given in ascending order."""
-
-    def computed_anyway(self, slot_ids: Sequence[int]) -> range:
-        """Return slots that a step of these computes anyway."""
-
-    def trial(self, size: int) -> AbstractContextManager[CapturedGraph]:
-        """Return, for a `with` block, the graph by which real time is judged at this batch size.
-
-        Its replays compute streams of 12 s. No stream may be served meanwhile.
-        """
-
-    def clear(self) -> None: ...
-
-
 class FusedSteps:
     """One graph per batch size, made of Triton kernels: any slots with pages, whatever their lengths.
 
@@ -94,6 +74,7 @@ class FusedSteps:
         return len(self._graphs)
 
     def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
+        """Return the graph that computes these slots, given in ascending order."""
         size = bucket(len(slot_ids), self._slots.count)
         if slot_ids != self._slot_ids:
             self._slot_ids = list(slot_ids)
@@ -108,10 +89,15 @@ class FusedSteps:
         return Batch(self._graphs[size], self._rows)
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:
+        """Return slots that a step of these computes anyway: none."""
         return range(0)
 
     @contextmanager
     def trial(self, size: int) -> Iterator[CapturedGraph]:
+        """Yield the graph by which real time is judged at this batch size; it computes streams of 12 s.
+
+        No stream may be served meanwhile.
+        """
         graph = self._graphs[size]
         self._slots.pretend(_TRIAL_FRAMES, _TRIAL_TEXT, _TRIAL_LONG)
         graph.inputs[0] = torch.arange(size, device=graph.inputs.device)
@@ -151,6 +137,7 @@ class MaskedSteps:
         return len(self._graphs)
 
     def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
+        """Return the graph that computes these slots, given in ascending order."""
         covered = self.computed_anyway(slot_ids)
         count = self._slots.count
         size = len(covered) or bucket(len(slot_ids), count)
@@ -168,6 +155,7 @@ class MaskedSteps:
 
     @contextmanager
     def trial(self, size: int) -> Iterator[CapturedGraph]:
+        """Yield the graph of this batch size, as in `FusedSteps`."""
         shape = self._covering(StepShape(_TRIAL_FRAMES, _TRIAL_TEXT, self._candidates, True))
         yield self._graphs[size, True, shape]
 

@@ -19,7 +19,7 @@ from streaming_server.engines.dia.model.codec import (
     ResidualUnit,
     Snake,
     read_convolution,
-    read_residual_unit,
+    read_residual_units,
     read_snake,
 )
 from streaming_server.engines.dia.model.config import CodecConfig
@@ -126,11 +126,7 @@ def _residual(x: Tensor, unit: ResidualUnit) -> Tensor:
 
 def _block(tensors: dict[str, Tensor], index: int, rate: int) -> EncoderBlock:
     name = f"encoder.block.{index}"
-    units = tuple(
-        read_residual_unit(tensors, f"{name}.res_unit{number}", dilation)
-        for number, dilation in enumerate(DILATIONS, start=1)
-    )
-    snake = read_snake(tensors, f"{name}.snake1")
+    units, snake = read_residual_units(tensors, name), read_snake(tensors, f"{name}.snake1")
     return EncoderBlock(units, snake, read_convolution(tensors, f"{name}.conv1"), rate)
 
 

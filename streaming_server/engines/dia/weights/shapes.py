@@ -67,10 +67,7 @@ def codec_shapes(config: CodecConfig) -> dict[str, Shape]:
         name, half = f"decoder.block.{index}", width // 2
         shapes[f"{name}.snake1.alpha"] = (1, width, 1)
         shapes |= {f"{name}.conv_t1.weight": (width, half, 2 * rate), f"{name}.conv_t1.bias": (half,)}
-        for unit in ("res_unit1", "res_unit2", "res_unit3"):
-            shapes |= {f"{name}.{unit}.{snake}.alpha": (1, half, 1) for snake in ("snake1", "snake2")}
-            shapes |= _conv_shapes(f"{name}.{unit}.conv1", half, half, 7)
-            shapes |= _conv_shapes(f"{name}.{unit}.conv2", half, half, 1)
+        shapes |= _unit_shapes(name, half)
         width = half
     shapes["decoder.snake1.alpha"] = (1, width, 1)
     return shapes | _conv_shapes("decoder.conv2", 1, width, 7)
@@ -82,10 +79,7 @@ def encoder_shapes(config: CodecConfig) -> dict[str, Shape]:
     shapes = _conv_shapes("encoder.conv1", width, 1, 7)
     for index, rate in enumerate(reversed(config.rates)):
         name = f"encoder.block.{index}"
-        for unit in ("res_unit1", "res_unit2", "res_unit3"):
-            shapes |= {f"{name}.{unit}.{snake}.alpha": (1, width, 1) for snake in ("snake1", "snake2")}
-            shapes |= _conv_shapes(f"{name}.{unit}.conv1", width, width, 7)
-            shapes |= _conv_shapes(f"{name}.{unit}.conv2", width, width, 1)
+        shapes |= _unit_shapes(name, width)
         shapes[f"{name}.snake1.alpha"] = (1, width, 1)
         shapes |= _conv_shapes(f"{name}.conv1", 2 * width, width, 2 * rate)
         width *= 2
@@ -94,6 +88,16 @@ def encoder_shapes(config: CodecConfig) -> dict[str, Shape]:
     for index in range(config.codebooks):
         name = f"quantizer.quantizers.{index}"
         shapes |= _conv_shapes(f"{name}.in_proj", config.codebook_width, config.latent_width, 1)
+    return shapes
+
+
+def _unit_shapes(name: str, width: int) -> dict[str, Shape]:
+    """Return the shapes of a block's three residual units."""
+    shapes: dict[str, Shape] = {}
+    for unit in ("res_unit1", "res_unit2", "res_unit3"):
+        shapes |= {f"{name}.{unit}.{snake}.alpha": (1, width, 1) for snake in ("snake1", "snake2")}
+        shapes |= _conv_shapes(f"{name}.{unit}.conv1", width, width, 7)
+        shapes |= _conv_shapes(f"{name}.{unit}.conv2", width, width, 1)
     return shapes
 
 
