@@ -49,17 +49,17 @@ def first_pcm(sides: Sides) -> dict[str, Any]:
         run = speak(ours, {0: 1}, FIRST_PCM_STEPS + 4)
         times.extend(run.first_pcm_ms)
         made.extend(run.first_pcm_steps)
-    whole, reading, sounding, step_ms = map(statistics.median, (times, prefill, codec, steps))
-    sides.note(f"{whole:.1f} ms, {reading:.1f} ms of it reading the text")
+    whole_ms, prefill_ms, codec_ms, step_ms = map(statistics.median, (times, prefill, codec, steps))
+    sides.note(f"{whole_ms:.1f} ms, {prefill_ms:.1f} ms of it prefill")
     return {
         **quantiles(times, "_ms"),
-        "prefill_ms": reading,
-        "codec_ms": sounding,
+        "prefill_ms": prefill_ms,
+        "codec_ms": codec_ms,
         "step_ms": step_ms,
         "steps": statistics.median(made),
-        "in_steps": whole / step_ms,
-        "without_prefill_in_steps": (whole - reading) / step_ms,
-        "without_prefill_and_codec_in_steps": (whole - reading - sounding) / step_ms,
+        "in_steps": whole_ms / step_ms,
+        "without_prefill_in_steps": (whole_ms - prefill_ms) / step_ms,
+        "without_prefill_and_codec_in_steps": (whole_ms - prefill_ms - codec_ms) / step_ms,
     }
 
 
