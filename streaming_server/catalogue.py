@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -54,9 +54,13 @@ class Catalogue:
     def voices(self) -> list[Voice]:
         return [entry.voice for entry in self._entries.values()]
 
-    def public(self) -> Catalogue:
-        """Return a catalogue of the voices that every server has, for clients without a key."""
-        public = Catalogue(self._aliases, substitutes=self._substitutes)
+    def public(self, aliases: Container[str]) -> Catalogue:
+        """Return a catalogue of the voices that every server has, for clients without a key.
+
+        aliases: those that every server has, in lower case; others are unknown to these clients too.
+        """
+        known = {alias: voice for alias, voice in self._aliases.items() if alias in aliases}
+        public = Catalogue(known, substitutes=self._substitutes)
         builtin = {voice.id for voice in BUILTIN_VOICES}
         public.replace(entry for entry in self.entries if entry.of_engine or entry.voice.id in builtin)
         return public

@@ -16,6 +16,7 @@ from streaming_server.catalogue import Catalogue
 from streaming_server.context import End, Failure
 from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, TooLarge
+from streaming_server.settings import OPENAI_VOICES
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
@@ -93,10 +94,10 @@ class WyomingSession(Session[WyomingTurn]):
 
     @property
     def _catalogue(self) -> Catalogue:
-        """The voices that clients may use: where there are keys, which they have none of, no private ones."""
+        """The voices that clients may use: where there are keys, which they do not have, no private ones."""
         services = self.services
         keyless = services.keys.needed and not services.settings.no_auth
-        return services.catalogue.public() if keyless else services.catalogue
+        return services.catalogue.public(OPENAI_VOICES) if keyless else services.catalogue
 
     def _stream(self) -> WyomingTurn:
         if self._streamed is None:
