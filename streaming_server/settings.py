@@ -159,7 +159,7 @@ class Settings(CommandOptions):
     )
     objects: str | None = Field(
         None,
-        pattern=r"^s3://[^/]+(/.*)?$",
+        pattern=r"^s3://[^/@:]+(/.*)?$",
         description="S3-compatible store for voice samples and results of jobs, as s3://BUCKET/PREFIX, with "
         "the variables AWS_*; by default files in --data-dir",
     )

@@ -16,6 +16,9 @@ from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Transcript, sentence_of, written_transcript
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice, VoiceSample
 
+MAX_FAILURES = 3
+"""Recordings that cannot be fetched before the others are not tried: the object store may be away."""
+
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -115,6 +118,7 @@ class VoiceLibrary:
     def _fetch(self, voice_samples: Iterable[StoredVoiceSample]) -> None:
         """Have the recordings on this machine, before a worker is told of them."""
         self.incomplete = False
+        failures = 0
         for voice_sample in voice_samples:
             try:
                 self.store.fetch(voice_sample)
@@ -123,7 +127,9 @@ class VoiceLibrary:
             except StorageFailure as error:
                 log.warning("cannot fetch a voice sample", reason=error.message)
                 self.incomplete = True
-                return
+                failures += 1
+                if failures == MAX_FAILURES:
+                    return
 
     def _change_voice(self, voice_id: str, fields: dict[str, Any]) -> StoredVoice:
         replaced = (

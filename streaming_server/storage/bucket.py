@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -10,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import from_url
 
@@ -31,7 +33,11 @@ RETRY_TIMEOUT_S = 10
 ABANDONED_S = 3600.0
 """Age of unfinished files that no server will finish, in a folder that servers may share."""
 
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.fetching")
+
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class BucketObjects:
@@ -54,13 +60,19 @@ class BucketObjects:
         return self.folder / name
 
     def put(self, name: str, file: Path) -> None:
-        # An object of that name has the same content: an earlier request got there but not its answer back.
-        with storage_errors(), _errors(), suppress(AlreadyExistsError):
-            self._upload(name, file)
+        with storage_errors(), _errors():
+            try:
+                self._upload(name, file)
+            except AlreadyExistsError:
+                # It has the same content, as an earlier request got there but not its answer back, or it is
+                # damaged.
+                if self._store.head(self._key(name))["size"] != file.stat().st_size:
+                    log.warning("replacing a damaged object", key=self._key(name))
+                    self._upload(name, file, mode="overwrite")
         with storage_errors():
             move_whole(file, self.path(name))
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, sha256: str | None = None) -> Path:
         path = self.path(name)
         if path.is_file():
             return path
@@ -68,9 +80,14 @@ class BucketObjects:
         try:
             with _errors():
                 found = self._store.get(self._key(name))
+                digest = hashlib.sha256()
                 with storage_errors(), unfinished.open("wb") as out:
                     for chunk in found.stream():
                         out.write(chunk)
+                        digest.update(chunk)
+            if sha256 not in (None, digest.hexdigest()):
+                log.error("an object is damaged", key=self._key(name))
+                raise FileNotFoundError(name)
             # A power failure must not leave a part of it under its name.
             with storage_errors():
                 move_whole(unfinished, path)
@@ -112,9 +129,9 @@ class BucketObjects:
                 continue
         return removed
 
-    def _upload(self, name: str, file: Path) -> None:
+    def _upload(self, name: str, file: Path, mode: Literal["create", "overwrite"] = "create") -> None:
         try:
-            self._store.put(self._key(name), file, mode="create")
+            self._store.put(self._key(name), file, mode=mode)
         except FileNotFoundError as error:
             if not file.exists():
                 raise
@@ -161,4 +178,6 @@ def _errors() -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+    """Return what the library says, without the user and password that a URL in it may have."""
+    line = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+    return _CREDENTIALS.sub("//", line)

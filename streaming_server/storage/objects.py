@@ -26,8 +26,12 @@ class Objects(Protocol):
     def put(self, name: str, file: Path) -> None:
         """Store a complete file from the same disk, which is moved; it is durable afterwards."""
 
-    def fetch(self, name: str) -> Path:
-        """Return the file's path, fetching it if it is not on this machine. Raise FileNotFoundError."""
+    def fetch(self, name: str, sha256: str | None = None) -> Path:
+        """Return the file's path, fetching it if it is not on this machine.
+
+        sha256: if given, of the content, which is checked when it is fetched. Raise FileNotFoundError, also
+        if the content is damaged.
+        """
 
     def exists(self, name: str) -> bool: ...
 
@@ -57,7 +61,7 @@ class FolderObjects:
         with storage_errors():
             move_whole(file, self.path(name))
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, sha256: str | None = None) -> Path:
         path = self.path(name)
         if not self.exists(name):
             raise FileNotFoundError(name)

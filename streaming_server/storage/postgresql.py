@@ -176,6 +176,8 @@ def postgres_url(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise EngineFailure("--database must be a URL: postgresql://USER:PASSWORD@HOST:PORT/NAME.") from None
+    if "@" in (parsed.host or ""):  # It would be shown, with the end of the password, as the host's name.
+        raise EngineFailure("The password in --database contains an @; write %40 instead.")
     return parsed.set(drivername="postgresql+psycopg")
 
 

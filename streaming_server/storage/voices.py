@@ -172,9 +172,9 @@ class VoiceStore:
             self._leases.release(transaction, lease)
 
     def fetch(self, voice_sample: StoredVoiceSample) -> None:
-        """Have the recording at its `path`. Raise UnknownVoiceSample if it is gone, StorageFailure."""
+        """Have the recording at its `path`. Raise UnknownVoiceSample if it is gone or damaged."""
         try:
-            self._recordings.fetch(voice_sample.path.name)
+            self._recordings.fetch(voice_sample.path.name, voice_sample.sha256)
         except FileNotFoundError:
             raise UnknownVoiceSample(FILE_GONE) from None
 

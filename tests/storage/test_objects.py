@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers.object_store import ObjectStore, running_object_store
+from helpers.servers import free_port
 
 from streaming_server.errors import EngineFailure, StorageFailure, StoreUnavailable
 from streaming_server.storage.bucket import BucketObjects, open_bucket
@@ -73,6 +75,24 @@ def test_a_deleted_file_is_gone(machine: Open) -> None:
     assert list(other.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("damaged", [b"RIF", b"ZIFF"], ids=["shorter", "other"])
+def test_a_damaged_file_is_not_fetched(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bytes
+) -> None:
+    reached(object_store, monkeypatch)
+    bucket = open_bucket(object_store.new_bucket())
+    one, other = (BucketObjects(bucket, "prompts", tmp_path / name) for name in ("one", "other"))
+    sha256 = hashlib.sha256(b"RIFF").hexdigest()
+    put(one, "a.wav", b"RIFF")
+    bucket.put("prompts/a.wav", damaged)
+    with pytest.raises(FileNotFoundError):
+        other.fetch("a.wav", sha256)
+    assert list(other.folder.iterdir()) == []
+    if len(damaged) < 4:
+        put(one, "a.wav", b"RIFF")  # Storing it again mends it.
+        assert other.fetch("a.wav", sha256).read_bytes() == b"RIFF"
+
+
 def test_a_fetched_file_is_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_object_store(tmp_path / "log") as store:
         reached(store, monkeypatch)
@@ -127,6 +147,16 @@ def test_a_bucket_that_has_gone_makes_the_store_unavailable(
             put(objects, "a.wav", b"RIFF")
         store.new_bucket("gone")
         put(objects, "a.wav", b"RIFF")
+
+
+def test_no_password_of_the_store_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming_server.storage.bucket.RETRIES", 0)
+    monkeypatch.setenv("AWS_ENDPOINT", f"http://key:passw0rd@127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "passw0rd")
+    with pytest.raises(EngineFailure, match=r"//127\.0\.0\.1") as failed:
+        open_bucket("s3://bucket/prefix")
+    assert "passw0rd" not in failed.value.message
 
 
 def test_a_bucket_that_does_not_exist_is_reported(

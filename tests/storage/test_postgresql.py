@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 from helpers.postgres import Postgres
-from helpers.servers import until
+from helpers.servers import free_port, until
+from structlog.testing import capture_logs
 
-from streaming_server.errors import StoreUnavailable
+from streaming_server.errors import EngineFailure, StoreUnavailable
 from streaming_server.storage.postgresql import PostgresDatabase
 
 
@@ -27,3 +29,31 @@ def test_a_transaction_that_the_database_ended_is_reported_and_the_next_one_work
             transaction.row("SELECT 1")
         with database.reading() as again:
             assert again.rows("SELECT 1 AS one")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:passw0rd@127.0.0.1:{port}/name",
+        "postgresql://user:passw0rd@127.0.0.1:port/name",
+        "postgresql://user:p@passw0rd@127.0.0.1:{port}/name",
+        "postgresql://user:passw0rd@127.0.0.1:{port}/name?no_such_option=1",
+        "postgresql://user@127.0.0.1:{port}/name?password=passw0rd",
+    ],
+)
+def test_no_password_of_the_database_is_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming_server.storage.postgresql.START_WAIT_S", 0.0)
+    with capture_logs() as logged, pytest.raises(EngineFailure, match="--database") as failed:
+        PostgresDatabase(url.replace("{port}", str(free_port())), "test")
+    assert "passw0rd" not in failed.value.message
+    assert "passw0rd" not in repr(logged)
+
+
+def test_servers_that_start_at_once_migrate_the_database_once(postgres: Postgres) -> None:
+    url = postgres.schema_url()
+    with ThreadPoolExecutor(6) as pool:
+        databases = list(pool.map(lambda n: PostgresDatabase(url, f"server {n}"), range(6)))
+    for database in databases:
+        with database.reading() as transaction:
+            assert transaction.rows("SELECT count(*) AS versions FROM schema_version") == [{"versions": 1}]
+        database.close()
