@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from helpers.databases import Place, locked_jobs
 from structlog.testing import capture_logs
 
 from streaming_server.errors import BadValue, StoreUnavailable, WorkerLost
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
+from streaming_server.storage.database import Database
 from streaming_server.storage.jobs import Job, Jobs
 from streaming_server.storage.objects import FolderObjects
-from streaming_server.storage.sqlite import FILE_NAME, SqliteDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -85,15 +85,18 @@ class Runner:
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteDatabase]:
+def database(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setattr("streaming_server.storage.sqlite.BUSY_TIMEOUT_S", 0.02)
+    monkeypatch.setattr("streaming_server.storage.postgresql.STATEMENT_TIMEOUT_S", 1)
+    monkeypatch.setattr("streaming_server.storage.jobs.LEASE_S", 0.5)
+    monkeypatch.setattr("streaming_server.jobs.runner.RENEW_S", 0.1)
     monkeypatch.setattr("streaming_server.jobs.runner.STORAGE_RETRY_S", 0.01)
-    with closing(SqliteDatabase(tmp_path)) as database:
+    with place.opened() as database:
         yield database
 
 
 @pytest.fixture
-def jobs(database: SqliteDatabase, tmp_path: Path) -> Jobs:
+def jobs(database: Database, tmp_path: Path) -> Jobs:
     return Jobs(database, FolderObjects(tmp_path / "jobs"), "test")
 
 
@@ -128,13 +131,12 @@ async def test_a_job_writes_its_file(jobs: Jobs) -> None:
 
 
 async def test_a_busy_database_does_not_lose_a_finished_job(
-    jobs: Jobs, tmp_path: Path, logged: list[MutableMapping[str, Any]]
+    jobs: Jobs, place: Place, logged: list[MutableMapping[str, Any]]
 ) -> None:
     runner = Runner(jobs, Speech())
     async with runner.running():
         job = await runner.until(await runner.queue.add(REQUEST), is_processing)
-        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked_jobs(place):
             runner.speech.may_end.set()
             await until_marking_fails(logged)
             assert jobs.get(job.id).status == "processing"
@@ -146,13 +148,13 @@ async def test_a_busy_database_does_not_lose_a_finished_job(
 
 
 async def test_a_finished_job_that_could_not_be_marked_is_complete_after_a_restart(
-    jobs: Jobs, tmp_path: Path, logged: list[MutableMapping[str, Any]]
+    jobs: Jobs, place: Place, logged: list[MutableMapping[str, Any]]
 ) -> None:
     runner = Runner(jobs, Speech())
-    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+    with ExitStack() as stack:
         async with runner.running():
             job = await runner.until(await runner.queue.add(REQUEST), is_processing)
-            other.execute("BEGIN IMMEDIATE")
+            stack.enter_context(locked_jobs(place))
             runner.speech.may_end.set()
             await until_marking_fails(logged)
     again = Runner(jobs, Speech())
@@ -164,14 +166,17 @@ async def test_a_finished_job_that_could_not_be_marked_is_complete_after_a_resta
 
 
 async def test_a_job_cancelled_while_it_cannot_be_marked_leaves_no_file(
-    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+    jobs: Jobs,
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: list[MutableMapping[str, Any]],
 ) -> None:
     monkeypatch.setattr("streaming_server.jobs.runner.STORAGE_RETRY_S", 60)
     runner = Runner(jobs, Speech())
     async with runner.running():
         job = await runner.until(await runner.queue.add(REQUEST), is_processing)
-        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked_jobs(place):
             runner.speech.may_end.set()
             await until_marking_fails(logged)
         assert (await runner.queue.cancel(job.id)).status == "cancelled"
@@ -190,7 +195,7 @@ class AwayAtFirst(FolderObjects):
         super().put(name, file)
 
 
-async def test_a_finished_job_waits_for_the_object_store(database: SqliteDatabase, tmp_path: Path) -> None:
+async def test_a_finished_job_waits_for_the_object_store(database: Database, tmp_path: Path) -> None:
     runner = Runner(Jobs(database, AwayAtFirst(tmp_path / "jobs"), "test"), Speech())
     runner.speech.may_end.set()
     async with runner.running():
