@@ -129,7 +129,8 @@ class Rendering:
         self._labels = labels
         self._written_to = 0
         self._whole = False
-        self._unread = ""
+        self._text = ""
+        self._read_to = 0
 
     @property
     def audio_s(self) -> float:
@@ -143,7 +144,7 @@ class Rendering:
         """
         self._whole = True
         self.context.check_whole(text)
-        self._unread = text
+        self._text = text
         if not text:
             self.context.finish()
         await self._read_on()
@@ -153,10 +154,11 @@ class Rendering:
 
         A text takes several times its length in memory once its sentences are found.
         """
-        while self._unread and self.context.runs_low:
-            piece, self._unread = self._unread[:CHARACTERS_AT_ONCE], self._unread[CHARACTERS_AT_ONCE:]
+        while self._read_to < len(self._text) and self.context.runs_low:
+            piece = self._text[self._read_to : self._read_to + CHARACTERS_AT_ONCE]
+            self._read_to += len(piece)
             self.context.append(piece)
-            if not self._unread:
+            if self._read_to == len(self._text):
                 self.context.finish()
             await anyio.lowlevel.checkpoint()
 

@@ -1,22 +1,17 @@
 """Audio formats, and writers that put PCM into them as it streams.
 
-Pure: no I/O and no clock. PyAV, some 35 MB of FFmpeg, is imported by the first writer that needs it; wav and
-pcm do not.
+Pure: no I/O and no clock. PyAV, some 35 MB of FFmpeg, is imported by the first writer that needs it; wav, pcm
+and flac do not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
-from streaming_server.audio.frames import FrameEncoder
 from streaming_server.audio.wav import wav_header
 from streaming_server.errors import BadValue
-
-if TYPE_CHECKING:
-    from streaming_server.audio.pyav import av
 
 AudioFormat = Literal["wav", "mp3", "opus", "aac", "flac", "pcm"]
 """Format of a body of audio. opus is in Ogg, aac in ADTS; pcm is headerless."""
@@ -38,9 +33,6 @@ LOWEST_RATE, HIGHEST_RATE = 8000, 48000
 
 CODED_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Sample rates of mp3 (ISO/IEC 11172-3, 13818-3 and the 2.5 extension) and aac, in Hz."""
-
-OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
-"""Sample rates of an Opus encoder, in Hz (RFC 6716, 2.1.3). Decoders give 48 kHz."""
 
 OPUS_BIT_RATES = range(6000, 256_001)
 """Bit rates of one channel, in bits per second (RFC 6716, 2.1.1, up to libopus's own limit)."""
@@ -69,7 +61,7 @@ class ContainerWriter:
     the bytes of a sample are out, in milliseconds at 8 / 24 / 48 kHz:
 
         wav, pcm       0
-        flac          20 /  20 /  20
+        flac         145 /  49 /  25
         opus          47 /  47 /  47, and up to 50 more where it resamples
         mp3          282 /  94 /  72
         aac          384 / 128 /  64
@@ -77,8 +69,8 @@ class ContainerWriter:
     wav, flac and pcm decode to the same samples at the same rate, opus to the same duration at 48 kHz. mp3
     begins 1105 samples late and aac 1024, their encoders' delay, and both end with up to two frames of
     silence, which a stream of them cannot mark as padding. The heads of wav and flac give an unknown length,
-    which libsndfile does not accept in flac: see `final_head`. Without audio, mp3 and aac have no bytes, and
-    opus and flac only their heads.
+    which libsndfile does not accept in flac: see `final_head`. Without audio, opus has only its head, and
+    mp3, aac and flac have no bytes.
 
     sample_rate: in Hz, 8000 to 48000; mp3 and aac take only `CODED_RATES`, opus resamples others.
     bit_rate: in bits per second, for mp3, opus and aac; ignored by the others. None suits speech.
@@ -95,7 +87,7 @@ class ContainerWriter:
         elif audio_format == "pcm":
             self._body = _Plain(None)
         else:
-            self._body = _Coded(audio_format, sample_rate, _bit_rate(audio_format, sample_rate, bit_rate))
+            self._body = _coded(audio_format, sample_rate, _bit_rate(audio_format, sample_rate, bit_rate))
         self._half_sample = b""
 
     def final_head(self) -> bytes:
@@ -135,6 +127,21 @@ class _Body(Protocol):
     def close(self) -> None: ...
 
 
+def _coded(audio_format: _CodedFormat, sample_rate: int, bit_rate: int | None) -> _Body:
+    if audio_format == "flac":
+        from streaming_server.audio.flac import FlacBody
+
+        return FlacBody(sample_rate)
+    assert bit_rate is not None
+    if audio_format == "opus":
+        from streaming_server.audio.ogg import OpusBody
+
+        return OpusBody(sample_rate, bit_rate)
+    from streaming_server.audio.packets import PacketBody
+
+    return PacketBody(audio_format, sample_rate, bit_rate)
+
+
 class _Plain:
     """Plain samples, after a WAV header or none."""
 
@@ -156,118 +163,6 @@ class _Plain:
 
     def close(self) -> None:
         pass
-
-
-class _Sink:
-    """The file that FFmpeg writes to. It has no `seek`, so the muxer never changes what it has written."""
-
-    def __init__(self) -> None:
-        self._written = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._written += data
-        return len(data)
-
-    @property
-    def written(self) -> bytes:
-        """Return what was written since the last call."""
-        return bytes(self._written)
-
-    def take(self) -> bytes:
-        taken = self.written
-        self._written.clear()
-        return taken
-
-
-class _Coded:
-    """The output of an FFmpeg encoder and muxer, which flushes every packet."""
-
-    def __init__(self, audio_format: _CodedFormat, sample_rate: int, bit_rate: int | None) -> None:
-        from streaming_server.audio.pyav import av
-
-        self._encoder_rate = sample_rate
-        self._resampler: FrameEncoder | None = None
-        if audio_format == "opus" and sample_rate not in OPUS_RATES:
-            self._encoder_rate = next(rate for rate in OPUS_RATES if rate > sample_rate)
-            self._resampler = FrameEncoder(sample_rate, self._encoder_rate, "pcm_s16le")
-        codec, muxer, muxer_options, codec_options = _ffmpeg_names(audio_format, sample_rate)
-        self._sink = _Sink()
-        self._container: av.container.OutputContainer | None = av.open(
-            self._sink, "w", format=muxer, options={"fflags": "+bitexact+flush_packets", **muxer_options}
-        )
-        stream = self._container.add_stream(
-            codec, rate=self._encoder_rate, options=codec_options, layout="mono"
-        )
-        assert isinstance(stream, av.AudioStream)
-        self._stream = stream
-        if bit_rate is not None:
-            self._stream.bit_rate = bit_rate
-        self._samples = 0
-        self._container.start_encoding()
-        self._head = self._sink.written
-        self._is_flac = audio_format == "flac"
-
-    def push(self, pcm: bytes) -> bytes:
-        if self._resampler is not None:
-            pcm = b"".join(frame.data for frame in self._resampler.push(pcm))
-        self._encode(pcm)
-        return self._sink.take()
-
-    def finish(self) -> bytes:
-        if self._container is None:
-            return b""
-        if self._resampler is not None:
-            self._encode(b"".join(frame.data for frame in self._resampler.end_utterance()))
-        if self._samples:
-            self._container.mux(self._stream.encode(None))
-        self.close()
-        return self._sink.take()
-
-    def final_head(self) -> bytes:
-        return _with_flac_length(self._head, self._samples) if self._is_flac else self._head
-
-    def close(self) -> None:
-        container, self._container = self._container, None
-        if container is not None:
-            container.close()
-            del self._stream
-
-    def _encode(self, pcm: bytes) -> None:
-        from streaming_server.audio.pyav import av
-
-        if not pcm or self._container is None:
-            return
-        frame = av.AudioFrame(format="s16", layout="mono", samples=len(pcm) // 2)
-        frame.planes[0].update(pcm)
-        frame.sample_rate = self._encoder_rate
-        frame.pts, frame.time_base = self._samples, Fraction(1, self._encoder_rate)
-        self._samples += frame.samples
-        self._container.mux(self._stream.encode(frame))
-
-
-def _ffmpeg_names(
-    audio_format: _CodedFormat, sample_rate: int
-) -> tuple[str, str, dict[str, str], dict[str, str]]:
-    """Return the encoder, the muxer, the options of the muxer and those of the encoder."""
-    match audio_format:
-        case "mp3":
-            # Without the bit reservoir no frame waits for the next, and streams can be joined.
-            return "libmp3lame", "mp3", {"write_xing": "0", "id3v2_version": "0"}, {"reservoir": "0"}
-        case "opus":
-            return "libopus", "ogg", {"page_duration": "20000"}, {"frame_duration": "20"}
-        case "aac":
-            return "aac", "adts", {}, {}
-        case "flac":
-            # FFmpeg's defaults are blocks of 100 ms, and 8 KiB of padding before them.
-            return "flac", "flac", {"metadata_header_padding": "0"}, {"frame_size": str(sample_rate // 50)}
-
-
-def _with_flac_length(head: bytes, samples: int) -> bytes:
-    """Set the total in STREAMINFO (RFC 9639, 8.2): the 36 bits that end at its 18th byte; 0 is unknown."""
-    end = len(b"fLaC") + 4 + 18
-    field = int.from_bytes(head[end - 5 : end], "big") >> 36 << 36
-    known = samples if samples < 1 << 36 else 0
-    return head[: end - 5] + (field | known).to_bytes(5, "big") + head[end:]
 
 
 def _check_rate(audio_format: AudioFormat, sample_rate: int) -> None:

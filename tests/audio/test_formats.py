@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterable
+from hashlib import md5
 from itertools import pairwise
 from math import pi
 from time import thread_time
@@ -44,9 +45,9 @@ ENCODER_DELAY: dict[AudioFormat, int] = {"mp3": 1105, "opus": 0, "aac": 1024}
 HELD_MS: dict[tuple[AudioFormat, int], int] = {
     ("wav", 24000): 0,
     ("pcm", 24000): 0,
-    ("flac", 8000): 20,
-    ("flac", 24000): 20,
-    ("flac", 48000): 20,
+    ("flac", 8000): 145,
+    ("flac", 24000): 49,
+    ("flac", 48000): 25,
     ("opus", 8000): 47,
     ("opus", 24000): 47,
     ("opus", 48000): 47,
@@ -165,7 +166,7 @@ def test_very_short_audio_is_a_whole_body(audio_format: AudioFormat, samples: in
 def test_no_audio_gives_at_most_a_head(audio_format: AudioFormat) -> None:
     writer = ContainerWriter(audio_format, 24000)
     head = writer.push(b"")
-    assert bool(head) == (audio_format in ("wav", "opus", "flac"))
+    assert bool(head) == (audio_format in ("wav", "opus"))
     assert writer.push(b"") == b""
     assert writer.finish() == b""
 
@@ -243,9 +244,40 @@ def test_a_whole_file_has_its_length(audio_format: AudioFormat, length: int) -> 
 def test_the_final_head_fits_over_the_first(audio_format: AudioFormat) -> None:
     writer = ContainerWriter(audio_format, 24000)
     head = writer.push(b"")
-    writer.push(speech(12345, 24000))
-    writer.finish()
-    assert len(writer.final_head()) == len(head)
+    body = head + writer.push(speech(12345, 24000)) + writer.finish()
+    assert len(writer.final_head()) == len(head) or audio_format == "flac"
+    assert decoded(writer.final_head() + body[len(writer.final_head()) :], audio_format)[0].tobytes() == (
+        decoded(body, audio_format)[0].tobytes()
+    )
+
+
+def test_the_final_head_of_flac_has_the_checksum_of_the_audio() -> None:
+    pcm = speech(12345, 24000)
+    streaminfo = whole_file("flac", pcm, 24000)[8:42]
+    assert streaminfo[-16:] == md5(pcm).digest()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [22050, 48000])
+@pytest.mark.parametrize(
+    ("audio_format", "most_kib"), [("flac", 160), ("opus", 500), ("mp3", 420), ("aac", 800)]
+)
+def test_an_open_writer_takes_little_memory(audio_format: AudioFormat, most_kib: int, rate: int) -> None:
+    """Measured in a process of its own, as others leave memory behind that writers may take."""
+    code = (
+        "import sys, psutil\n"
+        "from streaming_server.audio.formats import ContainerWriter\n"
+        f"def opened():\n"
+        f"    writer = ContainerWriter({audio_format!r}, {rate})\n"
+        f"    for _ in range(20): writer.push(bytes(range(256)) * 96)\n"
+        f"    return writer\n"
+        "for writer in [opened() for _ in range(8)]: writer.close()\n"
+        "before = psutil.Process().memory_info().rss\n"
+        "kept = [opened() for _ in range(50)]\n"
+        "print((psutil.Process().memory_info().rss - before) // 50 // 1024)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(told.stdout) < most_kib
 
 
 @pytest.mark.parametrize(
@@ -325,6 +357,8 @@ def test_wav_and_pcm_do_not_import_ffmpeg() -> None:
         "assert len(ContainerWriter('wav', 24000).push(bytes(10))) == 54\n"
         "assert len(ContainerWriter('pcm', 24000).push(bytes(10))) == 10\n"
         "assert 'av' not in sys.modules and 'numpy' not in sys.modules\n"
+        "assert len(whole_file('flac', bytes(10), 24000)) > 42\n"
+        "assert 'av' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
