@@ -23,7 +23,7 @@ SAMPLE_RATES: tuple[int, ...] = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 FLOW_WINDOW = 512 * 1024
 """Bytes of PCM an utterance may be ahead of its listener before the engine may pause it. Twelve seconds at
-22.05 kHz: most utterances are shorter and never pause."""
+22.05 kHz, where most utterances are shorter and never pause; six at Dia's 44.1 kHz, beside the lead."""
 
 Speaker = Literal["S1", "S2"]
 

@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgpack
 import psutil
 import pytest
-from helpers.foreign import LONG
-from helpers.servers import Server, until
+from helpers.doors import cartesia_request
+from helpers.foreign import LONG, TEXT
+from helpers.servers import Server, free_port, until
+from helpers.stalled import silent_socket, stalled_websocket
 
 MEGABYTE = 2**20
 READERS, WARM_UP = 50, 8
@@ -21,6 +24,8 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "pcm": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "pcm"}),
     "events": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "pcm", "stream_format": "sse"}),
     "mp3": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "mp3"}),
+    "aac": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "aac"}),
+    "flac": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "flac"}),
     "opus": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "opus"}),
     "slow": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "pcm", "speed": 0.25}),
     "wav": ("/generate", {"text": LONG * 38, "voice_id": "aria"}),
@@ -35,12 +40,42 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+SPEECH = cartesia_request("aria", transcript=LONG * 3, context_id="one")
+TURN = {"text": f"{LONG} "}
+SPEAK = json.dumps({"type": "Speak", "text": LONG})
+FLUSH = json.dumps({"type": "Flush"})
+EOS = msgpack.packb({"type": "Eos"})
+WEBSOCKETS: dict[str, tuple[str, list[str | bytes]]] = {
+    "native": ("/ws/speak", [json.dumps({"type": "speak", "text": LONG})]),
+    "native floats": (
+        "/ws/speak",
+        [json.dumps({"type": "speak", "text": LONG, "encoding": "pcm_f32le", "sample_rate": 48000})],
+    ),
+    "native contexts": (
+        "/ws/speak",
+        [json.dumps({"type": "speak", "text": TEXT * 9, "context": str(number)}) for number in range(3)],
+    ),
+    "cartesia": ("/tts/websocket", [json.dumps(SPEECH)]),
+    "cartesia floats": (
+        "/tts/websocket",
+        [json.dumps({**SPEECH, "output_format": FLOATS, "add_timestamps": True})],
+    ),
+    "elevenlabs": ("/v1/text-to-speech/aria/stream-input", [json.dumps(TURN), json.dumps({"text": ""})]),
+    "elevenlabs pcm": (
+        "/v1/text-to-speech/aria/multi-stream-input?output_format=pcm_48000",
+        [json.dumps(TURN), json.dumps({"flush": True})],
+    ),
+    "deepgram": ("/v1/speak?model=aria&encoding=linear16&sample_rate=48000", [SPEAK, FLUSH]),
+    "kyutai": (
+        "/api/tts_streaming?voice=aria",
+        [msgpack.packb({"type": "Text", "text": LONG}), EOS],
+    ),
+}
+
+
 def post(server: Server, path: str, body: dict[str, Any]) -> socket.socket:
     """Send a request over a connection that takes little unread."""
-    line, raw = socket.socket(), json.dumps(body).encode()
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    line.connect(("127.0.0.1", server.port))
-    line.settimeout(60)
+    line, raw = silent_socket(server.port), json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     line.sendall(f"{head}Content-Length: {len(raw)}\r\n\r\n".encode() + raw)
     return line
@@ -56,25 +91,79 @@ def settled(server: Server) -> int:
     return highest
 
 
+def cost_of(server: Server, open_one: Callable[[], socket.socket]) -> tuple[float, list[socket.socket]]:
+    """Return the bytes of memory that each of many clients costs which speak and do not read, and these."""
+
+    def contexts() -> int:
+        return int(server.get("/queue/stats")[1]["contexts"])
+
+    warm_up = [open_one() for _ in range(WARM_UP)]  # Load codecs, start threads.
+    until(lambda: contexts() >= WARM_UP)
+    settled(server)
+    for client in warm_up:
+        client.close()
+    until(lambda: contexts() == 0)
+    before = settled(server)
+    clients = [open_one() for _ in range(READERS)]
+    until(lambda: contexts() >= READERS)
+    cost = (settled(server) - before) / READERS
+    assert contexts() >= READERS, "the clients were disconnected"
+    return cost, clients
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stalled_reader_costs_less_than_a_megabyte(start_server: Callable[..., Server], kind: str) -> None:
     """It reads the head of its answer, and no more. Kernel buffers do not count."""
     server = start_server()
     path, body = KINDS[kind]
-    for first in [post(server, path, body) for _ in range(WARM_UP)]:  # Load codecs, start threads.
-        assert first.recv(200).startswith(b"HTTP/1.1 200")
-        first.close()
-    until(lambda: server.get("/queue/stats")[1]["contexts"] == 0)
-    before = settled(server)
-    readers = [post(server, path, body) for _ in range(READERS)]
-    for reader in readers:
+
+    def begun() -> socket.socket:
+        reader = post(server, path, body)
         assert reader.recv(200).startswith(b"HTTP/1.1 200")
-    assert (settled(server) - before) / READERS < MEGABYTE
-    assert server.get("/queue/stats")[1]["contexts"] == READERS
+        return reader
+
+    cost, readers = cost_of(server, begun)
+    assert cost < MEGABYTE
     for reader in readers:
         reader.close()
     until(lambda: server.get("/queue/stats")[1]["contexts"] == 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", WEBSOCKETS)
+def test_a_stalled_websocket_costs_less_than_a_megabyte(
+    start_server: Callable[..., Server], kind: str
+) -> None:
+    """It reads the head of the handshake, and no more."""
+    server = start_server("--send-timeout-s=60")
+    path, messages = WEBSOCKETS[kind]
+    cost, clients = cost_of(server, lambda: stalled_websocket(server, path, messages))
+    assert cost < MEGABYTE
+    for client in clients:
+        client.close()
+    until(lambda: server.get("/queue/stats")[1]["contexts"] == 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_stalled_wyoming_client_costs_less_than_a_megabyte(
+    start_server: Callable[..., Server], streamed: bool
+) -> None:
+    port = free_port()
+    server = start_server(f"--wyoming-port={port}", "--send-timeout-s=60")
+    kinds = ("synthesize-start", "synthesize-chunk", "synthesize-stop") if streamed else ("synthesize",)
+    request = b"".join(json.dumps({"type": kind, "data": {"text": LONG}}).encode() + b"\n" for kind in kinds)
+
+    def stalled() -> socket.socket:
+        client = silent_socket(port)
+        client.sendall(request)
+        return client
+
+    cost, clients = cost_of(server, stalled)
+    assert cost < MEGABYTE
+    for client in clients:
+        client.close()
 
 
 @pytest.mark.slow

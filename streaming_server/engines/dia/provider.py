@@ -10,10 +10,6 @@ from streaming_server.engines.provider import EngineProvider, option
 from streaming_server.errors import EngineFailure
 from streaming_server.types import FLOW_WINDOW
 
-WINDOW = 2 * FLOW_WINDOW
-"""Bytes an utterance may be ahead of its listener: twelve seconds at 44.1 kHz. A paused utterance keeps its
-slot, so only audio that a client leaves unread should pause one."""
-
 
 @dataclass(frozen=True, slots=True)
 class DiaSettings:
@@ -52,7 +48,7 @@ def create(settings: DiaSettings) -> Engine:
         quantize=settings.quantize,
         kernels=not settings.disable_torch_compile,
         defaults=PRESETS[settings.preset],
-        window=WINDOW,
+        window=FLOW_WINDOW,
     )
 
 
