@@ -21,23 +21,6 @@ import { Speaker } from "./speech/speaker.js";
 import { createStore } from "./state.js";
 import { mount as mountVoices } from "./voices/panel.js";
 
-/**
- * Objects that the panels share.
- * @typedef {object} App
- * @property {ReturnType<typeof createStore>} store what the page knows
- * @property {Key} key
- * @property {Api} api the server's HTTP routes
- * @property {Channel} speech the websocket that speaks
- * @property {Channel} status the websocket that reports the server's state
- * @property {Toast} toast short messages to the user
- * @property {AudioFocus} focus one sound at a time
- * @property {Picker} picker the dialog to pick voices and languages from
- * @property {Player} player plays a take
- * @property {Contexts} contexts what the server is speaking for this page
- * @property {Speaker} speaker keeps the player supplied
- * @property {Sampler} sampler plays a voice, for choosing one
- */
-
 const panel = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 const key = new Key();

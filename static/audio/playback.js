@@ -1,9 +1,9 @@
 // @ts-check
 // Plays a take from any sample. Runs in the worklet, and needs nothing of it, so that it can be tested anywhere.
 //
-// It is told:  load {take, rate}, audio {take, samples}, cut {take, length}, end {take, complete}, play, pause,
+// Messages in:  load {take, rate}, audio {take, samples}, cut {take, length}, end {take, complete}, play, pause,
 //              seek {to}
-// It tells:    {take, position, state, underruns}, ten times a second and when the state changes; position in
+// Reports:      {take, position, state, underruns}, ten times a second and when the state changes; position in
 //              samples of the take
 //
 // States: "paused", "waiting" for sound to arrive, "playing", "ended".
@@ -33,19 +33,19 @@ export class Playback {
   #tailAt = 0;
   #reportInS = 0;
   #rate;
-  #tell;
+  #send;
 
   /**
    * @param {number} rate of the output, in Hz
-   * @param {(report: object) => void} tell
+   * @param {(report: object) => void} report called with each report
    */
-  constructor(rate, tell) {
+  constructor(rate, report) {
     this.#rate = rate;
-    this.#tell = tell;
+    this.#send = report;
   }
 
   /** @param {any} message */
-  hear(message) {
+  receive(message) {
     if (message.type === "load") this.#load(message);
     else if (message.type === "play") this.#play();
     else if (message.type === "pause") this.#pause();
@@ -163,7 +163,7 @@ export class Playback {
 
   #report() {
     this.#reportInS = REPORT_S;
-    this.#tell({
+    this.#send({
       take: this.#take,
       position: Math.floor(this.#position),
       state: this.#state,

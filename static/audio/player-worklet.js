@@ -7,7 +7,7 @@ class PlayerProcessor extends AudioWorkletProcessor {
   constructor() {
     super();
     this.playback = new Playback(sampleRate, (report) => this.port.postMessage({ ...report, time: currentTime }));
-    this.port.onmessage = ({ data }) => this.playback.hear(data);
+    this.port.onmessage = ({ data }) => this.playback.receive(data);
   }
 
   /**

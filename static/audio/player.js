@@ -1,18 +1,17 @@
 // @ts-check
 // Plays a take, from any sample, through the worklet.
 
+import { Emitter } from "../lib/emitter.js";
+
 const SUSPEND_MS = 30_000; // without sound, the audio device is given back
 const START_MS = 4000; // the audio device has to start within this
-
-/** @typedef {import("../take/take.js").Take} Take */
-/** @typedef {"paused" | "waiting" | "playing" | "ended"} PlayerState */
 
 /**
  * Events: "change" (another take or state), "growth" (of the take), "report" (the worklet's), "first" (a take is heard
  * for the first time; the detail is when), "ended" (a take was played to its end), "blocked" (the browser stopped the
  * sound).
  */
-export class Player extends EventTarget {
+export class Player extends Emitter {
   /** @type {AudioContext | null} */
   #context = null;
   /** @type {AudioWorkletNode | null} */
@@ -29,10 +28,11 @@ export class Player extends EventTarget {
   #began = false; // whether the take has sounded
   #wanted = false; // whether it is to play; the worklet's reports come later
   #volume = 1;
-  #idle = 0;
+  /** @type {Timer | undefined} */
+  #idle;
   #onGrowth = () => {
     this.#feed();
-    this.#tell("growth");
+    this.emit("growth");
   };
   #onCut = () => this.#cut();
   #onEnd = () => this.#finish();
@@ -121,7 +121,7 @@ export class Player extends EventTarget {
       take.addEventListener("end", this.#onEnd);
       this.#hand();
     }
-    this.#tell("change");
+    this.emit("change");
   }
 
   play() {
@@ -129,14 +129,14 @@ export class Player extends EventTarget {
     clearTimeout(this.#idle);
     this.#context?.resume();
     this.#post({ type: "play" });
-    this.#tell("change");
+    this.emit("change");
   }
 
   pause() {
     this.#wanted = false;
     this.#post({ type: "pause" });
     this.#rest();
-    this.#tell("change");
+    this.emit("change");
   }
 
   /** Give the audio device back, as the browser may do at any time. */
@@ -150,7 +150,7 @@ export class Player extends EventTarget {
     this.#last = { ...this.#last, position: to, time: this.#context?.currentTime ?? 0 };
     if (this.#last.state === "ended") this.#last.state = "paused";
     this.#post({ type: "seek", to });
-    this.#tell("report");
+    this.emit("report");
   }
 
   /** @param {number} volume 0 to 1 */
@@ -173,7 +173,7 @@ export class Player extends EventTarget {
     this.#node = new AudioWorkletNode(context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
     this.#gain = new GainNode(context, { gain: this.#volume * this.#volume });
     this.#node.connect(this.#gain).connect(context.destination);
-    this.#node.port.onmessage = ({ data }) => this.#hear(data);
+    this.#node.port.onmessage = ({ data }) => this.#receive(data);
     this.#hand();
     if (this.#wanted) this.#post({ type: "play" });
   }
@@ -214,7 +214,7 @@ export class Player extends EventTarget {
     this.#node?.port.postMessage(message);
   }
 
-  #hear(/** @type {any} */ report) {
+  #receive(/** @type {any} */ report) {
     if (report.take !== this.#number) return;
     const before = this.#last.state;
     this.#last = report;
@@ -224,28 +224,24 @@ export class Player extends EventTarget {
     }
     if (report.state === "playing" && !this.#began) {
       this.#began = true;
-      this.dispatchEvent(new CustomEvent("first", { detail: this.heardAt(report.time) }));
+      this.emit("first", this.heardAt(report.time));
     }
-    this.#tell("report");
+    this.emit("report");
     if (before === report.state) return;
-    this.#tell("change");
-    if (report.state === "ended") this.#tell("ended");
+    this.emit("change");
+    if (report.state === "ended") this.emit("ended");
   }
 
   // The browser may suspend the sound, as when a call comes in.
   #contextChanged() {
     if (this.#context?.state !== "running" && this.#wanted && this.#last.state === "playing") {
       this.pause();
-      this.#tell("blocked");
+      this.emit("blocked");
     }
   }
 
   #rest() {
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => !this.#wanted && this.suspend(), SUSPEND_MS);
-  }
-
-  #tell(/** @type {string} */ type) {
-    this.dispatchEvent(new CustomEvent(type, { detail: this.#last }));
   }
 }

@@ -3,15 +3,6 @@
 
 import { Refusal } from "../lib/refusal.js";
 
-/**
- * @typedef {object} Turn the recording being loaded or played
- * @property {HTMLButtonElement} button
- * @property {string} label of the button before
- * @property {(position: number | null) => void} moved
- * @property {AudioBufferSourceNode | null} source
- * @property {number} frame
- */
-
 export class Sound {
   #focus;
   /** @type {AudioContext | null} */
@@ -19,15 +10,12 @@ export class Sound {
   /** @type {Turn | null} */
   #turn = null;
 
-  /** @param {import("../lib/audio-focus.js").AudioFocus} focus held while it plays */
+  /** @param {AudioFocus} focus held while it plays */
   constructor(focus) {
     this.#focus = focus;
   }
 
-  /**
-   * Decode a file's bytes. Throw a Refusal if this browser cannot read it.
-   * @param {ArrayBuffer} bytes
-   */
+  /** Decode a file's bytes. Throw a Refusal if this browser cannot read it. @param {ArrayBuffer} bytes */
   async decode(bytes) {
     try {
       return await this.#open().decodeAudioData(bytes);
@@ -74,10 +62,7 @@ export class Sound {
     this.#focus.release(this);
   }
 
-  /**
-   * Stop if the button is within an element that is about to be removed.
-   * @param {Element} element
-   */
+  /** Stop if the button is within an element that is about to be removed. @param {Element} element */
   stopWithin(element) {
     if (this.#turn && element.contains(this.#turn.button)) this.stop();
   }

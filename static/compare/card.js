@@ -18,8 +18,8 @@ export class Card {
 
   /**
    * @param {string} voice
-   * @param {import("../app.js").App} app
-   * @param {import("./takes.js").ComparedTakes} takes
+   * @param {App} app
+   * @param {ComparedTakes} takes
    * @param {() => void} toggle plays the voice, or pauses
    */
   constructor(voice, app, takes, toggle) {

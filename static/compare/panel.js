@@ -11,7 +11,7 @@ const LEAST = 2;
 
 /**
  * @param {HTMLElement} panel
- * @param {import("../app.js").App} app
+ * @param {App} app
  */
 export function mount(panel, app) {
   const { store, player, speaker, toast } = app;
@@ -80,12 +80,12 @@ export function mount(panel, app) {
   };
 
   store.watch(["tab", "text", "voices", "settings"], show);
-  takes.addEventListener("change", show);
-  player.addEventListener("change", () => {
+  takes.on("change", show);
+  player.on("change", () => {
     show();
     frame ||= requestAnimationFrame(run);
   });
-  player.addEventListener("ended", () => inTurn && playNext());
+  player.on("ended", () => inTurn && playNext());
   byId("compare-choose").addEventListener("click", () => choose(app));
   byId("compare-all").addEventListener("click", playInTurn);
   store.watch(["ready"], ({ ready }) => {
@@ -93,13 +93,13 @@ export function mount(panel, app) {
   });
 }
 
-/** Return the voices to compare: those chosen, or else the first ones. @param {import("../state.js").State} state */
+/** Return the voices to compare: those chosen, or else the first ones. @param {State} state */
 function voicesOf({ voices, settings }) {
   const known = settings.compared.filter((id) => voices.some((voice) => voice.id === id));
   return known.length >= LEAST ? known : voices.slice(0, LEAST).map(({ id }) => id);
 }
 
-/** Open the dialog that chooses the voices. @param {import("../app.js").App} app */
+/** Open the dialog that chooses the voices. @param {App} app */
 function choose({ store, picker, sampler }) {
   picker.open({
     title: "Voices to compare, two to four",
@@ -113,6 +113,6 @@ function choose({ store, picker, sampler }) {
       const next = now.includes(id) ? now.filter((one) => one !== id) : [...now, id];
       if (next.length >= LEAST && next.length <= MOST_COMPARED) changeSettings(store, { compared: next });
     },
-    hear: (choice, button) => sampler.toggle(choice.id, button),
+    preview: (choice, button) => sampler.toggle(choice.id, button),
   });
 }

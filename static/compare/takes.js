@@ -1,18 +1,16 @@
 // @ts-check
 // The takes that are compared: one of each voice, all of the text there is.
 
+import { Emitter } from "../lib/emitter.js";
 import { sameSpeech, speechOf } from "../take/settings.js";
 
-/** @typedef {import("../take/take.js").Take} Take */
-/** @typedef {{ take: Take, context: import("../speech/context.js").Context }} Asked a take, and what fills it first */
-
 /** Events: "change" (the first sound of a take has arrived, or the last). */
-export class ComparedTakes extends EventTarget {
+export class ComparedTakes extends Emitter {
   #app;
   /** @type {Map<string, Asked>} by voice */
   #asked = new Map();
 
-  /** @param {import("../app.js").App} app */
+  /** @param {App} app */
   constructor(app) {
     super();
     this.#app = app;
@@ -58,19 +56,15 @@ export class ComparedTakes extends EventTarget {
     const { contexts, toast } = this.#app;
     take.metrics.clicked = take.metrics.sent = performance.now();
     const context = contexts.open(take);
-    context.addEventListener("sound", () => {
+    context.on("sound", () => {
       take.metrics.arrived ??= performance.now();
-      this.#tell();
+      this.emit("change");
     });
-    context.addEventListener("end", ({ detail }) => {
-      if (detail.metrics) Object.assign(take.metrics, detail.metrics);
-      if (detail.how === "error") toast.show(detail.message, { kind: "error" });
+    context.on("end", ({ how, metrics, message }) => {
+      Object.assign(take.metrics, metrics);
+      if (how === "error") toast.show(message, { kind: "error" });
     });
-    take.addEventListener("end", () => this.#tell());
+    take.on("end", () => this.emit("change"));
     return { take, context };
-  }
-
-  #tell() {
-    this.dispatchEvent(new Event("change"));
   }
 }

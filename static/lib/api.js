@@ -1,6 +1,7 @@
 // @ts-check
 // Client of the server's HTTP routes. Sends the key; throws errors as Refusals with the server's message.
 
+import { Emitter } from "./emitter.js";
 import { httpUrl } from "./address.js";
 import { Refusal } from "./refusal.js";
 
@@ -9,19 +10,16 @@ const BROKEN_OFF = "The upload was interrupted: the file may exceed the server's
 const HEADER_SAFE = /^[\x21-\x7e]*$/; // what a header can carry; other keys go into the address
 const NOT_UNDERSTOOD = "The server sent an unexpected response.";
 
-export class Api extends EventTarget {
+export class Api extends Emitter {
   #key;
 
-  /** @param {import("./key.js").Key} key */
+  /** @param {Key} key */
   constructor(key) {
     super();
     this.#key = key;
   }
 
-  /**
-   * Return the JSON of an answer.
-   * @param {string} path
-   */
+  /** Return the JSON of an answer. @param {string} path */
   async get(path) {
     return (await this.#ask("GET", path)).json();
   }
@@ -105,7 +103,7 @@ export class Api extends EventTarget {
    * @param {string} body
    */
   #refusal(status, body) {
-    if (status === 401) this.dispatchEvent(new Event("unauthorized"));
+    if (status === 401) this.emit("unauthorized");
     const { error } = parsed(body);
     return new Refusal(error?.message ?? NOT_UNDERSTOOD, error?.code);
   }

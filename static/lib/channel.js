@@ -2,27 +2,28 @@
 // A websocket that authenticates, keeps to the server's message rate, reconnects when it is lost, and dispatches
 // the server's messages as events named by their type, audio as "binary", and a lost connection as "lost".
 
+import { Emitter } from "./emitter.js";
 import { socketUrl } from "./address.js";
 import { Backoff } from "./backoff.js";
 import { RateLimit } from "./rate-limit.js";
 
 export const POLICY = 1008; // the close code of a key refused or a limit exceeded
 
-/** @typedef {import("./key.js").Key} Key */
-
-export class Channel extends EventTarget {
+export class Channel extends Emitter {
   #path;
   #key;
   /** @type {WebSocket | null} */
   #socket = null;
   #welcome = false; // whether the server has accepted this socket
   #backoff = new Backoff();
-  #again = 0; // timer of the next attempt to connect
+  /** @type {Timer | undefined} */
+  #again; // timer of the next attempt to connect
   #rate = new RateLimit();
   /** @type {object[]} */
   #waiting = []; // messages that the rate holds back
-  #timer = 0;
-  heardAt = 0; // when anything last came from the server, by performance.now()
+  /** @type {Timer | undefined} */
+  #timer;
+  lastMessageAt = 0; // when anything last came from the server, by performance.now()
 
   /**
    * @param {string} path
@@ -47,7 +48,7 @@ export class Channel extends EventTarget {
     socket.onopen = () => {
       if (this.#key.value) socket.send(JSON.stringify({ type: "auth", key: this.#key.value }));
     };
-    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code, reason }) => this.#lost(code, reason);
     this.#socket = socket;
   }
@@ -72,7 +73,7 @@ export class Channel extends EventTarget {
   send(message) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return;
     this.#waiting.push(message);
-    this.#drain();
+    this.#sendWaiting();
   }
 
   /** Drop messages that are still held back. @param {(message: any) => boolean} unwanted */
@@ -80,13 +81,13 @@ export class Channel extends EventTarget {
     this.#waiting = this.#waiting.filter((message) => !unwanted(message));
   }
 
-  #drain() {
+  #sendWaiting() {
     clearTimeout(this.#timer);
     while (this.#waiting.length) {
       const now = performance.now();
       const wait = this.#rate.waitMs(now);
       if (wait > 0) {
-        this.#timer = setTimeout(() => this.#drain(), wait);
+        this.#timer = setTimeout(() => this.#sendWaiting(), wait);
         return;
       }
       this.#rate.count(now);
@@ -95,10 +96,10 @@ export class Channel extends EventTarget {
   }
 
   /** @param {string | ArrayBuffer} data */
-  #hear(data) {
-    this.heardAt = performance.now();
+  #receive(data) {
+    this.lastMessageAt = performance.now();
     if (data instanceof ArrayBuffer) {
-      this.#tell("binary", data);
+      this.emit("binary", data);
       return;
     }
     const message = JSON.parse(data);
@@ -106,8 +107,8 @@ export class Channel extends EventTarget {
       this.#welcome = true;
       this.#backoff.reset();
     }
-    if (message.type === "ready") this.#rate.set(message.limits.messages_per_second, this.heardAt);
-    this.#tell(message.type, message);
+    if (message.type === "ready") this.#rate.set(message.limits.messages_per_second, this.lastMessageAt);
+    this.emit(message.type, message);
   }
 
   #detach() {
@@ -128,14 +129,6 @@ export class Channel extends EventTarget {
     const refused = code === POLICY && !this.#welcome; // later, the same code means that a limit was exceeded
     this.#detach();
     if (!refused) this.#again = setTimeout(() => this.connect(), this.#backoff.next());
-    this.#tell("lost", { code, reason, refused });
-  }
-
-  /**
-   * @param {string} type
-   * @param {unknown} detail
-   */
-  #tell(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
+    this.emit("lost", { code, reason, refused });
   }
 }

@@ -3,12 +3,12 @@
 
 /**
  * Return the element of an id, which the page has.
- * @template {Element} [Kind=HTMLElement]
- * @param {string} id
- * @returns {Kind}
+ * @template {string} Id
+ * @param {Id} id
+ * @returns {Id extends keyof Elements ? Elements[Id] : HTMLElement}
  */
 export function byId(id) {
-  return /** @type {Kind} */ (/** @type {unknown} */ (document.getElementById(id)));
+  return /** @type {any} */ (document.getElementById(id));
 }
 
 /**

@@ -4,27 +4,9 @@
 import { byId, element } from "./element.js";
 import { makeClosable } from "./sheet.js";
 
-/**
- * @typedef {object} Choice
- * @property {string} id
- * @property {string} name
- * @property {string} [about]
- * @property {string} [group] shown as a heading where it begins
- */
-
-/**
- * @typedef {object} Picking
- * @property {string} title
- * @property {Choice[]} choices
- * @property {string[]} picked ids; read again after each choice
- * @property {(id: string) => void} pick called with the choice, picked before or not
- * @property {boolean} [several] whether several may be picked; the dialog then stays open
- * @property {(choice: Choice, button: HTMLButtonElement) => void} [hear] plays a choice
- */
-
 export class Picker {
-  #dialog = /** @type {HTMLDialogElement} */ (byId("picker"));
-  #search = /** @type {HTMLInputElement} */ (byId("picker-search"));
+  #dialog = byId("picker");
+  #search = byId("picker-search");
   #list = byId("picker-list");
   /** @type {Picking | null} */
   #picking = null;
@@ -48,7 +30,7 @@ export class Picker {
 
   #show() {
     if (!this.#picking) return;
-    const { choices, picked, hear } = this.#picking;
+    const { choices, picked, preview } = this.#picking;
     const wanted = folded(this.#search.value);
     const found = choices.filter(({ id, name, about = "" }) => folded(`${name} ${about} ${id}`).includes(wanted));
     /** @type {HTMLElement[]} */
@@ -57,7 +39,7 @@ export class Picker {
     for (const choice of found) {
       if (choice.group && choice.group !== group) rows.push(element("li", { className: "group" }, choice.group));
       group = choice.group ?? group;
-      rows.push(this.#row(choice, picked.includes(choice.id), hear));
+      rows.push(this.#row(choice, picked.includes(choice.id), preview));
     }
     this.#list.replaceChildren(...rows);
     byId("picker-none").hidden = found.length > 0;
@@ -66,18 +48,18 @@ export class Picker {
   /**
    * @param {Choice} choice
    * @param {boolean} picked
-   * @param {Picking["hear"]} hear
+   * @param {Picking["preview"]} preview
    */
-  #row(choice, picked, hear) {
+  #row(choice, picked, preview) {
     const button = element("button", { type: "button", className: "pick", "aria-pressed": picked }, choice.name);
     button.dataset.id = choice.id;
     if (choice.about) button.append(element("small", {}, choice.about));
     button.addEventListener("click", () => this.#pick(choice));
     const row = element("li", {}, button);
-    if (hear) {
+    if (preview) {
       const listen = element("button", { type: "button", className: "hear" }, "Listen");
       listen.append(element("span", { className: "unseen" }, ` to ${choice.name}`));
-      listen.addEventListener("click", () => hear(choice, listen));
+      listen.addEventListener("click", () => preview(choice, listen));
       row.append(listen);
     }
     return row;

@@ -1,5 +1,5 @@
 // @ts-check
-// Errors that users are told of.
+// Errors shown to users.
 
 /** An error with a message for the user. */
 export class Refusal extends Error {

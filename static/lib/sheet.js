@@ -1,10 +1,7 @@
 // @ts-check
 // Dialogs over the page, which a button in their head and a click beside them close.
 
-/**
- * Let a dialog be closed. Return its close button.
- * @param {HTMLDialogElement} dialog of the class `sheet`
- */
+/** Let a dialog be closed. Return its close button. @param {HTMLDialogElement} dialog of the class `sheet` */
 export function makeClosable(dialog) {
   const button = /** @type {HTMLButtonElement} */ (dialog.querySelector(".close"));
   button.addEventListener("click", () => dialog.close());

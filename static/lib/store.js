@@ -18,10 +18,7 @@ export class Store {
     return this.#state;
   }
 
-  /**
-   * Replace some values and call the watchers of those that changed.
-   * @param {Partial<State>} changes
-   */
+  /** Replace some values and call the watchers of those that changed. @param {Partial<State>} changes */
   set(changes) {
     const names = /** @type {(keyof State)[]} */ (Object.keys(changes));
     const changed = names.filter((name) => !Object.is(this.#state[name], changes[name]));

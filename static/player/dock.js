@@ -12,13 +12,13 @@ import { mountScrubber } from "./scrubber.js";
 import { Waveform } from "./waveform.js";
 
 /**
- * @param {import("../app.js").App} app
+ * @param {App} app
  * @param {() => void} playOrPause what the big button does; it may have to begin a new take
  */
 export function mountDock(app, playOrPause) {
   const { store, player, speaker } = app;
   const dock = byId("dock");
-  const waveform = new Waveform(/** @type {HTMLCanvasElement} */ (byId("waveform-player")), player);
+  const waveform = new Waveform(byId("waveform-player"), player);
   const scrubber = mountScrubber(speaker, player);
   mountDownload(app);
   mountMediaKeys(app, playOrPause);
@@ -30,7 +30,7 @@ export function mountDock(app, playOrPause) {
   press("back", () => speaker.skip(-SKIP_S));
   press("forward", () => speaker.skip(SKIP_S));
   press("loop", () => changeSettings(store, { loop: !store.state.settings.loop }));
-  const volume = /** @type {HTMLInputElement} */ (byId("volume"));
+  const volume = byId("volume");
   volume.addEventListener("input", () => changeSettings(store, { volume: Number(volume.value) }));
 
   store.watch(["settings"], ({ settings }) => {
@@ -39,7 +39,7 @@ export function mountDock(app, playOrPause) {
     byId("loop").setAttribute("aria-pressed", String(settings.loop));
   });
 
-  player.addEventListener("ended", () => {
+  player.on("ended", () => {
     if (store.state.settings.loop) speaker.play();
   });
 
@@ -78,13 +78,13 @@ export function mountDock(app, playOrPause) {
   const wake = () => {
     if (!frame) frame = requestAnimationFrame(run);
   };
-  player.addEventListener("change", () => {
+  player.on("change", () => {
     show();
     wake();
   });
-  player.addEventListener("report", wake);
-  player.addEventListener("growth", wake);
-  speaker.addEventListener("change", show);
+  player.on("report", wake);
+  player.on("growth", wake);
+  speaker.on("change", show);
   store.watch(["connection"], show);
 
   new ResizeObserver(() => {
@@ -94,7 +94,7 @@ export function mountDock(app, playOrPause) {
 }
 
 // Say what is going on, for eyes and for screen readers; it changes only with the state.
-function stateOf(/** @type {import("../app.js").App} */ { player, store }) {
+function stateOf(/** @type {App} */ { player, store }) {
   const { take, active, state } = player;
   if (!take) return "";
   if (active && state === "waiting")
@@ -106,7 +106,7 @@ function stateOf(/** @type {import("../app.js").App} */ { player, store }) {
 }
 
 // The same for a screen too narrow for words.
-function shortStateOf(/** @type {import("../app.js").App} */ { player }) {
+function shortStateOf(/** @type {App} */ { player }) {
   const first = player.take ? firstSoundMs(player.take.metrics) : null;
   return player.active && player.state === "playing" && first !== null ? `${Math.round(first)} ms` : "";
 }

@@ -10,7 +10,7 @@ import { wavParts } from "../take/wav.js";
 const TYPES = { wav: "audio/wav", srt: "application/x-subrip", vtt: "text/vtt", mp3: "audio/mpeg", opus: "audio/ogg" };
 const KEPT_MS = 60_000;
 
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountDownload({ player, api, toast }) {
   const menu = byId("download-menu");
 
@@ -28,7 +28,7 @@ export function mountDownload({ player, api, toast }) {
   }
 
   /**
-   * @param {import("../take/take.js").Take} take
+   * @param {Take} take
    * @param {string} format
    * @returns {Promise<BlobPart[]>}
    */

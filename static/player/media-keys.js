@@ -7,7 +7,7 @@ import { SKIP_S } from "../speech/speaker.js";
 const TITLE = 80; // characters
 
 /**
- * @param {import("../app.js").App} app
+ * @param {App} app
  * @param {() => void} playOrPause
  */
 export function mountMediaKeys({ player, speaker }, playOrPause) {
@@ -23,7 +23,7 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
       lock = (await navigator.wakeLock?.request("screen").catch(() => null)) ?? null;
     }
   }
-  player.addEventListener("change", holdScreen);
+  player.on("change", holdScreen);
   document.addEventListener("visibilitychange", holdScreen);
 
   const session = navigator.mediaSession;
@@ -47,7 +47,7 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
       // this browser does not know the action
     }
   }
-  player.addEventListener("change", () => {
+  player.on("change", () => {
     session.playbackState = player.active ? "playing" : player.take ? "paused" : "none";
     if (!player.take) return;
     session.metadata = new MediaMetadata({ title: player.take.text.slice(0, TITLE), artist: document.title });
@@ -55,14 +55,14 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
 }
 
 // Plays silence beside the speech: browsers give the media keys only to pages with a media element that plays.
-function mountSilence(/** @type {import("../audio/player.js").Player} */ player) {
+function mountSilence(/** @type {Player} */ player) {
   const silence = new Audio();
   silence.loop = true;
-  player.addEventListener("first", () => {
+  player.on("first", () => {
     if (!silence.src) silence.src = httpUrl("static/audio/silence.mp3");
     if (player.active) silence.play().catch(() => {}); // without it, the keys of the page remain
   });
-  player.addEventListener("change", () => {
+  player.on("change", () => {
     if (!player.active) silence.pause();
     else if (silence.src && silence.paused) silence.play().catch(() => {});
   });

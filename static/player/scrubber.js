@@ -8,8 +8,8 @@ import { clockOf } from "../take/duration.js";
 const STEPS = 2000; // of the bars
 
 /**
- * @param {import("../speech/speaker.js").Speaker} speaker
- * @param {import("../audio/player.js").Player} player
+ * @param {Speaker} speaker
+ * @param {Player} player
  */
 export function mountScrubber(speaker, player) {
   const bar = byId("scrubber");

@@ -11,10 +11,6 @@ const BAR = 3; // pixels of a bar and of the gap to the next
 const GAP = 2;
 const PLACE = 0.3; // where the line is, once the waveform scrolls
 
-/** @typedef {import("../take/take.js").Take} Take */
-/** @typedef {import("../take/marks.js").Mark} Mark */
-/** @typedef {{ readonly take: Take | null, readonly position: number, seek: (sample: number) => void }} Played */
-
 export class Waveform {
   #canvas;
   #player;
@@ -108,7 +104,7 @@ export class Waveform {
   }
 
   #drawTicks(/** @type {CanvasRenderingContext2D} */ pen, /** @type {number} */ width, /** @type {number} */ height) {
-    const take = /** @type {import("../take/take.js").Take} */ (this.#take);
+    const take = /** @type {Take} */ (this.#take);
     const from = this.#from;
     pen.fillStyle = this.#colours.tick;
     const mark = (/** @type {Mark[]} */ marks, /** @type {number} */ tall, /** @type {number} */ wide) => {

@@ -7,8 +7,6 @@ import { onThemeChange } from "../lib/theme.js";
 import { duration, summaryOf, tableOf, valuesOf } from "./plots.js";
 
 /** @typedef {import("uplot")} Drawing */
-/** @typedef {import("./plots.js").Plot} Plot */
-/** @typedef {import("./timeline.js").Timeline} Timeline */
 
 const uPlot = /** @type {typeof import("uplot")} */ (/** @type {unknown} */ (published));
 
@@ -95,7 +93,7 @@ class Chart {
   }
 
   /**
-   * @param {import("./plots.js").Series} series
+   * @param {Series} series
    * @param {number} at
    */
   #entry({ label, dash }, at) {
@@ -182,7 +180,7 @@ class Chart {
   }
 
   /**
-   * @param {import("./plots.js").Series} series
+   * @param {Series} series
    * @param {number} at
    * @returns {import("uplot").Series}
    */

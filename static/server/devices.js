@@ -4,14 +4,6 @@
 import { element, setText } from "../lib/element.js";
 import { percent } from "./plots.js";
 
-/**
- * @typedef {object} Device
- * @property {string} id
- * @property {string} name
- * @property {{state: string, restarts: number, active: number, queued: number, slots: number}} worker
- * @property {{used: number, total: number, model: number | null, slots: number | null, pressure: number, level: string}} memory
- */
-
 const GIB = 2 ** 30;
 const STATES = new Map([
   ["starting", "starting"],

@@ -10,11 +10,9 @@ import { milliseconds } from "./plots.js";
 const TAKES = 20;
 const SHOWN_MS = 500; // the bars reach this far at least
 
-/** @typedef {import("./load-test.js").Take} Take */
-
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountLoadPanel({ store, key, api }) {
-  const button = /** @type {HTMLButtonElement} */ (byId("load"));
+  const button = byId("load");
   const notice = new Notice(byId("load-notice"));
   const list = byId("load-takes");
   /** @type {LoadTest | null} */
@@ -38,13 +36,12 @@ export function mountLoadPanel({ store, key, api }) {
     const mine = test = new LoadTest(key, TAKES, here);
     list.replaceChildren();
     notice.say("Speaking…");
-    mine.addEventListener("change", () => {
+    mine.on("change", () => {
       if (!frame) frame = requestAnimationFrame(() => draw(mine));
     });
-    mine.addEventListener("end", (event) => {
+    mine.on("end", (why) => {
       test = null;
       draw(mine);
-      const why = /** @type {CustomEvent} */ (event).detail;
       const failed = mine.takes.find(({ error }) => error)?.error ?? "";
       const words = [why, failed, summary(mine.takes)].filter(Boolean).join(" ");
       if (why || failed) notice.showError(new Refusal(words));
@@ -73,7 +70,7 @@ function row() {
 
 /**
  * @param {HTMLElement} item
- * @param {Take} take
+ * @param {LoadTake} take
  * @param {number} longest milliseconds
  */
 function write(item, { voice, first, end, error }, longest) {
@@ -86,7 +83,7 @@ function write(item, { voice, first, end, error }, longest) {
   times.textContent = error || parts.filter(Boolean).join(", ") || "waiting";
 }
 
-/** @param {Take[]} takes */
+/** @param {LoadTake[]} takes */
 function summary(takes) {
   const firsts = takes.flatMap(({ first }) => first ?? []).sort((one, other) => one - other);
   if (!firsts.length) return "";

@@ -1,6 +1,7 @@
 // @ts-check
 // Many takes at once, on a connection of their own: nothing of them is played, only how fast they come is shown.
 
+import { Emitter } from "../lib/emitter.js";
 import { Channel } from "../lib/channel.js";
 import { handleOf, samplesOf } from "../speech/audio-frame.js";
 
@@ -11,28 +12,19 @@ const SENTENCES = [
   "What you see is how long each of them took, from the request to the end.",
 ];
 
-/**
- * @typedef {object} Take
- * @property {string} voice
- * @property {number | null} first milliseconds from the request to the first sound
- * @property {number | null} end milliseconds from the request to the end
- * @property {number} audioS seconds of sound that have arrived
- * @property {string} error why it failed; empty if it did not
- */
-
 /** Events: "change", "end" (with why it ended early as detail, or ""). */
-export class LoadTest extends EventTarget {
+export class LoadTest extends Emitter {
   #channel;
   #most;
   #voices;
   #began = 0;
-  /** @type {Take[]} */
+  /** @type {LoadTake[]} */
   takes = [];
-  /** @type {Map<number, {take: Take, rate: number}>} */
+  /** @type {Map<number, {take: LoadTake, rate: number}>} */
   #byHandle = new Map();
 
   /**
-   * @param {import("../lib/key.js").Key} key
+   * @param {Key} key
    * @param {number} most how many takes to speak, where the server allows it
    * @param {{id: string, name: string}[]} voices to speak in, in turn
    */
@@ -41,15 +33,13 @@ export class LoadTest extends EventTarget {
     this.#most = most;
     this.#voices = voices;
     this.#channel = new Channel("ws/speak", key);
-    const on = (/** @type {string} */ type, /** @type {(message: any) => void} */ hear) =>
-      this.#channel.addEventListener(type, (event) => hear(/** @type {CustomEvent} */ (event).detail));
-    on("ready", (ready) => this.#begin(ready));
-    on("started", ({ context, handle, sample_rate: rate }) =>
+    this.#channel.on("ready", (ready) => this.#begin(ready));
+    this.#channel.on("started", ({ context, handle, sample_rate: rate }) =>
       this.#byHandle.set(handle, { take: this.#named(context), rate }));
-    on("binary", (message) => this.#sounded(message));
-    on("done", ({ context }) => this.#ended(context, ""));
-    on("error", ({ context, message }) => (context ? this.#ended(context, message) : this.#stop(message)));
-    on("lost", ({ reason }) => this.#stop(reason || "The server refused the connection, or it was lost."));
+    this.#channel.on("binary", (message) => this.#sounded(message));
+    this.#channel.on("done", ({ context }) => this.#ended(context, ""));
+    this.#channel.on("error", ({ context, message }) => (context ? this.#ended(context, message) : this.#stop(message)));
+    this.#channel.on("lost", ({ reason }) => this.#stop(reason || "The server refused the connection, or it was lost."));
   }
 
   start() {
@@ -65,7 +55,7 @@ export class LoadTest extends EventTarget {
     return performance.now() - this.#began;
   }
 
-  /** @param {import("../state.js").Ready} ready */
+  /** @param {Ready} ready */
   #begin({ limits, sample_rate: rate }) {
     if (this.takes.length) return;
     const voices = this.#voices;
@@ -81,7 +71,7 @@ export class LoadTest extends EventTarget {
       voice: voices[at % voices.length].id,
       sample_rate: rate,
     }));
-    this.#tell("change");
+    this.emit("change");
   }
 
   /** @param {ArrayBuffer} message */
@@ -90,7 +80,7 @@ export class LoadTest extends EventTarget {
     if (!found) return;
     found.take.first ??= this.#passed;
     found.take.audioS += samplesOf(message).length / found.rate;
-    this.#tell("change");
+    this.emit("change");
   }
 
   /**
@@ -99,7 +89,7 @@ export class LoadTest extends EventTarget {
    */
   #ended(context, error) {
     Object.assign(this.#named(context), { end: this.#passed, error });
-    this.#tell("change");
+    this.emit("change");
     if (this.takes.every(({ end }) => end !== null)) this.#stop("");
   }
 
@@ -111,14 +101,6 @@ export class LoadTest extends EventTarget {
   /** @param {string} why */
   #stop(why) {
     this.#channel.close();
-    this.#tell("end", why);
-  }
-
-  /**
-   * @param {string} type
-   * @param {string} [detail]
-   */
-  #tell(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
+    this.emit("end", why);
   }
 }

@@ -6,14 +6,12 @@ import { Notice } from "../lib/notice.js";
 import { Refusal } from "../lib/refusal.js";
 import { Devices } from "./devices.js";
 import { mountLoadPanel } from "./load-panel.js";
-import { duration, happenings, milliseconds, plotsOf } from "./plots.js";
+import { duration, eventsOf, milliseconds, plotsOf } from "./plots.js";
 import { Timeline } from "./timeline.js";
-
-/** @typedef {import("./charts.js").Charts} Charts */
 
 /**
  * @param {HTMLElement} panel
- * @param {import("../app.js").App} app
+ * @param {App} app
  */
 export function mount(panel, app) {
   const { store, status } = app;
@@ -26,8 +24,6 @@ export function mount(panel, app) {
   const chartsNotice = new Notice(byId("charts-notice"));
 
   const isShown = () => store.state.tab === "server" && !document.hidden;
-  const on = (/** @type {string} */ type, /** @type {(message: any) => void} */ hear) =>
-    status.addEventListener(type, (event) => hear(/** @type {CustomEvent} */ (event).detail));
 
   store.watch(["status", "tab"], (state) => {
     if (!isShown()) return;
@@ -36,10 +32,10 @@ export function mount(panel, app) {
     if (state.status) status.send(timeline.question);
   });
   store.watch(["ready"], ({ ready }) => write("engine", ready?.engine));
-  on("worker", ({ device, state }) => devices.change(device, { worker: { state } }));
-  on("memory_pressure", ({ device, level, pressure }) => devices.change(device, { memory: { level, pressure } }));
-  on("lost", () => timeline.reconnected());
-  on("history", async (history) => {
+  status.on("worker", ({ device, state }) => devices.change(device, { worker: { state } }));
+  status.on("memory_pressure", ({ device, level, pressure }) => devices.change(device, { memory: { level, pressure } }));
+  status.on("lost", () => timeline.reconnected());
+  status.on("history", async (history) => {
     if (history.minutes !== minutes) return; // the other span was chosen meanwhile
     timeline.add(history);
     if (!isShown()) return;
@@ -71,10 +67,10 @@ export function mount(panel, app) {
 
   let shown = "";
   function showEvents() {
-    const told = happenings(timeline.events);
-    if (JSON.stringify(told) === shown) return;
-    shown = JSON.stringify(told);
-    const items = told.map(({ at, text }) => element("li", {}, element("time", {}, time(at)), ` ${text}`));
+    const entries = eventsOf(timeline.events);
+    if (JSON.stringify(entries) === shown) return;
+    shown = JSON.stringify(entries);
+    const items = entries.map(({ at, text }) => element("li", {}, element("time", {}, time(at)), ` ${text}`));
     if (!items.length) items.push(element("li", {}, "No worker stopped in this time."));
     byId("events").replaceChildren(...items);
   }

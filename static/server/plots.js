@@ -1,30 +1,6 @@
 // @ts-check
 // Definitions of the charts of the Server tab: columns of the past, with names and units.
 
-/** @typedef {import("./timeline.js").Timeline} Timeline */
-/** @typedef {import("./timeline.js").Column} Column */
-
-/**
- * @typedef {object} Series
- * @property {string} label
- * @property {string[]} columns names of columns, which are added up
- * @property {number[]} dash lengths of dashes and gaps; none is a solid line
- * @property {boolean} [filled] whether the area below is tinted
- */
-
-/**
- * @typedef {object} Plot
- * @property {string} id
- * @property {string} title
- * @property {Series[]} series
- * @property {(value: number) => string} format
- * @property {number} least the value that the top of the chart is never below
- * @property {number | null} most the value at the top of the chart; null follows the data
- * @property {{at: number, label: string}[]} limits lines across the chart
- * @property {boolean} whole whether the values are whole numbers
- * @property {boolean} points whether values are mostly alone, without others before and after
- */
-
 const SOLID = /** @type {number[]} */ ([]);
 const DASHED = [8, 4];
 const DOTTED = [2, 3];
@@ -162,19 +138,19 @@ function higher(one, other) {
 
 /**
  * Return what happened to the workers and the server, the latest first.
- * @param {import("./timeline.js").Event[]} events
+ * @param {ServerEvent[]} events
  * @returns {{at: number, text: string}[]}
  */
-export function happenings(events) {
+export function eventsOf(events) {
   /** @type {Map<string | null, {at: number, text: string}>} */
   const lost = new Map();
   /** @type {{at: number, text: string}[]} */
-  const told = [];
+  const entries = [];
   for (const { at, event, device } of events) {
-    if (event === "server_started") told.push({ at, text: "The server started." });
+    if (event === "server_started") entries.push({ at, text: "The server started." });
     if (event === "worker_lost") {
       const entry = { at, text: `The worker of ${device} stopped; it is being restarted.` };
-      told.push(entry);
+      entries.push(entry);
       lost.set(device, entry);
     }
     const before = lost.get(device);
@@ -183,7 +159,7 @@ export function happenings(events) {
       lost.delete(device);
     }
   }
-  return told.reverse();
+  return entries.reverse();
 }
 
 /** @param {number} ms */

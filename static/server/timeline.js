@@ -1,24 +1,6 @@
 // @ts-check
 // The server's past as columns for charts: joins the answers of the server, also across its restarts.
 
-/**
- * The answer of the server to `history`; see `/status/history` in its API.
- * @typedef {object} History
- * @property {number} step_s
- * @property {number} started_at seconds since 1970
- * @property {number} uptime_s
- * @property {number[]} at seconds since the server started
- * @property {{p50: Column, p95: Column, p99: Column}} first_audio_ms
- * @property {Column} contexts
- * @property {Column} queued
- * @property {Column} connections
- * @property {Record<string, {pressure: Column, model: Column, slots: Column}>} devices
- * @property {{at: number, event: string, device?: string}[]} events
- */
-
-/** @typedef {(number | null)[]} Column */
-/** @typedef {{at: number, event: string, device: string | null}} Event at: seconds since 1970 */
-
 const GAP_STEPS = 3; // as many steps without a row are a gap in the lines
 const SAME_START_S = 2; // clocks are set now and then; a later start is another server
 
@@ -33,7 +15,7 @@ export class Timeline {
   #step = 1;
   /** @type {Map<string, Column>} */
   #columns = new Map([["at", []]]);
-  /** @type {Event[]} */
+  /** @type {ServerEvent[]} */
   #events = [];
 
   /** @param {number} minutes how far back to keep */
@@ -52,10 +34,7 @@ export class Timeline {
     this.#known = null;
   }
 
-  /**
-   * Add an answer; rows known already are left out.
-   * @param {History} history
-   */
+  /** Add an answer; rows known already are left out. @param {StatusHistory} history */
   add(history) {
     const again = this.#startedAt !== null && Math.abs(history.started_at - this.#startedAt) < SAME_START_S;
     if (!again) this.#startedAt = history.started_at;
@@ -131,7 +110,7 @@ export class Timeline {
 }
 
 /**
- * @param {History} history
+ * @param {StatusHistory} history
  * @param {number} row
  */
 function rowOf(history, row) {

@@ -3,6 +3,7 @@
 
 import { httpUrl } from "../lib/address.js";
 import { POLICY } from "../lib/channel.js";
+import { byId } from "../lib/element.js";
 
 const SILENT_MS = 3000; // the status channel ticks every second
 const CHECK_MS = 500;
@@ -14,10 +15,10 @@ const WORDS = {
   locked: "API key required",
 };
 
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountConnection(app) {
   const { store, speech, status, key, toast } = app;
-  const line = /** @type {HTMLElement} */ (document.getElementById("connection"));
+  const line = byId("connection");
   let temporary = ""; // the error that connecting again settles
 
   store.watch(["connection"], ({ connection }) => {
@@ -25,13 +26,11 @@ export function mountConnection(app) {
     line.textContent = WORDS[connection];
   });
 
-  speech.addEventListener("ready", (event) => {
-    const ready = /** @type {CustomEvent} */ (event).detail;
+  speech.on("ready", (ready) => {
     store.set({ ready, voices: ready.voices, connection: "online" });
     toast.hide(temporary);
   });
-  speech.addEventListener("lost", (event) => {
-    const { code, reason, refused } = /** @type {CustomEvent} */ (event).detail;
+  speech.on("lost", ({ code, reason, refused }) => {
     if (refused) {
       lock();
       return;
@@ -40,15 +39,15 @@ export function mountConnection(app) {
     if (reason && code === POLICY) toast.show(reason, { kind: "error" });
     else if (code === 1006) explain();
   });
-  status.addEventListener("status", (event) => store.set({ status: /** @type {CustomEvent} */ (event).detail }));
-  status.addEventListener("lost", () => store.set({ status: null }));
-  app.api.addEventListener("unauthorized", lock);
+  status.on("status", (report) => store.set({ status: report }));
+  status.on("lost", () => store.set({ status: null }));
+  app.api.on("unauthorized", lock);
 
   setInterval(() => {
     const now = performance.now();
     if (store.state.connection !== "online") return;
     if (!status.open) speech.send({ type: "ping" }); // the status channel is full: ask the other one
-    if (now - Math.max(status.heardAt, speech.heardAt) < SILENT_MS) return;
+    if (now - Math.max(status.lastMessageAt, speech.lastMessageAt) < SILENT_MS) return;
     speech.abandon();
     status.abandon();
   }, CHECK_MS);

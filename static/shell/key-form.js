@@ -1,14 +1,16 @@
 // @ts-check
 // Asks for the API key where the server requires one.
 
+import { byId } from "../lib/element.js";
+
 /**
- * @param {import("../app.js").App} app
+ * @param {App} app
  * @param {() => void} entered called with a new key stored
  */
 export function mountKeyForm({ store, key }, entered) {
-  const form = /** @type {HTMLFormElement} */ (document.getElementById("key-form"));
-  const input = /** @type {HTMLInputElement} */ (document.getElementById("key"));
-  const refused = /** @type {HTMLElement} */ (document.getElementById("key-refused"));
+  const form = byId("key-form");
+  const input = byId("key");
+  const refused = byId("key-refused");
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();

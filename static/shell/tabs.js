@@ -1,7 +1,7 @@
 // @ts-check
 // The tabs: Speak, Compare, Voices, Server. Left and Right move between them.
 
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountTabs({ store }) {
   const tabs = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[role=tab]")]);
   const idOf = (/** @type {HTMLElement} */ tab) => tab.dataset.tab ?? "";

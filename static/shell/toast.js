@@ -3,13 +3,12 @@
 
 const SHOWN_MS = { info: 6000, error: 15_000 };
 
-/** @typedef {{ kind?: "info" | "error", action?: { label: string, act: () => void }, lasting?: boolean }} ToastOptions */
-
 export class Toast {
   #box;
   #text;
   #action;
-  #timer = 0;
+  /** @type {Timer | undefined} */
+  #timer;
   /** @type {(() => void) | null} */
   #act = null;
 

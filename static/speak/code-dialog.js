@@ -7,10 +7,10 @@ import { makeClosable } from "../lib/sheet.js";
 import { speechOf } from "../take/settings.js";
 import { snippetsOf } from "../take/snippets.js";
 
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountCode(app) {
   const { store, key, toast } = app;
-  const dialog = /** @type {HTMLDialogElement} */ (byId("code"));
+  const dialog = byId("code");
   let chosen = "curl";
   makeClosable(dialog);
 

@@ -8,16 +8,14 @@ import { changeSettings } from "../state.js";
 import { lengthOf } from "../take/code-points.js";
 import { sameSpeech, speechOf } from "../take/settings.js";
 
-/** @typedef {import("../take/take.js").Take} Take */
-
 export class Controls {
   #app;
   #reader;
   #wrong = ""; // the message about the text, which editing settles
 
   /**
-   * @param {import("../app.js").App} app
-   * @param {import("./reader.js").Reader} reader
+   * @param {App} app
+   * @param {Reader} reader
    */
   constructor(app, reader) {
     this.#app = app;
@@ -94,7 +92,7 @@ export class Controls {
     const { store, toast } = this.#app;
     const { ready, connection } = store.state;
     const obstacle = Player.obstacle();
-    const button = /** @type {HTMLButtonElement} */ (byId("play"));
+    const button = byId("play");
     button.disabled = !ready || connection === "locked" || obstacle !== "";
     byId("engine-notice").textContent = ready?.notice ?? "";
     byId("engine-notice").hidden = !ready?.notice;

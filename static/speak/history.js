@@ -10,25 +10,25 @@ const LEAST_S = 0.2;
 const TITLE = 160; // characters shown of a text
 
 /**
- * @param {import("../app.js").App} app
- * @param {(take: import("../take/take.js").Take) => void} replay
+ * @param {App} app
+ * @param {(take: Take) => void} replay
  */
 export function mountHistory({ player, store, toast }, replay) {
-  const dialog = /** @type {HTMLDialogElement} */ (byId("history"));
+  const dialog = byId("history");
   const close = makeClosable(dialog);
   const takes = new TakeStore();
   /** @type {WeakSet<object>} */
   const kept = new WeakSet(); // takes that are in the history already
-  /** @type {import("../take/take.js").Take | null} */
+  /** @type {Take | null} */
   let current = null;
 
-  async function keep(/** @type {import("../take/take.js").Take} */ take) {
+  async function keep(/** @type {Take} */ take) {
     if (kept.has(take) || !take.complete || take.seconds < LEAST_S) return;
     kept.add(take);
     await takes.keep(take).catch(() => kept.delete(take)); // storage is full or forbidden
   }
   const ended = () => current && keep(current);
-  player.addEventListener("change", () => {
+  player.on("change", () => {
     if (player.take === current) return;
     current?.removeEventListener("end", ended);
     current = player.take;
@@ -43,7 +43,7 @@ export function mountHistory({ player, store, toast }, replay) {
     byId("history-list").replaceChildren(...entries.map(row));
   }
 
-  async function forget(/** @type {import("./take-store.js").Entry[]} */ entries) {
+  async function forget(/** @type {HistoryEntry[]} */ entries) {
     try {
       await takes.remove(entries.map(({ id }) => id));
     } catch {
@@ -52,7 +52,7 @@ export function mountHistory({ player, store, toast }, replay) {
     await show();
   }
 
-  /** @param {import("./take-store.js").Entry} entry */
+  /** @param {HistoryEntry} entry */
   function row(entry) {
     const voice = store.state.voices.find(({ id }) => id === entry.settings.voice)?.name ?? entry.settings.voice;
     const when = new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });

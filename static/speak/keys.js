@@ -5,9 +5,9 @@ import { Player } from "../audio/player.js";
 import { byId } from "../lib/element.js";
 
 /**
- * @param {import("../app.js").App} app
- * @param {import("./reader.js").Reader} reader
- * @param {import("./controls.js").Controls} controls
+ * @param {App} app
+ * @param {Reader} reader
+ * @param {Controls} controls
  */
 export function mountKeys(app, reader, controls) {
   const { store, player, speaker } = app;
@@ -26,8 +26,8 @@ export function mountKeys(app, reader, controls) {
 
 /**
  * @param {KeyboardEvent} event
- * @param {import("../app.js").App} app
- * @param {import("./controls.js").Controls} controls
+ * @param {App} app
+ * @param {Controls} controls
  */
 function pressed(event, { store, speaker }, controls) {
   if (event.isComposing || event.defaultPrevented) return; // an input method has its own keys
@@ -37,15 +37,15 @@ function pressed(event, { store, speaker }, controls) {
     speaker.stop();
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && store.state.tab === "speak") {
     event.preventDefault();
-    const button = /** @type {HTMLButtonElement} */ (byId("play"));
+    const button = byId("play");
     if (!event.repeat && !button.disabled) controls.playAgain();
   }
 }
 
 /**
  * @param {KeyboardEvent} event in the text, while it is read
- * @param {import("../app.js").App} app
- * @param {import("./controls.js").Controls} controls
+ * @param {App} app
+ * @param {Controls} controls
  */
 function readingKey(event, { speaker }, controls) {
   const command = event.ctrlKey || event.metaKey || event.altKey;

@@ -1,11 +1,9 @@
 // @ts-check
 // Lights the word and the sentence that are heard.
 
-/** @typedef {import("../take/marks.js").Mark} Mark */
-
 /**
- * @param {import("../app.js").App} app
- * @param {import("./reader.js").Reader} reader
+ * @param {App} app
+ * @param {Reader} reader
  */
 export function mountLights({ player, store }, reader) {
   let frame = 0;
@@ -34,6 +32,6 @@ export function mountLights({ player, store }, reader) {
   const wake = () => {
     if (!frame) frame = requestAnimationFrame(light);
   };
-  player.addEventListener("change", wake);
-  player.addEventListener("report", wake);
+  player.on("change", wake);
+  player.on("report", wake);
 }

@@ -8,12 +8,10 @@ import { DEFAULTS, ENGINE_OPTIONS, MOST_RECENT, PITCHES, RATES, SPEEDS, factorAt
 
 const NARROW = matchMedia("(max-width: 60rem)");
 
-/** @typedef {import("../take/settings.js").PageSettings} PageSettings */
-
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountOptions(app) {
   const { store, picker } = app;
-  const dialog = /** @type {HTMLDialogElement} */ (byId("options"));
+  const dialog = byId("options");
   const change = (/** @type {Partial<PageSettings>} */ changes) => changeSettings(store, changes);
 
   mountSheet(dialog);
@@ -33,7 +31,7 @@ export function mountOptions(app) {
       choices: store.state.voices.map(({ id, name, style }) => ({ id, name, about: style })),
       picked: [store.state.settings.voice],
       pick: (voice) => change({ voice }),
-      hear: (choice, button) => app.sampler.toggle(choice.id, button),
+      preview: (choice, button) => app.sampler.toggle(choice.id, button),
     }),
   );
   byId("language").addEventListener("click", () =>
@@ -49,8 +47,8 @@ export function mountOptions(app) {
     }),
   );
 
-  const tokens = /** @type {HTMLInputElement} */ (byId("tokens"));
-  const rate = /** @type {HTMLInputElement} */ (byId("rate"));
+  const tokens = byId("tokens");
+  const rate = byId("rate");
   tokens.addEventListener("change", () => change({ tokens: tokens.checked }));
   rate.addEventListener("change", () => {
     const wanted = Math.round(Number(rate.value)) || DEFAULTS.rate;
@@ -102,7 +100,7 @@ function showFactor(name, value, range) {
   byId(`${name}-value`).textContent = `${value}×`;
 }
 
-/** @param {import("../state.js").State} state */
+/** @param {State} state */
 function languageChoices({ ready, settings }) {
   const offered = (ready?.languages ?? []).map((id) => ({ id, name: languageName(id), about: id, group: "All" }));
   offered.sort((one, other) => one.name.localeCompare(other.name, "en"));
@@ -114,7 +112,7 @@ function languageChoices({ ready, settings }) {
 }
 
 /**
- * @param {import("../app.js").App["store"]} store
+ * @param {App["store"]} store
  * @param {(changes: Partial<PageSettings>) => void} change
  * @param {string[]} known the engine's options
  */

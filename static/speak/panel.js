@@ -20,7 +20,7 @@ const CHANGE_MS = 250; // a slider is at rest before the speech changes
 
 /**
  * @param {HTMLElement} panel
- * @param {import("../app.js").App} app
+ * @param {App} app
  */
 export function mount(panel, app) {
   const { store, player, speaker } = app;
@@ -40,15 +40,15 @@ export function mount(panel, app) {
   mountDock(app, () => controls.playOrPause());
 
   reader.text = store.state.text;
-  reader.addEventListener("input", () => {
+  reader.on("input", () => {
     store.set({ text: reader.text });
     controls.forgiveText();
   });
-  reader.addEventListener("seek", ({ detail }) => {
-    if (player.take) speaker.hearFrom(player.take.points.toPoints(detail.offset));
+  reader.on("seek", ({ offset }) => {
+    if (player.take) speaker.hearFrom(player.take.points.toPoints(offset));
     reader.follow();
   });
-  reader.addEventListener("follow", () => (byId("follow").hidden = reader.following));
+  reader.on("follow", () => (byId("follow").hidden = reader.following));
   byId("follow").addEventListener("click", () => {
     reader.follow();
     reader.focus();

@@ -2,11 +2,13 @@
 // The text: an editor while it is written, a reader while it is spoken. The word and the sentence that are heard
 // are lit by the CSS Custom Highlight API, so the text itself never changes and can be selected at any time.
 
+import { Emitter } from "../lib/emitter.js";
+
 const BAND = [0.12, 0.72]; // the part of the height in which the lit word may be without scrolling
 const PLACE = 0.3; // where scrolling puts it
 
 /** Events: "input" (the text was edited), "seek" with the detail { offset } (a word was clicked), "follow". */
-export class Reader extends EventTarget {
+export class Reader extends Emitter {
   #element;
   #sentence = new Highlight();
   #word = new Highlight();
@@ -21,7 +23,7 @@ export class Reader extends EventTarget {
     this.#element = element;
     CSS.highlights.set("sentence", this.#sentence);
     CSS.highlights.set("word", this.#word);
-    element.addEventListener("input", () => this.dispatchEvent(new Event("input")));
+    element.addEventListener("input", () => this.emit("input"));
     element.addEventListener("paste", (event) => this.#paste(event));
     element.addEventListener("keydown", (event) => this.#key(event));
     element.addEventListener("click", (event) => this.#clicked(event));
@@ -43,7 +45,7 @@ export class Reader extends EventTarget {
     this.clear();
     this.#element.textContent = text;
     this.#element.scrollTop = 0;
-    this.dispatchEvent(new Event("input"));
+    this.emit("input");
   }
 
   get editable() {
@@ -66,7 +68,7 @@ export class Reader extends EventTarget {
 
   follow() {
     this.#following = true;
-    this.dispatchEvent(new Event("follow"));
+    this.emit("follow");
     this.#reveal();
   }
 
@@ -74,10 +76,7 @@ export class Reader extends EventTarget {
     this.#element.focus({ preventScroll: true });
   }
 
-  /**
-   * Set the language and the direction of the text.
-   * @param {string} language a tag, or "auto"
-   */
+  /** Set the language and the direction of the text. @param {string} language a tag, or "auto" */
   setLanguage(language) {
     if (language === "auto") this.#element.removeAttribute("lang");
     else this.#element.lang = language;
@@ -135,7 +134,7 @@ export class Reader extends EventTarget {
   #stopFollowing() {
     if (this.#editable || !this.#following) return;
     this.#following = false;
-    this.dispatchEvent(new Event("follow"));
+    this.emit("follow");
   }
 
   #paste(/** @type {ClipboardEvent} */ event) {
@@ -154,7 +153,7 @@ export class Reader extends EventTarget {
     const range = place ? null : document.caretRangeFromPoint?.(event.clientX, event.clientY);
     const [node, offset] = place ? [place.offsetNode, place.offset] : [range?.startContainer, range?.startOffset ?? 0];
     if (!node || node !== this.#element.firstChild) return;
-    this.dispatchEvent(new CustomEvent("seek", { detail: { offset } }));
+    this.emit("seek", { offset });
   }
 
   // Makes the text one node, which offsets can point into.

@@ -11,7 +11,7 @@ export class Sampler {
   #app;
   #sound;
 
-  /** @param {import("../app.js").App} app */
+  /** @param {App} app */
   constructor(app) {
     this.#app = app;
     this.#sound = new Sound(app.focus);

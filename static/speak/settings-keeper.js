@@ -22,7 +22,7 @@ export function restored() {
   return { settings: linked.settings, text: linked.text ?? kept.text };
 }
 
-/** Write changes down as they happen. @param {import("../app.js").App["store"]} store */
+/** Write changes down as they happen. @param {App["store"]} store */
 export function keepChanges(store) {
   let timer = 0;
   const write = () => {

@@ -7,7 +7,7 @@ import { linkOf } from "../take/link.js";
 
 const CONTENT = "It holds the text and the settings, not the key.";
 
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountShare({ store, toast }) {
   byId("share").addEventListener("click", async () => {
     const hash = linkOf(store.state.text, store.state.settings);

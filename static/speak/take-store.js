@@ -9,16 +9,6 @@ const STORES = ["entries", "sounds"];
 const MOST = 50;
 const MOST_BYTES = 200e6;
 
-/**
- * @typedef {object} Entry what the list shows of a take
- * @property {number} id
- * @property {string} text
- * @property {import("../take/take.js").Settings} settings
- * @property {number} seconds
- * @property {number} bytes
- * @property {number} at when it was kept, by Date.now()
- */
-
 export class TakeStore {
   /** @type {Promise<IDBDatabase> | null} */
   #opening = null;
@@ -37,14 +27,14 @@ export class TakeStore {
     await this.#prune();
   }
 
-  /** Return the entries, latest first. @returns {Promise<Entry[]>} */
+  /** Return the entries, latest first. @returns {Promise<HistoryEntry[]>} */
   async entries() {
     const store = (await this.#open()).transaction("entries").objectStore("entries");
     const [keys, values] = await Promise.all([done(store.getAllKeys()), done(store.getAll())]);
     return values.map((value, at) => ({ ...value, id: Number(keys[at]) })).reverse();
   }
 
-  /** Return a take as it was kept; null if it is gone. @param {Entry} entry */
+  /** Return a take as it was kept; null if it is gone. @param {HistoryEntry} entry */
   async load({ id, text, settings }) {
     const sound = await done((await this.#open()).transaction("sounds").objectStore("sounds").get(id));
     if (!sound) return null;

@@ -8,12 +8,12 @@ const NAME = /\.(txt|md|markdown)$/iu;
 const MOST_BYTES = 4e6;
 
 /**
- * @param {import("../app.js").App} app
+ * @param {App} app
  * @param {HTMLElement} zone where files may be dropped
  * @param {(text: string) => void} use
  */
 export function mountTextFiles({ toast }, zone, use) {
-  const chooser = /** @type {HTMLInputElement} */ (byId("text-file"));
+  const chooser = byId("text-file");
 
   async function take(/** @type {File} */ file) {
     if (!NAME.test(file.name) && !file.type.startsWith("text/"))

@@ -5,9 +5,9 @@ import { byId, setText } from "../lib/element.js";
 import { lengthOf } from "../take/code-points.js";
 import { clockOf, estimateOf } from "../take/duration.js";
 
-const SHORT = 60; // characters, of which no time is told
+const SHORT = 60; // characters, whose duration is not worth showing
 
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountTextSize({ store, player }) {
   const line = byId("text-size");
   const more = byId("text-size-more");
@@ -33,6 +33,6 @@ export function mountTextSize({ store, player }) {
     setText(more, added);
   };
   store.watch(["text", "settings"], show);
-  player.addEventListener("report", show);
-  player.addEventListener("change", show);
+  player.on("report", show);
+  player.on("change", show);
 }

@@ -6,7 +6,7 @@ import { firstSoundMs, stagesOf } from "../take/stages.js";
 
 const NOTHING = "Press Play to see what the wait for the first sound is made of.";
 
-/** @param {import("../app.js").App} app */
+/** @param {App} app */
 export function mountWaterfall({ speaker }) {
   let shown = "";
   const show = () => {
@@ -21,12 +21,12 @@ export function mountWaterfall({ speaker }) {
     byId("waterfall").replaceChildren(...stages.map((stage) => row(stage, whole)));
     byId("take-facts").textContent = stages.length ? factsOf(metrics) : NOTHING;
   };
-  speaker.addEventListener("take", show);
-  speaker.addEventListener("change", show);
+  speaker.on("take", show);
+  speaker.on("change", show);
 }
 
 /**
- * @param {import("../take/stages.js").Stage} stage
+ * @param {Stage} stage
  * @param {number} whole
  */
 function row({ name, about, start, ms }, whole) {
@@ -42,7 +42,7 @@ function msOf(/** @type {number} */ ms) {
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 
-function factsOf(/** @type {import("../take/stages.js").Metrics} */ { audio_ms: audio, realtime_factor: factor }) {
+function factsOf(/** @type {Metrics} */ { audio_ms: audio, realtime_factor: factor }) {
   if (!audio || !factor) return "";
   const speed = Math.round(factor);
   return `${(audio / 1000).toFixed(1)} s of speech${speed > 1 ? `, made ${speed} times faster than it is heard` : ""}.`;

@@ -1,26 +1,26 @@
 // @ts-check
 // One context on the server, which fills a take from an offset of its text on.
 
+import { Emitter } from "../lib/emitter.js";
 import { piecesOf, tokensOf } from "./pieces.js";
 
-/** @typedef {"done" | "cancelled" | "error" | "lost"} Ending */
-
 /** Events: "sound" (the first), "end" with the detail { how, message, retryable }. */
-export class Context extends EventTarget {
+export class Context extends Emitter {
   #how;
   #limits;
   #channel;
-  #timer = 0;
+  /** @type {Timer | undefined} */
+  #timer;
   #ended = false;
-  #heard = false;
+  #sounded = false;
 
   /**
    * @param {string} name
-   * @param {import("../take/take.js").Take} take
+   * @param {Take} take
    * @param {{ from?: number, leadMs: number, tokensPerSecond?: number | null }} how
    *   leadMs: how far ahead of real time the sound may come
    * @param {{ text_characters: number, message_bytes: number, messages_per_second: number }} limits
-   * @param {import("../lib/channel.js").Channel} channel
+   * @param {Channel} channel
    */
   constructor(name, take, how, limits, channel) {
     super();
@@ -74,7 +74,7 @@ export class Context extends EventTarget {
   }
 
   /** @param {any} message of the server */
-  hear(message) {
+  receive(message) {
     const { take } = this;
     if (message.type === "sentence") take.addSentence(message);
     else if (message.type === "words") take.addWords(message.words);
@@ -84,11 +84,11 @@ export class Context extends EventTarget {
   }
 
   /** @param {Int16Array} samples */
-  hearSound(samples) {
+  receiveAudio(samples) {
     this.take.append(samples);
-    if (this.#heard) return;
-    this.#heard = true;
-    this.#tell("sound", null);
+    if (this.#sounded) return;
+    this.#sounded = true;
+    this.emit("sound", null);
   }
 
   /**
@@ -99,7 +99,7 @@ export class Context extends EventTarget {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#timer);
-    this.#tell("end", { how, ...message });
+    this.emit("end", { how, ...message });
     if (how === "done") this.take.finish();
     else this.take.breakOff();
   }
@@ -132,9 +132,5 @@ export class Context extends EventTarget {
 
   #send(/** @type {string} */ type, fields = {}) {
     this.#channel.send({ type, context: this.name, ...fields });
-  }
-
-  #tell(/** @type {string} */ type, /** @type {unknown} */ detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }

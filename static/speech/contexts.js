@@ -7,8 +7,6 @@ import { Context } from "./context.js";
 const FAR_MS = 30 * 60_000; // how far ahead of real time the sound may come, where it costs the server little
 const NEAR_MS = 60_000; // and where it costs much
 
-/** @typedef {import("../take/take.js").Take} Take */
-
 export class Contexts {
   #channel;
   #store;
@@ -18,15 +16,15 @@ export class Contexts {
   /** @type {Map<number, Context>} */
   #byHandle = new Map();
 
-  /** @param {Pick<import("../app.js").App, "speech" | "store">} app */
+  /** @param {Pick<App, "speech" | "store">} app */
   constructor({ speech, store }) {
     this.#channel = speech;
     this.#store = store;
     for (const type of ["started", "sentence", "words", "done", "cancelled", "error"])
-      speech.addEventListener(type, (event) => this.#hear(/** @type {CustomEvent} */ (event).detail));
-    speech.addEventListener("binary", (event) => this.#hearSound(/** @type {CustomEvent} */ (event).detail));
+      speech.on(type, (message) => this.#receive(message));
+    speech.on("binary", (frame) => this.#receiveAudio(frame));
     // A new connection knows nothing of earlier contexts, also if the one before was closed without a word.
-    for (const type of ["lost", "ready"]) speech.addEventListener(type, () => this.#loseAll());
+    for (const type of ["lost", "ready"]) speech.on(type, () => this.#loseAll());
   }
 
   /** True if the server can be asked to speak. */
@@ -41,11 +39,11 @@ export class Contexts {
    */
   open(take, how = {}) {
     const name = `page-${++this.#count}`;
-    const { cost, limits } = /** @type {import("../state.js").Ready} */ (this.#store.state.ready);
+    const { cost, limits } = /** @type {Ready} */ (this.#store.state.ready);
     const leadMs = cost === "high" ? NEAR_MS : FAR_MS;
     const context = new Context(name, take, { ...how, leadMs }, limits, this.#channel);
     this.#byName.set(name, context);
-    context.addEventListener("end", () => this.#forget(context));
+    context.on("end", () => this.#forget(context));
     context.start();
     return context;
   }
@@ -59,16 +57,16 @@ export class Contexts {
     for (const context of [...this.#byName.values()]) context.end("lost", null);
   }
 
-  #hear(/** @type {any} */ message) {
+  #receive(/** @type {any} */ message) {
     const context = this.#byName.get(message.context);
     if (!context) return;
     if (message.type === "started") this.#byHandle.set(message.handle, context);
-    context.hear(message);
+    context.receive(message);
   }
 
-  /** @param {ArrayBuffer} message */
-  #hearSound(message) {
-    this.#byHandle.get(handleOf(message))?.hearSound(samplesOf(message));
+  /** @param {ArrayBuffer} frame */
+  #receiveAudio(frame) {
+    this.#byHandle.get(handleOf(frame))?.receiveAudio(samplesOf(frame));
   }
 
   /** @param {Context} context */

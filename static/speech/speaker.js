@@ -1,51 +1,35 @@
 // @ts-check
-// Speaks: keeps the player supplied with the take it plays, and replaces contexts that ended early.
-//
-// While the player plays and the take is not complete, a context fills it. Where one was lost, cancelled or timed
-// out, the next one begins at the sentence that was broken off; after a change of settings, at the next sentence.
+// Commands of the player: speak, play, pause, seek, skip, and change the settings of what is still to be spoken.
 
+import { Emitter } from "../lib/emitter.js";
 import { sameSpeech } from "../take/settings.js";
 import { Take } from "../take/take.js";
+import { Supply } from "./supply.js";
 
-const NEAR_S = 30; // with a costly engine, a context is opened only when less than this is left to play
-const PLAYED_EVERY_MS = 250;
 export const SKIP_S = 5; // of one press of "back" or "forward"
-const STARVED_MS = 20_000; // without sound for so long, playback pauses
-
-/** @typedef {import("../take/take.js").Settings} Settings */
 
 /** Events: "take" (another take), "change" (a context began or ended). */
-export class Speaker extends EventTarget {
+export class Speaker extends Emitter {
   #app;
-  /** @type {import("./context.js").Context | null} */
-  #context = null;
-  #borrowed = false; // somebody else opened the context; it goes on when its take is put away
-  /** @type {number | null} tokens per second */
-  #tokens = null;
-  #failed = false; // the last context ended in an error before any sound; the user has to ask again
-  #loss = ""; // the message about a lost connection
-  #playedAt = 0;
-  #starvedAt = 0;
+  #supply;
   /** @type {Settings | null} */
   #changed = null; // settings to speak the rest with
 
-  /** @param {import("../app.js").App} app */
+  /** @param {App} app */
   constructor(app) {
     super();
     this.#app = app;
-    const { player, store } = app;
-    player.addEventListener("change", () => this.#playerChanged());
-    player.addEventListener("report", () => this.#reported());
-    player.addEventListener("blocked", () =>
+    const { player } = app;
+    this.#supply = new Supply(app);
+    this.#supply.on("change", () => this.emit("change"));
+    this.#supply.on("resume", () => this.play());
+    player.on("change", () => this.#playerChanged());
+    player.on("blocked", () =>
       app.toast.show("The browser has paused the sound.", { action: { label: "Play", act: () => this.play() } }),
     );
-    store.watch(["connection"], ({ connection }) => {
-      if (connection === "online") app.toast.hide(this.#loss);
-      this.#fill();
-    });
-    app.player.addEventListener("first", (event) => {
-      if (this.take) this.take.metrics.heard ??= /** @type {CustomEvent} */ (event).detail;
-      this.#tell("change");
+    player.on("first", (heard) => {
+      if (this.take) this.take.metrics.heard ??= heard;
+      this.emit("change");
     });
   }
 
@@ -63,30 +47,26 @@ export class Speaker extends EventTarget {
     const take = this.prepare(text, settings);
     take.metrics.clicked = clicked;
     this.load(take);
-    this.#tokens = tokens;
+    this.#supply.tokens = tokens;
     await this.play();
   }
 
   /** Return a new take at the sample rate of the audio device, which this opens. */
   prepare(/** @type {string} */ text, /** @type {Settings} */ settings) {
-    const ready = /** @type {import("../state.js").Ready} */ (this.#app.store.state.ready);
+    const ready = /** @type {Ready} */ (this.#app.store.state.ready);
     return new Take(text, settings, this.#app.player.open([ready.sample_rate, ...ready.sample_rates]));
   }
 
   /**
    * Take up a take, new or old, without playing it.
    * @param {Take | null} take
-   * @param {import("./context.js").Context | null} context that fills it already, and goes on when it is put away
+   * @param {Context | null} context that fills it already, and goes on when it is put away
    */
   load(take, context = null) {
-    if (this.#borrowed) this.#context = null;
-    this.#cancel();
-    this.#failed = false;
+    this.#supply.begin(context);
     this.#changed = null;
-    this.#tokens = null;
-    if (context && !context.ended) this.#attend(context, { borrowed: true });
     this.#app.player.load(take);
-    this.#tell("take");
+    this.emit("take");
   }
 
   /** Play from where it is. */
@@ -96,7 +76,7 @@ export class Speaker extends EventTarget {
     if (!take) return;
     focus.take(this, () => player.pause());
     player.open([take.rate]);
-    this.#failed = false;
+    this.#supply.retry();
     player.play();
     try {
       await player.ready();
@@ -114,7 +94,7 @@ export class Speaker extends EventTarget {
   /** Pause, and cancel all contexts of this page, those of compared voices too. */
   stop() {
     this.#app.player.pause();
-    this.#cancel();
+    this.#supply.cancel();
     this.#app.contexts.cancelAll();
   }
 
@@ -190,119 +170,16 @@ export class Speaker extends EventTarget {
     this.#restart(offset);
   }
 
-  // Drops what is held of the text from an offset on, and speaks it anew.
   #restart(/** @type {number} */ offset) {
-    const take = /** @type {Take} */ (this.take);
-    this.#cancel();
-    this.#failed = false;
-    this.#open(offset);
-    if (this.#app.player.position > take.length) this.seek(take.length);
+    this.#supply.restart(offset);
+    const length = this.take?.length ?? 0;
+    if (this.#app.player.position > length) this.seek(length);
   }
 
   #playerChanged() {
     const { player, focus } = this.#app;
     if (player.active && this.#changed) this.#applyChange();
     if (player.state === "ended") focus.release(this);
-    this.#starvedAt = player.active && player.state === "waiting" ? performance.now() : 0;
-    this.#fill();
+    this.#supply.fill();
   }
-
-  #reported() {
-    const { player } = this.#app;
-    const now = performance.now();
-    if (this.#costly && this.#context && now - this.#playedAt > PLAYED_EVERY_MS) {
-      this.#playedAt = now;
-      this.#context.reportPlayed(player.position);
-    }
-    this.#fill();
-  }
-
-  get #costly() {
-    return this.#app.store.state.ready?.cost === "high";
-  }
-
-  // Opens a context where the take needs one.
-  #fill() {
-    const { player, contexts, toast } = this.#app;
-    const take = this.take;
-    if (!take || take.complete || this.#context || !player.active || !contexts.available) return;
-    if (this.#costly && take.length - player.position > NEAR_S * take.rate) return;
-    if (this.#failed) return;
-    if (this.#starvedAt && performance.now() - this.#starvedAt > STARVED_MS) {
-      this.#starvedAt = 0;
-      player.pause();
-      toast.show("Connected again.", { action: { label: "Continue", act: () => this.play() } });
-      return;
-    }
-    this.#open(take.continuation);
-  }
-
-  #open(/** @type {number} */ from) {
-    const take = /** @type {Take} */ (this.take);
-    const { contexts } = this.#app;
-    if (!contexts.available) return;
-    take.metrics.sent ??= performance.now();
-    this.#attend(contexts.open(take, { from, tokensPerSecond: this.#tokens }), { borrowed: false });
-    this.#tell("change");
-  }
-
-  /**
-   * Watch over the context that fills the take.
-   * @param {import("./context.js").Context} context
-   * @param {{ borrowed: boolean }} how
-   */
-  #attend(context, { borrowed }) {
-    const { take } = context;
-    const began = take.length;
-    this.#context = context;
-    this.#borrowed = borrowed;
-    context.addEventListener("sound", () => {
-      take.metrics.arrived ??= performance.now();
-      this.#failed = false;
-      this.#tell("change");
-    });
-    context.addEventListener("end", ({ detail }) => {
-      if (this.#context !== context) return;
-      this.#context = null;
-      if (detail.how === "done" && context.from === 0) Object.assign(take.metrics, detail.metrics);
-      if (detail.how === "lost") this.#sayLost(take);
-      else if (detail.how === "error" && detail.code !== "too_slow") this.#sayFailed(take, detail.message, began);
-      this.#tell("change");
-      queueMicrotask(() => this.#fill());
-    });
-  }
-
-  #sayLost(/** @type {Take} */ take) {
-    this.#loss = lossOf(take);
-    this.#app.toast.show(this.#loss, { kind: "error", lasting: true });
-  }
-
-  /**
-   * @param {Take} take
-   * @param {string} message
-   * @param {number} began samples that had arrived when the context began
-   */
-  #sayFailed(take, message, began) {
-    const { toast, player } = this.#app;
-    this.#failed = take.length <= began;
-    toast.show(message, { kind: "error", action: { label: "Continue", act: () => this.play() } });
-    if (this.#failed && take.length <= player.position) this.pause();
-  }
-
-  // Ends the context, whoever opened it: no other may fill the take at the same time.
-  #cancel() {
-    const context = this.#context;
-    this.#context = null;
-    context?.cancel();
-  }
-
-  #tell(/** @type {string} */ type) {
-    this.dispatchEvent(new Event(type));
-  }
-}
-
-function lossOf(/** @type {Take} */ take) {
-  const plays = "What has arrived plays on; the rest follows when it is back.";
-  const kept = take.length ? plays : "It goes on when it is back.";
-  return `The connection to the server was lost. ${kept}`;
 }

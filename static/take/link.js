@@ -15,7 +15,7 @@ const NAMES = /** @type {const} */ ({
 /**
  * Return the part of a link after "#".
  * @param {string} text
- * @param {import("./settings.js").PageSettings} settings
+ * @param {PageSettings} settings
  */
 export function linkOf(text, settings) {
   const parts = new URLSearchParams();
@@ -31,7 +31,7 @@ export function linkOf(text, settings) {
 /**
  * Return what a link says, over the settings there are; null if it says nothing.
  * @param {string} hash with or without "#"
- * @param {import("./settings.js").PageSettings} settings
+ * @param {PageSettings} settings
  */
 export function readLink(hash, settings) {
   const parts = new URLSearchParams(hash.replace(/^#/, ""));

@@ -2,14 +2,6 @@
 // Searching marks: lists of sentences or words, ascending in the text and in the sound.
 
 /**
- * @typedef {object} Mark a sentence or a word
- * @property {number} start code point offset in the text
- * @property {number} end
- * @property {number} at first sample
- * @property {number} endAt sample after the last one; Infinity while it is not known
- */
-
-/**
  * Return the index of the last mark that begins at or before a sample; -1 if there is none.
  * @param {Mark[]} marks
  * @param {number} sample

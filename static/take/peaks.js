@@ -9,11 +9,11 @@ export class Peaks {
   #take;
   #measured = 0; // samples
 
-  /** @param {import("./take.js").Take} take */
+  /** @param {Take} take */
   constructor(take) {
     this.#take = take;
     this.size = Math.round(BIN_S * take.rate);
-    take.addEventListener("cut", () => this.#forget());
+    take.on("cut", () => this.#forget());
   }
 
   /** Measure what has arrived since. */

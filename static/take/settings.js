@@ -1,21 +1,6 @@
 // @ts-check
 // The settings of speech and of the page, as they are kept, linked to and sent.
 
-/**
- * @typedef {object} PageSettings
- * @property {string} voice "" for the server's first
- * @property {string} language a tag, or "auto"
- * @property {number} speed
- * @property {number} pitch
- * @property {Record<string, number>} options the engine's own
- * @property {boolean} tokens whether the text is sent as a language model writes
- * @property {number} rate tokens per second
- * @property {number} volume 0 to 1
- * @property {boolean} loop
- * @property {string[]} compared ids of the voices to compare
- * @property {string[]} recentLanguages
- */
-
 /** Options of engines, with their limits: those of the server's `start`. */
 export const ENGINE_OPTIONS = Object.freeze({
   seed: { label: "Seed", min: 0, max: Number.MAX_SAFE_INTEGER, step: 1 },
@@ -82,7 +67,7 @@ export function settingsOf(raw) {
  * Return what the server's `start` takes of the settings.
  * @param {PageSettings} settings
  * @param {string[]} known the engine's options, which others are left out for
- * @returns {import("./take.js").Settings}
+ * @returns {Settings}
  */
 export function speechOf({ voice, language, speed, pitch, options }, known) {
   const used = Object.entries(options).filter(([name]) => known.includes(name));
@@ -98,7 +83,7 @@ export function speechOf({ voice, language, speed, pitch, options }, known) {
 /**
  * Return the body of a request to the server's `generate`.
  * @param {string} text
- * @param {import("./take.js").Settings} speech
+ * @param {Settings} speech
  * @param {string} format
  */
 export function generateBody(text, { voice, language, speed, pitch, options }, format) {
@@ -106,14 +91,14 @@ export function generateBody(text, { voice, language, speed, pitch, options }, f
 }
 
 /**
- * @param {import("./take.js").Settings} one
- * @param {import("./take.js").Settings} other
+ * @param {Settings} one
+ * @param {Settings} other
  */
 export function sameSpeech(one, other) {
   return JSON.stringify(inOrder(one)) === JSON.stringify(inOrder(other));
 }
 
-const inOrder = (/** @type {import("./take.js").Settings} */ { voice, language, speed, pitch, options }) =>
+const inOrder = (/** @type {Settings} */ { voice, language, speed, pitch, options }) =>
   [voice, language, speed, pitch, Object.entries(options).sort()];
 
 /**

@@ -3,21 +3,9 @@
 
 const KEY = "YOUR_KEY";
 
-/** @typedef {import("./take.js").Settings} Settings */
-
-/**
- * @typedef {object} Request
- * @property {string} text
- * @property {Settings} settings
- * @property {string} address of the server, with a slash at the end
- * @property {boolean} locked whether the server requires a key
- */
-
-/** @typedef {{ id: string, name: string, note: string, code: string }} Snippet */
-
 /**
  * Return the request as each kind of code.
- * @param {Request} request
+ * @param {SpeechRequest} request
  * @returns {Snippet[]}
  */
 export function snippetsOf(request) {
@@ -29,7 +17,7 @@ export function snippetsOf(request) {
   ];
 }
 
-/** The fields of the server's own protocol, without defaults. @param {Request} request */
+/** The fields of the server's own protocol, without defaults. @param {SpeechRequest} request */
 function fieldsOf({ settings: { voice, language, speed, pitch, options } }) {
   return {
     voice,
@@ -40,7 +28,7 @@ function fieldsOf({ settings: { voice, language, speed, pitch, options } }) {
   };
 }
 
-function curl(/** @type {Request} */ request) {
+function curl(/** @type {SpeechRequest} */ request) {
   const { voice, ...rest } = fieldsOf(request);
   const body = JSON.stringify({ text: request.text, voice_id: voice, ...rest, response_format: "mp3" }, null, 2);
   const lines = [`curl ${shell(`${request.address}generate`)}`];
@@ -49,14 +37,13 @@ function curl(/** @type {Request} */ request) {
   return lines.join(" \\\n  ");
 }
 
-function python(/** @type {Request} */ request) {
+function python(/** @type {SpeechRequest} */ request) {
   const message = { type: "speak", text: request.text, ...fieldsOf(request) };
   const auth = request.locked ? `\n        await socket.send(json.dumps({"type": "auth", "key": "${KEY}"}))` : "";
   return `import asyncio, json, wave
 from websockets.asyncio.client import connect
 
 REQUEST = ${literal(message, PYTHON, "")}
-
 
 async def main():
     async with connect(${JSON.stringify(socketOf(request))}) as socket:${auth}
@@ -74,12 +61,11 @@ async def main():
                 elif event["type"] == "done":
                     break
 
-
 asyncio.run(main())
 `;
 }
 
-function javascript(/** @type {Request} */ request) {
+function javascript(/** @type {SpeechRequest} */ request) {
   const message = { type: "speak", text: request.text, ...fieldsOf(request) };
   const auth = request.locked ? `\n  socket.send(JSON.stringify({ type: "auth", key: "${KEY}" }));` : "";
   return `const request = ${literal(message, JAVASCRIPT, "")};
@@ -103,7 +89,7 @@ socket.onmessage = ({ data }) => {
 `;
 }
 
-function openai(/** @type {Request} */ request) {
+function openai(/** @type {SpeechRequest} */ request) {
   const { voice, language, speed, seed } = /** @type {Record<string, any>} */ (fieldsOf(request));
   const extra = { ...(language && { language }), ...(seed !== undefined && { seed }) };
   const lines = [`    model="tts-1",`, `    voice=${JSON.stringify(voice)},`, `    input=${pythonString(request.text)},`];
@@ -118,13 +104,13 @@ ${lines.join("\n")}
 `;
 }
 
-function openaiNote(/** @type {Request} */ request) {
+function openaiNote(/** @type {SpeechRequest} */ request) {
   const left = Object.keys(fieldsOf(request)).filter((name) => !["voice", "language", "speed", "seed"].includes(name));
   const needs = "Needs: pip install openai";
   return left.length ? `${needs}. This protocol has no ${left.join(", ")}.` : needs;
 }
 
-function socketOf(/** @type {Request} */ { address }) {
+function socketOf(/** @type {SpeechRequest} */ { address }) {
   return `${address.replace(/^http/, "ws")}ws/speak`;
 }
 

@@ -2,21 +2,6 @@
 // The way to the first sound, in stages, from a take's metrics.
 
 /**
- * @typedef {object} Metrics of a take; times are of performance.now(), durations those of the server's `done`
- * @property {number} [clicked]
- * @property {number} [device] when the audio device ran
- * @property {number} [sent] when the request was sent
- * @property {number} [arrived] when the first sound arrived
- * @property {number} [heard] when it was heard
- * @property {number} [queue_ms]
- * @property {number} [first_audio_ms]
- * @property {number} [audio_ms]
- * @property {number} [realtime_factor]
- */
-
-/** @typedef {{ name: string, about: string, start: number, ms: number }} Stage start in ms from the click */
-
-/**
  * Return the stages that are known. Network is what the server's own time leaves of the wait for the first sound.
  * @param {Metrics} metrics
  * @returns {Stage[]}

@@ -3,11 +3,9 @@
 
 const LONGEST = 84; // characters of a cue: two lines of 42
 
-/** @typedef {{ start: number, end: number, text: string }} Cue seconds, and what is shown */
-
 /**
  * Return the cues of what has arrived of a take.
- * @param {import("./take.js").Take} take
+ * @param {Take} take
  * @returns {Cue[]}
  */
 export function cuesOf(take) {
@@ -31,8 +29,8 @@ export function cuesOf(take) {
 
 /**
  * Return where the cues of a sentence begin.
- * @param {import("./marks.js").Mark[]} words
- * @param {import("./marks.js").Mark} sentence
+ * @param {Mark[]} words
+ * @param {Mark} sentence
  */
 function cutsOf(words, sentence) {
   const cuts = [{ start: sentence.start, at: sentence.at }];

@@ -4,27 +4,17 @@
 // A take is filled by one context of the server after another. Each begins at an offset of the text; what was
 // held of the text from there on is dropped first, so that sound and marks always follow the text.
 
+import { Emitter } from "../lib/emitter.js";
 import { CodePoints } from "./code-points.js";
 import { indexAt, markOver } from "./marks.js";
 import { Pcm } from "./pcm.js";
-
-/** @typedef {import("./marks.js").Mark} Mark */
-
-/**
- * @typedef {object} Settings of the speech, as the server's `start` takes them
- * @property {string} voice
- * @property {string} language a tag, or "auto"
- * @property {number} speed
- * @property {number} pitch
- * @property {Record<string, number>} options the engine's own, such as seed
- */
 
 const BACK_S = 1.5; // "previous" goes to the sentence before if this one began less than this ago
 
 const WORD_UNITS = 100; // a word is looked for among so many UTF-16 units on both sides
 
 /** Events: "growth" (sound or marks were added), "cut" (sound was dropped), "end" (complete or broken off). */
-export class Take extends EventTarget {
+export class Take extends Emitter {
   pcm = new Pcm();
   /** @type {Mark[]} */
   sentences = [];
@@ -84,13 +74,13 @@ export class Take extends EventTarget {
     if (last && inside) last.end = offset;
     this.complete = false;
     this.#part = { from: offset, base };
-    this.#tell("cut");
+    this.emit("cut");
   }
 
   /** @param {Int16Array} samples */
   append(samples) {
     this.pcm.append(samples);
-    this.#tell("growth");
+    this.emit("growth");
   }
 
   /** @param {{ start: number, end: number, first_sample: number }} sentence as the server tells it */
@@ -99,7 +89,7 @@ export class Take extends EventTarget {
     const before = this.sentences.at(-1);
     if (before && before.endAt === Infinity) before.endAt = base + at;
     this.sentences.push({ start: from + start, end: from + end, at: base + at, endAt: Infinity });
-    this.#tell("growth");
+    this.emit("growth");
   }
 
   /** @param {{ start: number, end: number, start_ms: number, end_ms: number }[]} words as the server tells them */
@@ -108,19 +98,19 @@ export class Take extends EventTarget {
     const sample = (/** @type {number} */ ms) => base + Math.round((ms * this.rate) / 1000);
     for (const { start, end, start_ms: startMs, end_ms: endMs } of words)
       this.words.push({ start: from + start, end: from + end, at: sample(startMs), endAt: sample(endMs) });
-    this.#tell("growth");
+    this.emit("growth");
   }
 
   /** Mark it complete: all of the text has been spoken. */
   finish() {
     this.#closeLast();
     this.complete = true;
-    this.#tell("end");
+    this.emit("end");
   }
 
   /** Tell that no more will come from the context that filled it. */
   breakOff() {
-    this.#tell("end");
+    this.emit("end");
   }
 
   /** Return the text offset from which to speak on: the sentence that was broken off, or the next one. */
@@ -187,9 +177,5 @@ export class Take extends EventTarget {
   #closeLast() {
     const last = this.sentences.at(-1);
     if (last && last.endAt === Infinity) last.endAt = this.length;
-  }
-
-  #tell(/** @type {string} */ type) {
-    this.dispatchEvent(new Event(type));
   }
 }

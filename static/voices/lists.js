@@ -8,45 +8,20 @@ import { changeSettings } from "../state.js";
 import { entry, items } from "./entry.js";
 import { ask, button } from "./question.js";
 
-/**
- * @typedef {object} Download of the file that a voice needs
- * @property {"absent" | "fetching" | "present" | "failed"} state
- * @property {number} received
- * @property {number} size
- * @property {string | null} error
- */
-
-/** @typedef {{id: string, name: string, style: string, builtin: boolean, audio_prompt: string | null, warnings: string[], download?: Download | null}} Voice */
-
-/**
- * @typedef {object} VoiceSample
- * @property {string} prompt_id
- * @property {number} duration
- * @property {string | null} transcript
- * @property {string[]} transcript_findings
- * @property {boolean} exists
- * @property {number[]} waveform
- * @property {string} original_format
- * @property {number} original_sample_rate
- * @property {string | null} language
- * @property {number} language_probability
- * @property {string[]} warnings
- */
-
 export class Lists {
   #app;
   #sound;
   #sample;
   #refresh;
-  /** @type {Voice[]} */
+  /** @type {ListedVoice[]} */
   #voices = [];
   #voiceNotice = new Notice(byId("voice-list-notice"));
   #sampleNotice = new Notice(byId("sample-list-notice"));
 
   /**
-   * @param {import("../app.js").App} app
-   * @param {import("../audio/sound.js").Sound} sound
-   * @param {import("./sample.js").Sample} sample the one being edited
+   * @param {App} app
+   * @param {Sound} sound
+   * @param {Sample} sample the one being edited
    * @param {() => Promise<void>} refresh reads the lists anew
    */
   constructor(app, sound, sample, refresh) {
@@ -58,7 +33,7 @@ export class Lists {
   }
 
   /**
-   * @param {Voice[]} voices
+   * @param {ListedVoice[]} voices
    * @param {VoiceSample[]} samples
    */
   show(voices, samples) {
@@ -71,10 +46,7 @@ export class Lists {
     byId("no-samples").hidden = samples.length > 0;
   }
 
-  /**
-   * Go on in the Speak tab with a voice.
-   * @param {string | null} id
-   */
+  /** Go on in the Speak tab with a voice. @param {string | null} id */
   use(id) {
     if (id) changeSettings(this.#app.store, { voice: id });
     this.#app.store.set({ tab: "speak" });
@@ -96,7 +68,7 @@ export class Lists {
   }
 
   /**
-   * @param {Voice} voice
+   * @param {ListedVoice} voice
    * @param {string[]} shared warnings of several voices, shown above the list
    */
   #voiceEntry(voice, shared) {
@@ -142,7 +114,7 @@ export class Lists {
 
   /**
    * @param {HTMLButtonElement} control
-   * @param {Voice} voice
+   * @param {ListedVoice} voice
    */
   async #preview(control, { id, name }) {
     this.#voiceNotice.say("");
@@ -174,7 +146,7 @@ export class Lists {
 
   /**
    * @param {HTMLElement} item
-   * @param {Voice} voice
+   * @param {ListedVoice} voice
    */
   #askAboutVoice(item, voice) {
     /** @type {Record<string, () => Promise<void>>} */
@@ -185,7 +157,7 @@ export class Lists {
   }
 
   /**
-   * @param {Voice} voice
+   * @param {ListedVoice} voice
    * @param {string | null} sample to delete with it
    */
   async #deleteVoice({ id, name }, sample = null) {

@@ -3,19 +3,13 @@
 
 const LONGEST = 64;
 
-/**
- * Convert typed text to a name.
- * @param {string} typed
- */
+/** Convert typed text to a name. @param {string} typed */
 export function nameOf(typed) {
   const plain = typed.normalize("NFKC").replace(/[^\p{L}\p{M}\p{Nd}_.-]+/gu, " ");
   return Array.from(plain.replace(/^[\p{M}. ]+/u, "")).slice(0, LONGEST).join("").trim();
 }
 
-/**
- * Return the id of a voice with a name.
- * @param {string} name
- */
+/** Return the id of a voice with a name. @param {string} name */
 export function idOf(name) {
   return nameOf(nameOf(name).toLowerCase().replaceAll(" ", "-"));
 }

@@ -16,7 +16,7 @@ const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip
 
 /**
  * @param {HTMLElement} panel
- * @param {import("../app.js").App} app
+ * @param {App} app
  */
 export function mount(panel, app) {
   const { store, api, focus, speech } = app;
@@ -30,14 +30,13 @@ export function mount(panel, app) {
   receiveDrops(panel, takeFile);
   mountPronunciations(app, sound);
 
-  sample.addEventListener("changed", async (event) => {
-    const { chosen } = /** @type {CustomEvent} */ (event).detail;
+  sample.on("changed", async ({ chosen }) => {
     await refresh();
     if (chosen) changeSettings(store, { voice: chosen });
   });
   byId("use-made").addEventListener("click", () => lists.use(sample.made));
   store.watch(["tab"], ({ tab }) => (tab === "voices" ? refresh() : sound.stop()));
-  speech.addEventListener("ready", refresh);
+  speech.on("ready", refresh);
   document.addEventListener("keydown", ({ key, isComposing, defaultPrevented }) => {
     if (key === "Escape" && !isComposing && !defaultPrevented) sound.stop();
   });
@@ -61,37 +60,35 @@ export function mount(panel, app) {
 
 /**
  * Recording and choosing a file. Return what takes a file.
- * @param {import("../app.js").App} app
+ * @param {App} app
  * @param {Sample} sample
  */
 function mountNewSample({ store, focus }, sample) {
   const recorder = new Recorder();
   const notice = new Notice(byId("new-sample-notice"));
-  const file = /** @type {HTMLInputElement} */ (byId("sample-file"));
-  const record = /** @type {HTMLButtonElement} */ (byId("record"));
-  const level = /** @type {HTMLMeterElement} */ (byId("record-level"));
+  const file = byId("sample-file");
+  const record = byId("record");
+  const level = byId("record-level");
 
   file.addEventListener("change", () => {
     if (file.files?.length) take(file.files[0]);
     file.value = ""; // allow choosing the same file again
   });
   record.addEventListener("click", () => (recorder.recording ? recorder.stop() : start()));
-  recorder.addEventListener("level", (event) => {
-    const { seconds, level: peak } = /** @type {CustomEvent} */ (event).detail;
+  recorder.on("level", ({ seconds, level: peak }) => {
     byId("record-time").textContent = `${seconds.toFixed(1)} s`;
     level.value = peak;
   });
-  recorder.addEventListener("recorded", (event) => {
-    const { file: recorded, seconds } = /** @type {CustomEvent} */ (event).detail;
+  recorder.on("recorded", ({ file: recorded, seconds }) => {
     show(false);
     sample.draft(recorded);
     notice.say(`Recorded ${seconds.toFixed(1)} s. Check it, then upload it.`);
   });
-  recorder.addEventListener("failed", (event) => {
+  recorder.on("failed", (error) => {
     show(false);
-    notice.showError(/** @type {CustomEvent} */ (event).detail);
+    notice.showError(error);
   });
-  sample.addEventListener("changed", () => notice.say("")); // what was recorded has been uploaded
+  sample.on("changed", () => notice.say("")); // what was recorded has been uploaded
   store.watch(["tab"], ({ tab }) => tab === "voices" || recorder.stop());
 
   async function start() {

@@ -7,15 +7,13 @@ import { Notice } from "../lib/notice.js";
 import { entry, items } from "./entry.js";
 import { ask, button } from "./question.js";
 
-/** @typedef {{word: string, language: string | null, respelling: string | null, ipa: string | null}} Word */
-
 /**
- * @param {import("../app.js").App} app
- * @param {import("../audio/sound.js").Sound} sound
+ * @param {App} app
+ * @param {Sound} sound
  */
 export function mountPronunciations({ api, store, speech }, sound) {
   const list = byId("words");
-  const form = /** @type {HTMLFormElement} */ (byId("word-form"));
+  const form = byId("word-form");
   const [word, respelling, language] = ["word", "respelling", "word-language"].map(
     (id) => /** @type {HTMLInputElement} */ (byId(id)),
   );
@@ -23,11 +21,11 @@ export function mountPronunciations({ api, store, speech }, sound) {
   const formNotice = new Notice(byId("word-notice"));
 
   store.watch(["tab"], ({ tab }) => tab === "voices" && refresh());
-  speech.addEventListener("ready", () => store.state.tab === "voices" && refresh());
+  speech.on("ready", () => store.state.tab === "voices" && refresh());
   form.addEventListener("input", () => formNotice.forgive());
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    formNotice.attempt(/** @type {HTMLButtonElement} */ (byId("add-word")), add);
+    formNotice.attempt(byId("add-word"), add);
   });
 
   async function refresh() {

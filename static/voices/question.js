@@ -19,7 +19,7 @@ export function button(label, about = "") {
  * @param {HTMLElement} item the entry, with an element of the class `actions`
  * @param {string} question
  * @param {Record<string, () => unknown>} choices what each answer does
- * @param {import("../lib/notice.js").Notice} notice where errors are shown
+ * @param {Notice} notice where errors are shown
  */
 export function ask(item, question, choices, notice) {
   item.querySelector(".asked")?.remove();

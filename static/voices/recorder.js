@@ -1,6 +1,7 @@
 // @ts-check
 // Records up to a minute from the microphone and reports the level. However it ends, the microphone is switched off.
 
+import { Emitter } from "../lib/emitter.js";
 import { Refusal } from "../lib/refusal.js";
 
 const LONGEST_S = 59.5; // the server accepts a minute, and stopping takes a moment
@@ -20,7 +21,7 @@ const REASONS = {
 };
 
 /** Events: "level" { seconds, level } while recording, and at the end "recorded" { file, seconds } or "failed" (a Refusal). */
-export class Recorder extends EventTarget {
+export class Recorder extends Emitter {
   /** @type {MediaRecorder | null} */
   #media = null;
   /** @type {object | null} */
@@ -75,32 +76,24 @@ export class Recorder extends EventTarget {
       media.onstop = () => {
         release();
         const file = new File(pieces, `recording.${ending}`, { type: media.mimeType });
-        this.#tell("recorded", { file, seconds: passed() });
+        this.emit("recorded", { file, seconds: passed() });
       };
       media.onerror = () => {
         media.onstop = null;
         release();
-        this.#tell("failed", new Refusal(BROKEN));
+        this.emit("failed", new Refusal(BROKEN));
       };
       for (const track of stream.getTracks()) track.onended = () => this.stop(); // the microphone was unplugged
       media.start();
       this.#media = media;
       timer = setInterval(() => {
         if (passed() >= LONGEST_S) this.stop();
-        this.#tell("level", { seconds: passed(), level: peakOf(analyser) });
+        this.emit("level", { seconds: passed(), level: peakOf(analyser) });
       }, EVERY_MS);
     } catch {
       release();
       throw new Refusal(BROKEN);
     }
-  }
-
-  /**
-   * @param {string} type
-   * @param {unknown} detail
-   */
-  #tell(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 

@@ -18,11 +18,11 @@ beforeEach(() => {
 });
 
 const last = () => reports[reports.length - 1];
-const load = (take = 1, rate = RATE) => playback.hear({ type: "load", take, rate });
-const play = () => playback.hear({ type: "play" });
+const load = (take = 1, rate = RATE) => playback.receive({ type: "load", take, rate });
+const play = () => playback.receive({ type: "play" });
 const audio = (/** @type {number} */ seconds, value = 0.5, take = 1, rate = RATE) =>
-  playback.hear({ type: "audio", take, samples: new Int16Array(Math.round(seconds * rate)).fill(value * 32768) });
-const complete = (take = 1) => playback.hear({ type: "end", take, complete: true });
+  playback.receive({ type: "audio", take, samples: new Int16Array(Math.round(seconds * rate)).fill(value * 32768) });
+const complete = (take = 1) => playback.receive({ type: "end", take, complete: true });
 
 /** Return what is heard during some seconds. @param {number} seconds */
 function run(seconds) {
@@ -103,7 +103,7 @@ test("a pause is silent after a smooth 5 ms, and playing goes on where it was", 
   play();
   audio(3);
   run(0.5);
-  playback.hear({ type: "pause" });
+  playback.receive({ type: "pause" });
   const after = run(0.1);
   const sounding = after.findLastIndex((value) => value !== 0) + 1;
   assert.ok(sounding / RATE <= 0.006);
@@ -122,14 +122,14 @@ test("seeks without a click, forward and back, and plays again from the beginnin
   audio(3);
   complete();
   const heard = [run(0.5)];
-  playback.hear({ type: "seek", to: 2 * RATE });
+  playback.receive({ type: "seek", to: 2 * RATE });
   heard.push(run(0.2));
   assert.ok(last().position >= 2 * RATE);
-  playback.hear({ type: "seek", to: 0 });
+  playback.receive({ type: "seek", to: 0 });
   heard.push(run(0.2));
   assert.ok(last().position < RATE);
   for (const part of heard) assert.ok(steepest(part) < 2 * SMOOTH);
-  playback.hear({ type: "seek", to: 100 * RATE });
+  playback.receive({ type: "seek", to: 100 * RATE });
   run(0.1);
   assert.equal(last().state, "ended");
   play();
@@ -142,7 +142,7 @@ test("a cut before the position moves it back and waits for what follows", () =>
   play();
   audio(2);
   run(1);
-  playback.hear({ type: "cut", take: 1, length: 0.5 * RATE });
+  playback.receive({ type: "cut", take: 1, length: 0.5 * RATE });
   assert.equal(last().state, "waiting");
   audio(0.3, 0.25);
   assert.ok(Math.abs(loudest(run(0.2).subarray(1000)) - 0.25) < 0.01);
@@ -153,7 +153,7 @@ test("a cut behind the position is not heard", () => {
   play();
   audio(2);
   run(0.5);
-  playback.hear({ type: "cut", take: 1, length: RATE });
+  playback.receive({ type: "cut", take: 1, length: RATE });
   assert.equal(last().state, "playing");
 });
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { duration, happenings, milliseconds, plotsOf, summaryOf, tableOf, valuesOf } from "../../static/server/plots.js";
+import { duration, eventsOf, milliseconds, plotsOf, summaryOf, tableOf, valuesOf } from "../../static/server/plots.js";
 import { Timeline } from "../../static/server/timeline.js";
 
 /** Ten seconds of a server with one GPU, from a whole minute on. */
@@ -62,7 +62,7 @@ test("the table has the highest value of each part, the latest first", () => {
 });
 
 test("a lost worker and its return are told as one", () => {
-  const told = happenings([
+  const told = eventsOf([
     { at: 0, event: "server_started", device: null },
     { at: 5, event: "worker_lost", device: "cpu_0" },
     { at: 6, event: "worker_lost", device: "cpu_1" },

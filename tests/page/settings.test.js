@@ -46,7 +46,7 @@ test("a link carries text and settings there and back, and nothing else", () => 
   assert.equal(readLink("#speed=evil&text=x", DEFAULTS)?.settings.speed, 1);
 });
 
-/** @param {Partial<import("../../static/take/take.js").Settings>} settings */
+/** @param {Partial<Settings>} settings */
 function snippets(settings = {}, locked = false) {
   const all = { voice: "aria", language: "auto", speed: 1, pitch: 1, options: {}, ...settings };
   const list = snippetsOf({ text: TEXT, settings: all, address: "http://127.0.0.1:7860/tts/", locked });

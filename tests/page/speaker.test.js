@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
+import { Emitter } from "../../static/lib/emitter.js";
 import { Store } from "../../static/lib/store.js";
 import { Take } from "../../static/take/take.js";
 
@@ -14,7 +15,7 @@ const SETTINGS = { voice: "aria", language: "auto", speed: 1, pitch: 1, options:
 const LIMITS = { text_characters: 1000, message_bytes: 65_536, messages_per_second: 50 };
 
 /** A connection whose messages are kept. */
-class Channel extends EventTarget {
+class Channel extends Emitter {
   /** @type {any[]} */
   sent = [];
 
@@ -26,7 +27,7 @@ class Channel extends EventTarget {
 }
 
 /** A player of which nothing is heard. */
-class Player extends EventTarget {
+class Player extends Emitter {
   /** @type {Take | null} */
   take = null;
   state = "paused";
@@ -81,8 +82,8 @@ test("to stop ends the context, whoever opened it", () => {
 test("a take that is spoken anew from a word is filled by one context only", () => {
   const lent = contexts.open(take);
   speaker.load(take, lent);
-  lent.hear({ type: "sentence", start: 0, end: 13, first_sample: 0 });
-  lent.hearSound(new Int16Array(100));
+  lent.receive({ type: "sentence", start: 0, end: 13, first_sample: 0 });
+  lent.receiveAudio(new Int16Array(100));
   speaker.next();
   assert.deepEqual(cancelled(), [lent.name]);
   assert.deepEqual(
@@ -94,7 +95,7 @@ test("a take that is spoken anew from a word is filled by one context only", () 
 test("a new connection ends what the one before was speaking", () => {
   const context = contexts.open(take);
   speaker.load(take, context);
-  channel.dispatchEvent(new CustomEvent("ready", { detail: {} }));
+  channel.emit("ready");
   assert.equal(context.ended, true);
   assert.deepEqual(cancelled(), []);
 });

@@ -10,7 +10,7 @@ const STARTED_AT = 1_700_000_000;
  * An answer with a row for each of the given seconds, whose contexts count them.
  * @param {number[]} at
  * @param {{startedAt?: number, step?: number, events?: any[], devices?: string[]}} options
- * @returns {import("../../static/server/timeline.js").History}
+ * @returns {StatusHistory}
  */
 function answer(at, { startedAt = STARTED_AT, step = 1, events = [], devices = ["cpu_0"] } = {}) {
   const column = at.map(() => 0.5);

@@ -1,0 +1,155 @@
+// @ts-check
+// Supplies the player: while it plays and its take is not complete, a context fills the take.
+//
+// After a context that was lost, cancelled or timed out, the next one begins at the sentence that was broken off.
+
+import { Emitter } from "../lib/emitter.js";
+
+const NEAR_S = 30; // with a costly engine, a context is opened only when less than this is left to play
+const PLAYED_EVERY_MS = 250;
+const STARVED_MS = 20_000; // playback pauses after so long without sound
+
+/** Events: "change" (a context began or ended, or its first sound arrived), "resume" (the user asks to play on). */
+export class Supply extends Emitter {
+  #app;
+  /** @type {Context | null} */
+  #context = null;
+  #borrowed = false; // opened by somebody else; it goes on when its take is put away
+  #failed = false; // the last context ended in an error before any sound; the user has to ask again
+  #loss = ""; // the message about a lost connection
+  #playedAt = 0;
+  #starvedAt = 0;
+  /** @type {number | null} tokens per second to send the text with; null for all at once */
+  tokens = null;
+
+  /** @param {App} app */
+  constructor(app) {
+    super();
+    this.#app = app;
+    const { player, store, toast } = app;
+    player.on("change", () => {
+      this.#starvedAt = player.active && player.state === "waiting" ? performance.now() : 0;
+    });
+    player.on("report", () => {
+      this.#reportPlayed();
+      this.fill();
+    });
+    store.watch(["connection"], ({ connection }) => {
+      if (connection === "online") toast.hide(this.#loss);
+      this.fill();
+    });
+  }
+
+  /** Begin with another take. @param {Context | null} context that fills it already */
+  begin(context) {
+    if (this.#borrowed) this.#context = null;
+    this.cancel();
+    this.#failed = false;
+    this.tokens = null;
+    if (context && !context.ended) this.#attend(context, true);
+  }
+
+  /** Allow another attempt after an error. */
+  retry() {
+    this.#failed = false;
+  }
+
+  /** Cancel the context, whoever opened it: no other may fill the take at the same time. */
+  cancel() {
+    const context = this.#context;
+    this.#context = null;
+    context?.cancel();
+  }
+
+  /** Drop what is held of the text from an offset on, and speak it anew. @param {number} offset */
+  restart(offset) {
+    this.cancel();
+    this.#failed = false;
+    this.#open(offset);
+  }
+
+  /** Open a context if the take needs one. */
+  fill() {
+    const { player, contexts, toast } = this.#app;
+    const take = player.take;
+    if (!take || take.complete || this.#context || this.#failed || !player.active || !contexts.available) return;
+    if (this.#costly && take.length - player.position > NEAR_S * take.rate) return;
+    if (this.#starvedAt && performance.now() - this.#starvedAt > STARVED_MS) {
+      this.#starvedAt = 0;
+      player.pause();
+      toast.show("Connected again.", { action: this.#continue });
+      return;
+    }
+    this.#open(take.continuation);
+  }
+
+  get #continue() {
+    return { label: "Continue", act: () => this.emit("resume") };
+  }
+
+  get #costly() {
+    return this.#app.store.state.ready?.cost === "high";
+  }
+
+  #reportPlayed() {
+    const now = performance.now();
+    if (!this.#costly || !this.#context || now - this.#playedAt <= PLAYED_EVERY_MS) return;
+    this.#playedAt = now;
+    this.#context.reportPlayed(this.#app.player.position);
+  }
+
+  /** @param {number} from */
+  #open(from) {
+    const { contexts, player } = this.#app;
+    const take = /** @type {Take} */ (player.take);
+    if (!contexts.available) return;
+    take.metrics.sent ??= performance.now();
+    this.#attend(contexts.open(take, { from, tokensPerSecond: this.tokens }), false);
+    this.emit("change");
+  }
+
+  /**
+   * Watch over the context that fills the take.
+   * @param {Context} context
+   * @param {boolean} borrowed
+   */
+  #attend(context, borrowed) {
+    const { take } = context;
+    const began = take.length;
+    this.#context = context;
+    this.#borrowed = borrowed;
+    context.on("sound", () => {
+      take.metrics.arrived ??= performance.now();
+      this.#failed = false;
+      this.emit("change");
+    });
+    context.on("end", ({ how, metrics, code, message }) => {
+      if (this.#context !== context) return;
+      this.#context = null;
+      if (how === "done" && context.from === 0) Object.assign(take.metrics, metrics);
+      if (how === "lost") this.#reportLoss(take);
+      else if (how === "error" && code !== "too_slow") this.#reportError(take, message, began);
+      this.emit("change");
+      queueMicrotask(() => this.fill());
+    });
+  }
+
+  /** @param {Take} take */
+  #reportLoss(take) {
+    const kept = take.length ? "What has arrived plays on; the rest follows" : "It goes on";
+    this.#loss = `The connection to the server was lost. ${kept} when it is back.`;
+    this.#app.toast.show(this.#loss, { kind: "error", lasting: true });
+  }
+
+  /**
+   * @param {Take} take
+   * @param {string} message
+   * @param {number} began samples that had arrived when the context began
+   */
+  #reportError(take, message, began) {
+    const { toast, player } = this.#app;
+    this.#failed = take.length <= began;
+    toast.show(message, { kind: "error", action: this.#continue });
+    if (this.#failed && take.length <= player.position) player.pause();
+  }
+}

@@ -1,0 +1,76 @@
+// @ts-check
+// Creates a voice from a stored sample.
+
+import { byId } from "../lib/element.js";
+import { Notice } from "../lib/notice.js";
+import { items } from "./entry.js";
+import { idOf, nameOf } from "./names.js";
+
+export class VoiceForm {
+  #api;
+  #sample;
+  #transcript;
+  #name = byId("voice-name");
+  #notice = new Notice(byId("voice-notice"));
+  /** @type {ListedVoice[]} */
+  #voices = [];
+  /** @type {string | null} */
+  made = null; // id of the voice just created
+
+  /**
+   * @param {Api} api
+   * @param {Sample} sample
+   * @param {Transcript} transcript of the sample
+   */
+  constructor(api, sample, transcript) {
+    this.#api = api;
+    this.#sample = sample;
+    this.#transcript = transcript;
+    this.#name.addEventListener("input", () => {
+      this.#notice.forgive();
+      this.#showWhetherTaken();
+    });
+    byId("voice-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#notice.attempt(byId("make-voice"), () => this.#create());
+    });
+  }
+
+  /** Begin with another sample. @param {string} name */
+  begin(name) {
+    this.made = null;
+    this.#name.value = name;
+    this.#notice.say("");
+    byId("use-made").hidden = true;
+    byId("voice-warnings").replaceChildren();
+    this.#showWhetherTaken();
+  }
+
+  /** Set the voices whose names are taken. @param {ListedVoice[]} voices */
+  set voices(voices) {
+    this.#voices = voices;
+    this.#showWhetherTaken();
+  }
+
+  #showWhetherTaken() {
+    const id = idOf(this.#name.value);
+    const taken = id !== this.made && this.#voices.some((voice) => voice.id === id);
+    byId("voice-name-hint").hidden = !taken;
+    byId("make-voice").textContent = taken ? "Replace voice" : "Create voice";
+  }
+
+  async #create() {
+    const { prompt_id: prompt, transcript } = /** @type {VoiceSample} */ (this.#sample.stored);
+    const text = this.#transcript.text.trim();
+    if (text && text !== transcript) await this.#transcript.save();
+    const name = nameOf(this.#name.value);
+    const style = byId("voice-style").value.trim();
+    const wanted = { voice_id: idOf(name), name, style, audio_prompt: prompt };
+    const { voice_config: voice, warnings } = await this.#api.send("POST", "voice_mappings", wanted);
+    this.#notice.say(`The voice “${voice.name}” is ready and selected.`);
+    byId("voice-warnings").replaceChildren(...items(warnings));
+    if (this.#sample.id === prompt) this.made = voice.voice_id;
+    byId("use-made").hidden = this.made === null;
+    this.#sample.changed(voice.voice_id);
+  }
+}
