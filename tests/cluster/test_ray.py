@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import anyio
 import psutil
@@ -63,6 +64,15 @@ def test_replicas_share_their_data_directory_on_a_shared_database(monkeypatch: p
     monkeypatch.setenv("DIA_DATABASE", "postgresql://speech@localhost/speech")
     assert [str(replica_settings(name).data_dir) for name in "ab"] == ["/data", "/data"]
     assert replica_settings("a").node == "a"
+
+
+def test_an_engine_that_cannot_start_fails_the_deployment(tmp_path: Path) -> None:
+    """As does a model that cannot be loaded; replicas that never speak must not count as running."""
+    with running_ray(tmp_path / "log", nodes=1, DIA_DATA_DIR=__file__) as cluster:
+        done = cluster.try_to_deploy(min_replicas=1, max_replicas=1)
+        assert done.returncode != 0
+        assert "DEPLOY_FAILED" in done.stdout, done.stderr[-3000:]
+        assert "data-dir" in done.stderr
 
 
 async def test_a_client_that_stops_reading_is_noticed(ray: RayCluster) -> None:

@@ -33,7 +33,10 @@ from streaming_server.deploy.ray import application
 address, port, options = json.loads(sys.argv[1])
 ray.init(address=address, log_to_driver=False)
 serve.start(proxy_location="HeadOnly", http_options={"host": "0.0.0.0", "port": port})
-serve.run(application(options), name="speech")
+try:
+    serve.run(application(options), name="speech")
+finally:
+    print(serve.status().applications["speech"].status)
 """
 
 
@@ -50,15 +53,23 @@ class RayCluster(Server):
 
         Ray gives its proxy a minute to start and then kills it, which happens on a busy machine: try again.
         """
-        arguments = json.dumps([self.address, self.port, {"gpus": 0, **options}])
-        command = [sys.executable, "-c", DEPLOY, arguments]
         for _ in range(2):
-            done = subprocess.run(
-                command, env=dict(self.environment), capture_output=True, text=True, timeout=120, check=False
-            )
+            done = self.try_to_deploy(**options)
             if done.returncode == 0 or "killed by `ray.kill`" not in done.stderr:
                 break
         assert done.returncode == 0, done.stderr[-3000:]
+
+    def try_to_deploy(self, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Deploy once. The output ends with the status of the application."""
+        arguments = json.dumps([self.address, self.port, {"gpus": 0, **options}])
+        return subprocess.run(
+            [sys.executable, "-c", DEPLOY, arguments],
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     def replicas(self) -> dict[str, int]:
         """Return the number of contexts of each replica that does not stop, by name."""
@@ -106,18 +117,21 @@ def _is_replica(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def running_ray(log: Path) -> Iterator[RayCluster]:
-    """Run the nodes of a cluster on 127.0.0.2 and 127.0.0.3; nothing is deployed yet."""
+def running_ray(log: Path, nodes: int = 2, **variables: str) -> Iterator[RayCluster]:
+    """Run the nodes of a cluster on 127.0.0.2 and 127.0.0.3; nothing is deployed yet.
+
+    variables: DIA_* variables of the servers.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # Ray's sockets allow only short paths.
     address, port = f"127.0.0.2:{free_port()}", free_port()
-    environment = _environment(folder)
+    environment = {**_environment(folder), **variables}
     head = ["--head", "--node-ip-address=127.0.0.2", f"--port={address.partition(':')[2]}"]
     head += ["--include-dashboard=false", f"--temp-dir={folder}", f"--ray-client-server-port={free_port()}"]
     with ExitStack() as stack, log.open("wb") as output:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.callback(_kill_proxies, folder)
-        nodes = []
-        for options in (head, [f"--address={address}", "--node-ip-address=127.0.0.3"]):
+        started: list[subprocess.Popen[bytes]] = []
+        for options in (head, [f"--address={address}", "--node-ip-address=127.0.0.3"])[:nodes]:
             command = [
                 _script("ray"),
                 "start",
@@ -131,10 +145,10 @@ def running_ray(log: Path) -> Iterator[RayCluster]:
                 command, env=environment, stdout=output, stderr=output, start_new_session=True
             )
             stack.callback(_stop, node)
-            nodes.append(node)
-            until(lambda: _started(log) == len(nodes) or nodes[-1].poll() is not None, 60)
+            started.append(node)
+            until(lambda: _started(log) == len(started) or started[-1].poll() is not None, 60)
             assert node.poll() is None, log.read_text()
-        yield RayCluster(nodes[0], port, log, address, environment, tuple(nodes))
+        yield RayCluster(started[0], port, log, address, environment, tuple(started))
 
 
 def _environment(folder: Path) -> dict[str, str]:
