@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -70,6 +70,7 @@ class SpeechOptions:
             speaker_tags=engine.dialogue,
             nonverbals=engine.dialogue,
             ipa=engine.ipa,
+            pitch="pitch" in engine.uses,
             pronunciations=pronunciations,
         )
 
@@ -134,13 +135,10 @@ class Contexts:
             raise Draining("The server is about to stop.")
         entry = self._catalogue.choose(options.voice)
         entries = {} if engine.dialogue else self._speakers(entry, options, engine)
-        speed = left_speed([entry, *entries.values()], options.generation, engine)
-        part = part_of(entry, options.generation, engine, speed)
-        speakers = {name: part_of(each, options.generation, engine, speed) for name, each in entries.items()}
+        part = part_of(entry, options.generation, engine)
+        speakers = {name: part_of(each, options.generation, engine) for name, each in entries.items()}
         language = _language_of(entry, options.generation, engine)
-        encoder = SpeechEncoder(
-            engine.sample_rate, options.audio, speed=speed, threads=threads or self._threads
-        )
+        encoder = SpeechEncoder(engine.sample_rate, options.audio, threads=threads or self._threads)
         context = SpeechContext(
             self._pool,
             engine,
@@ -149,7 +147,6 @@ class Contexts:
             speakers=speakers,
             max_characters=self._settings.max_context_characters,
             max_lead_s=self._lead_ms(options) / 1000,
-            speed=speed,
             style=options.style(language, engine, self._settings, self._pronunciations),
             detect_language=_detects(options.generation),
             stall_s=self._settings.stall_timeout_s,
@@ -254,13 +251,9 @@ class Contexts:
             log.info("spoken", voice=voice, text=text)
 
 
-def part_of(entry: Entry, asked: Generation, engine: EngineInfo, left: float) -> Part:
-    """Return how a voice speaks. left: the speed that is left for the tempo stage. Raises BadValue."""
+def part_of(entry: Entry, asked: Generation, engine: EngineInfo) -> Part:
+    """Return how a voice speaks. Raises BadValue."""
     generation = asked.over(entry.defaults)
-    if generation.speed is not None or left != 1.0:
-        slowest, fastest = _speeds_of(engine)
-        speed = min(max((generation.speed or 1.0) / left, slowest), fastest)
-        generation = replace(generation, speed=speed)
     if "language" in engine.uses:
         language = _language_of(entry, asked, engine)
         if not engine.speaks(language):
@@ -284,21 +277,3 @@ def own_language(entry: Entry, engine: EngineInfo) -> str:
     """Return the language in which a voice speaks unless it is asked for another."""
     usual = ENGLISH if engine.speaks(ENGLISH) or not engine.languages else engine.languages[0]
     return entry.language or usual
-
-
-def left_speed(entries: Sequence[Entry], asked: Generation, engine: EngineInfo) -> float:
-    """Return the speed that is left for the tempo stage, which is one for all voices of a context.
-
-    It is as near to 1 as leaves each voice a speed that the engine speaks at. If there is none, the first
-    voice has the speed that was asked for.
-    """
-    speeds = [asked.over(entry.defaults).speed or 1.0 for entry in entries]
-    slowest, fastest = _speeds_of(engine)
-    least, most = max(speeds) / fastest, min(speeds) / slowest
-    if least > most:
-        least, most = speeds[0] / fastest, speeds[0] / slowest
-    return min(max(1.0, least), most)
-
-
-def _speeds_of(engine: EngineInfo) -> tuple[float, float]:
-    return engine.speeds if "speed" in engine.uses else (1.0, 1.0)

@@ -226,7 +226,8 @@ class Rendering:
             case UtteranceEnd():
                 self.utterances += 1
                 return self._heard(await self._encoder.end_utterance())
-            case SentenceStart(index, text, start, end, sample):
+            case SentenceStart(index, text, start, end, sample, tempo):
+                self._encoder.set_speed(tempo)
                 return Sentence(index, text, start, end, self._encoder.at(sample))
             case WordTimes(times):
                 return Words(self._words(times))

@@ -36,9 +36,8 @@ class AudioOptions:
 class SpeechEncoder:
     """Encode the utterances of one context for one listener.
 
-    source_rate: Hz of the PCM that is pushed. speed: how much faster than the PCM the result is, 0.25 to 4,
-    at the same pitch. threads: bounds the threads that stretch and code; resampling and encoding samples take
-    less time than a thread switch and stay on the event loop.
+    source_rate: Hz of the PCM that is pushed. threads: bounds the threads that stretch and code; resampling
+    and encoding samples take less time than a thread switch and stay on the event loop.
 
     The bytes of all frames, put together, depend only on the utterances, not on the pieces they came in. A
     coded or WAV body begins with the first frame that has data. Not for two tasks at once.
@@ -49,22 +48,18 @@ class SpeechEncoder:
         source_rate: int,
         options: AudioOptions,
         *,
-        speed: float = 1.0,
         threads: CapacityLimiter,
     ) -> None:
         self.sample_rate = options.sample_rate or source_rate
         self.encoding: Encoding = "pcm_s16le" if is_coded(options.format) else options.encoding
-        self._speed = speed
+        self._speed = 1.0
         self._threads = threads
-        growth = self.sample_rate / source_rate / speed * SAMPLE_BYTES[self.encoding] / 2
-        self._piece = max(1, int(PIECE_BYTES / growth / 2)) * 2
-        encoded_from = source_rate
-        self._resampler: FrameEncoder | None = None
+        self._growth = self.sample_rate / source_rate * SAMPLE_BYTES[self.encoding] / 2
+        self._resampler = FrameEncoder(source_rate, self.sample_rate, "pcm_s16le")
         self._tempo: Tempo | None = None
-        if speed != 1.0:
-            self._resampler = FrameEncoder(source_rate, self.sample_rate, "pcm_s16le")
-            encoded_from = self.sample_rate
-        self._frames = FrameEncoder(encoded_from, self.sample_rate, self.encoding)
+        self._plain = FrameEncoder(source_rate, self.sample_rate, self.encoding)
+        self._stretched = FrameEncoder(self.sample_rate, self.sample_rate, self.encoding)
+        self._frames = self._plain
         self._head = wav_header(self.sample_rate, encoding=self.encoding) if options.format == "wav" else b""
         self._coder: Coder | None = None
         self._coded_to = 0
@@ -76,8 +71,18 @@ class SpeechEncoder:
 
         A listener that reads slowly then holds little of what was made for it, whatever it asked for.
         """
-        for at in range(0, len(pcm), self._piece):
-            yield pcm[at : at + self._piece]
+        piece = max(1, int(PIECE_BYTES / self._growth * self._speed / 2)) * 2
+        for at in range(0, len(pcm), piece):
+            yield pcm[at : at + piece]
+
+    def set_speed(self, speed: float) -> None:
+        """Set how much faster than its PCM the utterance is heard, 0.25 to 4, at the same pitch.
+
+        Call it before the first push of the utterance; without it the speed is 1. Idempotent.
+        """
+        if speed != self._speed:
+            self._speed = speed
+            self._continue_with(self._plain if speed == 1.0 else self._stretched)
 
     @property
     def position(self) -> int:
@@ -86,23 +91,24 @@ class SpeechEncoder:
 
     def at(self, source_sample: int) -> int:
         """Map a sample of the current utterance at the source rate to its place in the context's output."""
-        if self._resampler is None:
+        if self._speed == 1.0:
             return self._frames.at(source_sample)
         resampled = self._resampler.at(source_sample) - self._resampler.at(0)
         return self._frames.at(round(resampled / self._speed))
 
     async def push(self, pcm: bytes) -> list[Frame]:
         """Encode the next piece of the utterance: mono 16-bit PCM at the source rate."""
-        if self._resampler is None:
+        if self._speed == 1.0:
             return await self._contain(self._frames.push(pcm))
         return await self._stretch(self._resampler.push(pcm), last=False)
 
     async def end_utterance(self) -> list[Frame]:
         """Return what the stages still hold of the utterance. The next push begins another one."""
-        if self._resampler is None:
+        if self._speed == 1.0:
             return await self._contain(self._frames.end_utterance())
         frames = await self._stretch(self._resampler.end_utterance(), last=True)
         self._frames.end_utterance()
+        self.set_speed(1.0)
         return frames
 
     async def finish(self) -> list[Frame]:
@@ -121,6 +127,10 @@ class SpeechEncoder:
         """Free the codec. Idempotent."""
         if self._coder is not None:
             self._coder.close()
+
+    def _continue_with(self, frames: FrameEncoder) -> None:
+        frames.begin_at(self.position)
+        self._frames = frames
 
     async def _stretch(self, frames: list[Frame], *, last: bool) -> list[Frame]:
         pcm = b"".join(frame.data for frame in frames)

@@ -81,6 +81,10 @@ class FrameEncoder:
             self._resampler = Resampler(self._source_rate, self._sample_rate)
         return self._encode(self._resampler.push(_samples(pcm)))
 
+    def begin_at(self, position: int) -> None:
+        """Have the next utterance begin at an output position."""
+        self._position = self._utterance_start = position
+
     def end_utterance(self) -> list[Frame]:
         """Return what the resampler still holds. The next push begins a new utterance."""
         frames = self._encode(self._resampler.finish()) if self._resampler else []

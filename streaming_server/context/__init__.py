@@ -1,6 +1,6 @@
 """One turn of speech: text is appended, audio, sentences, words and exactly one end come out."""
 
-from streaming_server.context.context import Part, SpeechContext, text_too_long
+from streaming_server.context.context import SpeechContext, text_too_long
 from streaming_server.context.outputs import (
     Cancelled,
     ContextMetrics,
@@ -16,6 +16,7 @@ from streaming_server.context.outputs import (
     WordTimes,
     failure_of,
 )
+from streaming_server.context.part import Part
 
 __all__ = [
     "Cancelled",

@@ -23,6 +23,7 @@ from streaming_server.context.outputs import (
     failure_of,
 )
 from streaming_server.context.pacing import Pacing
+from streaming_server.context.part import Part
 from streaming_server.context.progress import Progress
 from streaming_server.context.timing import Timing
 from streaming_server.errors import BadMessage, SpeechError, TooLarge, TooSlow
@@ -36,14 +37,6 @@ from streaming_server.types import Audio, EngineInfo, Event, Failed, Finished, G
 
 READ_AHEAD = 112
 """Characters after the longest utterance that are enough to tell where it ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A voice and how it speaks."""
-
-    voice: Voice
-    generation: Generation
 
 
 def text_too_long(most: int) -> TooLarge:
@@ -60,8 +53,7 @@ class SpeechContext:
     If a worker dies, an utterance of which nothing was received yet is spoken again elsewhere. Otherwise the
     context ends with an error at once, and audio still held back by pacing is discarded.
 
-    speakers: who speaks after a tag such as `[S2]`; without one, the voice itself.
-    speed: how many times faster than the engine's audio the listener hears it. style: how written text
+    speakers: who speaks after a tag such as `[S2]`; without one, the voice itself. style: how written text
     becomes spoken text. detect_language: let the script of each sentence tell its language, as far as the
     engine speaks that. stall_s: a listener that reports its playback and then stands still for so long,
     while audio waits for it, ends the context with an error. on_utterance: called with the text of each
@@ -78,7 +70,6 @@ class SpeechContext:
         max_characters: int,
         max_lead_s: float,
         speakers: Mapping[str, Part] | None = None,
-        speed: float = 1.0,
         style: SpeakingStyle | None = None,
         detect_language: bool = False,
         stall_s: float = inf,
@@ -92,7 +83,6 @@ class SpeechContext:
         self._max_characters = max_characters
         self._on_utterance = on_utterance
         self._on_first_audio = on_first_audio
-        self._heard_rate = engine.sample_rate * speed
         style = style or SpeakingStyle(language=generation.language or "en")
         self._language = style.language
         self._narration = Narration(
@@ -100,7 +90,7 @@ class SpeechContext:
         )
         self._out: deque[Output] = deque()
         self._wake_up = asyncio.Event()
-        self._pacing = Pacing(self._heard_rate, max_lead_s=max_lead_s, stall_s=stall_s)
+        self._pacing = Pacing(engine.sample_rate, max_lead_s=max_lead_s, stall_s=stall_s)
         self._progress = Progress(self._narration)
         self._timing = Timing()
         self._flushes: deque[_Flush] = deque()
@@ -204,7 +194,7 @@ class SpeechContext:
         cut = self._progress.spoken_until(played)
         self._stop_with(
             Cancelled(
-                generated_ms=self._ms(self._progress.samples),
+                generated_ms=self._ms(self._progress.heard),
                 played_ms=self._ms(played),
                 text_spoken=text[:cut],
                 text_remaining=text[cut:],
@@ -218,7 +208,7 @@ class SpeechContext:
 
     def played_s(self, seconds: float) -> None:
         """Report how far playback is, in seconds from the start of the context as the listener hears it."""
-        self._pacing.report(round(seconds * self._heard_rate), time.monotonic())
+        self._pacing.report(round(seconds * self._engine.sample_rate), time.monotonic())
         self._notify()
 
     def hold(self) -> None:
@@ -299,15 +289,15 @@ class SpeechContext:
 
     def _hand_out_speech(self, pcm: bytes) -> Speech:
         """Hand out as much of a piece as the lead allows; the rest stays first in the queue."""
-        now = time.monotonic()
-        room = 2 * self._pacing.room(now)
+        now, tempo = time.monotonic(), self._progress.tempo
+        room = 2 * int(self._pacing.room(now) * tempo)
         if room < len(pcm):
             self._out.appendleft(Speech(pcm[room:]))
             pcm = pcm[:room]
         self._channel.mark_heard()
         if (seconds := self._timing.audio(now)) is not None:
             self._on_first_audio(seconds)
-        self._pacing.sent(len(pcm) // 2, now)
+        self._pacing.sent(round(len(pcm) / 2 / tempo), now)
         self._progress.spoken_until(self._pacing.played(now))
         return Speech(pcm)
 
@@ -348,17 +338,18 @@ class SpeechContext:
             return False
         self._impatient_at = None
         if isinstance(following, Pause):
-            self._out += self._progress.silence(round(following.seconds * self._heard_rate))
+            self._out += self._progress.silence(round(following.seconds * self._engine.sample_rate))
         else:
             self._submit(following, now)
         return True
 
     def _submit(self, passage: Passage, now: float) -> None:
-        self._progress.begin(passage)
-        self._on_utterance(passage.text)
         part = self._part(passage)
+        generation, tempo = part.shared(self._engine, passage.prosody)
+        self._progress.begin(passage, tempo)
+        self._on_utterance(passage.text)
         deadline = now + self._pacing.lead_s(now)
-        self._channel.submit(passage.text, part.voice, part.generation, deadline, passage.pronounced)
+        self._channel.submit(passage.text, part.voice, generation, deadline, passage.pronounced)
 
     def _part(self, passage: Passage) -> Part:
         """Return the voice of a passage, with the passage's language if its script determines one."""
@@ -388,16 +379,14 @@ class SpeechContext:
                 self._conclude(Failure(code, message, retryable))
 
     def _metrics(self) -> ContextMetrics:
-        samples = self._progress.samples
         return self._timing.metrics(
-            generated_ms=1000 * samples / self._engine.sample_rate,
-            audio_ms=self._ms(samples),
+            generated_ms=self._ms(self._progress.samples),
+            audio_ms=self._ms(self._progress.heard),
             characters=self._narration.received,
         )
 
-    def _ms(self, samples: int) -> float:
-        """Return milliseconds as the listener hears them."""
-        return round(1000 * samples / self._heard_rate, 2)
+    def _ms(self, samples: float) -> float:
+        return round(1000 * samples / self._engine.sample_rate, 2)
 
 
 @dataclass(slots=True)

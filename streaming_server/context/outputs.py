@@ -12,7 +12,8 @@ class SentenceStart:
     """Precedes the sentence's audio.
 
     start, end: code points into the client's text. sample: where the sentence is heard, in samples at the
-    engine's rate from the start of the utterance.
+    engine's rate from the start of the utterance. tempo: how many times faster than the engine's audio the
+    utterance is heard.
     """
 
     index: int
@@ -20,6 +21,7 @@ class SentenceStart:
     start: int
     end: int
     sample: int
+    tempo: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceEnd:
-    """The utterance is complete; samples count from zero again."""
+    """The utterance is complete; samples count from zero again, at tempo 1."""
 
 
 @dataclass(frozen=True, slots=True)

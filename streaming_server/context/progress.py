@@ -15,22 +15,34 @@ from streaming_server.types import WordMark
 class Progress:
     """Turns the engine's audio and word marks into outputs, in order.
 
-    A sentence is announced before its audio and before its words. Positions are samples at the engine's rate,
-    offsets are code points of the client's text.
+    A sentence is announced before its audio and before its words. Positions are samples at the engine's rate;
+    `heard` and `played` count them as the listener hears them, after the change of tempo. Offsets are code
+    points of the client's text.
     """
 
     def __init__(self, narration: Narration) -> None:
         self._narration = narration
         self._utterance: _Utterance | None = None
-        self._heard_until: deque[tuple[int, int]] = deque()
+        self._heard_until: deque[tuple[float, int]] = deque()
         self._spoken_until = 0
         self._samples = 0
+        self._heard = 0.0
         self._sentences = 0
 
     @property
     def samples(self) -> int:
         """Samples of audio so far."""
         return self._samples
+
+    @property
+    def heard(self) -> float:
+        """Samples of audio so far, as the listener hears them."""
+        return self._heard + (self._utterance.heard(self._utterance.samples) if self._utterance else 0)
+
+    @property
+    def tempo(self) -> float:
+        """The tempo of the current utterance; 1 between utterances."""
+        return self._utterance.tempo if self._utterance else 1.0
 
     @property
     def begun(self) -> bool:
@@ -42,9 +54,9 @@ class Progress:
         """Restarts of the worker that the current utterance has seen; None between utterances."""
         return None if self._utterance is None else self._utterance.restarts
 
-    def begin(self, passage: Passage) -> None:
+    def begin(self, passage: Passage, tempo: float) -> None:
         """Begin the next utterance."""
-        self._utterance = _Utterance(passage, deque(passage.sentences), self._samples)
+        self._utterance = _Utterance(passage, deque(passage.sentences), tempo)
 
     def restart(self, restarts: int) -> None:
         """Forget the audio of the current utterance.
@@ -86,7 +98,7 @@ class Progress:
             words.append(
                 WordTime(text[start:end], start, end, mark.start_sample, mark.end_sample, mark.estimated)
             )
-            self._heard_until.append((utterance.first_sample + mark.start_sample, end))
+            self._heard_until.append((self._heard + utterance.heard(mark.start_sample), end))
         if words:
             yield WordTimes(tuple(words))
 
@@ -94,7 +106,8 @@ class Progress:
         """End the utterance. Iterate over the outputs that are still due."""
         utterance = self._current
         yield from self._announced(utterance.passage.end, utterance.samples)
-        self._heard_until.append((self._samples, utterance.passage.end))
+        self._heard = self.heard
+        self._heard_until.append((self._heard, utterance.passage.end))
         self._utterance = None
         yield UtteranceEnd()
 
@@ -102,6 +115,7 @@ class Progress:
         """Iterate over the outputs for a pause."""
         if samples:
             self._samples += samples
+            self._heard += samples
             yield Speech(bytes(2 * samples))
             yield UtteranceEnd()
 
@@ -123,7 +137,7 @@ class Progress:
             sentence = pending.popleft()
             index = self._sentences
             self._sentences += 1
-            yield SentenceStart(index, sentence.text, sentence.start, sentence.end, sample)
+            yield SentenceStart(index, sentence.text, sentence.start, sentence.end, sample, self.tempo)
 
 
 @dataclass(slots=True)
@@ -136,11 +150,15 @@ class _Utterance:
 
     passage: Passage
     pending: deque[Quotation]
-    first_sample: int
+    tempo: float
     samples: int = 0
     marked: int = 0
     marked_sample: int = 0
     restarts: int = 0
+
+    def heard(self, sample: int) -> float:
+        """Return where a sample is heard, counted from the start of the utterance."""
+        return sample / self.tempo
 
     def possible(self, marks: Iterable[WordMark]) -> Iterator[WordMark]:
         """Iterate over the marks that lie in the text and do not go back in time."""

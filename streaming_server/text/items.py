@@ -1,9 +1,11 @@
-"""Items of spoken text: text to speak, pauses and changes of speaker."""
+"""Items of spoken text: text to speak, pauses, changes of speaker and of prosody."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from streaming_server.text.prosody import ProsodyChange
 
 LONGEST_PAUSE_S = 10.0
 """Longest pause that a text can ask for, in seconds."""
@@ -51,7 +53,7 @@ class SpeakerChange:
     at: int
 
 
-Item = Said | Pause | SpeakerChange
+Item = Said | Pause | SpeakerChange | ProsodyChange
 
 
 def literal(text: str, start: int) -> Said:

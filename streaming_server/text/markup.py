@@ -7,11 +7,13 @@ stand in square brackets.
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 
 import regex
 
 from streaming_server.text.cursor import Construct, Cursor
 from streaming_server.text.items import Item, Said, SpeakerChange, literal, pause, replacement
+from streaming_server.text.prosody import NEUTRAL, ProsodyChange, prosody_of
 from streaming_server.text.say_as import say_as, spelled
 
 PAUSES_S = {"none": 0.0, "x-weak": 0.25, "weak": 0.5, "medium": 0.75, "strong": 1.0, "x-strong": 1.25}
@@ -38,6 +40,7 @@ _ENTITY = regex.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 _PAUSE = regex.compile(r"\[pause(?:[ :=]{0,2}(\d*\.?\d+ ?(?:ms|sec|seconds?|s)?))?\]", regex.IGNORECASE)
 _SPEAKER = regex.compile(r"\[[ \t]?[sS][ \t]?([12])[ \t]?\]")
 _SPOKEN_OTHERWISE = frozenset({"sub", "say-as", "spell", "phoneme"})
+_PROSODY = frozenset({"prosody", "emphasis", "speed"})
 _LINE_BREAKS = frozenset({"p", "s", "br", "div", "li", "ul", "ol", "tr", "table", "blockquote", "pre", "par"})
 
 
@@ -83,7 +86,7 @@ def _spoken_for(cursor: Cursor, name: str, attributes: dict[str, str], written: 
 
 
 def _plain_tag(cursor: Cursor, match: regex.Match[str]) -> Construct | None:
-    """Any other tag: a pause, a line break, or nothing."""
+    """Any other tag: a pause, a line break, a change of prosody, or nothing."""
     name = match["tag"].lower()
     known = _KNOWN_NAME.fullmatch(name)
     if not known and cursor.previous.isalnum() and not match[0].startswith("</"):
@@ -93,7 +96,23 @@ def _plain_tag(cursor: Cursor, match: regex.Match[str]) -> Construct | None:
     if name in _LINE_BREAKS or (name[:1] == "h" and name[1:].isdigit()):
         end = cursor.offset + match.end()
         return Construct(match.end(), (replacement("\n", cursor.place, end),))
+    if name in _PROSODY or name == "speak":
+        return Construct(match.end(), _prosody(cursor, name, match[0]))
     return Construct(match.end())
+
+
+def _prosody(cursor: Cursor, name: str, tag: str) -> tuple[ProsodyChange, ...]:
+    """The start or the end of an element; a `<speed/>` holds until the next one, as Cartesia has it."""
+    end = ProsodyChange(name, None, cursor.place)
+    if tag.startswith("</"):
+        return (end,)
+    if name == "speak" or (tag.endswith("/>") and name != "speed"):
+        return ()
+    prosody = prosody_of(name, _attributes(tag))
+    if not cursor.style.pitch:
+        prosody = NEUTRAL if name == "emphasis" else replace(prosody, pitch=1.0)
+    start = ProsodyChange(name, prosody, cursor.place)
+    return (end, start) if tag.endswith("/>") else (start,)
 
 
 def _attributes(text: str) -> dict[str, str]:

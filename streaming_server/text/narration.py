@@ -14,6 +14,7 @@ from streaming_server.text.items import Item, Pause, Said, SpeakerChange
 from streaming_server.text.language import language_of
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.passage import Passage, Quotation
+from streaming_server.text.prosody import NEUTRAL, OpenProsody, Prosody, ProsodyChange, joined
 from streaming_server.text.segmenter import Segmenter
 from streaming_server.text.sentence import Sentence
 from streaming_server.text.spoken import SpokenText
@@ -34,7 +35,7 @@ class _Event:
     """Something to hand out once the spoken text before `at` has been taken."""
 
     at: int
-    what: Pause | SpeakerChange | FlushPoint
+    what: Pause | SpeakerChange | FlushPoint | Prosody
 
 
 class Narration:
@@ -53,6 +54,9 @@ class Narration:
         self._events: deque[_Event] = deque()
         self._passages: deque[Passage] = deque()
         self._speaker: str | None = None
+        self._open = OpenProsody()
+        self._last = ""
+        self._appended = self._prosody = NEUTRAL
         self._quoted = 0
         self._finished = False
 
@@ -108,9 +112,12 @@ class Narration:
         while not self._passages:
             if self._events and self._events[0].at <= self._segmenter.taken:
                 event = self._events.popleft().what
-                if not isinstance(event, SpeakerChange):
+                if isinstance(event, Prosody):
+                    self._prosody = event
+                elif isinstance(event, SpeakerChange):
+                    self._speaker = event.speaker
+                else:
                     return event
-                self._speaker = event.speaker
                 continue
             piece = self._segmenter.take(first=first, impatient=impatient)
             if piece is None:
@@ -121,15 +128,38 @@ class Narration:
     def _add(self, items: list[Item]) -> None:
         for item in items:
             if isinstance(item, Said):
-                self._source.append(item)
-                self._segmenter.append(item.text)
+                self._say(item)
+            elif isinstance(item, ProsodyChange):
+                self._open.change(item)
             else:
-                self._segmenter.flush()
-                self._events.append(_Event(self._segmenter.received, item))
+                self._separate(item)
+
+    def _say(self, said: Said) -> None:
+        """Append text. A change of prosody takes effect in front of the next word."""
+        if self._open.current != self._appended and said.text:
+            length = joined(self._last, said.text)
+            self._append(said.part(0, length))
+            said = said.part(length, len(said.text))
+            if said.text:
+                self._appended = self._open.current
+                self._separate(self._appended)
+        self._append(said)
+
+    def _append(self, said: Said) -> None:
+        self._source.append(said)
+        self._segmenter.append(said.text)
+        self._last = said.text[-1:] or self._last
+
+    def _separate(self, event: Pause | SpeakerChange | Prosody) -> None:
+        """End the sentence, and have something happen in front of the next one."""
+        self._segmenter.flush()
+        self._last = ""
+        self._events.append(_Event(self._segmenter.received, event))
 
     def _complete(self) -> None:
         self._add(self._spoken.flush())
         self._segmenter.flush()
+        self._last = ""
 
     def _by_language(self, sentences: tuple[Sentence, ...]) -> list[Passage]:
         """Make one passage of neighbouring sentences of one language."""
@@ -149,7 +179,7 @@ class Narration:
         quotations = tuple(map(self._quotation, sentences))
         self._source.forget(end)
         text = "".join(sentence.text for sentence in sentences).strip()
-        return Passage(text, quotations, language, self._speaker, tuple(pronounced), source)
+        return Passage(text, quotations, language, self._speaker, tuple(pronounced), source, self._prosody)
 
     def _quotation(self, sentence: Sentence) -> Quotation:
         """Quote a sentence from the client's text, with the Markdown marks around it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from streaming_server.text.offsets import SourceMap
+from streaming_server.text.prosody import Prosody
 from streaming_server.types import Pronounced, WordMark
 
 
@@ -24,7 +25,7 @@ class Passage:
     """The text of one utterance.
 
     text: what to speak. sentences: at least one. language: a BCP 47 tag. speaker: "S1" or "S2"; None where
-    the text names none. source: maps `text` to the client's text.
+    the text names none. source: maps `text` to the client's text. prosody: on top of the voice's own.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Passage:
     speaker: str | None
     pronounced: tuple[Pronounced, ...]
     source: SourceMap
+    prosody: Prosody
 
     @property
     def start(self) -> int:

@@ -20,6 +20,7 @@ class SpeakingStyle:
     speaker_tags: pass `[S1]` and `[S2]` on to an engine that reads them; otherwise each is a SpeakerChange.
     nonverbals: pass "(laughs)" and the like on to an engine that makes these sounds.
     ipa: the engine reads IPA.
+    pitch: the engine changes pitch; otherwise neither pitch nor emphasis is applied.
     pronunciations: returns the list in force now; it may change while text arrives.
     """
 
@@ -30,6 +31,7 @@ class SpeakingStyle:
     speaker_tags: bool = False
     nonverbals: bool = False
     ipa: bool = False
+    pitch: bool = False
     pronunciations: Callable[[], Pronunciations] = Pronunciations
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from streaming_server.text.items import Item, Pause, Said
+from streaming_server.text.items import Item, Pause, Said, SpeakerChange
 from streaming_server.text.spoken import SpokenText
 from streaming_server.text.style import SpeakingStyle
 
@@ -40,4 +40,6 @@ def said(text: str, **options: Any) -> str:
 def shown(item: Item) -> str:
     if isinstance(item, Said):
         return f"{item.text}/{item.ipa}/" if item.ipa else item.text
-    return f"<{item.seconds:g}s>" if isinstance(item, Pause) else f"<{item.speaker}>"
+    if isinstance(item, SpeakerChange):
+        return f"<{item.speaker}>"
+    return f"<{item.seconds:g}s>" if isinstance(item, Pause) else ""

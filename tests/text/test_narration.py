@@ -25,7 +25,7 @@ PACKED = ChunkPolicy(min_chars=1, best_chars=200, max_chars=400, patience_s=0.1)
 WORDS = (
     "Hello", "**bold**", "there.", "It", "costs", "$3.50.", "[S1]", "[S2]", '<break time="1s"/>', "(laughs)",
     "😀", "[a](http://b)", "Dr. Smith", "`x`.", "Привет.", "你好。", "\n", "- item\n", "```\ncode\n```\n",
-    "*Really?*", "&amp;",
+    "*Really?*", "&amp;", "<prosody rate='slow'>", "</prosody>", "<emphasis>so</emphasis>!",
 )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def all_of(narration: Narration) -> list[Passage | Pause | FlushPoint]:
 
 def shown(items: Iterable[Passage | Pause | FlushPoint]) -> list[object]:
     return [
-        (item.text, item.sentences, item.language, item.speaker, item.pronounced)
+        (item.text, item.sentences, item.language, item.speaker, item.pronounced, item.prosody)
         if isinstance(item, Passage)
         else item
         for item in items

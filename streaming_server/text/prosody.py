@@ -1,0 +1,124 @@
+"""`<prosody>`, `<emphasis>` and `<speed>`: how fast and how high a part of a text is spoken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SLOWEST, FASTEST = 0.25, 4.0
+LOWEST, HIGHEST = 0.5, 2.0
+"""Bounds of speed and pitch, nested elements together."""
+
+DEEPEST = 32
+"""Elements that count within one another; those deeper change nothing."""
+
+_RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "fast": 1.3, "x-fast": 1.7}
+_PITCHES = {"x-low": 0.7, "low": 0.85, "medium": 1.0, "high": 1.15, "x-high": 1.3}
+_TYPICAL_HZ = 180.0
+"""Pitch of a voice, against which a difference in Hz is taken."""
+_NUMBER = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{0,6})?|\.\d{1,6})\s?(%|st|hz|)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Prosody:
+    """Factors on a voice's own speed and pitch."""
+
+    speed: float = 1.0
+    pitch: float = 1.0
+
+    def within(self, outer: Prosody) -> Prosody:
+        """Return the prosody of an element inside another, within the bounds."""
+        speed, pitch = self.speed * outer.speed, self.pitch * outer.pitch
+        return Prosody(min(max(speed, SLOWEST), FASTEST), min(max(pitch, LOWEST), HIGHEST))
+
+
+NEUTRAL = Prosody()
+
+_EMPHASIS = {"strong": Prosody(0.85, 1.1), "moderate": Prosody(0.92, 1.05), "reduced": Prosody(1.08, 0.96)}
+
+
+@dataclass(frozen=True, slots=True)
+class ProsodyChange:
+    """The start of an element that sets the prosody, or its end, where `prosody` is None.
+
+    at: offset into the client's text, in code points.
+    """
+
+    element: str
+    prosody: Prosody | None
+    at: int
+
+
+class OpenProsody:
+    """The elements that are open. What closes too much or never closes does no harm."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, Prosody]] = []
+
+    @property
+    def current(self) -> Prosody:
+        return self._open[-1][1] if self._open else NEUTRAL
+
+    def change(self, change: ProsodyChange) -> None:
+        if change.prosody is None:
+            self._close(change.element)
+        elif len(self._open) < DEEPEST:
+            self._open.append((change.element, change.prosody.within(self.current)))
+
+    def _close(self, element: str) -> None:
+        """Close the innermost element of this name, with those in it; `speak` closes all."""
+        at = len(self._open) - 1
+        while at > 0 and element not in (self._open[at][0], "speak"):
+            at -= 1
+        if at >= 0 and element in (self._open[at][0], "speak"):
+            del self._open[0 if element == "speak" else at :]
+
+
+def prosody_of(element: str, attributes: Mapping[str, str]) -> Prosody:
+    """Return the prosody that an element asks for; what it does not say well is left as it is."""
+    if element == "emphasis":
+        return _EMPHASIS.get(attributes.get("level", "moderate").lower(), NEUTRAL)
+    if element == "speed":
+        return Prosody(speed=_factor(attributes.get("ratio", ""), {}))
+    speed = _factor(attributes.get("rate", ""), _RATES)
+    return Prosody(speed, _factor(attributes.get("pitch", ""), _PITCHES)).within(NEUTRAL)
+
+
+def joined(last: str, text: str) -> int:
+    """Return how many characters of a text belong to the word before it, which ends with `last`."""
+    count = 0
+    while count < len(text) and _continues(last, text[count]):
+        last = text[count]
+        count += 1
+    return count
+
+
+def _continues(last: str, character: str) -> bool:
+    if not last or last.isspace():
+        return False
+    if character.isalnum():
+        return (last.isalnum() or last in "-'’") and character < "\u2e80"
+    return character in ".,;:!?…)]}»”’\"'%-"
+
+
+def _factor(value: str, names: Mapping[str, float]) -> float:
+    """Read "slow", "80%", "+20%", "1.2", "+2st" or "-10Hz"; 1 for anything else."""
+    value = value.strip().lower()
+    if value in names:
+        return names[value]
+    match = _NUMBER.fullmatch(value)
+    if match is None:
+        return 1.0
+    number = float(match[2]) * (-1 if match[1] == "-" else 1)
+    match match[3].lower(), bool(match[1]):
+        case "%", relative:
+            return max(0.0, number / 100 + relative)
+        case "st", _:
+            return float(2 ** (min(max(number, -24), 24) / 12))
+        case "hz", True:
+            return max(0.0, 1 + number / _TYPICAL_HZ)
+        case "", False if 0.1 <= number <= 10:
+            return number
+        case _:
+            return 1.0

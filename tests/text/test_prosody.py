@@ -1,0 +1,106 @@
+"""`<prosody>`, `<emphasis>` and `<speed>` change speed and pitch, word by word."""
+
+from __future__ import annotations
+
+import pytest
+
+from streaming_server.text.narration import Narration
+from streaming_server.text.passage import Passage
+from streaming_server.text.prosody import Prosody, prosody_of
+from streaming_server.text.style import SpeakingStyle
+from streaming_server.types import ChunkPolicy
+
+POLICY = ChunkPolicy(min_chars=1, best_chars=1, max_chars=400, patience_s=0.1)
+
+
+def heard(text: str, *, pitch: bool = True) -> list[tuple[str, float, float]]:
+    """Return what is spoken, with its speed and pitch; the same for every cut of the text."""
+    spoken = [passages_of([text], pitch), passages_of(list(text), pitch)]
+    assert spoken[0] == spoken[1]
+    return spoken[0]
+
+
+def passages_of(deltas: list[str], pitch: bool) -> list[tuple[str, float, float]]:
+    narration = Narration(POLICY, SpeakingStyle(pitch=pitch))
+    for delta in deltas:
+        narration.append(delta)
+    narration.finish()
+    taken = []
+    while (item := narration.take(first=False)) is not None:
+        assert isinstance(item, Passage)
+        taken.append((item.text, round(item.prosody.speed, 3), round(item.prosody.pitch, 3)))
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("attributes", "speed", "pitch"),
+    [
+        ({"rate": "x-slow"}, 0.5, 1.0),
+        ({"rate": "FAST"}, 1.3, 1.0),
+        ({"rate": "80%"}, 0.8, 1.0),
+        ({"rate": "+20%"}, 1.2, 1.0),
+        ({"rate": "-20%"}, 0.8, 1.0),
+        ({"rate": "1.5"}, 1.5, 1.0),
+        ({"rate": "900%"}, 4.0, 1.0),
+        ({"rate": "-100%"}, 0.25, 1.0),
+        ({"rate": "180"}, 1.0, 1.0),
+        ({"rate": "quickly"}, 1.0, 1.0),
+        ({"pitch": "x-high"}, 1.0, 1.3),
+        ({"pitch": "+12st"}, 1.0, 2.0),
+        ({"pitch": "-12.0 ST"}, 1.0, 0.5),
+        ({"pitch": "+10%", "rate": "medium"}, 1.0, 1.1),
+        ({"pitch": "+18Hz"}, 1.0, 1.1),
+        ({"pitch": "120Hz"}, 1.0, 1.0),
+        ({"pitch": "9999st"}, 1.0, 2.0),
+        ({}, 1.0, 1.0),
+    ],
+    ids=str,
+)
+def test_attributes(attributes: dict[str, str], speed: float, pitch: float) -> None:
+    assert prosody_of("prosody", attributes) == Prosody(pytest.approx(speed), pytest.approx(pitch))
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("<prosody rate='slow'>All of it.</prosody>", [("All of it.", 0.75, 1.0)]),
+        (
+            'One <PROSODY RATE="fast" PITCH="high">two</PROSODY>, three.',
+            [("One", 1.0, 1.0), ("two,", 1.3, 1.15), ("three.", 1.0, 1.0)],
+        ),
+        (
+            "<prosody rate='50%'>a <prosody rate='50%'>b</prosody> c</prosody> d",
+            [("a", 0.5, 1.0), ("b", 0.25, 1.0), ("c", 0.5, 1.0), ("d", 1.0, 1.0)],
+        ),
+        (
+            "It is <emphasis>very</emphasis> good.",
+            [("It is", 1.0, 1.0), ("very", 0.92, 1.05), ("good.", 1.0, 1.0)],
+        ),
+        ("<emphasis level='none'>No</emphasis> change.", [("No change.", 1.0, 1.0)]),
+        ("un<emphasis>believ</emphasis>able!", [("unbelievable!", 1.0, 1.0)]),
+        ("It's <emphasis></emphasis>fine.", [("It's fine.", 1.0, 1.0)]),
+        ("<prosody rate='fast'/>Plain.", [("Plain.", 1.0, 1.0)]),
+        ("</prosody>Plain.</emphasis>", [("Plain.", 1.0, 1.0)]),
+        ("<prosody rate='fast'>Never closed.", [("Never closed.", 1.3, 1.0)]),
+        (
+            "<speak><prosody rate='fast'>One.</speak><speak>Two.</speak>",
+            [("One.", 1.3, 1.0), ("Two.", 1.0, 1.0)],
+        ),
+        ('<speed ratio="1.5"/>One. <speed ratio="0.8"/>Two.', [("One.", 1.5, 1.0), ("Two.", 0.8, 1.0)]),
+        ("<prosody rate='slow'>慢</prosody>快。", [("慢", 0.75, 1.0), ("快。", 1.0, 1.0)]),
+        ("[<prosody rate='slow'>a</prosody> b](http://x.y)", [("a", 0.75, 1.0), ("b", 1.0, 1.0)]),
+    ],
+)
+def test_prosody(text: str, spoken: list[tuple[str, float, float]]) -> None:
+    assert heard(text) == spoken
+
+
+def test_an_engine_without_pitch_takes_rates_only() -> None:
+    text = "<prosody pitch='high' rate='slow'>a</prosody> <emphasis>b</emphasis> c"
+    assert heard(text, pitch=False) == [("a", 0.75, 1.0), ("b c", 1.0, 1.0)]
+
+
+def test_deep_nesting_is_bounded() -> None:
+    text = "<prosody rate='99%'>" * 1000 + "deep " + "</prosody>" * 1000 + "out"
+    assert [passage[2] for passage in heard(text)] == [1.0, 1.0]
+    assert heard(text)[-1] == ("out", 1.0, 1.0)
