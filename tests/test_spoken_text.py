@@ -49,6 +49,15 @@ async def test_a_pause_is_silence_of_exactly_that_length(server: Server) -> None
     assert not pause[len(one) + 4 : len(one) + 35990].any()
 
 
+@pytest.mark.parametrize("speed", [0.8, 2.0])
+async def test_prosody_equals_the_options_of_a_voice(server: Server, speed: float) -> None:
+    """At a speed of the engine and at one that takes the tempo stage."""
+    text = f'<prosody rate="{speed:.0%}" pitch="+12st">Hello there.</prosody> And on.'
+    heard = (await native(server, text)).audio()
+    quick = (await native(server, "Hello there.", speed=speed, pitch=2.0)).audio()
+    assert heard == quick + (await native(server, "And on.")).audio()
+
+
 async def test_text_processing_can_be_disabled(server: Server) -> None:
     talk = await native(server, "**It** <b>is</b>.", words=True, text_processing=False)
     assert talk.audio() != (await native(server, "It is.")).audio()

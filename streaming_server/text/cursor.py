@@ -35,7 +35,8 @@ class Cursor:
     """text[at:] is to be read. Where nothing more follows (`final`), `text` ends with an added newline.
 
     offset: where `text` begins in the client's text. previous: the character before `at`, "" at the start.
-    row: inside a table row. nested: reads the complete text within a construct, given where it begins.
+    row: inside a table row. heading: in a heading. nested: reads the complete text within a construct, given
+    where it begins.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Cursor:
     previous: str
     final: bool
     row: bool
+    heading: bool
     style: SpeakingStyle
     nested: Callable[[str, int], tuple[Item, ...]]
 

@@ -9,13 +9,16 @@ import regex
 from streaming_server.text.cursor import Construct, Cursor
 from streaming_server.text.items import replacement
 
-EMOJI = r"\p{Emoji}--[\u0000-\u22ff]"
-"""Pictures. Signs that are also text stay: digits, © and ™, arrows."""
+EMOJI = r"[\p{Emoji}\u25a0-\u25ff\u2605\u2606\u2713-\u2718]--[\u0000-\u22ff]"
+"""Pictures and ornaments. Signs that are also text stay: digits, © and ™, arrows."""
 EMOJI_PARTS = r"\p{Emoji_Modifier}\p{Regional_Indicator}\ufe0e\ufe0f\u20e3\U000e0020-\U000e007f"
 """Skin colours, halves of flags, variation selectors, keycaps, tags."""
 INVISIBLE = r"\u200b\u00ad\ufeff\u2060\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Zero-width space, soft hyphen, byte order mark, word joiner, direction marks. Not ZWJ and ZWNJ: scripts
 need them."""
+
+_ANSWERS = dict.fromkeys("✓✔✅☑", "yes") | dict.fromkeys("✗✘✕✖❌", "no")
+"""What ticks and crosses in the cells of a table say."""
 
 JOINER = "\u200d"
 FLAG = "flag"
@@ -30,6 +33,8 @@ def picture(cursor: Cursor) -> Construct | None:
     """One character of an emoji, left out or read by its name."""
     end = cursor.at + 1
     character = cursor.text[cursor.at]
+    if cursor.row and cursor.style.english and (answer := _ANSWERS.get(character)):
+        return Construct(end, (replacement(answer, cursor.place, cursor.place + 1),))
     if not cursor.style.name_emoji:
         return Construct(end)
     if _REGIONAL.match(character):

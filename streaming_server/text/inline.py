@@ -13,7 +13,9 @@ _RUNS = {
     "~": regex.compile(r"~~(?=[^~])"),
 }
 _CLOSING = frozenset(".,;:!?)]}»”’…")
-_ESCAPE = regex.compile(r"\\([!-/:-@\[-`{-~])")
+_ESCAPE = regex.compile(r"\\(?:([!-/:-@\[-`{-~])|(?=\n))")
+_CLOSING_MARKS = regex.compile(r"#++[ \t]*+(?=[\r\n])")
+_SHORTCODE = regex.compile(r":([a-z][a-z0-9_-]{1,30}+|[+-]1):(?![\w:])")
 _SINGLE_CODE = regex.compile(r"`([^`\n]++)`(?=[^`])")
 _DOUBLE_CODE = regex.compile(r"``(?=[^`])((?:[^`\n]++|`(?=[^`]))*+)``(?=[^`])")
 _TARGET = r"\((?:[^()\n\\]++|\\.|\([^()\n]*+\))*+\)"
@@ -69,9 +71,28 @@ def _ends_word(before: str, after: str) -> bool:
 
 
 def escape(cursor: Cursor) -> Construct | None:
-    """A backslash in front of punctuation takes its meaning away."""
+    """A backslash in front of punctuation takes its meaning away; at the end of a line it breaks that."""
     match = cursor.match(_ESCAPE)
-    return Construct(match.end(), (literal(match[1], cursor.place + 1),)) if match else None
+    if match is None:
+        return None
+    return Construct(match.end(), (literal(match[1], cursor.place + 1),) if match[1] else ())
+
+
+def closing_marks(cursor: Cursor) -> Construct | None:
+    """ "## Heading ##"; "# About C#" is text."""
+    match = cursor.match(_CLOSING_MARKS) if cursor.heading and cursor.previous in " \t" else None
+    return Construct(match.end()) if match else None
+
+
+def shortcode(cursor: Cursor) -> Construct | None:
+    """ ":tada:", an emoji by its name."""
+    match = None if cursor.previous.isalnum() or cursor.previous == ":" else cursor.match(_SHORTCODE)
+    if match is None:
+        return None
+    if not cursor.style.name_emoji:
+        return Construct(match.end())
+    name = f" {match[1].replace('_', ' ')} "
+    return Construct(match.end(), (replacement(name, cursor.place, cursor.offset + match.end()),))
 
 
 def code(cursor: Cursor) -> Construct | None:

@@ -20,7 +20,7 @@ PAUSES_S = {"none": 0.0, "x-weak": 0.25, "weak": 0.5, "medium": 0.75, "strong": 
 """`<break strength>`, in seconds, as in Azure's documentation."""
 
 _KNOWN = (
-    "audio|b|blockquote|br|break|code|div|em|emotion|emphasis|h[1-6]|i|lang|li|lexicon|mark|math|metadata|meta|ol"
+    "audio|b|blockquote|br|break|code|div|em|emotion|emphasis|h[1-6]|i|img|lang|li|lexicon|mark|math|metadata|meta|ol"
     "|p|par|phoneme|prosody|pre|s|say-as|seq|span|speak|speed|spell|strong|sub|sup|table|td|th|token|tr|u|ul"
     "|voice|volume|w"
 )
@@ -28,10 +28,12 @@ _VALUE = r"""(?:"[^"<]*+"|'[^'<]*+'|[^\s"'<>=/]++)"""
 _ATTRIBUTES = rf"(?:\s++[A-Za-z_:][\w:.-]*+\s*+=\s*+{_VALUE})*+\s*+"
 _TAG = rf"</?+(?P<tag>[A-Za-z][A-Za-z0-9:-]*+){_ATTRIBUTES}/?>"
 _KNOWN_NAME = regex.compile(_KNOWN, regex.IGNORECASE)
+_CDATA = regex.compile(r"<!\[CDATA\[(.*?)\]\]>", regex.DOTALL)
 _COMMENT = regex.compile(r"<!--.*?-->|<\?[a-z]++[^<>]*+>|<![A-Z]++[^<>]*+>", regex.DOTALL)
 _ADDRESS = r"<(?P<address>(?:https?://|mailto:)[^\s<>]++|[\w.+-]++@[\w.-]++)>"
 _ELEMENT = regex.compile(
-    rf"<(?P<name>sub|say-as|spell|phoneme){_ATTRIBUTES}>(?P<text>[^<]*+)</(?P=name)\s*+>", regex.IGNORECASE
+    rf"<(?P<name>sub|sup|say-as|spell|phoneme){_ATTRIBUTES}>(?P<text>[^<]*+)</(?P=name)\s*+>",
+    regex.IGNORECASE,
 )
 _BRACKETED = regex.compile(rf"{_TAG}|{_ADDRESS}")
 _ATTRIBUTE = regex.compile(rf"([A-Za-z_:][\w:.-]*+)\s*+=\s*+({_VALUE})")
@@ -39,7 +41,7 @@ _SECONDS = regex.compile(r"\+?(\d*\.?\d+)\s*(ms|s|sec|seconds?)?", regex.IGNOREC
 _ENTITY = regex.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _PAUSE = regex.compile(r"\[pause(?:[ :=]{0,2}(\d*\.?\d+ ?(?:ms|sec|seconds?|s)?))?\]", regex.IGNORECASE)
 _SPEAKER = regex.compile(r"\[[ \t]?[sS][ \t]?([12])[ \t]?\]")
-_SPOKEN_OTHERWISE = frozenset({"sub", "say-as", "spell", "phoneme"})
+_SPOKEN_OTHERWISE = frozenset({"sub", "sup", "say-as", "spell", "phoneme"})
 _PROSODY = frozenset({"prosody", "emphasis", "speed"})
 _LINE_BREAKS = frozenset({"p", "s", "br", "div", "li", "ul", "ol", "tr", "table", "blockquote", "pre", "par"})
 
@@ -48,6 +50,9 @@ def tag(cursor: Cursor) -> Construct | None:
     """A tag, an element whose text is spoken otherwise, a comment, or an address in angle brackets."""
     following = cursor.following()
     if following in "!?":
+        if (match := cursor.match(_CDATA)) is not None:
+            said = literal(match[1], cursor.offset + match.start(1))
+            return Construct(match.end(), (said,) if said.text else ())
         match = cursor.match(_COMMENT)
         return Construct(match.end()) if match else None
     match = cursor.match(_BRACKETED)
@@ -73,10 +78,13 @@ def _spoken_for(cursor: Cursor, name: str, attributes: dict[str, str], written: 
     match name:
         case "sub" if alias := attributes.get("alias"):
             spoken: str | None = alias
+        case "sup" if written.text in ("2", "3"):
+            return (written._replace(text="²³"[written.text == "3"], literal=False),)
         case "spell":
             spoken = spelled(written.text)
         case "say-as":
-            spoken = say_as(attributes.get("interpret-as", ""), written.text, english=cursor.style.english)
+            kind, form = attributes.get("interpret-as", ""), attributes.get("format", "")
+            spoken = say_as(kind, written.text, form, english=cursor.style.english)
         case "phoneme" if cursor.style.ipa and attributes.get("alphabet", "ipa").lower() == "ipa":
             ipa = attributes.get("ph")
             return (replacement(written.text, written.start, written.end, ipa=ipa) if ipa else written,)
@@ -96,6 +104,8 @@ def _plain_tag(cursor: Cursor, match: regex.Match[str]) -> Construct | None:
     if name in _LINE_BREAKS or (name[:1] == "h" and name[1:].isdigit()):
         end = cursor.offset + match.end()
         return Construct(match.end(), (replacement("\n", cursor.place, end),))
+    if name == "img" and (alternative := _attributes(match[0]).get("alt")):
+        return Construct(match.end(), (replacement(alternative, cursor.place, cursor.offset + match.end()),))
     if name in _PROSODY or name == "speak":
         return Construct(match.end(), _prosody(cursor, name, match[0]))
     return Construct(match.end())

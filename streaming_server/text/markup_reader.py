@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import regex
 
-from streaming_server.text import blocks, inline, markup
+from streaming_server.text import blocks, formulas, inline, markup
 from streaming_server.text.asides import nonverbal
 from streaming_server.text.cursor import Construct, Cursor, Incomplete, Rule
 from streaming_server.text.emoji import EMOJI, EMOJI_PARTS, INVISIBLE, JOINER, invisible, joiner, picture
@@ -20,8 +20,11 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "!": (inline.image,),
     "(": (nonverbal,),
     "`": (inline.code,),
-    "\\": (inline.escape,),
+    "\\": (formulas.formula, inline.escape),
     "|": (inline.cell_border,),
+    "#": (inline.closing_marks,),
+    ":": (inline.shortcode,),
+    "$": (formulas.formula,),
     JOINER: (joiner,),
 }
 _SECOND = {
@@ -29,12 +32,14 @@ _SECOND = {
     "&": regex.compile(r"[#A-Za-z]"),
     "!": regex.compile(r"\["),
     "(": regex.compile(r"[A-Za-z]"),
-    "\\": regex.compile(r"[!-/:-@\[-`{-~]"),
+    "\\": regex.compile(r"[!-/:-@\[-`{-~\n]"),
+    ":": regex.compile(r"[a-z+-]"),
+    "$": regex.compile(r"[^\s]"),
 }
 """Patterns that must follow a character for its rules to be tried."""
 _INVISIBLE = regex.compile(f"[{INVISIBLE}]")
 _MARKS = frozenset("*_~")
-_SPECIAL = regex.compile(rf"[[<&\[!(`\\|*_~\n{JOINER}{INVISIBLE}][{EMOJI}][{EMOJI_PARTS}]]", regex.V1)
+_SPECIAL = regex.compile(rf"[[<&\[!(`\\|*_~#:$\n{JOINER}{INVISIBLE}][{EMOJI}][{EMOJI_PARTS}]]", regex.V1)
 
 
 class MarkupReader:
@@ -46,7 +51,7 @@ class MarkupReader:
 
     def __init__(self, style: SpeakingStyle, start: int = 0, *, line_start: bool = True) -> None:
         self._style = style
-        self._cursor = Cursor("", 0, start, "", False, False, style, self._nested)
+        self._cursor = Cursor("", 0, start, "", False, False, False, style, self._nested)
         self._emphasis = inline.Emphasis()
         self._line_start = line_start
         self._blank = True
@@ -144,7 +149,8 @@ class MarkupReader:
             cursor.row = True
             construct = Construct(cursor.at + 1)
         construct = construct or blocks.line_prefix(cursor)
-        if construct is None and (construct := blocks.list_number(cursor)):
+        cursor.heading = cursor.heading or (construct is not None and character == "#")
+        if construct is None and (construct := blocks.list_number(cursor) or blocks.callout(cursor)):
             self._line_start = self._blank = False
         if construct is None:
             return False
@@ -177,7 +183,7 @@ class MarkupReader:
         if self._blank:
             self._emphasis.end_paragraph()
         self._keep(self._cursor.at + 1)
-        self._cursor.row = False
+        self._cursor.row = self._cursor.heading = False
         self._line_start = self._blank = True
 
     def _construct(self, character: str) -> Construct | None:

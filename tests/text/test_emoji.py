@@ -19,6 +19,11 @@ def test_emoji_can_be_named(emoji: str, name: str) -> None:
     assert name in said(f"a {emoji} b", name_emoji=True)
 
 
+def test_ticks_and_crosses_answer_in_tables() -> None:
+    assert said("| a | ✅ | ❌ |") == " a , yes , no "
+    assert said("Done ✅") == "Done "
+
+
 def test_text_symbols_are_kept() -> None:
     assert said("1️⃣ ©️ ™ # → ♪", language="de") == "1 © ™ # → ♪"
 

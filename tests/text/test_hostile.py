@@ -43,6 +43,28 @@ ENDS = ("", "_", "!", " ", "a_", ".1", "\n", "@x", ")", "'")
 LISTED = Pronunciations({"": {"abc": Pronunciation("x")}})
 
 
+PIECE = 256
+MOST_PIECE_S = 0.006
+"""CPU time for one piece of a long text on a busy machine; it is 2 ms on a quiet one."""
+SLOWEST = ("\n1. ", "1 ", "(a1 ", "$1 ", "= ", "_", "½", "1/2 ", "~~a", "A", "中", "<prosody rate='slow'>a ")
+
+
+@pytest.mark.parametrize("atom", SLOWEST, ids=ascii)
+def test_a_piece_of_a_long_text_does_not_hold_up_the_event_loop(atom: str) -> None:
+    assert min(slowest_piece_s((atom * LENGTH)[:LENGTH]) for _ in range(4)) < MOST_PIECE_S
+
+
+def slowest_piece_s(text: str) -> float:
+    """Return the most CPU time that one piece of a text takes."""
+    narration = Narration(ChunkPolicy(0, 1, 400, 0.0), SpeakingStyle(pitch=True), detect_language=True)
+    slowest = 0.0
+    for at in range(0, len(text), PIECE):
+        began = time.thread_time()
+        narration.append(text[at : at + PIECE])
+        slowest = max(slowest, time.thread_time() - began)
+    return slowest
+
+
 def cpu_s(text: str) -> float:
     """Return the CPU time that a whole text takes."""
     style = SpeakingStyle(pronunciations=lambda: LISTED)

@@ -33,6 +33,9 @@ from streaming_server.text.items import LONGEST_PAUSE_S, Pause, Said
         ("one<br>two<br/>three", "one\ntwo\nthree"),
         ("<unknown a='1'>text</unknown> <b>x</b>", "text x"),
         ("<!-- a <b> note -->text<?xml version='1.0'?>", "text"),
+        ("<![CDATA[a < b & *c*]]>", "a < b & *c*"),
+        ('<img src="a.png" alt="A cat"/>', "A cat"),
+        ("mc<sup>2</sup> 1<sup>st</sup>", "mc² 1st"),
         ("a < b, x<y and z>w, <3, vector<int> x", "a < b, x<y and z>w, <3, vector<int> x"),
         ("a <break", "a <break"),
         ("fish &amp; chips &lt;b&gt; &#65;&nbsp;&nosuch; AT&T", "fish & chips <b> A &nosuch; AT&T"),
@@ -54,6 +57,25 @@ def test_say_as_controls_how_figures_are_read() -> None:
     assert said('<say-as interpret-as="telephone">555 0199</say-as>') == "five five five, zero one nine nine"
     assert said('<say-as interpret-as="date">2024-03-15</say-as>') == "March fifteenth, twenty twenty-four"
     assert said('<say-as interpret-as="spell-out">A1</say-as>') == "A-one"
+    assert said('<say-as interpret-as="fraction">5+1/2</say-as>') == "five and a half"
+    assert said('<say-as interpret-as="time">1\'21"</say-as>') == "one minute twenty-one seconds"
+    assert said('<say-as interpret-as="telephone">+12025551212</say-as>').startswith("plus ")
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "spoken"),
+    [
+        ("mdy", "3/4/2024", "March fourth, twenty twenty-four"),
+        ("dmy", "3/4/2024", "April third, twenty twenty-four"),
+        ("yyyymmdd", "20240304", "March fourth, twenty twenty-four"),
+        ("md", "12/25", "December twenty-fifth"),
+        ("my", "3/2024", "March twenty twenty-four"),
+        ("dmy", "31/31/2024", "thirty-one/thirty-one/twenty twenty-four"),
+        ("nonsense", "2024-03-04", "March fourth, twenty twenty-four"),
+    ],
+)
+def test_the_order_of_a_date(form: str, text: str, spoken: str) -> None:
+    assert said(f'<say-as interpret-as="date" format="{form}">{text}</say-as>') == spoken
 
 
 def test_ipa_is_passed_to_engines_that_support_it() -> None:

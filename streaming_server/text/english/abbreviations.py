@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from streaming_server.text.english import numbers
 from streaming_server.text.english.names import (
@@ -15,18 +14,20 @@ from streaming_server.text.english.names import (
     SENTENCE_STARTERS,
     TITLES,
 )
-from streaming_server.text.english.reading import Reading, ends_sentence, letters, rest_of
-
-BEFORE = 24
-"""Characters before an abbreviation that may decide how it is read."""
+from streaming_server.text.english.reading import (
+    Reading,
+    alternatives,
+    before,
+    ends_sentence,
+    letters,
+    rest_of,
+)
+from streaming_server.text.english.units import PER, UNITS
 
 _NAME_BEFORE = re.compile(r"([A-Z0-9][\w'’]*)\s\Z")
+_OR = frozenset({"he/she", "she/he", "his/her", "him/her", "himself/herself", "yes/no", "true/false"})
+_DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
-
-
-def alternatives(words: Iterable[str]) -> str:
-    """A pattern for any of the words, longest first."""
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
 _ROMAN = r"(?=[IVXL])(?:X[LC]|L?X{0,3})(?:IX|IV|V?I{0,3})\b(?!['’.]\w)"
@@ -59,13 +60,33 @@ def _numbered(match: re.Match[str]) -> str:
     return name.capitalize() if match[1][0].isupper() else name
 
 
-def saint_or_street(before: str, rest: str) -> str:
-    """ "St." as read: "Main St." or "St. John". before: at most BEFORE characters."""
-    name = _NAME_BEFORE.search(before)
-    follows_name = name is not None and name[1] not in SENTENCE_STARTERS
-    if not follows_name and re.match(r"\s+[A-Z]", rest):
+def _saint_or_street(match: re.Match[str]) -> str:
+    """ "Main St." or "St. John"."""
+    rest = rest_of(match)
+    if not _follows_name(match) and re.match(r"\s+[A-Z]", rest):
         return "Saint"
     return "Street" + ("." if ends_sentence(rest) else "")
+
+
+def _follows_name(match: re.Match[str]) -> bool:
+    name = _NAME_BEFORE.search(before(match))
+    return name is not None and name[1] not in SENTENCE_STARTERS
+
+
+def _either(match: re.Match[str]) -> str | None:
+    """ "and/or", "TCP/IP", "km/h"."""
+    first, last = match[1], match[2]
+    if first in UNITS and last in PER and (len(first) > 1 or match[0] == "m/s"):
+        return f"{UNITS[first][1]} per {PER[last]}"
+    return f"{first}{' or ' if match[0].lower() in _OR else ' '}{last}"
+
+
+def _roman_name(match: re.Match[str]) -> str | None:
+    """ "Rocky III", "the XIX century"."""
+    number = _roman(match[1])
+    if number and rest_of(match).startswith((" century", " centuries")):
+        return numbers.ordinal(number)
+    return numbers.cardinal(number) if number and _follows_name(match) else None
 
 
 def _roman_cardinal(match: re.Match[str]) -> str | None:
@@ -87,20 +108,27 @@ def _roman(numeral: str) -> int:
 
 
 READINGS = (
+    Reading("A", r"St\.(?=\s|\Z|[,;:!?)])", _saint_or_street),
     Reading("A", rf"({alternatives(TITLES)})\.(?=\s+[A-Z])", _title),
-    Reading("A", rf"({alternatives(NUMBERED)})\.(?=\s?\d)", _numbered),
+    Reading("A", r"([NSEW])\.(?=\s\d+(?:st|nd|rd|th)\b)", lambda match: _DIRECTIONS[match[1]]),
+    Reading("A", rf"({alternatives(NUMBERED)})\.(?=\s?#?\d)", _numbered),
     Reading("A", rf"(?:{alternatives(ABBREVIATIONS)})(?!\w)", _abbreviation),
     Reading("A", rf"(?:{alternatives(LAST_WORDS)})(?!\w)", _last_word),
     Reading("A", r"(?:[A-Z]\.\s){2,}(?=[A-Z][a-z])", _initials),
     Reading("A", r"(?:[A-Za-z]\.){2,}(?!\w)", _acronym),
     Reading("A", rf"({ROMAN_AFTER}) ({_ROMAN})", _roman_cardinal),
     Reading("A", rf"({ROMAN_ORDINAL_AFTER}) ({_ROMAN})", _roman_ordinal),
+    Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})", _roman_name),
     Reading("A", r"w/(?!\S)", lambda match: "with"),
     Reading("A", r"w/o(?!\w)", lambda match: "without"),
+    Reading("A", r"b/c(?!\w)", lambda match: "because"),
+    Reading("A", r"([A-Za-z]+)/([A-Za-z]+)(?![\w/.:@])", _either),
+    Reading("A", r"([A-Z][A-Za-z]+)/(\d)(?![\w/])", lambda match: f"{match[1]} {numbers.number(match[2])}"),
+    Reading("A", r"([CFJ])#(?!\w)", lambda match: f"{match[1]} sharp"),
 )
 
 LEADS = (
     rf"(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|{alternatives([*ABBREVIATIONS, *LAST_WORDS])}"
-    rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})\b|(?:World|Super|John)\b|[A-Z]\.|w/"
+    rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})\b|(?:World|Super|John)\b|[IVX]{{2,}}\b|[A-Z]\.|w/"
 )
 """Pattern of the first word of these abbreviations; the next word may not have arrived yet."""

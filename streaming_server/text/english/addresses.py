@@ -10,7 +10,7 @@ from streaming_server.text.english.reading import Reading
 _ENDINGS = (
     "com|org|net|edu|gov|mil|int|io|ai|co|uk|de|fr|eu|us|ca|au|jp|ch|at|it|es|nl|se|no|dk|pl|ru|cn|in|br"
     "|dev|app|info|biz|me|tv|fm|gg|ly|xyz|tech|cloud|online|site|store|blog|wiki"
-    "|py|js|ts|md|txt|json|ya?ml|toml|html?|css|csv|tsv|pdf|docx?|xlsx?|pptx?|exe|zip|gz|tar|png|jpe?g|gif|svg"
+    "|py|js|ts|[jt]sx|md|txt|json|conf|ya?ml|toml|html?|css|csv|tsv|pdf|docx?|xlsx?|pptx?|exe|zip|gz|tar|png|jpe?g|gif|svg"
     "|mp[34]|wav|ogg|flac|sh|rs|go|java|cpp|hpp|rb|php|sql|xml|ini|cfg|log|lock|ipynb|env"
 )
 _SIGNS = {
@@ -26,6 +26,7 @@ _SIGNS = {
     "&": " and ",
     "%": " percent ",
     "#": " hash ",
+    "\\": " backslash ",
 }
 _PART = re.compile(r"\d+|[A-Za-z]+|.", re.DOTALL)
 _SCHEME = re.compile(r"(?:https?://|mailto:)(?:www\.)?|www\.")
@@ -33,7 +34,7 @@ _SCHEME = re.compile(r"(?:https?://|mailto:)(?:www\.)?|www\.")
 
 def read_address(text: str) -> str:
     """An address as a person reads it: no scheme, no "www", no query."""
-    text = re.split(r"[?#]", _SCHEME.sub("", text, count=1), maxsplit=1)[0].rstrip("/")
+    text = re.split(r"[?#]", _SCHEME.sub("", text, count=1), maxsplit=1)[0].replace("://", " ").rstrip("/")
     return " ".join("".join(map(_read_part, _PART.findall(text))).split())
 
 
@@ -50,7 +51,15 @@ def _address(match: re.Match[str]) -> str:
 
 
 READINGS = (
-    Reading("A", r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'’]", _address),
-    Reading("A9", r"(?:mailto:)?[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}(?!\w)", _address),
-    Reading("A9", rf"(?:[A-Za-z0-9_-]+\.)+(?:{_ENDINGS})(?!\w)(?:/[\w./%~+-]*[\w/])?", _address),
+    Reading("A", r"(?:[a-z][a-z0-9+]{1,9}://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'’]", _address),
+    Reading("A9", r"(?:mailto:)?[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}(?!\w)(?::[\w./~-]*\w)?", _address),
+    Reading(
+        "A9",
+        rf"(?:localhost(?=:\d)|(?:[\w-]+/)*(?:[A-Za-z0-9_-]+\.)+(?:{_ENDINGS})(?!\w))(?::\d{{2,5}}(?!\w))?"
+        r"(?:/[\w./%~+-]*[\w/])?",
+        _address,
+    ),
+    Reading("+", r"(?:~|\.{1,2})?/[\w.@+-]*\w(?:/[\w.@+-]*\w)*", _address),
+    Reading("A", r"[A-Z]:(?:\\[\w.-]*\w)+", _address),
+    Reading("+", r"\.(?=[A-Za-z]{2})", lambda match: "dot "),
 )

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.abbreviations import alternatives
 from streaming_server.text.english.names import MONTH_OF, MONTHS, WEEKDAY_OF
-from streaming_server.text.english.reading import Reading, ends_sentence, rest_of
+from streaming_server.text.english.reading import Reading, alternatives, before, ends_sentence, rest_of
 
 MONTH = alternatives(MONTH_OF)
 _YEAR = r"(?:1[0-9]|20)\d\d"
 _HOUR = r"(\d{1,2})(?::(\d\d))?"
+_YEARS_BEFORE = re.compile(r"\b(?:[Tt]he|[Ll]ate|[Ee]arly|[Mm]id|his|her|their|my|our|your)[\s-]\Z")
+_SECONDS_BEFORE = re.compile(
+    r"\b(?:an?|for|in|after|every|wait|takes?|took|within|about|under|than|of|to)\s\Z"
+)
 _HALF_DAY = r"\s?([AaPp])\.?[Mm](?!\w)(\.?)"
 
 
-def _date(year: str, month: int, day: int) -> str | None:
+def date(year: str, month: int, day: int) -> str | None:
     if not (1 <= month <= 12 and 1 <= day <= 31):
         return None
     said = f"{MONTHS[month - 1]} {numbers.ordinal(day)}"
@@ -23,7 +26,11 @@ def _date(year: str, month: int, day: int) -> str | None:
 
 
 def _iso(match: re.Match[str]) -> str | None:
-    return _date(match[1], int(match[2]), int(match[3]))
+    said = date(match[1], int(match[3]), int(match[4]))
+    if said is None or match[5] is None:
+        return said
+    time = clock(match[5], match[6], None)
+    return f"{said}, {time}{' UTC' if match[7] == 'Z' else ''}" if time else None
 
 
 def _slashes(match: re.Match[str]) -> str | None:
@@ -33,11 +40,11 @@ def _slashes(match: re.Match[str]) -> str | None:
         year = ("19" if year > "50" else "20") + year
     if month > 12:
         month, day = day, month
-    return _date(year, month, day)
+    return date(year, month, day)
 
 
 def _points(match: re.Match[str]) -> str | None:
-    return _date(match[3], int(match[2]), int(match[1]))
+    return date(match[3], int(match[2]), int(match[1]))
 
 
 def _month_day(match: re.Match[str]) -> str | None:
@@ -48,6 +55,16 @@ def _month_day(match: re.Match[str]) -> str | None:
     if match[3]:
         said += f" to {numbers.ordinal(int(match[3]))}"
     return f"{said}, {numbers.year(int(match[4]))}" if match[4] else said
+
+
+def _span(match: re.Match[str]) -> str:
+    names = MONTH_OF | WEEKDAY_OF
+    return f"{names[match[1]]} to {names[match[2]]}"
+
+
+def _season(match: re.Match[str]) -> str:
+    """ "2023/24"."""
+    return f"{numbers.year(int(match[1]))}, {_short_year_words(match[2])}"
 
 
 def _month_year(match: re.Match[str]) -> str:
@@ -73,7 +90,7 @@ def _weekday(match: re.Match[str]) -> str:
 def _decade(match: re.Match[str]) -> str | None:
     """ "1990s", "mid-1990s", "'80s", "2000s"."""
     prefix, century, decade = match[1] or "", match[2], int(match[3])
-    if not century and decade < 2:
+    if not century and (decade < 2 or not (prefix or "'" in match[0] or _is_decade(decade, before(match)))):
         return None
     if century == "20" and not decade:
         return f"{prefix}two thousands"
@@ -81,8 +98,29 @@ def _decade(match: re.Match[str]) -> str | None:
     return prefix + (f"{numbers.cardinal(int(century))} {plural}" if century else plural)
 
 
+def _is_decade(decade: int, words: str) -> bool:
+    """Return whether "90s" are years after these words, and not seconds."""
+    if _YEARS_BEFORE.search(words):
+        return True
+    return decade in (5, 7, 8, 9) and not _SECONDS_BEFORE.search(words)
+
+
 def _short_year(match: re.Match[str]) -> str:
-    return ("oh " if match[1][0] == "0" else "") + numbers.cardinal(int(match[1]))
+    return _short_year_words(match[1])
+
+
+def _short_year_words(text: str) -> str:
+    return ("oh " if text[0] == "0" else "") + numbers.cardinal(int(text))
+
+
+def _zone(match: re.Match[str]) -> str:
+    said = f"{match[1]} {'plus' if match[2] == '+' else 'minus'} {numbers.cardinal(int(match[3]))}"
+    return f"{said} {numbers.cardinal(int(match[4]))}" if match[4] else said
+
+
+def _time_range(match: re.Match[str]) -> str | None:
+    first, last = clock(match[1], match[2], None), clock(match[3], match[4], None)
+    return f"{first} to {last}" if first and last else None
 
 
 def _time(match: re.Match[str]) -> str | None:
@@ -126,12 +164,22 @@ def clock(hour: str, minute: str | None, second: str | None, *, half_day: bool =
 
 
 READINGS = (
-    Reading("9", rf"({_YEAR})-(\d\d)-(\d\d)(?![\w-])", _iso),
+    Reading(
+        "9",
+        rf"({_YEAR})([-/])(\d\d?)\2(\d\d?)"
+        r"(?:[T ](\d\d):(\d\d)(?::\d\d(?:\.\d+)?)?(Z|[-+]\d\d:?\d\d)?)?(?![\w-])",
+        _iso,
+    ),
+    Reading("9", r"((?:19|20)\d\d)/(\d\d)(?![\w/])", _season),
     Reading("9", r"(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?![\w/])", _slashes),
     Reading("9", rf"(\d{{1,2}})\.(\d{{1,2}})\.({_YEAR})(?!\w)", _points),
     Reading("9", rf"{_HOUR}(?:\s?([AaPp])\.?[Mm]\.?)?\s?[-–]\s?{_HOUR}{_HALF_DAY}", _half_day_range),
     Reading("9", rf"(\d{{1,2}})(?::(\d\d))?{_HALF_DAY}", _half_day),
+    Reading("9", r"(\d{1,2}):(\d\d)\s?[-–]\s?(\d{1,2}):(\d\d)(?![\w:])", _time_range),
     Reading("9", r"(\d{1,2}):(\d\d)(?::(\d\d))?(?![\w:])", _time),
+    Reading("A", r"(GMT|UTC)\s?([-+−])(\d{1,2})(?::(\d\d))?(?!\w)", _zone),
+    Reading("A", rf"({MONTH})\.?\s?[-–]\s?({MONTH})\b", _span),
+    Reading("A", rf"({alternatives(WEEKDAY_OF)})\.?\s?[-–]\s?({alternatives(WEEKDAY_OF)})\b\.?", _span),
     Reading(
         "A",
         rf"({MONTH})\.?\s(\d{{1,2}})(?:st|nd|rd|th)?(?:[-–](\d{{1,2}}))?(?![\w:%/])(?!\.\d)(?:,?\s({_YEAR})(?!\w))?",
@@ -143,8 +191,12 @@ READINGS = (
         rf"(\d{{1,2}})(?:st|nd|rd|th)?(?:\sof)?\s({MONTH})(?!\w)(?:\.(?=\s\d|[,;]))?(?:,?\s({_YEAR})(?!\w))?",
         _day_month,
     ),
-    Reading("A", rf"({alternatives(WEEKDAY_OF)})\.(?=,?\s(?:{MONTH}|\d)|,)", _weekday),
+    Reading(
+        "A",
+        rf"({alternatives(WEEKDAY_OF)})(?:\.(?=,?\s(?:{MONTH}|\d)|,)|(?=,?\s(?:{MONTH})\b))",
+        _weekday,
+    ),
     Reading("A", rf"({alternatives(month for month in MONTH_OF if len(month) <= 4)})\.(?!\w)", _month),
     Reading("9A+", r"([A-Za-z]+-)?['’]?(1[1-9]|20)?(\d)0['’]?s(?!\w)", _decade),
-    Reading("+", r"['’](\d\d)(?=\s+[A-Za-z])", _short_year),
+    Reading("+", r"['’](\d\d)(?=\s+[A-Za-z]|[,.;:!?)](?!\d)|\s*\Z)", _short_year),
 )

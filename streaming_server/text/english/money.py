@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.abbreviations import alternatives
-from streaming_server.text.english.reading import END, NUMBER, Reading
+from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives
 from streaming_server.text.english.units import CODES, CURRENCIES, PER, SCALES
 
-_SIGN = r"[$£€¥₹₩₽₿]"
+_SIGN = f"(?:{alternatives(CURRENCIES.keys() - CODES.keys())})"
+_FIGURE = rf"(?:\d{{1,3}}(?:\.\d{{3}})*,\d\d(?!\d|,\d)|{NUMBER})"
+"""Also with a decimal comma."""
 _SCALE = r"(?:\s?(hundred|thousand|million|billion|trillion|[kKmMbBT]|mn|bn|tn))?"
-_PER = rf"(?:/({alternatives(PER)}))?"
-_NATIONS = {"US": "US ", "C": "Canadian ", "CA": "Canadian ", "A": "Australian ", "AU": "Australian ", "": ""}
+_PER = rf"(?:/({alternatives(PER)})\b(?:\.(?=\s+[a-z]|[,;:)]))?|(\+)(?!\w))?"
+_COMMA = re.compile(r",(\d\d)\Z")
 
 
 def amount(figure: str, sign: str, scale: str | None = None) -> str:
@@ -20,11 +21,13 @@ def amount(figure: str, sign: str, scale: str | None = None) -> str:
     one, many, cent, cents = CURRENCIES[sign]
     if scale:
         return f"{numbers.number(figure)} {SCALES[scale]} {many}"
-    whole, _, fraction = figure.replace(",", "").partition(".")
+    if _COMMA.search(figure):
+        figure = _COMMA.sub(r".\1", figure.replace(".", ""))
+    whole, _, fraction = numbers.plain(figure).partition(".")
     if len(fraction) != 2 or not cent:
         return f"{numbers.number(figure)} {one if figure == '1' else many}"
     parts = []
-    if int(whole) or not int(fraction):
+    if int(whole or "0") or not int(fraction):
         parts.append(f"{numbers.number(whole)} {one if whole == '1' else many}")
     if int(fraction):
         parts.append(f"{numbers.cardinal(int(fraction))} {cent if fraction == '01' else cents}")
@@ -32,10 +35,15 @@ def amount(figure: str, sign: str, scale: str | None = None) -> str:
 
 
 def _sign_first(match: re.Match[str]) -> str:
-    minus, nation, sign, figure, last, scale, per = match.groups()
-    said = f"{numbers.number(figure)} to {amount(last, sign, scale)}" if last else amount(figure, sign, scale)
+    minus, sign, figure, own, last, scale, per, plus = match.groups()
+    if not last:
+        said = amount(figure, sign, scale)
+    elif own and own != scale:
+        said = f"{amount(figure, sign, own)} to {amount(last, sign, scale)}"
+    else:
+        said = f"{numbers.number(figure.removesuffix('.00'))} to {amount(last, sign, scale)}"
     prefix = {"-": "minus ", "−": "minus ", "+": "plus "}.get(minus or "", "")
-    return f"{prefix}{_NATIONS.get(nation or '', '')}{said}" + (f" per {PER[per]}" if per else "")
+    return prefix + said + (f" per {PER[per]}" if per else " plus" if plus else "")
 
 
 def _code_first(match: re.Match[str]) -> str:
@@ -53,10 +61,10 @@ def _cents(match: re.Match[str]) -> str:
 READINGS = (
     Reading(
         "+A",
-        rf"([-−+])?(US|CA?|AU?)?({_SIGN})\s?({NUMBER})(?:\s?[-–]\s?{_SIGN}?({NUMBER}))?{_SCALE}{END}{_PER}",
+        rf"([-−+])?({_SIGN})\s?({_FIGURE})(?:{_SCALE}\s?[-–]\s?{_SIGN}?({NUMBER}))?{_SCALE}{END}{_PER}",
         _sign_first,
     ),
-    Reading("A", rf"({alternatives(CODES)})\s?({NUMBER}){_SCALE}{END}", _code_first),
-    Reading("9", rf"({NUMBER}){_SCALE}\s?({_SIGN}|(?:{alternatives(CODES)}){END})", _sign_last),
+    Reading("A", rf"({alternatives(CODES)})\s?({_FIGURE}){_SCALE}{END}", _code_first),
+    Reading("9", rf"({_FIGURE}){_SCALE}\s?({_SIGN}|(?:{alternatives(CODES)}){END})", _sign_last),
     Reading("9", rf"({NUMBER})\s?¢", _cents),
 )

@@ -14,6 +14,8 @@ SCALES = ["", " thousand", " million", " billion", " trillion", " quadrillion"]
 MOST_DIGITS = 3 * len(SCALES)
 """Longer numbers are read digit by digit."""
 
+_GROUPING = str.maketrans("", "", ", '\u00a0\u202f")
+
 _ORDINALS = {
     "one": "first",
     "two": "second",
@@ -72,16 +74,32 @@ def number(text: str) -> str:
     """A number as written: "1,234", "3.14", "-5", "007"."""
     if text[:1] in ("-", "−"):
         return "minus " + number(text[1:])
-    whole, point, fraction = text.replace(",", "").partition(".")
+    whole, point, fraction = plain(text).partition(".")
     if len(whole) > 1 and whole[0] == "0":
         words = digits(whole)
     else:
         words = cardinal(int(whole or "0")) if len(whole) <= MOST_DIGITS else digits(whole)
-    return f"{words} point {digits(fraction)}" if point and fraction else words
+    if point and fraction:
+        return f"{words} point {digits(fraction)}" if whole else f"point {digits(fraction)}"
+    return words
+
+
+def plain(text: str) -> str:
+    """A number without the marks and spaces between its groups: "1 000,000" → "1000000"."""
+    return text.translate(_GROUPING)
+
+
+def spelled(text: str) -> str:
+    """Letters and digits one by one: "7f" → "seven F"."""
+    return " ".join(
+        ONES[int(character)] if character.isdecimal() else character.upper() for character in text
+    )
 
 
 def count_or_year(text: str) -> str:
-    """A number that may be a year: four digits from 1100 to 2099, without a separator."""
+    """A number that may be a year: four digits from 1100 to 2099, without a separator; 911 is a call."""
+    if text == "911":
+        return digits(text)
     if len(text) == 4 and text.isdigit() and "1100" <= text <= "2099":
         return year(int(text))
     return number(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from streaming_server.text.english.abbreviations import BEFORE
+from streaming_server.text.english.reading import BEFORE
 from streaming_server.text.english.readings import CANDIDATE, CONTINUES, WORD_CHARACTERS, read
 from streaming_server.text.items import Item, Said
 from streaming_server.text.offsets import SourceMap
@@ -95,15 +95,15 @@ class EnglishReader:
             if window is None:
                 self._keep(place)
                 return
-            before = text[max(0, place - BEFORE) : place]
             # A sentence may begin with a figure; then the letter after the figure tells its language.
+            before = text[max(0, place - BEFORE) : place]
             foreign = not ascii_only and (_is_foreign(before) or _is_foreign(text[window : window + 1]))
-            reading = None if foreign else read(text[place:window], before)
+            reading = None if foreign else read(text, place, window)
             if reading is None:
                 search = place + 1
                 continue
             self._keep(place)
-            self._replace(place + reading[0], reading[1])
+            self._replace(*reading)
             search = self._at
         self._keep(ready)
 
@@ -142,8 +142,14 @@ def _window(text: str, at: int, ready: int, end: int | None, seen: dict[int, int
 
 
 def _is_foreign(text: str) -> bool:
-    """Return whether the last letter of a text is of another script, so that it is not English."""
-    for character in reversed(text):
-        if character.isalpha():
-            return character > "\u024f" and not "\u1e00" <= character <= "\u1eff"
-    return False
+    """Return whether the last letter of a text is of another script, so that it is not English.
+
+    A single Greek letter, as in "π ≈ 3.14", is a sign.
+    """
+    letters = [index for index, character in enumerate(text) if character.isalpha()][-2:]
+    if not letters:
+        return False
+    last = text[letters[-1]]
+    if "\u0370" <= last <= "\u03ff" and len(text) > 1 and letters[0] != letters[-1] - 1:
+        return False
+    return last > "\u024f" and not "\u1e00" <= last <= "\u1eff"

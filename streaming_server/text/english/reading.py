@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from streaming_server.text.english.names import SENTENCE_STARTERS, WEEKDAYS
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+NUMBER = (
+    r"(?:(?:[1-9]\d{0,2}(?:(?:[ \u00a0\u202f']\d{3}){2,}|[\u00a0\u202f']\d{3}| 000)(?!\d)"
+    r"|\d{1,3}(?:,\d{2,3})*,\d{3}|\d+)(?:\.\d+)?|\.\d+)"
+)
+"""Pattern of a number, also one in groups: 1,234,567; 1 000 000; 1'000; 1,00,000."""
 END = r"(?![\w])(?!\.\d)"
 """Pattern of the end of a figure: neither a letter nor a decimal follows."""
+
+
+BEFORE = 24
+"""Characters in front of an expression that may decide how it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +26,18 @@ class Reading:
     """A rule for reading one kind of expression.
 
     first: kinds of the first character: A a letter, 9 a digit, + anything else. pattern: matched where a
-    word begins; the string ends where nothing further matters. say: what to speak for the match, or None
-    where it is something else after all.
+    word begins, up to where nothing further matters. say: what to speak for the match, or None where it is
+    something else after all.
     """
 
     first: str
     pattern: str
     say: Callable[[re.Match[str]], str | None]
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """A pattern for any of the words, longest first."""
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
 _READ_AS_LETTERS = frozenset({"US", "UK", "UN", "EU", "USA", "IBM", "ID"})
@@ -38,8 +51,13 @@ def letters(text: str) -> str:
 
 
 def rest_of(match: re.Match[str]) -> str:
-    """Return the text after the match, as far as it has been passed."""
-    return match.string[match.end() :]
+    """Return the text after the match, as far as it matters."""
+    return match.string[match.end() : match.endpos]
+
+
+def before(match: re.Match[str]) -> str:
+    """Return the last BEFORE characters in front of the match."""
+    return match.string[max(0, match.start() - BEFORE) : match.start()]
 
 
 def ends_sentence(rest: str, *, name: bool = False) -> bool:

@@ -11,11 +11,10 @@ from streaming_server.text.english import (
     figures,
     measures,
     money,
-    numbers,
     symbols,
     telephone,
 )
-from streaming_server.text.english.abbreviations import BEFORE, alternatives, saint_or_street
+from streaming_server.text.english.figures import SUBSCRIPTS, SUPERSCRIPTS
 from streaming_server.text.english.names import (
     ABBREVIATIONS,
     LAST_WORDS,
@@ -26,6 +25,7 @@ from streaming_server.text.english.names import (
     TITLES,
     WEEKDAY_OF,
 )
+from streaming_server.text.english.reading import alternatives
 from streaming_server.text.english.units import CODES, SCALES, UNITS
 
 READINGS = (
@@ -40,26 +40,28 @@ READINGS = (
 )
 """The first that matches reads."""
 
-WORD_CHARACTERS = r"!-~\u00a1-\u024f\u1e00-\u1eff\u2010-\u205e\u20a0-\u20cf\u2100-\u22ff"
+WORD_CHARACTERS = r"!-~\u00a1-\u024f\u1e00-\u1eff\u2010-\u205e\u2070-\u209c\u20a0-\u20cf\u2100-\u22ff"
 """Characters of English words and figures; any other character ends them."""
 
-START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§])"
+START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§©√])"
 """Pattern of a possible start of a word."""
 
 CANDIDATE = re.compile(
-    rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{alternatives(WEEKDAY_OF)})\.|(?:{figures.VERSIONED})\b|(?:{alternatives(CODES)})\b"
-    rf"|(?=[^\s]{{0,40}}?[0-9$£€¥₹₩₽₿@%&=+×÷→§#~<>≈≠≤≥№±{measures.SIGNS}]|[^\s.]{{0,40}}\.[A-Za-z])"
+    rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{alternatives(WEEKDAY_OF)})\b|(?:{figures.VERSIONED})\b"
+    rf"|(?:{alternatives(CODES)})\b|--?(?=[A-Za-z])"
+    rf"|(?=[^\s]{{0,40}}?[0-9$£€¥₹₩₽₿₺₪฿@%&=+×÷→←⇒∞√§#~<>≈≠≤≥№©±/\\{measures.SIGNS}{SUPERSCRIPTS}{SUBSCRIPTS}]"
+    rf"|[^\s.]{{0,40}}\.[A-Za-z])"
     rf"[{WORD_CHARACTERS}])"
 )
 """Pattern of a possible start of a reading."""
 
 CONTINUES = re.compile(
-    r"\S*\d\S*(?<![.!?;:)\]\"”’])|\(\d{3}\)|[$£€¥₹₩₽₿+×*÷=<>–-]|of|sq|World|War|Super|Bowl|John|Paul"
-    rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{alternatives(WEEKDAY_OF)})\.,?|(?:{figures.VERSIONED})"
+    r"\S*[\d½⅓⅔¼¾]\S*(?<![.!?;:)\]\"”’])|\(\d{3}\)|[$£€¥₹₩₽₿+×*÷=<>–x№©±≤≥≠≈-]|§{1,2}|[<>!]=|of|[IVX]{2,}|f[lt]|sq|World|War|Super|Bowl|John|Paul"
+    rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{alternatives(WEEKDAY_OF)})\.?,?|(?:{figures.VERSIONED})"
     rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})"
     rf"|(?:hundred|thousand|million|billion|trillion)|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
     rf"|[\"'“‘(]*(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|(?:{alternatives(ABBREVIATIONS)})"
-    rf"|\S*(?:{alternatives(LAST_WORDS)})|(?:[A-Za-z]\.)+|[AaPp]\.?"
+    rf"|\S*(?:{alternatives(LAST_WORDS)})|(?:[A-Za-z]\.)+|[AaPp]\.?[Mm]?\.?"
 )
 """Words after which the next one may still matter."""
 
@@ -67,28 +69,25 @@ _BY_FIRST = {
     kind: [(re.compile(reading.pattern), reading.say) for reading in READINGS if kind in reading.first]
     for kind in "A9+"
 }
-_PLAIN = re.compile(r"([0-9]+)(?:(?=\s*\Z|[.,;!?]+(?:\s|\Z))|(?=\s([0-9A-Za-z]++)(?![/⁄.:-])))")
+_PLAIN = re.compile(r"([0-9]+)(?:(?=\s*\Z|[.,;!?]+(?:\s|\Z))|(?=\s(\w++)(?![/⁄.:-])))")
 _AFTER_NUMBER = (
     frozenset({*UNITS, *SCALES, *CODES, *MONTH_OF, "of", "a", "p", "A", "P", "x", "sq", "th"})
     | {half + "m" for half in ("a", "p", "A", "P")}
-    | {"AM", "PM"}
+    | {"AM", "PM", "ft", "fl"}
 )
-_SAINT = re.compile(r"St\.(?=\s|\Z|[,;:!?)])")
 
 
-def read(window: str, before: str) -> tuple[int, str] | None:
-    """Read what stands at the beginning of a window: how long it is, and what to say.
+def read(text: str, at: int, end: int) -> tuple[int, str] | None:
+    """Read what stands at a place in a text: where it ends, and what to say.
 
-    window: the text up to the first word that cannot matter. before: up to BEFORE characters before it.
+    end: where the first word begins that cannot matter.
     """
-    if window.startswith("St.") and (saint := _SAINT.match(window)):
-        return saint.end(), saint_or_street(before[-BEFORE:], window[saint.end() :])
-    if (plain := _PLAIN.match(window)) and _is_alone(plain[2]):
-        return plain.end(1), numbers.count_or_year(plain[1])
-    first = window[0]
+    if (plain := _PLAIN.match(text, at, end)) and _is_alone(plain[2]):
+        return plain.end(1), figures.count_or_code(plain)
+    first = text[at]
     kind = "9" if first.isdigit() else "A" if first.isalpha() else "+"
     for pattern, say in _BY_FIRST[kind]:
-        if (match := pattern.match(window)) and (said := say(match)) is not None:
+        if (match := pattern.match(text, at, end)) and (said := say(match)) is not None:
             return match.end(), said
     return None
 
@@ -97,7 +96,7 @@ def _is_alone(following: str | None) -> bool:
     """Return whether the word after a number is unrelated to it. Most are, which skips the other rules."""
     if following is None:
         return True
-    return following not in _AFTER_NUMBER and not (following[0].isdigit() and len(following) == 3)
+    return following not in _AFTER_NUMBER and not (following[0].isdigit() and len(following) in (3, 4))
 
 
 def read_all(text: str) -> str:
@@ -105,8 +104,7 @@ def read_all(text: str) -> str:
     said, at = [], 0
     while (candidate := CANDIDATE.search(text, at)) is not None:
         place = candidate.start()
-        reading = read(text[place:], text[max(0, place - BEFORE) : place])
-        length, words = reading or (1, text[place])
+        end, words = read(text, place, len(text)) or (place + 1, text[place])
         said += [text[at:place], words]
-        at = place + length
+        at = end
     return "".join([*said, text[at:]])

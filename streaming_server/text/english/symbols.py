@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from streaming_server.text.english.abbreviations import alternatives
-from streaming_server.text.english.reading import Reading, letters
+from streaming_server.text.english.reading import Reading, alternatives, before, letters, rest_of
 
 _ALONE = {
     "&": "and",
@@ -19,6 +18,9 @@ _ALONE = {
     "+": "plus",
     "×": "times",
     "÷": "divided by",
+    "===": "equals",
+    "<=": "is at most",
+    ">=": "is at least",
     "<": "is less than",
     ">": "is greater than",
     "≤": "is at most",
@@ -26,13 +28,31 @@ _ALONE = {
     "→": "to",
     "->": "to",
     "=>": "to",
+    "⇒": "to",
     "<-": "from",
+    "←": "from",
+    "∞": "infinity",
     "§": "section",
+    "№": "number",
+    "©": "copyright",
     "~": "about",
 }
 
 
+_WORD_BEFORE = re.compile(r"[a-z]{2}[\"'”’]?\s\Z")
+_WORD_AFTER = re.compile(r"\s[\"'“‘]?[A-Z]")
+_KEYS = {"Ctrl": "Control", "Cmd": "Command", "Esc": "Escape", "Del": "Delete"}
+
+
+def _keys(match: re.Match[str]) -> str:
+    """ "Ctrl+Shift+P"."""
+    return " ".join(_KEYS.get(key, key) for key in re.split("[+-]", match[0]))
+
+
 def _alone(match: re.Match[str]) -> str:
+    """ "Settings > Privacy" is a way through menus."""
+    if match[0] == ">" and _WORD_BEFORE.search(before(match)) and _WORD_AFTER.match(rest_of(match)):
+        return ","
     return _ALONE[match[0]]
 
 
@@ -42,6 +62,10 @@ def _letters(match: re.Match[str]) -> str:
 
 
 READINGS = (
+    Reading("A", r"(?:Ctrl|Cmd|Alt|Shift|Option|Win|Super|Fn)(?:[+-][A-Z][a-z]*)+(?![\w+-])", _keys),
+    Reading("+", r"#(?=\d*[A-Za-z])", lambda match: "hashtag "),
+    Reading("+", r"@(?=\w)", lambda match: "at "),
+    Reading("+", r"--(?=[a-z])|-(?=[A-Za-z](?!\w))", lambda match: "dash " * len(match[0])),
     Reading("+", rf"(?:{alternatives(_ALONE)})(?!\S)", _alone),
     Reading("A", r"[A-Z]{1,3}&[A-Z]{1,3}(?!\w)", _letters),
 )

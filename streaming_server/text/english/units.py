@@ -52,6 +52,19 @@ _REGULAR = {
     "cal": "calorie",
     "dB": "decibel",
     "px": "pixel",
+    "µm": "micrometer",
+    "nm": "nanometer",
+    "ha": "hectare",
+    "fl oz": "fluid ounce",
+    "tbsp": "tablespoon",
+    "tsp": "teaspoon",
+    "gal": "gallon",
+    "A": "amp",
+    "Wh": "watt hour",
+    "kN": "kilonewton",
+    "kJ": "kilojoule",
+    "kPa": "kilopascal",
+    "hPa": "hectopascal",
 }
 _SAME = {
     "Hz": "hertz",
@@ -67,12 +80,19 @@ _SAME = {
     "kbps": "kilobits per second",
     "%": "percent",
     "lbs": "pounds",
+    "bpm": "beats per minute",
+    "psi": "pounds per square inch",
+    "dpi": "dots per inch",
+    "mmHg": "millimeters of mercury",
+    "‰": "per mille",
     "hrs": "hours",
 }
 _IRREGULAR = {
     "ft": ("foot", "feet"),
     "°C": ("degree Celsius", "degrees Celsius"),
     "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
+    "℃": ("degree Celsius", "degrees Celsius"),
+    "℉": ("degree Fahrenheit", "degrees Fahrenheit"),
     "°": ("degree", "degrees"),
     "sq ft": ("square foot", "square feet"),
 }
@@ -118,6 +138,11 @@ PER = {
     "L": "liter",
     "km": "kilometer",
     "m²": "square meter",
+    "s²": "second squared",
+    "s^2": "second squared",
+    "dL": "deciliter",
+    "mL": "milliliter",
+    "m³": "cubic meter",
     "night": "night",
 }
 """Units that may follow the slash of a rate."""
@@ -131,8 +156,23 @@ CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "₩": ("won", "won", "jeon", "jeon"),
     "₽": ("ruble", "rubles", "kopeck", "kopecks"),
     "₿": ("bitcoin", "bitcoin", "", ""),
+    "₺": ("lira", "lira", "kuruş", "kuruş"),
+    "₪": ("shekel", "shekels", "agora", "agorot"),
+    "฿": ("baht", "baht", "satang", "satang"),
+    "R$": ("real", "reais", "centavo", "centavos"),
     "CHF": ("franc", "francs", "centime", "centimes"),
-}
+    "CNY": ("yuan", "yuan", "fen", "fen"),
+    "zł": ("złoty", "złoty", "grosz", "groszy"),
+    "kr": ("krone", "kroner", "øre", "øre"),
+    "SEK": ("krona", "kronor", "öre", "öre"),
+    **{
+        f"{mark}$": (f"{nation} dollar", f"{nation} dollars", "cent", "cents")
+        for mark, nation in {
+            "US": "US", "C": "Canadian", "CA": "Canadian", "A": "Australian", "AU": "Australian",
+            "NZ": "New Zealand", "HK": "Hong Kong", "S": "Singapore",
+        }.items()
+    },
+}  # fmt: skip
 """Currency sign: one, many, one hundredth, hundredths."""
 
 CODES = {
@@ -141,8 +181,20 @@ CODES = {
     "GBP": "£",
     "JPY": "¥",
     "INR": "₹",
-    "CHF": "CHF",
+    "KRW": "₩",
+    "BRL": "R$",
+    "CAD": "C$",
+    "AUD": "A$",
+    "NZD": "NZ$",
+    "HKD": "HK$",
+    "SGD": "S$",
+    "RMB": "CNY",
+    "PLN": "zł",
+    "NOK": "kr",
+    "DKK": "kr",
+    **{code: code for code in ("CHF", "CNY", "SEK", "kr", "zł")},
 }
+"""Words for a currency, by its entry in CURRENCIES."""
 
 SCALES = {
     "k": "thousand",

@@ -15,9 +15,24 @@ from helpers.spoken_text import said
             "$1.5 million, $2bn, €5k",
             "one point five million dollars, two billion dollars, five thousand euros",
         ),
-        ("-$5, £2.01, US$3", "minus five dollars, two pounds and one penny, US three dollars"),
+        ("-$5, £2.01, US$3", "minus five dollars, two pounds and one penny, three US dollars"),
         ("$5-10 and $5-$10", "five to ten dollars and five to ten dollars"),
         ("$10/month", "ten dollars per month"),
+        ("$20/mo., $5+, $.99", "twenty dollars per month, five dollars plus, ninety-nine cents"),
+        ("€5,50, 5,50 €", "five euros and fifty cents, five euros and fifty cents"),
+        (
+            "1.234,50 €, 100 kr",
+            "one thousand two hundred and thirty-four euros and fifty cents, one hundred kroner",
+        ),
+        (
+            "A$10, NZ$4, 100 CAD",
+            "ten Australian dollars, four New Zealand dollars, one hundred Canadian dollars",
+        ),
+        (
+            "$1M–$2M, $900k-$1M",
+            "one to two million dollars, nine hundred thousand dollars to one million dollars",
+        ),
+        ("₹1,00,000", "one hundred thousand rupees"),
         (
             "5 €, 3.50 EUR, USD 20, 99¢",
             "five euros, three euros and fifty cents, twenty dollars, ninety-nine cents",
@@ -49,6 +64,12 @@ def test_money(written: str, spoken: str) -> None:
         ("May I go?", "May I go?"),
         ("on Mon., Jan. 15th, in Feb. or", "on Monday, January fifteenth, in February or"),
         ("mid-1990s, a '67 Mustang", "mid-nineteen nineties, a sixty-seven Mustang"),
+        ("the 90s, 80s music, for 30s", "the nineties, eighties music, for thirty seconds"),
+        ("2024/03/15", "March fifteenth, twenty twenty-four"),
+        ("2024-03-15T14:30:00Z", "March fifteenth, twenty twenty-four, fourteen thirty UTC"),
+        ("Mon, Mar 4; Jan-Mar; Mon-Fri", "Monday, March fourth; January to March; Monday to Friday"),
+        ("the 2023/24 season", "the twenty twenty-three, twenty-four season"),
+        ("Sat in the sun, May", "Sat in the sun, May"),
     ],
 )
 def test_dates(written: str, spoken: str) -> None:
@@ -66,6 +87,9 @@ def test_dates(written: str, spoken: str) -> None:
         ("9:00, 15:00, 0:00", "nine o'clock, fifteen hundred, midnight"),
         ("9am-5pm", "nine AM to five PM"),
         ("12:30:45", "twelve thirty and forty-five seconds"),
+        ("10:30-11:45", "ten thirty to eleven forty-five"),
+        ("9:00 AM - 5:00 PM", "nine AM to five PM"),
+        ("10:00 GMT+2", "ten o'clock GMT plus two"),
     ],
 )
 def test_times(written: str, spoken: str) -> None:
@@ -80,6 +104,13 @@ def test_times(written: str, spoken: str) -> None:
         ("1-800-555-1234", "one, eight hundred, five five five, one two three four"),
         ("978-3-16", "nine seven eight, three, one six"),
         ("+49 30 123456", "plus four nine, three zero, one two three four five six"),
+        ("1-800-FLOWERS, 911", "one, eight hundred, FLOWERS, nine one one"),
+        ("020 7946 0958", "zero two zero, seven nine four six, zero nine five eight"),
+        (
+            "4111 1111 1111 1111",
+            "four one one one, one one one one, one one one one, one one one one",
+        ),
+        ("Your code is 4829, PIN 0042", "Your code is four eight two nine, PIN zero zero four two"),
     ],
 )
 def test_telephone_numbers(written: str, spoken: str) -> None:
@@ -99,6 +130,16 @@ def test_telephone_numbers(written: str, spoken: str) -> None:
         ("6 ft. tall, 5'10\"", "six feet tall, five foot ten"),
         ("It is 5 km. Next", "It is five kilometers. Next"),
         ("5 apples, 10 minutes", "five apples, ten minutes"),
+        ("1h 30m, 5 ft 10 in", "one hour thirty minutes, five feet ten inches"),
+        (
+            "9.8 m/s², 5%-10%, +5%",
+            "nine point eight meters per second squared, five to ten percent, plus five percent",
+        ),
+        (
+            "2½ kg, 120/80 psi",
+            "two and a half kilograms, one hundred and twenty over eighty pounds per square inch",
+        ),
+        ("'6' and 50/50", "'six' and fifty fifty"),
     ],
 )
 def test_measures(written: str, spoken: str) -> None:
@@ -124,6 +165,29 @@ def test_measures(written: str, spoken: str) -> None:
         ("3.0e8, x^2", "three point zero times ten to the power of eight, x squared"),
         ("100,000+ users, v2.1+", "one hundred thousand plus users, version two point one plus"),
         ("~2GB, <$5, ≥3", "about two gigabytes, less than five dollars, at least three"),
+        ("1 000 000, 12 000 km, 1'500", "one million, twelve thousand kilometers, one thousand five hundred"),
+        (
+            "In 2024 100 people, room 12 300 chairs",
+            "In twenty twenty-four one hundred people, room twelve three hundred chairs",
+        ),
+        (
+            ".5, 10⁶, 2³, 6×10^-3",
+            "point five, ten to the power of six, two cubed, six times ten to the power of minus three",
+        ),
+        ("5x faster, 2x + 1, 4x4, 1080p", "five times faster, two x plus one, four by four, ten eighty p"),
+        (
+            "5M views, 2.3B people, a 7B model",
+            "five million views, two point three billion people, a seven B model",
+        ),
+        (
+            "5-3=2, a <= b, π ≈ 3.14",
+            "five minus three equals two, a is at most b, π is about three point one four",
+        ),
+        ("CO₂, 0xFF, 401(k), 2-for-1", "CO two, zero X F F, four oh one k, two-for-one"),
+        ("GPT-3.5-turbo, HTTP/2", "GPT three point five turbo, HTTP two"),
+        ("#MeToo, @user, ls --all -l", "hashtag MeToo, at user, ls dash dash all dash l"),
+        ("Settings > Privacy, Ctrl+C", "Settings , Privacy, Control C"),
+        ("§§ 3–4, ©2024, № 5", "sections three to four, copyright twenty twenty-four, number five"),
     ],
 )
 def test_other_figures(written: str, spoken: str) -> None:
@@ -137,6 +201,12 @@ def test_other_figures(written: str, spoken: str) -> None:
         ("me.too@example.com,", "me dot too at example dot com,"),
         ("README.md and Node.js", "README dot MD and Node dot JS"),
         ("No space.Then more.", "No space.Then more."),
+        ("/etc/nginx.conf, .env", "slash etc slash nginx dot conf, dot env"),
+        ("src/app.tsx", "SRC slash app dot TSX"),
+        (r"C:\Users\me", "C colon backslash Users backslash me"),
+        ("localhost:3000", "localhost colon three thousand"),
+        ("git@a.com:b/c.git", "git at a dot com colon B slash C dot git"),
+        ("Wait... what", "Wait... what"),
     ],
 )
 def test_addresses(written: str, spoken: str) -> None:
@@ -163,6 +233,10 @@ def test_addresses(written: str, spoken: str) -> None:
         ("AT&T, a.k.a. Bell, Q.E.D.", "A-T and T, also known as Bell, Q E D."),
         ("180 lbs., Apt. 4", "one hundred and eighty pounds, Apartment four"),
         ("R&D & co w/ it", "R and D and co with it"),
+        ("and/or, he/she, TCP/IP, 5 km/h", "and or, he or she, TCP IP, five kilometers per hour"),
+        ("Rocky III, The III, XIX century", "Rocky three, The III, nineteenth century"),
+        ("min. 3, no. 4, N. 5th St.", "minimum three, number four, North fifth Street."),
+        ("C# and F#", "C sharp and F sharp"),
     ],
 )
 def test_abbreviations(written: str, spoken: str) -> None:
