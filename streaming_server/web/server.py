@@ -20,12 +20,10 @@ from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.http_protocol import HttpConfig
 from streaming_server.web.services import services_of
-from streaming_server.web.unread import SEND_BUFFER, keep_unread
+from streaming_server.web.unread import KERNEL_GRACE_S, SEND_BUFFER, keep_unread
 from streaming_server.web.websocket.protocol import SpeechSocket
 from streaming_server.web.websocket.waiting import PLACES as WAITING_PLACES
 
-KERNEL_GRACE_S = 10.0
-"""Seconds beyond --stall-timeout-s after which the kernel drops a connection that takes no bytes."""
 OTHER_FILES = 256
 """Open files besides websockets: listeners, pipes to workers, plain HTTP."""
 LIFESPAN_S = 5.0

@@ -16,6 +16,8 @@ DOWNLOAD_BUFFER = 256 * 1024
 A buffer as small as a websocket's, which serves accurate playback, holds less than one write. The client
 acknowledges such a fragment only after its delay, so a download would run at a tenth of its speed.
 """
+KERNEL_GRACE_S = 10.0
+"""Seconds beyond --stall-timeout-s after which the kernel drops a connection that takes no bytes."""
 UNACKNOWLEDGED_S = 10.0
 """Seconds after which the kernel drops a connection that is over and whose client takes no bytes."""
 

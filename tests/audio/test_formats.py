@@ -357,7 +357,7 @@ def test_wav_and_pcm_do_not_import_ffmpeg() -> None:
         "assert len(ContainerWriter('wav', 24000).push(bytes(10))) == 54\n"
         "assert len(ContainerWriter('pcm', 24000).push(bytes(10))) == 10\n"
         "assert 'av' not in sys.modules and 'numpy' not in sys.modules\n"
-        "assert len(whole_file('flac', bytes(10), 24000)) > 42\n"
+        "ContainerWriter('flac', 24000).push(bytes(10))\n"
         "assert 'av' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -26,8 +26,9 @@ class Connection:
     """Send and receive messages, run the tasks of a client, and be ended from outside.
 
     extensions: those of ASGI that the server has. on_news: called with messages that belong to no context,
-    once the client may have them. send_timeout_s: how long the client may leave a message unread, if not as
-    long as the server's setting says.
+    once the client may have them. send_timeout_s: how long the client may leave a message unread once it
+    has played what it was sent, if not as long as the server's setting says. lead_s: returns the seconds of
+    audio that it had left to play at a time.
     """
 
     def __init__(self, receive: Receive, send: Send, extensions: Collection[str] = ()) -> None:
@@ -43,6 +44,7 @@ class Connection:
         self._leaves_with: SpeechError | None = None
         self.on_news: Callable[[Mapping[str, Any]], None] | None = None
         self.send_timeout_s: float | None = None
+        self.lead_s: Callable[[float], float] = lambda at: 0.0
 
     @property
     def tasks(self) -> TaskGroup:
@@ -50,9 +52,15 @@ class Connection:
         assert self._tasks is not None
         return self._tasks
 
-    def unread_for(self, now: float) -> float:
-        """Return the seconds for which the client has left a message unread; 0 while it reads."""
-        return now - self._sent_at if self._sends else 0.0
+    def is_stalled(self, send_timeout_s: float, now: float) -> bool:
+        """Return whether the client has left a message unread for too long.
+
+        A client that plays as it reads reads nothing more until it has played most of what it was sent.
+        """
+        if not self._sends:
+            return False
+        patience_s = (self.send_timeout_s or send_timeout_s) + self.lead_s(self._sent_at)
+        return now - self._sent_at > patience_s
 
     def end(self, error: SpeechError | None = None) -> None:
         """End the connection now, with the error's close code."""

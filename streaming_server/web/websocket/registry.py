@@ -91,7 +91,7 @@ class Connections:
             await anyio.sleep(WATCH_EVERY_S)
             now = time.monotonic()
             for connection in [*self._open, *self._watchers]:
-                if connection.unread_for(now) > (connection.send_timeout_s or self._send_timeout_s):
+                if connection.is_stalled(self._send_timeout_s, now):
                     connection.end(TooSlow("The client has stopped reading."))
 
     async def announce(self, pool: Pool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,7 @@ import anyio
 import structlog
 
 from streaming_server.audio.frames import Frame
-from streaming_server.context import End, Flushed
+from streaming_server.context import Cancelled, End, Flushed
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import RateLimited, SpeechError, TooLarge
 from streaming_server.render import Frames, Rendered, Rendering, Sentence, Word, Words
@@ -18,6 +19,7 @@ from streaming_server.types import EngineInfo
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import decode_object
+from streaming_server.web.websocket.lead import Lead
 from streaming_server.web.websocket.message_rate import MessageRate
 from streaming_server.web.websocket.turn import Turn
 
@@ -36,7 +38,7 @@ class Session(ABC, Generic[TurnT]):
     by `handle` refuse the message; the turns go on.
 
     waits: whether a client that sends too fast is kept waiting; otherwise it is disconnected. closing:
-    whether nothing that comes is handled any more.
+    whether nothing that comes is handled any more. lead: of the client, over all its turns.
     """
 
     waits = True
@@ -48,6 +50,8 @@ class Session(ABC, Generic[TurnT]):
         self._engine: EngineInfo | None = None
         self._rate = MessageRate(services.settings.messages_per_second)
         self._turns: set[TurnT] = set()
+        self.lead = Lead()
+        connection.lead_s = self.lead.left_s
 
     @property
     def engine(self) -> EngineInfo:
@@ -200,6 +204,8 @@ class Session(ABC, Generic[TurnT]):
                 async for output in outputs:
                     await self._send(turn, output)
             assert rendering.end is not None
+            if isinstance(rendering.end, Cancelled):
+                self.lead.dropped(turn.sent_s - rendering.end.played_ms / 1000, time.monotonic())
             self.conclude(turn, rendering.end)
             await self.send_end(turn, rendering.end)
         finally:
@@ -211,6 +217,9 @@ class Session(ABC, Generic[TurnT]):
     async def _send(self, turn: TurnT, output: Rendered) -> None:
         match output:
             case Frames(frames):
+                seconds = output.samples / turn.sample_rate
+                turn.sent_s += seconds
+                self.lead.sent(seconds, time.monotonic())
                 await self.send_audio(turn, frames)
             case Sentence():
                 await self.send_sentence(turn, output)

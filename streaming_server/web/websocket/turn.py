@@ -32,7 +32,8 @@ class Turn:
 
     name: what the client calls it; None where the protocol has no names. before: the turn whose last message
     must be sent first. gone: set once the turn's end has been sent. unflushed: whether text came after the
-    last flush. phrases: messages in `sentences` mode that did not end a sentence, counted.
+    last flush. phrases: messages in `sentences` mode that did not end a sentence, counted. sent_s: seconds of
+    audio sent.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Turn:
         self.gone = anyio.Event()
         self.unflushed = False
         self.phrases = 0
+        self.sent_s = 0.0
         self._max_text = max_text
         self._last = ""
 

@@ -586,6 +586,23 @@ async def test_an_active_or_listening_client_stays_connected(server: Server) -> 
         assert anyio.current_time() - began > heard_s + 1.5
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["the first", "the last"])
+async def test_cancelled_audio_is_not_waited_for(server: Server, first: bool) -> None:
+    """A client that interrupts drops what it was sent; it hears nothing more."""
+    async with exchanging(url(server, inactivity_timeout="1")) as exchange:
+        if not first:
+            await turn(exchange)
+            await final(exchange)
+        await exchange.send(text=f"{LONG} ", context_id="long")
+        await exchange.send(flush=True, context_id="long")
+        await exchange.until(lambda m: len(audio(exchange, "long")) > 2 * 24000 * 20)
+        await exchange.send(text="more ", context_id="long")
+        began = anyio.current_time()
+        await exchange.send(close_context=True, context_id="long")
+        assert (await exchange.closed())[0] == 1008
+        assert anyio.current_time() - began < 12
+
+
 async def test_the_inactivity_timeout_may_exceed_the_vendors(server: Server) -> None:
     async with exchanging(url(server, inactivity_timeout="300")) as exchange:
         await turn(exchange)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from streaming_server.metrics import Metrics
 from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.lead import Lead
 from streaming_server.web.websocket.registry import Connections
 
 pytestmark = pytest.mark.anyio
@@ -59,3 +61,22 @@ async def test_a_client_that_does_not_read_is_ended(hold: Hold) -> None:
             await connection.serve(lambda: connection.send("unread"))
         group.cancel_scope.cancel()
     assert closed == [1008]
+
+
+async def test_a_client_may_play_what_it_has_before_it_reads_on() -> None:
+    connections = Connections(0.1, Metrics("test"))
+
+    async def send_nothing(event: Any) -> None:
+        if event["type"] != "websocket.close":
+            await anyio.sleep_forever()
+
+    connection, lead = Connection(receive, send_nothing), Lead()
+    connection.lead_s = lead.left_s
+    lead.sent(1.5, time.monotonic())
+    async with anyio.create_task_group() as group:
+        group.start_soon(connections.watch)
+        began = time.monotonic()
+        with anyio.fail_after(10), connections.holding(connection):
+            await connection.serve(lambda: connection.send("unread"))
+        group.cancel_scope.cancel()
+    assert time.monotonic() - began >= 1.6

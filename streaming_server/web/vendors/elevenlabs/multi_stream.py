@@ -13,7 +13,7 @@ import orjson
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import is_coded
 from streaming_server.audio.frames import Frame
-from streaming_server.context import Done, End, Failure
+from streaming_server.context import Cancelled, Done, End, Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Word
@@ -68,17 +68,19 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
     def __init__(self, services: SpeechServices, connection: Connection, style: Style) -> None:
         super().__init__(services, connection)
         self._style = style
-        self._busy_until = 0.0
+        self._active_at = 0.0
+        self._lead_dropped = anyio.Event()
 
     async def greet(self) -> None:
-        self._busy_until = time.monotonic()
+        self._note_activity()
         self.connection.tasks.start_soon(self._watch_inactivity)
 
     async def _watch_inactivity(self) -> None:
-        """Disconnect a client that has sent nothing for too long while nothing was owed to it."""
+        """Disconnect a client that has sent nothing for too long while nothing was owed to it or heard."""
         limit_s = self._style.inactivity_s
-        while (left_s := self._busy_until + limit_s - time.monotonic()) > 0:
-            await anyio.sleep(left_s)
+        while (left_s := max(self._active_at, self.lead.until) + limit_s - time.monotonic()) > 0:
+            with anyio.move_on_after(left_s):
+                await self._lead_dropped.wait()
             if any(turn.speaking for turn in self._turns):
                 self._note_activity()
         error = TooSlow(f"Nothing came for {limit_s:g} seconds.")
@@ -87,7 +89,13 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         self.hang_up(error)
 
     def _note_activity(self) -> None:
-        self._busy_until = max(self._busy_until, time.monotonic())
+        self._active_at = time.monotonic()
+
+    def conclude(self, turn: ElevenLabsTurn, end: End) -> None:
+        super().conclude(turn, end)
+        if isinstance(end, Cancelled):
+            self._lead_dropped.set()
+            self._lead_dropped = anyio.Event()
 
     # Reading.
 
@@ -204,7 +212,6 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         for data, characters in turn.messages(frames):
             if not turn.context.stopped:
                 await self._send_chunk(turn, data, characters)
-        self._busy_until += sum(frame.samples for frame in frames) / turn.sample_rate  # It is being heard.
 
     async def _send_chunk(self, turn: ElevenLabsTurn, data: bytes, characters: Characters | None) -> None:
         self._note_activity()

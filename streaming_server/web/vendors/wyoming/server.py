@@ -11,8 +11,9 @@ import structlog
 from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 
 from streaming_server.errors import SpeechError
+from streaming_server.settings import Settings
 from streaming_server.web.services import SpeechServices
-from streaming_server.web.unread import SEND_BUFFER, UNACKNOWLEDGED_S, keep_unread
+from streaming_server.web.unread import KERNEL_GRACE_S, SEND_BUFFER, keep_unread
 from streaming_server.web.vendors.wyoming.events import EventStream, encoded
 from streaming_server.web.vendors.wyoming.session import WyomingSession
 from streaming_server.web.websocket.connection import Connection
@@ -36,7 +37,7 @@ async def listen(
     listener = await anyio.create_tcp_listener(local_host=host, local_port=settings.wyoming_port or 0)
     async with listener, anyio.create_task_group() as group:
         for one in listener.listeners:
-            _harden(one.extra(SocketAttribute.raw_socket), max(1, round(settings.ping_s)))
+            _harden(one.extra(SocketAttribute.raw_socket), settings)
         port = listener.extra(SocketAttribute.local_port)
         log.info("listening for Wyoming", url=f"tcp://{f'[{host}]' if ':' in host else host}:{port}")
         task_status.started()
@@ -44,11 +45,12 @@ async def listen(
             group.start_soon(_accept, services, one)
 
 
-def _harden(listener: socket.socket, silence_s: int) -> None:
+def _harden(listener: socket.socket, settings: Settings) -> None:
     """Set options that accepted sockets inherit, so that vanished clients are detected while idle."""
+    silence_s = max(1, round(settings.ping_s))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    keep_unread(listener, UNACKNOWLEDGED_S)
+    keep_unread(listener, settings.stall_timeout_s + KERNEL_GRACE_S)
     options = {
         "TCP_KEEPIDLE": silence_s,
         "TCP_KEEPINTVL": max(1, silence_s // PROBES),
