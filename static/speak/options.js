@@ -107,7 +107,7 @@ function languageChoices({ ready, settings }) {
   const recent = settings.recentLanguages
     .filter((id) => offered.some((one) => one.id === id))
     .map((id) => ({ id, name: languageName(id), about: id, group: "Recent" }));
-  const auto = { id: "auto", name: languageName("auto"), about: "by the script" };
+  const auto = { id: "auto", name: languageName("auto"), about: "by the letters used" };
   return [auto, ...recent, ...offered];
 }
 

@@ -114,3 +114,48 @@ def test_every_tab_opens_on_a_narrow_screen(firefox: Firefox, server: Server) ->
             assert firefox.evaluate("document.documentElement.scrollWidth <= innerWidth")
     finally:
         firefox.resize(1280, 860)
+
+
+def test_compares_previews_and_watches(firefox: Firefox, server: Server) -> None:
+    open_page(firefox, server)
+    write(firefox, "Which of us is best?")
+    firefox.click("#compare-tab")
+    firefox.click("#compare-all")
+    cards = "[...document.querySelectorAll('#compare-list li')]"
+    firefox.until(f"{cards}.every((card) => / ms/.test(card.textContent))")
+    firefox.until(f"{cards}[1].dataset.playing === 'true'")
+    firefox.press(ESCAPE)
+    firefox.until("app.player.state === 'paused'")
+    firefox.click("#voices-tab")
+    firefox.until("document.querySelectorAll('#voice-list li').length > 5")
+    firefox.click("#voice-list button")
+    firefox.until("document.querySelector('#voice-list button').textContent.startsWith('Stop')")
+    firefox.click("#server-tab")
+    firefox.until("document.querySelectorAll('#charts canvas').length >= 3")
+    firefox.until("!document.getElementById('load').disabled")
+    firefox.evaluate("document.getElementById('load').scrollIntoView()")
+    firefox.click("#load")
+    firefox.until("/at worst/.test(document.getElementById('load-notice').textContent)", timeout_s=40)
+    firefox.click("#speak-tab")
+
+
+def test_drops_a_file_shows_code_and_keeps_the_text(firefox: Firefox, server: Server) -> None:
+    open_page(firefox, server)
+    firefox.evaluate(
+        """(() => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File(["From a file."], "notes.md"));
+            const drop = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
+            document.getElementById("text").dispatchEvent(drop);
+        })()"""
+    )
+    firefox.until("app.store.state.text === 'From a file.'")
+    firefox.click("#copy-code")
+    firefox.until("/From a file/.test(document.getElementById('code-text').textContent)")
+    firefox.press(ESCAPE)
+    firefox.until("!document.getElementById('code').open")
+    firefox.click("#speed-presets button:last-child")
+    firefox.until("app.store.state.settings.speed === 2")
+    open_page(firefox, server)
+    assert firefox.evaluate("[app.store.state.text, app.store.state.settings.speed]") == ["From a file.", 2]
+    firefox.evaluate("document.querySelector('#speed-presets button:nth-child(2)').click()")

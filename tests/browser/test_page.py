@@ -205,7 +205,10 @@ def test_the_player_is_in_view_and_nothing_wider_than_the_screen(page: Page, wid
     page.set_viewport_size({"width": width, "height": height})
     for tab in ("compare", "voices", "server", "speak"):
         page.click(f"#{tab}-tab")
+        if tab == "voices":
+            page.wait_for_selector("#voice-list li")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.scrollHeight") <= height
     box = page.locator("#play").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] <= height
@@ -221,6 +224,40 @@ def test_the_player_is_in_view_and_nothing_wider_than_the_screen(page: Page, wid
     assert toast is not None
     assert dock is not None
     assert 0 <= toast["y"] <= dock["y"] - toast["height"]
+
+
+def test_the_first_look_offers_something_to_press(page: Page) -> None:
+    assert page.evaluate("document.activeElement === document.body")
+    assert page.inner_text("#text")
+    write(page, "")
+    examples = page.locator("#examples button")
+    assert examples.count() == 4
+    examples.first.click()
+    wait_for(page, "app.player.state === 'playing'")
+    assert page.inner_text("#text").startswith("Hello!")
+    expect(examples.first).to_be_hidden()
+
+
+def test_the_first_sound_is_not_told_before_it_arrived(page: Page) -> None:
+    page.click("#play")
+    wait_for(page, "app.player.take?.metrics.heard")
+    clicked, arrived, heard = page.evaluate(
+        "(({ clicked, arrived, heard }) => [clicked, arrived, heard])(app.player.take.metrics)"
+    )
+    assert clicked <= arrived <= heard
+
+
+def test_an_error_is_shown_above_a_dialog(page: Page) -> None:
+    page.click("#history-button")
+    page.evaluate("app.toast.show('Something is wrong.', { kind: 'error' })")
+    over = page.evaluate(
+        """(() => {
+            const { y, width, height } = document.getElementById("toast").getBoundingClientRect();
+            const open = document.getElementById("toast").matches(":popover-open");
+            return open && width > 0 && y + height <= innerHeight;
+        })()"""
+    )
+    assert over
 
 
 def test_nothing_moves_when_speech_starts(page: Page) -> None:
