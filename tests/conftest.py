@@ -18,6 +18,8 @@ from helpers.servers import Server, running_server
 # Hundreds of servers, workers and commands are started: each would compile the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# PyTorch's threads spin while they wait for each other: tiny models take ten times the processor time.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

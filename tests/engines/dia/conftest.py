@@ -8,16 +8,6 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small tensors are slower on many threads, and the machine may be shared."""
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def tiny_tensors():
     """Louder than a checkpoint's initial weights, so that every part of the model has a say in the logits."""
