@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from helpers.chromium import launch
 from helpers.page import open_page
 from helpers.servers import Server, running_server
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
-
-CHROMIUM = shutil.which("chromium")
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Launch the browser per module: while it runs, no other event loop can run in this thread."""
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("the browser tests need Debian's chromium")
-        pytest.skip("no chromium here: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = launch(playwright.chromium)
         yield browser
         browser.close()
 

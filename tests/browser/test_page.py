@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers.axe import serious_violations
+from helpers.chromium import launch
 from helpers.page import open_page, play, wait_for, write
 from helpers.prefix_proxy import prefix_proxy
 from helpers.servers import Server, running_server
@@ -131,10 +131,7 @@ def test_a_silent_server_is_offline_and_comes_back(
 
 def test_reports_an_insecure_context_at_once(browser: Browser, start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--allowed-origins=http://speech.test")
-    elsewhere = browser.browser_type.launch(
-        executable_path=shutil.which("chromium"),
-        args=["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP speech.test 127.0.0.1"],
-    )
+    elsewhere = launch(browser.browser_type, "--host-resolver-rules=MAP speech.test 127.0.0.1")
     page = elsewhere.new_page()
     page.goto(server.url.replace("127.0.0.1", "speech.test"))
     page.wait_for_selector("#voice:enabled")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from io import BytesIO
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers.axe import serious_violations
+from helpers.chromium import launch
 from helpers.rest import wav
 from helpers.servers import Server
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
@@ -30,8 +30,7 @@ SWITCHED_OFF = "() => window.lent?.getTracks().every(({ readyState }) => readySt
 @pytest.fixture(scope="module")
 def recording_browser(browser: Browser) -> Iterator[Browser]:
     """Launch a browser with a microphone that beeps."""
-    options = ["--no-sandbox", "--disable-gpu", *MICROPHONE]
-    one = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=options)
+    one = launch(browser.browser_type, *MICROPHONE)
     yield one
     one.close()
 

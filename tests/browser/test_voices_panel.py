@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from helpers import whisper_checkpoint
+from helpers.chromium import launch
 from helpers.rest import recording
 from helpers.servers import Server, until
 from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, expect
@@ -66,8 +66,7 @@ def recording_browser(browser: Browser) -> Iterator[Callable[..., Browser]]:
     started: list[Browser] = []
 
     def start(*flags: str) -> Browser:
-        options = ["--no-sandbox", "--disable-gpu", *flags]
-        started.append(browser.browser_type.launch(executable_path=shutil.which("chromium"), args=options))
+        started.append(launch(browser.browser_type, *flags))
         return started[-1]
 
     yield start

@@ -169,7 +169,7 @@ def test_a_replacement_is_atomic(client: httpx.Client) -> None:
 
     def look() -> None:
         with httpx.Client(base_url=client.base_url, timeout=60) as mine:
-            while not done.is_set():
+            while not done.wait(0.002):
                 answer = mine.get("/audio_prompts/swapped/audio")
                 seen.add((answer.status_code, answer.content in stored))
 

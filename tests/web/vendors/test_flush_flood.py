@@ -55,7 +55,7 @@ async def test_deepgram_answers_every_flush(server: Server) -> None:
 async def test_elevenlabs_speaks_once_what_is_flushed_often(server: Server, path: str, flush: str) -> None:
     async with exchanging(f"{server.ws_url}/v1/text-to-speech/aria/{path}") as exchange:
         await exchange.send(text=" ")
-        for piece in PIECES:
+        for piece in PIECES[:4]:
             await exchange.send(text=piece)
         for _ in range(FLUSHES):
             await exchange.send(text=" ", **{flush: True})
