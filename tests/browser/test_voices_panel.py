@@ -65,8 +65,8 @@ def recording_browser(browser: Browser) -> Iterator[Callable[..., Browser]]:
     """Return a function that starts browsers with given microphone flags."""
     started: list[Browser] = []
 
-    def start(*flags: str) -> Browser:
-        started.append(launch(browser.browser_type, *flags))
+    def start(*flags: str, whole: bool = False) -> Browser:
+        started.append(launch(browser.browser_type, *flags, whole=whole))
         return started[-1]
 
     yield start
@@ -497,7 +497,7 @@ def test_leaving_the_tab_before_access_is_granted_records_nothing(
 def test_gives_advice_without_a_microphone(
     recording_browser: Callable[..., Browser], studio: Server, flags: list[str], sentence: str
 ) -> None:
-    page = recording_browser(*flags).new_page()
+    page = recording_browser(*flags, whole=True).new_page()
     page.goto(studio.url)
     page.wait_for_selector("#play:enabled")
     open_panel(page)

@@ -8,8 +8,9 @@ import shutil
 import pytest
 from playwright.sync_api import Browser, BrowserType
 
-CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-"""The shell is the same engine without the browser around it; a page takes half the processor time."""
+BROWSER = shutil.which("chromium")
+SHELL = shutil.which("chromium-headless-shell") or BROWSER
+"""The same engine without the browser around it: a page takes half the processor time."""
 
 FLAGS = (
     "--no-sandbox",
@@ -22,10 +23,14 @@ FLAGS = (
 )
 
 
-def launch(chromium: BrowserType, *flags: str) -> Browser:
-    """Launch it with further flags. Skip the test where it is not installed; in CI, fail."""
-    if CHROMIUM is None:
+def launch(chromium: BrowserType, *flags: str, whole: bool = False) -> Browser:
+    """Launch it with further flags. Skip the test where it is not installed; in CI, fail.
+
+    whole: with the browser around the engine, which asks for permissions.
+    """
+    path = BROWSER if whole else SHELL
+    if path is None:
         if os.environ.get("CI"):
-            pytest.fail("the browser tests need Debian's chromium-headless-shell or chromium")
-        pytest.skip("no chromium here: apt-get install chromium-headless-shell")
-    return chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+            pytest.fail("the browser tests need Debian's chromium and chromium-headless-shell")
+        pytest.skip("not installed: apt-get install chromium chromium-headless-shell")
+    return chromium.launch(executable_path=path, args=[*FLAGS, *flags])
