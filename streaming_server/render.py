@@ -174,7 +174,7 @@ class Rendering:
         self.context.played_s(samples / self.sample_rate)
 
     def final_head(self) -> bytes:
-        """The first bytes of the body with its true length, to write over the head of a file; maybe none."""
+        """Return the first bytes of the body with its true length, to write over its head; maybe none."""
         return self._encoder.final_head()
 
     async def __aenter__(self) -> Self:

@@ -118,7 +118,7 @@ class SpeechEncoder:
         return await self._coded(await self._coder.finish())
 
     def final_head(self) -> bytes:
-        """The first bytes of the body with its true length, to write over the head of a file; maybe none."""
+        """Return the first bytes of the body with its true length, to write over its head; maybe none."""
         if self._coder is not None:
             return self._coder.final_head()
         return wav_header(self.sample_rate, self.position, self.encoding) if self._head else b""

@@ -32,7 +32,7 @@ def alaw(samples: Samples) -> Characters:
 
 @cache
 def _mulaw_table() -> Characters:
-    """The character of every sample, indexed by the sample as an unsigned number."""
+    """Return the character of every sample, indexed by the sample as an unsigned number."""
     import numpy as np
 
     linear = _every_sample() >> 2
@@ -45,7 +45,7 @@ def _mulaw_table() -> Characters:
 
 @cache
 def _alaw_table() -> Characters:
-    """The character of every sample, indexed by the sample as an unsigned number."""
+    """Return the character of every sample, indexed by the sample as an unsigned number."""
     import numpy as np
 
     linear = _every_sample() >> 3

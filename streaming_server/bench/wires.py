@@ -66,7 +66,7 @@ class Wire(ABC):
             self._listener.on_message({"type": "ready", "sample_rate": SAMPLE_RATE}, now)
 
     def before_last(self) -> None:
-        """Called before the last message of a turn is sent."""
+        """Note that the next message is the last of its turn."""
         self._ending = True
 
     def text(self, payload: bytes, now: float) -> None:

@@ -21,6 +21,6 @@ def explained(schema: Callable[[], Schema]) -> Iterator[None]:
 
 
 def _sentence(problem: Problem) -> str:
-    """Name the flag; of a list, the problem is its first wrong item's."""
+    """Return the problem with the name of its flag; of a list, that of its first wrong item."""
     flag = f"--{problem.field[0]}: ".replace("_", "-") if problem.field else ""
     return flag + problem.message

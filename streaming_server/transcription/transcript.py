@@ -147,7 +147,7 @@ def clean(text: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    """Zero-width joiners are kept: they shape words in several scripts."""
+    """Return whether to drop a character. Zero-width joiners stay: they shape words in several scripts."""
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co") and character not in "\u200c\u200d"
 
 

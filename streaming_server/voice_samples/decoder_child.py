@@ -65,7 +65,7 @@ def _limit(what: int, value: int) -> None:
 
 
 def _location(error: BaseException) -> str:
-    """An exception's type and line numbers, without its message, which may quote the upload."""
+    """Return an exception's type and line numbers, without its message, which may quote the upload."""
     lines, trace = [], error.__traceback__
     while trace is not None:
         lines.append(f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}")

@@ -137,7 +137,7 @@ def decode(file: Upload, limits: VoiceSampleLimits) -> Recording:
 
 
 def _with_true_sizes(file: BinaryIO) -> tuple[BinaryIO, bool]:
-    """The file, in memory and with true chunk sizes where it has chunks, and whether its end is missing."""
+    """Return the file, in memory and with true sizes where it has chunks, and whether its end is missing."""
     head = file.read(12)
     if not head:
         raise BadAudio(_EMPTY)
@@ -150,7 +150,7 @@ def _with_true_sizes(file: BinaryIO) -> tuple[BinaryIO, bool]:
 
 @contextmanager
 def _opened(file: BinaryIO) -> Iterator[tuple[Any, Any]]:
-    """FFmpeg's container and its first audio stream."""
+    """Yield FFmpeg's container and its first audio stream. Raises BadAudio."""
     options = {
         "format_whitelist": ",".join(_CONTAINERS),
         "codec_whitelist": ",".join(_CODECS),
@@ -180,7 +180,7 @@ def _format(container: Any, codec: str) -> VoiceSampleFormat:
 
 
 def _blocks(container: Any, stream: Any) -> Iterator[Floats]:
-    """The audio, in blocks of shape (frames, channels). Some codecs turn stereo after a few frames."""
+    """Yield the audio in blocks of shape (frames, channels). Some codecs turn stereo after a few frames."""
     rate = None
     waiting: list[Floats] = []
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from statistics import median
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import anyio
@@ -20,6 +20,7 @@ from helpers.rest import PATIENCE_S, job_of, status_of, to
 from helpers.servers import Server, until
 from helpers.talk import talking
 
+import streaming_server.audio.coder
 from streaming_server.audio.coder import Coder
 from streaming_server.audio.formats import AudioFormat, ContainerWriter
 
@@ -182,6 +183,31 @@ async def test_a_cancelled_encoder_is_freed_when_its_thread_is_done(
     assert not freed.is_set()
     go_on.set()
     assert await anyio.to_thread.run_sync(freed.wait, 20)
+
+
+async def test_an_encoder_closed_as_its_thread_ends_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    freed = Event()
+
+    class Working:
+        """The coder's lock; the coder is closed just before it is released."""
+
+        def __init__(self) -> None:
+            self._lock = Lock()
+            self.acquire = self._lock.acquire
+            self.release = self._lock.release
+
+        def __enter__(self) -> None:
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            coder.close()
+            self._lock.release()
+
+    monkeypatch.setattr(streaming_server.audio.coder, "Lock", Working)
+    monkeypatch.setattr(ContainerWriter, "close", lambda _: freed.set())
+    coder = Coder("mp3", 24000, anyio.CapacityLimiter(1))
+    await coder.push(b"sound")
+    assert freed.is_set()
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm", "mp3", "opus", "aac", "flac"])

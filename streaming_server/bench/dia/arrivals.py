@@ -50,7 +50,10 @@ class Traffic:
 
 
 def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
-    """smooth_share: of the streams, those without an underrun; sustained: whether they are enough."""
+    """Let streams arrive such that so many listen at once.
+
+    smooth_share: of the streams, those without an underrun. sustained: whether they are enough.
+    """
     traffic = Traffic(listeners, *_FRAMES[plan.device.type])
     run = _drive(ours, traffic, _SECONDS[plan.device.type])
     now = run.started + run.seconds

@@ -23,7 +23,7 @@ _PRODUCTS = ("gemm", "gemv", "xmma", "cutlass", "cublas", "nvjet", "splitk", "mm
 
 @torch.inference_mode()
 def graph_times(plan: Plan, ours: Ours) -> dict[str, Any]:
-    """step_ms: per batch size, streams of 12 s and 256 bytes of text. codec_ms: per batch and frames.
+    """Time every graph: steps by batch size, of streams of 12 s and 256 bytes of text, and codec calls.
 
     Where there are no graphs, plain steps with short streams.
     """

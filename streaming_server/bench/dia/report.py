@@ -138,7 +138,7 @@ class Report:
         return found
 
     def _weights(self) -> dict[str, Tensor]:
-        """Random weights, made once: that takes a while at full size."""
+        """Return random weights, made once: that takes a while at full size."""
         if self._tensors is None:
             self._tensors = endless_weights(self.plan)
         return self._tensors

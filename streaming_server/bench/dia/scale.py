@@ -50,8 +50,10 @@ def _host(plan: Plan, run: Run) -> dict[str, Any]:
 
 
 def _first_pcm(run: Run, step_ms: float) -> dict[str, Any]:
-    """steps: made until the first audio. in_steps: the time, in steps of this batch. all_prepared_ms: when
-    the last of the texts, which come all at once, was encoded.
+    """Return the time to first audio; in_steps: in steps of this batch.
+
+    steps: made until the first audio. all_prepared_ms: when the last of the texts, which come all at once,
+    was encoded.
     """
     times = quantiles(run.first_pcm_ms)
     middle = times["p50"]

@@ -42,7 +42,10 @@ _T = TypeVar("_T")
 
 @torch.inference_mode()
 def smoke(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
-    """ok: whether everything is within its limit. Errors are norms of differences, relative."""
+    """Compare the device with the CPU. ok: whether everything is within its limit.
+
+    Errors are norms of differences, relative.
+    """
     tensors = _calmed(plan, weights, _CPU, torch.float32)
     expected = _logits(plan, tensors, _CPU, torch.float32)
     found: dict[str, Any] = {"ok": True, "logits": {}, "codec": {}, "steps": {}}

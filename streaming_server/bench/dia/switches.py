@@ -28,12 +28,12 @@ _LENGTHS = (151, 152, 153, 151)
 
 
 def kernels(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
-    """Steps with Triton kernels, or with PyTorch's attention and masks. On a CPU both are the latter."""
+    """Time steps with Triton kernels, or with PyTorch's attention and masks. On a CPU both are the latter."""
     return _measured(replace(plan, kernels=on), weights)
 
 
 def fused_codec(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
-    """ms of the codec's calls by batch and frames, fused in float16 or plain in float32.
+    """Time the codec's calls, in ms by batch and frames, fused in float16 or plain in float32.
 
     On a CPU, which has no graphs, of the first chunk, plain in both cases.
     """
@@ -49,14 +49,14 @@ def fused_codec(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, A
 
 
 def small_products(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
-    """Steps whose products of few rows are Triton's, split over the inputs, or cuBLAS's. On a CPU neither."""
+    """Time steps whose products of few rows are Triton's or cuBLAS's; on a CPU they are neither."""
     if on and plan.device.type == "cuda":
         plan = replace(plan, kernel="split")
     return _measured(plan, weights)
 
 
 def precision(plan: Plan, weights: dict[str, Tensor], name: str) -> dict[str, Any]:
-    """Steps in a precision; for int8 weights also how far they move the logits."""
+    """Time steps in a precision; for int8 weights also measure how far they move the logits."""
     if name == "int8":
         plan = replace(plan, kernel=int8_kernel(plan.device))
         error = quantization_error(plan, weights)
@@ -68,7 +68,7 @@ def precision(plan: Plan, weights: dict[str, Tensor], name: str) -> dict[str, An
 
 @torch.inference_mode()
 def cudnn_attention(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
-    """ms of the encoder's attention at text lengths that are new to the device, and at one that is not."""
+    """Time the encoder's attention, in ms, at text lengths new to the device, and at one that is not."""
     before: bool = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     torch.backends.cuda.enable_cudnn_sdp(on)
     try:

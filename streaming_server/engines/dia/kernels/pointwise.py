@@ -15,7 +15,7 @@ _COLUMNS = 1024
 
 @triton.jit
 def _normalized(x, weight, columns, inside, width, eps):
-    """RMS norm of one row in float32."""
+    """Return the RMS norm of one row in float32."""
     scale = tl.rsqrt(tl.sum(x * x, 0) / width + eps)
     return x * scale * tl.load(weight + columns, mask=inside, other=0.0).to(tl.float32)
 

@@ -36,7 +36,7 @@ _TOP_P = tl.constexpr(columns.TOP_P)
 
 @triton.jit
 def _mixed(x):
-    """Two of the rounds of SplitMix64's finalizer, without the last shift."""
+    """Run two rounds of SplitMix64's finalizer, without the last shift."""
     x = (x ^ ((x >> 30) & _LOW_34)) * _MIX_1
     return (x ^ ((x >> 27) & _LOW_37)) * _MIX_2
 

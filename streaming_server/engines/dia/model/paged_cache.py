@@ -31,7 +31,7 @@ class PageLayout:
 
     @classmethod
     def of(cls, config: DiaConfig, frames: int, text: int) -> Self:
-        """frames, text: the longest stream and the longest text."""
+        """Return the layout for streams of at most so many frames and bytes of text."""
         d = config.decoder
         size = PAGE_FRAMES * BRANCHES * 2 * d.kv_heads * d.head_width
         page_text = size // (2 * d.cross_heads * d.cross_head_width)

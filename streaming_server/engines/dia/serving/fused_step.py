@@ -38,7 +38,7 @@ class FusedStep:
         advance(chosen, slots.codes, batch, slots.ints, slots.delays, config.eos, config.pad)
 
     def _logits(self, batch: Tensor) -> Tensor:
-        """[B, branches, channels, vocabulary]"""
+        """Return logits [B, branches, channels, vocabulary]."""
         slots, model = self._slots, self._slots.model
         d, ints, cache = model.config.decoder, self._slots.ints, self._slots.paged
         layers = model.decoder_layers

@@ -163,7 +163,7 @@ class Schedule:
 
 
 def _shape_of(streams: Sequence[Stream]) -> StepShape:
-    """Extents that a step of running streams has to cover; frames less the steps made so far, less one."""
+    """Return what a step of running streams has to cover; frames less the steps made so far, less one."""
     return StepShape(
         frames=max((stream.offset for stream in streams), default=0),
         text=max((len(stream.ids) for stream in streams), default=0),

@@ -84,7 +84,7 @@ class PromptEncoder:
             yield codes
 
     def _latents(self, x: Tensor) -> Tensor:
-        """[1, 1, frames × hop] → [1, latent width, frames]"""
+        """Return latents [1, latent width, frames] of samples [1, 1, frames × hop]."""
         x = functional.conv1d(x, self._first.weight, self._first.bias, padding=KERNEL // 2)
         for block in self._blocks:
             for unit in block.units:
