@@ -7,6 +7,8 @@ import logging
 import os
 import select
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging.handlers import QueueHandler
 from queue import SimpleQueue
 from typing import IO, cast
@@ -60,29 +62,40 @@ class LogWriter(QueueHandler):
             if isinstance(item, threading.Event):
                 item.set()
                 continue
-            # `handle` would hold a lock that `logging.shutdown` needs, for as long as the write blocks.
-            try:
-                self._target.emit(item)
-            except Exception:  # One record that cannot be rendered must not end the log.
-                self._count_dropped()
+            self._emit(item, counts=1)
             if self._dropped and self._records.empty():
-                self._target.emit(self.prepare(self._drop_report()))
+                dropped = self._take_dropped()
+                self._emit(self.prepare(_drop_report(dropped)), counts=dropped)
 
-    def _count_dropped(self) -> None:
-        self.acquire()
-        try:
-            self._dropped += 1
-        finally:
-            self.release()
+    def _emit(self, record: logging.LogRecord, counts: int) -> None:
+        """Write a record. One that cannot be written must not end the log: count so many as dropped.
 
-    def _drop_report(self) -> logging.LogRecord:
-        self.acquire()
+        `handle` would hold a lock that `logging.shutdown` needs, for as long as the write blocks.
+        """
         try:
+            self._target.emit(record)
+        except Exception:
+            with self._locked():
+                self._dropped += counts
+
+    def _take_dropped(self) -> int:
+        with self._locked():
             dropped, self._dropped = self._dropped, 0
+            return dropped
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the handler's lock, which `enqueue` is called with."""
+        self.acquire()
+        try:
+            yield
         finally:
             self.release()
-        message = "log messages were dropped because the log was not read: %d"
-        return logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (dropped,), None)
+
+
+def _drop_report(dropped: int) -> logging.LogRecord:
+    message = "log messages were dropped because the log was not read: %d"
+    return logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (dropped,), None)
 
 
 class DescriptorStream(io.TextIOBase):

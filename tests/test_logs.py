@@ -184,3 +184,23 @@ def test_a_record_that_cannot_be_written_does_not_end_the_log() -> None:
     until(lambda: any("log messages were dropped" in message for message in written))
     writer.close()
     assert [message for message in written if "dropped" not in message] == ["first", "last"]
+
+
+def test_a_report_of_dropped_records_that_cannot_be_written_does_not_end_the_log() -> None:
+    written: list[str] = []
+    refused: list[str] = []
+
+    class Fragile(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            if message == "bad" or ("dropped" in message and len(refused) < 2):
+                refused.append(message)
+                raise RuntimeError("cannot be rendered")
+            written.append(message)
+
+    writer = LogWriter(Fragile())
+    log(writer, "bad")
+    until(lambda: len(refused) == 2)
+    log(writer, "last")
+    until(lambda: "last" in written and any(message.endswith("was not read: 1") for message in written))
+    writer.close()
