@@ -61,7 +61,8 @@ CANARY_FRESH_S = 10.0
 SHUTDOWN_S = 2.0
 """Seconds a worker may take to exit after `Shutdown` before it is killed."""
 
-_SECRETS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS"})
+_SECRETS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS", "DIA_DATABASE"})
+"""Variables of the server that a worker, which runs an engine of anybody's, does not inherit."""
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -87,6 +87,16 @@ async def test_a_blocked_event_loop_kills_no_worker(tmp_path: Path) -> None:
         assert (worker.pid, worker.restarts) == (before, 0)
 
 
+@pytest.mark.parametrize("name", ["DIA_API_KEYS", "DIA_ADMIN_KEYS", "DIA_DATABASE"])
+async def test_a_worker_has_none_of_the_servers_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "secret")
+    async with puppet(tmp_path) as one:
+        await one.until(lambda heard: "Ping" in heard)
+        assert "secret" not in psutil.Process(one.pool.workers[0].pid).environ().values()
+
+
 async def test_a_stopped_worker_is_killed_within_ten_seconds(tmp_path: Path) -> None:
     """It takes five or six."""
     async with puppet(tmp_path) as one:
