@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Literal
 
@@ -33,8 +33,6 @@ REAP_S = 5.0
 
 POLL_S = 0.01
 """Interval between two looks at a process whose exit the kernel does not announce."""
-
-WaitForExit = Callable[["subprocess.Popen[bytes]"], Awaitable[None]]
 
 _ESSENTIAL = frozenset(
     {"PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
@@ -64,15 +62,11 @@ def _open_pidfd(pid: int) -> int | None:
 
 
 class Child:
-    """A running child process. `stop` must be called in the end.
+    """A running child process. `stop` must be called in the end."""
 
-    wait: how to wait until the process has exited and been reaped.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], wait: WaitForExit = wait_for_exit) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.pid = process.pid
         self._process = process
-        self._wait = wait
 
     @property
     def stdout(self) -> IO[bytes] | None:
@@ -87,7 +81,7 @@ class Child:
     async def wait(self, timeout_s: float) -> int | None:
         """Wait for the exit for a limited time. Return as `returncode`."""
         with anyio.move_on_after(timeout_s):
-            await self._wait(self._process)
+            await wait_for_exit(self._process)
         return self.returncode
 
     async def stop(self, grace_s: float = 0.0) -> None:
@@ -103,7 +97,7 @@ class Child:
                 return
             self._process.kill()
             with anyio.move_on_after(REAP_S) as reaping:
-                await self._wait(self._process)
+                await wait_for_exit(self._process)
         if reaping.cancelled_caught:
             _warn_not_reaped(self.pid)
 
@@ -117,7 +111,6 @@ def spawn(
     pass_fds: Collection[int] = (),
     priority: Priority = "normal",
     own_group: bool = False,
-    wait: WaitForExit = wait_for_exit,
 ) -> Child:
     """Start a process whose standard input is empty. Raises OSError.
 
@@ -139,7 +132,7 @@ def spawn(
     )
     with suppress(OSError):
         _set_priority(process.pid, priority)  # By the parent: starting is half of a short-lived child's work.
-    return Child(process, wait)
+    return Child(process)
 
 
 def spawn_connected(
@@ -149,7 +142,6 @@ def spawn_connected(
     *,
     stdout: int | None = subprocess.DEVNULL,
     priority: Priority = "normal",
-    wait: WaitForExit = wait_for_exit,
 ) -> tuple[Child, socket.socket]:
     """Start Python with a socket to the server. Return the child and the server's end. Raises OSError.
 
@@ -160,7 +152,7 @@ def spawn_connected(
         fd = theirs.fileno()
         command = [sys.executable, *program, f"--fd={fd}", f"--parent={os.getpid()}", *arguments]
         try:
-            child = spawn(command, environment, stdout=stdout, pass_fds=[fd], priority=priority, wait=wait)
+            child = spawn(command, environment, stdout=stdout, pass_fds=[fd], priority=priority)
         except BaseException:
             ours.close()
             raise

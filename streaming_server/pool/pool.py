@@ -11,7 +11,6 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from streaming_server.errors import Full, SpeechError, WorkerLost
-from streaming_server.ipc.child import WaitForExit, wait_for_exit
 from streaming_server.ipc.messages import Prepare
 from streaming_server.pool.channel import Channel
 from streaming_server.pool.devices import Device
@@ -47,8 +46,7 @@ Change = WorkerChanged | PressureChanged
 class Pool:
     """Workers, and the channels that lead to them. Runs on the event loop and never blocks it.
 
-    on_step: called with the duration of every engine step, in seconds. wait: how to wait for a
-    killed worker, see `ipc.child`.
+    on_step: called with the duration of every engine step, in seconds.
     """
 
     def __init__(
@@ -56,9 +54,8 @@ class Pool:
         devices: Sequence[Device],
         command: WorkerCommand,
         on_step: Callable[[float], None] = lambda seconds: None,
-        wait: WaitForExit = wait_for_exit,
     ) -> None:
-        self.workers = [Supervisor(device, command, self, wait) for device in devices]
+        self.workers = [Supervisor(device, command, self) for device in devices]
         self._on_step = on_step
         self._channels: dict[int, Channel] = {}
         self._waiting: dict[int, Channel] = {}

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import anyio
 import structlog
 
-from streaming_server.ipc.child import Child, WaitForExit, spawn_connected, wait_for_exit
+from streaming_server.ipc.child import Child, spawn_connected
 from streaming_server.ipc.messages import (
     Batch,
     Fatal,
@@ -93,12 +93,9 @@ class Supervisor:
 
     info: the engine's description, known once a worker has been ready. failure: why the last process gave up,
     if it said so. load: utterances dispatched to it. contexts: those that live on it, speaking or not.
-    wait: how to wait for a killed process, see `ipc.child`.
     """
 
-    def __init__(
-        self, device: Device, command: WorkerCommand, observer: Observer, wait: WaitForExit = wait_for_exit
-    ) -> None:
+    def __init__(self, device: Device, command: WorkerCommand, observer: Observer) -> None:
         self.device = device
         self.state: WorkerState = "starting"
         self.pid: int | None = None
@@ -111,7 +108,6 @@ class Supervisor:
         self.contexts: set[int] = set()
         self._command = command
         self._observer = observer
-        self._wait = wait
         self._policy = RestartPolicy()
         self._link: WorkerLink | None = None
         self._pings_unanswered = 0
@@ -165,7 +161,6 @@ class Supervisor:
             self._command.arguments,
             environment | dict(self.device.environment),
             stdout=None,
-            wait=self._wait,
         )
         self.pid = child.pid
         # Set before it is open: the report of a worker that is ready at once is answered at once.

@@ -15,7 +15,6 @@ import anyio
 import structlog
 
 from streaming_server.errors import BadAudio, BadValue, Draining, Full, SpeechError, Unavailable
-from streaming_server.ipc.child import WaitForExit, wait_for_exit
 from streaming_server.transcription.process import ProcessLost, WhisperProcess
 from streaming_server.transcription.transcript import Transcript
 
@@ -52,11 +51,9 @@ class Transcription:
     """Transcribes voice samples one at a time, in a child process started on demand and ended when idle.
 
     model: a size of Whisper ("base") or the path of a checkpoint. choose_device: called whenever a process is
-    started; returns a device as in `WhisperProcess`. download_root: where weights named by size are kept, by
-    default openai-whisper's own cache. idle_s: seconds without a request after which the process is ended.
-    timeout_s: seconds within which every request is answered, including its time in the queue.
-    load_timeout_s: seconds a process may take to load the model, including the download. wait: how to wait
-    for a killed process, see `ipc.child`.
+    started; returns a device as in `WhisperProcess`. idle_s: seconds without a request after which the
+    process is ended. timeout_s: seconds within which every request is answered, including its time in the
+    queue. load_timeout_s: seconds a process may take to load the model, including the download.
 
     Requests are answered only while `run` runs.
     """
@@ -65,20 +62,16 @@ class Transcription:
         self,
         model: str,
         choose_device: Callable[[], str],
-        download_root: Path | None = None,
         *,
         idle_s: float = 300.0,
         timeout_s: float = 180.0,
         load_timeout_s: float = 900.0,
-        wait: WaitForExit = wait_for_exit,
     ) -> None:
         self._model = model
         self._choose_device = choose_device
-        self._download_root = download_root
         self._idle_s = idle_s
         self._timeout_s = timeout_s
         self._load_timeout_s = load_timeout_s
-        self._wait = wait
         self._installed = _is_installed()
         self._running = False
         self._process: WhisperProcess | None = None
@@ -230,9 +223,7 @@ class Transcription:
         self._loading = True
         try:
             device = self._choose_device()
-            self._process = process = await WhisperProcess.start(
-                self._model, device, self._download_root, self._wait
-            )
+            self._process = process = await WhisperProcess.start(self._model, device)
             with anyio.fail_after(self._load_timeout_s):
                 await process.loaded()
         except TimeoutError:

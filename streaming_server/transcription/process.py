@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 
 from streaming_server.errors import BadAudio, ProtocolError
-from streaming_server.ipc.child import Child, WaitForExit, inherited_environment, spawn_connected
+from streaming_server.ipc.child import Child, inherited_environment, spawn_connected
 from streaming_server.ipc.framing import Frame, FrameReader
 from streaming_server.transcription.messages import (
     Answer,
@@ -71,20 +71,15 @@ class WhisperProcess:
         self._reported_failure: str | None = None
 
     @classmethod
-    async def start(
-        cls, model: str, device: str, download_root: Path | None, wait: WaitForExit
-    ) -> WhisperProcess:
+    async def start(cls, model: str, device: str) -> WhisperProcess:
         """Start a process that loads a model; await `loaded` before use. Raises OSError."""
         kind, _, gpu = device.partition(":")
         arguments = [f"--model={model}", f"--device={kind}"]
-        if download_root is not None:
-            arguments.append(f"--download-root={download_root}")
         child, ours = spawn_connected(
             ("-m", "streaming_server.transcription.worker"),
             arguments,
             _environment() | _ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": gpu},
             priority="idle",
-            wait=wait,
         )
         try:
             reader, writer = await asyncio.open_unix_connection(sock=ours)

@@ -102,7 +102,7 @@ def read(path: Path) -> NDArray[np.float32]:
     return np.asarray(mono, dtype=np.float32)
 
 
-def load(name: str, device: str, download_root: Path | None) -> Whisper:
+def load(name: str, device: str) -> Whisper:
     """Load Whisper by size, downloading its weights if necessary, or from a checkpoint's path.
 
     Raises Unavailable, which says what to do.
@@ -124,7 +124,7 @@ def load(name: str, device: str, download_root: Path | None) -> Whisper:
     if device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("Whisper is set to run on a GPU, but PyTorch finds none.")
     try:
-        return whisper.load_model(name, device, str(download_root) if download_root else None)
+        return whisper.load_model(name, device)
     except torch.AcceleratorError as error:
         raise Unavailable("The GPU failed while Whisper was being loaded.") from error
     except torch.OutOfMemoryError as error:
@@ -168,7 +168,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True, help="the server's process id")
     parser.add_argument("--model", required=True, help="a size of Whisper, or the path of a checkpoint")
     parser.add_argument("--device", required=True, choices=["cpu", "cuda"])
-    parser.add_argument("--download-root", type=Path, help="where downloaded weights are kept")
     return parser.parse_args(arguments)
 
 
@@ -178,7 +177,7 @@ def main(arguments: list[str]) -> int:
     end_with_parent(options.parent)
     link = socket.socket(fileno=options.fd)
     try:
-        transcriber = Transcriber(load(options.model, options.device, options.download_root), options.device)
+        transcriber = Transcriber(load(options.model, options.device), options.device)
         link.sendall(encode(Ready()))
         serve(link, transcriber)
     except (BrokenPipeError, ConnectionResetError):

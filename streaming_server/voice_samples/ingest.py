@@ -22,10 +22,8 @@ from streaming_server.errors import BadAudio, Full, SpeechError, StorageFailure,
 from streaming_server.ipc.child import (
     Child,
     Priority,
-    WaitForExit,
     inherited_environment,
     spawn,
-    wait_for_exit,
 )
 from streaming_server.voice_samples.file_names import misnamed
 from streaming_server.voice_samples.voice_sample import DecodedVoiceSample, VoiceSampleLimits
@@ -98,12 +96,11 @@ async def ingest(
     *,
     filename: str | None = None,
     limits: VoiceSampleLimits | None = None,
-    wait: WaitForExit = wait_for_exit,
 ) -> DecodedVoiceSample:
     """Decode the recording at `source` and write it to `target` as voice samples are stored.
 
-    filename: its name at the sender; an ending that contradicts the content gives a warning. wait: how to
-    wait for the killed child, see `ipc.child`. Cancelling kills the child.
+    filename: its name at the sender; an ending that contradicts the content gives a warning. Cancelling
+    kills the child.
 
     Raises BadAudio for a file that cannot be read, is damaged or cut off; BadValue for one outside the
     limits, silent or clipped throughout; TooLarge for one that is too long; StorageFailure if the target
@@ -114,9 +111,9 @@ async def ingest(
     command = [sys.executable, "-m", "streaming_server.voice_samples.decoder_child"]
     command += [str(source), str(target), json.dumps(asdict(limits)), str(os.getpid())]
     try:
-        answer = await _answer(command, limits.patience_s, "idle", wait)
+        answer = await _answer(command, limits.patience_s, "idle")
         if answer is None:
-            answer = await _answer(command, limits.timeout_s, "low", wait)
+            answer = await _answer(command, limits.timeout_s, "low")
     except OSError as error:
         _log_failure(error.strerror or "not started")
         raise Unavailable("The voice sample cannot be decoded now: no process could be started.") from error
@@ -129,9 +126,7 @@ async def ingest(
     return sample
 
 
-async def _answer(
-    command: list[str], timeout_s: float, priority: Priority, wait: WaitForExit
-) -> bytes | None:
+async def _answer(command: list[str], timeout_s: float, priority: Priority) -> bytes | None:
     """Run a decoder. Return its line, or what it wrote before it exited; None if it was not done in time."""
     decoder = spawn(
         command,
@@ -140,7 +135,6 @@ async def _answer(
         stderr=subprocess.DEVNULL,  # Codecs quote what they are fed.
         priority=priority,
         own_group=True,
-        wait=wait,
     )
     try:
         with anyio.move_on_after(timeout_s):

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import anyio
 import psutil
 import pytest
+from helpers.unreapable import unreapable
 from structlog.testing import capture_logs
 
 from streaming_server.ipc import child as harness
@@ -28,25 +28,6 @@ from streaming_server.ipc.child import (
 pytestmark = pytest.mark.anyio
 
 SLEEP = ["sleep", "60"]
-
-
-class Unreapable:
-    """Waits forever, as for a process in uninterruptible sleep."""
-
-    def __init__(self) -> None:
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    async def wait(self, process: subprocess.Popen[bytes]) -> None:
-        self.processes.append(process)
-        await anyio.sleep_forever()
-
-
-@pytest.fixture
-def unreapable() -> Iterator[Unreapable]:
-    waiter = Unreapable()
-    yield waiter
-    for process in waiter.processes:
-        process.wait(20)
 
 
 async def test_stop_kills_and_reaps() -> None:
@@ -78,10 +59,10 @@ async def test_wait_works_where_the_kernel_does_not_announce_exits(monkeypatch: 
     assert await child.wait(20) == 3
 
 
-async def test_stop_of_a_process_that_cannot_be_reaped_is_bounded(unreapable: Unreapable) -> None:
-    child = spawn(SLEEP, os.environ, wait=unreapable.wait)
+async def test_stop_of_a_process_that_cannot_be_reaped_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = spawn(SLEEP, os.environ)
     started = time.monotonic()
-    with capture_logs() as logs:
+    with capture_logs() as logs, unreapable(monkeypatch):
         await child.stop()
     assert REAP_S <= round(time.monotonic() - started, 2) < REAP_S + 3  # Timers are exact to 1 ms.
     (line,) = logs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from contextlib import asynccontextmanager
 import anyio
 import psutil
 import pytest
+from helpers.unreapable import unreapable
 from structlog.testing import capture_logs
 
 from streaming_server.engines.selection import select_engine
@@ -434,16 +434,12 @@ async def test_no_process_outlives_the_pool() -> None:
     assert all(not child.is_running() for child in children)
 
 
-async def test_a_worker_that_cannot_be_reaped_does_not_hold_up_shutdown() -> None:
-    processes = list[subprocess.Popen[bytes]]()
-
-    async def wait(process: subprocess.Popen[bytes]) -> None:
-        processes.append(process)
-        await anyio.sleep_forever()
-
+async def test_a_worker_that_cannot_be_reaped_does_not_hold_up_shutdown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     command = WorkerCommand(select_engine("espeak").worker_arguments, start_timeout_s=20)
-    pool = Pool([Device("cpu_0", {})], command, wait=wait)
-    with capture_logs() as logs:
+    pool = Pool([Device("cpu_0", {})], command)
+    with capture_logs() as logs, unreapable(monkeypatch):
         async with pool.running():
             await all_ready(pool)
             pid = pool.workers[0].pid
@@ -452,5 +448,3 @@ async def test_a_worker_that_cannot_be_reaped_does_not_hold_up_shutdown() -> Non
             leaving = time.monotonic()
         assert time.monotonic() - leaving < SHUTDOWN_S + REAP_S + 3
     assert [line["pid"] for line in logs if line["log_level"] == "warning"] == [pid]
-    for process in processes:
-        process.wait(20)

@@ -270,7 +270,8 @@ async def test_a_failed_download_is_reported_with_advice(
 ) -> None:
     """Nothing listens at that proxy, so the process has no network."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    transcription = Transcription("base", lambda: "cpu", tmp_path / "weights")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    transcription = Transcription("base", lambda: "cpu")
     async with anyio.create_task_group() as group:
         group.start_soon(transcription.run)
         await anyio.wait_all_tasks_blocked()
