@@ -75,7 +75,7 @@ class Chores:
         chore = self._clients[number]
         try:
             chore.prepare()
-            while not self._stopped.is_set():
+            while not self._stopped.is_set() or not self._done[number]:  # `clean` needs what `work` creates.
                 chore.work()
                 self._done[number] += 1
                 self._stopped.wait(PAUSE_S)

@@ -40,7 +40,7 @@ from streaming_server.web.assembly import worker_devices
 OURS = "server"
 BARE = "bare socket"
 REPLIES = 64
-MOST_CONNECTIONS = 20_000
+MOST_CONNECTIONS = 10_000
 PAPER_WIDTH = 170
 """Width of the table in columns when it is not printed to a terminal."""
 REST_S = 1.0

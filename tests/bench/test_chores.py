@@ -10,8 +10,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from helpers.servers import free_port
 
-from streaming_server.bench.chores import Transcribing
+from streaming_server.bench import chores
+from streaming_server.bench.chores import Chore, Chores, Transcribing
 from streaming_server.bench.client import Address
+from streaming_server.errors import Unavailable
 
 
 @pytest.fixture
@@ -51,3 +53,27 @@ def test_the_key_is_not_sent_through_a_proxy(
     port, seen = keys_seen
     Transcribing(Address("127.0.0.1", port, key="secret"), 0, threading.Event()).prepare()
     assert seen == ["Bearer secret"]
+
+
+class Late(Chore):
+    """Is ready only when it is stopped, but for the first client, and cleans only what it has made."""
+
+    made = False
+
+    def prepare(self) -> None:
+        if not self._voice_sample.endswith("-0"):
+            assert self._stopped.wait(20)
+
+    def work(self) -> None:
+        self.made = True
+
+    def clean(self) -> None:
+        if not self.made:
+            raise Unavailable("There is nothing to clean.")
+
+
+def test_a_client_that_is_stopped_early_has_something_to_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chores, "CHORES", {"uploads": (Late, 2)})
+    with Chores("uploads", Address("127.0.0.1", 1)) as clients:
+        pass
+    assert clients.done >= 1
