@@ -61,10 +61,9 @@ class Journal:
         with self._database.transaction() as transaction:
             transaction.execute(
                 "INSERT INTO journal (id, made_at, text, voice, prompt, took_s, audio_s, file, file_size,"
-                " node) VALUES (:id, :made_at, :text, :voice, :prompt, :took_s, :audio_s, :file, :file_size,"
-                " :node)",
+                f" node) VALUES (:id, {self._database.clock}, :text, :voice, :prompt, :took_s, :audio_s,"
+                " :file, :file_size, :node)",
                 id=secrets.token_hex(16),
-                made_at=time.time(),
                 text=text,
                 voice=voice,
                 prompt=voice_sample,
@@ -114,7 +113,11 @@ class Journal:
             removed = self._outputs.expire(before)
         finally:
             with self._database.transaction() as transaction:
-                removed += transaction.execute("DELETE FROM journal WHERE made_at < :before", before=before)
+                # By the database's clock, as the clocks of servers may differ.
+                removed += transaction.execute(
+                    f"DELETE FROM journal WHERE made_at < {self._database.clock} - :age",
+                    age=time.time() - before,
+                )
         return removed
 
     def _entry(self, row: Row) -> JournalEntry:

@@ -120,7 +120,9 @@ class Jobs:
         self._database = database
         self._results = results
         self._node = node
-        self._lease = f"{database.clock} + {LEASE_S}"
+        # The database's own, as the clocks of servers may differ.
+        self._now = database.clock
+        self._lease = f"{self._now} + {LEASE_S}"
 
     @property
     def shared(self) -> bool:
@@ -137,10 +139,9 @@ class Jobs:
                     raise Full(f"{max_pending} jobs are waiting; try again later or cancel some.")
             row = transaction.row(
                 "INSERT INTO jobs (id, status, request, created_at)"
-                " VALUES (:id, 'pending', :request, :now) RETURNING *",
+                f" VALUES (:id, 'pending', :request, {self._now}) RETURNING *",
                 id=secrets.token_hex(16),
                 request=orjson.dumps(request).decode(),
-                now=time.time(),
             )
             transaction.announce(TOPIC, counted=False)
         assert row is not None
@@ -176,11 +177,10 @@ class Jobs:
         """Take the job that has waited longest, by a lease, and return it; None if none waits."""
         with self._database.transaction() as transaction:
             row = transaction.row(
-                "UPDATE jobs SET status = 'processing', started_at = :now, node = :node,"
+                f"UPDATE jobs SET status = 'processing', started_at = {self._now}, node = :node,"
                 f" attempt = attempt + 1, lease_until = {self._lease} WHERE number ="
                 " (SELECT number FROM jobs WHERE status = 'pending' ORDER BY number LIMIT 1"
                 f" {self._database.skip_locked}) RETURNING *",
-                now=time.time(),
                 node=self._node,
             )
         return self._job(row) if row is not None else None
@@ -320,7 +320,7 @@ class Jobs:
         one these are the jobs whose lease has expired. A job is complete if its result was kept and only
         marking it failed; otherwise it waits again, or is interrupted.
         """
-        expired = f"AND lease_until < {self._database.clock}" if self._database.shared else ""
+        expired = f"AND lease_until < {self._now}" if self._database.shared else ""
         with self._database.transaction() as transaction:
             found = transaction.rows(
                 f"SELECT * FROM jobs WHERE status = 'processing' {expired} {self._database.skip_locked}"
@@ -328,7 +328,8 @@ class Jobs:
             settled = [self._settled(row) for row in found]
             transaction.execute_many(
                 "UPDATE jobs SET status = :status, file = :file, started_at = :started_at,"
-                " finished_at = :now, lost = lost + 1, utterances = :utterances, audio_s = :audio_s"
+                f" finished_at = CASE WHEN :over THEN {self._now} END, lost = lost + 1,"
+                " utterances = :utterances, audio_s = :audio_s"
                 " WHERE id = :id",
                 settled,
             )
@@ -347,7 +348,7 @@ class Jobs:
             "status": status,
             "file": name if kept else None,
             "started_at": None if status == "pending" else row["started_at"],
-            "now": None if status == "pending" else time.time(),
+            "over": status != "pending",
             "utterances": 0 if status == "pending" else row["utterances"],
             "audio_s": 0.0 if status == "pending" else row["audio_s"],
         }
@@ -372,7 +373,7 @@ class Jobs:
 
         Raise StorageFailure.
         """
-        removed = self._remove("finished_at < :before", before=before)
+        removed = self._remove(f"finished_at < {self._now} - :age", age=time.time() - before)
         if self._database.shared:  # This machine has copies of results that others have deleted.
             self.sweep()
         return removed
@@ -422,14 +423,13 @@ class Jobs:
         values = {} if attempt is None else {"attempt": attempt}
         with self._database.transaction() as transaction:
             row = transaction.row(
-                "UPDATE jobs SET status = :status, finished_at = :now,"
+                f"UPDATE jobs SET status = :status, finished_at = {self._now},"
                 # A server that speaks it may have stored more than the one that cancels it knows.
                 " utterances = CASE WHEN utterances > :utterances THEN utterances ELSE :utterances END,"
                 " audio_s = CASE WHEN audio_s > :audio_s THEN audio_s ELSE :audio_s END,"
                 " file = :file, error_code = :code, error_message = :message"
                 f" WHERE id = :id AND status {mine} RETURNING *",
                 status=status,
-                now=time.time(),
                 utterances=utterances,
                 audio_s=audio_s,
                 file=file,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ class SqliteDatabase:
     """
 
     shared = False
-    clock = "((julianday('now') - 2440587.5) * 86400.0)"
+    clock = "clock()"
     skip_locked = ""
 
     def __init__(self, data_dir: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
@@ -83,6 +84,7 @@ class SqliteDatabase:
             self._file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
+            connection.create_function("clock", 0, time.time)  # SQLite's own counts milliseconds.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")

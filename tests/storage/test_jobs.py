@@ -264,7 +264,7 @@ def test_results_expire_but_unfinished_jobs_do_not(jobs: Jobs, tmp_path: Path) -
     old = done(jobs)
     spoken, waiting = begun(jobs), jobs.add(REQUEST)
     assert old.finished_at is not None
-    assert jobs.expire(old.finished_at) == 0
+    assert jobs.expire(old.finished_at - 1) == 0
     assert jobs.expire(time.time() + 1) == 1
     assert {job.id for job in jobs.list()} == {spoken.id, waiting.id}
     assert files(tmp_path / "jobs") == {jobs.partial_file(spoken).name}
@@ -481,3 +481,23 @@ def test_eight_servers_take_a_thousand_jobs_once_each(postgres: Postgres, tmp_pa
         for thread in threads:
             thread.join()
     assert len(taken) == len(set(taken)) == 1000
+
+
+def test_a_server_whose_clock_is_ahead_deletes_nothing_too_early(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it take the jobs of others for abandoned: the clock of the database counts."""
+    a_day, now = 24 * 3600.0, time.time
+    with opened(Place(tmp_path, postgres.schema_url())) as jobs:
+        finished = done(jobs)
+        speaking = begun(jobs)
+        monkeypatch.setattr(time, "time", lambda: now() + 2 * a_day)
+        assert jobs.expire(time.time() - a_day) == 0
+        assert jobs.recover() == Recovered()
+        late = done(jobs)
+        monkeypatch.undo()
+        assert late.finished_at is not None
+        assert abs(late.finished_at - now()) < 60
+        assert jobs.expire(now() - a_day) == 0
+        assert {job.id for job in jobs.list()} == {finished.id, speaking.id, late.id}
+        assert jobs.expire(now() + 60) == 2
