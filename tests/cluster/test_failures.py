@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import pytest
 from helpers.cluster import IN_FORCE_S, Cluster
 from helpers.object_store import ObjectStore, running_object_store
 from helpers.postgres import Postgres, running_postgres
-from helpers.rest import JOB_TEXT, job_of, say, status_of, to, upload
+from helpers.rest import JOB_TEXT, job_of, recording, say, status_of, to, upload
 from helpers.servers import Server, free_port, until
 
 pytestmark = pytest.mark.slow
@@ -130,6 +131,62 @@ def test_an_object_store_may_be_away(
         assert upload(client, "bob", transcript="Good morning.").status_code == 200
         until(lambda: status_of(client, job) == "completed", 60)
         assert client.get(f"/jobs/{job}/result").status_code == 200
+
+
+@pytest.mark.timeout(240)
+def test_an_object_store_that_hangs_delays_only_what_needs_it(
+    start_server: Callable[..., Server], postgres: Postgres, own_object_store: ObjectStore
+) -> None:
+    """No server waits for the upload of another one."""
+    cluster = Cluster.of(start_server, postgres, own_object_store)
+    a, b = (cluster.start(name) for name in ("a", "b"))
+    sound = recording(hertz=330)
+    with to(a) as first, to(b) as second, ThreadPoolExecutor(1) as pool:
+        assert upload(first, "ann", transcript="Good morning.").status_code == 200
+        with own_object_store.hanging():
+            waiting = pool.submit(upload, first, "bob", sound, transcript="Good morning.")
+            until(lambda: _rows(cluster, "SELECT 1 FROM leases WHERE name LIKE 'upload %'"), 30)
+            for count in range(5):
+                changed = second.put("/pronunciations", json=WORDS)
+                assert changed.status_code == 200
+                assert changed.elapsed.total_seconds() < REFUSED_WITHIN_S
+                assert say(second, f"Speech goes on, {count}.").status_code == 200
+                assert not waiting.done()
+            refused(waiting.result(60), 60)
+        assert upload(first, "bob", sound, transcript="Good morning.").status_code == 200
+        until(lambda: second.get("/audio_prompts/bob/audio").status_code == 200, 10)
+
+
+@pytest.mark.timeout(240)
+def test_a_server_that_was_stopped_for_a_while_keeps_no_result_of_a_lost_job(
+    start_server: Callable[..., Server], postgres: Postgres, object_store: ObjectStore
+) -> None:
+    """Both servers have the same name, by mistake: only leases tell whose a job is."""
+    cluster = Cluster.of(start_server, postgres, object_store)
+    a, b = (cluster.start("same") for _ in range(2))
+    with to(a) as first, to(b) as second:
+        # Jobs are slow while somebody listens; b is full with its own, so a has these.
+        listeners = [Listeners(server, 1) for server in (a, b)]
+        jobs = [job_of(first, "This is a sentence of its own. " * 60) for _ in range(4)]
+        until(lambda: [status_of(second, job) for job in jobs] == 4 * ["processing"], 30)
+        a.process.send_signal(signal.SIGSTOP)
+        try:
+            [lost, *_] = until(lambda: _rows(cluster, "SELECT id FROM jobs WHERE lost > 0"), 40)
+            until(lambda: status_of(second, str(lost[0])) != "pending", 60)
+        finally:
+            a.process.send_signal(signal.SIGCONT)
+        for each in listeners:
+            each.stop()
+        until(lambda: all(status_of(second, job) == "completed" for job in jobs), 90)
+        for job in jobs:
+            sounds = {client.get(f"/jobs/{job}/result").content for client in (first, second)}
+            assert len(sounds) == 1
+    ends = _rows(cluster, "SELECT id, attempt, file FROM jobs")
+    assert len({job for job, *_ in ends}) == 4
+    assert all(
+        file == (f"{job}.wav" if attempt == 1 else f"{job}-{attempt}.wav") for job, attempt, file in ends
+    )
+    assert sum(attempt == 2 for _, attempt, _ in ends) == 2
 
 
 def test_a_server_says_that_the_database_is_away(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -43,6 +44,15 @@ class ObjectStore:
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Inside the block, the store takes requests and answers none."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def new_bucket(self, name: str | None = None) -> str:
         """Create an empty bucket and return its URL."""
