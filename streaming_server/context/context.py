@@ -285,6 +285,8 @@ class SpeechContext:
         output = self._out.popleft()
         if isinstance(output, Speech):
             return self._hand_out_speech(output.pcm)
+        if isinstance(output, Flushed):
+            return Flushed(self._flushes.popleft().count)
         return output
 
     def _hand_out_speech(self, pcm: bytes) -> Speech:
@@ -327,7 +329,7 @@ class SpeechContext:
         impatient = self._impatient_at is not None and now >= self._impatient_at
         following = self._narration.take(first=not self._progress.begun, impatient=impatient)
         if isinstance(following, FlushPoint):
-            self._out.append(Flushed(self._flushes.popleft().count))
+            self._out.append(Flushed())  # Counted when it is handed out: until then more may join it.
             return True
         if following is not None or self._narration.waiting:
             self._timing.complete(now)

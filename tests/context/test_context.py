@@ -259,6 +259,18 @@ async def test_flushed_follows_the_audio_and_answers_adjacent_flushes_together()
     assert context.pending_flushes == 0
 
 
+async def test_a_flush_is_pending_until_its_answer_is_received() -> None:
+    """Flushes that come meanwhile share the answer."""
+    async with running() as turns:
+        context = turns.open()
+        context.flush()
+        assert context.pending_flushes == 1
+        context.flush()
+        assert context.pending_flushes == 2
+        assert await context.receive() == Flushed(2)
+        assert context.pending_flushes == 0
+
+
 async def test_a_closed_context_wakes_its_reader() -> None:
     async with running() as turns:
         context = turns.open()

@@ -173,6 +173,19 @@ async def test_close_speaks_flushed_text_and_drops_the_rest(server: Server) -> N
     assert len(of(exchange, "Flushed")) == 1
 
 
+@pytest.mark.parametrize(
+    "text", ["", " ", "[S1]", "👍", "Hi."], ids=["empty", "space", "tag", "emoji", "text"]
+)
+async def test_a_flush_before_close_is_answered(server: Server, text: str) -> None:
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(type="Speak", text=text)
+        for _ in range(3):
+            await exchange.send(type="Flush")
+        await exchange.send(type="Close")
+        assert (await exchange.closed())[0] == 1000
+    assert [message["sequence_id"] for message in of(exchange, "Flushed")] == [0, 1, 2]
+
+
 async def test_close_without_a_flush_ends_at_once(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(type="Speak", text=LONG)

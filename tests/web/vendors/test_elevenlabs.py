@@ -231,6 +231,17 @@ async def test_a_close_interrupts_sentences_flushed_one_by_one(
     assert audio(exchange, "two") == await native_audio(server, TEXT, sample_rate=24000)
 
 
+@pytest.mark.parametrize("auto_mode", ["false", "true"])
+@pytest.mark.parametrize("before", ["", "Hello there, said the fox. "], ids=["alone", "after others"])
+async def test_text_in_the_message_that_closes_is_heard(server: Server, before: str, auto_mode: str) -> None:
+    async with exchanging(url(server, auto_mode=auto_mode)) as exchange:
+        if before:
+            await exchange.send(text=before, context_id="one")
+        await exchange.send(text=TEXT.removeprefix(before), context_id="one", close_context=True)
+        await final(exchange)
+    assert audio(exchange) == await native_audio(server, TEXT, sample_rate=24000)
+
+
 async def test_a_context_id_can_be_reused_at_once(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await open_context(exchange)

@@ -60,7 +60,7 @@ class VoiceChoice(Model):
     of no voice, so that the default voice speaks where it may stand in for an unknown one.
     """
 
-    mode: Literal["id", "embedding"] = "id"
+    mode: Annotated[Literal["id", "embedding"], any_case] = "id"
     id: str = Field(min_length=1, max_length=128)
 
     @model_validator(mode="before")

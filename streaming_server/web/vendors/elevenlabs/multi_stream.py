@@ -144,18 +144,25 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             self._close(name)
 
     async def _append(self, name: str, message: Message) -> None:
-        """Append text to a context, which opens it if need be. A message without text keeps it alive."""
+        """Append text to a context, which opens it if need be. A message without text keeps it alive.
+
+        Text in the message that closes the context is its last, and flushed.
+        """
+        text = message.text or ""
+        worded = bool(text.strip())
         turn = self.taking.get(name)
-        if turn is None and message.text and not message.close_context:
-            turn = self.begin(name, lambda: self._make(name, message.voice_settings), more=True)
+        if turn is None and text and (worded or not message.close_context):
+            more = not message.close_context
+            turn = self.begin(name, lambda: self._make(name, message.voice_settings), more=more)
         if turn is None:
             return
         with turn.blamed():
-            if message.text and (turn.unflushed or not message.text.isspace()):
-                await turn.append(message.text)
-            if message.flush:
+            if worded or (text and turn.unflushed):
+                await turn.append(text)
+            if message.flush or (worded and message.close_context):
                 turn.flush()
-                turn.amid = self._style.joining == "sentences" and bool((message.text or "").strip())
+                sentences = self._style.joining == "sentences"
+                turn.amid = sentences and worded and not message.close_context
         self.speak_phrase_soon(turn)
 
     def _make(self, name: str, settings: VoiceSettings | None) -> ElevenLabsTurn:
