@@ -86,7 +86,7 @@ async def test_idle_websockets_leave_at_once_and_others_after_their_last_context
             group.start_soon(drain_of(app).run, 30.0)
             assert await close_code(idle.socket) == 1012
             assert await close_code(watcher) == 1012
-            assert time.monotonic() - asked < 1
+            assert time.monotonic() - asked < 10  # Of the 30 s that the other's contexts have.
             async with httpx.AsyncClient(base_url=f"http://{at}") as client:
                 assert (await client.get("/readyz")).json() == {"status": "draining"}
                 assert (await client.get("/livez")).status_code == 200

@@ -6,7 +6,7 @@ import gzip
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,29 @@ import httpx
 import psutil
 import pytest
 from helpers.rest import recording, to, upload
-from helpers.servers import Server, until
+from helpers.servers import Server, running_server, until
 
 from streaming_server.web.limits import UPLOAD_WAIT_S, UPLOADS_AT_ONCE
 
 HEAD = b'--B\r\nContent-Disposition: form-data; name="audio_file"; filename="a.wav"\r\n\r\n'
 
 
-@pytest.fixture
-def alone(start_server: Callable[..., Server]) -> Server:
-    return start_server("--max-workers=1", "--max-upload-bytes=10000000")
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("uploads") / "log", "--max-upload-bytes=10000000") as server:
+        yield server
 
 
 @pytest.fixture
-def spool(alone: Server) -> Path:
-    return alone.log.with_suffix(".data") / "tmp"
+def spool(shared: Server) -> Path:
+    return shared.log.with_suffix(".data") / "tmp"
+
+
+@pytest.fixture
+def alone(shared: Server, spool: Path) -> Iterator[Server]:
+    """A server without uploads, before and after."""
+    yield shared
+    until(lambda: list(spool.iterdir()) == [])
 
 
 @pytest.fixture
@@ -166,6 +174,7 @@ def test_a_full_disk_is_reported(client: httpx.Client, spool: Path, little_room:
 def test_a_missing_directory_is_reported(client: httpx.Client, spool: Path) -> None:
     spool.rmdir()
     refused = upload(client, "nowhere")
+    spool.mkdir()
     assert (refused.status_code, refused.json()["error"]["code"]) == (507, "storage_failure")
     assert client.get("/livez").status_code == 200
 
