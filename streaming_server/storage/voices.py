@@ -210,9 +210,8 @@ class VoiceStore:
                 stored, replaced = self._put_voice_sample(
                     voice_sample_id, sha256, wav, metadata, spare_voices=spare_voices
                 )
-            except (
-                StoreUnavailable
-            ):  # So would the deletion be, after another timeout; `sweep` makes up for it.
+            except StoreUnavailable:
+                # A deletion would fail too, after another timeout; `sweep` makes up for it.
                 raise
             except BaseException:
                 self._discard([sha256])

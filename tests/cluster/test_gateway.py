@@ -90,7 +90,7 @@ async def test_a_full_server_sends_nobody_away(cluster: Cluster, join: Callable[
         assert connections(cluster.a) + connections(cluster.b) == 12
 
 
-@pytest.mark.parametrize("sentences", [2, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sentences", [1, pytest.param(15, marks=pytest.mark.slow)])
 async def test_a_server_that_stops_cuts_no_stream(
     cluster: Cluster, join: Callable[..., Server], sentences: int
 ) -> None:
@@ -112,7 +112,7 @@ async def test_a_server_that_stops_cuts_no_stream(
             await probes.at_least(100)
         assert not probes.refused
     assert [speech.end for speech in speeches] == 6 * ["done"]
-    assert len({speech.audio for speech in speeches}) == 2
+    assert len({speech.audio for speech in speeches}) == len({1, sentences})
     assert leaving.process.wait(20) == 0
 
 
