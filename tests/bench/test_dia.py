@@ -205,8 +205,8 @@ def test_listener_counts_silence_between_chunks():
         steady.hear(second, now, steps=30)
     for now in (1.0, 2.5):
         late.hear(second, now, steps=30)
-    assert (steady.first, steady.first_steps, steady.heard_s) == (1.0, 25, 3.0)
-    assert (steady.silent_s, late.silent_s) == (0.0, 0.5)
+    assert (steady.playout.first_at, steady.first_steps, steady.heard_s) == (1.0, 25, 3.0)
+    assert (steady.playout.total, late.playout.total) == (0.0, 0.5)
 
 
 LAUNCH_S, WAIT_S = 0.002, 0.01

@@ -57,8 +57,8 @@ def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
     traffic = Traffic(listeners, *_FRAMES[plan.device.type])
     run = _drive(ours, traffic, _SECONDS[plan.device.type])
     now = run.started + run.seconds
-    judged = [each for each in run.listeners.values() if each.first is not None or now - each.came > LATE_S]
-    smooth = [each for each in judged if each.first is not None and each.silent_s * 1e3 <= UNDERRUN_MS]
+    judged = [each for each in run.listeners.values() if each.playout.started or now - each.came > LATE_S]
+    smooth = [each for each in judged if each.playout.started and each.playout.total * 1e3 <= UNDERRUN_MS]
     share = len(smooth) / len(judged) if judged else None
     return {
         "arrived": len(run.listeners),

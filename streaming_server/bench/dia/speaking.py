@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from dataclasses import dataclass, field
 
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import TEXT
+from streaming_server.bench.playout import Playout
 from streaming_server.types import DEFAULT_VOICE, Audio, Event, Finished, Generation, Utterance, Voice
 
 _SAMPLES_PER_S = 44100
@@ -17,26 +19,21 @@ _SAMPLES_PER_S = 44100
 class Listener:
     """One utterance as it is heard. Times are `time.perf_counter`'s, steps the model's.
 
-    first: when its first audio came, None before. first_steps: steps from its arrival until then. heard_s:
-    audio so far, played as it comes. played_until: when the last of it has been played. silent_s: time in
-    all with nothing to play before more came.
+    first_steps: steps from its arrival until its first audio. heard_s: audio so far, played as it comes.
     """
 
     came: float
     came_step: int
-    first: float | None = None
     first_steps: int = 0
     heard_s: float = 0.0
-    played_until: float = 0.0
-    silent_s: float = 0.0
+    playout: Playout = field(default_factory=Playout)
 
     def hear(self, audio: Audio, now: float, steps: int) -> None:
-        if self.first is None:
-            self.first, self.first_steps, self.played_until = now, steps - self.came_step, now
-        self.silent_s += max(0.0, now - self.played_until)
+        if not self.playout.started:
+            self.first_steps = steps - self.came_step
         lasts_s = len(audio.pcm) / 2 / _SAMPLES_PER_S
         self.heard_s += lasts_s
-        self.played_until = max(now, self.played_until) + lasts_s
+        self.playout.push(now, lasts_s, text_at=-math.inf)
 
 
 @dataclass(slots=True)
@@ -64,15 +61,19 @@ class Run:
 
     @property
     def first_pcm_ms(self) -> list[float]:
-        return [(each.first - each.came) * 1e3 for each in self.listeners.values() if each.first is not None]
+        return [(each.playout.first_at - each.came) * 1e3 for each in self._heard]
 
     @property
     def first_pcm_steps(self) -> list[float]:
-        return [each.first_steps for each in self.listeners.values() if each.first is not None]
+        return [each.first_steps for each in self._heard]
 
     @property
     def silent_ms(self) -> list[float]:
-        return [listener.silent_s * 1e3 for listener in self.listeners.values()]
+        return [listener.playout.total * 1e3 for listener in self.listeners.values()]
+
+    @property
+    def _heard(self) -> list[Listener]:
+        return [listener for listener in self.listeners.values() if listener.playout.started]
 
 
 def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | None = None) -> Run:
