@@ -6,16 +6,18 @@ from dataclasses import replace
 
 from streaming_server.engines.auto.resampling import Resampler
 from streaming_server.engines.base import Engine
+from streaming_server.engines.hibari.engine import HibariEngine
 from streaming_server.types import EngineInfo, Event, Failed, Finished, MemoryReport, Utterance, Voice
 
 
 class AutoEngine(Engine):
     """An `Engine` that gives an utterance to `first` if that speaks its language, else to `second`.
 
-    What `second` says is resampled to the rate of `first`. Steps alternate while both have work.
+    What `second` says is resampled to the rate of `first`. Steps alternate while both have work; one that
+    only waits does not hold up the other.
     """
 
-    def __init__(self, first: Engine, second: Engine) -> None:
+    def __init__(self, first: HibariEngine, second: Engine) -> None:
         self._first = first
         self._second = second
         self._resamplers: dict[int, Resampler] = {}
@@ -65,7 +67,8 @@ class AutoEngine(Engine):
 
     def step(self) -> list[Event]:
         self._turn = not self._turn
-        if self._first.active and (self._turn or not self._second.active):
+        wanted = self._turn and not self._first.waiting
+        if self._first.active and (wanted or not self._second.active):
             return self._first.step()
         return [converted for event in self._second.step() for converted in self._convert(event)]
 

@@ -127,6 +127,11 @@ class HibariEngine(Engine):
     def active(self) -> int:
         return len(self._streams)
 
+    @property
+    def waiting(self) -> bool:
+        """True if `step` would only wait, as the voices of all utterances are being loaded."""
+        return bool(self._streams) and all(map(self._is_loading, self._streams.values()))
+
     def prepare(self, voice: Voice) -> None:
         """Load the voice's own model, if it has one and its file is there."""
         if voice.id in self._models:

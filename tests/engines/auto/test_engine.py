@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from streaming_server.engines.auto.engine import AutoEngine
 from streaming_server.engines.espeak.engine import EspeakEngine
 from streaming_server.engines.flow_control import FlowControlled
 from streaming_server.engines.hibari.engine import HibariEngine
+from streaming_server.engines.hibari.further_voices import HibariSettings, further_voices
+from streaming_server.engines.hibari.models import VoiceModels
+from streaming_server.engines.hibari.phonemes import ASSETS
 from streaming_server.types import DEFAULT_VOICE, Audio, Event, Failed, Finished, Generation, Utterance, Words
 
 ENGLISH = "The committee will meet again on Tuesday."
@@ -95,6 +100,25 @@ def test_both_engines_advance_in_turn(engine: AutoEngine) -> None:
     assert engine.active == 2
     heard = [event.utterance for event in drain(engine) if isinstance(event, Audio)]
     assert set(heard[:3]) == {english.id, german.id}
+
+
+def test_a_voice_that_is_being_loaded_does_not_slow_other_languages(
+    espeak: EspeakEngine, tmp_path: Path
+) -> None:
+    voices = further_voices(HibariSettings(voices_dir=str(tmp_path)))
+    emma = next(one for one in voices if one.voice.id == "emma")
+    assert emma.file is not None
+    emma.file.path.write_bytes((ASSETS / "hibari.onnx").read_bytes())
+    hibari = HibariEngine(VoiceModels(voices))
+    engine = AutoEngine(hibari, espeak)
+    english, german = replace(utterance(ENGLISH), voice=emma.voice), utterance(GERMAN, "de")
+    engine.submit(english)
+    engine.submit(german)
+    silent = 0
+    while hibari.waiting and espeak.active:
+        silent += not engine.step()
+    assert silent <= 1
+    assert pcm(drain(engine), english.id)
 
 
 def test_a_cancelled_utterance_is_silent_in_both_engines(engine: AutoEngine) -> None:
