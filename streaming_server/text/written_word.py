@@ -7,7 +7,7 @@ import re
 WRITTEN_WORD = re.compile(r"[^\s\u2012-\u2015\u2026]+")
 """Also a word with the punctuation around it, or punctuation alone."""
 
-_TRIMMED = " .,;:!?\"'()[]{}<>*_`«»‹›“”„‘’¿¡、。，！？：；「」『』（）"
+_TRIMMED = " .,;:!?\"'()[]{}<>*_`«»‹›“”„‘’¿¡、。，！？：；「」『』（）،؛؟۔।॥።၊။"
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:

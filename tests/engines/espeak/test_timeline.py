@@ -36,15 +36,43 @@ def test_chinese_is_marked_without_spaces(speaker: Speaker) -> None:
         ("ja", "こんにちは、元気ですか。"),
         ("ko", "안녕하세요 여러분."),
         ("ru", "Как дела? Хорошо, спасибо."),
-        ("ar", "مرحبا بالعالم"),
+        ("ar", "مرحبا، كيف حالك اليوم؟"),
+        ("fa", "سلام، چطور هستید؟"),
+        ("ur", "آپ کیسے ہیں؟"),
+        ("uk", "Привіт, як твої справи?"),
+        ("he", "שלום, מה שלומך היום?"),
+        ("el", "Γεια σου, τι κάνεις;"),
+        ("hi", "नमस्ते, आप कैसे हैं?"),
+        ("bn", "আপনি কেমন আছেন?"),
+        ("pa", "ਤੁਸੀਂ ਕਿਵੇਂ ਹੋ?"),
+        ("gu", "તમે કેમ છો?"),
+        ("or", "ଆପଣ କେମିତି ଅଛନ୍ତି?"),
+        ("ta", "நீங்கள் எப்படி இருக்கிறீர்கள்?"),
+        ("te", "మీరు ఎలా ఉన్నారు?"),
+        ("kn", "ನೀವು ಹೇಗಿದ್ದೀರಿ?"),
+        ("ml", "നിങ്ങൾക്ക് സുഖമാണോ?"),
+        ("si", "ඔබට කොහොමද?"),
+        ("my", "နေကောင်းလား။"),
+        ("ka", "გამარჯობა, როგორ ხარ?"),
+        ("hy", "Բարեւ Ձեզ, ինչպես եք?"),
+        ("am", "ሰላም እንዴት ነህ"),
+        ("zh", "我用 Python 写 code 三年了。"),
     ],
 )
 def test_every_word_has_a_mark_in_every_language(speaker: Speaker, language: str, text: str) -> None:
     events = speaker.say(text, language=language)
     marked = "".join(text[mark.start : mark.end] for mark in marks_of(events))
-    spoken = [letter for letter in text if letter not in "，。？、.,? "]
-    assert [letter for letter in marked if letter not in "，。？、.,? "] == spoken
+    punctuation = "，。？、.,?; ،؟။"
+    spoken = [letter for letter in text if letter not in punctuation]
+    assert [letter for letter in marked if letter not in punctuation] == spoken
     assert check_order(text, events)
+
+
+def test_every_language_of_the_library_marks_every_word(speaker: Speaker) -> None:
+    text = "Anna, ma so? No."
+    for language in speaker.engine.info.languages:
+        marks = marks_of(speaker.say(text, language=language))
+        assert [text[mark.start : mark.end] for mark in marks] == ["Anna", "ma", "so", "No"], language
 
 
 def test_marks_match_the_librarys_positions(speaker: Speaker) -> None:
