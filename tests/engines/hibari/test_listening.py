@@ -1,4 +1,4 @@
-"""The six voices are intelligible to Whisper, equally loud and distinct."""
+"""The six voices are equally loud and distinct, and understood by Whisper at any pitch and speed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import combinations, count
 
 import numpy as np
 import pytest
-from helpers.judge import SENTENCES, Judge, rate
+from helpers.judge import TURNS, Judge, rate
 from helpers.spoken import drain, pcm
 from numpy.typing import NDArray
 
@@ -19,8 +19,9 @@ from streaming_server.types import BUILTIN_VOICES, Generation, Utterance, Voice
 
 pytestmark = pytest.mark.slow
 
+IDS = count(1)
 VOICES = tuple(BUILTIN_VOICES)
-WORST = {voice.id: 0.03 if voice.id == "aria" else 0.05 for voice in VOICES}
+WORST = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +32,13 @@ def engine() -> Iterator[HibariEngine]:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    pytest.importorskip("faster_whisper")
-    return Judge()
-
-
-@pytest.fixture(scope="module")
 def recordings(engine: HibariEngine) -> dict[str, list[bytes]]:
     """Return every sentence in every voice."""
-    numbers = count(1)
-    return {voice.id: [spoken(engine, next(numbers), text, voice) for text in SENTENCES] for voice in VOICES}
+    return {voice.id: [spoken(engine, text, voice) for text in TURNS] for voice in VOICES}
 
 
-def spoken(engine: HibariEngine, number: int, text: str, voice: Voice, **options: float) -> bytes:
+def spoken(engine: HibariEngine, text: str, voice: Voice, **options: float) -> bytes:
+    number = next(IDS)
     utterance = Utterance(number, number, text, voice, Generation(**options), 0.0)  # type: ignore[arg-type]
     return pcm(drain(engine, [utterance]), number)
 
@@ -53,24 +48,10 @@ def waveform(sounds: list[bytes]) -> NDArray[np.float64]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("voice", TIMBRES)
-def test_every_voice_is_understood(judge: Judge, recordings: dict[str, list[bytes]], voice: str) -> None:
-    heard = [
-        judge.errors(text, sound, SAMPLE_RATE)
-        for text, sound in zip(SENTENCES, recordings[voice], strict=True)
-    ]
-    assert sum(words for _, words in heard) > 200
-    assert rate(heard) <= WORST[voice], heard
-
-
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("pitch", [0.75, 1.3])
 def test_pitch_leaves_speech_intelligible(engine: HibariEngine, judge: Judge, pitch: float) -> None:
-    heard = [
-        judge.errors(text, spoken(engine, 1000 + number, text, VOICES[0], pitch=pitch), SAMPLE_RATE)
-        for number, text in enumerate(SENTENCES)
-    ]
-    assert rate(heard) <= 0.05, heard
+    heard = [judge.errors(text, spoken(engine, text, VOICES[0], pitch=pitch), SAMPLE_RATE) for text in TURNS]
+    assert rate(heard) <= WORST, heard
 
 
 @pytest.mark.timeout(300)
@@ -80,13 +61,13 @@ def test_speed_leaves_speech_intelligible(engine: HibariEngine, judge: Judge, sp
     slowest, fastest = engine.info.speeds
     own = min(max(speed, slowest), fastest)
     heard = []
-    for number, text in enumerate(SENTENCES):
-        sound = spoken(engine, 2000 + number, text, VOICES[0], speed=own)
+    for text in TURNS:
+        sound = spoken(engine, text, VOICES[0], speed=own)
         if own != speed:
             tempo = Tempo(SAMPLE_RATE, speed / own)
             sound = tempo.push(sound) + tempo.finish()
         heard.append(judge.errors(text, sound, SAMPLE_RATE))
-    assert rate(heard) <= 0.05, heard
+    assert rate(heard) <= WORST, heard
 
 
 def test_all_voices_are_equally_loud_and_none_is_clipped(recordings: dict[str, list[bytes]]) -> None:
