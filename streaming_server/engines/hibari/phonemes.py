@@ -43,7 +43,8 @@ class SpokenWords:
     """Written words and the ids they are spoken with.
 
     spans: code points into the text; more than one where words were rewritten together. start, end: places
-    in `Phrase.ids`.
+    in `Phrase.ids`. A space before the words is theirs, as the model already speaks them then; punctuation is
+    not, as it is a pause.
     """
 
     spans: tuple[Span, ...]
@@ -179,10 +180,11 @@ class PhonemeReader:
         phonemes = ""
         spoken = []
         for group in groups:
-            start = len(phonemes) + 1
+            begin = len(phonemes) + 1
+            start = begin - 1 if phonemes[-1:] == " " and phonemes[-2:-1] not in PUNCTS else begin
             phonemes += group.phonemes
             if spans := tuple(words[group.first : group.last]):
-                spoken.append(SpokenWords(spans, start, start + group.sounding))
+                spoken.append(SpokenWords(spans, start, begin + group.sounding))
         ids = (0, *(self._vocabulary[character] for character in phonemes.rstrip()), 0)
         return Phrase(ids, tuple(spoken), ends_sentence)
 

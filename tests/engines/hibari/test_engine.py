@@ -31,6 +31,19 @@ from streaming_server.types import (
 SENTENCE = "She paid $3.50 at 9:30 am, and walked 5 km home."
 LONG = "The committee will meet again on Tuesday to discuss the new schedule. " * 3
 
+HISSES = (
+    "We saw a small ship.",
+    "The new singer may sound sad.",
+    "Mary saw the shop in the same town.",
+    "He will sell the sofa in the summer.",
+    "They sang a song for the seven men.",
+    "The bus always runs along this old road.",
+    "The grass in this oven is red.",
+    "This man was nice to the girls around here.",
+    "His old boss only eats lamb.",
+    "The boats arrive at this narrow lake.",
+)
+
 IDS = count(1)
 
 
@@ -122,6 +135,42 @@ def test_words_after_a_pause_are_marked_within_40_ms_of_their_first_sound(engine
     assert len(offsets) >= 6
     assert abs(np.median(offsets)) <= 20
     assert np.quantile(np.abs(offsets), 0.75) <= 40
+
+
+@pytest.mark.parametrize("voice", ["aria", "atlas"])
+@pytest.mark.parametrize("text", HISSES)
+def test_words_within_speech_are_marked_within_40_ms_of_their_sound(
+    engine: HibariEngine, text: str, voice: str
+) -> None:
+    """Hiss is the only loud sound above 4 kHz, so energy there shows where it begins and ends."""
+    events = drain(engine, [said := utterance(text, voice)])
+    sound = waveform(pcm(events, said.id))
+    marks = marks_of(events)
+    checked = 0
+    for before, mark in pairwise(marks):
+        word, last = text[mark.start : mark.end], text[before.start : before.end]
+        if starts := word[0] == "s" and last[-1] != "s":
+            place = hiss_edge(sound, mark.start_sample, rising=True)
+        elif last[-1] == "s" and word[0] in "aeiounmlr":
+            place = hiss_edge(sound, mark.start_sample, rising=False)
+        else:
+            continue
+        checked += 1
+        assert abs(mark.start_sample - place) <= 0.04 * SAMPLE_RATE, (word if starts else last, mark)
+    assert checked >= 2
+
+
+def hiss_edge(sound: NDArray[np.float64], near: int, *, rising: bool) -> int:
+    """Return the sample where energy above 4 kHz comes, or ceases to be, within 10 dB of its peak nearby."""
+    size, step = SAMPLE_RATE // 50, SAMPLE_RATE // 200
+    start = near - (3 if rising else 6) * size
+    windows = np.lib.stride_tricks.sliding_window_view(sound, size)[start : near + 6 * size : step]
+    spectra = np.abs(np.fft.rfft(windows * np.hanning(size), axis=1)) ** 2
+    loud = spectra[:, 4000 * size // SAMPLE_RATE :].sum(1)
+    peak = int(np.argmax(loud if rising else loud[: len(loud) // 2]))
+    while loud[peak] > loud.max() / 10 if rising else loud[peak] > loud[: len(loud) // 2].max() / 10:
+        peak += -1 if rising else 1
+    return start + peak * step + size // 2
 
 
 def test_marks_come_before_the_audio_they_describe(engine: HibariEngine) -> None:

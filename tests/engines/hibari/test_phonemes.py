@@ -133,7 +133,7 @@ def phonemes_of(text: str, reader: PhonemeReader, *parts: tuple[str, str]) -> li
     return [
         (
             " ".join(text[start:end] for start, end in words.spans),
-            "".join(letters[number] for number in phrase.ids[words.start : words.end]),
+            "".join(letters[number] for number in phrase.ids[words.start : words.end]).lstrip(),
         )
         for phrase in reader.read(text, pronounced=pronounced)
         for words in phrase.words
