@@ -1,7 +1,7 @@
 """The hibari engine: natural English, from the model in the `hibari-tts` wheel.
 
-A step brings one utterance on: the model runs for its next phrase, or a piece of the phrase is synthesized,
-or both, where nothing of the phrase has been heard.
+A step brings one utterance on: its next phrase is read, or the model runs for it, or a piece of it is
+synthesized. Each takes less than 30 ms.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ class _Stream:
     noise: NoiseStream
     network: Network | None = None
     phrases: Iterator[Phrase] = field(default_factory=lambda: iter(()))
+    phrase: Phrase | None = None
+    spectrum: Spectrum | None = None
     synthesis: Synthesis | None = None
     frames: int = FIRST_PIECE
     pieces: int = 0
@@ -175,7 +177,7 @@ class HibariEngine(Engine):
             del self._streams[stream.utterance.id]
             return [Failed(stream.utterance.id, error.code, error.message, error.retryable)]
         stream.busy_s += time.perf_counter() - began
-        if events:
+        if events is not None:
             return events
         del self._streams[stream.utterance.id]
         return [Finished(stream.utterance.id, stream.busy_s)]
@@ -196,14 +198,26 @@ class HibariEngine(Engine):
     def _is_loading(self, stream: _Stream) -> bool:
         return stream.network is None and self._models.is_loading(stream.utterance.voice.id)
 
-    def _advance(self, stream: _Stream) -> list[Event]:
-        """The next piece of an utterance and the words that start in it; nothing after the last."""
+    def _advance(self, stream: _Stream) -> list[Event] | None:
+        """Return the next piece of an utterance and the words that start in it; None after the last.
+
+        The list is empty while the next piece is prepared.
+        """
+        if stream.synthesis is not None or stream.spectrum is not None:
+            return self._piece(stream)
+        if stream.phrase is not None:
+            self._run_model(stream, stream.phrase)
+            return []
         if stream.network is None:
             self._start(stream)
-        if stream.synthesis is None:
-            if (phrase := next(stream.phrases, None)) is None:
-                return []
-            self._begin(stream, phrase)
+        stream.phrase = next(stream.phrases, None)
+        return None if stream.phrase is None else []
+
+    def _piece(self, stream: _Stream) -> list[Event]:
+        if stream.spectrum is not None:
+            pitch = stream.utterance.generation.pitch or 1.0
+            stream.synthesis = synthesis_of(stream.spectrum, stream.timbre, pitch, self._tables, stream.noise)
+            stream.spectrum = None
         assert stream.synthesis is not None
         pcm = _pcm(stream.synthesis.read(stream.frames), stream.timbre.gain)
         if stream.synthesis.finished:
@@ -227,14 +241,12 @@ class HibariEngine(Engine):
             stream.text, opening=stream.newcomer, pronounced=stream.utterance.pronounced
         )
 
-    def _begin(self, stream: _Stream, phrase: Phrase) -> None:
-        """Run the model for a phrase."""
+    def _run_model(self, stream: _Stream, phrase: Phrase) -> None:
         assert stream.network is not None
-        options, timbre = stream.utterance.generation, stream.timbre
-        spectrum = _trimmed(stream.network.run(phrase.ids, (options.speed or 1.0) * timbre.pace), phrase)
-        stream.marks.extend(word_marks(phrase, spectrum, stream.samples))
-        pitch = options.pitch or 1.0
-        stream.synthesis = synthesis_of(spectrum, timbre, pitch, self._tables, stream.noise)
+        stream.phrase = None
+        speed = (stream.utterance.generation.speed or 1.0) * stream.timbre.pace
+        stream.spectrum = _trimmed(stream.network.run(phrase.ids, speed), phrase)
+        stream.marks.extend(word_marks(phrase, stream.spectrum, stream.samples))
 
 
 def _check_language(tag: str | None) -> None:

@@ -202,8 +202,9 @@ def _with_given(tokens: Iterator[tuple[str, int, int]], given: _Given) -> Iterat
 
 
 def _normalized(line: str) -> str:
-    """The line as Hibari normalizes it, without the digits that its number reader cannot take."""
-    plain = _OTHER_DIGIT.sub(lambda match: f" {unicodedata.numeric(match[0], 0):g} ", line)
+    """The line as Hibari normalizes it, in NFC and without the digits that its number reader cannot take."""
+    composed = unicodedata.normalize("NFC", line)
+    plain = _OTHER_DIGIT.sub(lambda match: f" {unicodedata.numeric(match[0], 0):g} ", composed)
     text: str = normalize(_ENDLESS_NUMBER.sub(lambda match: " ".join(match[0]), plain))
     return text
 

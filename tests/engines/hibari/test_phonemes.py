@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +55,16 @@ def test_words_rewritten_together_share_a_span(reader: PhonemeReader) -> None:
 def test_digits_of_any_kind_are_read(reader: PhonemeReader) -> None:
     text = "① is not ½ or ²; ⑳ is 123456789012345678901000000000000000000."
     assert spans_of(list(reader.read(text))) == written_words(text)
+
+
+def test_decomposed_letters_are_read_as_composed_ones(reader: PhonemeReader) -> None:
+    text = "Zoë had a café au lait — naïve!"
+    decomposed = unicodedata.normalize("NFD", text)
+    (phrase,), (other,) = list(reader.read(text)), list(reader.read(decomposed))
+    assert other.ids == phrase.ids
+    assert words_of(decomposed, [other]) == [
+        tuple(unicodedata.normalize("NFD", word) for word in words) for words in words_of(text, [phrase])
+    ]
 
 
 def test_a_date_does_not_end_a_sentence(reader: PhonemeReader) -> None:
