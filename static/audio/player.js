@@ -161,10 +161,11 @@ export class Player extends Emitter {
 
   /** Return when a sample that left the worklet at a context time is heard, by performance.now(). */
   heardAt(/** @type {number} */ time) {
-    const estimate = performance.now() + 1000 * (time + this.latency - (this.#context?.currentTime ?? 0));
-    const stamp = this.#context?.getOutputTimestamp();
-    if (stamp?.contextTime === undefined || !stamp.performanceTime) return estimate;
-    return Math.max(estimate, stamp.performanceTime + 1000 * (time - stamp.contextTime)); // stale while it starts
+    const now = performance.now();
+    const estimate = now + 1000 * (time + this.latency - (this.#context?.currentTime ?? 0));
+    const { contextTime = time, performanceTime = 0 } = this.#context?.getOutputTimestamp() ?? {};
+    // While the device starts, its clock and its time stamps jump; a sound is not heard before it has left the worklet.
+    return Math.max(now, performanceTime ? performanceTime + 1000 * (time - contextTime) : estimate);
   }
 
   /** @param {AudioContext} context */

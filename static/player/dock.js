@@ -64,7 +64,7 @@ export function mountDock(app, playOrPause) {
     const { take, position } = player;
     setText(byId("time-now"), clockOf(take ? position / take.rate : 0));
     const whole = take?.expectedSeconds ?? take?.seconds ?? 0;
-    setText(byId("time-all"), `${take && !take.complete && take.length ? "about " : ""}${clockOf(whole)}`);
+    setText(byId("time-all"), `${take && !take.complete && take.length ? "≈ " : ""}${clockOf(whole)}`);
     scrubber.show();
     waveform.draw();
   }

@@ -18,7 +18,7 @@ export function mountTextSize({ store, player }) {
     const { take } = player;
     if (take && take.text === text && player.active) {
       const left = (take.expectedSeconds ?? take.seconds) - player.position / take.rate;
-      const at = take.sentenceAt(player.position)?.start ?? 0;
+      const at = (take.wordAt(player.position) ?? take.sentenceAt(player.position))?.start ?? 0;
       return [`${clockOf(left)} left`, ` · ${count(at)} of ${count(take.points.length)} characters`];
     }
     if (!text) return ["", ""];

@@ -25,7 +25,8 @@ export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queu
   if (sent !== undefined && arrived !== undefined) {
     const server = Math.min(first ?? 0, arrived - sent);
     const wait = Math.min(queue ?? 0, server);
-    let at = add("Network", "the request's way to the server, and the answer's way back", sent, arrived - server);
+    const network = "the request's way to the server, and the answer's way back";
+    let at = add(first === undefined ? "Server" : "Network", network, sent, arrived - server);
     if (first !== undefined) {
       at = add("Queue", "waiting for the engine", at, at + wait);
       at = add("Synthesis", "until the engine's first sound", at, at + server - wait);

@@ -105,6 +105,7 @@ test("stages add up from the click to the first sound", () => {
     ],
   );
   assert.equal(firstSoundMs(metrics), 60);
+  assert.deepEqual(stagesOf({ clicked: 0, sent: 2, arrived: 20 }).map(({ name }) => name), ["Server"]);
   assert.deepEqual(stagesOf({}), []);
   assert.equal(firstSoundMs({ clicked: 1 }), null);
 });
