@@ -100,6 +100,22 @@ async def test_a_failed_preview_is_retried(tmp_path: Path) -> None:
     assert (await file_of(previews.get(KAI, speaker))).read_bytes() == b"kai"
 
 
+async def test_a_preview_that_another_server_is_writing_is_left_alone(tmp_path: Path) -> None:
+    """Servers may share the folder, and speak the same preview at the same time."""
+    [previews, other] = [Previews(tmp_path) for _ in range(2)]
+    kept = tmp_path / f"{KAI}.part"
+    kept.write_bytes(b"half of")
+    speakers = [Speaker(b"kai", may=False), Speaker(b"kai")]
+    async with anyio.create_task_group() as group:
+        group.start_soon(previews.get, KAI, speakers[0])
+        await until_asked(speakers[0])
+        file = await file_of(other.get(KAI, speakers[1]))
+        speakers[0].may_speak.set()
+    assert file.read_bytes() == b"kai"
+    assert kept.read_bytes() == b"half of"
+    assert {one.name for one in tmp_path.iterdir()} == {file.name, kept.name}  # noqa: ASYNC240
+
+
 def test_a_read_only_disk_serves_cached_previews_and_stores_no_new_ones(tmp_path: Path) -> None:
     kai, luna = b"kai", b"luna"
     with small_disk(tmp_path):
