@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,12 @@ def test_the_gateway_is_given_its_configuration() -> None:
     text = (DEPLOY / "kubernetes.yaml").read_text()
     assert f"configmap {volume['configMap']['name']} --from-file=haproxy.cfg" in text
     assert (DEPLOY / "haproxy.cfg").is_file()
+
+
+def test_downloaded_models_lie_in_the_volume() -> None:
+    """Else every restart of the container would download them again."""
+    found = re.search(r"XDG_CACHE_HOME=(\S+)", (DEPLOY / "Dockerfile").read_text())
+    assert found is not None
+    [container] = pod("speech")["containers"]
+    [mounted] = [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert Path(found[1]).is_relative_to(mounted)
