@@ -56,18 +56,8 @@ export class Timeline {
     return this.column("at").at(-1) ?? null;
   }
 
-  /** Names of all columns but the time: `p50`, `contexts`, `gpu_0 pressure`, … */
-  get names() {
-    return [...this.#columns.keys()].filter((name) => name !== "at");
-  }
-
   get events() {
     return this.#events;
-  }
-
-  /** The length of a row in seconds. */
-  get step() {
-    return this.#step;
   }
 
   /**

@@ -83,7 +83,7 @@ test("forgets what is older than its span", () => {
   timeline.add(answer(seconds(61, 100)));
   assert.deepEqual(timeline.column("contexts"), seconds(40, 100));
   assert.equal(timeline.events.length, 0);
-  for (const name of timeline.names) assert.equal(timeline.column(name).length, 61, name);
+  for (const name of ["at", "p50", "contexts", "queued", "connections"]) assert.equal(timeline.column(name).length, 61, name);
 });
 
 test("a device that appears later has no values before", () => {
