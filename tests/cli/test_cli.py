@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import soundfile
 from helpers.servers import Server, free_port, until
 
 from streaming_server.cli.local_server import answers
-from streaming_server.cli.main import settings_of
+from streaming_server.cli.main import main, settings_of
 from streaming_server.cli.say import SayCommand, key_to_send
+from streaming_server.cli.signals import ending_signals
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +39,30 @@ def run(*arguments: str, stdin: str | None = None, **environment: str) -> subpro
         timeout=50,
         check=False,
     )
+
+
+@pytest.fixture
+def call(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Return a function that runs in this process a command that ends before it starts anything."""
+    for name in os.environ:
+        if name.startswith("DIA_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DIA_ENGINE", "espeak")
+    monkeypatch.setenv("COLUMNS", "200")
+    handlers = {number: signal.getsignal(number) for number in ending_signals()}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        try:
+            status = main(arguments)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
+
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def unfinished_bytes(out: Path) -> int:
@@ -63,8 +88,10 @@ def seconds(path: Path) -> float:
         (["bench"], ["--sessions", "--tokens-per-second", "--url", "--json"]),
     ],
 )
-def test_help_is_complete(command: list[str], words: list[str]) -> None:
-    answer = run(*command, "--help")
+def test_help_is_complete(
+    call: Callable[..., subprocess.CompletedProcess[str]], command: list[str], words: list[str]
+) -> None:
+    answer = call(*command, "--help")
     assert not re.search(r"tuple\[|SecretStr|Mapping\[|None\)|null\)|lambda|False", answer.stdout)
     assert answer.returncode == 0
     for word in words:
@@ -302,6 +329,26 @@ def test_say_sends_a_key(start_server: Callable[..., Server], tmp_path: Path) ->
     ("arguments", "complaint"),
     [
         (["dance"], "Unknown command 'dance'"),
+        (["say", "Hello.", "--voice=nobody"], "voice"),
+        (["bench", "--url=http://127.0.0.1:1"], "127.0.0.1:1/ws/speak did not speak: Connection refused"),
+        (["--data-dir=README.md"], "README.md cannot be used: This is a file"),
+        (["--host=999.1.1.1", "--no-auth"], "--host 999.1.1.1"),
+        (["say", "Hello.", "--url=http://127.0.0.1:1"], "No server answers at http://127.0.0.1:1"),
+        (["--gpu-ids=1"], "GPUs"),
+    ],
+)
+def test_a_mistake_gives_a_message_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:
+    if arguments[0] == "say" and not any(part.startswith("--url") for part in arguments):
+        arguments = [*arguments, "--url", server.url]
+    answer = run(*arguments)
+    assert answer.returncode == 2
+    assert complaint in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
         (["--port=99999"], "--port: must be a whole number from 0 to 65535."),
         (["--host=0.0.0.0"], "--no-auth"),
         (["--port=x"], "--port: must be a whole number from 0 to 65535."),
@@ -309,30 +356,24 @@ def test_say_sends_a_key(start_server: Callable[..., Server], tmp_path: Path) ->
         (["--ping-s=0"], "--ping-s: must be a number, more than 0."),
         (["--log-level=loud"], "--log-level: must be one of debug, info, warning, error."),
         (["--voice-aliases=alloy"], "--voice-aliases: must be NAME=VOICE pairs, comma-separated."),
-        (["say", "Hello.", "--voice=nobody"], "voice"),
         (["say", "..."], "nothing to speak"),
         (["say", "Hello.", "--out=/nowhere/at/all.wav"], "--out /nowhere/at/all.wav: there is no folder"),
         (["say", "Hello.", "--out=tests"], "--out tests: this is a folder"),
         (["say", "Hello.", "--out=hello.doc"], ".wav, .mp3"),
         (["bench", "--sessions=abc"], "--sessions: "),
-        (["bench", "--url=http://127.0.0.1:1"], "127.0.0.1:1/ws/speak did not speak: Connection refused"),
-        (["--data-dir=README.md"], "README.md cannot be used: This is a file"),
-        (["--host=999.1.1.1", "--no-auth"], "--host 999.1.1.1"),
-        (["say", "Hello.", "--url=http://127.0.0.1:1"], "No server answers at http://127.0.0.1:1"),
         (["say", "Hello.", "--url=foo"], "--url"),
         (["bench", "--url=127.0.0.1:7860"], "--url"),
         (["bench", "--url=http://127.0.0.1:99999"], "--url"),
-        (["--gpu-ids=1"], "GPUs"),
         (["--engine=magic"], "Engine magic is not installed; available: auto, dia, espeak"),
         (["--quantize=int8"], "--quantize has no effect with --engine espeak; use --engine dia."),
         (["--engine=dia", "--quantize=int4"], "--quantize: must be int8."),
         (["--engine=dia", "--slots=0"], "--slots: must be a whole number from 1 to 1024."),
     ],
 )
-def test_a_mistake_gives_a_message_and_status_2(arguments: list[str], complaint: str, server: Server) -> None:
-    if arguments[0] == "say" and not any(part.startswith("--url") for part in arguments):
-        arguments = [*arguments, "--url", server.url]
-    answer = run(*arguments)
+def test_a_mistake_in_the_arguments_gives_a_message_and_status_2(
+    call: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], complaint: str
+) -> None:
+    answer = call(*arguments)
     assert answer.returncode == 2
     assert complaint in answer.stderr
     assert "Traceback" not in answer.stderr
