@@ -71,4 +71,4 @@ async def test_the_earlier_servers_route_equals_the_native_websocket(server: Ser
 
 async def test_speed_shortens_the_audio(server: Server) -> None:
     greedy, brisk = [len(await native_audio(server, TEXT, voice=voice)) for voice in VOICES]
-    assert greedy / brisk == pytest.approx(1.2, rel=0.1)
+    assert greedy / brisk == pytest.approx(1.2, rel=0.05)
