@@ -55,6 +55,7 @@ SPOKEN = [
     ("/generate", {"text": "Hi.", "voice_id": "aria ", "response_format": "ogg"}, "audio/ogg"),
     ("/v1/audio/speech", {"input": "Hi.", "voice": "NOVA", "response_format": "MP3"}, "audio/mpeg"),
     ("/v1/audio/speech", {"input": "Hi.", "voice": " Luna", "response_format": "Ogg"}, "audio/ogg"),
+    ("/v1/audio/speech", {"input": "Hi.", "voice": "kai", "stream_format": "SSE "}, "text/event-stream"),
     ("/tts/bytes", cartesia("Aria", container="WAV", encoding="PCM_S16LE"), "audio/wav"),
     ("/v1/speak?model=Kai&encoding=MP3", {"text": "Hi."}, "audio/mpeg"),
     ("/v1/speak?model=Aura-2-Zara-EN&encoding=Opus&container=OGG", {"text": "Hi."}, "audio/ogg"),

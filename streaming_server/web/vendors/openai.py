@@ -22,7 +22,7 @@ from streaming_server.errors import SpeechError
 from streaming_server.render import Rendering
 from streaming_server.settings import OPENAI_VOICES
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
-from streaming_server.web.choices import FormatName
+from streaming_server.web.choices import FormatName, any_case
 from streaming_server.web.generation_fields import Seed, Speed
 from streaming_server.web.keys import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
@@ -52,7 +52,7 @@ class SpeechBody(Model, SpeechFields, DialogueField):
     voice: str | VoiceObject = DEFAULT_VOICE.id
     response_format: FormatName = "mp3"
     speed: Speed | None = None
-    stream_format: Literal["audio", "sse"] = "audio"
+    stream_format: Annotated[Literal["audio", "sse"], any_case] = "audio"
     seed: Seed | None = None
 
     def options(self, catalogue: Catalogue) -> SpeechOptions:

@@ -304,6 +304,7 @@ async def test_a_turn_that_cannot_start_is_reported_once_and_its_flush_answered(
         ("model=nobody", 404, b"UNKNOWN_VOICE"),
         ("model=aria&encoding=mp3", 400, b"BAD_VALUE"),
         ("model=aria&sample_rate=11000", 400, b"BAD_VALUE"),
+        ("model=aria&sample_rate=0", 400, b"BAD_VALUE"),
         ("model=aria&speed=9", 400, b"BAD_VALUE"),
     ],
 )

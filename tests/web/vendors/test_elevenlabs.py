@@ -353,6 +353,7 @@ async def test_a_flush_speaks_buffered_text(server: Server) -> None:
         ("/v1/text-to-speech/nobody/stream-input", 404),
         ("/v1/text-to-speech/aria/multi-stream-input?output_format=pcm_11000", 422),
         ("/v1/text-to-speech/aria/stream-input?output_format=wav", 422),
+        ("/v1/text-to-speech/aria/stream-input?output_format=wav_24000", 422),
     ],
 )
 async def test_unsupported_options_refuse_the_handshake(server: Server, path: str, status: int) -> None:

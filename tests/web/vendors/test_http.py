@@ -104,6 +104,7 @@ WAVE_TAGS = {"PCM_16": 1, "FLOAT": 3, "ALAW": 6, "ULAW": 7}
         ("/tts/bytes", cartesia("wav", "pcm_f32le", 44100), "pcm_f32le", "FLOAT", 44100),
         ("/tts/bytes", cartesia("wav", "pcm_mulaw", 8000), "mulaw", "ULAW", 8000),
         ("/tts/bytes", cartesia("wav", "pcm_alaw", 8000), "alaw", "ALAW", 8000),
+        (f"{ELEVENLABS}wav_44100", {"text": TEXT}, "pcm_s16le", "PCM_16", 44100),
         (f"{DEEPGRAM}encoding=linear16", {"text": TEXT}, "pcm_s16le", "PCM_16", 24000),
         (f"{DEEPGRAM}encoding=mulaw", {"text": TEXT}, "mulaw", "ULAW", 8000),
         (f"{DEEPGRAM}encoding=alaw&container=wav", {"text": TEXT}, "alaw", "ALAW", 8000),
@@ -369,6 +370,7 @@ UNKNOWN = [
     (f"{ELEVENLABS}pcm_1", {"text": "Hi."}, 422, lambda told: told["detail"]["status"] == "bad_value"),
     ("/v1/speak?model=nobody", {"text": "Hi."}, 404, lambda told: told["err_code"] == "UNKNOWN_VOICE"),
     ("/v1/speak?sample_rate=1", {"text": "Hi."}, 400, lambda told: "sample_rate" in told["err_msg"]),
+    ("/v1/speak?sample_rate=0", {"text": "Hi."}, 400, lambda told: "sample_rate" in told["err_msg"]),
     (
         "/v1/speak?encoding=opus&container=none",
         {"text": "Hi."},

@@ -95,7 +95,7 @@ async def speech(request: Request) -> SpeechResponse:
 
 def _audio(query: Query) -> AudioOptions:
     """Raise BadValue for a rate or a container that does not fit."""
-    rate = query.sample_rate or _usual_rate(query.encoding)
+    rate = _usual_rate(query.encoding) if query.sample_rate is None else query.sample_rate
     if rate not in SAMPLE_RATES:
         raise BadValue("must be one of " + ", ".join(map(str, SAMPLE_RATES)) + ".", field="sample_rate")
     encoding = ENCODINGS.get(query.encoding, "pcm_s16le")

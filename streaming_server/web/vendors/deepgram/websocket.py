@@ -241,7 +241,9 @@ def _session(request: HTTPConnection, services: SpeechServices, connection: Conn
 def _style(request: HTTPConnection, services: SpeechServices) -> Style:
     """Raise BadValue, UnknownVoice."""
     query = validated_query(Query, request.query_params)
-    sample_rate = query.sample_rate or (24000 if query.encoding == "linear16" else 8000)
+    sample_rate = query.sample_rate
+    if sample_rate is None:
+        sample_rate = 24000 if query.encoding == "linear16" else 8000
     validated(_Rate, {"sample_rate": sample_rate})
     voice, warning = voice_of(services, query.model)
     generation = Generation(language=query.language, speed=query.speed)

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.audio.formats import content_type, is_coded
+from streaming_server.audio.formats import content_type
 from streaming_server.context import Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
@@ -42,10 +42,10 @@ class SpeechBody(Model, SpeechFields):
     voice_settings: VoiceSettings | None = None
 
 
-QUERY = (Parameter("output_format", Literal[tuple(output_formats())], "mp3_44100_128 by default."),)
+QUERY = (Parameter("output_format", Literal[tuple(output_formats(files=True))], "mp3_44100_128 by default."),)
 
 
-MEDIA = ("audio/mpeg", "audio/ogg", "audio/pcm", "audio/basic", "audio/x-alaw-basic")
+MEDIA = ("audio/wav", "audio/mpeg", "audio/ogg", "audio/pcm", "audio/basic", "audio/x-alaw-basic")
 
 
 def routes() -> list[BaseRoute]:
@@ -165,7 +165,7 @@ def _voice_to_json(voice: Voice) -> dict[str, Any]:
 
 async def _read(request: Request) -> tuple[str, SpeechOptions]:
     body = await read_json(request, SpeechBody)
-    audio = audio_options(request.query_params.get("output_format"))
+    audio = audio_options(request.query_params.get("output_format"), files=True)
     speed = body.voice_settings.speed if body.voice_settings else None
     generation = Generation(language=body.language, speed=speed, seed=body.seed)
     voice = request.path_params["voice"]
@@ -176,7 +176,7 @@ async def _read(request: Request) -> tuple[str, SpeechOptions]:
 
 def _media_type(audio: AudioOptions) -> str:
     assert audio.sample_rate is not None
-    if is_coded(audio.format):
+    if audio.format != "pcm":
         return content_type(audio.format, audio.sample_rate)
     match audio.encoding:
         case "mulaw":

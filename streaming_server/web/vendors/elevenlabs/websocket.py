@@ -50,7 +50,7 @@ def _style(request: HTTPConnection, services: SpeechServices) -> Style:
     return Style(
         voice,
         Generation(language=query.language, seed=query.seed),
-        audio_options(query.output_format),
+        audio_options(query.output_format, files=False),
         "sentences" if query.auto_mode else "verbatim",
         min(query.inactivity_timeout, LONGEST_INACTIVITY_S),
         query.text_processing,
