@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 import anyio
 
 from streaming_server.errors import Draining, Full
+from streaming_server.hosts import network_of
 from streaming_server.settings import Settings
 
 KEYLESS_SHARE = 0.5
@@ -81,7 +82,10 @@ class Places:
 
 
 class BodyPlaces:
-    """Places for request bodies that are arriving, of which each address may hold a part only."""
+    """Places for request bodies that are arriving, of which each address may hold a part only.
+
+    The addresses of one IPv6 network count as one.
+    """
 
     def __init__(self) -> None:
         self._all = anyio.CapacityLimiter(BODIES_AT_ONCE)
@@ -91,13 +95,14 @@ class BodyPlaces:
     async def hold(self, address: str) -> AsyncIterator[None]:
         """Hold one place. Raise Full when none becomes free for a while."""
         full = Full("Too many request bodies at once; try again in a moment.")
-        own = self._of.setdefault(address, anyio.CapacityLimiter(BODIES_PER_ADDRESS))
+        client = network_of(address)
+        own = self._of.setdefault(client, anyio.CapacityLimiter(BODIES_PER_ADDRESS))
         try:
             async with _holding(own, BODY_WAIT_S, full), _holding(self._all, BODY_WAIT_S, full):
                 yield
         finally:
             if not own.borrowed_tokens and not own.statistics().tasks_waiting:
-                self._of.pop(address, None)
+                self._of.pop(client, None)
 
 
 class UploadPlaces:

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError, Unauthorized
+from streaming_server.hosts import network_of
 from streaming_server.web.keys import key_of
 from streaming_server.web.responses import retry_after
 from streaming_server.web.services import SpeechServices, speech_services
@@ -124,7 +125,7 @@ class Handshake:
     ) -> str | bytes | None:
         """Wait for the message with the key. Return it, or None if the client left. Raise Unauthorized."""
         assert self.late_key is not None
-        address = request.client.host if request.client is not None else ""
+        address = network_of(request.client.host) if request.client is not None else ""
         with services.waiting_room.place(address, services.settings.auth_timeout_s):
             if (raw := await connection.receive()) is None:
                 return None
