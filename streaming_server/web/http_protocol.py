@@ -69,12 +69,19 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.transport.abort()
 
+    def _should_upgrade(self) -> bool:
+        """Return whether the request opens a websocket: a GET of HTTP/1.1 (RFC 6455, 4.1)."""
+        opens = self.parser.get_method() == b"GET" and self.parser.get_http_version() != "1.0"
+        return opens and super()._should_upgrade()
+
     def _feed(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
+            elif self.parser.get_method() == b"CONNECT":  # It always upgrades: a tunnel follows, not HTTP.
+                self.send_400_response("CONNECT is not supported.")
             else:
                 self._parse_without_offer(data[upgrade.args[0] :])
         except httptools.HttpParserError:

@@ -28,10 +28,14 @@ class Origins:
     def check(self, connection: HTTPConnection) -> None:
         """Raise Forbidden for a page of another origin, and without keys for a Host that is not ours.
 
+        So is a request with two of either header, as a proxy may have read the other one.
+
         A foreign host name can be made to resolve to this machine (DNS rebinding), so a server without keys
         accepts addresses and its own names only. Browsers send no Origin with what a page embeds, such as
         `<audio src>`; there Sec-Fetch-Site tells.
         """
+        if any(len(connection.headers.getlist(name)) > 1 for name in ("host", "origin")):
+            raise Forbidden("Send one Host header, and one Origin header at most.")
         if not self._keyed and not self._is_own_name(connection.headers.get("host")):
             raise Forbidden("Host not allowed; add its origin to --allowed-origins.")
         origin = connection.headers.get("origin")

@@ -84,6 +84,48 @@ def chunked(body: bytes, *, size: int = 7) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
+@pytest.mark.parametrize("target", ["/", "/generate", "localhost:443"])
+@pytest.mark.parametrize(
+    "headers", [b"", OFFER, b"Content-Length: 3\r\n"], ids=["none", "an offer", "a body"]
+)
+def test_connect_is_refused(server: Server, target: str, headers: bytes) -> None:
+    """The parser takes what follows for a tunnel, whatever the headers; it was parsed again without an end."""
+    logged = len(server.logged())
+    with closing(Line(server, request("CONNECT", target, headers=headers) + b"abc")) as line:
+        assert line.response()[0] == 400
+    assert "Traceback" not in server.logged()[logged:]
+
+
+SOCKET = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize("path", ["/ws/speak%0a", "/ws/status%0A", "/v1/text-to-speech/aria/stream-input%0a"])
+def test_a_websocket_path_with_control_characters_is_not_found(server: Server, path: str) -> None:
+    with closing(Line(server, request("GET", path, headers=SOCKET))) as line:
+        assert line.response()[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "version", "status"),
+    [
+        ("POST", "/ws/speak", "1.1", 404),
+        ("PUT", "/ws/status", "1.1", 404),
+        ("POST", "/generate", "1.1", 200),
+        ("GET", "/ws/speak", "1.0", 404),
+    ],
+)
+def test_only_a_get_of_http_1_1_opens_a_websocket(
+    server: Server, method: str, path: str, version: str, status: int
+) -> None:
+    """Others were left without an answer."""
+    body = SPEECH if method != "GET" else b""
+    with closing(Line(server, request(method, path, body, SOCKET, version))) as line:
+        assert line.response()[0] == status
+
+
 # Offers to upgrade.
 
 

@@ -107,3 +107,16 @@ async def test_a_rebound_host_name_is_refused_a_websocket(server: Server, path: 
         async with connect(url, host="127.0.0.1", port=server.port, proxy=None):
             pass
     assert caught.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("options", [{}, {"api_keys": ["secret"]}], ids=["no keys", "keys"])
+@pytest.mark.parametrize("name", ["Host", "Origin"])
+@pytest.mark.parametrize("second", ["http://localhost", "http://evil.example"])
+def test_a_repeated_header_is_refused(options: dict[str, object], name: str, second: str) -> None:
+    """A proxy in front may have read the other one."""
+    headers = {"Host": ["localhost"], "Origin": ["http://localhost"]}
+    headers[name].append(second.removeprefix("http://") if name == "Host" else second)
+    raw = [(each.lower().encode(), value.encode()) for each, values in headers.items() for value in values]
+    connection = HTTPConnection({"type": "http", "headers": raw, "path": "/", "query_string": b""})
+    with pytest.raises(Forbidden, match="one Host header"):
+        origins(**options).check(connection)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streaming_server.web.responses import error_json
+from streaming_server.web.websocket.unknown import UnknownWebSocket
 
 _SLASHES = re.compile("/{2,}")
 _CONTROL = re.compile("[\0-\x1f\x7f]")
@@ -29,8 +30,10 @@ class NormalizedPath:
             path = _SLASHES.sub("/", scope["path"])
             if path not in self._keep:
                 path = path.removesuffix("/")
-            if scope["type"] == "http" and _CONTROL.search(path):
-                await error_json("not_found", "Not Found.", 404)(scope, receive, send)
+            if _CONTROL.search(path):
+                http = scope["type"] == "http"
+                answer = error_json("not_found", "Not Found.", 404) if http else UnknownWebSocket()
+                await answer(scope, receive, send)
                 return
             scope["path"] = path
         await self._app(scope, receive, send)
