@@ -89,7 +89,7 @@ def chunked(body: bytes, *, size: int = 7) -> bytes:
     "headers", [b"", OFFER, b"Content-Length: 3\r\n"], ids=["none", "an offer", "a body"]
 )
 def test_connect_is_refused(server: Server, target: str, headers: bytes) -> None:
-    """The parser takes what follows for a tunnel, whatever the headers; it was parsed again without an end."""
+    """The parser takes what follows for a tunnel, whatever the headers; it parsed without an end."""
     logged = len(server.logged())
     with closing(Line(server, request("CONNECT", target, headers=headers) + b"abc")) as line:
         assert line.response()[0] == 400
