@@ -165,14 +165,15 @@ class Contexts:
             labels={"door": options.door, "context": options.name},
         )
 
-    def paces(self, door: str) -> bool:
-        """Return whether the audio of a door is held back to real time, unless the client asks otherwise."""
-        return door == "native" or door in self._settings.paced_doors
+    def paces(self, options: SpeechOptions) -> bool:
+        """Return whether the audio of a context is held back to real time."""
+        return self._lead_ms(options) < UNPACED_MS
 
     def _lead_ms(self, options: SpeechOptions) -> int:
         if options.max_lead_ms is not None:
             return options.max_lead_ms
-        return self._settings.max_lead_ms if self.paces(options.door) else UNPACED_MS
+        paced = options.door == "native" or options.door in self._settings.paced_doors
+        return self._settings.max_lead_ms if paced else UNPACED_MS
 
     def check_length(self, text: str) -> None:
         """Raise TooLarge for a text that is longer than a context takes."""

@@ -196,3 +196,19 @@ def test_a_listener_may_play_what_it_has_before_it_reads_on(start_server: Callab
             data = listener.recv(65536)
             assert data, "disconnected"
             received += len(data)
+
+
+@pytest.mark.slow
+def test_a_wyoming_client_may_pause_like_any_other(start_server: Callable[..., Server]) -> None:
+    """The kernel took it for vanished after ten seconds, whatever it had left to play."""
+    port = free_port()
+    start_server(f"--wyoming-port={port}")
+    with silent_socket(port) as client:
+        client.sendall(json.dumps({"type": "synthesize", "data": {"text": LONG}}).encode() + b"\n")
+        assert client.recv(4096)
+        time.sleep(14)
+        tail = b""
+        while b'"audio-stop"' not in tail:
+            data = client.recv(65536)
+            assert data, "disconnected"
+            tail = tail[-100:] + data

@@ -151,7 +151,7 @@ class Session(ABC, Generic[TurnT]):
         most = self.services.settings.max_contexts
         if len(self._turns) >= most:
             raise TooLarge(f"A connection holds at most {most} contexts.")
-        if not self.services.contexts.paces(options.door):
+        if not self.services.contexts.paces(options):
             self.connection.send_timeout_s = self.services.settings.stall_timeout_s
         return self.services.contexts.open(self.engine, options)
 
