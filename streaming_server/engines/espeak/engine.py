@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 
 from streaming_server.engines.base import Engine
+from streaming_server.engines.espeak.composing import Composed
 from streaming_server.engines.espeak.languages import DEFAULT_LANGUAGE, Languages
 from streaming_server.engines.espeak.library import Library
 from streaming_server.engines.espeak.pieces import Piece
@@ -59,6 +60,7 @@ class EspeakEngine(Engine):
         self._queue: list[tuple[float, int, int]] = []  # deadline, arrival, utterance id
         self._arrivals = 0
         self._speaking: int | None = None
+        self._composed = Composed("")
         self._thread: LibraryThread | None = LibraryThread(library)
 
     @property
@@ -96,7 +98,9 @@ class EspeakEngine(Engine):
         spoken = spoken_form(utterance.text)
         if not is_speakable(spoken):
             return [Finished(utterance.id, 0.0)]
-        return self._events(utterance.id, self._open_thread().start(spoken, parameters, utterance.pronounced))
+        self._composed = composed = Composed(spoken)
+        pronounced = composed.here(utterance.pronounced)
+        return self._events(utterance.id, self._open_thread().start(composed.text, parameters, pronounced))
 
     def memory(self) -> MemoryReport:
         return machine_memory()
@@ -135,18 +139,17 @@ class EspeakEngine(Engine):
     def _events(self, utterance_id: int, result: Piece | Returned) -> list[Event]:
         if isinstance(result, Piece):
             self._speaking = utterance_id
-            return _events_of(utterance_id, result)
+            return self._events_of(utterance_id, result)
         self._speaking = None
         if result.error is not None:
             raise result.error
-        rest = _events_of(utterance_id, result.rest) if result.rest else []
+        rest = self._events_of(utterance_id, result.rest) if result.rest else []
         return [*rest, Finished(utterance_id, result.busy_s)]
 
-
-def _events_of(utterance_id: int, piece: Piece) -> list[Event]:
-    events: list[Event] = []
-    if piece.marks:
-        events.append(Words(utterance_id, piece.marks))
-    if piece.pcm:
-        events.append(Audio(utterance_id, piece.pcm))
-    return events
+    def _events_of(self, utterance_id: int, piece: Piece) -> list[Event]:
+        events: list[Event] = []
+        if piece.marks:
+            events.append(Words(utterance_id, self._composed.there(piece.marks)))
+        if piece.pcm:
+            events.append(Audio(utterance_id, piece.pcm))
+        return events

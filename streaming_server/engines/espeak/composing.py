@@ -1,0 +1,42 @@
+"""Text in NFC, the only form that the library reads: of other letters it names the accents or drops them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left
+from dataclasses import replace
+
+from streaming_server.types import Pronounced, WordMark
+
+_LETTER = re.compile("(?s:.)[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u1160-\u11ff\u3099\u309a]*")
+"""A letter and the marks that NFC may join with it. Marks of other scripts stay as they are."""
+
+
+class Composed:
+    """A text in NFC, with the places of its characters in the text as it was."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._places: list[int] | None = None
+        if not unicodedata.is_normalized("NFC", text):
+            parts = [
+                (match.start(), unicodedata.normalize("NFC", match[0])) for match in _LETTER.finditer(text)
+            ]
+            self.text = "".join(part for _, part in parts)
+            self._places = [start for start, part in parts for _ in part] + [len(text)]
+
+    def here(self, pronounced: tuple[Pronounced, ...]) -> tuple[Pronounced, ...]:
+        """Return parts of the text as it was as parts of this text."""
+        if (places := self._places) is None:
+            return pronounced
+        return tuple(
+            replace(part, start=bisect_left(places, part.start), end=bisect_left(places, part.end))
+            for part in pronounced
+        )
+
+    def there(self, marks: tuple[WordMark, ...]) -> tuple[WordMark, ...]:
+        """Return marks of this text as marks of the text as it was."""
+        if (places := self._places) is None:
+            return marks
+        return tuple(replace(mark, start=places[mark.start], end=places[mark.end]) for mark in marks)
