@@ -146,9 +146,12 @@ def _abortable(app: Any, cycle: RequestResponseCycle) -> Any:
 
     async def abortable(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_unless_closed(message: Message) -> None:
-            if message["type"] != ABORT and not cycle.transport.is_closing():
-                await send(message)
-                return
+            if message["type"] != ABORT:
+                if cycle.flow.write_paused:  # The client may leave while uvicorn waits for it to read.
+                    await cycle.flow.drain()
+                if not cycle.transport.is_closing():
+                    await send(message)
+                    return
             cycle.disconnected = True
             cycle.message_event.set()
             if not cycle.flow.write_paused:

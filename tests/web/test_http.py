@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from helpers.rest import to
 from helpers.servers import Server, running_server, until
+from helpers.stalled import silent_socket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -93,6 +95,22 @@ def test_connect_is_refused(server: Server, target: str, headers: bytes) -> None
     logged = len(server.logged())
     with closing(Line(server, request("CONNECT", target, headers=headers) + b"abc")) as line:
         assert line.response()[0] == 400
+    assert "Traceback" not in server.logged()[logged:]
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/static/index.html", "/metrics"])
+def test_a_client_that_leaves_its_answers_unread_is_no_error(server: Server, path: str) -> None:
+    """It sent a hundred requests at once; uvicorn takes only the last for disconnected."""
+    logged = len(server.logged())
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(silent_socket(server.port))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # Reset on close.
+            client.sendall(100 * request("GET", path))
+            assert client.recv(12) == b"HTTP/1.1 200"
+        time.sleep(1)  # Until the server waits for them.
+    assert server.get("/livez")[0] == 200
+    time.sleep(0.5)
     assert "Traceback" not in server.logged()[logged:]
 
 
