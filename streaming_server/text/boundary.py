@@ -46,6 +46,11 @@ _CLOSERS = r"""\"'”’»›)\]}」』）】》〉*_`~"""
 EVENT = re.compile(f"[{NEWLINES}]|[{_TERMINATORS}][{_TERMINATORS}{_CLOSERS}]*")
 """A newline, or a run of terminators with the quotes and brackets that close after it."""
 
+_GERMAN_ORDINAL = re.compile(
+    r"\b(?:der|die|das|dem|den|des|am|im|zum|zur|vom|beim|bis|ab|seit)\s\d{1,3}\.\Z", re.I
+)
+"""A number that stands after an article or a preposition: "am 5. Nov", "der 3. Mann"."""
+
 _NEXT_WORD = re.compile(rf"[^\S{NEWLINES}]*[{NEWLINES}]|[\W_]*+[^\W_]\w*+\W")
 _MARKS = re.compile(r"[\W_]*")
 
@@ -58,6 +63,7 @@ class Boundaries:
 
     def __init__(self, language: str) -> None:
         self._language = language
+        self._german = language == "de"
         self._queries = 0
         self._probed = False
 
@@ -82,6 +88,8 @@ class Boundaries:
         if continues or self._queries >= MAX_QUERIES or inside_aside(text, head, start, end):
             return False
         context = text[max(head, end - CONTEXT) : end]
+        if self._german and _GERMAN_ORDINAL.search(context, max(0, len(context) - 12)):
+            return False
         if not self._probed:
             self._probed = True
             verdict = self._certain(context, start - end, ahead[0])

@@ -12,6 +12,7 @@ _RUNS = {
     "_": regex.compile(r"_{1,3}(?=[^_])"),
     "~": regex.compile(r"~~(?=[^~])"),
 }
+_HIGHLIGHT = regex.compile(r"==(?=[^\s=])((?:[^=\n]++|=(?=[^=]))++)==(?=[^=\w])")
 _CLOSING = frozenset(".,;:!?)]}»”’…")
 _ESCAPE = regex.compile(r"\\(?:([!-/:-@\[-`{-~])|(?=\n))")
 _CLOSING_MARKS = regex.compile(r"#++[ \t]*+(?=[\r\n])")
@@ -76,6 +77,12 @@ def escape(cursor: Cursor) -> Construct | None:
     if match is None:
         return None
     return Construct(match.end(), (literal(match[1], cursor.place + 1),) if match[1] else ())
+
+
+def highlight(cursor: Cursor) -> Construct | None:
+    """ "==marked==", read as its text; "a == b" and "a==b" are text."""
+    match = None if cursor.previous == "=" or cursor.previous.isalnum() else cursor.match(_HIGHLIGHT)
+    return _with_label(cursor, match) if match and not match[1][-1].isspace() else None
 
 
 def closing_marks(cursor: Cursor) -> Construct | None:

@@ -24,6 +24,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "|": (inline.cell_border,),
     "#": (inline.closing_marks,),
     ":": (inline.shortcode,),
+    "=": (inline.highlight,),
     "$": (formulas.formula,),
     JOINER: (joiner,),
 }
@@ -34,12 +35,13 @@ _SECOND = {
     "(": regex.compile(r"[A-Za-z]"),
     "\\": regex.compile(r"[!-/:-@\[-`{-~\n]"),
     ":": regex.compile(r"[a-z+-]"),
+    "=": regex.compile("="),
     "$": regex.compile(r"[^\s]"),
 }
 """Patterns that must follow a character for its rules to be tried."""
 _INVISIBLE = regex.compile(f"[{INVISIBLE}]")
 _MARKS = frozenset("*_~")
-_SPECIAL = regex.compile(rf"[[<&\[!(`\\|*_~#:$\n{JOINER}{INVISIBLE}][{EMOJI}][{EMOJI_PARTS}]]", regex.V1)
+_SPECIAL = regex.compile(rf"[[<&\[!(`\\|*_~#:=$\n{JOINER}{INVISIBLE}][{EMOJI}][{EMOJI_PARTS}]]", regex.V1)
 
 
 class MarkupReader:

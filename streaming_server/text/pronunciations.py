@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import regex
 
 from streaming_server.errors import BadValue
 from streaming_server.text.language import foreign_languages
@@ -14,9 +16,9 @@ LONGEST_WORD = 64
 LONGEST_SPELLING = 200
 """Characters of what is said for it."""
 
-WORD = re.compile(r"(?:[^\W_](?:[\w.&'’+-]*[^\W_])?|(?<!\w)\.[^\W_][\w]*)[+#]{0,2}")
+WORD = regex.compile(r"(?:[^\W_](?:[\w.&'’+-]*[^\W_])?|(?<!\w)\.[^\W_][\w]*)[+#]{0,2}")
 """A whole word: "don't", "node.js", "C++", ".NET", "GPT-4"."""
-_PART = re.compile(r"[^\W_]+")
+_PART = regex.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Pronunciations:
 
     def __init__(self, entries: Mapping[str, Mapping[str, Pronunciation]] | None = None) -> None:
         self._entries = {
-            language.lower(): {word.casefold(): _checked(word, said) for word, said in words.items()}
+            language.lower(): {_key(word): _checked(word, said) for word, said in words.items()}
             for language, words in (entries or {}).items()
         }
         self._in_force: dict[str, Mapping[str, Pronunciation]] = {}
@@ -69,7 +71,7 @@ class Pronunciations:
                     yield part.start(), part.end(), said
 
     def _said(self, written: str, language: str) -> Pronunciation | None:
-        word = written.casefold()
+        word = _key(written)
         said = self._words(language).get(word)
         if said is not None:
             return said
@@ -86,6 +88,11 @@ class Pronunciations:
             layers = (self._entries.get(name, {}) for name in ("", primary, known))
             self._in_force[known] = {word: said for layer in layers for word, said in layer.items()}
         return self._in_force[known]
+
+
+def _key(word: str) -> str:
+    """Return what words that differ in letter case or in how their accents are encoded have in common."""
+    return unicodedata.normalize("NFC", word.casefold())
 
 
 def _checked(word: str, said: Pronunciation) -> Pronunciation:

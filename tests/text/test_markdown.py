@@ -23,6 +23,8 @@ from streaming_server.text.items import Said
         ("Rated ★★★☆☆ ✓", "Rated  "),
         ("**Bold** and __strong__ and *it* and _it_", "Bold and strong and it and it"),
         ("***all***, ~~gone~~.", "all, gone."),
+        ("==Bright== and ==*very* bright==.", "Bright and very bright."),
+        ("a == b, a==b==c, ==not closed", "a == b, a==b==c, ==not closed"),
         ("un**believ**able", "unbelievable"),
         ("**Note:** see", "Note: see"),
         ("**never closed", "never closed"),

@@ -49,6 +49,14 @@ def test_whole_words_in_any_case(written: str, spoken: str) -> None:
     assert said(written, pronunciations=lambda: LIST) == spoken
 
 
+def test_accents_are_found_however_they_are_encoded() -> None:
+    for written in ("Кафе\u0301", "Кафе́"):
+        words = Pronunciations({"ru": {"кафе́": Pronunciation("кафэ")}})
+        assert said(written, pronunciations=lambda words=words: words, language="ru") == "кафэ"
+    words = Pronunciations({"en": {"Zoé": Pronunciation("Zo-ay")}})
+    assert said("Zoe\u0301 and Zoé", pronunciations=lambda: words) == "Zo-ay and Zo-ay"
+
+
 def test_each_language_has_its_own_words() -> None:
     assert said("SQL Baguette", pronunciations=lambda: LIST, language="en-GB") == "S Q L Baguette"
     assert said("SQL Baguette Anna", pronunciations=lambda: LIST, language="de-AT") == "SQL Bagett Ahna"

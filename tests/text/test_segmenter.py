@@ -162,6 +162,13 @@ def test_sentences(text: str, sentences: list[str]) -> None:
     assert spoken(text) == sentences
 
 
+@pytest.mark.parametrize(
+    "sentence", ["Wir kommen am 5. Nov 2020 an.", "Der 3. Mann ging.", "Bis zum 12. Sept. ist Zeit."]
+)
+def test_german_ordinals_end_no_sentence(sentence: str) -> None:
+    assert spoken(f"{sentence} Gut so.", language="de") == [sentence, "Gut so."]
+
+
 def test_the_language_decides_about_abbreviations() -> None:
     text = "Am 3. Januar war es kalt. Gut."
     assert spoken(text, language="de-DE") == ["Am 3. Januar war es kalt.", "Gut."]
