@@ -294,7 +294,7 @@ async def test_silent_clients_and_incomplete_events_time_out(
 
 async def test_a_client_that_does_not_read_is_disconnected(start_server: Callable[..., Server]) -> None:
     port = free_port()
-    server = start_server(f"--wyoming-port={port}", "--send-timeout-s=0.5", "--max-lead-ms=86400000")
+    server = start_server(f"--wyoming-port={port}", "--stall-timeout-s=0.5")
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", port))
