@@ -138,7 +138,7 @@ def test_reads_a_streamed_flac_to_its_end() -> None:
     """This server writes FLAC without a length."""
     pcm = (speech(6.0)[:, 0] * 32767).astype("<i2").tobytes()
     with ContainerWriter("flac", 44_100) as writer:
-        data = writer.head() + writer.push(pcm) + writer.finish()
+        data = writer.push(pcm) + writer.finish()
     sample, _ = take(data)
     assert (sample.original_format, sample.frames) == ("flac", 6 * 44_100)
 

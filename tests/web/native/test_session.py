@@ -289,8 +289,8 @@ async def test_a_context_name_can_be_reused_after_its_end_or_cancel(server: Serv
         assert talk.of("started")[0]["handle"] != talk.of("started")[1]["handle"]
 
 
-async def test_contexts_on_one_connection_interleave_fairly(server: Server) -> None:
-    async with talking(server.ws_url) as talk:
+async def test_contexts_of_one_worker_interleave_fairly(start_server: Callable[..., Server]) -> None:
+    async with talking(start_server("--max-workers=1").ws_url) as talk:
         names = [f"c{n}" for n in range(4)]
         for name in names:
             await talk.send("speak", context=name, text=LONG[:600], max_lead_ms=600_000)

@@ -638,7 +638,7 @@ def test_all_data_survives_a_restart(start_server: Callable[..., Server], tmp_pa
     with to(first) as client:
         upload(client, "kept", transcript="What is said in it.")
         client.post("/voice_mappings", json={"voice_id": "mine", "audio_prompt": "kept", "seed": 3})
-        client.put("/config", json=CONFIG | {"output_retention_hours": 7})
+        client.put("/config", json=client.get("/config").json() | {"output_retention_hours": 7})
         heard(say(client, voice_id="mine"))
         job = job_of(client, "Hello there.", voice_id="mine")
         until(lambda: status_of(client, job) == "completed")
