@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import soundfile
-from helpers.servers import Server, free_port, until
+from helpers.servers import START_TIMEOUT_S, Server, free_port, until
 
 from streaming_server.cli.local_server import answers
 from streaming_server.cli.main import main, settings_of
@@ -428,14 +428,14 @@ def test_say_stops_its_own_server(tmp_path: Path, how: signal.Signals) -> None:
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(temporary)},
+        env={**os.environ, "TMPDIR": str(temporary), "DIA_ENGINE": "espeak", "DIA_MAX_WORKERS": "1"},
         start_new_session=True,
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(b"This is a very long story that goes on and on. " * 1000)
         process.stdin.close()
-        until(lambda: unfinished_bytes(out) > 100_000)
+        until(lambda: unfinished_bytes(out) > 100_000, START_TIMEOUT_S)
         started = psutil.Process(process.pid).children(recursive=True)
         assert started
         os.killpg(process.pid, how)
