@@ -2,9 +2,9 @@
 
     python -m streaming_server.bench.dia [--size tiny|full] [--dtype …] [--out DIR] [--json]
 
-Requires PyTorch, NumPy and safetensors; without transformers this engine is measured alone. Both sides sample
-alike and never end on their own: the row of the head for end of audio is zero. Runs alternate between the
-sides and medians are compared, since a shared machine drifts. Speed does not depend on the weights' values.
+Requires PyTorch and NumPy; without transformers this engine is measured alone. Both sides sample alike and
+never end on their own: the row of the head for end of audio is zero. Runs alternate between the sides and
+medians are compared, since a shared machine drifts. Speed does not depend on the weights' values.
 With --out everything is measured, stage by stage, and the JSON is written after each.
 """
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from streaming_server.engines.dia.weights.shapes import Shape
@@ -33,10 +32,7 @@ class Checkpoint:
         if name not in self._readers:
             raise EngineFailure(f"{self._main}: the tensor {name} is missing")
         file, reader = self._readers[name]
-        try:
-            tensor = reader()
-        except (SafetensorError, OSError, ValueError) as error:
-            raise EngineFailure(f"{file}: the tensor {name} cannot be read ({error})") from error
+        tensor = reader()
         if tuple(tensor.shape) != shape:
             raise EngineFailure(
                 f"{file}: the tensor {name} has the shape {list(tensor.shape)} instead of {list(shape)}"
@@ -72,6 +68,9 @@ class Checkpoint:
 
 
 def _readers_of(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
+    """Return the readers of a safetensors file's tensors, which raise EngineFailure."""
+    from safetensors import SafetensorError, safe_open  # Random weights do without it.
+
     try:
         handle: Any = safe_open(path, framework="pt", device="cpu")
         names = list(handle.keys())
@@ -80,7 +79,10 @@ def _readers_of(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
 
     def reader(name: str) -> Callable[[], Tensor]:
         def read() -> Tensor:
-            tensor: Tensor = handle.get_tensor(name)
+            try:
+                tensor: Tensor = handle.get_tensor(name)
+            except (SafetensorError, OSError, ValueError) as error:
+                raise EngineFailure(f"{path.name}: the tensor {name} cannot be read ({error})") from error
             return tensor
 
         return read
