@@ -68,7 +68,6 @@ interface Turn {
   label: string;
   moved: (position: number | null) => void;
   source: AudioBufferSourceNode | null;
-  /**. */
   frame: number;
 }
 
@@ -110,7 +109,6 @@ interface Device {
   id: string;
   name: string;
   worker: { state: string, restarts: number, active: number, queued: number, slots: number };
-  /**. */
   memory: { used: number, total: number, model: number | null, slots: number | null, pressure: number, level: string };
 }
 
@@ -172,7 +170,6 @@ interface StatusHistory {
   queued: Column;
   connections: Column;
   devices: Record<string, { pressure: Column, model: Column, slots: Column }>;
-  /**. */
   events: { at: number, event: string, device?: string }[];
 }
 
@@ -207,7 +204,6 @@ type Ending = "done" | "cancelled" | "error" | "lost";
 interface Voice {
   id: string;
   name: string;
-  /**. */
   style: string;
 }
 
@@ -223,7 +219,6 @@ interface Ready {
   /** Options of speech that this engine uses. */
   options: string[];
   voices: Voice[];
-  /**. */
   limits: { contexts: number, parallel_contexts: number, message_bytes: number, text_characters: number, context_characters: number, messages_per_second: number, max_lead_ms: number };
 }
 
@@ -277,7 +272,6 @@ interface PageSettings {
   loop: boolean;
   /** Ids of the voices to compare. */
   compared: string[];
-  /**. */
   recentLanguages: string[];
 }
 
@@ -310,7 +304,6 @@ interface Metrics {
   queue_ms?: number;
   first_audio_ms?: number;
   audio_ms?: number;
-  /**. */
   realtime_factor?: number;
 }
 
@@ -342,7 +335,6 @@ interface Download {
   state: "absent" | "fetching" | "present" | "failed";
   received: number;
   size: number;
-  /**. */
   error: string | null;
 }
 
@@ -357,7 +349,6 @@ interface VoiceSample {
   original_sample_rate: number;
   language: string | null;
   language_probability: number;
-  /**. */
   warnings: string[];
 }
 
