@@ -25,9 +25,11 @@ export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queu
   if (sent !== undefined && arrived !== undefined) {
     const server = Math.min(first ?? 0, arrived - sent);
     const wait = Math.min(queue ?? 0, server);
-    const network = "the request's way to the server, and the answer's way back";
-    let at = add(first === undefined ? "Server" : "Network", network, sent, arrived - server);
-    if (first !== undefined) {
+    let at = arrived;
+    if (first === undefined) {
+      add("Server", "from the request to its first sound; the parts are known at the end of the speech", sent, arrived);
+    } else {
+      at = add("Network", "the request's way to the server, and the answer's way back", sent, arrived - server);
       at = add("Queue", "waiting for the engine", at, at + wait);
       at = add("Synthesis", "until the engine's first sound", at, at + server - wait);
     }

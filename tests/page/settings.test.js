@@ -105,7 +105,9 @@ test("stages add up from the click to the first sound", () => {
     ],
   );
   assert.equal(firstSoundMs(metrics), 60);
-  assert.deepEqual(stagesOf({ clicked: 0, sent: 2, arrived: 20 }).map(({ name }) => name), ["Server"]);
+  const [server, ...others] = stagesOf({ clicked: 0, sent: 2, arrived: 20 });
+  assert.deepEqual([server.name, server.start, server.ms, others.length], ["Server", 2, 18, 0]);
+  assert.doesNotMatch(server.about, /way/);
   assert.deepEqual(stagesOf({}), []);
   assert.equal(firstSoundMs({ clicked: 1 }), null);
 });
