@@ -4,7 +4,7 @@
 import { Emitter } from "../lib/emitter.js";
 import { piecesOf, tokensOf } from "./pieces.js";
 
-/** Events: "sound" (the first), "end" with the detail { how, message, retryable }. */
+/** Events: "sound" (the first), "end" with { how } and the fields of the server's last message, if it sent one. */
 export class Context extends Emitter {
   #how;
   #limits;
