@@ -35,7 +35,7 @@ PERIODS = 10
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 10.0, 60.0
 KILL_EVERY_S = 120.0
 KILLS = 4
-"""At least as many workers are killed in a run, however short it is."""
+"""The least number of workers killed in a run, however short it is."""
 EXCUSED_S = 10.0
 """Seconds after the death of a worker in which its turns may end with EXCUSED."""
 EXCUSED = "worker_lost"

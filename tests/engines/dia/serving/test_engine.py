@@ -334,7 +334,7 @@ def test_prefill_is_interleaved_with_steps(engine, said, toil):
 
 
 def test_step_is_brief_with_a_single_stream(engine, said, toil):
-    """Whoever drives the engine takes one that is silent for seconds for dead."""
+    """The server takes an engine for dead that is silent for seconds."""
     done = toil(IDLE_PREFILL_S)
     engine.submit(said(1))
     for step in range(1, TINY_DIA.encoder.layers + 1):

@@ -254,7 +254,7 @@ def test_greedy_float64_equals_the_cpu():
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("slots", [6, 40])
 def test_streams_are_independent_on_a_gpu(alone, slots):
-    """Of the sampled ones only what they begin with: one rounding at a tie changes all that follows."""
+    """Sampled streams are compared at their beginning: one rounding at a tie changes all that follows."""
     engine = create_engine("random:tiny", device="cuda", dtype="float64", slots=slots)
     events = drain(engine, [various(number) for number in alone])
     engine.close()
