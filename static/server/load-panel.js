@@ -89,7 +89,7 @@ function summary(takes) {
   if (!firsts.length) return "";
   const seconds = takes.reduce((sum, { audioS }) => sum + audioS, 0);
   const took = Math.max(...takes.map(({ end }) => end ?? 0)) / 1000;
-  const times = `first audio ${milliseconds(firsts[0])} at best, ${milliseconds(firsts[firsts.length >> 1])} in the middle, ` +
+  const times = `first audio ${milliseconds(firsts[0])} at best, ${milliseconds(firsts[(firsts.length - 1) >> 1])} in the middle, ` +
     `${milliseconds(firsts[firsts.length - 1])} at worst`;
   const all = took ? `; ${seconds.toFixed(0)} s of speech in ${took.toFixed(1)} s, ${Math.round(seconds / took)} times as fast as it is heard` : "";
   return `${firsts.length === 1 ? "One take" : `${firsts.length} takes`}: ${times}${all}.`;

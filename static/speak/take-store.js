@@ -67,7 +67,10 @@ export class TakeStore {
         request.result.createObjectStore("sounds");
       };
       request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
+      request.onerror = () => {
+        this.#opening = null; // the next call tries again
+        reject(request.error);
+      };
     });
     return this.#opening;
   }

@@ -97,6 +97,21 @@ export class Transcript {
    */
   async #poll(id) {
     const mine = (this.#polling = {});
+    try {
+      await this.#pollAs(mine, id);
+    } finally {
+      if (this.#polling === mine) {
+        this.#polling = null;
+        this.#box.placeholder = "";
+      }
+    }
+  }
+
+  /**
+   * @param {object} mine ends when another wait replaces it
+   * @param {string} id
+   */
+  async #pollAs(mine, id) {
     let stored = this.#stored;
     for (let idle = 0; idle < 2 && !isSettled(stored); ) {
       await new Promise((passed) => setTimeout(passed, POLL_MS));
@@ -107,8 +122,6 @@ export class Transcript {
       idle = busy || waiting ? 0 : idle + 1;
       this.#box.placeholder = idle ? "" : TRANSCRIBING;
     }
-    this.#polling = null;
-    this.#box.placeholder = "";
     this.#sample.show(stored);
     if (!this.text) this.#box.value = stored.transcript ?? "";
     this.#sample.changed();

@@ -10,6 +10,7 @@ import argparse
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,9 @@ from streaming_server.types import DEFAULT_VOICE, Audio, Failed, Finished, Gener
 from streaming_server.worker import create_engine
 
 WARM_UP_S = 1.0
+
+STEP_S = 60.0
+"""Time for the last step to end."""
 
 CPU_CONTEXTS = 8
 """Contexts that keep an engine on the CPU busy. One on a GPU needs one for each slot of its batch."""
@@ -62,7 +66,8 @@ def measure_engine(engine: SelectedEngine, devices: Sequence[Device], seconds: f
     if not engine.provider.uses_gpus:
         options.append(f"--contexts={CPU_CONTEXTS}")
     with ExitStack() as stack:
-        workers = [stack.enter_context(_started(device, seconds, options)) for device in devices]
+        limit_s = engine.provider.start_timeout_s + seconds + WARM_UP_S + STEP_S
+        workers = [stack.enter_context(_started(device, seconds, options, limit_s)) for device in devices]
         for worker in workers:
             _line(worker)
         for worker in workers:
@@ -73,16 +78,22 @@ def measure_engine(engine: SelectedEngine, devices: Sequence[Device], seconds: f
 
 
 @contextmanager
-def _started(device: Device, seconds: float, options: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(
+    device: Device, seconds: float, options: list[str], limit_s: float
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a worker that is killed after `limit_s` if it still runs."""
     with subprocess.Popen(
         [sys.executable, "-m", "streaming_server.bench.engine_alone", f"--seconds={seconds}", *options],
         env=os.environ | device.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
+        timer = threading.Timer(limit_s, process.kill)
+        timer.start()
         try:
             yield process
         finally:
+            timer.cancel()
             process.kill()
 
 

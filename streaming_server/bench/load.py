@@ -124,6 +124,8 @@ def bench(command: BenchCommand) -> int:
     _allow_many_sockets()
     if command.engine_alone and command.url is not None:
         raise SpeechError("--engine-alone measures an engine of this machine; leave out --url.")
+    if command.engine_alone and command.soak:
+        raise SpeechError("--engine-alone and --soak are two measurements; choose one.")
     if command.soak:
         return _soak(command)
     with (

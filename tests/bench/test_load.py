@@ -100,7 +100,8 @@ def row(server: str, sessions: int, clean: float) -> Row:
     return Row(server, sessions, 5, None, 0.0, 0.0, clean, 0, 0, 1.0, None, None, 0.1, 0.1)
 
 
-def test_the_engine_of_a_server_elsewhere_cannot_be_measured() -> None:
-    command = CliApp.run(BenchCommand, cli_args=["--engine-alone", "--url=http://127.0.0.1:1"])
+@pytest.mark.parametrize("other", ["--url=http://127.0.0.1:1", "--soak"])
+def test_the_engine_alone_is_measured_only_with_sessions_of_this_machine(other: str) -> None:
+    command = CliApp.run(BenchCommand, cli_args=["--engine-alone", other])
     with pytest.raises(SpeechError, match="--engine-alone"):
         bench(command)
