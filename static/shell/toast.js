@@ -5,6 +5,7 @@ const SHOWN_MS = { info: 6000, error: 15_000 };
 
 export class Toast {
   #box;
+  #home;
   #text;
   #action;
   /** @type {Timer | undefined} */
@@ -15,6 +16,7 @@ export class Toast {
   /** @param {HTMLElement} box */
   constructor(box) {
     this.#box = box;
+    this.#home = /** @type {HTMLElement} */ (box.parentElement);
     this.#text = /** @type {HTMLElement} */ (box.querySelector(".toast-text"));
     this.#action = /** @type {HTMLButtonElement} */ (box.querySelector(".toast-action"));
     this.#action.addEventListener("click", () => {
@@ -39,8 +41,21 @@ export class Toast {
     this.#action.textContent = action?.label ?? "";
     this.#text.textContent = message;
     this.#box.hidePopover();
-    this.#box.showPopover(); // above a dialog that has been opened meanwhile
+    this.#moveToFront();
+    this.#box.showPopover();
     if (!lasting && !action) this.#timer = setTimeout(() => this.hide(), SHOWN_MS[kind]);
+  }
+
+  /** Move into the dialog that is open, if any: what is outside of it can be neither pressed nor announced. */
+  #moveToFront() {
+    const dialog = [...document.querySelectorAll("dialog:modal")].at(-1);
+    (dialog ?? this.#home).append(this.#box);
+    dialog?.addEventListener("close", () => this.#leave(), { once: true });
+  }
+
+  #leave() {
+    this.#home.append(this.#box);
+    if (this.shown) this.#box.showPopover();
   }
 
   /** The message that is shown; "" for none. */

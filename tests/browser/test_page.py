@@ -246,6 +246,7 @@ def test_the_first_sound_is_not_told_before_it_arrived(page: Page) -> None:
 
 def test_an_error_is_shown_above_a_dialog(page: Page) -> None:
     page.click("#history-button")
+    page.wait_for_selector("#history:modal")
     page.evaluate("app.toast.show('Something is wrong.', { kind: 'error' })")
     over = page.evaluate(
         """(() => {
@@ -255,6 +256,13 @@ def test_an_error_is_shown_above_a_dialog(page: Page) -> None:
         })()"""
     )
     assert over
+    page.click("#history .close")
+    assert page.is_visible(".toast-text")
+    page.click("#history-button")
+    page.wait_for_selector("#history:modal")
+    page.evaluate("app.toast.show('Something else is wrong.', { kind: 'error' })")
+    page.click(".toast-close")
+    assert page.is_hidden("#toast")
 
 
 def test_nothing_moves_when_speech_starts(page: Page) -> None:
