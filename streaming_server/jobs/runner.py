@@ -89,7 +89,9 @@ class JobRunner:
         interrupted at the next start."""
         await self._settle_at_start()
         async with anyio.create_task_group() as group:
-            group.start_soon(self._keep_leases)
+            if self._jobs.shared:
+                group.start_soon(self._keep_leases)
+                group.start_soon(self._settle_lost)
             for _ in range(CONCURRENT_JOBS):
                 group.start_soon(self._work)
 
@@ -105,16 +107,26 @@ class JobRunner:
                 await anyio.sleep(STORAGE_RETRY_S)
 
     async def _keep_leases(self) -> None:
-        """Renew the leases of the jobs being spoken and settle those that other servers lost."""
-        if not self._jobs.shared:
-            return
+        """Renew the leases of the jobs being spoken."""
         while True:
             await anyio.sleep(RENEW_S)
             try:
                 await self.renew()
-                _report(await to_thread.run_sync(self._jobs.recover))
             except StorageFailure as error:  # A lease outlives several attempts.
                 log.warning("cannot renew the leases of jobs", reason=error.message)
+
+    async def _settle_lost(self) -> None:
+        """Settle the jobs that other servers lost.
+
+        In a task of its own, as a slow object store must not cost this server its own leases.
+        """
+        while True:
+            await anyio.sleep(RENEW_S)
+            try:
+                await self.renew()  # After an outage of the database, its own are not lost.
+                _report(await to_thread.run_sync(self._jobs.recover))
+            except StorageFailure as error:
+                log.warning("cannot settle the jobs that other servers lost", reason=error.message)
             self._queue.notify()  # A job of another server whose announcement was lost.
 
     async def renew(self) -> None:

@@ -123,6 +123,8 @@ class Jobs:
         # The database's own, as the clocks of servers may differ.
         self._now = database.clock
         self._lease = f"{self._now} + {LEASE_S}"
+        expired = f" AND lease_until < {self._now}" if database.shared else ""
+        self._left_behind = f"status = 'processing'{expired}"
 
     @property
     def shared(self) -> bool:
@@ -320,22 +322,11 @@ class Jobs:
         one these are the jobs whose lease has expired. A job is complete if its result was kept and only
         marking it failed; otherwise it waits again, or is interrupted.
         """
-        expired = f"AND lease_until < {self._now}" if self._database.shared else ""
-        with self._database.transaction() as transaction:
-            found = transaction.rows(
-                f"SELECT * FROM jobs WHERE status = 'processing' {expired} {self._database.skip_locked}"
-            )
-            settled = [self._settled(row) for row in found]
-            transaction.execute_many(
-                "UPDATE jobs SET status = :status, file = :file, started_at = :started_at,"
-                f" finished_at = CASE WHEN :over THEN {self._now} END, lost = lost + 1,"
-                " utterances = :utterances, audio_s = :audio_s"
-                " WHERE id = :id",
-                settled,
-            )
-            if settled:
-                transaction.announce(TOPIC, counted=False)
-        ends = [each["status"] for each in settled]
+        with self._database.reading() as transaction:
+            found = transaction.rows(f"SELECT * FROM jobs WHERE {self._left_behind} ORDER BY number")
+        # Between transactions: nobody waits for an object store that is slow to tell which results it has.
+        settled = [self._settled(row) for row in found]
+        ends = [each["status"] for each in settled if self._settle(each)]
         return Recovered(ends.count("completed"), ends.count("pending"), ends.count("interrupted"))
 
     def _settled(self, row: Row) -> Row:
@@ -345,6 +336,7 @@ class Jobs:
         status: JobStatus = "completed" if kept else "pending" if again else "interrupted"
         return {
             "id": row["id"],
+            "attempt": row["attempt"],
             "status": status,
             "file": name if kept else None,
             "started_at": None if status == "pending" else row["started_at"],
@@ -352,6 +344,20 @@ class Jobs:
             "utterances": 0 if status == "pending" else row["utterances"],
             "audio_s": 0.0 if status == "pending" else row["audio_s"],
         }
+
+    def _settle(self, settled: Row) -> bool:
+        """Store what becomes of a job. Return False if it was renewed, ended or settled by another server."""
+        with self._database.transaction() as transaction:
+            changed = transaction.execute(
+                "UPDATE jobs SET status = :status, file = :file, started_at = :started_at,"
+                f" finished_at = CASE WHEN :over THEN {self._now} END, lost = lost + 1,"
+                " utterances = :utterances, audio_s = :audio_s"
+                f" WHERE id = :id AND attempt = :attempt AND {self._left_behind}",
+                **settled,
+            )
+            if changed:
+                transaction.announce(TOPIC, counted=False)
+        return bool(changed)
 
     def sweep(self) -> None:
         """Delete the results of no job. Call it at the start, after `recover`."""

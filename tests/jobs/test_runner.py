@@ -9,14 +9,17 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 from helpers.databases import Place, locked_jobs
+from helpers.postgres import Postgres
+from helpers.slow_folder import SlowToTell
 from structlog.testing import capture_logs
 
 from streaming_server.errors import BadValue, StoreUnavailable, WorkerLost
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
 from streaming_server.storage.database import Database
-from streaming_server.storage.jobs import Job, Jobs
+from streaming_server.storage.jobs import Job, Jobs, Recovered
 from streaming_server.storage.objects import FolderObjects
 
 pytestmark = pytest.mark.anyio
@@ -245,3 +248,26 @@ async def test_a_job_cancelled_on_another_server_is_spoken_no_more(jobs: Jobs, t
                 await anyio.sleep(0.005)
         assert jobs.get(job.id).status == "cancelled"
         assert list((tmp_path / "jobs").iterdir()) == []
+
+
+async def test_a_slow_object_store_costs_no_lease(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server looks there for the result of a lost job, and renews the leases of its own meanwhile."""
+    lease_s = 1.5
+    monkeypatch.setattr("streaming_server.storage.jobs.LEASE_S", lease_s)
+    monkeypatch.setattr("streaming_server.jobs.runner.RENEW_S", 0.1)
+    with Place(tmp_path, postgres.schema_url()).opened() as database:
+        results = SlowToTell(tmp_path / "jobs")
+        other = Jobs(database, FolderObjects(tmp_path / "jobs"), "other")
+        runner = Runner(Jobs(database, results, "slow"), Speech())
+        other.add(REQUEST)
+        assert other.next() is not None  # It is lost, as nobody renews its lease.
+        async with runner.running():
+            job = await runner.until(await runner.queue.add(REQUEST), is_processing)
+            assert await to_thread.run_sync(results.asked.wait, 20)
+            await anyio.sleep(1.5 * lease_s)
+            assert other.recover() == Recovered(requeued=1)
+            results.may_tell.set()
+            held = other.get(job.id)
+            assert (held.status, held.node, held.attempt) == ("processing", "slow", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from helpers.databases import Place
 from helpers.disks import small_disk
 from helpers.postgres import Postgres
+from helpers.slow_folder import SlowToTell
 
 from streaming_server.errors import InUse, StorageFailure, StoreUnavailable, UnknownJob
 from streaming_server.storage.jobs import MAX_LOST, Job, Jobs, Progress, Recovered
@@ -426,6 +428,22 @@ def test_a_job_that_several_servers_died_of_is_interrupted(
         assert one.next() is not None
     assert other.recover() == Recovered(interrupted=1)
     assert other.retry(job.id).status == "pending"
+
+
+def test_nobody_waits_for_a_server_that_looks_for_the_result_of_a_lost_job(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, postgres.schema_url())
+    results = SlowToTell(tmp_path / "jobs")
+    with opened(place) as jobs, place.opened() as database, ThreadPoolExecutor(1) as pool:
+        expire_leases(jobs, monkeypatch)
+        cancelled, lost = begun(jobs), begun(jobs)
+        recovery = pool.submit(Jobs(database, results, "slow").recover)
+        assert results.asked.wait(20)
+        assert jobs.cancel(cancelled.id).status == "cancelled"
+        results.may_tell.set()
+        assert recovery.result(20) == Recovered(requeued=1)
+        assert [jobs.get(job.id).status for job in (cancelled, lost)] == ["cancelled", "pending"]
 
 
 def test_a_server_that_stops_gives_its_jobs_back(two: tuple[Jobs, Jobs]) -> None:
