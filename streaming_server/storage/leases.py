@@ -16,6 +16,9 @@ LEASE_S = 20.0
 RENEW_S = 5.0
 """Seconds between renewals; several fit into LEASE_S."""
 
+ABANDONED_S = 3600.0
+"""Seconds after its end for which a lease is kept: its server may renew it while nobody wants its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -74,6 +77,12 @@ class Leases:
             "DELETE FROM leases WHERE name = :name AND holder = :holder",
             name=lease.name,
             holder=lease.holder,
+        )
+
+    def clear_abandoned(self, transaction: Transaction) -> None:
+        """Delete leases that ended long ago: of servers that were killed, for names that nobody asks for."""
+        transaction.execute(
+            f"DELETE FROM leases WHERE lease_until <= {self._clock} - :seconds", seconds=ABANDONED_S
         )
 
     def clear(self, transaction: Transaction) -> None:

@@ -115,8 +115,10 @@ class VoiceStore:
         Call before uploads begin. Only regular files with names given by the store are deleted; files that
         cannot be deleted stay.
         """
-        if not self._database.shared:
-            with self._database.transaction() as transaction:
+        with self._database.transaction() as transaction:
+            if self._database.shared:
+                self._leases.clear_abandoned(transaction)
+            else:
                 self._leases.clear(transaction)
         stored = {name for name in self._recordings.names() if _BLOB.fullmatch(name)}
         with self._database.reading() as transaction:

@@ -68,3 +68,13 @@ def test_the_leases_of_an_earlier_life_can_be_cleared(database: Database) -> Non
     with database.transaction() as transaction:
         Leases(database).clear(transaction)
     assert claim(database, "a") is not None
+
+
+def test_a_lease_that_ended_long_ago_is_deleted(database: Database) -> None:
+    abandoned, expired = (claim(database, name, -seconds) for name, seconds in (("a", 4000.0), ("b", 1.0)))
+    with database.transaction() as transaction:
+        Leases(database).clear_abandoned(transaction)
+    assert abandoned is not None
+    assert not renew(database, abandoned)
+    assert expired is not None
+    assert renew(database, expired)
