@@ -72,7 +72,7 @@ class TranscriptionQueue:
                 try:
                     if not await self._transcribe_next():
                         break
-                except StorageFailure as error:
+                except SpeechError as error:  # A damaged database too ends nothing else.
                     log.warning("cannot read a voice sample without a transcript", reason=error.message)
                     await anyio.sleep(STORAGE_RETRY_S)
 
@@ -112,7 +112,7 @@ class TranscriptionQueue:
                     failure = error
                 group.cancel_scope.cancel()
         finally:
-            with anyio.CancelScope(shield=True), suppress(StorageFailure):  # It expires.
+            with anyio.CancelScope(shield=True), suppress(SpeechError):  # It expires.
                 await to_thread.run_sync(self._store.release, lease)
         if failure is not None:
             raise failure
@@ -124,7 +124,7 @@ class TranscriptionQueue:
                 if not await to_thread.run_sync(self._store.renew, lease):
                     log.warning("another server may transcribe a voice sample by now")
                     work.cancel()
-            except StorageFailure as error:  # A lease outlives several attempts.
+            except SpeechError as error:  # A lease outlives several attempts.
                 log.warning("cannot renew the lease of a transcription", reason=error.message)
 
     async def _transcribe(self, lease: Lease, voice_sample: StoredVoiceSample) -> None:
