@@ -28,7 +28,7 @@ class Origins:
     def check(self, connection: HTTPConnection) -> None:
         """Raise Forbidden for a page of another origin, and without keys for a Host that is not ours.
 
-        So is a request with two of either header, as a proxy may have read the other one.
+        Raise it for two headers of either name too, as a proxy may have read the other one.
 
         A foreign host name can be made to resolve to this machine (DNS rebinding), so a server without keys
         accepts addresses and its own names only. Browsers send no Origin with what a page embeds, such as

@@ -67,7 +67,7 @@ def test_replicas_share_their_data_directory_on_a_shared_database(monkeypatch: p
 
 
 def test_an_engine_that_cannot_start_fails_the_deployment(tmp_path: Path) -> None:
-    """As does a model that cannot be loaded; replicas that never speak must not count as running."""
+    """So does a model that cannot be loaded: replicas that never speak must not count as running."""
     with running_ray(tmp_path / "log", nodes=1, DIA_DATA_DIR=__file__) as cluster:
         done = cluster.try_to_deploy(min_replicas=1, max_replicas=1)
         assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""What is collected."""
+"""Collection of the tests of the web."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ REFUSED_FOR = (
     r"sample_rate: must be one of [\d, ]+",
     r"No voice",
 )
-"""What the document cannot say: it depends on the engine, on what is stored, on other fields, on Unicode."""
+"""Refusals that no schema announces: they depend on the engine, the store, other fields, or Unicode."""
 
 
 def valid_requests_are_accepted(context: CheckContext, response: Response, case: Case) -> bool | None:

@@ -1,4 +1,4 @@
-"""What Dia does with text that other engines read differently, through a server."""
+"""Text that Dia reads differently from other engines, through a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server with keys tells those who have none: nothing of its voices, samples, jobs and paths.
+"""A server with keys tells those who have none nothing of its voices, samples, jobs and paths.
 
 An answer to a name that exists equals the answer to one that does not.
 """

@@ -14,7 +14,7 @@ class Lead:
 
     @property
     def until(self) -> float:
-        """When the client will have played everything."""
+        """The time at which the client will have played everything."""
         return self._until
 
     def left_s(self, at: float) -> float:

@@ -14,7 +14,7 @@ from streaming_server.errors import BadValue, TooLarge
 from streaming_server.render import Rendering
 
 Joining = Literal["verbatim", "sentences", "words", "likely"]
-"""How the texts of consecutive messages are joined.
+"""Ways to join the texts of consecutive messages.
 
 verbatim: nothing; the client cuts its text anywhere. sentences: white space after a message that ends a
 sentence; one that does not is spoken as it is once no more text has come for a moment. words: white space;

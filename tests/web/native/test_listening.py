@@ -1,4 +1,4 @@
-"""What the native websocket sends is understood by Whisper, in every voice of both engines."""
+"""Whisper understands the audio of the native websocket, in every voice of both engines."""
 
 from __future__ import annotations
 

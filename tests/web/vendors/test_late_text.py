@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 LATE = "Too late."
 NONSENSE = 5
-"""For a text, which no door takes."""
+"""A text that no door takes."""
 
 
 @pytest.fixture(scope="module")
