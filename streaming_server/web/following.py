@@ -20,37 +20,37 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Follower:
-    """handlers: what to do when a topic has changed; a handler that raises SpeechError is called again."""
+    """handlers: what to do when a topic has changed; a handler that raises SpeechError is called again.
+
+    Topics do not wait for each other: recordings may have to be fetched from a slow object store.
+    """
 
     def __init__(self, handlers: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
         self._handlers = handlers
-        self._changed: set[str] = set()
-        self._news = anyio.Event()
+        self._news = {topic: anyio.Event() for topic in handlers}
 
     def tell(self, topic: str) -> None:
         """Have the topic handled soon; topics of newer versions are ignored."""
-        if topic in self._handlers:
-            self._changed.add(topic)
-            self._news.set()
+        if topic in self._news:
+            self._news[topic].set()
 
     async def run(self) -> None:
-        """Handle changed topics one after the other until cancelled. Changes of one that come together count
-        once."""
-        while True:
-            await self._news.wait()
-            self._news = anyio.Event()
-            topics, self._changed = self._changed, set()
-            for topic in sorted(topics):
-                await self._handle(topic)
-            if self._changed:
-                await anyio.sleep(RETRY_S)
+        """Handle changed topics until cancelled. Changes of one that come together count once."""
+        async with anyio.create_task_group() as group:
+            for topic in self._handlers:
+                group.start_soon(self._follow, topic)
 
-    async def _handle(self, topic: str) -> None:
-        try:
-            await self._handlers[topic]()
-        except SpeechError as error:
-            log.warning("cannot read what another server changed", topic=topic, reason=error.message)
-            self.tell(topic)
+    async def _follow(self, topic: str) -> None:
+        while True:
+            await self._news[topic].wait()
+            self._news[topic] = anyio.Event()
+            try:
+                await self._handlers[topic]()
+            except SpeechError as error:
+                log.warning("cannot read what another server changed", topic=topic, reason=error.message)
+                self.tell(topic)
+            if self._news[topic].is_set():
+                await anyio.sleep(RETRY_S)
 
 
 def follower(services: Services, runner: JobRunner) -> Follower:

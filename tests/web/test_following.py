@@ -68,3 +68,14 @@ async def test_a_change_that_cannot_be_read_is_read_again(monkeypatch: pytest.Mo
         await until(voices, 4)
         await anyio.wait_all_tasks_blocked()
     assert (voices.count, words.count) == (4, 1)
+
+
+async def test_a_change_that_takes_long_to_read_delays_no_other() -> None:
+    words = Reader()
+    follower = Follower({"voices": anyio.sleep_forever, "a": words.read, "z": words.read})
+    async with running(follower):
+        follower.tell("voices")
+        await anyio.wait_all_tasks_blocked()
+        follower.tell("a")
+        follower.tell("z")
+        await until(words, 2)
