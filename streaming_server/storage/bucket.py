@@ -19,7 +19,14 @@ from obstore.store import from_url
 
 from streaming_server.errors import EngineFailure, StorageFailure, StoreUnavailable
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.files import ANY_NAME, discard, move_whole, regular_files, remove_older
+from streaming_server.storage.files import (
+    ANY_NAME,
+    discard,
+    move_whole,
+    regular_files,
+    remove_older,
+    sha256_of,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -66,7 +73,7 @@ class BucketObjects:
             except AlreadyExistsError:
                 # It has the same content, as an earlier request got there but not its answer back, or it is
                 # damaged.
-                if self._store.head(self._key(name))["size"] != file.stat().st_size:
+                if self._sha256(name) != sha256_of(file):
                     log.warning("replacing a damaged object", key=self._key(name))
                     self._upload(name, file, mode="overwrite")
         with storage_errors():
@@ -136,6 +143,13 @@ class BucketObjects:
             if not file.exists():
                 raise
             raise StoreUnavailable("The bucket of --objects cannot be found; try again.") from error
+
+    def _sha256(self, name: str) -> str:
+        """Return the SHA-256 of an object. Raise FileNotFoundError."""
+        digest = hashlib.sha256()
+        for chunk in self._store.get(self._key(name)).stream():
+            digest.update(chunk)
+        return digest.hexdigest()
 
     def _key(self, name: str) -> str:
         return f"{self._kind}/{name}"

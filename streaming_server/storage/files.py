@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -27,6 +28,12 @@ def move_whole(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
     os.replace(source, target)
     sync_folder(target.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal. Blocks. Raise OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def discard(file: Path) -> None:

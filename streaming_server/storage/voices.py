@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -25,7 +24,7 @@ from streaming_server.errors import (
     UnknownVoiceSample,
 )
 from streaming_server.storage.database import Database, Row, Transaction, storage_errors
-from streaming_server.storage.files import discard, remove_older, remove_strays
+from streaming_server.storage.files import discard, remove_older, remove_strays, sha256_of
 from streaming_server.storage.leases import Lease, Leases
 from streaming_server.storage.names import check_name
 from streaming_server.storage.objects import Objects
@@ -207,7 +206,7 @@ class VoiceStore:
         try:
             check_name(voice_sample_id, "prompt_id")
             with storage_errors():
-                sha256 = _sha256(wav)
+                sha256 = sha256_of(wav)
             try:
                 stored, replaced = self._put_voice_sample(
                     voice_sample_id, sha256, wav, metadata, spare_voices=spare_voices
@@ -519,12 +518,6 @@ def _is_trustworthy(row: Row) -> bool:
 
 def _precedence(source: Source | None) -> int:
     return len(PRECEDENCE) - PRECEDENCE.index(source) if source else 0
-
-
-def _sha256(wav: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    with wav.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _dumped(value: Any) -> str:
