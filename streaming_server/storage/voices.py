@@ -52,6 +52,9 @@ _TRANSCRIPT = (
 )
 """Columns of a voice sample that belong to its recording, whoever uploads it."""
 
+_UNHEARD = "transcript IS NULL AND transcript_findings = '[]'"
+"""The condition of voice samples without a transcript whose transcription has not failed."""
+
 _TRANSCRIPTION, _UPLOAD, _DELETION = "transcription ", "upload ", "deletion "
 """Names of leases, each followed by the SHA-256 of a recording."""
 
@@ -148,7 +151,7 @@ class VoiceStore:
         """
         with self._database.reading() as transaction:
             row = transaction.row(
-                "SELECT * FROM prompts WHERE transcript IS NULL AND transcript_findings = '[]' AND NOT EXISTS"
+                f"SELECT * FROM prompts WHERE {_UNHEARD} AND NOT EXISTS"
                 " (SELECT 1 FROM leases WHERE leases.name = :transcription || prompts.sha256"
                 f" AND lease_until > {self._database.clock})"
                 " ORDER BY discovered_at DESC, id DESC LIMIT 1",
@@ -156,10 +159,15 @@ class VoiceStore:
             )
         return self._voice_sample(row) if row is not None else None
 
-    def claim_transcription(self, voice_sample: StoredVoiceSample) -> Lease | None:
-        """Claim the transcription of a recording, until its lease ends; None if it is being transcribed."""
+    def claim_transcription(self, voice_sample: StoredVoiceSample, *, again: bool = False) -> Lease | None:
+        """Claim the transcription of a recording, until its lease ends.
+
+        Return None if it is being transcribed or, without `again`, has been transcribed meanwhile.
+        """
         name = _TRANSCRIPTION + voice_sample.sha256
         with self._database.exclusive() as transaction:
+            if not again and not _is_unheard(transaction, voice_sample):
+                return None
             return None if self._leases.taken(transaction, name) else self._leases.take(transaction, name)
 
     def renew(self, lease: Lease) -> bool:
@@ -449,6 +457,15 @@ def _builtin(one: EngineVoice) -> StoredVoice:
     return StoredVoice(
         voice.id, voice.name, voice.style, voice.primary_speaker, builtin=True, language=one.language
     )
+
+
+def _is_unheard(transaction: Transaction, voice_sample: StoredVoiceSample) -> bool:
+    row = transaction.row(
+        f"SELECT 1 FROM prompts WHERE id = :id AND sha256 = :sha256 AND {_UNHEARD}",
+        id=voice_sample.id,
+        sha256=voice_sample.sha256,
+    )
+    return row is not None
 
 
 def _check_spared(transaction: Transaction, voice_sample_id: str) -> None:

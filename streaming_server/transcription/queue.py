@@ -87,9 +87,9 @@ class TranscriptionQueue:
             voice_sample = await to_thread.run_sync(self._store.next_without_transcript)
         if voice_sample is None:
             return False
-        lease = await to_thread.run_sync(self._store.claim_transcription, voice_sample)
+        lease = await to_thread.run_sync(lambda: self._store.claim_transcription(voice_sample, again=again))
         if lease is None:
-            # Another server has just claimed it. What is to be transcribed again waits for the end of that.
+            # Another server has just claimed or transcribed it. A request to transcribe it again waits.
             return not again
         self._again.pop(voice_sample.id, None)
         try:

@@ -377,6 +377,16 @@ def test_a_recording_is_transcribed_by_one_server(store: VoiceStore) -> None:
     assert store.claim_transcription(ann) is not None
 
 
+def test_a_recording_that_was_transcribed_meanwhile_is_transcribed_again_on_request_only(
+    store: VoiceStore,
+) -> None:
+    seen = put(store, "ann")
+    assert store.next_without_transcript() == seen
+    store.set_transcript("ann", "By another server.", "whisper")
+    assert store.claim_transcription(seen) is None
+    assert store.claim_transcription(seen, again=True) is not None
+
+
 class Held(FolderObjects):
     """A folder, as slow as an object store can be: calls wait until they are released."""
 
