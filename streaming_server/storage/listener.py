@@ -60,15 +60,19 @@ class Listener:
                 changed(topic)
             async for notification in connection.notifies(timeout=POLL_S):
                 topic, _, version = notification.payload.partition(VERSION_MARK)
-                if not version or self._is_new(topic, int(version)):
+                if not version or self._is_newer(topic, int(version)):
                     changed(topic)
 
     async def _counted(self, connection: AsyncConnection[Any]) -> list[str]:
         """Return the topics that have changed since the last look; at the first one, all that ever have."""
         cursor = await connection.execute("SELECT topic, version FROM changes")
-        return [topic for topic, version in await cursor.fetchall() if self._is_new(topic, version)]
+        found = dict(await cursor.fetchall())
+        before, self._versions = self._versions, found
+        return [topic for topic, version in found.items() if before.get(topic) != version]
 
-    def _is_new(self, topic: str, version: int) -> bool:
-        """Return whether a version was not yet heard of, and note it."""
-        before, self._versions[topic] = self._versions.get(topic), version
-        return before != version
+    def _is_newer(self, topic: str, version: int) -> bool:
+        """Return whether an announced version was not yet heard of, and note it."""
+        if version <= self._versions.get(topic, -1):
+            return False
+        self._versions[topic] = version
+        return True

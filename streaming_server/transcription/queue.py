@@ -65,7 +65,7 @@ class TranscriptionQueue:
     async def run(self) -> None:
         """Transcribe scheduled voice samples until cancelled."""
         while True:
-            with anyio.move_on_after(LOOK_S if self._store.shared else None):
+            with anyio.move_on_after(LOOK_S if self._store.shared or self._again else None):
                 await self._scheduled.wait()
             self._scheduled = anyio.Event()
             while self.enabled:
@@ -81,24 +81,28 @@ class TranscriptionQueue:
 
         Raise StorageFailure if it could not be read; it is still to be transcribed then.
         """
-        again = bool(self._again)
-        voice_sample = next(iter(self._again.values()), None)
-        if voice_sample is None:
-            voice_sample = await to_thread.run_sync(self._store.next_without_transcript)
-        if voice_sample is None:
+        for voice_sample in list(self._again.values()):
+            if (lease := await self._claim(voice_sample, again=True)) is not None:
+                await self._transcribe_again(lease, voice_sample)
+                return True
+        following = await to_thread.run_sync(self._store.next_without_transcript)
+        if following is None:
             return False
-        lease = await to_thread.run_sync(lambda: self._store.claim_transcription(voice_sample, again=again))
-        if lease is None:
-            # Another server has just claimed or transcribed it. A request to transcribe it again waits.
-            return not again
+        if (lease := await self._claim(following, again=False)) is not None:
+            await self._with_lease(lease, following)
+        return True
+
+    async def _claim(self, voice_sample: StoredVoiceSample, *, again: bool) -> Lease | None:
+        """Return a lease on the transcription; None if another server has one, or has transcribed it."""
+        return await to_thread.run_sync(lambda: self._store.claim_transcription(voice_sample, again=again))
+
+    async def _transcribe_again(self, lease: Lease, voice_sample: StoredVoiceSample) -> None:
         self._again.pop(voice_sample.id, None)
         try:
             await self._with_lease(lease, voice_sample)
         except StorageFailure:
-            if again:
-                self._again.setdefault(voice_sample.id, voice_sample)
+            self._again.setdefault(voice_sample.id, voice_sample)
             raise
-        return True
 
     async def _with_lease(self, lease: Lease, voice_sample: StoredVoiceSample) -> None:
         """Transcribe a voice sample while the lease lasts, and end the lease. Raise StorageFailure."""
