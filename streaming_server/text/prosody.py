@@ -17,7 +17,7 @@ _RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "fast": 1.3, "x-fast": 1.7
 _PITCHES = {"x-low": 0.7, "low": 0.85, "medium": 1.0, "high": 1.15, "x-high": 1.3}
 _TYPICAL_HZ = 180.0
 """Pitch of a voice, against which a difference in Hz is taken."""
-_NUMBER = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{0,6})?|\.\d{1,6})\s?(%|st|hz|)", re.IGNORECASE)
+_NUMBER = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{0,6})?|\.\d{1,6})\s?(%|st|hz|)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,10 @@ def _continues(last: str, character: str) -> bool:
 
 
 def _factor(value: str, names: Mapping[str, float]) -> float:
-    """Read "slow", "80%", "+20%", "1.2", "+2st" or "-10Hz"; 1 for anything else."""
+    """Read "slow", "80%", "+20%", "1.2", "+2st" or "-10Hz"; 1 for anything else.
+
+    "0%" is no change, as in Azure's SSML, where many clients send `rate="0%" pitch="0%"`.
+    """
     value = value.strip().lower()
     if value in names:
         return names[value]
@@ -111,7 +114,9 @@ def _factor(value: str, names: Mapping[str, float]) -> float:
     if match is None:
         return 1.0
     number = float(match[2]) * (-1 if match[1] == "-" else 1)
-    match match[3].lower(), bool(match[1]):
+    match match[3], bool(match[1]):
+        case "%", False if not number:
+            return 1.0
         case "%", relative:
             return max(0.0, number / 100 + relative)
         case "st", _:

@@ -43,6 +43,7 @@ def passages_of(deltas: list[str], pitch: bool) -> list[tuple[str, float, float]
         ({"rate": "1.5"}, 1.5, 1.0),
         ({"rate": "900%"}, 4.0, 1.0),
         ({"rate": "-100%"}, 0.25, 1.0),
+        ({"rate": "0%", "pitch": "0%"}, 1.0, 1.0),
         ({"rate": "180"}, 1.0, 1.0),
         ({"rate": "quickly"}, 1.0, 1.0),
         ({"pitch": "x-high"}, 1.0, 1.3),
