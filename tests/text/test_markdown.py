@@ -17,6 +17,7 @@ from streaming_server.text.items import Said
         ("## Title ##\n# About C#\n", "Title \nAbout C#\n"),
         ("one\\\ntwo", "one\ntwo"),
         ('[a][1]\n\n[1]: https://a.b/c "T"\n[Note]: this stays', "a\n\n\n[Note]: this stays"),
+        ("[Ann]: Yes.\n[Ben]: OK...", "[Ann]: Yes.\n[Ben]: OK..."),
         ("[^1]: The note.", "The note."),
         ("> [!TIP]\n> Do it.", "Tip\nDo it."),
         ("Great :tada: a::b:: 10:30:", "Great  a::b:: 10:30:"),
