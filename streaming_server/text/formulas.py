@@ -57,19 +57,31 @@ def formula(cursor: Cursor) -> Construct | None:
 def read_formula(text: str) -> str:
     """Return a formula in words, its figures as they are."""
     for _ in range(_DEEPEST):
-        text = _OVER_RANGE.sub(lambda m: f"\\{m[1]} from {m[2] or m[3]} to {m[4] or m[5]} of ", text)
+        text = _OVER_RANGE.sub(_over_range, text)
         text = _FRACTION.sub(r" \1 / \2 ", text)
         text = _ROOT.sub(r" the square root of \1 ", text)
         text = _RAISED.sub(_power, text)
-        text = _LOWERED.sub(lambda m: f" sub {m[1] or m[2]} ", text)
+        text = _LOWERED.sub(_index, text)
     return " ".join(filter(None, map(_word, _TOKEN.finditer(text)))).replace(" ,", ",")
 
 
+def _over_range(match: regex.Match[str]) -> str:
+    low, high = match[2] or match[3] or "", match[4] or match[5] or ""
+    return f"\\{match[1]} from {low} to {high} of "
+
+
 def _power(match: regex.Match[str]) -> str:
-    exponent: str = match[1] or match[2]
+    exponent: str = match[1] or match[2] or ""
+    if not exponent:
+        return " "
     if exponent in ("\\circ", "2", "3"):
         return {"2": " squared ", "3": " cubed "}.get(exponent, " degrees ")
     return f" to the power of {exponent} "
+
+
+def _index(match: regex.Match[str]) -> str:
+    index: str = match[1] or match[2] or ""
+    return f" sub {index} " if index else " "
 
 
 def _word(match: regex.Match[str]) -> str:

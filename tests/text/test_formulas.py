@@ -24,6 +24,7 @@ from streaming_server.text.items import Said
         (r"$\theta \approx 30^\circ$", "theta is about thirty degrees"),
         (r"$\text{speed} = x^{10}$", "speed equals x to the power of ten"),
         ("$2x + 3 = 7$", "two x plus three equals seven"),
+        ("$x^{} = y_{}$", "x equals y"),
     ],
 )
 def test_formulas(written: str, spoken: str) -> None:
