@@ -16,7 +16,7 @@ _HIGHLIGHT = regex.compile(r"==(?=[^\s=])((?:[^=\n]++|=(?=[^=]))++)==(?=[^=\w])"
 _CLOSING = frozenset(".,;:!?)]}»”’…")
 _ESCAPE = regex.compile(r"\\(?:([!-/:-@\[-`{-~])|(?=\n))")
 _CLOSING_MARKS = regex.compile(r"#++[ \t]*+(?=[\r\n])")
-_SHORTCODE = regex.compile(r":([a-z][a-z0-9_-]{1,30}+|[+-]1):(?![\w:])")
+_SHORTCODE = regex.compile(r":([a-z][a-z0-9_-]{1,30}+|[+-]1):(?=[^\w:])")
 _SINGLE_CODE = regex.compile(r"`([^`\n]++)`(?=[^`])")
 _DOUBLE_CODE = regex.compile(r"``(?=[^`])((?:[^`\n]++|`(?=[^`]))*+)``(?=[^`])")
 _TARGET = r"\((?:[^()\n\\]++|\\.|\([^()\n]*+\))*+\)"

@@ -66,6 +66,11 @@ def test_a_list_number_does_not_end_a_sentence() -> None:
     assert said("1. Januar", language="de") == "1. Januar"
 
 
+@pytest.mark.parametrize("deltas", [[":tada:", "x"], [":tada:", ":"], [":tada:", " x"]], ids=str)
+def test_what_follows_a_shortcode_decides(deltas: list[str]) -> None:
+    assert items_of(deltas, language="fr") == items_of(["".join(deltas)], language="fr")
+
+
 def test_code_can_be_spoken() -> None:
     assert said("```py\nx_1 = **y**\n```\nend", language="de", speak_code=True) == "\nx_1 = **y**\n\nend"
 
