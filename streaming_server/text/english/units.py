@@ -59,7 +59,6 @@ _REGULAR = {
     "tbsp": "tablespoon",
     "tsp": "teaspoon",
     "gal": "gallon",
-    "A": "amp",
     "Wh": "watt hour",
     "kN": "kilonewton",
     "kJ": "kilojoule",
