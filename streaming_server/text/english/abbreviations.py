@@ -25,6 +25,14 @@ from streaming_server.text.english.reading import (
 from streaming_server.text.english.units import PER, UNITS
 
 _NAME_BEFORE = re.compile(r"([A-Z0-9][\w'’]*)\s\Z")
+_AS_WORD_AFTER = {
+    "no": re.compile(
+        r"\b(?:sa(?:y|ys|id|ying)|answered|replied|voted|oh|yes or)[,:]? [\"'“‘]?\Z", re.IGNORECASE
+    ),
+    "Max": re.compile(r"\w \Z"),
+    "Min": re.compile(r"\w \Z"),
+}
+"""What stands in front of "no" and "Max" where they are words and not abbreviations."""
 _OR = frozenset({"he/she", "she/he", "his/her", "him/her", "himself/herself", "yes/no", "true/false"})
 _DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
@@ -55,7 +63,11 @@ def _initials(match: re.Match[str]) -> str:
     return letters(re.sub(r"[.\s]", "", match[0])) + " "
 
 
-def _numbered(match: re.Match[str]) -> str:
+def _numbered(match: re.Match[str]) -> str | None:
+    """ "no. 5" and "Max. 3 guests", but not "She said no. 5 went" or "I met Max. 3 days later"."""
+    word = _AS_WORD_AFTER.get(match[1])
+    if word and word.search(before(match)):
+        return None
     name = NUMBERED[match[1]]
     return name.capitalize() if match[1][0].isupper() else name
 

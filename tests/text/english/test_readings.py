@@ -237,6 +237,8 @@ def test_addresses(written: str, spoken: str) -> None:
         ("and/or, he/she, TCP/IP, 5 km/h", "and or, he or she, TCP IP, five kilometers per hour"),
         ("Rocky III, The III, XIX century", "Rocky three, The III, nineteenth century"),
         ("min. 3, no. 4, N. 5th St.", "minimum three, number four, North fifth Street."),
+        ("She said no. 5 went. I met Max. 3 ran.", "She said no. five went. I met Max. three ran."),
+        ("Max. 3 guests, page no. 5", "Maximum three guests, page number five"),
         ("C# and F#", "C sharp and F sharp"),
     ],
 )
