@@ -133,8 +133,8 @@ READINGS = (
     Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})", _roman_name),
     Reading("A", r"w/(?!\S)", lambda match: "with"),
     Reading("A", r"w/o(?!\w)", lambda match: "without"),
-    Reading("A", r"b/c(?!\w)", lambda match: "because"),
-    Reading("A", r"([A-Za-z]+)/([A-Za-z]+)(?![\w/.:@])", _either),
+    Reading("A", r"(?<!/)b/c(?![\w/])", lambda match: "because"),
+    Reading("A", r"(?<!/)([A-Za-z]+)/([A-Za-z]+)(?![\w/.:@])", _either),
     Reading("A", r"([A-Z][A-Za-z]+)/(\d)(?![\w/])", lambda match: f"{match[1]} {numbers.number(match[2])}"),
     Reading("A", r"([CFJ])#(?!\w)", lambda match: f"{match[1]} sharp"),
 )

@@ -235,6 +235,7 @@ def test_addresses(written: str, spoken: str) -> None:
         ("180 lbs., Apt. 4", "one hundred and eighty pounds, Apartment four"),
         ("R&D & co w/ it", "R and D and co with it"),
         ("and/or, he/she, TCP/IP, 5 km/h", "and or, he or she, TCP IP, five kilometers per hour"),
+        ("b/c of a/b/c", "because of a/b/c"),
         ("Rocky III, The III, XIX century", "Rocky three, The III, nineteenth century"),
         ("min. 3, no. 4, N. 5th St.", "minimum three, number four, North fifth Street."),
         ("She said no. 5 went. I met Max. 3 ran.", "She said no. five went. I met Max. three ran."),
