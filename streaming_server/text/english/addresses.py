@@ -61,5 +61,5 @@ READINGS = (
     ),
     Reading("+", r"(?:~|\.{1,2})?/[\w.@+-]*\w(?:/[\w.@+-]*\w)*", _address),
     Reading("A", r"[A-Z]:(?:\\[\w.-]*\w)+", _address),
-    Reading("+", r"\.(?=[A-Za-z]{2})", lambda match: "dot "),
+    Reading("+", r"\.(?=[A-Z]{2}|[a-z]{2}|Net\b)", lambda match: "dot "),
 )
