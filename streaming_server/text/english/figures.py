@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import END, NUMBER, Reading, before
+from streaming_server.text.english.reading import END, NUMBER, Reading, before, rest_of
 from streaming_server.text.english.units import SCALES
 
 VERSIONED = "[Vv]ersion|Python|Java|Node|Node\\.js|Ubuntu|Debian|Windows|Android|iOS|macOS|PHP|Ruby|Go|Rust"
@@ -70,6 +70,8 @@ _CODE_BEFORE = re.compile(
     r"(?:\s(?:code|number|is|was))?:?\s\Z"
 )
 """Words after which a number is read digit by digit."""
+_COUNTED = re.compile(r"\s(?:lines?|words?|characters?|bytes?|bits?|files?|pages?|times|percent)\b")
+"""What a number counts, even after those words: "The code is 500 lines long"."""
 
 
 def _ordinal(match: re.Match[str]) -> str:
@@ -139,7 +141,9 @@ def count_or_code(match: re.Match[str]) -> str:
 
 
 def _is_code(match: re.Match[str]) -> bool:
-    return len(match[1]) > 2 and match[1].isdecimal() and _CODE_BEFORE.search(before(match)) is not None
+    if len(match[1]) < 3 or not match[1].isdecimal() or _COUNTED.match(rest_of(match)):
+        return False
+    return _CODE_BEFORE.search(before(match)) is not None
 
 
 def _times(match: re.Match[str]) -> str:

@@ -111,6 +111,7 @@ def test_times(written: str, spoken: str) -> None:
             "four one one one, one one one one, one one one one, one one one one",
         ),
         ("Your code is 4829, PIN 0042", "Your code is four eight two nine, PIN zero zero four two"),
+        ("The code is 500 lines long", "The code is five hundred lines long"),
     ],
 )
 def test_telephone_numbers(written: str, spoken: str) -> None:
@@ -208,6 +209,7 @@ def test_other_figures(written: str, spoken: str) -> None:
         ("localhost:3000", "localhost colon three thousand"),
         ("git@a.com:b/c.git", "git at a dot com colon B slash C dot git"),
         ("Wait... what", "Wait... what"),
+        ('Hi .How is .Net? "So".Then', 'Hi .How is dot Net? "So".Then'),
     ],
 )
 def test_addresses(written: str, spoken: str) -> None:
