@@ -134,17 +134,20 @@ class SpeechEncoder:
 
     async def _stretch(self, frames: list[Frame], *, last: bool) -> list[Frame]:
         pcm = b"".join(frame.data for frame in frames)
-        if self._tempo is None:
-            if not pcm:
-                return []
-            self._tempo = Tempo(self.sample_rate, self._speed)
-        tempo = self._tempo
-        if pcm:
-            pcm = await in_thread(partial(tempo.push, pcm), self._threads)
-        if last:
-            pcm += await in_thread(tempo.finish, self._threads)
-            self._tempo = None
+        if not pcm and (self._tempo is None or not last):
+            return []
+        pcm = await in_thread(partial(self._stretched_pcm, pcm, last=last), self._threads)
         return await self._contain(self._frames.push(pcm))
+
+    def _stretched_pcm(self, pcm: bytes, *, last: bool) -> bytes:
+        """Change the tempo of a piece. To be called in a thread: the first time, it imports PyAV."""
+        if self._tempo is None:
+            self._tempo = Tempo(self.sample_rate, self._speed)
+        stretched = self._tempo.push(pcm)
+        if last:
+            stretched += self._tempo.finish()
+            self._tempo = None
+        return stretched
 
     async def _contain(self, frames: list[Frame]) -> list[Frame]:
         """Put frames into the container, if there is one."""
