@@ -9,7 +9,6 @@ from streaming_server.text.english.reading import END, NUMBER, Reading, alternat
 from streaming_server.text.english.units import PER, UNITS
 
 _UNIT = rf"({alternatives(UNITS)})"
-_SAME_UNIT = f"(?:{alternatives(UNITS)})"
 _UNIT_END = rf"(?![\w²³^])(?:/({alternatives(PER)})(?!\w))?(?:\.(?=\s+[a-z]|[,;:)])|(\+)(?!\w))?"
 _DENOMINATORS = {2: ("half", "halves"), 4: ("quarter", "quarters")}
 _HOURS = (("hour", "hours"), ("minute", "minutes"), ("second", "seconds"))
@@ -32,13 +31,19 @@ def fraction(top: int, bottom: int) -> str:
 
 
 def _measure(match: re.Match[str]) -> str:
-    figure, last, unit, per, plus = match.groups()
-    names = UNITS[unit]
+    figure, own, last, unit, per, plus = match.groups()
     said = ("plus " if figure[0] == "+" else "") + numbers.number(figure.lstrip("+"))
+    differs = own is not None and own != unit
+    if differs:
+        said += f" {_unit_name(own, figure)}"
     if last:
         said += f" to {numbers.number(last)}"
-    name = names[0] if numbers.is_one(figure) and not last else names[1]
+    name = UNITS[unit][1] if last and not differs else _unit_name(unit, last or figure)
     return f"{said} {name}" + (f" per {PER[per]}" if per else "") + (" plus" if plus else "")
+
+
+def _unit_name(unit: str, figure: str) -> str:
+    return UNITS[unit][0 if numbers.is_one(figure) else 1]
 
 
 def _compound(match: re.Match[str]) -> str:
@@ -91,9 +96,7 @@ READINGS = (
     Reading("9", r"(\d+)\s?(h)(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", _compound),
     Reading("9", r"(\d+)\s?(ft)\.?\s?(\d+)\s?in\b()(?:\.(?=\s+[a-z]|[,;:)]))?", _compound),
     Reading("9", r"(?<!['‘])(\d)['′](?:\s?(\d{1,2})[\"″”])?(?!\w)", _feet),
-    Reading(
-        "9+", rf"([-−+]?{NUMBER})(?:\s?{_SAME_UNIT}?\s?[-–]\s?({NUMBER}))?[\s-]?{_UNIT}{_UNIT_END}", _measure
-    ),
+    Reading("9+", rf"([-−+]?{NUMBER})(?:\s?{_UNIT}?\s?[-–]\s?({NUMBER}))?[\s-]?{_UNIT}{_UNIT_END}", _measure),
     Reading("9+", rf"(?:(\d+)\s?)?([{SIGNS}])(?:\s?{_UNIT}{END})?", _pretty),
     Reading("9", rf"(?:(\d+)\s)?(\d{{1,3}})[/⁄](\d{{1,3}})(?![\w/⁄])(?!\.\d)(?:\s{_UNIT}{END})?", _fraction),
 )

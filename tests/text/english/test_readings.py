@@ -140,6 +140,7 @@ def test_telephone_numbers(written: str, spoken: str) -> None:
             "2½ kg, 120/80 psi",
             "two and a half kilograms, one hundred and twenty over eighty pounds per square inch",
         ),
+        ("30min-1h, 5mm–2cm", "thirty minutes to one hour, five millimeters to two centimeters"),
         ("'6' and 50/50", "'six' and fifty fifty"),
         ("seat 14A, 3 A's, 2 A levels", "seat fourteen A, three A's, two A levels"),
     ],
