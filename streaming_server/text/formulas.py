@@ -10,9 +10,10 @@ from streaming_server.text.items import replacement
 
 _FORMULA = regex.compile(
     r"\$\$([^$]++)\$\$|\\\((.+?)\\\)|\\\[(.+?)\\\]"
-    r"|\$(?=[^\s\d]|\d+[\\^_xyzn])([^$\n]{0,100}[^$\s])\$(?=[^\d$])",
+    r"|\$(?=[^\s\d]|\d+[\\^_xyzn])((?:[^$\n.?]|[.?](?=\S)){1,101})(?<=\S)\$(?=[^\d$])",
     regex.DOTALL,
 )
+"""Between single signs it ends with its sentence, so that a sentence with "$AAPL" in it is not held back."""
 _WORDS = {
     "times": "times", "cdot": "times", "div": "divided by", "pm": "plus or minus", "mp": "minus or plus",
     "leq": "is at most", "le": "is at most", "geq": "is at least", "ge": "is at least",

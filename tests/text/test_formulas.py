@@ -6,6 +6,8 @@ import pytest
 from helpers.spoken_text import items_of, said
 
 from streaming_server.text.items import Said
+from streaming_server.text.spoken import SpokenText
+from streaming_server.text.style import SpeakingStyle
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,7 @@ from streaming_server.text.items import Said
         (r"$\text{speed} = x^{10}$", "speed equals x to the power of ten"),
         ("$2x + 3 = 7$", "two x plus three equals seven"),
         ("$x^{} = y_{}$", "x equals y"),
+        ("$x = 0.5$.", "x equals zero point five."),
     ],
 )
 def test_formulas(written: str, spoken: str) -> None:
@@ -41,6 +44,12 @@ def test_formulas(written: str, spoken: str) -> None:
 )
 def test_money_is_no_formula(written: str, spoken: str) -> None:
     assert said(written) == spoken
+
+
+def test_a_dollar_sign_does_not_hold_back_its_sentence() -> None:
+    spoken = SpokenText(SpeakingStyle())
+    heard = "".join(item.text for item in spoken.push("$AAPL is up. Now ") if isinstance(item, Said))
+    assert heard.startswith("$AAPL is up.")
 
 
 def test_other_languages_keep_formulas() -> None:
