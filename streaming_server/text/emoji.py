@@ -18,7 +18,7 @@ INVISIBLE = r"\u200b\u00ad\ufeff\u2060\u061c\u200e\u200f\u202a-\u202e\u2066-\u20
 need them."""
 
 _ANSWERS = dict.fromkeys("✓✔✅☑", "yes") | dict.fromkeys("✗✘✕✖❌", "no")
-"""What ticks and crosses in the cells of a table say."""
+"""Readings of ticks and crosses in the cells of a table."""
 
 JOINER = "\u200d"
 FLAG = "flag"

@@ -91,7 +91,7 @@ class Pronunciations:
 
 
 def _key(word: str) -> str:
-    """Return what words that differ in letter case or in how their accents are encoded have in common."""
+    """Return the key of a word, the same for any letter case and any encoding of its accents."""
     return unicodedata.normalize("NFC", word.casefold())
 
 

@@ -51,7 +51,7 @@ class ProsodyChange:
 
 
 class OpenProsody:
-    """The elements that are open. What closes too much or never closes does no harm."""
+    """The elements that are open. A tag without its counterpart does no harm."""
 
     def __init__(self) -> None:
         self._open: list[tuple[str, Prosody]] = []
@@ -76,7 +76,7 @@ class OpenProsody:
 
 
 def prosody_of(element: str, attributes: Mapping[str, str]) -> Prosody:
-    """Return the prosody that an element asks for; what it does not say well is left as it is."""
+    """Return the prosody that an element asks for. Values that are not understood change nothing."""
     if element == "emphasis":
         return _EMPHASIS.get(attributes.get("level", "moderate").lower(), NEUTRAL)
     if element == "speed":

@@ -32,7 +32,7 @@ _AS_WORD_AFTER = {
     "Max": re.compile(r"\w \Z"),
     "Min": re.compile(r"\w \Z"),
 }
-"""What stands in front of "no" and "Max" where they are words and not abbreviations."""
+"""Patterns of the text in front of "no", "Max" and "Min" where they are words and not abbreviations."""
 _OR = frozenset({"he/she", "she/he", "his/her", "him/her", "himself/herself", "yes/no", "true/false"})
 _DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}

@@ -71,7 +71,7 @@ _CODE_BEFORE = re.compile(
 )
 """Words after which a number is read digit by digit."""
 _COUNTED = re.compile(r"\s(?:lines?|words?|characters?|bytes?|bits?|files?|pages?|times|percent)\b")
-"""What a number counts, even after those words: "The code is 500 lines long"."""
+"""Pattern of a noun that makes a number a count even after those words: "The code is 500 lines long"."""
 
 
 def _ordinal(match: re.Match[str]) -> str:

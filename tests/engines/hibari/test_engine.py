@@ -223,7 +223,7 @@ def test_seed_and_text_determine_the_noise(engine: HibariEngine) -> None:
 
 @pytest.mark.parametrize("speed", [0.5, 0.6, 0.75, 0.9])
 def test_speed_is_what_was_asked_for(engine: HibariEngine, speed: float) -> None:
-    """Within what is heard: the model's durations are multiples of 25 ms."""
+    """The model's durations are multiples of 25 ms, so the speed is met within 8 %."""
     normal, slow = (len(spoken(engine, LONG, speed=asked)) for asked in (1.0, speed))
     assert normal / slow == pytest.approx(speed, rel=0.08)
 
@@ -309,7 +309,7 @@ def test_pieces_are_small_at_first_and_bounded(engine: HibariEngine) -> None:
 
 
 def test_no_step_takes_more_than_30_ms(engine: HibariEngine) -> None:
-    """By CPU time, and the best of several runs, as other programs slow each of them down."""
+    """Measured in CPU time, best of several runs, as other programs slow each of them down."""
     text = (LONG * 2)[: engine.info.chunking.max_chars]
     runs = [step_times(engine, utterance(text, "atlas")) for _ in range(5)]
     worst_s = max(min(times) for times in zip(*runs, strict=True))
