@@ -6,7 +6,7 @@ import pytest
 
 from streaming_server.text.narration import Narration
 from streaming_server.text.passage import Passage
-from streaming_server.text.prosody import Prosody, prosody_of
+from streaming_server.text.prosody import DEEPEST, Prosody, prosody_of
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import ChunkPolicy
 
@@ -103,5 +103,4 @@ def test_an_engine_without_pitch_takes_rates_only() -> None:
 
 def test_deep_nesting_is_bounded() -> None:
     text = "<prosody rate='99%'>" * 1000 + "deep " + "</prosody>" * 1000 + "out"
-    assert [passage[2] for passage in heard(text)] == [1.0, 1.0]
-    assert heard(text)[-1] == ("out", 1.0, 1.0)
+    assert heard(text) == [("deep", round(0.99**DEEPEST, 3), 1.0), ("out", 1.0, 1.0)]
