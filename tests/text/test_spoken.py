@@ -168,7 +168,15 @@ def test_a_flush_decides_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Hello there. ", "It costs $3.50. ", "Is it **you**? ", "He saw 12 of them.\n"]
+    "text",
+    [
+        "Hello there. ",
+        "It costs $3.50. ",
+        "Is it **you**? ",
+        "He saw 12 of them.\n",
+        "We meet at 5 am. ",
+        "It costs 5$. ",
+    ],
 )
 def test_white_space_completes_a_sentence(text: str) -> None:
     spoken = SpokenText(SpeakingStyle())

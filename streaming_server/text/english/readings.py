@@ -61,7 +61,7 @@ CONTINUES = re.compile(
     rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})"
     rf"|(?:hundred|thousand|million|billion|trillion)|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
     rf"|[\"'“‘(]*(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|(?:{alternatives(ABBREVIATIONS)})"
-    rf"|\S*(?:{alternatives(LAST_WORDS)})|(?:[A-Za-z]\.)+|[AaPp]\.?[Mm]?\.?"
+    rf"|\S*(?:{alternatives(LAST_WORDS)})|(?:[A-Za-z]\.)+|[AaPp]\.?|[AaPp][Mm]"
 )
 """Words after which the next one may still matter."""
 
