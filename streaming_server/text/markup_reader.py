@@ -11,6 +11,7 @@ from streaming_server.text.asides import nonverbal
 from streaming_server.text.cursor import Construct, Cursor, Incomplete, Rule
 from streaming_server.text.emoji import EMOJI, EMOJI_PARTS, INVISIBLE, JOINER, invisible, joiner, picture
 from streaming_server.text.items import Item, literal
+from streaming_server.text.prosody import ProsodyChange
 from streaming_server.text.style import SpeakingStyle
 
 _RULES: dict[str, tuple[Rule, ...]] = {
@@ -177,7 +178,7 @@ class MarkupReader:
             self._line_start = self._blank = False
             self._keep(stop + 1)
             return
-        if construct.items:
+        if any(not isinstance(item, ProsodyChange) for item in construct.items):
             self._line_start = self._blank = False
         self._take(construct)
 

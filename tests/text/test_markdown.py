@@ -21,6 +21,7 @@ from streaming_server.text.style import SpeakingStyle
         ('[a][1]\n\n[1]: https://a.b/c "T"\n[Note]: this stays', "a\n\n\n[Note]: this stays"),
         ("[Ann]: Yes.\n[Ben]: OK...", "[Ann]: Yes.\n[Ben]: OK..."),
         ("[^1]: The note.", "The note."),
+        ('<prosody rate="slow"># Title</prosody>\n<emphasis>- one</emphasis>', "Title\none"),
         ("> [!TIP]\n> Do it.", "Tip\nDo it."),
         ("Great :tada: a::b:: 10:30:", "Great  a::b:: 10:30:"),
         ("Rated ★★★☆☆ ✓", "Rated  "),
