@@ -16,6 +16,8 @@ from streaming_server.errors import InternalError, SpeechError
 from streaming_server.web.websocket.frames import FRAMES
 
 CLOSE_TIMEOUT_S = 1.0
+PAUSE_S = 0.25
+"""A message that is read after so long shows that the client pauses and reads on."""
 _LONGEST_REASON = 123
 """Bytes (RFC 6455, 5.5)."""
 
@@ -38,6 +40,7 @@ class Connection:
         self._tasks: TaskGroup | None = None
         self._sends = 0
         self._sent_at = 0.0
+        self._pauses = False
         self._ended = False
         self._ended_with: SpeechError | None = None
         self._contexts = 0
@@ -55,11 +58,13 @@ class Connection:
     def is_stalled(self, send_timeout_s: float, now: float) -> bool:
         """Return whether the client has left a message unread for too long.
 
-        A client that plays as it reads reads nothing more until it has played most of what it was sent.
+        A client that plays as it reads reads nothing more until it has played most of what it was sent. One
+        that has never read on after a pause may read nothing at all.
         """
         if not self._sends:
             return False
-        patience_s = (self.send_timeout_s or send_timeout_s) + self.lead_s(self._sent_at)
+        lead_s = self.lead_s(self._sent_at) if self._pauses else 0.0
+        patience_s = (self.send_timeout_s or send_timeout_s) + lead_s
         return now - self._sent_at > patience_s
 
     def end(self, error: SpeechError | None = None) -> None:
@@ -142,7 +147,9 @@ class Connection:
         self._sends += 1
         try:
             await self._raw_send(event)
-            self._sent_at = time.monotonic()
+            now = time.monotonic()
+            self._pauses = self._pauses or now - self._sent_at > PAUSE_S
+            self._sent_at = now
         finally:
             self._sends -= 1
 

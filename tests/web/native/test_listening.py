@@ -63,7 +63,7 @@ async def test_every_voice_is_understood(judge: Judge, server: Server, engine: s
     heard = []
     async with talking(server.ws_url) as talk:
         for number, text in enumerate(TURNS):
-            assert (await talk.speak(text, str(number), voice=voice))["type"] == "done"
+            assert (await talk.speak(text, str(number), voice=voice, max_lead_ms=600_000))["type"] == "done"
             heard.append(errors(judge, text, talk, str(number)))
     assert sum(words for _, words in heard) > 350
     assert rate(heard) <= WORST[engine][voice], heard
@@ -73,6 +73,7 @@ async def test_text_sent_by_characters_is_understood_as_well(
     judge: Judge, server: Server, engine: str
 ) -> None:
     async with talking(server.ws_url) as talk:
+        await talk.send("start", context="typed", max_lead_ms=600_000)
         for character in TEXT:
             await talk.send("text", context="typed", text=character)
         await talk.send("finish", context="typed")
@@ -83,6 +84,6 @@ async def test_text_sent_by_characters_is_understood_as_well(
 
 async def test_markdown_is_understood_as_well(judge: Judge, server: Server, engine: str) -> None:
     async with talking(server.ws_url) as talk:
-        await talk.speak(MARKDOWN)
+        await talk.speak(MARKDOWN, max_lead_ms=600_000)
         wrong, words = errors(judge, READ, talk, "default")
     assert wrong <= WORST[engine]["aria"] * words

@@ -63,20 +63,28 @@ async def test_a_client_that_does_not_read_is_ended(hold: Hold) -> None:
     assert closed == [1008]
 
 
-async def test_a_client_may_play_what_it_has_before_it_reads_on() -> None:
-    connections = Connections(0.1, Metrics("test"))
+@pytest.mark.parametrize("pauses", [True, False])
+async def test_a_client_may_play_what_it_has_before_it_reads_on(pauses: bool) -> None:
+    """But one that has never read after a pause may be one that never reads."""
+    connections = Connections(0.5, Metrics("test"))
 
-    async def send_nothing(event: Any) -> None:
-        if event["type"] != "websocket.close":
+    async def send(event: Any) -> None:
+        if event.get("text") == "read":
+            await anyio.sleep(0.3 if pauses else 0)
+        elif event["type"] != "websocket.close":
             await anyio.sleep_forever()
 
-    connection, lead = Connection(receive, send_nothing), Lead()
+    async def talk() -> None:
+        await connection.send("read")
+        await connection.send("unread")
+
+    connection, lead = Connection(receive, send), Lead()
     connection.lead_s = lead.left_s
-    lead.sent(1.5, time.monotonic())
+    lead.sent(5, time.monotonic())
     async with anyio.create_task_group() as group:
         group.start_soon(connections.watch)
         began = time.monotonic()
-        with anyio.fail_after(10), connections.holding(connection):
-            await connection.serve(lambda: connection.send("unread"))
+        with anyio.fail_after(20), connections.holding(connection):
+            await connection.serve(talk)
         group.cancel_scope.cancel()
-    assert time.monotonic() - began >= 1.6
+    assert (time.monotonic() - began >= 5.3) is pauses
