@@ -201,10 +201,10 @@ def _receive(voice_id: str, file: VoiceFile, part: IO[bytes], fetch: _Fetch, dea
         if time.monotonic() > deadline:
             raise VoiceUnavailable(f"Voice {voice_id} cannot be fetched: it arrives too slowly.")
         fetch.received += len(chunk)
-        if fetch.received > file.size:
-            break  # The digest will not match.
-        part.write(chunk)
         digest.update(chunk)
+        if fetch.received > file.size:
+            break  # With this chunk the digest does not match.
+        part.write(chunk)
     return digest.hexdigest()
 
 

@@ -257,7 +257,7 @@ def test_an_error_is_shown_above_a_dialog(page: Page) -> None:
     )
     assert over
     page.click("#history .close")
-    page.wait_for_function("document.querySelector('body > #toast:popover-open') !== null")
+    page.wait_for_selector("body > #toast .toast-text", state="visible")
     page.click("#history-button")
     page.wait_for_selector("#history:modal")
     page.evaluate("app.toast.show('Something else is wrong.', { kind: 'error' })")
