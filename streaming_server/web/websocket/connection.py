@@ -16,8 +16,8 @@ from streaming_server.errors import InternalError, SpeechError
 from streaming_server.web.websocket.frames import FRAMES
 
 CLOSE_TIMEOUT_S = 1.0
-PAUSE_S = 0.25
-"""A message that is read after so long shows that the client pauses and reads on."""
+BUFFERED = 2**20
+"""Bytes that the buffers on the way to a client never hold: one that has taken more reads."""
 _LONGEST_REASON = 123
 """Bytes (RFC 6455, 5.5)."""
 
@@ -40,7 +40,7 @@ class Connection:
         self._tasks: TaskGroup | None = None
         self._sends = 0
         self._sent_at = 0.0
-        self._pauses = False
+        self._taken = 0
         self._ended = False
         self._ended_with: SpeechError | None = None
         self._contexts = 0
@@ -59,11 +59,11 @@ class Connection:
         """Return whether the client has left a message unread for too long.
 
         A client that plays as it reads reads nothing more until it has played most of what it was sent. One
-        that has never read on after a pause may read nothing at all.
+        that has taken no more than buffers hold may read nothing at all.
         """
         if not self._sends:
             return False
-        lead_s = self.lead_s(self._sent_at) if self._pauses else 0.0
+        lead_s = self.lead_s(self._sent_at) if self._taken > BUFFERED else 0.0
         patience_s = (self.send_timeout_s or send_timeout_s) + lead_s
         return now - self._sent_at > patience_s
 
@@ -123,33 +123,33 @@ class Connection:
 
     async def send_json(self, message: Mapping[str, Any]) -> None:
         """Send JSON as text."""
-        await self._send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
+        await self.send(orjson.dumps(message).decode())
 
     async def send(self, data: str | bytes) -> None:
         """Send one text or binary message."""
-        await self._send({"type": "websocket.send", "text" if isinstance(data, str) else "bytes": data})
+        kind = "text" if isinstance(data, str) else "bytes"
+        await self._send({"type": "websocket.send", kind: data}, len(data))
 
     async def send_frames(self, frames: Sequence[bytes]) -> None:
         """Send binary messages, in one write if the server can."""
         if FRAMES in self._extensions:
-            await self._send({"type": FRAMES, "frames": frames})
+            await self._send({"type": FRAMES, "frames": frames}, sum(map(len, frames)))
             return
         for frame in frames:
-            await self._send({"type": "websocket.send", "bytes": frame})
+            await self.send(frame)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close with a code and a reason. Sending afterwards is an error."""
         await self._close(code, reason)
 
-    async def _send(self, event: dict[str, Any]) -> None:
+    async def _send(self, event: dict[str, Any], size: int) -> None:
         if not self._sends:
             self._sent_at = time.monotonic()
         self._sends += 1
         try:
             await self._raw_send(event)
-            now = time.monotonic()
-            self._pauses = self._pauses or now - self._sent_at > PAUSE_S
-            self._sent_at = now
+            self._sent_at = time.monotonic()
+            self._taken += size
         finally:
             self._sends -= 1
 
