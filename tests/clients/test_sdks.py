@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from itertools import pairwise
 from typing import Any
 
+import anyio
 import pytest
 from helpers.cuts import cut, pieces_of
 from helpers.extra import need
@@ -98,9 +99,12 @@ async def test_cartesia_hears_turns_out_in_asyncio_although_text_came_too_late(s
     async with client, client.tts.websocket_connect() as connection:
         for _ in range(3):
             context = connection.context("one")
-            for message in cartesia_late("one"):
-                await connection.send(message)
-            events = [event async for event in context.receive()]
+            request, late = cartesia_late("one")
+            del request["context_id"]
+            await context.send(**request)
+            await connection.send(late)
+            with anyio.fail_after(30):
+                events = [event async for event in context.receive()]
             assert events[-1].type == "done"
             assert pcm_of(events) == wanted
 
