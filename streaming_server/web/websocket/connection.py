@@ -16,8 +16,9 @@ from streaming_server.errors import InternalError, SpeechError
 from streaming_server.web.websocket.frames import FRAMES
 
 CLOSE_TIMEOUT_S = 1.0
-BUFFERED = 2**20
-"""Bytes that the buffers on the way to a client never hold: one that has taken more reads."""
+BUFFERED = 8 * 2**20
+"""Bytes that the buffers on the way to a client, those of proxies included, do not hold: one that has taken
+more reads."""
 _LONGEST_REASON = 123
 """Bytes (RFC 6455, 5.5)."""
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from streaming_server.metrics import Metrics
-from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.connection import BUFFERED, Connection
 from streaming_server.web.websocket.lead import Lead
 from streaming_server.web.websocket.registry import Connections
 
@@ -73,7 +73,7 @@ async def test_a_client_may_play_what_it_has_before_it_reads_on(reads: bool) -> 
             await anyio.sleep_forever()
 
     async def talk() -> None:
-        await connection.send(bytes(2**20 + 1 if reads else 2**20))
+        await connection.send(bytes(BUFFERED + 1 if reads else BUFFERED))
         await connection.send("unread")
 
     connection, lead = Connection(receive, send), Lead()
