@@ -211,12 +211,7 @@ class Settings(CommandOptions):
         20.0, gt=0, description="seconds between websocket pings, and to wait for each pong"
     )
     auth_timeout_s: float = Field(5.0, gt=0, description="seconds a browser may take to send its key")
-    send_timeout_s: float = Field(
-        5.0,
-        gt=0,
-        description="seconds a client may leave a message unread, once it has had "
-        "time to play what it was sent",
-    )
+    send_timeout_s: float = Field(5.0, gt=0, description="seconds a client may leave a message unread")
     stall_timeout_s: float = Field(
         60.0, gt=0, description="seconds a client's playback may stand still while audio waits for it"
     )

@@ -181,25 +181,6 @@ def test_a_reader_may_pause_for_longer_than_the_kernel_waits_for_a_vanished_one(
 
 
 @pytest.mark.slow
-def test_a_listener_may_play_what_it_has_before_it_reads_on(start_server: Callable[..., Server]) -> None:
-    """It was sent a minute ahead of real time, and reads nothing for longer than messages may wait."""
-    server = start_server("--send-timeout-s=1")
-    sound = {"sample_rate": 48_000, "encoding": "pcm_f32le"}
-    message = json.dumps({"type": "speak", "text": LONG * 3, "max_lead_ms": 120_000, **sound})
-    with stalled_websocket(server, "/ws/speak", [message]) as listener:
-        received = 0
-        while received < 50 * 4 * 48_000:
-            received += len(listener.recv(65536))
-        time.sleep(6)
-        listener.settimeout(5)
-        until = received + 12 * 4 * 48_000
-        while received < until:
-            data = listener.recv(65536)
-            assert data, "disconnected"
-            received += len(data)
-
-
-@pytest.mark.slow
 def test_a_wyoming_client_may_pause_like_any_other(start_server: Callable[..., Server]) -> None:
     """The kernel took it for vanished after ten seconds, whatever it had left to play."""
     port = free_port()

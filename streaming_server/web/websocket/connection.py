@@ -16,9 +16,6 @@ from streaming_server.errors import InternalError, SpeechError
 from streaming_server.web.websocket.frames import FRAMES
 
 CLOSE_TIMEOUT_S = 1.0
-BUFFERED = 8 * 2**20
-"""Bytes that the buffers on the way to a client, those of proxies included, do not hold: one that has taken
-more reads."""
 _LONGEST_REASON = 123
 """Bytes (RFC 6455, 5.5)."""
 
@@ -29,9 +26,8 @@ class Connection:
     """Send and receive messages, run the tasks of a client, and be ended from outside.
 
     extensions: those of ASGI that the server has. on_news: called with messages that belong to no context,
-    once the client may have them. send_timeout_s: how long the client may leave a message unread once it
-    has played what it was sent, if not as long as the server's setting says. lead_s: returns the seconds of
-    audio that it had left to play at a time.
+    once the client may have them. send_timeout_s: how long the client may leave a message unread, if not as
+    long as the server's setting says.
     """
 
     def __init__(self, receive: Receive, send: Send, extensions: Collection[str] = ()) -> None:
@@ -41,14 +37,12 @@ class Connection:
         self._tasks: TaskGroup | None = None
         self._sends = 0
         self._sent_at = 0.0
-        self._taken = 0
         self._ended = False
         self._ended_with: SpeechError | None = None
         self._contexts = 0
         self._leaves_with: SpeechError | None = None
         self.on_news: Callable[[Mapping[str, Any]], None] | None = None
         self.send_timeout_s: float | None = None
-        self.lead_s: Callable[[float], float] = lambda at: 0.0
 
     @property
     def tasks(self) -> TaskGroup:
@@ -57,16 +51,8 @@ class Connection:
         return self._tasks
 
     def is_stalled(self, send_timeout_s: float, now: float) -> bool:
-        """Return whether the client has left a message unread for too long.
-
-        A client that plays as it reads reads nothing more until it has played most of what it was sent. One
-        that has taken no more than buffers hold may read nothing at all.
-        """
-        if not self._sends:
-            return False
-        lead_s = self.lead_s(self._sent_at) if self._taken > BUFFERED else 0.0
-        patience_s = (self.send_timeout_s or send_timeout_s) + lead_s
-        return now - self._sent_at > patience_s
+        """Return whether the client has left a message unread for too long."""
+        return self._sends > 0 and now - self._sent_at > (self.send_timeout_s or send_timeout_s)
 
     def end(self, error: SpeechError | None = None) -> None:
         """End the connection now, with the error's close code."""
@@ -129,12 +115,12 @@ class Connection:
     async def send(self, data: str | bytes) -> None:
         """Send one text or binary message."""
         kind = "text" if isinstance(data, str) else "bytes"
-        await self._send({"type": "websocket.send", kind: data}, len(data))
+        await self._send({"type": "websocket.send", kind: data})
 
     async def send_frames(self, frames: Sequence[bytes]) -> None:
         """Send binary messages, in one write if the server can."""
         if FRAMES in self._extensions:
-            await self._send({"type": FRAMES, "frames": frames}, sum(map(len, frames)))
+            await self._send({"type": FRAMES, "frames": frames})
             return
         for frame in frames:
             await self.send(frame)
@@ -143,14 +129,13 @@ class Connection:
         """Close with a code and a reason. Sending afterwards is an error."""
         await self._close(code, reason)
 
-    async def _send(self, event: dict[str, Any], size: int) -> None:
+    async def _send(self, event: dict[str, Any]) -> None:
         if not self._sends:
             self._sent_at = time.monotonic()
         self._sends += 1
         try:
             await self._raw_send(event)
             self._sent_at = time.monotonic()
-            self._taken += size
         finally:
             self._sends -= 1
 

@@ -51,7 +51,6 @@ class Session(ABC, Generic[TurnT]):
         self._rate = MessageRate(services.settings.messages_per_second)
         self._turns: set[TurnT] = set()
         self.lead = Lead()
-        connection.lead_s = self.lead.left_s
 
     @property
     def engine(self) -> EngineInfo:
