@@ -136,7 +136,7 @@ async def test_contexts_decide_how_many_replicas_there_are(ray: RayCluster) -> N
         assert sorted(ray.replicas().values()) == [1, 1]
         async with probing(ray) as probes, anyio.create_task_group() as group:
             group.start_soon(listen_to, speeches)
-            assert [code async for code, _ in ends_of(idle, 30)] == [1012, 1012]
+            assert [code async for code, _ in ends_of(idle, 2)] == [1012, 1012]
             assert not all(speech.end for speech in speeches)
         assert not probes.refused
         assert probes.count >= 100
