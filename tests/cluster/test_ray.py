@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import psutil
 import pytest
+from anyio import to_thread
 from helpers.doors import EVERY_DOOR, Door
 from helpers.extra import need
 from helpers.foreign import LONG
@@ -101,8 +102,7 @@ async def test_a_killed_replica_takes_only_its_own_sockets(ray: RayCluster) -> N
             ray.replica_processes()[0].kill()
             await listen_to(speeches)
             await probes.at_least(100)
-        # Ray answers a handshake that is under way at the killed replica with 500.
-        assert len(probes.refused) <= 1
+        assert not probes.refused
     assert Counter(speech.end for speech in speeches) == {"done": 3, "cut": 3}
     assert len({speech.audio for speech in speeches if speech.end == "done"}) == 1
     until(lambda: len(ray.replicas()) == 2, 30)
@@ -136,10 +136,10 @@ async def test_contexts_decide_how_many_replicas_there_are(ray: RayCluster) -> N
         assert sorted(ray.replicas().values()) == [1, 1]
         async with probing(ray) as probes, anyio.create_task_group() as group:
             group.start_soon(listen_to, speeches)
+            await to_thread.run_sync(until, lambda: len(ray.replicas()) == 1, 60)
             assert [code async for code, _ in ends_of(idle, 2)] == [1012, 1012]
             assert not all(speech.end for speech in speeches)
         assert not probes.refused
         assert probes.count >= 100
     assert [speech.end for speech in speeches] == ["done", "done"]
     assert len({speech.audio for speech in speeches}) == 1
-    until(lambda: len(ray.replicas()) == 1, 60)

@@ -44,7 +44,7 @@ async def ends_of(talks: list[Talk], count: int) -> AsyncIterator[tuple[int, flo
             for talk in talks:
                 group.start_soon(wait, talk)
             for _ in range(count):
-                with anyio.fail_after(60):
+                with anyio.fail_after(10):
                     yield await receive.receive()
             group.cancel_scope.cancel()
 
