@@ -156,6 +156,8 @@ class Utterance:
     context: the turn of speech it belongs to; utterances of one context come in order, one at a time.
     deadline: CLOCK_MONOTONIC seconds at which its listener runs dry. Engines serve the earliest first.
     pronounced: parts of the text whose pronunciation is given, in order, for engines that read IPA.
+    units: spans of the text, in order, whose words are one word of the client's, such as "three dollars and
+    fifty cents" for "$3.50". The marks of a unit come together, or as one.
     """
 
     id: int
@@ -165,6 +167,7 @@ class Utterance:
     generation: Generation
     deadline: float
     pronounced: tuple[Pronounced, ...] = ()
+    units: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,7 +351,9 @@ class SpeechContext:
         self._progress.begin(passage, tempo)
         self._on_utterance(passage.text)
         deadline = now + self._pacing.lead_s(now)
-        self._channel.submit(passage.text, part.voice, generation, deadline, passage.pronounced)
+        self._channel.submit(
+            passage.text, part.voice, generation, deadline, passage.pronounced, passage.units()
+        )
 
     def _part(self, passage: Passage) -> Part:
         """Return the voice of a passage, with the passage's language if its script determines one."""

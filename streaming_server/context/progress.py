@@ -86,8 +86,9 @@ class Progress:
         text = self._narration.text
         words: list[WordTime] = []
         for mark in utterance.passage.written(utterance.possible(marks)):
-            start, end = mark.start, mark.end
-            if end <= utterance.marked:
+            word = text[mark.start : mark.end]
+            start, end = mark.start + len(word) - len(word.lstrip()), mark.start + len(word.rstrip())
+            if end <= max(start, utterance.marked):
                 continue
             utterance.marked = end
             if utterance.pending and utterance.pending[0].start <= start:

@@ -40,8 +40,8 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "300",
         # HAProxy is reloaded when replicas change, and cuts what the old process still carries after this.
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "86400",
-        # A replica refuses with 503 before it does anything, so another may be asked. One that is killed takes
-        # connections until it is gone; the price of asking another is a job that may be accepted twice.
+        # A replica refuses with 503 before it does anything, so another may be asked. A killed one accepts
+        # connections until it is gone. A job that it took just before it died may be accepted twice.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 503",
         # Websockets per proxy. HAProxy does not start unless it may open 2.5 times as many files (ulimit -n).
         "RAY_SERVE_HAPROXY_MAXCONN": "40000",

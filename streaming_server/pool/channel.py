@@ -111,6 +111,7 @@ class Channel:
         generation: Generation,
         deadline: float,
         pronounced: tuple[Pronounced, ...] = (),
+        units: tuple[tuple[int, int], ...] = (),
     ) -> None:
         """Send an utterance to a worker. The channel must not be busy."""
         assert not self.busy
@@ -119,7 +120,7 @@ class Channel:
         self._moved = False
         self._discard_events()
         self.utterance = Utterance(
-            self._pool.next_id(), self.context, text, voice, generation, deadline, pronounced
+            self._pool.next_id(), self.context, text, voice, generation, deadline, pronounced, units
         )
         self._pool.place(self)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.prosody import Prosody
+from streaming_server.text.written_word import WRITTEN_WORD
 from streaming_server.types import Pronounced, WordMark
 
 
@@ -45,17 +45,46 @@ class Passage:
     def end(self) -> int:
         return self.sentences[-1].end
 
+    def units(self) -> tuple[tuple[int, int], ...]:
+        """Return the spans of `text` in which several words are spoken for one of the client's."""
+        found: list[tuple[int, int]] = []
+        begin = words = until = 0
+        for match in WRITTEN_WORD.finditer(self.text):
+            start, end = self.source.span(*match.span())
+            if words and start < until:
+                words += 1
+                if words == 2:
+                    found.append((begin, match.end()))
+                else:
+                    found[-1] = (begin, match.end())
+            else:
+                begin, words = match.start(), 1
+            until = end
+        return tuple(found)
+
     def written(self, marks: Iterable[WordMark]) -> list[WordMark]:
         """Turn marks of words in `text` into marks of what the client wrote for them.
 
         Words that stand for one thing, such as those of "$3.50", become one mark.
         """
-        spans = [(self.source.span(mark.start, mark.end), mark) for mark in marks if mark.end > mark.start]
-        return [
-            _merged(span, [mark for _, mark in group]) for span, group in groupby(spans, lambda pair: pair[0])
-        ]
+        written: list[WordMark] = []
+        for mark in marks:
+            if mark.end <= mark.start:
+                continue
+            start, end = self.source.span(mark.start, mark.end)
+            if written and (start < written[-1].end or (start, end) == (written[-1].start, written[-1].end)):
+                written[-1] = _joined(written[-1], end, mark)
+            else:
+                written.append(WordMark(start, end, mark.start_sample, mark.end_sample, mark.estimated))
+        return written
 
 
-def _merged(span: tuple[int, int], marks: list[WordMark]) -> WordMark:
-    estimated = any(mark.estimated for mark in marks)
-    return WordMark(*span, marks[0].start_sample, marks[-1].end_sample, estimated)
+def _joined(word: WordMark, end: int, mark: WordMark) -> WordMark:
+    """Return the mark of a word that another mark continues. end: of what the client wrote for that."""
+    return WordMark(
+        word.start,
+        max(word.end, end),
+        word.start_sample,
+        max(word.end_sample, mark.end_sample),
+        word.estimated or mark.estimated,
+    )

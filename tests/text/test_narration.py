@@ -117,6 +117,20 @@ def test_words_that_stand_for_one_thing_become_one_mark() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("Pay $3.50 now.", ["three dollars and fifty cents"]),
+        ("I saw 2024's best.", ["twenty twenty-four's"]),
+        ("On 12/25/2024 and in May.", ["December twenty-fifth, twenty twenty-four"]),
+        ("Nothing to rewrite here.", []),
+    ],
+)
+def test_words_that_stand_for_one_thing_are_a_unit(text: str, units: list[str]) -> None:
+    (passage,) = passages(narrated([text]))
+    assert [passage.text[start:end].rstrip(",.") for start, end in passage.units()] == units
+
+
 def test_speakers_change_between_passages() -> None:
     found = passages(narrated(["Hi. [S1] One. [S2] Two. Three."], PACKED))
     assert [(p.text, p.speaker) for p in found] == [("Hi.", None), ("One.", "S1"), ("Two. Three.", "S2")]

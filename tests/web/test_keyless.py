@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 KEY = "a-very-secret-key"
 PRIVATE = "zebra"
-"""In the name of all that is private."""
+"""Part of the name of everything that a client without a key must not see."""
 UNKNOWN = "quagga"
 
 METHODS = ("get", "post", "put", "patch", "delete", "head")

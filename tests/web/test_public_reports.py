@@ -169,7 +169,7 @@ UNDIVIDED = {
 
 @pytest.mark.parametrize(("text", "language"), UNDIVIDED.values(), ids=UNDIVIDED)
 async def test_is_one_sentence(text: str, language: str, subject: Subject) -> None:
-    """In one message, and a character at a time."""
+    """Send each text in one message, then a character a message."""
     for pieces in ([text], list(text)):
         async with talking(subject.server.ws_url) as talk:
             await talk.send("start", language=language)

@@ -35,6 +35,12 @@ class Composed:
             for part in pronounced
         )
 
+    def spans(self, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        """Return spans of the text as it was as spans of this text."""
+        if (places := self._places) is None:
+            return spans
+        return tuple((bisect_left(places, start), bisect_left(places, end)) for start, end in spans)
+
     def there(self, marks: tuple[WordMark, ...]) -> tuple[WordMark, ...]:
         """Return marks of this text as marks of the text as it was."""
         if (places := self._places) is None:

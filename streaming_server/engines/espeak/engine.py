@@ -13,7 +13,7 @@ from streaming_server.engines.espeak.languages import DEFAULT_LANGUAGE, Language
 from streaming_server.engines.espeak.library import Library
 from streaming_server.engines.espeak.pieces import Piece
 from streaming_server.engines.espeak.text import is_speakable, spoken_form
-from streaming_server.engines.espeak.thread import LibraryThread, Returned
+from streaming_server.engines.espeak.thread import Job, LibraryThread, Returned
 from streaming_server.engines.espeak.voices import VoiceParameters, parameters_for
 from streaming_server.engines.memory import machine_memory
 from streaming_server.errors import BadValue, EngineFailure
@@ -99,8 +99,10 @@ class EspeakEngine(Engine):
         if not is_speakable(spoken):
             return [Finished(utterance.id, 0.0)]
         self._composed = composed = Composed(spoken)
-        pronounced = composed.here(utterance.pronounced)
-        return self._events(utterance.id, self._open_thread().start(composed.text, parameters, pronounced))
+        job = Job(
+            composed.text, parameters, composed.here(utterance.pronounced), composed.spans(utterance.units)
+        )
+        return self._events(utterance.id, self._open_thread().start(job))
 
     def memory(self) -> MemoryReport:
         return machine_memory()

@@ -11,6 +11,8 @@ from streaming_server.types import WordMark
 
 MAX_WORD_S = 2.0
 """Seconds of a word that has not ended after which its audio is sent anyway."""
+LONGEST_UNIT_S = 10.0
+"""The same for several words that are one of the client's, such as those of a large number."""
 
 SECOND_PIECE_S = 1.5
 MAX_PIECE_S = 3.0
@@ -35,6 +37,7 @@ class PieceCutter:
     def __init__(self, timeline: WordTimeline, sample_rate: int) -> None:
         self._timeline = timeline
         self._max_word = round(MAX_WORD_S * sample_rate)
+        self._longest_unit = round(LONGEST_UNIT_S * sample_rate)
         self._min_piece = round(SECOND_PIECE_S * sample_rate)
         self._max_piece = round(MAX_PIECE_S * sample_rate)
         self._pending = bytearray()
@@ -55,7 +58,8 @@ class PieceCutter:
         if open_since is None:
             wanted = self._min_piece if self._has_words else self._max_word
             return self._cut(total) if total - self._emitted >= wanted else None
-        if total - open_since >= self._max_word:
+        longest = self._longest_unit if self._timeline.in_unit else self._max_word
+        if total - open_since >= longest:
             self._marks += self._timeline.close(total, estimated=True)
             return self._cut(total)
         return None

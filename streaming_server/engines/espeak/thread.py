@@ -16,10 +16,13 @@ from streaming_server.types import Pronounced
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class Job:
+    """A text to speak. pronounced, units: as in `Utterance`."""
+
     text: str
     parameters: VoiceParameters
-    pronounced: tuple[Pronounced, ...]
+    pronounced: tuple[Pronounced, ...] = ()
+    units: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,14 @@ class LibraryThread:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._commands: SimpleQueue[_Job | bool | None] = SimpleQueue()  # bool: whether to continue
+        self._commands: SimpleQueue[Job | bool | None] = SimpleQueue()  # bool: whether to continue
         self._results: SimpleQueue[Piece | Returned] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="espeak", daemon=True)
         self._thread.start()
 
-    def start(
-        self, text: str, parameters: VoiceParameters, pronounced: tuple[Pronounced, ...] = ()
-    ) -> Piece | Returned:
+    def start(self, job: Job) -> Piece | Returned:
         """Start speaking. Return the first piece, or the end of the text."""
-        self._commands.put(_Job(text, parameters, pronounced))
+        self._commands.put(job)
         return self._results.get()
 
     def resume(self) -> Piece | Returned:
@@ -73,11 +74,11 @@ class LibraryThread:
         self._thread.join()
 
     def _run(self) -> None:
-        while isinstance(job := self._commands.get(), _Job):
+        while isinstance(job := self._commands.get(), Job):
             self._results.put(self._speak(job))
 
-    def _speak(self, job: _Job) -> Returned:
-        timeline = WordTimeline(job.text, estimated=job.parameters.compressed)
+    def _speak(self, job: Job) -> Returned:
+        timeline = WordTimeline(job.text, job.units, estimated=job.parameters.compressed)
         cutter = PieceCutter(timeline, self._library.sample_rate)
         parked_s = 0.0
         stopped = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
@@ -20,14 +21,15 @@ class WordTimeline:
 
     The library counts characters from 1. It may report a written word several times (a number), without a
     length, or slightly behind. Scripts without spaces are marked as the library divides them, every character
-    with one of its marks. Words that it
-    runs together ("in the") are reported as one; they share its time in proportion to their lengths, as an
-    estimate.
+    with one of its marks. Words that it runs together ("in the") are reported as one; they share its time in
+    proportion to their lengths, as an estimate.
 
-    estimated: whether the library's positions are approximate.
+    units: as in `Utterance`; each is one written word. estimated: whether the library's positions are
+    approximate.
     """
 
     text: str
+    units: tuple[tuple[int, int], ...] = ()
     estimated: bool = False
     _spans: list[tuple[int, int]] = field(init=False)
     _starts: list[int] = field(init=False)
@@ -38,8 +40,13 @@ class WordTimeline:
     _marked_sample: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._spans = [match.span() for match in WRITTEN_WORD.finditer(self.text)]
+        self._spans = _joined([match.span() for match in WRITTEN_WORD.finditer(self.text)], self.units)
         self._starts = [start for start, _ in self._spans]
+
+    @property
+    def in_unit(self) -> bool:
+        """True while the current word is one of several that are spoken for one of the client's."""
+        return self._open is not None and any(start <= self._open[0] < end for start, end in self.units)
 
     @property
     def open_since(self) -> int | None:
@@ -50,6 +57,8 @@ class WordTimeline:
         """Start a word at this sample. Return the marks of the words that end here."""
         span = self._written(position - 1, length)
         if span is None or span[0] < self._marked_text:
+            if span == self._open and self.in_unit:
+                self._clause_end = None  # The clause ended within the unit.
             return ()
         closed = self.close(sample, before=span[0])
         self._open, self._open_since = span, max(sample, self._marked_sample)
@@ -119,3 +128,20 @@ class WordTimeline:
             first = max(start, index)
             return first, min(end, first + max(1, length))
         return trim(self.text, start, end)
+
+
+def _joined(words: list[tuple[int, int]], units: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+    """Return the words in order, those of a unit as one."""
+    if not units:
+        return words
+    joined: list[tuple[int, int]] = []
+    following = iter([*units, (sys.maxsize, sys.maxsize)])
+    begin, end = next(following)
+    for word in words:
+        while word[0] >= end:
+            begin, end = next(following)
+        if word[0] < begin or not joined or joined[-1][0] < begin:
+            joined.append(word)
+        else:
+            joined[-1] = (joined[-1][0], word[1])
+    return joined

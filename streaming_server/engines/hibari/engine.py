@@ -7,7 +7,6 @@ synthesized. Each takes less than 30 ms.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -72,8 +71,8 @@ LOADING_POLL_S = 0.005
 class _Stream:
     """An utterance that is being spoken.
 
-    newcomer: whether its listener has heard nothing yet. samples: given out so far. marks: of words that
-    start later than what was given out.
+    newcomer: whether its listener has heard nothing yet. samples: given out so far. marks: of the
+    phrase whose first piece is next.
     """
 
     utterance: Utterance
@@ -89,7 +88,7 @@ class _Stream:
     frames: int = FIRST_PIECE
     pieces: int = 0
     samples: int = 0
-    marks: deque[WordMark] = field(default_factory=deque)
+    marks: tuple[WordMark, ...] = ()
     busy_s: float = 0.0
 
     @property
@@ -199,9 +198,9 @@ class HibariEngine(Engine):
         return stream.network is None and self._models.is_loading(stream.utterance.voice.id)
 
     def _advance(self, stream: _Stream) -> list[Event] | None:
-        """Return the next piece of an utterance and the words that start in it; None after the last.
+        """Return the next piece of an utterance; None after the last.
 
-        The list is empty while the next piece is prepared.
+        All words of a phrase come with its first piece. The list is empty while the next piece is prepared.
         """
         if stream.synthesis is not None or stream.spectrum is not None:
             return self._piece(stream)
@@ -225,8 +224,8 @@ class HibariEngine(Engine):
         stream.frames = min(LARGEST_PIECE, 2 * stream.frames)
         stream.pieces += 1
         stream.samples += len(pcm) // 2
-        marks = tuple(_due(stream.marks, stream.samples))
-        events: list[Event] = [Words(stream.utterance.id, marks)] if marks else []
+        events: list[Event] = [Words(stream.utterance.id, stream.marks)] if stream.marks else []
+        stream.marks = ()
         return [*events, Audio(stream.utterance.id, pcm)]
 
     def _start(self, stream: _Stream) -> None:
@@ -238,7 +237,10 @@ class HibariEngine(Engine):
         speaker = self._models.find(voice) if voice in self._models else self._speaker
         stream.network = speaker.network
         stream.phrases = speaker.reader.read(
-            stream.text, opening=stream.newcomer, pronounced=stream.utterance.pronounced
+            stream.text,
+            opening=stream.newcomer,
+            pronounced=stream.utterance.pronounced,
+            units=stream.utterance.units,
         )
 
     def _run_model(self, stream: _Stream, phrase: Phrase) -> None:
@@ -246,7 +248,7 @@ class HibariEngine(Engine):
         stream.phrase = None
         speed = (stream.utterance.generation.speed or 1.0) * stream.timbre.pace
         stream.spectrum = _trimmed(stream.network.run(phrase.ids, speed), phrase)
-        stream.marks.extend(word_marks(phrase, stream.spectrum, stream.samples))
+        stream.marks = tuple(word_marks(phrase, stream.spectrum, stream.samples))
 
 
 def _check_language(tag: str | None) -> None:
@@ -262,12 +264,6 @@ def _trimmed(spectrum: Spectrum, phrase: Phrase) -> Spectrum:
     if not phrase.ends_sentence and phrase.words:
         end = min(end, int(spectrum.ends[phrase.words[-1].end - 1]) + CLAUSE_PAUSE)
     return spectrum.part(start, end)
-
-
-def _due(marks: deque[WordMark], samples: int) -> Iterator[WordMark]:
-    """Take the marks that start before so many samples."""
-    while marks and marks[0].start_sample < samples:
-        yield marks.popleft()
 
 
 def _pcm(waveform: Floats, gain: float) -> bytes:

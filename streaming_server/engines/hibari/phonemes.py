@@ -68,13 +68,15 @@ class Phrase:
 class _Group:
     """Phonemes that belong together, the punctuation after them included, and the numbers of their words.
 
-    sounding: how many of the phonemes are heard, those up to the punctuation.
+    sounding: how many of the phonemes are heard, those up to the punctuation. whole: whether a phrase may end
+    after the group; not within words that are one of the client's.
     """
 
     first: int
     last: int
     phonemes: str = ""
     sounding: int = 0
+    whole: bool = True
 
     def add(self, phonemes: str) -> None:
         self.phonemes += phonemes
@@ -87,7 +89,8 @@ class _Group:
 
     @property
     def ends_clause(self) -> bool:
-        return self.phonemes[-1:] == " " and self.phonemes.rstrip()[-1:] in NON_QUOTE_PUNCTS
+        ends = self.phonemes[-1:] == " " and self.phonemes.rstrip()[-1:] in NON_QUOTE_PUNCTS
+        return ends and self.whole
 
 
 class PhonemeReader:
@@ -101,18 +104,26 @@ class PhonemeReader:
         self._g2p("zibbernock")
 
     def read(
-        self, text: str, *, opening: bool = False, pronounced: Sequence[Pronounced] = ()
+        self,
+        text: str,
+        *,
+        opening: bool = False,
+        pronounced: Sequence[Pronounced] = (),
+        units: Sequence[Span] = (),
     ) -> Iterator[Phrase]:
         """Yield the phrases of a text.
 
-        opening: the first is to be short, so that sound comes soon. pronounced: as in `Utterance`; IPA that
-        English has no phonemes for is ignored.
+        opening: the first is to be short, so that sound comes soon. pronounced, units: as in `Utterance`. IPA
+        that English has no phonemes for is ignored. A unit is in one phrase if it fits.
         """
         for start, line in _lines(text):
             alignment = Alignment(line, _normalized)
             words = [(start + first, start + last) for first, last in alignment.words]
             given = self._given(words, pronounced)
+            inside = _inside(words, units)
             for groups in self._sentences(alignment, given):
+                for group in groups:
+                    group.whole = group.last not in inside
                 parts = _divide(groups, opening=opening)
                 opening = False
                 for part in parts:
@@ -189,6 +200,15 @@ class PhonemeReader:
         return Phrase(ids, tuple(spoken), ends_sentence)
 
 
+def _inside(words: list[Span], units: Sequence[Span]) -> set[int]:
+    """Return the numbers of the words that a unit holds, except the first word of each."""
+    inside: set[int] = set()
+    for begin, end in units:
+        held = [number for number, (start, _) in enumerate(words) if begin <= start < end]
+        inside.update(held[1:])
+    return inside
+
+
 def _with_given(tokens: Iterator[tuple[str, int, int]], given: _Given) -> Iterator[tuple[str, int, int]]:
     """Replace the phonemes of words that have been given others, up to the punctuation after them."""
     spoken: set[int] = set()
@@ -248,14 +268,16 @@ def _divide(groups: list[_Group], *, opening: bool) -> list[list[_Group]]:
 
 def _cut(groups: list[_Group], *, first: bool) -> int:
     """Return the number of groups in the next part: up to the end of the first clause, or all that fit."""
-    clause, fits, length = 0, 1, 0
+    clause, word, fits, length = 0, 0, 1, 0
     for count, group in enumerate(groups, start=1):
         length += len(group.phonemes)
         if length > LONGEST_PHRASE:
             break
         fits = count
+        if group.whole:
+            word = count
         if group.ends_clause and length >= SHORTEST_CLAUSE:
             clause = count
             if first:
                 break
-    return clause or fits
+    return clause or word or fits

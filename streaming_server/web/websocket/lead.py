@@ -6,7 +6,7 @@ from __future__ import annotations
 class Lead:
     """Estimate until when a client plays what it was sent, one context after the other.
 
-    `now` and `at` are in seconds of one monotonic clock.
+    `now` is in seconds of one monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -16,10 +16,6 @@ class Lead:
     def until(self) -> float:
         """The time at which the client will have played everything."""
         return self._until
-
-    def left_s(self, at: float) -> float:
-        """Return the seconds of audio that were left to play."""
-        return max(0.0, self._until - at)
 
     def sent(self, seconds: float, now: float) -> None:
         """Record audio that is sent."""

@@ -31,8 +31,8 @@ class NamedSession(Session[TurnT]):
     def begin(self, name: str, make: Callable[[], TurnT], *, more: bool) -> TurnT:
         """Make a turn and start it.
 
-        more: whether the client goes on with it, so that there is more to swallow if it cannot be made. Raise
-        what `make` raises.
+        more: whether the client goes on with it, so that there is more to swallow if it fails. Raise what
+        `make` raises.
         """
         try:
             turn = make()
@@ -41,6 +41,7 @@ class NamedSession(Session[TurnT]):
                 self.note_failed(name)
             error.context = name
             raise
+        turn.more = more
         self.taking[name] = turn
         self.start(turn)
         return turn
@@ -57,7 +58,7 @@ class NamedSession(Session[TurnT]):
         if self.taking.get(turn.name) is turn:
             del self.taking[turn.name]
             self.leaving[turn.name] = turn
-            if isinstance(end, Failure) and not turn.context.finished:
+            if isinstance(end, Failure) and turn.more:
                 self.note_failed(turn.name)
 
     def forget(self, turn: TurnT) -> None:

@@ -31,9 +31,9 @@ class Turn:
     """One context of a connection.
 
     name: what the client calls it; None where the protocol has no names. before: the turn whose last message
-    must be sent first. gone: set once the turn's end has been sent. unflushed: whether text came after the
-    last flush. phrases: messages in `sentences` mode that did not end a sentence, counted. sent_s: seconds of
-    audio sent.
+    must be sent first. more: whether the client has yet to send the last message of it. gone: set once the
+    turn's end has been sent. unflushed: whether text came after the last flush. phrases: messages in
+    `sentences` mode that did not end a sentence, counted. sent_s: seconds of audio sent.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Turn:
         self.rendering = rendering
         self.joining: Joining = joining
         self.before = before
+        self.more = True
         self.gone = anyio.Event()
         self.unflushed = False
         self.phrases = 0
@@ -89,6 +90,7 @@ class Turn:
 
     def finish(self) -> None:
         """Take no more text. Raise as `SpeechContext.finish` does."""
+        self.more = False
         self.context.finish()
 
     @contextmanager

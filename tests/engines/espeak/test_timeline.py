@@ -9,11 +9,11 @@ from helpers.espeak import Speaker, audio_of, check_order, marks_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streaming_server.engines.espeak.library import LibraryEvent
+from streaming_server.engines.espeak.library import EventKind, LibraryEvent
 from streaming_server.engines.espeak.pieces import PieceCutter
 from streaming_server.engines.espeak.text import spoken_form
 from streaming_server.engines.espeak.timeline import WordTimeline
-from streaming_server.types import Audio, Event, Finished, Words
+from streaming_server.types import Audio, Event, Finished, WordMark, Words
 
 
 def test_each_written_word_gets_one_mark(speaker: Speaker) -> None:
@@ -134,11 +134,37 @@ def test_marks_of_400_unusual_characters_are_in_order(speaker: Speaker, text: st
     assert check_order(text, speaker.say(text, speed=4.0))
 
 
-@given(st.lists(st.tuples(st.integers(-2, 30), st.integers(-1, 9), st.integers(0, 99_999)), max_size=20))
-def test_marks_never_go_back_whatever_the_library_reports(events: list[tuple[int, int, int]]) -> None:
+def test_a_unit_lasts_through_the_clauses_within_it() -> None:
+    text = "on May sixth, nineteen ten, we"
+    timeline = WordTimeline(text, units=((3, 26),))
+    assert timeline.word(1, 2, 0) == ()
+    assert timeline.word(4, 3, 100) == (WordMark(0, 2, 0, 100),)
+    timeline.clause_end(200)
+    assert timeline.in_unit
+    assert [timeline.word(15, 8, 300), timeline.word(24, 3, 400)] == [(), ()]
+    timeline.clause_end(500)
+    assert timeline.word(29, 2, 600) == (WordMark(3, 26, 100, 500),)
+    assert not timeline.in_unit
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["word", "word", "clause end"]),
+            st.integers(-2, 30),
+            st.integers(-1, 9),
+            st.integers(0, 99_999),
+        ),
+        max_size=20,
+    ),
+    st.sampled_from([(), ((4, 15),), ((0, 9), (16, 27))]),
+)
+def test_marks_never_go_back_whatever_the_library_reports(
+    events: list[tuple[EventKind, int, int, int]], units: tuple[tuple[int, int], ...]
+) -> None:
     text = "one 1,234 “two” — 今天 three"
-    cutter = PieceCutter(WordTimeline(text), 22050)
-    pieces = [cutter.take(b"\1\0" * 1000, [LibraryEvent("word", *event)]) for event in events]
+    cutter = PieceCutter(WordTimeline(text, units), 22050)
+    pieces = [cutter.take(b"\1\0" * 1000, [LibraryEvent(*event)]) for event in events]
     pieces.append(cutter.rest())
     out: list[Event] = []
     for piece in pieces:

@@ -96,6 +96,15 @@ def test_phrases_have_a_maximum_length(reader: PhonemeReader) -> None:
     assert spans_of(phrases) == written_words(text)
 
 
+def test_a_unit_is_not_divided(reader: PhonemeReader) -> None:
+    text = "We met in the town on the sixth of May, nineteen ninety-eight, and stayed there for a week or so."
+    unit = (text.index("the sixth"), text.index(", and"))
+    first = next(iter(reader.read(text, opening=True, units=[unit])))
+    assert words_of(text, [first])[-1] == ("ninety-eight",)
+    divided = next(iter(reader.read(text, opening=True)))
+    assert words_of(text, [divided])[-1] == ("May",)
+
+
 def test_an_overlong_word_is_split(reader: PhonemeReader) -> None:
     text = f"It is {'7' * 300}, is it?"
     phrases = list(reader.read(text))

@@ -134,6 +134,7 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
             turn = self.begin(name, lambda: self._make(name, message), more=bool(delta.continue_))
         if turn.context.finished and not delta.transcript:
             return  # The end, sent twice.
+        turn.more = turn.more and bool(delta.continue_)
         with turn.blamed():
             await turn.append(delta.transcript)
             if delta.flush:

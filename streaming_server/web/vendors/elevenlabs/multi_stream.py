@@ -156,6 +156,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             turn = self.begin(name, lambda: self._make(name, message.voice_settings), more=more)
         if turn is None:
             return
+        turn.more = turn.more and not message.close_context
         with turn.blamed():
             if worded or (text and turn.unflushed):
                 await turn.append(text)
