@@ -165,8 +165,11 @@ class Session:
         if self._turn is not None:
             self.errors += 1  # The end of its context was not heard: the server gave it too little time.
             self._turn = None
-        self._connecting = self._loop.create_task(self._connect_later(delay_s))
+        self._connect_after(delay_s)
         return True
+
+    def _connect_after(self, delay_s: float) -> None:
+        self._connecting = self._loop.create_task(self._connect_later(delay_s))
 
     async def _connect_later(self, delay_s: float) -> None:
         assert self._address is not None
@@ -213,7 +216,10 @@ class Session:
         turn.ended_at, turn.failed = now, failed
         if self._timer is not None:
             self._timer.cancel()
-        if self._open:
-            rest_s = max(0.0, turn.playout.dry_at - now) if turn.playout.started else 0.0
+        if self._open and self._client is not None:
             pause_s = self._rng.uniform(0.5, 1.5) * self._manner.think_s
-            self._timer = self._loop.call_later(rest_s + pause_s, self._begin)
+            self._timer = self._loop.call_later(self._rest_s(turn, now) + pause_s, self._begin)
+
+    def _rest_s(self, turn: Turn, now: float) -> float:
+        """Return how long the audio that has arrived still plays."""
+        return max(0.0, turn.playout.dry_at - now) if turn.playout.started else 0.0

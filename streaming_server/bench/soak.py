@@ -216,21 +216,22 @@ async def soak(subject: Subject, manner: Manner, run: Run, progress: Callable[[s
     """Run the sessions. The server's processes must be on this machine."""
     rng = random.Random(run.seed)
     ledger = SoakLedger(run.seconds)
+    sessions = [SoakSession(manner, random.Random(rng.random()), ledger) for _ in range(run.sessions)]
     async with asyncio.TaskGroup() as group:
         tasks = []
-        for _ in range(run.sessions):
-            session = SoakSession(subject.address, manner, ledger, random.Random(rng.random()))
-            tasks.append(group.create_task(session.run()))
+        for session in sessions:
+            tasks.append(group.create_task(session.connect(subject.address)))
             await asyncio.sleep(run.ramp_s / run.sessions)
         ledger.begin()
-        tasks.append(group.create_task(_read(subject, ledger)))
-        tasks.append(group.create_task(_kill_workers(subject, ledger, run)))
+        tasks += [group.create_task(each(subject, ledger, run)) for each in (_read, _kill_workers)]
         while (left_s := run.seconds - ledger.passed_s) > 0:
             now = ledger.now
             progress(f"{left_s:.0f} s left, {now.turns.total()} turns, {now.errors.total()} errors")
             await asyncio.sleep(min(1.0, left_s))
         for task in tasks:
             task.cancel()
+        for session in sessions:
+            session.end()
     found = faults(ledger.periods)
     if ledger.ramp.errors:
         found.append(f"Errors before the first period: {dict(ledger.ramp.errors)}.")
@@ -248,7 +249,7 @@ async def _kill_workers(subject: Subject, ledger: SoakLedger, run: Run) -> None:
             ledger.kill(rng.choice(pids))
 
 
-async def _read(subject: Subject, ledger: SoakLedger) -> None:
+async def _read(subject: Subject, ledger: SoakLedger, run: Run) -> None:
     while True:
         if (reading := await _answered(ledger, partial(_reading, subject))) is not None:
             ledger.now.readings.append(reading)
