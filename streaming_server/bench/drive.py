@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streaming_server.bench.client import Address
-from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.row import Cost, Row, Window, count_open_stalls, make_row
 from streaming_server.bench.session import Manner, Session
+from streaming_server.bench.subject import Subject
 
 GRACE_S = 2.0
 """Seconds to wait after the window for the first audio of turns whose text arrived at its end."""
@@ -26,16 +25,6 @@ MEMORY_EVERY = 3
 """Progress reports between two memory measurements."""
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The server under measurement. gauge: None if its processes are not visible from here."""
-
-    name: str
-    address: Address
-    gauge: Gauge | None
-    wyoming_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from streaming_server.bench.drive import Subject
 from streaming_server.bench.session import Manner
 from streaming_server.bench.soak_session import ANSWER_S, Fate, SoakSession
+from streaming_server.bench.subject import Subject
 from streaming_server.cli.local_server import fetch
 from streaming_server.percentiles import Percentiles, percentiles
 

@@ -85,7 +85,8 @@ def _say(arguments: list[str]) -> int:
 
 
 def _bench(arguments: list[str]) -> int:
-    from streaming_server.bench.load import BenchCommand, bench
+    from streaming_server.bench.command import BenchCommand
+    from streaming_server.bench.load import bench
 
     raise_once()
     return bench(read_flags(BenchCommand, "run.py bench", arguments))

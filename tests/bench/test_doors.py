@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from streaming_server.bench import load
+from streaming_server.bench.command import BenchCommand
 from streaming_server.bench.doors import Spread, compared, in_turn, names_of
-from streaming_server.bench.load import BenchCommand, bench
+from streaming_server.bench.load import bench
 from streaming_server.bench.row import Row
 from streaming_server.errors import SpeechError
 from streaming_server.percentiles import Percentiles

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from streaming_server.bench import chores
+from streaming_server.bench.command import BenchCommand
 from streaming_server.bench.engine_alone import EngineAlone
-from streaming_server.bench.load import BenchCommand, bench
+from streaming_server.bench.load import bench
 from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.errors import SpeechError, Unavailable

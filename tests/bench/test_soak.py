@@ -12,11 +12,12 @@ from helpers.servers import free_port
 from pydantic_settings import CliApp
 
 from streaming_server.bench.client import Address
-from streaming_server.bench.drive import Subject
+from streaming_server.bench.command import BenchCommand
 from streaming_server.bench.gauge import Gauge
-from streaming_server.bench.load import BenchCommand, bench
+from streaming_server.bench.load import bench
 from streaming_server.bench.session import Manner
 from streaming_server.bench.soak import Period, Reading, Run, SoakLedger, faults, soak
+from streaming_server.bench.subject import Subject
 from streaming_server.errors import SpeechError
 
 
