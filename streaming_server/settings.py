@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streaming_server.hosts import is_loopback
-from streaming_server.pool.devices import GpuMode
+from streaming_server.types import GpuMode
 
 
 def comma_separated(value: Any) -> Any:

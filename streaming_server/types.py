@@ -18,7 +18,8 @@ SAMPLE_BYTES: Mapping[Encoding, int] = MappingProxyType(
 )
 """Bytes per sample."""
 
-SAMPLE_RATES: tuple[int, ...] = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
+SampleRate = Literal[8000, 16000, 22050, 24000, 32000, 44100, 48000]
+SAMPLE_RATES: tuple[SampleRate, ...] = get_args(SampleRate)
 """Sample rates that clients may request, in Hz."""
 
 FLOW_WINDOW = 512 * 1024
@@ -26,6 +27,9 @@ FLOW_WINDOW = 512 * 1024
 22.05 kHz, where most utterances are shorter and never pause; six at Dia's 44.1 kHz, beside the lead."""
 
 Speaker = Literal["S1", "S2"]
+
+GpuMode = Literal["auto", "single", "multi", "cpu"]
+"""Which GPUs get a worker, see `pool.devices`."""
 
 
 @dataclass(frozen=True, slots=True)

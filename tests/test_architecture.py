@@ -12,74 +12,102 @@ ROOT = Path(__file__).parent.parent / "streaming_server"
 FILES = sorted(ROOT.rglob("*.py"))
 
 LEAVES = {"types", "errors", "percentiles"}
-"""Modules that import no other module of the project except each other."""
+"""Modules that every other module may import."""
 
-ALLOWED: dict[str, set[str]] = {
+FREE = {"__init__", "__main__", "cli", "bench"}
+"""Commands, which may import everything."""
+
+PLAN: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "percentiles": set(),
-    "metrics": LEAVES,
-    "text": LEAVES,
-    "audio": LEAVES,
-    "ipc": LEAVES,
-    "engines": LEAVES | {"text"},
     "validation": set(),
-    "worker": LEAVES | {"engines", "ipc", "log_writer"},
-    "pool": LEAVES | {"ipc"},
     "hosts": set(),
-    "settings": {"pool", "hosts"},
-    "log_writer": set(),
-    "logs": {"settings", "log_writer"},
-    "catalogue": LEAVES | {"text"},
-    "context": LEAVES | {"pool", "text", "audio"},
-    "render": LEAVES | {"context", "audio", "metrics"},
-    "voice_files": LEAVES,
-    "contexts": LEAVES
-    | {"render", "context", "audio", "pool", "metrics", "catalogue", "settings", "text", "voice_files"},
-    "voice_samples": LEAVES
-    | {"ipc", "audio", "storage", "transcription", "transcription/queue", "voice_library"},
-    "transcription": LEAVES | {"ipc", "text"},
-    "transcription/queue": LEAVES | {"transcription", "storage", "voice_library"},
-    "voice_library": LEAVES | {"catalogue", "storage", "transcription"},
-    "storage": LEAVES | {"text", "audio", "transcription"},
-    "configuration": {"settings", "storage"},
-    "pronunciation_list": LEAVES | {"storage", "text"},
-    "jobs": LEAVES | {"storage"},
     "backoff": set(),
-    "deploy": {"errors", "settings", "web"},
-    "web": LEAVES
-    | {"engines", "hosts", "contexts", "render", "validation"}
-    | {"context", "pool", "audio", "metrics", "settings", "catalogue", "storage", "configuration", "jobs"}
-    | {"pronunciation_list", "voice_files"}
-    | {"voice_samples", "transcription", "transcription/queue", "text", "voice_library"},
+    "log_writer": set(),
+    "metrics": set(),
+    "text": set(),
+    "audio": set(),
+    "ipc": set(),
+    "engines": {"engines/provider"},
+    "engines/provider": {"engines"},
+    "engines/selection": {"engines", "engines/provider"},
+    "engines/dia": {"engines", "engines/provider", "text"},
+    "engines/espeak": {"engines", "engines/provider", "text"},
+    "engines/hibari": {"engines", "engines/provider", "engines/espeak", "text"},
+    "engines/auto": {"engines", "engines/provider", "engines/espeak", "engines/hibari"},
+    "worker": {"engines", "engines/provider", "ipc", "log_writer"},
+    "pool": {"ipc"},
+    "settings": {"hosts"},
+    "logs": {"settings", "log_writer"},
+    "catalogue": {"text"},
+    "context": {"pool", "text", "audio"},
+    "render": {"context", "audio", "metrics"},
+    "voice_files": set(),
+    "contexts": {"render", "context", "audio", "pool", "metrics", "catalogue", "settings", "text"}
+    | {"voice_files"},
+    "transcription": {"ipc", "transcription/transcript"},
+    "transcription/transcript": set(),
+    "storage": {"audio", "transcription/transcript"},
+    "configuration": {"settings", "storage"},
+    "pronunciation_list": {"storage", "text"},
+    "jobs": {"storage"},
+    "voice_library": {"catalogue", "storage", "transcription/transcript"},
+    "voice_samples": {"ipc", "audio", "storage", "transcription", "transcription/transcript"}
+    | {"voice_library"},
+    "web": {"web/websocket", "web/native", "web/rest", "web/vendors", "web/middleware", "web/openapi"}
+    | {"contexts", "render", "pool", "audio", "metrics", "settings", "hosts", "validation"}
+    | {"engines/provider", "engines/selection", "catalogue", "configuration", "storage", "jobs"}
+    | {"pronunciation_list", "voice_files", "voice_library", "voice_samples", "transcription"},
+    "web/websocket": {"web", "render", "context", "contexts", "audio", "metrics", "pool", "hosts"},
+    "web/native": {"web", "web/websocket", "render", "context", "contexts", "audio", "text"},
+    "web/rest": {"web", "web/openapi", "render", "contexts", "audio", "text", "jobs", "metrics", "catalogue"}
+    | {"configuration", "pronunciation_list", "storage", "transcription", "transcription/transcript"}
+    | {"voice_library", "voice_samples"},
+    "web/vendors": {"web", "web/openapi", "web/websocket", "render", "context", "contexts", "audio", "text"}
+    | {"catalogue", "engines/provider", "settings"},
+    "web/middleware": {"web", "web/websocket"},
+    "web/openapi": {"web", "audio"},
+    "deploy": {"settings", "web"},
 }
-"""What each package may import. The command line and the benchmark may import everything."""
+"""What each package or module may import besides the leaves and itself."""
 
 
 def room(*path: str) -> str:
-    """Return a module's entry in ALLOWED: its own if it has one, otherwise its top-level package."""
-    whole = "/".join(path)
-    return whole if whole in ALLOWED else path[0]
+    """Return the entry of PLAN for a module: the most specific one, or else its top-level package."""
+    for depth in range(len(path), 0, -1):
+        if (name := "/".join(path[:depth])) in PLAN:
+            return name
+    return path[0]
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Return every module imported in a file, including imports inside functions."""
+    """Yield every module imported in a file, including imports inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            # The names may be modules of a package.
+            yield from (
+                f"{node.module}.{alias.name}"
+                for alias in node.names
+                if (ROOT.parent / node.module.replace(".", "/") / f"{alias.name}.py").exists()
+            )
+
+
+def rooms_of(path: Path) -> tuple[str, set[str]]:
+    """Return the entry of PLAN for a file, and those of the modules that it imports."""
+    here = room(*path.relative_to(ROOT).with_suffix("").parts)
+    parts = [module.split(".") for module in imports(path)]
+    return here, {room(*rest) for head, *rest in parts if head == "streaming_server" and rest}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_follow_the_allowed_directions(path: Path) -> None:
-    here = room(*path.relative_to(ROOT).with_suffix("").parts)
-    if (allowed := ALLOWED.get(here)) is None:
-        return
-    for module in imports(path):
-        head, _, rest = module.partition(".")
-        if head == "streaming_server" and rest:
-            assert room(*rest.split(".")) in allowed | {here}, f"{path.name} imports {module}"
+def test_imports_follow_the_plan(path: Path) -> None:
+    here, imported = rooms_of(path)
+    if here not in FREE:
+        assert not imported - PLAN[here] - LEAVES - {here}, f"{here} may not import these"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

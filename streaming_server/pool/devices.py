@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from streaming_server.errors import EngineFailure
-
-GpuMode = Literal["auto", "single", "multi", "cpu"]
+from streaming_server.types import GpuMode
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.previews import Previews
 from streaming_server.storage.recorder import Recorder
 from streaming_server.transcription.client import Transcription
-from streaming_server.transcription.queue import TranscriptionQueue
 from streaming_server.voice_files import VoiceFiles
 from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.intake import Intake
+from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
 from streaming_server.web.drain import Drain
 from streaming_server.web.keys import Keys
 from streaming_server.web.limits import Limits, UploadPlaces

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.text.language import is_auto
-from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation, Preset
+from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation, Preset, SampleRate
 from streaming_server.web.choices import EncodingName
 from streaming_server.web.generation_fields import (
     CfgFilterTopK,
@@ -42,8 +42,6 @@ Encodable = Annotated[str, AfterValidator(_encodable)]
 """Text that is sent back to the client, and so must be whole."""
 
 ContextName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_encodable)]
-
-SampleRate = Literal[8000, 16000, 22050, 24000, 32000, 44100, 48000]
 
 
 class _Message(BaseModel):

@@ -17,7 +17,7 @@ from streaming_server.web.keyed import needs_key
 from streaming_server.web.openapi.operation import Operation, operation, operation_of
 from streaming_server.web.openapi.page import page
 from streaming_server.web.responses import Error, Json
-from streaming_server.web.rest.sound_file import SoundFile
+from streaming_server.web.sound_file import SoundFile
 
 ABOUT = """\
 Speech from text, while the text is still arriving. Websockets, which OpenAPI cannot describe, are in the

@@ -26,8 +26,8 @@ from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import LIMIT, limit_of
 from streaming_server.web.responses import Error, ErrorDetail, Json, error_json
-from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import job_services
+from streaming_server.web.sound_file import SoundFile
 
 
 class JobProgress(TypedDict):

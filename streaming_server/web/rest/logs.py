@@ -16,8 +16,8 @@ from streaming_server.web.keyed import admin_keyed
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import LIMIT, limit_of
 from streaming_server.web.responses import Json, Message
-from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import operations
+from streaming_server.web.sound_file import SoundFile
 
 
 class LogEntry(TypedDict):

@@ -19,8 +19,8 @@ from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, 
 from streaming_server.types import EngineInfo
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.services import SpeechServices, output_services, speech_services
+from streaming_server.web.sound_file import SoundFile
 
 PREVIEW_TEXT = "Hello! This is what I sound like. I hope you like it."
 

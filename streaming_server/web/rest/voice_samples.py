@@ -21,7 +21,6 @@ from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag
 from streaming_server.web.responses import Json, Message
-from streaming_server.web.rest.sound_file import SoundFile
 from streaming_server.web.rest.upload import receive
 from streaming_server.web.rest.voice_sample import (
     SampleMetadata,
@@ -33,6 +32,7 @@ from streaming_server.web.rest.voice_sample import (
     warnings_of,
 )
 from streaming_server.web.services import speech_services, voice_services
+from streaming_server.web.sound_file import SoundFile
 
 FORM = {
     "type": "object",

@@ -20,9 +20,8 @@ from streaming_server.context import Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
 from streaming_server.render import Frames, Rendering, Words
-from streaming_server.types import Generation
+from streaming_server.types import Generation, SampleRate
 from streaming_server.web.choices import any_case
-from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.services import speech_services

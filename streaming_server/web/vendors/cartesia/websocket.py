@@ -16,10 +16,9 @@ from streaming_server.context import Done, End, Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
 from streaming_server.render import Word
-from streaming_server.types import Encoding, Generation
+from streaming_server.types import Encoding, Generation, SampleRate
 from streaming_server.web.choices import any_case
 from streaming_server.web.generation_fields import Speed
-from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated

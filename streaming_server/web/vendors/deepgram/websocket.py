@@ -15,10 +15,9 @@ from streaming_server.audio.frames import Frame
 from streaming_server.context import End, Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError
-from streaming_server.types import DEFAULT_VOICE, Encoding, Generation
+from streaming_server.types import DEFAULT_VOICE, Encoding, Generation, SampleRate
 from streaming_server.web.choices import any_case
 from streaming_server.web.generation_fields import Speed
-from streaming_server.web.native.messages import SampleRate
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query

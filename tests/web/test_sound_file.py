@@ -12,7 +12,7 @@ from helpers.servers import Server, running_server, until
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import UnknownVoiceSample
-from streaming_server.web.rest.sound_file import SoundFile
+from streaming_server.web.sound_file import SoundFile
 
 
 @pytest.fixture(scope="module")

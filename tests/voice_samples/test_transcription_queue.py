@@ -24,9 +24,9 @@ from streaming_server.storage.objects import FolderObjects, Objects
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
-from streaming_server.transcription.queue import TranscriptionQueue
 from streaming_server.transcription.transcript import Transcript, written_transcript
 from streaming_server.voice_library import VoiceLibrary
+from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
 
 pytestmark = pytest.mark.anyio
 
@@ -163,7 +163,7 @@ async def test_no_two_servers_transcribe_the_same_voice_sample(
 async def test_what_a_killed_server_was_transcribing_is_transcribed_by_another(
     tmp_path: Path, checkpoint: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streaming_server.transcription.queue.LOOK_S", 0.1)
+    monkeypatch.setattr("streaming_server.voice_samples.transcription_queue.LOOK_S", 0.1)
     url = postgres.schema_url()
     with Place(tmp_path, url).opened() as database:
         store = VoiceStore(database, FolderObjects(tmp_path / "prompts"), tmp_path / "tmp")
