@@ -6,8 +6,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -18,7 +17,6 @@ from streaming_server.errors import (
     BadValue,
     Forbidden,
     InUse,
-    StorageFailure,
     StoreUnavailable,
     UnknownVoice,
     UnknownVoiceSample,
@@ -28,6 +26,7 @@ from streaming_server.storage.files import discard, remove_older, remove_strays,
 from streaming_server.storage.leases import Lease, Leases
 from streaming_server.storage.names import check_name
 from streaming_server.storage.objects import Objects
+from streaming_server.storage.recordings import Recordings
 from streaming_server.storage.voice_records import (
     FILE_GONE,
     Metadata,
@@ -55,10 +54,9 @@ _TRANSCRIPT = (
 _UNHEARD = "transcript IS NULL AND transcript_findings = '[]'"
 """The condition of voice samples without a transcript whose transcription has not failed."""
 
-_TRANSCRIPTION, _UPLOAD, _DELETION = "transcription ", "upload ", "deletion "
-"""Names of leases, each followed by the SHA-256 of a recording."""
+_TRANSCRIPTION = "transcription "
+"""Begins the name of a lease, which ends with the SHA-256 of a recording."""
 
-_BLOB = re.compile(r"[0-9a-f]{64}\.wav")
 _TEMPORARY = re.compile(r"[0-9a-f]{32}\.[a-z]+")
 
 TOPIC = "voices"
@@ -66,13 +64,6 @@ TOPIC = "voices"
 
 ABANDONED_S = 3600.0
 """Age of unfinished recordings that no server will finish, in a folder that servers may share."""
-
-STORE_S = 60.0
-"""Lease of a recording while it is stored or deleted: longer than an object store takes for either."""
-
-DELETION_WAIT_S = 5.0
-DELETION_POLL_S = 0.05
-"""Seconds that an upload waits for the deletion of the same recording, and between its looks."""
 
 
 class VoiceStore:
@@ -96,7 +87,7 @@ class VoiceStore:
         self._leases = Leases(database)
         voices = [*map(EngineVoice, BUILTIN_VOICES), *engine_voices]
         self._builtin = {one.voice.id: _builtin(one) for one in voices}
-        self._recordings = recordings
+        self._recordings = Recordings(database, recordings)
         self._temporaries = temporaries.absolute()
         with storage_errors():
             self._temporaries.mkdir(parents=True, exist_ok=True)
@@ -122,10 +113,7 @@ class VoiceStore:
                 self._leases.clear_abandoned(transaction)
             else:
                 self._leases.clear(transaction)
-        stored = {name for name in self._recordings.names() if _BLOB.fullmatch(name)}
-        with self._database.reading() as transaction:
-            used = {_blob(row["sha256"]) for row in transaction.rows("SELECT sha256 FROM prompts")}
-        orphans = self._discard(name.removesuffix(".wav") for name in stored - used)
+        orphans = self._recordings.sweep()
         with storage_errors():
             if self._database.shared:  # Another server may be using the folder.
                 return orphans + remove_older(self._temporaries, time.time() - ABANDONED_S, _TEMPORARY)
@@ -183,7 +171,7 @@ class VoiceStore:
     def fetch(self, voice_sample: StoredVoiceSample) -> None:
         """Have the recording at its `path`. Raise UnknownVoiceSample if it is gone or damaged."""
         try:
-            self._recordings.fetch(voice_sample.path.name, voice_sample.sha256)
+            self._recordings.fetch(voice_sample.sha256)
         except FileNotFoundError:
             raise UnknownVoiceSample(FILE_GONE) from None
 
@@ -223,11 +211,11 @@ class VoiceStore:
                 # A deletion would fail too, after another timeout; `sweep` makes up for it.
                 raise
             except BaseException:
-                self._discard([sha256])
+                self._recordings.discard([sha256])
                 raise
         finally:
             discard(wav)
-        self._discard(replaced)
+        self._recordings.discard(replaced)
         return stored
 
     def _put_voice_sample(
@@ -237,12 +225,11 @@ class VoiceStore:
 
         The file is stored outside of a transaction, so that nobody waits for a slow object store.
         """
-        with self._kept(sha256) as lease:
-            self._recordings.put(_blob(sha256), wav)
+        with self._recordings.kept(sha256) as lease:
+            self._recordings.put(sha256, wav)
             replaced = []
             with self._database.exclusive() as transaction:
-                if not self._leases.renew(transaction, lease, STORE_S):
-                    raise StoreUnavailable("Storing the recording took too long; try again.")
+                self._recordings.check_kept(transaction, lease)
                 before = transaction.row("SELECT * FROM prompts WHERE id = :id", id=voice_sample_id)
                 columns = _voice_sample_columns(voice_sample_id, sha256, metadata)
                 if before is not None and before["sha256"] == sha256:
@@ -259,33 +246,6 @@ class VoiceStore:
                 transaction.announce(TOPIC)
                 stored = self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
         return stored, replaced
-
-    @contextmanager
-    def _kept(self, sha256: str) -> Iterator[Lease]:
-        """Hold a lease of a recording that no row uses yet, so that nobody deletes the file.
-
-        Wait until it is not being deleted. Raise StoreUnavailable if that takes too long.
-        """
-        deadline = time.monotonic() + DELETION_WAIT_S
-        while True:
-            with self._database.exclusive() as transaction:
-                if not self._leases.taken(transaction, _DELETION + sha256):
-                    lease = self._leases.take(transaction, _UPLOAD + sha256, STORE_S)
-                    break
-            if time.monotonic() > deadline:
-                raise StoreUnavailable("The same recording is being deleted; try again.")
-            time.sleep(DELETION_POLL_S)
-        with self._released(lease):
-            yield lease
-
-    @contextmanager
-    def _released(self, lease: Lease) -> Iterator[None]:
-        """Release a lease on exit, if the database can be reached; otherwise it expires."""
-        try:
-            yield
-        finally:
-            with suppress(StorageFailure):
-                self.release(lease)
 
     def set_transcript(
         self,
@@ -345,7 +305,7 @@ class VoiceStore:
             )
             transaction.execute("DELETE FROM prompts WHERE id = :id", id=voice_sample_id)
             transaction.announce(TOPIC)
-        self._discard([sha256])
+        self._recordings.discard([sha256])
         return voices
 
     def voices(self) -> list[StoredVoice]:
@@ -404,36 +364,11 @@ class VoiceStore:
             return self._builtin[voice_id]
         raise UnknownVoice("must be the id of a voice.", field="voice_id")
 
-    def _discard(self, shas: Iterable[str]) -> int:
-        """Delete the files that no row uses and nobody is storing. Return how many.
-
-        `sweep` deletes those that cannot be deleted now.
-        """
-        removed = 0
-        for sha256 in shas:
-            try:
-                removed += self._delete_unused(sha256)
-            except StoreUnavailable:  # The others would fail too, each after its timeout.
-                break
-            except StorageFailure:
-                continue
-        return removed
-
-    def _delete_unused(self, sha256: str) -> bool:
-        with self._database.exclusive() as transaction:
-            used = transaction.row("SELECT 1 FROM prompts WHERE sha256 = :sha256", sha256=sha256)
-            if used is not None or self._leases.taken(transaction, _UPLOAD + sha256):
-                return False
-            lease = self._leases.take(transaction, _DELETION + sha256, STORE_S)
-        with self._released(lease):
-            self._recordings.delete(_blob(sha256))
-        return True
-
     def _voice_sample(self, row: Row) -> StoredVoiceSample:
         columns = dict(row)
         for name in _LISTS:
             columns[name] = tuple(json.loads(columns[name]))
-        return StoredVoiceSample(path=self._recordings.path(_blob(row["sha256"])), **columns)
+        return StoredVoiceSample(path=self._recordings.path(row["sha256"]), **columns)
 
 
 def _check_voice(voice: StoredVoice) -> None:
@@ -501,11 +436,6 @@ def _voice_sample_row(transaction: Transaction, voice_sample_id: str) -> Row:
     if row is None:
         raise UnknownVoiceSample("must be the id of a voice sample.", field="prompt_id")
     return row
-
-
-def _blob(sha256: str) -> str:
-    """Return the name of a recording."""
-    return f"{sha256}.wav"
 
 
 def _storable(name: str) -> str:

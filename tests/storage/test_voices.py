@@ -455,7 +455,7 @@ def test_an_upload_that_takes_longer_than_its_lease_is_refused(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another server may have deleted the file meanwhile."""
-    monkeypatch.setattr("streaming_server.storage.voices.STORE_S", -1.0)
+    monkeypatch.setattr("streaming_server.storage.recordings.STORE_S", -1.0)
     with opened_twice(place) as (slow, other, held), ThreadPoolExecutor() as pool:
         put(other, "bob", b"RIFF two")
         upload = pool.submit(put, slow, "ann", b"RIFF two")
