@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from typing_extensions import TypedDict
 
 import streaming_server
@@ -110,36 +110,7 @@ def create_app(
 
     files = PageFiles(_static())
     app = Starlette(
-        routes=[
-            Route("/", _page),
-            Mount("/static", files),
-            WebSocketRoute("/ws/speak", speak),
-            WebSocketRoute("/ws/status", status_channel),
-            WebSocketRoute("/tts/websocket", tts_websocket),
-            WebSocketRoute("/v1/text-to-speech/{voice}/multi-stream-input", multi_stream_input),
-            WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", stream_input),
-            WebSocketRoute("/v1/speak", speak_websocket),
-            WebSocketRoute("/api/tts_streaming", kyutai.tts_streaming),
-            WebSocketRoute("/{path:path}", UnknownWebSocket()),
-            *cartesia_http.routes(),
-            *voices.routes(),
-            *discovery.routes(),
-            *voice_samples.routes(),
-            *transcripts.routes(),
-            *generate.routes(),
-            *previews.routes(),
-            *jobs.routes(),
-            *config.routes(),
-            *pronunciations.routes(),
-            *cleanup.routes(),
-            *logs.routes(),
-            *document.routes(),
-            *openai.routes(),
-            *elevenlabs_http.routes(),
-            *deepgram_http.routes(),
-            *kyutai.routes(),
-            *status.routes(),
-        ],
+        routes=_routes(files),
         lifespan=lifespan,
         middleware=_middleware(settings, origins),
         exception_handlers={
@@ -151,6 +122,40 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.page_files = files
     return app
+
+
+def _routes(files: PageFiles) -> list[BaseRoute]:
+    """Return the routes in the order in which they are matched."""
+    return [
+        Route("/", _page),
+        Mount("/static", files),
+        WebSocketRoute("/ws/speak", speak),
+        WebSocketRoute("/ws/status", status_channel),
+        WebSocketRoute("/tts/websocket", tts_websocket),
+        WebSocketRoute("/v1/text-to-speech/{voice}/multi-stream-input", multi_stream_input),
+        WebSocketRoute("/v1/text-to-speech/{voice}/stream-input", stream_input),
+        WebSocketRoute("/v1/speak", speak_websocket),
+        WebSocketRoute("/api/tts_streaming", kyutai.tts_streaming),
+        WebSocketRoute("/{path:path}", UnknownWebSocket()),
+        *cartesia_http.routes(),
+        *voices.routes(),
+        *discovery.routes(),
+        *voice_samples.routes(),
+        *transcripts.routes(),
+        *generate.routes(),
+        *previews.routes(),
+        *jobs.routes(),
+        *config.routes(),
+        *pronunciations.routes(),
+        *cleanup.routes(),
+        *logs.routes(),
+        *document.routes(),
+        *openai.routes(),
+        *elevenlabs_http.routes(),
+        *deepgram_http.routes(),
+        *kyutai.routes(),
+        *status.routes(),
+    ]
 
 
 def _middleware(settings: Settings, origins: Origins) -> list[Middleware]:

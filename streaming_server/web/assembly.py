@@ -138,9 +138,6 @@ def _open(
     stack: AsyncExitStack,
 ) -> Services:
     """Open the stores and build what uses them. Blocks. Raise EngineFailure, StorageFailure."""
-    limits = Limits(settings)
-    catalogue = Catalogue(settings.voice_aliases, substitutes=settings.unknown_voice == "default")
-    connections = Connections(settings.send_timeout_s, metrics)
     data = settings.data_dir.absolute()
     database = stack.enter_context(closing(_open_database(settings)))
     objects = _objects(settings)
@@ -150,6 +147,46 @@ def _open(
     configuration.load()
     pronunciations = PronunciationList(PronunciationStore(database))
     pronunciations.load()
+    speech = _speech_services(settings, engine, origins, pool, metrics, configuration, pronunciations)
+    library = VoiceLibrary(store, speech.catalogue, pool.prepare)
+    jobs = Jobs(database, objects("jobs"), settings.node)
+    queue = JobQueue(jobs)
+    outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
+    journal, previews = Journal(database, outputs, settings.node), Previews(data / "previews")
+    recorder = Recorder(
+        outputs,
+        journal,
+        keeps_copies=lambda: configuration.now.save_outputs,
+        keeps_journal=lambda: configuration.now.debug_mode,
+    )
+    expiry = Expiry(
+        {"outputs": journal, "jobs": jobs, "previews": previews},
+        lambda: configuration.now.output_retention_hours,
+    )
+    status = _server_status(speech, queue)
+    return Services(
+        speech=speech,
+        voices=_voice_services(settings, configuration, library, pool),
+        jobs=JobServices(jobs, queue),
+        outputs=OutputServices(recorder, previews),
+        operations=Operations(
+            configuration, pronunciations, journal, expiry, status, _status_recorder(speech, status)
+        ),
+        drain=Drain(speech.limits, speech.contexts, speech.connections, queue),
+    )
+
+
+def _speech_services(
+    settings: Settings,
+    engine: SelectedEngine,
+    origins: Origins,
+    pool: Pool,
+    metrics: Metrics,
+    configuration: Configuration,
+    pronunciations: PronunciationList,
+) -> SpeechServices:
+    limits = Limits(settings)
+    catalogue = Catalogue(settings.voice_aliases, substitutes=settings.unknown_voice == "default")
     voice_files = VoiceFiles(engine.voices)
     contexts = Contexts(
         settings,
@@ -161,7 +198,7 @@ def _open(
         show_text=lambda: configuration.now.show_prompts,
         pronunciations=lambda: pronunciations.now,
     )
-    speech = SpeechServices(
+    return SpeechServices(
         settings,
         engine,
         Keys(settings),
@@ -171,39 +208,26 @@ def _open(
         metrics,
         catalogue,
         contexts,
-        connections,
+        Connections(settings.send_timeout_s, metrics),
         voice_files,
     )
-    jobs = Jobs(database, objects("jobs"), settings.node)
-    queue = JobQueue(jobs)
-    outputs = OutputFolder(data / "outputs", settings.max_output_bytes)
-    status = ServerStatus(settings.node, pool, contexts, connections, metrics, queue, voice_files)
-    journal, previews = Journal(database, outputs, settings.node), Previews(data / "previews")
-    return Services(
-        speech=speech,
-        voices=_voice_services(settings, configuration, VoiceLibrary(store, catalogue, pool.prepare), pool),
-        jobs=JobServices(jobs, queue),
-        outputs=OutputServices(
-            Recorder(
-                outputs,
-                journal,
-                keeps_copies=lambda: configuration.now.save_outputs,
-                keeps_journal=lambda: configuration.now.debug_mode,
-            ),
-            previews,
-        ),
-        operations=Operations(
-            configuration,
-            pronunciations,
-            journal,
-            Expiry(
-                {"outputs": journal, "jobs": jobs, "previews": previews},
-                lambda: configuration.now.output_retention_hours,
-            ),
-            status,
-            StatusRecorder(pool, contexts, connections, metrics, lambda: status.uptime_s),
-        ),
-        drain=Drain(limits, contexts, connections, queue),
+
+
+def _server_status(speech: SpeechServices, queue: JobQueue) -> ServerStatus:
+    return ServerStatus(
+        speech.settings.node,
+        speech.pool,
+        speech.contexts,
+        speech.connections,
+        speech.metrics,
+        queue,
+        speech.voice_files,
+    )
+
+
+def _status_recorder(speech: SpeechServices, status: ServerStatus) -> StatusRecorder:
+    return StatusRecorder(
+        speech.pool, speech.contexts, speech.connections, speech.metrics, lambda: status.uptime_s
     )
 
 
