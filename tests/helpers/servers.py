@@ -82,6 +82,16 @@ def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
     return value
 
 
+def steady(measure: Callable[[], float], seconds: float, tolerance: float = 0.0) -> float:
+    """Wait until a measure has not risen by more than `tolerance` for so long; return the highest."""
+    highest, since = measure(), time.monotonic()
+    while time.monotonic() - since < seconds:
+        if (now := measure()) > highest + tolerance:
+            highest, since = now, time.monotonic()
+        time.sleep(0.05)
+    return highest
+
+
 def is_alive(process: psutil.Process) -> bool:
     """Return whether a process runs; zombies do not."""
     try:

@@ -131,6 +131,6 @@ async def test_a_cut_ends_a_drain(app: Starlette) -> None:
         with anyio.fail_after(10):
             async with anyio.create_task_group() as group:
                 group.start_soon(drain_of(app).run, 3600.0)
-                await anyio.sleep(0.1)
+                await anyio.wait_all_tasks_blocked()
                 drain_of(app).cut()
                 assert await close_code(talk.socket) == 1012

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import shutil
 import socket
 import struct
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -16,7 +19,7 @@ import httpx
 import psutil
 import pytest
 from helpers.rest import to
-from helpers.servers import Server, running_server, until
+from helpers.servers import Server, established, running_server, steady, until
 from helpers.stalled import silent_socket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -103,15 +106,20 @@ def test_a_client_that_leaves_its_answers_unread_is_no_error(server: Server, pat
     """It sent a hundred requests at once; uvicorn takes only the last for disconnected."""
     logged = len(server.logged())
     with ExitStack() as stack:
-        for _ in range(20):
-            client = stack.enter_context(silent_socket(server.port))
+        clients = [stack.enter_context(silent_socket(server.port)) for _ in range(20)]
+        for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # Reset on close.
             client.sendall(100 * request("GET", path))
             assert client.recv(12) == b"HTTP/1.1 200"
-        time.sleep(1)  # Until the server waits for them.
+        steady(lambda: sum(map(unread, clients)), 0.3)  # Until the server waits for them to read.
+    until(lambda: established(server) == 0)
     assert server.get("/livez")[0] == 200
-    time.sleep(0.5)
     assert "Traceback" not in server.logged()[logged:]
+
+
+def unread(client: socket.socket) -> int:
+    """Return the number of bytes that a client could read."""
+    return int.from_bytes(fcntl.ioctl(client, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 SOCKET = (
@@ -352,7 +360,7 @@ def test_a_slow_body_that_makes_progress_is_read(impatient: Server) -> None:
         started = time.monotonic()
         for at in range(0, len(body), 3000):
             line.socket.sendall(body[at : at + 3000])
-            time.sleep(0.2)
+            time.sleep(0.2)  # The pace of the body, not a wait.
         assert time.monotonic() - started > 1.5 * GRACE_S
         assert line.response()[0] == 200
 

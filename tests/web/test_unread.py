@@ -13,11 +13,15 @@ import psutil
 import pytest
 from helpers.doors import cartesia_request
 from helpers.foreign import LONG, TEXT
-from helpers.servers import Server, free_port, until
+from helpers.servers import Server, free_port, steady, until
 from helpers.stalled import silent_socket, stalled_websocket
+
+from streaming_server.web.unread import UNACKNOWLEDGED_S
 
 MEGABYTE = 2**20
 READERS, WARM_UP = 50, 8
+PAUSE_S = UNACKNOWLEDGED_S + 4
+"""Longer than the kernel waits for the client of a connection that is over."""
 CARTESIA = {"voice": {"mode": "id", "id": "aria"}, "transcript": LONG * 38}
 FLOATS = {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 48000}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -83,12 +87,8 @@ def post(server: Server, path: str, body: dict[str, Any]) -> socket.socket:
 
 def settled(server: Server) -> int:
     """Return the server's resident memory, in bytes, once it has stopped growing."""
-    process, highest, since = psutil.Process(server.process.pid), 0, time.monotonic()
-    while time.monotonic() - since < 2.0:
-        if (now := process.memory_info().rss) > highest + MEGABYTE:
-            highest, since = now, time.monotonic()
-        time.sleep(0.05)
-    return highest
+    process = psutil.Process(server.process.pid)
+    return int(steady(lambda: process.memory_info().rss, 2.0, MEGABYTE))
 
 
 def cost_of(server: Server, open_one: Callable[[], socket.socket]) -> tuple[float, list[socket.socket]]:
@@ -171,7 +171,7 @@ def test_a_reader_may_pause_for_longer_than_the_kernel_waits_for_a_vanished_one(
     """A player whose buffer is full, or that a listener pauses, reads nothing; the kernel called it dead."""
     with post(server, "/generate", {"text": LONG, "voice_id": "aria", "response_format": "pcm"}) as paused:
         assert paused.recv(64).startswith(b"HTTP/1.1 200")
-        time.sleep(14)
+        time.sleep(PAUSE_S)
         received = b""
         while not received.endswith(b"0\r\n\r\n"):
             data = paused.recv(65536)
@@ -188,7 +188,7 @@ def test_a_wyoming_client_may_pause_like_any_other(start_server: Callable[..., S
     with silent_socket(port) as client:
         client.sendall(json.dumps({"type": "synthesize", "data": {"text": LONG}}).encode() + b"\n")
         assert client.recv(4096)
-        time.sleep(14)
+        time.sleep(PAUSE_S)
         tail = b""
         while b'"audio-stop"' not in tail:
             data = client.recv(65536)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from helpers.servers import Server, established, running_server, until
+from helpers.servers import Server, established, running_server, steady, until
 from helpers.talk import talking
 from websockets.asyncio.client import connect
 
@@ -123,11 +123,7 @@ def stalled(server: Server) -> RawSocket:
     client = RawSocket(server, receive_buffer=4096)
     client.send(TEXT, json.dumps({"type": "speak", "text": LONG}).encode())
     until(lambda: audio_s() > heard)
-    last, since = audio_s(), time.monotonic()
-    while time.monotonic() - since < 1:
-        if (now := audio_s()) != last:
-            last, since = now, time.monotonic()
-        time.sleep(0.05)
+    steady(audio_s, 1.0)
     return client
 
 
@@ -273,9 +269,7 @@ def test_a_connection_is_kept_alive_but_not_for_half_a_request(hasty: Server) ->
     request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with opened(hasty, request) as client:
         assert answer_of(client).startswith(b"HTTP/1.1 200")
-        time.sleep(
-            1.5 * HEADER_TIMEOUT_S
-        )  # Longer than headers may take: it is not headers that are awaited.
+        time.sleep(1.5 * HEADER_TIMEOUT_S)  # Between requests, headers have no deadline.
         client.sendall(request)
         assert answer_of(client).startswith(b"HTTP/1.1 200")
         client.sendall(request[:20])
