@@ -14,8 +14,7 @@ ATTEMPTS = 8
 def jittered_delays(rng: random.Random) -> Iterator[float]:
     """Yield the seconds to wait before each attempt: at random up to a limit that doubles each time.
 
-    The clients of a server that stops are told so at the same moment and must not come back at the same
-    moment.
+    A server that stops disconnects all its clients at once; they must not return at once.
     """
     for attempt in range(ATTEMPTS):
         yield rng.uniform(0.0, min(LONGEST_S, FIRST_S * 2.0**attempt))

@@ -32,11 +32,10 @@ class Entry:
 
 
 class Catalogue:
-    """The voices by id. Ids and aliases match whatever their case and the spaces around them.
+    """The voices by id. Ids and aliases match regardless of case and surrounding spaces.
 
-    aliases: other names of voices. A voice whose id equals an alias takes precedence; of ids that differ in
-    case alone, the one written as the client wrote it. substitutes: whether the default voice speaks for
-    names that no voice has.
+    aliases: other names of voices. An id takes precedence over an equal alias; among ids that differ only in
+    case, an exact match does. substitutes: whether the default voice is used for unknown names.
     """
 
     def __init__(self, aliases: Mapping[str, str] | None = None, *, substitutes: bool = False) -> None:
@@ -55,9 +54,9 @@ class Catalogue:
         return [entry.voice for entry in self._entries.values()]
 
     def public(self, aliases: Container[str]) -> Catalogue:
-        """Return a catalogue of the voices that every server has, for clients without a key.
+        """Return a catalogue without the operator's own voices, for clients without a key.
 
-        aliases: those that every server has, in lower case; others are unknown to these clients too.
+        aliases: the aliases to keep, in lower case.
         """
         known = {alias: voice for alias, voice in self._aliases.items() if alias in aliases}
         public = Catalogue(known, substitutes=self._substitutes)
@@ -77,10 +76,10 @@ class Catalogue:
         return entry
 
     def alias_first(self, name: str) -> str:
-        """Return the voice that a name is an alias of, also if a voice of the engine's has that name.
+        """Resolve an alias even if one of the engine's own voices has that name.
 
-        OpenAI's `fable` is an alias of ours, and a voice of hibari's that has to be fetched. Its clients get
-        the alias. Any other name is returned as it is.
+        `fable` is an alias for OpenAI's clients, and a voice of hibari that has to be fetched; these clients
+        get the alias. Other names are returned unchanged.
         """
         entry = self._found(name)
         aliased = self._voice_of_alias(_folded(name)) if entry is not None and entry.of_engine else None
@@ -91,10 +90,10 @@ class Catalogue:
         return self._found(name) is not None
 
     def choose(self, name: str, *, substitute: bool = False, field: str = "voice") -> Entry:
-        """Return the voice that speaks for a name. An unknown name gets the default voice, if that may stand
-        in, and a warning in the log.
+        """Return the voice for a name. Where substitution is on, an unknown name gets the default voice and a
+        warning in the log.
 
-        substitute: whether it may, whatever the server's setting. field: where the client wrote the name.
+        substitute: substitute for this name, whatever the setting. field: the field that holds the name.
         Raise UnknownVoice.
         """
         if (entry := self._found(name)) is not None:

@@ -75,9 +75,9 @@ class Configuration:
             self._settle(_values(self.now))
 
     def reload(self) -> None:
-        """Apply what another server has put since the last look, as if it had been put here.
+        """Apply the values that other servers have put since the last call, as if they had been put here.
 
-        Values it did not change keep this server's flags and variables.
+        Values they did not change keep this server's flags and variables.
         """
         with self._lock:
             self._catch_up(self._store.get())

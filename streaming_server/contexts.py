@@ -26,7 +26,7 @@ from streaming_server.types import EngineInfo, Generation, Speaker
 from streaming_server.voice_files import VoiceFiles
 
 ATTENDED_FOR_S = 2.0
-"""After the last listener's context ended, another is expected for so long."""
+"""Seconds after a listener's last context for which background work still yields."""
 UNPACED_MS = 24 * 3600 * 1000
 """A lead that never holds audio back, for clients that write it to a file."""
 
@@ -37,11 +37,10 @@ log = structlog.stdlib.get_logger(__name__)
 class SpeechOptions:
     """Options of a context.
 
-    voice: an id or an alias. max_lead_ms: audio sent ahead of real time; None for what the server's settings
-    say of the door.
+    voice: an id or an alias. max_lead_ms: audio sent ahead of real time; None for the door's default.
     attended: whether a client waits for the audio; background work yields to such contexts. name: the
     client's name for the context. text_processing: False speaks the text unchanged. voices: the voices that
-    `[S1]` and `[S2]` in the text change to, as `voice`, with an engine that does not read these tags.
+    `[S1]` and `[S2]` in the text change to, with an engine that does not read these tags.
     """
 
     voice: str
@@ -114,7 +113,7 @@ class Contexts:
         return len(self._open)
 
     def take_peak(self) -> int:
-        """Return how many contexts were open at once at most since the last call."""
+        """Return the highest number of open contexts since the last call."""
         peak, self._peak = self._peak, len(self._open)
         return peak
 
@@ -128,7 +127,7 @@ class Contexts:
     ) -> Rendering:
         """Open a context. Close it with the rendering, which is an async context manager.
 
-        threads: bounds the threads that code this context's audio, if not those shared by all listeners.
+        threads: limits the threads that encode this context's audio; by default all listeners share a limit.
         Raise Draining, UnknownVoice, BadValue.
         """
         if self._draining():
@@ -198,9 +197,9 @@ class Contexts:
             context.hold()
 
     def _speakers(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> dict[str, Entry]:
-        """Return who speaks after each tag.
+        """Return the voice for each speaker tag.
 
-        Without a choice, S1 is the context's own voice, and S2 the first other one of that speaker.
+        By default S1 is the context's own voice, and S2 the first other one of that speaker.
         """
         chosen: dict[str, Entry] = {"S1": entry}
         if (second := self._second(entry, options, engine)) is not None:
@@ -253,7 +252,7 @@ class Contexts:
 
 
 def part_of(entry: Entry, asked: Generation, engine: EngineInfo) -> Part:
-    """Return how a voice speaks. Raises BadValue."""
+    """Return how a voice speaks. Raise BadValue."""
     generation = asked.over(entry.defaults)
     if "language" in engine.uses:
         language = _language_of(entry, asked, engine)

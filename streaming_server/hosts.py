@@ -16,9 +16,9 @@ def is_loopback(host: str) -> bool:
 
 
 def network_of(address: str) -> str:
-    """Return whom a client's address stands for: itself or, of IPv6, its network of 64 bits.
+    """Return the address or, for IPv6, its /64 network, of which a client has every address.
 
-    A client has every address of such a network. Anything else but an address is returned as it is.
+    Anything but an address is returned unchanged.
     """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

@@ -19,7 +19,7 @@ class Percentiles:
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value below which a share (0 to 1) of the values lies, interpolated linearly.
 
-    The definition of numpy's default: the share of [1, 100] at 0.5 is 50.5. Raises ValueError for no values.
+    The definition of numpy's default: the share of [1, 100] at 0.5 is 50.5. Raise ValueError for no values.
     """
     return _interpolated(sorted(values), share)
 

@@ -21,12 +21,12 @@ class PronunciationList:
 
     def load(self) -> None:
         """Put the stored list in force."""
-        with self._lock:  # So that a list that was read before a `put` does not replace it.
+        with self._lock:  # A list read before a `put` must not replace it.
             entries = tuple(self._store.get())
             self.now, self.entries = _in_force(entries), entries
 
     def put(self, entries: Iterable[StoredPronunciation]) -> None:
-        """Replace the list. It counts for text that comes from now on. Raise BadValue, StorageFailure."""
+        """Replace the list. It applies to text appended from now on. Raise BadValue, StorageFailure."""
         entries = tuple(entries)
         in_force = _in_force(entries)
         with self._lock:
@@ -35,7 +35,7 @@ class PronunciationList:
 
 
 def _in_force(entries: tuple[StoredPronunciation, ...]) -> Pronunciations:
-    """Raise BadValue for a word that is no word, has no pronunciation or stands there twice."""
+    """Raise BadValue for an invalid word, one without a pronunciation, or a duplicate."""
     languages: dict[str, dict[str, Pronunciation]] = {}
     seen: set[tuple[str, str]] = set()
     for entry in entries:

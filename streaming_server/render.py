@@ -39,7 +39,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The next of the audio, never empty, in order."""
+    """The next frames of the audio; never empty."""
 
     frames: list[Frame]
 
@@ -99,9 +99,9 @@ Rendered = Frames | Sentence | Words | Flushed | End
 class Rendering:
     """Renders one context for one listener.
 
-    Append text to `context`; receive what comes of it from `outputs`, inside `async with`, which ends the
-    context and frees what it held. Sentences, words and audio come in order, paced by the context's lead,
-    then exactly one of Done, Cancelled or Failure. The end is logged and counted here, for every door.
+    Append text to `context` and iterate over `outputs` inside `async with`, which ends the context and frees
+    its resources. Sentences, words and audio come in order, paced by the context's lead, then exactly one of
+    Done, Cancelled or Failure. The end is logged and counted here, for every door.
 
     voice: the voice that speaks, by the id or alias that the client knows. labels: added to the log line of
     the end. release: called once, when the rendering is closed.
@@ -195,7 +195,7 @@ class Rendering:
         self._release(self.end)
 
     async def outputs(self) -> AsyncGenerator[Rendered, None]:
-        """Iterate over what the listener gets, up to and including the end."""
+        """Yield sentences, words, audio and flushes, then the end."""
         while self.end is None:
             await self._read_on()
             output = await self.context.receive()
@@ -213,7 +213,7 @@ class Rendering:
                 yield rendered
 
     async def audio(self) -> AsyncGenerator[bytes, None]:
-        """Iterate over the audio alone. Raise the error that a context fails with."""
+        """Yield the audio alone. Raise the error of a context that fails."""
         async with aclosing(self.outputs()) as outputs:
             async for output in outputs:
                 if isinstance(output, Frames):

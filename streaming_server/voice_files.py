@@ -23,19 +23,19 @@ from streaming_server.errors import NotReady, SpeechError, VoiceUnavailable
 from streaming_server.types import EngineVoice, VoiceFile
 
 TIMEOUT_S = 20.0
-"""Longest silence of the server that a file is fetched from."""
+"""Seconds without data after which a download fails."""
 WAIT_S = 30.0
-"""Longest wait of speech for a file before it ends in NotReady. The file is fetched all the same."""
+"""Seconds that speech waits for a file before it fails with NotReady; the download goes on."""
 LONGEST_S = 600.0
-"""Longest time that fetching a file may take."""
+"""Seconds that a download may take."""
 FORGOTTEN_S = 3600.0
-"""Age at which an unfinished file was left behind by a server that was killed."""
+"""Age in seconds of an unfinished download that a killed server has left behind."""
 
 _CHUNK = 1 << 16
 
 State = Literal["absent", "fetching", "present", "failed"]
 OnReady = Callable[[SpeechError | None], None]
-"""Called once on the event loop: with None once the file is there, else with the reason."""
+"""Called once, on the event loop, with None when the file is present or with the reason why it is not."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class Progress:
 
 @dataclass(slots=True)
 class _Fetch:
-    """A file on its way. `received` is written by the fetching thread, the rest on the event loop."""
+    """A download. `received` is written by the fetching thread, the rest on the event loop."""
 
     received: int = 0
     running: bool = True
@@ -62,7 +62,7 @@ class _Fetch:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """Somebody who waits for a file."""
+    """A caller that waits for a file."""
 
     on_ready: OnReady
     timer: asyncio.TimerHandle | None = None
@@ -102,7 +102,7 @@ class VoiceFiles:
         }
 
     def request(self, voice_id: str, on_ready: OnReady) -> bool:
-        """Fetch the file of a voice unless it is there; `on_ready` is called then. Return whether to wait."""
+        """Start to fetch the file of a voice unless it is present. Return whether to wait for `on_ready`."""
         file = self._files.get(voice_id)
         if file is None or _is_whole(file):
             return False
@@ -145,7 +145,7 @@ class VoiceFiles:
             error = failure
         except OSError as failure:
             error = VoiceUnavailable(f"Voice {voice_id} could not be stored: {failure.strerror}.")
-        except Exception as failure:  # Without an answer the voice would be on its way for ever.
+        except Exception as failure:  # Without an answer its callers would wait for ever.
             error = VoiceUnavailable(f"Voice {voice_id} could not be fetched: {type(failure).__name__}.")
         with suppress(RuntimeError):  # The server has stopped.
             loop.call_soon_threadsafe(self._ended, voice_id, fetch, error, time.monotonic() - began)
@@ -164,14 +164,14 @@ class VoiceFiles:
 
 
 def _is_whole(file: VoiceFile) -> bool:
-    """Return whether a file is there in full. One that a crash has cut short is fetched again."""
+    """Return whether a file has its full size. A crash may have truncated it; it is then fetched again."""
     with suppress(OSError):
         return file.path.stat().st_size == file.size
     return False
 
 
 def _download(voice_id: str, file: VoiceFile, fetch: _Fetch, deadline: float) -> None:
-    """Download a file, check it and move it into place. Raises VoiceUnavailable, OSError."""
+    """Download a file, check it and move it into place. Raise VoiceUnavailable, OSError."""
     folder = file.path.parent
     folder.mkdir(parents=True, exist_ok=True)
     _remove_forgotten(file)
@@ -209,7 +209,7 @@ def _receive(voice_id: str, file: VoiceFile, part: IO[bytes], fetch: _Fetch, dea
 
 
 def _chunks(voice_id: str, url: str) -> Iterator[bytes]:
-    """Yield a file as it arrives. Raises VoiceUnavailable, naming the voice."""
+    """Yield a file as it arrives. Raise VoiceUnavailable, naming the voice."""
     host = urlsplit(url).netloc
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:

@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class VoiceLibrary:
-    """Changes the store and brings the catalogue up to date. A change counts from the next context on.
+    """Changes the store and updates the catalogue. A change applies from the next context on.
 
     prepare: called with every voice that has a usable voice sample, so that the engine can encode it early.
     """
@@ -116,14 +116,14 @@ class VoiceLibrary:
         return [entry_of(voice, voice_samples) for voice in voices]
 
     def _fetch(self, voice_samples: Iterable[StoredVoiceSample]) -> None:
-        """Have the recordings on this machine, before a worker is told of them."""
+        """Fetch the recordings to this machine, before workers use them."""
         self.incomplete = False
         failures = 0
         for voice_sample in voice_samples:
             try:
                 self.store.fetch(voice_sample)
             except UnknownVoiceSample:
-                continue  # The voice says so, see `voice_sample_problem`.
+                continue  # Reported with the voice, see `voice_sample_problem`.
             except StorageFailure as error:
                 log.warning("cannot fetch a voice sample", reason=error.message)
                 self.incomplete = True

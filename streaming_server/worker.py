@@ -58,7 +58,7 @@ class Worker:
         self._open = True
 
     def run(self) -> None:
-        """Serve until `Shutdown` or the socket is closed. Raises ProtocolError."""
+        """Serve until `Shutdown` or the socket is closed. Raise ProtocolError."""
         while self._open:
             self._report_memory()
             self._receive()
@@ -109,7 +109,7 @@ class Worker:
 
 
 def create_engine(reference: str, settings: str) -> Engine:
-    """Import the provider and create its engine with the settings, a JSON object. Raises EngineFailure."""
+    """Import the provider and create its engine with the settings, a JSON object. Raise EngineFailure."""
     provider: EngineProvider = resolve_name(reference)
     try:
         return provider.create(provider.settings(**json.loads(settings)))

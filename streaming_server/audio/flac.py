@@ -5,11 +5,9 @@ FFmpeg's encoder takes 7 MB of memory for each stream, this one a tenth of a meg
 
 from __future__ import annotations
 
-BLOCK_SAMPLES = 1152
-"""Samples of a block at the level below. The encoder gives a block when it has the sample after it, too."""
 _LEVEL = 0.0
-"""libsndfile's `compression_level`, 0 to 1. Higher ones make speech hardly smaller, and blocks four times as
-long."""
+"""libsndfile's `compression_level`, 0 to 1, with blocks of 1152 samples, each complete with the sample after
+it. Higher levels make speech hardly smaller, and blocks four times as long."""
 _HEAD_BYTES = len(b"fLaC") + 4 + 34
 """Bytes up to the end of STREAMINFO (RFC 9639, 8.2), which is written again at the end."""
 

@@ -74,7 +74,7 @@ class ContainerWriter:
 
     sample_rate: in Hz, 8000 to 48000; mp3 and aac take only `CODED_RATES`, opus resamples others.
     bit_rate: in bits per second, for mp3, opus and aac; ignored by the others. None suits speech.
-    Raises BadValue for rates that the format does not have.
+    Raise BadValue for rates that the format does not have.
 
     `finish`, `close` or leaving the context frees the codec. Not for two threads at once.
     """
@@ -175,7 +175,7 @@ def _check_rate(audio_format: AudioFormat, sample_rate: int) -> None:
 
 
 def _bit_rate(audio_format: _CodedFormat, sample_rate: int, asked: int | None) -> int | None:
-    """Return the bit rate to set. Raises BadValue for one that the encoder would silently replace."""
+    """Return the bit rate to set. Raise BadValue for one that the encoder would silently replace."""
     default, allowed = _bit_rates(audio_format, sample_rate)
     if asked is None or not allowed:
         return default

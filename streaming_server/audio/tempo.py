@@ -25,7 +25,7 @@ class Tempo:
     80 ms at 24 kHz and 110 ms at 8 kHz, and at speeds above 2 up to 120 and 170 ms. At speed 1 the bytes pass
     through and PyAV is not imported.
 
-    sample_rate: in Hz. speed: within `RANGES`; above 1 is faster. Raises BadValue for other speeds.
+    sample_rate: in Hz. speed: within `RANGES`; above 1 is faster. Raise BadValue for other speeds.
     """
 
     def __init__(self, sample_rate: int, speed: float) -> None:

@@ -56,7 +56,7 @@ class Chores:
         return sum(self._done)
 
     def __enter__(self) -> Chores:
-        """Make one request, then start the threads. Raises Unavailable if the request fails."""
+        """Make one request, then start the threads. Raise Unavailable if the request fails."""
         self._clients[0].prepare()
         self._clients[0].work()
         for thread in self._threads:
@@ -64,7 +64,7 @@ class Chores:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop the threads. Raises Unavailable if any request failed."""
+        """Stop the threads. Raise Unavailable if any request failed."""
         self._stopped.set()
         for thread in self._threads:
             thread.join()
@@ -93,21 +93,21 @@ class Chore(ABC):
         self._voice_sample = f"{VOICE_SAMPLE}-{number}"
 
     def prepare(self) -> None:
-        """Set up what the requests need. Raises Unavailable."""
+        """Set up what the requests need. Raise Unavailable."""
         return
 
     @abstractmethod
     def work(self) -> None:
-        """Make one request and wait for its result. Raises Unavailable."""
+        """Make one request and wait for its result. Raise Unavailable."""
 
     def clean(self) -> None:
-        """Delete what `prepare` and `work` created. Raises Unavailable."""
+        """Delete what `prepare` and `work` created. Raise Unavailable."""
         return
 
     def _request(
         self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
     ) -> Any:
-        """Return the JSON of the response. Raises Unavailable with the server's message."""
+        """Return the JSON of the response. Raise Unavailable with the server's message."""
         headers = ({"Content-Type": kind} if body else {}) | self._address.headers
         request = urllib.request.Request(self._address.url(path), body, headers, method=method)
         try:

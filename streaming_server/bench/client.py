@@ -32,7 +32,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str, key: str | None = None) -> Self:
-        """Parse an http, https, ws or wss URL. Raises SpeechError."""
+        """Parse an http, https, ws or wss URL. Raise SpeechError."""
         try:
             parts = urlsplit(url)
             known = parts.scheme in ("http", "https", "ws", "wss") and parts.port != 0

@@ -60,7 +60,7 @@ def needed_by_session(manner: Manner, recording: Recording) -> float:
 def measure_engine(engine: SelectedEngine, devices: Sequence[Device], seconds: float) -> float:
     """Return the seconds of audio that the engine makes per second on all devices together.
 
-    Raises Unavailable if it does not speak.
+    Raise Unavailable if it does not speak.
     """
     options = [*engine.worker_arguments]
     if not engine.provider.uses_gpus:
@@ -118,7 +118,7 @@ class BusyEngine:
             self._speak(context)
 
     def run(self, seconds: float) -> float:
-        """Speak for so long; return the seconds of audio made per second. Raises EngineFailure."""
+        """Speak for so long; return the seconds of audio made per second. Raise EngineFailure."""
         began = time.perf_counter()
         samples = 0
         while (passed_s := time.perf_counter() - began) < seconds:

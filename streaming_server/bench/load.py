@@ -37,7 +37,7 @@ REST_S = 1.0
 
 
 def bench(command: BenchCommand) -> int:
-    """Run the command and return its exit status. Raises SpeechError."""
+    """Run the command and return its exit status. Raise SpeechError."""
     import uvloop
 
     _allow_many_sockets()
@@ -76,7 +76,7 @@ def bench(command: BenchCommand) -> int:
 
 
 def _soak(command: BenchCommand) -> int:
-    """Run the soak and return 1 if it was not clean. Raises SpeechError."""
+    """Run the soak and return 1 if it was not clean. Raise SpeechError."""
     if command.url is not None:
         raise SpeechError("--soak kills workers, so it cannot be combined with --url.")
     given = command.model_fields_set
@@ -144,7 +144,7 @@ def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, nam
 
 
 def _engine_alone(command: BenchCommand, recording: Recording) -> EngineAlone:
-    """Measure the engine of the server that was started, on its devices. Raises SpeechError."""
+    """Measure the engine of the server that was started, on its devices. Raise SpeechError."""
     _announce("engine alone")
     settings = Settings()
     if command.max_workers is not None:

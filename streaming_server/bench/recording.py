@@ -34,7 +34,7 @@ class Recording(BaseModel):
 
 
 async def record(server: Address) -> Recording:
-    """Record every sentence once, which also warms the server up. Raises SpeechError."""
+    """Record every sentence once, which also warms the server up. Raise SpeechError."""
     url, headers = server.url("/ws/speak", "ws"), server.headers
     try:
         async with asyncio.timeout(TIMEOUT_S), connect(url, additional_headers=headers, proxy=None) as socket:

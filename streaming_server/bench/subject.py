@@ -41,7 +41,7 @@ class Subject:
 
 @contextmanager
 def started_subject(command: BenchCommand) -> Iterator[tuple[Subject, float | None]]:
-    """Yield the server to measure and the seconds it took to become ready. Raises SpeechError."""
+    """Yield the server to measure and the seconds it took to become ready. Raise SpeechError."""
     key = command.key.get_secret_value() if command.key else None
     if command.url is not None:
         if "wyoming" in command.door:
@@ -68,7 +68,7 @@ def free_port() -> int:
 
 @contextmanager
 def bare_socket(recording: Recording) -> Iterator[Subject]:
-    """Start the bare socket (see `bench.ceiling`) and yield it. Raises Unavailable."""
+    """Start the bare socket (see `bench.ceiling`) and yield it. Raise Unavailable."""
     command = [sys.executable, "-m", "streaming_server.bench.ceiling"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None

@@ -50,7 +50,7 @@ class SpeechFile:
     def begin(self, sample_rate: int) -> None:
         """Begin mono audio at this rate, in Hz.
 
-        Raises BadValue if the format does not have it, and SpeechError if a stream has been begun before.
+        Raise BadValue if the format does not have it, and SpeechError if a stream has been begun before.
         """
         self._discard()
         self._writer = ContainerWriter(self._format, sample_rate)
@@ -62,13 +62,13 @@ class SpeechFile:
         return self._samples / self._sample_rate
 
     def write(self, pcm: bytes) -> None:
-        """Write 16-bit little-endian samples. Raises SpeechError."""
+        """Write 16-bit little-endian samples. Raise SpeechError."""
         assert self._writer is not None
         self._put(self._writer.push(pcm))
         self._samples += len(pcm) // 2
 
     def finish(self) -> None:
-        """Write the rest, and the true length into the header. Raises SpeechError."""
+        """Write the rest, and the true length into the header. Raise SpeechError."""
         assert self._writer is not None
         self._put(self._writer.finish())
         if self._seekable:
@@ -104,7 +104,7 @@ def speech_file(out: Path) -> Iterator[SpeechFile]:
     """Open a file for speech, in the format of its ending, or standard output ("-"), in WAV.
 
     The audio goes to a temporary file beside it, which replaces it on success: an existing file stays until
-    then. Raises SpeechError, at once for one that cannot be written.
+    then. Raise SpeechError, at once for one that cannot be written.
     """
     if out == STANDARD_OUTPUT:
         os.set_blocking(sys.stdout.fileno(), True)  # The program that started this one may have changed it.

@@ -30,7 +30,7 @@ class EngineFlags:
             self._add(engine)
 
     def given_to(self, engine: str) -> dict[str, Any]:
-        """Return the values by field name. Raises EngineFailure for a flag that is not this engine's."""
+        """Return the values by field name. Raise EngineFailure for a flag that is not this engine's."""
         for name in self._values:
             if engine not in self._owners[name]:
                 owners = " or ".join(f"--engine {owner}" for owner in self._owners[name])

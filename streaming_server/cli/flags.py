@@ -39,7 +39,7 @@ _LISTED = re.compile(r"\(default: \((.+)\)\)$")
 
 
 def read_flags(command: type[Command], name: str, arguments: Sequence[str]) -> Command:
-    """Return the command as flags and `DIA_*` variables configure it. Raises BadValue; `--help` exits.
+    """Return the command as flags and `DIA_*` variables configure it. Raise BadValue; `--help` exits.
 
     name: program and command in the help, such as "run.py say".
     """

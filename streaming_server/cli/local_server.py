@@ -40,7 +40,7 @@ class LocalServer:
 
 @contextmanager
 def own_server(*options: str) -> Iterator[LocalServer]:
-    """Start a server with these options and DIA_* variables, and stop it on exit. Raises Unavailable.
+    """Start a server with these options and DIA_* variables, and stop it on exit. Raise Unavailable.
 
     It inherits a socket that listens already, and that this process keeps open, so that no other program can
     have its port. It runs in a session of its own: a Ctrl-C ends the command, which then stops the server.
@@ -100,9 +100,9 @@ def answers(url: str) -> bool:
 
 
 def fetch(request: str | urllib.request.Request, timeout_s: float, most: int | None = None) -> bytes:
-    """Return the body of a response, or its first `most` bytes. Raises OSError, also for an error's status.
+    """Return the body of a response, or its first `most` bytes. Raise OSError, also for an error's status.
 
-    Proxies from the environment are not used: they would see the key. Raises HTTPException for a server that
+    Proxies from the environment are not used: they would see the key. Raise HTTPException for a server that
     does not speak HTTP.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

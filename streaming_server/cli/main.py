@@ -95,7 +95,7 @@ def _bench(arguments: list[str]) -> int:
 def settings_of(arguments: Sequence[str]) -> tuple[Settings, SelectedEngine]:
     """Return the server's settings and its engine, from flags and variables; `--help` exits.
 
-    The earlier server's flags are understood. Raises BadValue, EngineFailure.
+    The earlier server's flags are understood. Raise BadValue, EngineFailure.
     """
     source = flag_source(ServeCommand, "run.py serve")
     engine_flags = EngineFlags(source.root_parser, installed_engines())

@@ -150,10 +150,10 @@ def replica_settings(name: str) -> Settings:
 
 
 class Hosted:
-    """The application as an ASGI guest of Ray: it has started when it speaks, and drains when it must stop.
+    """The ASGI application in a replica: it has started when a worker speaks, and drains when Ray stops it.
 
-    A model that cannot be loaded fails the start, and so the deployment. Ray tells nobody that it stops a
-    replica but says so at /-/healthz of the replica's port, where its HAProxy asks.
+    A model that cannot be loaded fails the start, and so the deployment. Ray announces a stop only at
+    /-/healthz of the replica's port, which its HAProxy polls.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -26,7 +26,7 @@ the other's turn; beside one in Linux's idle class it did not change.
 """
 
 NICENESS = 10
-"""A tenth of the time of a core that another process wants all of."""
+"""Leaves the process a tenth of a core that another process keeps busy."""
 
 REAP_S = 5.0
 """Seconds to wait for a killed process. Only one in uninterruptible sleep takes longer, perhaps forever."""
@@ -112,7 +112,7 @@ def spawn(
     priority: Priority = "normal",
     own_group: bool = False,
 ) -> Child:
-    """Start a process whose standard input is empty. Raises OSError.
+    """Start a process whose standard input is empty. Raise OSError.
 
     Call it from a thread that lives as long as the server: Linux kills the child when that thread ends (see
     `parent.end_with_parent`). Blocks for less than a millisecond, a tenth of what the event loop's own way of
@@ -143,7 +143,7 @@ def spawn_connected(
     stdout: int | None = subprocess.DEVNULL,
     priority: Priority = "normal",
 ) -> tuple[Child, socket.socket]:
-    """Start Python with a socket to the server. Return the child and the server's end. Raises OSError.
+    """Start Python with a socket to the server. Return the child and the server's end. Raise OSError.
 
     program: what Python runs ("-m", module). It gets `--fd` and `--parent` before its arguments.
     """

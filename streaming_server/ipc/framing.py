@@ -43,7 +43,7 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield every frame that `data` completes.
 
-        Raises ProtocolError for an impossible size; nothing can be read after it.
+        Raise ProtocolError for an impossible size; nothing can be read after it.
         """
         buffer = self._buffer
         buffer += data

@@ -185,7 +185,7 @@ def encode(message: Request | Report) -> bytes:
 
 
 def decode_request(frame: Frame) -> Request:
-    """Return the request in a frame. Raises ProtocolError."""
+    """Return the request in a frame. Raise ProtocolError."""
     message = decode(_request_decoder, frame)
     if isinstance(message, Submit):
         _require_ranges(message.utterance)
@@ -204,7 +204,7 @@ def _require_ranges(utterance: Utterance) -> None:
 
 
 def decode_report(frame: Frame) -> Report:
-    """Return the report in a frame. Raises ProtocolError."""
+    """Return the report in a frame. Raise ProtocolError."""
     message = decode(_report_decoder, frame, has_body=True)
     if not isinstance(message, _Batch):
         _require_size(frame, 0)
@@ -224,7 +224,7 @@ def decode_report(frame: Frame) -> Report:
 def decode(
     decoder: msgspec.json.Decoder[M] | msgspec.msgpack.Decoder[M], frame: Frame, *, has_body: bool = False
 ) -> M:
-    """Return the message in a frame. Raises ProtocolError, also for a body without `has_body`."""
+    """Return the message in a frame. Raise ProtocolError, also for a body without `has_body`."""
     try:
         message = decoder.decode(frame.header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

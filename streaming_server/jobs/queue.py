@@ -76,7 +76,7 @@ class JobQueue:
         return [Progress(each.job, each.utterances, each.audio_s) for each in self._running.values()]
 
     def lose(self, jobs: Iterable[Job]) -> None:
-        """Stop speaking jobs that were cancelled elsewhere, or that are another server's by now."""
+        """Stop speaking jobs that were cancelled elsewhere or taken over by another server."""
         for job in jobs:
             running = self._running.get(job.id)
             if running is not None and running.job == job:

@@ -55,7 +55,7 @@ class JobSpeech(Protocol):
 
 
 OpenSpeech = Callable[[Mapping[str, Any], anyio.CapacityLimiter], AbstractAsyncContextManager[JobSpeech]]
-"""Opens the speech of a job's request; the limiter bounds the threads that encode it. Raises SpeechError."""
+"""Opens the speech of a job's request; the limiter bounds the threads that encode it. Raise SpeechError."""
 
 
 class JobRunner:

@@ -27,8 +27,8 @@ MAX_DEATHS = 2
 """Workers that may die of the same utterance, one after the other."""
 
 STALLED_TICKS = 10
-"""Ticks of the pool, one second, after which an utterance without sound leaves a silent worker. The clock
-will not do: while the server itself does not run, no worker can be heard."""
+"""Ticks of the pool, one second, after which an utterance without sound leaves a silent worker. Time would
+not do: while the server's own process is paused, it hears no worker."""
 
 REPORT_EVERY = FLOW_WINDOW // 8
 """Bytes taken from a long utterance between two `Taken` messages to its worker."""

@@ -34,7 +34,7 @@ def choose_devices(
 
     gpus: physical ids of the GPUs present; None if the engine uses no GPU. wanted: physical ids the operator
     named; empty for all. max_workers: the operator's limit. cpu_workers: workers on the CPU if there is no
-    limit. Raises EngineFailure if a GPU was requested that is not present.
+    limit. Raise EngineFailure if a GPU was requested that is not present.
     """
     named = mode in ("single", "multi") or (mode == "auto" and bool(wanted))
     if mode == "cpu" or gpus is None or not (gpus or named):
@@ -61,7 +61,7 @@ def choose_devices(
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[int]:
     """Return the physical ids of the GPUs this process may use, without loading CUDA.
 
-    Raises EngineFailure if CUDA_VISIBLE_DEVICES names GPUs by anything but their physical ids.
+    Raise EngineFailure if CUDA_VISIBLE_DEVICES names GPUs by anything but their physical ids.
     """
     try:
         import pynvml

@@ -224,7 +224,7 @@ class Pool:
             del self._waiting[channel.context]
 
     async def _tick(self) -> None:
-        """Look after waiting and stalled utterances, every TICK_S."""
+        """Dispatch waiting utterances, fail expired ones and move stalled ones, every TICK_S."""
         while True:
             await anyio.sleep(TICK_S)
             self._ticks += 1

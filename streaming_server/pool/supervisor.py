@@ -62,7 +62,7 @@ SHUTDOWN_S = 2.0
 """Seconds a worker may take to exit after `Shutdown` before it is killed."""
 
 _SECRETS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS", "DIA_DATABASE"})
-"""Variables of the server that a worker, which runs an engine of anybody's, does not inherit."""
+"""Variables that a worker does not inherit: its engine may be third-party code."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -91,8 +91,9 @@ class Observer(Protocol):
 class Supervisor:
     """One device's worker: starts it, checks that it really speaks, restarts it when it dies.
 
-    info: the engine's description, known once a worker has been ready. failure: why the last process gave up,
-    if it said so. load: utterances dispatched to it. contexts: those that live on it, speaking or not.
+    info: the engine's description, known once a worker has been ready. failure: the error that the last
+    process reported, if any. load: utterances dispatched to it. contexts: those that live on it, speaking or
+    not.
     """
 
     def __init__(self, device: Device, command: WorkerCommand, observer: Observer) -> None:
@@ -151,7 +152,7 @@ class Supervisor:
             self._set_state("stopped")
 
     async def _run_process(self) -> str:
-        """Run one process from start to exit; return why it ended. Raises OSError."""
+        """Run one process from start to exit; return why it ended. Raise OSError."""
         self._pings_unanswered = 0
         self._relieved_at = -math.inf
         self._first_sound = anyio.Event()
@@ -163,7 +164,7 @@ class Supervisor:
             stdout=None,
         )
         self.pid = child.pid
-        # Set before it is open: the report of a worker that is ready at once is answered at once.
+        # Set before it is connected, so that the first report can be answered.
         self._link = link = WorkerLink(self.on_report)
         try:
             await _connect(link, ours)

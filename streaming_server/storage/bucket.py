@@ -50,8 +50,8 @@ log = structlog.stdlib.get_logger(__name__)
 class BucketObjects:
     """The objects under one prefix of a bucket. See `Objects`.
 
-    kind: the part of the prefix that tells these objects from others, as `prompts`. folder: where they are
-    cached; it may be emptied while no server uses it.
+    kind: the end of that prefix, such as `prompts`. folder: the cache; it may be emptied while no server uses
+    it.
     """
 
     def __init__(self, store: ObjectStore, kind: str, folder: Path) -> None:
@@ -71,8 +71,7 @@ class BucketObjects:
             try:
                 self._upload(name, file)
             except AlreadyExistsError:
-                # It has the same content, as an earlier request got there but not its answer back, or it is
-                # damaged.
+                # An earlier request may have succeeded without its answer; or the object is damaged.
                 if self._sha256(name) != sha256_of(file):
                     log.warning("replacing a damaged object", key=self._key(name))
                     self._upload(name, file, mode="overwrite")
@@ -156,9 +155,9 @@ class BucketObjects:
 
 
 def open_bucket(url: str) -> ObjectStore:
-    """Return the store of a URL like `s3://BUCKET/PREFIX`; the variables `AWS_*` say where and by which key.
+    """Return the store of a URL like `s3://BUCKET/PREFIX`; `AWS_*` variables hold its address and key.
 
-    `AWS_ENDPOINT` names a store that is not Amazon's. Raise EngineFailure if they do not suffice.
+    `AWS_ENDPOINT` names a store that is not Amazon's. Raise EngineFailure if it cannot be reached with them.
     """
     try:
         store = from_url(
@@ -174,7 +173,7 @@ def open_bucket(url: str) -> ObjectStore:
                 "retry_timeout": timedelta(seconds=RETRY_TIMEOUT_S),
             },
         )
-        next(iter(store.list()), None)  # A wrong bucket or key must not wait for the first upload.
+        next(iter(store.list()), None)  # Fail now for a wrong bucket or key, not at the first upload.
     except (BaseError, OSError) as error:
         raise EngineFailure(f"--objects cannot be used: {_first_line(error)}.") from error
     return store
@@ -192,6 +191,6 @@ def _errors() -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return what the library says, without the user and password that a URL in it may have."""
+    """Return the first line of the library's message, without the credentials of URLs in it."""
     line = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
     return _CREDENTIALS.sub("//", line)

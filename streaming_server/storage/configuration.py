@@ -24,7 +24,7 @@ class ConfigurationStore:
             return _stored(transaction)
 
     def change(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-        """Replace the object by what `change` makes of it, and return that. Raise StorageFailure.
+        """Replace the object by the result of `change`, and return that. Raise StorageFailure.
 
         No other server can change it meanwhile.
         """

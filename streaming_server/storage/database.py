@@ -30,7 +30,8 @@ class Transaction(Protocol):
     def announce(self, topic: str, *, counted: bool = True) -> None:
         """Tell all servers that this transaction changes something, once it is committed.
 
-        counted: whether a server that misses it must hear of it later; transactions then wait for each other.
+        counted: also count the change, so that a server that misses the announcement notices it later;
+        transactions that count wait for each other.
         """
 
 

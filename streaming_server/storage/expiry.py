@@ -46,7 +46,7 @@ class Expiry:
             await sleep(INTERVAL_S)
 
     def expire(self) -> Expired:
-        """Delete expired results now. A kind that fails does not keep the others. Blocks."""
+        """Delete expired results now. A failure of one kind does not affect the others. Blocks."""
         before = time.time() - 3600 * self._retention_hours()
         expired = Expired()
         for kind, store in self._stores.items():

@@ -244,7 +244,7 @@ class Jobs:
             raise gone from None
 
     def complete(self, job: Job, file_name: str, utterances: int, audio_s: float) -> Job:
-        """Mark a job whose result has been kept as completed. Again is no error.
+        """Mark a job whose result has been kept as completed. Idempotent.
 
         Raise StorageFailure, and then the result stays; InUse if the job was cancelled or is another server's
         by now, UnknownJob if it was cleared since, and then it is deleted.
@@ -362,7 +362,7 @@ class Jobs:
     def sweep(self) -> None:
         """Delete the results of no job. Call it at the start, after `recover`."""
         names = self._results.names()
-        # Asked afterwards, so that no result is missed that comes meanwhile.
+        # Read after the names, so that a result stored meanwhile does not count as an orphan.
         with self._database.reading() as transaction:
             rows = transaction.rows(
                 "SELECT id, file, status FROM jobs WHERE status IN ('processing', 'completed')"

@@ -17,7 +17,7 @@ RENEW_S = 5.0
 """Seconds between renewals; several fit into LEASE_S."""
 
 ABANDONED_S = 3600.0
-"""Seconds after its end for which a lease is kept: its server may renew it while nobody wants its name."""
+"""Seconds for which an expired lease is kept: it can be renewed while no other server wants its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Leases:
         self._clock = database.clock
 
     def taken(self, transaction: Transaction, name: str) -> bool:
-        """Return whether anybody holds a lease of that name. Those that have expired are lost for good."""
+        """Return whether anybody holds a lease of that name. Expired ones are deleted."""
         transaction.execute(
             f"DELETE FROM leases WHERE name = :name AND lease_until <= {self._clock}", name=name
         )
@@ -59,7 +59,7 @@ class Leases:
     def renew(self, transaction: Transaction, lease: Lease, seconds: float = LEASE_S) -> bool:
         """Extend a lease. Return False if it is lost.
 
-        A lease that has expired is not lost before somebody else asks for its name.
+        An expired lease can be renewed until another server calls `taken` for its name.
         """
         return bool(
             transaction.execute(

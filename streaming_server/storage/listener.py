@@ -1,4 +1,4 @@
-"""Hears of the changes that servers announce in the PostgreSQL database they share."""
+"""Receives the changes that servers announce in a shared PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Listener:
         self._address = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
         self._options: dict[str, Any] = connection_options(parsed, name)
         self._versions: dict[str, int] = {}
-        """The version of each topic that was last heard of."""
+        """The last known version of each topic."""
 
     async def run(self, changed: Callable[[str], None]) -> None:
-        """Call `changed` once with the topic of every change, also of those that were announced while the
-        database was away. Run until cancelled."""
+        """Call `changed` with the topic of each change, once, until cancelled. Changes announced while the
+        database could not be reached are not missed."""
         while True:
             try:
                 async with await AsyncConnection.connect(
@@ -64,14 +64,14 @@ class Listener:
                     changed(topic)
 
     async def _counted(self, connection: AsyncConnection[Any]) -> list[str]:
-        """Return the topics that have changed since the last look; at the first one, all that ever have."""
+        """Return the topics that have changed since the last call; the first time, all that ever have."""
         cursor = await connection.execute("SELECT topic, version FROM changes")
         found = dict(await cursor.fetchall())
         before, self._versions = self._versions, found
         return [topic for topic, version in found.items() if before.get(topic) != version]
 
     def _is_newer(self, topic: str, version: int) -> bool:
-        """Return whether an announced version was not yet heard of, and note it."""
+        """Return whether an announced version is new, and note it."""
         if version <= self._versions.get(topic, -1):
             return False
         self._versions[topic] = version

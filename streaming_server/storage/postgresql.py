@@ -24,11 +24,11 @@ STATEMENT_TIMEOUT_S = 5
 """Seconds for a statement, for a lock, and for data that the network does not acknowledge."""
 
 ABANDONED_S = 60
-"""Seconds after which the database ends a transaction whose server says nothing more."""
+"""Seconds after which the database ends an idle transaction."""
 
 AWAY_S = 1.0
-"""Seconds during which every call fails at once after a connection failed, so that calls that wait for the
-database do not take all threads of the server."""
+"""Seconds after a failed connection in which every call fails at once; waiting calls would take all threads
+of the server."""
 
 START_WAIT_S = 15.0
 """Seconds that a starting server waits for the database."""
@@ -72,7 +72,7 @@ class AnnouncingTransaction(ConnectionTransaction):
 class PostgresDatabase:
     """A database by its URL, migrated when it is opened. See `Database`.
 
-    Raise StoreUnavailable while it cannot be reached; connections are replaced by themselves afterwards.
+    Raise StoreUnavailable while it cannot be reached; the next call connects again.
 
     name: of this server, shown by `pg_stat_activity`. Raise EngineFailure if the URL is malformed, the driver
     is missing, the database is not there within START_WAIT_S or was written by a newer version.

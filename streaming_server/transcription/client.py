@@ -114,7 +114,7 @@ class Transcription:
     async def transcribe(self, path: Path, duration_s: float) -> Transcript:
         """Return the transcript of a file of `duration_s` seconds.
 
-        Raises BadAudio if the file cannot be read, Full if too many requests wait, and Unavailable, with what
+        Raise BadAudio if the file cannot be read, Full if too many requests wait, and Unavailable, with what
         to do about it, if there is no answer in time or no model. Cancelling leaves the queue.
         """
         job = _Job(path, duration_s, anyio.current_time() + self._timeout_s)
@@ -127,7 +127,7 @@ class Transcription:
         self._model = model
 
     async def load(self) -> None:
-        """Load the model if it is not loaded. Raises Unavailable."""
+        """Load the model if it is not loaded. Raise Unavailable."""
         if self.state != "ready" or (self._process is not None and self._process.model != self._model):
             await self._ask(_Job(None, 0.0, anyio.current_time() + self._load_timeout_s))
 
@@ -212,7 +212,7 @@ class Transcription:
             job.fail(Unavailable(reason))
 
     async def _loaded_process(self) -> WhisperProcess:
-        """Return the process with the model loaded; start one if there is none. Raises SpeechError."""
+        """Return the process with the model loaded; start one if there is none. Raise SpeechError."""
         if self._process is not None and not self._process.alive:
             await self._discard_process(self._process.failure)
         if self._process is not None and self._process.model != self._model:

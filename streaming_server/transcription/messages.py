@@ -57,10 +57,10 @@ def encode(message: Transcribe | Answer) -> bytes:
 
 
 def decode_request(frame: Frame) -> Transcribe:
-    """Return the request in a frame. Raises ProtocolError."""
+    """Return the request in a frame. Raise ProtocolError."""
     return decode(_request_decoder, frame)
 
 
 def decode_answer(frame: Frame) -> Answer:
-    """Return the answer in a frame. Raises ProtocolError."""
+    """Return the answer in a frame. Raise ProtocolError."""
     return decode(_answer_decoder, frame)

@@ -72,7 +72,7 @@ class WhisperProcess:
 
     @classmethod
     async def start(cls, model: str, device: str) -> WhisperProcess:
-        """Start a process that loads a model; await `loaded` before use. Raises OSError."""
+        """Start a process that loads a model; await `loaded` before use. Raise OSError."""
         kind, _, gpu = device.partition(":")
         arguments = [f"--model={model}", f"--device={kind}"]
         child, ours = spawn_connected(
@@ -104,12 +104,12 @@ class WhisperProcess:
         return "Whisper's process ended unexpectedly."
 
     async def loaded(self) -> None:
-        """Wait until the model is loaded. Raises ProcessLost."""
+        """Wait until the model is loaded. Raise ProcessLost."""
         if not isinstance(await self._receive(), Ready):
             raise self._lost_by_protocol()
 
     async def transcribe(self, path: Path, duration_s: float) -> Transcript:
-        """Return the transcript of a file. Raises BadAudio and ProcessLost."""
+        """Return the transcript of a file. Raise BadAudio and ProcessLost."""
         self._writer.write(encode(Transcribe(os.fsencode(path))))
         match await self._receive():
             case Heard(text, language, probability, segments):
@@ -119,7 +119,7 @@ class WhisperProcess:
         raise self._lost_by_protocol()
 
     async def _receive(self) -> Answer:
-        """Return the next answer. Raises ProcessLost."""
+        """Return the next answer. Raise ProcessLost."""
         try:
             while not self._received:
                 if not (data := await self._reader.read(65536)):

@@ -50,7 +50,7 @@ class Transcriber:
         self._device = device
 
     def transcribe(self, path: Path) -> Heard:
-        """Return what is heard in a file. Raises BadAudio."""
+        """Return what is heard in a file. Raise BadAudio."""
         import torch
 
         audio = read(path)
@@ -84,7 +84,7 @@ class Transcriber:
 
 
 def read(path: Path) -> NDArray[np.float32]:
-    """Read a file as mono float32 at 16 kHz, range −1 to 1. Raises BadAudio."""
+    """Read a file as mono float32 at 16 kHz, range −1 to 1. Raise BadAudio."""
     import soundfile
     import soxr
 
@@ -105,7 +105,7 @@ def read(path: Path) -> NDArray[np.float32]:
 def load(name: str, device: str) -> Whisper:
     """Load Whisper by size, downloading its weights if necessary, or from a checkpoint's path.
 
-    Raises Unavailable, which says what to do.
+    Raise Unavailable, which says what to do.
     """
     if os.sep in name and not Path(name).is_file():
         raise Unavailable("DIA_WHISPER_MODEL names a file that does not exist.")

@@ -74,7 +74,7 @@ def _location(error: BaseException) -> str:
 
 
 def read_sample(source: Path, target: Path, limits: VoiceSampleLimits) -> DecodedVoiceSample:
-    """Decode the recording at `source` and write it to `target`. Raises as `ingest` does."""
+    """Decode the recording at `source` and write it to `target`. Raise as `ingest` does."""
     # Imported here, where the limits hold.
     from streaming_server.voice_samples.decoding import Upload, decode
     from streaming_server.voice_samples.normalizing import normalize

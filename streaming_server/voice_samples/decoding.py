@@ -107,7 +107,7 @@ def decode(file: Upload, limits: VoiceSampleLimits) -> Recording:
     """Decode a recording within the limits.
 
     Only what is decoded counts, whatever a header claims; no more than one block beyond the longest recording
-    is. Raises BadAudio for a file that cannot be read, is damaged or cut off, BadValue for one outside the
+    is. Raise BadAudio for a file that cannot be read, is damaged or cut off, BadValue for one outside the
     limits and TooLarge for one that is too long.
     """
     source, incomplete = _with_true_sizes(file)
@@ -150,7 +150,7 @@ def _with_true_sizes(file: BinaryIO) -> tuple[BinaryIO, bool]:
 
 @contextmanager
 def _opened(file: BinaryIO) -> Iterator[tuple[Any, Any]]:
-    """Yield FFmpeg's container and its first audio stream. Raises BadAudio."""
+    """Yield FFmpeg's container and its first audio stream. Raise BadAudio."""
     options = {
         "format_whitelist": ",".join(_CONTAINERS),
         "codec_whitelist": ",".join(_CODECS),

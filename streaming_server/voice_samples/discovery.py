@@ -193,7 +193,7 @@ def _stored_first(store: VoiceStore, namesakes: list[Path]) -> list[Path]:
 
 
 def _inspect(file: Path) -> _Found:
-    """Return a file with its transcript and mark. Blocks. Raises StorageFailure."""
+    """Return a file with its transcript and mark. Blocks. Raise StorageFailure."""
     with storage_errors():
         text, source = _sidecar(file)
     return _Found(text, source, *_mark_of(file))

@@ -76,7 +76,7 @@ class Ingest:
         self._longest_wait_s = longest_wait_s
 
     async def ingest(self, source: Path, target: Path, *, filename: str | None = None) -> DecodedVoiceSample:
-        """Wait for a turn and call `ingest`. Raises Full also if too many wait, or for too long."""
+        """Wait for a turn and call `ingest`. Raise Full also if too many wait, or for too long."""
         if self._turns.statistics().tasks_waiting >= self._most_waiting:
             raise Full(_BUSY)
         try:
@@ -102,7 +102,7 @@ async def ingest(
     filename: its name at the sender; an ending that contradicts the content gives a warning. Cancelling
     kills the child.
 
-    Raises BadAudio for a file that cannot be read, is damaged or cut off; BadValue for one outside the
+    Raise BadAudio for a file that cannot be read, is damaged or cut off; BadValue for one outside the
     limits, silent or clipped throughout; TooLarge for one that is too long; StorageFailure if the target
     cannot be written; Unavailable if the child cannot be started or exits without an answer; Full if it does
     not answer in time because no processor is free. `target` is then of no use.

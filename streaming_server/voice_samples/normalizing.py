@@ -34,7 +34,7 @@ CLIPPED_SHARE, ENTIRELY_CLIPPED_SHARE = 5e-3, 0.5
 def normalize(recording: Recording) -> tuple[DecodedVoiceSample, bytes]:
     """Return the voice sample and its 16-bit PCM at SAMPLE_RATE. Scales `recording.audio` in place.
 
-    Raises BadValue for silence, a constant, or a recording at full scale throughout, and BadAudio for levels
+    Raise BadValue for silence, a constant, or a recording at full scale throughout, and BadAudio for levels
     that cannot be represented.
     """
     peak = _scale_to_one(recording)

@@ -1,4 +1,4 @@
-"""Brings a server up to date with what other servers have stored."""
+"""Applies what other servers have stored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Follower:
         self._news = {topic: anyio.Event() for topic in handlers}
 
     def tell(self, topic: str) -> None:
-        """Have the topic handled soon; topics of newer versions are ignored."""
+        """Schedule the handler of a topic. Unknown topics, of newer versions, are ignored."""
         if topic in self._news:
             self._news[topic].set()
 

@@ -168,7 +168,7 @@ def read(raw: str) -> Message:
         raise BadMessage("A message must have a type.")
     if not isinstance(kind, str) or kind not in _MODELS:
         raise BadMessage("Unknown message type.")
-    return validated(_MODELS[kind], value)  # Raises, in the words of every route.
+    return validated(_MODELS[kind], value)  # In the words of every route.
 
 
 def address_of(raw: str) -> tuple[str | None, str | None]:

@@ -57,7 +57,7 @@ def place_to_speak(services: SpeechServices) -> AbstractContextManager[None]:
 class Handshake:
     """Check a client, accept its websocket and run its session. Instances are ASGI endpoints.
 
-    Refuse with an HTTP error wherever possible. Nothing about voices is told without a key.
+    Refuse with an HTTP error wherever possible. Without a key, nothing about voices is revealed.
 
     session: makes the session; raises what is wrong with the request. refusal: an error in the protocol's
     form. key: finds the key in the request, besides the server's own places for it. late_key: finds the key
