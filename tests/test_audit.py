@@ -33,17 +33,17 @@ def test_a_known_vulnerability_is_found(audit: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("name", ["PYSEC-1", "CVE-1"])
-def test_one_with_a_reason_is_allowed(audit: ModuleType, name: str) -> None:
+def test_a_vulnerability_with_a_reason_is_allowed(audit: ModuleType, name: str) -> None:
     assert audit.judge(PACKAGES, audit.allowed(f"# Allowed.\n\n{name} Not reached from here.")) == []
 
 
-def test_one_without_a_reason_is_not_allowed(audit: ModuleType) -> None:
+def test_a_vulnerability_without_a_reason_is_not_allowed(audit: ModuleType) -> None:
     with pytest.raises(ValueError, match="CVE-1 needs a reason"):
         audit.allowed("CVE-1")
 
 
 @pytest.mark.parametrize("program", ["print('{\"dependencies\": []}')", "raise OSError('unreachable')"])
-def test_unreachable_advisories_are_told_and_do_not_fail(
+def test_unreachable_advisories_are_reported_and_do_not_fail(
     audit: ModuleType,
     program: str,
     tmp_path: Path,

@@ -16,7 +16,7 @@ def test_delays_grow_to_a_limit_and_end() -> None:
     assert 0.9 * LONGEST_S < longest[-1] <= LONGEST_S
 
 
-def test_clients_told_at_once_come_back_spread_over_time() -> None:
+def test_clients_reconnect_at_different_times() -> None:
     first = sorted(next(jittered_delays(random.Random(seed))) for seed in range(1000))
     gaps = [after - before for before, after in pairwise(first)]
     assert max(gaps) < 0.02 * FIRST_S

@@ -59,12 +59,12 @@ def test_unknown_names_are_rejected(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ARIA", " aria", "Aria\n", "Alloy", "ALLOY "])
-def test_names_match_whatever_their_case_and_the_spaces_around_them(name: str) -> None:
+def test_names_match_regardless_of_case_and_spaces(name: str) -> None:
     assert Catalogue({"alloy": "aria"}).find(name).voice.id == "aria"
     assert Catalogue({"ALLOY": "Aria"}).find(name).voice.id == "aria"
 
 
-def test_of_ids_that_differ_in_case_the_one_that_was_written_is_found() -> None:
+def test_an_exact_match_precedes_ids_that_differ_in_case() -> None:
     catalogue = Catalogue({"MINE": "aria"})
     catalogue.replace([MINE, Entry(Voice("Mine", "Other", "neutral")), *map(Entry, BUILTIN_VOICES)])
     assert catalogue.find("mine").voice.name == "Mine"
@@ -72,7 +72,7 @@ def test_of_ids_that_differ_in_case_the_one_that_was_written_is_found() -> None:
     assert catalogue.find("MINE").voice.id in ("mine", "Mine")
 
 
-def test_the_default_voice_stands_in_for_unknown_names_where_it_may(
+def test_the_default_voice_replaces_unknown_names_where_allowed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     catalogue = Catalogue({"alloy": "zara"}, substitutes=True)
@@ -94,7 +94,7 @@ def test_a_door_may_substitute_the_default_voice_by_itself() -> None:
         Catalogue().choose("nobody", field="model")
 
 
-def test_an_error_lists_the_aliases_that_mean_a_voice() -> None:
+def test_an_error_lists_the_aliases_of_known_voices() -> None:
     catalogue = Catalogue({"alloy": "aria", "nova": "zara", "later": "not-made-yet"})
     with pytest.raises(UnknownVoice, match=r"zara, nova; aliases are alloy\.$"):
         catalogue.find("nobody")

@@ -141,7 +141,7 @@ def test_servers_that_put_shortly_after_each_other_agree(tmp_path: Path) -> None
         assert (one.now.output_retention_hours, one.now.debug_mode) == (24, True)
 
 
-def test_of_two_servers_that_put_at_once_one_comes_after_the_other(place: Place) -> None:
+def test_concurrent_puts_of_two_servers_are_serialised(place: Place) -> None:
     """No value that the later one replaced comes back, whichever it is."""
     settings = CliApp.run(Settings, cli_args=[])
     wanted = [
@@ -224,7 +224,7 @@ def test_enabling_show_prompts_applies_at_once(start_server: Callable[..., Serve
     assert "not shown again" not in logged
 
 
-def test_what_another_server_puts_counts_even_against_a_flag(tmp_path: Path) -> None:
+def test_a_value_put_on_another_server_overrides_a_flag(tmp_path: Path) -> None:
     with (
         configured(tmp_path) as one,
         configured(tmp_path, "--retention-hours", "5", "--no-save-outputs") as other,

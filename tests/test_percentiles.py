@@ -19,7 +19,7 @@ def test_agrees_with_numpy(values: list[float], share: float) -> None:
     assert percentile(values, share) == pytest.approx(float(np.quantile(values, share)), rel=1e-9, abs=1e-6)
 
 
-def test_gives_the_usual_three() -> None:
+def test_returns_p50_p95_and_p99() -> None:
     assert percentiles(float(value) for value in range(101)) == Percentiles(50.0, 95.0, 99.0)
     assert percentiles([7.0]) == Percentiles(7.0, 7.0, 7.0)
 

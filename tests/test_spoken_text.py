@@ -63,7 +63,7 @@ async def test_text_processing_can_be_disabled(server: Server) -> None:
     assert talk.audio() != (await native(server, "It is.")).audio()
 
 
-async def test_code_and_emoji_are_spoken_if_the_operator_wants_them(
+async def test_code_and_emoji_are_spoken_with_the_flags(
     server: Server, start_server: Callable[..., Server]
 ) -> None:
     text = "Hi 😀 there.\n\n```\nprint hello\n```\n"

@@ -54,7 +54,7 @@ def names(folder: Path) -> list[str]:
     return [path.name for path in (folder / "voices").iterdir()]
 
 
-async def test_is_fetched_once_with_progress_for_all_who_wait(tmp_path: Path) -> None:
+async def test_a_file_is_fetched_once_for_all_waiting_contexts(tmp_path: Path) -> None:
     with file_server(CONTENT) as source:
         files = VoiceFiles(emma(source.url, tmp_path))
         assert files.progress("emma") == Progress("absent", 0, len(CONTENT))
@@ -99,7 +99,7 @@ async def test_a_voice_without_a_file_is_not_waited_for(tmp_path: Path) -> None:
     assert not files.request("aria", lambda error: None)
 
 
-async def test_speech_does_not_wait_for_ever(tmp_path: Path) -> None:
+async def test_speech_waits_for_a_limited_time(tmp_path: Path) -> None:
     with file_server(CONTENT) as source:
         files = VoiceFiles(emma(source.url, tmp_path), wait_s=0.3)
         error = await ended(files)
@@ -110,7 +110,7 @@ async def test_speech_does_not_wait_for_ever(tmp_path: Path) -> None:
         await state(files, "present")
 
 
-async def test_a_fetch_does_not_take_for_ever(tmp_path: Path) -> None:
+async def test_a_slow_fetch_times_out(tmp_path: Path) -> None:
     with file_server(CONTENT) as source:
         files = VoiceFiles(emma(source.url, tmp_path), longest_s=0.0)
         error = await ended(files)
@@ -174,7 +174,7 @@ def respond(listener: socket.socket, answer: bytes) -> None:
         connection.sendall(answer)
 
 
-async def test_without_a_network_the_error_says_who_cannot_be_reached(tmp_path: Path) -> None:
+async def test_without_a_network_the_error_names_the_host(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{unused.getsockname()[1]}"  # Nothing listens there.

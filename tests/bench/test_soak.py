@@ -71,7 +71,7 @@ def test_a_server_that_is_gone_is_a_fault() -> None:
     assert "refused" in report.faults[0]
 
 
-def test_a_server_elsewhere_is_not_soaked() -> None:
+def test_a_remote_server_is_not_soaked() -> None:
     with pytest.raises(SpeechError, match="--soak"):
         bench(CliApp.run(BenchCommand, cli_args=["--soak", "--url=http://127.0.0.1:1"]))
 

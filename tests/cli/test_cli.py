@@ -240,7 +240,7 @@ def test_say_leaves_other_files_alone(server: Server, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [out, mine]
 
 
-def test_a_file_is_readable_by_whom_the_umask_allows(server: Server, tmp_path: Path) -> None:
+def test_a_file_has_the_permissions_of_the_umask(server: Server, tmp_path: Path) -> None:
     out = tmp_path / "hello.wav"
     before = os.umask(0o022)
     try:

@@ -114,7 +114,7 @@ def test_postgresql_may_restart_under_load(
     assert all("Traceback" not in server.logged() for server in servers)
 
 
-def test_an_object_store_may_be_away(
+def test_an_unreachable_object_store_is_tolerated(
     start_server: Callable[..., Server], postgres: Postgres, own_object_store: ObjectStore
 ) -> None:
     cluster = Cluster.of(start_server, postgres, own_object_store)
@@ -134,7 +134,7 @@ def test_an_object_store_may_be_away(
 
 
 @pytest.mark.timeout(240)
-def test_an_object_store_that_hangs_delays_only_what_needs_it(
+def test_a_hanging_object_store_delays_only_its_users(
     start_server: Callable[..., Server], postgres: Postgres, own_object_store: ObjectStore
 ) -> None:
     """No server waits for the upload of another one."""
@@ -189,7 +189,7 @@ def test_a_server_that_was_stopped_for_a_while_keeps_no_result_of_a_lost_job(
     assert sum(attempt == 2 for _, attempt, _ in ends) == 2
 
 
-def test_a_server_says_that_the_database_is_away(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported(tmp_path: Path) -> None:
     database = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
     started = time.monotonic()
     end = subprocess.run(

@@ -81,7 +81,7 @@ async def test_a_burst_is_spread_evenly(cluster: Cluster) -> None:
     assert abs(on_a - on_b) <= 2
 
 
-async def test_a_full_server_sends_nobody_away(cluster: Cluster, join: Callable[..., Server]) -> None:
+async def test_clients_of_a_full_server_go_to_another(cluster: Cluster, join: Callable[..., Server]) -> None:
     small = join("small", "--max-connections=2")
     cluster.gateway.wait_for("small")
     async with AsyncExitStack() as sockets:
@@ -150,9 +150,7 @@ async def test_a_new_server_is_used_within_two_seconds_and_cuts_no_socket(
 
 
 @pytest.mark.slow
-async def test_servers_are_found_and_forgotten_by_dns(
-    start_server: Callable[..., Server], tmp_path: Path
-) -> None:
+async def test_dns_adds_and_removes_servers(start_server: Callable[..., Server], tmp_path: Path) -> None:
     """Servers of one name differ only by address, as in Kubernetes; here one server has two addresses."""
     server = start_server("--max-workers=1", "--host=0.0.0.0", "--no-auth")
     nodes = f"nodes.speech.example:{server.port}"

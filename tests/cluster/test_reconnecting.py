@@ -23,7 +23,7 @@ from streaming_server.bench.session import Manner, Session
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
-def test_say_begins_again_at_another_server(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_say_starts_again_on_another_server(start_server: Callable[..., Server], tmp_path: Path) -> None:
     leaving, other = [start_server("--max-workers=1", "--drain-timeout-s=0") for _ in range(2)]
     text = tmp_path / "text"
     text.write_text(4 * LONG)
@@ -50,7 +50,7 @@ def test_say_begins_again_at_another_server(start_server: Callable[..., Server],
     assert (tmp_path / "out.wav").read_bytes() == (tmp_path / "whole.wav").read_bytes()
 
 
-async def test_a_session_of_the_bench_goes_on_at_another_server(
+async def test_a_benchmark_session_continues_on_another_server(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     leaving, other = [start_server("--max-workers=1") for _ in range(2)]

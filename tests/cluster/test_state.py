@@ -59,7 +59,7 @@ def test_a_voice_with_a_sample_speaks_on_the_other_server(cluster: Two) -> None:
     until(lambda: say(b, voice_id="reader").status_code == 404, IN_FORCE_S)
 
 
-def test_pronunciations_count_on_the_other_server(cluster: Two) -> None:
+def test_pronunciations_apply_on_the_other_server(cluster: Two) -> None:
     a, b = cluster
     before = say(b, "GIF.").content
     words = {"pronunciations": [{"word": "GIF", "language": "en", "respelling": "jif jif jif"}]}
@@ -70,7 +70,7 @@ def test_pronunciations_count_on_the_other_server(cluster: Two) -> None:
     until(lambda: not a.get("/pronunciations").json()["pronunciations"], IN_FORCE_S)
 
 
-def test_the_configuration_counts_on_the_other_server(cluster: Two) -> None:
+def test_the_configuration_applies_on_the_other_server(cluster: Two) -> None:
     a, b = cluster
     config = {"debug_mode": True, "output_retention_hours": 48}
     assert a.put("/config", json=config).status_code == 200
@@ -80,7 +80,7 @@ def test_the_configuration_counts_on_the_other_server(cluster: Two) -> None:
     until(lambda: a.get("/config").json()["output_retention_hours"] == 24, IN_FORCE_S)
 
 
-def test_the_result_of_a_job_can_be_had_from_every_server(cluster: Two) -> None:
+def test_every_server_serves_the_result_of_a_job(cluster: Two) -> None:
     a, b = cluster
     jobs = [job_of(client, "Hello there.") for client in (a, b) for _ in range(3)]
     for job in jobs:

@@ -67,7 +67,7 @@ def test_contexts_and_not_requests_decide(contexts: list[float], slots: list[flo
 
 
 @pytest.mark.parametrize("slots", [[], [0.0]], ids=["no metrics", "no slots"])
-def test_nothing_changes_before_a_replica_has_told_its_slots(slots: list[float]) -> None:
+def test_nothing_changes_before_a_replica_has_reported_its_slots(slots: list[float]) -> None:
     assert ByContexts(0.7)(load([0.0] * len(slots), slots, target=3))[0] == 3
 
 
@@ -136,7 +136,7 @@ async def test_a_replica_is_healthy_while_its_worker_speaks(
         await until(lambda: healthy(one))
 
 
-async def test_a_replica_that_cannot_start_says_so(
+async def test_a_replica_that_cannot_start_fails_its_start_up(
     replica: Callable[[], tuple[Replica, Hosted]], tmp_path: Path
 ) -> None:
     (tmp_path / "a").write_text("no folder")

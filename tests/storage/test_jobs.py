@@ -308,7 +308,7 @@ def test_a_result_that_cannot_be_deleted_keeps_only_its_job(
     assert other.file is not None
 
 
-def test_clearing_ends_when_the_object_store_is_away(tmp_path: Path) -> None:
+def test_clearing_stops_when_the_object_store_is_unreachable(tmp_path: Path) -> None:
     class Away(FolderObjects):
         asked = 0
 
@@ -417,7 +417,7 @@ def test_an_expired_job_is_complete_if_its_result_was_kept(
     assert other.result(other.get(job.id)).read_bytes() == b"RIFF sound"
 
 
-def test_a_job_that_several_servers_died_of_is_interrupted(
+def test_a_job_that_killed_several_servers_is_interrupted(
     two: tuple[Jobs, Jobs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = two
@@ -430,7 +430,7 @@ def test_a_job_that_several_servers_died_of_is_interrupted(
     assert other.retry(job.id).status == "pending"
 
 
-def test_nobody_waits_for_a_server_that_looks_for_the_result_of_a_lost_job(
+def test_looking_for_the_result_of_a_lost_job_blocks_no_transaction(
     postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(tmp_path, postgres.schema_url())

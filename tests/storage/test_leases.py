@@ -63,7 +63,7 @@ def test_an_expired_lease_can_be_renewed_while_nobody_else_wants_it(database: Da
     assert claim(database, "a") is None
 
 
-def test_the_leases_of_an_earlier_life_can_be_cleared(database: Database) -> None:
+def test_leases_of_an_earlier_run_can_be_cleared(database: Database) -> None:
     assert claim(database, "a") is not None
     with database.transaction() as transaction:
         Leases(database).clear(transaction)

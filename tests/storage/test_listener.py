@@ -39,7 +39,7 @@ def announce(database: Database, topic: str, *, counted: bool = True) -> None:
         transaction.announce(topic, counted=counted)
 
 
-async def test_a_change_is_heard_once_it_is_committed(postgres: Postgres) -> None:
+async def test_a_change_is_received_after_its_commit(postgres: Postgres) -> None:
     url = postgres.schema_url()
     with closing(PostgresDatabase(url, "test")) as database:
         store = ConfigurationStore(database)
@@ -57,7 +57,7 @@ async def test_a_change_is_heard_once_it_is_committed(postgres: Postgres) -> Non
             await until(lambda: heard == ["jobs"], 2)
 
 
-async def test_a_change_is_heard_once(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_change_is_received_once(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither again at the next look at the counters nor, if the look came first, by its announcement."""
     monkeypatch.setattr("streaming_server.storage.listener.POLL_S", 0.05)
     url = postgres.schema_url()
@@ -78,7 +78,7 @@ async def test_a_change_is_heard_once(postgres: Postgres, monkeypatch: pytest.Mo
             assert heard == ["voices", "jobs", "jobs"]
 
 
-async def test_a_change_made_while_the_connection_was_lost_is_heard_afterwards() -> None:
+async def test_a_change_made_while_disconnected_is_received_later() -> None:
     with running_postgres() as postgres:
         url = postgres.schema_url()
         with closing(PostgresDatabase(url, "test")) as database:

@@ -377,7 +377,7 @@ def test_a_recording_is_transcribed_by_one_server(store: VoiceStore) -> None:
     assert store.claim_transcription(ann) is not None
 
 
-def test_a_recording_that_was_transcribed_meanwhile_is_transcribed_again_on_request_only(
+def test_a_transcribed_recording_is_transcribed_again_only_on_request(
     store: VoiceStore,
 ) -> None:
     seen = put(store, "ann")
@@ -416,7 +416,7 @@ def opened_twice(place: Place) -> Iterator[tuple[VoiceStore, VoiceStore, Held]]:
         yield VoiceStore(database, held, place.data / "tmp"), other, held
 
 
-def test_a_slow_upload_delays_nobody_else(place: Place) -> None:
+def test_a_slow_upload_delays_no_other_call(place: Place) -> None:
     with opened_twice(place) as (slow, other, held), ThreadPoolExecutor() as pool:
         upload = pool.submit(put, slow, "ann")
         assert held.calls.acquire(timeout=20)
@@ -736,7 +736,7 @@ def test_rejects_invalid_names(name: str) -> None:
 
 
 @each(st.text(st.characters(categories=("L", "M", "N", "P", "Z", "C", "S")), max_size=70))
-def test_every_accepted_name_is_harmless(name: str) -> None:
+def test_every_accepted_name_is_a_safe_file_name(name: str) -> None:
     try:
         check_name(name, "name")
     except BadValue:

@@ -49,7 +49,7 @@ def test_paths_need_not_be_text(path: bytes) -> None:
     assert decode_request(read) == Transcribe(path)
 
 
-def test_a_probability_may_be_nan() -> None:
+def test_probabilities_may_be_nan() -> None:
     [read] = FrameReader().feed(encode(Heard("a", "en", None, (Segment(0.0, 1.0, math.nan, 0.0),))))
     answer = decode_answer(read)
     assert isinstance(answer, Heard)

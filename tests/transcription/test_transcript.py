@@ -115,7 +115,7 @@ def test_cleaning_leaves_one_line() -> None:
 
 
 @each(st.text(max_size=200), st.floats(0.0, 60.0))
-def test_any_text_is_judged(text: str, duration_s: float) -> None:
+def test_any_text_can_be_checked(text: str, duration_s: float) -> None:
     once = clean(text)
     assert clean(once) == once
     assert unicodedata.is_normalized("NFC", once)

@@ -160,7 +160,7 @@ async def test_no_two_servers_transcribe_the_same_voice_sample(
         assert sorted(one.library.transcribed + two.library.transcribed) == names
 
 
-async def test_what_a_killed_server_was_transcribing_is_transcribed_by_another(
+async def test_a_transcription_of_a_killed_server_is_taken_over(
     tmp_path: Path, checkpoint: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streaming_server.voice_samples.transcription_queue.LOOK_S", 0.1)

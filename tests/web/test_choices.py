@@ -88,7 +88,9 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("path", "body"), UNKNOWN)
-def test_the_default_voice_stands_in_over_http(server: Server, path: str, body: dict[str, Any]) -> None:
+def test_the_default_voice_replaces_unknown_voices_over_http(
+    server: Server, path: str, body: dict[str, Any]
+) -> None:
     with to(server) as client:
         answer = client.post(path, json=body)
     assert answer.status_code == 200, answer.text
@@ -123,7 +125,7 @@ async def test_the_native_websocket_tells_which_voice_speaks(server: Server) -> 
     assert [event["voice"] for event in talk.events if event["type"] == "started"] == ["aria", "Zara"]
 
 
-async def test_the_default_voice_stands_in_on_vendors_websockets(server: Server) -> None:
+async def test_the_default_voice_replaces_unknown_voices_on_vendors_websockets(server: Server) -> None:
     async with exchanging(f"{server.ws_url}/v1/text-to-speech/{FOREIGN}/stream-input") as exchange:
         await exchange.send(text="Hi. ")
         await exchange.send(text="")
@@ -138,7 +140,7 @@ async def test_the_default_voice_stands_in_on_vendors_websockets(server: Server)
         assert msgpack.unpackb(await socket.recv()) == {"type": "Ready"}
 
 
-async def test_the_default_voice_stands_in_for_wyoming(server: Server) -> None:
+async def test_the_default_voice_replaces_unknown_voices_of_wyoming(server: Server) -> None:
     async with at_port(wyoming_port(server)) as events:
         await events.send("synthesize", text="Hi.", voice={"name": FOREIGN})
         await events.until("audio-stop")
@@ -175,7 +177,7 @@ async def test_wyoming_has_every_voice_where_there_are_no_keys(server: Server) -
         assert "ours" in {voice["name"] for voice in program["voices"]}
 
 
-async def test_wyoming_tells_no_names_to_whoever_comes(strict: Server) -> None:
+async def test_wyoming_errors_reveal_no_voices(strict: Server) -> None:
     async with at_port(wyoming_port(strict)) as events:
         await events.send("synthesize", text="Hi.", voice={"name": "nobody"})
         error = await events.until("error")
@@ -184,7 +186,7 @@ async def test_wyoming_tells_no_names_to_whoever_comes(strict: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["multi-stream-input", "stream-input"])
-async def test_elevenlabs_websockets_tell_no_names_without_a_key(strict: Server, path: str) -> None:
+async def test_elevenlabs_websockets_reveal_no_voices_without_a_key(strict: Server, path: str) -> None:
     url = f"{strict.ws_url}/v1/text-to-speech/nobody/{path}"
     with pytest.raises(InvalidStatus) as wrong:
         await connect(url, additional_headers={"xi-api-key": "wrong"}, proxy=None)

@@ -69,9 +69,7 @@ async def test_the_http_doors_take_voices(server: Server) -> None:
         ("aria", "bad_value", "voices: must be an object."),
     ],
 )
-async def test_voices_that_cannot_be_are_refused(
-    server: Server, voices: Any, code: str, message: str
-) -> None:
+async def test_invalid_voices_are_refused(server: Server, voices: Any, code: str, message: str) -> None:
     async with talking(server.ws_url) as talk:
         error = await talk.speak(DIALOGUE, voices=voices)
         assert (error["type"], error["code"]) == ("error", code)

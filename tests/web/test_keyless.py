@@ -74,7 +74,7 @@ def _comparable(answer: httpx.Response, name: str) -> tuple[int, str]:
     return answer.status_code, body.replace(name, "")
 
 
-def test_no_route_tells_of_what_exists(locked: Locked) -> None:
+def test_routes_reveal_nothing_without_a_key(locked: Locked) -> None:
     with httpx.Client(base_url=locked.server.url, timeout=30) as client:
         paths = client.get("/openapi.json").json()["paths"]
         assert len(paths) > 40
@@ -90,13 +90,13 @@ def test_no_route_tells_of_what_exists(locked: Locked) -> None:
                 assert len(set(answers)) == 1, (method, path)
 
 
-def test_no_other_page_tells_of_what_exists(locked: Locked) -> None:
+def test_public_pages_reveal_nothing(locked: Locked) -> None:
     for path in ("/", "/docs", "/openapi.json", "/v1/audio/voices", "/v1/models", "/health", "/nothing"):
         assert not locked.tells(json.dumps(locked.server.get(path)[1])), path
 
 
 @pytest.mark.parametrize("path", WEBSOCKETS)
-async def test_no_websocket_tells_of_what_exists(locked: Locked, path: str) -> None:
+async def test_websockets_reveal_nothing_without_a_key(locked: Locked, path: str) -> None:
     told = set()
     for name in (PRIVATE, f"{PRIVATE}-alias", UNKNOWN, "aria"):
         answer = await _answer_of(locked.server.ws_url + path.format(name=name))
@@ -118,7 +118,7 @@ async def _answer_of(url: str) -> str:
         return f"{error.response.status_code} {(error.response.body or b'').decode()}"
 
 
-async def test_wyoming_tells_only_of_voices_that_every_server_has(locked: Locked) -> None:
+async def test_wyoming_reveals_only_voices_that_every_server_has(locked: Locked) -> None:
     async with at_port(wyoming_port(locked.server)) as events:
         await events.send("describe")
         told = await events.until("info")

@@ -141,7 +141,7 @@ async def test_every_door_understands_a_language(server: Server, door: Door | st
 
 
 @pytest.mark.parametrize("door", dict(DOORS), ids=lambda value: getattr(value, "__name__", value))
-async def test_every_door_speaks_text_as_it_stands(server: Server, door: Door | str) -> None:
+async def test_every_door_can_leave_text_unprocessed(server: Server, door: Door | str) -> None:
     plain = await native(server, "*One* and 2*3.", **PLAIN)
     assert plain != await native(server, "*One* and 2*3.")
     asked = {"text_processing": "false"} if door in (elevenlabs, deepgram, deepgram_http, kyutai) else PLAIN

@@ -27,7 +27,7 @@ def raw(client: httpx.Client, path: str, **headers: str) -> tuple[httpx.Response
         return answer, b"".join(answer.iter_raw())
 
 
-def test_scripts_are_compressed_for_those_who_accept_it(client: httpx.Client) -> None:
+def test_scripts_are_compressed_for_clients_that_accept_gzip(client: httpx.Client) -> None:
     content = (STATIC / "app.js").read_bytes()
     for _ in range(2):
         answer, body = raw(client, "/static/app.js")

@@ -75,7 +75,7 @@ def test_ten_seconds_are_a_row_of_the_last_hour_with_the_highest_of_each_value()
 
 
 @pytest.mark.parametrize("minutes", [15, 60])
-def test_only_what_came_after_the_last_known_row_is_told(minutes: int) -> None:
+def test_only_rows_after_the_last_known_one_are_returned(minutes: int) -> None:
     history, now = recorded(1000)
     whole = told(history, minutes, now)
     known = whole["at"][-3]
@@ -113,7 +113,7 @@ def test_a_second_without_first_audio_has_no_percentiles() -> None:
     assert found["p99"] == [29.8, None, 7.0]
 
 
-def test_model_and_slots_are_told_apart_where_they_are_known() -> None:
+def test_model_and_slots_are_separate_where_known() -> None:
     history = StatusHistory(STARTED_AT, ["gpu_0", "gpu_1"])
     history.sample(1.0, load(gpu_0=DeviceMemory(0.7, 0.2, 0.4), gpu_1=DeviceMemory(None)))
     assert told(history, 15, 1.0)["devices"] == {

@@ -26,7 +26,7 @@ async def send(event: Any) -> None:
     return
 
 
-async def test_all_who_wait_learn_that_the_last_has_left() -> None:
+async def test_every_waiter_is_woken_when_the_last_connection_closes() -> None:
     """Two stops of a server may wait at the same time."""
     connections = Connections(5.0, Metrics("here"))
     with anyio.fail_after(5):
