@@ -28,7 +28,7 @@ class Problem:
 def problems(error: ValidationError, schema: Schema) -> list[Problem]:
     """Return one problem for each wrong field at the top, in order. schema: of what was validated."""
     by_field: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
-    for one in error.errors(include_url=False, include_input=False, include_context=False):
+    for one in error.errors(include_url=False, include_input=False):
         by_field.setdefault(one["loc"][:1], []).append(one)
     return [_problem(found, schema) for found in by_field.values()]
 
@@ -46,7 +46,7 @@ def _problem(errors: Sequence[ErrorDetails], schema: Schema) -> Problem:
         case "extra_forbidden":
             return Problem(tuple(map(str, first["loc"])), "is not a known field.")
         case "value_error" | "assertion_error":
-            message = f"{first['msg'].partition(', ')[2]}."
+            message = f"{first['ctx']['error']}."
         case _ if not path:
             message = "The name of a field is not valid text."
         case "string_pattern_mismatch" | "string_unicode":

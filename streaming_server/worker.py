@@ -117,7 +117,7 @@ def create_engine(reference: str, settings: str) -> Engine:
         raise
     except ImportError as error:
         raise EngineFailure(f"Engine {provider.name} cannot be imported: {error}.") from error
-    except Exception as error:
+    except Exception as error:  # An engine may be third-party code.
         log.exception("engine could not start")
         reason = f"{type(error).__name__}: {error}"
         raise EngineFailure(f"Engine {provider.name} could not start: {reason}.") from error

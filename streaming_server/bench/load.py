@@ -21,7 +21,8 @@ from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
-from streaming_server.bench.soak import SECONDS, SESSIONS, Run, SoakReport, soak
+from streaming_server.bench.soak import SECONDS, SESSIONS, Run, soak
+from streaming_server.bench.soak_report import SoakReport
 from streaming_server.bench.subject import Subject, bare_socket, free_port, started_subject
 from streaming_server.bench.wires import Native, Wire, wire_of
 from streaming_server.engines.selection import select_engine

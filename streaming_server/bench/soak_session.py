@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import orjson
 
 from streaming_server.bench.client import Address
 from streaming_server.bench.session import Manner, Session, Turn
+from streaming_server.bench.soak_ledger import Fate, SoakLedger
 from streaming_server.bench.wires import CONTEXT
-
-Fate = Literal["whole", "cancelled", "disconnected"]
 
 CUT_SHORT = 0.1
 """Share of the turns that are cut short, half of them by a cancel and half by a disconnect."""
@@ -26,20 +25,10 @@ ANSWER_S = 10.0
 CANCEL = orjson.dumps({"type": "cancel", "context": CONTEXT})
 
 
-class Ledger(Protocol):
-    """Records the turns and errors of sessions."""
-
-    def turn(self, fate: Fate, first_audio_s: float) -> None:
-        """Record a turn that is over. first_audio_s: NaN if nothing was heard."""
-
-    def error(self, code: str) -> None:
-        """Record an error: the server's code, or `refused`, `lost`, `restarting`, `no answer`."""
-
-
 class SoakSession(Session):
     """A session that cuts some turns short, and connects again whenever its connection closes."""
 
-    def __init__(self, manner: Manner, rng: random.Random, ledger: Ledger) -> None:
+    def __init__(self, manner: Manner, rng: random.Random, ledger: SoakLedger) -> None:
         super().__init__(manner, rng)
         self._ledger = ledger
         self._fate: Fate = "whole"

@@ -198,7 +198,7 @@ class JobRunner:
                     continue
                 await self._fail(running, error)
                 return
-            except Exception as error:
+            except Exception as error:  # It must not end the runner.
                 log.error("job failed", job=running.job.id, error=type(error).__name__)
                 log.debug("job failed here", exc_info=error)
                 await self._fail(running, InternalError("Internal error; see the server's log."))

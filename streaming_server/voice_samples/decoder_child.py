@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     except MemoryError:
         message = "The recording needs too much memory. Save it as a 16-bit WAV and send that."
         answer = {"refused": {"code": Unavailable.code, "message": message}}
-    except Exception as error:
+    except Exception as error:  # Libraries may raise anything for a hostile file.
         answer = {"failed": {"message": _location(error)}}
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()

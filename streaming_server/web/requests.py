@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import zlib
-from collections.abc import Iterator
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, TypeVar
 
 import orjson
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from streaming_server.errors import BadMessage, BadValue, TooLarge
+from streaming_server.web.content_encoding import decoder_of
 from streaming_server.web.openapi.operation import Parameter
 from streaming_server.web.services import speech_services
 from streaming_server.web.validation import validated
 
 ESCAPED_BYTES = 12
 """Bytes of one character beyond the first plane as JSON escapes it, twice `\\uXXXX`."""
-DECODED_BYTES = 64 * 1024
-"""Most bytes that a compressed body yields at a time."""
 OTHER_FIELDS_BYTES = 64 * 1024
 """Bytes that a JSON body may have besides the longest text."""
 MAX_LISTED = 500
@@ -56,60 +53,6 @@ async def read_body(request: Request) -> bytes:
         body.clear()  # The traceback would keep it until the garbage collector runs, which is seldom.
         raise
     return bytes(body)
-
-
-class Decoder(Protocol):
-    """Undoes a body's Content-Encoding."""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Iterate over more of the content, in pieces of bounded length. Raise BadMessage."""
-        ...
-
-    def finish(self) -> None:
-        """Raise BadMessage unless the content is complete."""
-        ...
-
-
-class _Plain(Decoder):
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        yield data
-
-    def finish(self) -> None:
-        pass
-
-
-class _Gzip(Decoder):
-    """Decompress gzip (RFC 1952)."""
-
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        more = True
-        while more:
-            try:
-                content = self._inflate.decompress(data, DECODED_BYTES)
-            except zlib.error:
-                raise BadMessage("The body is not gzip, as its Content-Encoding says.") from None
-            if self._inflate.unused_data:
-                raise BadMessage("The gzip body has data after its end.")
-            yield content
-            data = self._inflate.unconsumed_tail
-            more = bool(data) or len(content) == DECODED_BYTES
-
-    def finish(self) -> None:
-        if not self._inflate.eof:
-            raise BadMessage("The gzip body is incomplete.")
-
-
-def decoder_of(request: Request) -> Decoder:
-    """Return the decoder of a request's body. Raise BadMessage for an encoding that is not supported."""
-    match request.headers.get("content-encoding", "identity").strip().lower():
-        case "identity" | "":
-            return _Plain()
-        case "gzip" | "x-gzip":
-            return _Gzip()
-    raise BadMessage("Content-Encoding not supported; send gzip or none.")
 
 
 async def read_json(request: Request, model: type[Body], *, optional: bool = False) -> Body:

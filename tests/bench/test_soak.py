@@ -16,7 +16,9 @@ from streaming_server.bench.command import BenchCommand
 from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.load import bench
 from streaming_server.bench.session import Manner
-from streaming_server.bench.soak import Period, Reading, Run, SoakLedger, faults, soak
+from streaming_server.bench.soak import Run, soak
+from streaming_server.bench.soak_ledger import Period, Reading, SoakLedger
+from streaming_server.bench.soak_report import faults
 from streaming_server.bench.subject import Subject
 from streaming_server.errors import SpeechError
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from streaming_server.errors import BadValue, TooLarge, TooSlow
 from streaming_server.storage.database import storage_errors
 from streaming_server.storage.files import discard
-from streaming_server.web.requests import decoder_of
+from streaming_server.web.content_encoding import decoder_of
 from streaming_server.web.rest.form import FileForm
 from streaming_server.web.services import voice_services
 
