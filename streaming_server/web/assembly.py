@@ -52,7 +52,6 @@ from streaming_server.web.keys import Keys
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.origins import Origins
 from streaming_server.web.rest.job_speech import job_speech
-from streaming_server.web.server_status import ServerStatus, measure_loop_lag
 from streaming_server.web.services import (
     JobServices,
     Operations,
@@ -61,7 +60,8 @@ from streaming_server.web.services import (
     SpeechServices,
     VoiceServices,
 )
-from streaming_server.web.status_recorder import StatusRecorder
+from streaming_server.web.status.recorder import StatusRecorder
+from streaming_server.web.status.server_status import ServerStatus, measure_loop_lag
 from streaming_server.web.vendors.wyoming import server as wyoming
 from streaming_server.web.websocket.registry import Connections
 

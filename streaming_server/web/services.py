@@ -31,8 +31,8 @@ from streaming_server.web.drain import Drain
 from streaming_server.web.keys import Keys
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.origins import Origins
-from streaming_server.web.server_status import ServerStatus
-from streaming_server.web.status_recorder import StatusRecorder
+from streaming_server.web.status.recorder import StatusRecorder
+from streaming_server.web.status.server_status import ServerStatus
 from streaming_server.web.websocket.registry import Connections
 from streaming_server.web.websocket.waiting import WaitingRoom
 

@@ -10,11 +10,11 @@ import orjson
 from starlette.requests import HTTPConnection
 
 from streaming_server.errors import BadMessage, BadValue, RateLimited
-from streaming_server.web.history_query import HistoryQuery
 from streaming_server.web.native.session import error_message, key_in, refusal
-from streaming_server.web.server_status import ServerStatus
 from streaming_server.web.services import SpeechServices, operations
-from streaming_server.web.status_recorder import StatusRecorder
+from streaming_server.web.status.history_query import HistoryQuery
+from streaming_server.web.status.recorder import StatusRecorder
+from streaming_server.web.status.server_status import ServerStatus
 from streaming_server.web.validation import validated
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import decode_object

@@ -14,13 +14,13 @@ from typing_extensions import TypedDict
 
 from streaming_server.errors import BadValue
 from streaming_server.metrics import FirstAudioPercentiles
-from streaming_server.web.history_query import HistoryQuery
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json, retry_after
-from streaming_server.web.server_status import DeviceState, MemoryState
 from streaming_server.web.services import SpeechServices, job_services, operations, speech_services
-from streaming_server.web.status_history import History
+from streaming_server.web.status.history import History
+from streaming_server.web.status.history_query import HistoryQuery
+from streaming_server.web.status.server_status import DeviceState, MemoryState
 from streaming_server.web.validation import validated_query
 from streaming_server.web.voice_download import Download
 

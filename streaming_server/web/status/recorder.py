@@ -11,7 +11,7 @@ from streaming_server.contexts import Contexts
 from streaming_server.metrics import Metrics
 from streaming_server.pool.memory import PressureGauge
 from streaming_server.pool.pool import Pool, WorkerChanged
-from streaming_server.web.status_history import FINE_STEP_S, DeviceMemory, History, Load, StatusHistory
+from streaming_server.web.status.history import FINE_STEP_S, DeviceMemory, History, Load, StatusHistory
 from streaming_server.web.websocket.registry import Connections
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming_server.web.status_history import FINE_MINUTES, MOST_MINUTES
+from streaming_server.web.status.history import FINE_MINUTES, MOST_MINUTES
 
 
 class HistoryQuery(BaseModel):

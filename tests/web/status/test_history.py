@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streaming_server.web.status_history import (
+from streaming_server.web.status.history import (
     EVENTS,
     MOST_TIMES,
     DeviceMemory,
