@@ -120,7 +120,6 @@ class Rendering:
         self.context = context
         self.voice = voice
         self.sample_rate = encoder.sample_rate
-        self.encoding = encoder.encoding
         self.end: End | None = None
         self.utterances = 0
         self._encoder = encoder

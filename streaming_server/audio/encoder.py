@@ -51,16 +51,16 @@ class SpeechEncoder:
         threads: CapacityLimiter,
     ) -> None:
         self.sample_rate = options.sample_rate or source_rate
-        self.encoding: Encoding = "pcm_s16le" if is_coded(options.format) else options.encoding
+        self._encoding: Encoding = "pcm_s16le" if is_coded(options.format) else options.encoding
         self._speed = 1.0
         self._threads = threads
-        self._growth = self.sample_rate / source_rate * SAMPLE_BYTES[self.encoding] / 2
+        self._growth = self.sample_rate / source_rate * SAMPLE_BYTES[self._encoding] / 2
         self._resampler = FrameEncoder(source_rate, self.sample_rate, "pcm_s16le")
         self._tempo: Tempo | None = None
-        self._plain = FrameEncoder(source_rate, self.sample_rate, self.encoding)
-        self._stretched = FrameEncoder(self.sample_rate, self.sample_rate, self.encoding)
+        self._plain = FrameEncoder(source_rate, self.sample_rate, self._encoding)
+        self._stretched = FrameEncoder(self.sample_rate, self.sample_rate, self._encoding)
         self._frames = self._plain
-        self._head = wav_header(self.sample_rate, encoding=self.encoding) if options.format == "wav" else b""
+        self._head = wav_header(self.sample_rate, encoding=self._encoding) if options.format == "wav" else b""
         self._coder: Coder | None = None
         self._coded_to = 0
         if is_coded(options.format):
@@ -121,7 +121,7 @@ class SpeechEncoder:
         """Return the first bytes of the body with its true length, to write over its head; maybe none."""
         if self._coder is not None:
             return self._coder.final_head()
-        return wav_header(self.sample_rate, self.position, self.encoding) if self._head else b""
+        return wav_header(self.sample_rate, self.position, self._encoding) if self._head else b""
 
     def close(self) -> None:
         """Free the codec. Idempotent."""
