@@ -77,7 +77,7 @@ class SpeechOptions:
 class Contexts:
     """Opens contexts for all protocols.
 
-    draining: whether the server is about to stop. show_text: whether spoken text is logged. pronunciations:
+    draining: whether the server is shutting down. show_text: whether spoken text is logged. pronunciations:
     the list in force.
     """
 
@@ -131,7 +131,7 @@ class Contexts:
         Raise Draining, UnknownVoice, BadValue.
         """
         if self._draining():
-            raise Draining("The server is about to stop.")
+            raise Draining("The server is shutting down.")
         entry = self._catalogue.choose(options.voice)
         entries = {} if engine.dialogue else self._speakers(entry, options, engine)
         part = part_of(entry, options.generation, engine)

@@ -170,7 +170,7 @@ def voice_sample_problem(voice: StoredVoice, voice_sample: StoredVoiceSample | N
         return None
     if voice_sample.transcript_findings:
         return sentence_of(voice_sample.transcript_findings[0])
-    return "The sample has no transcript yet: transcribe it, or write down what is said in it."
+    return "The sample has no transcript yet; transcribe it, or write down what is said in it."
 
 
 def voice_sample_warnings(voice: StoredVoice, voice_sample: StoredVoiceSample | None) -> list[str]:

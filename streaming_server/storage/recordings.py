@@ -48,7 +48,7 @@ class Recordings:
         self._objects.put(_name(sha256), wav)
 
     def fetch(self, sha256: str) -> None:
-        """Have the file at its path. Raise FileNotFoundError if it is gone or damaged."""
+        """Fetch the file to its path. Raise FileNotFoundError if it is gone or damaged."""
         self._objects.fetch(_name(sha256), sha256)
 
     @contextmanager

@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 from streaming_server.transcription.transcript import Source, may_condition
 from streaming_server.types import Preset, Speaker
 
-FILE_GONE = "The file of the sample is gone or damaged: upload it again."
+FILE_GONE = "The file of the sample is gone or damaged; upload it again."
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ class VoiceStore:
             self._leases.release(transaction, lease)
 
     def fetch(self, voice_sample: StoredVoiceSample) -> None:
-        """Have the recording at its `path`. Raise UnknownVoiceSample if it is gone or damaged."""
+        """Fetch the recording to its `path`. Raise UnknownVoiceSample if it is gone or damaged."""
         try:
             self._recordings.fetch(voice_sample.sha256)
         except FileNotFoundError:

@@ -137,7 +137,7 @@ class Transcription:
         if not self._running:
             raise Draining(_NOT_RUNNING)
         if len(self._waiting) >= MOST_WAITING:
-            raise Full("Too many transcriptions are waiting: try again later.")
+            raise Full("Too many transcriptions are waiting; try again later.")
         self._waiting.append(job)
         self._arrival.set()
         try:
@@ -154,9 +154,9 @@ class Transcription:
 
     def _why_late(self, job: _Job) -> str:
         if job is not self._job:
-            return "The transcription waited too long behind others: try again later."
+            return "The transcription waited too long behind others; try again later."
         if self._loading:
-            return "Whisper is still being loaded: try again later."
+            return "Whisper is still being loaded; try again later."
         return "The transcription took too long."
 
     async def run(self) -> None:

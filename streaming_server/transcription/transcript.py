@@ -20,14 +20,14 @@ PRECEDENCE: Final[tuple[Source, ...]] = ("manual", "reference", "txt", "whisper"
 
 SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "empty": "The transcript is empty: write down what is said in the sample.",
-        "no_speech": "No speech was heard in the sample: upload one in which somebody speaks.",
+        "empty": "The transcript is empty; write down what is said in the sample.",
+        "no_speech": "No speech was heard in the sample; upload one in which somebody speaks.",
         "too_long": (
-            "The transcript is too long to be spoken in the length of the sample: correct it, or upload the"
+            "The transcript is too long to be spoken in the length of the sample; correct it, or upload the"
             " whole sample."
         ),
-        "repeats": "The transcript repeats itself, as Whisper does when it fails: correct it.",
-        "uncertain": "Whisper was uncertain: check the transcript, or upload a clearer sample.",
+        "repeats": "The transcript repeats itself, as Whisper does when it fails; correct it.",
+        "uncertain": "Whisper was uncertain; check the transcript, or upload a clearer sample.",
     }
 )
 """The findings, by code, as sentences for users."""

@@ -129,7 +129,7 @@ def load(name: str, device: str) -> Whisper:
         raise Unavailable("The GPU failed while Whisper was being loaded.") from error
     except torch.OutOfMemoryError as error:
         raise Unavailable(
-            "There is not enough memory for Whisper: set a smaller DIA_WHISPER_MODEL."
+            "There is not enough memory for Whisper; set a smaller DIA_WHISPER_MODEL."
         ) from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise Unavailable(

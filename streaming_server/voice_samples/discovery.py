@@ -87,7 +87,7 @@ class Discovery:
             for file in await to_thread.run_sync(_stored_first, self._store, namesakes):
                 if chosen is not None:
                     found.refused[file.name] = (
-                        f"{chosen} is the sample of this name: rename one of the files."
+                        f"{chosen} is the sample of this name; rename one of the files."
                     )
                     continue
                 try:

@@ -125,7 +125,7 @@ def _inherited(fd: int, host: str) -> socket.socket:
         listener = socket.socket(fileno=fd)
         address = str(listener.getsockname()[0])
     except (OSError, IndexError) as error:
-        raise EngineFailure(f"--fd {fd} is no TCP socket.") from error
+        raise EngineFailure(f"--fd {fd} is not a TCP socket.") from error
     listener.set_inheritable(False)
     if address != host:
         listener.close()

@@ -51,7 +51,7 @@ def test_serve_refuses_a_descriptor_that_is_no_socket(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
         answer = serve(file.fileno())
     assert answer.returncode == 2
-    assert "is no TCP socket" in answer.stderr
+    assert "is not a TCP socket" in answer.stderr
 
 
 def serve(fd: int) -> subprocess.CompletedProcess[str]:
