@@ -29,7 +29,7 @@ PLAN: dict[str, set[str]] = {
     "text": set(),
     "audio": set(),
     "ipc": set(),
-    "engines": {"engines/provider"},
+    "engines": {"engines/provider", "text"},
     "engines/provider": {"engines"},
     "engines/selection": {"engines", "engines/provider"},
     "engines/dia": {"engines", "engines/provider", "text"},
