@@ -12,7 +12,6 @@ import anyio
 import structlog
 
 from streaming_server.audio.encoder import AudioOptions, SpeechEncoder
-from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.context import End, Part, SpeechContext, text_too_long
 from streaming_server.errors import BadValue, Draining, SpeechError
 from streaming_server.metrics import Metrics
@@ -23,7 +22,8 @@ from streaming_server.text.language import ENGLISH, is_auto
 from streaming_server.text.pronunciations import Pronunciations
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import EngineInfo, Generation, Speaker
-from streaming_server.voice_files import VoiceFiles
+from streaming_server.voices.catalogue import Catalogue, Entry
+from streaming_server.voices.files import VoiceFiles
 
 ATTENDED_FOR_S = 2.0
 """Seconds after a listener's last context for which background work still yields."""

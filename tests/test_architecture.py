@@ -40,32 +40,26 @@ PLAN: dict[str, set[str]] = {
     "pool": {"ipc"},
     "settings": {"hosts"},
     "logs": {"settings", "log_writer"},
-    "catalogue": {"text"},
     "context": {"pool", "text", "audio"},
     "render": {"context", "audio", "metrics"},
-    "voice_files": set(),
-    "contexts": {"render", "context", "audio", "pool", "metrics", "catalogue", "settings", "text"}
-    | {"voice_files"},
+    "contexts": {"render", "context", "audio", "pool", "metrics", "settings", "text", "voices"},
     "transcription": {"ipc", "transcription/transcript"},
     "transcription/transcript": set(),
     "storage": {"audio", "transcription/transcript"},
     "configuration": {"settings", "storage"},
-    "pronunciation_list": {"storage", "text"},
     "jobs": {"storage"},
-    "voice_library": {"catalogue", "storage", "transcription/transcript"},
-    "voice_samples": {"ipc", "audio", "storage", "transcription", "transcription/transcript"}
-    | {"voice_library"},
+    "voices": {"storage", "transcription/transcript", "text"},
+    "voice_samples": {"ipc", "audio", "storage", "transcription", "transcription/transcript", "voices"},
     "web": {"web/websocket", "web/native", "web/rest", "web/vendors", "web/middleware", "web/openapi"}
     | {"contexts", "render", "pool", "audio", "metrics", "settings", "hosts", "validation"}
-    | {"engines/provider", "engines/selection", "catalogue", "configuration", "storage", "jobs"}
-    | {"pronunciation_list", "voice_files", "voice_library", "voice_samples", "transcription"},
+    | {"engines/provider", "engines/selection", "configuration", "storage", "jobs"}
+    | {"voices", "voice_samples", "transcription"},
     "web/websocket": {"web", "render", "context", "contexts", "audio", "metrics", "pool", "hosts"},
     "web/native": {"web", "web/websocket", "render", "context", "contexts", "audio", "text"},
-    "web/rest": {"web", "web/openapi", "render", "contexts", "audio", "text", "jobs", "metrics", "catalogue"}
-    | {"configuration", "pronunciation_list", "storage", "transcription", "transcription/transcript"}
-    | {"voice_library", "voice_samples"},
+    "web/rest": {"web", "web/openapi", "render", "contexts", "audio", "text", "jobs", "metrics", "voices"}
+    | {"configuration", "storage", "transcription", "transcription/transcript", "voice_samples"},
     "web/vendors": {"web", "web/openapi", "web/websocket", "render", "context", "contexts", "audio", "text"}
-    | {"catalogue", "engines/provider", "settings"},
+    | {"voices", "engines/provider", "settings"},
     "web/middleware": {"web", "web/websocket"},
     "web/openapi": {"web", "audio"},
     "deploy": {"settings", "web"},

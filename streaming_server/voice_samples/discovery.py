@@ -18,9 +18,9 @@ from streaming_server.storage.names import check_name
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Source, written_transcript
-from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS, Intake
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
+from streaming_server.voices.library import VoiceLibrary
 
 SUFFIXES = frozenset(
     {".wav", ".w64", ".aiff", ".aif", ".caf", ".mp3", ".flac"}

@@ -14,7 +14,7 @@ from streaming_server.storage.leases import LEASE_S, RENEW_S, Lease
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.client import Transcription
 from streaming_server.transcription.transcript import Transcript
-from streaming_server.voice_library import VoiceLibrary
+from streaming_server.voices.library import VoiceLibrary
 
 STORAGE_RETRY_S = 2.0
 """Seconds between attempts to read or write a store that failed."""

@@ -13,7 +13,6 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from streaming_server.audio.frames import warm_up
-from streaming_server.catalogue import Catalogue
 from streaming_server.configuration import Configuration
 from streaming_server.contexts import Contexts
 from streaming_server.engines.provider import EngineProvider
@@ -25,7 +24,6 @@ from streaming_server.metrics import Metrics
 from streaming_server.pool.devices import Device, choose_devices, visible_gpus
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import WorkerCommand
-from streaming_server.pronunciation_list import PronunciationList
 from streaming_server.settings import Settings
 from streaming_server.storage.configuration import ConfigurationStore
 from streaming_server.storage.data_lock import DataLock
@@ -40,12 +38,14 @@ from streaming_server.storage.pronunciations import PronunciationStore
 from streaming_server.storage.recorder import Recorder
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
-from streaming_server.voice_files import VoiceFiles
-from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
+from streaming_server.voices.catalogue import Catalogue
+from streaming_server.voices.files import VoiceFiles
+from streaming_server.voices.library import VoiceLibrary
+from streaming_server.voices.pronunciations import PronunciationList
 from streaming_server.web.drain import Drain
 from streaming_server.web.following import Follower, follower
 from streaming_server.web.keys import Keys

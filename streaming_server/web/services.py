@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
-from streaming_server.catalogue import Catalogue
 from streaming_server.configuration import Configuration
 from streaming_server.contexts import Contexts
 from streaming_server.engines.selection import SelectedEngine
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
-from streaming_server.pronunciation_list import PronunciationList
 from streaming_server.settings import Settings
 from streaming_server.storage.expiry import Expiry
 from streaming_server.storage.history import Journal
@@ -22,11 +20,13 @@ from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.previews import Previews
 from streaming_server.storage.recorder import Recorder
 from streaming_server.transcription.client import Transcription
-from streaming_server.voice_files import VoiceFiles
-from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
+from streaming_server.voices.catalogue import Catalogue
+from streaming_server.voices.files import VoiceFiles
+from streaming_server.voices.library import VoiceLibrary
+from streaming_server.voices.pronunciations import PronunciationList
 from streaming_server.web.drain import Drain
 from streaming_server.web.keys import Keys
 from streaming_server.web.limits import Limits, UploadPlaces

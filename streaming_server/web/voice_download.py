@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from streaming_server.voice_files import Progress
+from streaming_server.voices.files import Progress
 
 
 class Download(TypedDict):

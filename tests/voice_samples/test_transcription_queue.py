@@ -16,7 +16,6 @@ from helpers.databases import Place
 from helpers.object_store import ObjectStore
 from helpers.postgres import Postgres
 
-from streaming_server.catalogue import Catalogue
 from streaming_server.storage.bucket import BucketObjects, open_bucket
 from streaming_server.storage.database import Database
 from streaming_server.storage.leases import Leases
@@ -25,8 +24,9 @@ from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
 from streaming_server.transcription.transcript import Transcript, written_transcript
-from streaming_server.voice_library import VoiceLibrary
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
+from streaming_server.voices.catalogue import Catalogue
+from streaming_server.voices.library import VoiceLibrary
 
 pytestmark = pytest.mark.anyio
 

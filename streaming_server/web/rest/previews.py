@@ -13,10 +13,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.catalogue import Entry
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, UnknownVoice
 from streaming_server.types import EngineInfo
+from streaming_server.voices.catalogue import Entry
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.services import SpeechServices, output_services, speech_services

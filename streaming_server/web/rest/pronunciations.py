@@ -9,10 +9,10 @@ from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
 from streaming_server.errors import BadValue, StorageFailure
-from streaming_server.pronunciation_list import PronunciationList
 from streaming_server.storage.pronunciations import StoredPronunciation
 from streaming_server.text.language import is_auto
 from streaming_server.text.pronunciations import LONGEST_SPELLING, LONGEST_WORD
+from streaming_server.voices.pronunciations import PronunciationList
 from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json

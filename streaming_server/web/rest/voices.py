@@ -12,7 +12,7 @@ from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSa
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_transcript
 from streaming_server.types import Preset, Speaker
-from streaming_server.voice_library import (
+from streaming_server.voices.library import (
     VoiceLibrary,
     entry_of,
     voice_sample_problem,

@@ -16,7 +16,7 @@ from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.voice_files import VoiceFiles
+from streaming_server.voices.files import VoiceFiles
 from streaming_server.web.voice_download import download
 from streaming_server.web.websocket.registry import Connections
 

@@ -16,12 +16,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.catalogue import Catalogue
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
 from streaming_server.render import Rendering
 from streaming_server.settings import OPENAI_VOICES
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
+from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.choices import FormatName, any_case
 from streaming_server.web.generation_fields import Seed, Speed
 from streaming_server.web.keys import key_of

@@ -10,8 +10,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
-from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.text.language import ENGLISH
+from streaming_server.voices.catalogue import Catalogue, Entry
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
 from streaming_server.web.services import speech_services

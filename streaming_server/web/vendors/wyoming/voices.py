@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.contexts import own_language
 from streaming_server.engines.provider import EngineProvider
 from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, EngineInfo, Generation
+from streaming_server.voices.catalogue import Catalogue, Entry
 from streaming_server.web.speech_fields import LanguageField
 from streaming_server.web.vendors.model import Model
 

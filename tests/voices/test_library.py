@@ -11,7 +11,7 @@ import pytest
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import SENTENCES
 from streaming_server.types import Generation, VoiceSample
-from streaming_server.voice_library import entry_of, voice_sample_problem, voice_sample_warnings
+from streaming_server.voices.library import entry_of, voice_sample_problem, voice_sample_warnings
 
 VOICE = StoredVoice("mine", "Mine", primary_speaker="S2", voice_sample="sample")
 

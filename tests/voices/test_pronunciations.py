@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
-from streaming_server.pronunciation_list import PronunciationList
 from streaming_server.storage.pronunciations import PronunciationStore, StoredPronunciation
 from streaming_server.storage.sqlite import SqliteDatabase
+from streaming_server.voices.pronunciations import PronunciationList
 
 
 def test_a_list_put_while_the_stored_one_is_loaded_is_in_force(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice
+from streaming_server.voices.catalogue import Catalogue, Entry
 
 MINE = Entry(Voice("mine", "Mine", "neutral"), Generation(speed=1.5))
 

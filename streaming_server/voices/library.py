@@ -9,12 +9,12 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from streaming_server.catalogue import Catalogue, Entry
 from streaming_server.errors import SpeechError, StorageFailure, UnknownVoiceSample
 from streaming_server.storage.voice_records import FILE_GONE, StoredVoice, StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Transcript, sentence_of, written_transcript
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice, VoiceSample
+from streaming_server.voices.catalogue import Catalogue, Entry
 
 MAX_FAILURES = 3
 """Recordings that cannot be fetched before the others are not tried: the object store may be away."""

@@ -13,7 +13,7 @@ from helpers.file_server import file_server
 
 from streaming_server.errors import NotReady, SpeechError, VoiceUnavailable
 from streaming_server.types import EngineVoice, Voice, VoiceFile
-from streaming_server.voice_files import Progress, VoiceFiles
+from streaming_server.voices.files import Progress, VoiceFiles
 
 pytestmark = pytest.mark.anyio
 
