@@ -1,19 +1,15 @@
-"""Markdown that stands at the beginning of a line: headings, lists, quotes, rules, tables, code fences."""
+"""Markdown that stands at the beginning of a line: headings, lists, quotes, rules, tables."""
 
 from __future__ import annotations
 
 import regex
 
 from streaming_server.text.cursor import Construct, Cursor
-from streaming_server.text.items import literal, pause, replacement
-
-FENCE_PAUSE_S = 0.5
-"""Pause in place of a code block, in seconds."""
+from streaming_server.text.items import literal, replacement
 
 LONGEST_LINE = 120
 """Most characters of a line that is markup alone."""
 
-_FENCE = regex.compile(r"(?P<mark>`{3,}|~{3,})[^`~\n]*+(?=\n)")
 _RULE = regex.compile(r"(?:(?:-[ \t]*+){3,}+|(?:\*[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+[ \t]*+)(?=[\r\n])")
 _DELIMITER_ROW = regex.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+(?=[\r\n])")
 _DEFINITION = regex.compile(
@@ -30,25 +26,6 @@ _NUMBER = regex.compile(r"(\d{1,3}+)[.)][ \t]")
 
 STARTS = frozenset("`~-*_=|#>+•◦▪‣·[:0123456789")
 """Characters with which a block may start."""
-
-
-def fence(cursor: Cursor) -> str | None:
-    """Return the marks of a code fence, or None."""
-    match = cursor.match(_FENCE, LONGEST_LINE) if cursor.text[cursor.at] in "`~" else None
-    return match["mark"] if match else None
-
-
-def closes_fence(cursor: Cursor, mark: str) -> Construct | None:
-    """Match the line that ends a code block."""
-    pattern = regex.compile(rf"[ \t]*+{mark[0]}{{{len(mark)},}}+[ \t\r]*+(?=\n)")
-    match = cursor.match(pattern, LONGEST_LINE)
-    return Construct(match.end()) if match else None
-
-
-def fence_pause(cursor: Cursor) -> Construct:
-    """Return the construct for the opening line of a code block: a pause unless code is spoken."""
-    end = cursor.text.index("\n", cursor.at)
-    return Construct(end, () if cursor.style.speak_code else (pause(FENCE_PAUSE_S, cursor.place),))
 
 
 def markup_line(cursor: Cursor) -> Construct | None:

@@ -60,14 +60,18 @@ class Cursor:
             raise Incomplete
         return self.text[self.at + 1]
 
-    def match(self, pattern: regex.Pattern[str], bound: int = LOOK_AHEAD) -> regex.Match[str] | None:
+    def match(
+        self, pattern: regex.Pattern[str], bound: int = LOOK_AHEAD, at: int | None = None
+    ) -> regex.Match[str] | None:
         """Match within `bound` characters. Raises Incomplete if text still to come may match.
 
         A pattern must end with a delimiter or a positive look-ahead, so that more text cannot lengthen it.
+        at: where to match, if not at the cursor.
         """
-        stop = self.at + bound
+        at = self.at if at is None else at
+        stop = at + bound
         waits = not self.final and stop > len(self.text)
-        match = pattern.match(self.text, self.at, stop, partial=waits)
+        match = pattern.match(self.text, at, stop, partial=waits)
         if match is not None and match.partial:
             raise Incomplete
         return match

@@ -8,12 +8,15 @@ from streaming_server.text.cursor import Construct, Cursor
 from streaming_server.text.english.readings import read_all
 from streaming_server.text.items import replacement
 
+_BODY = r"(?:[^$\n.?\\]|[.?](?=\S|\s?(?:\$|\\[)\]]))|\n(?![ \t]*+\n)|\\[^)\]])"
 _FORMULA = regex.compile(
-    r"\$\$([^$]++)\$\$|\\\((.+?)\\\)|\\\[(.+?)\\\]"
+    rf"\$\$(?=[^$])({_BODY}++)\$\$(?=[^$])|\\\(({_BODY}++)\\\)|\\\[({_BODY}++)\\\]"
     r"|\$(?=[^\s\d]|\d+[\\^_xyzn])((?:[^$\n.?]|[.?](?=\S)){1,101})(?<=\S)\$(?=[^\d$])",
-    regex.DOTALL,
 )
-"""Between single signs it ends with its sentence, so that a sentence with "$AAPL" in it is not held back."""
+"""It ends with its sentence or paragraph, so that text with "$AAPL" or "$$" in it is not held back."""
+LONGEST = 400
+"""Longest formula, in code points."""
+
 _WORDS = {
     "times": "times", "cdot": "times", "div": "divided by", "pm": "plus or minus", "mp": "minus or plus",
     "leq": "is at most", "le": "is at most", "geq": "is at least", "ge": "is at least",
@@ -46,7 +49,7 @@ _DEEPEST = 6
 
 def formula(cursor: Cursor) -> Construct | None:
     """`$…$`, `$$…$$`, `\\(…\\)` or `\\[…\\]`; prices such as "$5 and $10" are text."""
-    match = cursor.match(_FORMULA) if cursor.style.english else None
+    match = cursor.match(_FORMULA, LONGEST) if cursor.style.english else None
     if match is None:
         return None
     group = match.lastindex or 1

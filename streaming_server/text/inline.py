@@ -7,6 +7,9 @@ import regex
 from streaming_server.text.cursor import Construct, Cursor
 from streaming_server.text.items import literal, replacement
 
+LONGEST_SPAN = 200
+"""Most code points of text between two marks: of inline code, of a highlight, of a link's text."""
+
 _RUNS = {
     "*": regex.compile(r"\*{1,3}(?=[^*])"),
     "_": regex.compile(r"_{1,3}(?=[^_])"),
@@ -19,10 +22,13 @@ _CLOSING_MARKS = regex.compile(r"#++[ \t]*+(?=[\r\n])")
 _SHORTCODE = regex.compile(r":([a-z][a-z0-9_-]{1,30}+|[+-]1):(?=[^\w:])")
 _SINGLE_CODE = regex.compile(r"`([^`\n]++)`(?=[^`])")
 _DOUBLE_CODE = regex.compile(r"``(?=[^`])((?:[^`\n]++|`(?=[^`]))*+)``(?=[^`])")
+_TRIPLE_CODE = regex.compile(r"```(?=[^`])((?:[^`\n]++|`{1,2}(?=[^`]))*+)```(?=[^`])")
 _TARGET = r"\((?:[^()\n\\]++|\\.|\([^()\n]*+\))*+\)"
 _IMAGE = regex.compile(rf"!\[([^\[\]\n]*+)\]{_TARGET}")
 _LABEL = rf"(?:[^\[\]\n\\]++|\\.|\[[^\[\]\n]*+\](?:{_TARGET})?)*+"
 _LINK = regex.compile(rf"\[({_LABEL})\](?:{_TARGET}|\[[^\[\]\n]*+\])")
+_IMAGE_LABEL = regex.compile(r"!\[[^\[\]\n]*+\]")
+_LINK_LABEL = regex.compile(rf"\[{_LABEL}\]")
 _FOOTNOTE = regex.compile(r"\[\^[\w-]{1,30}+\]")
 _CELLS = regex.compile(r"\|(?:[ \t]*+\|)*+[ \t]*+(?=([^ \t|]))")
 
@@ -81,7 +87,9 @@ def escape(cursor: Cursor) -> Construct | None:
 
 def highlight(cursor: Cursor) -> Construct | None:
     """ "==marked==", read as its text; "a == b" and "a==b" are text."""
-    match = None if cursor.previous == "=" or cursor.previous.isalnum() else cursor.match(_HIGHLIGHT)
+    if cursor.previous == "=" or cursor.previous.isalnum():
+        return None
+    match = cursor.match(_HIGHLIGHT, LONGEST_SPAN)
     return _with_label(cursor, match) if match and not match[1][-1].isspace() else None
 
 
@@ -106,14 +114,15 @@ def code(cursor: Cursor) -> Construct | None:
     """Inline code, whose content is text alone."""
     if cursor.previous == "`":
         return None
-    match = cursor.match(_SINGLE_CODE) or cursor.match(_DOUBLE_CODE)
-    return Construct(match.end(), (literal(match[1], cursor.offset + match.start(1)),)) if match else None
+    for pattern in (_SINGLE_CODE, _DOUBLE_CODE, _TRIPLE_CODE):
+        if match := cursor.match(pattern, LONGEST_SPAN):
+            return Construct(match.end(), (literal(match[1], cursor.offset + match.start(1)),))
+    return None
 
 
 def image(cursor: Cursor) -> Construct | None:
     """An image, read as its alternative text."""
-    match = cursor.match(_IMAGE)
-    return _with_label(cursor, match) if match else None
+    return _labelled(cursor, _IMAGE_LABEL, _IMAGE)
 
 
 def link(cursor: Cursor) -> Construct | None:
@@ -121,7 +130,12 @@ def link(cursor: Cursor) -> Construct | None:
     if cursor.following() == "^":
         match = cursor.match(_FOOTNOTE)
         return Construct(match.end()) if match else None
-    match = cursor.match(_LINK)
+    return _labelled(cursor, _LINK_LABEL, _LINK)
+
+
+def _labelled(cursor: Cursor, label: regex.Pattern[str], whole: regex.Pattern[str]) -> Construct | None:
+    """A label and its address, which may be longer than the label."""
+    match = cursor.match(whole) if cursor.match(label, LONGEST_SPAN) else None
     return _with_label(cursor, match) if match else None
 
 

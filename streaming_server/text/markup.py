@@ -12,6 +12,7 @@ from dataclasses import replace
 import regex
 
 from streaming_server.text.cursor import Construct, Cursor
+from streaming_server.text.english.figures import SUBSCRIPTS, SUPERSCRIPTS
 from streaming_server.text.items import Item, Said, SpeakerChange, literal, pause, replacement
 from streaming_server.text.prosody import NEUTRAL, ProsodyChange, prosody_of
 from streaming_server.text.say_as import say_as, spelled
@@ -32,11 +33,12 @@ _CDATA = regex.compile(r"<!\[CDATA\[(.*?)\]\]>", regex.DOTALL)
 _COMMENT = regex.compile(r"<!--.*?-->|<\?[a-z]++[^<>]*+>|<![A-Z]++[^<>]*+>", regex.DOTALL)
 _ADDRESS = r"<(?P<address>(?:https?://|mailto:)[^\s<>]++|[\w.+-]++@[\w.-]++)>"
 _ELEMENT = regex.compile(
-    rf"<(?P<name>sub|sup|say-as|spell|phoneme){_ATTRIBUTES}>(?P<text>[^<]*+)</(?P=name)\s*+>",
+    rf"<(?P<name>sub|sup|say-as|spell|phoneme){_ATTRIBUTES}>(?P<text>[^<]{{0,200}}+)</(?P=name)\s*+>",
     regex.IGNORECASE,
 )
 _BRACKETED = regex.compile(rf"{_TAG}|{_ADDRESS}")
 _ATTRIBUTE = regex.compile(rf"([A-Za-z_:][\w:.-]*+)\s*+=\s*+({_VALUE})")
+_FIGURE = regex.compile(r"-?[0-9]{1,4}")
 _SECONDS = regex.compile(r"\+?(\d*\.?\d+)\s*(ms|s|sec|seconds?)?", regex.IGNORECASE)
 _ENTITY = regex.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _PAUSE = regex.compile(r"\[pause(?:[ :=]{0,2}(\d*\.?\d+ ?(?:ms|sec|seconds?|s)?))?\]", regex.IGNORECASE)
@@ -78,8 +80,10 @@ def _spoken_for(cursor: Cursor, name: str, attributes: dict[str, str], written: 
     match name:
         case "sub" if alias := attributes.get("alias"):
             spoken: str | None = alias
-        case "sup" if written.text in ("2", "3"):
-            return (written._replace(text="²³"[written.text == "3"], literal=False),)
+        case "sup" | "sub" if "alias" not in attributes and _FIGURE.fullmatch(written.text):
+            figures = SUPERSCRIPTS if name == "sup" else SUBSCRIPTS
+            small = written.text.translate(str.maketrans("0123456789-", figures[:10] + "⁻"))
+            return (written._replace(text=small, literal=False),)
         case "spell":
             spoken = spelled(written.text)
         case "say-as":

@@ -10,6 +10,7 @@ from streaming_server.text import blocks, formulas, inline, markup
 from streaming_server.text.asides import nonverbal
 from streaming_server.text.cursor import Construct, Cursor, Incomplete, Rule
 from streaming_server.text.emoji import EMOJI, EMOJI_PARTS, INVISIBLE, JOINER, invisible, joiner, picture
+from streaming_server.text.fences import Fence, Unclosed, closing_fence, fence_after, opening_fence
 from streaming_server.text.items import Item, literal
 from streaming_server.text.prosody import ProsodyChange
 from streaming_server.text.style import SpeakingStyle
@@ -58,7 +59,8 @@ class MarkupReader:
         self._emphasis = inline.Emphasis()
         self._line_start = line_start
         self._blank = True
-        self._fence = ""
+        self._fence: Fence | None = None
+        self._unclosed: Unclosed | None = None
         self._items: list[Item] = []
         self._kept = 0
 
@@ -69,9 +71,14 @@ class MarkupReader:
             self._read(len(self._cursor.text))
         return self._taken()
 
-    def flush(self) -> list[Item]:
-        """Return the rest; incomplete constructs are read literally."""
+    def flush(self, *, close_blocks: bool = True) -> list[Item]:
+        """Return the rest; incomplete constructs are read literally.
+
+        close_blocks: False leaves a code block that has not closed open.
+        """
         cursor = self._cursor
+        if self._fence and not close_blocks:
+            return []
         end = len(cursor.text)
         cursor.text += "\n"
         cursor.final = True
@@ -92,8 +99,10 @@ class MarkupReader:
     def _read(self, end: int) -> None:
         cursor = self._cursor
         while cursor.at < end:
-            if self._fence:
-                self._read_code(end)
+            if self._fence and self._style.speak_code:
+                self._speak_code(self._fence, end)
+            elif self._fence:
+                self._read_code(self._fence, end)
             elif not (self._line_start and self._read_block()):
                 self._read_inline(end)
 
@@ -117,21 +126,26 @@ class MarkupReader:
             self._items.append(literal(kept, cursor.offset + self._kept))
             self._kept = cursor.at
 
-    def _read_code(self, end: int) -> None:
+    def _read_code(self, fence: Fence, end: int) -> None:
+        """Skip a code block, or read on after a fence that never closes."""
+        closing = fence.block(self._cursor, end)
+        self._fence = None
+        if closing is not None:
+            self._take(closing)
+        else:
+            self._unclosed = Unclosed(fence.mark, min(fence.limit, self._cursor.offset + end))
+
+    def _speak_code(self, fence: Fence, end: int) -> None:
         """Read to the end of a line of a code block."""
         cursor = self._cursor
-        closing = blocks.closes_fence(cursor, self._fence) if self._line_start else None
+        closing = closing_fence(cursor, fence.mark) if self._line_start else None
         self._line_start = False
         if closing is not None:
-            self._fence = ""
+            self._fence = None
             self._take(closing)
             return
         newline = cursor.text.find("\n", cursor.at, end)
-        stop = newline + 1 if newline >= 0 else end
-        if self._style.speak_code:
-            self._keep(stop)
-        else:
-            self._take(Construct(stop))
+        self._keep(newline + 1 if newline >= 0 else end)
         self._line_start = newline >= 0
 
     def _read_block(self) -> bool:
@@ -143,9 +157,7 @@ class MarkupReader:
             return True
         if character not in blocks.STARTS:
             return False
-        if mark := blocks.fence(cursor):
-            self._take(blocks.fence_pause(cursor))
-            self._fence, self._line_start = mark, False
+        if character in "`~" and self._read_fence():
             return True
         construct = blocks.markup_line(cursor)
         if construct is None and character == "|":
@@ -158,6 +170,25 @@ class MarkupReader:
         if construct is None:
             return False
         self._take(construct)
+        return True
+
+    def _read_fence(self) -> bool:
+        """Read a line that opens a code block, or that closes one that was open for too long."""
+        cursor, unclosed = self._cursor, self._unclosed
+        if unclosed and (closing := closing_fence(cursor, unclosed.mark)):
+            if cursor.place >= unclosed.until:
+                self._unclosed = None
+            self._take(closing)
+            return True
+        if (opening := opening_fence(cursor)) is None:
+            return False
+        mark, construct = opening
+        if unclosed and cursor.place < unclosed.until:
+            self._take(Construct(construct.end))
+            return True
+        self._take(construct)
+        self._fence, self._unclosed = fence_after(cursor, mark), None
+        self._line_start = False
         return True
 
     def _read_inline(self, end: int) -> None:

@@ -92,9 +92,10 @@ class Narration:
     def flush(self, *, announce: bool = True) -> None:
         """Complete all text so far; a FlushPoint follows it, unless `announce` is False.
 
-        Raise BadValue if the text ends with half of a surrogate pair.
+        A flush that is not announced leaves a code block open. Raise BadValue if the text ends with half of a
+        surrogate pair.
         """
-        self._complete()
+        self._complete(close_blocks=announce)
         if announce:
             self._events.append(_Event(self._segmenter.received, FlushPoint()))
 
@@ -156,8 +157,8 @@ class Narration:
         self._last = ""
         self._events.append(_Event(self._segmenter.received, event))
 
-    def _complete(self) -> None:
-        self._add(self._spoken.flush())
+    def _complete(self, *, close_blocks: bool = True) -> None:
+        self._add(self._spoken.flush(close_blocks=close_blocks))
         self._segmenter.flush()
         self._last = ""
 

@@ -6,8 +6,8 @@ person would say, while the text is still arriving, with a map back to where eac
     deltas → CodePoints → MarkupReader → Pronouncer → EnglishReader → Said | Pause | SpeakerChange
 
 Text may be cut anywhere; the result is the same. A construct is waited for over at most LOOK_AHEAD code
-points (cursor.py), and a figure over at most WINDOW_WORDS words (english/reader.py); what is not complete by
-then, or by a flush, is spoken as it is written.
+points (cursor.py), a code block over at most CLOSES_WITHIN (fences.py), and a figure over at most
+WINDOW_WORDS words (english/reader.py); what is not complete by then, or by a flush, is spoken as written.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class SpokenText:
             items = stage.push(items)
         return items
 
-    def flush(self) -> list[Item]:
+    def flush(self, *, close_blocks: bool = True) -> list[Item]:
         """Return the rest of the text so far. Raise BadValue if it ends with half of a surrogate pair.
 
-        A code block that is open stays open.
+        close_blocks: speak the text of a code block that has not closed; otherwise it stays open.
         """
         self._code_points.flush()
-        items = self._markup.flush() if self._markup else []
+        items = self._markup.flush(close_blocks=close_blocks) if self._markup else []
         for stage in self._stages:
             items = [*stage.push(items), *stage.flush()]
         return items

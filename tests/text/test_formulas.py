@@ -28,6 +28,8 @@ from streaming_server.text.style import SpeakingStyle
         ("$2x + 3 = 7$", "two x plus three equals seven"),
         ("$x^{} = y_{}$", "x equals y"),
         ("$x = 0.5$.", "x equals zero point five."),
+        ("$$\nx = 0.5.\n$$", "x equals zero point five."),
+        ("$$n! = 2$$", "n factorial equals two"),
     ],
 )
 def test_formulas(written: str, spoken: str) -> None:
@@ -46,10 +48,16 @@ def test_money_is_no_formula(written: str, spoken: str) -> None:
     assert said(written) == spoken
 
 
-def test_a_dollar_sign_does_not_hold_back_its_sentence() -> None:
+@pytest.mark.parametrize("opening", ["$AAPL", "$$", "\\(", "\\[", "$x"])
+@pytest.mark.parametrize("end", [". Now ", "?\nNow ", "\n\nNow "])
+def test_a_formula_that_never_closes_holds_back_its_sentence_only(opening: str, end: str) -> None:
     spoken = SpokenText(SpeakingStyle())
-    heard = "".join(item.text for item in spoken.push("$AAPL is up. Now ") if isinstance(item, Said))
-    assert heard.startswith("$AAPL is up.")
+    heard = "".join(item.text for item in spoken.push(f"{opening} is up{end}") if isinstance(item, Said))
+    assert "is up" in heard
+
+
+def test_price_levels_are_no_formula() -> None:
+    assert said("A $$ bar or a $$$ one") == "A $$ bar or a $$$ one"
 
 
 def test_other_languages_keep_formulas() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers.spoken_text import items_of, said
 
-from streaming_server.text.items import Said
+from streaming_server.text.fences import CLOSES_WITHIN
+from streaming_server.text.items import Item, Said
 from streaming_server.text.spoken import SpokenText
 from streaming_server.text.style import SpeakingStyle
 
@@ -57,7 +58,10 @@ from streaming_server.text.style import SpeakingStyle
         (r"\*not\* \_this\_ C:\new", "*not* _this_ C:\\new"),
         ("before\n```python\nx = **1**\n```\nafter", "before\n<0.5s>\nafter"),
         ("~~~\n```\nx\n~~~\nafter", "<0.5s>\nafter"),
-        ("```\nnever closed **x**", "<0.5s>"),
+        ("```\nnever closed **x**\nSo", "<0.5s>\nnever closed x\nSo"),
+        ("> ```\n> x\n> ```\nafter", "<0.5s>\nafter"),
+        ("- ```sh\n  x\n  ```\nafter", "<0.5s>\nafter"),
+        ("```x = 1``` is code", "x = 1 is code"),
     ],
 )
 def test_markdown(written: str, spoken: str) -> None:
@@ -78,6 +82,41 @@ def test_code_can_be_spoken() -> None:
     assert said("```py\nx_1 = **y**\n```\nend", language="de", speak_code=True) == "\nx_1 = **y**\n\nend"
 
 
+def unclosed(lines: int) -> str:
+    return "Code:\n```py\nx = 1\n" + "More words.\n" * lines
+
+
+def test_a_fence_that_never_closes_is_waited_for_within_bounds() -> None:
+    spoken = SpokenText(SpeakingStyle())
+    text = unclosed(CLOSES_WITHIN // 12 + 2)
+    assert "More" not in heard(spoken.push(text[:CLOSES_WITHIN]))
+    assert heard(spoken.push(text[CLOSES_WITHIN:])).startswith("\nx equals one\nMore words.")
+    assert heard(spoken.push("And on. ")) == "And on. "
+
+
+def test_a_block_that_is_too_long_ends_with_its_closing_fence() -> None:
+    text = unclosed(CLOSES_WITHIN // 12 + 9) + "```\nAfter. ```a``` `b`\n```py\nskipped\n```\nEnd."
+    assert said(text, language="fr").endswith("More words.\n\nAfter. a b\n<0.5s>\nEnd.")
+
+
+def test_a_flush_speaks_a_block_that_has_not_closed() -> None:
+    spoken = SpokenText(SpeakingStyle())
+    spoken.push("```\nfirst\n")
+    assert heard(spoken.flush()) == "\nfirst\n"
+    assert heard(spoken.push("second\n```\nthird ")) == "second\n\nthird "
+
+
+def test_a_flush_may_leave_a_block_open() -> None:
+    spoken = SpokenText(SpeakingStyle())
+    spoken.push("```\nfirst\n")
+    assert heard(spoken.flush(close_blocks=False)) == ""
+    assert heard(spoken.push("second\n```\nthird ")) == "\nthird "
+
+
+def heard(items: list[Item]) -> str:
+    return "".join(item.text for item in items if isinstance(item, Said))
+
+
 @pytest.mark.parametrize("text", ["2*3*4", "5 * 3", "C#", "snake_case", "a_b", "#1", "2**8"])
 def test_text_that_only_resembles_markdown_is_kept(text: str) -> None:
     assert said(text, language="de") == text
@@ -93,5 +132,4 @@ def test_a_link_maps_to_its_text() -> None:
 
 def test_emphasis_does_not_wait_for_its_end() -> None:
     spoken = SpokenText(SpeakingStyle())
-    heard = "".join(item.text for item in spoken.push("**Hello there, ") if isinstance(item, Said))
-    assert heard == "Hello there, "
+    assert heard(spoken.push("**Hello there, ")) == "Hello there, "

@@ -36,6 +36,7 @@ from streaming_server.text.items import LONGEST_PAUSE_S, Pause, Said
         ("<![CDATA[a < b & *c*]]>", "a < b & *c*"),
         ('<img src="a.png" alt="A cat"/>', "A cat"),
         ("mc<sup>2</sup> 1<sup>st</sup>", "mc² 1st"),
+        ("10<sup>-6</sup> H<sub>2</sub>O x<sub>n</sub>", "10⁻⁶ H₂O xn"),
         ("a < b, x<y and z>w, <3, vector<int> x", "a < b, x<y and z>w, <3, vector<int> x"),
         ("a <break", "a <break"),
         ("fish &amp; chips &lt;b&gt; &#65;&nbsp;&nosuch; AT&T", "fish & chips <b> A &nosuch; AT&T"),

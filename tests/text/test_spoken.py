@@ -21,6 +21,7 @@ CONSTRUCTS = (
     "# Title\n", "## ", "**bold**", "**", "*", "__x__", "_it_", "~~gone~~", "***x***", "un**believ**able",
     "- item\n", "* item\n", "1. item\n", "- [ ] task\n", "> quote\n", "---\n", "===\n", "\n", "\n\n", "\r\n",
     "| a | b |\n", "|---|:-:|\n", "|", "`code_1`", "``a`b``", "`", "```py\nx = 1\n```\n", "```", "~~~\n",
+    "\n```sh\n", "\n```\n",
     "[link](http://a.b/c)", "[**b**](x)", "![alt](i.png)", "[![i](a)](b)", "[", "](", "[1]", "[^1]", "[a][b]",
     "2*3*4", "C#", "snake_case", "#1", "a_b", "5 * 3", "\\*", "\\", "a < b", "x<y", "vector<int>", "<3",
     "<speak>", "</speak>", '<break time="1.5s"/>', '<break strength="weak"/>', "<break/>", "<p>", "</s>",
@@ -149,7 +150,21 @@ def test_pauses_and_speakers_map_to_their_source() -> None:
 
 @pytest.mark.parametrize(
     "opening",
-    ["[", "[a](", "![a](", "<sub alias='x'>", "<break ", "`a ", "<!--", "&a", "(laug", "[pau", "<a b="],
+    [
+        "[",
+        "[a](",
+        "![a](",
+        "$$",
+        "\\[",
+        "<sub alias='x'>",
+        "<break ",
+        "`a ",
+        "<!--",
+        "&a",
+        "(laug",
+        "[pau",
+        "<a b=",
+    ],
 )
 def test_a_construct_that_never_closes_is_spoken_as_written(opening: str) -> None:
     spoken = SpokenText(SpeakingStyle())
@@ -157,6 +172,15 @@ def test_a_construct_that_never_closes_is_spoken_as_written(opening: str) -> Non
     heard = "".join(item.text for item in spoken.push(text) if isinstance(item, Said))
     assert len(heard) > len(text) - LOOK_AHEAD - 20
     assert "word word" in heard[: len(opening) + 20]
+
+
+@pytest.mark.parametrize("opening", ["[", "![a", "`", "``", "==a", "$$", "<sub>", "<spell>", "<say-as>"])
+def test_prose_after_a_construct_that_never_closes_waits_little(opening: str) -> None:
+    spoken = SpokenText(SpeakingStyle())
+    heard = "".join(
+        item.text for item in spoken.push(opening + "word " * 82 + "a\n") if isinstance(item, Said)
+    )
+    assert "word word" in heard
 
 
 def test_a_flush_decides_at_once() -> None:
@@ -217,7 +241,7 @@ def test_rejects_a_lone_surrogate_at_the_end() -> None:
 
 UNITS = (
     "[", "[a", "<", "<a ", '<sub alias="x">', '<sub alias="', "`", "`a", "``a`", "*", "*a", "**a ", "_",
-    "~~a",
+    "~~a", "\n```a\n", "\n````\n```a\n", "\n~~~\n```\n", "```a\nb\n",
     "(", "(laughs", "&", "&a", "\\", "|", "\n|", "\n```", "\n- ", "\n1. ", "\n---", "\n- - ", "$", "$1 ",
     "Dr. ",
     "a.b.", "a.b. ", "1-", "1,", "1/2 ", "1:23 ", "😀", "x@y.", "http://",
