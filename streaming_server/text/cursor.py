@@ -35,6 +35,7 @@ class Cursor:
     """text[at:] is to be read. Where nothing more follows (`final`), `text` ends with an added newline.
 
     offset: where `text` begins in the client's text. previous: the character before `at`, "" at the start.
+    before: the last character before `at` other than a space.
     row: inside a table row. heading: in a heading. nested: reads the complete text within a construct, given
     where it begins.
     """
@@ -43,6 +44,7 @@ class Cursor:
     at: int
     offset: int
     previous: str
+    before: str
     final: bool
     row: bool
     heading: bool

@@ -6,8 +6,7 @@ from contextlib import suppress
 
 import regex
 
-from streaming_server.text import blocks, formulas, inline, markup
-from streaming_server.text.asides import nonverbal
+from streaming_server.text import asides, blocks, formulas, inline, markup
 from streaming_server.text.cursor import Construct, Cursor, Incomplete, Rule
 from streaming_server.text.emoji import EMOJI, EMOJI_PARTS, INVISIBLE, JOINER, invisible, joiner, picture
 from streaming_server.text.fences import Fence, Unclosed, closing_fence, fence_after, opening_fence
@@ -18,9 +17,9 @@ from streaming_server.text.style import SpeakingStyle
 _RULES: dict[str, tuple[Rule, ...]] = {
     "<": (markup.tag,),
     "&": (markup.entity,),
-    "[": (markup.bracketed_pause, markup.speaker_tag, inline.link),
+    "[": (markup.bracketed_pause, markup.speaker_tag, asides.enclosed, inline.link),
     "!": (inline.image,),
-    "(": (nonverbal,),
+    "(": (asides.enclosed,),
     "`": (inline.code,),
     "\\": (formulas.formula, inline.escape),
     "|": (inline.cell_border,),
@@ -55,7 +54,7 @@ class MarkupReader:
 
     def __init__(self, style: SpeakingStyle, start: int = 0, *, line_start: bool = True) -> None:
         self._style = style
-        self._cursor = Cursor("", 0, start, "", False, False, False, style, self._nested)
+        self._cursor = Cursor("", 0, start, "", "", False, False, False, style, self._nested)
         self._emphasis = inline.Emphasis()
         self._line_start = line_start
         self._blank = True
@@ -117,6 +116,8 @@ class MarkupReader:
         """Pass the text up to `end`, which is said as it is."""
         cursor = self._cursor
         cursor.previous = cursor.text[end - 1]
+        if (kept := cursor.text[cursor.at : end].rstrip(" \t")) != "":
+            cursor.before = kept[-1]
         cursor.at = end
 
     def _say_kept(self) -> None:
@@ -223,7 +224,7 @@ class MarkupReader:
     def _construct(self, character: str) -> Construct | None:
         cursor = self._cursor
         if character in _MARKS:
-            return self._emphasis(cursor)
+            return asides.starred(cursor) or self._emphasis(cursor)
         if (rules := _RULES.get(character)) is not None:
             if (second := _SECOND.get(character)) and not second.match(cursor.following()):
                 return None
