@@ -7,7 +7,7 @@ import unicodedata
 import regex
 
 from streaming_server.text.cursor import Construct, Cursor
-from streaming_server.text.items import replacement
+from streaming_server.text.items import Item, replacement
 
 EMOJI = r"[\p{Emoji}\u25a0-\u25ff\u2605\u2606\u2713-\u2718]--[\u0000-\u22ff]"
 """Pictures and ornaments. Signs that are also text stay: digits, © and ™, arrows."""
@@ -36,7 +36,7 @@ def picture(cursor: Cursor) -> Construct | None:
     if cursor.row and cursor.style.english and (answer := _ANSWERS.get(character)):
         return Construct(end, (replacement(answer, cursor.place, cursor.place + 1),))
     if not cursor.style.name_emoji:
-        return Construct(end)
+        return Construct(end, _gap(cursor))
     if _REGIONAL.match(character):
         name = "" if _REGIONAL.match(cursor.previous) else FLAG
     else:
@@ -44,6 +44,13 @@ def picture(cursor: Cursor) -> Construct | None:
     if not name:
         return Construct(end)
     return Construct(end, (replacement(f" {name} ", cursor.place, cursor.place + 1),))
+
+
+def _gap(cursor: Cursor) -> tuple[Item, ...]:
+    """A space, where an emoji alone keeps two words apart."""
+    if not cursor.previous.strip() or not cursor.following().isalnum():
+        return ()
+    return (replacement(" ", cursor.place, cursor.place + 1)._replace(settled=False),)
 
 
 def invisible(cursor: Cursor) -> Construct | None:

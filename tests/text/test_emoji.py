@@ -19,6 +19,21 @@ def test_emoji_can_be_named(emoji: str, name: str) -> None:
     assert name in said(f"a {emoji} b", name_emoji=True)
 
 
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("Hello😀World", "Hello World"),
+        ("A🇩B 🇩🇪C", "A B  C"),
+        ("a👍🏽b", "a b"),
+        ("I❤️NY😀!", "I NY!"),
+        ("1️⃣2️⃣", "1 2"),
+        ("Hi😀 you", "Hi you"),
+    ],
+)
+def test_an_emoji_between_words_keeps_them_apart(written: str, spoken: str) -> None:
+    assert said(written, language="de") == spoken
+
+
 def test_ticks_and_crosses_answer_in_tables() -> None:
     assert said("| a | ✅ | ❌ |") == " a , yes , no "
     assert said("Done ✅") == "Done "

@@ -96,6 +96,25 @@ def test_prosody(text: str, spoken: list[tuple[str, float, float]]) -> None:
     assert heard(text) == spoken
 
 
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("It costs <emphasis>5</emphasis> km.", [("It costs", 1.0), ("five kilometers.", 0.92)]),
+        ("<prosody rate='slow'>$5</prosody> million", [("five million dollars", 0.75)]),
+        ("$<prosody rate='slow'>5</prosody> million it is", [("five million dollars", 0.75), ("it is", 1.0)]),
+        ("On March <emphasis>5</emphasis>, 2024.", [("On", 1.0), ("March fifth, twenty twenty-four.", 0.92)]),
+        ("World War <emphasis>II</emphasis> ends", [("World War two", 0.92), ("ends", 1.0)]),
+        (
+            "The PIN is <prosody rate='slow'>4829</prosody> now",
+            [("The PIN is", 1.0), ("four eight two nine", 0.75), ("now", 1.0)],
+        ),
+        ("5 <speed ratio='1.5'/>km. <speed ratio='1'/>So.", [("five kilometers.", 1.5), ("So.", 1.0)]),
+    ],
+)
+def test_prosody_does_not_change_how_a_figure_is_read(text: str, spoken: list[tuple[str, float]]) -> None:
+    assert [(words, speed) for words, speed, _ in heard(text)] == spoken
+
+
 def test_an_engine_without_pitch_takes_rates_only() -> None:
     text = "<prosody pitch='high' rate='slow'>a</prosody> <emphasis>b</emphasis> c"
     assert heard(text, pitch=False) == [("a", 0.75, 1.0), ("b c", 1.0, 1.0)]

@@ -12,6 +12,8 @@ from streaming_server.text.english.names import (
     ROMAN_AFTER,
     ROMAN_ORDINAL_AFTER,
     SENTENCE_STARTERS,
+    SHORT_WORDS,
+    STREETS,
     TITLES,
 )
 from streaming_server.text.english.reading import (
@@ -33,12 +35,16 @@ _AS_WORD_AFTER = {
     "Min": re.compile(r"\w \Z"),
 }
 """Patterns of the text in front of "no", "Max" and "Min" where they are words and not abbreviations."""
+_NOUN_AFTER = re.compile(
+    r"\s(?!(?:and|or|was|is|of|in|at|by|to|who|had|has|died|for|from|with|the|as|on|will|would|that|but)\b)[a-z]"
+)
+"""A word after which "IV" is no numeral: "Start IV antibiotics"."""
 _OR = frozenset({"he/she", "she/he", "his/her", "him/her", "himself/herself", "yes/no", "true/false"})
 _DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
 
-_ROMAN = r"(?=[IVXL])(?:X[LC]|L?X{0,3})(?:IX|IV|V?I{0,3})\b(?!['’.]\w)"
+_ROMAN = r"(?=[IVXL])(?:X[LC]|L?X{0,3})(?:IX|IV|V?I{0,3})\b(?!\.\w)(?!['’](?!s\b)\w)"
 
 
 def _title(match: re.Match[str]) -> str:
@@ -80,6 +86,11 @@ def _saint_or_street(match: re.Match[str]) -> str:
     return "Street" + ("." if ends_sentence(rest) else "")
 
 
+def _street(match: re.Match[str]) -> str | None:
+    """ "Downing St, London"."""
+    return STREETS[match[1]] if _follows_name(match) else None
+
+
 def _follows_name(match: re.Match[str]) -> bool:
     name = _NAME_BEFORE.search(before(match))
     return name is not None and name[1] not in SENTENCE_STARTERS
@@ -90,14 +101,19 @@ def _either(match: re.Match[str]) -> str | None:
     first, last = match[1], match[2]
     if first in UNITS and last in PER and (len(first) > 1 or match[0] == "m/s"):
         return f"{UNITS[first][1]} per {PER[last]}"
+    if last in PER and len(first) > 3 and first.endswith("s") and first.islower():
+        return f"{first} per {PER[last]}"
     return f"{first}{' or ' if match[0].lower() in _OR else ' '}{last}"
 
 
 def _roman_name(match: re.Match[str]) -> str | None:
     """ "Rocky III", "the XIX century"."""
     number = _roman(match[1])
-    if number and rest_of(match).startswith((" century", " centuries")):
+    rest = rest_of(match)
+    if number and rest.startswith((" century", " centuries")):
         return numbers.ordinal(number)
+    if match[1] == "IV" and _NOUN_AFTER.match(rest):
+        return None
     return numbers.cardinal(number) if number and _follows_name(match) else None
 
 
@@ -123,7 +139,7 @@ READINGS = (
     Reading("A", r"St\.(?=\s|\Z|[,;:!?)])", _saint_or_street),
     Reading("A", rf"({alternatives(TITLES)})\.(?=\s+[A-Z])", _title),
     Reading("A", r"([NSEW])\.(?=\s\d+(?:st|nd|rd|th)\b)", lambda match: _DIRECTIONS[match[1]]),
-    Reading("A", rf"({alternatives(NUMBERED)})\.(?=\s?#?\d)", _numbered),
+    Reading("A", rf"({alternatives(NUMBERED)})\.(?=\s?[#+(]?\d)", _numbered),
     Reading("A", rf"(?:{alternatives(ABBREVIATIONS)})(?!\w)", _abbreviation),
     Reading("A", rf"(?:{alternatives(LAST_WORDS)})(?!\w)", _last_word),
     Reading("A", r"(?:[A-Z]\.\s){2,}(?=[A-Z][a-z])", _initials),
@@ -131,6 +147,11 @@ READINGS = (
     Reading("A", rf"({ROMAN_AFTER}) ({_ROMAN})", _roman_cardinal),
     Reading("A", rf"({ROMAN_ORDINAL_AFTER}) ({_ROMAN})", _roman_ordinal),
     Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})", _roman_name),
+    Reading("A", rf"({alternatives(SHORT_WORDS)})(?!\w)", lambda match: SHORT_WORDS[match[1]]),
+    Reading(
+        "A", rf"({alternatives(STREETS)})(?=[,;]|\s*\Z|\s(?:[NS][EW]|and|in|at|is|to|was|near)\b)", _street
+    ),
+    Reading("A", r"Dr\.(?=\s[a-z]|[,;])", lambda match: "Drive" if _follows_name(match) else None),
     Reading("A", r"w/(?!\S)", lambda match: "with"),
     Reading("A", r"w/o(?!\w)", lambda match: "without"),
     Reading("A", r"(?<!/)b/c(?![\w/])", lambda match: "because"),
@@ -141,6 +162,6 @@ READINGS = (
 
 LEADS = (
     rf"(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|{alternatives([*ABBREVIATIONS, *LAST_WORDS])}"
-    rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})\b|(?:World|Super|John)\b|[IVX]{{2,}}\b|[A-Z]\.|w/"
+    rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})\b|(?:World|Super|John)\b|[IVX]{{2,}}\b|[A-Z]\.|w/|(?:{alternatives(SHORT_WORDS)})\b|(?:{alternatives(STREETS)})\b"
 )
 """Pattern of the first word of these abbreviations; the next word may not have arrived yet."""

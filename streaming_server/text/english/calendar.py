@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.names import MONTH_OF, MONTHS, WEEKDAY_OF
+from streaming_server.text.english.names import BOOKS, MONTH_OF, MONTHS, WEEKDAY_OF
 from streaming_server.text.english.reading import Reading, alternatives, before, ends_sentence, rest_of
 
 MONTH = alternatives(MONTH_OF)
 _YEAR = r"(?:1[0-9]|20)\d\d"
-_HOUR = r"(\d{1,2})(?::(\d\d))?"
+_HOUR = r"(\d{1,2})(?:[:.](\d\d))?"
 _YEARS_BEFORE = re.compile(r"\b(?:[Tt]he|[Ll]ate|[Ee]arly|[Mm]id|his|her|their|my|our|your)[\s-]\Z")
 _SECONDS_BEFORE = re.compile(
-    r"\b(?:an?|for|in|after|every|wait|takes?|took|within|about|under|than|of|to)\s\Z"
+    r"\b(?:an?|for|in|after|every|wait|takes?|took|within|about|under|over|than|of|to|last|next|first|past|final"
+    r"|another|only|just|exactly|nearly|almost|is|was|be|least)\s\Z"
+)
+_RATIO_BEFORE = re.compile(
+    r"\b(?:ratios?|scales?|odds|mix(?:ed|ture)?|dilut\w+|proportions?|gear)(?:\s(?:of|is|was|at|are|in|a))*:?\s\Z"
+)
+_RATIO_AFTER = re.compile(r"[ -](?:ratio|scale|odds|mix|dilution|aspect|split|model|proportion)")
+_DAY_BEFORE = re.compile(
+    r"\b(?:on|due|dated|until|since|of|[MTWFS][a-z]{2,5}day|Mon|Tue|Wed|Thu|Fri|Sat|Sun),?\s\Z"
 )
 _HALF_DAY = r"\s?([AaPp])\.?[Mm](?!\w)(\.?)"
 
@@ -124,7 +132,25 @@ def _time_range(match: re.Match[str]) -> str | None:
 
 
 def _time(match: re.Match[str]) -> str | None:
-    return clock(match[1], match[2], match[3])
+    """ "10:30", but not "a 1:10 ratio"."""
+    if not match[3] and (_RATIO_BEFORE.search(before(match)) or _RATIO_AFTER.match(rest_of(match))):
+        return None
+    said = clock(match[1], match[2], match[3])
+    return f"{said} UTC" if said and match[4] else said
+
+
+def _verse(match: re.Match[str]) -> str:
+    """ "John 3:16"."""
+    said = f"{match[1]} {numbers.number(match[2])} {numbers.number(match[3])}"
+    return f"{said} to {numbers.number(match[4])}" if match[4] else said
+
+
+def _day_month_figures(match: re.Match[str]) -> str | None:
+    """ "on 3/15" and "Mon 3/4", month first unless that cannot be; not "on 1/2 of them"."""
+    if not _DAY_BEFORE.search(before(match)) or rest_of(match).startswith((" of", "-")):
+        return None
+    month, day = int(match[1]), int(match[2])
+    return date("", day, month) if month > 12 else date("", month, day)
 
 
 def _half_day(match: re.Match[str]) -> str | None:
@@ -155,12 +181,16 @@ def clock(hour: str, minute: str | None, second: str | None, *, half_day: bool =
         return None
     said = numbers.cardinal(hours)
     if second:
-        return f"{said} {numbers.cardinal(minutes)} and {numbers.cardinal(int(second))} seconds"
+        return f"{said} {_minutes(minutes)} and {numbers.cardinal(int(second))} seconds"
     if minutes:
-        return f"{said} {'oh ' if minutes < 10 else ''}{numbers.cardinal(minutes)}"
+        return f"{said} {_minutes(minutes)}"
     if half_day:
         return said
     return f"{said} hundred" if hours > 12 else f"{said} o'clock" if hours else "midnight"
+
+
+def _minutes(minutes: int) -> str:
+    return ("oh " if minutes < 10 else "") + numbers.cardinal(minutes)
 
 
 READINGS = (
@@ -174,9 +204,11 @@ READINGS = (
     Reading("9", r"(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?![\w/])", _slashes),
     Reading("9", rf"(\d{{1,2}})\.(\d{{1,2}})\.({_YEAR})(?!\w)", _points),
     Reading("9", rf"{_HOUR}(?:\s?([AaPp])\.?[Mm]\.?)?\s?[-–]\s?{_HOUR}{_HALF_DAY}", _half_day_range),
-    Reading("9", rf"(\d{{1,2}})(?::(\d\d))?{_HALF_DAY}", _half_day),
+    Reading("9", rf"{_HOUR}{_HALF_DAY}", _half_day),
     Reading("9", r"(\d{1,2}):(\d\d)\s?[-–]\s?(\d{1,2}):(\d\d)(?![\w:])", _time_range),
-    Reading("9", r"(\d{1,2}):(\d\d)(?::(\d\d))?(?![\w:])", _time),
+    Reading("A", rf"({BOOKS}) (\d{{1,3}}):(\d{{1,3}})(?:[-–](\d{{1,3}}))?(?![\w:])", _verse),
+    Reading("9", r"(\d{1,2}):(\d\d)(?::(\d\d))?(?:(Z)(?!\w)|(?![\w:]))", _time),
+    Reading("9", r"(\d{1,2})/(\d{1,2})(?![\w/])(?!\.\d)", _day_month_figures),
     Reading("A", r"(GMT|UTC)\s?([-+−])(\d{1,2})(?::(\d\d))?(?!\w)", _zone),
     Reading("A", rf"({MONTH})\.?\s?[-–]\s?({MONTH})\b", _span),
     Reading("A", rf"({alternatives(WEEKDAY_OF)})\.?\s?[-–]\s?({alternatives(WEEKDAY_OF)})\b\.?", _span),
@@ -193,7 +225,7 @@ READINGS = (
     ),
     Reading(
         "A",
-        rf"({alternatives(WEEKDAY_OF)})(?:\.(?=,?\s(?:{MONTH}|\d)|,)|(?=,?\s(?:{MONTH})\b))",
+        rf"({alternatives(WEEKDAY_OF)})(?:\.(?=,?\s(?:{MONTH}|\d)|,)|(?=,?\s(?:{MONTH})\b|\s\d{{1,2}}(?::\d\d|/\d|\s?[ap]m\b)))",
         _weekday,
     ),
     Reading("A", rf"({alternatives(month for month in MONTH_OF if len(month) <= 4)})\.(?!\w)", _month),

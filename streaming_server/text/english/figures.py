@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import END, NUMBER, Reading, before, rest_of
-from streaming_server.text.english.units import SCALES
+from streaming_server.text.english import numbers, telephone
+from streaming_server.text.english.names import STATES
+from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives, before, rest_of
+from streaming_server.text.english.units import SCALES, UNITS
 
 VERSIONED = "[Vv]ersion|Python|Java|Node|Node\\.js|Ubuntu|Debian|Windows|Android|iOS|macOS|PHP|Ruby|Go|Rust"
 """Words after which "3.11" is not a decimal."""
@@ -23,6 +24,7 @@ _OPERATORS = {
     "÷": "divided by",
     "/": "divided by",
     "=": "equals",
+    "==": "equals",
     "<": "is less than",
     ">": "is greater than",
     "^": "to the power of",
@@ -63,11 +65,11 @@ _RUN = re.compile(r"\d+(?:\.\d+)?|[^\d-]+|-")
 _FACTOR = rf"{NUMBER}[{SUPERSCRIPTS}]*"
 _SUM = (
     rf"{_FACTOR}(?:\s?(?:\*\*|\^[-−]?|[<>!]=|[+×*÷=<>±≤≥≠≈])\s?{_FACTOR}|\s[-−x]\s{_FACTOR})+"
-    rf"|{NUMBER}(?:[-−+×*÷/]{NUMBER})+\s?=\s?{NUMBER}|{NUMBER}[{SUPERSCRIPTS}]+"
+    rf"|{NUMBER}(?:\s?[-−+×*÷/]\s?{NUMBER})+\s?=\s?{NUMBER}|{NUMBER}[{SUPERSCRIPTS}]+"
 )
 _CODE_BEFORE = re.compile(
     r"\b(?:codes?|PIN|pin|ZIP|[Zz]ip|OTP|[Pp]asscode|[Pp]assword|[Ee]nding in|[Ee]xt(?:ension|\.)?)"
-    r"(?:\s(?:code|number|is|was))?:?\s\Z"
+    rf"(?:\s(?:code|number|is|was))?:?\s\Z|(?:,\s(?:{STATES})|\bD\.C\.)\s\Z"
 )
 """Words after which a number is read digit by digit."""
 _COUNTED = re.compile(r"\s(?:lines?|words?|characters?|bytes?|bits?|files?|pages?|times|percent)\b")
@@ -83,7 +85,19 @@ def _parts(text: str) -> str:
 
 
 def _version(match: re.Match[str]) -> str:
-    return f"version {_parts(match[1])}{' plus' if match[2] else ''}"
+    return f"version {_parts(match[1])}{_stage(match[2])}{' plus' if match[3] else ''}"
+
+
+def _staged(match: re.Match[str]) -> str:
+    """ "2.0.0-rc.1"."""
+    return _parts(match[1]) + _stage(match[2])
+
+
+def _stage(suffix: str | None) -> str:
+    """ "-rc.1" → " R C one"."""
+    return "".join(
+        f" {_STAGES.get(part) or numbers.number(part)}" for part in re.findall(r"[a-z]+|\d+", suffix or "")
+    )
 
 
 def _named_version(match: re.Match[str]) -> str:
@@ -99,9 +113,9 @@ def _dotted(match: re.Match[str]) -> str:
 
 
 def _ratio(match: re.Match[str]) -> str:
-    """ "16:9" is a ratio, "8080:80" is not."""
+    """ "16:9" and "1:1000" are ratios, "8080:80" is not."""
     first, last = match[1], match[2]
-    joint = "to" if len(first) < 3 and len(last) < 3 else "colon"
+    joint = "to" if "1" in (first, last) or max(len(first), len(last)) < 3 else "colon"
     return f"{numbers.number(first)} {joint} {numbers.number(last)}"
 
 
@@ -113,14 +127,34 @@ def _power(match: re.Match[str]) -> str:
     return f"{match[1]} {'squared' if (match[2] or match[3]) in '2²' else 'cubed'}"
 
 
+def _term_power(match: re.Match[str]) -> str:
+    """ "2x²"."""
+    power = "squared" if (match[3] or match[4]) in "2²" else "cubed"
+    return f"{numbers.number(match[1])} {match[2]} {power}"
+
+
+def _any_power(match: re.Match[str]) -> str:
+    """ "2^n", "e^-x"."""
+    base, minus, exponent = match[1], match[2], match[3]
+    base = numbers.number(base) if base[0].isdecimal() else base
+    exponent = numbers.number(exponent) if exponent.isdecimal() else exponent
+    return f"{base} to the power of {'minus ' if minus else ''}{exponent}"
+
+
+def _assignment(match: re.Match[str]) -> str:
+    """ "n=30"."""
+    return f"{match[1]} {_OPERATORS[match[2]]} "
+
+
 def _range(match: re.Match[str]) -> str:
     return f"{numbers.count_or_year(match[1])} to {numbers.count_or_year(match[2])}"
 
 
 def _sum(match: re.Match[str]) -> str:
-    text = _RAISED.sub(lambda power: "^" + power[0].translate(_DIGITS), match[0])
+    text = _RAISED.sub(lambda power: "^" + power[0].translate(_DIGITS), match[1])
     terms = _TERM.findall(_POWER.sub(lambda power: "²³"[power[1] == "3"], text))
-    return " ".join(_OPERATORS.get(term) or numbers.number(term) for term in terms)
+    said = " ".join(_OPERATORS.get(term) or numbers.number(term) for term in terms)
+    return f"{said} {UNITS[match[2]][1]}" if match[2] else said
 
 
 def _signed(match: re.Match[str]) -> str:
@@ -136,8 +170,12 @@ def _number(match: re.Match[str]) -> str:
 
 
 def count_or_code(match: re.Match[str]) -> str:
-    """A number, or its digits where it is a code."""
-    return numbers.digits(match[1]) if _is_code(match) else numbers.count_or_year(match[1])
+    """A number, or its digits where it is a code or a telephone number."""
+    if _is_code(match):
+        return numbers.digits(match[1])
+    if _is_early_year(match):
+        return numbers.year(int(match[1]))
+    return telephone.lone_number(match) or numbers.count_or_year(match[1])
 
 
 def _is_code(match: re.Match[str]) -> bool:
@@ -147,7 +185,46 @@ def _is_code(match: re.Match[str]) -> bool:
 
 
 def _times(match: re.Match[str]) -> str:
-    return f"{numbers.number(match[1])} times"
+    """ "5x faster", but "2x is 10"."""
+    term = _IS_TERM.match(rest_of(match)) or _OPERATOR_BEFORE.search(before(match))
+    return f"{numbers.number(match[1])} {'x' if term else 'times'}"
+
+
+def _pixels(match: re.Match[str]) -> str:
+    """ "1920 x 1080"."""
+    return f"{_in_pairs(match[1])} by {_in_pairs(match[2])}"
+
+
+def _hardware(match: re.Match[str]) -> str:
+    """ "00:1A:2B:3C:4D:5E", "fe80::1"."""
+    said = " ".join(
+        " colon " if part == ":" else numbers.spelled(part) for part in re.findall("[:]|[^:-]+", match[0])
+    )
+    return " ".join(said.split())
+
+
+def _pairs(match: re.Match[str]) -> str:
+    return ", ".join(map(numbers.spelled, re.split("[:-]", match[0])))
+
+
+def _commit(match: re.Match[str]) -> str:
+    """ "3f2a1bc"."""
+    return numbers.spelled(match[0])
+
+
+def _is_early_year(match: re.Match[str]) -> bool:
+    """ "In 1066, William won" and "(1066)", but not "in 1050 cases"."""
+    if not _EARLY_YEAR.fullmatch(match[1]):
+        return False
+    words, rest = before(match), rest_of(match)
+    if words.endswith("(") and rest.startswith(")"):
+        return True
+    return bool(_ERA_AFTER.match(rest) or (_YEAR_BEFORE.search(words) and _NO_NOUN.match(rest)))
+
+
+def _arrow(match: re.Match[str]) -> str:
+    """ "a->b"."""
+    return f"{numbers.number(match[1]) if match[1].isdecimal() else match[1]} to "
 
 
 def _size(match: re.Match[str]) -> str:
@@ -166,8 +243,10 @@ def _in_pairs(text: str) -> str:
     return f"{numbers.cardinal(high)} {numbers.cardinal(low)}" if high and low > 9 else numbers.number(text)
 
 
-def _scaled(match: re.Match[str]) -> str:
-    """ "2.3B", "5M"."""
+def _scaled(match: re.Match[str]) -> str | None:
+    """ "2.3B", "5M", "3T tokens"; "a 3T MRI" has a field of three tesla, and "2T" may be anything."""
+    if match[2] == "T" and not _COUNTED_IN_TRILLIONS.match(rest_of(match)):
+        return f"{numbers.number(match[1])} {'tesla' if _MAGNETIC.match(rest_of(match)) else 'T'}"
     return f"{numbers.number(match[1])} {SCALES[match[2]]}{' plus' if match[3] else ''}"
 
 
@@ -190,11 +269,44 @@ def _mixed(match: re.Match[str]) -> str | None:
     return " ".join(numbers.count_or_year(run) if run[0].isdecimal() else run for run in runs)
 
 
+_IS_TERM = re.compile(r"\s(?:is|equals|are)\b")
+_OPERATOR_BEFORE = re.compile(r"[-−+=*/(]\s?\Z")
+_MAGNETIC = re.compile(r"\s(?:MRI|MR|scann|magnet|field|machine)")
+_COUNTED_IN_TRILLIONS = re.compile(
+    r"\+?\s(?:tokens|param|dollars|euros|USD|in\b|of\b|market|operations|FLOP|op)"
+)
+_EARLY_YEAR = re.compile(r"10\d\d")
+_YEAR_BEFORE = re.compile(
+    r"\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Aa]fter|[Bb]efore|[Aa]round|[Yy]ear|AD|circa|[Ee]arly|[Ll]ate|[Ff]rom)\s\Z"
+)
+_ERA_AFTER = re.compile(r"\s(?:AD|BC|CE|BCE)\b|\s(?:was|is)\s(?:an?|the)\s")
+_NO_NOUN = re.compile(
+    r"\s*(?:[,.;:!?)]|\Z)|\s(?:[A-Z]|(?:the|and|to|when|he|she|it|was|were|by|at|as|or|with|but|an?|they|until|after)\b)"
+)
+_STAGES = {
+    "rc": "R C",
+    "alpha": "alpha",
+    "beta": "beta",
+    "dev": "dev",
+    "pre": "pre",
+    "preview": "preview",
+} | {"snapshot": "snapshot", "next": "next", "canary": "canary", "a": "alpha", "b": "beta", "post": "post"}
+_STAGE = rf"(?:-?(?:{alternatives(_STAGES)})[.-]?\d*)"
+
 _PLUS = r"(\+(?![\w+]))?"
 
 READINGS = (
     Reading("9", r"(\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)(?!\w)", _ordinal),
-    Reading("A", rf"[vV]\.?(\d+(?:\.\d+)*){_PLUS}(?![\w-])", _version),
+    Reading("A", rf"[vV]\.?(\d+(?:\.\d+)*)({_STAGE})?{_PLUS}(?![\w-])", _version),
+    Reading("9", rf"(\d+(?:\.\d+)+)({_STAGE})(?![\w.-])", _staged),
+    Reading("9A", r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", _pairs),
+    Reading("9A+", r"(?=[0-9a-f:]*::)(?=[a-f:]*\d)(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", _hardware),
+    Reading(
+        "9A",
+        r"(?=[0-9]*[a-f])(?=[a-f]*[0-9])(?=(?:[a-f]*[0-9]){2})(?=(?:[0-9]*[a-f]){2})[0-9a-f]{7,10}(?!\w)",
+        _commit,
+    ),
+    Reading("9A", r"([A-Za-z_]\w*|\d+)(?:->|→|=>|⇒)(?=[\w\"'(])", _arrow),
     Reading("A", rf"({VERSIONED})\s(\d+(?:\.\d+)+)(?!\w)", _named_version),
     Reading("9", r"(\d+(?:\.\d+){2,})(?!\w)(?:([:/])(\d+)(?!\w))?", _dotted),
     Reading("9", r"0x([0-9A-Fa-f]{1,16})(?!\w)", lambda match: f"zero X {numbers.spelled(match[1])}"),
@@ -204,19 +316,23 @@ READINGS = (
         lambda match: f"hash {numbers.spelled(match[1])}",
     ),
     Reading("9", rf"({NUMBER})[eE]([-+]?\d{{1,3}})(?!\w)", _scientific),
-    Reading("9", rf"(?:{_SUM}){END}", _sum),
+    Reading("9", r"(\d{3,4})\s?[x×]\s?(\d{3,4})(?![\w.])(?!\s?=)", _pixels),
+    Reading("9", rf"({_SUM}){END}(?!%)(?:\s({alternatives(UNITS)})(?![\w/²³^]))?", _sum),
     Reading("9", r"(\d{1,5})(?:[xX]\d{1,5}){1,2}(?!\w)", _size),
     Reading("9", r"(\d{3,4})p(?!\w)", _lines),
     Reading("9", rf"({NUMBER})[xX](?![\w-])(?!\s?[-−+*/=^])", _times),
-    Reading("9", rf"(\d+\.\d+(?=[kKMBT])|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){_PLUS}(?!\w)", _scaled),
+    Reading("9", rf"(\d+\.\d+(?=[kKMBT]|bn|mn)|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){_PLUS}(?!\w)", _scaled),
     Reading("9", r"(\d+)((?:-[A-Za-z]+)+-)(\d+)(?![\w-])", _between),
     Reading("9", r"(\d{3})\(([a-z])\)", _plan),
     Reading("9", r"(\d{1,4}(?:\.\d+)?)(?:[-–]|\s–\s)(\d{1,4}(?:\.\d+)?)(?![\w-])(?!\.\d)", _range),
     Reading("9", r"(\d{1,5}):(\d{1,5})(?![\w:])", _ratio),
     Reading("+", rf"([-−+])({NUMBER}){END}", _signed),
     Reading("+", r"#(?=\d)(?!\d+[A-Za-z])|[±~≈<>≤≥√](?=[\d$£€¥]|\.\d)|(?:[№©]|§{1,2})\s?(?=\d)", _sign),
+    Reading("9", r"(\d{1,4})([a-z])(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _term_power),
+    Reading("9A", r"([A-Za-z]|\d{1,6})(?:\^|\*\*)([-−])?(?![23]\b)([A-Za-z]|\d{1,3})(?!\w)", _any_power),
     Reading("9+", rf"({NUMBER}){END}{_PLUS}", _number),
-    Reading("A", r"([A-Za-z]{1,2})(?:\^([23])|([²³]))(?!\w)", _power),
+    Reading("A", r"([A-Za-z]{1,2})(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _power),
+    Reading("A", r"([A-Za-z_]\w*)(==?|!=|<=|>=)(?=[\w\"'.-])", _assignment),
     Reading(
         "9A",
         rf"(?=[A-Za-z-]*[\d{SUBSCRIPTS}])[A-Za-z0-9{SUBSCRIPTS}]++(?:\.\d++)?+"

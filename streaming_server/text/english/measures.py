@@ -5,14 +5,45 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives
+from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives, before, rest_of
 from streaming_server.text.english.units import PER, UNITS
 
 _UNIT = rf"({alternatives(UNITS)})"
 _UNIT_END = rf"(?![\w²³^])(?:/({alternatives(PER)})(?!\w))?(?:\.(?=\s+[a-z]|[,;:)])|(\+)(?!\w))?"
 _DENOMINATORS = {2: ("half", "halves"), 4: ("quarter", "quarters")}
+_NAMED_DENOMINATORS = frozenset({*range(2, 11), 12, 15, 16, 20, 24, 25, 30, 32, 40, 50, 60, 64, 100, 1000})
+"""Denominators that people read as an ordinal."""
+_RATED_OUT_OF = frozenset({5, 10, 20, 25, 30, 40, 50, 60, 80, 100})
+_RATED_BEFORE = re.compile(
+    r"\b(?:[Rr]at(?:e|ed|es|ing)|[Ss]cor(?:e|ed|es|ing)|[Gg](?:iv(?:e|es|ing|en)|ave|ot)|[Mm]arks?|[Gg]rades?|[Pp]ain)"
+    r"(?:\s[\w']+){0,2}:?\s(?:an?\s)?\Z"
+)
+_RATED_AFTER = re.compile(r"\s(?:stars?|points?|marks?|rating|score|correct|questions|passed|tests)\b")
 _HOURS = (("hour", "hours"), ("minute", "minutes"), ("second", "seconds"))
+_LENGTHS = {
+    "in": "inches",
+    "inch": "inches",
+    "inches": "inches",
+    "feet": "feet",
+    "foot": "feet",
+    '"': "inches",
+    "″": "inches",
+}
 _FEET = (("foot", "feet"), ("inch", "inches"), ("", ""))
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}\Z)")
+_FIGURE = rf"(?:\d{{1,3}},\d{{1,2}}(?![\d,])|{NUMBER})"
+"""Also with a decimal comma: "1,5 kg"."""
+_ARTICLE_BEFORE = re.compile(
+    r"\b(?:[Aa]n?|[Tt]his|[Ee]ach|[Ee]very|[Hh]is|[Hh]er|[Mm]y|[Oo]ur|[Tt]heir|[Yy]our)\s\Z"
+)
+_NOUN_AFTER = re.compile(
+    r"\s(?!(?:of|to|for|in|and|or|from|at|on|is|was|than|per|a|more|less|each|later|ago)\b)[a-z]"
+)
+_THINGS_IN_INCHES = (
+    "monitor|screen|TV|television|display|laptop|tablet|pipe|tall|wide|long|deep|thick|high|x|×|by|wheels?|rims?"
+    "|pizzas?|cake|pan|skillet|boards?|records?|vinyl|nails?|bolts?|screws?|hose|tires?|lens|square|round|diameter"
+    "|inseam|waist|gap|of|sub|cable|fitting|hole|drill|pot|plate|rack|model|MacBook|iPad|iMac|OLED|LCD|LED"
+)
 _PRETTY = {
     "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5),
     "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
@@ -25,21 +56,30 @@ def fraction(top: int, bottom: int) -> str:
     if bottom in _DENOMINATORS:
         one, many = _DENOMINATORS[bottom]
     else:
-        one = numbers.ordinal(bottom)
+        one = numbers.ordinal(bottom).removeprefix("one ")
         many = one + "s"
     return f"{numbers.cardinal(top)} {one if top == 1 else many}"
 
 
 def _measure(match: re.Match[str]) -> str:
     figure, own, last, unit, per, plus = match.groups()
+    figure, last = _DECIMAL_COMMA.sub(".", figure), last and _DECIMAL_COMMA.sub(".", last)
     said = ("plus " if figure[0] == "+" else "") + numbers.number(figure.lstrip("+"))
     differs = own is not None and own != unit
     if differs:
         said += f" {_unit_name(own, figure)}"
     if last:
         said += f" to {numbers.number(last)}"
-    name = UNITS[unit][1] if last and not differs else _unit_name(unit, last or figure)
+    plural = last and not differs
+    name = UNITS[unit][1] if plural else _unit_name(unit, "1" if _qualifies(match) else last or figure)
     return f"{said} {name}" + (f" per {PER[per]}" if per else "") + (" plus" if plus else "")
+
+
+def _qualifies(match: re.Match[str]) -> bool:
+    """Return whether a measure qualifies a noun: "a 50 lb bag", "50-lb bags"."""
+    if match.group(5, 6) != (None, None) or not _NOUN_AFTER.match(rest_of(match)):
+        return False
+    return match.string[match.start(4) - 1] == "-" or bool(_ARTICLE_BEFORE.search(before(match)))
 
 
 def _unit_name(unit: str, figure: str) -> str:
@@ -66,17 +106,57 @@ def _fraction(match: re.Match[str]) -> str | None:
     whole, top, bottom = match[1], int(match[2]), int(match[3])
     if match[0] == "24/7":
         return "twenty-four seven"
-    if top == 9 and bottom == 11:
+    if match[0] == "9/11":
         return "nine eleven"
-    if top <= bottom and bottom in (10, 100) and not (whole or match[4]):
+    if rest_of(match).startswith("="):
+        return None
+    if not (whole or match[4]) and top <= bottom and _is_rating(match, top, bottom):
         return f"{numbers.cardinal(top)} out of {numbers.cardinal(bottom)}"
-    if 0 < top < bottom and (bottom <= 10 or bottom in (12, 16, 32, 64, 100)):
+    if 0 < top < bottom and bottom in _NAMED_DENOMINATORS:
         return _mixed(whole, top, bottom, match[4])
     if whole:
         return None
-    joint = " " if top == bottom else " over " if top > bottom else " slash "
+    joint = " " if top == bottom else " over "
     unit = f" {UNITS[match[4]][1]}" if match[4] else ""
     return numbers.cardinal(top) + joint + numbers.cardinal(bottom) + unit
+
+
+def _is_rating(match: re.Match[str], top: int, bottom: int) -> bool:
+    """ "8/10", "4/5 stars", "scored 18/20"; not "1/10 of them" or "4/5"."""
+    rest = rest_of(match)
+    if rest.startswith(" of "):
+        return False
+    if _RATED_AFTER.match(rest) or (bottom in _RATED_OUT_OF and _RATED_BEFORE.search(before(match))):
+        return True
+    return bottom in (10, 100) and top > 1
+
+
+def _fraction_with_ending(match: re.Match[str]) -> str | None:
+    """ "2/3rds"."""
+    top, bottom = int(match[1]), int(match[2])
+    return fraction(top, bottom) if 0 < top < bottom else None
+
+
+def _spaced_fraction(match: re.Match[str]) -> str:
+    """ "10 / 5", a division or a pair of values."""
+    return f"{numbers.number(match[1])} over {numbers.number(match[2])}"
+
+
+def _inches(match: re.Match[str]) -> str:
+    """'27" monitor', '5/8" bolt', "3''"."""
+    whole, top, bottom, figure = match[1], match[2], match[3], match[4]
+    single = match[5] is not None or figure is None or numbers.is_one(figure)
+    said = numbers.number(figure) if figure else _mixed(whole, int(top), int(bottom), None)
+    return f"{said} {'inch' if single else 'inches'}"
+
+
+def _dimensions(match: re.Match[str]) -> str:
+    """ "10 x 20 x 30 cm"."""
+    figures = " by ".join(map(numbers.number, re.findall(NUMBER, match[1])))
+    unit = match[2].rstrip(".")
+    if unit in '"″' and re.match(r"\s[a-z]", rest_of(match)):
+        return f"{figures} inch"
+    return f"{figures} {_LENGTHS.get(unit) or UNITS[unit][1]}"
 
 
 def _pretty(match: re.Match[str]) -> str:
@@ -92,11 +172,35 @@ def _mixed(whole: str | None, top: int, bottom: int, unit: str | None) -> str:
     return f"{said} {UNITS[unit][1 if whole else 0]}" if unit else said
 
 
+_DIMENSION = (
+    rf"(?:{alternatives(UNITS)}){END}|inch(?:es)?\b|feet\b|foot\b|[\"″]"
+    r"|in\b\.?(?=\s*(?:[,;:.)]|\Z)|\s(?:paper|photo|print|frame|card|pan|dish)\b)"
+)
+
 READINGS = (
     Reading("9", r"(\d+)\s?(h)(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", _compound),
     Reading("9", r"(\d+)\s?(ft)\.?\s?(\d+)\s?in\b()(?:\.(?=\s+[a-z]|[,;:)]))?", _compound),
-    Reading("9", r"(?<!['‘])(\d)['′](?:\s?(\d{1,2})[\"″”])?(?!\w)", _feet),
-    Reading("9+", rf"([-−+]?{NUMBER})(?:\s?{_UNIT}?\s?[-–]\s?({NUMBER}))?[\s-]?{_UNIT}{_UNIT_END}", _measure),
+    Reading(
+        "9",
+        r"(?<!['‘])(\d)['′](?!')(?:\s?(\d{1,2})(?:[\"″”]|''|(?=\s(?:tall|and|or)\b|[.,)]|\Z)))?(?!\w)",
+        _feet,
+    ),
+    Reading("9", rf"({NUMBER}(?:\s?[\"″]?\s?[x×X]\s?{NUMBER})+)\s?({_DIMENSION})", _dimensions),
+    Reading(
+        "9+", rf"([-−+]?{_FIGURE})(?:\s?{_UNIT}?\s?[-–]\s?({_FIGURE}))?[\s-]?{_UNIT}{_UNIT_END}", _measure
+    ),
+    Reading(
+        "9",
+        rf"(?:(?:(\d+) )?(\d{{1,2}})/([1-9]\d?)|(\d{{1,3}}(?:\.\d+)?))"
+        rf"(?:(?:[\"″]|'')(?=[\s-]?({_THINGS_IN_INCHES})\b)|″|''(?!\w))",
+        _inches,
+    ),
     Reading("9+", rf"(?:(\d+)\s?)?([{SIGNS}])(?:\s?{_UNIT}{END})?", _pretty),
-    Reading("9", rf"(?:(\d+)\s)?(\d{{1,3}})[/⁄](\d{{1,3}})(?![\w/⁄])(?!\.\d)(?:\s{_UNIT}{END})?", _fraction),
+    Reading(
+        "9",
+        rf"(?:(\d+)\s)?(\d{{1,3}})[/⁄](\d{{1,3}}|1000)(?![\w/⁄])(?!\.\d)(?:\s?{_UNIT}{END})?",
+        _fraction,
+    ),
+    Reading("9", r"(\d{1,3})[/⁄](\d{1,3})(?:rd|th|nd|st)s?(?!\w)", _fraction_with_ending),
+    Reading("9", rf"({NUMBER})\s/\s({NUMBER}){END}(?!\s?[/=])", _spaced_fraction),
 )

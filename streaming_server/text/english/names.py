@@ -83,10 +83,30 @@ LAST_WORDS = {
     "Hwy.": "Highway",
     "Ph.D.": "PhD",
     "M.D.": "MD",
+    "Ln.": "Lane",
+    "Pkwy.": "Parkway",
     "B.C.": "BC",
     "A.D.": "AD",
 }
 """A capital letter after one of these begins a sentence, and its point ends one."""
+
+SHORT_WORDS = {
+    "vs": "versus",
+    "YoY": "year over year",
+    "QoQ": "quarter over quarter",
+    "WWI": "World War one",
+    "WWII": "World War two",
+}
+"""Abbreviations without a point."""
+
+STREETS = {"St": "Street", "Rd": "Road", "Ave": "Avenue", "Blvd": "Boulevard", "Ln": "Lane", "Hwy": "Highway"}
+"""Last words of streets, also without a point."""
+
+STATES = (
+    "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]"
+    "|UT|V[AT]|W[AIVY]"
+)
+"""Pattern of the postal abbreviations of the states of the United States."""
 
 NUMBERED = {
     "No": "number",
@@ -117,6 +137,22 @@ NUMBERED = {
     "sec": "section",
     "Eq": "equation",
     "eq": "equation",
+    "pg": "page",
+    "Pg": "page",
+    "pgs": "pages",
+    "para": "paragraph",
+    "Art": "article",
+    "Rm": "room",
+    "Bldg": "building",
+    "Tel": "telephone",
+    "tel": "telephone",
+    "Op": "opus",
+    "Ep": "episode",
+    "ep": "episode",
+    "Ver": "version",
+    "ver": "version",
+    "Lv": "level",
+    "Lvl": "level",
 }
 """Abbreviations in front of a number."""
 
@@ -127,6 +163,14 @@ ROMAN_ORDINAL_AFTER = (
     "Henry|Louis|Elizabeth|Charles|George|Edward|Richard|James|William|John Paul|Benedict|Pius|Philip"
     "|Napoleon|Wilhelm|Nicholas|Catherine|Ramses|Friedrich|Frederick"
 )
+
+BOOKS = (
+    "Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Samuel|Kings|Chronicles|Ezra|Nehemiah"
+    "|Esther|Job|Psalms?|Proverbs|Ecclesiastes|Isaiah|Jeremiah|Lamentations|Ezekiel|Daniel|Hosea|Joel|Amos|Jonah|Micah"
+    "|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Galatians|Ephesians|Philippians|Colossians|Thessalonians"
+    "|Timothy|Titus|Hebrews|James|Peter|Jude|Revelation|Surah|Quran"
+)
+"""Books whose chapters and verses are written "3:16"."""
 
 SENTENCE_STARTERS = frozenset({
     "The", "It", "He", "She", "They", "We", "You", "I", "But", "And", "In", "On", "At", "This",
@@ -141,6 +185,6 @@ SENTENCE_STARTERS = frozenset({
 WEEKDAYS = frozenset({
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "EST", "EDT",
     "PST", "PDT", "CST", "CDT", "MST", "MDT", "ET", "PT", "GMT", "UTC", "CET", "Eastern", "Pacific",
-    "Central",
+    "Central", "NW", "NE", "SW", "SE", "North", "South", "East", "West",
 })  # fmt: skip
-"""Capitalised words that go on after a time of day."""
+"""Capitalised words that go on after a time of day or a street."""

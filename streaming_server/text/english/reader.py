@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import deque
+from dataclasses import dataclass, replace
 
 from streaming_server.text.english.reading import BEFORE
 from streaming_server.text.english.readings import CANDIDATE, CONTINUES, WORD_CHARACTERS, read
 from streaming_server.text.items import Item, Said
 from streaming_server.text.offsets import SourceMap
+from streaming_server.text.prosody import ProsodyChange
 
 LONGEST_WORD = 200
 """Characters without white space. A longer word is spoken as it is."""
@@ -20,8 +23,18 @@ _LONG = re.compile(rf"(?<![{WORD_CHARACTERS}])[{WORD_CHARACTERS}]{{{LONGEST_WORD
 _GAP = re.compile(r"[ \t\u00a0\u202f]{1,2}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of prosody in front of the text at an offset into all text pushed."""
+
+    at: int
+    what: ProsodyChange
+
+
 class EnglishReader:
     """Turns figures, signs and abbreviations into words; everything else passes.
+
+    Prosody may change within a figure: "<emphasis>5</emphasis> km" is one.
 
     What comes out depends on the text and on where it was flushed, not on how it was cut.
     """
@@ -32,6 +45,7 @@ class EnglishReader:
         self._begin = 0
         self._long = False
         self._source = SourceMap()
+        self._changes: deque[_Change] = deque()
         self._items: list[Item] = []
 
     def push(self, items: list[Item]) -> list[Item]:
@@ -41,6 +55,8 @@ class EnglishReader:
             if isinstance(item, Said) and not item.settled:
                 self._source.append(item)
                 parts.append(item.text)
+            elif isinstance(item, ProsodyChange):
+                self._changes.append(_Change(self._source.end, item))
             else:
                 self._text = "".join(parts)
                 self._pass(item)
@@ -52,11 +68,13 @@ class EnglishReader:
     def flush(self) -> list[Item]:
         """Return the rest, read as if the text ended here."""
         self._read_words(final=True)
+        self._pass_changes(self._source.end)
         return self._taken()
 
     def _pass(self, item: Item) -> None:
         """Pass an item that is not text, after reading the text before it."""
         self._read_words(final=True)
+        self._pass_changes(self._source.end)
         self._items.append(item)
         self._long = False
         self._begin = self._source.end
@@ -109,14 +127,39 @@ class EnglishReader:
 
     def _keep(self, end: int) -> None:
         """Pass the text up to `end` on as it is."""
-        if end > self._at:
-            self._items.extend(self._source.slice(self._begin + self._at, self._begin + end))
-            self._at = end
+        stop = self._begin + end
+        while self._changes and self._changes[0].at < stop:
+            self._pass_text(self._changes[0].at)
+            self._items.append(self._changes.popleft().what)
+        self._pass_text(stop)
+
+    def _pass_text(self, stop: int) -> None:
+        begin = self._begin + self._at
+        if stop > begin:
+            self._items.extend(self._source.slice(begin, stop))
+            self._at = stop - self._begin
 
     def _replace(self, end: int, words: str) -> None:
-        start, stop = self._source.span(self._begin + self._at, self._begin + end)
-        self._items.append(Said(words, start, stop, literal=False, settled=True))
+        begin, stop = self._begin + self._at, self._begin + end
+        start, until = self._source.span(begin, stop)
+        self._pass_changes(begin)
+        inside = []
+        while self._changes and self._changes[0].at < stop:
+            inside.append(self._changes.popleft().what)
+        self._items.extend(replace(change, at=start) for change in inside if _goes_before(change))
+        self._items.append(Said(words, start, until, literal=False, settled=True))
+        self._items.extend(replace(change, at=until) for change in inside if not _goes_before(change))
         self._at = end
+
+    def _pass_changes(self, end: int) -> None:
+        """Pass the changes of prosody up to an offset."""
+        while self._changes and self._changes[0].at <= end:
+            self._items.append(self._changes.popleft().what)
+
+
+def _goes_before(change: ProsodyChange) -> bool:
+    """Return whether a change within a figure takes effect in front of it, and not after it."""
+    return change.prosody is not None or change.element == "speed"
 
 
 def _window(text: str, at: int, ready: int, end: int | None, seen: dict[int, int]) -> int | None:

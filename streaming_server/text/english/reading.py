@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from streaming_server.text.english.names import SENTENCE_STARTERS, WEEKDAYS
 
+_SPACED = r"(?=(?: \d{3})* (?:000|\d\d[1-9]|\d[1-9]\d))(?: \d{3}){2,}| 000"
 NUMBER = (
-    r"(?:(?:[1-9]\d{0,2}(?:(?:[ \u00a0\u202f']\d{3}){2,}|[\u00a0\u202f']\d{3}| 000)(?!\d)"
+    rf"(?:(?:[1-9]\d{{0,2}}(?:(?:[\u00a0\u202f']\d{{3}})+|{_SPACED})(?!\d)"
     r"|\d{1,3}(?:,\d{2,3})*,\d{3}|\d+)(?:\.\d+)?|\.\d+)"
 )
-"""Pattern of a number, also one in groups: 1,234,567; 1 000 000; 1'000; 1,00,000."""
+"""Pattern of a number, also one in groups: 1,234,567; 1 000 000; 1'000; 1,00,000; but not "10 200 300"."""
 END = r"(?![\w])(?!\.\d)"
 """Pattern of the end of a figure: neither a letter nor a decimal follows."""
 

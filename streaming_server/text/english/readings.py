@@ -17,6 +17,7 @@ from streaming_server.text.english import (
 from streaming_server.text.english.figures import SUBSCRIPTS, SUPERSCRIPTS
 from streaming_server.text.english.names import (
     ABBREVIATIONS,
+    BOOKS,
     LAST_WORDS,
     MONTH_OF,
     NUMBERED,
@@ -43,23 +44,24 @@ READINGS = (
 WORD_CHARACTERS = r"!-~\u00a1-\u024f\u1e00-\u1eff\u2010-\u205e\u2070-\u209c\u20a0-\u20cf\u2100-\u22ff"
 """Characters of English words and figures; any other character ends them."""
 
-START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§©√])"
+START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§©√→⇒=])"
 """Pattern of a possible start of a word."""
 
 CANDIDATE = re.compile(
     rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{alternatives(WEEKDAY_OF)})\b|(?:{figures.VERSIONED})\b"
-    rf"|(?:{alternatives(CODES)})\b|--?(?=[A-Za-z])"
-    rf"|(?=[^\s]{{0,40}}?[0-9$£€¥₹₩₽₿₺₪฿@%&=+×÷→←⇒∞√§#~<>≈≠≤≥№©±/\\{measures.SIGNS}{SUPERSCRIPTS}{SUBSCRIPTS}]"
+    rf"|(?:{alternatives(CODES)})\b|(?:{BOOKS})\b|--?(?=[A-Za-z])"
+    rf"|(?=[^\s]{{0,40}}?[0-9$£¥฿\u20a0-\u20cf@%&=+^×÷→←⇒∞√§#~<>≈≠≤≥№©±|/\\{measures.SIGNS}{SUPERSCRIPTS}{SUBSCRIPTS}]"
     rf"|[^\s.]{{0,40}}\.[A-Za-z])"
     rf"[{WORD_CHARACTERS}])"
 )
 """Pattern of a possible start of a reading."""
 
 CONTINUES = re.compile(
-    r"\S*[\d½⅓⅔¼¾]\S*(?<![.!?;:)\]\"”’])|\(\d{3}\)|[$£€¥₹₩₽₿+×*÷=<>–x№©±≤≥≠≈-]|§{1,2}|[<>!]=|of|[IVX]{2,}|f[lt]|sq|World|War|Super|Bowl|John|Paul"
+    r"\S*[\d½⅓⅔¼¾]\S*(?<![.!?;:)\]\"”’])|\d[\d./x×\"″]*(?:[\"″]|'')|\(\d{3}\)|[$£¥฿\u20a0-\u20cf+×*÷/=<>–−x№©±≤≥≠≈-]|§{1,2}|[<>!]=|of|[IVX]{2,}|f[lt]|sq|World|War|Super|Bowl|John|Paul"
     rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{alternatives(WEEKDAY_OF)})\.?,?|(?:{figures.VERSIONED})"
-    rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})"
-    rf"|(?:hundred|thousand|million|billion|trillion)|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
+    rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})|(?:{BOOKS})"
+    rf"|(?:{alternatives(UNITS)})"
+    rf"|(?:hundred|thousand|million|billion|trillion)|\d*(?:[Tt]sp|[Tt]bsp|gal|qt|pt|km|cm|mm|kg|mg|ml)\.|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
     rf"|[\"'“‘(]*(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|(?:{alternatives(ABBREVIATIONS)})"
     rf"|\S*(?:{alternatives(LAST_WORDS)})|(?:[A-Za-z]\.)+|[AaPp]\.?|[AaPp][Mm]"
 )
@@ -96,7 +98,7 @@ def _is_alone(following: str | None) -> bool:
     """Return whether the word after a number is unrelated to it. Most are, which skips the other rules."""
     if following is None:
         return True
-    return following not in _AFTER_NUMBER and not (following[0].isdigit() and len(following) in (3, 4))
+    return following not in _AFTER_NUMBER and not following[0].isdigit()
 
 
 def read_all(text: str) -> str:

@@ -36,6 +36,9 @@ _ALONE = {
     "№": "number",
     "©": "copyright",
     "~": "about",
+    "&&": "and",
+    "||": "or",
+    "|": ",",
 }
 
 
@@ -56,6 +59,16 @@ def _alone(match: re.Match[str]) -> str:
     return _ALONE[match[0]]
 
 
+def _handle(match: re.Match[str]) -> str:
+    """ "@user_name1"."""
+    return "at " + " underscore ".join(filter(None, match[1].split("_")))
+
+
+def _dashes(match: re.Match[str]) -> str:
+    """ "--force"; but "(-b" is minus b."""
+    return "minus " if match[0] == "-" and before(match).endswith("(") else "dash " * len(match[0])
+
+
 def _letters(match: re.Match[str]) -> str:
     """ "AT&T", "R&D"."""
     return " and ".join(map(letters, match[0].split("&")))
@@ -64,8 +77,9 @@ def _letters(match: re.Match[str]) -> str:
 READINGS = (
     Reading("A", r"(?:Ctrl|Cmd|Alt|Shift|Option|Win|Super|Fn)(?:[+-][A-Z][a-z]*)+(?![\w+-])", _keys),
     Reading("+", r"#(?=\d*[A-Za-z])", lambda match: "hashtag "),
+    Reading("+", r"@(\w+_\w+)", _handle),
     Reading("+", r"@(?=\w)", lambda match: "at "),
-    Reading("+", r"--(?=[a-z])|-(?=[A-Za-z](?!\w))", lambda match: "dash " * len(match[0])),
+    Reading("+", r"--(?=[a-z])|-(?=[A-Za-z](?!\w))", _dashes),
     Reading("+", rf"(?:{alternatives(_ALONE)})(?!\S)", _alone),
     Reading("A", r"[A-Z]{1,3}&[A-Z]{1,3}(?!\w)", _letters),
 )

@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import Reading
+from streaming_server.text.english.reading import Reading, before, rest_of
 
 _GROUP = re.compile(r"\d+|[A-Z]+")
+_FEWEST_DIGITS, _MOST_DIGITS = 7, 15
+"""Digits of a telephone number, by the ITU's recommendation E.164."""
+_SHORT = ("000", "101", "111", "112", "118", "311", "411", "511", "811", "988", "999")
+"""Numbers of emergency and directory services."""
+_CALL_BEFORE = re.compile(
+    rf"\b(?:[Dd]ial|[Cc]all|[Rr]ing|[Tt]ext|[Pp]hone)(?:ing|ed)?(?:\s(?:{'|'.join(_SHORT)}),?\s(?:or|and))?\s\Z"
+)
+_NO_NOUN = re.compile(r"\s*(?:[^\w\s]|\Z)|\s(?:or|and|for|if|in|immediately|now|right|to|when|on|from|at)\b")
 
 
 def _telephone(match: re.Match[str]) -> str:
@@ -22,12 +30,40 @@ def _group(group: str) -> str:
     return "eight hundred" if group == "800" else numbers.digits(group)
 
 
+def _grouped_anyhow(match: re.Match[str]) -> str | None:
+    """A number in any country's groups, by its number of digits."""
+    digits = sum(character.isdecimal() for character in match[0])
+    return _telephone(match) if _FEWEST_DIGITS <= digits <= _MOST_DIGITS else None
+
+
+def lone_number(match: re.Match[str]) -> str | None:
+    """A telephone number without groups; None for what is none. match[1]: its digits."""
+    digits = match[1]
+    if digits in _SHORT:
+        calls = _CALL_BEFORE.search(before(match)) and _NO_NOUN.match(rest_of(match))
+        return numbers.digits(digits) if calls else None
+    if not 10 <= len(digits) <= _MOST_DIGITS or digits.endswith("000"):
+        return None
+    groups = re.findall(r"\d{3}(?=\d{7}|\d{4}\Z|\d{3}\Z)|\d+\Z", digits) if len(digits) == 10 else [digits]
+    return ", ".join(map(numbers.digits, groups))
+
+
+_SEPARATOR = r"[ \u00a0./-]"
+_END = r"(?![\w-])(?<=\d)"
+
 READINGS = (
-    Reading("+", r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?![\w-])(?<=\d)", _telephone),
+    Reading("+", rf"\+\d{{1,3}}(?:{_SEPARATOR}?\(?\d{{1,8}}\)?){{1,7}}{_END}", _grouped_anyhow),
     Reading("9+", r"(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])", _telephone),
     Reading("9", r"\d{3}-\d{4}(?![\w-])", _telephone),
     Reading("9", r"\d{4}(?:[ -]\d{4}){2,}(?:[ -]\d{1,4})?(?![\w-])", _telephone),
-    Reading("9", r"0\d{2,4}(?:[ -]\d{3,4}){1,3}(?![\w-])", _telephone),
+    Reading("9", rf"0[1-9](?:[ .]\d\d){{4}}{_END}", _telephone),
+    Reading(
+        "9+",
+        rf"(?:\(0\d{{2,5}}\) ?|\(0\) ?\d{{2,5}} |0\d{{2,5}}[ /-])\d{{2,8}}(?:[ -]\d{{2,4}}){{0,3}}{_END}",
+        _grouped_anyhow,
+    ),
+    Reading("9", rf"1[389]00 \d{{3}} \d{{3}}{_END}", _telephone),
+    Reading("9", r"\d{5}-\d{4}(?![\w-])", _telephone),
     Reading("9", r"1-\d{3}(?:-(?:[A-Z]+|\d+))+(?![\w-])", _telephone),
     Reading("9", r"(?!\d{4}-\d\d-\d\d(?!\w))\d+(?:-\d+){2,}(?![\w-])", _telephone),
 )

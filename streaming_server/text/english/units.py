@@ -64,6 +64,43 @@ _REGULAR = {
     "kJ": "kilojoule",
     "kPa": "kilopascal",
     "hPa": "hectopascal",
+    "Pa": "pascal",
+    "MPa": "megapascal",
+    "GPa": "gigapascal",
+    "kbit": "kilobit",
+    "Mbit": "megabit",
+    "Gbit": "gigabit",
+    "Mb": "megabit",
+    "Gb": "gigabit",
+    "mW": "milliwatt",
+    "TWh": "terawatt hour",
+    "GWh": "gigawatt hour",
+    "MWh": "megawatt hour",
+    "kV": "kilovolt",
+    "µA": "microamp",
+    "Ω": "ohm",
+    "kΩ": "kiloohm",
+    "µF": "microfarad",
+    "nF": "nanofarad",
+    "pF": "picofarad",
+    "Nm": "newton meter",
+    "eV": "electron volt",
+    "keV": "kiloelectron volt",
+    "MeV": "megaelectron volt",
+    "GeV": "gigaelectron volt",
+    "mol": "mole",
+    "mmol": "millimole",
+    "qt": "quart",
+    "pt": "pint",
+    "cl": "centiliter",
+    "dl": "deciliter",
+    "dL": "deciliter",
+    "EB": "exabyte",
+    "ly": "light year",
+    "Tbsp": "tablespoon",
+    "tbs": "tablespoon",
+    "Tsp": "teaspoon",
+    "hl": "hectoliter",
 }
 _SAME = {
     "Hz": "hertz",
@@ -85,6 +122,18 @@ _SAME = {
     "mmHg": "millimeters of mercury",
     "‰": "per mille",
     "hrs": "hours",
+    "hp": "horsepower",
+    "mpg": "miles per gallon",
+    "ppm": "parts per million",
+    "ppb": "parts per billion",
+    "cc": "C C",
+    "Tbps": "terabits per second",
+    "dBA": "decibels",
+    "IU": "I U",
+    "wpm": "words per minute",
+    "kn": "knots",
+    "pts": "points",
+    "bps": "basis points",
 }
 _IRREGULAR = {
     "ft": ("foot", "feet"),
@@ -94,6 +143,12 @@ _IRREGULAR = {
     "℉": ("degree Fahrenheit", "degrees Fahrenheit"),
     "°": ("degree", "degrees"),
     "sq ft": ("square foot", "square feet"),
+    "sqft": ("square foot", "square feet"),
+    "ft²": ("square foot", "square feet"),
+    "ft2": ("square foot", "square feet"),
+    "sq m": ("square meter", "square meters"),
+    "sq km": ("square kilometer", "square kilometers"),
+    "sq mi": ("square mile", "square miles"),
 }
 
 
@@ -101,7 +156,14 @@ def _powers(unit: str) -> dict[str, tuple[str, str]]:
     name = _REGULAR[unit]
     return {
         f"{unit}{mark}": (f"{power} {name}", f"{power} {name}s")
-        for mark, power in (("²", "square"), ("³", "cubic"), ("^2", "square"), ("^3", "cubic"))
+        for mark, power in (
+            ("²", "square"),
+            ("³", "cubic"),
+            ("^2", "square"),
+            ("^3", "cubic"),
+            ("2", "square"),
+            ("3", "cubic"),
+        )
     }
 
 
@@ -143,6 +205,23 @@ PER = {
     "mL": "milliliter",
     "m³": "cubic meter",
     "night": "night",
+    "100km": "hundred kilometers",
+    "100 km": "hundred kilometers",
+    "100g": "hundred grams",
+    "100 g": "hundred grams",
+    "m2": "square meter",
+    "m3": "cubic meter",
+    "mol": "mole",
+    "gal": "gallon",
+    "capita": "capita",
+    "GB": "gigabyte",
+    "dl": "deciliter",
+    "serving": "serving",
+    "request": "request",
+    "token": "token",
+    "frame": "frame",
+    "page": "page",
+    "item": "item",
 }
 """Units that may follow the slash of a rate."""
 
@@ -164,11 +243,22 @@ CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "zł": ("złoty", "złoty", "grosz", "groszy"),
     "kr": ("krone", "kroner", "øre", "øre"),
     "SEK": ("krona", "kronor", "öre", "öre"),
+    "CZK": ("koruna", "korunas", "haléř", "haléřů"),
+    "Kč": ("koruna", "korunas", "haléř", "haléřů"),
+    "HUF": ("forint", "forints", "", ""),
+    "MXN": ("Mexican peso", "Mexican pesos", "centavo", "centavos"),
+    "ZAR": ("rand", "rand", "cent", "cents"),
+    "AED": ("dirham", "dirhams", "fils", "fils"),
+    "SAR": ("riyal", "riyals", "halala", "halalas"),
+    "₦": ("naira", "naira", "kobo", "kobo"),
+    "₱": ("peso", "pesos", "centavo", "centavos"),
+    "₫": ("dong", "dong", "", ""),
+    "₴": ("hryvnia", "hryvnias", "kopiyka", "kopiykas"),
     **{
         f"{mark}$": (f"{nation} dollar", f"{nation} dollars", "cent", "cents")
         for mark, nation in {
             "US": "US", "C": "Canadian", "CA": "Canadian", "A": "Australian", "AU": "Australian",
-            "NZ": "New Zealand", "HK": "Hong Kong", "S": "Singapore",
+            "NZ": "New Zealand", "HK": "Hong Kong", "S": "Singapore", "MX": "Mexican",
         }.items()
     },
 }  # fmt: skip
@@ -191,7 +281,21 @@ CODES = {
     "PLN": "zł",
     "NOK": "kr",
     "DKK": "kr",
-    **{code: code for code in ("CHF", "CNY", "SEK", "kr", "zł")},
+    "THB": "฿",
+    "TRY": "₺",
+    "RUB": "₽",
+    "ILS": "₪",
+    "UAH": "₴",
+    "VND": "₫",
+    "NGN": "₦",
+    "BTC": "₿",
+    "Rs": "₹",
+    "Rs.": "₹",
+    "kr.": "kr",
+    **{
+        code: code
+        for code in ("CHF", "CNY", "SEK", "kr", "zł", "CZK", "Kč", "HUF", "MXN", "ZAR", "AED", "SAR")
+    },
 }
 """Words for a currency, by its entry in CURRENCIES."""
 

@@ -37,6 +37,9 @@ from helpers.spoken_text import said
             "5 €, 3.50 EUR, USD 20, 99¢",
             "five euros, three euros and fifty cents, twenty dollars, ninety-nine cents",
         ),
+        ("Rs. 500, Rs 500", "five hundred rupees, five hundred rupees"),
+        ("kr 200, 50 CHF, 100 Kč", "two hundred kroner, fifty francs, one hundred korunas"),
+        ("₱20, 1.4bn, 2.5mn", "twenty pesos, one point four billion, two point five million"),
     ],
 )
 def test_money(written: str, spoken: str) -> None:
@@ -70,6 +73,21 @@ def test_money(written: str, spoken: str) -> None:
         ("Mon, Mar 4; Jan-Mar; Mon-Fri", "Monday, March fourth; January to March; Monday to Friday"),
         ("the 2023/24 season", "the twenty twenty-three, twenty-four season"),
         ("Sat in the sun, May", "Sat in the sun, May"),
+        (
+            "In 1066, he won (1066). Since 1066.",
+            "In ten sixty-six, he won (ten sixty-six). Since ten sixty-six.",
+        ),
+        (
+            "in 1050 cases, 1050 people in 1050 AD",
+            "in one thousand and fifty cases, one thousand and fifty people in ten fifty AD",
+        ),
+        ("the last 90s, the next 80s", "the last ninety seconds, the next eighty seconds"),
+        (
+            "on 3/15 at 2, Mon 3/4, due 25/12",
+            "on March fifteenth at two, Monday March fourth, due December twenty-fifth",
+        ),
+        ("on 1/2 of them, on 3/4-inch wood", "on one half of them, on three quarters-inch wood"),
+        ("Sat 10am-2pm, Sun shines", "Saturday ten AM to two PM, Sun shines"),
     ],
 )
 def test_dates(written: str, spoken: str) -> None:
@@ -90,6 +108,10 @@ def test_dates(written: str, spoken: str) -> None:
         ("10:30-11:45", "ten thirty to eleven forty-five"),
         ("9:00 AM - 5:00 PM", "nine AM to five PM"),
         ("10:00 GMT+2", "ten o'clock GMT plus two"),
+        ("9.30am, 10.15 pm", "nine thirty AM, ten fifteen PM"),
+        ("10:30Z, 1:05:30", "ten thirty UTC, one oh five and thirty seconds"),
+        ("a 1:10 ratio, a scale of 1:24", "a one to ten ratio, a scale of one to twenty-four"),
+        ("John 3:16, Psalm 23:1-3", "John three sixteen, Psalm twenty-three one to three"),
     ],
 )
 def test_times(written: str, spoken: str) -> None:
@@ -112,6 +134,30 @@ def test_times(written: str, spoken: str) -> None:
         ),
         ("Your code is 4829, PIN 0042", "Your code is four eight two nine, PIN zero zero four two"),
         ("The code is 500 lines long", "The code is five hundred lines long"),
+        ("+44 20 7946 0958", "plus four four, two zero, seven nine four six, zero nine five eight"),
+        ("+44 (0)20 7946 0958", "plus four four, zero, two zero, seven nine four six, zero nine five eight"),
+        (
+            "(0)20 7946 0958, (020) 7946 0958",
+            "zero, two zero, seven nine four six, zero nine five eight, zero two zero, seven nine four "
+            "six, zero nine five eight",
+        ),
+        ("0800 123 456", "zero eight zero zero, one two three, four five six"),
+        (
+            "01632 960001, 030/901820",
+            "zero one six three two, nine six zero zero zero one, zero three zero, nine zero one eight "
+            "two zero",
+        ),
+        ("01 42 68 53 00", "zero one, four two, six eight, five three, zero zero"),
+        ("1300 123 456", "one three zero zero, one two three, four five six"),
+        ("4155552671, 8000000000", "four one five, five five five, two six seven one, eight billion"),
+        (
+            "Dial 999 or 112. Call 111 people.",
+            "Dial nine nine nine or one one two. Call one hundred and eleven people.",
+        ),
+        (
+            "New York, NY 10001, or 10001-1234",
+            "New York, NY one zero zero zero one, or one zero zero zero one, one two three four",
+        ),
     ],
 )
 def test_telephone_numbers(written: str, spoken: str) -> None:
@@ -143,6 +189,36 @@ def test_telephone_numbers(written: str, spoken: str) -> None:
         ("30min-1h, 5mm–2cm", "thirty minutes to one hour, five millimeters to two centimeters"),
         ("'6' and 50/50", "'six' and fifty fifty"),
         ("seat 14A, 3 A's, 2 A levels", "seat fourteen A, three A's, two A levels"),
+        (
+            "3/20, 2/15, 1/10, 3/100 of it, 17/19",
+            "three twentieths, two fifteenths, one tenth, three hundredths of it, seventeen over nineteen",
+        ),
+        ("2/3rds, 3/4ths, 1/8th", "two thirds, three quarters, one eighth"),
+        ("4/5 stars, 4/5, 3/10 of it", "four out of five stars, four fifths, three tenths of it"),
+        (
+            "rated 1/10, scored 18/20, 9/11",
+            "rated one out of ten, scored eighteen out of twenty, nine eleven",
+        ),
+        (
+            "1,5 kg, 2,5-3,5 km, 1,500 kg",
+            "one point five kilograms, two point five to three point five kilometers, one thousand "
+            "five hundred kilograms",
+        ),
+        (
+            "10 / 5, 6 / 2 = 3, 6/2=3",
+            "ten over five, six divided by two equals three, six divided by two equals three",
+        ),
+        ("a 3'' pipe, 5/8\" bolt, 12″", "a three inch pipe, five eighths inch bolt, twelve inches"),
+        ('a 27" screen, "I am 27" he said', 'a twenty-seven inch screen, "I am twenty-seven" he said'),
+        ("6'2 tall, 6'4\"", "six foot two tall, six foot four"),
+        ("10 x 20 x 30 cm, 3 x 5 inches", "ten by twenty by thirty centimeters, three by five inches"),
+        ('8.5 x 11 in, an 8"x8" dish', "eight point five by eleven inches, an eight by eight inch dish"),
+        (
+            "100Mbit/s, 8 L/100 km, 5 m2",
+            "one hundred megabits per second, eight liters per hundred kilometers, five square meters",
+        ),
+        ("50 tokens/s, 2 tsp. salt", "fifty tokens per second, two teaspoons salt"),
+        ("a 50 lb bag, 50-lb bags, 50 lb of it", "a fifty pound bag, fifty pound bags, fifty pounds of it"),
     ],
 )
 def test_measures(written: str, spoken: str) -> None:
@@ -191,6 +267,36 @@ def test_measures(written: str, spoken: str) -> None:
         ("#MeToo, @user, ls --all -l", "hashtag MeToo, at user, ls dash dash all dash l"),
         ("Settings > Privacy, Ctrl+C", "Settings , Privacy, Control C"),
         ("§§ 3–4, ©2024, № 5", "sections three to four, copyright twenty twenty-four, number five"),
+        (
+            "v2.0.0-rc.1, 1.2.3-beta",
+            "version two point zero point zero R C one, one point two point three beta",
+        ),
+        (
+            "2x is 10, 3T MRI, 2T disk, 5T tokens",
+            "two x is ten, three tesla MRI, two T disk, five trillion tokens",
+        ),
+        (
+            "10 200 300, 1 234 567",
+            "ten two hundred three hundred, one million two hundred and thirty-four thousand five "
+            "hundred and sixty-seven",
+        ),
+        ("100:1, 1:1000", "one hundred to one, one to one thousand"),
+        ("a->b, A→B, x->5", "a to b, A to B, x to five"),
+        ("n=30, a==b, k != 2", "n equals thirty, a equals b, k is not equal to two"),
+        (
+            "2^n, e^-x, 3x² − 5x, x**2",
+            "two to the power of n, e to the power of minus x, three x squared − five x, x squared",
+        ),
+        (
+            "7 − 3 = 4, 3/4 = 0.75 = 75%",
+            "seven minus three equals four, three quarters equals zero point seven five equals "
+            "seventy-five percent",
+        ),
+        ("5 × 10^24 kg", "five times ten to the power of twenty-four kilograms"),
+        ("00:1A:2B:3C:4D:5E", "zero zero, one A, two B, three C, four D, five E"),
+        ("fe80::1, commit 3f2a1bc", "F E eight zero colon colon one, commit three F two A one B C"),
+        ("1920 x 1080, @user_name1", "nineteen twenty by ten eighty, at user underscore name1"),
+        ("15 min | 1 h", "fifteen minutes , one hour"),
     ],
 )
 def test_other_figures(written: str, spoken: str) -> None:
@@ -244,6 +350,14 @@ def test_addresses(written: str, spoken: str) -> None:
         ("She said no. 5 went. I met Max. 3 ran.", "She said no. five went. I met Max. three ran."),
         ("Max. 3 guests, page no. 5", "Maximum three guests, page number five"),
         ("C# and F#", "C sharp and F sharp"),
+        ("pg. 3, pp. 3-5, Tel. 5, Ep. 4", "page three, pages three to five, Telephone five, Episode four"),
+        ("Start IV antibiotics, Rocky IV was", "Start IV antibiotics, Rocky four was"),
+        ("Louis XIV's palace", "Louis the fourteenth's palace"),
+        ("Ann vs Ben, 5% YoY, WWII vets", "Ann versus Ben, five percent year over year, World War two vets"),
+        (
+            "Downing St, London; Elm Dr. near Fifth Ave. NW",
+            "Downing Street, London; Elm Drive near Fifth Avenue NW",
+        ),
     ],
 )
 def test_abbreviations(written: str, spoken: str) -> None:
