@@ -153,6 +153,28 @@ class Pronounced:
 
 
 @dataclass(frozen=True, slots=True)
+class ProsodySpan:
+    """A part of a text that is spoken at another speed and pitch. Both are factors on the utterance's own.
+
+    start, end: code points into the text.
+    """
+
+    start: int
+    end: int
+    speed: float
+    pitch: float
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageSpan:
+    """A part of a text in another language. start, end: code points into the text. language: a BCP 47 tag."""
+
+    start: int
+    end: int
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """Text that an engine speaks in one go: a clause, a sentence, or several.
 
@@ -162,6 +184,8 @@ class Utterance:
     pronounced: parts of the text whose pronunciation is given, in order, for engines that read IPA.
     units: spans of the text, in order, whose words are one word of the client's, such as "three dollars and
     fifty cents" for "$3.50". The marks of a unit come together, or as one.
+    prosody: parts of the text with a prosody of their own, in order, for engines that do that.
+    foreign: parts of the text in other languages than the utterance's, in order.
     """
 
     id: int
@@ -172,6 +196,8 @@ class Utterance:
     deadline: float
     pronounced: tuple[Pronounced, ...] = ()
     units: tuple[tuple[int, int], ...] = ()
+    prosody: tuple[ProsodySpan, ...] = ()
+    foreign: tuple[LanguageSpan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +276,8 @@ class EngineInfo:
     the slowest and the fastest speed it speaks at, where it uses speed; the rest is done by stretching its
     audio. notice: a sentence that listeners should read before they listen. dialogue: it reads `[S1]` and
     `[S2]`, and makes sounds such as "(laughs)". cost: of a second of speech; where it is high, a client
-    should ask for no more than it is about to play. ipa: it reads IPA.
+    should ask for no more than it is about to play. ipa: it reads IPA. prosody: it changes speed and pitch
+    within an utterance.
     """
 
     name: str
@@ -265,6 +292,7 @@ class EngineInfo:
     dialogue: bool = False
     cost: Literal["low", "high"] = "low"
     ipa: bool = False
+    prosody: bool = False
 
     def speaks(self, language: str) -> bool:
         """Return whether the engine speaks a language, or the one that a regional tag belongs to."""

@@ -86,7 +86,10 @@ class SpeechContext:
         style = style or SpeakingStyle(language=generation.language or "en")
         self._language = style.language
         self._narration = Narration(
-            engine.chunking, style, detect_language=detect_language and "language" in engine.uses
+            engine.chunking,
+            style,
+            detect_language=detect_language and "language" in engine.uses,
+            inline_prosody=engine.prosody,
         )
         self._out: deque[Output] = deque()
         self._wake_up = asyncio.Event()
@@ -352,7 +355,14 @@ class SpeechContext:
         self._on_utterance(passage.text)
         deadline = now + self._pacing.lead_s(now)
         self._channel.submit(
-            passage.text, part.voice, generation, deadline, passage.pronounced, passage.units()
+            passage.text,
+            part.voice,
+            generation,
+            deadline,
+            pronounced=passage.pronounced,
+            units=passage.units(),
+            prosody=part.reachable(passage.spans),
+            foreign=tuple(span for span in passage.foreign if self._engine.speaks(span.language)),
         )
 
     def _part(self, passage: Passage) -> Part:

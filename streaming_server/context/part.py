@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from streaming_server.text.prosody import NEUTRAL, Prosody
-from streaming_server.types import EngineInfo, Generation, Voice
+from streaming_server.types import EngineInfo, Generation, ProsodySpan, Voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Part:
 
         The engine speaks as near to the speed as it can; the tempo is what is left.
         """
-        own = Prosody(self.generation.speed or 1.0, self.generation.pitch or 1.0)
+        own = self._own
         wanted = prosody.within(own)
         slowest, fastest = engine.speeds if "speed" in engine.uses else (1.0, 1.0)
         speed = min(max(wanted.speed, slowest), fastest)
@@ -30,3 +30,16 @@ class Part:
         if wanted.pitch != own.pitch:
             generation = replace(generation, pitch=wanted.pitch)
         return generation, wanted.speed / speed
+
+    def reachable(self, spans: tuple[ProsodySpan, ...]) -> tuple[ProsodySpan, ...]:
+        """Return spans of prosody that together with the voice's own stay within the bounds."""
+        own = self._own
+        reached = ((span, Prosody(span.speed, span.pitch).within(own)) for span in spans)
+        return tuple(
+            replace(span, speed=prosody.speed / own.speed, pitch=prosody.pitch / own.pitch)
+            for span, prosody in reached
+        )
+
+    @property
+    def _own(self) -> Prosody:
+        return Prosody(self.generation.speed or 1.0, self.generation.pitch or 1.0)

@@ -31,6 +31,9 @@ from streaming_server.types import (
 )
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+GREATEST_FACTOR = 16.0
+"""Of the speed or pitch of a part of an utterance: from the slowest speed to the fastest."""
+
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
@@ -199,6 +202,9 @@ def _require_ranges(utterance: Utterance) -> None:
         value = getattr(generation, name)
         if value is not None and not least <= value <= most:
             raise ProtocolError(f"An utterance asks for {name} {value}.")
+    least, most = 1 / GREATEST_FACTOR, GREATEST_FACTOR
+    if not all(least <= factor <= most for span in utterance.prosody for factor in (span.speed, span.pitch)):
+        raise ProtocolError("An utterance has a part with an impossible speed or pitch.")
     if not (0 <= utterance.id < 2**63 and 0 <= utterance.context < 2**63 and isfinite(utterance.deadline)):
         raise ProtocolError("An utterance has an impossible id, context or deadline.")
 

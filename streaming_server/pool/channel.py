@@ -18,7 +18,9 @@ from streaming_server.types import (
     Failed,
     Finished,
     Generation,
+    LanguageSpan,
     Pronounced,
+    ProsodySpan,
     Utterance,
     Voice,
 )
@@ -112,6 +114,8 @@ class Channel:
         deadline: float,
         pronounced: tuple[Pronounced, ...] = (),
         units: tuple[tuple[int, int], ...] = (),
+        prosody: tuple[ProsodySpan, ...] = (),
+        foreign: tuple[LanguageSpan, ...] = (),
     ) -> None:
         """Send an utterance to a worker. The channel must not be busy."""
         assert not self.busy
@@ -120,7 +124,16 @@ class Channel:
         self._moved = False
         self._discard_events()
         self.utterance = Utterance(
-            self._pool.next_id(), self.context, text, voice, generation, deadline, pronounced, units
+            self._pool.next_id(),
+            self.context,
+            text,
+            voice,
+            generation,
+            deadline,
+            pronounced,
+            units,
+            prosody,
+            foreign,
         )
         self._pool.place(self)
 

@@ -6,6 +6,8 @@ from collections import Counter
 
 import regex
 
+from streaming_server.types import LanguageSpan
+
 AUTO = "auto"
 """Language value that tells each sentence's language by its script."""
 
@@ -58,6 +60,23 @@ _CLASSES = {
 }
 _LETTER = regex.compile("|".join(f"(?P<{script}>[{letters}])" for script, letters in _CLASSES.items()))
 
+_OWN_SCRIPTS = frozenset(language for languages in _SCRIPTS.values() for language in languages)
+"""Languages with a script of their own."""
+
+_LETTERS_OF = {
+    script: rf"[{letters}]" for script, letters in _CLASSES.items() if script not in ("Latin", "Kana")
+}
+_LETTERS_OF["Han"] = rf"[\p{{Han}}{_CLASSES['Kana']}]"
+_FOREIGN = regex.compile(
+    "|".join(
+        rf"(?P<{script}>{letter}[\p{{M}}ー]*+(?:[^\p{{L}}\p{{N}}]*+{letter}[\p{{M}}ー]*+)*+)"
+        for script, letter in _LETTERS_OF.items()
+    )
+)
+"""Words of one script, with what stands between them."""
+_GREEK_WORD = regex.compile(r"[\p{Greek}\p{M}]{2}")
+_KANA = regex.compile(rf"[{_CLASSES['Kana']}]")
+
 
 def is_auto(language: str | None) -> bool:
     return language is not None and language.lower() == AUTO
@@ -82,6 +101,26 @@ def foreign_languages(word: str, own: str) -> tuple[str, ...]:
     """Return the languages in whose script a word is; none for Latin letters and for the script of `own`."""
     languages = () if word.isascii() else _SCRIPTS.get(_script_of(word), ())
     return () if own.lower().split("-")[0] in languages else languages
+
+
+def foreign_spans(text: str, own: str) -> tuple[LanguageSpan, ...]:
+    """Return the parts of a text in `own` that are written in the script of another language.
+
+    Neighbouring words of one script are one part. A single Greek letter is a symbol, which every language
+    reads. A language in another script than Latin has no such parts: its engine reads Latin letters too.
+    """
+    if text.isascii() or own.lower().split("-")[0] in _OWN_SCRIPTS:
+        return ()
+    spans: list[LanguageSpan] = []
+    for match in _FOREIGN.finditer(text):
+        script = next(name for name, part in match.groupdict().items() if part)
+        if script == "Greek" and not _GREEK_WORD.search(match[0]):
+            continue
+        if script == "Han" and _KANA.search(match[0]):
+            script = "Kana"
+        language = _by_letters(match[0].lower(), script) or _SCRIPTS[script][0]
+        spans.append(LanguageSpan(match.start(), match.end(), language))
+    return tuple(spans)
 
 
 def _script_of(text: str) -> str:

@@ -11,10 +11,17 @@ from itertools import groupby
 
 from streaming_server.errors import InternalError
 from streaming_server.text.items import Item, Pause, Said, SpeakerChange
-from streaming_server.text.language import language_of
+from streaming_server.text.language import foreign_spans, language_of
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.passage import Passage, Quotation
-from streaming_server.text.prosody import NEUTRAL, OpenProsody, Prosody, ProsodyChange, joined
+from streaming_server.text.prosody import (
+    OpenProsody,
+    Prosody,
+    ProsodyChange,
+    ProsodyTimeline,
+    ends_sentence,
+    joined,
+)
 from streaming_server.text.segmenter import Segmenter
 from streaming_server.text.sentence import Sentence
 from streaming_server.text.spoken import SpokenText
@@ -35,19 +42,28 @@ class _Event:
     """Something to hand out once the spoken text before `at` has been taken."""
 
     at: int
-    what: Pause | SpeakerChange | FlushPoint | Prosody
+    what: Pause | SpeakerChange | FlushPoint
 
 
 class Narration:
     """Turns text that is still arriving into what an engine speaks, in order.
 
-    policy: lengths of the spoken text, in code points. detect_language: tell the language of each sentence by
-    its script, rather than taking the voice's own for all.
+    policy: lengths of the spoken text, in code points. detect_language: tell the language of each sentence,
+    and of words in another script, by their letters, rather than taking the voice's own for all.
+    inline_prosody: the engine changes prosody within an utterance; otherwise a change starts a new passage.
     """
 
-    def __init__(self, policy: ChunkPolicy, style: SpeakingStyle, *, detect_language: bool = False) -> None:
+    def __init__(
+        self,
+        policy: ChunkPolicy,
+        style: SpeakingStyle,
+        *,
+        detect_language: bool = False,
+        inline_prosody: bool = False,
+    ) -> None:
         self._style = style
         self._detect_language = detect_language
+        self._inline_prosody = inline_prosody
         self._spoken = SpokenText(style)
         self._segmenter = Segmenter(policy, style.language)
         self._source = SourceMap()
@@ -56,7 +72,7 @@ class Narration:
         self._speaker: str | None = None
         self._open = OpenProsody()
         self._last = ""
-        self._appended = self._prosody = NEUTRAL
+        self._prosody = ProsodyTimeline()
         self._quoted = 0
         self._finished = False
 
@@ -113,9 +129,7 @@ class Narration:
         while not self._passages:
             if self._events and self._events[0].at <= self._segmenter.taken:
                 event = self._events.popleft().what
-                if isinstance(event, Prosody):
-                    self._prosody = event
-                elif isinstance(event, SpeakerChange):
+                if isinstance(event, SpeakerChange):
                     self._speaker = event.speaker
                 else:
                     return event
@@ -137,21 +151,30 @@ class Narration:
 
     def _say(self, said: Said) -> None:
         """Append text. A change of prosody takes effect in front of the next word."""
-        if self._open.current != self._appended and said.text:
+        if self._open.current != self._prosody.latest and said.text:
             length = joined(self._last, said.text)
             self._append(said.part(0, length))
             said = said.part(length, len(said.text))
             if said.text:
-                self._appended = self._open.current
-                self._separate(self._appended)
+                self._change_prosody(self._open.current, said.text)
         self._append(said)
+
+    def _change_prosody(self, prosody: Prosody, following: str) -> None:
+        """Change the prosody in front of some text.
+
+        A sentence that ends at the tag ends even if no white space follows.
+        """
+        if not self._inline_prosody or (ends_sentence(self._last) and not following[0].isspace()):
+            self._segmenter.flush()
+            self._last = ""
+        self._prosody.change(self._segmenter.received, prosody)
 
     def _append(self, said: Said) -> None:
         self._source.append(said)
         self._segmenter.append(said.text)
         self._last = said.text[-1:] or self._last
 
-    def _separate(self, event: Pause | SpeakerChange | Prosody) -> None:
+    def _separate(self, event: Pause | SpeakerChange) -> None:
         """End the sentence, and have something happen in front of the next one."""
         self._segmenter.flush()
         self._last = ""
@@ -180,7 +203,11 @@ class Narration:
         quotations = tuple(map(self._quotation, sentences))
         self._source.forget(end)
         text = "".join(sentence.text for sentence in sentences).strip()
-        return Passage(text, quotations, language, self._speaker, tuple(pronounced), source, self._prosody)
+        prosody, spans = self._prosody.take(begin, end)
+        foreign = foreign_spans(text, language) if self._detect_language else ()
+        return Passage(
+            text, quotations, language, self._speaker, tuple(pronounced), source, prosody, spans, foreign
+        )
 
     def _quotation(self, sentence: Sentence) -> Quotation:
         """Quote a sentence from the client's text, with the Markdown marks around it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.prosody import Prosody
 from streaming_server.text.written_word import WRITTEN_WORD
-from streaming_server.types import Pronounced, WordMark
+from streaming_server.types import LanguageSpan, Pronounced, ProsodySpan, WordMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Passage:
 
     text: what to speak. sentences: at least one. language: a BCP 47 tag. speaker: "S1" or "S2"; None where
     the text names none. source: maps `text` to the client's text. prosody: on top of the voice's own.
+    spans: parts with a prosody of their own, on top of `prosody`. foreign: parts in other languages.
     """
 
     text: str
@@ -35,6 +36,8 @@ class Passage:
     pronounced: tuple[Pronounced, ...]
     source: SourceMap
     prosody: Prosody
+    spans: tuple[ProsodySpan, ...] = ()
+    foreign: tuple[LanguageSpan, ...] = ()
 
     @property
     def start(self) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from streaming_server.types import ProsodySpan
 
 SLOWEST, FASTEST = 0.25, 4.0
 LOWEST, HIGHEST = 0.5, 2.0
@@ -17,6 +20,7 @@ _RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "fast": 1.3, "x-fast": 1.7
 _PITCHES = {"x-low": 0.7, "low": 0.85, "medium": 1.0, "high": 1.15, "x-high": 1.3}
 _TYPICAL_HZ = 180.0
 """Pitch of a voice, against which a difference in Hz is taken."""
+_TERMINATORS = frozenset(".!?…。！？।۔؟")
 _NUMBER = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{0,6})?|\.\d{1,6})\s?(%|st|hz|)")
 
 
@@ -75,6 +79,40 @@ class OpenProsody:
             del self._open[0 if element == "speak" else at :]
 
 
+class ProsodyTimeline:
+    """The prosody of each part of a spoken text. Offsets are code points into the spoken text."""
+
+    def __init__(self) -> None:
+        self._current = NEUTRAL
+        self._changes: deque[tuple[int, Prosody]] = deque()
+
+    @property
+    def latest(self) -> Prosody:
+        """The prosody of text that is still to come."""
+        return self._changes[-1][1] if self._changes else self._current
+
+    def change(self, at: int, prosody: Prosody) -> None:
+        self._changes.append((at, prosody))
+
+    def take(self, begin: int, end: int) -> tuple[Prosody, tuple[ProsodySpan, ...]]:
+        """Return the prosody of the text from `begin` to `end`, and parts of it that have one of their own.
+
+        There are no parts where all of the text has the same prosody. Parts count from `begin`. The next call
+        must not go back.
+        """
+        while self._changes and self._changes[0][0] <= begin:
+            self._current = self._changes.popleft()[1]
+        starts = [(begin, self._current), *(change for change in self._changes if change[0] < end)]
+        if len({prosody for _, prosody in starts}) == 1:
+            return self._current, ()
+        ends = [*(at for at, _ in starts[1:]), end]
+        return NEUTRAL, tuple(
+            ProsodySpan(start - begin, until - begin, prosody.speed, prosody.pitch)
+            for (start, prosody), until in zip(starts, ends, strict=True)
+            if prosody != NEUTRAL
+        )
+
+
 def prosody_of(element: str, attributes: Mapping[str, str]) -> Prosody:
     """Return the prosody that an element asks for. Values that are not understood change nothing."""
     if element == "emphasis":
@@ -92,6 +130,11 @@ def joined(last: str, text: str) -> int:
         last = text[count]
         count += 1
     return count
+
+
+def ends_sentence(last: str) -> bool:
+    """Return whether a sentence ends with this character."""
+    return last in _TERMINATORS
 
 
 def _continues(last: str, character: str) -> bool:

@@ -6,8 +6,11 @@ import re
 import unicodedata
 from bisect import bisect_left
 from dataclasses import replace
+from typing import TypeVar
 
-from streaming_server.types import Pronounced, WordMark
+from streaming_server.types import Pronounced, ProsodySpan, WordMark
+
+P = TypeVar("P", Pronounced, ProsodySpan)
 
 _LETTER = re.compile("(?s:.)[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u1160-\u11ff\u3099\u309a]*")
 """A letter and the marks that NFC may join with it. Marks of other scripts stay as they are."""
@@ -26,13 +29,13 @@ class Composed:
             self.text = "".join(part for _, part in parts)
             self._places = [start for start, part in parts for _ in part] + [len(text)]
 
-    def here(self, pronounced: tuple[Pronounced, ...]) -> tuple[Pronounced, ...]:
+    def here(self, parts: tuple[P, ...]) -> tuple[P, ...]:
         """Return parts of the text as it was as parts of this text."""
         if (places := self._places) is None:
-            return pronounced
+            return parts
         return tuple(
             replace(part, start=bisect_left(places, part.start), end=bisect_left(places, part.end))
-            for part in pronounced
+            for part in parts
         )
 
     def spans(self, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:

@@ -12,6 +12,7 @@ from streaming_server.engines.espeak.composing import Composed
 from streaming_server.engines.espeak.languages import DEFAULT_LANGUAGE, Languages
 from streaming_server.engines.espeak.library import Library
 from streaming_server.engines.espeak.pieces import Piece
+from streaming_server.engines.espeak.spelled_text import Insertion, prosody_commands
 from streaming_server.engines.espeak.text import is_speakable, spoken_form
 from streaming_server.engines.espeak.thread import Job, LibraryThread, Returned
 from streaming_server.engines.espeak.voices import VoiceParameters, parameters_for
@@ -55,6 +56,7 @@ class EspeakEngine(Engine):
             chunking=ChunkPolicy(min_chars=0, best_chars=1, max_chars=400, patience_s=0.0),
             uses=frozenset({"language", "speed", "pitch"}),
             ipa=True,
+            prosody=True,
         )
         self._waiting: dict[int, Utterance] = {}
         self._queue: list[tuple[float, int, int]] = []  # deadline, arrival, utterance id
@@ -100,7 +102,11 @@ class EspeakEngine(Engine):
             return [Finished(utterance.id, 0.0)]
         self._composed = composed = Composed(spoken)
         job = Job(
-            composed.text, parameters, composed.here(utterance.pronounced), composed.spans(utterance.units)
+            composed.text,
+            parameters,
+            composed.here(utterance.pronounced),
+            composed.spans(utterance.units),
+            self._commands(utterance, composed, parameters),
         )
         return self._events(utterance.id, self._open_thread().start(job))
 
@@ -130,13 +136,25 @@ class EspeakEngine(Engine):
                 return utterance
         return None
 
-    def _parameters(self, utterance: Utterance) -> VoiceParameters:
-        """Return the library's parameters for an utterance. Raises BadValue for an unknown language."""
+    def _commands(
+        self, utterance: Utterance, composed: Composed, own: VoiceParameters
+    ) -> tuple[Insertion, ...]:
+        """Return the commands that change the prosody within an utterance."""
+        spans = composed.here(utterance.prosody)
+        parameters = [self._parameters(utterance, span.speed, span.pitch) for span in spans]
+        return tuple(prosody_commands(composed.text, spans, parameters, own))
+
+    def _parameters(self, utterance: Utterance, speed: float = 1.0, pitch: float = 1.0) -> VoiceParameters:
+        """Return the library's parameters for an utterance. Raises BadValue for an unknown language.
+
+        speed, pitch: further factors.
+        """
         generation = utterance.generation
         voice = self._languages.voice_of(generation.language)
         if voice is None:
             raise BadValue(f"This engine does not speak the language {generation.language!r:.40}.")
-        return parameters_for(utterance.voice, voice, generation.speed or 1.0, generation.pitch or 1.0)
+        speed, pitch = speed * (generation.speed or 1.0), pitch * (generation.pitch or 1.0)
+        return parameters_for(utterance.voice, voice, speed, pitch)
 
     def _events(self, utterance_id: int, result: Piece | Returned) -> list[Event]:
         if isinstance(result, Piece):

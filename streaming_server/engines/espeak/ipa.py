@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
-
-from streaming_server.types import Pronounced
 
 _NEAR = MappingProxyType(
     {
@@ -182,51 +179,3 @@ class PhonemeTable:
 def _decomposed(ipa: str) -> str:
     """Return IPA with its diacritics as characters of their own, except in ç, which is a letter."""
     return unicodedata.normalize("NFD", ipa).replace("c\u0327", "\u00e7")
-
-
-def _without_phonemes(text: str) -> str:
-    """Return text of the same length that opens no phonemes, neither by itself nor with `[[` after it."""
-    opened = text.replace("[[", "[ ")
-    return f"{opened[:-1]} " if opened.endswith("[") else opened
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """A stretch of spoken text and the written one it stands for. given: whether it is a pronunciation."""
-
-    spoken: int
-    written: int
-    length: int
-    given: bool
-
-
-class SpelledText:
-    """A text with pronunciations in the library's notation, and the way back to the written text.
-
-    parts: the pronunciations in order, each with its spelling.
-    """
-
-    def __init__(self, text: str, parts: Sequence[tuple[Pronounced, str]]) -> None:
-        pieces: list[str] = []
-        self._stretches: list[_Stretch] = []
-        spoken = at = 0
-        for part, spelling in parts:
-            if part.start < at:
-                continue
-            plain, given = _without_phonemes(text[at : part.start]), f"[[{spelling}]]"
-            self._stretches.append(_Stretch(spoken, at, part.start - at, False))
-            spoken += len(plain)
-            self._stretches.append(_Stretch(spoken, part.start, part.end - part.start, True))
-            spoken += len(given)
-            pieces += (plain, given)
-            at = part.end
-        self._stretches.append(_Stretch(spoken, at, len(text) - at, False))
-        self.spoken = "".join([*pieces, _without_phonemes(text[at:])])
-
-    def written(self, position: int, length: int) -> tuple[int, int]:
-        """Return position and length in the written text for those in the spoken one, counted from 1."""
-        index = position - 1
-        stretch = next(one for one in reversed(self._stretches) if one.spoken <= max(0, index))
-        if stretch.given:
-            return stretch.written + 1, stretch.length
-        return stretch.written + index - stretch.spoken + 1, length

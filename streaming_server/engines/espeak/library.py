@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import espeakng_loader
 
-from streaming_server.engines.espeak.ipa import PhonemeTable, SpelledText, phoneme_names
+from streaming_server.engines.espeak.ipa import PhonemeTable, phoneme_names
 from streaming_server.engines.espeak.variants import DataFolder
 from streaming_server.engines.espeak.voices import VoiceParameters
 from streaming_server.errors import EngineFailure
@@ -138,9 +138,9 @@ class Library:
         return {tag: name for tag, (_, name) in best.items()}
 
     def spell(
-        self, text: str, pronounced: Sequence[Pronounced], parameters: VoiceParameters
-    ) -> SpelledText | None:
-        """Return a text with its pronunciations in the library's notation; None if it can say none of them.
+        self, pronounced: Sequence[Pronounced], parameters: VoiceParameters
+    ) -> list[tuple[Pronounced, str]]:
+        """Return the pronunciations that the language can say, each in the library's notation.
 
         Raises EngineFailure.
         """
@@ -151,21 +151,28 @@ class Library:
             self._tables[language] = PhonemeTable(phoneme_names(self._data), self._ipa_of)
         table = self._tables[language]
         parts = [(part, table.spelled(part.ipa)) for part in pronounced]
-        sayable = [(part, spelling) for part, spelling in parts if spelling is not None]
-        return SpelledText(text, sayable) if sayable else None
+        return [(part, spelling) for part, spelling in parts if spelling is not None]
 
     def speak(
-        self, text: str, parameters: VoiceParameters, on_chunk: ChunkHandler, *, phonemes: bool = False
+        self,
+        text: str,
+        parameters: VoiceParameters,
+        on_chunk: ChunkHandler,
+        *,
+        phonemes: bool = False,
+        commands: bool = False,
     ) -> None:
         """Speak plain text; block until it is spoken or `on_chunk` stops it.
 
-        phonemes: whether the text holds phonemes in the library's notation. Raises EngineFailure, or whatever
-        `on_chunk` raised.
+        phonemes: whether the text holds phonemes in the library's notation. commands: whether it holds
+        commands that change the parameters. Raises EngineFailure, or whatever `on_chunk` raised.
         """
         self._apply(parameters)
         self._on_chunk = on_chunk
         status = self._synthesize(text, _ENDPAUSE | (_PHONEMES if phonemes else 0))
         self._on_chunk = None
+        if commands:
+            self._current = None
         if self._error is not None:
             error, self._error = self._error, None
             raise error

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from streaming_server.engines.espeak.ipa import SpelledText
 from streaming_server.engines.espeak.library import Library, LibraryEvent
 from streaming_server.engines.espeak.pieces import Piece, PieceCutter
+from streaming_server.engines.espeak.spelled_text import Insertion, SpelledText
 from streaming_server.engines.espeak.timeline import WordTimeline
 from streaming_server.engines.espeak.voices import VoiceParameters
 from streaming_server.types import Pronounced
@@ -17,12 +17,13 @@ from streaming_server.types import Pronounced
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A text to speak. pronounced, units: as in `Utterance`."""
+    """A text to speak. pronounced, units: as in `Utterance`. commands: to insert, in order."""
 
     text: str
     parameters: VoiceParameters
     pronounced: tuple[Pronounced, ...] = ()
     units: tuple[tuple[int, int], ...] = ()
+    commands: tuple[Insertion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +101,21 @@ class LibraryThread:
         rest: Piece | None = None
         failure: BaseException | None = None
         try:
-            if job.pronounced:
-                spelled = self._library.spell(job.text, job.pronounced, job.parameters)
+            spelled = self._spelled(job)
             text = job.text if spelled is None else spelled.spoken
-            self._library.speak(text, job.parameters, on_chunk, phonemes=spelled is not None)
+            phonemes = spelled is not None and spelled.phonemes
+            self._library.speak(
+                text, job.parameters, on_chunk, phonemes=phonemes, commands=bool(job.commands)
+            )
             rest = None if stopped else cutter.rest()
         except BaseException as error:
             failure = error
         return Returned(time.perf_counter() - started_at - parked_s, rest, failure)
+
+    def _spelled(self, job: Job) -> SpelledText | None:
+        """Return the text with what is inserted; None if that is nothing. Raises EngineFailure."""
+        sayable = self._library.spell(job.pronounced, job.parameters) if job.pronounced else []
+        return SpelledText(job.text, sayable, job.commands) if sayable or job.commands else None
 
 
 def _written(event: LibraryEvent, spelled: SpelledText) -> LibraryEvent:

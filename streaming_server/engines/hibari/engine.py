@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streaming_server.engines.base import Engine
 from streaming_server.engines.espeak.text import spoken_form
+from streaming_server.engines.hibari.inflection import inflected
 from streaming_server.engines.hibari.marks import word_marks
 from streaming_server.engines.hibari.models import Speaker, VoiceModels
 from streaming_server.engines.hibari.network import Floats, Network, Spectrum
@@ -71,8 +72,8 @@ LOADING_POLL_S = 0.005
 class _Stream:
     """An utterance that is being spoken.
 
-    newcomer: whether its listener has heard nothing yet. samples: given out so far. marks: of the
-    phrase whose first piece is next.
+    newcomer: whether its listener has heard nothing yet. pitch: factor on the pitch of each frame of
+    `spectrum`, or of all. samples: given out so far. marks: of the phrase whose first piece is next.
     """
 
     utterance: Utterance
@@ -84,6 +85,7 @@ class _Stream:
     phrases: Iterator[Phrase] = field(default_factory=lambda: iter(()))
     phrase: Phrase | None = None
     spectrum: Spectrum | None = None
+    pitch: Floats | float = 1.0
     synthesis: Synthesis | None = None
     frames: int = FIRST_PIECE
     pieces: int = 0
@@ -122,6 +124,7 @@ class HibariEngine(Engine):
             uses=frozenset({"language", "speed", "pitch", "seed"}),
             speeds=(SLOWEST, FASTEST),
             ipa=True,
+            prosody=True,
         )
 
     @property
@@ -214,7 +217,7 @@ class HibariEngine(Engine):
 
     def _piece(self, stream: _Stream) -> list[Event]:
         if stream.spectrum is not None:
-            pitch = stream.utterance.generation.pitch or 1.0
+            pitch = stream.pitch * (stream.utterance.generation.pitch or 1.0)
             stream.synthesis = synthesis_of(stream.spectrum, stream.timbre, pitch, self._tables, stream.noise)
             stream.spectrum = None
         assert stream.synthesis is not None
@@ -248,6 +251,9 @@ class HibariEngine(Engine):
         stream.phrase = None
         speed = (stream.utterance.generation.speed or 1.0) * stream.timbre.pace
         stream.spectrum = _trimmed(stream.network.run(phrase.ids, speed), phrase)
+        if stream.utterance.prosody:
+            spans = stream.utterance.prosody
+            stream.spectrum, stream.pitch = inflected(stream.spectrum, phrase, spans)
         stream.marks = tuple(word_marks(phrase, stream.spectrum, stream.samples))
 
 

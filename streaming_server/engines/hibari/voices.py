@@ -71,16 +71,22 @@ def timbre_of(voice: Voice) -> Timbre:
     return TIMBRES.get(voice.id) or TIMBRES[_STYLES.get(voice.style, DEFAULT_VOICE.id)]
 
 
-def synthesis_of(spectrum: Spectrum, timbre: Timbre, pitch: float, tables: Tables, noise: Noise) -> Synthesis:
-    """The synthesis of a spectrum as the speaker would have it. pitch: a further factor on f0."""
-    if (timbre.pitch * pitch, timbre.intonation, timbre.warp) == (1.0, 1.0, 1.0):
+def synthesis_of(
+    spectrum: Spectrum, timbre: Timbre, pitch: Floats | float, tables: Tables, noise: Noise
+) -> Synthesis:
+    """Return the synthesis of a spectrum as the speaker would have it.
+
+    pitch: a further factor on f0, one for all frames or one for each.
+    """
+    own = (timbre.intonation, timbre.warp) == (1.0, 1.0)
+    if own and isinstance(pitch, float) and timbre.pitch * pitch == 1.0:
         return Synthesis(spectrum, tables, noise)
     f0 = shaped_f0(spectrum.f0, timbre, pitch)
     shaped = replace(spectrum, f0=f0, free=_warped(spectrum.free, timbre.warp))
     return Synthesis(shaped, tables, noise, ShapedHarmonics(spectrum, f0, timbre.warp))
 
 
-def shaped_f0(f0: Floats, timbre: Timbre, pitch: float) -> Floats:
+def shaped_f0(f0: Floats, timbre: Timbre, pitch: Floats | float) -> Floats:
     """The fundamental frequency, its voiced frames changed."""
     distance = np.maximum(f0, UNVOICED_HZ) / np.float32(USUAL_HZ)
     shaped = distance**timbre.intonation * (USUAL_HZ * timbre.pitch * pitch)

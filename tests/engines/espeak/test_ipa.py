@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers.espeak import Speaker, audio_of, check_order, marks_of, voice_named
 
-from streaming_server.engines.espeak.ipa import PhonemeTable, SpelledText
+from streaming_server.engines.espeak.ipa import PhonemeTable
+from streaming_server.engines.espeak.spelled_text import SpelledText
 from streaming_server.types import Event, Generation, Pronounced, Utterance
 
 
