@@ -4,6 +4,7 @@
     ├── BadRequest                       bad_request         400   1008
     │   ├── BadMessage                   bad_message         400   1008
     │   ├── BadValue                     bad_value           422   1008
+    │   │   └── UnsupportedLanguage      unsupported_language 422  1008
     │   ├── UnknownVoice                 unknown_voice       404   1008
     │   ├── UnknownContext               unknown_context     404   1008
     │   ├── UnknownVoiceSample           unknown_prompt      404   1008
@@ -69,6 +70,12 @@ class BadMessage(BadRequest):
 class BadValue(BadRequest):
     code = "bad_value"
     http_status = 422
+
+
+class UnsupportedLanguage(BadValue):
+    """Nothing of a text is in a language that the engine speaks."""
+
+    code = "unsupported_language"
 
 
 class UnknownVoice(BadRequest):

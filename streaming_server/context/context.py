@@ -26,7 +26,7 @@ from streaming_server.context.pacing import Pacing
 from streaming_server.context.part import Part
 from streaming_server.context.progress import Progress
 from streaming_server.context.timing import Timing
-from streaming_server.errors import BadMessage, SpeechError, TooLarge, TooSlow
+from streaming_server.errors import BadMessage, SpeechError, TooLarge, TooSlow, UnsupportedLanguage
 from streaming_server.pool.pool import Pool
 from streaming_server.text.code_points import check_code_points
 from streaming_server.text.items import Pause
@@ -49,6 +49,9 @@ class SpeechContext:
     The first four return at once and may be called from another task than `receive`. Sentences, words and
     speech come out in order, then exactly one of Done, Cancelled or Failure, and nothing after it. Nothing
     runs ahead of the reader by more than one utterance, nor by more than `max_lead_s` of real time.
+
+    An utterance in a language that the engine cannot speak is skipped; if all are, the context ends with that
+    error.
 
     If a worker dies, an utterance of which nothing was received yet is spoken again elsewhere. Otherwise the
     context ends with an error at once, and audio still held back by pacing is discarded.
@@ -89,6 +92,7 @@ class SpeechContext:
             engine.chunking,
             style,
             detect_language=detect_language and "language" in engine.uses,
+            mix_languages="language" in engine.uses,
             inline_prosody=engine.prosody,
         )
         self._out: deque[Output] = deque()
@@ -98,6 +102,8 @@ class SpeechContext:
         self._timing = Timing()
         self._flushes: deque[_Flush] = deque()
         self._finished = False
+        self._spoke = False
+        self._unspoken: Failure | None = None
         self._end: End | None = None
         self._closed = False
         self._holds = 0
@@ -339,7 +345,7 @@ class SpeechContext:
         if following is None:
             self._watch_patience(now)
             if self._finished:
-                self._conclude(Done(self._metrics()))
+                self._conclude(self._ending())
             return False
         self._impatient_at = None
         if isinstance(following, Pause):
@@ -385,12 +391,22 @@ class SpeechContext:
             case Words(_, marks):
                 self._out += self._progress.words(marks)
             case Audio(_, pcm):
+                self._spoke = True
                 self._out += self._progress.audio(pcm)
             case Finished(_, busy_s):
                 self._timing.worked(busy_s)
                 self._out += self._progress.end()
+            case Failed(_, UnsupportedLanguage.code, message, retryable):
+                self._unspoken = Failure(UnsupportedLanguage.code, message, retryable)
+                self._out += self._progress.end()
             case Failed(_, code, message, retryable):
                 self._conclude(Failure(code, message, retryable))
+
+    def _ending(self) -> Done | Failure:
+        """Return the end of all text: an error if there was some and the engine could speak none of it."""
+        if self._unspoken is not None and not self._spoke:
+            return self._unspoken
+        return Done(self._metrics())
 
     def _metrics(self) -> ContextMetrics:
         return self._timing.metrics(

@@ -48,9 +48,10 @@ class _Event:
 class Narration:
     """Turns text that is still arriving into what an engine speaks, in order.
 
-    policy: lengths of the spoken text, in code points. detect_language: tell the language of each sentence,
-    and of words in another script, by their letters, rather than taking the voice's own for all.
-    inline_prosody: the engine changes prosody within an utterance; otherwise a change starts a new passage.
+    policy: lengths of the spoken text, in code points. detect_language: tell the language of each sentence by
+    its script, rather than taking the voice's own for all. mix_languages: find the words in another script
+    than the sentence's language has. inline_prosody: the engine changes prosody within an utterance;
+    otherwise a change starts a new passage.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class Narration:
         style: SpeakingStyle,
         *,
         detect_language: bool = False,
+        mix_languages: bool = False,
         inline_prosody: bool = False,
     ) -> None:
         self._style = style
         self._detect_language = detect_language
+        self._mix_languages = mix_languages
         self._inline_prosody = inline_prosody
         self._spoken = SpokenText(style)
         self._segmenter = Segmenter(policy, style.language)
@@ -204,7 +207,7 @@ class Narration:
         self._source.forget(end)
         text = "".join(sentence.text for sentence in sentences).strip()
         prosody, spans = self._prosody.take(begin, end)
-        foreign = foreign_spans(text, language) if self._detect_language else ()
+        foreign = foreign_spans(text, language) if self._mix_languages else ()
         return Passage(
             text, quotations, language, self._speaker, tuple(pronounced), source, prosody, spans, foreign
         )

@@ -33,6 +33,7 @@ class AutoEngine(Engine):
             languages=tuple(languages),
             uses=first.uses | second.uses,
             ipa=first.ipa and second.ipa,
+            prosody=first.prosody and second.prosody,
         )
 
     @property

@@ -10,8 +10,9 @@ def create(settings: NoSettings) -> Engine:
     """Return the engine. Raises EngineFailure if the library cannot be loaded."""
     from streaming_server.engines.espeak.engine import EspeakEngine
     from streaming_server.engines.flow_control import FlowControlled
+    from streaming_server.engines.multilingual import Multilingual
 
-    return FlowControlled(EspeakEngine())
+    return FlowControlled(Multilingual(EspeakEngine()))
 
 
 ESPEAK = EngineProvider(

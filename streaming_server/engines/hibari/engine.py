@@ -24,7 +24,7 @@ from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phra
 from streaming_server.engines.hibari.synthesis import SAMPLE_RATE, Synthesis, Tables
 from streaming_server.engines.hibari.voices import OWN, Timbre, synthesis_of, timbre_of
 from streaming_server.engines.memory import machine_memory
-from streaming_server.errors import BadValue, EngineFailure
+from streaming_server.errors import BadValue, EngineFailure, UnsupportedLanguage
 from streaming_server.types import (
     Audio,
     ChunkPolicy,
@@ -201,7 +201,7 @@ class HibariEngine(Engine):
         return stream.network is None and self._models.is_loading(stream.utterance.voice.id)
 
     def _advance(self, stream: _Stream) -> list[Event] | None:
-        """Return the next piece of an utterance; None after the last.
+        """Return the next piece of an utterance; None after the last. Raises UnsupportedLanguage.
 
         All words of a phrase come with its first piece. The list is empty while the next piece is prepared.
         """
@@ -213,7 +213,11 @@ class HibariEngine(Engine):
         if stream.network is None:
             self._start(stream)
         stream.phrase = next(stream.phrases, None)
-        return None if stream.phrase is None else []
+        if stream.phrase is not None:
+            return []
+        if not stream.samples and any(map(str.isalpha, stream.text)):
+            raise UnsupportedLanguage("hibari speaks English only; use --engine auto for other languages.")
+        return None
 
     def _piece(self, stream: _Stream) -> list[Event]:
         if stream.spectrum is not None:

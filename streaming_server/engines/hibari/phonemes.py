@@ -34,6 +34,9 @@ _ENDLESS_NUMBER = re.compile(r"\d{19,}")
 _OTHER_DIGIT = re.compile("[\u2460-\u24ff\u2776-\u2793]")
 _QUIET = PUNCTS | {" "}
 
+_GREEK_LETTER = re.compile(r"(?<![^\W\d_])[Α-ΡΣ-Ωα-ω](?![^\W\d_])")
+"""A Greek letter without another letter beside it; the lexicon takes many for other words."""
+
 _Given = dict[int, str]
 """Phonemes by number of a word; empty for words that are spoken together with the one before."""
 
@@ -222,11 +225,20 @@ def _with_given(tokens: Iterator[tuple[str, int, int]], given: _Given) -> Iterat
 
 
 def _normalized(line: str) -> str:
-    """The line as Hibari normalizes it, in NFC and without the digits that its number reader cannot take."""
+    """The line as Hibari normalizes it, in NFC, with the names of Greek letters.
+
+    Digits that its number reader cannot take are replaced.
+    """
     composed = unicodedata.normalize("NFC", line)
     plain = _OTHER_DIGIT.sub(lambda match: f" {unicodedata.numeric(match[0], 0):g} ", composed)
+    plain = _GREEK_LETTER.sub(_letter_name, plain)
     text: str = normalize(_ENDLESS_NUMBER.sub(lambda match: " ".join(match[0]), plain))
     return text
+
+
+def _letter_name(match: re.Match[str]) -> str:
+    """Return the name of a Greek letter, which ends its name in Unicode."""
+    return unicodedata.name(match[0]).rpartition(" ")[2].lower().replace("lamda", "lambda")
 
 
 def _short(tokens: Iterator[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
