@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from streaming_server.types import Audio, Event, WordMark, Words
@@ -12,7 +12,7 @@ AUDIBLE = 150
 """The sample value, of 32767, from which sound is heard. Pauses of the engines stay below it."""
 
 BLOCK_S = 0.005
-"""Resolution at which silence is told from sound."""
+"""Audio that is looked through at once."""
 
 EDGE_S = 0.02
 """Silence that is left in front of a part and behind it: sounds begin and end softly."""
@@ -121,16 +121,26 @@ class PartJoiner:
         return WordMark(start + mark.start, start + mark.end, start_sample, end_sample, mark.estimated)
 
     def _first_sound(self) -> int | None:
-        """Return the block of the first sound that has not been sent."""
-        starts = range(0, len(self._pcm), self._block)
-        return next((at for at in starts if self._is_audible(at)), None)
+        """Return the place of the first sound that has not been sent."""
+        for at in range(0, len(self._pcm), self._block):
+            block = self._pcm[at : at + self._block]
+            if _is_audible(block):
+                return at + _silent_samples(block)
+        return None
 
     def _last_sound(self) -> int:
-        """Return the end of the block of the last sound that has not been sent; 0 if there is none."""
-        starts = range(0, len(self._pcm), self._block)
-        at = next((at for at in reversed(starts) if self._is_audible(at)), None)
-        return 0 if at is None else min(len(self._pcm), at + self._block)
+        """Return the end of the last sound that has not been sent; 0 if there is none."""
+        for end in range(len(self._pcm), 0, -self._block):
+            block = self._pcm[max(0, end - self._block) : end]
+            if _is_audible(block):
+                return end - _silent_samples(reversed(block))
+        return 0
 
-    def _is_audible(self, at: int) -> bool:
-        block = self._pcm[at : at + self._block]
-        return max(block) > AUDIBLE or min(block) < -AUDIBLE
+
+def _is_audible(block: array[int]) -> bool:
+    return max(block) > AUDIBLE or min(block) < -AUDIBLE
+
+
+def _silent_samples(samples: Iterable[int]) -> int:
+    """Return the number of samples in front of the first audible one."""
+    return next(place for place, sample in enumerate(samples) if abs(sample) > AUDIBLE)

@@ -68,9 +68,9 @@ class Turns:
 
 
 @asynccontextmanager
-async def running(workers: int = 1) -> AsyncIterator[Turns]:
+async def running(workers: int = 1, engine_name: str = "espeak") -> AsyncIterator[Turns]:
     devices = [Device(f"cpu_{index}", {}) for index in range(workers)]
-    pool = Pool(devices, WorkerCommand(select_engine("espeak").worker_arguments, start_timeout_s=20))
+    pool = Pool(devices, WorkerCommand(select_engine(engine_name).worker_arguments, start_timeout_s=20))
     async with pool.running():
         engine = await pool.engine()
         await until_true(lambda: all(worker.healthy for worker in pool.workers))
@@ -630,3 +630,26 @@ async def listen(context: SpeechContext, outputs: list[Output]) -> None:
         while not outputs or not isinstance(outputs[-1], Done | Cancelled | Failure):
             outputs.append(await context.receive())
             context.played_s(1e6)
+
+
+async def test_what_the_engine_cannot_speak_is_skipped_and_nothing_else_is_an_error() -> None:
+    async with running(engine_name="hibari") as turns:
+        ends: dict[str, Output] = {}
+        for text in (
+            "你好。 Привет!",
+            "你好。 Hello. Привет!",
+            "Say 你好.",
+            "…",
+            "你好。 <break time='1s'/>",
+        ):
+            context = turns.open(detect_language=True)
+            context.append(text)
+            context.finish()
+            outputs = await rest(context)
+            ends[text] = outputs[-1]
+            sentences = [output.text for output in outputs if isinstance(output, SentenceStart)]
+            assert "".join(sentences).replace(" ", "") in text.replace(" ", "")
+        failed = {text: end.code for text, end in ends.items() if isinstance(end, Failure)}
+        assert failed == dict.fromkeys(
+            ["你好。 Привет!", "你好。 <break time='1s'/>"], "unsupported_language"
+        )

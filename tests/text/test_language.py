@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.spoken_text import items_of, said
 
-from streaming_server.text.language import language_of
+from streaming_server.text.language import foreign_spans, language_of
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,28 @@ def test_figures_of_other_scripts_stay_with_their_engine(text: str) -> None:
     assert said(text) == text
     for cut in range(len(text)):
         assert items_of([text[:cut], text[cut:]]) == items_of([text]), text[:cut]
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [
+        ("The word 你好 means hello.", [("你好", "zh")]),
+        ("He wrote Привет on the wall.", [("Привет", "ru")]),
+        ("She said “Привіт, світе!” and left.", [("Привіт, світе", "uk")]),
+        ("Order ラーメン or 寿司を now.", [("ラーメン", "ja"), ("寿司を", "ja")]),
+        ("Both 你好 and שלום!", [("你好", "zh"), ("שלום", "he")]),
+        ("नमस्ते means hello.", [("नमस्ते", "hi")]),
+        ("An IT-компания in 2024年.", [("компания", "ru"), ("年", "zh")]),
+        ("Say я and 好.", [("я", "ru"), ("好", "zh")]),
+        ("Plain café, naïve.", []),
+        ("Σ is a sum, π and μ, 5 µm, Δx of α-β.", []),
+        ("The word λόγος is known.", [("λόγος", "el")]),
+    ],
+)
+def test_words_of_another_script(text: str, foreign: list[tuple[str, str]]) -> None:
+    assert [(text[span.start : span.end], span.language) for span in foreign_spans(text, "en")] == foreign
+
+
+@pytest.mark.parametrize("own", ["zh", "ja-JP", "ru"])
+def test_a_language_with_its_own_script_keeps_its_sentences_whole(own: str) -> None:
+    assert foreign_spans("Слово 你好 hello", own) == ()

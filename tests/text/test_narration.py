@@ -16,7 +16,7 @@ from streaming_server.text.passage import Passage, Pronounced
 from streaming_server.text.pronunciations import Pronunciation, Pronunciations
 from streaming_server.text.segmenter import Segmenter
 from streaming_server.text.style import SpeakingStyle
-from streaming_server.types import ChunkPolicy, WordMark
+from streaming_server.types import ChunkPolicy, LanguageSpan, WordMark
 
 SINGLE = ChunkPolicy(min_chars=1, best_chars=1, max_chars=400, patience_s=0.1)
 """A policy by which every sentence is a separate passage."""
@@ -30,9 +30,20 @@ WORDS = (
 
 
 def narrated(
-    deltas: Iterable[str], policy: ChunkPolicy = SINGLE, *, detect: bool = False, **style: Any
+    deltas: Iterable[str],
+    policy: ChunkPolicy = SINGLE,
+    *,
+    detect: bool = False,
+    inline: bool = False,
+    **style: Any,
 ) -> list[Passage | Pause | FlushPoint]:
-    narration = Narration(policy, SpeakingStyle(**style), detect_language=detect)
+    narration = Narration(
+        policy,
+        SpeakingStyle(**style),
+        detect_language=detect,
+        mix_languages=detect,
+        inline_prosody=inline,
+    )
     for delta in deltas:
         narration.append(delta)
     narration.finish()
@@ -48,7 +59,7 @@ def all_of(narration: Narration) -> list[Passage | Pause | FlushPoint]:
 
 def shown(items: Iterable[Passage | Pause | FlushPoint]) -> list[object]:
     return [
-        (item.text, item.sentences, item.language, item.speaker, item.pronounced, item.prosody)
+        (item.text, item.sentences, item.language, item.speaker, item.pronounced, item.prosody, item.spans)
         if isinstance(item, Passage)
         else item
         for item in items
@@ -64,9 +75,12 @@ texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(["", " ", " "
 )
 
 
-@given(texts, st.sampled_from([SINGLE, PACKED]))
-def test_cuts_between_deltas_change_nothing(text: str, policy: ChunkPolicy) -> None:
-    assert shown(narrated(text, policy, detect=True)) == shown(narrated([text], policy, detect=True))
+@given(texts, st.sampled_from([SINGLE, PACKED]), st.booleans())
+def test_cuts_between_deltas_change_nothing(text: str, policy: ChunkPolicy, inline: bool) -> None:
+    one_by_one, whole = (
+        narrated(deltas, policy, detect=True, inline=inline, pitch=True) for deltas in (text, [text])
+    )
+    assert shown(one_by_one) == shown(whole)
 
 
 @given(texts)
@@ -150,6 +164,14 @@ def test_a_passage_is_in_one_language() -> None:
         ("你好。", "zh"),
     ]
     assert [p.language for p in passages(narrated([text], PACKED))] == ["en"]
+
+
+def test_words_of_another_script_stay_in_their_sentence() -> None:
+    found = passages(narrated(["Say 你好 to him. He wrote Привет, мир on it."], detect=True))
+    assert [(p.text, p.language, p.foreign) for p in found] == [
+        ("Say 你好 to him.", "en", (LanguageSpan(4, 6, "zh"),)),
+        ("He wrote Привет, мир on it.", "en", (LanguageSpan(9, 20, "ru"),)),
+    ]
 
 
 def test_a_pause_splits_a_sentence_and_keeps_its_place() -> None:

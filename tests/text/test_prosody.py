@@ -6,7 +6,7 @@ import pytest
 
 from streaming_server.text.narration import Narration
 from streaming_server.text.passage import Passage
-from streaming_server.text.prosody import DEEPEST, Prosody, prosody_of
+from streaming_server.text.prosody import DEEPEST, NEUTRAL, Prosody, prosody_of
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import ChunkPolicy
 
@@ -21,14 +21,21 @@ def heard(text: str, *, pitch: bool = True) -> list[tuple[str, float, float]]:
 
 
 def passages_of(deltas: list[str], pitch: bool) -> list[tuple[str, float, float]]:
-    narration = Narration(POLICY, SpeakingStyle(pitch=pitch))
+    return [
+        (item.text, round(item.prosody.speed, 3), round(item.prosody.pitch, 3))
+        for item in narrated(deltas, pitch=pitch)
+    ]
+
+
+def narrated(deltas: list[str], *, pitch: bool = True, inline: bool = False) -> list[Passage]:
+    narration = Narration(POLICY, SpeakingStyle(pitch=pitch), inline_prosody=inline)
     for delta in deltas:
         narration.append(delta)
     narration.finish()
     taken = []
     while (item := narration.take(first=False)) is not None:
         assert isinstance(item, Passage)
-        taken.append((item.text, round(item.prosody.speed, 3), round(item.prosody.pitch, 3)))
+        taken.append(item)
     return taken
 
 
@@ -113,6 +120,40 @@ def test_prosody(text: str, spoken: list[tuple[str, float, float]]) -> None:
 )
 def test_prosody_does_not_change_how_a_figure_is_read(text: str, spoken: list[tuple[str, float]]) -> None:
     assert [(words, speed) for words, speed, _ in heard(text)] == spoken
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        (
+            "It is <emphasis>very</emphasis> good. Yes.",
+            [("It is very good.", {"very": (0.92, 1.05)}), ("Yes.", {})],
+        ),
+        (
+            'One <prosody rate="fast" pitch="high">two</prosody>, three.',
+            [("One two, three.", {"two,": (1.3, 1.15)})],
+        ),
+        (
+            "<prosody rate='50%'>a <prosody rate='50%'>b</prosody> c</prosody> d",
+            [("a b c d", {"a ": (0.5, 1.0), "b": (0.25, 1.0), " c": (0.5, 1.0)})],
+        ),
+        ("<prosody rate='slow'>慢</prosody>快。", [("慢快。", {"慢": (0.75, 1.0)})]),
+        ("<emphasis>One.</emphasis>Two.", [("One.", {"": (0.92, 1.05)}), ("Two.", {})]),
+        ("Ask Dr. <emphasis>Smith</emphasis>!", [("Ask Dr. Smith!", {"Smith!": (0.92, 1.05)})]),
+        ("So <emphasis>On</emphasis>", [("So On", {"On": (0.92, 1.05)})]),
+    ],
+)
+def test_an_engine_that_changes_prosody_gets_whole_sentences(
+    text: str, sentences: list[tuple[str, dict[str, tuple[float, float]]]]
+) -> None:
+    """Where all of a sentence has the same prosody, that is the passage's own."""
+    for deltas in ([text], list(text)):
+        found = []
+        for one in narrated(deltas, inline=True):
+            spans = {one.text[span.start : span.end]: (span.speed, span.pitch) for span in one.spans}
+            own = {} if one.prosody == NEUTRAL else {"": (one.prosody.speed, one.prosody.pitch)}
+            found.append((one.text, {**own, **spans}))
+        assert found == sentences
 
 
 def test_an_engine_without_pitch_takes_rates_only() -> None:

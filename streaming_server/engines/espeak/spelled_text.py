@@ -52,15 +52,16 @@ class SpelledText:
         self._stretches: list[_Stretch] = []
         spoken = at = 0
         for one in sorted([*commands, *spelled], key=lambda one: (one.start, one.end)):
-            if one.start < at:
-                continue
-            plain = self._plain(text[at : one.start])
-            self._stretches.append(_Stretch(spoken, at, one.start - at))
+            if one.start < at and one.start < one.end:
+                continue  # A pronunciation within another one. A command within one goes behind it.
+            start, end = max(one.start, at), max(one.end, at)
+            plain = self._plain(text[at:start])
+            self._stretches.append(_Stretch(spoken, at, start - at))
             spoken += len(plain)
-            self._stretches.append(_Stretch(spoken, one.start, one.end - one.start, len(one.text)))
+            self._stretches.append(_Stretch(spoken, start, end - start, len(one.text)))
             spoken += len(one.text)
             pieces += (plain, one.text)
-            at = one.end
+            at = end
         self._stretches.append(_Stretch(spoken, at, len(text) - at))
         self.spoken = "".join([*pieces, self._plain(text[at:])])
 

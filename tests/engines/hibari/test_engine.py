@@ -374,3 +374,18 @@ def test_voices_differ_in_pitch(engine: HibariEngine) -> None:
     assert pitches["atlas"] < pitches["kai"] < pitches["zara"] < pitches["aria"] < pitches["nova"]
     assert pitches["kai"] < 150
     assert pitches["aria"] > 180
+
+
+@pytest.mark.parametrize("text", ["你好。", "ཨོཾ"])
+def test_a_text_without_any_english_is_refused(engine: HibariEngine, text: str) -> None:
+    (event,) = drain(engine, [utterance(text)])
+    assert isinstance(event, Failed)
+    assert (event.code, event.retryable) == ("unsupported_language", False)
+    assert "--engine auto" in event.message
+
+
+def test_of_a_mixed_text_the_english_is_spoken(engine: HibariEngine) -> None:
+    said = utterance("The word 你好 means hello.")
+    events = drain(engine, [said])
+    assert isinstance(events[-1], Finished)
+    assert len(pcm(events, said.id)) > SAMPLE_RATE

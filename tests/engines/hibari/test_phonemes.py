@@ -190,3 +190,10 @@ def test_a_sound_without_a_phoneme_leaves_the_word_as_it_is(reader: PhonemeReade
 def test_ipa_becomes_phonemes(ipa: str, american: str | None, british: str | None) -> None:
     assert to_phonemes(ipa, VOCABULARY, british=False) == american
     assert to_phonemes(ipa, VOCABULARY, british=True) == british
+
+
+@pytest.mark.parametrize(("sign", "name"), [("Σ", "sigma"), ("λ", "lambda"), ("π", "pi"), ("Ω", "omega")])
+def test_a_single_greek_letter_is_read_by_its_name(reader: PhonemeReader, sign: str, name: str) -> None:
+    (written,), (spelled,) = (list(reader.read(f"The sign {word} is known.")) for word in (sign, name))
+    assert written.ids == spelled.ids
+    assert written.words[2].spans == ((9, 10),)
