@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import hibari
@@ -16,6 +17,7 @@ from hibari.g2p.normalize import normalize
 from streaming_server.engines.hibari.ipa import to_phonemes
 from streaming_server.engines.hibari.written_words import Alignment, Span
 from streaming_server.errors import BadValue
+from streaming_server.text.language import ENGLISH, foreign_spans
 from streaming_server.types import Pronounced
 
 ASSETS = Path(hibari.__file__).parent / "assets"
@@ -117,10 +119,12 @@ class PhonemeReader:
         """Yield the phrases of a text.
 
         opening: the first is to be short, so that sound comes soon. pronounced, units: as in `Utterance`. IPA
-        that English has no phonemes for is ignored. A unit is in one phrase if it fits.
+        that English has no phonemes for is ignored. A unit is in one phrase if it fits. Words of other
+        scripts are not spoken, unless they are pronounced.
         """
+        given_words = frozenset(text[part.start : part.end] for part in pronounced)
         for start, line in _lines(text):
-            alignment = Alignment(line, _normalized)
+            alignment = Alignment(line, partial(_normalized, given_words=given_words))
             words = [(start + first, start + last) for first, last in alignment.words]
             given = self._given(words, pronounced)
             inside = _inside(words, units)
@@ -224,12 +228,16 @@ def _with_given(tokens: Iterator[tuple[str, int, int]], given: _Given) -> Iterat
             yield phonemes, first, last
 
 
-def _normalized(line: str) -> str:
+def _normalized(line: str, given_words: Collection[str] = ()) -> str:
     """The line as Hibari normalizes it, in NFC, with the names of Greek letters.
 
-    Digits that its number reader cannot take are replaced.
+    Digits that its number reader cannot take are replaced, and so are words of other scripts, in which it
+    sees rare English words, except those that are given a pronunciation.
     """
     composed = unicodedata.normalize("NFC", line)
+    for span in foreign_spans(composed, ENGLISH):
+        if composed[span.start : span.end] not in given_words:
+            composed = composed[: span.start] + " " * (span.end - span.start) + composed[span.end :]
     plain = _OTHER_DIGIT.sub(lambda match: f" {unicodedata.numeric(match[0], 0):g} ", composed)
     plain = _GREEK_LETTER.sub(_letter_name, plain)
     text: str = normalize(_ENDLESS_NUMBER.sub(lambda match: " ".join(match[0]), plain))

@@ -376,7 +376,7 @@ def test_voices_differ_in_pitch(engine: HibariEngine) -> None:
     assert pitches["aria"] > 180
 
 
-@pytest.mark.parametrize("text", ["你好。", "ཨོཾ"])
+@pytest.mark.parametrize("text", ["你好。", "Привет, мир!", "ཨོཾ"])
 def test_a_text_without_any_english_is_refused(engine: HibariEngine, text: str) -> None:
     (event,) = drain(engine, [utterance(text)])
     assert isinstance(event, Failed)
