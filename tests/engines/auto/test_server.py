@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers.doors import EQUAL_AT_RATE, Door, native
 from helpers.judge import Judge
 from helpers.servers import Server, running_server
+from helpers.silences import silences
 from helpers.talk import Talk, talking
 
 from streaming_server.settings import Settings
 
 ENGLISH = "Please remember to bring your own lunch, and a bottle of water. It costs $3.50."
+EMPHASIS = "This is <emphasis>very</emphasis> important."
+CHINESE = "The word 你好 means hello."
+MIXED = f"{EMPHASIS} {CHINESE}"
 GERMAN = "Bitte bringen Sie Ihr eigenes Essen mit."
 
 WITHOUT_HIBARI = """
@@ -62,6 +67,28 @@ async def test_audio_does_not_depend_on_how_text_is_split(natural: Server) -> No
         await talk.send("finish", context="letters")
         await talk.end("letters")
         assert sound(talk, "letters") == sound(talk, "whole")
+
+
+async def test_emphasis_and_other_scripts_leave_sentences_whole(natural: Server) -> None:
+    async with talking(natural.ws_url) as talk:
+        assert (await talk.speak(MIXED, words=True))["type"] == "done"
+        assert [event["text"] for event in talk.of("sentence")] == [EMPHASIS, CHINESE]
+        words = [word for event in talk.of("words") for word in event["words"]]
+        expected = ["This", "is", "very", "important", "The", "word", "你好", "means", "hello"]
+        assert [word["text"] for word in words] == expected
+        starts = [word["start_ms"] for word in words]
+        assert starts == sorted(starts)
+        audio = sound(talk, "default")
+    long = [length for _, length in silences(audio, talk.ready["sample_rate"]) if length > 120]
+    assert len(long) == 2, "a pause after each sentence only"
+
+
+@pytest.mark.parametrize("door", EQUAL_AT_RATE, ids=lambda door: door.__name__)
+async def test_every_door_says_mixed_text_alike(
+    natural: Server, monkeypatch: pytest.MonkeyPatch, door: Door
+) -> None:
+    monkeypatch.setattr("helpers.doors.TEXT", MIXED)
+    assert await door(natural, "aria") == await native(natural, "aria")
 
 
 async def test_speaks_another_language_concurrently(natural: Server) -> None:
