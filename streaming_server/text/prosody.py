@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from streaming_server.types import ProsodySpan
 
@@ -102,7 +103,8 @@ class ProsodyTimeline:
         """
         while self._changes and self._changes[0][0] <= begin:
             self._current = self._changes.popleft()[1]
-        starts = [(begin, self._current), *(change for change in self._changes if change[0] < end)]
+        changes = takewhile(lambda change: change[0] < end, self._changes)
+        starts = [(begin, self._current), *changes]
         if len({prosody for _, prosody in starts}) == 1:
             return self._current, ()
         ends = [*(at for at, _ in starts[1:]), end]

@@ -54,9 +54,15 @@ def test_a_piece_of_a_long_text_does_not_hold_up_the_event_loop(atom: str) -> No
     assert min(slowest_piece_s((atom * LENGTH)[:LENGTH]) for _ in range(4)) < MOST_PIECE_S
 
 
+def narration_of(style: SpeakingStyle) -> Narration:
+    """Return a narration as the default engine has it."""
+    policy = ChunkPolicy(0, 1, 400, 0.0)
+    return Narration(policy, style, detect_language=True, mix_languages=True, inline_prosody=True)
+
+
 def slowest_piece_s(text: str) -> float:
     """Return the most CPU time that one piece of a text takes."""
-    narration = Narration(ChunkPolicy(0, 1, 400, 0.0), SpeakingStyle(pitch=True), detect_language=True)
+    narration = narration_of(SpeakingStyle(pitch=True))
     slowest = 0.0
     for at in range(0, len(text), PIECE):
         began = time.thread_time()
@@ -67,8 +73,7 @@ def slowest_piece_s(text: str) -> float:
 
 def cpu_s(text: str) -> float:
     """Return the CPU time that a whole text takes."""
-    style = SpeakingStyle(pronunciations=lambda: LISTED)
-    narration = Narration(ChunkPolicy(0, 1, 400, 0.0), style, detect_language=True)
+    narration = narration_of(SpeakingStyle(pronunciations=lambda: LISTED))
     began = time.thread_time()
     narration.append(text)
     narration.finish()
