@@ -9,6 +9,7 @@ import heapq
 
 from streaming_server.engines.base import Engine
 from streaming_server.engines.espeak.composing import Composed
+from streaming_server.engines.espeak.japanese import JAPANESE, JapaneseReader
 from streaming_server.engines.espeak.languages import DEFAULT_LANGUAGE, Languages
 from streaming_server.engines.espeak.library import Library
 from streaming_server.engines.espeak.pieces import Piece
@@ -58,6 +59,7 @@ class EspeakEngine(Engine):
             ipa=True,
             prosody=True,
         )
+        self._japanese = JapaneseReader()
         self._waiting: dict[int, Utterance] = {}
         self._queue: list[tuple[float, int, int]] = []  # deadline, arrival, utterance id
         self._arrivals = 0
@@ -93,21 +95,14 @@ class EspeakEngine(Engine):
         utterance = self._pop_most_urgent()
         if utterance is None:
             return []
+        composed = Composed(spoken_form(utterance.text))
         try:
-            parameters = self._parameters(utterance)
+            job = self._job(utterance, composed)
         except BadValue as error:
             return [Failed(utterance.id, error.code, error.message, error.retryable)]
-        spoken = spoken_form(utterance.text)
-        if not is_speakable(spoken):
+        if job is None:
             return [Finished(utterance.id, 0.0)]
-        self._composed = composed = Composed(spoken)
-        job = Job(
-            composed.text,
-            parameters,
-            composed.here(utterance.pronounced),
-            composed.spans(utterance.units),
-            self._commands(utterance, composed, parameters),
-        )
+        self._composed = composed
         return self._events(utterance.id, self._open_thread().start(job))
 
     def memory(self) -> MemoryReport:
@@ -136,13 +131,32 @@ class EspeakEngine(Engine):
                 return utterance
         return None
 
-    def _commands(
+    def _job(self, utterance: Utterance, composed: Composed) -> Job | None:
+        """Return what the library is to do for an utterance; None if that has no sound. Raises BadValue."""
+        parameters = self._parameters(utterance)
+        if not is_speakable(composed.text):
+            return None
+        return Job(
+            composed.text,
+            parameters,
+            composed.here(utterance.pronounced),
+            composed.spans(utterance.units),
+            self._insertions(utterance, composed, parameters),
+        )
+
+    def _insertions(
         self, utterance: Utterance, composed: Composed, own: VoiceParameters
     ) -> tuple[Insertion, ...]:
-        """Return the commands that change the prosody within an utterance."""
+        """Return commands that change the prosody within an utterance, and readings of Japanese words.
+
+        Raises UnsupportedLanguage.
+        """
         spans = composed.here(utterance.prosody)
         parameters = [self._parameters(utterance, span.speed, span.pitch) for span in spans]
-        return tuple(prosody_commands(composed.text, spans, parameters, own))
+        commands = prosody_commands(composed.text, spans, parameters, own)
+        if not own.voice.startswith(JAPANESE):
+            return tuple(commands)
+        return (*commands, *self._japanese.readings(composed.text, composed.here(utterance.pronounced)))
 
     def _parameters(self, utterance: Utterance, speed: float = 1.0, pitch: float = 1.0) -> VoiceParameters:
         """Return the library's parameters for an utterance. Raises BadValue for an unknown language.

@@ -29,6 +29,9 @@ _ENDPAUSE = 0x1000
 _RATE, _VOLUME, _PITCH, _RANGE, _WORDGAP = 1, 2, 3, 4, 7
 _EVENT_LIST_TERMINATED, _EVENT_WORD, _EVENT_END = 0, 1, 5
 
+COMMAND = "\x01"
+"""Starts a command in the text, which changes parameters for what follows."""
+
 _BUFFER_MS = 60
 """Audio per callback, in milliseconds."""
 
@@ -160,18 +163,17 @@ class Library:
         on_chunk: ChunkHandler,
         *,
         phonemes: bool = False,
-        commands: bool = False,
     ) -> None:
         """Speak plain text; block until it is spoken or `on_chunk` stops it.
 
-        phonemes: whether the text holds phonemes in the library's notation. commands: whether it holds
-        commands that change the parameters. Raises EngineFailure, or whatever `on_chunk` raised.
+        phonemes: whether the text holds phonemes in the library's notation. Raises EngineFailure, or whatever
+        `on_chunk` raised.
         """
         self._apply(parameters)
         self._on_chunk = on_chunk
         status = self._synthesize(text, _ENDPAUSE | (_PHONEMES if phonemes else 0))
         self._on_chunk = None
-        if commands:
+        if COMMAND in text:
             self._current = None
         if self._error is not None:
             error, self._error = self._error, None

@@ -17,13 +17,13 @@ from streaming_server.types import Pronounced
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A text to speak. pronounced, units: as in `Utterance`. commands: to insert, in order."""
+    """A text to speak. pronounced, units: as in `Utterance`. insertions: in order."""
 
     text: str
     parameters: VoiceParameters
     pronounced: tuple[Pronounced, ...] = ()
     units: tuple[tuple[int, int], ...] = ()
-    commands: tuple[Insertion, ...] = ()
+    insertions: tuple[Insertion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,7 @@ class LibraryThread:
             spelled = self._spelled(job)
             text = job.text if spelled is None else spelled.spoken
             phonemes = spelled is not None and spelled.phonemes
-            self._library.speak(
-                text, job.parameters, on_chunk, phonemes=phonemes, commands=bool(job.commands)
-            )
+            self._library.speak(text, job.parameters, on_chunk, phonemes=phonemes)
             rest = None if stopped else cutter.rest()
         except BaseException as error:
             failure = error
@@ -115,7 +113,7 @@ class LibraryThread:
     def _spelled(self, job: Job) -> SpelledText | None:
         """Return the text with what is inserted; None if that is nothing. Raises EngineFailure."""
         sayable = self._library.spell(job.pronounced, job.parameters) if job.pronounced else []
-        return SpelledText(job.text, sayable, job.commands) if sayable or job.commands else None
+        return SpelledText(job.text, sayable, job.insertions) if sayable or job.insertions else None
 
 
 def _written(event: LibraryEvent, spelled: SpelledText) -> LibraryEvent:
