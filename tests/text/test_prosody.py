@@ -139,7 +139,7 @@ def test_prosody_does_not_change_how_a_figure_is_read(text: str, spoken: list[tu
         ),
         ("<prosody rate='slow'>慢</prosody>快。", [("慢快。", {"慢": (0.75, 1.0)})]),
         ("<emphasis>One.</emphasis>Two.", [("One.", {"": (0.92, 1.05)}), ("Two.", {})]),
-        ("Ask Dr. <emphasis>Smith</emphasis>!", [("Ask Dr. Smith!", {"Smith!": (0.92, 1.05)})]),
+        ("Ask Dr. <emphasis>Smith</emphasis>!", [("Ask Doctor Smith!", {"Smith!": (0.92, 1.05)})]),
         ("So <emphasis>On</emphasis>", [("So On", {"On": (0.92, 1.05)})]),
     ],
 )
