@@ -106,8 +106,10 @@ def test_a_client_that_leaves_its_answers_unread_is_no_error(server: Server, pat
     """It sent a hundred requests at once; uvicorn takes only the last for disconnected."""
     logged = len(server.logged())
     with ExitStack() as stack:
-        clients = [stack.enter_context(silent_socket(server.port)) for _ in range(20)]
-        for client in clients:
+        clients: list[socket.socket] = []
+        while len(clients) < 20:
+            client = stack.enter_context(silent_socket(server.port))
+            clients.append(client)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # Reset on close.
             client.sendall(100 * request("GET", path))
             assert client.recv(12) == b"HTTP/1.1 200"

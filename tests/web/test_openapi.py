@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from helpers.routes import documented_routes
 from helpers.servers import Server
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
@@ -44,6 +46,23 @@ def test_only_aliases_are_left_out(tmp_path: Path) -> None:
 def test_routes_that_serve_ranges_say_so(path: str) -> None:
     responses = document(ROUTES)["paths"][path]["get"]["responses"]
     assert {"200", "206", "400", "416"} <= responses.keys()
+
+
+@pytest.mark.anyio
+async def test_the_document_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a tenth of a second, which every listener would wait."""
+    built = []
+
+    def counted(routes: Sequence[BaseRoute]) -> dict[str, Any]:
+        built.append(document(routes))
+        return built[-1]
+
+    monkeypatch.setattr("streaming_server.web.openapi.document.document", counted)
+    transport = httpx.ASGITransport(create_app(Settings(data_dir=tmp_path)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for path in ("/openapi.json", "/docs", "/openapi.json"):
+            assert (await client.get(path)).status_code == 200
+    assert len(built) == 1
 
 
 def test_the_page_lists_every_operation(server: Server) -> None:
