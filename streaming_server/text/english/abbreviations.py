@@ -7,6 +7,7 @@ import re
 from streaming_server.text.english import numbers
 from streaming_server.text.english.names import (
     ABBREVIATIONS,
+    DIRECTIONS,
     LAST_WORDS,
     NUMBERED,
     ROMAN_AFTER,
@@ -40,7 +41,6 @@ _NOUN_AFTER = re.compile(
 )
 """A word after which "IV" is no numeral: "Start IV antibiotics"."""
 _OR = frozenset({"he/she", "she/he", "his/her", "him/her", "himself/herself", "yes/no", "true/false"})
-_DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
 
@@ -75,7 +75,8 @@ def _numbered(match: re.Match[str]) -> str | None:
     if word and word.search(before(match)):
         return None
     name = NUMBERED[match[1]]
-    return name.capitalize() if match[1][0].isupper() else name
+    name = name.capitalize() if match[1][0].isupper() else name
+    return f"{name} {numbers.number(match[2])}" if match[2] else name
 
 
 def _saint_or_street(match: re.Match[str]) -> str:
@@ -117,6 +118,12 @@ def _roman_name(match: re.Match[str]) -> str | None:
     return numbers.cardinal(number) if number and _follows_name(match) else None
 
 
+def _roman_item(match: re.Match[str]) -> str | None:
+    """ "III. Methods", at the beginning of a line."""
+    number = _roman(match[1])
+    return numbers.cardinal(number) if number and before(match)[-1:] in ("", "\n") else None
+
+
 def _roman_cardinal(match: re.Match[str]) -> str | None:
     number = _roman(match[2])
     return f"{match[1]} {numbers.cardinal(number)}" if number else None
@@ -138,8 +145,8 @@ def _roman(numeral: str) -> int:
 READINGS = (
     Reading("A", r"St\.(?=\s|\Z|[,;:!?)])", _saint_or_street),
     Reading("A", rf"({alternatives(TITLES)})\.(?=\s+[A-Z])", _title),
-    Reading("A", r"([NSEW])\.(?=\s\d+(?:st|nd|rd|th)\b)", lambda match: _DIRECTIONS[match[1]]),
-    Reading("A", rf"({alternatives(NUMBERED)})\.(?=\s?[#+(]?\d)", _numbered),
+    Reading("A", r"([NSEW])\.(?=\s\d+(?:st|nd|rd|th)\b)", lambda match: DIRECTIONS[match[1]]),
+    Reading("A", rf"({alternatives(NUMBERED)})\.(?:(\d{{1,5}})(?![\w.])|(?=\s?[#+(]?\d))", _numbered),
     Reading("A", rf"(?:{alternatives(ABBREVIATIONS)})(?!\w)", _abbreviation),
     Reading("A", rf"(?:{alternatives(LAST_WORDS)})(?!\w)", _last_word),
     Reading("A", r"(?:[A-Z]\.\s){2,}(?=[A-Z][a-z])", _initials),
@@ -147,6 +154,7 @@ READINGS = (
     Reading("A", rf"({ROMAN_AFTER}) ({_ROMAN})", _roman_cardinal),
     Reading("A", rf"({ROMAN_ORDINAL_AFTER}) ({_ROMAN})", _roman_ordinal),
     Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})", _roman_name),
+    Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})(?=\.(?:\s|\Z))", _roman_item),
     Reading("A", rf"({alternatives(SHORT_WORDS)})(?!\w)", lambda match: SHORT_WORDS[match[1]]),
     Reading(
         "A", rf"({alternatives(STREETS)})(?=[,;]|\s*\Z|\s(?:[NS][EW]|and|in|at|is|to|was|near)\b)", _street

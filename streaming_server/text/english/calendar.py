@@ -17,12 +17,14 @@ _SECONDS_BEFORE = re.compile(
     r"|another|only|just|exactly|nearly|almost|is|was|be|least)\s\Z"
 )
 _RATIO_BEFORE = re.compile(
-    r"\b(?:ratios?|scales?|odds|mix(?:ed|ture)?|dilut\w+|proportions?|gear)(?:\s(?:of|is|was|at|are|in|a))*:?\s\Z"
+    r"\b(?:[Rr]atios?|[Ss]cales?|[Oo]dds|[Mm]ix(?:ed|ture)?|dilut\w+|proportions?|gear)(?:\s(?:of|is|was|at|are|in|a))*:?\s\Z"
 )
 _RATIO_AFTER = re.compile(r"[ -](?:ratio|scale|odds|mix|dilution|aspect|split|model|proportion)")
 _DAY_BEFORE = re.compile(
-    r"\b(?:on|due|dated|until|since|of|[MTWFS][a-z]{2,5}day|Mon|Tue|Wed|Thu|Fri|Sat|Sun),?\s\Z"
+    r"\b(?:on|due|dated|until|since|[MTWFS][a-z]{2,5}day|Mon|Tue|Wed|Thu|Fri|Sat|Sun),?\s\Z"
 )
+_NOUN_AFTER = re.compile(r"-|\s(?!(?:at|to|and|from|for|by|or|is|was|the|in|we|i|he|she|they|with)\b)[a-z]")
+_HOLIDAYS = frozenset({"12/24", "12/25", "12/31", "10/31"})
 _HALF_DAY = r"\s?([AaPp])\.?[Mm](?!\w)(\.?)"
 
 
@@ -147,7 +149,9 @@ def _verse(match: re.Match[str]) -> str:
 
 def _day_month_figures(match: re.Match[str]) -> str | None:
     """ "on 3/15" and "Mon 3/4", month first unless that cannot be; not "on 1/2 of them"."""
-    if not _DAY_BEFORE.search(before(match)) or rest_of(match).startswith((" of", "-")):
+    if match[0] not in _HOLIDAYS and (
+        not _DAY_BEFORE.search(before(match)) or _NOUN_AFTER.match(rest_of(match))
+    ):
         return None
     month, day = int(match[1]), int(match[2])
     return date("", day, month) if month > 12 else date("", month, day)
@@ -202,6 +206,7 @@ READINGS = (
     ),
     Reading("9", r"((?:19|20)\d\d)/(\d\d)(?![\w/])", _season),
     Reading("9", r"(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?![\w/])", _slashes),
+    Reading("9", rf"(\d{{1,2}})-(\d{{1,2}})-({_YEAR})(?![\w-])", _slashes),
     Reading("9", rf"(\d{{1,2}})\.(\d{{1,2}})\.({_YEAR})(?!\w)", _points),
     Reading("9", rf"{_HOUR}(?:\s?([AaPp])\.?[Mm]\.?)?\s?[-–]\s?{_HOUR}{_HALF_DAY}", _half_day_range),
     Reading("9", rf"{_HOUR}{_HALF_DAY}", _half_day),

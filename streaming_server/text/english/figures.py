@@ -65,13 +65,18 @@ _RUN = re.compile(r"\d+(?:\.\d+)?|[^\d-]+|-")
 _FACTOR = rf"{NUMBER}[{SUPERSCRIPTS}]*"
 _SUM = (
     rf"{_FACTOR}(?:\s?(?:\*\*|\^[-−]?|[<>!]=|[+×*÷=<>±≤≥≠≈])\s?{_FACTOR}|\s[-−x]\s{_FACTOR})+"
-    rf"|{NUMBER}(?:\s?[-−+×*÷/]\s?{NUMBER})+\s?=\s?{NUMBER}|{NUMBER}[{SUPERSCRIPTS}]+"
+    rf"|{NUMBER}(?:\s?[-−+×x*÷/]\s?{NUMBER})+\s?=\s?{NUMBER}|{NUMBER}[{SUPERSCRIPTS}]+"
 )
 _CODE_BEFORE = re.compile(
     r"\b(?:codes?|PIN|pin|ZIP|[Zz]ip|OTP|[Pp]asscode|[Pp]assword|[Ee]nding in|[Ee]xt(?:ension|\.)?)"
     rf"(?:\s(?:code|number|is|was))?:?\s\Z|(?:,\s(?:{STATES})|\bD\.C\.)\s\Z"
 )
 """Words after which a number is read digit by digit."""
+_ORDER_BEFORE = re.compile(
+    r"#\Z|\b(?:[Oo]rder|[Ii]nvoice|[Cc]ase|[Tt]icket|[Aa]ccount|[Rr]ef(?:erence)?|[Bb]ooking|[Tt]racking|[Ss]erial|ID)"
+    r"(?:\s(?:number|no\.|code|is|ID))*:?\s\Z"
+)
+"""Words after which a number of five digits or more is read digit by digit."""
 _COUNTED = re.compile(r"\s(?:lines?|words?|characters?|bytes?|bits?|files?|pages?|times|percent)\b")
 """Pattern of a noun that makes a number a count even after those words: "The code is 500 lines long"."""
 
@@ -147,7 +152,14 @@ def _assignment(match: re.Match[str]) -> str:
 
 
 def _range(match: re.Match[str]) -> str:
-    return f"{numbers.count_or_year(match[1])} to {numbers.count_or_year(match[2])}"
+    first, last = match[1], match[2]
+    joint = " " if (first, last) in _PAIRS or _is_split(first, last) else " to "
+    return numbers.count_or_year(first) + joint + numbers.count_or_year(last)
+
+
+def _is_split(first: str, last: str) -> bool:
+    """ "60-40"."""
+    return first.endswith("0") and last.isdecimal() and first.isdecimal() and int(first) + int(last) == 100
 
 
 def _sum(match: re.Match[str]) -> str:
@@ -179,6 +191,8 @@ def count_or_code(match: re.Match[str]) -> str:
 
 
 def _is_code(match: re.Match[str]) -> bool:
+    if len(match[1]) >= 5 and match[1].isdecimal() and _ORDER_BEFORE.search(before(match)):
+        return True
     if len(match[1]) < 3 or not match[1].isdecimal() or _COUNTED.match(rest_of(match)):
         return False
     return _CODE_BEFORE.search(before(match)) is not None
@@ -293,6 +307,8 @@ _STAGES = {
 } | {"snapshot": "snapshot", "next": "next", "canary": "canary", "a": "alpha", "b": "beta", "post": "post"}
 _STAGE = rf"(?:-?(?:{alternatives(_STAGES)})[.-]?\d*)"
 
+_PAIRS = frozenset({("7", "11"), ("24", "7")})
+
 _PLUS = r"(\+(?![\w+]))?"
 
 READINGS = (
@@ -303,7 +319,7 @@ READINGS = (
     Reading("9A+", r"(?=[0-9a-f:]*::)(?=[a-f:]*\d)(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", _hardware),
     Reading(
         "9A",
-        r"(?=[0-9]*[a-f])(?=[a-f]*[0-9])(?=(?:[a-f]*[0-9]){2})(?=(?:[0-9]*[a-f]){2})[0-9a-f]{7,10}(?!\w)",
+        r"(?=\d+[a-f]+\d|[a-f]+\d+[a-f])[0-9a-f]{7,10}(?!\w)",
         _commit,
     ),
     Reading("9A", r"([A-Za-z_]\w*|\d+)(?:->|→|=>|⇒)(?=[\w\"'(])", _arrow),
@@ -318,7 +334,8 @@ READINGS = (
     Reading("9", rf"({NUMBER})[eE]([-+]?\d{{1,3}})(?!\w)", _scientific),
     Reading("9", r"(\d{3,4})\s?[x×]\s?(\d{3,4})(?![\w.])(?!\s?=)", _pixels),
     Reading("9", rf"({_SUM}){END}(?!%)(?:\s({alternatives(UNITS)})(?![\w/²³^]))?", _sum),
-    Reading("9", r"(\d{1,5})(?:[xX]\d{1,5}){1,2}(?!\w)", _size),
+    Reading("9", r"(\d{1,5})(?:[xX]\d{1,5}){1,2}(?!\w|\s?=)", _size),
+    Reading("9", rf"({NUMBER})\s[x×]\s(?=\d)", lambda match: f"{numbers.number(match[1])} times "),
     Reading("9", r"(\d{3,4})p(?!\w)", _lines),
     Reading("9", rf"({NUMBER})[xX](?![\w-])(?!\s?[-−+*/=^])", _times),
     Reading("9", rf"(\d+\.\d+(?=[kKMBT]|bn|mn)|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){_PLUS}(?!\w)", _scaled),
@@ -332,6 +349,7 @@ READINGS = (
     Reading("9A", r"([A-Za-z]|\d{1,6})(?:\^|\*\*)([-−])?(?![23]\b)([A-Za-z]|\d{1,3})(?!\w)", _any_power),
     Reading("9+", rf"({NUMBER}){END}{_PLUS}", _number),
     Reading("A", r"([A-Za-z]{1,2})(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _power),
+    Reading("A", r"([A-HJ-Za-z])([<>])(?=\.?\d)", _assignment),
     Reading("A", r"([A-Za-z_]\w*)(==?|!=|<=|>=)(?=[\w\"'.-])", _assignment),
     Reading(
         "9A",

@@ -5,18 +5,32 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives, before, rest_of
-from streaming_server.text.english.units import PER, UNITS
+from streaming_server.text.english.names import DIRECTIONS
+from streaming_server.text.english.reading import (
+    ARTICLE_BEFORE,
+    END,
+    NOUN_AFTER,
+    NUMBER,
+    Reading,
+    alternatives,
+    before,
+    rest_of,
+)
+from streaming_server.text.english.units import PER, SCALES, UNITS
 
 _UNIT = rf"({alternatives(UNITS)})"
-_UNIT_END = rf"(?![\w²³^])(?:/({alternatives(PER)})(?!\w))?(?:\.(?=\s+[a-z]|[,;:)])|(\+)(?!\w))?"
+_RATE = rf"(?:/({alternatives(PER)})(?!\w))?"
+_UNIT_END = rf"(?![\w²³^]){_RATE}{_RATE}(?:\.(?=\s+[a-z]|[,;:)])|(\+)(?!\w))?"
 _DENOMINATORS = {2: ("half", "halves"), 4: ("quarter", "quarters")}
-_NAMED_DENOMINATORS = frozenset({*range(2, 11), 12, 15, 16, 20, 24, 25, 30, 32, 40, 50, 60, 64, 100, 1000})
+_NAMED_DENOMINATORS = frozenset({*range(2, 11), 12, 15, 16, 20, 32, 40, 50, 60, 64, 100, 1000})
 """Denominators that people read as an ordinal."""
 _RATED_OUT_OF = frozenset({5, 10, 20, 25, 30, 40, 50, 60, 80, 100})
 _RATED_BEFORE = re.compile(
-    r"\b(?:[Rr]at(?:e|ed|es|ing)|[Ss]cor(?:e|ed|es|ing)|[Gg](?:iv(?:e|es|ing|en)|ave|ot)|[Mm]arks?|[Gg]rades?|[Pp]ain)"
+    r"\b(?:[Rr]at(?:e|ed|es|ing)|[Ss]cor(?:e|ed|es|ing)|[Gg]ot|[Gg](?:iv(?:e|es|ing|en)|ave)\s[\w']+|[Mm]arks?|[Gg]rades?|[Pp]ain)"
     r"(?:\s[\w']+){0,2}:?\s(?:an?\s)?\Z"
+)
+_COUNTED_BEFORE = re.compile(
+    r"\b(?:[Ss]tep|[Pp]age|[Pp]art|[Ss]lide|[Qq]uestion|[Ll]evel|[Rr]ound|[Dd]ay|[Ww]eek|[Ee]pisode|[Ll]esson)\s\Z"
 )
 _RATED_AFTER = re.compile(r"\s(?:stars?|points?|marks?|rating|score|correct|questions|passed|tests)\b")
 _HOURS = (("hour", "hours"), ("minute", "minutes"), ("second", "seconds"))
@@ -29,16 +43,11 @@ _LENGTHS = {
     '"': "inches",
     "″": "inches",
 }
+_PLURALS = {"0": "zeros", "1": "ones", "10": "tens", "100": "hundreds", "1000": "thousands"}
 _FEET = (("foot", "feet"), ("inch", "inches"), ("", ""))
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}\Z)")
 _FIGURE = rf"(?:\d{{1,3}},\d{{1,2}}(?![\d,])|{NUMBER})"
 """Also with a decimal comma: "1,5 kg"."""
-_ARTICLE_BEFORE = re.compile(
-    r"\b(?:[Aa]n?|[Tt]his|[Ee]ach|[Ee]very|[Hh]is|[Hh]er|[Mm]y|[Oo]ur|[Tt]heir|[Yy]our)\s\Z"
-)
-_NOUN_AFTER = re.compile(
-    r"\s(?!(?:of|to|for|in|and|or|from|at|on|is|was|than|per|a|more|less|each|later|ago)\b)[a-z]"
-)
 _THINGS_IN_INCHES = (
     "monitor|screen|TV|television|display|laptop|tablet|pipe|tall|wide|long|deep|thick|high|x|×|by|wheels?|rims?"
     "|pizzas?|cake|pan|skillet|boards?|records?|vinyl|nails?|bolts?|screws?|hose|tires?|lens|square|round|diameter"
@@ -62,7 +71,8 @@ def fraction(top: int, bottom: int) -> str:
 
 
 def _measure(match: re.Match[str]) -> str:
-    figure, own, last, unit, per, plus = match.groups()
+    figure, own, last, unit, per, further, plus = match.groups()
+    figure = figure.replace("–", "-")
     figure, last = _DECIMAL_COMMA.sub(".", figure), last and _DECIMAL_COMMA.sub(".", last)
     said = ("plus " if figure[0] == "+" else "") + numbers.number(figure.lstrip("+"))
     differs = own is not None and own != unit
@@ -72,14 +82,23 @@ def _measure(match: re.Match[str]) -> str:
         said += f" to {numbers.number(last)}"
     plural = last and not differs
     name = UNITS[unit][1] if plural else _unit_name(unit, "1" if _qualifies(match) else last or figure)
-    return f"{said} {name}" + (f" per {PER[per]}" if per else "") + (" plus" if plus else "")
+    return f"{said} {name}" + _rate(per) + _rate(further) + (" plus" if plus else "")
+
+
+def _rate(per: str | None) -> str:
+    return f" per {PER[per]}" if per else ""
+
+
+def _many(match: re.Match[str]) -> str:
+    """ "100s of people", "1s and 0s"."""
+    return _PLURALS[match[1]]
 
 
 def _qualifies(match: re.Match[str]) -> bool:
     """Return whether a measure qualifies a noun: "a 50 lb bag", "50-lb bags"."""
-    if match.group(5, 6) != (None, None) or not _NOUN_AFTER.match(rest_of(match)):
+    if match[5] or match[7] or not NOUN_AFTER.match(rest_of(match)):
         return False
-    return match.string[match.start(4) - 1] == "-" or bool(_ARTICLE_BEFORE.search(before(match)))
+    return match.string[match.start(4) - 1] == "-" or bool(ARTICLE_BEFORE.search(before(match)))
 
 
 def _unit_name(unit: str, figure: str) -> str:
@@ -110,13 +129,15 @@ def _fraction(match: re.Match[str]) -> str | None:
         return "nine eleven"
     if rest_of(match).startswith("="):
         return None
+    if _COUNTED_BEFORE.search(before(match)):
+        return f"{numbers.cardinal(top)} of {numbers.cardinal(bottom)}"
     if not (whole or match[4]) and top <= bottom and _is_rating(match, top, bottom):
         return f"{numbers.cardinal(top)} out of {numbers.cardinal(bottom)}"
     if 0 < top < bottom and bottom in _NAMED_DENOMINATORS:
         return _mixed(whole, top, bottom, match[4])
     if whole:
         return None
-    joint = " " if top == bottom else " over "
+    joint = " " if top == bottom or (top + bottom == 100 and top % 10 == 0) else " over "
     unit = f" {UNITS[match[4]][1]}" if match[4] else ""
     return numbers.cardinal(top) + joint + numbers.cardinal(bottom) + unit
 
@@ -128,7 +149,7 @@ def _is_rating(match: re.Match[str], top: int, bottom: int) -> bool:
         return False
     if _RATED_AFTER.match(rest) or (bottom in _RATED_OUT_OF and _RATED_BEFORE.search(before(match))):
         return True
-    return bottom in (10, 100) and top > 1
+    return top == bottom < 20 or top == 0 or (bottom in (10, 100) and top > 1)
 
 
 def _fraction_with_ending(match: re.Match[str]) -> str | None:
@@ -148,6 +169,17 @@ def _inches(match: re.Match[str]) -> str:
     single = match[5] is not None or figure is None or numbers.is_one(figure)
     said = numbers.number(figure) if figure else _mixed(whole, int(top), int(bottom), None)
     return f"{said} {'inch' if single else 'inches'}"
+
+
+def _bearing(match: re.Match[str]) -> str:
+    """ "40.7° N"."""
+    return f"{numbers.number(match[1])} degrees {DIRECTIONS[match[2]]}"
+
+
+def _frequency(match: re.Match[str]) -> str:
+    """ "3/day", "75k/yr"."""
+    scale = f" {SCALES[match[2]]}" if match[2] else ""
+    return f"{numbers.number(match[1])}{scale} per {PER[match[3]]}"
 
 
 def _dimensions(match: re.Match[str]) -> str:
@@ -173,11 +205,14 @@ def _mixed(whole: str | None, top: int, bottom: int, unit: str | None) -> str:
 
 
 _DIMENSION = (
-    rf"(?:{alternatives(UNITS)}){END}|inch(?:es)?\b|feet\b|foot\b|[\"″]"
+    rf"(?:km|cm|mm|m|mi|yd|ft|px|nm|µm){END}|inch(?:es)?\b|feet\b|foot\b|[\"″]"
     r"|in\b\.?(?=\s*(?:[,;:.)]|\Z)|\s(?:paper|photo|print|frame|card|pan|dish)\b)"
 )
 
 READINGS = (
+    Reading("9", r"(10{1,3})s(?=\sof\b)", _many),
+    Reading("9", r"([01])s(?=\s(?:and|or)\b)", _many),
+    Reading("9", r"(?<=[01]s and )([01])s(?!\w)", _many),
     Reading("9", r"(\d+)\s?(h)(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", _compound),
     Reading("9", r"(\d+)\s?(ft)\.?\s?(\d+)\s?in\b()(?:\.(?=\s+[a-z]|[,;:)]))?", _compound),
     Reading(
@@ -185,9 +220,13 @@ READINGS = (
         r"(?<!['‘])(\d)['′](?!')(?:\s?(\d{1,2})(?:[\"″”]|''|(?=\s(?:tall|and|or)\b|[.,)]|\Z)))?(?!\w)",
         _feet,
     ),
+    Reading("9", rf"({NUMBER})°\s?([NSEW])(?!\w)", _bearing),
+    Reading(
+        "9", rf"({NUMBER})([kKM]?)/({alternatives(unit for unit in PER if len(unit) > 1)}){END}", _frequency
+    ),
     Reading("9", rf"({NUMBER}(?:\s?[\"″]?\s?[x×X]\s?{NUMBER})+)\s?({_DIMENSION})", _dimensions),
     Reading(
-        "9+", rf"([-−+]?{_FIGURE})(?:\s?{_UNIT}?\s?[-–]\s?({_FIGURE}))?[\s-]?{_UNIT}{_UNIT_END}", _measure
+        "9+", rf"([-−–+]?{_FIGURE})(?:\s?{_UNIT}?\s?[-–]\s?({_FIGURE}))?[\s-]?{_UNIT}{_UNIT_END}", _measure
     ),
     Reading(
         "9",

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives
+from streaming_server.text.english.reading import (
+    ARTICLE_BEFORE,
+    END,
+    NOUN_AFTER,
+    NUMBER,
+    Reading,
+    alternatives,
+    before,
+    rest_of,
+)
 from streaming_server.text.english.units import CODES, CURRENCIES, PER, SCALES
 
 _SIGN = f"(?:{alternatives(CURRENCIES.keys() - CODES.keys())})"
@@ -13,12 +22,14 @@ _FIGURE = rf"(?:\d{{1,3}}(?:\.\d{{3}})*,\d\d(?!\d|,\d)|{NUMBER})"
 """Also with a decimal comma."""
 _SCALE = r"(?:\s?(hundred|thousand|million|billion|trillion|[kKmMbBT]|mn|bn|tn))?"
 _PER = rf"(?:/({alternatives(PER)})\b(?:\.(?=\s+[a-z]|[,;:)]))?|(\+)(?!\w))?"
+_BILL_AFTER = re.compile(r"\s(?:bills?|notes?|gift|coupons?|vouchers?|coins?)\b")
 _COMMA = re.compile(r",(\d\d)\Z")
 
 
-def amount(figure: str, sign: str, scale: str | None = None) -> str:
-    """ "3.50" "$" → "three dollars and fifty cents"."""
+def amount(figure: str, sign: str, scale: str | None = None, *, qualifies: bool = False) -> str:
+    """ "3.50" "$" → "three dollars and fifty cents". qualifies: a noun follows, as in "a $5 bill"."""
     one, many, cent, cents = CURRENCIES[sign]
+    many = one if qualifies else many
     if scale:
         return f"{numbers.number(figure)} {SCALES[scale]} {many}"
     if _COMMA.search(figure):
@@ -37,13 +48,21 @@ def amount(figure: str, sign: str, scale: str | None = None) -> str:
 def _sign_first(match: re.Match[str]) -> str:
     minus, sign, figure, own, last, scale, per, plus = match.groups()
     if not last:
-        said = amount(figure, sign, scale)
+        said = amount(figure, sign, scale, qualifies=_qualifies(match))
     elif own and own != scale:
         said = f"{amount(figure, sign, own)} to {amount(last, sign, scale)}"
     else:
         said = f"{numbers.number(figure.removesuffix('.00'))} to {amount(last, sign, scale)}"
     prefix = {"-": "minus ", "−": "minus ", "+": "plus "}.get(minus or "", "")
     return prefix + said + (f" per {PER[per]}" if per else " plus" if plus else "")
+
+
+def _qualifies(match: re.Match[str]) -> bool:
+    """ "a $5 bill", "$20 bills"; not "a $4.50 bill"."""
+    rest = rest_of(match)
+    if "." in match[3] and not match[6]:
+        return False
+    return bool(_BILL_AFTER.match(rest) or (NOUN_AFTER.match(rest) and ARTICLE_BEFORE.search(before(match))))
 
 
 def _code_first(match: re.Match[str]) -> str:

@@ -58,6 +58,8 @@ ABBREVIATIONS = {
     "Univ.": "University",
     "govt.": "government",
     "cf.": "compare",
+    "incl.": "including",
+    "excl.": "excluding",
     "viz.": "namely",
     "al.": "al",
 }
@@ -96,8 +98,13 @@ SHORT_WORDS = {
     "QoQ": "quarter over quarter",
     "WWI": "World War one",
     "WWII": "World War two",
+    "WW1": "World War one",
+    "WW2": "World War two",
+    "s/he": "he or she",
 }
 """Abbreviations without a point."""
+
+DIRECTIONS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 
 STREETS = {"St": "Street", "Rd": "Road", "Ave": "Avenue", "Blvd": "Boulevard", "Ln": "Lane", "Hwy": "Highway"}
 """Last words of streets, also without a point."""
@@ -151,6 +158,7 @@ NUMBERED = {
     "ep": "episode",
     "Ver": "version",
     "ver": "version",
+    "rev": "revision",
     "Lv": "level",
     "Lvl": "level",
 }

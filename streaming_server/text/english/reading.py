@@ -22,6 +22,15 @@ BEFORE = 24
 """Characters in front of an expression that may decide how it is read."""
 
 
+ARTICLE_BEFORE = re.compile(
+    r"\b(?:[Aa]n?|[Tt]his|[Ee]ach|[Ee]very|[Hh]is|[Hh]er|[Mm]y|[Oo]ur|[Tt]heir|[Yy]our)\s\Z"
+)
+NOUN_AFTER = re.compile(
+    r"\s(?!(?:of|to|for|in|and|or|from|at|on|is|was|than|per|a|more|less|each|later|ago)\b)[a-z]"
+)
+"""Patterns around a quantity that qualifies a noun: "a 50 lb bag", "a $5 bill"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A rule for reading one kind of expression.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from streaming_server.text.english.reading import Reading, alternatives, before, letters, rest_of
+from streaming_server.text.english import numbers
+from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives, before, letters, rest_of
 
 _ALONE = {
     "&": "and",
@@ -39,11 +40,16 @@ _ALONE = {
     "&&": "and",
     "||": "or",
     "|": ",",
+    "−": "minus",
+    "+/-": "plus or minus",
+    "+/−": "plus or minus",
 }
 
 
 _WORD_BEFORE = re.compile(r"[a-z]{2}[\"'”’]?\s\Z")
 _WORD_AFTER = re.compile(r"\s[\"'“‘]?[A-Z]")
+_TERM_BEFORE = re.compile(r"(?:\A|[\s(])(?:[a-zA-Z]|\S*[\d)])\s\Z")
+_TERM_AFTER = re.compile(r"\s(?:[a-z]\b|[\d(])")
 _KEYS = {"Ctrl": "Control", "Cmd": "Command", "Esc": "Escape", "Del": "Delete"}
 
 
@@ -57,6 +63,11 @@ def _alone(match: re.Match[str]) -> str:
     if match[0] == ">" and _WORD_BEFORE.search(before(match)) and _WORD_AFTER.match(rest_of(match)):
         return ","
     return _ALONE[match[0]]
+
+
+def _tolerance(match: re.Match[str]) -> str:
+    """ "+/-5%"."""
+    return f"plus or minus {numbers.number(match[1])}{' percent' if match[2] else ''}"
 
 
 def _handle(match: re.Match[str]) -> str:
@@ -74,6 +85,16 @@ def _letters(match: re.Match[str]) -> str:
     return " and ".join(map(letters, match[0].split("&")))
 
 
+def _slash(match: re.Match[str]) -> str:
+    """ "y / z" is a division, "morning / evening" a choice."""
+    return "over" if _TERM_BEFORE.search(before(match)) and _TERM_AFTER.match(rest_of(match)) else ","
+
+
+def _star(match: re.Match[str]) -> str | None:
+    """ "(3 + 4) * 2", "a * b"."""
+    return "times" if _TERM_BEFORE.search(before(match)) else None
+
+
 READINGS = (
     Reading("A", r"(?:Ctrl|Cmd|Alt|Shift|Option|Win|Super|Fn)(?:[+-][A-Z][a-z]*)+(?![\w+-])", _keys),
     Reading("+", r"#(?=\d*[A-Za-z])", lambda match: "hashtag "),
@@ -81,5 +102,8 @@ READINGS = (
     Reading("+", r"@(?=\w)", lambda match: "at "),
     Reading("+", r"--(?=[a-z])|-(?=[A-Za-z](?!\w))", _dashes),
     Reading("+", rf"(?:{alternatives(_ALONE)})(?!\S)", _alone),
+    Reading("+", rf"\+/[-−]\s?({NUMBER}){END}(%)?", _tolerance),
+    Reading("+", r"/(?=\s)", _slash),
+    Reading("+", r"\*(?=\s[\w(])", _star),
     Reading("A", r"[A-Z]{1,3}&[A-Z]{1,3}(?!\w)", _letters),
 )

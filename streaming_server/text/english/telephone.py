@@ -65,5 +65,9 @@ READINGS = (
     Reading("9", rf"1[389]00 \d{{3}} \d{{3}}{_END}", _telephone),
     Reading("9", r"\d{5}-\d{4}(?![\w-])", _telephone),
     Reading("9", r"1-\d{3}(?:-(?:[A-Z]+|\d+))+(?![\w-])", _telephone),
-    Reading("9", r"(?!\d{4}-\d\d-\d\d(?!\w))\d+(?:-\d+){2,}(?![\w-])", _telephone),
+    Reading(
+        "9",
+        r"(?!\d{4}-\d\d?-\d\d?(?![\w-])|\d\d?-\d\d?-(?:19|20)\d\d(?![\w-]))\d+(?:-\d+){2,}(?![\w-])",
+        _telephone,
+    ),
 )

@@ -40,6 +40,10 @@ from helpers.spoken_text import said
         ("Rs. 500, Rs 500", "five hundred rupees, five hundred rupees"),
         ("kr 200, 50 CHF, 100 Kč", "two hundred kroner, fifty francs, one hundred korunas"),
         ("₱20, 1.4bn, 2.5mn", "twenty pesos, one point four billion, two point five million"),
+        (
+            "a $5 bill, $20 bills, a $5 million home, for $5 we",
+            "a five dollar bill, twenty dollar bills, a five million dollar home, for five dollars we",
+        ),
     ],
 )
 def test_money(written: str, spoken: str) -> None:
@@ -88,6 +92,11 @@ def test_money(written: str, spoken: str) -> None:
         ),
         ("on 1/2 of them, on 3/4-inch wood", "on one half of them, on three quarters-inch wood"),
         ("Sat 10am-2pm, Sun shines", "Saturday ten AM to two PM, Sun shines"),
+        (
+            "on 3/4 time, since 1/2, 12/25, 1-2-2020, 2020-1-2",
+            "on three quarters time, since January second, December twenty-fifth, January "
+            "second, twenty twenty, January second, twenty twenty",
+        ),
     ],
 )
 def test_dates(written: str, spoken: str) -> None:
@@ -219,6 +228,17 @@ def test_telephone_numbers(written: str, spoken: str) -> None:
         ),
         ("50 tokens/s, 2 tsp. salt", "fifty tokens per second, two teaspoons salt"),
         ("a 50 lb bag, 50-lb bags, 50 lb of it", "a fifty pound bag, fifty pound bags, fifty pounds of it"),
+        (
+            "5 mg/kg/day, 3/day, 75k/yr",
+            "five milligrams per kilogram per day, three per day, seventy-five thousand per year",
+        ),
+        ("a 30-yr loan, 6 mos, 2 x 400g", "a thirty year loan, six months, two times four hundred grams"),
+        ("40.7° N, step 1/3, 80/20", "forty point seven degrees North, step one of three, eighty twenty"),
+        (
+            "gave 1/5 each, give it 4/5, 5/5, 0/5",
+            "gave one fifth each, give it four out of five, five out of five, zero out of five",
+        ),
+        ("10s of people, 1s and 0s, –5°C", "tens of people, ones and zeros, minus five degrees Celsius"),
     ],
 )
 def test_measures(written: str, spoken: str) -> None:
@@ -285,7 +305,7 @@ def test_measures(written: str, spoken: str) -> None:
         ("n=30, a==b, k != 2", "n equals thirty, a equals b, k is not equal to two"),
         (
             "2^n, e^-x, 3x² − 5x, x**2",
-            "two to the power of n, e to the power of minus x, three x squared − five x, x squared",
+            "two to the power of n, e to the power of minus x, three x squared minus five x, x squared",
         ),
         (
             "7 − 3 = 4, 3/4 = 0.75 = 75%",
@@ -297,6 +317,23 @@ def test_measures(written: str, spoken: str) -> None:
         ("fe80::1, commit 3f2a1bc", "F E eight zero colon colon one, commit three F two A one B C"),
         ("1920 x 1080, @user_name1", "nineteen twenty by ten eighty, at user underscore name1"),
         ("15 min | 1 h", "fifteen minutes , one hour"),
+        (
+            "5%  +/- 1, +/-5, p<.05",
+            "five percent  plus or minus one, plus or minus five, p is less than point zero five",
+        ),
+        (
+            "x = y / z, day / night, (3 + 4) * 2",
+            "x equals y over z, day , night, (three plus four) times two",
+        ),
+        (
+            "invoice #10234, order no. 55821",
+            "invoice number one zero two three four, order number five five eight two one",
+        ),
+        (
+            "2x2=4, 7-11, 60-40, 60-80",
+            "two times two equals four, seven eleven, sixty forty, sixty to eighty",
+        ),
+        ("decade90, face1234, @5pm", "decade ninety, face twelve thirty-four, at five PM"),
     ],
 )
 def test_other_figures(written: str, spoken: str) -> None:
@@ -358,6 +395,8 @@ def test_addresses(written: str, spoken: str) -> None:
             "Downing St, London; Elm Dr. near Fifth Ave. NW",
             "Downing Street, London; Elm Drive near Fifth Avenue NW",
         ),
+        ("No.5, III. Methods", "Number five, III. Methods"),
+        ("III. Methods", "three. Methods"),
     ],
 )
 def test_abbreviations(written: str, spoken: str) -> None:
