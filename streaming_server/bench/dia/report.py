@@ -14,6 +14,7 @@ from streaming_server.bench.dia import switches
 from streaming_server.bench.dia.arrivals import under_load
 from streaming_server.bench.dia.first_pcm import cloned_first_pcm, first_pcm, varied_first_pcm
 from streaming_server.bench.dia.graph_times import graph_times, kernel_times
+from streaming_server.bench.dia.host_time import host_time
 from streaming_server.bench.dia.machine import bandwidth, machine, memory, peak_memory
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
@@ -95,6 +96,7 @@ class Report:
         for count in plan.streams:
             measure = self._on_ours(partial(under_load, listeners=count))
             yield Stage(f"listeners at once: {count}", measure, ("load", str(count)))
+        yield Stage("host time, without a device", host_time, ("host_alone",))
         yield Stage("kernel times", self._on_ours(kernel_times), ("kernels",))
         yield Stage("memory after the load", lambda: memory(plan.device), ("memory", "after_the_load"))
         yield Stage("closing the engine", self._close, ("memory", "closed"))

@@ -86,7 +86,7 @@ class AudioOut:
             if not stream.released:
                 stream.decoding -= 1
                 events += self._events(stream, chunk, pcm)
-                self._streams.refresh(stream)
+                self._streams.refresh_pause(stream)
                 self._schedule.buffered(stream)
         return events
 

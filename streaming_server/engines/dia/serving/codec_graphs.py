@@ -58,14 +58,10 @@ class CodecGraphs:
 
     def decode(self, chunks: Sequence[AudioChunk], frames: int, after: Any) -> None:
         """Decode so many frames of each chunk once the event `after` has completed."""
-        padding = self.bucket(len(chunks)) - len(chunks)
-        rows = [
-            [chunk.slot for chunk in chunks] + [0] * padding,
-            [chunk.row for chunk in chunks] + [0] * padding,
-            [chunk.first for chunk in chunks] + [0] * padding,
-            [chunk.length for chunk in chunks] + [UNKNOWN_LENGTH] * padding,
-            [chunk.slot for chunk in chunks] + [self._slots.count] * padding,
-        ]
+        given = [(slot, row, first, length, slot) for slot, first, row, length, _ in chunks]
+        padding = (0, 0, 0, UNKNOWN_LENGTH, self._slots.count)
+        given += [padding] * (self.bucket(len(chunks)) - len(chunks))
+        rows = np.array(given, np.int64).T
         captured = self._graphs[self.bucket(len(chunks)), frames]
         upload, download = self._cuda.pinned(rows), self._cuda.pinned_like(captured.output)
         self.stream.wait_event(after)

@@ -60,10 +60,11 @@ class DiaEngine:
         self._runner = runner
         self._device = model.device
         self._hop = codec.hop
+        self._last_delay = model.config.last_delay
         self._voice_prompts = voice_prompts
         self._contexts: dict[int, ContextState] = {}
-        self._schedule = Schedule(model.config.last_delay, codec.sample_rate)
-        self._streams = Streams(runner, self._schedule, model.config.last_delay, window)
+        self._schedule = Schedule(self._last_delay, codec.sample_rate, runner.shaped)
+        self._streams = Streams(runner, self._schedule, self._last_delay, window)
         segments = Segments(runner.slots, defaults or SamplingParams(), codec.sample_rate)
         self._admission = Admission(runner, self._streams, self._schedule, segments, self._max_active)
         self._prefill = PrefillQueue(runner, self._streams, self._schedule, self._fail_out_of_memory)
@@ -97,8 +98,7 @@ class DiaEngine:
 
     @property
     def active(self) -> int:
-        paused = sum(stream.decoding == 0 for stream in self._streams.paused.values())
-        speaking = len(self._streams) - paused
+        speaking = len(self._streams) - len(self._streams.idle)
         # If every slot is held by a paused stream, no step can admit another.
         waiting = len(self._waiting) if speaking or len(self._streams) < self._max_active else 0
         return waiting + speaking + bool(self._outbox)
@@ -108,10 +108,10 @@ class DiaEngine:
         return self._admission.waiting
 
     def taken(self, utterance_id: int, size: int) -> None:
-        for stream in list(self._streams.by_slot.values()):
-            if stream.utterance.id == utterance_id:
-                stream.taken = size
-                self._streams.refresh(stream)
+        stream = self._streams.by_utterance.get(utterance_id)
+        if stream is not None:
+            stream.taken = size
+            self._streams.refresh(stream)
 
     def prepare(self, voice: Voice) -> None:
         if self._voice_prompts is not None and voice.voice_sample is not None:
@@ -131,9 +131,9 @@ class DiaEngine:
     def cancel(self, utterance_id: int) -> None:
         self._admission.cancel(utterance_id)
         self._outbox = [event for event in self._outbox if event.utterance != utterance_id]
-        for stream in list(self._streams.by_slot.values()):
-            if stream.utterance.id == utterance_id:
-                self._streams.remove(stream)
+        stream = self._streams.by_utterance.get(utterance_id)
+        if stream is not None:
+            self._streams.remove(stream)
 
     def release(self, context: int) -> None:
         self._contexts.pop(context, None)
@@ -147,12 +147,13 @@ class DiaEngine:
             self._admission.admit(self._busy_s)
             self._prefill.run(self._step_s)
             selected = self._select_streams()
+            nothing_to_do = not selected
             if selected:
                 self._decode_step(selected)
             self._runner.throttle()
-            self._update_ends(wait=not selected)
+            self._update_ends(wait=nothing_to_do)
             self._audio.decode_ready()
-            self._outbox += self._audio.collect(wait=not selected)
+            self._outbox += self._audio.collect(wait=nothing_to_do)
             for stream in self._audio.complete():
                 self._end_segment(stream)
         self._busy_s += time.perf_counter() - started
@@ -215,7 +216,8 @@ class DiaEngine:
         for stream in self._schedule.arrived():
             if stream.row >= stream.due:
                 self._streams.due[stream.slot] = stream
-            self._streams.refresh(stream)
+            if stream.spoken(self._last_delay):
+                self._streams.refresh(stream)
 
     def _update_ends(self, wait: bool) -> None:
         """Learn which streams have ended, as of some steps ago; a few steps late costs nothing."""

@@ -26,7 +26,7 @@ from streaming_server.engines.dia.serving.page_table import PageTable
 from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.prefill_graphs import PrefillGraphs
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, StepShape, TimeBudget
-from streaming_server.engines.dia.serving.slots import Slots
+from streaming_server.engines.dia.serving.slots import NO_END, Slots
 from streaming_server.engines.dia.serving.step_graphs import FusedSteps, MaskedSteps, sizes
 
 _LOG = logging.getLogger(__name__)
@@ -80,9 +80,10 @@ class GraphRunner(Runner):
         super().__init__(slots, codec)
         self._cuda = cuda
         self.kernels = kernels
+        self.shaped = not kernels
         self._model_stream = cuda.stream(urgent=True)
         self._model_pool = cuda.pool()
-        self._ends = torch.zeros(slots.count, device=cuda.device, dtype=torch.int64)
+        self._ends = torch.full((slots.count,), NO_END, device=cuda.device)
         self._in_flight: deque[tuple[int, Tensor, Any]] = deque()
         self._seen: tuple[int, NDArray[np.int64]] = (0, np.zeros(0, np.int64))
         self._prefill_piece_s = _FIRST_GUESS_S
@@ -205,6 +206,7 @@ class GraphRunner(Runner):
 
     # Capacity and shutdown
 
+    @torch.inference_mode()
     def realtime_streams(self) -> int:
         """Time the captured graphs. Must be called before any stream is served."""
         frame_s = self.codec.config.hop / self.codec.config.sample_rate
@@ -226,6 +228,7 @@ class GraphRunner(Runner):
         """Batch sizes and frames that the codec has a graph for."""
         return self._codec.sizes
 
+    @torch.inference_mode()
     def step_seconds(self, size: int) -> float:
         """Time a step of so many streams, of 12 s or, one in eight, near the greatest length.
 
@@ -236,6 +239,7 @@ class GraphRunner(Runner):
             self._cuda.synchronize()
         return seconds
 
+    @torch.inference_mode()
     def codec_seconds(self, size: int, frames: int) -> float:
         """Time a call of the codec."""
         return self._codec.seconds(size, frames)
@@ -243,7 +247,7 @@ class GraphRunner(Runner):
     @contextmanager
     def replaying(self, size: int) -> Iterator[Callable[[], None]]:
         """Return, for a `with` block, what launches a step as `step_seconds` times it."""
-        with self.compute_scope(), self._steps.trial(size) as graph:
+        with torch.inference_mode(), self.compute_scope(), self._steps.trial(size) as graph:
             yield graph.replay
             self._cuda.synchronize()
 

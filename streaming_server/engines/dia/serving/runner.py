@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -22,8 +22,7 @@ _GRAIN = 64
 """Cache lengths are rounded up to multiples of this."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioChunk:
+class AudioChunk(NamedTuple):
     """Frames of one stream to decode into audio.
 
     first: frames decoded before. row: the row where the first of these frames begins. length: frames in
@@ -45,6 +44,10 @@ class StepShape:
     text: int
     candidates: int
     sample: bool
+
+
+ANY_SHAPE: Final = StepShape(0, 0, 0, True)
+"""Given to runners whose steps cover everything anyway."""
 
 
 class TimeBudget:
@@ -69,6 +72,9 @@ class TimeBudget:
 
 class Runner:
     """Run everything synchronously; results are ready when a call returns."""
+
+    shaped = True
+    """Whether steps depend on their `StepShape`."""
 
     delay = 0
     """Steps by which `read_ends` may lag."""

@@ -1,18 +1,20 @@
 """Track which streams advance with a step, and when their next chunk is due, without a walk over all streams.
 
 A step advances every running stream by one row, so rows are not counted one by one: a running stream's row is
-that at which it began to run, plus the steps since. What happens at a certain row is kept in a heap.
+that at which it began to run, plus the steps since. What happens at a certain row is kept in a heap, and the
+running streams in a sorted list. Only where some yield to others are those that yield walked.
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
 import math
 import time
 from collections.abc import Sequence
 
-from streaming_server.engines.dia.serving.runner import StepShape
+from streaming_server.engines.dia.serving.runner import ANY_SHAPE, StepShape
 from streaming_server.engines.dia.serving.stream import Steps, Stream
 
 AMPLE_S = 2.0
@@ -23,11 +25,12 @@ URGENT_S = 0.5
 
 
 class Schedule:
-    """last_delay: rows by which the last channel lags the first."""
+    """last_delay: rows by which the last channel lags the first. shaped: whether steps need their extents."""
 
-    def __init__(self, last_delay: int, sample_rate: int) -> None:
+    def __init__(self, last_delay: int, sample_rate: int, shaped: bool = True) -> None:
         self._last_delay = last_delay
         self._sample_rate = sample_rate
+        self._shaped = shaped
         self._ample: dict[int, Stream] = {}
         self._low: dict[int, Stream] = {}
         self._ample_until: list[tuple[float, int, Stream]] = []
@@ -38,7 +41,6 @@ class Schedule:
         self._order: list[Stream] = []
         self._slots: list[int] = []
         self._shape: StepShape | None = None
-        self._stale = False
         self._events: list[tuple[int, int, Stream]] = []
         self._numbers = itertools.count()
 
@@ -48,24 +50,27 @@ class Schedule:
 
     def set_running(self, stream: Stream, runs: bool) -> None:
         """Start or stop advancing a stream. Idempotent."""
-        if runs == (self._running.get(stream.slot) is stream):
+        slot = stream.slot
+        if runs == (self._running.get(slot) is stream):
             return
-        self._stale = True
+        self._shape = None
+        place = bisect.bisect_left(self._slots, slot)
         if runs:
             stream.run()
-            self._running[stream.slot] = stream
+            self._running[slot] = stream
+            self._slots.insert(place, slot)
+            self._order.insert(place, stream)
             self.expect(stream)
             self.buffered(stream)
         else:
             stream.rest()
-            del self._running[stream.slot]
-            self._ample.pop(stream.slot, None)
-            self._low.pop(stream.slot, None)
+            del self._running[slot], self._slots[place], self._order[place]
+            self._ample.pop(slot, None)
+            self._low.pop(slot, None)
 
     @property
     def running(self) -> list[Stream]:
-        """Running streams by ascending slot."""
-        self._refresh()
+        """Running streams by ascending slot; changes with them."""
         return self._order
 
     def buffered(self, stream: Stream) -> None:
@@ -107,12 +112,13 @@ class Schedule:
 
     def batch(self, chosen: Sequence[Stream]) -> tuple[list[int], StepShape]:
         """Return the slots of a step of these streams, and what it has to cover."""
-        self._refresh()
-        if chosen is self._order:
-            shape = self._shape = self._shape or _shape_of(chosen)
-            slots = self._slots
-        else:
-            slots, shape = [stream.slot for stream in chosen], _shape_of(chosen)
+        everybody = chosen is self._order
+        slots = self._slots if everybody else [stream.slot for stream in chosen]
+        if not self._shaped:
+            return slots, ANY_SHAPE
+        shape = self._shape if everybody and self._shape is not None else _shape_of(chosen)
+        if everybody:
+            self._shape = shape
         frames = self.steps.count + shape.frames + 1
         return slots, StepShape(frames, shape.text, shape.candidates, shape.sample)
 
@@ -153,13 +159,6 @@ class Schedule:
         self._low.clear()
         self._ample_until.clear()
         self._order, self._slots = [], []
-
-    def _refresh(self) -> None:
-        if self._stale:
-            self._order = [stream for _, stream in sorted(self._running.items())]
-            self._slots = [stream.slot for stream in self._order]
-            self._shape = None
-            self._stale = False
 
 
 def _shape_of(streams: Sequence[Stream]) -> StepShape:

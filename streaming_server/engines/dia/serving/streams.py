@@ -11,13 +11,13 @@ _ROWS_TO_SPARE = 8
 
 
 class Streams:
-    """Streams by slot. All groups but `by_slot` are parts of it.
+    """Streams by slot. All groups but `by_slot` are parts of it; `by_utterance` holds the same streams.
 
     window: bytes of PCM a stream may be ahead of its listener; beyond, it keeps its slot and pauses.
 
     newcomers: being prefilled. unadmitted: newcomers that wait for memory for their next segment. open: whose
-    end is unknown. ending: whose end is known. paused: waiting for their listener. starved: waiting for
-    memory. due: with a complete chunk to decode.
+    end is unknown. ending: whose end is known. paused: waiting for their listener. idle: paused, and none of
+    their audio is being decoded. starved: waiting for memory. due: with a complete chunk to decode.
     """
 
     def __init__(self, runner: Runner, schedule: Schedule, last_delay: int, window: int | None) -> None:
@@ -26,11 +26,13 @@ class Streams:
         self._last_delay = last_delay
         self._window = window
         self.by_slot: dict[int, Stream] = {}
+        self.by_utterance: dict[int, Stream] = {}
         self.newcomers: dict[int, Stream] = {}
         self.unadmitted: dict[int, Stream] = {}
         self.open: dict[int, Stream] = {}
         self.ending: dict[int, Stream] = {}
         self.paused: dict[int, Stream] = {}
+        self.idle: dict[int, Stream] = {}
         self.starved: dict[int, Stream] = {}
         self.due: dict[int, Stream] = {}
         self._groups = (
@@ -40,6 +42,7 @@ class Streams:
             self.open,
             self.ending,
             self.paused,
+            self.idle,
             self.starved,
             self.due,
         )
@@ -52,7 +55,7 @@ class Streams:
         slot = stream.slot
         for group in (self.ending, self.due, self.starved):
             group.pop(slot, None)
-        self.by_slot[slot] = stream
+        self.by_slot[slot] = self.by_utterance[stream.utterance.id] = stream
         self.newcomers[slot] = stream
         self.refresh(stream)
 
@@ -69,13 +72,16 @@ class Streams:
         if stream.released or stream.slot < 0:
             return
         paused = self._is_paused(stream)
-        if paused:
-            self.paused[stream.slot] = stream
-        else:
-            self.paused.pop(stream.slot, None)
+        _enter(self.paused, stream, paused)
+        _enter(self.idle, stream, paused and not stream.decoding)
         prepared = stream.prefill is None and stream.slot not in self.unadmitted
         ready = prepared and not stream.spoken(self._last_delay) and not paused
         self._schedule.set_running(stream, ready and self._has_memory(stream))
+
+    def refresh_pause(self, stream: Stream) -> None:
+        """Do as `refresh` after audio was emitted, for less time where the stream does not pause."""
+        if self._is_paused(stream) or stream.slot in self.paused:
+            self.refresh(stream)
 
     def remove(self, stream: Stream) -> None:
         """Free a stream's slot and its memory, for which others may be waiting."""
@@ -84,6 +90,7 @@ class Streams:
         for group in self._groups:
             if group.get(stream.slot) is stream:
                 del group[stream.slot]
+        self.by_utterance.pop(stream.utterance.id, None)
         self.release_memory(stream)
 
     def release_memory(self, stream: Stream) -> None:
@@ -95,6 +102,7 @@ class Streams:
     def clear(self) -> None:
         for group in self._groups:
             group.clear()
+        self.by_utterance.clear()
         self._schedule.clear()
 
     def _has_memory(self, stream: Stream) -> bool:
@@ -110,3 +118,11 @@ class Streams:
         """Return whether it waits for its listener, unless it has nothing left to generate."""
         ahead = 2 * stream.emitted - stream.taken
         return self._window is not None and ahead >= self._window and stream.end is None
+
+
+def _enter(group: dict[int, Stream], stream: Stream, belongs: bool) -> None:
+    """Add a stream to a group or take it out."""
+    if belongs:
+        group[stream.slot] = stream
+    else:
+        group.pop(stream.slot, None)

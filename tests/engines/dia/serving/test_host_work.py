@@ -1,0 +1,90 @@
+"""What the host does for a step does not grow with the number of streams."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+from streaming_server.bench.dia.host_time import engine_without_device
+from streaming_server.types import DEFAULT_VOICE, FLOW_WINDOW, Audio, Generation, Utterance
+
+STEPS = 80
+"""Enough for chunks of the full size."""
+
+
+def speaking_engine(count):
+    """Return an engine in which so many streams began at once, so that their chunks are due at once."""
+    engine = engine_without_device(count, FLOW_WINDOW)
+    for number in range(1, count + 1):
+        generation = Generation(max_tokens=3000, seed=number)
+        engine.submit(Utterance(number, number, "Hello.", DEFAULT_VOICE, generation, time.monotonic()))
+    for _ in range(STEPS):
+        engine.step()
+    assert len(engine._schedule.running) == count
+    return engine
+
+
+def lines_run(call):
+    """Return the lines of Python that a call executes, those of comprehensions once for each round."""
+    lines = Counter()
+
+    def trace(frame, event, _):
+        if event == "line":
+            lines[frame.f_code.co_filename, frame.f_lineno] += 1
+        return trace
+
+    sys.settrace(trace)
+    try:
+        result = call()
+    finally:
+        sys.settrace(None)
+    return lines.total(), result
+
+
+def quiet_step_lines(count):
+    """Lines of a step in which no chunk is complete, after one of so many streams has ended."""
+    engine = speaking_engine(count)
+    quiet = []
+    for number in range(1, 41):
+        if number < count:
+            engine.cancel(number)
+        lines, events = lines_run(lambda: (engine.active, engine.step())[1])
+        if not any(isinstance(event, Audio) for event in events):
+            quiet.append(lines)
+    engine.close()
+    return max(quiet[:10])
+
+
+def test_quiet_step_runs_as_many_lines_for_many_streams_as_for_few():
+    few, many = quiet_step_lines(2), quiet_step_lines(48)
+    assert many <= few + 20
+
+
+def report_lines(count):
+    """Lines of what is done when a listener has heard something, and of a cancellation."""
+    engine = speaking_engine(count)
+    lines = [
+        lines_run(lambda: engine.taken(1, 100_000))[0],
+        lines_run(lambda: engine.cancel(1))[0],
+    ]
+    engine.close()
+    return lines
+
+
+def test_reports_and_cancellations_look_at_one_stream():
+    few, many = report_lines(2), report_lines(48)
+    assert all(one <= other + 10 for one, other in zip(many, few, strict=True))
+
+
+def test_step_size_that_is_real_time_is_measured_outside_inference_mode():
+    """As `create_engine` does: what graphs read was made in inference mode."""
+    engine = engine_without_device(4)
+    assert engine._runner.realtime_streams() == 4
+    assert engine._runner.codec_seconds(1, 10) > 0
+    engine.close()
