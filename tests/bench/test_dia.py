@@ -23,7 +23,8 @@ from streaming_server.bench.dia.__main__ import main  # noqa: E402
 from streaming_server.bench.dia.arrivals import Traffic  # noqa: E402
 from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS  # noqa: E402
 from streaming_server.bench.dia.speaking import Listener  # noqa: E402
-from streaming_server.bench.dia.stages import Stage, StageRunner  # noqa: E402
+from streaming_server.bench.dia.stages import DeviceLost, Stage, StageRunner  # noqa: E402
+from streaming_server.bench.dia.survival import ReportFile, survive  # noqa: E402
 from streaming_server.bench.dia.watched import Watched  # noqa: E402
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import GraphRunner  # noqa: E402
@@ -144,7 +145,11 @@ def test_every_stage_runs_on_a_cpu_and_writes_the_report(tmp_path, capsys):
     report = json.loads((tmp_path / "dia.json").read_text())
     assert [stage["error"] for stage in report["stages"]] == [None] * len(report["stages"])
     assert report["smoke"]["ok"]
+    assert report["smoke"]["steps"]["float32"]["like_plain"] == 1
     assert report["load"]["4"]["judged"] > 0
+    assert report["load"]["4"]["host_beside_computing_us"]["p50"] > 0
+    assert report["host_alone"]["216"]["p50_us"] > 0
+    assert report["transformers"]["peak_memory_gb"] > 0
     assert len(report["first_pcm_varied"]["each_ms"]) == 20
     assert report["first_pcm_cloned"]["p50_ms"] > 0
     assert report["kernels"]["1"]["products_us"] > 0
@@ -159,9 +164,10 @@ def test_every_stage_runs_on_a_cpu_and_writes_the_report(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [tmp_path / "dia.json"]
 
 
-def stage_runner(written):
-    found = {"stages": [], "tracebacks": {}, "not_measured": []}
-    return StageRunner(found, None, lambda what: None, lambda report: written.append(json.dumps(report)))
+def stage_runner(written, found=None, device_works=lambda: True):
+    found = found or {"stages": [], "tracebacks": {}, "not_measured": []}
+    write = lambda report: written.append(json.dumps(report))  # noqa: E731
+    return StageRunner(found, None, lambda what: None, write, device_works=device_works)
 
 
 def test_failing_stage_keeps_other_results():
@@ -177,7 +183,76 @@ def test_failing_stage_keeps_other_results():
         None,
     ]
     assert "1 / 0" in runner.found["tracebacks"]["two"]
-    assert [len(json.loads(report)["stages"]) for report in written] == [1, 2, 3]
+    assert [len(json.loads(report)["stages"]) for report in written] == [0, 1, 1, 2, 2, 3]
+    assert [json.loads(report).get("running", {}).get("what") for report in written] == [
+        "one",
+        None,
+        "two",
+        None,
+        "three",
+        None,
+    ]
+
+
+def test_stage_that_costs_the_device_ends_the_process():
+    written = []
+    runner = stage_runner(written, device_works=lambda: False)
+    runner.run(Stage("one", lambda: 1, ("one",)))
+    with pytest.raises(DeviceLost):
+        runner.run(Stage("two", lambda: 1 / 0, ("two",)))
+    assert json.loads(written[-1])["stages"][1]["error"] == "ZeroDivisionError: division by zero"
+
+
+def test_stages_of_an_earlier_process_are_not_run_again():
+    runner = stage_runner([])
+    runner.run(Stage("one", lambda: 1, ("one",)))
+    resumed = stage_runner([], runner.found)
+    resumed.run(Stage("one", lambda: 1 / 0, ("one",)))
+    resumed.run(Stage("two", lambda: 2, ("two",)))
+    assert (resumed.found["one"], resumed.found["two"]) == (1, 2)
+    assert [stage["error"] for stage in resumed.found["stages"]] == [None, None]
+
+
+DYING = """
+import os, sys, time
+from pathlib import Path
+from streaming_server.bench.dia.stages import DeviceLost, Stage, StageRunner
+from streaming_server.bench.dia.survival import DEVICE_LOST, ReportFile
+
+file = ReportFile(Path(sys.argv[1]))
+found = file.read() or {"stages": [], "tracebacks": {}, "not_measured": []}
+runner = StageRunner(found, None, print, file.write, device_works=lambda: False)
+try:
+    runner.run(Stage("one", lambda: 1, ("one",)))
+    runner.run(Stage("crash", lambda: os.abort(), ("crash",)))
+    runner.run(Stage("error", lambda: 1 / 0, ("error",)))
+    runner.run(Stage("hang", lambda: time.sleep(600), ("hang",)))
+    runner.run(Stage("last", lambda: 5, ("last",), decisive=True))
+except DeviceLost:
+    sys.exit(DEVICE_LOST)
+"""
+
+
+def test_a_process_that_dies_costs_one_stage_only(tmp_path):
+    script = tmp_path / "dying.py"
+    script.write_text(DYING)
+    report = survive([sys.executable, str(script), str(tmp_path / "out")], ReportFile(tmp_path / "out"), 3.0)
+    assert {stage["what"]: stage["error"] for stage in report["stages"]} == {
+        "one": None,
+        "crash": "the process died, status -6",
+        "error": "ZeroDivisionError: division by zero",
+        "hang": "the stage took longer than 3 s",
+        "last": None,
+    }
+    assert (report["one"], report["last"]) == (1, 5)
+    assert "running" not in report
+
+
+def test_a_process_that_dies_before_any_stage_is_given_up(tmp_path):
+    file = ReportFile(tmp_path)
+    file.write({"stages": [], "not_measured": []})
+    report = survive([sys.executable, "-c", "raise SystemExit(9)"], file, None)
+    assert report["ended"] == "the process died before it began another stage: the process died, status 9"
 
 
 @pytest.mark.parametrize("result", [lambda: {"ok": False}, lambda: 1 / 0])
@@ -196,6 +271,17 @@ def test_arrivals_keep_the_wanted_number_of_listeners():
     assert statistics.fmean(frames) * FRAME_MS / 1e3 == pytest.approx(traffic.mean_s, rel=0.02)
     assert traffic.per_s * traffic.mean_s == pytest.approx(200)
     assert sum(count >= 2000 for count in frames) / len(frames) == pytest.approx(0.05, abs=0.01)
+
+
+def test_streams_that_are_there_at_the_beginning_are_met_anywhere():
+    """The mean of what is left of them is E[L²] / 2 E[L], as renewal theory has it."""
+    traffic = Traffic(200, 430, 1290)
+    dice = random.Random(1)
+    lengths = [traffic.frames(dice) for _ in range(40_000)]
+    expected = statistics.fmean(length**2 for length in lengths) / statistics.fmean(lengths) / 2
+    left = [traffic.frames_left(dice) for _ in range(40_000)]
+    assert statistics.fmean(left) == pytest.approx(expected, rel=0.02)
+    assert max(left) > 1290
 
 
 def test_listener_counts_silence_between_chunks():

@@ -15,14 +15,16 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from streaming_server.bench.dia.plan import MINUTES, STREAMS, Plan
+from streaming_server.bench.dia.plan import MINUTES, STAGE_LIMITS_S, STREAMS, Plan
 from streaming_server.bench.dia.report import Report
+from streaming_server.bench.dia.stages import DeviceLost
+from streaming_server.bench.dia.survival import DEVICE_LOST, REFUSED, ReportFile, survive
 from streaming_server.engines.dia.model.linear import int8_kernel
 from streaming_server.engines.dia.serving.device import pick_device, pick_dtype
 from streaming_server.errors import EngineFailure
@@ -32,8 +34,9 @@ Everything there is to measure on a GPU, in one command that takes less than ten
 
     python -m streaming_server.bench.dia --size full --device cuda --out DIR
 
-It writes DIR/dia.json after every stage, so that a run that is cut short has its results. A stage that fails
-is recorded with its error, and the others go on; if the first one finds a wrong result, the rest is left out.
+It writes DIR/dia.json after every stage, so that a run that is cut short has its results. A stage that fails,
+even one that ends the process, is recorded with its error, and the others go on; if the first one finds a
+wrong result, the rest is left out.
 Progress goes to standard error. On a CPU the full size takes some 17 GB of memory beside transformers in
 float32, and its steps may take a second each: use fewer --steps and --rounds."""
 
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--disable-torch-compile", action="store_true", help="do not use Triton kernels on a GPU")
     add("--out", type=Path, metavar="DIR", help="measure everything and write DIR/dia.json after each stage")
     add("--json", action="store_true", help="print the whole report as JSON")
+    add("--resume", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
@@ -110,31 +114,51 @@ def _print_table(report: dict[str, Any]) -> None:
         print(f"{'not measured':<52} {what}")
 
 
-def _writer(folder: Path) -> Callable[[dict[str, Any]], None]:
-    """Return what writes dia.json whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def write(report: dict[str, Any]) -> None:
-        new = folder / "dia.json.new"
-        new.write_text(json.dumps(report, indent=2))
-        new.replace(folder / "dia.json")
-
-    return write
-
-
 def _ignore(_: dict[str, Any]) -> None:
     """Keep nothing of an unfinished report."""
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    """Run the stages that are not in the report yet; return this process's exit status."""
+    file = ReportFile(options.out)
+    try:
+        Report(_plan(options), _say, file.write).run(file.read())
+    except EngineFailure as error:
+        _say(error.message)
+        return REFUSED
+    except DeviceLost:
+        return DEVICE_LOST
+    return 0
+
+
+def _report(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any] | None:
+    """Return the report; None if nothing can be measured, which has been said. Raises EngineFailure."""
+    plan = _plan(options)
+    if options.out is None:
+        return Report(plan, _say, _ignore).run()
+    file = ReportFile(options.out)
+    file.remove()
+    command = [sys.executable, "-m", "streaming_server.bench.dia", *arguments, "--resume"]
+    return survive(command, file, STAGE_LIMITS_S[plan.device.type])
+
+
 def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.resume:
+        return _resume(options)
     try:
-        write = _writer(options.out) if options.out else _ignore
-        report = Report(_plan(options), lambda line: print(line, file=sys.stderr, flush=True), write).run()
+        report = _report(options, arguments)
     except EngineFailure as error:
-        print(error.message, file=sys.stderr)
+        _say(error.message)
+        return 1
+    if report is None:
         return 1
     if options.json:
         print(json.dumps(report, indent=2, allow_nan=False))

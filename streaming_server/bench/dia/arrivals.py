@@ -10,6 +10,7 @@ from typing import Any
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import FRAME_MS, Plan
 from streaming_server.bench.dia.quantiles import quantiles
+from streaming_server.bench.dia.scale import host_part
 from streaming_server.bench.dia.speaking import Run, arrive, cancel_all, listen
 
 LONG_SHARE = 0.05
@@ -37,7 +38,17 @@ class Traffic:
     longest: int
 
     def frames(self, dice: random.Random) -> int:
+        """Return the length of a stream that arrives."""
         return LONG_FRAMES if dice.random() < LONG_SHARE else dice.randint(self.shortest, self.longest)
+
+    def frames_left(self, dice: random.Random) -> int:
+        """Return what is left of a stream that has arrived before.
+
+        A long stream is the likelier to be met, and it is met anywhere in it.
+        """
+        while dice.random() * LONG_FRAMES > (frames := self.frames(dice)):
+            pass
+        return max(1, round(dice.random() * frames))
 
     @property
     def mean_s(self) -> float:
@@ -50,12 +61,14 @@ class Traffic:
 
 
 def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
-    """Let streams arrive such that so many listen at once.
+    """Let streams arrive such that so many listen at once, from the beginning on.
 
-    smooth_share: of the streams, those without an underrun. sustained: whether they are enough.
+    smooth_share: of the streams, those without an underrun. sustained: whether they are enough. first_pcm: of
+    those that arrived later than the first.
     """
     traffic = Traffic(listeners, *_FRAMES[plan.device.type])
     run = _drive(ours, traffic, _SECONDS[plan.device.type])
+    later = [run.listeners[number] for number in run.listeners if number > listeners]
     now = run.started + run.seconds
     judged = [each for each in run.listeners.values() if each.playout.started or now - each.came > LATE_S]
     smooth = [each for each in judged if each.playout.started and each.playout.total * 1e3 <= UNDERRUN_MS]
@@ -65,7 +78,8 @@ def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
         "judged": len(judged),
         "smooth_share": share,
         "sustained": share is not None and share >= SMOOTH_SHARE,
-        "first_pcm": quantiles(run.first_pcm_ms, "_ms"),
+        "first_pcm": quantiles([e.first_pcm_ms for e in later if e.playout.started], "_ms"),
+        **host_part(plan, run),
         "step_with_sound_ms": quantiles(run.step_ms),
         "longest_step_ms": max(run.step_ms, default=None),
         "longest_step_with_prefill_ms": max(run.newcomers_step_ms, default=None),
@@ -76,7 +90,9 @@ def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
 def _drive(ours: Ours, traffic: Traffic, seconds: float) -> Run:
     dice, run = random.Random(traffic.listeners), Run()
     run.started = time.perf_counter()
-    due, number = 0.0, 0
+    for number in range(1, traffic.listeners + 1):
+        arrive(ours, run, number, traffic.frames_left(dice))
+    due, number = dice.expovariate(traffic.per_s), traffic.listeners
     while (elapsed := time.perf_counter() - run.started) < seconds:
         while due <= elapsed:
             number += 1

@@ -23,7 +23,7 @@ _PRODUCTS = ("gemm", "gemv", "xmma", "cutlass", "cublas", "nvjet", "splitk", "mm
 
 @torch.inference_mode()
 def graph_times(plan: Plan, ours: Ours) -> dict[str, Any]:
-    """Time every graph: steps by batch size, of streams of 12 s and 256 bytes of text, and codec calls.
+    """Time every graph: steps by batch size, of streams of 12 s and 256 bytes of text; codec calls; prefill.
 
     Where there are no graphs, plain steps with short streams.
     """
@@ -37,6 +37,7 @@ def graph_times(plan: Plan, ours: Ours) -> dict[str, Any]:
             f"{size}x{frames}": runner.codec_seconds(size, frames) * 1e3
             for size, frames in runner.codec_sizes
         },
+        "prefill_ms": {name: seconds * 1e3 for name, seconds in runner.prefill_seconds().items()},
     }
 
 

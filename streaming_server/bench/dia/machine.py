@@ -64,6 +64,15 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def works(device: torch.device) -> bool:
+    """Return whether the device computes. After most CUDA errors a process can use its GPU no more."""
+    try:
+        wait(device)
+        return int(torch.ones(1, device=device).item()) == 1
+    except RuntimeError:
+        return False
+
+
 def peak_memory(device: torch.device) -> float:
     """Return peak memory in GB: allocated by PyTorch on a GPU, else of the process."""
     if device.type == "cuda":

@@ -37,6 +37,9 @@ SECONDS_AT_SCALE = {"cpu": 10.0, "cuda": 30.0}
 MINUTES: dict[str, float | None] = {"cpu": None, "cuda": 8.0}
 """Begin nothing after so long; what is running takes less than two more."""
 
+STAGE_LIMITS_S: dict[str, float | None] = {"cpu": None, "cuda": 240.0}
+"""Time after which a stage is ended, whatever it does. The first one compiles every kernel."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -15,10 +15,11 @@ from streaming_server.bench.dia.arrivals import under_load
 from streaming_server.bench.dia.first_pcm import cloned_first_pcm, first_pcm, varied_first_pcm
 from streaming_server.bench.dia.graph_times import graph_times, kernel_times
 from streaming_server.bench.dia.host_time import host_time
-from streaming_server.bench.dia.machine import bandwidth, machine, memory, peak_memory
+from streaming_server.bench.dia.machine import bandwidth, machine, memory, peak_memory, works
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
 from streaming_server.bench.dia.reference import Reference
+from streaming_server.bench.dia.reference_process import transformers_alone
 from streaming_server.bench.dia.room import fitting
 from streaming_server.bench.dia.scale import at_scale
 from streaming_server.bench.dia.sides import (
@@ -26,15 +27,15 @@ from streaming_server.bench.dia.sides import (
     compare_steps,
     compare_with_our_kernels,
     staggered,
-    transformers_alone,
 )
 from streaming_server.bench.dia.smoke import quantization_error, smoke
 from streaming_server.bench.dia.stages import Stage, StageRunner
 from streaming_server.bench.dia.weights import endless_weights, step_bytes
+from streaming_server.engines.dia.serving.device import use_device
 
 
 class Report:
-    """say: given a line for whoever waits. write: given the report so far, after every stage."""
+    """say: given a line for whoever waits. write: given the report so far, before and after every stage."""
 
     def __init__(
         self, plan: Plan, say: Callable[[str], None], write: Callable[[dict[str, Any]], None] = lambda _: None
@@ -43,12 +44,17 @@ class Report:
         self._write = write
         self._say = say
         self._sides: Sides | None = None
+        self._unmade: str | None = None
         self._tensors: dict[str, Tensor] | None = None
 
-    def run(self) -> dict[str, Any]:
-        """Raises EngineFailure if there is no such device or no room for the least."""
+    def run(self, before: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Measure what is not in the report of an earlier process.
+
+        Raises EngineFailure if there is no such device or no room for the least, and DeviceLost.
+        """
+        use_device(self.plan.device)
         self.plan, left_out = fitting(self.plan)
-        found: dict[str, Any] = {
+        found: dict[str, Any] = before or {
             "machine": machine(self.plan.device),
             "plan": self.plan.described(),
             "stages": [],
@@ -56,7 +62,9 @@ class Report:
             "not_measured": left_out + unmeasurable(self.plan),
         }
         stages = list(self._all_stages() if self.plan.staged else self._usual_stages())
-        runner = StageRunner(found, self.plan.limit_s, self._say, self._write, len(stages))
+        runner = StageRunner(
+            found, self.plan.limit_s, self._say, self._write, len(stages), partial(works, self.plan.device)
+        )
         for stage in stages:
             runner.run(stage)
         _conclude(self.plan, found)
@@ -105,7 +113,7 @@ class Report:
             measure = self._on_weights(partial(switches.precision, name=name))
             yield Stage(f"precision {name}", measure, ("precisions", name))
         if plan.reference:
-            yield Stage("transformers", self._on_weights(transformers_alone), ("transformers",))
+            yield Stage("transformers", lambda: transformers_alone(plan), ("transformers",))
 
     def _switches(self) -> Iterator[Stage]:
         for on, name in ((True, "on"), (False, "off")):
@@ -129,6 +137,7 @@ class Report:
     def _make(self) -> dict[str, Any]:
         plan = self.plan
         before = _allocated(plan)
+        self._unmade = "see the stage that makes it"
         tensors = self._weights()
         ours = Ours(plan, tensors)
         # In stages transformers runs last, alone: it must cost this engine neither memory nor time.
@@ -146,13 +155,18 @@ class Report:
         return self._tensors
 
     def _close(self) -> dict[str, Any]:
-        self._made().ours.engine.close()
-        self._sides = None
+        if self._sides is not None:
+            self._sides.ours.engine.close()
+            self._sides = None
         return memory(self.plan.device)
 
     def _made(self) -> Sides:
+        """Return both sides; make them if an earlier process, which has died, had made them."""
         if self._sides is None:
-            raise RuntimeError("the engine could not be made")
+            if self._unmade is not None:
+                raise RuntimeError(f"the engine could not be made: {self._unmade}")
+            self._make()
+        assert self._sides is not None
         return self._sides
 
     def _with(self, measure: Callable[[Sides], Any]) -> Callable[[], Any]:

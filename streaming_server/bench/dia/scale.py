@@ -28,7 +28,7 @@ def at_scale(sides: Sides, count: int) -> dict[str, Any]:
     return {
         "step_ms": step_ms,
         "step_with_sound_ms": quantiles(run.step_ms),
-        **_host(plan, run),
+        **host_part(plan, run),
         "times_real_time_each": each,
         "times_real_time_together": run.heard_s / run.seconds,
         "realtime_streams": each >= 1,
@@ -39,7 +39,7 @@ def at_scale(sides: Sides, count: int) -> dict[str, Any]:
     }
 
 
-def _host(plan: Plan, run: Run) -> dict[str, Any]:
+def host_part(plan: Plan, run: Run) -> dict[str, Any]:
     """Return the host's part of the engine's steps; on a CPU its computing is left out."""
     name = "host_beside_computing_us" if plan.computes_on_host else "host_us"
     mean = statistics.fmean(run.host_us) if run.host_us else None

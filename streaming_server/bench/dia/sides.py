@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import FRAME_MS, LEAST_SLOTS, WARM_STEPS, Plan
 from streaming_server.bench.dia.reference import Reference
@@ -97,12 +95,3 @@ def staggered(sides: Sides) -> dict[str, Any]:
         theirs_s = statistics.median(theirs)
         result |= {"transformers_in_turn_s": theirs_s, "share": ours_s / theirs_s}
     return result
-
-
-def transformers_alone(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
-    """Return the milliseconds of a step of transformers, when this engine is no longer in memory."""
-    reference = Reference(plan, weights)
-    steps = [reference.generate(WARM_STEPS + plan.steps)[WARM_STEPS:] for _ in range(plan.rounds)]
-    rounds = [statistics.median(times) for times in steps]
-    median = statistics.median(rounds)
-    return {"step_ms": median, "rounds_ms": rounds, "times_real_time": FRAME_MS / median}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -18,12 +19,13 @@ from streaming_server.engines.dia.model.linear import Kernel, int8_kernel
 from streaming_server.engines.dia.model.transformer import DiaModel
 from streaming_server.engines.dia.serving.load import assemble, make_codec
 from streaming_server.engines.dia.serving.runner import Runner, StepShape
-from streaming_server.engines.dia.serving.slots import SamplingParams
+from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
 from streaming_server.engines.dia.weights.hub import locate
 from streaming_server.engines.dia.weights.loader import read_codec
 
-_LIMITS = {torch.float32: 2e-3, torch.bfloat16: 3e-2, torch.float16: 5e-3, torch.float64: 1e-6}
-"""Relative error of the logits against float32 on the CPU that a precision may have."""
+_LIMITS = {torch.float32: 2e-3, torch.bfloat16: 5e-2, torch.float16: 8e-3, torch.float64: 1e-6}
+"""Relative error of the logits against float32 on the CPU that a precision may have. On a CPU bfloat16 has
+2.5e-2 at full size."""
 
 _CODEC_LIMITS = {False: 1e-4, True: 5e-3}
 """The same for audio, with TF32 off and on."""
@@ -31,11 +33,16 @@ _CODEC_LIMITS = {False: 1e-4, True: 5e-3}
 _FUSED_CODEC_LIMIT = 5e-3
 """The same for the fused codec in float16, of which 1.1e-3 is expected."""
 
-_LEAST_SHARE = 0.9
-"""Share of rows of codes that steps in graphs and plain steps must have in common before one differs."""
+_LEAST_SHARES = {torch.float32: 0.97, torch.bfloat16: 0.7, torch.float16: 0.9, torch.float64: 0.99}
+"""Share of codes that steps in graphs must have in common with plain steps after the same codes. bfloat16 and
+float32 agree on 95 % of them at full size with random weights; a wrong kernel on one in a thousand."""
 
 _ROWS = 40
-_STEPS = 24
+_STEPS = 40
+_SLOTS = 6
+_BATCHES = ([0], [0, 1, 2], [1, 4], [0, 1, 2, 3, 4, 5])
+"""Slots that advance together."""
+
 _CPU = torch.device("cpu")
 _T = TypeVar("_T")
 
@@ -66,8 +73,10 @@ def smoke(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
         error = _relative(_audio(plan, sound, plan.device, fused=True), heard)
         found["codec"]["fused_float16"] = error
         found["ok"] &= error < _FUSED_CODEC_LIMIT
-    found["steps"] = _compare_steps(plan, tensors, sound)
-    found["ok"] &= found["steps"]["repeats"] and found["steps"]["like_plain"] >= _LEAST_SHARE
+    for dtype in sorted({torch.float32, plan.dtype}, key=str):
+        steps = _compare_steps(replace(plan, dtype=dtype), tensors, sound)
+        found["steps"][str(dtype).removeprefix("torch.")] = steps
+        found["ok"] &= steps["repeats"] and steps["like_plain"] >= _LEAST_SHARES[dtype]
     return found
 
 
@@ -131,41 +140,49 @@ def _audio(plan: Plan, tensors: dict[str, Tensor], device: torch.device, fused: 
 def _compare_steps(plan: Plan, tensors: dict[str, Tensor], sound: dict[str, Tensor]) -> dict[str, Any]:
     """Compare the runner's steps with themselves and with plain steps, for batches of different slots.
 
-    repeats: whether a second run gives the same codes. like_plain: share of rows that equal those of plain
-    steps, up to the first that differs; one rounding changes all that follows.
+    repeats: whether a second run gives the same codes. like_plain: share of codes that equal those of plain
+    steps. Each step continues from the plain steps' codes, or one rounding would change all that follows.
     """
     codec = {name: tensor.to(plan.device) for name, tensor in sound.items()}
 
-    def assembled(kernels: bool) -> Runner:
-        model = {name: tensor.to(plan.device, plan.dtype) for name, tensor in tensors.items()}
-        return assemble(plan.config, model, plan.codec, codec, 6, None, kernels)
+    def on_device() -> dict[str, Tensor]:
+        return {name: tensor.to(plan.device, plan.dtype) for name, tensor in tensors.items()}
 
-    runner, other = assembled(plan.kernels), assembled(False)
-    plain = Runner(other.slots, other.codec)
+    plain = Runner(Slots(DiaModel(plan.config, on_device()), _SLOTS), make_codec(plan.codec, codec, 1, False))
+    expected = [_codes(plain, slot_ids) for slot_ids in _BATCHES]
+    plain.close()
+    del plain  # The two need not fit into memory together.
+    runner = assemble(plan.config, on_device(), plan.codec, codec, _SLOTS, None, plan.kernels)
+    generated = torch.arange(_STEPS + 1)[:, None] > torch.tensor(plan.config.delays)
     repeats, shares = True, []
-    for slot_ids in ([0], [0, 1, 2], [1, 4], [0, 1, 2, 3, 4, 5]):
-        expected, one, again = (_codes(each, slot_ids) for each in (plain, runner, runner))
-        repeats &= torch.equal(one, again)
-        alike = (one == expected).all(-1).cumprod(-1)
-        shares.append(float(alike.float().mean()))
+    for slot_ids, wanted in zip(_BATCHES, expected, strict=True):
+        repeats &= torch.equal(_codes(runner, slot_ids), _codes(runner, slot_ids))
+        alike = _codes(runner, slot_ids, wanted) == wanted
+        shares.append(float(alike[:, generated].float().mean()))
     runner.close()
-    other.close()
     return {"runner": type(runner).__name__, "repeats": repeats, "like_plain": sum(shares) / len(shares)}
 
 
-def _codes(runner: Runner, slot_ids: list[int]) -> Tensor:
-    """Return the codes of a few greedy steps, [slots, rows, channels]."""
+def _codes(runner: Runner, slot_ids: list[int], forced: Tensor | None = None) -> Tensor:
+    """Return the codes of a few greedy steps, [slots, rows, channels].
+
+    forced: rows that replace those generated before the next step reads them.
+    """
     slots, text = runner.slots, len(TEXT.encode())
     with runner.compute_scope():
         for slot in slot_ids:
             begin(runner, slot, SamplingParams(temperature=0.0), _STEPS + 1)
-        for step in range(_STEPS):
-            runner.step(slot_ids, StepShape(step + 2, text, 80, False))
+        rows = [slots.codes[slot_ids, 0].cpu()]
+        for row in range(1, _STEPS + 1):
+            runner.step(slot_ids, StepShape(row + 1, text, 80, False))
             runner.throttle()
+            rows.append(slots.codes[slot_ids, row].cpu())
+            if forced is not None:
+                slots.codes[slot_ids, row] = forced[:, row].to(slots.codes.device)
         runner.read_ends(wait=True)
         for slot in slot_ids:
             runner.release(slot)
-        return slots.codes[slot_ids, : _STEPS + 1].cpu()
+    return torch.stack(rows, dim=1)
 
 
 def _last(layers: Iterator[_T | None]) -> _T:

@@ -28,6 +28,11 @@ class Listener:
     heard_s: float = 0.0
     playout: Playout = field(default_factory=Playout)
 
+    @property
+    def first_pcm_ms(self) -> float:
+        """Time until its first audio, which it must have heard."""
+        return (self.playout.first_at - self.came) * 1e3
+
     def hear(self, audio: Audio, now: float, steps: int) -> None:
         if not self.playout.started:
             self.first_steps = steps - self.came_step
@@ -61,7 +66,7 @@ class Run:
 
     @property
     def first_pcm_ms(self) -> list[float]:
-        return [(each.playout.first_at - each.came) * 1e3 for each in self._heard]
+        return [each.first_pcm_ms for each in self._heard]
 
     @property
     def first_pcm_steps(self) -> list[float]:

@@ -61,7 +61,7 @@ class CodecGraphs:
         given = [(slot, row, first, length, slot) for slot, first, row, length, _ in chunks]
         padding = (0, 0, 0, UNKNOWN_LENGTH, self._slots.count)
         given += [padding] * (self.bucket(len(chunks)) - len(chunks))
-        rows = np.array(given, np.int64).T
+        rows = np.ascontiguousarray(np.array(given, np.int64).T)
         captured = self._graphs[self.bucket(len(chunks)), frames]
         upload, download = self._cuda.pinned(rows), self._cuda.pinned_like(captured.output)
         self.stream.wait_event(after)

@@ -6,7 +6,7 @@ Everything that needs a GPU is here, so that the runner can be tested on a simul
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,8 @@ class Cuda:
 
     def pinned(self, rows: ArrayLike) -> Tensor:
         """Return a copy of integers in pinned memory, for asynchronous uploads."""
-        return torch.from_numpy(np.asarray(rows, np.int64)).pin_memory()
+        # Contiguous, or the upload would make a copy in other memory and wait for it.
+        return torch.from_numpy(np.ascontiguousarray(rows, np.int64)).pin_memory()
 
     def pinned_like(self, like: Tensor) -> Tensor:
         """Allocate pinned memory for an asynchronous download of such a tensor."""
@@ -68,7 +69,7 @@ class Cuda:
     def capture(self, body: Callable[[], Tensor], inputs: Tensor, stream: Any, pool: Any) -> CapturedGraph:
         """Run `body` once so that libraries initialize, then capture it.
 
-        With `inputs` as given it must change nothing.
+        With `inputs` as given it must change nothing. Raises what `body` raises.
         """
         self.synchronize()
         with torch.inference_mode(), self.use_stream(stream):
@@ -78,8 +79,11 @@ class Cuda:
             graph.capture_begin(pool=pool, capture_error_mode="thread_local")
             try:
                 output = body()
-            finally:
-                graph.capture_end()
+            except BaseException:
+                with suppress(RuntimeError):  # The capture is invalid, which says less than the cause.
+                    graph.capture_end()
+                raise
+            graph.capture_end()
         return CapturedGraph(inputs, output, graph.replay)
 
     def synchronize(self) -> None:

@@ -35,6 +35,12 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
+def use_device(device: torch.device) -> None:
+    """Make a GPU this process's current one. Triton launches there, wherever a kernel's arguments are."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
 def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
     """Parse a precision. None selects bfloat16 on GPUs that support it, else float16; float32 on a CPU.
 

@@ -244,6 +244,18 @@ class GraphRunner(Runner):
         """Time a call of the codec."""
         return self._codec.seconds(size, frames)
 
+    @torch.inference_mode()
+    def prefill_seconds(self) -> dict[str, float]:
+        """Time the graphs of prefill, if there are any. No stream may be served meanwhile."""
+        if self._prefill_graphs is None:
+            return {}
+        with self.compute_scope():
+            self.slots.pretend(self.slots.frames // 2, self.slots.text, self.slots.count)
+            found = self._prefill_graphs.seconds()
+            self._cuda.synchronize()
+            self.slots.clear()
+        return found
+
     @contextmanager
     def replaying(self, size: int) -> Iterator[Callable[[], None]]:
         """Return, for a `with` block, what launches a step as `step_seconds` times it."""

@@ -27,6 +27,7 @@ from streaming_server.engines.dia.serving.device import (
     pick_device,
     pick_dtype,
     require_room,
+    use_device,
 )
 from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.graphs import GraphRunner
@@ -97,6 +98,7 @@ def create_engine(
     Raises EngineFailure if a model cannot be found, read or held in memory.
     """
     where = pick_device(device)
+    use_device(where)
     if quantize is not None and where.type == "cuda" and not (kernels and has_triton()):
         raise EngineFailure("on a GPU int8 weights need Triton: pip install triton, or leave out --quantize")
     precision = pick_dtype(dtype, where)
@@ -111,11 +113,17 @@ def create_engine(
     if notice:
         _LOG.warning(notice.upper())
     sound = torch.float64 if precision == torch.float64 else torch.float32
-    tensors = read_dia(location, config, where, precision)
-    codec_tensors = read_codec(codec_location, codec_config, where, sound)
     kernel = int8_kernel(where) if quantize else None
-    runner = assemble(config, tensors, codec_config, codec_tensors, slots, kernel, kernels, memory)
-    max_active = runner.slots.count if slots else _realtime_limit(runner)
+    try:
+        tensors = read_dia(location, config, where, precision)
+        codec_tensors = read_codec(codec_location, codec_config, where, sound)
+        runner = assemble(config, tensors, codec_config, codec_tensors, slots, kernel, kernels, memory)
+        max_active = runner.slots.count if slots else _realtime_limit(runner)
+    except torch.OutOfMemoryError as error:
+        raise EngineFailure(
+            f"the memory of {where} ran out while the model was loaded; give fewer --slots, use --quantize"
+            f" int8, or end other programs that use it ({str(error).partition('. ')[0]})"
+        ) from error
     return DiaEngine(
         runner,
         defaults,

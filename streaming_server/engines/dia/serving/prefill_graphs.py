@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
+from streaming_server.engines.dia.serving.graph_timer import graph_seconds
 from streaming_server.engines.dia.serving.prefill import PIECE_ROWS, Beginning
 from streaming_server.engines.dia.serving.slots import Slots
 
@@ -25,6 +26,7 @@ class PrefillGraphs:
 
         self._slots = slots
         self._cuda = cuda
+        self._stream = stream
         prefill = FusedPrefill(slots)
 
         def captured(body: Callable[[Tensor], None], width: int) -> CapturedGraph:
@@ -58,6 +60,21 @@ class PrefillGraphs:
         for first in range(0, rows, PIECE_ROWS):
             self._replay(self._rows, np.array([slot, first, min(PIECE_ROWS, rows - first), text], np.int64))
             yield
+
+    def seconds(self) -> dict[str, float]:
+        """Time every graph: a text of each length, and the fourth piece of a prompt.
+
+        Slot 0 must have all its pages, and no stream may be served meanwhile.
+        """
+        found = {}
+        for length, graph in self._texts.items():
+            graph.inputs.fill_(1)
+            graph.inputs[:2] = torch.tensor([0, length])
+            found[f"text {length}"] = graph_seconds(self._cuda, graph, self._stream)
+        first = min(3 * PIECE_ROWS, max(0, self._slots.frames - PIECE_ROWS))
+        self._rows.inputs.copy_(torch.tensor([0, first, PIECE_ROWS, min(TEXTS[1], self._slots.text)]))
+        found[f"{PIECE_ROWS} rows"] = graph_seconds(self._cuda, self._rows, self._stream)
+        return found
 
     def _replay(self, graph: CapturedGraph, inputs: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         graph.inputs.copy_(self._cuda.pinned(inputs), non_blocking=True)

@@ -494,6 +494,17 @@ def test_memory_tells_the_model_from_the_slots():
     assert one.model + one.slots < one.used < one.total
 
 
+def test_running_out_of_memory_while_loading_is_said_with_what_to_do(monkeypatch):
+    from streaming_server.engines.dia.serving import load
+
+    def greedy(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a lot.")
+
+    monkeypatch.setattr(load, "read_codec", greedy)
+    with pytest.raises(EngineFailure, match=r"of cpu ran out .* fewer --slots.*\(CUDA out of memory\)"):
+        create_engine("random:tiny", device="cpu", slots=1)
+
+
 def test_cudnn_attention_is_off_before_the_model_computes(monkeypatch):
     from streaming_server.engines.dia.serving import load
 

@@ -88,3 +88,11 @@ def test_step_size_that_is_real_time_is_measured_outside_inference_mode():
     assert engine._runner.realtime_streams() == 4
     assert engine._runner.codec_seconds(1, 10) > 0
     engine.close()
+
+
+def test_every_graph_can_be_timed():
+    engine = engine_without_device(2)
+    times = engine._runner.prefill_seconds()
+    assert list(times) == ["text 64", "text 128", "text 256", "text 512", "text 1024", "128 rows"]
+    assert set(engine._runner.slots.ints[:, 0].tolist()) == {0}, "the slots are as they were"
+    engine.close()
