@@ -30,7 +30,7 @@ from streaming_server.bench.dia.sides import (
 )
 from streaming_server.bench.dia.smoke import quantization_error, smoke
 from streaming_server.bench.dia.stages import Stage, StageRunner
-from streaming_server.bench.dia.weights import endless_weights, step_bytes
+from streaming_server.bench.dia.weights import EIGHT_BITS, endless_weights, step_bytes
 from streaming_server.engines.dia.serving.device import use_device
 
 
@@ -73,8 +73,8 @@ class Report:
 
     def _usual_stages(self) -> Iterator[Stage]:
         plan = self.plan
-        if plan.kernel in ("int8", "converted"):
-            measure = self._on_weights(quantization_error)
+        if plan.kernel in EIGHT_BITS:
+            measure = self._on_weights(partial(quantization_error, kernel=plan.kernel))
             yield Stage("the error of 8-bit weights", measure, ("int8_relative_logit_error",))
         yield self._bandwidth()
         yield self._making()
@@ -109,7 +109,7 @@ class Report:
         yield Stage("memory after the load", lambda: memory(plan.device), ("memory", "after_the_load"))
         yield Stage("closing the engine", self._close, ("memory", "closed"))
         yield from self._switches()
-        for name in ("float32", "bfloat16", "int8"):
+        for name in ("float32", "bfloat16", "float8", "int8"):
             measure = self._on_weights(partial(switches.precision, name=name))
             yield Stage(f"precision {name}", measure, ("precisions", name))
         if plan.reference:
@@ -188,8 +188,6 @@ def unmeasurable(plan: Plan) -> list[str]:
         left_out.append("the same matrix kernels on both sides: on a GPU they are the same anyway")
     if not plan.reference:
         left_out.append("transformers: not installed, or left out")
-    if plan.staged:
-        left_out.append("fp8 weights: not implemented")
     return left_out
 
 

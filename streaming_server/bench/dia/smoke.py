@@ -15,7 +15,7 @@ from streaming_server.bench.dia.plan import TEXT, Plan
 from streaming_server.engines.dia.kernels import has_triton
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
 from streaming_server.engines.dia.model.kv_cache import KVCache
-from streaming_server.engines.dia.model.linear import Kernel, int8_kernel
+from streaming_server.engines.dia.model.linear import Kernel
 from streaming_server.engines.dia.model.transformer import DiaModel
 from streaming_server.engines.dia.serving.load import assemble, make_codec
 from streaming_server.engines.dia.serving.runner import Runner, StepShape
@@ -81,12 +81,10 @@ def smoke(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def quantization_error(plan: Plan, weights: dict[str, Tensor]) -> float:
-    """Return how far int8 weights move the logits: norm of the difference, relative."""
+def quantization_error(plan: Plan, weights: dict[str, Tensor], kernel: Kernel) -> float:
+    """Return how far 8-bit weights move the logits: norm of the difference, relative."""
     tensors = _calmed(plan, weights, plan.device, plan.dtype)
-    exact, small = (
-        _logits(plan, tensors, plan.device, plan.dtype, kernel) for kernel in (None, int8_kernel(plan.device))
-    )
+    exact, small = (_logits(plan, tensors, plan.device, plan.dtype, each) for each in (None, kernel))
     return _relative(small, exact)
 
 

@@ -16,7 +16,7 @@ from streaming_server.bench.dia.machine import wait
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
 from streaming_server.bench.dia.smoke import quantization_error
-from streaming_server.engines.dia.model.linear import int8_kernel
+from streaming_server.engines.dia.model.linear import float8_kernel, int8_kernel
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 
 _STREAMS = {"cpu": (1, 4), "cuda": (1, 8, 32)}
@@ -56,11 +56,11 @@ def small_products(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str
 
 
 def precision(plan: Plan, weights: dict[str, Tensor], name: str) -> dict[str, Any]:
-    """Time steps in a precision; for int8 weights also measure how far they move the logits."""
-    if name == "int8":
-        plan = replace(plan, kernel=int8_kernel(plan.device))
-        error = quantization_error(plan, weights)
-        return _measured(plan, weights) | {"relative_logit_error": error}
+    """Time steps in a precision; for weights of 8 bits also measure how far they move the logits."""
+    if name in ("int8", "float8"):
+        kernel = int8_kernel(plan.device) if name == "int8" else float8_kernel(plan.device)
+        error = quantization_error(plan, weights, kernel)
+        return _measured(replace(plan, kernel=kernel), weights) | {"relative_logit_error": error}
     dtype = getattr(torch, name)
     converted = {key: tensor.to(dtype) for key, tensor in weights.items()}
     return _measured(replace(plan, dtype=dtype, kernel=None), converted)

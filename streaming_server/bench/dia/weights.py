@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from torch import Tensor
 
 from streaming_server.bench.dia.plan import Plan
+from streaming_server.engines.dia.model.linear import Kernel
 from streaming_server.engines.dia.weights.random_init import random_tensors
 from streaming_server.engines.dia.weights.shapes import dia_shapes
+
+EIGHT_BITS: Final[tuple[Kernel, ...]] = ("int8", "float8", "converted", "converted_float8")
+"""Kernels that read weights of 8 bits."""
 
 
 def endless_weights(plan: Plan) -> dict[str, Tensor]:
@@ -27,4 +32,4 @@ def step_bytes(plan: Plan) -> int:
         and "embed" not in name
         and not ("cross_attention" in name and (".k_proj" in name or ".v_proj" in name))
     )
-    return int(read * (1 if plan.kernel in ("int8", "converted") else plan.dtype.itemsize))
+    return int(read * (1 if plan.kernel in EIGHT_BITS else plan.dtype.itemsize))

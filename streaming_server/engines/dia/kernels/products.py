@@ -1,8 +1,9 @@
 """Matrix products of few rows, bound by reading the weights: split over the inputs, weights in 8 or 16 bits.
 
 cuBLAS has few thread blocks for such shapes. Here the inputs of an output are split among so many programs
-that a large GPU is filled, and a second kernel adds their parts, always in the same order. Weights of 8 bits
-are converted as they are loaded (W8A16), so that half the bytes are read.
+that a large GPU is filled, and a second kernel adds their parts, always in the same order. Weights of 8 bits,
+integers or float8_e4m3fn, are converted as they are loaded (W8A16), so that half the bytes are read; float8
+without the hardware's help, which GPUs before sm_89 lack.
 """
 
 from __future__ import annotations
@@ -29,6 +30,16 @@ _SUMMED = 1024
 
 
 @triton.jit
+def _float8_values(bits):
+    """Return the values of float8_e4m3fn numbers, given as int8, divided by 256, in float16; exact.
+
+    Both formats have a sign, an exponent and a mantissa; their exponents are biased by 7 and 15.
+    """
+    wide = bits.to(tl.int16)
+    return (((wide & 0x7F) << 7) | ((wide & 0x80) << 8)).to(tl.float16, bitcast=True)
+
+
+@triton.jit
 def _product_kernel(
     x,
     weight,
@@ -39,6 +50,7 @@ def _product_kernel(
     inputs,
     part,
     SCALED: tl.constexpr,
+    FLOAT8: tl.constexpr,
     EVEN: tl.constexpr,
     M: tl.constexpr,
     N: tl.constexpr,
@@ -61,9 +73,13 @@ def _product_kernel(
             b = tl.load(
                 weight + n[:, None] * inputs + k[None, :], mask=(n < outputs)[:, None] & known, other=0
             )
+        if FLOAT8:
+            b = _float8_values(b)
         total += tl.dot(a, tl.trans(b.to(a.dtype)), input_precision="ieee")
     if SCALED:
         total *= tl.load(scale + n, mask=n < outputs, other=0.0).to(tl.float32)[None, :]
+    if FLOAT8:
+        total *= 256.0
     place = out + (number * rows + m)[:, None] * outputs + n[None, :]
     tl.store(place, total.to(out.dtype.element_ty), mask=(m < rows)[:, None] & (n < outputs)[None, :])
 
@@ -91,8 +107,11 @@ def parts_of(rows: int, outputs: int, inputs: int) -> int:
 def product(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
     """Return x Wᵀ, [..., outputs]. x: [..., inputs], contiguous.
 
-    weight: [outputs, inputs], in the dtype of x or, with one scale per output, int8.
+    weight: [outputs, inputs], in the dtype of x or, with one scale per output, int8 or float8_e4m3fn.
     """
+    float8 = weight.dtype == torch.float8_e4m3fn
+    if float8:
+        weight = weight.view(torch.int8)
     outputs, inputs = weight.shape
     rows = x.numel() // inputs
     parts = parts_of(rows, outputs, inputs)
@@ -110,6 +129,7 @@ def product(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
         inputs,
         part,
         SCALED=scale is not None,
+        FLOAT8=float8,
         EVEN=inputs % _INPUTS == 0,
         M=height,
         N=_OUTPUTS,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Kernel = Literal["dense", "packed", "separate", "int8", "split", "converted"]
+Kernel = Literal["dense", "packed", "separate", "int8", "float8", "split", "converted", "converted_float8"]
 """Storage and kernel of a matrix; see `Linear`."""
 
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -20,6 +20,9 @@ _SMALL = 2**18
 _FEW_ROWS = 16
 """Up to this many rows, the inputs of a product are split among programs."""
 
+_FLOAT8_MOST = 448.0
+"""The greatest number in float8_e4m3fn."""
+
 _FUSED_ROWS = 8
 """Up to this many rows, the fused int8 kernel is faster than converting the weight first."""
 
@@ -29,18 +32,18 @@ class Linear:
 
     kernel: `dense` is the device's own matrix product. `packed` reorders W for oneDNN, which on a CPU
     reads it up to four times faster. `separate` multiplies each stream's rows on their own, for small W.
-    `int8` keeps W as 8-bit integers with one scale per output. `split` and `converted` are Triton's: `split`
-    for few rows, otherwise like `dense`; `converted` for 8-bit integers. With `packed` and `separate`, the
-    result of a row does not depend on the rest of the batch, bit for bit.
+    `int8` keeps W as 8-bit integers with one scale per output, `float8` as float8_e4m3fn. Triton has `split`
+    for few rows, otherwise like `dense`, and for weights of 8 bits `converted` and `converted_float8`. With
+    `packed` and `separate`, the result of a row does not depend on the rest of the batch, bit for bit.
     """
 
     __slots__ = (
         "_fused",
-        "_integers",
         "_kernel",
         "_packed",
         "_product",
         "_scale",
+        "_small",
         "_transposed",
         "inputs",
         "outputs",
@@ -51,10 +54,10 @@ class Linear:
         self.outputs, self.inputs = weight.shape
         self._kernel: Kernel = kernel
         empty = weight.new_empty(0)
-        self.weight = self._transposed = self._packed = self._scale = self._integers = empty
+        self.weight = self._transposed = self._packed = self._scale = self._small = empty
         self._fused = False
         self._product: Product | None = None
-        if kernel in ("split", "converted"):
+        if kernel in ("split", "converted", "converted_float8"):
             from streaming_server.engines.dia.kernels.products import product
 
             self._product = product
@@ -62,10 +65,12 @@ class Linear:
             case "packed":
                 self._packed = _mkldnn()._reorder_linear_weight(weight.contiguous(), 2)
             case "int8":
-                self._integers, self._scale = quantize(weight)
-                self._fused = _fused_int8_works(self._integers, self._scale)
+                self._small, self._scale = quantize(weight)
+                self._fused = _fused_int8_works(self._small, self._scale)
             case "converted":
-                self._integers, self._scale = quantize(weight)
+                self._small, self._scale = quantize(weight)
+            case "float8" | "converted_float8":
+                self._small, self._scale = quantize_float8(weight)
             case _:
                 self.weight = weight.contiguous()
                 self._transposed = self.weight.t()
@@ -78,15 +83,15 @@ class Linear:
                 return torch.matmul(rows, self._transposed.expand(rows.shape[0], -1, -1))
             case "packed":
                 return _packed_product(rows, self._packed)
-            case "int8":
-                return _int8_product(rows, self._integers, self._scale, self._fused)
+            case "int8" | "float8":
+                return _small_weight_product(rows, self._small, self._scale, self._fused)
             case "split":
                 assert self._product is not None
                 few = rows.shape[0] * rows.shape[1] <= _FEW_ROWS
                 return self._product(rows, self.weight, None) if few else functional.linear(rows, self.weight)
-            case "converted":
+            case "converted" | "converted_float8":
                 assert self._product is not None
-                return self._product(rows.contiguous(), self._integers, self._scale)
+                return self._product(rows.contiguous(), self._small, self._scale)
 
     def add_to(self, total: Tensor, rows: Tensor) -> None:
         """Add rows Wᵀ to `total`, [streams, rows, outputs], in place."""
@@ -104,6 +109,14 @@ def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     return integers.contiguous(), scale.to(weight.dtype)
 
 
+def quantize_float8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return float8_e4m3fn numbers [outputs, inputs] and one scale per output, in the weight's dtype."""
+    wide = weight.float()
+    scale = (wide.abs().amax(dim=1).clamp(min=1e-12) / _FLOAT8_MOST).to(weight.dtype)
+    small = (wide / scale.float()[:, None]).clamp_(-_FLOAT8_MOST, _FLOAT8_MOST).to(torch.float8_e4m3fn)
+    return small.contiguous(), scale
+
+
 def best_kernel(weight: Tensor) -> Kernel:
     """Return the fastest kernel on this device that does not quantize."""
     if weight.device.type != "cpu":
@@ -116,6 +129,11 @@ def best_kernel(weight: Tensor) -> Kernel:
 def int8_kernel(device: torch.device) -> Kernel:
     """Return the kernel for 8-bit weights. On CUDA PyTorch's own is slower than bfloat16."""
     return "int8" if device.type == "cpu" else "converted"
+
+
+def float8_kernel(device: torch.device) -> Kernel:
+    """Return the kernel for weights in float8."""
+    return "float8" if device.type == "cpu" else "converted_float8"
 
 
 def _packing_works(dtype: torch.dtype) -> bool:
@@ -156,7 +174,7 @@ def _fused_int8_works(integers: Tensor, scale: Tensor) -> bool:
     return True
 
 
-def _int8_product(rows: Tensor, integers: Tensor, scale: Tensor, fused: bool) -> Tensor:
+def _small_weight_product(rows: Tensor, integers: Tensor, scale: Tensor, fused: bool) -> Tensor:
     streams, count, inputs = rows.shape
     if fused and streams * count <= _FUSED_ROWS:
         flat = torch._weight_int8pack_mm(rows.reshape(streams * count, inputs), integers, scale)

@@ -24,7 +24,7 @@ from streaming_server.engines.dia.kernels.sampling import advance, sample
 from streaming_server.engines.dia.model import columns
 from streaming_server.engines.dia.model.codec import Codec
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA
-from streaming_server.engines.dia.model.linear import Linear, quantize
+from streaming_server.engines.dia.model.linear import Linear, quantize, quantize_float8
 from streaming_server.engines.dia.model.paged_cache import PagedCache
 from streaming_server.engines.dia.model.sampling import SamplingRules, sample_codes
 from streaming_server.engines.dia.serving.engine import DiaEngine
@@ -271,6 +271,17 @@ def test_products_of_few_rows(dtype, rows, outputs, inputs):
     exact = x.double() @ (integers.double() * scale.double()[:, None]).t()
     close(product(x, integers, scale), exact, DTYPES[dtype])
     close(Linear(weight, "converted")(x), exact, DTYPES[dtype])
+    small, scale = quantize_float8(weight)
+    exact = x.double() @ (small.double() * scale.double()[:, None]).t()
+    close(product(x, small, scale), exact, DTYPES[dtype])
+    close(Linear(weight, "converted_float8")(x), exact, DTYPES[dtype])
+
+
+def test_every_float8_number_is_converted_exactly():
+    small = torch.arange(256).to(torch.uint8).view(torch.float8_e4m3fn)
+    small = torch.where(small.float().isnan(), torch.zeros(()), small.float()).to(torch.float8_e4m3fn)
+    found = product(torch.eye(256), small.view(1, 256), torch.ones(1))
+    assert torch.equal(found[:, 0], small.float())
 
 
 def test_inputs_are_split_where_that_fills_the_device():

@@ -78,6 +78,8 @@ def launches():
                 product(x, linear.weight)
                 integers = torch.empty(linear.weight.shape, dtype=torch.int8, device=meta)
                 product(x, integers, x.new_empty(linear.outputs))
+                small = torch.empty(linear.weight.shape, dtype=torch.float8_e4m3fn, device=meta)
+                product(x, small, x.new_empty(linear.outputs))
         with recorded_launches() as found["codec"]:
             ints = torch.empty(32, dtype=torch.int64, device=meta)
             codec.decode(torch.empty(32, 16, 9, dtype=torch.int64, device=meta), ints, ints, ints)

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from streaming_server.engines.dia.model.linear import Linear, best_kernel, quantize  # noqa: E402
+from streaming_server.engines.dia.model.linear import Linear, best_kernel, quantize, quantize_float8  # noqa: E402
 
 SHAPES = [(3072, 2048), (2048, 2048), (2048, 4096), (512, 64)]
 """Outputs and inputs, some of the published model's and one that is small."""
@@ -44,6 +44,18 @@ def test_int8_is_close_for_few_and_many_rows(rows):
     weight, given = torch.randn(512, 256), torch.randn(rows, 2, 256)
     wanted = given @ weight.t()
     assert (Linear(weight, "int8")(given) - wanted).abs().max() / wanted.abs().max() < 0.02
+
+
+@torch.inference_mode()
+def test_float8_is_close_and_loses_no_more_than_its_mantissa():
+    torch.manual_seed(5)
+    weight, given = torch.randn(512, 256), torch.randn(4, 2, 256)
+    wanted = given @ weight.t()
+    found = Linear(weight, "float8")(given)
+    assert 0 < (found - wanted).norm() / wanted.norm() < 0.04
+    small, scale = quantize_float8(weight)
+    relative = (small.float() * scale[:, None] - weight).abs() / weight.abs()
+    assert relative[weight.abs() > 0.05].max() <= 2**-4 + 1e-6
 
 
 def test_quantization_error_is_at_most_half_a_step():
