@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--streams", type=_counts, help=f"streams at once (default: {on_gpu} on a GPU, {on_cpu} on a CPU)")
     add("--minutes", type=float, help="begin nothing more after so long (default: 8 on a GPU, else no limit)")
     add("--quantize", choices=["int8"], help="8-bit weights on this engine's side")
-    add("--threads", type=_positive, help="threads PyTorch may use on a CPU")
+    add("--threads", type=_positive, help="threads PyTorch may use on a CPU (default: 1 for tiny, else all)")
     add("--alone", action="store_true", help="leave transformers out")
     add("--disable-torch-compile", action="store_true", help="do not use Triton kernels on a GPU")
     add("--out", type=Path, metavar="DIR", help="measure everything and write DIR/dia.json after each stage")
@@ -149,8 +149,9 @@ def _report(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    threads = options.threads or (1 if options.size == "tiny" else None)  # More only wait for each other.
+    if threads:
+        torch.set_num_threads(threads)
     if options.resume:
         return _resume(options)
     try:
