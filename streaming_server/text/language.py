@@ -51,14 +51,21 @@ _LETTERS: tuple[tuple[str, str, str], ...] = (
 )
 """Lower-case letters of one language that others in its script lack; the first row found counts."""
 
-_WEIGHTS = {"Han": 4, "Kana": 2, "Hangul": 2}
-"""A character of these says as much as that many letters."""
+_WEIGHTS = {"Han": 1, "Kana": 0.5, "Thai": 0.25, "Lao": 0.25, "Myanmar": 0.25, "Khmer": 0.25}
+"""Words that a character of a script without spaces stands for."""
 
 _CLASSES = {
     script: r"\p{Hiragana}\p{Katakana}" if script == "Kana" else rf"\p{{Script={script}}}"
     for script in (*_SCRIPTS, "Latin")
 }
-_LETTER = regex.compile("|".join(f"(?P<{script}>[{letters}])" for script, letters in _CLASSES.items()))
+_WORD = regex.compile(
+    "|".join(
+        rf"(?P<{script}>[{letters}])"
+        if script in _WEIGHTS
+        else rf"(?P<{script}>[{letters}][{letters}\p{{M}}'’-]*+)"
+        for script, letters in _CLASSES.items()
+    )
+)
 
 _OWN_SCRIPTS = frozenset(language for languages in _SCRIPTS.values() for language in languages)
 """Languages with a script of their own."""
@@ -85,8 +92,8 @@ def is_auto(language: str | None) -> bool:
 def language_of(text: str, own: str) -> str:
     """The BCP 47 tag of a sentence's language. own: the voice's own language.
 
-    The script with most letters decides. Text in the script of the voice's own language, in Latin letters or
-    without letters is taken to be in that language.
+    The script with most words decides, the first one of those with as many. Text in the script of the voice's
+    own language, in Latin letters or without letters is taken to be in that language.
     """
     if text.isascii():
         return own
@@ -124,7 +131,7 @@ def foreign_spans(text: str, own: str) -> tuple[LanguageSpan, ...]:
 
 
 def _script_of(text: str) -> str:
-    counts = Counter(match.lastgroup or "" for match in _LETTER.finditer(text))
+    counts = Counter(match.lastgroup or "" for match in _WORD.finditer(text))
     if counts["Kana"]:
         counts["Kana"] += counts.pop("Han", 0)
     return max(counts, key=lambda name: counts[name] * _WEIGHTS.get(name, 1), default="Latin")

@@ -52,6 +52,10 @@ from streaming_server.text.language import foreign_spans, language_of
         ("iPhoneで写真を撮る", "ja"),
         ("나는 Python을 좋아해", "ko"),
         ("أحب Python كثيرا", "ar"),
+        ("He wrote Здравствуйте, друзья.", "en"),
+        ("The word is Здравствуйте.", "en"),
+        ("Я купил iPhone.", "ru"),
+        ("My word นี้ here", "en"),
         ("The Greek letter π and the word λόγος are known.", "en"),
     ],
 )
