@@ -186,6 +186,7 @@ class Utterance:
     fifty cents" for "$3.50". The marks of a unit come together, or as one.
     prosody: parts of the text with a prosody of their own, in order, for engines that do that.
     foreign: parts of the text in other languages than the utterance's, in order.
+    continues: the sentence goes on behind it, after a pause of the client's or with another speaker.
     """
 
     id: int
@@ -198,6 +199,7 @@ class Utterance:
     units: tuple[tuple[int, int], ...] = ()
     prosody: tuple[ProsodySpan, ...] = ()
     foreign: tuple[LanguageSpan, ...] = ()
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -369,6 +369,7 @@ class SpeechContext:
             units=passage.units(),
             prosody=part.reachable(passage.spans),
             foreign=tuple(span for span in passage.foreign if self._engine.speaks(span.language)),
+            continues=passage.continues,
         )
 
     def _part(self, passage: Passage) -> Part:

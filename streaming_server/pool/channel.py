@@ -116,6 +116,7 @@ class Channel:
         units: tuple[tuple[int, int], ...] = (),
         prosody: tuple[ProsodySpan, ...] = (),
         foreign: tuple[LanguageSpan, ...] = (),
+        continues: bool = False,
     ) -> None:
         """Send an utterance to a worker. The channel must not be busy."""
         assert not self.busy
@@ -134,6 +135,7 @@ class Channel:
             units,
             prosody,
             foreign,
+            continues,
         )
         self._pool.place(self)
 

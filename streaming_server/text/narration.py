@@ -6,7 +6,7 @@ deltas → SpokenText → Segmenter → Passage | Pause | Flushed
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from streaming_server.errors import InternalError
@@ -20,6 +20,7 @@ from streaming_server.text.prosody import (
     ProsodyChange,
     ProsodyTimeline,
     ends_sentence,
+    is_whole,
     joined,
 )
 from streaming_server.text.segmenter import Segmenter
@@ -140,7 +141,8 @@ class Narration:
             piece = self._segmenter.take(first=first, impatient=impatient)
             if piece is None:
                 return None
-            self._passages.extend(self._by_language(piece.sentences))
+            *whole, last = self._by_language(piece.sentences)
+            self._passages += (*whole, replace(last, continues=self._is_cut_short(piece.sentences[-1])))
         return self._passages.popleft()
 
     def _add(self, items: list[Item]) -> None:
@@ -195,6 +197,13 @@ class Narration:
             return [self._passage(sentences, own)]
         groups = groupby(sentences, lambda sentence: language_of(sentence.text, own))
         return [self._passage(tuple(group), language) for language, group in groups]
+
+    def _is_cut_short(self, sentence: Sentence) -> bool:
+        """Return whether a pause or a change of speaker ends it before its time."""
+        event = self._events[0] if self._events else None
+        if event is None or event.at != sentence.end or isinstance(event.what, FlushPoint):
+            return False
+        return not is_whole(sentence.text)
 
     def _passage(self, sentences: tuple[Sentence, ...], language: str) -> Passage:
         begin, end = sentences[0].spoken_start, sentences[-1].spoken_end

@@ -27,6 +27,7 @@ class Passage:
     text: what to speak. sentences: at least one. language: a BCP 47 tag. speaker: "S1" or "S2"; None where
     the text names none. source: maps `text` to the client's text. prosody: on top of the voice's own.
     spans: parts with a prosody of their own, on top of `prosody`. foreign: parts in other languages.
+    continues: the sentence goes on in the next passage, after a pause or with another speaker.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Passage:
     prosody: Prosody
     spans: tuple[ProsodySpan, ...] = ()
     foreign: tuple[LanguageSpan, ...] = ()
+    continues: bool = False
 
     @property
     def start(self) -> int:

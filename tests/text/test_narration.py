@@ -59,7 +59,16 @@ def all_of(narration: Narration) -> list[Passage | Pause | FlushPoint]:
 
 def shown(items: Iterable[Passage | Pause | FlushPoint]) -> list[object]:
     return [
-        (item.text, item.sentences, item.language, item.speaker, item.pronounced, item.prosody, item.spans)
+        (
+            item.text,
+            item.sentences,
+            item.language,
+            item.speaker,
+            item.pronounced,
+            item.prosody,
+            item.spans,
+            item.continues,
+        )
         if isinstance(item, Passage)
         else item
         for item in items
@@ -184,6 +193,20 @@ def test_a_pause_splits_a_sentence_and_keeps_its_place() -> None:
         1.0,
         "three.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "continues"),
+    [
+        ("One [pause 1s] two, <break time='1s'/>three.", [True, True, False]),
+        ("One. [pause 1s] “Two!” [pause 1s]\n", [False, False]),
+        ("One\n[pause 1s] two", [False, False]),
+        ("[S1] He said [S2] hi [S1] and left. [S2] Bye.", [True, True, False, False]),
+        ("One [pause 1s]", [True]),
+    ],
+)
+def test_a_sentence_goes_on_after_a_pause_or_with_another_speaker(text: str, continues: list[bool]) -> None:
+    assert [passage.continues for passage in passages(narrated([text]))] == continues
 
 
 def test_flushes_come_after_the_text_before_them() -> None:

@@ -18,16 +18,16 @@ def create(settings: HibariSettings) -> Engine:
     """Return the engine; eSpeak NG alone if hibari-tts is not installed. Raises EngineFailure."""
     from streaming_server.engines.espeak.engine import EspeakEngine
     from streaming_server.engines.flow_control import FlowControlled
-    from streaming_server.engines.multilingual import Multilingual
+    from streaming_server.engines.sentence_joiner import SentenceJoiner
 
     if not has_hibari():
-        return FlowControlled(Multilingual(EspeakEngine()))
+        return FlowControlled(SentenceJoiner(EspeakEngine()))
     from streaming_server.engines.auto.engine import AutoEngine
     from streaming_server.engines.hibari.engine import HibariEngine
     from streaming_server.engines.hibari.models import VoiceModels
 
     hibari = HibariEngine(VoiceModels(further_voices(settings)))
-    return FlowControlled(Multilingual(AutoEngine(hibari, EspeakEngine())))
+    return FlowControlled(SentenceJoiner(AutoEngine(hibari, EspeakEngine())))
 
 
 AUTO = EngineProvider(

@@ -10,9 +10,9 @@ def create(settings: NoSettings) -> Engine:
     """Return the engine. Raises EngineFailure if the library cannot be loaded."""
     from streaming_server.engines.espeak.engine import EspeakEngine
     from streaming_server.engines.flow_control import FlowControlled
-    from streaming_server.engines.multilingual import Multilingual
+    from streaming_server.engines.sentence_joiner import SentenceJoiner
 
-    return FlowControlled(Multilingual(EspeakEngine()))
+    return FlowControlled(SentenceJoiner(EspeakEngine()))
 
 
 ESPEAK = EngineProvider(

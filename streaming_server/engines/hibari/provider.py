@@ -12,8 +12,9 @@ def create(settings: HibariSettings) -> Engine:
     from streaming_server.engines.flow_control import FlowControlled
     from streaming_server.engines.hibari.engine import HibariEngine
     from streaming_server.engines.hibari.models import VoiceModels
+    from streaming_server.engines.sentence_joiner import SentenceJoiner
 
-    return FlowControlled(HibariEngine(VoiceModels(further_voices(settings))))
+    return FlowControlled(SentenceJoiner(HibariEngine(VoiceModels(further_voices(settings)))))
 
 
 HIBARI = EngineProvider(

@@ -1,15 +1,16 @@
-"""Speaks words of other languages inside a sentence."""
+"""Speaks a sentence in parts that are heard as one."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from streaming_server.engines.base import Engine
 from streaming_server.engines.joining import PartJoiner, Place
+from streaming_server.errors import UnsupportedLanguage
 from streaming_server.text.speakable import first_sound
 from streaming_server.types import (
     Audio,
@@ -45,18 +46,23 @@ class _Part:
 
 @dataclass(slots=True)
 class _Sentence:
-    """An utterance in several languages. parts: those still to come. busy_s: seconds spent on the others."""
+    """An utterance in parts.
 
-    utterance: Utterance
+    parts: those still to come. busy_s: seconds spent on the others. failure: of a part in a language that the
+    engine cannot speak.
+    """
+
     joiner: PartJoiner
-    parts: deque[_Part] = field(default_factory=deque)
+    parts: deque[_Part]
     busy_s: float = 0.0
+    failure: Failed | None = None
 
 
-class Multilingual(Engine):
+class SentenceJoiner(Engine):
     """Lets another engine speak each part of an utterance in the part's language, one after the other.
 
-    What is heard is one sentence: the silence where parts meet is dropped.
+    What is heard is one sentence: the silence where parts meet is dropped, and so is the silence behind an
+    utterance whose sentence continues. A part that cannot be spoken is skipped, if another one can be.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -76,12 +82,12 @@ class Multilingual(Engine):
         return self._engine.active
 
     def submit(self, utterance: Utterance) -> None:
-        if not utterance.foreign:
+        if not utterance.foreign and not utterance.continues:
             self._engine.submit(utterance)
             return
         parts = deque(_parts(utterance))
         first = parts.popleft()
-        self._sentences[utterance.id] = _Sentence(utterance, self._joiner(first, 0), parts)
+        self._sentences[utterance.id] = _Sentence(self._joiner(first, 0), parts)
         self._engine.submit(first.utterance)
 
     def cancel(self, utterance_id: int) -> None:
@@ -121,18 +127,23 @@ class Multilingual(Engine):
             case Audio(_, pcm):
                 yield from sentence.joiner.audio(pcm)
             case Finished(_, busy_s):
-                yield from sentence.joiner.finish()
                 sentence.busy_s += busy_s
-                if sentence.parts:
-                    self._go_on(sentence)
-                else:
-                    del self._sentences[event.utterance]
-                    yield Finished(event.utterance, sentence.busy_s)
+                yield from sentence.joiner.finish()
+                yield from self._go_on(sentence, event.utterance)
+            case Failed(_, UnsupportedLanguage.code):
+                sentence.failure = event
+                yield from self._go_on(sentence, event.utterance)
             case Failed():
                 del self._sentences[event.utterance]
                 yield event
 
-    def _go_on(self, sentence: _Sentence) -> None:
+    def _go_on(self, sentence: _Sentence, utterance_id: int) -> Iterator[Event]:
+        """Begin the next part; yield the end after the last one."""
+        if not sentence.parts:
+            del self._sentences[utterance_id]
+            spoken = sentence.joiner.samples > 0
+            yield (None if spoken else sentence.failure) or Finished(utterance_id, sentence.busy_s)
+            return
         part, samples = sentence.parts.popleft(), sentence.joiner.samples
         sentence.joiner = self._joiner(part, samples)
         deadline = part.utterance.deadline + samples / self.info.sample_rate
@@ -149,7 +160,7 @@ def _parts(utterance: Utterance) -> Iterator[_Part]:
         text = utterance.text[span.start : span.end]
         language = span.language or utterance.generation.language
         last = number == len(spans) - 1
-        ends_clause = _ENDS_CLAUSE.search(text) is not None
+        pause_s = CLAUSE_PAUSE_S if not last and _ENDS_CLAUSE.search(text) else 0.0
         yield _Part(
             replace(
                 utterance,
@@ -163,8 +174,9 @@ def _parts(utterance: Utterance) -> Iterator[_Part]:
                 ),
                 prosody=_within(utterance.prosody, span.start, span.end),
                 foreign=(),
+                continues=False,
             ),
-            Place(span.start, number == 0, last, CLAUSE_PAUSE_S if ends_clause and not last else 0.0),
+            Place(span.start, number == 0, last and not utterance.continues, pause_s),
         )
 
 
@@ -183,7 +195,7 @@ def _spans(text: str, foreign: Sequence[LanguageSpan]) -> list[LanguageSpan]:
         if first_sound(text, begin, end) < end:
             spans.append(LanguageSpan(begin, end, language))
             begin = end
-    return [*spans[:-1], replace(spans[-1], end=len(text))]
+    return [*spans[:-1], replace(spans[-1], end=len(text))] if spans else [LanguageSpan(0, len(text), "")]
 
 
 def _within(parts: tuple[P, ...], start: int, end: int) -> tuple[P, ...]:

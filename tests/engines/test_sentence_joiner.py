@@ -1,9 +1,10 @@
-"""Words of other languages inside a sentence, with the real engines."""
+"""Sentences in parts, with the real engines: words of other languages, pauses."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from streaming_server.engines.auto.engine import AutoEngine
 from streaming_server.engines.espeak.engine import EspeakEngine
 from streaming_server.engines.flow_control import FlowControlled
 from streaming_server.engines.hibari.engine import HibariEngine
-from streaming_server.engines.multilingual import CLAUSE_PAUSE_S, Multilingual
+from streaming_server.engines.sentence_joiner import CLAUSE_PAUSE_S, SentenceJoiner
 from streaming_server.text.language import foreign_spans
 from streaming_server.types import (
     BUILTIN_VOICES,
@@ -46,14 +47,14 @@ def espeak() -> EspeakEngine:
 
 
 @pytest.fixture(scope="module")
-def engine(espeak: EspeakEngine) -> Iterator[Multilingual]:
-    engine = Multilingual(AutoEngine(HibariEngine(), espeak))
+def engine(espeak: EspeakEngine) -> Iterator[SentenceJoiner]:
+    engine = SentenceJoiner(AutoEngine(HibariEngine(), espeak))
     yield engine
     engine.close()
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(engine: Multilingual) -> Iterator[None]:
+def nothing_left(engine: SentenceJoiner) -> Iterator[None]:
     yield
     drain(engine)
 
@@ -92,7 +93,7 @@ def level(audio: bytes, mark: WordMark) -> float:
 
 
 @pytest.mark.parametrize("text", MIXED)
-def test_sounds_as_one_sentence(engine: Multilingual, text: str) -> None:
+def test_sounds_as_one_sentence(engine: SentenceJoiner, text: str) -> None:
     said = utterance(text)
     events = drain(engine, [said])
     audio = pcm(events, said.id)
@@ -102,7 +103,7 @@ def test_sounds_as_one_sentence(engine: Multilingual, text: str) -> None:
 
 
 @pytest.mark.parametrize("voice", BUILTIN_VOICES, ids=lambda voice: voice.id)
-def test_every_voice_says_every_word(engine: Multilingual, voice: Voice) -> None:
+def test_every_voice_says_every_word(engine: SentenceJoiner, voice: Voice) -> None:
     for text in (CHINESE, RUSSIAN):
         said = utterance(text, voice)
         events = drain(engine, [said])
@@ -113,7 +114,7 @@ def test_every_voice_says_every_word(engine: Multilingual, voice: Voice) -> None
 
 
 @pytest.mark.parametrize("text", MIXED)
-def test_marks_are_where_the_words_are_heard(engine: Multilingual, text: str) -> None:
+def test_marks_are_where_the_words_are_heard(engine: SentenceJoiner, text: str) -> None:
     """They come in order, each before its audio; the first word after a joint begins with its sound."""
     said = utterance(text)
     events = drain(engine, [said])
@@ -134,7 +135,7 @@ def test_marks_are_where_the_words_are_heard(engine: Multilingual, text: str) ->
         assert min(abs(first.start_sample / 24 - end) for end in ends) <= 40
 
 
-def test_a_foreign_word_is_spoken_as_in_its_own_language(engine: Multilingual, espeak: EspeakEngine) -> None:
+def test_a_foreign_word_is_spoken_in_its_own_language(engine: SentenceJoiner, espeak: EspeakEngine) -> None:
     """The word has the length that it has alone, so that it is neither spelled out nor dropped."""
     said, alone = utterance(RUSSIAN), utterance("Привет", language="ru")
     events = drain(engine, [said])
@@ -144,20 +145,20 @@ def test_a_foreign_word_is_spoken_as_in_its_own_language(engine: Multilingual, e
     assert (word.end_sample - word.start_sample) / 24 == pytest.approx(last[0], abs=80)
 
 
-def test_a_comma_is_heard_after_a_foreign_word(engine: Multilingual) -> None:
+def test_a_comma_is_heard_after_a_foreign_word(engine: SentenceJoiner) -> None:
     text = "Привет, my friend."
     said = utterance(text)
     pause_ms = longest_inside(pcm(drain(engine, [said]), said.id), RATE)
     assert 1000 * CLAUSE_PAUSE_S <= pause_ms <= 1000 * CLAUSE_PAUSE_S + 100
 
 
-def test_punctuation_and_several_languages(engine: Multilingual) -> None:
+def test_punctuation_and_several_languages(engine: SentenceJoiner) -> None:
     text = "They say (“Привет”), “안녕하세요” or שלום!"
     events = drain(engine, [utterance(text)])
     assert words_of(text, events) == ["They", "say", "Привет", "안녕하세요", "or", "שלום"]
 
 
-def test_prosody_and_pronunciations_reach_their_parts(engine: Multilingual) -> None:
+def test_prosody_and_pronunciations_reach_their_parts(engine: SentenceJoiner) -> None:
     """They are given for the whole text, and count from the start of a part in the part."""
 
     def lengths(marks: list[WordMark]) -> dict[str, int]:
@@ -181,7 +182,7 @@ def test_prosody_and_pronunciations_reach_their_parts(engine: Multilingual) -> N
     assert ratios["word"] != 1.0
 
 
-def test_pausing_and_repeating_change_nothing(engine: Multilingual) -> None:
+def test_pausing_and_repeating_change_nothing(engine: SentenceJoiner) -> None:
     text = CHINESE.removesuffix(".") + " and " + RUSSIAN
     said, again = utterance(text), utterance(text)
     alone = pcm(drain(engine, [said]), said.id)
@@ -194,7 +195,7 @@ def test_pausing_and_repeating_change_nothing(engine: Multilingual) -> None:
     assert sound == alone
 
 
-def test_cancel_ends_all_parts(engine: Multilingual) -> None:
+def test_cancel_ends_all_parts(engine: SentenceJoiner) -> None:
     for steps in range(12):
         said, other = utterance(CHINESE), utterance(RUSSIAN)
         engine.submit(said)
@@ -207,6 +208,29 @@ def test_cancel_ends_all_parts(engine: Multilingual) -> None:
 def test_espeak_alone_mixes_languages_too(espeak: EspeakEngine) -> None:
     text = "Das Wort Привет kommt aus dem Russischen."
     said = utterance(text, language="de")
-    events = drain(Multilingual(espeak), [said])
+    events = drain(SentenceJoiner(espeak), [said])
     assert words_of(text, events) == text.removesuffix(".").split()
     assert longest_inside(pcm(events, said.id), 22050) <= 120
+
+
+@pytest.mark.parametrize("voice", BUILTIN_VOICES, ids=lambda voice: voice.id)
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_no_silence_follows_an_utterance_whose_sentence_continues(
+    engine: SentenceJoiner, language: str, voice: Voice
+) -> None:
+    whole = utterance("Das ist so" if language == "de" else "This is so", voice, language)
+    part = replace(whole, id=next(IDS), continues=True)
+    events = drain(engine, [whole, part])
+    full, trimmed = pcm(events, whole.id), pcm(events, part.id)
+    assert full.startswith(trimmed)
+    start, length = silences(full, RATE)[-1]
+    assert length > 200
+    assert len(trimmed) / 48 == pytest.approx(start, abs=60)
+    assert words_of(whole.text, [e for e in events if e.utterance == part.id]) == whole.text.split()
+
+
+def test_a_part_that_cannot_be_spoken_is_skipped(engine: SentenceJoiner) -> None:
+    text = "Привет ཨོཾ שלום"
+    (event, *_, end) = drain(engine, [utterance(text)])
+    assert isinstance(event, Words)
+    assert isinstance(end, Finished)
