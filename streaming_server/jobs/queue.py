@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from streaming_server.storage.jobs import Job, Jobs, Progress
+from streaming_server.storage.job_records import Job, Progress
+from streaming_server.storage.jobs import Jobs
 
 MAX_PENDING = 1000
 

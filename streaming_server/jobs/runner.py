@@ -25,7 +25,8 @@ from streaming_server.errors import (
 )
 from streaming_server.jobs.queue import JobQueue, RunningJob
 from streaming_server.storage.database import storage_errors
-from streaming_server.storage.jobs import Job, Jobs, Recovered
+from streaming_server.storage.job_records import Job, Recovered
+from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.leases import RENEW_S
 
 CONCURRENT_JOBS = 2

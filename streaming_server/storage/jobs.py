@@ -9,23 +9,23 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import orjson
 
-from streaming_server.audio.formats import AudioFormat
 from streaming_server.errors import Full, InUse, StorageFailure, StoreUnavailable, UnknownJob
 from streaming_server.storage.database import Database, Row, storage_errors
+from streaming_server.storage.job_records import (
+    JOB_STATUSES,
+    OVER,
+    Job,
+    JobStatus,
+    Progress,
+    Recovered,
+)
 from streaming_server.storage.leases import LEASE_S
 from streaming_server.storage.objects import Objects
-
-JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "interrupted"]
-"""interrupted: the server stopped while the job was being spoken; it can be retried."""
-
-JOB_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
-OVER: frozenset[JobStatus] = frozenset({"completed", "failed", "cancelled", "interrupted"})
 
 MAX_LOST = 3
 """Servers that may die of a job before it is interrupted instead of given to another one."""
@@ -38,72 +38,6 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _RESULT = re.compile(r"([0-9a-f]{32})(-\d+)?\.\w+")
 """The name of a result: a job's id, the attempt after the first, and its format or `part`. Other files are
 left alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A text to be spoken into a file.
-
-    request: as the route validated it. Times are seconds since 1970. utterances, audio_s: how much was
-    spoken. file: where the result of a completed job lies once it is fetched. node: the server that speaks or
-    spoke it. attempt: counts how often it was taken; the result of an earlier attempt does not count.
-    """
-
-    id: str
-    status: JobStatus
-    request: dict[str, Any]
-    created_at: float
-    started_at: float | None
-    finished_at: float | None
-    utterances: int
-    audio_s: float
-    error_code: str | None
-    error_message: str | None
-    file: Path | None
-    node: str | None
-    attempt: int
-
-    @property
-    def over(self) -> bool:
-        return self.status in OVER
-
-    @property
-    def audio_format(self) -> AudioFormat:
-        """The format of the result, which is also the suffix of its file."""
-        audio_format: AudioFormat = self.request.get("response_format", "wav")
-        return audio_format
-
-    @property
-    def result_name(self) -> str:
-        """The name of the result of this attempt."""
-        return f"{self._stem}.{self.audio_format}"
-
-    @property
-    def partial_name(self) -> str:
-        """The name of the unfinished result: another attempt, of another server, may be writing its own."""
-        return f"{self._stem}.part"
-
-    @property
-    def _stem(self) -> str:
-        return f"{self.id}-{self.attempt}" if self.attempt > 1 else self.id
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The progress of a job that is being spoken."""
-
-    job: Job
-    utterances: int
-    audio_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """Numbers of the jobs that a server left behind, by what became of them."""
-
-    completed: int = 0
-    requeued: int = 0
-    interrupted: int = 0
 
 
 class Jobs:

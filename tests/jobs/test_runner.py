@@ -19,7 +19,8 @@ from streaming_server.errors import BadValue, StoreUnavailable, WorkerLost
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
 from streaming_server.storage.database import Database
-from streaming_server.storage.jobs import Job, Jobs, Recovered
+from streaming_server.storage.job_records import Job, Recovered
+from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.objects import FolderObjects
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,8 @@ from helpers.postgres import Postgres
 from helpers.slow_folder import SlowToTell
 
 from streaming_server.errors import InUse, StorageFailure, StoreUnavailable, UnknownJob
-from streaming_server.storage.jobs import MAX_LOST, Job, Jobs, Progress, Recovered
+from streaming_server.storage.job_records import Job, Progress, Recovered
+from streaming_server.storage.jobs import MAX_LOST, Jobs
 from streaming_server.storage.objects import FolderObjects
 
 REQUEST = {"text": "Hello there. «Ünïcode»", "voice_id": "aria", "speed": 1.5}

@@ -21,7 +21,7 @@ from streaming_server.errors import (
     error_of,
 )
 from streaming_server.jobs.queue import JobQueue
-from streaming_server.storage.jobs import JOB_STATUSES, Job, JobStatus
+from streaming_server.storage.job_records import JOB_STATUSES, Job, JobStatus
 from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import LIMIT, limit_of

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from streaming_server.errors import EngineFailure, Full, StorageFailure
 from streaming_server.render import Rendering
-from streaming_server.storage.jobs import JobStatus
+from streaming_server.storage.job_records import JobStatus
 from streaming_server.storage.recorder import SpeechRecord
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, operation
