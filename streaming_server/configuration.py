@@ -50,7 +50,7 @@ class ServerConfig(BaseModel):
 class Configuration:
     """The current configuration: flags and variables first, then stored values, then defaults.
 
-    A value that is put takes effect at once, whatever the flags, and is stored. At the next start, flags and
+    A value that is put takes effect at once, even against a flag, and is stored. At the next start, flags and
     variables take precedence over it again. `load` and `put` block; threads may share it.
     """
 

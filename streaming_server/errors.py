@@ -206,7 +206,7 @@ class InternalError(SpeechError):
 
 
 class ProtocolError(InternalError):
-    """Malformed data on the pipe between the server and a worker; the pipe cannot be used any more.
+    """Malformed data on the pipe between the server and a worker; the pipe is unusable afterwards.
 
     The server terminates and restarts such a worker; a worker exits. No client sees it.
     """

@@ -68,7 +68,7 @@ class LogWriter(QueueHandler):
                 self._emit(self.prepare(_drop_report(dropped)), counts=dropped)
 
     def _emit(self, record: logging.LogRecord, counts: int) -> None:
-        """Write a record. One that cannot be written must not end the log: count so many as dropped.
+        """Write a record. One that cannot be written must not end the log: add `counts` to the dropped ones.
 
         `handle` would hold a lock that `logging.shutdown` needs, for as long as the write blocks.
         """

@@ -69,7 +69,7 @@ class SpeechEncoder:
     def pieces(self, pcm: bytes) -> Iterator[bytes]:
         """Cut PCM at the source rate into pieces, each of which becomes at most PIECE_BYTES or so.
 
-        A listener that reads slowly then holds little of what was made for it, whatever it asked for.
+        Bounds the memory that a slow listener holds, for every rate, speed and encoding.
         """
         piece = max(1, int(PIECE_BYTES / self._growth * self._speed / 2)) * 2
         for at in range(0, len(pcm), piece):

@@ -21,7 +21,7 @@ class PlaybackClock:
         self._reported: int | None = None
 
     def sent(self, samples: int, now: float) -> None:
-        """Record that so many more samples were sent."""
+        """Record that more samples were sent."""
         if self.played(now) == self._sent:
             self._anchor_sample, self._anchor_s = self._sent, now
         self._sent += samples

@@ -118,7 +118,7 @@ class BusyEngine:
             self._speak(context)
 
     def run(self, seconds: float) -> float:
-        """Speak for so long; return the seconds of audio made per second. Raise EngineFailure."""
+        """Speak for a time; return the seconds of audio made per second. Raise EngineFailure."""
         began = time.perf_counter()
         samples = 0
         while (passed_s := time.perf_counter() - began) < seconds:

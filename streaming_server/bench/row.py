@@ -63,7 +63,7 @@ class Row:
 
     @property
     def sustained(self) -> bool:
-        """True if the server serves so many sessions in real time."""
+        """True if the server serves that number of sessions in real time."""
         return self.clean >= GOOD_ENOUGH
 
 

@@ -103,7 +103,7 @@ def application(arguments: Mapping[str, Any]) -> serve.Application:
 
 
 class ByContexts:
-    """Autoscaling policy: so many replicas that each has `target_load` contexts per slot.
+    """Autoscaling policy: as many replicas as give each `target_load` contexts per slot.
 
     Ray's own counts requests, of which an idle websocket is one.
     """

@@ -62,7 +62,7 @@ OpenSpeech = Callable[[Mapping[str, Any], anyio.CapacityLimiter], AbstractAsyncC
 class JobRunner:
     """Takes jobs in order.
 
-    has_room: whether a worker can take more speech. has_listeners: whether somebody waits for other speech;
+    has_room: whether a worker can take more speech. has_listeners: whether clients wait for other speech;
     jobs then leave processor time to it. draining: whether no new job may begin.
     """
 

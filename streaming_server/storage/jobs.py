@@ -165,7 +165,7 @@ class Jobs:
         return job.result_name
 
     def result(self, job: Job) -> Path:
-        """Return the file of a completed job's result, wherever it was spoken.
+        """Return the file of a completed job's result, fetched if another server made it.
 
         Raise UnknownJob if it is gone, StorageFailure.
         """
@@ -258,7 +258,7 @@ class Jobs:
         """
         with self._database.reading() as transaction:
             found = transaction.rows(f"SELECT * FROM jobs WHERE {self._left_behind} ORDER BY number")
-        # Between transactions: nobody waits for an object store that is slow to tell which results it has.
+        # Between transactions: asking a slow object store for results must not block other calls.
         settled = [self._settled(row) for row in found]
         ends = [each["status"] for each in settled if self._settle(each)]
         return Recovered(ends.count("completed"), ends.count("pending"), ends.count("interrupted"))

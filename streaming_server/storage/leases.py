@@ -22,7 +22,7 @@ ABANDONED_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """name: what is claimed. holder: by whom, different for every lease."""
+    """name: what is claimed. holder: a random id, different for every lease."""
 
     name: str
     holder: str
@@ -80,7 +80,7 @@ class Leases:
         )
 
     def clear_abandoned(self, transaction: Transaction) -> None:
-        """Delete leases that ended long ago: of servers that were killed, for names that nobody asks for."""
+        """Delete leases that killed servers left long ago, whose names no server has asked for since."""
         transaction.execute(
             f"DELETE FROM leases WHERE lease_until <= {self._clock} - :seconds", seconds=ABANDONED_S
         )

@@ -53,7 +53,7 @@ class Recordings:
 
     @contextmanager
     def kept(self, sha256: str) -> Iterator[Lease]:
-        """Hold a lease of a recording that no row uses yet, so that nobody deletes the file.
+        """Hold a lease of a recording that no row uses yet, so that its file is not deleted.
 
         Wait until it is not being deleted. Raise StoreUnavailable if that takes too long.
         """
@@ -75,7 +75,7 @@ class Recordings:
             raise StoreUnavailable("Storing the recording took too long; try again.")
 
     def discard(self, shas: Iterable[str]) -> int:
-        """Delete the files that no row uses and nobody is storing. Return how many.
+        """Delete the files that no row uses and no server is storing. Return how many.
 
         `sweep` deletes those that cannot be deleted now.
         """

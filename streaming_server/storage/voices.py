@@ -223,7 +223,7 @@ class VoiceStore:
     ) -> tuple[StoredVoiceSample, list[str]]:
         """Store the file, then its row. Return the voice sample and the recordings it replaces.
 
-        The file is stored outside of a transaction, so that nobody waits for a slow object store.
+        The file is stored outside of a transaction: a slow object store must not block other calls.
         """
         with self._recordings.kept(sha256) as lease:
             self._recordings.put(sha256, wav)

@@ -100,7 +100,7 @@ class Transcript:
 def may_condition(source: Source | None, findings: Sequence[str]) -> bool:
     """Return whether a voice can be cloned with a transcript of this source with these findings.
 
-    A transcript written by a person is used whatever the findings, unless it is empty.
+    A transcript written by a person is used despite findings, unless it is empty.
     """
     return "empty" not in findings if source == "manual" else not findings
 

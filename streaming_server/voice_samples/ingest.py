@@ -60,7 +60,7 @@ class _Answer:
 
 
 class Ingest:
-    """Decodes a few voice samples at a time. Only so many wait, and only for so long."""
+    """Decodes a few voice samples at a time. The number of waiting ones and their wait are limited."""
 
     def __init__(
         self,

@@ -93,7 +93,7 @@ class Catalogue:
         """Return the voice for a name. Where substitution is on, an unknown name gets the default voice and a
         warning in the log.
 
-        substitute: substitute for this name, whatever the setting. field: the field that holds the name.
+        substitute: substitute for this name even if the setting is off. field: the field that holds the name.
         Raise UnknownVoice.
         """
         if (entry := self._found(name)) is not None:

@@ -14,7 +14,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Drain:
-    """Drains a running application: for SIGTERM, and for whatever else stops it.
+    """Drains a running application before it stops, for SIGTERM or another reason.
 
     The application neither installs signal handlers nor sends itself a signal; its host does, and calls `run`
     before it closes the sockets. All methods are idempotent.

@@ -22,7 +22,7 @@ ATTEMPTS = 3
 class SoundFile(FileResponse):
     """A file, or the part of it that `Range` requests. Errors are JSON, as on all routes.
 
-    gone: raised if the file does not exist any more. find: returns its current path, for files that are
+    gone: raised if the file no longer exists. find: returns its current path, for files that are
     replaced by one of another name.
     """
 

@@ -68,6 +68,6 @@ class DialogueField(BaseModel):
 
 
 class SpeechFields(LanguageField):
-    """text_processing: False speaks the text as it stands."""
+    """text_processing: False speaks the text unchanged."""
 
     text_processing: bool = True

@@ -54,7 +54,7 @@ class SpeechResponse(Response):
     """Speak a text and send the audio while it is made, as fast as the client reads it.
 
     An error before the first byte is answered by `explain`. A failure after it aborts the connection without
-    the end of the body, so that nobody takes the part for the whole. A client that leaves cancels the speech.
+    the end of the body, so that the part is not taken for the whole. A client that leaves cancels the speech.
 
     body: turns the rendering into the bytes of the response; by default its audio.
     """

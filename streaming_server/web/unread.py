@@ -23,7 +23,7 @@ UNACKNOWLEDGED_S = 10.0
 
 
 def keep_unread(listener: socket.socket, seconds: float) -> None:
-    """Let the kernel drop accepted connections once their client has taken no bytes for so long.
+    """Let the kernel drop accepted connections whose client has taken no bytes for that many seconds.
 
     That ends connections to clients that vanished, and to those that stand still.
     """

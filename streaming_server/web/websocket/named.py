@@ -15,7 +15,7 @@ from streaming_server.web.websocket.session import Session, TurnT
 class NamedSession(Session[TurnT]):
     """Hold several turns at once, each under a name that may be used again after it.
 
-    taking: turns that take text, by name. leaving: turns that take none any more; the next turn of the name
+    taking: turns that take text, by name. leaving: turns that no longer do; the next turn of the name
     is heard after them.
 
     After a context fails, the rest of its turn is swallowed, since the client may not know of the failure

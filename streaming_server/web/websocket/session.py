@@ -34,11 +34,11 @@ TurnT = TypeVar("TurnT", bound=Turn)
 class Session(ABC, Generic[TurnT]):
     """Read from a client in one task, and write each of its turns in another.
 
-    A protocol adds how a message is decoded and handled, and how text, audio and ends are told. Errors raised
+    A subclass decodes and handles a protocol's messages, and sends audio and ends in its form. Errors raised
     by `handle` refuse the message; the turns go on.
 
     waits: whether a client that sends too fast is kept waiting; otherwise it is disconnected. closing:
-    whether nothing that comes is handled any more. lead: of the client, over all its turns.
+    whether further messages are ignored. lead: of the client, over all its turns.
     """
 
     waits = True
@@ -58,23 +58,23 @@ class Session(ABC, Generic[TurnT]):
         assert self._engine is not None
         return self._engine
 
-    # What a protocol adds.
+    # For subclasses.
 
     @abstractmethod
     async def handle(self, message: Any) -> None:
-        """Do what a message asks. Raise SpeechError to refuse it."""
+        """Handle a message. Raise SpeechError to refuse it."""
 
     @abstractmethod
     async def send_audio(self, turn: TurnT, frames: list[Frame]) -> None:
-        """Send the next of a turn's audio, never empty."""
+        """Send the next frames of a turn; never empty."""
 
     @abstractmethod
     async def send_end(self, turn: TurnT, end: End) -> None:
-        """Tell how a turn ended. Its name is free already."""
+        """Send the end of a turn, whose name is free already."""
 
     @abstractmethod
     async def send_error(self, error: SpeechError) -> None:
-        """Tell what was wrong with a message. `error.context` names the context it is about, if any."""
+        """Send an error about a message. `error.context` names the context it is about, if any."""
 
     @abstractmethod
     def forget(self, turn: TurnT) -> None:
@@ -85,19 +85,19 @@ class Session(ABC, Generic[TurnT]):
         return decode_object(raw)
 
     async def greet(self) -> None:
-        """Send what comes first."""
+        """Send the first messages of the protocol, if any."""
 
     async def send_start(self, turn: TurnT) -> None:
-        """Tell that a turn begins."""
+        """Announce a turn."""
 
     async def send_sentence(self, turn: TurnT, sentence: Sentence) -> None:
-        """Tell where a sentence begins; its audio follows."""
+        """Send the place of a sentence, before its audio."""
 
     async def send_words(self, turn: TurnT, words: tuple[Word, ...]) -> None:
-        """Tell when words are heard; their audio follows."""
+        """Send the times of words, before their audio."""
 
     async def send_flushed(self, turn: TurnT, flushes: int) -> None:
-        """Tell that all audio of the text before one or more flushes was sent."""
+        """Acknowledge flushes: all audio of the text before them was sent."""
 
     # Reading.
 
@@ -129,12 +129,12 @@ class Session(ABC, Generic[TurnT]):
             await anyio.sleep(early_s)
 
     async def disconnect(self, error: SpeechError) -> None:
-        """Tell an error and close the connection with its code."""
+        """Send an error and close the connection with its code."""
         await self.send_error(error)
         self.hang_up(error)
 
     def hang_up(self, error: SpeechError | None = None) -> None:
-        """Close the connection, with the error's code. Nothing that still comes is handled."""
+        """Close the connection, with the error's code. Messages that still arrive are ignored."""
         self.closing = True
         self.connection.end(error)
 
@@ -160,7 +160,7 @@ class Session(ABC, Generic[TurnT]):
         return self.services.settings.max_text_characters
 
     def start(self, turn: TurnT) -> None:
-        """Carry the turn's output to the client from now on."""
+        """Start to send the turn's output to the client."""
         self._turns.add(turn)
         self.connection.open_context()
         self.connection.tasks.start_soon(self._carry, turn)
@@ -177,7 +177,7 @@ class Session(ABC, Generic[TurnT]):
                 turn.context.flush(announce=False)
 
     def close_when_quiet(self) -> None:
-        """Handle nothing more, and close the connection once every turn has ended."""
+        """Ignore further messages, and close the connection once every turn has ended."""
         self.closing = True
         self.connection.tasks.start_soon(self._close_when_quiet)
 
@@ -193,7 +193,7 @@ class Session(ABC, Generic[TurnT]):
         self.forget(turn)
 
     async def _carry(self, turn: TurnT) -> None:
-        """Carry one turn's output to the client, to its end."""
+        """Send one turn's output to the client, to its end."""
         try:
             async with turn.rendering as rendering, aclosing(rendering.outputs()) as outputs:
                 if turn.before is not None:
