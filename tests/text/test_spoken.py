@@ -193,6 +193,16 @@ def test_prose_after_a_construct_that_never_closes_waits_little(opening: str) ->
     assert "word word" in heard
 
 
+def test_text_after_a_flush_within_a_word_may_be_cut_anywhere() -> None:
+    whole, pieces = SpokenText(SpeakingStyle()), SpokenText(SpeakingStyle())
+    for spoken in (whole, pieces):
+        spoken.push("rat")
+        spoken.flush()
+    text = "io='1.5'/>on 5 km"
+    items = [item for character in text for item in pieces.push(character)] + pieces.flush()
+    assert joined(items) == joined([*whole.push(text), *whole.flush()])
+
+
 def test_a_flush_decides_at_once() -> None:
     for text in ["a [link", "a <break", "5", "Dr.", "$3", "a `code", "**", "\U0001f600", "- "]:
         spoken = SpokenText(SpeakingStyle())

@@ -99,8 +99,12 @@ class EnglishReader:
             self._read_until(long.start(), long.start())
             self._keep(long.end())
             self._long = long.end() == len(text)
-        broken_off = None if final or self._long else _BROKEN_OFF.search(text, self._at)
+        broken_off = None if final or self._long else self._broken_off()
         self._read_until(broken_off.start() if broken_off else len(text), len(text) if final else None)
+
+    def _broken_off(self) -> re.Match[str] | None:
+        """Return the word that more text may lengthen. It may go on one that a flush cut."""
+        return _WORD.fullmatch(self._text, self._at) or _BROKEN_OFF.search(self._text, self._at)
 
     def _read_until(self, ready: int, end: int | None) -> None:
         """Read the words that are complete, those before `ready`. end: where the text ends, if it does."""
