@@ -39,6 +39,10 @@ _ELEMENT = regex.compile(
 _BRACKETED = regex.compile(rf"{_TAG}|{_ADDRESS}")
 _ATTRIBUTE = regex.compile(rf"([A-Za-z_:][\w:.-]*+)\s*+=\s*+({_VALUE})")
 _FIGURE = regex.compile(r"-?[0-9]{1,4}")
+_FIGURES = {
+    "sup": str.maketrans("0123456789-", SUPERSCRIPTS),
+    "sub": str.maketrans("0123456789", SUBSCRIPTS),
+}
 _SECONDS = regex.compile(r"\+?(\d*\.?\d+)\s*(ms|s|sec|seconds?)?", regex.IGNORECASE)
 _ENTITY = regex.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _PAUSE = regex.compile(r"\[pause(?:[ :=]{0,2}(\d*\.?\d+ ?(?:ms|sec|seconds?|s)?))?\]", regex.IGNORECASE)
@@ -69,9 +73,13 @@ def tag(cursor: Cursor) -> Construct | None:
 
 def _element(cursor: Cursor, match: regex.Match[str], attributes: dict[str, str]) -> Construct:
     """An element that says how to speak its text."""
+    name = match["name"].lower()
+    if name in _FIGURES and "alias" not in attributes and _FIGURE.fullmatch(match["text"]):
+        small = match["text"].translate(_FIGURES[name])
+        return Construct(match.end(), (Said(small, cursor.place, cursor.offset + match.end(), False),))
     start, end = cursor.offset + match.start("text"), cursor.offset + match.end("text")
     written = Said(html.unescape(match["text"]), start, end, literal=match["text"].find("&") < 0)
-    return Construct(match.end(), _spoken_for(cursor, match["name"].lower(), attributes, written))
+    return Construct(match.end(), _spoken_for(cursor, name, attributes, written))
 
 
 def _spoken_for(cursor: Cursor, name: str, attributes: dict[str, str], written: Said) -> tuple[Item, ...]:
@@ -80,10 +88,6 @@ def _spoken_for(cursor: Cursor, name: str, attributes: dict[str, str], written: 
     match name:
         case "sub" if alias := attributes.get("alias"):
             spoken: str | None = alias
-        case "sup" | "sub" if "alias" not in attributes and _FIGURE.fullmatch(written.text):
-            figures = SUPERSCRIPTS if name == "sup" else SUBSCRIPTS
-            small = written.text.translate(str.maketrans("0123456789-", figures[:10] + "⁻"))
-            return (written._replace(text=small, literal=False),)
         case "spell":
             spoken = spelled(written.text)
         case "say-as":

@@ -27,6 +27,7 @@ from streaming_server.text.segmenter import Segmenter
 from streaming_server.text.sentence import Sentence
 from streaming_server.text.spoken import SpokenText
 from streaming_server.text.style import SpeakingStyle
+from streaming_server.text.tag_pairs import complete_pairs
 from streaming_server.types import ChunkPolicy, Pronounced
 
 _OPENING = frozenset("*_~`[!")
@@ -222,7 +223,10 @@ class Narration:
         )
 
     def _quotation(self, sentence: Sentence) -> Quotation:
-        """Quote a sentence from the client's text, with the Markdown marks around it."""
+        """Quote a sentence from the client's text, with the Markdown marks around it.
+
+        A tag whose counterpart lies in the sentence is part of it.
+        """
         text = self.text
         start, end = self._source.span(sentence.spoken_start, sentence.spoken_end)
         start = max(start, self._quoted)
@@ -231,5 +235,6 @@ class Narration:
         end = max(end, start)
         while end < len(text) and text[end] in _CLOSING:
             end += 1
+        start, end = complete_pairs(text, start, end, self._quoted)
         self._quoted = end
         return Quotation(text[start:end], start, end)

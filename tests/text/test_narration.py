@@ -128,6 +128,20 @@ def test_no_tag_around_a_sentence_is_quoted() -> None:
     assert found[1] == Pause(2.0, 11)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<b>He</b>llo there.",
+        "Chapter <emphasis>IV</emphasis>",
+        "It is x<sup>2</sup>",
+        "<i>So <b>far</b></i>, good.",
+        "<a href='x'>This</a>.",
+    ],
+)
+def test_a_sentence_is_quoted_with_both_tags_of_a_pair(text: str) -> None:
+    assert [s.text for p in passages(narrated([text])) for s in p.sentences] == [text]
+
+
 def test_words_that_stand_for_one_thing_become_one_mark() -> None:
     (passage,) = passages(narrated(["Pay $3.50 now."]))
     assert passage.text == "Pay three dollars and fifty cents now."
