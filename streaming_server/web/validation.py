@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from streaming_server.errors import BadMessage, BadValue
-from streaming_server.validation import problems
+from streaming_server.validation import Schema, problems
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -62,5 +63,11 @@ def _validated(model: type[Model], value: dict[str, Any], *, strict: bool) -> Mo
     try:
         return model.model_validate(value, strict=strict)
     except ValidationError as error:
-        first = problems(error, model.model_json_schema())[0]
+        first = problems(error, _schema_of(model))[0]
         raise BadValue(first.message, field=".".join(first.field) or None) from None
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> Schema:
+    """Return a model's JSON schema, which takes milliseconds to compute."""
+    return model.model_json_schema()

@@ -171,3 +171,21 @@ def test_a_value_may_nest_as_deep_as_is_allowed() -> None:
     nested = "[" * (MOST_LEVELS - 1) + "]" * (MOST_LEVELS - 1)
     with pytest.raises(BadValue, match="unknown: is not a known field"):
         validated(Example, {"unknown": orjson.loads(nested)})
+
+
+def test_the_schema_of_a_model_is_computed_once() -> None:
+    """It takes milliseconds of the event loop, and a client may send hundreds of errors a second."""
+    computed = []
+
+    class Counted(BaseModel):
+        number: int
+
+        @classmethod
+        def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+            computed.append(cls)
+            return super().model_json_schema(*arguments, **options)
+
+    for _ in range(3):
+        with pytest.raises(BadValue, match="number: must be a whole number"):
+            validated(Counted, {"number": "x"})
+    assert computed == [Counted]
