@@ -40,7 +40,7 @@ Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(comma_separated)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(comma_separated)]
 PacedDoor = Literal["cartesia", "deepgram", "elevenlabs", "kyutai", "wyoming"]
 Doors = Annotated[tuple[PacedDoor, ...], NoDecode, BeforeValidator(comma_separated)]
-Aliases = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
+Pairs = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 
 OPENAI_VOICES: Mapping[str, str] = MappingProxyType(
     {
@@ -120,7 +120,7 @@ class Settings(CommandOptions):
         description="seconds from the start of a worker to its first audio; by default the engine decides",
     )
 
-    voice_aliases: Aliases = Field(
+    voice_aliases: Pairs = Field(
         default_factory=lambda: dict(OPENAI_VOICES),
         description="aliases of voices, as alloy=aria,ash=atlas; OpenAI's thirteen by default",
     )

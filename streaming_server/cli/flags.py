@@ -30,7 +30,7 @@ METAVARS = MappingProxyType(
 )
 """Placeholder of each type in the help."""
 
-_NOTHING = re.compile(r" \(default(?: factory)?: (?:None|null|False|\(\)|[\w.<>]+<lambda>)\)$")
+_NOTHING = re.compile(r" \(default(?: factory)?: (?:None|null|False|\(\)|dict|[\w.<>]+<lambda>)\)$")
 """Defaults that the help leaves out: its description names those that matter."""
 
 _ON = " (default: True)"

@@ -28,9 +28,9 @@ from streaming_server.cli.signals import calling
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import Draining, SpeechError, Unavailable
 from streaming_server.hosts import is_loopback
-from streaming_server.settings import CommandOptions, comma_separated
+from streaming_server.settings import CommandOptions, Pairs, comma_separated
 from streaming_server.types import DEFAULT_VOICE
-from streaming_server.web.generation_fields import Pitch, Speed
+from streaming_server.web.generation_fields import Pitch, Seed, Speed
 
 READY_TIMEOUT_S = 60.0
 """Seconds to wait for a server that still loads its model."""
@@ -51,6 +51,13 @@ class SayCommand(CommandOptions):
     language: str | None = Field(None, description="language of the text, such as en-GB")
     speed: Speed | None = Field(None, description="speed, 0.25 to 4; 1 is normal")
     pitch: Pitch | None = Field(None, description="pitch, 0.5 to 2; 1 is normal")
+    seed: Seed | None = Field(None, description="seed of what is random in a voice; 0 or more")
+    voices: Pairs = Field(
+        default_factory=dict, description="voices of a dialogue with [S1] and [S2], as S1=kai,S2=atlas"
+    )
+    text_processing: bool = Field(
+        True, description="turn Markdown, tags, numbers and abbreviations into words"
+    )
     out: Path = Field(
         Path("speech.wav"),
         description=f'file to write ({", ".join(ENDINGS)}); "-" writes WAV to standard output',
@@ -149,7 +156,14 @@ async def _speak_once(command: SayCommand, text: str, url: str, out: SpeechFile,
 
 
 def _start(command: SayCommand) -> str:
-    options = {"language": command.language, "speed": command.speed, "pitch": command.pitch}
+    options = {
+        "language": command.language,
+        "speed": command.speed,
+        "pitch": command.pitch,
+        "seed": command.seed,
+        "voices": dict(command.voices) or None,
+        "text_processing": None if command.text_processing else False,
+    }
     said = {name: value for name, value in options.items() if value is not None}
     return _json(type="start", voice=command.voice, max_lead_ms=UNPACED_MS, **said)
 

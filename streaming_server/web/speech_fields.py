@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from streaming_server.types import Speaker
+from streaming_server.contexts import SpeechOptions
+from streaming_server.types import Generation, Speaker
+from streaming_server.web.generation_fields import Pitch, Seed
 
 TEMPERATURE = (
     "0 takes the likeliest code always; values below 1 are used as they are, as by the nari-labs package,"
@@ -54,10 +58,30 @@ class DialogueVoices(BaseModel):
     S2: VoiceName | None = None
 
 
-class DialogueField(BaseModel):
-    """Voices of the speakers in a dialogue, for engines that do not read speaker tags."""
+class SpeechFields(LanguageField):
+    """The server's own options, which every door understands under these names.
 
+    They are fields of a body, of a query, or of the message that opens a context. text_processing: False
+    speaks the text unchanged. voices: for engines that do not read speaker tags; a JSON object in a query.
+    """
+
+    text_processing: bool | None = None
+    seed: Seed | None = None
+    pitch: Pitch | None = None
     voices: DialogueVoices | None = None
+
+    @field_validator("voices", mode="before")
+    @classmethod
+    def _of_a_query(cls, said: Any) -> Any:
+        """Parse a flat JSON object; anything else is left to the model."""
+        if not isinstance(said, str) or not said.startswith("{"):
+            return said
+        try:
+            voices = orjson.loads(said)
+        except orjson.JSONDecodeError:
+            return said
+        flat = not any(isinstance(voice, dict | list) for voice in voices.values())
+        return voices if flat else said
 
     @property
     def speakers(self) -> dict[Speaker, str]:
@@ -65,9 +89,13 @@ class DialogueField(BaseModel):
         said = self.voices or DialogueVoices()
         speakers: dict[Speaker, str | None] = {"S1": said.S1, "S2": said.S2}
         return {speaker: voice for speaker, voice in speakers.items() if voice is not None}
-
-
-class SpeechFields(LanguageField):
-    """text_processing: False speaks the text unchanged."""
-
-    text_processing: bool = True
+    def over(self, options: SpeechOptions) -> SpeechOptions:
+        """Return options in which these take precedence where they are given."""
+        asked = Generation(language=self.language, pitch=self.pitch, seed=self.seed)
+        processed = options.text_processing if self.text_processing is None else self.text_processing
+        return replace(
+            options,
+            generation=asked.over(options.generation),
+            text_processing=processed,
+            voices={**options.voices, **self.speakers},
+        )

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import soundfile
+from helpers.foreign import native_audio
 from helpers.servers import START_TIMEOUT_S, Server, free_port, until
 
 from streaming_server.cli.local_server import answers
@@ -85,6 +86,7 @@ def seconds(path: Path) -> float:
         ([], ["--disable-torch-compile"]),
         (["serve"], ["--host", "--gpu-mode", "--gpu-ids", "--data-dir", "--allowed-origins", "--log-level"]),
         (["say"], ["TEXT", "--voice", "--out", "--speed", "--pitch", "--language", "--url"]),
+        (["say"], ["--seed", "--voices", "--no-text-processing"]),
         (["bench"], ["--sessions", "--tokens-per-second", "--url", "--json"]),
     ],
 )
@@ -130,6 +132,22 @@ def test_say_speaks_through_a_running_server(server: Server, tmp_path: Path) -> 
     assert answer.returncode == 0, answer.stderr
     assert 0.5 < seconds(out) < 2
     assert "first audio after" in answer.stderr
+
+
+@pytest.mark.anyio
+async def test_say_takes_the_options_of_every_door(server: Server, tmp_path: Path) -> None:
+    text, out = "[S1] *One* and 2*3.", tmp_path / "said.pcm"
+    options = {"voices": {"S1": "atlas"}, "text_processing": False}
+    said = ["say", text, "--out", str(out), "--url", server.url]
+    answer = run(*said, "--voices=S1=atlas", "--no-text-processing", "--seed=7")
+    assert answer.returncode == 0, answer.stderr
+    assert "This engine ignores: seed." in answer.stderr
+    assert out.read_bytes() == await native_audio(server, text, **options)
+    assert run(*said, "--voices=S1=atlas").returncode == 0
+    assert out.read_bytes() == await native_audio(server, text, voices={"S1": "atlas"})
+    refused = run(*said, "--voices=S3=atlas")
+    assert refused.returncode == 2
+    assert "voices.S3: is not a known field." in refused.stderr
 
 
 def test_say_starts_a_server_of_its_own(tmp_path: Path) -> None:

@@ -123,10 +123,16 @@ async def test_wyoming_reveals_only_voices_that_every_server_has(locked: Locked)
         await events.send("describe")
         told = await events.until("info")
     assert not locked.tells(json.dumps(told.data))
+
+
+@pytest.mark.parametrize("place", ["voice", "voices", "voices of the voice"])
+async def test_wyoming_refuses_private_voices_like_unknown_ones(locked: Locked, place: str) -> None:
     refusals = []
     for name in (PRIVATE, f"{PRIVATE}@de", f"{PRIVATE}-alias", f"{PRIVATE}-alias@de", UNKNOWN):
+        voices = {"voices": {"S2": name}}
+        asked = {"voice": {"voice": {"name": name}}, "voices": voices}.get(place, {"voice": voices})
         async with at_port(wyoming_port(locked.server)) as events:
-            await events.send("synthesize", text="Hello.", voice={"name": name})
+            await events.send("synthesize", text="[S2] Hello.", **asked)
             await events.hung_up()
         refusals.append([(event.type, event.data) for event in events.heard])
     assert [kind for kind, _ in refusals[0]] == ["error"]

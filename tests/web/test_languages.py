@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import struct
-from base64 import b64decode
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import msgpack
 import pytest
+from helpers.asking import (
+    Door,
+    cartesia,
+    cartesia_http,
+    deepgram,
+    deepgram_http,
+    elevenlabs,
+    elevenlabs_http,
+    kyutai,
+    openai,
+    post,
+    same,
+)
+from helpers.asking import native as asked
 from helpers.events import at_port, wyoming_port
-from helpers.foreign import exchanging, native_audio
+from helpers.foreign import native_audio
 from helpers.servers import Server, running_server
 from helpers.talk import talking
-from websockets.asyncio.client import connect
 
 pytestmark = pytest.mark.anyio
 
 CHINESE = "今天天气很好。"
 GERMAN = "Guten Tag, liebe Leute. *Wie* geht es?"
-RATE = 24000
-AUDIO = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE}
-PLAIN = {"text_processing": False}
-
-Door = Callable[[Server, str, dict[str, Any]], Awaitable[bytes]]
-Fields = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -42,75 +46,11 @@ def natural(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 async def native(server: Server, text: str, **options: Any) -> bytes:
-    return await native_audio(server, text, **{"voice": "aria", "sample_rate": RATE, **options})
-
-
-async def post(server: Server, path: str, body: Fields, query: Fields | None = None) -> bytes:
-    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
-        answer = await client.post(path, json=body, params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.content
-
-
-async def openai(server: Server, text: str, fields: Fields) -> bytes:
-    return await post(server, "/v1/audio/speech", {"input": text, "response_format": "pcm", **fields})
-
-
-async def elevenlabs_http(server: Server, text: str, fields: Fields) -> bytes:
-    path = f"/v1/text-to-speech/aria/stream?output_format=pcm_{RATE}"
-    return await post(server, path, {"text": text, **fields})
-
-
-async def deepgram_http(server: Server, text: str, fields: Fields) -> bytes:
-    query = {"model": "aria", "encoding": "linear16", "container": "none", "sample_rate": RATE, **fields}
-    return await post(server, "/v1/speak", {"text": text}, query)
-
-
-async def cartesia_http(server: Server, text: str, fields: Fields) -> bytes:
-    body = {"transcript": text, "voice": {"id": "aria"}, "output_format": AUDIO, **fields}
-    return await post(server, "/tts/bytes", body)
-
-
-async def cartesia(server: Server, text: str, fields: Fields) -> bytes:
-    async with exchanging(f"{server.ws_url}/tts/websocket") as exchange:
-        message = {"transcript": text, "voice": {"id": "aria"}, "output_format": AUDIO, "context_id": "one"}
-        await exchange.send(**message, **fields)
-        await exchange.until(lambda m: m["done"])
-    return b"".join(b64decode(m["data"]) for m in exchange.told if m["type"] == "chunk")
-
-
-async def elevenlabs(server: Server, text: str, fields: Fields) -> bytes:
-    query = httpx.QueryParams({"output_format": f"pcm_{RATE}", **fields})
-    async with exchanging(f"{server.ws_url}/v1/text-to-speech/aria/stream-input?{query}") as exchange:
-        await exchange.send(text=f"{text} ")
-        await exchange.send(text="")
-        await exchange.until(lambda m: m.get("isFinal"))
-    return b"".join(b64decode(m["audio"]) for m in exchange.told if m.get("audio"))
-
-
-async def deepgram(server: Server, text: str, fields: Fields) -> bytes:
-    query = httpx.QueryParams({"model": "aria", "sample_rate": RATE, **fields})
-    async with exchanging(f"{server.ws_url}/v1/speak?{query}") as exchange:
-        await exchange.send(type="Speak", text=text)
-        await exchange.send(type="Flush")
-        await exchange.until(lambda m: isinstance(m, dict) and m["type"] == "Flushed")
-    return b"".join(m for m in exchange.heard if isinstance(m, bytes))
-
-
-async def kyutai(server: Server, text: str, fields: Fields) -> bytes:
-    samples: list[float] = []
-    url = f"{server.ws_url}/api/tts_streaming?{httpx.QueryParams({'voice': 'aria', **fields})}"
-    async with connect(url, proxy=None) as socket:
-        await socket.send(msgpack.packb({"type": "Text", "text": text}))
-        await socket.send(msgpack.packb({"type": "Eos"}))
-        async for raw in socket:
-            message = msgpack.unpackb(raw)
-            samples += message["pcm"] if message["type"] == "Audio" else ()
-    return struct.pack(f"<{len(samples)}h", *(int(32768 * sample) for sample in samples))
+    return await asked(server, text, options)
 
 
 DOORS = [
-    ("native", "lang"),
+    (asked, "lang"),
     (openai, "language"),
     (openai, "lang_code"),
     (elevenlabs_http, "language_code"),
@@ -124,33 +64,12 @@ DOORS = [
 ]
 
 
-async def heard(door: Door | str, server: Server, text: str, fields: Fields) -> bytes:
-    if isinstance(door, str):
-        return await native(server, text, **fields)
-    return await door(server, text, fields)
-
-
 @pytest.mark.parametrize(("door", "name"), DOORS, ids=lambda value: getattr(value, "__name__", value))
-async def test_every_door_understands_a_language(server: Server, door: Door | str, name: str) -> None:
+async def test_every_door_understands_a_language(server: Server, door: Door, name: str) -> None:
     german = await native(server, GERMAN, language="de")
     assert german != await native(server, GERMAN)
-    assert same(await heard(door, server, GERMAN, {name: "de_DE"}), german)
-    assert same(
-        await heard(door, server, CHINESE, {name: "auto"}), await native(server, CHINESE, language="zh")
-    )
-
-
-@pytest.mark.parametrize("door", dict(DOORS), ids=lambda value: getattr(value, "__name__", value))
-async def test_every_door_can_leave_text_unprocessed(server: Server, door: Door | str) -> None:
-    plain = await native(server, "*One* and 2*3.", **PLAIN)
-    assert plain != await native(server, "*One* and 2*3.")
-    asked = {"text_processing": "false"} if door in (elevenlabs, deepgram, deepgram_http, kyutai) else PLAIN
-    assert same(await heard(door, server, "*One* and 2*3.", asked), plain)
-
-
-def same(audio: bytes, expected: bytes) -> bool:
-    """Return whether the audio is as expected; some doors fill their last frame with silence."""
-    return audio[: len(expected)] == expected and not any(audio[len(expected) :])
+    assert same(await door(server, GERMAN, {name: "de_DE"}), german)
+    assert same(await door(server, CHINESE, {name: "auto"}), await native(server, CHINESE, language="zh"))
 
 
 @pytest.mark.parametrize("path", ["/generate", "/api/tts/generate"])

@@ -18,14 +18,12 @@ from streaming_server.web.generation_fields import (
     CfgFilterTopK,
     CfgScale,
     MaxTokens,
-    Pitch,
-    Seed,
     Speed,
     Temperature,
     TopK,
     TopP,
 )
-from streaming_server.web.speech_fields import DialogueField, SpeechFields
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import MOST_LEVELS, validated
 from streaming_server.web.websocket.decoding import decode_json, has_surrogates
 
@@ -48,7 +46,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Options(_Message, SpeechFields, DialogueField):
+class Options(_Message, SpeechFields):
     """The options of `start`. Others are reported in `started.ignored`."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
@@ -60,8 +58,6 @@ class Options(_Message, SpeechFields, DialogueField):
     words: bool = False
     max_lead_ms: int | None = Field(None, ge=200, le=UNPACED_MS)
     speed: Speed | None = None
-    pitch: Pitch | None = None
-    seed: Seed | None = None
     temperature: Temperature | None = None
     cfg_scale: CfgScale | None = None
     cfg_filter_top_k: CfgFilterTopK | None = None
@@ -72,18 +68,16 @@ class Options(_Message, SpeechFields, DialogueField):
 
     @property
     def generation(self) -> Generation:
+        """The options of generation besides those of every door, which `over` adds."""
         return Generation(
-            self.language,
-            self.speed,
-            self.pitch,
-            self.seed,
-            self.temperature,
-            self.cfg_scale,
-            self.cfg_filter_top_k,
-            self.top_p,
-            self.top_k,
-            self.max_tokens,
-            self.preset,
+            speed=self.speed,
+            temperature=self.temperature,
+            cfg_scale=self.cfg_scale,
+            cfg_filter_top_k=self.cfg_filter_top_k,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_tokens=self.max_tokens,
+            preset=self.preset,
         )
 
     def ignored(self, engine: EngineInfo) -> list[str]:

@@ -174,14 +174,14 @@ class NativeSession(NamedSession[NativeTurn]):
         if name == EVERY_CONTEXT:
             raise BadValue('"*" stands for every context and cannot name one.', field="context")
         rendering = self.open(
-            SpeechOptions(
-                options.voice,
-                options.generation,
-                AudioOptions(options.sample_rate, options.encoding),
-                options.max_lead_ms,
-                name=name,
-                text_processing=options.text_processing,
-                voices=options.speakers,
+            options.over(
+                SpeechOptions(
+                    options.voice,
+                    options.generation,
+                    AudioOptions(options.sample_rate, options.encoding),
+                    options.max_lead_ms,
+                    name=name,
+                )
             )
         )
         return NativeTurn(

@@ -209,11 +209,19 @@ def _input(body: type[BaseModel] | Any) -> Schema:
 def _query_parameters(query: Any) -> Iterator[dict[str, Any]]:
     if isinstance(query, type):
         for name, schema in _input(query).get("properties", {}).items():
-            yield {"name": name, "in": "query", "schema": schema}
+            yield {"name": name, "in": "query", **_query_value(schema)}
         return
     for one in query:
         schema = TypeAdapter(one.type).json_schema()
         yield {"name": one.name, "in": "query", "schema": schema, "description": one.description}
+
+
+def _query_value(schema: Schema) -> dict[str, Any]:
+    """Return the schema of a parameter of the query; an object is sent as JSON."""
+    for branch in schema.get("anyOf", ()):
+        if branch.get("type") == "object":
+            return {"content": {"application/json": {"schema": branch}}}
+    return {"schema": schema}
 
 
 def _path_parameters(route: Route) -> dict[str, Any]:

@@ -67,9 +67,8 @@ class _Page:
         if queried:
             yield "<h3>Query</h3><dl>"
             for one in queried:
-                yield self._field(
-                    one["name"], one["schema"], required=False, about=one.get("description", "")
-                )
+                schema = one["schema"] if "schema" in one else one["content"]["application/json"]["schema"]
+                yield self._field(one["name"], schema, required=False, about=one.get("description", ""))
             yield "</dl>"
         for kind, content in operation.get("requestBody", {}).get("content", {}).items():
             yield f"<h3>Body, {escape(kind)}</h3>"

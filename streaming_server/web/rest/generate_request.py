@@ -8,14 +8,14 @@ from streaming_server.audio.encoder import AudioOptions
 from streaming_server.contexts import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, RANGES, Generation, Preset
 from streaming_server.web.choices import FormatName
-from streaming_server.web.generation_fields import CfgFilterTopK, CfgScale, Pitch, Seed, Speed, TopK
-from streaming_server.web.speech_fields import PRESET, TEMPERATURE, DialogueField, SpeechFields
+from streaming_server.web.generation_fields import CfgFilterTopK, CfgScale, Speed, TopK
+from streaming_server.web.speech_fields import PRESET, TEMPERATURE, SpeechFields
 
 MAX_TOKENS = int(RANGES["max_tokens"][1])
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""
 
 
-class GenerateRequest(SpeechFields, DialogueField):
+class GenerateRequest(SpeechFields):
     """A text with all its options."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -24,24 +24,19 @@ class GenerateRequest(SpeechFields, DialogueField):
     voice_id: str = Field(min_length=1, max_length=128)
     response_format: FormatName = "wav"
     speed: Speed | None = None
-    pitch: Pitch | None = None
     temperature: float | None = Field(None, ge=0.1, le=2.0, description=TEMPERATURE)
     cfg_scale: CfgScale | None = None
     cfg_filter_top_k: CfgFilterTopK | None = None
     top_p: float | None = Field(None, ge=0.0, le=1.0)
     top_k: TopK | None = None
     max_tokens: int | None = Field(None, ge=100, le=10_000)
-    seed: Seed | None = None
     preset: Preset | None = Field(None, description=PRESET)
 
     @property
     def options(self) -> SpeechOptions:
         """The speech options. A `top_p` of 0 becomes the smallest value allowed."""
         generation = Generation(
-            language=self.language,
             speed=self.speed,
-            pitch=self.pitch,
-            seed=self.seed,
             temperature=self.temperature,
             cfg_scale=self.cfg_scale,
             cfg_filter_top_k=self.cfg_filter_top_k,
@@ -51,18 +46,11 @@ class GenerateRequest(SpeechFields, DialogueField):
             preset=self.preset,
         )
         audio = AudioOptions(format=self.response_format)
-        return SpeechOptions(
-            self.voice_id,
-            generation,
-            audio,
-            door="rest",
-            text_processing=self.text_processing,
-            voices=self.speakers,
-        )
+        return self.over(SpeechOptions(self.voice_id, generation, audio, door="rest"))
 
 
 class PlainRequest(SpeechFields):
-    """A text, a voice and a language."""
+    """A text, a voice and the options of every door."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -84,9 +84,9 @@ async def generate(request: Request) -> SpeechResponse | Json[QueuedJob]:
     errors=SPEECH_ERRORS,
 )
 async def generate_plainly(request: Request) -> SpeechResponse:
-    """Stream the speech of a text; only voice, language and text processing can be chosen."""
+    """Stream the speech of a text; only the voice and the options of every door can be chosen."""
     plain = await read_json(request, PlainRequest)
-    return _spoken(request, GenerateRequest(**plain.model_dump()))
+    return _spoken(request, GenerateRequest(**plain.model_dump(exclude_none=True)))
 
 
 @operation("speech", "Get the engine", errors=(Full, EngineFailure))

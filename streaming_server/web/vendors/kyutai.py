@@ -16,7 +16,7 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, Unavailable
 from streaming_server.render import Word
 from streaming_server.types import DEFAULT_VOICE, Generation
-from streaming_server.web.generation_fields import Seed, Temperature, TopK
+from streaming_server.web.generation_fields import Temperature, TopK
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
 from streaming_server.web.services import SpeechServices
@@ -44,12 +44,13 @@ class Query(Model, SpeechFields):
 
     voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=256)
     format: Literal["PcmMessagePack"] = "PcmMessagePack"
-    seed: Seed | None = None
     temperature: Temperature | None = None
     top_k: TopK | None = None
 
 
-class Text(Model):
+class Text(Model, SpeechFields):
+    """A word. The options of the first one count."""
+
     text: str
 
 
@@ -87,10 +88,10 @@ class KyutaiSession(Session[KyutaiTurn]):
     async def handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "Text":
-                turn = self._turn or self._begin()
-                text = validated(Text, message).text
+                word = validated(Text, message)
+                turn = self._turn or self._begin(word.over(self._options))
                 with turn.blamed():
-                    await turn.append(text)
+                    await turn.append(word.text)
             case "Eos":
                 if self._turn is not None:
                     with self._turn.blamed():
@@ -101,8 +102,8 @@ class KyutaiSession(Session[KyutaiTurn]):
             case _:
                 raise BadMessage("must be one of Text, Voice, Eos.", field="type")
 
-    def _begin(self) -> KyutaiTurn:
-        rendering = self.open(self._options)
+    def _begin(self, options: SpeechOptions) -> KyutaiTurn:
+        rendering = self.open(options)
         self._turn = turn = KyutaiTurn(None, rendering, max_text=self.max_text, joining="words")
         self.start(turn)
         return turn
@@ -187,12 +188,11 @@ def _session(request: HTTPConnection, services: SpeechServices, connection: Conn
     query = validated_query(Query, request.query_params)
     options = SpeechOptions(
         voice_of(services, query.voice),
-        Generation(query.language, seed=query.seed, temperature=query.temperature, top_k=query.top_k),
+        Generation(temperature=query.temperature, top_k=query.top_k),
         AudioOptions(SAMPLE_RATE, "pcm_f32le"),
         door="kyutai",
-        text_processing=query.text_processing,
     )
-    return KyutaiSession(services, connection, options)
+    return KyutaiSession(services, connection, query.over(options))
 
 
 def _refusal(error: SpeechError) -> Refusal:

@@ -23,13 +23,13 @@ from streaming_server.settings import OPENAI_VOICES
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.choices import FormatName, any_case
-from streaming_server.web.generation_fields import Seed, Speed
+from streaming_server.web.generation_fields import Speed
 from streaming_server.web.keys import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.services import speech_services
-from streaming_server.web.speech_fields import DialogueField, SpeechFields
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
@@ -45,7 +45,7 @@ class VoiceObject(Model):
     id: str = Field(min_length=1, max_length=128)
 
 
-class SpeechBody(Model, SpeechFields, DialogueField):
+class SpeechBody(Model, SpeechFields):
     """The fields of a request that have a meaning here, with OpenAI's defaults."""
 
     input: str = Field(min_length=1)
@@ -53,17 +53,17 @@ class SpeechBody(Model, SpeechFields, DialogueField):
     response_format: FormatName = "mp3"
     speed: Speed | None = None
     stream_format: Annotated[Literal["audio", "sse"], any_case] = "audio"
-    seed: Seed | None = None
 
     def options(self, catalogue: Catalogue) -> SpeechOptions:
         voice = self.voice if isinstance(self.voice, str) else self.voice.id
-        return SpeechOptions(
-            catalogue.alias_first(voice),
-            Generation(language=self.language, speed=self.speed, seed=self.seed),
-            AudioOptions(PCM_RATE if self.response_format == "pcm" else None, format=self.response_format),
-            door="openai",
-            text_processing=self.text_processing,
-            voices=self.speakers,
+        rate = PCM_RATE if self.response_format == "pcm" else None
+        return self.over(
+            SpeechOptions(
+                catalogue.alias_first(voice),
+                Generation(speed=self.speed),
+                AudioOptions(rate, format=self.response_format),
+                door="openai",
+            )
         )
 
 

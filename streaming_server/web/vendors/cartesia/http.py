@@ -63,11 +63,8 @@ class SpeechBody(Model, SpeechFields):
     generation_config: GenerationConfig | None = None
 
     def options(self, audio: AudioOptions) -> SpeechOptions:
-        config = self.generation_config
-        generation = Generation(language=self.language, speed=config.speed if config else None)
-        return SpeechOptions(
-            self.voice.id, generation, audio, door="cartesia", text_processing=self.text_processing
-        )
+        speed = self.generation_config.speed if self.generation_config else None
+        return self.over(SpeechOptions(self.voice.id, Generation(speed=speed), audio, door="cartesia"))
 
 
 class FileBody(SpeechBody):

@@ -93,10 +93,13 @@ class Options(Model, SpeechFields):
     max_buffer_delay_ms: float | None = None
     generation_config: GenerationConfig | None = None
 
-    @property
-    def generation(self) -> Generation:
-        config = self.generation_config
-        return Generation(language=self.language, speed=config.speed if config else None)
+    def options(self, name: str) -> SpeechOptions:
+        """Return the options of a context of this name."""
+        speed = self.generation_config.speed if self.generation_config else None
+        audio = self.output_format.audio
+        return self.over(
+            SpeechOptions(self.voice.id, Generation(speed=speed), audio, door="cartesia", name=name)
+        )
 
 
 class CartesiaTurn(Turn):
@@ -144,19 +147,9 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
 
     def _make(self, name: str, message: dict[str, Any]) -> CartesiaTurn:
         options = validated(Options, message)
-        rendering = self.open(
-            SpeechOptions(
-                options.voice.id,
-                options.generation,
-                options.output_format.audio,
-                door="cartesia",
-                name=name,
-                text_processing=options.text_processing,
-            )
-        )
         turn = CartesiaTurn(
             name,
-            rendering,
+            self.open(options.options(name)),
             max_text=self.max_text,
             joining="sentences" if options.max_buffer_delay_ms == 0 else "verbatim",
             before=self.leaving.get(name),

@@ -50,7 +50,9 @@ class Query(Model, SpeechFields):
         return self.encoding in ENCODINGS and self.container != "none"
 
 
-class Body(Model):
+class Body(Model, SpeechFields):
+    """A text. Its options take precedence over the query's."""
+
     text: str = Field(min_length=1)
 
 
@@ -74,19 +76,14 @@ def refusal(error: SpeechError) -> Response:
 async def speech(request: Request) -> SpeechResponse:
     services = speech_services(request)
     query = validated_query(Query, request.query_params)
-    text = (await read_json(request, Body)).text
+    body = await read_json(request, Body)
     voice, _ = voice_of(services, query.model)
     audio = _audio(query)
+    options = SpeechOptions(voice, Generation(speed=query.speed), audio, door="deepgram")
     return SpeechResponse(
         services,
-        text,
-        SpeechOptions(
-            voice,
-            Generation(language=query.language, speed=query.speed),
-            audio,
-            door="deepgram",
-            text_processing=query.text_processing,
-        ),
+        body.text,
+        body.over(query.over(options)),
         explain=refusal,
         media_type=_media_type(query, audio),
         headers={"dg-model-name": header_value(query.model), "dg-request-id": str(uuid.uuid4())},

@@ -48,7 +48,9 @@ class _Rate(Model):
     sample_rate: SampleRate
 
 
-class SpeakText(Model):
+class SpeakText(Model, SpeechFields):
+    """More text. The options of a turn's first one count, and take precedence over the connection's."""
+
     text: str
 
 
@@ -57,11 +59,7 @@ class Style:
     """Options of a connection. warning: sent once the client is accepted, if set."""
 
     model: str
-    voice: str
-    encoding: Encoding
-    sample_rate: int
-    generation: Generation
-    text_processing: bool
+    options: SpeechOptions
     warning: str | None
 
 
@@ -85,7 +83,7 @@ class DeepgramSession(Session[Turn]):
                 "request_id": str(uuid.uuid4()),
                 "model_name": self._style.model,
                 "model_version": "1",
-                "model_uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, self._style.voice)),
+                "model_uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, self._style.options.voice)),
             }
         )
         if self._style.warning is not None:
@@ -94,7 +92,7 @@ class DeepgramSession(Session[Turn]):
     async def handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "Speak":
-                await self._speak(validated(SpeakText, message).text)
+                await self._speak(validated(SpeakText, message))
             case "Flush":
                 await self._flush()
             case "Clear":
@@ -104,31 +102,21 @@ class DeepgramSession(Session[Turn]):
             case _:
                 raise BadMessage("must be one of Speak, Flush, Clear, Close.", field="type")
 
-    async def _speak(self, text: str) -> None:
+    async def _speak(self, more: SpeakText) -> None:
         """Append text. If no turn can be opened for it, swallow the rest up to the next flush."""
         if self._swallows:
             return
         try:
-            turn = self._turn or self._begin()
+            turn = self._turn or self._begin(more.over(self._style.options))
         except SpeechError as error:
             self._swallows = True
             await self._send_failure(error)
             return
         with turn.blamed():
-            await turn.append(text)
+            await turn.append(more.text)
 
-    def _begin(self) -> Turn:
-        style = self._style
-        audio = AudioOptions(style.sample_rate, style.encoding)
-        rendering = self.open(
-            SpeechOptions(
-                style.voice,
-                style.generation,
-                audio,
-                door="deepgram",
-                text_processing=style.text_processing,
-            )
-        )
+    def _begin(self, options: SpeechOptions) -> Turn:
+        rendering = self.open(options)
         self._turn = self._latest = turn = Turn(
             None, rendering, max_text=self.max_text, joining="likely", before=self._latest
         )
@@ -245,9 +233,9 @@ def _style(request: HTTPConnection, services: SpeechServices) -> Style:
         sample_rate = 24000 if query.encoding == "linear16" else 8000
     validated(_Rate, {"sample_rate": sample_rate})
     voice, warning = voice_of(services, query.model)
-    generation = Generation(language=query.language, speed=query.speed)
-    encoding = ENCODINGS[query.encoding]
-    return Style(query.model, voice, encoding, sample_rate, generation, query.text_processing, warning)
+    audio = AudioOptions(sample_rate, ENCODINGS[query.encoding])
+    options = SpeechOptions(voice, Generation(speed=query.speed), audio, door="deepgram")
+    return Style(query.model, query.over(options), warning)
 
 
 def voice_of(services: SpeechServices, model: str) -> tuple[str, str | None]:

@@ -38,7 +38,6 @@ class SpeechBody(Model, SpeechFields):
     """The fields of a request that have a meaning here."""
 
     text: str = Field(min_length=1)
-    seed: int | None = Field(None, ge=0, lt=2**63)
     voice_settings: VoiceSettings | None = None
 
 
@@ -167,11 +166,9 @@ async def _read(request: Request) -> tuple[str, SpeechOptions]:
     body = await read_json(request, SpeechBody)
     audio = audio_options(request.query_params.get("output_format"), files=True)
     speed = body.voice_settings.speed if body.voice_settings else None
-    generation = Generation(language=body.language, speed=speed, seed=body.seed)
     voice = request.path_params["voice"]
-    return body.text, SpeechOptions(
-        voice, generation, audio, door="elevenlabs", text_processing=body.text_processing
-    )
+    options = SpeechOptions(voice, Generation(speed=speed), audio, door="elevenlabs")
+    return body.text, body.over(options)
 
 
 def _media_type(audio: AudioOptions) -> str:

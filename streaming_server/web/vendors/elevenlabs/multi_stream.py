@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
 import orjson
 
-from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import is_coded
 from streaming_server.audio.frames import Frame
 from streaming_server.context import Cancelled, Done, End, Failure
@@ -20,6 +19,7 @@ from streaming_server.render import Word
 from streaming_server.types import Generation
 from streaming_server.web.generation_fields import Speed
 from streaming_server.web.services import SpeechServices
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.elevenlabs.alignment import Characters
 from streaming_server.web.vendors.elevenlabs.context import ElevenLabsTurn
@@ -37,8 +37,12 @@ class VoiceSettings(Model):
     speed: Speed | None = None
 
 
-class Message(Model):
-    """The fields of a message that have a meaning here, besides its context."""
+class Message(Model, SpeechFields):
+    """The fields of a message that have a meaning here, besides its context.
+
+    Options count in the message that opens a context, and there take precedence over the connection's. Those
+    of a message that opens none, such as one with the key alone, become the connection's.
+    """
 
     text: str | None = None
     flush: bool | None = None
@@ -46,20 +50,21 @@ class Message(Model):
     close_socket: bool | None = None
     voice_settings: VoiceSettings | None = None
 
+    def over(self, options: SpeechOptions) -> SpeechOptions:
+        speed = self.voice_settings.speed if self.voice_settings else None
+        return super().over(replace(options, generation=Generation(speed=speed).over(options.generation)))
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Voice, options and format of all contexts of one connection.
+    """Options of all contexts of one connection.
 
     inactivity_s: how long the client may send nothing while nothing is sent to it.
     """
 
-    voice: str
-    generation: Generation
-    audio: AudioOptions
+    options: SpeechOptions
     joining: Joining
     inactivity_s: float
-    text_processing: bool
 
 
 class MultiStreamSession(NamedSession[ElevenLabsTurn]):
@@ -68,6 +73,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
     def __init__(self, services: SpeechServices, connection: Connection, style: Style) -> None:
         super().__init__(services, connection)
         self._style = style
+        self._options = style.options
         self._active_at = 0.0
         self._lead_dropped = anyio.Event()
 
@@ -153,8 +159,9 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         turn = self.taking.get(name)
         if turn is None and text and (worded or not message.close_context):
             more = not message.close_context
-            turn = self.begin(name, lambda: self._make(name, message.voice_settings), more=more)
+            turn = self.begin(name, lambda: self._make(name, message), more=more)
         if turn is None:
+            self._options = message.over(self._options)
             return
         turn.more = turn.more and not message.close_context
         with turn.blamed():
@@ -166,26 +173,14 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
                 turn.amid = sentences and worded and not message.close_context
         self.speak_phrase_soon(turn)
 
-    def _make(self, name: str, settings: VoiceSettings | None) -> ElevenLabsTurn:
-        style = self._style
-        speed = settings.speed if settings else None
-        generation = Generation(speed=speed).over(style.generation)
-        rendering = self.open(
-            SpeechOptions(
-                style.voice,
-                generation,
-                style.audio,
-                door="elevenlabs",
-                name=name or None,
-                text_processing=style.text_processing,
-            )
-        )
+    def _make(self, name: str, message: Message) -> ElevenLabsTurn:
+        options = replace(message.over(self._options), name=name or None)
         return ElevenLabsTurn(
             name,
-            rendering,
-            coded=is_coded(style.audio.format),
+            self.open(options),
+            coded=is_coded(options.audio.format),
             max_text=self.max_text,
-            joining=style.joining,
+            joining=self._style.joining,
             before=self.leaving.get(name),
         )
 

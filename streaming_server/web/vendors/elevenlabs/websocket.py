@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 from starlette.requests import HTTPConnection
 
+from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
-from streaming_server.types import Generation
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated_query
@@ -34,7 +34,6 @@ class Query(Model, SpeechFields):
     output_format: str | None = None
     auto_mode: bool = False
     inactivity_timeout: float = Field(20.0, gt=0)
-    seed: int | None = Field(None, ge=0, lt=2**63)
 
 
 def key_in(request: HTTPConnection) -> str | None:
@@ -47,13 +46,11 @@ def _style(request: HTTPConnection, services: SpeechServices) -> Style:
     """Raise BadValue, UnknownVoice."""
     voice = services.catalogue.choose(request.path_params["voice"]).voice.id
     query = validated_query(Query, request.query_params)
+    audio = audio_options(query.output_format, files=False)
     return Style(
-        voice,
-        Generation(language=query.language, seed=query.seed),
-        audio_options(query.output_format, files=False),
+        query.over(SpeechOptions(voice, audio=audio, door="elevenlabs")),
         "sentences" if query.auto_mode else "verbatim",
         min(query.inactivity_timeout, LONGEST_INACTIVITY_S),
-        query.text_processing,
     )
 
 

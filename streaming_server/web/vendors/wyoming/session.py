@@ -7,6 +7,7 @@ event is refused once the turns before it have ended.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import anyio
@@ -18,17 +19,20 @@ from streaming_server.errors import BadMessage, SpeechError, TooLarge
 from streaming_server.settings import OPENAI_VOICES
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.services import SpeechServices
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.vendors.wyoming.events import encoded, read_event
-from streaming_server.web.vendors.wyoming.voices import VoiceChoice, choice, info
+from streaming_server.web.vendors.wyoming.voices import VoiceChoice, choice, info, known
 from streaming_server.web.websocket.connection import CLOSE_TIMEOUT_S, Connection
 from streaming_server.web.websocket.decoding import has_surrogates
 from streaming_server.web.websocket.session import Session
 from streaming_server.web.websocket.turn import Turn
 
 
-class Start(Model):
+class Start(Model, SpeechFields):
+    """A request. Options in the data of the event take precedence over those in its voice."""
+
     voice: VoiceChoice | None = None
     text_format: Literal["text"] | None = None
 
@@ -105,14 +109,24 @@ class WyomingSession(Session[WyomingTurn]):
         return self._streamed
 
     def _begin(self, start: Start, *, streamed: bool) -> WyomingTurn:
-        voice, generation = choice(self._catalogue, start.voice or VoiceChoice())
-        lead = None if streamed else UNPACED_MS
-        rendering = self.open(SpeechOptions(voice, generation, max_lead_ms=lead, door="wyoming"))
-        turn = WyomingTurn(None, rendering, max_text=self.max_text, before=self._latest)
+        options = self._options(start, lead_ms=None if streamed else UNPACED_MS)
+        turn = WyomingTurn(None, self.open(options), max_text=self.max_text, before=self._latest)
         turn.streamed = streamed
         self._latest = turn
         self.start(turn)
         return turn
+
+    def _options(self, start: Start, *, lead_ms: int | None) -> SpeechOptions:
+        """Return the options of a request. All its voices are among those that its client may use.
+
+        Raise UnknownVoice.
+        """
+        catalogue, chosen = self._catalogue, start.voice or VoiceChoice()
+        voice, generation = choice(catalogue, chosen.name)
+        options = SpeechOptions(voice, generation, max_lead_ms=lead_ms, door="wyoming")
+        options = start.over(chosen.over(options))
+        voices = {tag: known(catalogue, name, f"voices.{tag}") for tag, name in options.voices.items()}
+        return replace(options, voices=voices)
 
     async def _speak(self, turn: WyomingTurn, text: str = "", *, ends: bool) -> None:
         """Append text in messages of bounded size: one event may hold a whole answer."""

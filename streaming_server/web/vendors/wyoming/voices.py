@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
-from streaming_server.contexts import own_language
+from streaming_server.contexts import SpeechOptions, own_language
 from streaming_server.engines.provider import EngineProvider
 from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, EngineInfo, Generation
 from streaming_server.voices.catalogue import Catalogue, Entry
-from streaming_server.web.speech_fields import LanguageField
+from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.vendors.model import Model
 
 
-class VoiceChoice(Model, LanguageField):
+class VoiceChoice(Model, SpeechFields):
     """A choice of voice. If there is a name, the language is ignored, as the protocol requires."""
 
     name: str | None = Field(None, max_length=256)
 
+    def over(self, options: SpeechOptions) -> SpeechOptions:
+        """Ignore the language if there is a name; `aria@de` is Aria speaking German, see `choice`."""
+        chosen = super().over(options)
+        if not self.name:
+            return chosen
+        language = options.generation.language
+        return replace(chosen, generation=replace(chosen.generation, language=language))
 
-def choice(catalogue: Catalogue, voice: VoiceChoice) -> tuple[str, Generation]:
-    """Return the voice's id and its generation options. Raise UnknownVoice.
 
-    `aria@de` is Aria speaking German: Home Assistant sends only the name of the chosen voice. Clients have no
-    keys, so the error does not list voices and aliases.
+def choice(catalogue: Catalogue, name: str | None) -> tuple[str, Generation]:
+    """Return the id and the language of the voice of a name; of the default voice without one.
+
+    `aria@de` is Aria speaking German: Home Assistant sends only the name of the chosen voice. Raise
+    UnknownVoice.
     """
-    if not voice.name:
-        return DEFAULT_VOICE.id, Generation(language=voice.language)
-    name, _, language = voice.name.rpartition("@")
-    if catalogue.knows(name) and not catalogue.knows(voice.name):
+    if not name:
+        return DEFAULT_VOICE.id, Generation()
+    voice, _, language = name.rpartition("@")
+    if catalogue.knows(voice) and not catalogue.knows(name):
         tag = language.strip().replace("_", "-")
-        return catalogue.find(name).voice.id, Generation(language=tag or None)
+        return catalogue.find(voice).voice.id, Generation(language=tag or None)
+    return known(catalogue, name), Generation()
+
+
+def known(catalogue: Catalogue, name: str, field: str = "voice") -> str:
+    """Return the id of the voice of a name. Raise UnknownVoice.
+
+    Clients have no keys, so the error does not list voices and aliases.
+    """
     try:
-        return catalogue.choose(voice.name).voice.id, Generation()
+        return catalogue.choose(name).voice.id
     except UnknownVoice:
-        raise UnknownVoice("must be the name of a voice; `describe` lists them.", field="voice") from None
+        raise UnknownVoice("must be the name of a voice; `describe` lists them.", field=field) from None
 
 
 def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry]) -> dict[str, Any]:
