@@ -256,10 +256,20 @@ def part_of(entry: Entry, asked: Generation, engine: EngineInfo) -> Part:
     generation = asked.over(entry.defaults)
     if "language" in engine.uses:
         language = _language_of(entry, asked, engine)
-        if not engine.speaks(language):
-            raise BadValue("the running engine does not speak it.", field="language")
+        check_language(language, engine)
         generation = replace(generation, language=language)
     return Part(entry.voice, generation)
+
+
+def check_language(language: str | None, engine: EngineInfo, field: str = "language") -> None:
+    """Raise BadValue for a language that the engine does not speak. field: where the client wrote it.
+
+    None and `auto` are no language, and an engine that does not use the language speaks any.
+    """
+    if language is None or is_auto(language) or "language" not in engine.uses:
+        return
+    if not engine.speaks(language):
+        raise BadValue("the running engine does not speak it.", field=field)
 
 
 def _detects(asked: Generation) -> bool:

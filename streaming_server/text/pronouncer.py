@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+import regex
 
 from streaming_server.text.items import Item, Said
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.pronunciations import Pronunciation
 from streaming_server.text.style import SpeakingStyle
 
-_BROKEN_OFF = re.compile(r"[\w.&'’+#-]{1,400}\Z")
+_BROKEN_OFF = regex.compile(r"[\w.&'’/+#-]{1,400}\Z")
 
 
 class Pronouncer:
     """Replaces whole words by what is to be said for them, by the list that is in force when they come.
 
-    A word broken off is held until it is complete.
+    A word broken off is held until it is complete, and a word that may begin an entry of several words until
+    that is decided.
     """
 
     def __init__(self, style: SpeakingStyle) -> None:
@@ -34,14 +34,14 @@ class Pronouncer:
                 self._source.append(item)
                 self._text += item.text
             else:
-                self._say(len(self._text))
+                self._say(len(self._text), more=False)
                 self._items.append(item)
         broken_off = _BROKEN_OFF.search(self._text)
-        self._say(broken_off.start() if broken_off else len(self._text))
+        self._say(broken_off.start() if broken_off else len(self._text), more=True)
         return self._taken()
 
     def flush(self) -> list[Item]:
-        self._say(len(self._text))
+        self._say(len(self._text), more=False)
         return self._taken()
 
     def _taken(self) -> list[Item]:
@@ -49,23 +49,19 @@ class Pronouncer:
         items, self._items = self._items, []
         return items
 
-    def _say(self, end: int) -> None:
-        """Pass on the text up to `end`, which ends a word."""
-        at = 0
-        for start, stop, said in self._found(end):
-            self._items.extend(self._source.slice(self._begin + at, self._begin + start))
-            self._items.append(self._pronounced(start, stop, said))
-            at = stop
+    def _say(self, end: int, *, more: bool) -> None:
+        """Pass on the text up to `end`, which ends a word. more: whether words that follow may count."""
+        at, words = 0, self._style.pronunciations()
+        for start, stop, said in words.find(self._text[:end], self._style.language, more=more):
+            if said is None:
+                end = start
+            elif said.respelling or self._style.ipa:
+                self._items.extend(self._source.slice(self._begin + at, self._begin + start))
+                self._items.append(self._pronounced(start, stop, said))
+                at = stop
         self._items.extend(self._source.slice(self._begin + at, self._begin + end))
         self._text = self._text[end:]
         self._begin += end
-
-    def _found(self, end: int) -> Iterable[tuple[int, int, Pronunciation]]:
-        """Find the words of the list up to `end`, except those in IPA if no engine reads it."""
-        words = self._style.pronunciations()
-        for start, stop, said in words.find(self._text[:end], self._style.language):
-            if said.respelling or self._style.ipa:
-                yield start, stop, said
 
     def _pronounced(self, start: int, stop: int, said: Pronunciation) -> Said:
         begin, end = self._source.span(self._begin + start, self._begin + stop)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from streaming_server.errors import BadValue
 from streaming_server.storage.pronunciations import PronunciationStore, StoredPronunciation
-from streaming_server.text.pronunciations import Pronunciation, Pronunciations
+from streaming_server.text.pronunciations import Pronunciation, Pronunciations, word_key
 
 
 class PronunciationList:
@@ -28,21 +28,29 @@ class PronunciationList:
     def put(self, entries: Iterable[StoredPronunciation]) -> None:
         """Replace the list. It applies to text appended from now on. Raise BadValue, StorageFailure."""
         entries = tuple(entries)
+        _check_distinct(entries)
         in_force = _in_force(entries)
         with self._lock:
             self._store.put(entries)
             self.now, self.entries = in_force, entries
 
 
-def _in_force(entries: tuple[StoredPronunciation, ...]) -> Pronunciations:
-    """Raise BadValue for an invalid word, one without a pronunciation, or a duplicate."""
+def _check_distinct(entries: Iterable[StoredPronunciation]) -> None:
+    """Raise BadValue for a duplicate."""
+    places: dict[tuple[str, str], int] = {}
+    for number, entry in enumerate(entries):
+        first = places.setdefault((entry.language.lower(), word_key(entry.word)), number)
+        if first != number:
+            raise BadValue(
+                f"{entry.word!r} is in the list twice, first as pronunciations.{first}.",
+                field=f"pronunciations.{number}.word",
+            )
+
+
+def _in_force(entries: Iterable[StoredPronunciation]) -> Pronunciations:
+    """Raise BadValue for an invalid word or one without a pronunciation."""
     languages: dict[str, dict[str, Pronunciation]] = {}
-    seen: set[tuple[str, str]] = set()
     for entry in entries:
-        key = entry.language.lower(), entry.word.casefold()
-        if key in seen:
-            raise BadValue(f"{entry.word!r} is in the list twice.", field="word")
-        seen.add(key)
         said = Pronunciation(entry.respelling, entry.ipa)
         languages.setdefault(entry.language.lower(), {})[entry.word] = said
     return Pronunciations(languages)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from helpers.spoken_text import items_of, said
+from helpers.spoken_text import items_of, said, shown
 
 from streaming_server.errors import BadValue
 from streaming_server.text.items import Said
 from streaming_server.text.pronunciations import LONGEST_WORD, Pronunciation, Pronunciations
+from streaming_server.text.spoken import SpokenText
+from streaming_server.text.style import SpeakingStyle
 
 LIST = Pronunciations(
     {
@@ -88,10 +90,76 @@ def test_uses_ipa_if_the_engine_supports_it() -> None:
     )
 
 
-@pytest.mark.parametrize("word", ["", "two words", "x" * (LONGEST_WORD + 1), "?", "a\n"])
+@pytest.mark.parametrize(
+    "word",
+    ["", "x" * (LONGEST_WORD + 1), "?", "a\n", " a", "two  words", "two words ", "Dr. ?", "a, b", "+", "."],
+)
 def test_rejects_invalid_words(word: str) -> None:
     with pytest.raises(BadValue):
         Pronunciations({"en": {word: Pronunciation("x")}})
+
+
+ORDINARY = Pronunciations(
+    {
+        "en": {
+            "Dr.": Pronunciation("doktor"),
+            "A.I.": Pronunciation("ay eye"),
+            "New York": Pronunciation("nu yawk"),
+            "New York City": Pronunciation("nu yawk town"),
+            "York": Pronunciation("yark"),
+            "O'Brien": Pronunciation("oh bryan"),
+            "St. John's": Pronunciation("sinjins"),
+            "rock & roll": Pronunciation("rocknroll"),
+            "and/or": Pronunciation("andor"),
+            "'tis": Pronunciation("it is"),
+            "C++": Pronunciation("see plus plus"),
+            "Zoé Née": Pronunciation("zo nay"),
+        },
+        "ru": {"Нью Йорк": Pronunciation("нюёрк")},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("Dr. Who, dr.\nStrange", "doktor Who, doktor\nStrange"),
+        ("A.I. and a.i., A.I", "ay eye and ay eye, A.I"),
+        ("New York, new york", "nu yawk, nu yawk"),
+        ("New York City. New York cities", "nu yawk town. nu yawk cities"),
+        ("New\nYork and New\u00a0York", "nu yawk and nu yawk"),
+        ("New\n\nYork", "New\n\nyark"),
+        ("New York-based, Old York", "nu yawk-based, Old yark"),
+        ("Newer York, New Yorker, renew York", "Newer yark, New Yorker, renew yark"),
+        ("O'Brien, O\u2019Brien's", "oh bryan, oh bryan's"),
+        ("St. John's, St.  John's, St. Johns", "sinjins, sinjins, Saint Johns"),
+        ("rock & roll", "rocknroll"),
+        ("'Tis and/or C++, C+++", "it is andor see plus plus, C+++"),
+        ("Zoe\u0301 Ne\u0301e", "zo nay"),
+        ("**New** *York*", "nu yawk"),
+        ("в Нью Йорк", "в нюёрк"),
+        ("In New", "In New"),
+        ("A dr", "A dr"),
+    ],
+)
+def test_entries_with_dots_apostrophes_and_spaces(written: str, spoken: str) -> None:
+    assert said(written, pronunciations=lambda: ORDINARY) == spoken
+    whole = items_of([written], pronunciations=lambda: ORDINARY)
+    for at in range(len(written)):
+        assert items_of([written[:at], written[at:]], pronunciations=lambda: ORDINARY) == whole
+    assert items_of(written, pronunciations=lambda: ORDINARY) == whole
+
+
+def test_an_entry_of_several_words_is_said_for_all_that_is_written() -> None:
+    assert items_of(["In New York."], pronunciations=lambda: ORDINARY)[1] == Said(
+        "nu yawk", 3, 11, literal=False, settled=True
+    )
+
+
+def test_a_word_that_may_begin_several_is_held_no_longer_than_needed() -> None:
+    text = SpokenText(SpeakingStyle(pronunciations=lambda: ORDINARY))
+    heard = ["".join(map(shown, text.push(delta))) for delta in ("A New ", "dress. ", "New ", "York ", "x ")]
+    assert heard == ["A ", "New dress. ", "", "", "nu yawk x "]
 
 
 @pytest.mark.parametrize("said_for", [Pronunciation(), Pronunciation(" "), Pronunciation("x" * 201)])

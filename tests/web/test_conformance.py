@@ -37,8 +37,9 @@ REFUSED_FOR = (
     r"there is nothing in it to say",
     r"language: the running engine does not speak it",
     r"must be 1 to 64 letters, digits",  # JSON Schema does not know which letters Unicode has.
-    r"word: .* is not a whole word",
+    r"word: .* is not a word",
     r"word: .* is in the list twice",
+    r"ipa: (is not written in IPA|must have a letter of the IPA)",
     r"must contain words",
     r"whisper_model_size: must be the model of --whisper-model or one of",
     r"The file is (damaged or not a recording|empty)",

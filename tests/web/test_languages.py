@@ -129,3 +129,20 @@ async def test_a_voice_keeps_its_language(server: Server) -> None:
         assert refused.status_code == 422
         assert "a language tag" in refused.text
         assert (await client.delete("/voice_mappings/greta")).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("name", ["language", "lang", "lang_code", "language_code"])
+def test_a_voice_keeps_no_language_that_the_engine_does_not_speak(
+    server: Server, method: str, name: str
+) -> None:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        assert client.post("/voice_mappings", json={"voice_id": "hans", "language": "de"}).status_code == 200
+        path = "/voice_mappings" if method == "POST" else "/voice_mappings/hans"
+        refused = client.request(method, path, json={"voice_id": "hans", name: "tlh"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "bad_value")
+        assert "language: the running engine does not speak it." in refused.text
+        assert client.get("/voice_mappings").json()["hans"]["language"] == "de"
+        assert client.put("/voice_mappings/hans", json={name: "auto"}).status_code == 200
+        assert client.put("/voice_mappings/hans", json={name: "en_GB"}).status_code == 200
+        assert client.delete("/voice_mappings/hans").status_code == 200

@@ -8,10 +8,18 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
+from streaming_server.contexts import check_language
 from streaming_server.errors import BadValue, StorageFailure
 from streaming_server.storage.pronunciations import StoredPronunciation
+from streaming_server.text.ipa import ipa_problem
 from streaming_server.text.language import is_auto
-from streaming_server.text.pronunciations import LONGEST_SPELLING, LONGEST_WORD
+from streaming_server.text.pronunciations import (
+    LONGEST_SPELLING,
+    LONGEST_WORD,
+    Pronunciation,
+    pronunciation_problem,
+)
+from streaming_server.types import EngineInfo
 from streaming_server.voices.pronunciations import PronunciationList
 from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
@@ -30,7 +38,10 @@ SAID: list[JsonValue] = [
 
 
 class Entry(LanguageField):
-    """A word and how to say it: a respelling, IPA, or both. Without a language it counts for every one."""
+    """A word and how to say it: a respelling, IPA, or both. Without a language it counts for every one.
+
+    A word may be several, such as "New York", and hold dots, apostrophes, hyphens, slashes, +, # and &.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"allOf": [{"anyOf": SAID}]})
 
@@ -38,11 +49,16 @@ class Entry(LanguageField):
     respelling: str | None = Field(None, min_length=1, max_length=LONGEST_SPELLING)
     ipa: str | None = Field(None, min_length=1, max_length=LONGEST_SPELLING)
 
+    def problem(self) -> tuple[str, str] | None:
+        """Return the field at fault and what is wrong with it; None if there is nothing."""
+        if is_auto(self.language):
+            return "language", "must be a language tag, or left out."
+        if self.ipa is not None and (problem := ipa_problem(self.ipa)) is not None:
+            return "ipa", problem
+        return pronunciation_problem(self.word, Pronunciation(self.respelling, self.ipa))
+
     @property
     def stored(self) -> StoredPronunciation:
-        """Raise BadValue for the language `auto`."""
-        if is_auto(self.language):
-            raise BadValue("must be a language tag, or left out.", field="language")
         return StoredPronunciation(self.language or "", self.word, self.respelling, self.ipa)
 
 
@@ -89,10 +105,25 @@ async def get_pronunciations(request: Request) -> Json[ListedWords]:
 async def put_pronunciations(request: Request) -> Json[ListedWords]:
     """Replace the whole list."""
     wanted = await read_json(request, WordList)
-    entries = [entry.stored for entry in wanted.pronunciations]
+    entries = _checked(wanted, speech_services(request).pool.info)
     words = operations(request).pronunciations
     await to_thread.run_sync(words.put, entries)
     return Json(_listed(words, reads_ipa=_reads_ipa(request)))
+
+
+def _checked(wanted: WordList, engine: EngineInfo | None) -> list[StoredPronunciation]:
+    """Return the entries to store. Raise BadValue, with the place of the first wrong one in its field.
+
+    engine: the running one, as far as it is known yet; words of a language that it does not speak are wrong.
+    """
+    for number, entry in enumerate(wanted.pronunciations):
+        place = f"pronunciations.{number}"
+        if (problem := entry.problem()) is not None:
+            field, message = problem
+            raise BadValue(message, field=f"{place}.{field}")
+        if engine is not None:
+            check_language(entry.language, engine, f"{place}.language")
+    return [entry.stored for entry in wanted.pronunciations]
 
 
 def _reads_ipa(request: Request) -> bool:

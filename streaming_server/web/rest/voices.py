@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
+from streaming_server.contexts import check_language
 from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSample
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_transcript
@@ -144,6 +145,7 @@ async def mappings(request: Request) -> Json[dict[str, VoiceConfiguration]]:
 async def create(request: Request) -> Json[ChangedVoice]:
     """Store a voice, replacing the one with the same id."""
     wanted = await read_json(request, NewVoice)
+    _check_language(request, wanted.language)
     check_may_replace(request, speech_services(request).catalogue.knows(wanted.voice_id), "a voice")
     voice = await voice_services(request).library.put_voice(
         StoredVoice(
@@ -175,7 +177,9 @@ async def create(request: Request) -> Json[ChangedVoice]:
 async def change(request: Request) -> Json[ChangedVoice]:
     """Change some fields of a voice."""
     check_may_replace(request, True, "what is stored of a voice")
-    fields = (await read_json(request, VoiceFields)).model_dump(exclude_unset=True)
+    wanted = await read_json(request, VoiceFields)
+    _check_language(request, wanted.language)
+    fields = wanted.model_dump(exclude_unset=True)
     for theirs, ours in (("audio_prompt", "voice_sample"), ("audio_prompt_transcript", "transcript")):
         if theirs in fields:
             fields[ours] = fields.pop(theirs)
@@ -197,6 +201,12 @@ async def delete(request: Request) -> Json[Message]:
     voice_id = request.path_params["voice_id"]
     await voice_services(request).library.delete_voice(voice_id)
     return Json({"message": f"Voice {voice_id!r} was deleted."})
+
+
+def _check_language(request: Request, language: str | None) -> None:
+    """Raise BadValue for a language that the engine does not speak, as far as the engine is known yet."""
+    if (info := speech_services(request).pool.info) is not None:
+        check_language(language, info)
 
 
 def _checked_transcript(text: str | None) -> str | None:

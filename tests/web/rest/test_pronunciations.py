@@ -16,6 +16,7 @@ pytestmark = pytest.mark.anyio
 
 NGINX = {"word": "nginx", "language": "en", "respelling": "engine x"}
 SQL = {"word": "SQL", "respelling": "sequel"}
+OBRIEN = {"word": "O'Brien", "respelling": "oh bryan"}
 
 
 def put(server: Server, *words: dict[str, Any]) -> httpx.Response:
@@ -70,20 +71,51 @@ async def test_a_change_counts_from_the_next_sentence(start_server: Callable[...
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([{"word": "nginx"}], "'nginx' needs a respelling or IPA"),
-        ([{"word": "two words", "respelling": "x"}], "is not a whole word"),
-        ([NGINX, {**NGINX, "word": "NGINX"}], "is in the list twice"),
-        ([{**NGINX, "language": "auto"}], "language: must be a language tag"),
-        ([{**NGINX, "language": "E!"}], "a language tag"),
-        ([{**NGINX, "speling": "x"}], "speling"),
-        ([{"respelling": "x"}], "word: is required."),
+        ([SQL, {"word": "nginx"}], "pronunciations.1.word: 'nginx' needs a respelling or IPA."),
+        ([SQL, {"word": "nginx", "respelling": " "}], "pronunciations.1.respelling: 'nginx' needs a"),
+        (
+            [SQL, {"word": "two, words", "respelling": "x"}],
+            "pronunciations.1.word: 'two, words' is not a word",
+        ),
+        (
+            [NGINX, {**NGINX, "word": "NGINX"}],
+            "pronunciations.1.word: 'NGINX' is in the list twice",
+        ),
+        ([OBRIEN, {**OBRIEN, "word": "o\u2019brien"}], "is in the list twice, first as pronunciations.0."),
+        ([SQL, {**NGINX, "language": "auto"}], "pronunciations.1.language: must be a language tag, or left"),
+        ([SQL, {**NGINX, "language": "E!"}], "pronunciations.1.language: must be a language tag, such as"),
+        ([SQL, {**NGINX, "language": "tlh"}], "pronunciations.1.language: the running engine does not speak"),
+        ([SQL, {**NGINX, "lang": "tlh"}], "pronunciations.1.language: the running engine does not speak it."),
+        ([SQL, {"word": "GIF", "ipa": "JIF"}], "pronunciations.1.ipa: is not written in IPA: it has no 'J'"),
+        ([SQL, {**NGINX, "ipa": "ˈː"}], "pronunciations.1.ipa: must have a letter of the IPA in it."),
+        ([SQL, {**NGINX, "speling": "x"}], "pronunciations.1.speling"),
+        ([SQL, {"respelling": "x"}], "pronunciations.1.word: is required."),
     ],
 )
-def test_a_list_that_is_wrong_changes_nothing(server: Server, words: list[Any], message: str) -> None:
+def test_a_list_that_is_wrong_changes_nothing_and_the_error_tells_where(
+    server: Server, words: list[Any], message: str
+) -> None:
     answer = put(server, *words)
-    assert answer.status_code == 422
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_value")
     assert message in answer.json()["error"]["message"]
     assert listed(server)["pronunciations"] == []
+
+
+async def test_entries_may_have_dots_apostrophes_and_spaces(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    words = {"Dr.": "doktor", "A.I.": "ay eye", "New York": "nu yawk", "C++": "see plus", "O'Brien": "obrine"}
+    entries = [{"word": word, "respelling": said, "language": "en"} for word, said in words.items()]
+    assert put(server, *entries).json()["warnings"] == []
+    assert [entry["word"] for entry in listed(server)["pronunciations"]] == list(words)
+    written = "Dr. O'Brien writes C++ and A.I. in New York."
+    said = await native_audio(server, "doktor obrine writes see plus and ay eye in nu yawk.")
+    assert await native_audio(server, written) == said
+    async with talking(server.ws_url) as talk:
+        for delta in written:
+            await talk.send("text", text=delta)
+        await talk.send("finish")
+        assert (await talk.end())["type"] == "done"
+        assert talk.audio() == said
 
 
 async def test_ipa_is_spoken_for_a_word_and_for_an_element(start_server: Callable[..., Server]) -> None:
