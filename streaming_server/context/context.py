@@ -120,6 +120,11 @@ class SpeechContext:
         return isinstance(self._end, Cancelled | Failure)
 
     @property
+    def failed(self) -> bool:
+        """True if the context ended with an error, even if that has not been received yet."""
+        return isinstance(self._end, Failure)
+
+    @property
     def finished(self) -> bool:
         """True once the client has finished the text."""
         return self._finished

@@ -6,18 +6,34 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
+import anyio
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from streaming_server.errors import Unauthorized
+from streaming_server.hosts import network_of
 from streaming_server.web.keys import key_of
 from streaming_server.web.services import speech_services
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def check_key(connection: HTTPConnection) -> None:
-    """Raise Unauthorized unless the request carries a valid key or none is needed."""
-    speech_services(connection).keys.check(key_of(connection))
+async def check_key(
+    connection: HTTPConnection, key: str | None, check: Callable[[str | None], None] | None = None
+) -> None:
+    """Check a request's key, and answer a wrong one the later, the more of them its address has sent.
+
+    check: `Keys.check` by default. Raise Unauthorized unless the key is valid or none is needed, and what
+    `check` raises.
+    """
+    services = speech_services(connection)
+    try:
+        (check or services.keys.check)(key)
+    except Unauthorized:
+        if key is not None:
+            address = network_of(connection.client.host) if connection.client is not None else ""
+            await anyio.sleep(services.wrong_keys.delay_s(address))
+        raise
 
 
 def keyed(endpoint: Endpoint) -> Endpoint:
@@ -25,7 +41,7 @@ def keyed(endpoint: Endpoint) -> Endpoint:
 
     @wraps(endpoint)
     async def guarded(request: Request) -> Response:
-        check_key(request)
+        await check_key(request, key_of(request))
         return await endpoint(request)
 
     return marked_as_keyed(guarded)
@@ -36,7 +52,7 @@ def admin_keyed(endpoint: Endpoint) -> Endpoint:
 
     @wraps(endpoint)
     async def guarded(request: Request) -> Response:
-        speech_services(request).keys.check_admin(key_of(request))
+        await check_key(request, key_of(request), speech_services(request).keys.check_admin)
         return await endpoint(request)
 
     return marked_as_keyed(guarded)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from streaming_server.errors import Forbidden
+from streaming_server.errors import BadMessage, Forbidden
 from streaming_server.hosts import is_loopback
 from streaming_server.settings import Settings
 
@@ -28,12 +28,15 @@ class Origins:
     def check(self, connection: HTTPConnection) -> None:
         """Raise Forbidden for a page of another origin, and without keys for a Host that is not ours.
 
+        Raise BadMessage as `require_host` does.
+
         Raise it for two headers of either name too, as a proxy may have read the other one.
 
         A foreign host name can be made to resolve to this machine (DNS rebinding), so a server without keys
         accepts addresses and its own names only. Browsers send no Origin with what a page embeds, such as
         `<audio src>`; there Sec-Fetch-Site tells.
         """
+        require_host(connection)
         if any(len(connection.headers.getlist(name)) > 1 for name in ("host", "origin")):
             raise Forbidden("Send one Host header, and one Origin header at most.")
         if not self._keyed and not self._is_own_name(connection.headers.get("host")):
@@ -61,6 +64,12 @@ class Origins:
         if host.startswith("["):
             return _is_address(host[1:-1])
         return host in self._names or host.endswith(".localhost") or is_loopback(host) or _is_address(host)
+
+
+def require_host(connection: HTTPConnection) -> None:
+    """Raise BadMessage for a request of HTTP/1.1 without a Host (RFC 9112, 3.2)."""
+    if connection.scope.get("http_version", "1.1") == "1.1" and "host" not in connection.headers:
+        raise BadMessage("A request of HTTP/1.1 needs a Host header.")
 
 
 def _own_names(settings: Settings) -> frozenset[str]:

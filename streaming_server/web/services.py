@@ -35,6 +35,7 @@ from streaming_server.web.status.recorder import StatusRecorder
 from streaming_server.web.status.server_status import ServerStatus
 from streaming_server.web.websocket.registry import Connections
 from streaming_server.web.websocket.waiting import WaitingRoom
+from streaming_server.web.wrong_keys import WrongKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class SpeechServices:
     connections: Connections
     voice_files: VoiceFiles
     waiting_room: WaitingRoom = field(default_factory=WaitingRoom)
+    wrong_keys: WrongKeys = field(default_factory=WrongKeys)
 
 
 @dataclass(frozen=True, slots=True)

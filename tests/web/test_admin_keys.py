@@ -43,9 +43,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield one
 
 
-def ask(server: Server, method: str, path: str, key: str | None) -> httpx.Response:
+def ask(
+    server: Server, method: str, path: str, key: str | None, address: str = "127.0.0.1"
+) -> httpx.Response:
+    """Send a request from an address; one that has sent several wrong keys has to wait."""
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
-    return httpx.request(method, server.url + path, headers=headers, timeout=20)
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=address), timeout=20) as client:
+        return client.request(method, server.url + path, headers=headers)
 
 
 def test_the_guarded_operations_are_those_of_operators() -> None:
@@ -56,12 +60,13 @@ def test_the_guarded_operations_are_those_of_operators() -> None:
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_an_operation_needs_an_admin_key(server: Server, method: str, path: str) -> None:
+    address = f"127.0.2.{OPERATIONS.index((method, path)) + 1}"
     for key, status, code in (
         (None, 401, "unauthorized"),
         ("wrong", 401, "unauthorized"),
         (KEY, 403, "forbidden"),
     ):
-        answer = ask(server, method, path, key)
+        answer = ask(server, method, path, key, address)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert ask(server, method, path, ADMIN).status_code in (200, 400, 404)
 

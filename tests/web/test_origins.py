@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from streaming_server.errors import Forbidden
+from streaming_server.errors import BadMessage, Forbidden
 from streaming_server.settings import Settings
 from streaming_server.web.origins import Origins
 
@@ -82,8 +82,45 @@ def test_with_keys_any_host_name_is_accepted(host: str) -> None:
     origins(api_keys=["secret"]).check(request(host=host))
 
 
-def test_a_request_without_host_is_accepted() -> None:
-    origins().check(request())
+@pytest.mark.parametrize("options", [{}, {"api_keys": ["secret"]}], ids=["no keys", "keys"])
+def test_only_before_http_1_1_a_request_may_lack_a_host(options: dict[str, object]) -> None:
+    scope = {"type": "http", "headers": [], "path": "/", "query_string": b""}
+    origins(**options).check(HTTPConnection({**scope, "http_version": "1.0"}))
+    with pytest.raises(BadMessage, match="needs a Host header"):
+        origins(**options).check(HTTPConnection({**scope, "http_version": "1.1"}))
+
+
+UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers"),
+    [
+        ("GET /voices", ""),
+        ("GET /livez", ""),
+        ("GET /nothing", ""),
+        ("GET /ws/speak", UPGRADE + KEY),
+        ("GET /ws/status", UPGRADE + KEY),
+        ("GET /tts/websocket", UPGRADE + KEY),
+        ("GET /v1/speak", UPGRADE + KEY),
+        ("GET /v1/text-to-speech/aria/stream-input", UPGRADE + KEY),
+        ("GET /api/tts_streaming", UPGRADE + KEY),
+    ],
+)
+@pytest.mark.parametrize("host", ["", "Host: localhost\r\n"], ids=["without", "with"])
+def test_http_1_1_needs_a_host(server: Server, request_line: str, headers: str, host: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(f"{request_line} HTTP/1.1\r\n{host}{headers}\r\n".encode())
+        answer = client.makefile("rb").readline()
+    assert (answer.split()[1] == b"400") == (host == "")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/voices"])
+def test_http_1_0_needs_no_host(server: Server, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        assert client.makefile("rb").readline().split()[1] == b"200"
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://", "file://", "http://localhost:1"])

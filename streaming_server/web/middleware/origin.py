@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streaming_server.errors import Forbidden
-from streaming_server.web.origins import Origins
+from streaming_server.errors import BadMessage, Forbidden
+from streaming_server.web.origins import Origins, require_host
 from streaming_server.web.responses import error_response
 
 PROBES = frozenset({"/livez", "/readyz"})
@@ -26,11 +26,11 @@ class OriginCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
-        if scope["type"] == "http" and not _is_probe(scope):
-            connection = HTTPConnection(scope)
+        if scope["type"] == "http":
+            check = require_host if _is_probe(scope) else self._origins.check
             try:
-                self._origins.check(connection)
-            except Forbidden as error:
+                check(HTTPConnection(scope))
+            except (BadMessage, Forbidden) as error:
                 app = error_response(error)
         await app(scope, receive, send)
 

@@ -11,10 +11,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from streaming_server.errors import SpeechError
-from streaming_server.web.keyed import marked_as_keyed
+from streaming_server.web.keyed import check_key, marked_as_keyed
 from streaming_server.web.keys import key_of
 from streaming_server.web.responses import Json, retry_after
-from streaming_server.web.services import speech_services
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -35,7 +34,7 @@ class HttpDoor:
 
         @wraps(endpoint)
         async def guarded(request: Request) -> Response:
-            speech_services(request).keys.check(self.key_of(request) or key_of(request))
+            await check_key(request, self.key_of(request) or key_of(request))
             return await endpoint(request)
 
         return self.open(marked_as_keyed(guarded))

@@ -17,13 +17,14 @@ from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.contexts import SpeechOptions
-from streaming_server.errors import SpeechError
+from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.render import Rendering
 from streaming_server.settings import OPENAI_VOICES
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.choices import FormatName, any_case
 from streaming_server.web.generation_fields import Speed
+from streaming_server.web.keyed import check_key
 from streaming_server.web.keys import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
@@ -162,13 +163,22 @@ async def voices(request: Request) -> Json[dict[str, Any]]:
     Without a valid key, where one is needed, only the voices and aliases that every server has are listed.
     """
     services = speech_services(request)
-    admitted = services.keys.opens(key_of(request))
+    admitted = await _is_admitted(request)
     known = {voice.id: voice.name for voice in (services.catalogue.voices if admitted else BUILTIN_VOICES)}
     aliases = [name for name in services.settings.voice_aliases if admitted or name in OPENAI_VOICES]
     known |= {name: name.title() for name in aliases if name not in known}
     if request.query_params.get("legacy", "").lower() == "true":
         return Json({"voices": list(known)})
     return Json({"voices": [{"id": voice, "name": name} for voice, name in known.items()]})
+
+
+async def _is_admitted(request: Request) -> bool:
+    """Return whether the request's key is valid, or none is needed."""
+    try:
+        await check_key(request, key_of(request))
+    except Unauthorized:
+        return False
+    return True
 
 
 async def _read(request: Request) -> SpeechBody:

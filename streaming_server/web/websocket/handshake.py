@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.hosts import network_of
+from streaming_server.web.keyed import check_key
 from streaming_server.web.keys import key_of
 from streaming_server.web.responses import retry_after
 from streaming_server.web.services import SpeechServices, speech_services
@@ -82,7 +83,7 @@ class Handshake:
         connection = Connection(receive, send, scope.get("extensions") or ())
         with ExitStack() as place:
             try:
-                waits = self._check(request, services)
+                waits = await self._check(request, services)
                 place.enter_context(self.place(services))
                 session = None if waits else self.session(request, services, connection)
                 if waits:
@@ -111,13 +112,16 @@ class Handshake:
             place.enter_context(held(connection))
             await connection.serve(partial(session.run, handled))
 
-    def _check(self, request: HTTPConnection, services: SpeechServices) -> bool:
-        """Check origin and key. Return whether the key is still to come. Raise Forbidden, Unauthorized."""
+    async def _check(self, request: HTTPConnection, services: SpeechServices) -> bool:
+        """Check origin and key. Return whether the key is still to come.
+
+        Raise BadMessage, Forbidden, Unauthorized.
+        """
         services.origins.check(request)
         key = self.key(request) or key_of(request)
         if key is None and services.keys.needed and self.late_key is not None:
             return True
-        services.keys.check(key)
+        await check_key(request, key)
         return False
 
     async def _receive_key(
@@ -130,9 +134,8 @@ class Handshake:
             if (raw := await connection.receive()) is None:
                 return None
             try:
-                services.keys.check(self.late_key(raw))
-            except SpeechError:
-                await anyio.sleep(services.waiting_room.failed(address))
+                await check_key(request, _late_key(self.late_key, raw))
+            except Unauthorized:
                 raise Unauthorized("The first message must carry a valid key.") from None
             return raw
         raise Unauthorized("No key came in time.")
@@ -148,6 +151,14 @@ class Handshake:
         headers = {**refusal.headers, **retry_after(error.http_status)}
         status = refusal.status or error.http_status
         await answer_handshake(scope, send, status, refusal.body, headers.items())
+
+
+def _late_key(find: Callable[[str | bytes], str | None], raw: str | bytes) -> str:
+    """Return the key in a first message; a message without one counts as a wrong key."""
+    try:
+        return find(raw) or ""
+    except SpeechError:
+        return ""
 
 
 async def _dismiss(connection: Connection, error: SpeechError, refusal: Refusal) -> None:

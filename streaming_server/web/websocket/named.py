@@ -73,12 +73,32 @@ class NamedSession(Session[TurnT]):
             self._failed.append(name)
 
     def swallowed(self, name: str, *, ends: bool) -> bool:
-        """Return whether a message is part of the rest of a failed turn. ends: whether it is the last."""
-        if name not in self._failed or name in self.taking:
+        """Return whether a message is part of the rest of a failed turn. ends: whether it is the last.
+
+        The rest begins with the failure, although the client may be told of it later.
+        """
+        if (turn := self.taking.get(name)) is not None:
+            if not turn.more or not turn.context.failed:
+                return False
+            if ends:
+                self.cancel(name)  # Only its error is still to be sent; the next turn follows that.
+            return True
+        if name not in self._failed:
             return False
         if ends:
             self.forgive(name)
         return True
+
+    def goes_on(self, name: str) -> bool:
+        """Return whether a turn of this name takes text, is heard out, or failed and is not told so yet.
+
+        Then a message that is refused ends nothing: clients take an error with the name for the turn's end,
+        and another may follow.
+        """
+        if name in self.taking:
+            return True
+        left = self.leaving.get(name)
+        return left is not None and (left.context.failed or not left.context.stopped)
 
     def forgive(self, name: str | None = None) -> None:
         """Swallow no more under this name, or under any."""

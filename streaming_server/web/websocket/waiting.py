@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,24 +10,18 @@ import anyio
 
 PLACES = 64
 """Sockets that may wait for their key at once, besides those that have a place to speak."""
-REMEMBERED_ADDRESSES = 1024
-FREE_FAILURES = 3
-"""Wrong keys of an address that are answered at once."""
-LONGEST_DELAY_S = 5.0
-FORGIVEN_AFTER_S = 60.0
 
 
 class WaitingRoom:
     """Bound the sockets that wait for a key.
 
     When all places are taken, the oldest waiter of the address with most waiters gives way, so that a client
-    that fills the room competes with itself. Wrong keys of an address are answered more and more slowly.
+    that fills the room competes with itself.
     """
 
     def __init__(self, places: int = PLACES) -> None:
         self._places = places
         self._waiting: OrderedDict[anyio.CancelScope, str] = OrderedDict()
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -50,14 +43,3 @@ class WaitingRoom:
         oldest = next(scope for scope, address in self._waiting.items() if address == crowded)
         del self._waiting[oldest]
         oldest.cancel()
-
-    def failed(self, address: str) -> float:
-        """Note a wrong key of an address. Return how many seconds to wait before answering it."""
-        now = time.monotonic()
-        count, at = self._failures.pop(address, (0, now))
-        count = 1 if now - at > FORGIVEN_AFTER_S else count + 1
-        self._failures[address] = (count, now)
-        if len(self._failures) > REMEMBERED_ADDRESSES:
-            self._failures.popitem(last=False)
-        late = count - FREE_FAILURES
-        return min(LONGEST_DELAY_S, 0.1 * 2.0 ** min(late, 10)) if late > 0 else 0.0

@@ -123,6 +123,9 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
         try:
             await self._speak(name, message)
         except SpeechError as error:
+            if error.context is None and self.goes_on(name):
+                await self._send_warning(error, name)
+                return
             error.context = name
             raise
 
@@ -195,15 +198,15 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
             await self._send_done(turn.name)
 
     async def send_error(self, error: SpeechError) -> None:
-        """Tell an error, or warn of a message that was refused while its context goes on.
+        await self.connection.send_json(stream_error(error, error.context))
+
+    async def _send_warning(self, error: SpeechError, name: str) -> None:
+        """Warn of a message that was refused while its context goes on.
 
         Clients take an error with the id of a context for its end, also of the next context with that id.
         They skip messages of a type that they do not know.
         """
-        turn = self.taking.get(error.context or "")
-        goes_on = turn is not None and not turn.context.stopped
-        told = stream_error(error, error.context)
-        await self.connection.send_json({**told, "type": "warning"} if goes_on else told)
+        await self.connection.send_json({**stream_error(error, name), "type": "warning"})
 
     async def _send_done(self, name: str) -> None:
         await self.connection.send_json(

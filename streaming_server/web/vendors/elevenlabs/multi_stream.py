@@ -111,14 +111,11 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         try:
             wanted = validated(Message, message)
         except SpeechError as error:
-            error.context = None if self._goes_on(name) else name
+            if self.swallowed(name, ends=bool(message.get("close_context"))):
+                return
+            error.context = None if self.goes_on(name) else name
             raise
         await self.converse(name, wanted)
-
-    def _goes_on(self, name: str) -> bool:
-        """Return whether a context of this name takes text or is heard out."""
-        turn = self.taking.get(name) or self.leaving.get(name)
-        return turn is not None and not turn.context.stopped
 
     def name_of(self, message: dict[str, Any]) -> str:
         """Return the name of a message's context. Raise BadValue."""
@@ -141,9 +138,6 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             self.forgive(name)
         ends = bool(message.close_context or (message.flush and not message.text))
         if self.swallowed(name, ends=ends):
-            return
-        if ends and name in self.taking and self.taking[name].context.stopped:
-            self.cancel(name)  # No message of the turn is left to ignore once its error is sent.
             return
         await self._append(name, message)
         if message.close_context:

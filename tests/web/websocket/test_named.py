@@ -1,0 +1,185 @@
+"""Failures of turns with names: their rest is swallowed, and nothing else.
+
+Contexts fail here as they do when their worker dies after the first audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from helpers.sessions import Client, client_of, speech_services_in
+
+from streaming_server.audio.encoder import AudioOptions
+from streaming_server.contexts import SpeechOptions
+from streaming_server.errors import WorkerLost
+from streaming_server.render import CHARACTERS_AT_ONCE
+from streaming_server.web.native.session import NativeSession
+from streaming_server.web.services import SpeechServices
+from streaming_server.web.vendors.cartesia.websocket import CartesiaSession
+from streaming_server.web.vendors.elevenlabs.multi_stream import MultiStreamSession, Style
+from streaming_server.web.websocket.connection import Connection
+from streaming_server.web.websocket.named import NamedSession
+
+pytestmark = pytest.mark.anyio
+
+LONG = "This goes on and on, without an end, " * 200
+"""Much longer than what is appended at once."""
+SHORT = "Hello there."
+OUTPUT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}
+STYLE = Style(
+    SpeechOptions("aria", audio=AudioOptions(24000), door="elevenlabs"), "verbatim", inactivity_s=60
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a protocol says what the tests need, of the context `one`."""
+
+    make: Callable[[SpeechServices, Connection], NamedSession[Any]]
+    more: Callable[[str], dict[str, Any]]
+    last: Callable[[str], dict[str, Any]]
+    malformed: dict[str, Any]
+    is_error: Callable[[dict[str, Any]], bool]
+    is_done: Callable[[dict[str, Any]], bool]
+    ends: tuple[dict[str, Any], ...] = ()
+    """What follows the last text, to end a turn."""
+
+
+def cartesia(text: Any, more: bool) -> dict[str, Any]:
+    about = {"context_id": "one", "voice": "aria", "output_format": OUTPUT}
+    return {"transcript": text, "continue": more, **about}
+
+
+NATIVE = Protocol(
+    NativeSession,
+    lambda text: {"type": "text", "context": "one", "text": text},
+    lambda text: {"type": "speak", "context": "one", "text": text},
+    {"type": "text", "context": "one", "text": 5},
+    lambda message: message["type"] == "error" and message.get("context") == "one",
+    lambda message: message["type"] == "done",
+    ({"type": "finish", "context": "one"},),
+)
+CARTESIA = Protocol(
+    CartesiaSession,
+    lambda text: cartesia(text, True),
+    lambda text: cartesia(text, False),
+    cartesia(5, True),
+    lambda message: message["type"] == "error",
+    lambda message: message["type"] == "done",
+    (cartesia("", False),),
+)
+ELEVENLABS = Protocol(
+    lambda services, connection: MultiStreamSession(services, connection, STYLE),
+    lambda text: {"text": text, "context_id": "one"},
+    lambda text: {"text": text, "context_id": "one", "close_context": True},
+    {"text": 5, "context_id": "one"},
+    lambda message: "error" in message and message.get("contextId") == "one",
+    lambda message: bool(message.get("isFinal")),
+    ({"context_id": "one", "flush": True}, {"context_id": "one", "close_context": True}),
+)
+PROTOCOLS = {"native": NATIVE, "cartesia": CARTESIA, "elevenlabs": ELEVENLABS}
+every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[SpeechServices]:
+    async with speech_services_in(tmp_path) as services:
+        yield services
+
+
+def lost() -> WorkerLost:
+    return WorkerLost("The worker was lost.")
+
+
+async def failed_while_appended(session: NamedSession[Any]) -> None:
+    """Fail the context `one` while a text is being appended to it; return once that is concluded.
+
+    An append lets other tasks run after each piece, of which LONG has dozens.
+    """
+    with anyio.fail_after(20):
+        while "one" not in session.taking or len(session.taking["one"].context.text) < CHARACTERS_AT_ONCE:
+            await anyio.lowlevel.checkpoint()
+        turn = session.taking["one"]
+        turn.context.fail(lost())
+        assert not turn.context.finished
+        while "one" in session.taking:
+            await anyio.lowlevel.checkpoint()
+        assert not turn.context.finished, "the text was appended before the failure was told"
+
+
+@every_protocol
+async def test_a_failure_amid_the_last_message_leaves_the_name_free(
+    services: SpeechServices, protocol: Protocol
+) -> None:
+    async with client_of(lambda connection: protocol.make(services, connection)) as (client, session):
+        assert isinstance(session, NamedSession)
+        await client.say(**protocol.last(LONG))
+        await failed_while_appended(session)
+        await client.until(protocol.is_error)
+        client.told.clear()
+        await speaks_again(client, protocol)
+
+
+@every_protocol
+async def test_a_failure_amid_any_other_message_swallows_the_rest(
+    services: SpeechServices, protocol: Protocol
+) -> None:
+    async with client_of(lambda connection: protocol.make(services, connection)) as (client, session):
+        assert isinstance(session, NamedSession)
+        await client.say(**protocol.more(LONG))
+        await failed_while_appended(session)
+        await client.until(protocol.is_error)
+        client.told.clear()
+        await client.say(**protocol.more(SHORT))
+        for end in protocol.ends:
+            await client.say(**end)
+        await speaks_again(client, protocol)
+
+
+async def speaks_again(client: Client, protocol: Protocol) -> None:
+    """Check that the next turn of the name is heard, and that nothing else is told before its end."""
+    await client.say(**protocol.last(SHORT))
+    await client.until(protocol.is_done)
+    assert not [message for message in client.told if protocol.is_error(message)]
+    assert len([message for message in client.told if protocol.is_done(message)]) == 1
+    assert [message for message in client.told if is_audio(message)] or protocol is NATIVE
+
+
+def is_audio(message: dict[str, Any]) -> bool:
+    return message.get("type") == "chunk" or bool(message.get("audio"))
+
+
+@every_protocol
+@pytest.mark.parametrize("untold", [True, False], ids=["before it is told", "after"])
+@pytest.mark.parametrize("ended", [True, False], ids=["all text sent", "more to come"])
+async def test_a_failed_turn_has_one_error_even_if_a_message_is_refused(
+    services: SpeechServices, protocol: Protocol, untold: bool, ended: bool
+) -> None:
+    """The client reads nothing for a while, so that the failure has to wait to be told."""
+    if not untold and ended:
+        pytest.skip("the name is free then: the message belongs to the next turn")
+    async with client_of(lambda connection: protocol.make(services, connection)) as (client, session):
+        assert isinstance(session, NamedSession)
+        await client.say(**protocol.more(SHORT * 200))
+        await client.until(lambda message: is_audio(message) or message.get("type") == "sentence")
+        if ended:
+            for end in protocol.ends:
+                await client.say(**end)
+        if untold:
+            client.pause()
+        await anyio.wait_all_tasks_blocked()
+        [turn] = [*session.taking.values(), *session.leaving.values()]
+        turn.context.fail(lost())
+        if not untold:
+            await client.until(protocol.is_error)
+        await client.say(**protocol.malformed)
+        await anyio.wait_all_tasks_blocked()
+        client.read()
+        await client.until(protocol.is_error)
+        await anyio.wait_all_tasks_blocked()
+        assert len([message for message in client.told if protocol.is_error(message)]) == 1
