@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -86,9 +85,17 @@ PROTOCOLS = {"native": NATIVE, "cartesia": CARTESIA, "elevenlabs": ELEVENLABS}
 every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 
 
-@pytest.fixture
-async def services(tmp_path: Path) -> AsyncIterator[SpeechServices]:
-    async with speech_services_in(tmp_path) as services:
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The async backend that the server uses, for the module, as `services` is."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="module")
+async def services(
+    anyio_backend: object, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[SpeechServices]:
+    async with speech_services_in(tmp_path_factory.mktemp("named")) as services:
         yield services
 
 
@@ -144,6 +151,11 @@ async def test_a_failure_amid_any_other_message_swallows_the_rest(
 async def speaks_again(client: Client, protocol: Protocol) -> None:
     """Check that the next turn of the name is heard, and that nothing else is told before its end."""
     await client.say(**protocol.last(SHORT))
+    await is_heard(client, protocol)
+
+
+async def is_heard(client: Client, protocol: Protocol) -> None:
+    """Wait for the end of a turn, and check that nothing else ended."""
     await client.until(protocol.is_done)
     assert not [message for message in client.told if protocol.is_error(message)]
     assert len([message for message in client.told if protocol.is_done(message)]) == 1
@@ -183,3 +195,21 @@ async def test_a_failed_turn_has_one_error_even_if_a_message_is_refused(
         await client.until(protocol.is_error)
         await anyio.wait_all_tasks_blocked()
         assert len([message for message in client.told if protocol.is_error(message)]) == 1
+
+
+async def test_cartesia_tells_no_more_of_a_cancelled_context_although_it_failed(
+    services: SpeechServices,
+) -> None:
+    """Its name may be used again at once, and clients take what follows for the next context's."""
+    async with client_of(lambda connection: CartesiaSession(services, connection)) as (client, session):
+        assert isinstance(session, CartesiaSession)
+        await client.say(**CARTESIA.more(SHORT * 200))
+        await client.until(is_audio)
+        client.pause()
+        await anyio.wait_all_tasks_blocked()
+        session.taking["one"].context.fail(lost())
+        await client.say(context_id="one", cancel=True)
+        await client.say(**CARTESIA.last(SHORT))
+        await anyio.wait_all_tasks_blocked()
+        client.read()
+        await is_heard(client, CARTESIA)

@@ -103,10 +103,14 @@ class Options(Model, SpeechFields):
 
 
 class CartesiaTurn(Turn):
-    """timestamps: whether word times were asked for. flush_id: flushes answered so far, and one more."""
+    """timestamps: whether word times were asked for. flush_id: flushes answered so far, and one more.
+
+    dropped: whether the client cancelled it, and so is told no more of it.
+    """
 
     timestamps: bool = False
     flush_id: int = 1
+    dropped: bool = False
 
 
 class CartesiaSession(NamedSession[CartesiaTurn]):
@@ -115,8 +119,10 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
     async def handle(self, message: dict[str, Any]) -> None:
         name = read_name(message, "context_id") or str(uuid.uuid4())
         if message.get("cancel"):
+            if (turn := self.taking.get(name)) is not None:
+                turn.dropped = True  # Clients take whatever follows for the next context's.
             self.forgive(name)
-            self.cancel(name)  # Unanswered: clients take whatever follows for the next context's.
+            self.cancel(name)
             return
         if self.swallowed(name, ends=not message.get("continue")):
             return
@@ -192,6 +198,8 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
 
     async def send_end(self, turn: CartesiaTurn, end: End) -> None:
         assert turn.name is not None
+        if turn.dropped:
+            return
         if isinstance(end, Failure):
             await self.connection.send_json(stream_error(end.error(), turn.name))
         elif isinstance(end, Done):
