@@ -120,8 +120,7 @@ class NativeSession(NamedSession[NativeTurn]):
             return read(raw)
         except SpeechError as error:
             kind, name = address_of(raw)
-            swallowed = name is not None and kind == "text" and self.swallowed(name, ends=False)
-            if name is not None and name not in self.taking and not swallowed:
+            if name is not None and name not in self.taking:
                 if kind != "speak":  # The rest of a turn follows; `speak` is the whole of one.
                     self.note_failed(name)
                 error.context = name

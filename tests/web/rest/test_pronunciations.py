@@ -85,7 +85,10 @@ async def test_a_change_counts_from_the_next_sentence(start_server: Callable[...
         ([SQL, {**NGINX, "language": "auto"}], "pronunciations.1.language: must be a language tag, or left"),
         ([SQL, {**NGINX, "language": "E!"}], "pronunciations.1.language: must be a language tag, such as"),
         ([SQL, {**NGINX, "language": "tlh"}], "pronunciations.1.language: the running engine does not speak"),
-        ([SQL, {**NGINX, "lang": "tlh"}], "pronunciations.1.language: the running engine does not speak it."),
+        (
+            [SQL, {**OBRIEN, "lang": "tlh"}],
+            "pronunciations.1.language: the running engine does not speak it.",
+        ),
         ([SQL, {"word": "GIF", "ipa": "JIF"}], "pronunciations.1.ipa: is not written in IPA: it has no 'J'"),
         ([SQL, {**NGINX, "ipa": "ˈː"}], "pronunciations.1.ipa: must have a letter of the IPA in it."),
         ([SQL, {**NGINX, "speling": "x"}], "pronunciations.1.speling"),
