@@ -89,6 +89,7 @@ class SpeechFields(LanguageField):
         said = self.voices or DialogueVoices()
         speakers: dict[Speaker, str | None] = {"S1": said.S1, "S2": said.S2}
         return {speaker: voice for speaker, voice in speakers.items() if voice is not None}
+
     def over(self, options: SpeechOptions) -> SpeechOptions:
         """Return options in which these take precedence where they are given."""
         asked = Generation(language=self.language, pitch=self.pitch, seed=self.seed)
