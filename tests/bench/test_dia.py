@@ -19,13 +19,16 @@ torch = pytest.importorskip("torch")
 
 from helpers.simulated_cuda import Event, SimulatedCuda  # noqa: E402
 
-from streaming_server.bench.dia.__main__ import main  # noqa: E402
+from streaming_server.bench.dia import smoke  # noqa: E402
+from streaming_server.bench.dia.__main__ import main, parser, plan_of  # noqa: E402
 from streaming_server.bench.dia.arrivals import Traffic  # noqa: E402
 from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS  # noqa: E402
 from streaming_server.bench.dia.speaking import Listener  # noqa: E402
 from streaming_server.bench.dia.stages import DeviceLost, Stage, StageRunner  # noqa: E402
 from streaming_server.bench.dia.survival import ReportFile, survive  # noqa: E402
 from streaming_server.bench.dia.watched import Watched  # noqa: E402
+from streaming_server.bench.dia.weights import endless_weights  # noqa: E402
+from streaming_server.engines.dia.serving import load  # noqa: E402
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import GraphRunner  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
@@ -413,3 +416,34 @@ def test_it_runs_with_pytorch_and_numpy_alone(bare):
     assert report["machine"]["safetensors"] is None
     assert report["step"]["ours_ms"] > 0
     assert report["step"]["ours_times_real_time"] == pytest.approx(FRAME_MS / report["step"]["ours_ms"])
+
+
+def smoke_of(monkeypatch, spoil):
+    """Check the engine after its head was spoiled; the plain steps that it is compared with are whole."""
+    options = ["--size", "tiny", "--device", "cpu", "--alone"]
+    plan = plan_of(parser().parse_args(options))
+
+    def assemble(config, tensors, *given):
+        tensors["logits_dense.weight"] = spoil(tensors["logits_dense.weight"])
+        return load.assemble(config, tensors, *given)
+
+    monkeypatch.setattr(smoke, "assemble", assemble)
+    return smoke.smoke(plan, endless_weights(plan))
+
+
+def test_smoke_forgives_what_rounding_may_change(monkeypatch):
+    """A code in twenty, which would soon change all that follows, if the steps went their own ways."""
+    noise = torch.Generator().manual_seed(1)
+
+    def rounded(head):
+        return head * (1 + 2e-3 * torch.randn(head.shape, generator=noise))
+
+    found = smoke_of(monkeypatch, rounded)
+    assert 0.97 < found["steps"]["float32"]["like_plain"] < 1
+    assert found["ok"]
+
+
+def test_smoke_finds_wrong_steps(monkeypatch):
+    found = smoke_of(monkeypatch, lambda head: head.roll(1, 0))
+    assert found["steps"]["float32"]["like_plain"] < 0.1
+    assert not found["ok"]

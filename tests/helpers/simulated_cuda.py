@@ -35,7 +35,8 @@ class Event:
 
 
 class Stream:
-    def __init__(self) -> None:
+    def __init__(self, urgent: bool = False) -> None:
+        self.urgent = urgent
         self.waited_for: list[Event] = []
 
     def wait_event(self, event: Event) -> None:
@@ -51,12 +52,13 @@ class SimulatedCuda(Cuda):
         self.marks = 0
         self.waits = 0
         self.captures = 0
+        self.urgent_captures = 0
         self.clock_ms = 0.0
         self.current: Stream | None = None
         self.cost_ms: Callable[[int], float] = lambda batch: 1.0
 
     def stream(self, urgent: bool = False) -> Stream:
-        return Stream()
+        return Stream(urgent)
 
     @contextmanager
     def _use_stream(self, stream: Stream) -> Iterator[None]:
@@ -84,6 +86,7 @@ class SimulatedCuda(Cuda):
 
     def capture(self, body: Callable[[], Tensor], inputs: Tensor, stream: Any, pool: Any) -> CapturedGraph:
         self.captures += 1
+        self.urgent_captures += stream.urgent
         with torch.inference_mode():
             output = body().clone()
 

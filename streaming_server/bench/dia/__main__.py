@@ -41,15 +41,16 @@ Progress goes to standard error. On a CPU the full size takes some 17 GB of memo
 float32, and its steps may take a second each: use fewer --steps and --rounds."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
         prog="python -m streaming_server.bench.dia",
         description=__doc__,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     on_gpu, on_cpu = (",".join(map(str, STREAMS[kind])) for kind in ("cuda", "cpu"))
-    add = parser.add_argument
+    add = made.add_argument
     add("--size", choices=["tiny", "full"], default="tiny")
     add("--device", help="cuda, cuda:1 or cpu; the first GPU where there is one")
     add("--dtype", help="bfloat16, float16 or float32; the device's best")
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="measure everything and write DIR/dia.json after each stage")
     add("--json", action="store_true", help="print the whole report as JSON")
     add("--resume", action="store_true", help=argparse.SUPPRESS)
-    return parser
+    return made
 
 
 def _positive(text: str) -> int:
@@ -77,7 +78,8 @@ def _counts(text: str) -> tuple[int, ...]:
     return tuple(_positive(count) for count in text.split(","))
 
 
-def _plan(options: argparse.Namespace) -> Plan:
+def plan_of(options: argparse.Namespace) -> Plan:
+    """Return what is to be measured. Raises EngineFailure if there is no such device."""
     device = pick_device(options.device)
     minutes = MINUTES[device.type] if options.minutes is None else options.minutes
     disabled = options.disable_torch_compile or os.environ.get("DIA_DISABLE_TORCH_COMPILE", "")
@@ -126,7 +128,7 @@ def _resume(options: argparse.Namespace) -> int:
     """Run the stages that are not in the report yet; return this process's exit status."""
     file = ReportFile(options.out)
     try:
-        Report(_plan(options), _say, file.write).run(file.read())
+        Report(plan_of(options), _say, file.write).run(file.read())
     except EngineFailure as error:
         _say(error.message)
         return REFUSED
@@ -137,7 +139,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any] | None:
     """Return the report; None if nothing can be measured, which has been said. Raises EngineFailure."""
-    plan = _plan(options)
+    plan = plan_of(options)
     if options.out is None:
         return Report(plan, _say, _ignore).run()
     file = ReportFile(options.out)
@@ -148,7 +150,7 @@ def _report(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     threads = options.threads or (1 if options.size == "tiny" else None)  # More only wait for each other.
     if threads:
         torch.set_num_threads(threads)

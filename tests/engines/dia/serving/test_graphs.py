@@ -155,6 +155,12 @@ def test_host_waits_only_when_too_far_ahead(simulated):
     assert gpu.waits == waits
 
 
+def test_model_goes_before_the_codec(simulated):
+    _, gpu = simulated(2)
+    codec = 2 * len(CHUNK_RAMP)
+    assert gpu.urgent_captures == gpu.captures - codec > 0
+
+
 def test_codec_waits_for_the_step_of_its_codes(simulated):
     engine, _ = simulated(2)
     runner = engine._runner
