@@ -22,7 +22,8 @@ from helpers.simulated_cuda import Event, SimulatedCuda  # noqa: E402
 from streaming_server.bench.dia import smoke  # noqa: E402
 from streaming_server.bench.dia.__main__ import main, parser, plan_of  # noqa: E402
 from streaming_server.bench.dia.arrivals import Traffic  # noqa: E402
-from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS  # noqa: E402
+from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS, STREAMS  # noqa: E402
+from streaming_server.bench.dia.predictions import predicted_steps  # noqa: E402
 from streaming_server.bench.dia.speaking import Listener  # noqa: E402
 from streaming_server.bench.dia.stages import DeviceLost, Stage, StageRunner  # noqa: E402
 from streaming_server.bench.dia.survival import ReportFile, survive  # noqa: E402
@@ -36,6 +37,7 @@ from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
 from streaming_server.types import DEFAULT_VOICE, Audio, Generation, Utterance  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
+PREDICTIONS = ROOT / "tests/results/dia-gpu.md"
 BRIEF = ["--device", "cpu", "--rounds", "1", "--steps", "4"]
 
 
@@ -166,6 +168,20 @@ def test_every_stage_runs_on_a_cpu_and_writes_the_report(tmp_path, capsys):
     assert 0 < report["precisions"]["float8"]["relative_logit_error"] < 0.2
     assert report["times_as_fast"] > 0
     assert list(tmp_path.iterdir()) == [tmp_path / "dia.json"]
+
+
+def test_page_of_predictions_holds_what_the_benchmark_predicts():
+    """Its table is that of the report, rounded, to be compared with what is measured."""
+    plan = plan_of(parser().parse_args(["--size", "full", "--device", "cpu"]))
+    table = re.findall(r"^\| (\d+) \| (\d+) \| (.+\(.+) \|$", PREDICTIONS.read_text(), re.MULTILINE)
+    predicted = predicted_steps(plan, STREAMS["cuda"])
+    assert [int(count) for count, *_ in table] == [int(count) for count in predicted]
+    for count, kernels, rest in table:
+        each = predicted[count]
+        cards = [f"{each['ms'][card]:.2f} ({each['limit_ms'][card]:.2f})" for card in ("H100", "H200")]
+        faster = f"{FRAME_MS / each['ms']['H200']:.1f}"
+        row = [f"{each['weights_gb']:.2f}", f"{each['cache_gb']:.2f}", *cards, faster]
+        assert (int(kernels), rest.split(" | ")) == (each["kernels"], row)
 
 
 def stage_runner(written, found=None, device_works=lambda: True):

@@ -36,3 +36,32 @@ def test_ipa_is_kept_with_a_warning_that_dia_does_not_read_it(dia: Server) -> No
     answer = httpx.put(f"{dia.url}/pronunciations", json={"pronunciations": words}).json()
     assert answer["pronunciations"][0]["ipa"] == "təˈmɑːtoʊ"
     assert "tomato" in answer["warnings"][0]
+
+
+async def heard(dia: Server, **options: object) -> bytes:
+    """Return the audio of one text with one seed."""
+    async with talking(dia.ws_url) as talk:
+        await talk.speak("Hello there.", max_tokens=100, seed=5, **options)
+        return talk.audio()
+
+
+@pytest.fixture
+def follower(dia: Server) -> str:
+    """Create a voice that keeps a preset."""
+    voice = {"voice_id": "follower", "style": "plain", "preset": "clone"}
+    assert httpx.post(f"{dia.url}/voice_mappings", json=voice).status_code == 200
+    return "follower"
+
+
+async def test_a_preset_is_named_by_a_request_or_by_its_voice(dia: Server, follower: str) -> None:
+    clone = await heard(dia, temperature=1.8, top_p=0.90, top_k=50, cfg_scale=4.0)
+    assert len(clone) > 0
+    assert await heard(dia) != clone
+    assert await heard(dia, preset="clone") == clone
+    assert await heard(dia, voice=follower) == clone
+    assert await heard(dia, voice=follower, preset="default") == await heard(dia)
+
+
+def test_the_api_says_what_temperatures_below_one_mean(dia: Server) -> None:
+    fields = httpx.get(f"{dia.url}/openapi.json").text
+    assert "values below 1 are used as they are" in fields

@@ -18,6 +18,7 @@ from streaming_server.bench.dia.host_time import host_time
 from streaming_server.bench.dia.machine import bandwidth, machine, memory, peak_memory, works
 from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
+from streaming_server.bench.dia.predictions import predicted_steps
 from streaming_server.bench.dia.reference import Reference
 from streaming_server.bench.dia.reference_process import transformers_alone
 from streaming_server.bench.dia.room import fitting
@@ -57,6 +58,7 @@ class Report:
         found: dict[str, Any] = before or {
             "machine": machine(self.plan.device),
             "plan": self.plan.described(),
+            "predicted_steps": predicted_steps(self.plan, self.plan.streams),
             "stages": [],
             "tracebacks": {},
             "not_measured": left_out + unmeasurable(self.plan),
