@@ -102,6 +102,40 @@ def attend(
     return top, total, mixed
 
 
+@triton.jit
+def _append(
+    q,
+    new,
+    keys,
+    pages,
+    length,
+    cos,
+    sin,
+    VALUES: tl.constexpr,
+    PAGE: tl.constexpr,
+    PAGE_SIZE: tl.constexpr,
+    D: tl.constexpr,
+    M: tl.constexpr,
+    OF_NEW_VALUES: tl.constexpr,
+):
+    """Write the new key, rotated, and its value; return an online softmax that has seen them.
+
+    new: the head's new key; its value lies OF_NEW_VALUES further. The key is used from registers: no program
+    reads it from the cache in this step.
+    """
+    d = tl.arange(0, D)
+    k = tl.load(new + d).to(tl.float32) * cos + tl.load(new + (d ^ 1)).to(tl.float32) * sin
+    k = k.to(q.dtype)
+    v = tl.load(new + OF_NEW_VALUES + d)
+    place = keys + tl.load(pages + length // PAGE) * PAGE_SIZE + (length % PAGE) * D + d
+    tl.store(place, k)
+    tl.store(place + VALUES, v)
+    top = tl.sum(q.to(tl.float32) * k.to(tl.float32)[None, :], 1) * _LOG2_E
+    total = tl.full([M], 1.0, tl.float32)
+    mixed = tl.zeros([M, D], tl.float32) + v.to(tl.float32)[None, :]
+    return top, total, mixed
+
+
 @triton.jit(do_not_specialize=["parts", "least"])
 def _attention_kernel(
     projected,
@@ -165,17 +199,21 @@ def _attention_kernel(
         turned = q.to(tl.float32) * cos[None, :] + partner.to(tl.float32) * sin[None, :]
         q = turned.to(q.dtype)
         if number == 0:
-            # The new key is used from registers: no program reads it from the cache in this step.
-            new = base + (HEADS + kv_head) * D
-            k = tl.load(new + d).to(tl.float32) * cos + tl.load(new + (d ^ 1)).to(tl.float32) * sin
-            k = k.to(q.dtype)
-            v = tl.load(new + KV_HEADS * D + d)
-            place = keys + tl.load(pages + length // PAGE) * PAGE_SIZE + (length % PAGE) * D + d
-            tl.store(place, k)
-            tl.store(place + VALUES, v)
-            top = tl.sum(q.to(tl.float32) * k.to(tl.float32)[None, :], 1) * _LOG2_E
-            total = tl.full([M], 1.0, tl.float32)
-            mixed = tl.zeros([M, D], tl.float32) + v.to(tl.float32)[None, :]
+            top, total, mixed = _append(
+                q,
+                base + (HEADS + kv_head) * D,
+                keys,
+                pages,
+                length,
+                cos,
+                sin,
+                VALUES,
+                PAGE,
+                PAGE_SIZE,
+                D,
+                M,
+                KV_HEADS * D,
+            )
     top, total, mixed = attend(
         q, keys, pages, start, end, end, top, total, mixed, False, VALUES, PAGE, PAGE_SIZE, D, BLOCK
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -102,37 +104,60 @@ def create_engine(
     if quantize is not None and where.type == "cuda" and not (kernels and has_triton()):
         raise EngineFailure("on a GPU int8 weights need Triton: pip install triton, or leave out --quantize")
     precision = pick_dtype(dtype, where)
-    if codec is None:
-        codec = model if model.startswith(RANDOM) else DEFAULT_CODEC
-    location = locate(model, "--model (DIA_MODEL)")
-    config = read_dia_config(location)
-    codec_location = locate(codec, "--codec (DIA_CODEC)")
-    codec_config = read_codec_config(codec_location)
-    require_room(where, _least_bytes(config, codec_config, where, precision, quantize, slots), memory(where))
-    notice = NOISE if location.is_random or codec_location.is_random else None
-    if notice:
-        _LOG.warning(notice.upper())
-    sound = torch.float64 if precision == torch.float64 else torch.float32
+    source = _Source.find(model, codec)
+    sizes = source.config, source.codec_config, precision
+    require_room(where, _least_bytes(*sizes, where, quantize, slots), memory(where))
     kernel = int8_kernel(where) if quantize else None
-    try:
-        tensors = read_dia(location, config, where, precision)
-        codec_tensors = read_codec(codec_location, codec_config, where, sound)
-        runner = assemble(config, tensors, codec_config, codec_tensors, slots, kernel, kernels, memory)
+    with _advice_when_memory_runs_out(where):
+        tensors = read_dia(source.location, source.config, where, precision)
+        sound = torch.float64 if precision == torch.float64 else torch.float32
+        codec_tensors = read_codec(source.codec_location, source.codec_config, where, sound)
+        runner = assemble(
+            source.config, tensors, source.codec_config, codec_tensors, slots, kernel, kernels, memory
+        )
         max_active = runner.slots.count if slots else _realtime_limit(runner)
+    voice_prompts = _voice_prompts(source.codec_location, source.codec_config)
+    model_bytes = weight_bytes(*sizes, quantize)
+    return DiaEngine(runner, defaults, voice_prompts, window, max_active, source.notice(), model_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The weights of the model and of the codec, and their dimensions."""
+
+    location: WeightsLocation
+    config: DiaConfig
+    codec_location: WeightsLocation
+    codec_config: CodecConfig
+
+    @classmethod
+    def find(cls, model: str, codec: str | None) -> Self:
+        """Find both, as named for `create_engine`. Raises EngineFailure."""
+        if codec is None:
+            codec = model if model.startswith(RANDOM) else DEFAULT_CODEC
+        location = locate(model, "--model (DIA_MODEL)")
+        config = read_dia_config(location)
+        codec_location = locate(codec, "--codec (DIA_CODEC)")
+        return cls(location, config, codec_location, read_codec_config(codec_location))
+
+    def notice(self) -> str | None:
+        """Return, and log, what users must know of these weights."""
+        if not (self.location.is_random or self.codec_location.is_random):
+            return None
+        _LOG.warning(NOISE.upper())
+        return NOISE
+
+
+@contextmanager
+def _advice_when_memory_runs_out(device: torch.device) -> Iterator[None]:
+    """Raise EngineFailure, with what to do, in place of OutOfMemoryError."""
+    try:
+        yield
     except torch.OutOfMemoryError as error:
         raise EngineFailure(
-            f"the memory of {where} ran out while the model was loaded; give fewer --slots, use --quantize"
+            f"the memory of {device} ran out while the model was loaded; give fewer --slots, use --quantize"
             f" int8, or end other programs that use it ({str(error).partition('. ')[0]})"
         ) from error
-    return DiaEngine(
-        runner,
-        defaults,
-        _voice_prompts(codec_location, codec_config),
-        window,
-        max_active,
-        notice,
-        weight_bytes(config, codec_config, precision, quantize),
-    )
 
 
 def _realtime_limit(runner: Runner) -> int:
@@ -238,8 +263,8 @@ def _voice_prompts(location: WeightsLocation, config: CodecConfig) -> VoicePromp
 def _least_bytes(
     config: DiaConfig,
     codec: CodecConfig,
-    device: torch.device,
     dtype: torch.dtype,
+    device: torch.device,
     quantize: Literal["int8"] | None,
     slots: int | None,
 ) -> int:

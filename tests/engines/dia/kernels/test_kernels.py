@@ -48,20 +48,25 @@ def test_fused_step_and_graph_runner_generate_the_plain_codes():
     interpret("-k", "generates")
 
 
+def published_slots(dtype):
+    """256 slots of the published model, without memory."""
+    meta, config = torch.device("meta"), DiaConfig()
+    tensors = {
+        name: torch.empty(shape, dtype=dtype, device=meta) for name, shape in dia_shapes(config).items()
+    }
+    with torch.inference_mode():
+        return Slots(DiaModel(config, tensors), 256, pages=1000)
+
+
 @pytest.fixture(scope="module")
 def launches():
     """Batch size → the launches of the published model's step; the sizes split the keys differently.
 
     Those of prefill and of the codec have names.
     """
-    meta, config = torch.device("meta"), DiaConfig()
-    tensors = {
-        name: torch.empty(shape, dtype=torch.bfloat16, device=meta)
-        for name, shape in dia_shapes(config).items()
-    }
-    found = {}
+    meta, found = torch.device("meta"), {}
     with torch.inference_mode():
-        slots = Slots(DiaModel(config, tensors), 256, pages=1000)
+        slots = published_slots(torch.bfloat16)
         step, prefill = FusedStep(slots), FusedPrefill(slots)
         for size in (1, 16, 256):
             with recorded_launches() as found[size]:
@@ -100,6 +105,20 @@ def test_kernels_compile_without_spills_for(launches, capability):
         usage = compile_offline(launch, capability)
         assert usage.stack == 0, f"{launch.name} spills: {usage}"
         assert usage.shared <= SHARED_BYTES[capability], f"{launch.name}: {usage}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("capability", SHARED_BYTES)
+def test_kernels_fit_into_shared_memory_in_float32(capability):
+    """In which the benchmark's smoke test compares them. There they may spill."""
+    meta = torch.device("meta")
+    with torch.inference_mode(), recorded_launches() as found:
+        slots = published_slots(torch.float32)
+        FusedStep(slots)(torch.empty(4, 6, dtype=torch.int64, device=meta))
+        FusedPrefill(slots).feed_rows(torch.empty(4, dtype=torch.int64, device=meta))
+    for launch in found:
+        assert compile_offline(launch, capability).shared <= SHARED_BYTES[capability], launch.name
 
 
 def test_kernels_cover_the_published_and_the_tiny_model():
