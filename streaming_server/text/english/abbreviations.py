@@ -40,6 +40,8 @@ _NOUN_AFTER = re.compile(
     r"\s(?!(?:and|or|was|is|of|in|at|by|to|who|had|has|died|for|from|with|the|as|on|will|would|that|but)\b)[a-z]"
 )
 """A word after which "IV" is no numeral: "Start IV antibiotics"."""
+_ENDS_NAME = re.compile(r"[,;:.)]|'s|\Z")
+"""What follows where "I" after a name is a numeral, as in "Elizabeth I, queen of England"."""
 _OR = frozenset({"he/she", "she/he", "his/her", "him/her", "himself/herself", "yes/no", "true/false"})
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
@@ -131,7 +133,11 @@ def _roman_cardinal(match: re.Match[str]) -> str | None:
 
 def _roman_ordinal(match: re.Match[str]) -> str | None:
     number = _roman(match[2])
-    return f"{match[1]} the {numbers.ordinal(number)}" if number and match[2] != "I" else None
+    return (
+        f"{match[1]} the {numbers.ordinal(number)}"
+        if number and (match[2] != "I" or _ENDS_NAME.match(rest_of(match)))
+        else None
+    )
 
 
 def _roman(numeral: str) -> int:

@@ -230,7 +230,7 @@ READINGS = (
     ),
     Reading(
         "A",
-        rf"({alternatives(WEEKDAY_OF)})(?:\.(?=,?\s(?:{MONTH}|\d)|,)|(?=,?\s(?:{MONTH})\b|\s\d{{1,2}}(?::\d\d|/\d|\s?[ap]m\b)))",
+        rf"({alternatives(WEEKDAY_OF)})(?:\.(?=,?\s(?:{MONTH}|\d)|[,:])|(?=:)|(?=,?\s(?:{MONTH})\b|\s\d{{1,2}}(?::\d\d|/\d|\s?[ap]m\b)))",
         _weekday,
     ),
     Reading("A", rf"({alternatives(month for month in MONTH_OF if len(month) <= 4)})\.(?!\w)", _month),

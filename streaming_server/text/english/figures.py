@@ -307,7 +307,7 @@ _STAGES = {
 } | {"snapshot": "snapshot", "next": "next", "canary": "canary", "a": "alpha", "b": "beta", "post": "post"}
 _STAGE = rf"(?:-?(?:{alternatives(_STAGES)})[.-]?\d*)"
 
-_PAIRS = frozenset({("7", "11"), ("24", "7")})
+_PAIRS = frozenset({("7", "11"), ("24", "7"), ("1", "800"), ("1", "888")})
 
 _PLUS = r"(\+(?![\w+]))?"
 
@@ -341,9 +341,10 @@ READINGS = (
     Reading("9", rf"(\d+\.\d+(?=[kKMBT]|bn|mn)|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){_PLUS}(?!\w)", _scaled),
     Reading("9", r"(\d+)((?:-[A-Za-z]+)+-)(\d+)(?![\w-])", _between),
     Reading("9", r"(\d{3})\(([a-z])\)", _plan),
+    Reading("9", r"(40[13])([bk])(?!\w)", _plan),
     Reading("9", r"(\d{1,4}(?:\.\d+)?)(?:[-–]|\s–\s)(\d{1,4}(?:\.\d+)?)(?![\w-])(?!\.\d)", _range),
     Reading("9", r"(\d{1,5}):(\d{1,5})(?![\w:])", _ratio),
-    Reading("+", rf"([-−+])({NUMBER}){END}", _signed),
+    Reading("+", rf"([-−+])({NUMBER}){END}(?!/\d)", _signed),
     Reading("+", r"#(?=\d)(?!\d+[A-Za-z])|[±~≈<>≤≥√](?=[\d$£€¥]|\.\d)|(?:[№©]|§{1,2})\s?(?=\d)", _sign),
     Reading("9", r"(\d{1,4})([a-z])(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _term_power),
     Reading("9A", r"([A-Za-z]|\d{1,6})(?:\^|\*\*)([-−])?(?![23]\b)([A-Za-z]|\d{1,3})(?!\w)", _any_power),

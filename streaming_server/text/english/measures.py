@@ -42,8 +42,13 @@ _LENGTHS = {
     "foot": "feet",
     '"': "inches",
     "″": "inches",
+    "'": "feet",
+    "′": "feet",
 }
+_MARKS = {'"': "inch", "″": "inch", "'": "foot", "′": "foot"}
+_TURN_AFTER = re.compile(r"\s(?:angle|turn|bend|rotation|view|heat|spin|corner|slope|arc|incline)")
 _PLURALS = {"0": "zeros", "1": "ones", "10": "tens", "100": "hundreds", "1000": "thousands"}
+_MINUTES = (("minute", "minutes"), ("second", "seconds"), ("", ""))
 _FEET = (("foot", "feet"), ("inch", "inches"), ("", ""))
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}\Z)")
 _FIGURE = rf"(?:\d{{1,3}},\d{{1,2}}(?![\d,])|{NUMBER})"
@@ -96,9 +101,11 @@ def _many(match: re.Match[str]) -> str:
 
 def _qualifies(match: re.Match[str]) -> bool:
     """Return whether a measure qualifies a noun: "a 50 lb bag", "50-lb bags"."""
+    if match.string[match.start(4) - 1] == "-" or (match[4] == "°" and _TURN_AFTER.match(rest_of(match))):
+        return True
     if match[5] or match[7] or not NOUN_AFTER.match(rest_of(match)):
         return False
-    return match.string[match.start(4) - 1] == "-" or bool(ARTICLE_BEFORE.search(before(match)))
+    return bool(ARTICLE_BEFORE.search(before(match)))
 
 
 def _unit_name(unit: str, figure: str) -> str:
@@ -107,7 +114,7 @@ def _unit_name(unit: str, figure: str) -> str:
 
 def _compound(match: re.Match[str]) -> str:
     """ "1h 30m", "5 ft 10 in"."""
-    names = _HOURS if match[2][0] == "h" else _FEET
+    names = {"h": _HOURS, "m": _MINUTES}.get(match[2][0], _FEET)
     said = [
         f"{numbers.number(figure)} {one if numbers.is_one(figure) else many}"
         for figure, (one, many) in zip(match.group(1, 3, 4), names, strict=True)
@@ -163,6 +170,17 @@ def _spaced_fraction(match: re.Match[str]) -> str:
     return f"{numbers.number(match[1])} over {numbers.number(match[2])}"
 
 
+def _signed_fraction(match: re.Match[str]) -> str | None:
+    """ "-1/2"."""
+    top, bottom = int(match[2]), int(match[3])
+    said = (
+        fraction(top, bottom)
+        if 0 < top < bottom
+        else f"{numbers.cardinal(top)} over {numbers.cardinal(bottom)}"
+    )
+    return f"{'plus' if match[1] == '+' else 'minus'} {said}"
+
+
 def _inches(match: re.Match[str]) -> str:
     """'27" monitor', '5/8" bolt', "3''"."""
     whole, top, bottom, figure = match[1], match[2], match[3], match[4]
@@ -186,8 +204,8 @@ def _dimensions(match: re.Match[str]) -> str:
     """ "10 x 20 x 30 cm"."""
     figures = " by ".join(map(numbers.number, re.findall(NUMBER, match[1])))
     unit = match[2].rstrip(".")
-    if unit in '"″' and re.match(r"\s[a-z]", rest_of(match)):
-        return f"{figures} inch"
+    if unit in _MARKS and re.match(r"\s[a-z]", rest_of(match)):
+        return f"{figures} {_MARKS[unit]}"
     return f"{figures} {_LENGTHS.get(unit) or UNITS[unit][1]}"
 
 
@@ -205,7 +223,7 @@ def _mixed(whole: str | None, top: int, bottom: int, unit: str | None) -> str:
 
 
 _DIMENSION = (
-    rf"(?:km|cm|mm|m|mi|yd|ft|px|nm|µm){END}|inch(?:es)?\b|feet\b|foot\b|[\"″]"
+    rf"(?:km|cm|mm|m|mi|yd|ft|px|nm|µm){END}|inch(?:es)?\b|feet\b|foot\b|[\"″'′](?!\w)"
     r"|in\b\.?(?=\s*(?:[,;:.)]|\Z)|\s(?:paper|photo|print|frame|card|pan|dish)\b)"
 )
 
@@ -214,6 +232,7 @@ READINGS = (
     Reading("9", r"([01])s(?=\s(?:and|or)\b)", _many),
     Reading("9", r"(?<=[01]s and )([01])s(?!\w)", _many),
     Reading("9", r"(\d+)\s?(h)(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", _compound),
+    Reading("9", r"(\d+)\s?(m)(?:ins?)?\s?(\d+)\s?s(?:ecs?)?()(?!\w)", _compound),
     Reading("9", r"(\d+)\s?(ft)\.?\s?(\d+)\s?in\b()(?:\.(?=\s+[a-z]|[,;:)]))?", _compound),
     Reading(
         "9",
@@ -224,7 +243,7 @@ READINGS = (
     Reading(
         "9", rf"({NUMBER})([kKM]?)/({alternatives(unit for unit in PER if len(unit) > 1)}){END}", _frequency
     ),
-    Reading("9", rf"({NUMBER}(?:\s?[\"″]?\s?[x×X]\s?{NUMBER})+)\s?({_DIMENSION})", _dimensions),
+    Reading("9", rf"({NUMBER}(?:\s?[\"″'′]?\s?[x×X]\s?{NUMBER})+)\s?({_DIMENSION})", _dimensions),
     Reading(
         "9+", rf"([-−–+]?{_FIGURE})(?:\s?{_UNIT}?\s?[-–]\s?({_FIGURE}))?[\s-]?{_UNIT}{_UNIT_END}", _measure
     ),
@@ -241,5 +260,7 @@ READINGS = (
         _fraction,
     ),
     Reading("9", r"(\d{1,3})[/⁄](\d{1,3})(?:rd|th|nd|st)s?(?!\w)", _fraction_with_ending),
+    Reading("+", r"([-−+])(\d{1,3})/(\d{1,3})(?![\w/])(?!\.\d)", _signed_fraction),
+    Reading("9", r"(\d+\.\d+)/(?=\d+\.\d)", lambda match: f"{numbers.number(match[1])} over "),
     Reading("9", rf"({NUMBER})\s/\s({NUMBER}){END}(?!\s?[/=])", _spaced_fraction),
 )

@@ -21,7 +21,7 @@ _SIGN = f"(?:{alternatives(CURRENCIES.keys() - CODES.keys())})"
 _FIGURE = rf"(?:\d{{1,3}}(?:\.\d{{3}})*,\d\d(?!\d|,\d)|{NUMBER})"
 """Also with a decimal comma."""
 _SCALE = r"(?:\s?(hundred|thousand|million|billion|trillion|[kKmMbBT]|mn|bn|tn))?"
-_PER = rf"(?:/({alternatives(PER)})\b(?:\.(?=\s+[a-z]|[,;:)]))?|(\+)(?!\w))?"
+_PER = rf"(?:/({alternatives(PER)}|[a-z]{{3,12}})\b(?:\.(?=\s+[a-z]|[,;:)]))?|(\+)(?!\w))?"
 _BILL_AFTER = re.compile(r"\s(?:bills?|notes?|gift|coupons?|vouchers?|coins?)\b")
 _COMMA = re.compile(r",(\d\d)\Z")
 
@@ -52,9 +52,11 @@ def _sign_first(match: re.Match[str]) -> str:
     elif own and own != scale:
         said = f"{amount(figure, sign, own)} to {amount(last, sign, scale)}"
     else:
-        said = f"{numbers.number(figure.removesuffix('.00'))} to {amount(last, sign, scale)}"
+        first = figure.removesuffix(".00")
+        said = amount(first, sign) if "." in first and not scale else numbers.number(first)
+        said += f" to {amount(last, sign, scale)}"
     prefix = {"-": "minus ", "−": "minus ", "+": "plus "}.get(minus or "", "")
-    return prefix + said + (f" per {PER[per]}" if per else " plus" if plus else "")
+    return prefix + said + (f" per {PER.get(per, per)}" if per else " plus" if plus else "")
 
 
 def _qualifies(match: re.Match[str]) -> bool:

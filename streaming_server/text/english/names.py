@@ -166,15 +166,18 @@ NUMBERED = {
 
 ROMAN_AFTER = (
     "Chapter|Part|Act|Volume|Section|Book|Phase|Type|World War|Super Bowl|Stage|Article|Title|Appendix|Class"
+    "|Scene|Canto|Annex|Tier"
 )
 ROMAN_ORDINAL_AFTER = (
     "Henry|Louis|Elizabeth|Charles|George|Edward|Richard|James|William|John Paul|Benedict|Pius|Philip"
-    "|Napoleon|Wilhelm|Nicholas|Catherine|Ramses|Friedrich|Frederick"
+    "|Napoleon|Wilhelm|Nicholas|Catherine|Ramses|Friedrich|Frederick|Francis|Alexander|Peter|Ivan|Leo"
+    "|Gregory|Innocent|Urban|Ferdinand|Christian|Haakon"
 )
 
 BOOKS = (
     "Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Samuel|Kings|Chronicles|Ezra|Nehemiah"
-    "|Esther|Job|Psalms?|Proverbs|Ecclesiastes|Isaiah|Jeremiah|Lamentations|Ezekiel|Daniel|Hosea|Joel|Amos|Jonah|Micah"
+    "|Esther|Job|Psalms?|Proverbs|Ecclesiastes|Isaiah|Jeremiah"
+    "|Lamentations|Ezekiel|Daniel|Hosea|Joel|Amos|Jonah|Micah"
     "|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Galatians|Ephesians|Philippians|Colossians|Thessalonians"
     "|Timothy|Titus|Hebrews|James|Peter|Jude|Revelation|Surah|Quran"
 )

@@ -57,7 +57,7 @@ CANDIDATE = re.compile(
 """Pattern of a possible start of a reading."""
 
 CONTINUES = re.compile(
-    r"\S*[\d½⅓⅔¼¾]\S*(?<![.!?;:)\]\"”’])|\d[\d./x×\"″]*(?:[\"″]|'')|\(\d{3}\)|[$£¥฿\u20a0-\u20cf+×*÷/=<>–−x№©±≤≥≠≈-]|§{1,2}|[<>!]=|of|[IVX]{2,}|f[lt]|sq|World|War|Super|Bowl|John|Paul"
+    r"\S*[\d½⅓⅔¼¾]\S*(?<![.!?;:)\]\"”’])|\d[\d./x×\"″]*(?:[\"″]|'')|\(\d{3}\)|[$£¥฿\u20a0-\u20cf+×*÷/=<>–−x№©±≤≥≠≈-]|§{1,2}|[<>!]=|of|[IVX]+|f[lt]|sq|World|War|Super|Bowl|John|Paul"
     rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{alternatives(WEEKDAY_OF)})\.?,?|(?:{figures.VERSIONED})"
     rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})|(?:{BOOKS})"
     rf"|(?:{alternatives(UNITS)})"

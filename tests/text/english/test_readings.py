@@ -44,6 +44,11 @@ from helpers.spoken_text import said
             "a $5 bill, $20 bills, a $5 million home, for $5 we",
             "a five dollar bill, twenty dollar bills, a five million dollar home, for five dollars we",
         ),
+        (
+            "$4.10–$4.30/share, $78/bbl",
+            "four dollars and ten cents to four dollars and thirty cents per share, "
+            "seventy-eight dollars per barrel",
+        ),
     ],
 )
 def test_money(written: str, spoken: str) -> None:
@@ -97,6 +102,7 @@ def test_money(written: str, spoken: str) -> None:
             "on three quarters time, since January second, December twenty-fifth, January "
             "second, twenty twenty, January second, twenty twenty",
         ),
+        ("Mon: open, Wed.: closed", "Monday: open, Wednesday: closed"),
     ],
 )
 def test_dates(written: str, spoken: str) -> None:
@@ -239,6 +245,15 @@ def test_telephone_numbers(written: str, spoken: str) -> None:
             "gave one fifth each, give it four out of five, five out of five, zero out of five",
         ),
         ("10s of people, 1s and 0s, –5°C", "tens of people, ones and zeros, minus five degrees Celsius"),
+        (
+            "1m 20s, 2.4/5.6 GB, -1/2",
+            "one minute twenty seconds, two point four over five point six gigabytes, minus one half",
+        ),
+        (
+            "a 45° turn, 90º, a (14-oz.) can",
+            "a forty-five degree turn, ninety degrees, a (fourteen ounce) can",
+        ),
+        ("a 12' x 15' room", "a twelve by fifteen foot room"),
     ],
 )
 def test_measures(written: str, spoken: str) -> None:
@@ -334,6 +349,7 @@ def test_measures(written: str, spoken: str) -> None:
             "two times two equals four, seven eleven, sixty forty, sixty to eighty",
         ),
         ("decade90, face1234, @5pm", "decade ninety, face twelve thirty-four, at five PM"),
+        ("401k, 1-800", "four oh one k, one eight hundred"),
     ],
 )
 def test_other_figures(written: str, spoken: str) -> None:
@@ -397,6 +413,10 @@ def test_addresses(written: str, spoken: str) -> None:
         ),
         ("No.5, III. Methods", "Number five, III. Methods"),
         ("III. Methods", "three. Methods"),
+        (
+            "Elizabeth I, Henry I was, Act III, Scene I",
+            "Elizabeth the first, Henry I was, Act three, Scene one",
+        ),
     ],
 )
 def test_abbreviations(written: str, spoken: str) -> None:
