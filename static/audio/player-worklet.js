@@ -6,7 +6,9 @@ import { Playback } from "./playback.js";
 class PlayerProcessor extends AudioWorkletProcessor {
   constructor() {
     super();
-    this.playback = new Playback(sampleRate, (report) => this.port.postMessage({ ...report, time: currentTime }));
+    this.playback = new Playback(sampleRate, (report) =>
+      this.port.postMessage({ ...report, time: currentTime, wall: Date.now() }),
+    );
     this.port.onmessage = ({ data }) => this.playback.receive(data);
   }
 

@@ -1,25 +1,16 @@
 // @ts-check
-// Plays a take, from any sample, through the worklet.
+// Plays a take from any sample: hands its sound to the worklet as it arrives, and follows what is heard.
 
 import { Emitter } from "../lib/emitter.js";
-
-const SUSPEND_MS = 30_000; // without sound, the audio device is given back
-const START_MS = 4000; // the audio device has to start within this
+import { Output } from "./output.js";
 
 /**
  * Events: "change" (another take or state), "growth" (of the take), "report" (the worklet's), "first" (a take is heard
  * for the first time; the detail is when), "ended" (a take was played to its end), "blocked" (the browser stopped the
- * sound).
+ * sound, as when a call comes in).
  */
 export class Player extends Emitter {
-  /** @type {AudioContext | null} */
-  #context = null;
-  /** @type {AudioWorkletNode | null} */
-  #node = null;
-  /** @type {GainNode | null} */
-  #gain = null;
-  /** @type {Promise<void> | null} */
-  #opening = null;
+  #output = new Output();
   /** @type {Take | null} */
   #take = null;
   #sent = 0; // samples of the take that the worklet has
@@ -27,9 +18,6 @@ export class Player extends Emitter {
   #last = { position: 0, state: /** @type {PlayerState} */ ("paused"), underruns: 0, time: 0 };
   #began = false; // whether the take has sounded
   #wanted = false; // whether it is to play; the worklet's reports come later
-  #volume = 1;
-  /** @type {Timer | undefined} */
-  #idle;
   #onGrowth = () => {
     this.#feed();
     this.emit("growth");
@@ -37,11 +25,14 @@ export class Player extends Emitter {
   #onCut = () => this.#cut();
   #onEnd = () => this.#finish();
 
-  /** Return why this browser cannot play, with advice; empty if it can. */
-  static obstacle() {
-    if (!isSecureContext)
-      return "Browsers play live audio only on pages served over https or from this machine; open this page that way.";
-    return window.AudioWorkletNode ? "" : "This browser is too old to play live audio; use a newer one.";
+  constructor() {
+    super();
+    this.#output.on("report", (report) => this.#receive(report));
+    this.#output.on("state", () => this.#deviceChanged());
+    this.#output.on("built", () => {
+      this.#hand();
+      if (this.#wanted) this.#output.post({ type: "play" });
+    });
   }
 
   get take() {
@@ -63,47 +54,35 @@ export class Player extends Emitter {
   }
 
   get running() {
-    return this.#context?.state === "running";
+    return this.#output.running;
   }
 
   /** The sample that is heard now. */
   get position() {
     const { position, state, time } = this.#last;
-    if (!this.#take || !this.#context || state !== "playing") return position;
-    const since = this.#context.currentTime - time - this.latency;
+    if (!this.#take || state !== "playing") return position;
+    const since = this.#output.time - time - this.#output.latency;
     return Math.max(0, Math.min(this.#take.length, position + since * this.#take.rate));
   }
 
-  /** Seconds from a sample's leaving the worklet until it is heard. */
-  get latency() {
-    return this.#context?.outputLatency || this.#context?.baseLatency || 0;
+  /** @param {number} volume 0 to 1 */
+  set volume(volume) {
+    this.#output.volume = volume;
   }
 
-  /**
-   * Open the audio device. The first call must come from a click or a key press. Return the sample rate to ask for.
-   * @param {number[]} rates that the server offers, preferred first
-   */
+  /** Open the audio device; see Output. @param {number[]} rates */
   open(rates) {
-    if (!this.#context || this.#context.state === "closed") {
-      this.#context = new AudioContext({ sampleRate: rates[0], latencyHint: "interactive" });
-      this.#context.onstatechange = () => this.#contextChanged();
-      this.#opening = this.#build(this.#context);
-      this.#opening.catch(() => {
-        this.#context?.close();
-        this.#context = null;
-      });
-    }
-    return rates.includes(this.#context.sampleRate) ? this.#context.sampleRate : rates[0];
+    return this.#output.open(rates);
   }
 
   /** Resolve when sound can be played; reject with the reason if it cannot. */
-  async ready() {
-    await this.#opening;
-    const started = this.#context?.resume();
-    const late = new Promise((_, reject) => {
-      setTimeout(() => reject(new Error("the audio device does not start")), START_MS);
-    });
-    await Promise.race([started, late]);
+  ready() {
+    return this.#output.ready();
+  }
+
+  /** Suspend the audio device, as the browser may do at any time. */
+  suspend() {
+    return this.#output.suspend();
   }
 
   /** Take up another take, from its beginning. @param {Take | null} take */
@@ -126,83 +105,51 @@ export class Player extends Emitter {
 
   play() {
     this.#wanted = true;
-    clearTimeout(this.#idle);
-    this.#context?.resume();
-    this.#post({ type: "play" });
+    this.#output.resume();
+    this.#output.post({ type: "play" });
     this.emit("change");
   }
 
   pause() {
     this.#wanted = false;
-    this.#post({ type: "pause" });
-    this.#rest();
+    this.#output.post({ type: "pause" });
+    this.#output.rest();
     this.emit("change");
-  }
-
-  /** Give the audio device back, as the browser may do at any time. */
-  async suspend() {
-    await this.#context?.suspend();
   }
 
   /** @param {number} sample */
   seek(sample) {
     const to = Math.max(0, Math.min(Math.round(sample), this.#take?.length ?? 0));
-    this.#last = { ...this.#last, position: to, time: this.#context?.currentTime ?? 0 };
+    this.#last = { ...this.#last, position: to, time: this.#output.time };
     if (this.#last.state === "ended") this.#last.state = "paused";
-    this.#post({ type: "seek", to });
+    this.#output.post({ type: "seek", to });
     this.emit("report");
-  }
-
-  /** @param {number} volume 0 to 1 */
-  set volume(volume) {
-    this.#volume = volume;
-    if (this.#gain) this.#gain.gain.value = volume * volume; // loudness grows slower than amplitude
-  }
-
-  /** Return when a sample that left the worklet at a context time is heard, by performance.now(). */
-  heardAt(/** @type {number} */ time) {
-    const now = performance.now();
-    const estimate = now + 1000 * (time + this.latency - (this.#context?.currentTime ?? 0));
-    const { contextTime = time, performanceTime = 0 } = this.#context?.getOutputTimestamp() ?? {};
-    // While the device starts, its clock and its time stamps jump; a sound is not heard before it has left the worklet.
-    return Math.max(now, performanceTime ? performanceTime + 1000 * (time - contextTime) : estimate);
-  }
-
-  /** @param {AudioContext} context */
-  async #build(context) {
-    await context.audioWorklet.addModule(new URL("player-worklet.js", import.meta.url));
-    this.#node = new AudioWorkletNode(context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
-    this.#gain = new GainNode(context, { gain: this.#volume * this.#volume });
-    this.#node.connect(this.#gain).connect(context.destination);
-    this.#node.port.onmessage = ({ data }) => this.#receive(data);
-    this.#hand();
-    if (this.#wanted) this.#post({ type: "play" });
   }
 
   // Gives the worklet the take from its beginning, once both are there.
   #hand() {
-    if (!this.#take || !this.#node) return;
+    if (!this.#take || !this.#output.built) return;
     this.#sent = 0;
-    this.#post({ type: "load", take: this.#number, rate: this.#take.rate });
+    this.#output.post({ type: "load", take: this.#number, rate: this.#take.rate });
     this.#feed();
     if (this.#take.complete) this.#finish();
   }
 
   #feed() {
-    if (!this.#take || !this.#node || this.#sent >= this.#take.length) return;
+    if (!this.#take || !this.#output.built || this.#sent >= this.#take.length) return;
     const samples = this.#take.pcm.slice(this.#sent);
     this.#sent += samples.length;
-    this.#node.port.postMessage({ type: "audio", take: this.#number, samples }, [samples.buffer]);
+    this.#output.post({ type: "audio", take: this.#number, samples }, [samples.buffer]);
   }
 
   #cut() {
     if (!this.#take) return;
     this.#sent = Math.min(this.#sent, this.#take.length);
-    this.#post({ type: "cut", take: this.#number, length: this.#take.length });
+    this.#output.post({ type: "cut", take: this.#number, length: this.#take.length });
   }
 
   #finish() {
-    this.#post({ type: "end", take: this.#number, complete: Boolean(this.#take?.complete) });
+    this.#output.post({ type: "end", take: this.#number, complete: Boolean(this.#take?.complete) });
   }
 
   #release() {
@@ -211,21 +158,17 @@ export class Player extends Emitter {
     this.#take?.removeEventListener("end", this.#onEnd);
   }
 
-  #post(/** @type {object} */ message) {
-    this.#node?.port.postMessage(message);
-  }
-
   #receive(/** @type {any} */ report) {
     if (report.take !== this.#number) return;
     const before = this.#last.state;
     this.#last = report;
     if (report.state === "ended") {
       this.#wanted = false;
-      this.#rest();
+      this.#output.rest();
     }
     if (report.state === "playing" && !this.#began) {
       this.#began = true;
-      this.emit("first", this.heardAt(report.time));
+      this.emit("first", this.#output.heardAt(report));
     }
     this.emit("report");
     if (before === report.state) return;
@@ -233,16 +176,9 @@ export class Player extends Emitter {
     if (report.state === "ended") this.emit("ended");
   }
 
-  // The browser may suspend the sound, as when a call comes in.
-  #contextChanged() {
-    if (this.#context?.state !== "running" && this.#wanted && this.#last.state === "playing") {
-      this.pause();
-      this.emit("blocked");
-    }
-  }
-
-  #rest() {
-    clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => !this.#wanted && this.suspend(), SUSPEND_MS);
+  #deviceChanged() {
+    if (this.#output.running || !this.#wanted || this.#last.state !== "playing") return;
+    this.pause();
+    this.emit("blocked");
   }
 }

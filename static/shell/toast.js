@@ -26,6 +26,13 @@ export class Toast {
     });
     box.querySelector(".toast-close")?.addEventListener("click", () => this.hide());
     box.addEventListener("pointerenter", () => clearTimeout(this.#timer));
+    const dialogs = new MutationObserver(() => this.shown && this.#moveToFront());
+    for (const dialog of document.querySelectorAll("dialog")) dialogs.observe(dialog, { attributeFilter: ["open"] });
+  }
+
+  /** The message that is shown; "" for none. */
+  get shown() {
+    return this.#text.textContent ?? "";
   }
 
   /**
@@ -40,35 +47,24 @@ export class Toast {
     this.#action.hidden = !action;
     this.#action.textContent = action?.label ?? "";
     this.#text.textContent = message;
-    this.#box.hidePopover();
     this.#moveToFront();
-    this.#box.showPopover();
     if (!lasting && !action) this.#timer = setTimeout(() => this.hide(), SHOWN_MS[kind]);
-  }
-
-  /** Move into the dialog that is open, if any: what is outside of it can be neither pressed nor announced. */
-  #moveToFront() {
-    const dialog = [...document.querySelectorAll("dialog:modal")].at(-1);
-    (dialog ?? this.#home).append(this.#box);
-    dialog?.addEventListener("close", () => this.#leave(), { once: true });
-  }
-
-  #leave() {
-    this.#home.append(this.#box);
-    if (this.shown) this.#box.showPopover();
-  }
-
-  /** The message that is shown; "" for none. */
-  get shown() {
-    return this.#text.textContent ?? "";
   }
 
   /** Hide the message, or only if it is this one. @param {string} [message] */
   hide(message) {
-    if (message !== undefined && this.#text.textContent !== message) return;
+    if (message !== undefined && this.shown !== message) return;
     clearTimeout(this.#timer);
     this.#box.hidePopover();
     this.#text.textContent = "";
     this.#act = null;
+  }
+
+  // Elements outside an open modal dialog are inert: the box moves into the dialog, and back when it closes.
+  #moveToFront() {
+    const home = [...document.querySelectorAll("dialog:modal")].at(-1) ?? this.#home;
+    if (this.#box.parentElement !== home) home.append(this.#box);
+    this.#box.hidePopover(); // above what has been opened since
+    this.#box.showPopover();
   }
 }

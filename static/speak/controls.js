@@ -2,7 +2,7 @@
 // Actions of the Play button and its keys: begin a take, go on with it, or pause; and the change between editing and
 // reading that comes with it.
 
-import { Player } from "../audio/player.js";
+import { Output } from "../audio/output.js";
 import { byId } from "../lib/element.js";
 import { changeSettings } from "../state.js";
 import { lengthOf } from "../take/code-points.js";
@@ -91,7 +91,7 @@ export class Controls {
   show() {
     const { store, toast } = this.#app;
     const { ready, connection } = store.state;
-    const obstacle = Player.obstacle();
+    const obstacle = Output.obstacle();
     const button = byId("play");
     button.disabled = !ready || connection === "locked" || obstacle !== "";
     byId("engine-notice").textContent = ready?.notice ?? "";
@@ -131,7 +131,7 @@ export class Controls {
     this.#wrong = this.#obstacle;
     if (this.#wrong) {
       toast.show(this.#wrong, { kind: "error" });
-      if (!Player.obstacle()) this.#reader.focus();
+      if (!Output.obstacle()) this.#reader.focus();
       return;
     }
     if (!ready || connection !== "online") {
@@ -149,7 +149,7 @@ export class Controls {
     const most = ready?.limits.context_characters ?? Infinity;
     const length = lengthOf(text);
     const count = (/** @type {number} */ characters) => characters.toLocaleString("en");
-    if (Player.obstacle()) return Player.obstacle();
+    if (Output.obstacle()) return Output.obstacle();
     if (!/[^\s\p{P}]/u.test(text)) return "There is no text to speak; type some text.";
     if (length > most) return `The text has ${count(length)} characters; at most ${count(most)} are allowed.`;
     return "";

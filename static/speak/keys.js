@@ -1,7 +1,7 @@
 // @ts-check
 // Keys: Ctrl+Enter plays, Escape stops; in the text that is being read, Space, Left and Right, and typing edits.
 
-import { Player } from "../audio/player.js";
+import { Output } from "../audio/output.js";
 import { byId } from "../lib/element.js";
 
 /**
@@ -18,7 +18,7 @@ export function mountKeys(app, reader, controls) {
   // The audio device starts with the first touch of the page, not with the first sound.
   const open = () => {
     const { ready } = store.state;
-    if (ready && !Player.obstacle()) player.open([ready.sample_rate, ...ready.sample_rates]);
+    if (ready && !Output.obstacle()) player.open([ready.sample_rate, ...ready.sample_rates]);
   };
   for (const type of ["pointerdown", "keydown"]) addEventListener(type, open, { once: true, capture: true });
   addEventListener("pagehide", () => speaker.pause());

@@ -7,10 +7,11 @@ import { byId } from "../lib/element.js";
 import { Notice } from "../lib/notice.js";
 import { Refusal } from "../lib/refusal.js";
 import { changeSettings } from "../state.js";
-import { Lists } from "./lists.js";
 import { mountPronunciations } from "./pronunciations.js";
 import { Recorder } from "./recorder.js";
+import { SampleList } from "./sample-list.js";
 import { Sample } from "./sample.js";
+import { VoiceList } from "./voice-list.js";
 
 const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip)/u; // types that are certainly not audio
 
@@ -22,7 +23,8 @@ export function mount(panel, app) {
   const { store, api, focus, speech } = app;
   const sound = new Sound(focus);
   const sample = new Sample(api, sound);
-  const lists = new Lists(app, sound, sample, refresh);
+  const sampleList = new SampleList(api, sound, sample, refresh);
+  const voiceList = new VoiceList(app, sound, sampleList, refresh);
   const notice = new Notice(byId("voices-notice"));
   let reading = 0; // number of the latest refresh; earlier ones are ignored
 
@@ -34,7 +36,7 @@ export function mount(panel, app) {
     await refresh();
     if (chosen) changeSettings(store, { voice: chosen });
   });
-  byId("use-made").addEventListener("click", () => lists.use(sample.made));
+  byId("use-made").addEventListener("click", () => voiceList.use(sample.made));
   store.watch(["tab"], ({ tab }) => (tab === "voices" ? refresh() : sound.stop()));
   speech.on("ready", refresh);
   document.addEventListener("keydown", ({ key, isComposing, defaultPrevented }) => {
@@ -49,7 +51,8 @@ export function mount(panel, app) {
       const [{ voices }, samples] = await Promise.all([api.get("voices"), api.get("audio_prompts/metadata")]);
       if (mine !== reading) return;
       sample.setKnown(samples, voices);
-      lists.show(voices, Object.values(samples));
+      voiceList.show(voices);
+      sampleList.show(Object.values(samples), voices);
       store.set({ voices });
       notice.say("");
     } catch (error) {

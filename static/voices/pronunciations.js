@@ -4,7 +4,7 @@
 import { byId } from "../lib/element.js";
 import { languageName } from "../lib/languages.js";
 import { Notice } from "../lib/notice.js";
-import { entry, items } from "./entry.js";
+import { entry, fill, items } from "./entries.js";
 import { ask, button } from "./question.js";
 
 /**
@@ -65,8 +65,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
 
   /** @param {{pronunciations: Word[], warnings: string[]}} answer */
   function show({ pronunciations, warnings }) {
-    sound.stopWithin(list);
-    list.replaceChildren(...pronunciations.map(wordEntry));
+    fill(list, pronunciations.map(wordEntry), sound);
     byId("no-words").hidden = pronunciations.length > 0;
     byId("word-warnings").replaceChildren(...items(warnings));
   }

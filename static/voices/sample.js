@@ -6,7 +6,7 @@ import { Emitter } from "../lib/emitter.js";
 import { languageName } from "../lib/languages.js";
 import { Notice } from "../lib/notice.js";
 import { fileOf } from "./cut.js";
-import { items } from "./entry.js";
+import { items } from "./entries.js";
 import { freeName, nameOf } from "./names.js";
 import { metadataOf, pathOf } from "./paths.js";
 import { Transcript } from "./transcript.js";

@@ -3,7 +3,7 @@
 
 import { byId } from "../lib/element.js";
 import { Notice } from "../lib/notice.js";
-import { items } from "./entry.js";
+import { items } from "./entries.js";
 import { idOf, nameOf } from "./names.js";
 
 export class VoiceForm {

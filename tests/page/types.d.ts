@@ -14,6 +14,7 @@ type Picker = import("../../static/lib/picker.js").Picker;
 type Player = import("../../static/audio/player.js").Player;
 type Reader = import("../../static/speak/reader.js").Reader;
 type Sample = import("../../static/voices/sample.js").Sample;
+type SampleList = import("../../static/voices/sample-list.js").SampleList;
 type Sampler = import("../../static/speak/sampler.js").Sampler;
 type Sound = import("../../static/audio/sound.js").Sound;
 type Speaker = import("../../static/speech/speaker.js").Speaker;
@@ -53,6 +54,21 @@ interface App {
   speaker: Speaker;
   /** Plays a voice, for choosing one. */
   sampler: Sampler;
+}
+
+// audio/clock.js
+
+interface AudioClocks {
+  /** performance.now() */
+  now: number;
+  /** Milliseconds since the worklet sent the message. */
+  delay: number;
+  /** Of the audio context, in seconds. */
+  currentTime: number;
+  /** Seconds from leaving the worklet until heard. */
+  latency: number;
+  /** Of the output; the browser may know none. */
+  stamp: AudioTimestamp;
 }
 
 // audio/player.js
@@ -328,7 +344,7 @@ interface Settings {
   options: Record<string, number>;
 }
 
-// voices/lists.js
+// voices/voice-list.js
 
 /** Of the file that a voice needs. */
 interface Download {

@@ -1,0 +1,40 @@
+// @ts-check
+// A list of entries: what each is about, with buttons beside it and warnings below.
+
+import { byId, element } from "../lib/element.js";
+
+/**
+ * Return an entry.
+ * @param {string} name
+ * @param {string} facts
+ * @param {string[]} warnings
+ * @param {HTMLElement[]} actions
+ */
+export function entry(name, facts, warnings, actions) {
+  const about = element("p", {}, element("strong", {}, name), " ", element("span", {}, facts));
+  const line = element("div", { className: "entry" }, about, element("div", { className: "actions" }, ...actions));
+  const item = element("li", {}, line);
+  item.dataset.name = name;
+  if (warnings.length) item.append(element("ul", { className: "warnings" }, ...items(warnings)));
+  return item;
+}
+
+/** Return sentences as the items of a list. @param {string[]} sentences */
+export function items(sentences) {
+  return sentences.map((sentence) => element("li", {}, sentence));
+}
+
+/**
+ * Replace the entries of a list. Sound that belongs to one stops; the focus stays on the same control if it still exists.
+ * @param {HTMLElement} list
+ * @param {HTMLElement[]} entries
+ * @param {Sound} sound
+ */
+export function fill(list, entries, sound) {
+  const held = list.contains(document.activeElement) ? document.activeElement?.textContent : null;
+  sound.stopWithin(list);
+  list.replaceChildren(...entries);
+  if (!held) return;
+  const again = [...list.querySelectorAll("button")].find((one) => one.textContent === held);
+  (again ?? byId(list.getAttribute("aria-labelledby") ?? "")).focus();
+}
