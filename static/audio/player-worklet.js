@@ -12,10 +12,7 @@ class PlayerProcessor extends AudioWorkletProcessor {
     this.port.onmessage = ({ data }) => this.playback.receive(data);
   }
 
-  /**
-   * @param {Float32Array[][]} _inputs
-   * @param {Float32Array[][]} outputs
-   */
+  /** @param {Float32Array[][]} _inputs @param {Float32Array[][]} outputs */
   process(_inputs, [output]) {
     this.playback.fill(output[0]);
     for (let other = 1; other < output.length; other++) output[other].set(output[0]);

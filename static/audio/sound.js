@@ -71,11 +71,7 @@ export class Sound {
     return (this.#context ??= new AudioContext());
   }
 
-  /**
-   * @param {Turn} turn
-   * @param {AudioBuffer} buffer
-   * @param {[number, number]} part
-   */
+  /** @param {Turn} turn @param {AudioBuffer} buffer @param {[number, number]} part */
   #play(turn, buffer, [from, to]) {
     const context = this.#open();
     turn.source = new AudioBufferSourceNode(context, { buffer });

@@ -61,10 +61,7 @@ export class Card {
   }
 }
 
-/**
- * @param {string} label
- * @param {HTMLElement} value
- */
+/** @param {string} label @param {HTMLElement} value */
 function fact(label, value) {
   return element("div", {}, element("dt", {}, label), value);
 }

@@ -9,10 +9,7 @@ import { ComparedTakes } from "./takes.js";
 
 const LEAST = 2;
 
-/**
- * @param {HTMLElement} panel
- * @param {App} app
- */
+/** @param {HTMLElement} panel @param {App} app */
 export function mount(panel, app) {
   const { store, player, speaker, toast } = app;
   const takes = new ComparedTakes(app);

@@ -48,10 +48,7 @@ export class ComparedTakes extends Emitter {
     return asked;
   }
 
-  /**
-   * @param {Take} take
-   * @returns {Asked}
-   */
+  /** @param {Take} take @returns {Asked} */
   #open(take) {
     const { contexts, toast } = this.#app;
     take.metrics.clicked = take.metrics.sent = performance.now();

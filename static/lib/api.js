@@ -67,11 +67,7 @@ export class Api extends Emitter {
     });
   }
 
-  /**
-   * @param {string} method
-   * @param {string} path
-   * @param {object | null} body
-   */
+  /** @param {string} method @param {string} path @param {object | null} body */
   async #ask(method, path, body = null) {
     const headers = this.#headers();
     if (body) headers["Content-Type"] = "application/json";
@@ -98,10 +94,7 @@ export class Api extends Emitter {
     return url.href;
   }
 
-  /**
-   * @param {number} status
-   * @param {string} body
-   */
+  /** @param {number} status @param {string} body */
   #refusal(status, body) {
     if (status === 401) this.emit("unauthorized");
     const { error } = parsed(body);

@@ -25,10 +25,7 @@ export class Channel extends Emitter {
   #timer;
   lastMessageAt = 0; // when anything last came from the server, by performance.now()
 
-  /**
-   * @param {string} path
-   * @param {Key} key
-   */
+  /** @param {string} path @param {Key} key */
   constructor(path, key) {
     super();
     this.#path = path;
@@ -121,10 +118,7 @@ export class Channel extends Emitter {
     this.#welcome = false;
   }
 
-  /**
-   * @param {number} code
-   * @param {string} reason
-   */
+  /** @param {number} code @param {string} reason */
   #lost(code, reason) {
     const refused = code === POLICY && !this.#welcome; // later, the same code means that a limit was exceeded
     this.#detach();

@@ -45,11 +45,7 @@ export class Picker {
     byId("picker-none").hidden = found.length > 0;
   }
 
-  /**
-   * @param {Choice} choice
-   * @param {boolean} picked
-   * @param {Picking["preview"]} preview
-   */
+  /** @param {Choice} choice @param {boolean} picked @param {Picking["preview"]} preview */
   #row(choice, picked, preview) {
     const button = element("button", { type: "button", className: "pick", "aria-pressed": picked }, choice.name);
     button.dataset.id = choice.id;

@@ -9,6 +9,7 @@ import { firstSoundMs } from "../take/stages.js";
 import { mountDownload } from "./download.js";
 import { mountMediaKeys } from "./media-keys.js";
 import { mountScrubber } from "./scrubber.js";
+import { mountWakeLock } from "./wake-lock.js";
 import { Waveform } from "./waveform.js";
 
 /**
@@ -22,6 +23,7 @@ export function mountDock(app, playOrPause) {
   const scrubber = mountScrubber(speaker, player);
   mountDownload(app);
   mountMediaKeys(app, playOrPause);
+  mountWakeLock(player);
 
   const press = (/** @type {string} */ id, /** @type {() => void} */ act) => byId(id).addEventListener("click", act);
   press("play", playOrPause);

@@ -27,11 +27,7 @@ export function mountDownload({ player, api, toast }) {
     }
   }
 
-  /**
-   * @param {Take} take
-   * @param {string} format
-   * @returns {Promise<BlobPart[]>}
-   */
+  /** @param {Take} take @param {string} format @returns {Promise<BlobPart[]>} */
   async function partsOf(take, format) {
     if (format === "wav") return wavParts(take.pcm.slice(), take.rate);
     if (format === "srt") return [srtOf(cuesOf(take))];

@@ -1,31 +1,14 @@
 // @ts-check
-// Keys of the keyboard and the headset, the lock screen, and keeping the screen awake while it speaks.
+// Media keys of the keyboard and the headset, and the controls of the lock screen.
 
-import { httpUrl } from "../lib/address.js";
 import { SKIP_S } from "../speech/speaker.js";
+import { mountSilence } from "./silence.js";
 
 const TITLE = 80; // characters
+const POSITION_MS = 1000;
 
-/**
- * @param {App} app
- * @param {() => void} playOrPause
- */
+/** @param {App} app @param {() => void} playOrPause */
 export function mountMediaKeys({ player, speaker }, playOrPause) {
-  /** @type {WakeLockSentinel | null} */
-  let lock = null;
-
-  async function holdScreen() {
-    const wanted = player.active && document.visibilityState === "visible";
-    if (!wanted) {
-      await lock?.release();
-      lock = null;
-    } else if (!lock || lock.released) {
-      lock = (await navigator.wakeLock?.request("screen").catch(() => null)) ?? null;
-    }
-  }
-  player.on("change", holdScreen);
-  document.addEventListener("visibilitychange", holdScreen);
-
   const session = navigator.mediaSession;
   if (!session) return;
   mountSilence(player);
@@ -47,23 +30,19 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
       // this browser does not know the action
     }
   }
+
+  let toldAt = 0;
+  const tellPosition = () => {
+    const { take, position } = player;
+    if (!take?.length) return;
+    toldAt = performance.now();
+    session.setPositionState({ duration: take.seconds, position: Math.min(take.seconds, position / take.rate) });
+  };
+  player.on("report", () => performance.now() - toldAt > POSITION_MS && tellPosition());
   player.on("change", () => {
+    tellPosition();
     session.playbackState = player.active ? "playing" : player.take ? "paused" : "none";
     if (!player.take) return;
     session.metadata = new MediaMetadata({ title: player.take.text.slice(0, TITLE), artist: document.title });
-  });
-}
-
-// Plays silence beside the speech: browsers give the media keys only to pages with a media element that plays.
-function mountSilence(/** @type {Player} */ player) {
-  const silence = new Audio();
-  silence.loop = true;
-  player.on("first", () => {
-    if (!silence.src) silence.src = httpUrl("static/audio/silence.mp3");
-    if (player.active) silence.play().catch(() => {}); // without it, the keys of the page remain
-  });
-  player.on("change", () => {
-    if (!player.active) silence.pause();
-    else if (silence.src && silence.paused) silence.play().catch(() => {});
   });
 }

@@ -7,10 +7,7 @@ import { clockOf } from "../take/duration.js";
 
 const STEPS = 2000; // of the bars
 
-/**
- * @param {Speaker} speaker
- * @param {Player} player
- */
+/** @param {Speaker} speaker @param {Player} player */
 export function mountScrubber(speaker, player) {
   const bar = byId("scrubber");
   const arrived = /** @type {HTMLElement} */ (bar.querySelector(".arrived"));

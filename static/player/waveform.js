@@ -24,10 +24,7 @@ export class Waveform {
   #size = { width: 0, height: 0 }; // read once, as reading it in each frame would lay out the page
   #drawn = "";
 
-  /**
-   * @param {HTMLCanvasElement} canvas
-   * @param {Played} player
-   */
+  /** @param {HTMLCanvasElement} canvas @param {Played} player */
   constructor(canvas, player) {
     this.#canvas = canvas;
     this.#player = player;

@@ -7,11 +7,7 @@ import { duration, tableOf } from "./plots.js";
 const ROWS = 15; // of a whole span
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
-/**
- * @param {Plot} plot
- * @param {Timeline} timeline
- * @param {number} span seconds
- */
+/** @param {Plot} plot @param {Timeline} timeline @param {number} span seconds */
 export function chartTable(plot, timeline, span) {
   const caption = element("caption", {}, `Highest values of each ${duration(span / ROWS)}, up to the time given`);
   const labels = ["Time", ...plot.series.map(({ label }) => label)];

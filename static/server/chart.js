@@ -24,10 +24,7 @@ export class Chart {
   #timeline = null;
   #span = 0;
 
-  /**
-   * @param {Plot} plot
-   * @param {HTMLElement} box
-   */
+  /** @param {Plot} plot @param {HTMLElement} box */
   constructor(plot, box) {
     this.#plot = plot;
     const title = element("h3", { id: plot.id }, plot.title);
@@ -45,10 +42,7 @@ export class Chart {
     this.#figure.remove();
   }
 
-  /**
-   * @param {Timeline} timeline
-   * @param {number} span seconds
-   */
+  /** @param {Timeline} timeline @param {number} span seconds */
   show(timeline, span) {
     this.#timeline = timeline;
     this.#span = span;
@@ -68,10 +62,7 @@ export class Chart {
     this.#drawing.show(this.#timeline, this.#span);
   }
 
-  /**
-   * @param {Series} series
-   * @param {number} at
-   */
+  /** @param {Series} series @param {number} at */
   #entry({ label, dash }, at) {
     const swatch = element("span", { className: "swatch" });
     swatch.dataset.series = String(at + 1);

@@ -28,10 +28,7 @@ export class Charts {
     this.#span = 60 * minutes;
   }
 
-  /**
-   * @param {Plot[]} plots
-   * @param {Timeline} timeline
-   */
+  /** @param {Plot[]} plots @param {Timeline} timeline */
   show(plots, timeline) {
     const names = JSON.stringify(plots.map(({ id, series }) => [id, series]));
     if (names !== this.#plots) {

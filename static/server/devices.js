@@ -41,10 +41,7 @@ export class Devices {
     }));
   }
 
-  /**
-   * @param {Element} item
-   * @param {Device} device
-   */
+  /** @param {Element} item @param {Device} device */
   #write(item, { id, name, worker, memory }) {
     const part = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (item.querySelector(selector));
     setText(part(".device-name"), id === name ? id : `${id} · ${name}`);

@@ -45,10 +45,7 @@ export class Drawing {
     return this.#chart.cursor.idx ?? null;
   }
 
-  /**
-   * @param {Timeline} timeline
-   * @param {number} span seconds
-   */
+  /** @param {Timeline} timeline @param {number} span seconds */
   show(timeline, span) {
     this.#timeline = timeline;
     this.#span = span;
@@ -60,10 +57,7 @@ export class Drawing {
     this.#chart.destroy();
   }
 
-  /**
-   * @param {number} width
-   * @returns {import("uplot").Options}
-   */
+  /** @param {number} width @returns {import("uplot").Options} */
   #options(width) {
     return {
       width: Math.max(LEAST_WIDTH, width),
@@ -106,11 +100,7 @@ export class Drawing {
     ];
   }
 
-  /**
-   * @param {Series} series
-   * @param {number} at
-   * @returns {import("uplot").Series}
-   */
+  /** @param {Series} series @param {number} at @returns {import("uplot").Series} */
   #line({ dash, filled }, at) {
     const stroke = this.#colours[at];
     const fill = filled ? stroke.replace(/^rgb\((.*)\)$/u, "rgb($1 / 15%)").replaceAll(",", "") : undefined;

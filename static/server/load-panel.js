@@ -68,11 +68,7 @@ function row() {
   return element("li", {}, element("span", { className: "take-voice" }), bar, element("span", { className: "take-times" }));
 }
 
-/**
- * @param {HTMLElement} item
- * @param {LoadTake} take
- * @param {number} longest milliseconds
- */
+/** @param {HTMLElement} item @param {LoadTake} take @param {number} longest milliseconds */
 function write(item, { voice, first, end, error }, longest) {
   const [name, bar, times] = /** @type {HTMLElement[]} */ ([...item.children]);
   const [wait, flow] = /** @type {HTMLElement[]} */ ([...bar.children]);

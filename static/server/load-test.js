@@ -83,10 +83,7 @@ export class LoadTest extends Emitter {
     this.emit("change");
   }
 
-  /**
-   * @param {string} context
-   * @param {string} error
-   */
+  /** @param {string} context @param {string} error */
   #ended(context, error) {
     Object.assign(this.#named(context), { end: this.#passed, error });
     this.emit("change");

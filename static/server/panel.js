@@ -9,10 +9,7 @@ import { mountLoadPanel } from "./load-panel.js";
 import { duration, eventsOf, milliseconds, plotsOf } from "./plots.js";
 import { Timeline } from "./timeline.js";
 
-/**
- * @param {HTMLElement} panel
- * @param {App} app
- */
+/** @param {HTMLElement} panel @param {App} app */
 export function mount(panel, app) {
   const { store, status } = app;
   const devices = new Devices(byId("devices"));
@@ -94,10 +91,7 @@ function showReadings(state) {
   write("uptime", state ? duration(state.uptime_s) : null);
 }
 
-/**
- * @param {string} id
- * @param {string | number | null | undefined} value
- */
+/** @param {string} id @param {string | number | null | undefined} value */
 function write(id, value) {
   setText(byId(id), String(value ?? "–"));
 }

@@ -48,10 +48,7 @@ export function plotsOf(devices) {
   return [FIRST_AUDIO, LOAD, ...[machine ?? [], others].flat().map(memoryPlot)];
 }
 
-/**
- * @param {{id: string, name: string, memory: {model?: number | null}}} device
- * @returns {Plot}
- */
+/** @param {{id: string, name: string, memory: {model?: number | null}}} device @returns {Plot} */
 function memoryPlot({ id, name, memory }) {
   const known = typeof memory.model === "number";
   const parts = [
@@ -83,10 +80,7 @@ export function valuesOf(timeline, { columns }) {
   return first.map((value, row) => rest.reduce((sum, column) => add(sum, column[row] ?? null), value));
 }
 
-/**
- * @param {number | null} one
- * @param {number | null} other
- */
+/** @param {number | null} one @param {number | null} other */
 function add(one, other) {
   return one === null || other === null ? null : one + other;
 }
@@ -127,10 +121,7 @@ export function tableOf(plot, timeline, partS) {
     .map(([at, values]) => ({ at, values }));
 }
 
-/**
- * @param {number | null} one
- * @param {number | null} other
- */
+/** @param {number | null} one @param {number | null} other */
 function higher(one, other) {
   if (one === null || other === null) return one ?? other;
   return Math.max(one, other);

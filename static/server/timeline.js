@@ -60,28 +60,19 @@ export class Timeline {
     return this.#events;
   }
 
-  /**
-   * @param {string} name
-   * @returns {Column}
-   */
+  /** @param {string} name @returns {Column} */
   column(name) {
     return this.#columns.get(name) ?? [];
   }
 
-  /**
-   * @param {number} at
-   * @param {Map<string, number | null>} row
-   */
+  /** @param {number} at @param {Map<string, number | null>} row */
   #append(at, row) {
     const last = this.last;
     if (last !== null && at - last > GAP_STEPS * this.#step) this.#push(last + this.#step, new Map());
     this.#push(at, row);
   }
 
-  /**
-   * @param {number} at
-   * @param {Map<string, number | null>} row
-   */
+  /** @param {number} at @param {Map<string, number | null>} row */
   #push(at, row) {
     const times = this.column("at");
     for (const name of row.keys())
@@ -99,10 +90,7 @@ export class Timeline {
   }
 }
 
-/**
- * @param {StatusHistory} history
- * @param {number} row
- */
+/** @param {StatusHistory} history @param {number} row */
 function rowOf(history, row) {
   const { p50, p95, p99 } = history.first_audio_ms;
   const { contexts, queued, connections } = history;

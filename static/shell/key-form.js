@@ -3,10 +3,7 @@
 
 import { byId } from "../lib/element.js";
 
-/**
- * @param {App} app
- * @param {() => void} entered called with a new key stored
- */
+/** @param {App} app @param {() => void} entered called with a new key stored */
 export function mountKeyForm({ store, key }, entered) {
   const form = byId("key-form");
   const input = byId("key");

@@ -13,10 +13,7 @@ export class Controls {
   #reader;
   #wrong = ""; // the message about the text, which editing settles
 
-  /**
-   * @param {App} app
-   * @param {Reader} reader
-   */
+  /** @param {App} app @param {Reader} reader */
   constructor(app, reader) {
     this.#app = app;
     this.#reader = reader;

@@ -9,10 +9,7 @@ import { TakeStore } from "./take-store.js";
 const LEAST_S = 0.2;
 const TITLE = 160; // characters shown of a text
 
-/**
- * @param {App} app
- * @param {(take: Take) => void} replay
- */
+/** @param {App} app @param {(take: Take) => void} replay */
 export function mountHistory({ player, store, toast }, replay) {
   const dialog = byId("history");
   const close = makeClosable(dialog);

@@ -4,11 +4,7 @@
 import { Output } from "../audio/output.js";
 import { byId } from "../lib/element.js";
 
-/**
- * @param {App} app
- * @param {Reader} reader
- * @param {Controls} controls
- */
+/** @param {App} app @param {Reader} reader @param {Controls} controls */
 export function mountKeys(app, reader, controls) {
   const { store, player, speaker } = app;
   document.addEventListener("keydown", (event) => pressed(event, app, controls));
@@ -24,11 +20,7 @@ export function mountKeys(app, reader, controls) {
   addEventListener("pagehide", () => speaker.pause());
 }
 
-/**
- * @param {KeyboardEvent} event
- * @param {App} app
- * @param {Controls} controls
- */
+/** @param {KeyboardEvent} event @param {App} app @param {Controls} controls */
 function pressed(event, { store, speaker }, controls) {
   if (event.isComposing || event.defaultPrevented) return; // an input method has its own keys
   const question = /** @type {Element} */ (event.target).closest?.(".asked");

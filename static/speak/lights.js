@@ -1,10 +1,7 @@
 // @ts-check
 // Lights the word and the sentence that are heard.
 
-/**
- * @param {App} app
- * @param {Reader} reader
- */
+/** @param {App} app @param {Reader} reader */
 export function mountLights({ player, store }, reader) {
   let frame = 0;
 

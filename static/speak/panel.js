@@ -18,10 +18,7 @@ import { mountWaterfall } from "./waterfall.js";
 
 const CHANGE_MS = 250; // a slider is at rest before the speech changes
 
-/**
- * @param {HTMLElement} panel
- * @param {App} app
- */
+/** @param {HTMLElement} panel @param {App} app */
 export function mount(panel, app) {
   const { store, player, speaker } = app;
   const reader = new Reader(byId("text"));

@@ -25,10 +25,7 @@ export function mountWaterfall({ speaker }) {
   speaker.on("change", show);
 }
 
-/**
- * @param {Stage} stage
- * @param {number} whole
- */
+/** @param {Stage} stage @param {number} whole */
 function row({ name, about, start, ms }, whole) {
   const bar = element("span", { className: "bar" });
   bar.style.marginInlineStart = `${(100 * start) / whole}%`;

@@ -91,10 +91,7 @@ export class Context extends Emitter {
     this.emit("sound", null);
   }
 
-  /**
-   * @param {Ending} how
-   * @param {any} message the server's, if it sent one
-   */
+  /** @param {Ending} how @param {any} message the server's, if it sent one */
   end(how, message) {
     if (this.#ended) return;
     this.#ended = true;

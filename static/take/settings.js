@@ -90,10 +90,7 @@ export function generateBody(text, { voice, language, speed, pitch, options }, f
   return { text, voice_id: voice, language, speed, pitch, ...options, response_format: format };
 }
 
-/**
- * @param {Settings} one
- * @param {Settings} other
- */
+/** @param {Settings} one @param {Settings} other */
 export function sameSpeech(one, other) {
   return JSON.stringify(inOrder(one)) === JSON.stringify(inOrder(other));
 }

@@ -8,34 +8,24 @@
  */
 export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queue, first_audio_ms: first }) {
   if (clicked === undefined) return [];
-  /** @type {Stage[]} */
+  const stage = (/** @type {string} */ name, /** @type {string} */ about, /** @type {number} */ from, /** @type {number} */ to) =>
+    ({ name, about, start: from - clicked, ms: Math.max(0, to - from) });
   const stages = [];
-  /**
-   * Add a stage; return its end.
-   * @param {string} name
-   * @param {string} about
-   * @param {number} from
-   * @param {number} to
-   */
-  const add = (name, about, from, to) => {
-    stages.push({ name, about, start: from - clicked, ms: Math.max(0, to - from) });
-    return Math.max(from, to);
-  };
-  if (device !== undefined) add("Audio device", "from the click until the audio device runs", clicked, device);
-  if (sent !== undefined && arrived !== undefined) {
-    const server = Math.min(first ?? 0, arrived - sent);
-    const wait = Math.min(queue ?? 0, server);
-    let at = arrived;
-    if (first === undefined) {
-      add("Server", "from the request to its first sound; the parts are known at the end of the speech", sent, arrived);
-    } else {
-      at = add("Network", "the request's way to the server, and the answer's way back", sent, arrived - server);
-      at = add("Queue", "waiting for the engine", at, at + wait);
-      at = add("Synthesis", "until the engine's first sound", at, at + server - wait);
-    }
-    if (heard !== undefined)
-      add("Buffer", "from the arrival of the first sound until it is heard", Math.max(at, arrived), heard);
+  if (device !== undefined) stages.push(stage("Audio device", "from the click until the audio device runs", clicked, device));
+  if (sent === undefined || arrived === undefined) return stages;
+  if (first === undefined) {
+    const about = "from the request to its first sound; the parts are known at the end of the speech";
+    stages.push(stage("Server", about, sent, arrived));
+  } else {
+    const server = Math.min(first, arrived - sent);
+    const queued = arrived - server + Math.min(queue ?? 0, server);
+    stages.push(
+      stage("Network", "the request's way to the server, and the answer's way back", sent, arrived - server),
+      stage("Queue", "waiting for the engine", arrived - server, queued),
+      stage("Synthesis", "until the engine's first sound", queued, arrived),
+    );
   }
+  if (heard !== undefined) stages.push(stage("Buffer", "from the arrival of the first sound until it is heard", arrived, heard));
   return stages;
 }
 

@@ -55,10 +55,7 @@ export function vttOf(cues) {
   return ["WEBVTT\n", ...lines].join("\n");
 }
 
-/**
- * @param {number} seconds
- * @param {string} point between seconds and milliseconds
- */
+/** @param {number} seconds @param {string} point between seconds and milliseconds */
 function clock(seconds, point) {
   const ms = Math.round(1000 * seconds);
   const two = (/** @type {number} */ value) => String(Math.floor(value)).padStart(2, "0");

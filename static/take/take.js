@@ -26,11 +26,7 @@ export class Take extends Emitter {
   metrics = {};
   #part = { from: 0, base: 0 }; // of the context that is filling the take: text offset and first sample
 
-  /**
-   * @param {string} text
-   * @param {Settings} settings
-   * @param {number} rate samples per second
-   */
+  /** @param {string} text @param {Settings} settings @param {number} rate samples per second */
   constructor(text, settings, rate) {
     super();
     this.text = text;

@@ -15,10 +15,7 @@ import { VoiceList } from "./voice-list.js";
 
 const NO_RECORDING = /^(text|image|font|model)\/|^application\/(json|pdf|xml|zip)/u; // types that are certainly not audio
 
-/**
- * @param {HTMLElement} panel
- * @param {App} app
- */
+/** @param {HTMLElement} panel @param {App} app */
 export function mount(panel, app) {
   const { store, api, focus, speech } = app;
   const sound = new Sound(focus);

@@ -7,10 +7,7 @@ import { Notice } from "../lib/notice.js";
 import { entry, fill, items } from "./entries.js";
 import { ask, button } from "./question.js";
 
-/**
- * @param {App} app
- * @param {Sound} sound
- */
+/** @param {App} app @param {Sound} sound */
 export function mountPronunciations({ api, store, speech }, sound) {
   const list = byId("words");
   const form = byId("word-form");
@@ -82,10 +79,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
     return item;
   }
 
-  /**
-   * @param {HTMLButtonElement} control
-   * @param {Word} one
-   */
+  /** @param {HTMLButtonElement} control @param {Word} one */
   async function play(control, { word: input, language: tag }) {
     notice.forgive();
     const asked = { model: "tts-1", voice: store.state.voices[0]?.id, input, response_format: "wav", ...(tag && { language: tag }) };
@@ -97,10 +91,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
   }
 }
 
-/**
- * @param {Word} one
- * @param {Word} other
- */
+/** @param {Word} one @param {Word} other */
 function same(one, other) {
   return one.word.toLowerCase() === other.word.toLowerCase() && (one.language ?? "").toLowerCase() === (other.language ?? "").toLowerCase();
 }

@@ -63,29 +63,10 @@ export class Recorder extends Emitter {
       this.#media = null;
     };
     try {
-      const [kind, ending] = KINDS.find(([type]) => MediaRecorder.isTypeSupported(type)) ?? ["", "webm"];
-      const analyser = new AnalyserNode(context, { fftSize: 4096 });
-      const mono = new MediaStreamAudioDestinationNode(context, { channelCount: 1 }); // mixes any number of channels
-      new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser).connect(mono);
-      const media = new MediaRecorder(mono.stream, { mimeType: kind, audioBitsPerSecond: BITS_PER_S });
-      /** @type {Blob[]} */
-      const pieces = [];
-      const began = performance.now();
-      const passed = () => (performance.now() - began) / 1000;
-      media.ondataavailable = ({ data }) => pieces.push(data);
-      media.onstop = () => {
-        release();
-        const file = new File(pieces, `recording.${ending}`, { type: media.mimeType });
-        this.emit("recorded", { file, seconds: passed() });
-      };
-      media.onerror = () => {
-        media.onstop = null;
-        release();
-        this.emit("failed", new Refusal(BROKEN));
-      };
+      const { analyser, mono } = metered(context, stream);
+      const passed = stopwatch();
+      this.#media = this.#start(mono, passed, release);
       for (const track of stream.getTracks()) track.onended = () => this.stop(); // the microphone was unplugged
-      media.start();
-      this.#media = media;
       timer = setInterval(() => {
         if (passed() >= LONGEST_S) this.stop();
         this.emit("level", { seconds: passed(), level: peakOf(analyser) });
@@ -95,6 +76,41 @@ export class Recorder extends Emitter {
       throw new Refusal(BROKEN);
     }
   }
+
+  /** @param {MediaStream} stream @param {() => number} passed seconds @param {() => void} release called at the end */
+  #start(stream, passed, release) {
+    const [mimeType, ending] = KINDS.find(([kind]) => MediaRecorder.isTypeSupported(kind)) ?? ["", "webm"];
+    const media = new MediaRecorder(stream, { mimeType, audioBitsPerSecond: BITS_PER_S });
+    /** @type {Blob[]} */
+    const pieces = [];
+    media.ondataavailable = ({ data }) => pieces.push(data);
+    media.onstop = () => {
+      release();
+      const file = new File(pieces, `recording.${ending}`, { type: media.mimeType });
+      this.emit("recorded", { file, seconds: passed() });
+    };
+    media.onerror = () => {
+      media.onstop = null;
+      release();
+      this.emit("failed", new Refusal(BROKEN));
+    };
+    media.start();
+    return media;
+  }
+}
+
+/** Return a stream mixed to mono, and what measures it. @param {AudioContext} context @param {MediaStream} stream */
+function metered(context, stream) {
+  const analyser = new AnalyserNode(context, { fftSize: 4096 });
+  const mono = new MediaStreamAudioDestinationNode(context, { channelCount: 1 });
+  new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser).connect(mono);
+  return { analyser, mono: mono.stream };
+}
+
+/** Return a function that returns the seconds since this was called. */
+function stopwatch() {
+  const began = performance.now();
+  return () => (performance.now() - began) / 1000;
 }
 
 /** @param {MediaStream} stream */

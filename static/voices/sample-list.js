@@ -31,10 +31,7 @@ export class SampleList {
     this.#refresh = refresh;
   }
 
-  /**
-   * @param {VoiceSample[]} samples
-   * @param {ListedVoice[]} voices that may use them
-   */
+  /** @param {VoiceSample[]} samples @param {ListedVoice[]} voices that may use them */
   show(samples, voices) {
     this.#voices = voices;
     fill(this.#list, samples.map((sample) => this.#entry(sample)), this.#sound);
@@ -74,10 +71,7 @@ export class SampleList {
     byId("sample-title").focus();
   }
 
-  /**
-   * @param {HTMLElement} item
-   * @param {string} id
-   */
+  /** @param {HTMLElement} item @param {string} id */
   #ask(item, id) {
     const remove = async () => {
       try {
@@ -110,10 +104,7 @@ export class SampleList {
   }
 }
 
-/**
- * @param {unknown} error
- * @returns {error is Refusal}
- */
+/** @param {unknown} error @returns {error is Refusal} */
 export function inUse(error) {
   return error instanceof Refusal && error.code === "in_use";
 }

@@ -37,10 +37,7 @@ export class Sample extends Emitter {
   /** @type {AudioBuffer | null} */
   #buffer = null; // the decoded audio
 
-  /**
-   * @param {Api} api
-   * @param {Sound} sound
-   */
+  /** @param {Api} api @param {Sound} sound */
   constructor(api, sound) {
     super();
     this.#api = api;
@@ -202,10 +199,7 @@ export class Sample extends Emitter {
     }
   }
 
-  /**
-   * @param {VoiceSample} stored
-   * @param {string} message
-   */
+  /** @param {VoiceSample} stored @param {string} message */
   #uploaded(stored, message) {
     this.#file = this.#buffer = null;
     this.#trim.hide();

@@ -9,10 +9,7 @@ export class Upload {
   /** @type {AbortController | null} */
   #running = null;
 
-  /**
-   * @param {Api} api
-   * @param {Notice} notice
-   */
+  /** @param {Api} api @param {Notice} notice */
   constructor(api, notice) {
     this.#api = api;
     this.#notice = notice;

@@ -17,11 +17,7 @@ export class VoiceForm {
   /** @type {string | null} */
   made = null; // id of the voice just created
 
-  /**
-   * @param {Api} api
-   * @param {Sample} sample
-   * @param {Transcript} transcript of the sample
-   */
+  /** @param {Api} api @param {Sample} sample @param {Transcript} transcript of the sample */
   constructor(api, sample, transcript) {
     this.#api = api;
     this.#sample = sample;

@@ -79,10 +79,7 @@ export class VoiceList {
     }
   }
 
-  /**
-   * @param {HTMLButtonElement} control
-   * @param {ListedVoice} voice
-   */
+  /** @param {HTMLButtonElement} control @param {ListedVoice} voice */
   async #preview(control, { id, name }) {
     this.#notice.say("");
     try {
@@ -97,10 +94,7 @@ export class VoiceList {
     }
   }
 
-  /**
-   * @param {HTMLElement} item
-   * @param {ListedVoice} voice
-   */
+  /** @param {HTMLElement} item @param {ListedVoice} voice */
   #ask(item, voice) {
     /** @type {Record<string, () => Promise<void>>} */
     const choices = { Delete: () => this.#delete(voice) };
@@ -109,10 +103,7 @@ export class VoiceList {
     ask(item, `Delete the voice “${voice.name}”?`, choices, this.#notice);
   }
 
-  /**
-   * @param {ListedVoice} voice
-   * @param {string | null} sample to delete with it
-   */
+  /** @param {ListedVoice} voice @param {string | null} sample to delete with it */
   async #delete({ id, name }, sample = null) {
     await this.#app.api.send("DELETE", `voice_mappings/${encodeURIComponent(id)}`);
     const message = `The voice “${name}” was deleted.`;

@@ -478,6 +478,27 @@ def test_media_keys_pause_and_play(page: Page, server: Server) -> None:
     wait_for(page, LIT.format("sentence") + " === 'Two is second.'")
 
 
+def test_the_screen_stays_awake_while_it_speaks(page: Page, server: Server) -> None:
+    page.context.grant_permissions(["screen-wake-lock"])
+    page.add_init_script(
+        """(() => {
+            window.locks = [];
+            const request = WakeLock.prototype.request;
+            WakeLock.prototype.request = async function (type) {
+                const lock = await request.call(this, type);
+                locks.push(lock);
+                return lock;
+            };
+        })()"""
+    )
+    open_page(page, server.url)
+    held = "locks.filter(({ released }) => !released).length"
+    play(page, LONG)
+    wait_for(page, f"{held} === 1")
+    page.keyboard.press("Escape")
+    wait_for(page, f"{held} === 0")
+
+
 def test_one_tab_speaks_at_a_time(page: Page, server: Server) -> None:
     play(page, LONG)
     other = open_page(page.context.new_page(), server.url)

@@ -402,6 +402,7 @@ interface Elements {
   "options-done": HTMLButtonElement;
   "picker": HTMLDialogElement;
   "picker-search": HTMLInputElement;
+  "pitch": HTMLInputElement;
   "play": HTMLButtonElement;
   "rate": HTMLInputElement;
   "record": HTMLButtonElement;
@@ -414,6 +415,7 @@ interface Elements {
   "sent": HTMLProgressElement;
   "share": HTMLButtonElement;
   "speak-tab": HTMLButtonElement;
+  "speed": HTMLInputElement;
   "text-file": HTMLInputElement;
   "tokens": HTMLInputElement;
   "transcribe": HTMLButtonElement;
