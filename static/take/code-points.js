@@ -1,6 +1,8 @@
 // @ts-check
 // Offsets in a text: the server counts code points, JavaScript counts UTF-16 units.
 
+import { partition } from "../lib/partition.js";
+
 const WIDE = /[\ud800-\udbff][\udc00-\udfff]/g;
 
 /** Return the length of a text in code points. @param {string} text */
@@ -24,22 +26,11 @@ export class CodePoints {
 
   /** Return the UTF-16 offset of a code point offset. @param {number} point */
   toUnits(point) {
-    return point + this.#before((at) => this.#wide[at] < point);
+    return point + partition(this.#wide.length, (at) => this.#wide[at] < point);
   }
 
   /** Return the code point offset of a UTF-16 offset. @param {number} unit */
   toPoints(unit) {
-    return unit - this.#before((at) => this.#wide[at] + at < unit - 1);
-  }
-
-  // Returns the number of wide characters that fulfil a condition, which the first ones do.
-  #before(/** @type {(at: number) => boolean} */ holds) {
-    let [low, high] = [0, this.#wide.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (holds(middle)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return unit - partition(this.#wide.length, (at) => this.#wide[at] + at < unit - 1);
   }
 }

@@ -1,19 +1,15 @@
 // @ts-check
 // Searching marks: lists of sentences or words, ascending in the text and in the sound.
 
+import { partition } from "../lib/partition.js";
+
 /**
  * Return the index of the last mark that begins at or before a sample; -1 if there is none.
  * @param {Mark[]} marks
  * @param {number} sample
  */
 export function indexAt(marks, sample) {
-  let [low, high] = [0, marks.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (marks[middle].at <= sample) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
+  return partition(marks.length, (at) => marks[at].at <= sample) - 1;
 }
 
 /**
@@ -22,11 +18,5 @@ export function indexAt(marks, sample) {
  * @param {number} offset
  */
 export function markOver(marks, offset) {
-  let [low, high] = [0, marks.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (marks[middle].end <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return marks[low] ?? null;
+  return marks[partition(marks.length, (at) => marks[at].end <= offset)] ?? null;
 }

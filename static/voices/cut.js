@@ -2,6 +2,7 @@
 // A part of a recording, as a WAV file.
 
 import { wavParts } from "../take/wav.js";
+import { monoOf } from "./mono.js";
 
 const LEAST_S = 0.5; // of what is kept
 
@@ -33,12 +34,9 @@ export function partOf(buffer, from, to) {
   const first = Math.round(from * buffer.sampleRate);
   const last = Math.min(buffer.length, Math.round(to * buffer.sampleRate));
   const samples = new Int16Array(Math.max(0, last - first));
-  const channels = Array.from({ length: buffer.numberOfChannels }, (_, at) => buffer.getChannelData(at));
-  for (let at = 0; at < samples.length; at++) {
-    let mixed = 0;
-    for (const channel of channels) mixed += channel[first + at] / channels.length;
-    samples[at] = Math.round(32767 * Math.min(1, Math.max(-1, mixed)));
-  }
+  const mono = monoOf(buffer);
+  for (let at = 0; at < samples.length; at++)
+    samples[at] = Math.round(32767 * Math.min(1, Math.max(-1, mono(first + at))));
   return samples;
 }
 

@@ -2,6 +2,7 @@
 // The waveform of a recording. Heights: lowest and highest value of each part in turn, 0 to 100; 50 is silence.
 
 import { onThemeChange } from "../lib/theme.js";
+import { monoOf } from "./mono.js";
 
 const PARTS = 200; // the same number as the server's
 
@@ -64,16 +65,14 @@ export class Waveform {
  * @param {AudioBuffer} buffer
  */
 export function heightsOf(buffer) {
-  const channels = Array.from({ length: buffer.numberOfChannels }, (_, at) => buffer.getChannelData(at));
+  const mono = monoOf(buffer);
   const extremes = [];
   for (let part = 0; part < PARTS; part++) {
     const end = Math.floor(((part + 1) * buffer.length) / PARTS);
     let [low, high] = [0, 0];
     for (let at = Math.floor((part * buffer.length) / PARTS); at < end; at++) {
-      let mixed = 0;
-      for (const channel of channels) mixed += channel[at] / channels.length;
-      low = Math.min(low, mixed);
-      high = Math.max(high, mixed);
+      low = Math.min(low, mono(at));
+      high = Math.max(high, mono(at));
     }
     extremes.push(low, high);
   }
