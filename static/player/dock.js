@@ -21,69 +21,27 @@ export function mountDock(app, playOrPause) {
   const dock = byId("dock");
   const waveform = new Waveform(byId("waveform-player"), player);
   const scrubber = mountScrubber(speaker, player);
+  mountTransport(speaker, playOrPause);
+  mountLoop(app);
+  mountVolume(app);
   mountDownload(app);
   mountMediaKeys(app, playOrPause);
   mountWakeLock(player);
 
-  const press = (/** @type {string} */ id, /** @type {() => void} */ act) => byId(id).addEventListener("click", act);
-  press("play", playOrPause);
-  press("previous", () => speaker.previous());
-  press("next", () => speaker.next());
-  press("back", () => speaker.skip(-SKIP_S));
-  press("forward", () => speaker.skip(SKIP_S));
-  press("loop", () => changeSettings(store, { loop: !store.state.settings.loop }));
-  const volume = byId("volume");
-  volume.addEventListener("input", () => changeSettings(store, { volume: Number(volume.value) }));
-
-  store.watch(["settings"], ({ settings }) => {
-    player.volume = settings.volume;
-    if (Number(volume.value) !== settings.volume) volume.value = String(settings.volume);
-    byId("loop").setAttribute("aria-pressed", String(settings.loop));
-  });
-
-  player.on("ended", () => {
-    if (store.state.settings.loop) speaker.play();
-  });
-
-  function show() {
-    const { take, active } = player;
-    const button = byId("play");
-    if (button.dataset.shows !== String(active)) {
-      button.dataset.shows = String(active);
-      button.setAttribute("aria-label", active ? "Pause" : "Play");
-      button.querySelector("use")?.setAttribute("href", `static/icons.svg#${active ? "pause" : "play"}`);
-    }
-    document.body.classList.toggle("sounding", active);
-    for (const id of ["previous", "next", "back", "forward", "download"])
-      /** @type {HTMLButtonElement} */ (byId(id)).disabled = !take;
-    setText(byId("player-state"), stateOf(app));
-    byId("player-state").dataset.short = shortStateOf(app);
-    dock.dataset.state = player.state;
-    showPosition();
-  }
-
-  function showPosition() {
-    const { take, position } = player;
-    setText(byId("time-now"), clockOf(take ? position / take.rate : 0));
-    const whole = take?.expectedSeconds ?? take?.seconds ?? 0;
-    setText(byId("time-all"), `${take && !take.complete && take.length ? "≈ " : ""}${clockOf(whole)}`);
-    scrubber.show();
-    waveform.draw();
-  }
-
   let frame = 0;
   const run = () => {
     frame = 0;
-    showPosition();
-    if (player.active) frame = requestAnimationFrame(run);
+    showTimes(player);
+    scrubber.show();
+    waveform.draw();
+    if (player.active) wake();
   };
-  const wake = () => {
-    if (!frame) frame = requestAnimationFrame(run);
-  };
-  player.on("change", () => {
-    show();
+  const wake = () => (frame ||= requestAnimationFrame(run));
+  const show = () => {
+    showState(app);
     wake();
-  });
+  };
+  player.on("change", show);
   player.on("report", wake);
   player.on("growth", wake);
   speaker.on("change", show);
@@ -93,6 +51,56 @@ export function mountDock(app, playOrPause) {
     document.documentElement.style.setProperty("--dock", `${dock.offsetHeight}px`);
     wake();
   }).observe(dock);
+}
+
+/** @param {Speaker} speaker @param {() => void} playOrPause */
+function mountTransport(speaker, playOrPause) {
+  const press = (/** @type {string} */ id, /** @type {() => void} */ act) => byId(id).addEventListener("click", act);
+  press("play", playOrPause);
+  press("previous", () => speaker.previous());
+  press("next", () => speaker.next());
+  press("back", () => speaker.skip(-SKIP_S));
+  press("forward", () => speaker.skip(SKIP_S));
+}
+
+/** @param {App} app */
+function mountLoop({ store, player, speaker }) {
+  const button = byId("loop");
+  button.addEventListener("click", () => changeSettings(store, { loop: !store.state.settings.loop }));
+  store.watch(["settings"], ({ settings }) => button.setAttribute("aria-pressed", String(settings.loop)));
+  player.on("ended", () => store.state.settings.loop && speaker.play());
+}
+
+/** @param {App} app */
+function mountVolume({ store, player }) {
+  const slider = byId("volume");
+  slider.addEventListener("input", () => changeSettings(store, { volume: Number(slider.value) }));
+  store.watch(["settings"], ({ settings: { volume } }) => {
+    player.volume = volume;
+    if (Number(slider.value) !== volume) slider.value = String(volume);
+  });
+}
+
+function showState(/** @type {App} */ app) {
+  const { take, active, state } = app.player;
+  const button = byId("play");
+  if (button.dataset.shows !== String(active)) {
+    button.dataset.shows = String(active);
+    button.setAttribute("aria-label", active ? "Pause" : "Play");
+    button.querySelector("use")?.setAttribute("href", `static/icons.svg#${active ? "pause" : "play"}`);
+  }
+  document.body.classList.toggle("sounding", active);
+  for (const id of ["previous", "next", "back", "forward", "download"])
+    /** @type {HTMLButtonElement} */ (byId(id)).disabled = !take;
+  setText(byId("player-state"), stateOf(app));
+  byId("player-state").dataset.short = shortStateOf(app);
+  byId("dock").dataset.state = state;
+}
+
+function showTimes(/** @type {Player} */ { take, position }) {
+  setText(byId("time-now"), clockOf(take ? position / take.rate : 0));
+  const whole = take?.expectedSeconds ?? take?.seconds ?? 0;
+  setText(byId("time-all"), `${take && !take.complete && take.length ? "≈ " : ""}${clockOf(whole)}`);
 }
 
 // Say what is going on, for eyes and for screen readers; it changes only with the state.

@@ -19,6 +19,7 @@ type Sampler = import("../../static/speak/sampler.js").Sampler;
 type Sound = import("../../static/audio/sound.js").Sound;
 type Speaker = import("../../static/speech/speaker.js").Speaker;
 type Take = import("../../static/take/take.js").Take;
+type TakeStore = import("../../static/speak/take-store.js").TakeStore;
 type Timeline = import("../../static/server/timeline.js").Timeline;
 type Toast = import("../../static/shell/toast.js").Toast;
 
