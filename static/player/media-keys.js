@@ -2,16 +2,17 @@
 // Media keys of the keyboard and the headset, and the controls of the lock screen.
 
 import { SKIP_S } from "../speech/speaker.js";
+import { mountShownPosition } from "./shown-position.js";
 import { mountSilence } from "./silence.js";
 
 const TITLE = 80; // characters
-const POSITION_MS = 1000;
 
 /** @param {App} app @param {() => void} playOrPause */
 export function mountMediaKeys({ player, speaker }, playOrPause) {
   const session = navigator.mediaSession;
   if (!session) return;
   mountSilence(player);
+  mountShownPosition(session, player);
   /** @type {[MediaSessionAction, (details: MediaSessionActionDetails) => void][]} */
   const actions = [
     ["play", () => !player.active && playOrPause()],
@@ -30,19 +31,13 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
       // this browser does not know the action
     }
   }
-
-  let toldAt = 0;
-  const tellPosition = () => {
-    const { take, position } = player;
-    if (!take?.length) return;
-    toldAt = performance.now();
-    session.setPositionState({ duration: take.seconds, position: Math.min(take.seconds, position / take.rate) });
-  };
-  player.on("report", () => performance.now() - toldAt > POSITION_MS && tellPosition());
+  /** @type {Take | null} */
+  let shown = null;
   player.on("change", () => {
-    tellPosition();
-    session.playbackState = player.active ? "playing" : player.take ? "paused" : "none";
-    if (!player.take) return;
-    session.metadata = new MediaMetadata({ title: player.take.text.slice(0, TITLE), artist: document.title });
+    const { take, active } = player;
+    session.playbackState = active ? "playing" : take ? "paused" : "none";
+    if (!take || take === shown) return; // the same take, told anew, would be another track
+    shown = take;
+    session.metadata = new MediaMetadata({ title: take.text.slice(0, TITLE), artist: document.title });
   });
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 
 import pytest
 from playwright.sync_api import Browser, BrowserType
@@ -23,14 +24,17 @@ FLAGS = (
 )
 
 
-def launch(chromium: BrowserType, *flags: str, whole: bool = False) -> Browser:
-    """Launch it with further flags. Skip the test where it is not installed; in CI, fail.
+def launch(
+    chromium: BrowserType, *flags: str, whole: bool = False, environment: Mapping[str, str] | None = None
+) -> Browser:
+    """Launch it with further flags and variables. Skip the test where it is not installed; in CI, fail.
 
-    whole: with the browser around the engine, which asks for permissions.
+    whole: with the browser around the engine, which asks for permissions and listens to media keys.
     """
     path = BROWSER if whole else SHELL
     if path is None:
         if os.environ.get("CI"):
             pytest.fail("the browser tests need Debian's chromium and chromium-headless-shell")
         pytest.skip("not installed: apt-get install chromium chromium-headless-shell")
-    return chromium.launch(executable_path=path, args=[*FLAGS, *flags])
+    variables = {**os.environ, **(environment or {})}
+    return chromium.launch(executable_path=path, args=[*FLAGS, *flags], env=dict(variables))
