@@ -42,10 +42,13 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         limit_write_buffer(transport)
 
     async def run_asgi(self) -> None:
-        """Run the application; then abort the connection if its client has stopped reading."""
+        """Run the application; then abort the connection if its client has stopped reading.
+
+        A client that was hung up on has a moment to read first.
+        """
         await super().run_asgi()
         keep_unread_no_longer(self.transport)
-        if not self.writable.is_set():
+        if not self.writable.is_set() and not self._hung_up:
             self.transport.abort()
 
     def handle_connect(self, event: Request) -> None:
@@ -162,7 +165,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         """Send the close frame and close the connection.
 
         First read and discard input for a moment: closing a socket with unread data resets it, and the client
-        may lose the close frame.
+        may lose the close frame. A client may also be behind with reading, as it is still sending.
         """
         self._hung_up = self.close_sent = True
         self.frames = []
@@ -170,7 +173,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         sent = self.conn.close_sent
         code, reason = (sent.code, sent.reason) if sent else (CloseCode.ABNORMAL_CLOSURE, "")
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        if not self.handshake_complete or not self.writable.is_set():
+        if not self.handshake_complete:
             self.transport.abort()
             return
         self.transport.write(b"".join(self.conn.data_to_send()))

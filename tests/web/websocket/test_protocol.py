@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from helpers.servers import Server, established, running_server, steady, until
@@ -192,6 +193,27 @@ def test_a_message_too_large_closes_with_1009(server: Server, size: int) -> None
     with raw_socket(server) as client:
         client.send(TEXT, b"x" * size)
         assert client.close_code() == 1009
+
+
+def test_a_client_that_is_behind_with_reading_gets_the_close_frame(server: Server) -> None:
+    """It is sent up to a minute of audio, more than the server's and the system's buffers hold."""
+    with raw_socket(server, receive_buffer=4096) as client:
+        client.send(TEXT, json.dumps({"type": "speak", "text": LONG, "max_lead_ms": 60_000}).encode())
+        client.until(BINARY)
+        until(lambda: unsent(server, client) > 0)
+        client.send(TEXT, b"x" * 400_000)
+        assert client.close_code() == 1009
+    until(lambda: server.get("/queue/stats")[1]["contexts"] == 0)
+
+
+def unsent(server: Server, client: RawSocket) -> int:
+    """Return the bytes for this client that the server's system cannot send as the client does not read."""
+    ends = f":{server.port:04X}".encode(), f":{client.socket.getsockname()[1]:04X}".encode()
+    for line in Path("/proc/net/tcp").read_bytes().splitlines()[1:]:
+        local, remote, _, queues = line.split()[1:5]
+        if (local.endswith(ends[0]), remote.endswith(ends[1])) == (True, True):
+            return int(queues.partition(b":")[0], 16)
+    return 0
 
 
 def test_a_fragmented_message_too_large_closes_with_1009(server: Server) -> None:
