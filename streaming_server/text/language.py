@@ -67,9 +67,6 @@ _WORD = regex.compile(
     )
 )
 
-_OWN_SCRIPTS = frozenset(language for languages in _SCRIPTS.values() for language in languages)
-"""Languages with a script of their own."""
-
 _LETTERS_OF = {
     script: rf"[{letters}]" for script, letters in _CLASSES.items() if script not in ("Latin", "Kana")
 }
@@ -113,15 +110,16 @@ def foreign_languages(word: str, own: str) -> tuple[str, ...]:
 def foreign_spans(text: str, own: str) -> tuple[LanguageSpan, ...]:
     """Return the parts of a text in `own` that are written in the script of another language.
 
-    Neighbouring words of one script are one part. A single Greek letter is a symbol, which every language
-    reads. A language in another script than Latin has no such parts: its engine reads Latin letters too.
+    Neighbouring words of one script are one part. Latin letters are read in every language, and so is a
+    single Greek letter, which is a symbol.
     """
-    if text.isascii() or own.lower().split("-")[0] in _OWN_SCRIPTS:
+    if text.isascii():
         return ()
+    primary = own.lower().split("-")[0]
     spans: list[LanguageSpan] = []
     for match in _FOREIGN.finditer(text):
         script = next(name for name, part in match.groupdict().items() if part)
-        if script == "Greek" and not _GREEK_WORD.search(match[0]):
+        if primary in _SCRIPTS[script] or (script == "Greek" and not _GREEK_WORD.search(match[0])):
             continue
         if script == "Han" and _KANA.search(match[0]):
             script = "Kana"

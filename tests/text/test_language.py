@@ -115,6 +115,15 @@ def test_words_of_another_script(text: str, foreign: list[tuple[str, str]]) -> N
     assert [(text[span.start : span.end], span.language) for span in foreign_spans(text, "en")] == foreign
 
 
-@pytest.mark.parametrize("own", ["zh", "ja-JP", "ru"])
-def test_a_language_with_its_own_script_keeps_its_sentences_whole(own: str) -> None:
-    assert foreign_spans("Слово 你好 hello", own) == ()
+@pytest.mark.parametrize(
+    ("own", "foreign"),
+    [
+        ("zh", [("Слово", "ru")]),
+        ("ja-JP", [("Слово", "ru")]),
+        ("ru", [("你好", "zh")]),
+        ("ko", [("Слово", "ru"), ("你好", "zh")]),
+    ],
+)
+def test_latin_letters_belong_to_every_language(own: str, foreign: list[tuple[str, str]]) -> None:
+    text = "Слово 你好 hello"
+    assert [(text[span.start : span.end], span.language) for span in foreign_spans(text, own)] == foreign

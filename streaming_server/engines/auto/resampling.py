@@ -18,13 +18,15 @@ class Resampler:
     """
 
     def __init__(self, source: int, target: int) -> None:
-        self._stream = soxr.ResampleStream(source, target, 1, dtype="int16")
+        # With 16-bit samples the library may add noise, seeded by the clock and by an address in memory.
+        self._stream = soxr.ResampleStream(source, target, 1, dtype="float32")
         self._ratio = target / source
 
     def convert(self, event: Event) -> list[Event]:
         match event:
             case Audio(utterance, pcm):
-                return self._audio(utterance, self._stream.resample_chunk(np.frombuffer(pcm, "<i2")))
+                samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+                return self._audio(utterance, self._stream.resample_chunk(samples))
             case Words(_, marks):
                 moved = (
                     replace(
@@ -36,10 +38,11 @@ class Resampler:
                 )
                 return [replace(event, marks=tuple(moved))]
             case Finished(utterance):
-                rest = self._stream.resample_chunk(np.empty(0, np.int16), last=True)
+                rest = self._stream.resample_chunk(np.empty(0, np.float32), last=True)
                 return [*self._audio(utterance, rest), event]
             case Failed():
                 return [event]
 
-    def _audio(self, utterance: int, samples: NDArray[np.int16]) -> list[Event]:
-        return [Audio(utterance, samples.astype("<i2").tobytes())] if len(samples) else []
+    def _audio(self, utterance: int, samples: NDArray[np.float32]) -> list[Event]:
+        pcm = np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes()
+        return [Audio(utterance, pcm)] if pcm else []
