@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,8 @@ from helpers.simulated_cuda import Event, SimulatedCuda  # noqa: E402
 from streaming_server.bench.dia import smoke  # noqa: E402
 from streaming_server.bench.dia.__main__ import main, parser, plan_of  # noqa: E402
 from streaming_server.bench.dia.arrivals import Traffic  # noqa: E402
+from streaming_server.bench.dia.graph_times import graph_times, kind_of  # noqa: E402
+from streaming_server.bench.dia.host_time import engine_without_device  # noqa: E402
 from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS, STREAMS  # noqa: E402
 from streaming_server.bench.dia.predictions import predicted_steps  # noqa: E402
 from streaming_server.bench.dia.speaking import Listener  # noqa: E402
@@ -313,6 +316,27 @@ def test_listener_counts_silence_between_chunks():
         late.hear(second, now, steps=30)
     assert (steady.playout.first_at, steady.first_steps, steady.heard_s) == (1.0, 25, 3.0)
     assert (steady.playout.total, late.playout.total) == (0.0, 0.5)
+
+
+def test_every_graph_is_timed_and_kernels_are_told_apart():
+    pytest.importorskip("triton")
+    plan = plan_of(parser().parse_args(["--size", "tiny", "--device", "cpu"]))
+    engine = engine_without_device(4)
+    times = graph_times(plan, SimpleNamespace(runner=engine._runner))
+    engine.close()
+    assert list(times["step_ms"]) == ["1", "2", "4"]
+    assert set(times["codec_ms"]) == {f"{size}x{frames}" for size in (1, 2, 4) for frames in CHUNK_RAMP}
+    assert times["prefill_ms"]["128 rows"] > 0
+    names = {
+        "_attention_kernel": "attention",
+        "_merge_kernel": "attention",
+        "fmha_cutlassF_bf16_aligned_64x128_rf_sm80": "attention",
+        "nvjet_tst_128x8_64x12_2x1_v_bz_TNT": "products",
+        "_product_kernel": "products",
+        "_add_norm_kernel": "rest",
+        "_sample_kernel": "rest",
+    }
+    assert {name: kind_of(name) for name in names} == names
 
 
 LAUNCH_S, WAIT_S = 0.002, 0.01

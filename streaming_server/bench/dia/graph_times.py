@@ -18,7 +18,10 @@ from streaming_server.engines.dia.serving.graphs import GraphRunner
 _PROFILED_STEPS = 5
 _TOP = 25
 _ATTENTION = ("attention", "_merge_kernel", "flash", "fmha", "softmax")
-_PRODUCTS = ("gemm", "gemv", "xmma", "cutlass", "cublas", "nvjet", "splitk", "mm", "linear")
+_PRODUCTS = (
+    *("gemm", "gemv", "xmma", "cutlass", "cublas", "nvjet", "splitk", "mm", "linear"),
+    *("_product_kernel", "_sum_kernel"),
+)
 
 
 @torch.inference_mode()
@@ -68,13 +71,16 @@ def _repeated(replay: Callable[[], None]) -> Callable[[], None]:
 def _profiled(
     plan: Plan, run: Callable[[], object], activity: ProfilerActivity
 ) -> tuple[list[FunctionEvent], float]:
-    """Return the events of a run, and the µs from its first to its last."""
+    """Return the events of a run on its device, and the µs from the first to the last.
+
+    Those of the host, which launches graphs, would count their kernels a second time.
+    """
     run()
     wait(plan.device)
     with profile(activities=[activity]) as profiler:
         run()
         wait(plan.device)
-    events = list(profiler.events() or [])
+    events = [event for event in profiler.events() or [] if event.device_type.name == activity.name]
     spans = [event.time_range for event in events]
     return events, float(max((s.end for s in spans), default=0) - min((s.start for s in spans), default=0))
 
@@ -89,7 +95,7 @@ def _breakdown(events: list[FunctionEvent], wall_us: float, steps: int, column: 
             continue
         spent[event.name] += took
         calls[event.name] += 1
-        kinds[_kind(event.name)] += took
+        kinds[kind_of(event.name)] += took
     busy = sum(spent.values())
     return {
         **{f"{kind}_us": kinds[kind] / steps for kind in ("attention", "products", "rest")},
@@ -99,7 +105,8 @@ def _breakdown(events: list[FunctionEvent], wall_us: float, steps: int, column: 
     }
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
+    """Return `attention`, `products` or `rest` for a kernel."""
     lowered = name.lower()
     if any(part in lowered for part in _ATTENTION):
         return "attention"
