@@ -194,23 +194,38 @@ def assemble(
     avoid_cudnn_attention()
     with torch.inference_mode():
         model = DiaModel(config, tensors, kernel)
-        report = partial(memory, model.device)
-        if model.device.type != "cuda":
-            count = slots or _plain_slots(config, codec, model.dtype, report(), 0, _CPU_SLOTS)
-            return Runner(Slots(model, count), Codec(codec, codec_tensors, count + 1))
-        cuda = Cuda(model.device)
-        fused_codec = fused_codec and model.dtype.itemsize == 2
+        if model.device.type == "cuda":
+            cuda = Cuda(model.device)
+            return assemble_on_gpu(model, codec, codec_tensors, cuda, slots, kernels, memory, fused_codec)
+        count = slots or _plain_slots(config, codec, model.dtype, memory(model.device), 0, _CPU_SLOTS)
+        return Runner(Slots(model, count), Codec(codec, codec_tensors, count + 1))
 
-        def make(capacity: Capacity) -> GraphRunner:
-            paged = Slots(model, capacity.slots, pages=capacity.pages)
-            decoder = make_codec(codec, codec_tensors, capacity.slots + 1, fused_codec)
-            return GraphRunner(paged, decoder, CHUNK_RAMP, cuda, True)
 
-        if kernels and _kernels_work(model):
-            layout = PageLayout.of(config, config.decoder.positions, config.encoder.positions)
-            return fit(make, report, layout, page_bytes(config, model.dtype), slots)
-        count = slots or _plain_slots(config, codec, model.dtype, report(), _WORKSPACE_BYTES, MOST_SLOTS)
-        return GraphRunner(Slots(model, count), Codec(codec, codec_tensors, count + 1), CHUNK_RAMP, cuda)
+@torch.inference_mode()
+def assemble_on_gpu(
+    model: DiaModel,
+    codec: CodecConfig,
+    codec_tensors: dict[str, Tensor],
+    cuda: Cuda,
+    slots: int | None,
+    kernels: bool,
+    memory: Callable[[torch.device], MemoryReport],
+    fused_codec: bool = True,
+) -> GraphRunner:
+    """Return a runner with CUDA graphs, of Triton kernels where they work. The rest as for `assemble`."""
+    config, report = model.config, partial(memory, model.device)
+    fused_codec = fused_codec and model.dtype.itemsize == 2
+
+    def make(capacity: Capacity) -> GraphRunner:
+        paged = Slots(model, capacity.slots, pages=capacity.pages)
+        decoder = make_codec(codec, codec_tensors, capacity.slots + 1, fused_codec)
+        return GraphRunner(paged, decoder, CHUNK_RAMP, cuda, True)
+
+    if kernels and _kernels_work(model, cuda):
+        layout = PageLayout.of(config, config.decoder.positions, config.encoder.positions)
+        return fit(make, report, layout, page_bytes(config, model.dtype), slots)
+    count = slots or _plain_slots(config, codec, model.dtype, report(), _WORKSPACE_BYTES, MOST_SLOTS)
+    return GraphRunner(Slots(model, count), Codec(codec, codec_tensors, count + 1), CHUNK_RAMP, cuda)
 
 
 def make_codec(config: CodecConfig, tensors: dict[str, Tensor], slots: int, fused: bool) -> Codec:
@@ -222,14 +237,14 @@ def make_codec(config: CodecConfig, tensors: dict[str, Tensor], slots: int, fuse
     return FusedCodec(config, tensors, slots, torch.float16)
 
 
-def _kernels_work(model: DiaModel) -> bool:
+def _kernels_work(model: DiaModel, cuda: Cuda) -> bool:
     """Return whether Triton's kernels cover this model and run here; log why not."""
     if not has_triton() or not supports(model.config, model.dtype):
         _LOG.info("Triton kernels are not used: triton is missing, or they do not cover this model")
         return False
     try:
         run_kernels_once(model)
-        torch.cuda.synchronize(model.device)
+        cuda.synchronize()
     except _FATAL:
         raise
     except Exception as error:  # Compiling them can fail in many ways, for want of a C compiler for one.

@@ -12,6 +12,7 @@ from helpers.simulated_cuda import SimulatedCuda
 from helpers.spoken import drain, pcm
 from helpers.tiny_kernels import fill, slots_of, tiny_model
 
+from streaming_server.bench.dia.host_time import AbsentDevice
 from streaming_server.engines.dia.kernels.attention import Split, cross_attention, self_attention
 from streaming_server.engines.dia.kernels.codec import bias_snake
 from streaming_server.engines.dia.kernels.pointwise import add_rms_norm, embed_rms_norm, silu_mul
@@ -31,7 +32,7 @@ from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.fused_codec import FusedCodec
 from streaming_server.engines.dia.serving.fused_step import FusedStep
 from streaming_server.engines.dia.serving.graphs import GraphRunner
-from streaming_server.engines.dia.serving.load import create_engine, run_kernels_once
+from streaming_server.engines.dia.serving.load import assemble_on_gpu, create_engine, run_kernels_once
 from streaming_server.engines.dia.serving.page_table import PageTable
 from streaming_server.engines.dia.serving.prefill_graphs import text_lengths
 from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams, Slots, sampling_tensors
@@ -39,7 +40,7 @@ from streaming_server.engines.dia.serving.step_graphs import FusedSteps
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
 from streaming_server.engines.dia.weights.hub import locate
 from streaming_server.engines.dia.weights.loader import read_codec
-from streaming_server.types import DEFAULT_VOICE, Generation, Utterance
+from streaming_server.types import DEFAULT_VOICE, Generation, MemoryReport, Utterance
 
 # NumPy warns of integers that wrap, as the counter-based generator lets them, and of masked infinities.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -439,6 +440,21 @@ def test_the_longest_text_has_a_graph(longest, lengths):
 def test_the_first_run_of_the_kernels_stays_within_its_slot():
     """On a GPU an index out of range would end the process."""
     run_kernels_once(tiny_model())
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_the_runner_for_a_gpu_is_assembled_to_measure(kernels):
+    """With a device that computes nothing, after the kernels have run once."""
+    sound = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
+    with torch.inference_mode():
+        model = tiny_model()
+    memory = MemoryReport(0, 40_000_000 if kernels else 1_270_000_000)
+    runner = assemble_on_gpu(model, TINY_CODEC, sound, AbsentDevice(), None, kernels, lambda device: memory)
+    assert runner.kernels == kernels
+    assert runner.slots.count > 1
+    assert runner.realtime_streams() == runner.slots.count
+    assert len(runner.prefill_seconds()) == (6 if kernels else 0)
+    runner.close()
 
 
 @torch.inference_mode()
