@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 from collections import Counter
 
+import anyio
 import pytest
 from helpers.servers import free_port
 from pydantic_settings import CliApp
+from websockets.asyncio.server import ServerConnection, serve
 
 from streaming_server.bench.client import Address
 from streaming_server.bench.command import BenchCommand
 from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.load import bench
+from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
 from streaming_server.bench.soak import Run, soak
 from streaming_server.bench.soak_ledger import Period, Reading, SoakLedger
 from streaming_server.bench.soak_report import faults
+from streaming_server.bench.soak_session import SoakSession
 from streaming_server.bench.subject import Subject
 from streaming_server.errors import SpeechError
 
@@ -64,6 +69,55 @@ def test_a_lost_worker_is_no_reason_for_errors_before_its_death() -> None:
     ledger.error("worker_lost")
     assert ledger.now.errors == {"worker_lost": 2}
     assert not ledger.now.excused
+
+
+@pytest.mark.anyio
+async def test_a_session_cuts_turns_short_and_connects_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends no text after a cancel, which would open the context again."""
+    monkeypatch.setattr("streaming_server.bench.soak_session.CUT_SHORT", 1.0)
+    monkeypatch.setattr("streaming_server.bench.soak_session.CUT_WITHIN_S", 0.05)
+    turns: list[list[str]] = []
+
+    async def serve_client(socket: ServerConnection) -> None:
+        await socket.send(json.dumps({"type": "ready", "sample_rate": 24000}))
+        async for message in socket:
+            kind = json.loads(message)["type"]
+            if kind == "start":
+                turns.append([])
+            turns[-1].append(kind)
+            if kind == "cancel":
+                await socket.send(json.dumps({"type": "cancelled", "context": "reply"}))
+
+    ledger = SoakLedger(600)
+    manner = Manner(replies(4, random.Random(1)), 150.0, 0.01)
+    async with serve(serve_client, "127.0.0.1", 0) as server:
+        address = Address(*server.sockets[0].getsockname()[:2])
+        session = SoakSession(manner, random.Random(1), ledger)
+        await session.connect(address)
+        with anyio.fail_after(20):
+            while min(ledger.ramp.turns["cancelled"], ledger.ramp.turns["disconnected"]) < 3:
+                await anyio.sleep(0.01)
+        session.end()
+    assert not ledger.ramp.errors
+    assert all("cancel" not in turn[:-1] for turn in turns)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming_server.bench.soak_session.ANSWER_S", 0.05)
+
+    async def say_nothing(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    ledger = SoakLedger(600)
+    async with serve(say_nothing, "127.0.0.1", 0) as server:
+        session = SoakSession(Manner([], 150.0, 0.01), random.Random(1), ledger)
+        await session.connect(Address(*server.sockets[0].getsockname()[:2]))
+        with anyio.fail_after(20):
+            while ledger.ramp.errors["no answer"] < 2:
+                await anyio.sleep(0.01)
+        session.end()
+    assert set(ledger.ramp.errors) == {"no answer"}
 
 
 def test_a_server_that_is_gone_is_a_fault() -> None:
