@@ -13,7 +13,7 @@ from streaming_server.errors import BadMessage, BadValue, TooLarge
 from streaming_server.web.content_encoding import decoder_of
 from streaming_server.web.openapi.operation import Parameter
 from streaming_server.web.services import speech_services
-from streaming_server.web.validation import validated
+from streaming_server.web.validation import MOST_VALUES, validated
 
 ESCAPED_BYTES = 12
 """Bytes of one character beyond the first plane as JSON escapes it, twice `\\uXXXX`."""
@@ -55,7 +55,9 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def read_json(request: Request, model: type[Body], *, optional: bool = False) -> Body:
+async def read_json(
+    request: Request, model: type[Body], *, optional: bool = False, most_values: int = MOST_VALUES
+) -> Body:
     """Return the body as `model`; an empty body counts as `{}` if `optional`.
 
     Raise as `read_body` does, BadMessage for anything but a JSON object, and BadValue naming the field.
@@ -67,7 +69,7 @@ async def read_json(request: Request, model: type[Body], *, optional: bool = Fal
         value = orjson.loads(raw.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
         raise BadMessage("The body must be JSON.") from None
-    return validated(model, value)
+    return validated(model, value, most_values=most_values)
 
 
 def flag(request: Request, name: str) -> bool:

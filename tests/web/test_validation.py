@@ -189,3 +189,23 @@ def test_the_schema_of_a_model_is_computed_once() -> None:
         with pytest.raises(BadValue, match="number: must be a whole number"):
             validated(Counted, {"number": "x"})
     assert computed == [Counted]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {f"field{number}": 1 for number in range(1001)},
+        {"choices": [{}] * 1001},
+        {"choices": [{"id": "x", "weight": 1}] * 400},
+    ],
+    ids=["fields", "items", "nested"],
+)
+def test_a_value_of_too_many_parts_is_refused(value: dict[str, Any]) -> None:
+    """Thousands of errors would hold up every listener for a tenth of a second."""
+    with pytest.raises(BadMessage, match="more than 1000 values"):
+        validated(Example, value)
+
+
+def test_a_caller_may_allow_more_values() -> None:
+    choices = [{"id": "x"}] * 1001
+    assert len(validated(Example, {"choices": choices}, most_values=5000).choices) == 1001

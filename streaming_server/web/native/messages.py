@@ -36,6 +36,9 @@ def _encodable(text: str) -> str:
     return text
 
 
+MOST_FIELDS = 64
+"""Fields that a message may have at most to be read at once; those with more are counted first."""
+
 Encodable = Annotated[str, AfterValidator(_encodable)]
 """Text that is sent back to the client, and so must be whole."""
 
@@ -154,7 +157,8 @@ def read(raw: str) -> Message:
     value = decode_json(raw)
     if not isinstance(value, dict):
         raise BadMessage("A message must be a JSON object with a type.")
-    if raw.count("[") + raw.count("{") <= MOST_LEVELS:  # Else it may nest more deeply than pydantic bears.
+    # Otherwise it may nest more deeply than pydantic bears, or have more fields than it can check quickly.
+    if raw.count("[") + raw.count("{") <= MOST_LEVELS and raw.count('":') <= MOST_FIELDS:
         with suppress(ValidationError):
             return _READER.validate_python(value)
     kind = value.get("type")

@@ -104,7 +104,7 @@ async def get_pronunciations(request: Request) -> Json[ListedWords]:
 )
 async def put_pronunciations(request: Request) -> Json[ListedWords]:
     """Replace the whole list."""
-    wanted = await read_json(request, WordList)
+    wanted = await read_json(request, WordList, most_values=6 * MOST_WORDS)
     entries = _checked(wanted, speech_services(request).pool.info)
     words = operations(request).pronunciations
     await to_thread.run_sync(words.put, entries)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from streaming_server.errors import BadMessage, BadValue
@@ -45,3 +47,15 @@ def test_rejects_a_lone_surrogate_in_a_field_name() -> None:
     with pytest.raises(BadValue) as caught:
         read('{"type":"start","\\ud800":1}')
     assert caught.value.message.encode()
+
+
+THOUSANDS = ",".join(f'"a{number}":1' for number in range(12_000))
+
+
+@pytest.mark.parametrize("fields", [THOUSANDS, f'"voices":{{{THOUSANDS}}}'], ids=["options", "voices"])
+def test_a_message_of_thousands_of_values_is_refused_quickly(fields: str) -> None:
+    """It took up to 0.15 s of the event loop."""
+    began = time.process_time()
+    with pytest.raises(BadMessage, match="more than 1000 values"):
+        read(f'{{"type":"start",{fields}}}')
+    assert time.process_time() - began < 0.05
