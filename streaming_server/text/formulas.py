@@ -11,7 +11,7 @@ from streaming_server.text.items import replacement
 _BODY = r"(?:[^$\n.?\\]|[.?](?=\S|\s?(?:\$|\\[)\]]))|\n(?![ \t]*+\n)|\\[^)\]])"
 _FORMULA = regex.compile(
     rf"\$\$(?=[^$])({_BODY}++)\$\$(?=[^$])|\\\(({_BODY}++)\\\)|\\\[({_BODY}++)\\\]"
-    r"|\$(?=[^\s\d]|\d+[\\^_xyzn])((?:[^$\n.?]|[.?](?=\S)){1,101})(?<=\S)\$(?=[^\d$])",
+    r"|\$(?=[^\s\d]|\d+[\\^_xyzn])((?:[^$\n.?\"]|[.?](?=\S)){1,101})(?<=\S)\$(?=[^\d$])",
 )
 """It ends with its sentence or paragraph, so that text with "$AAPL" or "$$" in it is not held back."""
 LONGEST = 400

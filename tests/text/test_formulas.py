@@ -42,6 +42,7 @@ def test_formulas(written: str, spoken: str) -> None:
         ("It costs $5 and $10 more.", "It costs five dollars and ten dollars more."),
         ("$5-$10", "five to ten dollars"),
         ("$AAPL fell and $ rose", "$AAPL fell and $ rose"),
+        ('{"$ref": "#/$defs"}', '{"$ref": "#/$defs"}'),
     ],
 )
 def test_money_is_no_formula(written: str, spoken: str) -> None:

@@ -194,7 +194,7 @@ def clock(hour: str, minute: str | None, second: str | None, *, half_day: bool =
 
 
 def _minutes(minutes: int) -> str:
-    return ("oh " if minutes < 10 else "") + numbers.cardinal(minutes)
+    return "oh oh" if not minutes else ("oh " if minutes < 10 else "") + numbers.cardinal(minutes)
 
 
 READINGS = (

@@ -284,7 +284,7 @@ def _mixed(match: re.Match[str]) -> str | None:
 
 
 _IS_TERM = re.compile(r"\s(?:is|equals|are)\b")
-_OPERATOR_BEFORE = re.compile(r"[-−+=*/(]\s?\Z")
+_OPERATOR_BEFORE = re.compile(r"[\w)²³]\s?[-−+=*]\s?\Z")
 _MAGNETIC = re.compile(r"\s(?:MRI|MR|scann|magnet|field|machine)")
 _COUNTED_IN_TRILLIONS = re.compile(
     r"\+?\s(?:tokens|param|dollars|euros|USD|in\b|of\b|market|operations|FLOP|op)"

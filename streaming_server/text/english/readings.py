@@ -61,7 +61,7 @@ CONTINUES = re.compile(
     rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{alternatives(WEEKDAY_OF)})\.?,?|(?:{figures.VERSIONED})"
     rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})|(?:{BOOKS})"
     rf"|(?:{alternatives(UNITS)})"
-    rf"|(?:hundred|thousand|million|billion|trillion)|\d*(?:[Tt]sp|[Tt]bsp|gal|qt|pt|km|cm|mm|kg|mg|ml)\.|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
+    rf"|(?:hundred|thousand|million|billion|trillion)|\d*(?:[Tt]sp|[Tt]bsp|gal|qt)\.|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
     rf"|[\"'“‘(]*(?:{alternatives([*TITLES, *NUMBERED, 'St'])})\.|(?:{alternatives(ABBREVIATIONS)})"
     rf"|\S*(?:{alternatives(LAST_WORDS)})|(?:[A-Za-z]\.)+|[AaPp]\.?|[AaPp][Mm]"
 )

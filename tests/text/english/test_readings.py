@@ -127,6 +127,7 @@ def test_dates(written: str, spoken: str) -> None:
         ("10:30Z, 1:05:30", "ten thirty UTC, one oh five and thirty seconds"),
         ("a 1:10 ratio, a scale of 1:24", "a one to ten ratio, a scale of one to twenty-four"),
         ("John 3:16, Psalm 23:1-3", "John three sixteen, Psalm twenty-three one to three"),
+        ("16:00:51", "sixteen oh oh and fifty-one seconds"),
     ],
 )
 def test_times(written: str, spoken: str) -> None:
@@ -350,6 +351,7 @@ def test_measures(written: str, spoken: str) -> None:
         ),
         ("decade90, face1234, @5pm", "decade ninety, face twelve thirty-four, at five PM"),
         ("401k, 1-800", "four oh one k, one eight hundred"),
+        ("200x, (5x faster)", "two hundred times, (five times faster)"),
     ],
 )
 def test_other_figures(written: str, spoken: str) -> None:
