@@ -121,6 +121,19 @@ class Dice(random.Random):
                 message[inside] = self.mutated(message[inside])
         return message
 
+    def own_options(self) -> dict[str, Any]:
+        """Return some of the options that every door understands."""
+        options = {
+            self.choice(("language", "lang", "lang_code", "language_code")): self.choice(
+                ("en", "de", "auto", "xx")
+            ),
+            "text_processing": self.choice((True, False, None)),
+            "seed": self.choice((0, 7, -1, 2**63)),
+            "pitch": self.choice((0.5, 1.0, 2.0, 9)),
+            "voices": self.choice(({"S2": "kai"}, {"S1": "nobody"}, {"S3": "kai"}, {}, self.value(1))),
+        }
+        return {name: options[name] for name in self.sample(list(options), self.choice((0, 0, 1, 2)))}
+
     def encoded(self, message: Any) -> bytes:
         """Encode a value as JSON: with surrogates escaped or bare, sometimes damaged, sometimes nested."""
         form = self.randrange(20)

@@ -194,7 +194,9 @@ class Rest(HttpDoor):
     def _speech(self, dice: Dice) -> list[Request]:
         return [
             Request("POST", "/generate", self._wanted(dice)),
-            Request("POST", "/api/tts/generate", {"text": dice.text(), "voice_id": "aria"}),
+            Request(
+                "POST", "/api/tts/generate", {"text": dice.text(), "voice_id": "aria", **dice.own_options()}
+            ),
             Request("GET", f"/preview/{dice.choice(VOICES)}"),
         ]
 
@@ -220,7 +222,10 @@ class Rest(HttpDoor):
             "speed": 1.0,
             "language": "en",
         }
-        words = [{"word": dice.name() or "x", "say": dice.plain(), "language": dice.choice(("en", None))}]
+        word = dice.choice(("New York", "Dr.", "the", dice.name() or "x"))
+        words = [
+            {"word": word, "respelling": dice.plain() or "x", "language": dice.choice(("en", None, "xx"))}
+        ]
         return [
             Request("POST", "/voice_mappings", voice),
             Request("PUT", "/voice_mappings/made", {"style": "deep"}),
@@ -305,6 +310,7 @@ class OpenAI(HttpDoor):
             "speed": dice.choice((0.25, 1, 4.0)),
             "stream_format": dice.choice(("audio", "sse")),
             "instructions": dice.text(),
+            **dice.own_options(),
         }
         for _ in range(dice.randint(0, 4)):
             wanted.pop(dice.choice([key for key in wanted if key != "input"] or ["input"]))
@@ -328,6 +334,7 @@ class CartesiaHttp(HttpDoor):
             },
             "add_timestamps": dice.chance(0.5),
             "generation_config": {"speed": 1.0},
+            **dice.own_options(),
         }
         return [Request("POST", dice.choice(("/tts/bytes", "/tts/sse")), wanted)]
 
@@ -344,7 +351,7 @@ class DeepgramHttp(HttpDoor):
             "bit_rate": dice.choice((32000, 48000)),
         }
         some = dict(dice.sample(list(query.items()), dice.randint(0, 3)))
-        return [Request("POST", "/v1/speak", {"text": dice.text()}, some)]
+        return [Request("POST", "/v1/speak", {"text": dice.text(), **dice.own_options()}, some)]
 
 
 class ElevenLabsHttp(HttpDoor):
@@ -353,7 +360,8 @@ class ElevenLabsHttp(HttpDoor):
     def script(self, dice: Dice) -> list[Request]:
         kind = dice.choice(("", "/stream", "/with-timestamps", "/stream/with-timestamps"))
         formats = ("mp3_44100_128", "pcm_24000", "pcm_48000", "ulaw_8000", "opus_48000_64", "wav_44100", "x")
-        wanted = {"text": dice.text(), "voice_settings": {"speed": 1.1, "stability": 0.5}, "seed": 3}
+        wanted = {"text": dice.text(), "voice_settings": {"speed": 1.1, "stability": 0.5}}
+        wanted |= dice.own_options()
         path = f"/v1/text-to-speech/{dice.choice(VOICES)}{kind}"
         return [Request("POST", path, wanted, {"output_format": dice.choice(formats)})]
 

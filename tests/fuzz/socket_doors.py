@@ -279,8 +279,8 @@ class Cartesia(SocketDoor):
             "add_timestamps": dice.chance(0.5),
             "flush": dice.chance(0.2),
             "max_buffer_delay_ms": dice.choice((0, 3000)),
-            "language": dice.choice(("en", "de")),
             "generation_config": {"speed": dice.choice((0.5, 1.0))},
+            **dice.own_options(),
         }
 
     def probe(self) -> list[Any]:
@@ -305,12 +305,13 @@ class Deepgram(SocketDoor):
             "container": "none",
             "speed": dice.choice(("1", "0.7", "nan", "1e999")),
         }
-        return "/v1/speak?" + _query(dict(dice.sample(list(query.items()), dice.randint(0, 3))))
+        some = dict(dice.sample(list(query.items()), dice.randint(0, 3)))
+        return "/v1/speak?" + _query({**some, **_texts(dice.own_options())})
 
     def script(self, dice: Dice) -> list[Any]:
         script: list[Any] = []
         for _ in range(dice.randint(1, 5)):
-            script.append({"type": "Speak", "text": dice.text()})
+            script.append({"type": "Speak", "text": dice.text(), **dice.own_options()})
             if dice.chance(0.4):
                 script.append({"type": dice.choice(("Flush", "Flush", "Clear"))})
         if dice.chance(0.2):
@@ -332,19 +333,20 @@ class ElevenLabs(SocketDoor):
             "output_format": dice.choice(("pcm_24000", "mp3_44100_128", "ulaw_8000", "opus_48000_64", "x")),
             "auto_mode": dice.choice(("true", "false", "maybe")),
             "inactivity_timeout": dice.choice(("20", "0.3", "nan", "1e999", "-1")),
-            "seed": dice.choice(("1", "-1", str(2**70))),
             "model_id": "eleven_flash_v2_5",
         }
         kind = dice.choice(("multi-stream-input", "stream-input"))
         voice = quote(dice.choice(("aria", "aria", "aria", dice.text(), "nobody")), safe="", errors="replace")
         some = dict(dice.sample(list(query.items()), dice.randint(0, 2)))
-        return f"/v1/text-to-speech/{voice or 'aria'}/{kind}?" + _query(some)
+        return f"/v1/text-to-speech/{voice or 'aria'}/{kind}?" + _query(
+            {**some, **_texts(dice.own_options())}
+        )
 
     def script(self, dice: Dice) -> list[Any]:
         name = dice.name()
         about = {"context_id": name} if dice.chance(0.7) else {}
         settings = {"voice_settings": {"speed": dice.choice((0.7, 1.2)), "stability": 0.5}}
-        script: list[Any] = [{"text": " ", **about, **settings, "xi_api_key": "x"}]
+        script: list[Any] = [{"text": " ", **about, **settings, **dice.own_options(), "xi_api_key": "x"}]
         said = ({"text": dice.text(), **about, "flush": dice.chance(0.2)} for _ in range(dice.randint(0, 5)))
         script.extend(said)
         if dice.chance(0.3):
@@ -364,10 +366,12 @@ class Kyutai(SocketDoor):
             "seed": dice.choice(("1", "x")),
             "temperature": dice.choice(("0.5", "nan")),
         }
-        return "/api/tts_streaming?" + _query(dict(dice.sample(list(query.items()), dice.randint(0, 2))))
+        some = dict(dice.sample(list(query.items()), dice.randint(0, 2)))
+        return "/api/tts_streaming?" + _query({**_texts(dice.own_options()), **some})
 
     def script(self, dice: Dice) -> list[Any]:
-        words = [{"type": "Text", "text": word} for word in dice.text().split(" ")]
+        words: list[Any] = [{"type": "Text", "text": word} for word in dice.text().split(" ")]
+        words[0].update(dice.own_options())
         return [*words[:20], {"type": "Voice", "embeddings": [0.0]}, {"type": "Eos"}]
 
     def encode(self, dice: Dice, message: Any) -> bytes:
@@ -430,6 +434,11 @@ class Frames(SocketDoor):
 
 def _query(fields: dict[str, str]) -> str:
     return urlencode(fields, errors="replace")
+
+
+def _texts(options: dict[str, Any]) -> dict[str, str]:
+    """Return options as a query holds them."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items()}
 
 
 SOCKET_DOORS: tuple[SocketDoor, ...] = (

@@ -61,10 +61,11 @@ class Wyoming:
             raise Finding("the server hung up without an error")
 
     def _script(self, dice: Dice) -> list[tuple[str, dict[str, Any]]]:
-        voice = {"name": dice.choice(("aria", "nobody", dice.name())), "language": dice.choice(("en", "xx"))}
+        voice = {"name": dice.choice(("aria", "nobody", dice.name())), **dice.own_options()}
+        start = {"voice": voice, **dice.own_options()}
         if dice.chance(0.3):
-            return [("describe", {}), ("synthesize", {"text": dice.text(), "voice": voice})]
-        script: list[tuple[str, dict[str, Any]]] = [("synthesize-start", {"voice": voice})]
+            return [("describe", {}), ("synthesize", {"text": dice.text(), **start})]
+        script: list[tuple[str, dict[str, Any]]] = [("synthesize-start", start)]
         script += [("synthesize-chunk", {"text": dice.text()}) for _ in range(dice.randint(0, 4))]
         if dice.chance(0.5):
             script.append(("synthesize", {"text": dice.text()}))
