@@ -1,4 +1,4 @@
-"""The client examples of the README and of docs/clients.md work."""
+"""The client examples of the README and of tests/clients/README.md work."""
 # ruff: noqa: E402
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HELLO = "Hello there."
 def blocks() -> dict[str, str]:
     """Return the Python blocks for clients, by the first words of their first line."""
     section = re.split(r"^## Works with\s*$", (ROOT / "README.md").read_text(), flags=re.M)[1]
-    section = re.split(r"^## ", section, flags=re.M)[0] + (ROOT / "docs" / "clients.md").read_text()
+    section = re.split(r"^## ", section, flags=re.M)[0] + Path(__file__).with_name("README.md").read_text()
     found = re.findall(r"^```python\n(.*?)^```", section, flags=re.M | re.S)
     named = {re.split(r"[:;,']", block.partition("\n")[0].removeprefix("# "))[0]: block for block in found}
     assert len(named) == len(found)
