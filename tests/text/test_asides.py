@@ -15,6 +15,7 @@ from helpers.spoken_text import items_of, said
         *("*takes a deep breath*", "(laughs nervously)", "(audience laughs)", "[laughs and sighs]"),
         *("(nervous laughter)", "(long pause)", "*rolls his eyes*", "*crying*", "[humming]", "(sobbing)"),
         *("*laughs out loud*", "[laughter]", "(coughs, sneezes)", "*whispers softly.*", "(gasp!)"),
+        *("(sighs in relief)", "*gasps for air*"),
     ],
 )
 def test_an_aside_is_left_out(aside: str) -> None:

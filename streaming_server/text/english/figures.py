@@ -233,6 +233,8 @@ def _is_early_year(match: re.Match[str]) -> bool:
     words, rest = before(match), rest_of(match)
     if words.endswith("(") and rest.startswith(")"):
         return True
+    if _SENTENCE_BEFORE.search(words) and _VERB_AFTER.match(rest):
+        return True
     return bool(_ERA_AFTER.match(rest) or (_YEAR_BEFORE.search(words) and _NO_NOUN.match(rest)))
 
 
@@ -293,7 +295,9 @@ _EARLY_YEAR = re.compile(r"10\d\d")
 _YEAR_BEFORE = re.compile(
     r"\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Aa]fter|[Bb]efore|[Aa]round|[Yy]ear|AD|circa|[Ee]arly|[Ll]ate|[Ff]rom)\s\Z"
 )
-_ERA_AFTER = re.compile(r"\s(?:AD|BC|CE|BCE)\b|\s(?:was|is)\s(?:an?|the)\s")
+_ERA_AFTER = re.compile(r"\s(?:AD|BC|CE|BCE)\b")
+_VERB_AFTER = re.compile(r"\s(?:was|is|saw|marked|brought)\b")
+_SENTENCE_BEFORE = re.compile(r"(?:\A|[.!?\n]\s*)\Z")
 _NO_NOUN = re.compile(
     r"\s*(?:[,.;:!?)]|\Z)|\s(?:[A-Z]|(?:the|and|to|when|he|she|it|was|were|by|at|as|or|with|but|an?|they|until|after)\b)"
 )

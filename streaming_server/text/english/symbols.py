@@ -65,6 +65,13 @@ def _alone(match: re.Match[str]) -> str:
     return _ALONE[match[0]]
 
 
+def _with_figures(text: str) -> str:
+    """ "name1" → "name one"."""
+    return " ".join(
+        numbers.number(run) if run.isdecimal() else run for run in re.findall(r"[0-9]+|[^0-9]+", text)
+    )
+
+
 def _tolerance(match: re.Match[str]) -> str:
     """ "+/-5%"."""
     return f"plus or minus {numbers.number(match[1])}{' percent' if match[2] else ''}"
@@ -72,7 +79,7 @@ def _tolerance(match: re.Match[str]) -> str:
 
 def _handle(match: re.Match[str]) -> str:
     """ "@user_name1"."""
-    return "at " + " underscore ".join(filter(None, match[1].split("_")))
+    return "at " + " underscore ".join(map(_with_figures, filter(None, match[1].split("_"))))
 
 
 def _dashes(match: re.Match[str]) -> str:

@@ -10,6 +10,8 @@ from streaming_server.text.english.reading import Reading, before, rest_of
 _GROUP = re.compile(r"\d+|[A-Z]+")
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 15
 """Digits of a telephone number, by the ITU's recommendation E.164."""
+_LONGEST_GROUP = 8
+"""Digits that are read without a break."""
 _SHORT = ("000", "101", "111", "112", "118", "311", "411", "511", "811", "988", "999")
 """Numbers of emergency and directory services."""
 _CALL_BEFORE = re.compile(
@@ -19,9 +21,20 @@ _NO_NOUN = re.compile(r"\s*(?:[^\w\s]|\Z)|\s(?:or|and|for|if|in|immediately|now|
 
 
 def _telephone(match: re.Match[str]) -> str:
-    groups = _GROUP.findall(match[0])
+    groups = [part for group in _GROUP.findall(match[0]) for part in _parts(group)]
     said = ", ".join(map(_group, groups))
     return f"plus {said}" if match[0][0] == "+" else said
+
+
+def _parts(group: str) -> list[str]:
+    """Cut a long group: "14155552671" → 1 415 555 2671, others by threes."""
+    if len(group) <= _LONGEST_GROUP or not group.isdecimal():
+        return [group]
+    if len(group) == 11 and group[0] == "1":
+        return ["1", group[1:4], group[4:7], group[7:]]
+    if len(group) == 10:
+        return [group[:3], group[3:6], group[6:]]
+    return re.findall(r"\d{3}(?!\d\Z)|\d+", group)
 
 
 def _group(group: str) -> str:
@@ -44,8 +57,7 @@ def lone_number(match: re.Match[str]) -> str | None:
         return numbers.digits(digits) if calls else None
     if not 10 <= len(digits) <= _MOST_DIGITS or digits.endswith("000"):
         return None
-    groups = re.findall(r"\d{3}(?=\d{7}|\d{4}\Z|\d{3}\Z)|\d+\Z", digits) if len(digits) == 10 else [digits]
-    return ", ".join(map(numbers.digits, groups))
+    return ", ".join(map(numbers.digits, _parts(digits)))
 
 
 _SEPARATOR = r"[ \u00a0./-]"

@@ -103,6 +103,7 @@ def test_money(written: str, spoken: str) -> None:
             "second, twenty twenty, January second, twenty twenty",
         ),
         ("Mon: open, Wed.: closed", "Monday: open, Wednesday: closed"),
+        ("1066 was hard. 1066 is it.", "ten sixty-six was hard. ten sixty-six is it."),
     ],
 )
 def test_dates(written: str, spoken: str) -> None:
@@ -174,6 +175,8 @@ def test_times(written: str, spoken: str) -> None:
             "New York, NY 10001, or 10001-1234",
             "New York, NY one zero zero zero one, or one zero zero zero one, one two three four",
         ),
+        ("+14155552671", "plus one, four one five, five five five, two six seven one"),
+        ("+447911123456", "plus four four seven, nine one one, one two three, four five six"),
     ],
 )
 def test_telephone_numbers(written: str, spoken: str) -> None:
@@ -331,7 +334,7 @@ def test_measures(written: str, spoken: str) -> None:
         ("5 × 10^24 kg", "five times ten to the power of twenty-four kilograms"),
         ("00:1A:2B:3C:4D:5E", "zero zero, one A, two B, three C, four D, five E"),
         ("fe80::1, commit 3f2a1bc", "F E eight zero colon colon one, commit three F two A one B C"),
-        ("1920 x 1080, @user_name1", "nineteen twenty by ten eighty, at user underscore name1"),
+        ("1920 x 1080, @user_name1", "nineteen twenty by ten eighty, at user underscore name one"),
         ("15 min | 1 h", "fifteen minutes , one hour"),
         (
             "5%  +/- 1, +/-5, p<.05",
