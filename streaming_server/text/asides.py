@@ -72,8 +72,8 @@ _HOW_BEFORE = (
 )
 _HOW_AFTER = (
     r"(?: (?:\w{2,12}ly|hard|aloud|out loud|loud|again|a little|a bit|in|out|to (?:her|him|my)self"
-    r"|to themselves|for (?:air|breath)|(?:in|with) (?:relief|frustration|disbelief|exasperation|surprise|pain"
-    r"|horror|shock|delight|amusement|agreement|annoyance|joy))){0,2}"
+    r"|to themselves|for (?:air|breath)|(?:in|with) (?:relief|frustration|disbelief|surprise|pain|joy"
+    r"|horror|shock|delight|amusement|agreement|annoyance|exasperation))){0,2}"
 )
 
 
