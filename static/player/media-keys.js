@@ -2,8 +2,8 @@
 // Media keys of the keyboard and the headset, and the controls of the lock screen.
 
 import { SKIP_S } from "../speech/speaker.js";
+import { mountInaudibleTone } from "./inaudible.js";
 import { mountShownPosition } from "./shown-position.js";
-import { mountSilence } from "./silence.js";
 
 const TITLE = 80; // characters
 
@@ -11,7 +11,7 @@ const TITLE = 80; // characters
 export function mountMediaKeys({ player, speaker }, playOrPause) {
   const session = navigator.mediaSession;
   if (!session) return;
-  mountSilence(player);
+  mountInaudibleTone(player);
   mountShownPosition(session, player);
   /** @type {[MediaSessionAction, (details: MediaSessionActionDetails) => void][]} */
   const actions = [

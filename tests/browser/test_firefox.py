@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from helpers.firefox import FIREFOX, Firefox, running_firefox
+from helpers.media_keys import media_keys
 from helpers.page import LIT
-from helpers.servers import Server
+from helpers.servers import Server, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -137,6 +139,32 @@ def test_compares_previews_and_watches(firefox: Firefox, server: Server) -> None
     firefox.click("#load")
     firefox.until("/at worst/.test(document.getElementById('load-notice').textContent)", timeout_s=40)
     firefox.click("#speak-tab")
+
+
+def test_media_keys_control_the_speech(server: Server, tmp_path: Path) -> None:
+    with media_keys(tmp_path) as keys, running_firefox(tmp_path / "profile", **keys.environment) as firefox:
+        open_page(firefox, server)
+        write(firefox, SENTENCES)
+        firefox.press(CONTROL, ENTER)
+        firefox.until("app.player.state === 'playing' && app.player.take.complete")
+        until(lambda: keys.present and "Playing" in keys.shown("PlaybackStatus"))
+        assert keys.metadata("xesam:title") == SENTENCES[:80]
+        keys.press("Pause")
+        firefox.until("app.player.state === 'paused'")
+        keys.press("Play")
+        firefox.until("app.player.state === 'playing'")
+        keys.press("Next")
+        firefox.until(LIT.format("sentence") + " === 'Two is second.'")
+        keys.press("Previous")
+        firefox.until(LIT.format("sentence") + " === 'One is first.'")
+
+
+def test_right_to_left_text_stands_right(firefox: Firefox, server: Server) -> None:
+    open_page(firefox, server)
+    write(firefox, "مرحبا بكم.")
+    assert firefox.evaluate("getComputedStyle(document.getElementById('text')).direction") == "rtl"
+    firefox.press(CONTROL, ENTER)
+    firefox.until(LIT.format("word") + " === 'بكم'")
 
 
 def test_drops_a_file_shows_code_and_keeps_the_text(firefox: Firefox, server: Server) -> None:

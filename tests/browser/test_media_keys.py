@@ -31,7 +31,7 @@ def page(browser: Browser, server: Server, keys: MediaKeys) -> Iterator[Page]:
     page = open_page(listening.new_page(), server.url)
     play(page, SENTENCES)
     wait_for(page, "app.player.take.complete")
-    until(lambda: "Playing" in keys.shown("PlaybackStatus"))
+    until(lambda: keys.present and "Playing" in keys.shown("PlaybackStatus"))
     yield page
     listening.close()
 

@@ -113,7 +113,7 @@ class Firefox:
 
 
 @contextmanager
-def running_firefox(profile: Path) -> Iterator[Firefox]:
+def running_firefox(profile: Path, **environment: str) -> Iterator[Firefox]:
     """Start a headless Firefox with a new profile in this directory; terminate it afterwards."""
     assert FIREFOX is not None
     profile.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def running_firefox(profile: Path) -> Iterator[Firefox]:
         [FIREFOX, "--headless", "--no-remote", f"--profile={profile}", f"--remote-debugging-port={port}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "HOME": str(profile)},
+        env={**os.environ, "HOME": str(profile), **environment},
     )
     try:
         until(lambda: _listens(port), 60)

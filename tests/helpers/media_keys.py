@@ -22,6 +22,11 @@ class MediaKeys:
     def __init__(self, address: str) -> None:
         self.environment = {"DBUS_SESSION_BUS_ADDRESS": address}
 
+    @property
+    def present(self) -> bool:
+        """True if a browser listens to the keys."""
+        return len(self._players()) == 1
+
     def press(self, key: str, *arguments: str) -> None:
         """Call a method of the player: Pause, Play, PlayPause, Next or Previous."""
         self._call(self._player(), PATH, f"{PLAYER}.{key}", *arguments)
@@ -38,10 +43,13 @@ class MediaKeys:
         return int(value) if value.isdigit() else value.strip("'")
 
     def _player(self) -> str:
+        (player,) = self._players()
+        return player
+
+    def _players(self) -> list[str]:
         names = self._call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.ListNames")
         players: list[str] = re.findall(r"org\.mpris\.MediaPlayer2\.[\w.]+", names)
-        assert len(players) == 1, names
-        return players[0]
+        return players
 
     def _call(self, destination: str, path: str, method: str, *arguments: str) -> str:
         where = ["--session", f"--dest={destination}", f"--object-path={path}", f"--method={method}"]
