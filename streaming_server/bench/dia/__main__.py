@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=_positive, default=64, help="timed steps per run (default: 64)")
     add("--rounds", type=_positive, default=5, help="runs per side (default: 5)")
     add("--streams", type=_counts, help=f"streams at once (default: {on_gpu} on a GPU, {on_cpu} on a CPU)")
-    add("--minutes", type=float, help="begin nothing more after so long (default: 8 on a GPU, else no limit)")
+    add("--minutes", type=float, help="begin no stage after this time (default: 8 on a GPU, else no limit)")
     add("--quantize", choices=["int8"], help="8-bit weights on this engine's side")
     add("--threads", type=_positive, help="threads PyTorch may use on a CPU (default: 1 for tiny, else all)")
     add("--alone", action="store_true", help="leave transformers out")

@@ -22,7 +22,7 @@ SMOOTH_SHARE = 0.99
 """Share of streams that must be without an underrun of more than `UNDERRUN_MS`."""
 
 LATE_S = 2.0
-"""A listener who has waited so long for the first audio counts as one with an underrun."""
+"""A listener who has waited this long for the first audio counts as having had an underrun."""
 
 _SECONDS = {"cpu": 2.0, "cuda": 12.0}
 _FRAMES = {"cpu": (40, 120), "cuda": (430, 1290)}
@@ -61,7 +61,7 @@ class Traffic:
 
 
 def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
-    """Let streams arrive such that so many listen at once, from the beginning on.
+    """Let streams arrive at random, so that on average `listeners` listen at once, from the beginning.
 
     smooth_share: of the streams, those without an underrun. sustained: whether they are enough. first_pcm: of
     those that arrived later than the first.

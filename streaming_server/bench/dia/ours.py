@@ -70,7 +70,7 @@ class Ours:
 
     @torch.inference_mode()
     def step_times(self, streams: int, limit_s: float | None = None) -> StepTimes:
-        """Time steps with so many streams; fewer steps if they take longer than `limit_s`."""
+        """Time steps of this many streams; stop early after `limit_s`."""
         runner, slot_ids = self.runner, list(range(streams))
         times = StepTimes([], [])
         with runner.compute_scope():
@@ -127,7 +127,7 @@ class Ours:
 
 
 def begin(runner: Runner, slot: int, params: SamplingParams, rows: int) -> None:
-    """Prepare a slot to say `TEXT`, with memory for so many rows."""
+    """Prefill a slot with `TEXT`, and provide memory for `rows` rows."""
     ids = TEXT.encode()
     if not (runner.admit(slot, len(ids), rows) and runner.grow(slot, rows)):
         raise RuntimeError(f"no memory for slot {slot}")

@@ -35,9 +35,9 @@ SECONDS_AT_SCALE = {"cpu": 10.0, "cuda": 30.0}
 """Time limit of a run with many streams; what is left is cancelled."""
 
 MINUTES: dict[str, float | None] = {"cpu": None, "cuda": 8.0}
-"""Begin nothing after so long; what is running takes less than two more."""
+"""Begin no stage after this time; the running one takes less than two minutes more."""
 
-STAGE_LIMITS_S: dict[str, float | None] = {"cpu": None, "cuda": 240.0}
+STAGE_LIMITS_S: dict[str, float | None] = {"cpu": None, "cuda": 300.0}
 """Time after which a stage is ended, whatever it does. The first one compiles every kernel."""
 
 

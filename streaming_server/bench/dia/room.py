@@ -39,7 +39,7 @@ def fitting(plan: Plan) -> tuple[Plan, list[str]]:
 
 
 def needed_bytes(plan: Plan, slots: int) -> int:
-    """Return the device memory for the weights, on one side or both, and so many slots."""
+    """Return the bytes of device memory that the weights, of one side or both, and the slots take."""
     sides = 1 + plan.reference
     longest = plan.config.decoder.positions, plan.config.encoder.positions
     each = slot_bytes(plan.config, *longest, plan.dtype)

@@ -12,7 +12,7 @@ from streaming_server.bench.dia.speaking import Run, speak
 
 
 def at_scale(sides: Sides, count: int) -> dict[str, Any]:
-    """Submit so many texts at once and generate them together.
+    """Submit `count` texts at once and generate them together.
 
     step_ms: of the model alone. in_real_time: whether the streams together got as much audio as time
     passed. silent_ms: per stream, how long a listener who plays at once had nothing to play. cut: whether

@@ -82,7 +82,7 @@ class Run:
 
 
 def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | None = None) -> Run:
-    """Generate utterances of so many frames, to their end or for `limit_s`; arrivals: {step: how many}."""
+    """Generate utterances of `frames` frames, to their end or for `limit_s`; arrivals: {step: number}."""
     run, numbers = Run(), itertools.count(1)
     start = time.perf_counter()
     for number in itertools.count():

@@ -42,7 +42,7 @@ class Split:
 
     @classmethod
     def of(cls, programs: int, length: int) -> Split:
-        """Return the split of a cache of so many keys. programs: how many there are without a split.
+        """Return the split of a cache of `length` keys. programs: their number without a split.
 
         Few rows are split finely: 10 s of audio, 430 frames, then make 100 to 250 programs, about two for
         each multiprocessor of a large GPU.

@@ -1,7 +1,7 @@
 """Matrix products of few rows, bound by reading the weights: split over the inputs, weights in 8 or 16 bits.
 
-cuBLAS has few thread blocks for such shapes. Here the inputs of an output are split among so many programs
-that a large GPU is filled, and a second kernel adds their parts, always in the same order. Weights of 8 bits,
+cuBLAS has few thread blocks for such shapes. Here the inputs of an output are split among programs until they
+fill a large GPU, and a second kernel adds their parts, always in the same order. Weights of 8 bits,
 integers or float8_e4m3fn, are converted as they are loaded (W8A16), so that half the bytes are read; float8
 without the hardware's help, which GPUs before sm_89 lack.
 """

@@ -31,7 +31,7 @@ class PageLayout:
 
     @classmethod
     def of(cls, config: DiaConfig, frames: int, text: int) -> Self:
-        """Return the layout for streams of at most so many frames and bytes of text."""
+        """Return the layout for streams of at most `frames` frames and `text` bytes of text."""
         d = config.decoder
         size = PAGE_FRAMES * BRANCHES * 2 * d.kv_heads * d.head_width
         page_text = size // (2 * d.cross_heads * d.cross_head_width)
@@ -43,7 +43,7 @@ class PageLayout:
         return self.frame_pages + self.text_pages
 
     def pages(self, frames: int, text: int) -> int:
-        """Return the pages of a stream of so many frames and bytes of text."""
+        """Return the number of pages of a stream of `frames` frames and `text` bytes of text."""
         return -(-frames // self.frames) + -(-text // self.text)
 
 
@@ -78,7 +78,7 @@ class PagedCache:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Self:
-        """Allocate so many pages, and the one that belongs to no slot."""
+        """Allocate `pages` pages, and the one that belongs to no slot."""
         d, layout = config.decoder, PageLayout.of(config, frames, text)
         pool = torch.zeros(d.layers, pages + 1, layout.size, device=device, dtype=dtype)
         table = torch.zeros(slots, layout.slot_pages, device=device, dtype=torch.int64)

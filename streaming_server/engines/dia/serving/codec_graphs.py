@@ -49,7 +49,7 @@ class CodecGraphs:
         return sorted(self._graphs)
 
     def bucket(self, count: int) -> int:
-        """Return the batch size that decodes so many chunks."""
+        """Return the batch size that decodes `count` chunks."""
         return bucket(count, min(CODEC_BATCH, self._slots.count))
 
     def reset(self, slot: int) -> None:
@@ -57,7 +57,7 @@ class CodecGraphs:
             self._codec.reset(slot)
 
     def decode(self, chunks: Sequence[AudioChunk], frames: int, after: Any) -> None:
-        """Decode so many frames of each chunk once the event `after` has completed."""
+        """Decode `frames` frames of each chunk once the event `after` has completed."""
         given = [(slot, row, first, length, slot) for slot, first, row, length, _ in chunks]
         padding = (0, 0, 0, UNKNOWN_LENGTH, self._slots.count)
         given += [padding] * (self.bucket(len(chunks)) - len(chunks))
@@ -90,7 +90,7 @@ class CodecGraphs:
         return graph_seconds(self._cuda, self._graphs[size, frames], self.stream)
 
     def seconds_per_frame(self, streams: int) -> float:
-        """Time what the codec takes for a frame of so many streams, in chunks of the greatest size."""
+        """Return the codec's seconds for one frame of each stream, in chunks of the greatest size."""
         batch, frames = max(key for key in self._graphs if key[0] == self.bucket(streams))
         return self.seconds(batch, frames) * -(-streams // batch) / frames
 

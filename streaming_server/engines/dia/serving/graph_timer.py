@@ -18,7 +18,7 @@ _WARM_UP_S: Final = 0.3
 
 
 def raise_clocks(cuda: Cuda, graph: CapturedGraph, most: int) -> None:
-    """Keep the device busy until its clocks are as high as under load; at most so many replays."""
+    """Keep the device busy until its clocks are as high as under load; replay at most `most` times."""
     deadline = time.perf_counter() + _WARM_UP_S
     for _ in range(most):
         graph.replay()

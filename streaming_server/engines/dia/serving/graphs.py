@@ -230,7 +230,7 @@ class GraphRunner(Runner):
 
     @torch.inference_mode()
     def step_seconds(self, size: int) -> float:
-        """Time a step of so many streams, of 12 s or, one in eight, near the greatest length.
+        """Time a step of `size` streams, of 12 s or, one in eight, near the greatest length.
 
         No stream may be served meanwhile.
         """

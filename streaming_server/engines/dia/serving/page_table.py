@@ -24,7 +24,7 @@ class PageTable:
         return self._book.free
 
     def admit(self, slot: int, text: int, frames: int) -> bool:
-        """Reserve the pages of a new stream of so many bytes and expected frames; take those of its text.
+        """Reserve pages for `text` bytes of text and `frames` expected frames; take those of the text.
 
         Returns False if there are not enough.
         """
@@ -37,7 +37,7 @@ class PageTable:
         return True
 
     def grow(self, slot: int, frames: int) -> bool:
-        """Let a slot have the pages of so many frames; return False if it has to wait for others to end."""
+        """Give a slot the pages of `frames` frames; return False if it has to wait for others to end."""
         has = self._frames[slot]
         wanted = min(self._layout.pages(frames, 0), self._layout.frame_pages)
         if wanted <= has:

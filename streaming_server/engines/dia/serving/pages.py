@@ -45,7 +45,7 @@ class PageBook:
         return len(self._free)
 
     def reserve(self, slot: int, count: int) -> bool:
-        """Reserve so many pages for a new stream; return whether there are enough."""
+        """Reserve `count` pages for a new stream; return whether there are enough."""
         spare = len(self._free) - self._promised - count
         if self._holdings and spare < self._kept_back:
             return False
@@ -54,7 +54,7 @@ class PageBook:
         return True
 
     def take(self, slot: int, count: int) -> list[int] | None:
-        """Give a slot so many pages more; return their numbers, or None if it has to wait for others."""
+        """Give a slot `count` more pages; return their numbers, or None if it has to wait for others."""
         holding = self._holdings[slot]
         beyond = max(0, len(holding.pages) + count - max(holding.reserved, len(holding.pages)))
         if beyond and not self._may_overdraw(slot, beyond):

@@ -98,14 +98,14 @@ class Runner:
         return nullcontext()
 
     def admit(self, slot: int, text: int, frames: int) -> bool:
-        """Reserve memory for a new stream of so many bytes of text and, as expected, so many frames.
+        """Reserve memory for a new stream of `text` bytes of text and `frames` expected frames.
 
         Returns False if there is not enough until others end. Here every slot has its own.
         """
         return True
 
     def grow(self, slot: int, frames: int) -> bool:
-        """Provide memory for so many frames, beyond what was expected if need be; `admit` the slot first.
+        """Provide memory for `frames` frames, beyond those expected if need be; `admit` the slot first.
 
         Returns False if it must not advance until others have ended.
         """

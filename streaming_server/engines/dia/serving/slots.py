@@ -50,8 +50,8 @@ class SamplingParams:
 class Slots:
     """The state of a fixed number of streams on one device.
 
-    frames, text: the longest stream and text; by default what the model supports. pages: keep keys and values
-    in so many pages, for Triton kernels; by default each slot has room for the longest stream.
+    frames, text: the longest stream and text; by default what the model supports. pages: number of pages to
+    keep keys and values in, for Triton kernels; by default each slot has room for the longest stream.
 
     ends: each slot's end-of-audio row or `NO_END`, [slots], int64, on the device.
     """
@@ -115,9 +115,9 @@ class Slots:
         self.floats.fill_(1.0)
 
     def pretend(self, frames: int, text: int, long: int) -> None:
-        """Put every slot in the middle of a stream, to time steps: so many frames and bytes of text.
+        """Put every slot in the middle of a stream of `frames` frames and `text` bytes, to time steps.
 
-        long: one slot in so many is near its end. Slots must be cleared before they are used.
+        long: the interval of slots that are near their end. Slots must be cleared before they are used.
         """
         self.paged.spread()
         self.codes.zero_()

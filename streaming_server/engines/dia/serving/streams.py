@@ -51,7 +51,7 @@ class Streams:
         return len(self.by_slot)
 
     def begin_segment(self, stream: Stream) -> None:
-        """Add a stream, or begin with it again."""
+        """Add a stream, or begin its next segment."""
         slot = stream.slot
         for group in (self.ending, self.due, self.starved):
             group.pop(slot, None)
@@ -79,7 +79,7 @@ class Streams:
         self._schedule.set_running(stream, ready and self._has_memory(stream))
 
     def refresh_pause(self, stream: Stream) -> None:
-        """Do as `refresh` after audio was emitted, for less time where the stream does not pause."""
+        """Let a stream rest or run after audio was emitted; does nothing if it was and is not paused."""
         if self._is_paused(stream) or stream.slot in self.paused:
             self.refresh(stream)
 

@@ -62,5 +62,5 @@ def _cut(script: str, frames: int) -> tuple[str, int | None]:
     said, kept = leading_words(script, frames, MAX_PROMPT_FRAMES, len(script.encode()))
     if said:
         return said, kept
-    # One endless word, or hardly any text for so long a recording.
+    # One endless word, or hardly any text for a recording of this length.
     return script[: max(len("[S1] "), len(script) * MAX_PROMPT_FRAMES // frames)], MAX_PROMPT_FRAMES

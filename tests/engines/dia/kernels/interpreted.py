@@ -389,7 +389,7 @@ def test_fused_step_generates_the_codes_of_the_plain_step():
 
 
 def engine_on(pages):
-    """An engine on a simulated GPU with so many pages; without any, on the plain runner."""
+    """Return an engine on a simulated GPU with `pages` pages, or on the plain runner if None."""
     plain = create_engine("random:tiny", device="cpu", slots=3)._runner
     gpu = SimulatedCuda()
     if pages is None:

@@ -74,7 +74,7 @@ def test_slots_without_pages_leave_a_gpu_below_the_relief_threshold(total, other
 
 
 class Device(SimulatedCuda):
-    """A GPU of so many bytes that counts what slots, graphs and libraries take.
+    """A GPU of `total` bytes that counts what slots, graphs and libraries take.
 
     Each graph takes 1 MB for as long as it is there. The first capture makes libraries take 50 MB for ever.
     """

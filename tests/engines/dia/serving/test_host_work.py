@@ -19,7 +19,7 @@ STEPS = 80
 
 
 def speaking_engine(count):
-    """Return an engine in which so many streams began at once, so that their chunks are due at once."""
+    """Return an engine in which `count` streams began at once, so that their chunks are due at once."""
     engine = engine_without_device(count, FLOW_WINDOW)
     for number in range(1, count + 1):
         generation = Generation(max_tokens=3000, seed=number)
@@ -48,7 +48,7 @@ def lines_run(call):
 
 
 def quiet_step_lines(count):
-    """Lines of a step in which no chunk is complete, after one of so many streams has ended."""
+    """Return the lines of a step in which no chunk is complete, after one of `count` streams has ended."""
     engine = speaking_engine(count)
     quiet = []
     for number in range(1, 41):
