@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.prosody import Prosody
+from streaming_server.text.tag_pairs import complete_pairs
 from streaming_server.text.written_word import WRITTEN_WORD
 from streaming_server.types import LanguageSpan, Pronounced, ProsodySpan, WordMark
 
@@ -70,7 +71,8 @@ class Passage:
     def written(self, marks: Iterable[WordMark]) -> list[WordMark]:
         """Turn marks of words in `text` into marks of what the client wrote for them.
 
-        Words that stand for one thing, such as those of "$3.50", become one mark.
+        Words that stand for one thing, such as those of "$3.50", become one mark. A tag within a word belongs
+        to it, and so does that tag's counterpart around the word.
         """
         written: list[WordMark] = []
         for mark in marks:
@@ -81,7 +83,17 @@ class Passage:
                 written[-1] = _joined(written[-1], end, mark)
             else:
                 written.append(WordMark(start, end, mark.start_sample, mark.end_sample, mark.estimated))
-        return written
+        return [self._with_tags(word) for word in written]
+
+    def _with_tags(self, word: WordMark) -> WordMark:
+        """Extend the mark of a word with a tag in it by the tag's counterpart."""
+        for sentence in self.sentences:
+            if sentence.start <= word.start and word.end <= sentence.end:
+                start, end = word.start - sentence.start, word.end - sentence.start
+                if "<" in sentence.text[start:end]:
+                    start, end = complete_pairs(sentence.text, start, end, 0)
+                    return replace(word, start=sentence.start + start, end=sentence.start + end)
+        return word
 
 
 def _joined(word: WordMark, end: int, mark: WordMark) -> WordMark:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -152,6 +153,16 @@ def test_words_that_stand_for_one_thing_become_one_mark() -> None:
         WordMark(4, 9, 40, 330),
         WordMark(10, 13, 340, 370),
     ]
+
+
+def test_a_word_is_quoted_with_both_tags_of_a_pair() -> None:
+    text = "<b>He</b>llo, it is <i>5</i> km <u>away</u>."
+    (passage,) = passages(narrated([text]))
+    marks = [
+        WordMark(match.start(), match.end(), 0, 0) for match in re.finditer(r"five \w+|\w+", passage.text)
+    ]
+    quoted = [text[mark.start : mark.end] for mark in passage.written(marks)]
+    assert quoted == ["<b>He</b>llo", "it", "is", "<i>5</i> km", "away"]
 
 
 @pytest.mark.parametrize(
