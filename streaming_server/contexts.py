@@ -132,10 +132,7 @@ class Contexts:
         """
         if self._draining():
             raise Draining("The server is shutting down.")
-        entry = self._catalogue.choose(options.voice)
-        entries = {} if engine.dialogue else self._speakers(entry, options, engine)
-        part = part_of(entry, options.generation, engine)
-        speakers = {name: part_of(each, options.generation, engine) for name, each in entries.items()}
+        entry, part, speakers = self._parts(engine, options)
         language = _language_of(entry, options.generation, engine)
         encoder = SpeechEncoder(engine.sample_rate, options.audio, threads=threads or self._threads)
         context = SpeechContext(
@@ -163,6 +160,17 @@ class Contexts:
             release=partial(self._release, context),
             labels={"door": options.door, "context": options.name},
         )
+
+    def check(self, engine: EngineInfo, options: SpeechOptions) -> None:
+        """Raise UnknownVoice or BadValue for a voice or a language that `open` would refuse."""
+        self._parts(engine, options)
+
+    def _parts(self, engine: EngineInfo, options: SpeechOptions) -> tuple[Entry, Part, dict[str, Part]]:
+        """Return the voice, how it speaks, and who speaks after each tag. Raise UnknownVoice, BadValue."""
+        entry = self._catalogue.choose(options.voice)
+        entries = {} if engine.dialogue else self._speakers(entry, options, engine)
+        part = part_of(entry, options.generation, engine)
+        return entry, part, {tag: part_of(each, options.generation, engine) for tag, each in entries.items()}
 
     def paces(self, options: SpeechOptions) -> bool:
         """Return whether the audio of a context is held back to real time."""

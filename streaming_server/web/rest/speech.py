@@ -102,6 +102,8 @@ async def _enqueue(request: Request, wanted: GenerateRequest) -> Json[QueuedJob]
     services = speech_services(request)
     services.contexts.check_length(wanted.text)
     services.catalogue.choose(wanted.voice_id)
+    if (engine := services.pool.info) is not None:  # Otherwise the job fails with the reason.
+        services.contexts.check(engine, wanted.options)
     job = await job_services(request).queue.add(wanted.model_dump(exclude_none=True))
     return Json(
         {

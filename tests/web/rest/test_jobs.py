@@ -46,6 +46,25 @@ def progress(client: httpx.Client, job: str) -> tuple[int, float]:
     return told["utterances"], told["audio_s"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"language": "tlh"}, "language: the running engine does not speak it."),
+        ({"voices": {"S2": "nobody"}}, "voices.S2: must be the id of a voice"),
+        ({"voice_id": "nobody"}, "voice: must be the id of a voice"),
+    ],
+)
+def test_a_job_that_could_not_be_spoken_is_refused(
+    long_winded: Server, fields: dict[str, Any], message: str
+) -> None:
+    with to(long_winded) as client:
+        body = {"text": "Hello.", "voice_id": "aria", **fields}
+        refused = client.post("/generate?async_mode=true", json=body)
+        assert refused.status_code in (404, 422)
+        assert refused.json()["detail"].startswith(message)
+        assert client.get("/jobs").json()["jobs"] == []
+
+
 def test_a_running_job_reports_progress(long_winded: Server) -> None:
     with to(long_winded) as client:
         job = job_of(client, LONG_TEXT)
