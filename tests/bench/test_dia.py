@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +28,7 @@ from streaming_server.bench.dia.graph_times import graph_times, kind_of  # noqa:
 from streaming_server.bench.dia.host_time import engine_without_device  # noqa: E402
 from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS, STREAMS  # noqa: E402
 from streaming_server.bench.dia.predictions import predicted_steps  # noqa: E402
+from streaming_server.bench.dia.reference_process import transformers_alone  # noqa: E402
 from streaming_server.bench.dia.speaking import Listener  # noqa: E402
 from streaming_server.bench.dia.stages import DeviceLost, Stage, StageRunner  # noqa: E402
 from streaming_server.bench.dia.survival import ReportFile, survive  # noqa: E402
@@ -37,6 +39,7 @@ from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import GraphRunner  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
+from streaming_server.errors import EngineFailure  # noqa: E402
 from streaming_server.types import DEFAULT_VOICE, Audio, Generation, Utterance  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -285,6 +288,13 @@ def test_wrong_decisive_stage_ends_the_run(result):
     runner.run(Stage("more", lambda: 1, ("more",)))
     assert "more" not in runner.found
     assert runner.found["not_measured"] == ["more: smoke went wrong"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_failure_of_the_process_of_transformers_is_told():
+    plan = replace(plan_of(parser().parse_args(["--device", "cpu"])), device=torch.device("cuda"))
+    with pytest.raises(EngineFailure, match=r"transformers ended with status 1: .*CUDA"):
+        transformers_alone(plan)
 
 
 def test_arrivals_keep_the_wanted_number_of_listeners():
