@@ -22,7 +22,7 @@ from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import AHEAD, GraphRunner  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
 from streaming_server.engines.dia.serving.schedule import AMPLE_S  # noqa: E402
-from streaming_server.engines.dia.serving.step_graphs import BUCKETS, bucket, padded  # noqa: E402
+from streaming_server.engines.dia.serving.step_graphs import BUCKETS, bucket, padded, sizes  # noqa: E402
 from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
 from streaming_server.types import (  # noqa: E402
     DEFAULT_VOICE,
@@ -42,6 +42,7 @@ def test_batch_is_padded_to_the_next_graph_size():
     assert [bucket(count, 256) for count in (1, 3, 9, 65, 256)] == [1, 4, 16, 96, 256]
     assert bucket(9, 10) == 10
     assert sorted(BUCKETS) == list(BUCKETS)
+    assert len(sizes(256)) == 13
 
 
 def test_batch_is_padded_with_other_slots():

@@ -8,11 +8,12 @@ from collections import Counter
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 
-from streaming_server.bench.dia.host_time import engine_without_device
-from streaming_server.types import DEFAULT_VOICE, FLOW_WINDOW, Audio, Generation, Utterance
+from streaming_server.bench.dia.host_time import engine_without_device  # noqa: E402
+from streaming_server.engines.dia.model import columns  # noqa: E402
+from streaming_server.types import DEFAULT_VOICE, FLOW_WINDOW, Audio, Generation, Utterance  # noqa: E402
 
 STEPS = 80
 """Enough for chunks of the full size."""
@@ -96,3 +97,13 @@ def test_every_graph_can_be_timed():
     assert list(times) == ["text 64", "text 128", "text 256", "text 512", "text 1024", "128 rows"]
     assert set(engine._runner.slots.ints[:, 0].tolist()) == {0}, "the slots are as they were"
     engine.close()
+
+
+def test_steps_are_timed_with_one_long_stream_in_eight():
+    slots = engine_without_device(16)._runner.slots
+    with torch.inference_mode():
+        slots.pretend(1024, 256, 8)
+    positions = slots.ints[:, columns.POSITION].tolist()
+    assert [slot for slot, position in enumerate(positions) if position > 2600] == [7, 15]
+    assert positions.count(1024) == 14
+    assert (slots.paged.table > 0).all()
