@@ -131,6 +131,12 @@ def _roman_cardinal(match: re.Match[str]) -> str | None:
     return f"{match[1]} {numbers.cardinal(number)}" if number else None
 
 
+def _numbered_roman(match: re.Match[str]) -> str | None:
+    """ "Vol. II"."""
+    number = _roman(match[2])
+    return f"{NUMBERED[match[1]].capitalize()} {numbers.cardinal(number)}" if number else None
+
+
 def _roman_ordinal(match: re.Match[str]) -> str | None:
     number = _roman(match[2])
     return (
@@ -158,6 +164,7 @@ READINGS = (
     Reading("A", r"(?:[A-Z]\.\s){2,}(?=[A-Z][a-z])", _initials),
     Reading("A", r"(?:[A-Za-z]\.){2,}(?!\w)", _acronym),
     Reading("A", rf"({ROMAN_AFTER}) ({_ROMAN})", _roman_cardinal),
+    Reading("A", rf"(Vol|Ch|Fig|Sec|Art|Bk|Pt)\. ({_ROMAN})", _numbered_roman),
     Reading("A", rf"({ROMAN_ORDINAL_AFTER}) ({_ROMAN})", _roman_ordinal),
     Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})", _roman_name),
     Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})(?=\.(?:\s|\Z))", _roman_item),
@@ -170,7 +177,11 @@ READINGS = (
     Reading("A", r"w/o(?!\w)", lambda match: "without"),
     Reading("A", r"(?<!/)b/c(?![\w/])", lambda match: "because"),
     Reading("A", r"(?<!/)([A-Za-z]+)/([A-Za-z]+)(?![\w/.:@])", _either),
-    Reading("A", r"([A-Z][A-Za-z]+)/(\d)(?![\w/])", lambda match: f"{match[1]} {numbers.number(match[2])}"),
+    Reading(
+        "A",
+        r"([A-Z][A-Za-z]+)/(\d(?:\.\d)?)(?![\w/])",
+        lambda match: f"{match[1]} {numbers.number(match[2])}",
+    ),
     Reading("A", r"([CFJ])#(?!\w)", lambda match: f"{match[1]} sharp"),
 )
 

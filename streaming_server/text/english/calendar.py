@@ -147,6 +147,17 @@ def _verse(match: re.Match[str]) -> str:
     return f"{said} to {numbers.number(match[4])}" if match[4] else said
 
 
+def _verses(match: re.Match[str]) -> str:
+    """ "13:4-7"."""
+    return f"{numbers.number(match[1])} {numbers.number(match[2])} to {numbers.number(match[3])}"
+
+
+def _pace(match: re.Match[str]) -> str | None:
+    """ "5:30/km"."""
+    said = clock(match[1], match[2], None)
+    return f"{said} per {'kilometer' if match[3] == 'km' else 'mile'}" if said else None
+
+
 def _day_month_figures(match: re.Match[str]) -> str | None:
     """ "on 3/15" and "Mon 3/4", month first unless that cannot be; not "on 1/2 of them"."""
     if match[0] not in _HOLIDAYS and (
@@ -184,7 +195,7 @@ def clock(hour: str, minute: str | None, second: str | None, *, half_day: bool =
     if hours > 24 or minutes > 59 or int(second or 0) > 59:
         return None
     said = numbers.cardinal(hours)
-    if second:
+    if second and int(second):
         return f"{said} {_minutes(minutes)} and {numbers.cardinal(int(second))} seconds"
     if minutes:
         return f"{said} {_minutes(minutes)}"
@@ -212,6 +223,8 @@ READINGS = (
     Reading("9", rf"{_HOUR}{_HALF_DAY}", _half_day),
     Reading("9", r"(\d{1,2}):(\d\d)\s?[-–]\s?(\d{1,2}):(\d\d)(?![\w:])", _time_range),
     Reading("A", rf"({BOOKS}) (\d{{1,3}}):(\d{{1,3}})(?:[-–](\d{{1,3}}))?(?![\w:])", _verse),
+    Reading("9", r"(\d{1,2}):(\d\d)/(km|mi|mile)(?!\w)", _pace),
+    Reading("9", r"(\d{1,3}):(\d{1,3})[-–](\d{1,3})(?![\w:])", _verses),
     Reading("9", r"(\d{1,2}):(\d\d)(?::(\d\d))?(?:(Z)(?!\w)|(?![\w:]))", _time),
     Reading("9", r"(\d{1,2})/(\d{1,2})(?![\w/])(?!\.\d)", _day_month_figures),
     Reading("A", r"(GMT|UTC)\s?([-+−])(\d{1,2})(?::(\d\d))?(?!\w)", _zone),
@@ -219,7 +232,7 @@ READINGS = (
     Reading("A", rf"({alternatives(WEEKDAY_OF)})\.?\s?[-–]\s?({alternatives(WEEKDAY_OF)})\b\.?", _span),
     Reading(
         "A",
-        rf"({MONTH})\.?\s(\d{{1,2}})(?:st|nd|rd|th)?(?:[-–](\d{{1,2}}))?(?![\w:%/])(?!\.\d)(?:,?\s({_YEAR})(?!\w))?",
+        rf"({MONTH})\.?\s(\d{{1,2}})(?:st|nd|rd|th)?(?:[-–](\d{{1,2}})(?:st|nd|rd|th)?)?(?![\w:%/])(?!\.\d)(?:,?\s({_YEAR})(?!\w))?",
         _month_day,
     ),
     Reading("A", rf"({MONTH})\.?\s({_YEAR})(?!\w)", _month_year),

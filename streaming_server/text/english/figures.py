@@ -198,10 +198,27 @@ def _is_code(match: re.Match[str]) -> bool:
     return _CODE_BEFORE.search(before(match)) is not None
 
 
-def _times(match: re.Match[str]) -> str:
+def _times(match: re.Match[str]) -> str | None:
     """ "5x faster", but "2x is 10"."""
+    if match[2] == "X" and len(match[1]) > 3:
+        return None
     term = _IS_TERM.match(rest_of(match)) or _OPERATOR_BEFORE.search(before(match))
     return f"{numbers.number(match[1])} {'x' if term else 'times'}"
+
+
+def _times_between(match: re.Match[str]) -> str:
+    """ "3-4x faster"."""
+    return f"{numbers.number(match[1])} to {numbers.number(match[2])} times"
+
+
+def _grouped_by_points(match: re.Match[str]) -> str:
+    """ "1.234.567"."""
+    return numbers.number(match[0].replace(".", ""))
+
+
+def _ordinals(match: re.Match[str]) -> str:
+    """ "1st-3rd"."""
+    return f"{numbers.ordinal(int(match[1]))} to {numbers.ordinal(int(match[2]))}"
 
 
 def _pixels(match: re.Match[str]) -> str:
@@ -316,6 +333,8 @@ _PAIRS = frozenset({("7", "11"), ("24", "7"), ("1", "800"), ("1", "888")})
 _PLUS = r"(\+(?![\w+]))?"
 
 READINGS = (
+    Reading("9", r"[1-9]\d{0,2}\.\d{3}\.\d{3}(?![\w.])", _grouped_by_points),
+    Reading("9", r"(\d{1,4})(?:st|nd|rd|th)\s?[-–]\s?(\d{1,4})(?:st|nd|rd|th)(?!\w)", _ordinals),
     Reading("9", r"(\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)(?!\w)", _ordinal),
     Reading("A", rf"[vV]\.?(\d+(?:\.\d+)*)({_STAGE})?{_PLUS}(?![\w-])", _version),
     Reading("9", rf"(\d+(?:\.\d+)+)({_STAGE})(?![\w.-])", _staged),
@@ -340,14 +359,16 @@ READINGS = (
     Reading("9", rf"({_SUM}){END}(?!%)(?:\s({alternatives(UNITS)})(?![\w/²³^]))?", _sum),
     Reading("9", r"(\d{1,5})(?:[xX]\d{1,5}){1,2}(?!\w|\s?=)", _size),
     Reading("9", rf"({NUMBER})\s[x×]\s(?=\d)", lambda match: f"{numbers.number(match[1])} times "),
+    Reading("9", r"(\d{1,3}(?:\.\d+)?)[-–](\d{1,3}(?:\.\d+)?)[x×](?![\w-])", _times_between),
     Reading("9", r"(\d{3,4})p(?!\w)", _lines),
-    Reading("9", rf"({NUMBER})[xX](?![\w-])(?!\s?[-−+*/=^])", _times),
+    Reading("9", rf"({NUMBER})([xX×])(?![\w-])(?!\s?[-−+*/=^])", _times),
     Reading("9", rf"(\d+\.\d+(?=[kKMBT]|bn|mn)|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){_PLUS}(?!\w)", _scaled),
     Reading("9", r"(\d+)((?:-[A-Za-z]+)+-)(\d+)(?![\w-])", _between),
     Reading("9", r"(\d{3})\(([a-z])\)", _plan),
     Reading("9", r"(40[13])([bk])(?!\w)", _plan),
     Reading("9", r"(\d{1,4}(?:\.\d+)?)(?:[-–]|\s–\s)(\d{1,4}(?:\.\d+)?)(?![\w-])(?!\.\d)", _range),
     Reading("9", r"(\d{1,5}):(\d{1,5})(?![\w:])", _ratio),
+    Reading("+", r"×\s?(?=\d)", lambda match: "times "),
     Reading("+", rf"([-−+])({NUMBER}){END}(?!/\d)", _signed),
     Reading("+", r"#(?=\d)(?!\d+[A-Za-z])|[±~≈<>≤≥√](?=[\d$£€¥]|\.\d)|(?:[№©]|§{1,2})\s?(?=\d)", _sign),
     Reading("9", r"(\d{1,4})([a-z])(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _term_power),

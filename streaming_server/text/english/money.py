@@ -20,7 +20,7 @@ from streaming_server.text.english.units import CODES, CURRENCIES, PER, SCALES
 _SIGN = f"(?:{alternatives(CURRENCIES.keys() - CODES.keys())})"
 _FIGURE = rf"(?:\d{{1,3}}(?:\.\d{{3}})*,\d\d(?!\d|,\d)|{NUMBER})"
 """Also with a decimal comma."""
-_SCALE = r"(?:\s?(hundred|thousand|million|billion|trillion|[kKmMbBT]|mn|bn|tn))?"
+_SCALE = r"(?:(?:\s|-(?=[hmbt][a-z]{3}))?(hundred|thousand|million|billion|trillion|[kKmMbBT]|mn|bn|tn))?"
 _PER = rf"(?:/({alternatives(PER)}|[a-z]{{3,12}})\b(?:\.(?=\s+[a-z]|[,;:)]))?|(\+)(?!\w))?"
 _BILL_AFTER = re.compile(r"\s(?:bills?|notes?|gift|coupons?|vouchers?|coins?)\b")
 _COMMA = re.compile(r",(\d\d)\Z")
@@ -62,6 +62,8 @@ def _sign_first(match: re.Match[str]) -> str:
 def _qualifies(match: re.Match[str]) -> bool:
     """ "a $5 bill", "$20 bills"; not "a $4.50 bill"."""
     rest = rest_of(match)
+    if match[6] and f"-{match[6]}" in match[0]:
+        return True
     if "." in match[3] and not match[6]:
         return False
     return bool(_BILL_AFTER.match(rest) or (NOUN_AFTER.match(rest) and ARTICLE_BEFORE.search(before(match))))

@@ -159,6 +159,9 @@ NUMBERED = {
     "Ver": "version",
     "ver": "version",
     "rev": "revision",
+    "Bk": "book",
+    "Pt": "part",
+    "nos": "numbers",
     "Lv": "level",
     "Lvl": "level",
 }

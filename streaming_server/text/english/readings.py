@@ -44,7 +44,7 @@ READINGS = (
 WORD_CHARACTERS = r"!-~\u00a1-\u024f\u1e00-\u1eff\u2010-\u205e\u2070-\u209c\u20a0-\u20cf\u2100-\u22ff"
 """Characters of English words and figures; any other character ends them."""
 
-START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§©√→⇒=@])"
+START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§©√→⇒=@×])"
 """Pattern of a possible start of a word."""
 
 CANDIDATE = re.compile(

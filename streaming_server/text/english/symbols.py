@@ -48,7 +48,7 @@ _ALONE = {
 
 _WORD_BEFORE = re.compile(r"[a-z]{2}[\"'”’]?\s\Z")
 _WORD_AFTER = re.compile(r"\s[\"'“‘]?[A-Z]")
-_TERM_BEFORE = re.compile(r"(?:\A|[\s(])(?:[a-zA-Z]|\S*[\d)])\s\Z")
+_TERM_BEFORE = re.compile(r"(?:\A|[\s(])(?:[a-zA-Z]|\S*[\d)!])\s\Z")
 _TERM_AFTER = re.compile(r"\s(?:[a-z]\b|[\d(])")
 _KEYS = {"Ctrl": "Control", "Cmd": "Command", "Esc": "Escape", "Del": "Delete"}
 

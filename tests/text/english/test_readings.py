@@ -49,6 +49,7 @@ from helpers.spoken_text import said
             "four dollars and ten cents to four dollars and thirty cents per share, "
             "seventy-eight dollars per barrel",
         ),
+        ("a $10-million deal", "a ten million dollar deal"),
     ],
 )
 def test_money(written: str, spoken: str) -> None:
@@ -104,6 +105,7 @@ def test_money(written: str, spoken: str) -> None:
         ),
         ("Mon: open, Wed.: closed", "Monday: open, Wednesday: closed"),
         ("1066 was hard. 1066 is it.", "ten sixty-six was hard. ten sixty-six is it."),
+        ("May 5th-7th, 1st-3rd", "May fifth to seventh, first to third"),
     ],
 )
 def test_dates(written: str, spoken: str) -> None:
@@ -129,6 +131,10 @@ def test_dates(written: str, spoken: str) -> None:
         ("a 1:10 ratio, a scale of 1:24", "a one to ten ratio, a scale of one to twenty-four"),
         ("John 3:16, Psalm 23:1-3", "John three sixteen, Psalm twenty-three one to three"),
         ("16:00:51", "sixteen oh oh and fifty-one seconds"),
+        (
+            "1:30:00, a 5:30/km pace, 13:4-7",
+            "one thirty, a five thirty per kilometer pace, thirteen four to seven",
+        ),
     ],
 )
 def test_times(written: str, spoken: str) -> None:
@@ -355,6 +361,15 @@ def test_measures(written: str, spoken: str) -> None:
         ("decade90, face1234, @5pm", "decade ninety, face twelve thirty-four, at five PM"),
         ("401k, 1-800", "four oh one k, one eight hundred"),
         ("200x, (5x faster)", "two hundred times, (five times faster)"),
+        (
+            "3-4x, 10×, ×10, Ryzen 5800X",
+            "three to four times, ten times, times ten, Ryzen five thousand eight hundred X",
+        ),
+        (
+            "1.234.567, HTTP/1.1",
+            "one million two hundred and thirty-four thousand five hundred and sixty-seven, "
+            "HTTP one point one",
+        ),
     ],
 )
 def test_other_figures(written: str, spoken: str) -> None:
@@ -375,6 +390,7 @@ def test_other_figures(written: str, spoken: str) -> None:
         ("git@a.com:b/c.git", "git at a dot com colon B slash C dot git"),
         ("Wait... what", "Wait... what"),
         ('Hi .How is .Net? "So".Then', 'Hi .How is dot Net? "So".Then'),
+        ("main.rs:42:13", "main dot RS colon forty-two colon thirteen"),
     ],
 )
 def test_addresses(written: str, spoken: str) -> None:
@@ -422,6 +438,7 @@ def test_addresses(written: str, spoken: str) -> None:
             "Elizabeth I, Henry I was, Act III, Scene I",
             "Elizabeth the first, Henry I was, Act three, Scene one",
         ),
+        ("Vol. II, Pt. III, nos. 3", "Volume two, Part three, numbers three"),
     ],
 )
 def test_abbreviations(written: str, spoken: str) -> None:
