@@ -43,6 +43,10 @@ class Player extends Emitter {
   }
 }
 
+/** @type {Store<any>} */
+let store;
+/** @type {Player} */
+let player;
 /** @type {Channel} */
 let channel;
 /** @type {InstanceType<typeof Contexts>} */
@@ -54,10 +58,11 @@ let take;
 
 beforeEach(() => {
   channel = new Channel();
-  const store = new Store({ connection: "online", ready: { cost: "low", limits: LIMITS } });
+  store = new Store({ connection: "online", ready: { cost: "low", limits: LIMITS } });
   contexts = new Contexts(/** @type {any} */ ({ speech: channel, store }));
   const toast = { show() {}, hide() {} };
-  speaker = new Speaker(/** @type {any} */ ({ player: new Player(), store, contexts, toast }));
+  player = new Player();
+  speaker = new Speaker(/** @type {any} */ ({ player, store, contexts, toast }));
   take = new Take("One is first. Two is second.", SETTINGS, 1000);
 });
 
@@ -98,4 +103,34 @@ test("a new connection ends what the one before was speaking", () => {
   channel.emit("ready");
   assert.equal(context.ended, true);
   assert.deepEqual(cancelled(), []);
+});
+
+const leads = () => channel.sent.filter(({ type }) => type === "start").map(({ max_lead_ms: lead }) => lead);
+
+test("a cheap engine is asked for everything, without telling it how far playback is", () => {
+  speaker.load(take);
+  player.active = true;
+  player.emit("change");
+  player.emit("report");
+  assert.deepEqual(leads(), [30 * 60_000]);
+  assert.deepEqual(channel.sent.filter(({ type }) => type === "played"), []);
+});
+
+test("a costly engine is asked for a minute ahead of what is heard, and for the rest when half a minute is left", (t) => {
+  t.mock.method(performance, "now", () => 10_000);
+  store.set({ ready: { cost: "high", limits: LIMITS } });
+  take.addSentence({ start: 0, end: 13, first_sample: 0 });
+  take.addSentence({ start: 14, end: 28, first_sample: 59 * take.rate });
+  take.append(new Int16Array(60 * take.rate));
+  speaker.load(take);
+  player.active = true;
+  player.position = 20 * take.rate;
+  player.emit("report");
+  assert.deepEqual(leads(), []);
+  player.position = 31 * take.rate;
+  player.emit("report");
+  assert.deepEqual(leads(), [60_000]);
+  player.position = 45 * take.rate;
+  player.emit("report");
+  assert.deepEqual(channel.sent.at(-1), { type: "played", context: "page-1", samples: 0 }); // of the new context
 });
