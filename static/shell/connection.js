@@ -61,6 +61,7 @@ export function mountConnection(app) {
     speech.close();
     status.close();
     store.set({ connection: "locked", status: null });
+    toast.hide(temporary);
   }
 
   function connect() {

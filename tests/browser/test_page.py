@@ -113,6 +113,21 @@ def test_the_rest_is_spoken_when_the_server_is_back(browser: Browser, tmp_path: 
     page.close()
 
 
+@pytest.mark.slow
+def test_a_server_that_comes_back_with_a_key_asks_for_it(browser: Browser, tmp_path: Path) -> None:
+    page = browser.new_page()
+    with running_server(tmp_path / "first", "--max-workers=1") as server:
+        open_page(page, server.url)
+    expect(page.locator("#toast")).to_contain_text("cannot be reached")
+    with running_server(tmp_path / "second", "--max-workers=1", port=server.port, DIA_API_KEYS="the-key"):
+        page.wait_for_selector("#key-form", state="visible", timeout=60_000)
+        expect(page.locator("#toast")).to_be_hidden()
+        page.fill("#key", "the-key")
+        page.keyboard.press("Enter")
+        expect(page.locator("#connection")).to_have_text("Connected")
+    page.close()
+
+
 def test_a_silent_server_is_offline_and_comes_back(
     browser: Browser, start_server: Callable[..., Server]
 ) -> None:
