@@ -217,9 +217,8 @@ def test_enabling_show_prompts_applies_at_once(start_server: Callable[..., Serve
         until(lambda: status_of(client, job) == "completed")
         client.put("/config", json=config)
         say(client, "This is not shown again.")
-    logged = server.logged()
-    assert "This is shown to the operator." in logged
-    assert "And so is this." in logged
+    server.until_logged("This is shown to the operator.")
+    logged = server.until_logged("And so is this.")
     assert "nobody's business" not in logged
     assert "not shown again" not in logged
 

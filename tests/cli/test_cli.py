@@ -417,9 +417,8 @@ def test_a_port_in_use_is_reported(server: Server) -> None:
 
 
 def test_an_alias_of_an_unknown_voice_is_warned_about(start_server: Callable[..., Server]) -> None:
-    assert (
-        "alias of an unknown voice" in start_server("--max-workers=1", "--voice-aliases=foo=nobody").logged()
-    )
+    server = start_server("--max-workers=1", "--voice-aliases=foo=nobody")
+    server.until_logged("alias of an unknown voice")
 
 
 def test_say_stops_at_once_when_interrupted(server: Server, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Events:
 
 def wyoming_port(server: Server) -> int:
     """Return the port that a server started with `--wyoming-port=0` has found."""
-    [port] = re.findall(r"tcp://127\.0\.0\.1:(\d+)", server.logged())
+    [port] = re.findall(r"tcp://127\.0\.0\.1:(\d+)", server.until_logged("tcp://127.0.0.1:"))
     return int(port)
 
 

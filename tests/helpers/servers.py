@@ -68,6 +68,11 @@ class Server:
     def logged(self) -> str:
         return self.log.read_text()
 
+    def until_logged(self, text: str) -> str:
+        """Wait until a text is in the log, which the server writes in a thread; return the log."""
+        until(lambda: text in self.logged())
+        return self.logged()
+
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 

@@ -95,7 +95,7 @@ def test_the_default_voice_replaces_unknown_voices_over_http(
         answer = client.post(path, json=body)
     assert answer.status_code == 200, answer.text
     assert len(answer.content) > 1000
-    assert "unknown voice" in server.logged()
+    server.until_logged("unknown voice")
 
 
 @pytest.mark.parametrize(("path", "body"), UNKNOWN)

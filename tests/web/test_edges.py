@@ -285,5 +285,5 @@ def test_show_prompts_logs_the_text(start_server: Callable[..., Server]) -> None
                 pass
 
     anyio.run(speak)
-    assert "Say this aloud." in shown.logged()
-    assert "And this to others." in shown.logged()
+    shown.until_logged("Say this aloud.")
+    shown.until_logged("And this to others.")

@@ -519,6 +519,6 @@ async def test_slow_playback_keeps_a_context(start_server: Callable[..., Server]
 
 def test_text_logs_are_readable(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--log-format=text")
-    [line] = [line for line in server.logged().splitlines() if "listening" in line]
+    [line] = [line for line in server.until_logged("listening").splitlines() if "listening" in line]
     assert re.match(r"\d\d:\d\d:\d\d INFO     listening ", line)
     assert f"url=http://127.0.0.1:{server.port}" in line

@@ -92,7 +92,7 @@ async def test_a_voice_is_listed_fetched_and_spoken(
             assert (await voice_of(server, "emma"))["download"]["state"] == "present"
             assert sound(talk, "emma") not in (b"", sound(talk, "aria"))
             assert files.requests == ["/bf_emma.int8.onnx"]
-        assert "voice fetched" in server.logged()
+        server.until_logged("voice fetched")
 
 
 async def test_without_a_network_a_further_voice_fails_and_nothing_else(

@@ -126,7 +126,7 @@ async def test_falls_back_to_espeak_without_hibari_and_logs_it(
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_HIBARI)
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     server = start_server("--engine=auto", PYTHONPATH=path)
-    assert server.logged().count("hibari-tts") == 1
+    assert server.until_logged("hibari-tts").count("hibari-tts") == 1
     async with talking(server.ws_url) as talk:
         assert talk.ready["engine"] == "espeak"
         assert (await talk.speak(ENGLISH))["type"] == "done"
