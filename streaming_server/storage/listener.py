@@ -60,7 +60,7 @@ class Listener:
                 changed(topic)
             async for notification in connection.notifies(timeout=POLL_S):
                 topic, _, version = notification.payload.partition(VERSION_MARK)
-                if not version or self._is_newer(topic, int(version)):
+                if self._is_newer(topic, version):
                     changed(topic)
 
     async def _counted(self, connection: AsyncConnection[Any]) -> list[str]:
@@ -70,8 +70,12 @@ class Listener:
         before, self._versions = self._versions, found
         return [topic for topic, version in found.items() if before.get(topic) != version]
 
-    def _is_newer(self, topic: str, version: int) -> bool:
-        """Return whether an announced version is new, and note it."""
+    def _is_newer(self, topic: str, announced: str) -> bool:
+        """Return whether an announced version is new, and note it. True without a version."""
+        try:
+            version = int(announced)
+        except ValueError:  # Not a counted one; or another program's, as anyone may announce anything.
+            return True
         if version <= self._versions.get(topic, -1):
             return False
         self._versions[topic] = version

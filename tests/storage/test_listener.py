@@ -78,6 +78,21 @@ async def test_a_change_is_received_once(postgres: Postgres, monkeypatch: pytest
             assert heard == ["voices", "jobs", "jobs"]
 
 
+@pytest.mark.parametrize("version", ["", "many", "1.5", "-", "9" * 5000], ids=len)
+async def test_an_announcement_of_another_program_does_not_end_the_listener(
+    postgres: Postgres, version: str
+) -> None:
+    """The channel is the database's: whoever may connect may announce anything."""
+    url = postgres.schema_url()
+    with closing(PostgresDatabase(url, "test")) as database:
+        async with listening(url) as heard:
+            await to_thread.run_sync(announce, database, "voices")
+            await until(lambda: heard == ["voices"])
+            await to_thread.run_sync(lambda: announce(database, f"voices\n{version}", counted=False))
+            await to_thread.run_sync(announce, database, "last")
+            await until(lambda: heard == ["voices", "voices", "last"])
+
+
 async def test_a_change_made_while_disconnected_is_received_later() -> None:
     with running_postgres() as postgres:
         url = postgres.schema_url()
