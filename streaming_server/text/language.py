@@ -107,6 +107,31 @@ def foreign_languages(word: str, own: str) -> tuple[str, ...]:
     return () if own.lower().split("-")[0] in languages else languages
 
 
+class LanguageDetector:
+    """Tells the language of one sentence after the other. own: the voice's own language.
+
+    Behind Japanese, a sentence of Han characters alone is Japanese too, as many headings are, unless it has
+    some that Japanese does not use.
+    """
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self._japanese = False
+
+    def language_of(self, text: str) -> str:
+        language = language_of(text, self._own)
+        self._japanese = self._japanese or language == "ja"
+        return "ja" if language == "zh" and self._japanese and _is_shift_jis(text) else language
+
+
+def _is_shift_jis(text: str) -> bool:
+    try:
+        text.encode("shift_jis")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def foreign_spans(text: str, own: str) -> tuple[LanguageSpan, ...]:
     """Return the parts of a text in `own` that are written in the script of another language.
 

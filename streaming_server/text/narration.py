@@ -11,7 +11,7 @@ from itertools import groupby
 
 from streaming_server.errors import InternalError
 from streaming_server.text.items import Item, Pause, Said, SpeakerChange
-from streaming_server.text.language import foreign_spans, language_of
+from streaming_server.text.language import LanguageDetector, foreign_spans
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.passage import Passage, Quotation
 from streaming_server.text.prosody import (
@@ -66,7 +66,7 @@ class Narration:
         inline_prosody: bool = False,
     ) -> None:
         self._style = style
-        self._detect_language = detect_language
+        self._languages = LanguageDetector(style.language) if detect_language else None
         self._mix_languages = mix_languages
         self._inline_prosody = inline_prosody
         self._spoken = SpokenText(style)
@@ -193,10 +193,10 @@ class Narration:
 
     def _by_language(self, sentences: tuple[Sentence, ...]) -> list[Passage]:
         """Make one passage of neighbouring sentences of one language."""
-        own = self._style.language
-        if not self._detect_language:
-            return [self._passage(sentences, own)]
-        groups = groupby(sentences, lambda sentence: language_of(sentence.text, own))
+        languages = self._languages
+        if languages is None:
+            return [self._passage(sentences, self._style.language)]
+        groups = groupby(sentences, lambda sentence: languages.language_of(sentence.text))
         return [self._passage(tuple(group), language) for language, group in groups]
 
     def _is_cut_short(self, sentence: Sentence) -> bool:

@@ -34,6 +34,7 @@ TEXTS = (
     "(laughs) (sighs",
     "Привет, мир. Как дела?",
     "你好,世界。再见!",
+    "The word 你好 means <emphasis>hello</emphasis>, мир [pause 10ms] and 東京です.",
     "مرحبا بالعالم.",
     "नमस्ते दुनिया।",
     "\u202eabc\u202c \u200d\u200b\ufeff\u2028\u2029",

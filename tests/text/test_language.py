@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.spoken_text import items_of, said
 
-from streaming_server.text.language import foreign_spans, language_of
+from streaming_server.text.language import LanguageDetector, foreign_spans, language_of
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,13 @@ def test_figures_of_other_scripts_stay_with_their_engine(text: str) -> None:
     assert said(text) == text
     for cut in range(len(text)):
         assert items_of([text[:cut], text[cut:]]) == items_of([text]), text[:cut]
+
+
+def test_han_characters_behind_japanese_are_japanese() -> None:
+    detector = LanguageDetector("en")
+    sentences = ("東京都。", "Hello.", "これは本です。", "東京都。", "Привет.", "第一章", "你好，我们走吧！")
+    languages = [detector.language_of(sentence) for sentence in sentences]
+    assert languages == ["zh", "en", "ja", "ja", "ru", "ja", "zh"]
 
 
 @pytest.mark.parametrize(

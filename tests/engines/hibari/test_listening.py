@@ -15,7 +15,7 @@ from streaming_server.audio.tempo import Tempo
 from streaming_server.engines.hibari.engine import HibariEngine
 from streaming_server.engines.hibari.synthesis import SAMPLE_RATE
 from streaming_server.engines.hibari.voices import TIMBRES
-from streaming_server.types import BUILTIN_VOICES, Generation, Utterance, Voice
+from streaming_server.types import BUILTIN_VOICES, Generation, ProsodySpan, Utterance, Voice
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +67,29 @@ def test_speed_leaves_speech_intelligible(engine: HibariEngine, judge: Judge, sp
             tempo = Tempo(SAMPLE_RATE, speed / own)
             sound = tempo.push(sound) + tempo.finish()
         heard.append(judge.errors(text, sound, SAMPLE_RATE))
+    assert rate(heard) <= WORST, heard
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("speed", "pitch"), [(0.5, 1.0), (0.85, 1.1), (1.3, 1.15)])
+def test_words_of_another_prosody_are_intelligible(
+    engine: HibariEngine, judge: Judge, speed: float, pitch: float
+) -> None:
+    """The words in the middle of each sentence."""
+    heard = []
+    for text in TURNS:
+        number, words = next(IDS), text.split()
+        start, end = (len(" ".join(words[: len(words) * third // 3])) + 1 for third in (1, 2))
+        utterance = Utterance(
+            number,
+            number,
+            text,
+            VOICES[0],
+            Generation(),
+            0.0,
+            prosody=(ProsodySpan(start, end, speed, pitch),),
+        )
+        heard.append(judge.errors(text, pcm(drain(engine, [utterance]), number), SAMPLE_RATE))
     assert rate(heard) <= WORST, heard
 
 
