@@ -125,6 +125,11 @@ ORDINARY = Pronunciations(
     [
         ("Dr. Who, dr.\nStrange", "doktor Who, doktor\nStrange"),
         ("A.I. and a.i., A.I", "ay eye and ay eye, A.I"),
+        ("I like A.I. It is new", "I like ay eye. It is new"),
+        ("I like A.I.  “The” best", "I like ay eye.  “The” best"),
+        ("A.I. Italians, A.I., A.I. labs", "ay eye Italians, ay eye, ay eye labs"),
+        ("Dr. The, A.I. I", "doktor The, ay eye. I"),
+        ("A.I.   It, A.I.    It, A.I. ((It", "ay eye.   It, ay eye    It, ay eye. ((It"),
         ("New York, new york", "nu yawk, nu yawk"),
         ("New York City. New York cities", "nu yawk town. nu yawk cities"),
         ("New\nYork and New\u00a0York", "nu yawk and nu yawk"),
