@@ -267,7 +267,7 @@ async def test_a_slow_object_store_costs_no_lease(
         async with runner.running():
             job = await runner.until(await runner.queue.add(REQUEST), is_processing)
             assert await to_thread.run_sync(results.asked.wait, 20)
-            await anyio.sleep(1.5 * lease_s)
+            await anyio.sleep(1.5 * lease_s)  # Unless it is renewed, the lease of its own job ends too.
             assert other.recover() == Recovered(requeued=1)
             results.may_tell.set()
             held = other.get(job.id)

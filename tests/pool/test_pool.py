@@ -336,7 +336,7 @@ async def test_an_utterance_stays_on_a_silent_worker_if_no_other_answers() -> No
         line = Line(pool)
         stopped = await stopped_under(pool, line)
         await settled(lambda: stopped.silent)
-        await anyio.sleep(STALLED_TICKS * TICK_S + 0.3)
+        await anyio.sleep(STALLED_TICKS * TICK_S + 0.3)  # Later than it would move.
         assert stopped.pid is not None
         os.kill(stopped.pid, signal.SIGCONT)
         assert isinstance((await line.rest())[-1], Finished)
@@ -363,7 +363,7 @@ async def test_an_utterance_moves_away_from_a_silent_worker_only_once() -> None:
         line = Line(pool)
         first, second = await moved_to_stopped(pool, line)
         await settled(lambda: second.silent and not first.silent)
-        await anyio.sleep(STALLED_TICKS * TICK_S + 0.3)
+        await anyio.sleep(STALLED_TICKS * TICK_S + 0.3)  # Later than it would move.
         assert line.channel.worker is second
         assert second.pid is not None
         os.kill(second.pid, signal.SIGCONT)

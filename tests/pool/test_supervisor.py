@@ -69,7 +69,7 @@ async def test_a_pause_of_the_server_kills_no_worker(start_server: Callable[...,
     until(lambda: all(worker["state"] == "ready" for worker in server.workers()))
     before = server.workers()
     server.process.send_signal(signal.SIGSTOP)
-    await anyio.sleep(SILENCE_S + 2)
+    await anyio.sleep(SILENCE_S + 2)  # A worker silent for that long would be killed.
     server.process.send_signal(signal.SIGCONT)
     until(server.ready)
     assert [worker["pid"] for worker in server.workers()] == [worker["pid"] for worker in before]

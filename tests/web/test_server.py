@@ -512,7 +512,7 @@ async def test_slow_playback_keeps_a_context(start_server: Callable[..., Server]
                 await talk.send("played", samples=samples)
                 await talk.send("ping")
                 await talk.until("pong")
-                await anyio.sleep(0.3)
+                await anyio.sleep(0.3)  # The pace of the playback that is reported.
                 samples += 22050
         assert not talk.of("error")
 
