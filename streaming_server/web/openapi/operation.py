@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -40,62 +40,35 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """The arguments of `@operation`."""
-
-    tag: str
-    summary: str
-    body: type[BaseModel] | Mapping[str, Any] | None
-    body_type: str
-    body_required: bool
-    query: Sequence[Parameter] | type[BaseModel]
-    media: Sequence[str]
-    status: int
-    description: str
-    also: Mapping[int, str]
-    errors: Sequence[type[SpeechError]]
-    docs: str | None
-
-
-def operation(
-    tag: str,
-    summary: str,
-    *,
-    body: type[BaseModel] | Mapping[str, Any] | None = None,
-    body_type: str = "application/json",
-    body_required: bool = True,
-    query: Sequence[Parameter] | type[BaseModel] = (),
-    media: Sequence[str] = AUDIO,
-    status: int = 200,
-    description: str = "OK.",
-    also: Mapping[int, str] | None = None,
-    errors: Sequence[type[SpeechError]] = (),
-    docs: str | None = None,
-) -> Callable[[Endpoint], Endpoint]:
-    """Document an endpoint. Its return annotation says the rest: `Json[…]`, `SoundFile`, another response.
+    """Documents an endpoint, as a decorator. The endpoint's return annotation says the rest: `Json[…]`,
+    `SoundFile`, another response.
 
     body: a model or a JSON schema. media: content types of a response that is not JSON. status: of success.
     also: other statuses with the body of success. errors: what it raises besides Forbidden and, if it needs a
     key, Unauthorized. docs: the vendor's documentation, whose form errors then have.
     """
 
-    def document(endpoint: Endpoint) -> Endpoint:
-        endpoint.operation = Operation(  # type: ignore[attr-defined]
-            tag,
-            summary,
-            body,
-            body_type,
-            body_required,
-            query,
-            media,
-            status,
-            description,
-            also or {},
-            errors,
-            docs,
-        )
+    tag: str
+    summary: str
+    _: KW_ONLY
+    body: type[BaseModel] | Mapping[str, Any] | None = None
+    body_type: str = "application/json"
+    body_required: bool = True
+    query: Sequence[Parameter] | type[BaseModel] = ()
+    media: Sequence[str] = AUDIO
+    status: int = 200
+    description: str = "OK."
+    also: Mapping[int, str] = field(default_factory=dict)
+    errors: Sequence[type[SpeechError]] = ()
+    docs: str | None = None
+
+    def __call__(self, endpoint: Endpoint) -> Endpoint:
+        endpoint.__dict__["operation"] = self
         return endpoint
 
-    return document
+
+operation = Operation
+"""The decorator: `@operation("jobs", "List the jobs")`."""
 
 
 def operation_of(endpoint: Callable[..., Any]) -> Operation | None:
