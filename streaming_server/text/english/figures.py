@@ -157,6 +157,12 @@ def _range(match: re.Match[str]) -> str:
     return numbers.count_or_year(first) + joint + numbers.count_or_year(last)
 
 
+def _spaced_range(match: re.Match[str]) -> str | None:
+    """ "pages 10 - 12", "a 3 - 1 win"; "10 - 3" is a difference."""
+    rises = float(match[1]) <= float(match[2]) and not _ASKED_BEFORE.search(before(match))
+    return _range(match) if rises or _WIN_AFTER.match(rest_of(match)) else None
+
+
 def _is_split(first: str, last: str) -> bool:
     """ "60-40"."""
     return first.endswith("0") and last.isdecimal() and first.isdecimal() and int(first) + int(last) == 100
@@ -304,6 +310,8 @@ def _mixed(match: re.Match[str]) -> str | None:
 
 _IS_TERM = re.compile(r"\s(?:is|equals|are)\b")
 _OPERATOR_BEFORE = re.compile(r"[\w)²³]\s?[-−+=*]\s?\Z")
+_ASKED_BEFORE = re.compile(r"\b(?:[Ww]hat(?:'s|\sis)|[Cc]alculate|[Cc]ompute|[Ss]olve|equals|=)\s\Z")
+_WIN_AFTER = re.compile(r"\s(?:win|victory|loss|defeat|lead|draw|score|on\b|up\b|down\b)")
 _MAGNETIC = re.compile(r"\s(?:MRI|MR|scann|magnet|field|machine)")
 _COUNTED_IN_TRILLIONS = re.compile(
     r"\+?\s(?:tokens|param|dollars|euros|USD|in\b|of\b|market|operations|FLOP|op)"
@@ -356,6 +364,7 @@ READINGS = (
     ),
     Reading("9", rf"({NUMBER})[eE]([-+]?\d{{1,3}})(?!\w)", _scientific),
     Reading("9", r"(\d{3,4})\s?[x×]\s?(\d{3,4})(?![\w.])(?!\s?=)", _pixels),
+    Reading("9", rf"(\d{{1,4}}(?:\.\d+)?)\s-\s(\d{{1,4}}(?:\.\d+)?){END}(?!\s?[-−+*/=×÷x%])", _spaced_range),
     Reading("9", rf"({_SUM}){END}(?!%)(?:\s({alternatives(UNITS)})(?![\w/²³^]))?", _sum),
     Reading("9", r"(\d{1,5})(?:[xX]\d{1,5}){1,2}(?!\w|\s?=)", _size),
     Reading("9", rf"({NUMBER})\s[x×]\s(?=\d)", lambda match: f"{numbers.number(match[1])} times "),

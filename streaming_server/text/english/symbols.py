@@ -49,6 +49,7 @@ _ALONE = {
 _WORD_BEFORE = re.compile(r"[a-z]{2}[\"'”’]?\s\Z")
 _WORD_AFTER = re.compile(r"\s[\"'“‘]?[A-Z]")
 _TERM_BEFORE = re.compile(r"(?:\A|[\s(])(?:[a-zA-Z]|\S*[\d)!])\s\Z")
+_POWER_BEFORE = re.compile(r"(?:[²³]|(?:\A|[\s(])\d+[a-z])\s\Z")
 _TERM_AFTER = re.compile(r"\s(?:[a-z]\b|[\d(])")
 _KEYS = {"Ctrl": "Control", "Cmd": "Command", "Esc": "Escape", "Del": "Delete"}
 
@@ -97,6 +98,11 @@ def _slash(match: re.Match[str]) -> str:
     return "over" if _TERM_BEFORE.search(before(match)) and _TERM_AFTER.match(rest_of(match)) else ","
 
 
+def _minus(match: re.Match[str]) -> str | None:
+    """ "3x - 5"."""
+    return "minus" if _POWER_BEFORE.search(before(match)) else None
+
+
 def _star(match: re.Match[str]) -> str | None:
     """ "(3 + 4) * 2", "a * b"."""
     return "times" if _TERM_BEFORE.search(before(match)) else None
@@ -111,6 +117,7 @@ READINGS = (
     Reading("+", rf"(?:{alternatives(_ALONE)})(?!\S)", _alone),
     Reading("+", rf"\+/[-−]\s?({NUMBER}){END}(%)?", _tolerance),
     Reading("+", r"/(?=\s)", _slash),
+    Reading("+", r"-(?=\s\d*[a-z](?!\w)|\s\d)", _minus),
     Reading("+", r"\*(?=\s[\w(])", _star),
     Reading("A", r"[A-Z]{1,3}&[A-Z]{1,3}(?!\w)", _letters),
 )

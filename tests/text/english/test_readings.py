@@ -370,6 +370,15 @@ def test_measures(written: str, spoken: str) -> None:
             "one million two hundred and thirty-four thousand five hundred and sixty-seven, "
             "HTTP one point one",
         ),
+        (
+            "pages 10 - 12, 2019 - 2021, 10 - 3, a 3 - 1 win",
+            "pages ten to twelve, twenty nineteen to twenty twenty-one, ten minus three, a three to one win",
+        ),
+        (
+            "2x² - 5x, 3x - 5 = 10, what is 3 - 5?",
+            "two x squared minus five x, three x minus five equals ten, what is three minus five?",
+        ),
+        ("We have 3 - maybe 4 - here, well - 5", "We have three - maybe four - here, well - five"),
     ],
 )
 def test_other_figures(written: str, spoken: str) -> None:
