@@ -10,6 +10,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from streaming_server.storage.bounded_connection import ANSWER_TIMEOUT_S
 from streaming_server.storage.postgresql import (
     CHANNEL,
     VERSION_MARK,
@@ -47,7 +48,8 @@ class Listener:
                 async with await AsyncConnection.connect(
                     self._address, autocommit=True, **self._options
                 ) as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}".encode())
+                    with anyio.fail_after(ANSWER_TIMEOUT_S):
+                        await connection.execute(f"LISTEN {CHANNEL}".encode())
                     log.info("listening for changes of other servers")
                     await self._listen(connection, changed)
             except (psycopg.Error, OSError) as error:
@@ -65,8 +67,9 @@ class Listener:
 
     async def _counted(self, connection: AsyncConnection[Any]) -> list[str]:
         """Return the topics that have changed since the last call; the first time, all that ever have."""
-        cursor = await connection.execute("SELECT topic, version FROM changes")
-        found = dict(await cursor.fetchall())
+        with anyio.fail_after(ANSWER_TIMEOUT_S):
+            cursor = await connection.execute("SELECT topic, version FROM changes")
+            found = dict(await cursor.fetchall())
         before, self._versions = self._versions, found
         return [topic for topic, version in found.items() if before.get(topic) != version]
 

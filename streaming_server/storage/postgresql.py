@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
-from sqlalchemy import URL, Connection, create_engine, make_url
+from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -86,6 +86,8 @@ class PostgresDatabase:
         self._away_until = 0.0
         parsed = postgres_url(url)
         try:
+            from streaming_server.storage.bounded_connection import BoundedConnection
+
             self._engine = create_engine(
                 parsed,
                 pool_size=CONNECTIONS,
@@ -98,6 +100,11 @@ class PostgresDatabase:
             raise EngineFailure(
                 'PostgreSQL needs the extra "cluster": pip install "streaming-server[cluster]".'
             ) from error
+        event.listen(
+            self._engine,
+            "do_connect",
+            lambda dialect, record, arguments, options: BoundedConnection.connect(*arguments, **options),
+        )
         try:
             self._wait_until_migrated(migrations)
         except BaseException:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -54,6 +55,19 @@ class Postgres:
         """End all connections and the server, `carefully` after writing everything to the disk."""
         self._process.send_signal(signal.SIGINT if carefully else signal.SIGQUIT)
         self._process.wait(30)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside the block, connections are accepted and nothing is answered."""
+        main = psutil.Process(self._process.pid)
+        stopped = [main, *main.children(recursive=True)]
+        for process in stopped:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
 
     def schema_url(self) -> str:
         """Return the URL of a new, empty schema."""

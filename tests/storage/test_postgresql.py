@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
-from helpers.postgres import Postgres
+from helpers.postgres import Postgres, running_postgres
 from helpers.servers import free_port, until
 from structlog.testing import capture_logs
 
 from streaming_server.errors import EngineFailure, StoreUnavailable
+from streaming_server.storage.database import Database
 from streaming_server.storage.postgresql import PostgresDatabase
 
 
@@ -29,6 +31,35 @@ def test_a_transaction_that_the_database_ended_is_reported_and_the_next_one_work
             transaction.row("SELECT 1")
         with database.reading() as again:
             assert again.rows("SELECT 1 AS one")
+
+
+@pytest.mark.slow
+def test_a_frozen_database_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps its connections open, acknowledges what it is sent, and observes no time limit of its own."""
+    monkeypatch.setattr("streaming_server.storage.bounded_connection.ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("streaming_server.storage.postgresql.CONNECT_TIMEOUT_S", 1)
+    with running_postgres() as postgres, closing(PostgresDatabase(postgres.schema_url(), "test")) as database:
+        with ExitStack() as stack:
+            with pytest.raises(StoreUnavailable), database.transaction() as transaction:
+                assert transaction.row("SELECT 1") is not None
+                stack.enter_context(postgres.frozen())
+                began = time.monotonic()
+                transaction.row("SELECT 1")
+            assert time.monotonic() - began < 3
+            for _ in range(2):  # An idle connection does not answer either, nor can a new one be made.
+                began = time.monotonic()
+                with pytest.raises(StoreUnavailable), database.reading():
+                    pass
+                assert time.monotonic() - began < 6
+        until(lambda: _answers(database))
+
+
+def _answers(database: Database) -> bool:
+    try:
+        with database.reading() as transaction:
+            return transaction.row("SELECT 1") is not None
+    except StoreUnavailable:
+        return False
 
 
 @pytest.mark.parametrize(
