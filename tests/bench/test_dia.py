@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -279,6 +280,20 @@ def test_a_process_that_dies_before_any_stage_is_given_up(tmp_path):
     file.write({"stages": [], "not_measured": []})
     report = survive([sys.executable, "-c", "raise SystemExit(9)"], file, None)
     assert report["ended"] == "the process died before it began another stage: the process died, status 9"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_no_process_is_left_when_the_benchmark_is_killed(tmp_path):
+    """Or it would keep the GPU."""
+    command = [sys.executable, "-m", "streaming_server.bench.dia", "--device", "cpu", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as benchmark:
+        deadline = time.monotonic() + 60
+        while not (ReportFile(tmp_path).read() or {}).get("running"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (child,) = psutil.Process(benchmark.pid).children()
+        benchmark.kill()
+    child.wait(timeout=30)
 
 
 @pytest.mark.parametrize("result", [lambda: {"ok": False}, lambda: 1 / 0])

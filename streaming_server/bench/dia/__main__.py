@@ -28,6 +28,7 @@ from streaming_server.bench.dia.survival import DEVICE_LOST, REFUSED, ReportFile
 from streaming_server.engines.dia.model.linear import int8_kernel
 from streaming_server.engines.dia.serving.device import pick_device, pick_dtype
 from streaming_server.errors import EngineFailure
+from streaming_server.ipc.parent import end_with_parent
 
 _EPILOG = """\
 Everything there is to measure on a GPU, in one command that takes less than ten minutes on a recent one:
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     add("--disable-torch-compile", action="store_true", help="do not use Triton kernels on a GPU")
     add("--out", type=Path, metavar="DIR", help="measure everything and write DIR/dia.json after each stage")
     add("--json", action="store_true", help="print the whole report as JSON")
-    add("--resume", action="store_true", help=argparse.SUPPRESS)
+    add("--resume", type=int, metavar="PID", help=argparse.SUPPRESS)
     return made
 
 
@@ -126,6 +127,7 @@ def _say(line: str) -> None:
 
 def _resume(options: argparse.Namespace) -> int:
     """Run the stages that are not in the report yet; return this process's exit status."""
+    end_with_parent(options.resume)
     file = ReportFile(options.out)
     try:
         Report(plan_of(options), _say, file.write).run(file.read())
@@ -144,7 +146,7 @@ def _report(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]
         return Report(plan, _say, _ignore).run()
     file = ReportFile(options.out)
     file.remove()
-    command = [sys.executable, "-m", "streaming_server.bench.dia", *arguments, "--resume"]
+    command = [sys.executable, "-m", "streaming_server.bench.dia", *arguments, f"--resume={os.getpid()}"]
     return survive(command, file, STAGE_LIMITS_S[plan.device.type])
 
 
@@ -154,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     threads = options.threads or (1 if options.size == "tiny" else None)  # More only wait for each other.
     if threads:
         torch.set_num_threads(threads)
-    if options.resume:
+    if options.resume is not None:
         return _resume(options)
     try:
         report = _report(options, arguments)

@@ -6,6 +6,7 @@ python -m streaming_server.bench.dia.reference_process '{"size": "tiny", …}'
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from streaming_server.bench.dia.plan import FRAME_MS, WARM_STEPS, Plan
 from streaming_server.bench.dia.reference import Reference
 from streaming_server.bench.dia.weights import endless_weights
 from streaming_server.errors import EngineFailure
+from streaming_server.ipc.parent import end_with_parent
 
 _LIMIT_S: Final = {"cpu": 3600.0, "cuda": 150.0}
 
@@ -31,6 +33,7 @@ def transformers_alone(plan: Plan) -> dict[str, Any]:
         "steps": plan.steps,
         "rounds": plan.rounds,
         "threads": torch.get_num_threads(),
+        "parent": os.getpid(),
     }
     command = [sys.executable, "-m", __name__, json.dumps(given)]
     limit_s = _LIMIT_S[plan.device.type]
@@ -57,6 +60,7 @@ def _measured(plan: Plan) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     given = json.loads(arguments[0])
+    end_with_parent(given["parent"])
     torch.set_num_threads(given["threads"])
     plan = Plan(
         size=given["size"],
