@@ -196,7 +196,7 @@ def test_pausing_and_repeating_change_nothing(engine: SentenceJoiner) -> None:
 
 
 def test_cancel_ends_all_parts(engine: SentenceJoiner) -> None:
-    for steps in range(12):
+    for steps in range(0, 12, 2):
         said, other = utterance(CHINESE), utterance(RUSSIAN)
         engine.submit(said)
         for _ in range(steps):
