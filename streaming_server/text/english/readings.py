@@ -49,7 +49,7 @@ START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§©√→⇒=@×])"
 
 CANDIDATE = re.compile(
     rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{alternatives(WEEKDAY_OF)})\b|(?:{figures.VERSIONED})\b"
-    rf"|(?:{alternatives(CODES)})\b|(?:{BOOKS})\b|--?(?=[A-Za-z])|-(?=\s)"
+    rf"|(?:{alternatives(CODES)})\b|(?:{BOOKS})\b|--?(?=[A-Za-z])|(?:(?<=[²³] )|(?<=\d[a-z] ))-(?=\s)"
     rf"|(?=[^\s]{{0,40}}?[0-9$£¥฿\u20a0-\u20cf@%&=+*−^×÷→←⇒∞√§#~<>≈≠≤≥№©±|/\\{measures.SIGNS}{SUPERSCRIPTS}{SUBSCRIPTS}]"
     rf"|[^\s.]{{0,40}}\.[A-Za-z])"
     rf"[{WORD_CHARACTERS}])"
