@@ -41,7 +41,7 @@ export class Output extends Emitter {
     return this.#context?.currentTime ?? 0;
   }
 
-  /** Seconds from a sample's leaving the worklet until it is heard. */
+  /** Seconds from the worklet's output until it is heard. */
   get latency() {
     return this.#context?.outputLatency || this.#context?.baseLatency || 0;
   }

@@ -139,7 +139,7 @@ export class Playback {
     this.#become("waiting");
   }
 
-  // Fades out what sounds, from where it is.
+  // Fades out the current sound.
   #interrupt() {
     if (this.#state !== "playing" || this.#gain === 0) return;
     const slope = 1 / (FADE_S * this.#rate);

@@ -17,7 +17,7 @@ export class Player extends Emitter {
   #number = 0; // of the take, for the worklet
   #last = { position: 0, state: /** @type {PlayerState} */ ("paused"), underruns: 0, time: 0 };
   #began = false; // whether the take has sounded
-  #wanted = false; // whether it is to play; the worklet's reports come later
+  #wanted = false; // whether it should play; the worklet reports later
   #onGrowth = () => {
     this.#feed();
     this.emit("growth");
@@ -85,7 +85,7 @@ export class Player extends Emitter {
     return this.#output.suspend();
   }
 
-  /** Take up another take, from its beginning. @param {Take | null} take */
+  /** Load another take, at its beginning. @param {Take | null} take */
   load(take) {
     this.#release();
     this.#take = take;

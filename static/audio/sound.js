@@ -1,7 +1,7 @@
 // @ts-check
 // Plays one recording at a time; its button also stops it.
 
-import { Refusal } from "../lib/refusal.js";
+import { UserError } from "../lib/user-error.js";
 
 export class Sound {
   #focus;
@@ -15,12 +15,12 @@ export class Sound {
     this.#focus = focus;
   }
 
-  /** Decode a file's bytes. Throw a Refusal if this browser cannot read it. @param {ArrayBuffer} bytes */
+  /** Decode a file's bytes. Throw a UserError if this browser cannot read it. @param {ArrayBuffer} bytes */
   async decode(bytes) {
     try {
       return await this.#open().decodeAudioData(bytes);
     } catch {
-      throw new Refusal("This browser cannot play the file, but the server may still accept it.");
+      throw new UserError("This browser cannot play the file, but the server may still accept it.");
     }
   }
 

@@ -43,7 +43,7 @@ export class Card {
     this.item = element("li", {}, this.#name, this.#canvas, facts, this.#button);
   }
 
-  /** Show the voice and its take as they are now. */
+  /** Update the card from the voice and its take. */
   show() {
     const { store, player } = this.#app;
     const take = this.#takes.of(this.#voice);

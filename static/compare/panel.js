@@ -17,7 +17,7 @@ export function mount(panel, app) {
   const cards = new Map();
   let inTurn = false; // whether the next voice plays when one ends
 
-  /** Return whether the voice could be asked for. */
+  /** Return whether the voice could be requested. */
   function play(/** @type {string} */ voice) {
     const written = store.state.text.trim() !== "";
     if (!written || store.state.connection !== "online") {
@@ -25,7 +25,7 @@ export function mount(panel, app) {
       toast.show(wrong, { kind: "error" });
       return false;
     }
-    for (const id of voicesOf(store.state)) takes.ask(id); // all are made at once, so that the times compare
+    for (const id of voicesOf(store.state)) takes.ask(id); // all start at once, so that their times compare
     const { take, context } = takes.ask(voice);
     if (player.take !== take) speaker.load(take, context);
     speaker.play();

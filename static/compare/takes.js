@@ -21,7 +21,7 @@ export class ComparedTakes extends Emitter {
     return this.#asked.get(voice)?.take ?? null;
   }
 
-  /** Drop the takes of other voices, and cancel what still fills them. @param {string[]} voices */
+  /** Drop the takes of other voices and cancel their contexts. @param {string[]} voices */
   keepOnly(voices) {
     for (const [voice, { take, context }] of [...this.#asked]) {
       if (voices.includes(voice)) continue;

@@ -1,9 +1,9 @@
 // @ts-check
-// Client of the server's HTTP routes. Sends the key; throws errors as Refusals with the server's message.
+// Client of the server's HTTP routes. Sends the key; throws errors as UserErrors with the server's message.
 
 import { Emitter } from "./emitter.js";
 import { httpUrl } from "./address.js";
-import { Refusal } from "./refusal.js";
+import { UserError } from "./user-error.js";
 
 const UNREACHABLE = "The server cannot be reached; try again in a moment.";
 const BROKEN_OFF = "The upload was interrupted: the file may exceed the server's limit, or the connection was lost.";
@@ -58,10 +58,10 @@ export class Api extends Emitter {
       request.upload.onprogress = ({ loaded, total }) => progress(loaded, total);
       request.onload = () => {
         if (request.status < 400) resolve(parsed(request.responseText));
-        else reject(this.#refusal(request.status, request.responseText));
+        else reject(this.#userError(request.status, request.responseText));
       };
-      request.onerror = () => reject(new Refusal(BROKEN_OFF));
-      request.onabort = () => reject(new Refusal("The upload was cancelled."));
+      request.onerror = () => reject(new UserError(BROKEN_OFF));
+      request.onabort = () => reject(new UserError("The upload was cancelled."));
       signal.addEventListener("abort", () => request.abort());
       request.send(form);
     });
@@ -75,9 +75,9 @@ export class Api extends Emitter {
     try {
       answer = await fetch(this.#url(path), { method, headers, body: body && JSON.stringify(body) });
     } catch {
-      throw new Refusal(UNREACHABLE);
+      throw new UserError(UNREACHABLE);
     }
-    if (!answer.ok) throw this.#refusal(answer.status, await answer.text());
+    if (!answer.ok) throw this.#userError(answer.status, await answer.text());
     return answer;
   }
 
@@ -95,10 +95,10 @@ export class Api extends Emitter {
   }
 
   /** @param {number} status @param {string} body */
-  #refusal(status, body) {
+  #userError(status, body) {
     if (status === 401) this.emit("unauthorized");
     const { error } = parsed(body);
-    return new Refusal(error?.message ?? NOT_UNDERSTOOD, error?.code);
+    return new UserError(error?.message ?? NOT_UNDERSTOOD, error?.code);
   }
 }
 

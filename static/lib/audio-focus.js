@@ -1,5 +1,5 @@
 // @ts-check
-// One sound at a time: whoever starts a sound stops the one before, in other tabs of this page too.
+// One sound at a time: starting a sound stops the one before, also in other tabs of this page.
 
 export class AudioFocus {
   /** @type {{ owner: object, stop: () => void } | null} */
@@ -11,7 +11,7 @@ export class AudioFocus {
   }
 
   /**
-   * Stop whatever sounds, and take its place. `stop` is called when another sound starts.
+   * Stop the current sound and become its successor. `stop` is called when another sound starts.
    * @param {object} owner
    * @param {() => void} stop
    */

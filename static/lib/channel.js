@@ -7,7 +7,7 @@ import { socketUrl } from "./address.js";
 import { Backoff } from "./backoff.js";
 import { RateLimit } from "./rate-limit.js";
 
-export const POLICY = 1008; // the close code of a key refused or a limit exceeded
+export const POLICY = 1008; // close code of a refused key or an exceeded limit
 
 export class Channel extends Emitter {
   #path;
@@ -20,10 +20,10 @@ export class Channel extends Emitter {
   #again; // timer of the next attempt to connect
   #rate = new RateLimit();
   /** @type {object[]} */
-  #waiting = []; // messages that the rate holds back
+  #waiting = []; // queued by the rate limit
   /** @type {Timer | undefined} */
   #timer;
-  lastMessageAt = 0; // when anything last came from the server, by performance.now()
+  lastMessageAt = 0; // time of the last message, by performance.now()
 
   /** @param {string} path @param {Key} key */
   constructor(path, key) {
@@ -56,7 +56,7 @@ export class Channel extends Emitter {
     this.#detach();
   }
 
-  /** Treat the socket as lost, as nothing comes from it, and reconnect. */
+  /** Treat a silent socket as lost and reconnect. */
   abandon() {
     if (!this.#socket) return;
     this.#detach();
@@ -73,7 +73,7 @@ export class Channel extends Emitter {
     this.#sendWaiting();
   }
 
-  /** Drop messages that are still held back. @param {(message: any) => boolean} unwanted */
+  /** Drop queued messages. @param {(message: any) => boolean} unwanted */
   drop(unwanted) {
     this.#waiting = this.#waiting.filter((message) => !unwanted(message));
   }
@@ -120,7 +120,7 @@ export class Channel extends Emitter {
 
   /** @param {number} code @param {string} reason */
   #lost(code, reason) {
-    const refused = code === POLICY && !this.#welcome; // later, the same code means that a limit was exceeded
+    const refused = code === POLICY && !this.#welcome; // later, this code means that a limit was exceeded
     this.#detach();
     if (!refused) this.#again = setTimeout(() => this.connect(), this.#backoff.next());
     this.emit("lost", { code, reason, refused });

@@ -2,7 +2,7 @@
 // Finding, making and writing elements.
 
 /**
- * Return the element of an id, which the page has.
+ * Return the element with an id; the page must have it.
  * @template {string} Id
  * @param {Id} id
  * @returns {Id extends keyof Elements ? Elements[Id] : HTMLElement}
@@ -12,7 +12,7 @@ export function byId(id) {
 }
 
 /**
- * Return a new element. Properties that are no properties of elements, such as aria-label, become attributes.
+ * Return a new element. Names with a hyphen, such as aria-label, become attributes.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Record<string, any>} [properties]
@@ -30,7 +30,7 @@ export function element(tag, properties = {}, ...children) {
 }
 
 /**
- * Write a text where it has changed, so that a live region says it once.
+ * Set an element's text if it differs, so that live regions announce it once.
  * @param {Element} node
  * @param {string} text
  */

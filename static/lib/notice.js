@@ -1,7 +1,7 @@
 // @ts-check
 // A status line, which can show errors.
 
-import { Refusal } from "./refusal.js";
+import { UserError } from "./user-error.js";
 
 export class Notice {
   #line;
@@ -19,13 +19,13 @@ export class Notice {
 
   /** @param {unknown} error */
   showError(error) {
-    if (!(error instanceof Refusal)) console.error(error);
+    if (!(error instanceof UserError)) console.error(error);
     this.#line.textContent = error instanceof Error ? error.message : String(error);
     this.#line.dataset.state = "bad";
   }
 
-  /** Remove an error, which has been mended or is being tried anew; leave other words. */
-  forgive() {
+  /** Clear an error; leave other messages. */
+  clearError() {
     if (this.#line.dataset.state === "bad") this.say("");
   }
 
@@ -37,7 +37,7 @@ export class Notice {
   async attempt(button, action) {
     const held = document.activeElement === button;
     button.disabled = true;
-    this.forgive();
+    this.clearError();
     try {
       await action();
       return true;

@@ -2,7 +2,7 @@
 // Binary search.
 
 /**
- * Return how many of the first numbers, from 0 on, fulfil a condition that no later one fulfils.
+ * Return the number of indices below `count` that fulfil a condition, which must hold for a prefix of them.
  * @param {number} count
  * @param {(at: number) => boolean} holds
  */

@@ -1,7 +1,7 @@
 // @ts-check
-// Dialogs over the page, which a button in their head and a click beside them close.
+// Modal dialogs that close by a button in their header or a click on the backdrop.
 
-/** Let a dialog be closed. Return its close button. @param {HTMLDialogElement} dialog of the class `sheet` */
+/** Make a dialog closable. Return its close button. @param {HTMLDialogElement} dialog of the class `sheet` */
 export function makeClosable(dialog) {
   const button = /** @type {HTMLButtonElement} */ (dialog.querySelector(".close"));
   button.addEventListener("click", () => dialog.close());

@@ -29,7 +29,7 @@ export class Store {
   }
 
   /**
-   * Call `act` now and whenever one of the named values changes. Return a function that ends this.
+   * Call `act` now and whenever one of the named values changes. Return a function that stops watching.
    * @param {(keyof State)[]} names
    * @param {(state: State) => void} act
    */

@@ -1,5 +1,5 @@
 // @ts-check
-// The colours that the user has asked for, which canvases have to be drawn anew in.
+// Changes of the colour scheme, after which canvases must be redrawn.
 
 const QUERIES = ["(prefers-color-scheme: dark)", "(forced-colors: active)"];
 

@@ -1,5 +1,5 @@
 // @ts-check
-// The player below the text: transport, position, volume, and what is being waited for.
+// The player below the text: transport, position, volume and state.
 
 import { byId, setText } from "../lib/element.js";
 import { SKIP_S } from "../speech/speaker.js";
@@ -103,7 +103,7 @@ function showTimes(/** @type {Player} */ { take, position }) {
   setText(byId("time-all"), `${take && !take.complete && take.length ? "≈ " : ""}${clockOf(whole)}`);
 }
 
-// Say what is going on, for eyes and for screen readers; it changes only with the state.
+// Returns the state in words. It changes only with the state, as screen readers announce it.
 function stateOf(/** @type {App} */ { player, store }) {
   const { take, active, state } = player;
   if (!take) return "";
@@ -115,7 +115,7 @@ function stateOf(/** @type {App} */ { player, store }) {
   return player.position > 0 ? "Paused" : "";
 }
 
-// The same for a screen too narrow for words.
+// Returns the state for narrow screens.
 function shortStateOf(/** @type {App} */ { player }) {
   const first = player.take ? firstSoundMs(player.take.metrics) : null;
   return player.active && player.state === "playing" && first !== null ? `${Math.round(first)} ms` : "";

@@ -46,7 +46,7 @@ export function mountDownload({ player, api, toast }) {
   });
 }
 
-/** Have the browser save a file. @param {Blob} blob @param {string} name */
+/** Download a file. @param {Blob} blob @param {string} name */
 function save(blob, name) {
   const href = URL.createObjectURL(blob);
   element("a", { href, download: name }).click();

@@ -1,5 +1,5 @@
 // @ts-check
-// Plays a tone that nobody hears (25 Hz at -65 dBFS) beside the speech: browsers give the media keys only to pages
+// Plays an inaudible tone (25 Hz at -65 dBFS) during speech: browsers give the media keys only to pages
 // with a media element that plays, and Firefox only if it is not silent.
 
 import { httpUrl } from "../lib/address.js";
@@ -8,7 +8,7 @@ import { httpUrl } from "../lib/address.js";
 export function mountInaudibleTone(player) {
   const tone = new Audio();
   tone.loop = true;
-  const play = () => tone.play().catch(() => {}); // without it, the keys of the page remain
+  const play = () => tone.play().catch(() => {}); // only the media keys are lost
   player.on("first", () => {
     if (!tone.src) tone.src = httpUrl("static/audio/inaudible.mp3");
     if (player.active) play();

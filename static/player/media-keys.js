@@ -36,7 +36,7 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
   player.on("change", () => {
     const { take, active } = player;
     session.playbackState = active ? "playing" : take ? "paused" : "none";
-    if (!take || take === shown) return; // the same take, told anew, would be another track
+    if (!take || take === shown) return; // setting it again would announce a new track
     shown = take;
     session.metadata = new MediaMetadata({ title: take.text.slice(0, TITLE), artist: document.title });
   });

@@ -54,7 +54,7 @@ export function mountScrubber(speaker, player) {
   };
 }
 
-// Sets how long a bar is, in steps that can be seen, as each change is drawn.
+// Sets the length of a bar in visible steps, as each change causes a repaint.
 function scale(/** @type {HTMLElement} */ bar, /** @type {number} */ share) {
   const transform = `scaleX(${Math.round(share * STEPS) / STEPS})`;
   if (bar.style.transform !== transform) bar.style.transform = transform;

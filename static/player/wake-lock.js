@@ -10,7 +10,7 @@ export function mountWakeLock(player) {
   const isWanted = () => player.active && document.visibilityState === "visible";
 
   async function hold() {
-    if (asking) return; // one lock is enough: another would never be released
+    if (asking) return; // a second lock would never be released
     if (isWanted() && (!lock || lock.released)) {
       asking = true;
       lock = (await navigator.wakeLock?.request("screen").catch(() => null)) ?? null;

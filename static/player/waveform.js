@@ -9,7 +9,7 @@ const WINDOW_S = 16;
 const STEPS_PER_S = 60; // of the drawing
 const BAR = 3; // pixels of a bar and of the gap to the next
 const GAP = 2;
-const PLACE = 0.3; // where the line is, once the waveform scrolls
+const PLACE = 0.3; // position of the line while the waveform scrolls
 
 export class Waveform {
   #canvas;
@@ -83,7 +83,7 @@ export class Waveform {
     const step = BAR + GAP;
     const from = this.#from;
     const perBar = (WINDOW_S * step) / width; // seconds
-    const first = Math.floor(from / perBar); // bars stand still in the sound, so that they do not flicker
+    const first = Math.floor(from / perBar); // bars are fixed in the sound, so they do not flicker
     const now = take ? this.#player.position / take.rate : 0;
     for (let bar = first; ; bar++) {
       const seconds = bar * perBar;

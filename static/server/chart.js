@@ -53,7 +53,7 @@ export class Chart {
     this.#fillTable();
   }
 
-  /** Draw it anew: in other colours or another size. */
+  /** Redraw with the current colours and size. */
   redraw() {
     if (!this.#timeline || !this.#canvas.clientWidth) return; // not shown
     this.#drawing?.remove();

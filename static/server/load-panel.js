@@ -3,12 +3,12 @@
 
 import { byId, element } from "../lib/element.js";
 import { Notice } from "../lib/notice.js";
-import { Refusal } from "../lib/refusal.js";
+import { UserError } from "../lib/user-error.js";
 import { LoadTest } from "./load-test.js";
 import { milliseconds } from "./plots.js";
 
 const TAKES = 20;
-const SHOWN_MS = 500; // the bars reach this far at least
+const SHOWN_MS = 500; // shortest time axis
 
 /** @param {App} app */
 export function mountLoadPanel({ store, key, api }) {
@@ -32,7 +32,7 @@ export function mountLoadPanel({ store, key, api }) {
   async function start() {
     const { voices } = await api.get("voices");
     const here = voices.filter((/** @type {any} */ { download }) => !download || download.state === "present");
-    if (!here.length) throw new Refusal("No voice has been fetched yet; speak with one first.");
+    if (!here.length) throw new UserError("No voice has been fetched yet; speak with one first.");
     const mine = test = new LoadTest(key, TAKES, here);
     list.replaceChildren();
     notice.say("Speaking…");
@@ -44,7 +44,7 @@ export function mountLoadPanel({ store, key, api }) {
       draw(mine);
       const failed = mine.takes.find(({ error }) => error)?.error ?? "";
       const words = [why, failed, summary(mine.takes)].filter(Boolean).join(" ");
-      if (why || failed) notice.showError(new Refusal(words));
+      if (why || failed) notice.showError(new UserError(words));
       else notice.say(words);
       label();
     });

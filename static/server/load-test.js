@@ -1,5 +1,5 @@
 // @ts-check
-// Many takes at once, on a connection of their own: nothing of them is played, only how fast they come is shown.
+// Speaks many takes at once on a separate connection and measures them; nothing is played.
 
 import { Emitter } from "../lib/emitter.js";
 import { Channel } from "../lib/channel.js";

@@ -3,7 +3,7 @@
 
 import { byId, element, setText } from "../lib/element.js";
 import { Notice } from "../lib/notice.js";
-import { Refusal } from "../lib/refusal.js";
+import { UserError } from "../lib/user-error.js";
 import { Devices } from "./devices.js";
 import { mountLoadPanel } from "./load-panel.js";
 import { duration, eventsOf, milliseconds, plotsOf } from "./plots.js";
@@ -54,10 +54,10 @@ export function mount(panel, app) {
   async function loadCharts() {
     try {
       const loaded = await import("./charts.js");
-      chartsNotice.forgive();
+      chartsNotice.clearError();
       return new loaded.Charts(box, minutes);
     } catch {
-      chartsNotice.showError(new Refusal("The charts could not be loaded; reload the page to try again."));
+      chartsNotice.showError(new UserError("The charts could not be loaded; reload the page to try again."));
       return null;
     }
   }

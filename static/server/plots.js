@@ -86,7 +86,7 @@ function add(one, other) {
 }
 
 /**
- * Return a sentence on a chart.
+ * Return a one-sentence summary of a chart.
  * @param {Plot} plot
  * @param {Timeline} timeline
  */
@@ -101,7 +101,7 @@ export function summaryOf(plot, timeline) {
 }
 
 /**
- * Return the highest value of each series in equal parts of the time, the latest part first; without empty parts.
+ * Return the highest value of each series per interval, latest first; empty intervals are left out.
  * @param {Plot} plot
  * @param {Timeline} timeline
  * @param {number} partS length of a part in seconds
@@ -128,7 +128,7 @@ function higher(one, other) {
 }
 
 /**
- * Return what happened to the workers and the server, the latest first.
+ * Return the worker and server events, latest first.
  * @param {ServerEvent[]} events
  * @returns {{at: number, text: string}[]}
  */

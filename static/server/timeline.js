@@ -1,8 +1,8 @@
 // @ts-check
 // The server's past as columns for charts: joins the answers of the server, also across its restarts.
 
-const GAP_STEPS = 3; // as many steps without a row are a gap in the lines
-const SAME_START_S = 2; // clocks are set now and then; a later start is another server
+const GAP_STEPS = 3; // a gap in the lines after this many steps without a row
+const SAME_START_S = 2; // tolerance for clock changes; a later start is another server
 
 export class Timeline {
   /** @type {number} */
@@ -29,12 +29,12 @@ export class Timeline {
     return this.#known === null ? { type: "history", minutes } : { type: "history", minutes, since: this.#known };
   }
 
-  /** Ask for all of the past next: a server that started anew counts its time from the beginning. */
+  /** Request the whole history next: a restarted server counts its time from zero. */
   reconnected() {
     this.#known = null;
   }
 
-  /** Add an answer; rows known already are left out. @param {StatusHistory} history */
+  /** Add an answer; known rows are skipped. @param {StatusHistory} history */
   add(history) {
     const again = this.#startedAt !== null && Math.abs(history.started_at - this.#startedAt) < SAME_START_S;
     if (!again) this.#startedAt = history.started_at;

@@ -7,7 +7,7 @@ import { byId } from "../lib/element.js";
 
 const SILENT_MS = 3000; // the status channel ticks every second
 const CHECK_MS = 500;
-const ANSWER_MS = 5000; // what answers later counts as unreachable
+const ANSWER_MS = 5000; // timeout of a request
 const WORDS = {
   connecting: "Connecting…",
   online: "Connected",
@@ -19,7 +19,7 @@ const WORDS = {
 export function mountConnection(app) {
   const { store, speech, status, key, toast } = app;
   const line = byId("connection");
-  let temporary = ""; // the error that connecting again settles
+  let temporary = ""; // error message to hide when connected
 
   store.watch(["connection"], ({ connection }) => {
     line.dataset.state = connection;
@@ -71,17 +71,17 @@ export function mountConnection(app) {
     status.connect();
   }
 
-  // Say why there is no connection; the browser hides why a handshake was refused.
+  // Shows why there is no connection; browsers hide why a handshake was refused.
   async function explain() {
     const answer = await asked("readyz");
-    if (store.state.connection !== "offline" || toast.shown) return; // what was lost matters more
+    if (store.state.connection !== "offline" || toast.shown) return; // the message about lost speech has priority
     if (!answer) temporary = "The server cannot be reached. Reconnecting…";
     else if (answer.ok) temporary = "The server refused the connection; it may be full. Reconnecting…";
     else temporary = "The server is not ready yet. Reconnecting…";
     toast.show(temporary, { kind: "error", lasting: true });
   }
 
-  // Ask a route whether a key is required: a socket without one waits silently.
+  // Asks a route whether a key is required: a socket without one waits silently.
   async function begin() {
     const answer = key.value ? null : await asked("queue/stats");
     if (answer?.status === 401) lock();
@@ -92,7 +92,7 @@ export function mountConnection(app) {
   return { connect };
 }
 
-/** Return the answer of a route; null if there is none in time. @param {string} path */
+/** Return a route's response; null if it does not come in time. @param {string} path */
 async function asked(path) {
   return fetch(httpUrl(path), { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
 }

@@ -24,7 +24,7 @@ export function mountKeyForm({ store, key }, entered) {
       key.forget();
     }
     if (locked === !form.hidden) return;
-    if (connection === "connecting" && !form.hidden) return; // until the key is known to be right
+    if (connection === "connecting" && !form.hidden) return; // keep the form until the key is accepted
     form.hidden = !locked;
     if (locked) input.focus();
   });

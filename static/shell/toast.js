@@ -36,7 +36,7 @@ export class Toast {
   }
 
   /**
-   * Show a message. It leaves by itself unless it is `lasting` or has an action.
+   * Show a message. It hides itself after a while unless it is `lasting` or has an action.
    * @param {string} message
    * @param {ToastOptions} options
    */
@@ -64,7 +64,7 @@ export class Toast {
   #moveToFront() {
     const home = [...document.querySelectorAll("dialog:modal")].at(-1) ?? this.#home;
     if (this.#box.parentElement !== home) home.append(this.#box);
-    this.#box.hidePopover(); // above what has been opened since
+    this.#box.hidePopover(); // reopens above later popovers
     this.#box.showPopover();
   }
 }

@@ -11,7 +11,7 @@ import { sameSpeech, speechOf } from "../take/settings.js";
 export class Controls {
   #app;
   #reader;
-  #wrong = ""; // the message about the text, which editing settles
+  #textError = ""; // error message to hide when the text is edited
 
   /** @param {App} app @param {Reader} reader */
   constructor(app, reader) {
@@ -54,7 +54,7 @@ export class Controls {
     this.#reader.text = text;
   }
 
-  /** Speak a text in place of the one there is. @param {string} text */
+  /** Replace the text and speak it. @param {string} text */
   speakText(text) {
     this.replaceText(text);
     this.playAgain();
@@ -79,9 +79,9 @@ export class Controls {
     if (held) this.#reader.focus();
   }
 
-  /** Take back what was said about the text, as it was edited. */
-  forgiveText() {
-    this.#app.toast.hide(this.#wrong);
+  /** Hide the message about the text, which has been edited. */
+  clearTextError() {
+    this.#app.toast.hide(this.#textError);
   }
 
   /** Show whether speech is possible, and what the engine announces. */
@@ -109,7 +109,7 @@ export class Controls {
     return sameSpeech(take.settings, this.#settings);
   }
 
-  // True if a take of this text was left in its middle.
+  // True if a take of this text is paused in the middle.
   get #isPaused() {
     const { player, store } = this.#app;
     const { take, state, position } = player;
@@ -125,9 +125,9 @@ export class Controls {
     const clicked = performance.now();
     const { store, toast, speaker } = this.#app;
     const { ready, text, connection, settings } = store.state;
-    this.#wrong = this.#obstacle;
-    if (this.#wrong) {
-      toast.show(this.#wrong, { kind: "error" });
+    this.#textError = this.#obstacle;
+    if (this.#textError) {
+      toast.show(this.#textError, { kind: "error" });
       if (!Output.obstacle()) this.#reader.focus();
       return;
     }

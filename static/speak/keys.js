@@ -11,7 +11,7 @@ export function mountKeys(app, reader, controls) {
   byId("text").addEventListener("keydown", (event) => {
     if (!reader.editable) readingKey(event, app, controls);
   });
-  // The audio device starts with the first touch of the page, not with the first sound.
+  // Open the audio device at the first click or key press, before the first sound.
   const open = () => {
     const { ready } = store.state;
     if (ready && !Output.obstacle()) player.open([ready.sample_rate, ...ready.sample_rates]);

@@ -8,7 +8,7 @@ import { Controls } from "./controls.js";
 import { mountExamples } from "./examples.js";
 import { mountHistory } from "./history.js";
 import { mountKeys } from "./keys.js";
-import { mountLights } from "./lights.js";
+import { mountHighlighter } from "./highlighter.js";
 import { mountOptions } from "./options.js";
 import { Reader } from "./reader.js";
 import { mountShare } from "./share.js";
@@ -16,7 +16,7 @@ import { mountTextFiles } from "./text-files.js";
 import { mountTextSize } from "./text-size.js";
 import { mountWaterfall } from "./waterfall.js";
 
-const CHANGE_MS = 250; // a slider is at rest before the speech changes
+const CHANGE_MS = 250; // debounces sliders
 
 /** @param {HTMLElement} panel @param {App} app */
 export function mount(panel, app) {
@@ -32,17 +32,17 @@ export function mount(panel, app) {
   mountTextFiles(app, /** @type {HTMLElement} */ (panel.querySelector(".paper")), (text) => controls.replaceText(text));
   mountExamples((text) => controls.speakText(text));
   mountTextSize(app);
-  mountLights(app, reader);
+  mountHighlighter(app, reader);
   mountKeys(app, reader, controls);
   mountDock(app, () => controls.playOrPause());
 
   reader.text = store.state.text;
   reader.on("input", () => {
     store.set({ text: reader.text });
-    controls.forgiveText();
+    controls.clearTextError();
   });
   reader.on("seek", ({ offset }) => {
-    if (player.take) speaker.hearFrom(player.take.points.toPoints(offset));
+    if (player.take) speaker.playFrom(player.take.points.toPoints(offset));
     reader.follow();
   });
   reader.on("follow", () => (byId("follow").hidden = reader.following));

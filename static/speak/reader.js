@@ -1,18 +1,18 @@
 // @ts-check
 // The text: an editor while it is written, a reader while it is spoken. The word and the sentence that are heard
-// are lit by the CSS Custom Highlight API, so the text itself never changes and can be selected at any time.
+// are highlighted by the CSS Custom Highlight API, so the text itself never changes and can be selected at any time.
 
 import { Emitter } from "../lib/emitter.js";
 
-const BAND = [0.12, 0.72]; // the part of the height in which the lit word may be without scrolling
-const PLACE = 0.3; // where scrolling puts it
+const BAND = [0.12, 0.72]; // share of the height where the highlighted word needs no scrolling
+const PLACE = 0.3; // share of the height to which it is scrolled
 
 /** Events: "input" (the text was edited), "seek" with the detail { offset } (a word was clicked), "follow". */
 export class Reader extends Emitter {
   #element;
   #sentence = new Highlight();
   #word = new Highlight();
-  #lit = "";
+  #highlighted = "";
   #following = true;
   #editable = true;
   #still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -61,7 +61,7 @@ export class Reader extends Emitter {
     if (editable) this.clear();
   }
 
-  /** True while the lit word is kept in view. */
+  /** True while the highlighted word is kept in view. */
   get following() {
     return this.#following;
   }
@@ -83,21 +83,21 @@ export class Reader extends Emitter {
     this.#element.dir = "auto";
   }
 
-  /** Light nothing. */
+  /** Remove the highlights. */
   clear() {
-    this.light(null, null);
+    this.highlight(null, null);
     this.#following = true;
   }
 
   /**
-   * Light a sentence and a word in it, given their UTF-16 offsets.
+   * Highlight a sentence and a word in it, given their UTF-16 offsets.
    * @param {{ start: number, end: number } | null} sentence
    * @param {{ start: number, end: number } | null} word
    */
-  light(sentence, word) {
+  highlight(sentence, word) {
     const key = `${sentence?.start}:${sentence?.end}:${word?.start}`;
-    if (key === this.#lit) return;
-    this.#lit = key;
+    if (key === this.#highlighted) return;
+    this.#highlighted = key;
     this.#set(this.#sentence, sentence);
     this.#set(this.#word, word);
     if (word ?? sentence) this.#reveal();
@@ -113,7 +113,7 @@ export class Reader extends Emitter {
     highlight.add(range);
   }
 
-  // Scrolls the lit word into view, unless the reader has scrolled or has selected something.
+  // Scrolls the highlighted word into view, unless the user has scrolled or selected text.
   #reveal() {
     const [range] = [...this.#word, ...this.#sentence];
     if (!this.#following || !range || this.#selected) return;
@@ -130,7 +130,7 @@ export class Reader extends Emitter {
     return Boolean(selection && !selection.isCollapsed && this.#element.contains(selection.anchorNode));
   }
 
-  // The reader scrolls: leave the view alone until asked to follow again.
+  // The user scrolls: stop following the speech until asked to.
   #stopFollowing() {
     if (this.#editable || !this.#following) return;
     this.#following = false;

@@ -1,5 +1,5 @@
 // @ts-check
-// Keeps the settings and the text over reloads, in this browser, and takes over what a link says.
+// Stores the settings and the text in this browser, and applies those of a link.
 
 import { readLink } from "../take/link.js";
 import { settingsOf } from "../take/settings.js";
@@ -18,11 +18,11 @@ export function restored() {
   };
   const linked = readLink(location.hash, kept.settings);
   if (!linked) return kept;
-  history.replaceState(null, "", location.pathname + location.search); // what is edited later is not what was linked
+  history.replaceState(null, "", location.pathname + location.search); // the link does not describe later edits
   return { settings: linked.settings, text: linked.text ?? kept.text };
 }
 
-/** Write changes down as they happen. @param {App["store"]} store */
+/** Store changes as they happen. @param {App["store"]} store */
 export function keepChanges(store) {
   let timer = 0;
   const write = () => {

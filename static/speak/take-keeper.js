@@ -4,7 +4,7 @@
 const LEAST_S = 0.2;
 
 /**
- * Return the takes that are kept already, to add others to.
+ * Return the set of takes already kept; add takes that must not be kept again.
  * @param {Player} player
  * @param {TakeStore} takes
  */

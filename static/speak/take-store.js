@@ -13,7 +13,7 @@ export class TakeStore {
   /** @type {Promise<IDBDatabase> | null} */
   #opening = null;
 
-  /** Keep a take; the oldest make room for it. Reject if it cannot be stored. @param {Take} take */
+  /** Store a take and delete the oldest ones beyond the limit. Reject if it cannot be stored. @param {Take} take */
   async keep(take) {
     const pcm = new Blob(take.pcm.parts()); // the browser copies a Blob without holding up the page
     const { text, settings, rate, seconds, sentences, words, complete } = take;
@@ -34,7 +34,7 @@ export class TakeStore {
     return values.map((value, at) => ({ ...value, id: Number(keys[at]) })).reverse();
   }
 
-  /** Return a take as it was kept; null if it is gone. @param {HistoryEntry} entry */
+  /** Return a stored take; null if it was deleted. @param {HistoryEntry} entry */
   async load({ id, text, settings }) {
     const sound = await done((await this.#open()).transaction("sounds").objectStore("sounds").get(id));
     if (!sound) return null;
@@ -89,7 +89,7 @@ function done(request) {
 }
 
 /**
- * Resolve when what a transaction wrote is kept; reject if it is not, as when storage is full.
+ * Resolve when a transaction is committed; reject if it is not, for example when storage is full.
  * @param {IDBTransaction} writing
  * @returns {Promise<void>}
  */
@@ -100,7 +100,7 @@ function committed(writing) {
   });
 }
 
-// Times of performance.now() mean nothing in another visit.
+// Returns the server's metrics; times of performance.now() have no meaning in another visit.
 function serverMetrics(/** @type {Record<string, number>} */ metrics) {
   return Object.fromEntries(Object.entries(metrics).filter(([name]) => name.includes("_")));
 }

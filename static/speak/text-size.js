@@ -1,5 +1,5 @@
 // @ts-check
-// Says how much text there is or, while it is heard, how much is left of it.
+// Shows the length of the text or, while it plays, how much is left.
 
 import { byId, setText } from "../lib/element.js";
 import { lengthOf } from "../take/code-points.js";
@@ -13,7 +13,7 @@ export function mountTextSize({ store, player }) {
   const more = byId("text-size-more");
   const count = (/** @type {number} */ characters) => characters.toLocaleString("en");
 
-  // Returns what is said, and what is added where there is room.
+  // Returns the main text and what is appended on wide screens.
   function sizeOf(/** @type {string} */ text) {
     const { take } = player;
     if (take && take.text === text && player.active) {

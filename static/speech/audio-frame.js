@@ -4,7 +4,7 @@
 const HEADER_BYTES = 16;
 const HANDLE_AT = 2;
 
-/** Return the handle, which `started` tells the context of. @param {ArrayBuffer} frame */
+/** Return the handle; `started` maps it to a context. @param {ArrayBuffer} frame */
 export function handleOf(frame) {
   return new DataView(frame).getUint16(HANDLE_AT, true);
 }

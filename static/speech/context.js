@@ -61,7 +61,7 @@ export class Context extends Emitter {
     else this.#sendWhole(text);
   }
 
-  /** Tell how far playback is, where the sound is paced by that. @param {number} position sample of the take */
+  /** Report the playback position, by which the server paces the sound. @param {number} position sample of the take */
   reportPlayed(position) {
     if (!this.#ended) this.#send("played", { samples: Math.max(0, position - this.base) });
   }

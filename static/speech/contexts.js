@@ -23,7 +23,7 @@ export class Contexts {
     for (const type of ["started", "sentence", "words", "done", "cancelled", "error"])
       speech.on(type, (message) => this.#receive(message));
     speech.on("binary", (frame) => this.#receiveAudio(frame));
-    // A new connection knows nothing of earlier contexts, also if the one before was closed without a word.
+    // A new connection does not know the contexts of an earlier one.
     for (const type of ["lost", "ready"]) speech.on(type, () => this.#loseAll());
   }
 
@@ -33,7 +33,7 @@ export class Contexts {
   }
 
   /**
-   * Ask the server to speak a take's text from an offset on.
+   * Ask the server to speak a take's text from an offset.
    * @param {Take} take
    * @param {{ from?: number, tokensPerSecond?: number | null }} how
    */

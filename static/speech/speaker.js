@@ -51,14 +51,14 @@ export class Speaker extends Emitter {
     await this.play();
   }
 
-  /** Return a new take at the sample rate of the audio device, which this opens. */
+  /** Open the audio device and return a new take at its sample rate. */
   prepare(/** @type {string} */ text, /** @type {Settings} */ settings) {
     const ready = /** @type {Ready} */ (this.#app.store.state.ready);
     return new Take(text, settings, this.#app.player.open([ready.sample_rate, ...ready.sample_rates]));
   }
 
   /**
-   * Take up a take, new or old, without playing it.
+   * Load a new or old take without playing it.
    * @param {Take | null} take
    * @param {Context | null} context that fills it already, and goes on when it is put away
    */
@@ -108,8 +108,8 @@ export class Speaker extends Emitter {
     this.#app.player.seek(sample);
   }
 
-  /** Hear from a text offset on: at once if its sound has arrived, else from a new context. @param {number} offset */
-  hearFrom(offset) {
+  /** Play from a text offset: at once if its sound has arrived, else from a new context. @param {number} offset */
+  playFrom(offset) {
     const take = this.take;
     if (!take) return;
     const sample = take.sampleOf(offset);
@@ -152,7 +152,7 @@ export class Speaker extends Emitter {
       this.#changed = null;
       return;
     }
-    if (player.state === "ended" || player.position === 0) return; // a new take will have them
+    if (player.state === "ended" || player.position === 0) return; // the next take will use them
     this.#changed = settings;
     if (player.active) this.#applyChange();
   }

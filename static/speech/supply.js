@@ -14,8 +14,8 @@ export class Supply extends Emitter {
   #app;
   /** @type {Context | null} */
   #context = null;
-  #borrowed = false; // opened by somebody else; it goes on when its take is put away
-  #failed = false; // the last context ended in an error before any sound; the user has to ask again
+  #borrowed = false; // opened by another panel; it continues when another take is loaded
+  #failed = false; // the last context failed before any sound; wait for the user to retry
   #loss = ""; // the message about a lost connection
   #playedAt = 0;
   #starvedAt = 0;
@@ -46,7 +46,7 @@ export class Supply extends Emitter {
     this.cancel();
     this.#failed = false;
     this.tokens = null;
-    if (context && !context.ended) this.#attend(context, true);
+    if (context && !context.ended) this.#watch(context, true);
   }
 
   /** Allow another attempt after an error. */
@@ -54,14 +54,14 @@ export class Supply extends Emitter {
     this.#failed = false;
   }
 
-  /** Cancel the context, whoever opened it: no other may fill the take at the same time. */
+  /** Cancel the context, even a borrowed one: only one may fill the take at a time. */
   cancel() {
     const context = this.#context;
     this.#context = null;
     context?.cancel();
   }
 
-  /** Drop what is held of the text from an offset on, and speak it anew. @param {number} offset */
+  /** Drop the sound from a text offset on and speak it again. @param {number} offset */
   restart(offset) {
     this.cancel();
     this.#failed = false;
@@ -104,16 +104,16 @@ export class Supply extends Emitter {
     const take = /** @type {Take} */ (player.take);
     if (!contexts.available) return;
     take.metrics.sent ??= performance.now();
-    this.#attend(contexts.open(take, { from, tokensPerSecond: this.tokens }), false);
+    this.#watch(contexts.open(take, { from, tokensPerSecond: this.tokens }), false);
     this.emit("change");
   }
 
   /**
-   * Watch over the context that fills the take.
+   * Follow the context that fills the take.
    * @param {Context} context
    * @param {boolean} borrowed
    */
-  #attend(context, borrowed) {
+  #watch(context, borrowed) {
     const { take } = context;
     const began = take.length;
     this.#context = context;

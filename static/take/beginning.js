@@ -3,7 +3,7 @@
 
 const LONGEST = 160; // characters
 
-/** Return the first sentence of a text, or as much of it as is short. @param {string} text */
+/** Return the first sentence of a text, cut to a short length. @param {string} text */
 export function beginningOf(text) {
   const start = text.trim().slice(0, 4 * LONGEST);
   const [first] = new Intl.Segmenter(undefined, { granularity: "sentence" }).segment(start);

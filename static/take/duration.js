@@ -11,7 +11,7 @@ export function clockOf(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-/** Return about how many seconds a text lasts. @param {number} characters @param {number} speed */
+/** Return the estimated duration of a text in seconds. @param {number} characters @param {number} speed */
 export function estimateOf(characters, speed) {
   return characters / CHARACTERS_PER_S / speed;
 }

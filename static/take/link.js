@@ -29,7 +29,7 @@ export function linkOf(text, settings) {
 }
 
 /**
- * Return what a link says, over the settings there are; null if it says nothing.
+ * Return a link's text and settings, merged into the current settings; null if the link holds neither.
  * @param {string} hash with or without "#"
  * @param {PageSettings} settings
  */

@@ -16,7 +16,7 @@ export class Peaks {
     take.on("cut", () => this.#forget());
   }
 
-  /** Measure what has arrived since. */
+  /** Measure the sound that has arrived since the last call. */
   update() {
     const { pcm, length } = this.#take;
     if (length === this.#measured) return;
@@ -29,7 +29,7 @@ export class Peaks {
     this.#measured = length;
   }
 
-  // Forgets the bins of what was cut off, and the one that the cut goes through.
+  // Drops the bins after the cut and the one that contains it.
   #forget() {
     const bins = Math.floor(Math.min(this.#take.length, this.#measured) / this.size);
     this.#measured = bins * this.size;

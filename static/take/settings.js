@@ -36,7 +36,7 @@ export const DEFAULTS = Object.freeze({
 const LANGUAGE = /^([a-z]{2,8}(-[a-z0-9]{1,8})*)$/i;
 
 /**
- * Return valid settings from what was kept or linked to; what is wrong takes its default.
+ * Return valid settings from stored or linked ones; invalid values are replaced by defaults.
  * @param {any} raw
  * @returns {PageSettings}
  */
@@ -64,7 +64,7 @@ export function settingsOf(raw) {
 }
 
 /**
- * Return what the server's `start` takes of the settings.
+ * Return the settings that the server's `start` accepts.
  * @param {PageSettings} settings
  * @param {string[]} known the engine's options, which others are left out for
  * @returns {Settings}

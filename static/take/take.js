@@ -2,16 +2,16 @@
 // A take: a text, the voice and options it is spoken with, and the sound and marks that have arrived.
 //
 // A take is filled by one context of the server after another. Each begins at an offset of the text; what was
-// held of the text from there on is dropped first, so that sound and marks always follow the text.
+// held from there on is dropped first, so that sound and marks always follow the text.
 
 import { Emitter } from "../lib/emitter.js";
 import { CodePoints } from "./code-points.js";
 import { indexAt, markOver } from "./marks.js";
 import { Pcm } from "./pcm.js";
 
-const BACK_S = 1.5; // "previous" goes to the sentence before if this one began less than this ago
+const BACK_S = 1.5; // "previous" seeks to the sentence before within this time of a sentence's start
 
-const WORD_UNITS = 100; // a word is looked for among so many UTF-16 units on both sides
+const WORD_UNITS = 100; // UTF-16 units searched for word boundaries on both sides
 
 /** Events: "growth" (sound or marks were added), "cut" (sound was dropped), "end" (complete or broken off). */
 export class Take extends Emitter {
@@ -44,7 +44,7 @@ export class Take extends Emitter {
     return this.pcm.length / this.rate;
   }
 
-  /** Seconds that the whole will last: known when complete, estimated before; null before there is sound. */
+  /** Duration of the whole: exact when complete, estimated before that, null without an estimate. */
   get expectedSeconds() {
     if (this.complete) return this.seconds;
     const sentence = this.sentences[this.sentences.length - 1];
@@ -54,7 +54,7 @@ export class Take extends Emitter {
   }
 
   /**
-   * Begin a part: drop what is held of the text from an offset on; what follows is spoken from there.
+   * Begin a part: drop the sound and marks from a text offset on; the next context fills them again.
    * @param {number} offset
    */
   begin(offset) {
@@ -97,14 +97,14 @@ export class Take extends Emitter {
     this.emit("growth");
   }
 
-  /** Mark it complete: all of the text has been spoken. */
+  /** Mark the take complete: all of its text has been spoken. */
   finish() {
     this.#closeLast();
     this.complete = true;
     this.emit("end");
   }
 
-  /** Tell that no more will come from the context that filled it. */
+  /** Signal that the context that filled the take has ended early. */
   breakOff() {
     this.emit("end");
   }
@@ -116,12 +116,12 @@ export class Take extends Emitter {
     return last ? last.start : this.#part.from;
   }
 
-  /** Return the sentence that sounds at a sample. @param {number} sample */
+  /** Return the sentence at a sample. @param {number} sample */
   sentenceAt(sample) {
     return this.sentences[indexAt(this.sentences, sample)] ?? null;
   }
 
-  /** Return the word that sounds at a sample, or that was the last to sound. @param {number} sample */
+  /** Return the word at a sample, or the last one before it in its sentence. @param {number} sample */
   wordAt(sample) {
     const sentence = this.sentenceAt(sample);
     const word = this.words[indexAt(this.words, sample)] ?? null;
@@ -145,13 +145,13 @@ export class Take extends Emitter {
     return word ? this.points.toPoints(from + word.index) : offset;
   }
 
-  /** Return where "next sentence" leads: a sample, or null if it has not arrived. @param {number} sample */
+  /** Return the first sample of the next sentence; null if it has not arrived. @param {number} sample */
   next(sample) {
     const next = this.sentences[indexAt(this.sentences, sample) + 1];
     return next && next.at < this.length ? next.at : null;
   }
 
-  /** Return where "previous sentence" leads. @param {number} sample */
+  /** Return the sample to which "previous sentence" seeks. @param {number} sample */
   previous(sample) {
     const at = indexAt(this.sentences, sample);
     const sentence = this.sentences[at];
@@ -161,7 +161,7 @@ export class Take extends Emitter {
   }
 
   /**
-   * Return the sample of the word before (-1) or after (1) the one that sounds; null if it has not arrived.
+   * Return the first sample of the previous (-1) or next (1) word; null if it has not arrived.
    * @param {number} sample
    * @param {-1 | 1} step
    */

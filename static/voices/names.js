@@ -15,7 +15,7 @@ export function idOf(name) {
 }
 
 /**
- * Return a name for a file that none of the others has.
+ * Return an unused name for a file.
  * @param {string} fileName
  * @param {object} others by name
  */

@@ -5,7 +5,7 @@ import { Sound } from "../audio/sound.js";
 import { receiveDrops } from "../lib/drop-zone.js";
 import { byId } from "../lib/element.js";
 import { Notice } from "../lib/notice.js";
-import { Refusal } from "../lib/refusal.js";
+import { UserError } from "../lib/user-error.js";
 import { changeSettings } from "../state.js";
 import { mountPronunciations } from "./pronunciations.js";
 import { Recorder } from "./recorder.js";
@@ -59,7 +59,7 @@ export function mount(panel, app) {
 }
 
 /**
- * Recording and choosing a file. Return what takes a file.
+ * Mount recording and the file chooser. Return a function that accepts a file.
  * @param {App} app
  * @param {Sample} sample
  */
@@ -88,11 +88,11 @@ function mountNewSample({ store, focus }, sample) {
     show(false);
     notice.showError(error);
   });
-  sample.on("changed", () => notice.say("")); // what was recorded has been uploaded
+  sample.on("changed", () => notice.say("")); // the recording has been uploaded
   store.watch(["tab"], ({ tab }) => tab === "voices" || recorder.stop());
 
   async function start() {
-    focus.take(recorder, () => recorder.stop()); // stops any sound, which would be recorded too
+    focus.take(recorder, () => recorder.stop()); // stops other sound, which would be recorded
     await notice.attempt(record, () => recorder.start());
     show(recorder.recording);
     if (recorder.recording) notice.say("Recording. Speak now.");
@@ -108,7 +108,7 @@ function mountNewSample({ store, focus }, sample) {
   /** @param {File} given */
   function take(given) {
     if (NO_RECORDING.test(given.type)) {
-      notice.showError(new Refusal(`“${given.name}” is not an audio file; choose a wav, aiff, caf, mp3, flac, ogg, opus, m4a, aac, webm, amr or wma file.`));
+      notice.showError(new UserError(`“${given.name}” is not an audio file; choose a wav, aiff, caf, mp3, flac, ogg, opus, m4a, aac, webm, amr or wma file.`));
       return;
     }
     notice.say("");

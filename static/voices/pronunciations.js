@@ -1,5 +1,5 @@
 // @ts-check
-// The pronunciation list: words that are spoken otherwise than they are written.
+// The pronunciation list: words that are not read as they are written.
 
 import { byId } from "../lib/element.js";
 import { languageName } from "../lib/languages.js";
@@ -19,7 +19,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
 
   store.watch(["tab"], ({ tab }) => tab === "voices" && refresh());
   speech.on("ready", () => store.state.tab === "voices" && refresh());
-  form.addEventListener("input", () => formNotice.forgive());
+  form.addEventListener("input", () => formNotice.clearError());
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     formNotice.attempt(byId("add-word"), add);
@@ -28,7 +28,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
   async function refresh() {
     try {
       show(await api.get("pronunciations"));
-      notice.forgive();
+      notice.clearError();
     } catch (error) {
       notice.showError(error);
     }
@@ -52,7 +52,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
   }
 
   /**
-   * Change the list as it is on the server now; somebody else may have changed it.
+   * Change the server's current list; another client may have changed it.
    * @param {(words: Word[]) => Word[]} changed
    */
   async function change(changed) {
@@ -81,7 +81,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
 
   /** @param {HTMLButtonElement} control @param {Word} one */
   async function play(control, { word: input, language: tag }) {
-    notice.forgive();
+    notice.clearError();
     const asked = { model: "tts-1", voice: store.state.voices[0]?.id, input, response_format: "wav", ...(tag && { language: tag }) };
     try {
       await sound.toggle(control, async () => sound.decode(await api.bytes("v1/audio/speech", asked)));

@@ -4,7 +4,7 @@
 import { element } from "../lib/element.js";
 
 /**
- * Return a button. What it is about is read aloud but not shown.
+ * Return a button. `about` is read by screen readers but not shown.
  * @param {string} label
  * @param {string} about
  */
@@ -43,7 +43,7 @@ export function ask(item, question, choices, notice) {
   keep.addEventListener("click", back);
   asked.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.isComposing) return;
-    event.preventDefault(); // it must not stop speech as well
+    event.preventDefault(); // does not stop speech as well
     event.stopPropagation();
     back();
   });

@@ -2,7 +2,7 @@
 // Records up to a minute from the microphone and reports the level. However it ends, the microphone is switched off.
 
 import { Emitter } from "../lib/emitter.js";
-import { Refusal } from "../lib/refusal.js";
+import { UserError } from "../lib/user-error.js";
 
 const LONGEST_S = 59.5; // the server accepts a minute, and stopping takes a moment
 const EVERY_MS = 100;
@@ -20,7 +20,7 @@ const REASONS = {
   NotReadableError: "The microphone is not available; close other programs that use it, or choose a file.",
 };
 
-/** Events: "level" { seconds, level } while recording, and at the end "recorded" { file, seconds } or "failed" (a Refusal). */
+/** Events: "level" { seconds, level } while recording, and at the end "recorded" { file, seconds } or "failed" (a UserError). */
 export class Recorder extends Emitter {
   /** @type {MediaRecorder | null} */
   #media = null;
@@ -31,17 +31,17 @@ export class Recorder extends Emitter {
     return this.#media !== null;
   }
 
-  /** Start recording. Throw a Refusal if that cannot be. Stopping before access is granted records nothing. */
+  /** Start recording. Throw a UserError if that cannot be. Stopping before access is granted records nothing. */
   async start() {
-    if (!isSecureContext) throw new Refusal(NOT_SECURE);
-    if (!navigator.mediaDevices || !window.MediaRecorder) throw new Refusal(UNABLE);
+    if (!isSecureContext) throw new UserError(NOT_SECURE);
+    if (!navigator.mediaDevices || !window.MediaRecorder) throw new UserError(UNABLE);
     const asked = this.#asked = {};
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
     } catch (error) {
       const { name, message } = /** @type {Error} */ (error);
-      throw new Refusal(REASONS[name] ?? `The microphone cannot be used: ${message}`);
+      throw new UserError(REASONS[name] ?? `The microphone cannot be used: ${message}`);
     }
     if (this.#asked === asked) this.#record(stream);
     else switchOff(stream);
@@ -73,7 +73,7 @@ export class Recorder extends Emitter {
       }, EVERY_MS);
     } catch {
       release();
-      throw new Refusal(BROKEN);
+      throw new UserError(BROKEN);
     }
   }
 
@@ -92,7 +92,7 @@ export class Recorder extends Emitter {
     media.onerror = () => {
       media.onstop = null;
       release();
-      this.emit("failed", new Refusal(BROKEN));
+      this.emit("failed", new UserError(BROKEN));
     };
     media.start();
     return media;
@@ -107,7 +107,7 @@ function metered(context, stream) {
   return { analyser, mono: mono.stream };
 }
 
-/** Return a function that returns the seconds since this was called. */
+/** Return a function that returns the seconds since this call. */
 function stopwatch() {
   const began = performance.now();
   return () => (performance.now() - began) / 1000;

@@ -3,7 +3,7 @@
 
 import { byId } from "../lib/element.js";
 import { Notice } from "../lib/notice.js";
-import { Refusal } from "../lib/refusal.js";
+import { UserError } from "../lib/user-error.js";
 import { entry, fill } from "./entries.js";
 import { metadataOf, pathOf } from "./paths.js";
 import { ask, button } from "./question.js";
@@ -39,7 +39,7 @@ export class SampleList {
   }
 
   /**
-   * Delete a sample. Throw a Refusal if voices use it, unless it is forced.
+   * Delete a sample. Throw a UserError if voices use it, unless it is forced.
    * @param {string} id
    * @param {"" | "?force=true"} query
    */
@@ -89,12 +89,12 @@ export class SampleList {
   /**
    * Name the voices that use the sample; without it they speak with a built-in voice.
    * @param {string} id
-   * @param {Refusal} refusal
+   * @param {UserError} error
    */
   #askAgain(id, { message }) {
     const users = this.#voices.filter((voice) => voice.audio_prompt === id).map(({ name }) => `“${name}”`);
     const item = /** @type {HTMLElement[]} */ ([...this.#list.children]).find((one) => one.dataset.name === id);
-    if (!users.length || !item) throw new Refusal(message);
+    if (!users.length || !item) throw new UserError(message);
     const question = `The sample “${id}” is in use by ${users.join(", ")}, which will sound different without it.`;
     const remove = async () => {
       await this.delete(id, "?force=true");
@@ -104,7 +104,7 @@ export class SampleList {
   }
 }
 
-/** @param {unknown} error @returns {error is Refusal} */
+/** @param {unknown} error @returns {error is UserError} */
 export function inUse(error) {
-  return error instanceof Refusal && error.code === "in_use";
+  return error instanceof UserError && error.code === "in_use";
 }

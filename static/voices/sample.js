@@ -48,7 +48,7 @@ export class Sample extends Emitter {
     this.#trim.on("change", () => this.#showPart());
     byId("sample-play").addEventListener("click", () => this.#play());
     this.#name.addEventListener("input", () => {
-      this.#notice.forgive();
+      this.#notice.clearError();
       this.#showWhetherTaken();
     });
     byId("upload-form").addEventListener("submit", (event) => {
@@ -110,7 +110,7 @@ export class Sample extends Emitter {
   }
 
   /**
-   * Set the stored samples and voices, whose names are taken.
+   * Set the stored samples and voices; their names are taken.
    * @param {Record<string, VoiceSample>} samples
    * @param {ListedVoice[]} voices
    */
@@ -120,7 +120,7 @@ export class Sample extends Emitter {
     this.#showWhetherTaken();
   }
 
-  /** Show what is stored of the sample. @param {VoiceSample} stored */
+  /** Show the stored sample. @param {VoiceSample} stored */
   show(stored) {
     this.stored = stored;
     this.#waveform.show(stored.waveform);
@@ -140,7 +140,7 @@ export class Sample extends Emitter {
 
   /** @param {string} title */
   #begin(title) {
-    this.#sound.stopWithin(byId("sample")); // a preview that was started to end a recording plays on
+    this.#sound.stopWithin(byId("sample")); // other previews play on
     this.close();
     byId("sample-title").textContent = title;
     byId("sample-facts").textContent = "";

@@ -24,7 +24,7 @@ export class Transcript {
     this.#api = api;
     this.#sample = sample;
     this.#notice = notice;
-    this.#box.addEventListener("input", () => notice.forgive());
+    this.#box.addEventListener("input", () => notice.clearError());
     byId("save-transcript").addEventListener("click", () => notice.attempt(byId("save-transcript"), () => this.save()));
     byId("transcribe").addEventListener("click", () => notice.attempt(byId("transcribe"), () => this.#transcribe()));
   }

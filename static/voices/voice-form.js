@@ -23,7 +23,7 @@ export class VoiceForm {
     this.#sample = sample;
     this.#transcript = transcript;
     this.#name.addEventListener("input", () => {
-      this.#notice.forgive();
+      this.#notice.clearError();
       this.#showWhetherTaken();
     });
     byId("voice-form").addEventListener("submit", (event) => {

@@ -38,7 +38,7 @@ export class VoiceList {
     fill(this.#list, voices.map((voice) => this.#entry(voice, shared)), this.#sound);
   }
 
-  /** Go on in the Speak tab with a voice. @param {string | null} id */
+  /** Select a voice and open the Speak tab. @param {string | null} id */
   use(id) {
     if (id) changeSettings(this.#app.store, { voice: id });
     this.#app.store.set({ tab: "speak" });

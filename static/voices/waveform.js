@@ -12,7 +12,7 @@ export class Waveform {
   #heights = [];
   /** @type {number | null} */
   #position = null; // of playback, 0 to 1; null when stopped
-  #kept = [0, 1]; // the part that is kept; what is outside is faint
+  #kept = [0, 1]; // the kept part; the rest is drawn faint
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {

@@ -2,7 +2,7 @@
 // Errors shown to users.
 
 /** An error with a message for the user. */
-export class Refusal extends Error {
+export class UserError extends Error {
   /**
    * @param {string} message
    * @param {string} code the server's error code, if it refused the request

@@ -1,8 +1,8 @@
 // @ts-check
-// Lights the word and the sentence that are heard.
+// Highlights the word and the sentence being heard.
 
 /** @param {App} app @param {Reader} reader */
-export function mountLights({ player, store }, reader) {
+export function mountHighlighter({ player, store }, reader) {
   let frame = 0;
 
   function light() {
@@ -12,14 +12,14 @@ export function mountLights({ player, store }, reader) {
       const units = (/** @type {Mark | null} */ mark) =>
         mark && { start: take.points.toUnits(mark.start), end: take.points.toUnits(mark.end) };
       const position = player.position;
-      reader.light(units(take.sentenceAt(position)), units(take.wordAt(position)));
+      reader.highlight(units(take.sentenceAt(position)), units(take.wordAt(position)));
     } else {
-      reader.light(null, null);
+      reader.highlight(null, null);
     }
     if (player.active) frame = requestAnimationFrame(light);
   }
 
-  // Returns the take if its text is what is shown, and some of it is being heard.
+  // Returns the take if its text is shown and it is playing or paused.
   function shownTake() {
     const { take, active, state } = player;
     if (!take || reader.editable || take.text !== store.state.text) return null;
