@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import regex
@@ -21,6 +21,8 @@ _WORD = r"[.'’]?[^\W_][\w.&'’/+#-]*"
 WORD = regex.compile(rf"{_WORD}(?: (?:&|{_WORD}))*")
 """What a list may hold: "don't", "O'Brien", "Dr.", "A.I.", "node.js", "C++", ".NET", "GPT-4", "New York"."""
 _RUN = regex.compile(r"[^\W_]+")
+_BEFORE = frozenset(".'’")
+"""Characters with which a word may begin in front of its first letter."""
 _SPACE = regex.compile(r"[^\S\n]?\n[^\S\n]?|[^\S\n]{1,2}")
 """A space between words as clients write it; a blank line is none."""
 
@@ -49,7 +51,7 @@ class Pronunciations:
             language.lower(): {word_key(word): _checked(word, said) for word, said in words.items()}
             for language, words in (entries or {}).items()
         }
-        self._in_force: dict[str, Mapping[str, list[_Spelled]]] = {}
+        self._in_force: dict[str, Mapping[str, _Node]] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pronunciations) and self._entries == other._entries
@@ -75,27 +77,30 @@ class Pronunciations:
         for run in _RUN.finditer(text):
             if run.start() < at:
                 continue
-            for spelled in self._beginning_with(run[0], language):
-                start = run.start() - len(spelled.before)
-                if start < at or not spelled.begins(text, start):
-                    continue
-                end = spelled.end(text, run.end())
-                if end is None and more:
-                    yield start, len(text), None
+            for found in self._beginning_with(run, language):
+                if found is None and more:
+                    held = run.start() - (text[run.start() - 1 : run.start()] in _BEFORE)
+                    yield max(at, held), len(text), None
                     return
-                if end:
-                    yield start, end, spelled.said
-                    at = end
+                if found is not None and found[0] >= at:
+                    yield found
+                    at = found[1]
                     break
 
-    def _beginning_with(self, run: str, language: str) -> Iterator[_Spelled]:
-        """Iterate over the words in force that begin with these letters, the longest first."""
-        key = word_key(run)
-        for tag in (language, *foreign_languages(key, language)):
-            yield from self._words(tag).get(key, ())
+    def _beginning_with(
+        self, run: regex.Match[str], language: str
+    ) -> Iterator[tuple[int, int, Pronunciation] | None]:
+        """Iterate over the words in force that begin with a run and follow in the text, the longest first.
 
-    def _words(self, language: str) -> Mapping[str, list[_Spelled]]:
-        """Return the words in force for a language, by their first letters up to anything else."""
+        None stands for words that the end of the text cuts off.
+        """
+        key = word_key(run[0])
+        for tag in (language, *foreign_languages(key, language)):
+            if (node := self._words(tag).get(key)) is not None:
+                yield from node.found(run.string, run.start(), run.end())
+
+    def _words(self, language: str) -> Mapping[str, _Node]:
+        """Return the words in force for a language, by their first run."""
         tag = language.lower().replace("_", "-")
         primary = tag.split("-")[0]
         # Tags without words of their own share a mapping: clients may name any number of them.
@@ -107,43 +112,44 @@ class Pronunciations:
         return self._in_force[known]
 
 
-@dataclass(frozen=True, slots=True)
-class _Spelled:
-    """A word in parts: runs of letters and digits, and what is between them, all as by `word_key`.
+@dataclass(slots=True)
+class _Node:
+    """What the words have in common that begin with the same runs of letters and digits.
 
-    before, after: what is around the runs. rest: what precedes each run but the first, and that run.
+    longer: nodes by what is between the last run and the next, and by that run. ending: what is before and
+    after the runs of each word that has no more, and how it is said.
     """
 
-    before: str
-    rest: tuple[tuple[str, str], ...]
-    after: str
-    said: Pronunciation
+    longer: dict[str, dict[str, _Node]] = field(default_factory=dict)
+    ending: list[tuple[str, str, Pronunciation]] = field(default_factory=list)
 
-    def begins(self, text: str, start: int) -> bool:
-        """Return whether the word may begin at an index, in front of its first run."""
-        if not self.before:
-            return True
-        return _after(self.before, text, start) is not None and not _RUN.match(text[start - 1 : start])
+    def found(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, Pronunciation] | None]:
+        """Iterate over the words whose runs stand in a text from `start` on, up to `end` as far as this node.
 
-    def end(self, text: str, at: int) -> int | None:
-        """Return where the word ends whose first run ends at `at`; 0 for another word.
-
-        None means that the text ends before it is decided.
+        The longest come first. None stands for words that the end of the text cuts off.
         """
-        for between, run in self.rest:
-            begin = _after(between, text, at)
+        for between, nodes in self.longer.items():
+            begin = _after(between, text, end)
             if begin is None:
-                return 0
+                continue
             if begin >= len(text):
-                return None
-            found = _RUN.match(text, begin)
-            if found is None or word_key(found[0]) != run:
-                return 0
-            at = found.end()
-        end = _after(self.after, text, at)
-        if end is None or (self.after and text[end : end + 1] == self.after[-1]):
-            return 0
-        return end if end <= len(text) else None
+                yield None
+            elif (run := _RUN.match(text, begin)) and (node := nodes.get(word_key(run[0]))) is not None:
+                yield from node.found(text, start, run.end())
+        for before, after, said in self.ending:
+            stop = _after(after, text, end)
+            if stop is None or (after and text[stop : stop + 1] == after[-1]):
+                continue
+            if stop > len(text):
+                yield None
+            elif not before or _stands_before(before, text, start):
+                yield start - len(before), stop, said
+
+
+def _stands_before(marks: str, text: str, at: int) -> bool:
+    """Return whether marks are in front of `at`, and not part of the word in front of them."""
+    start = at - len(marks)
+    return start >= 0 and _after(marks, text, start) == at and not _RUN.match(text[max(0, start - 1) : start])
 
 
 def word_key(word: str) -> str:
@@ -159,11 +165,11 @@ def pronunciation_problem(word: str, said: Pronunciation) -> tuple[str, str] | N
             f"{shown!r} is not a word, or several with one space between them: write letters and digits, and"
             " between or after them any of . ' & + # - / and _."
         )
-    for field, spelling in (("respelling", said.respelling), ("ipa", said.ipa)):
+    for name, spelling in (("respelling", said.respelling), ("ipa", said.ipa)):
         if spelling is not None and not spelling.strip():
-            return field, f"{word!r} needs a respelling or IPA."
+            return name, f"{word!r} needs a respelling or IPA."
         if spelling is not None and len(spelling) > LONGEST_SPELLING:
-            return field, f"At most {LONGEST_SPELLING} characters may be said for {word!r}."
+            return name, f"At most {LONGEST_SPELLING} characters may be said for {word!r}."
     if said.respelling is None and said.ipa is None:
         return "word", f"{word!r} needs a respelling or IPA."
     return None
@@ -177,15 +183,17 @@ def _checked(word: str, said: Pronunciation) -> Pronunciation:
     return said
 
 
-def _by_first_run(words: Mapping[str, Pronunciation]) -> dict[str, list[_Spelled]]:
-    """Return words in parts by their first run, the longest first. words: pronunciations by `word_key`."""
-    found: dict[str, list[_Spelled]] = {}
+def _by_first_run(words: Mapping[str, Pronunciation]) -> dict[str, _Node]:
+    """Return nodes by the first run of their words. words: pronunciations by `word_key`."""
+    first: dict[str, _Node] = {}
     for word, said in sorted(words.items(), key=lambda item: -len(item[0])):
         runs = list(_RUN.finditer(word))
-        rest = tuple((word[left.end() : right.start()], right[0]) for left, right in pairwise(runs))
-        spelled = _Spelled(word[: runs[0].start()], rest, word[runs[-1].end() :], said)
-        found.setdefault(runs[0][0], []).append(spelled)
-    return found
+        node = first.setdefault(runs[0][0], _Node())
+        for left, right in pairwise(runs):
+            between = word[left.end() : right.start()]
+            node = node.longer.setdefault(between, {}).setdefault(right[0], _Node())
+        node.ending.append((word[: runs[0].start()], word[runs[-1].end() :], said))
+    return first
 
 
 def _after(marks: str, text: str, at: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 
 import pytest
@@ -75,6 +76,14 @@ def test_any_number_of_language_tags_takes_no_more_memory() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 1_000_000
+
+
+def test_many_entries_with_the_same_beginning_are_found_quickly() -> None:
+    words = Pronunciations({"": {f"New York {number}": Pronunciation("x") for number in range(5000)}})
+    list(words.find("New", "en"))
+    began = time.process_time()
+    assert len(list(words.find("New York. " * 500 + "New York 7", "en"))) == 1
+    assert time.process_time() - began < 8e-6 * 5000 * 10
 
 
 def test_a_word_in_another_script_follows_the_languages_written_in_it() -> None:
