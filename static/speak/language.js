@@ -13,7 +13,9 @@ export function mountLanguage({ store, picker }) {
       title: "Language",
       choices: choicesOf(store.state),
       picked: [store.state.settings.language],
-      pick: (language) => changeSettings(store, { language, recentLanguages: recentWith(language, store.state.settings) }),
+      pick: (language) => {
+        changeSettings(store, { language, recentLanguages: recentWith(language, store.state.settings) });
+      },
     }),
   );
   store.watch(["ready"], ({ ready }) => {

@@ -8,10 +8,11 @@
  */
 export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queue, first_audio_ms: first }) {
   if (clicked === undefined) return [];
-  const stage = (/** @type {string} */ name, /** @type {string} */ about, /** @type {number} */ from, /** @type {number} */ to) =>
-    ({ name, about, start: from - clicked, ms: Math.max(0, to - from) });
+  /** @param {string} name @param {string} about @param {number} from @param {number} to */
+  const stage = (name, about, from, to) => ({ name, about, start: from - clicked, ms: Math.max(0, to - from) });
   const stages = [];
-  if (device !== undefined) stages.push(stage("Audio device", "from the click until the audio device runs", clicked, device));
+  if (device !== undefined)
+    stages.push(stage("Audio device", "from the click until the audio device runs", clicked, device));
   if (sent === undefined || arrived === undefined) return stages;
   if (first === undefined) {
     const about = "from the request to its first sound; the parts are known at the end of the speech";
@@ -25,7 +26,8 @@ export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queu
       stage("Synthesis", "until the engine's first sound", queued, arrived),
     );
   }
-  if (heard !== undefined) stages.push(stage("Buffer", "from the arrival of the first sound until it is heard", arrived, heard));
+  if (heard !== undefined)
+    stages.push(stage("Buffer", "from the arrival of the first sound until it is heard", arrived, heard));
   return stages;
 }
 

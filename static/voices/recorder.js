@@ -20,7 +20,10 @@ const REASONS = {
   NotReadableError: "The microphone is not available; close other programs that use it, or choose a file.",
 };
 
-/** Events: "level" { seconds, level } while recording, and at the end "recorded" { file, seconds } or "failed" (a UserError). */
+/**
+ * Events: "level" { seconds, level } while recording, and at the end "recorded" { file, seconds } or "failed" (a
+ * UserError).
+ */
 export class Recorder extends Emitter {
   /** @type {MediaRecorder | null} */
   #media = null;

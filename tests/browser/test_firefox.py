@@ -106,14 +106,18 @@ def test_plays_on_when_the_server_is_killed(firefox: Firefox, start_server: Call
     firefox.until(f"app.player.position > 0.95 * {held} || app.player.state === 'ended'", timeout_s=30)
 
 
-def test_every_tab_opens_on_a_narrow_screen(firefox: Firefox, server: Server) -> None:
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (640, 400)])
+def test_every_tab_fits_a_phone_and_a_page_at_200_percent(
+    firefox: Firefox, server: Server, width: int, height: int
+) -> None:
     open_page(firefox, server)
-    firefox.resize(360, 740)
+    firefox.resize(width, height)
     try:
         for tab in ("compare", "voices", "server", "speak"):
             firefox.click(f"#{tab}-tab")
             firefox.until(f"!document.getElementById('{tab}').hidden")
             assert firefox.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert firefox.evaluate("document.getElementById('play').getBoundingClientRect().bottom") <= height
     finally:
         firefox.resize(1280, 860)
 
