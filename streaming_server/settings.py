@@ -65,6 +65,10 @@ OPENAI_VOICES: Mapping[str, str] = MappingProxyType(
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+", re.IGNORECASE)
 """Scheme, host and optional port; no path."""
 
+_BUCKET = re.compile(r"s3://[^/@:]+(/.*)?")
+
+_NODE = re.compile(r"[A-Za-z0-9._-]+")
+
 
 class CommandOptions(BaseSettings):
     """The options of a command, from flags and variables: `--max-workers 4` is `DIA_MAX_WORKERS=4`."""
@@ -159,7 +163,6 @@ class Settings(CommandOptions):
     )
     objects: str | None = Field(
         None,
-        pattern=r"^s3://[^/@:]+(/.*)?$",
         description="S3-compatible store for voice samples and results of jobs, as s3://BUCKET/PREFIX, with "
         "the variables AWS_*; by default files in --data-dir",
     )
@@ -167,7 +170,6 @@ class Settings(CommandOptions):
         default_factory=socket.gethostname,
         min_length=1,
         max_length=253,
-        pattern=r"^[A-Za-z0-9._-]+$",
         description="name of this server among those that share a database; by default the host's name",
     )
 
@@ -250,6 +252,22 @@ class Settings(CommandOptions):
         if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must be postgresql://USER:PASSWORD@HOST:PORT/NAME; leave it out for SQLite")
         return url
+
+    @field_validator("objects")
+    @classmethod
+    def _require_bucket(cls, url: str | None) -> str | None:
+        if url is not None and not _BUCKET.fullmatch(url):
+            raise ValueError(
+                "must be s3://BUCKET/PREFIX, without a key; leave it out for files in --data-dir"
+            )
+        return url
+
+    @field_validator("node")
+    @classmethod
+    def _require_plain_name(cls, name: str) -> str:
+        if not _NODE.fullmatch(name):
+            raise ValueError("must consist of letters, digits, full stops, hyphens and underscores")
+        return name
 
     @model_validator(mode="after")
     def _reject_empty_keys(self) -> Self:

@@ -123,6 +123,9 @@ def test_values_out_of_range_are_rejected(flags: list[str]) -> None:
         (["--allowed-origins", "https://a.example/page"], "without a path"),
         (["--api-keys", ""], "no key"),
         (["--database", "mysql://host/name"], "postgresql://"),
+        (["--objects", "ftp://bucket/prefix"], "must be s3://BUCKET/PREFIX"),
+        (["--objects", "s3://key:secret@bucket"], "must be s3://BUCKET/PREFIX"),
+        (["--node", 'a b"'], "letters, digits"),
     ],
 )
 def test_meaningless_values_are_rejected(flags: list[str], complaint: str) -> None:
