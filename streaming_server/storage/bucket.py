@@ -112,6 +112,9 @@ class BucketObjects:
     def delete(self, name: str) -> None:
         with _errors(), suppress(FileNotFoundError):
             self._store.delete(self._key(name))
+        self.forget(name)
+
+    def forget(self, name: str) -> None:
         with storage_errors():
             self.path(name).unlink(missing_ok=True)
 

@@ -38,6 +38,9 @@ class Objects(Protocol):
     def delete(self, name: str) -> None:
         """Delete the file, if it exists."""
 
+    def forget(self, name: str) -> None:
+        """Delete this machine's copy of a file that another server has deleted from an object store."""
+
     def names(self) -> set[str]:
         """Return the names of all files."""
 
@@ -73,6 +76,9 @@ class FolderObjects:
     def delete(self, name: str) -> None:
         with storage_errors():
             self.path(name).unlink(missing_ok=True)
+
+    def forget(self, name: str) -> None:
+        """There are no copies."""
 
     def names(self) -> set[str]:
         with storage_errors():

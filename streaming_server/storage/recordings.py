@@ -51,6 +51,11 @@ class Recordings:
         """Fetch the file to its path. Raise FileNotFoundError if it is gone or damaged."""
         self._objects.fetch(_name(sha256), sha256)
 
+    def forget(self, sha256: str) -> None:
+        """Delete this machine's copy of a recording that another server may have deleted. It is fetched again
+        if it is used again."""
+        self._objects.forget(_name(sha256))
+
     @contextmanager
     def kept(self, sha256: str) -> Iterator[Lease]:
         """Hold a lease of a recording that no row uses yet, so that its file is not deleted.

@@ -175,6 +175,10 @@ class VoiceStore:
         except FileNotFoundError:
             raise UnknownVoiceSample(FILE_GONE) from None
 
+    def forget(self, sha256: str) -> None:
+        """Delete this machine's copy of a recording that no voice sample has any more."""
+        self._recordings.forget(sha256)
+
     def voice_sample(self, voice_sample_id: str) -> StoredVoiceSample:
         """Raise UnknownVoiceSample."""
         with self._database.reading() as transaction:

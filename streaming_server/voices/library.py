@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -35,6 +36,8 @@ class VoiceLibrary:
         self._catalogue = catalogue
         self._prepare = prepare
         self._refreshing = anyio.Lock()
+        self._recordings: set[str] = set()
+        """The SHA-256 of every recording that the last refresh found."""
         self.incomplete = False
         """True if a recording could not be fetched at the last refresh."""
 
@@ -112,8 +115,16 @@ class VoiceLibrary:
 
     def _entries(self) -> list[Entry]:
         voices, voice_samples = self.all()
+        self._forget_others(voice_samples.values())
         self._fetch(voice_samples.values())
         return [entry_of(voice, voice_samples) for voice in voices]
+
+    def _forget_others(self, voice_samples: Iterable[StoredVoiceSample]) -> None:
+        """Delete this machine's copies of recordings that have been deleted since the last refresh."""
+        before, self._recordings = self._recordings, {one.sha256 for one in voice_samples}
+        for sha256 in before - self._recordings:
+            with suppress(StorageFailure):  # The sweep at the next start deletes it.
+                self.store.forget(sha256)
 
     def _fetch(self, voice_samples: Iterable[StoredVoiceSample]) -> None:
         """Fetch the recordings to this machine, before workers use them."""

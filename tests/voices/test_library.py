@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import to_thread
+from helpers.object_store import ObjectStore
+from helpers.postgres import Postgres
 
+from streaming_server.storage.bucket import BucketObjects, open_bucket
+from streaming_server.storage.postgresql import PostgresDatabase
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
+from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import SENTENCES
 from streaming_server.types import Generation, VoiceSample
-from streaming_server.voices.library import entry_of, voice_sample_problem, voice_sample_warnings
+from streaming_server.voices.catalogue import Catalogue
+from streaming_server.voices.library import (
+    VoiceLibrary,
+    entry_of,
+    voice_sample_problem,
+    voice_sample_warnings,
+)
+
+pytestmark = pytest.mark.anyio
 
 VOICE = StoredVoice("mine", "Mine", primary_speaker="S2", voice_sample="sample")
 
@@ -121,3 +136,45 @@ def test_a_voice_s_settings_become_defaults(sample: StoredVoiceSample) -> None:
         temperature=0.5, cfg_scale=2.0, top_p=0.9, seed=3, speed=1.5, preset="clone"
     )
     assert (entry.voice.id, entry.voice.primary_speaker) == ("mine", "S2")
+
+
+async def test_the_copy_of_a_recording_that_another_server_deletes_is_deleted(
+    postgres: Postgres, object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in object_store.environment.items():
+        monkeypatch.setenv(variable, value)
+    bucket = open_bucket(object_store.new_bucket())
+    with closing(PostgresDatabase(postgres.schema_url(), "test")) as database:
+
+        def library(name: str) -> VoiceLibrary:
+            recordings = BucketObjects(bucket, "prompts", tmp_path / name)
+            store = VoiceStore(database, recordings, tmp_path / f"{name}-tmp")
+            return VoiceLibrary(store, Catalogue(), lambda voices: None)
+
+        here, elsewhere = library("here"), library("elsewhere")
+
+        async def uploaded(identifier: str, content: bytes) -> StoredVoiceSample:
+            wav = here.store.new_temporary()
+            wav.write_bytes(content)
+            stored = await to_thread.run_sync(
+                lambda: here.store.put_voice_sample(
+                    identifier,
+                    wav,
+                    duration_s=6.0,
+                    sample_rate=44100,
+                    original_format="wav",
+                    original_sample_rate=44100,
+                    channels=1,
+                )
+            )
+            await elsewhere.refresh()
+            return stored
+
+        kept, gone = await uploaded("kept", b"one"), await uploaded("gone", b"two")
+        copies = tmp_path / "elsewhere"
+        assert {file.name for file in copies.iterdir()} == {kept.path.name, gone.path.name}
+        await here.delete_voice_sample("gone")
+        await elsewhere.refresh()
+        assert [file.name for file in copies.iterdir()] == [kept.path.name]
+        await uploaded("again", b"two")
+        assert {file.name for file in copies.iterdir()} == {kept.path.name, gone.path.name}
