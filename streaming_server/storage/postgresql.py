@@ -75,7 +75,8 @@ class PostgresDatabase:
     Raise StoreUnavailable while it cannot be reached; the next call connects again.
 
     name: of this server, shown by `pg_stat_activity`. Raise EngineFailure if the URL is malformed, the driver
-    is missing, the database is not there within START_WAIT_S or was written by a newer version.
+    is missing, the database is not there within START_WAIT_S, does not let the server create tables or was
+    written by a newer version.
     """
 
     shared = True
@@ -158,6 +159,11 @@ class PostgresDatabase:
                         f"The database of --database cannot be used: {_cause(error)}"
                     ) from error
                 log.warning("waiting for the database", reason=_cause(error))
+            except DBAPIError as error:
+                # No right to create tables, or no such schema: waiting does not help.
+                raise EngineFailure(
+                    f"The database of --database cannot be used: {_first_line(error.orig or error)}"
+                ) from error
             time.sleep(START_RETRY_S)
             self._away_until = 0.0
 
@@ -238,7 +244,12 @@ def _unreachable() -> StoreUnavailable:
 def _cause(error: BaseException) -> str:
     """Return the driver's own words, which name the host and the database."""
     cause = error.__cause__
-    words = str(cause.orig if isinstance(cause, DBAPIError) else cause or error).strip()
+    reported = cause.orig if isinstance(cause, DBAPIError) else cause
+    return _first_line(reported or error)
+
+
+def _first_line(error: BaseException) -> str:
+    words = str(error).strip()
     return words.splitlines()[0] if words else "no reason given"
 
 

@@ -80,6 +80,14 @@ def test_no_password_of_the_database_is_shown(url: str, monkeypatch: pytest.Monk
     assert "passw0rd" not in repr(logged)
 
 
+def test_a_database_in_which_no_table_can_be_created_is_reported(postgres: Postgres) -> None:
+    """As in the schema `public` of PostgreSQL 15 and later, for a role that does not own the database."""
+    own = postgres.schema_url()
+    url = own.partition("?")[0] + "?options=-csearch_path%3Dno_such_schema"
+    with pytest.raises(EngineFailure, match="--database cannot be used: no schema has been selected"):
+        PostgresDatabase(url, "test")
+
+
 def test_servers_that_start_at_once_migrate_the_database_once(postgres: Postgres) -> None:
     url = postgres.schema_url()
     with ThreadPoolExecutor(6) as pool:
