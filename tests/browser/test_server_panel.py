@@ -146,7 +146,7 @@ def test_no_more_takes_than_the_server_allows(browser: Browser, server: Server, 
     page.click("#server-tab")
     expect(page.locator("#load")).to_have_text("Speak 3 takes at once")
     page.click("#load")
-    expect(page.locator("#load-notice")).to_contain_text("3 takes: first audio", timeout=20_000)
+    expect(page.locator("#load-notice")).to_contain_text("3 takes: first audio", timeout=60_000)
     assert page.locator("#load-takes li").count() == 3
     page.close()
 
