@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -36,6 +36,12 @@ REQUEST_TIMEOUT_S = 30
 RETRIES = 2
 RETRY_TIMEOUT_S = 10
 """Bounds of one request and of its repetitions after a failure."""
+
+WHOLE_BYTES = 5 * 2**20
+"""Larger files are uploaded in parts of this size, each within the bounds above. An object uploaded in
+parts replaces one of the same name.
+"""
+PARTS_AT_ONCE = 2
 
 ABANDONED_S = 3600.0
 """Age of unfinished files that no server will finish, in a folder that servers may share."""
@@ -68,13 +74,10 @@ class BucketObjects:
 
     def put(self, name: str, file: Path) -> None:
         with storage_errors(), _errors():
-            try:
-                self._upload(name, file)
-            except AlreadyExistsError:
-                # An earlier request may have succeeded without its answer; or the object is damaged.
-                if self._sha256(name) != sha256_of(file):
-                    log.warning("replacing a damaged object", key=self._key(name))
-                    self._upload(name, file, mode="overwrite")
+            # An earlier request may have succeeded without its answer; or the object is damaged.
+            if not self._create(name, file) and self._sha256(name) != sha256_of(file):
+                log.warning("replacing a damaged object", key=self._key(name))
+                self._replace(name, file)
         with storage_errors():
             move_whole(file, self.path(name))
 
@@ -138,13 +141,24 @@ class BucketObjects:
                 continue
         return removed
 
-    def _upload(self, name: str, file: Path, mode: Literal["create", "overwrite"] = "create") -> None:
+    def _create(self, name: str, file: Path) -> bool:
+        """Upload a new object. Return False if there is one of this name."""
+        if file.stat().st_size > WHOLE_BYTES:
+            if self.exists(name):
+                return False
+            self._replace(name, file)
+            return True
         try:
-            self._store.put(self._key(name), file, mode=mode)
-        except FileNotFoundError as error:
-            if not file.exists():
-                raise
-            raise StoreUnavailable("The bucket of --objects cannot be found; try again.") from error
+            with _bucket_exists(file):
+                self._store.put(self._key(name), file, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def _replace(self, name: str, file: Path) -> None:
+        """Upload an object, in parts if it is large, whether or not there is one of this name."""
+        with _bucket_exists(file):
+            self._store.put(self._key(name), file, max_concurrency=PARTS_AT_ONCE)
 
     def _sha256(self, name: str) -> str:
         """Return the SHA-256 of an object. Raise FileNotFoundError."""
@@ -183,12 +197,21 @@ def open_bucket(url: str) -> ObjectStore:
 
 
 @contextmanager
+def _bucket_exists(file: Path) -> Iterator[None]:
+    """Translate the error of a bucket that is not there. file: what is uploaded."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if not file.exists():
+            raise
+        raise StoreUnavailable("The bucket of --objects cannot be found; try again.") from error
+
+
+@contextmanager
 def _errors() -> Iterator[None]:
     """Translate the failure of a request to StoreUnavailable."""
     try:
         yield
-    except AlreadyExistsError:
-        raise
     except BaseError as error:
         raise StoreUnavailable("The object store cannot be reached; try again.") from error
 

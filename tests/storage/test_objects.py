@@ -60,6 +60,19 @@ def test_a_file_of_many_parts_is_stored_whole(machine: Open) -> None:
     assert other.fetch("long.wav").read_bytes() == content
 
 
+def test_a_large_file_is_uploaded_in_parts(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part has a request's timeout. The tag of an object ends with the number of its parts."""
+    reached(object_store, monkeypatch)
+    bucket = open_bucket(object_store.new_bucket())
+    objects = BucketObjects(bucket, "prompts", tmp_path / "one")
+    put(objects, "long.wav", bytes(12 * 2**20))
+    assert (bucket.head("prompts/long.wav")["e_tag"] or "").strip('"').endswith("-3")
+    put(objects, "short.wav", bytes(1000))
+    assert "-" not in (bucket.head("prompts/short.wav")["e_tag"] or "")
+
+
 def test_a_deleted_file_is_gone(machine: Open) -> None:
     one, other = machine("one"), machine("other")
     put(one, "a.wav", b"RIFF")
