@@ -175,6 +175,22 @@ class VoiceStore:
         except FileNotFoundError:
             raise UnknownVoiceSample(FILE_GONE) from None
 
+    def fetched(self, voice_sample_id: str) -> StoredVoiceSample:
+        """Return a voice sample whose recording is at its `path`. Raise as `voice_sample` and `fetch` do.
+
+        A recording that is replaced meanwhile may be gone; then the new one is fetched.
+        """
+        missing = None
+        while True:
+            found = self.voice_sample(voice_sample_id)
+            try:
+                self.fetch(found)
+                return found
+            except UnknownVoiceSample:
+                if found.sha256 == missing:
+                    raise
+                missing = found.sha256
+
     def forget(self, sha256: str) -> None:
         """Delete this machine's copy of a recording that no voice sample has any more."""
         self._recordings.forget(sha256)

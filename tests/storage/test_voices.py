@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
@@ -166,6 +166,27 @@ def test_a_replaced_voice_sample_has_a_new_recording(store: VoiceStore, tmp_path
     assert files(tmp_path / "prompts") == {blob(b"RIFF two")}
     assert store.voice_samples() == [again]
     assert store.voice("reader").voice_sample == "ann"
+
+
+def test_a_recording_that_is_replaced_while_it_is_fetched(place: Place) -> None:
+    class Objects(FolderObjects):
+        replacing: Callable[[], object] | None = None
+
+        def fetch(self, name: str, sha256: str | None = None) -> Path:
+            replacing, self.replacing = self.replacing, None
+            if replacing is not None:
+                replacing()
+            return super().fetch(name, sha256)
+
+    objects = Objects(place.data / "prompts")
+    with place.opened() as database:
+        store = VoiceStore(database, objects, place.data / "tmp")
+        put(store, "ann")
+        objects.replacing = lambda: put(store, "ann", b"RIFF two")
+        assert store.fetched("ann").path.read_bytes() == b"RIFF two"
+        store.voice_sample("ann").path.unlink()
+        with pytest.raises(UnknownVoiceSample, match="gone"):
+            store.fetched("ann")
 
 
 def test_a_voice_s_own_transcript_is_dropped_with_the_recording(store: VoiceStore) -> None:

@@ -51,9 +51,8 @@ async def stored_voice_sample(request: Request) -> StoredVoiceSample:
 
 async def playable_voice_sample(request: Request) -> StoredVoiceSample:
     """Return the voice sample that the path names. Raise UnknownVoiceSample if its file is missing."""
-    voice_sample = await stored_voice_sample(request)
-    await to_thread.run_sync(voice_services(request).library.store.fetch, voice_sample)
-    return voice_sample
+    store = voice_services(request).library.store
+    return await to_thread.run_sync(store.fetched, request.path_params["prompt_id"])
 
 
 def warnings_of(voice_sample: StoredVoiceSample) -> list[str]:
