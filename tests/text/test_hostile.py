@@ -67,7 +67,7 @@ SLOWEST = ("\n1. ", "1 ", "(a1 ", "$1 ", "= ", "_", "Â½", "1/2 ", "~~a", "A", "ä
 
 @pytest.mark.parametrize("atom", SLOWEST, ids=ascii)
 def test_a_piece_of_a_long_text_does_not_hold_up_the_event_loop(atom: str) -> None:
-    assert min(slowest_piece_s((atom * LENGTH)[:LENGTH]) for _ in range(4)) < MOST_PIECE_S
+    assert any(slowest_piece_s((atom * LENGTH)[:LENGTH]) < MOST_PIECE_S for _ in range(4))
 
 
 def narration_of(style: SpeakingStyle) -> Narration:

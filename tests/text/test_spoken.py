@@ -275,8 +275,8 @@ UNITS = (
 def test_time_is_linear_in_the_length_of_the_text(unit: str) -> None:
     """Hostile text costs at most as much per character as the densest honest text: no more than 20 µs."""
     text = (unit * 16384)[:16384]
-    assert min(seconds([text]) for _ in range(3)) < 16384 * 20e-6
-    assert min(seconds(text[:4096]) for _ in range(3)) < 4096 * 60e-6
+    assert any(seconds([text]) < 16384 * 20e-6 for _ in range(3))
+    assert any(seconds(text[:4096]) < 4096 * 60e-6 for _ in range(3))
 
 
 def seconds(deltas: object) -> float:

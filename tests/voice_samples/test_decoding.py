@@ -465,6 +465,7 @@ def test_reports_a_target_that_cannot_be_written(tmp_path: Path) -> None:
 FUZZ: Any = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @FUZZ
 @given(
@@ -478,6 +479,7 @@ def test_survives_flipped_bits(form: str, changes: list[tuple[int, int]]) -> Non
     check_answered(bytes(data))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @FUZZ
 @given(form=st.sampled_from(FORMATS), place=st.integers(0, 200), put=st.binary(min_size=1, max_size=16))
@@ -486,6 +488,7 @@ def test_survives_overwritten_headers(form: str, place: int, put: bytes) -> None
     check_answered(data[:place] + put + data[place + len(put) :])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @FUZZ
 @given(form=st.sampled_from(FORMATS), start=st.floats(0, 1), end=st.floats(0, 1))
@@ -509,6 +512,7 @@ MORE_MAGICS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @FUZZ
 @given(magic=st.sampled_from(MAGICS + MORE_MAGICS), rest=st.binary(max_size=4096))

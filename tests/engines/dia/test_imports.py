@@ -49,6 +49,7 @@ print(json.dumps({"blocked": sorted(blocked), "done": done}))
 """
 
 
+@pytest.mark.slow
 def test_every_module_is_imported_without_other_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     of_torch = {name_of(requirement) for requirement in importlib.metadata.requires("torch") or []}
