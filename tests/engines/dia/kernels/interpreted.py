@@ -463,11 +463,12 @@ def test_trials_leave_the_slots_as_they_were():
     slots.clear()
     before = slots.codes.clone(), slots.ints.clone(), slots.paged.table.clone()
     gpu = SimulatedCuda()
+    stream = gpu.stream()
     table = PageTable(slots.paged.layout, slots.paged.pages)
     steps = FusedSteps(
-        slots, table, lambda body, inputs: gpu.capture(lambda: body() or inputs, inputs, None, None)
+        slots, table, lambda body, inputs: gpu.capture(lambda: body() or inputs, inputs, stream, None)
     )
-    with steps.trial(2) as graph:
+    with gpu.use_stream(stream), steps.trial(2) as graph:
         graph.replay()
         assert slots.ints[:, columns.POSITION].tolist() == [65, 65]
     assert torch.equal(slots.codes, before[0])
