@@ -29,7 +29,7 @@ FLOW_WINDOW = 512 * 1024
 Speaker = Literal["S1", "S2"]
 
 GpuMode = Literal["auto", "single", "multi", "cpu"]
-"""Which GPUs get a worker, see `pool.devices`."""
+"""The GPUs that get a worker, see `pool.devices`."""
 
 
 @dataclass(frozen=True, slots=True)

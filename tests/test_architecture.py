@@ -64,7 +64,7 @@ PLAN: dict[str, set[str]] = {
     "web/openapi": {"web", "audio"},
     "deploy": {"settings", "web"},
 }
-"""What each package or module may import besides the leaves and itself."""
+"""Imports allowed for each package or module, besides the leaves and itself."""
 
 
 def room(*path: str) -> str:

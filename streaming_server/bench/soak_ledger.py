@@ -1,4 +1,4 @@
-"""What happens in a soak, by period."""
+"""Counts of turns and errors in a soak, by period."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXCUSED_S = 10.0
 EXCUSED = "worker_lost"
 
 Fate = Literal["whole", "cancelled", "disconnected"]
-"""How a turn ended: by itself, cut short by a cancel, or by a disconnect."""
+"""The ways a turn ends: by itself, cut short by a cancel, or by a disconnect."""
 
 
 @dataclass(frozen=True, slots=True)

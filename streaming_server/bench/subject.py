@@ -1,4 +1,4 @@
-"""What is measured: a server that is started or given, or the bare socket."""
+"""The subject of a measurement: a server that is started or given, or the bare socket."""
 
 from __future__ import annotations
 

@@ -6,21 +6,19 @@ import time
 from dataclasses import dataclass, replace
 
 from streaming_server.engines.base import Engine
+from streaming_server.engines.wrapper import EngineWrapper
 from streaming_server.types import (
     FLOW_WINDOW,
     Audio,
-    EngineInfo,
     Event,
     Finished,
-    MemoryReport,
     Utterance,
-    Voice,
     WordMark,
     Words,
 )
 
 
-class FlowControlled(Engine):
+class FlowControlled(EngineWrapper):
     """Keeps every utterance of another engine within a window of its listener.
 
     The other engine must be deterministic and much faster than real time. When `window` bytes of an
@@ -30,21 +28,9 @@ class FlowControlled(Engine):
     """
 
     def __init__(self, engine: Engine, window: int = FLOW_WINDOW) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._window = window
         self._flows: dict[int, _Flow] = {}
-
-    @property
-    def info(self) -> EngineInfo:
-        return self._engine.info
-
-    @property
-    def device_name(self) -> str:
-        return self._engine.device_name
-
-    @property
-    def active(self) -> int:
-        return self._engine.active
 
     def submit(self, utterance: Utterance) -> None:
         self._flows[utterance.id] = _Flow(utterance)
@@ -74,21 +60,9 @@ class FlowControlled(Engine):
                 self._engine.cancel(flow.utterance.id)
         return events
 
-    def prepare(self, voice: Voice) -> None:
-        self._engine.prepare(voice)
-
-    def release(self, context: int) -> None:
-        self._engine.release(context)
-
-    def memory(self) -> MemoryReport:
-        return self._engine.memory()
-
-    def relieve(self) -> None:
-        self._engine.relieve()
-
     def close(self) -> None:
         self._flows.clear()
-        self._engine.close()
+        super().close()
 
     def _filter(self, event: Event) -> Event | None:
         """Return the part of an event that was not sent before."""

@@ -10,20 +10,18 @@ from typing import TypeVar
 
 from streaming_server.engines.base import Engine
 from streaming_server.engines.joining import PartJoiner, Place
+from streaming_server.engines.wrapper import EngineWrapper
 from streaming_server.errors import UnsupportedLanguage
 from streaming_server.text.speakable import first_sound
 from streaming_server.types import (
     Audio,
-    EngineInfo,
     Event,
     Failed,
     Finished,
     LanguageSpan,
-    MemoryReport,
     Pronounced,
     ProsodySpan,
     Utterance,
-    Voice,
     Words,
 )
 
@@ -58,7 +56,7 @@ class _Sentence:
     failure: Failed | None = None
 
 
-class SentenceJoiner(Engine):
+class SentenceJoiner(EngineWrapper):
     """Lets another engine speak each part of an utterance in the part's language, one after the other.
 
     What is heard is one sentence: the silence where parts meet is dropped, and so is the silence behind an
@@ -66,20 +64,8 @@ class SentenceJoiner(Engine):
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._sentences: dict[int, _Sentence] = {}
-
-    @property
-    def info(self) -> EngineInfo:
-        return self._engine.info
-
-    @property
-    def device_name(self) -> str:
-        return self._engine.device_name
-
-    @property
-    def active(self) -> int:
-        return self._engine.active
 
     def submit(self, utterance: Utterance) -> None:
         if not utterance.foreign and not utterance.continues:
@@ -97,24 +83,9 @@ class SentenceJoiner(Engine):
     def step(self) -> list[Event]:
         return [joined for event in self._engine.step() for joined in self._join(event)]
 
-    def prepare(self, voice: Voice) -> None:
-        self._engine.prepare(voice)
-
-    def taken(self, utterance_id: int, size: int) -> None:
-        self._engine.taken(utterance_id, size)
-
-    def release(self, context: int) -> None:
-        self._engine.release(context)
-
-    def memory(self) -> MemoryReport:
-        return self._engine.memory()
-
-    def relieve(self) -> None:
-        self._engine.relieve()
-
     def close(self) -> None:
         self._sentences.clear()
-        self._engine.close()
+        super().close()
 
     def _join(self, event: Event) -> Iterator[Event]:
         """Turn an event of a part into events of the utterance; begin the next part when one ends."""

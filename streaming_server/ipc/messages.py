@@ -32,7 +32,7 @@ from streaming_server.types import (
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 GREATEST_FACTOR = 16.0
-"""Of the speed or pitch of a part of an utterance: from the slowest speed to the fastest."""
+"""The greatest factor of speed or pitch for a part of an utterance: from the slowest speed to the fastest."""
 
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 

@@ -19,7 +19,7 @@ LONGEST_SPELLING = 200
 
 _WORD = r"[.'’]?[^\W_][\w.&'’/+#-]*"
 WORD = regex.compile(rf"{_WORD}(?: (?:&|{_WORD}))*")
-"""What a list may hold: "don't", "O'Brien", "Dr.", "A.I.", "node.js", "C++", ".NET", "GPT-4", "New York"."""
+"""A word of a list: "don't", "O'Brien", "Dr.", "A.I.", "node.js", "C++", ".NET", "GPT-4", "New York"."""
 _RUN = regex.compile(r"[^\W_]+")
 _BEFORE = frozenset(".'’")
 """Characters with which a word may begin in front of its first letter."""
@@ -114,7 +114,7 @@ class Pronunciations:
 
 @dataclass(slots=True)
 class _Node:
-    """What the words have in common that begin with the same runs of letters and digits.
+    """The common part of words that begin with the same runs of letters and digits.
 
     longer: nodes by what is between the last run and the next, and by that run. ending: what is before and
     after the runs of each word that has no more, and how it is said.

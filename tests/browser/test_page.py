@@ -251,7 +251,7 @@ def test_the_first_look_offers_something_to_press(page: Page) -> None:
 
 
 BUSY_MS = 1500
-"""How long the main thread is busy while the first sound is played."""
+"""Time for which the main thread is busy while the first sound is played."""
 
 
 def test_the_first_sound_is_timed_where_it_is_played(page: Page) -> None:

@@ -11,7 +11,7 @@ from streaming_server.types import Audio, Event, WordMark, Words
 
 RATE = 1000
 EDGE = round(EDGE_S * RATE)
-"""With one sample per millisecond, times are samples."""
+"""Times are samples, as there is one sample per millisecond."""
 
 
 def sound(samples: int) -> bytes:

@@ -81,7 +81,7 @@ def test_no_password_of_the_database_is_shown(url: str, monkeypatch: pytest.Monk
 
 
 def test_a_database_in_which_no_table_can_be_created_is_reported(postgres: Postgres) -> None:
-    """As in the schema `public` of PostgreSQL 15 and later, for a role that does not own the database."""
+    """PostgreSQL 15 and later refuse tables in `public` to roles that do not own the database."""
     own = postgres.schema_url()
     url = own.partition("?")[0] + "?options=-csearch_path%3Dno_such_schema"
     with pytest.raises(EngineFailure, match="--database cannot be used: no schema has been selected"):

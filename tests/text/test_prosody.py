@@ -146,7 +146,7 @@ def test_prosody_does_not_change_how_a_figure_is_read(text: str, spoken: list[tu
 def test_an_engine_that_changes_prosody_gets_whole_sentences(
     text: str, sentences: list[tuple[str, dict[str, tuple[float, float]]]]
 ) -> None:
-    """Where all of a sentence has the same prosody, that is the passage's own."""
+    """The prosody of a whole sentence is the passage's own."""
     for deltas in ([text], list(text)):
         found = []
         for one in narrated(deltas, inline=True):

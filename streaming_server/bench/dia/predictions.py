@@ -1,4 +1,4 @@
-"""What a step should take on an H100 and an H200, by the bytes it reads and the kernels it consists of.
+"""Predicted times of a step on an H100 and an H200, by the bytes it reads and the kernels it consists of.
 
 `tests/results/dia-gpu.md` says what the figures assume, and what else was expected.
 """

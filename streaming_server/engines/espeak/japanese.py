@@ -17,7 +17,7 @@ from streaming_server.errors import UnsupportedLanguage
 from streaming_server.types import Pronounced
 
 JAPANESE = "ja+"
-"""How the names of the library's voices for Japanese start."""
+"""The start of the names of the library's voices for Japanese."""
 
 _KANJI = re.compile("[\u3005-\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 _LEFT_TO_LIBRARY = re.compile(r"[\x00-\x7f]{2,}|\W+")

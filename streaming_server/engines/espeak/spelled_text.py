@@ -14,7 +14,7 @@ _SPACE = re.compile(r"\s*")
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """What the library reads in place of a part of the text, or in front of a word where the part is empty.
+    """Text that the library reads in place of a part, or in front of a word where the part is empty.
 
     start, end: code points into the text.
     """

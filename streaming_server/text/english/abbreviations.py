@@ -41,7 +41,7 @@ _NOUN_AFTER = re.compile(
 )
 """A word after which "IV" is no numeral: "Start IV antibiotics"."""
 _ENDS_NAME = re.compile(r"[,;:.)]|'s|\Z")
-"""What follows where "I" after a name is a numeral, as in "Elizabeth I, queen of England"."""
+"""Text that follows "I" where that is a numeral after a name, as in "Elizabeth I, queen of England"."""
 _OR = frozenset({"he/she", "she/he", "his/her", "him/her", "himself/herself", "yes/no", "true/false"})
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 

@@ -37,7 +37,7 @@ STYLE = Style(
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a protocol says what the tests need, of the context `one`."""
+    """A protocol's messages about the context `one`."""
 
     make: Callable[[SpeechServices, Connection], NamedSession[Any]]
     more: Callable[[str], dict[str, Any]]
@@ -46,7 +46,7 @@ class Protocol:
     is_error: Callable[[dict[str, Any]], bool]
     is_done: Callable[[dict[str, Any]], bool]
     ends: tuple[dict[str, Any], ...]
-    """What follows the last text, to end a turn."""
+    """The message that ends a turn after its last text."""
 
     async def failure_told(self, client: Client) -> None:
         """Wait until all is told of a failure, at ElevenLabs' door the end as well, and forget it."""

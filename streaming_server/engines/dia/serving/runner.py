@@ -74,7 +74,7 @@ class Runner:
     """Run everything synchronously; results are ready when a call returns."""
 
     shaped = True
-    """Whether steps depend on their `StepShape`."""
+    """True if steps depend on their `StepShape`."""
 
     delay = 0
     """Steps by which `read_ends` may lag."""

@@ -36,7 +36,7 @@ _TRIAL_TEXT: Final = 256
 """Lengths at which steps are timed: 12 s of audio and a long sentence."""
 
 _TRIAL_LONG: Final = 8
-"""Of this many streams, one is near the greatest length when steps are timed."""
+"""Streams for each one that is near the greatest length when steps are timed."""
 
 Capture = Callable[[Callable[[], None], Tensor], CapturedGraph]
 """Capture a step that reads the tensor: int64, in its rows slot ids, whether each advances, and more."""

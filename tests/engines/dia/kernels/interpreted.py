@@ -444,7 +444,7 @@ def test_the_first_run_of_the_kernels_stays_within_its_slot():
 
 @pytest.mark.parametrize("kernels", [True, False])
 def test_the_runner_for_a_gpu_is_assembled_to_measure(kernels):
-    """With a device that computes nothing, after the kernels have run once."""
+    """Run the kernels once, then use a device that computes nothing."""
     sound = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
     with torch.inference_mode():
         model = tiny_model()

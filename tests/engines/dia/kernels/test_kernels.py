@@ -111,7 +111,7 @@ def test_kernels_compile_without_spills_for(launches, capability):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("capability", SHARED_BYTES)
 def test_kernels_fit_into_shared_memory_in_float32(capability):
-    """In which the benchmark's smoke test compares them. There they may spill."""
+    """The benchmark's smoke test compares kernels in float32; they may spill there."""
     meta = torch.device("meta")
     with torch.inference_mode(), recorded_launches() as found:
         slots = published_slots(torch.float32)

@@ -1,4 +1,4 @@
-"""What is asked of CUDA, with PyTorch's own classes replaced where they need a GPU."""
+"""Calls of CUDA, with PyTorch's own classes replaced where they need a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the host does for a step does not grow with the number of streams."""
+"""The host's work for a step does not grow with the number of streams."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_reports_and_cancellations_look_at_one_stream():
 
 
 def test_step_size_that_is_real_time_is_measured_outside_inference_mode():
-    """As `create_engine` does: what graphs read was made in inference mode."""
+    """Graphs read tensors that were made in inference mode, as `create_engine` makes them."""
     engine = engine_without_device(4)
     assert engine._runner.realtime_streams() == 4
     assert engine._runner.codec_seconds(1, 10) > 0
