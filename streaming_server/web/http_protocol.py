@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import structlog
@@ -80,6 +80,8 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
+                if rest := data[upgrade.args[0] :]:
+                    cast(asyncio.Protocol, self.transport.get_protocol()).data_received(rest)
             elif self.parser.get_method() == b"CONNECT":  # It always upgrades: a tunnel follows, not HTTP.
                 self.send_400_response("CONNECT is not supported.")
             else:

@@ -80,8 +80,11 @@ class Connection:
         """Run `talk` and its tasks until it returns, the client leaves or the connection is ended."""
         try:
             async with anyio.create_task_group() as self._tasks:
-                if not self._ended:
-                    await talk()
+                try:
+                    if not self._ended:
+                        await talk()
+                finally:
+                    self.on_news = None  # It may start tasks, and an ending group must not get new ones.
                 self._tasks.cancel_scope.cancel()
         except* OSError:
             pass  # The client left; its contexts ended with the task group.
@@ -89,7 +92,7 @@ class Connection:
             log.error("connection failed", errors=[type(error).__name__ for error in group.exceptions])
             log.debug("connection failed here", exc_info=group)
             self._ended_with = InternalError("Internal error; see the server's log.")
-        self._tasks = self.on_news = None
+        self._tasks = None
         if self._ended_with is not None:
             await self._close(self._ended_with.close_code, self._ended_with.message)
 

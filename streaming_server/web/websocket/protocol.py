@@ -12,6 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
+from websockets.protocol import OPEN
 
 from streaming_server.errors import RateLimited
 from streaming_server.web.unread import keep_unread_no_longer, limit_write_buffer
@@ -22,6 +23,8 @@ PINGS_PER_SECOND = 10.0
 """Sustained rate of pings and pongs allowed per client. Libraries send one in 20 seconds."""
 MAX_FRAGMENTS = 1024
 """Most frames of one message. The limit on its size does not catch empty frames."""
+MAX_EARLY_BYTES = 65536
+"""Most bytes kept of what a client sends before its handshake is answered."""
 LINGER_S = 1.0
 """Time for the client to read the close frame before the connection is aborted."""
 
@@ -35,6 +38,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **options)
         self._pings = MessageRate(PINGS_PER_SECOND)
         self._pending_pong = b""
+        self._early = b""
         self._hung_up = False
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -72,6 +76,10 @@ class SpeechSocket(WebSocketsSansIOProtocol):
             if self._hung_up:  # While the message waited for room.
                 raise ClientDisconnected from None
             raise
+        if message["type"] == "websocket.accept":
+            early, self._early = self._early, b""
+            if early:
+                self.data_received(early)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True  # Answered. uvicorn would log an error.
             status = self.initial_response[0] if self.initial_response else None
@@ -99,10 +107,19 @@ class SpeechSocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if self._hung_up:
             return
+        if self.handshake_initiated and not self.handshake_complete:
+            self._keep_early(data)
+            return
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
+
+    def _keep_early(self, data: bytes) -> None:
+        """Keep what a client sends before its handshake is answered, though it must not (RFC 6455, 4.1)."""
+        self._early += data
+        if len(self._early) > MAX_EARLY_BYTES:
+            self.transport.abort()
 
     def handle_ping(self) -> None:
         """Answer a ping. While the client does not read, keep only the latest pong (RFC 6455, 5.5.3)."""
@@ -148,6 +165,14 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         return True
 
     # Ending.
+
+    def shutdown(self) -> None:
+        """Close the connection as the server stops; one whose client has sent its close frame is closing."""
+        if self.handshake_complete and not self.close_sent and self.conn.state is not OPEN:
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def keepalive_timeout(self) -> None:
         """Abort the connection: a client that does not answer pings will not read what is left to send."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -11,10 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
+import uvicorn
 from helpers.servers import Server, established, running_server, steady, until
 from helpers.talk import talking
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
+
+from streaming_server.web.websocket.protocol import SpeechSocket
 
 pytestmark = pytest.mark.anyio
 
@@ -27,17 +34,15 @@ PATIENCE_S = 20.0
 class RawSocket:
     """A websocket that sends any frame."""
 
-    def __init__(self, server: Server, *, receive_buffer: int | None = None, headers: str = "") -> None:
+    def __init__(
+        self, server: Server, *, receive_buffer: int | None = None, headers: str = "", early: bytes = b""
+    ) -> None:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(("127.0.0.1", server.port))
-        self.socket.sendall(
-            f"GET /ws/speak HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            f"Sec-WebSocket-Version: 13\r\n{headers}\r\n".encode()
-        )
+        self.socket.sendall(handshake(server.port, headers) + early)
         self.input = self.socket.makefile("rb")
         self.status = int(self.input.readline().split()[1])
         while self.input.readline().strip():
@@ -65,6 +70,14 @@ class RawSocket:
         return code
 
 
+def handshake(port: int, headers: str = "") -> bytes:
+    return (
+        f"GET /ws/speak HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Sec-WebSocket-Version: 13\r\n{headers}\r\n"
+    ).encode()
+
+
 def frame(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
     """Return a client's frame, masked with zeros."""
     head = bytes([opcode | (0x80 if final else 0)])
@@ -79,7 +92,7 @@ def frame(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
 
 
 @contextmanager
-def raw_socket(server: Server, **options: int | str) -> Iterator[RawSocket]:
+def raw_socket(server: Server, **options: int | str | bytes) -> Iterator[RawSocket]:
     one = RawSocket(server, **options)  # type: ignore[arg-type]
     with one.socket, one.input:
         yield one
@@ -177,6 +190,23 @@ def test_text_that_is_not_utf8_closes_with_1007(server: Server, text: bytes) -> 
     assert '"level":"error"' not in server.logged()[before:]
 
 
+def test_frames_may_come_with_the_handshake(server: Server) -> None:
+    with raw_socket(server, early=frame(PING, b"early") + frame(TEXT, b"nothing")) as client:
+        assert client.until(PONG) == (PONG, b"early")
+        assert b"bad_message" in client.until(TEXT, CLOSE)[1] + client.until(TEXT, CLOSE)[1]
+
+
+def test_a_close_frame_may_come_with_the_handshake(server: Server) -> None:
+    before = len(server.logged())
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as client:
+            client.sendall(handshake(server.port) + frame(CLOSE))
+            while client.recv(65536):
+                pass
+    assert '"level":"error"' not in server.logged()[before:]
+    assert "Traceback" not in server.logged()[before:]
+
+
 def test_a_close_during_speech_ends_its_contexts(server: Server) -> None:
     before = len(server.logged())
     with raw_socket(server) as client:
@@ -204,6 +234,38 @@ def test_a_client_that_is_behind_with_reading_gets_the_close_frame(server: Serve
         client.send(TEXT, b"x" * 400_000)
         assert client.close_code() == 1009
     until(lambda: server.get("/queue/stats")[1]["contexts"] == 0)
+
+
+async def test_the_server_may_stop_while_a_client_is_leaving() -> None:
+    """It has sent its close frame, and what it has not read keeps its connection open."""
+    left, done = anyio.Event(), anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "bytes": bytes(10_000_000)})
+        await receive()
+        left.set()
+        await done.wait()
+
+    state = ServerState()
+    config = uvicorn.Config(app, log_config=None)
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: SpeechSocket(config, state, {}), "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake(port))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame(CLOSE))
+        with anyio.fail_after(10):
+            await left.wait()
+        [connection] = state.connections
+        connection.shutdown()
+        done.set()
+        writer.transport.abort()
+        with anyio.fail_after(10):
+            while state.connections:
+                await anyio.sleep(0.01)
 
 
 def unsent(server: Server, client: RawSocket) -> int:
