@@ -20,8 +20,11 @@ PATIENCE_S = 60.0
 
 
 def to(server: Server) -> httpx.Client:
-    """Return a client with a generous timeout."""
-    return httpx.Client(base_url=server.url, timeout=PATIENCE_S)
+    """Return a client with a generous timeout, for several threads."""
+    # httpcore closes an idle connection too many even if another thread has just begun to use it.
+    return httpx.Client(
+        base_url=server.url, timeout=PATIENCE_S, limits=httpx.Limits(max_keepalive_connections=None)
+    )
 
 
 def recording(seconds: float = 6.0, hertz: float = 220.0) -> bytes:
