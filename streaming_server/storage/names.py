@@ -34,3 +34,8 @@ def check_name(name: str, field: str) -> str:
 
 def _is_allowed(character: str) -> bool:
     return character in "_-. " or unicodedata.category(character)[0] in "LM" or character.isdecimal()
+
+
+def storable(name: str) -> str:
+    """Return a name that PostgreSQL accepts in a question: no name has a null character."""
+    return "" if "\0" in name else name

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Unpack, get_args
@@ -24,7 +23,7 @@ from streaming_server.errors import (
 from streaming_server.storage.database import Database, Row, Transaction, storage_errors
 from streaming_server.storage.files import discard, remove_older, remove_strays, sha256_of
 from streaming_server.storage.leases import Lease, Leases
-from streaming_server.storage.names import check_name
+from streaming_server.storage.names import check_name, storable
 from streaming_server.storage.objects import Objects
 from streaming_server.storage.recordings import Recordings
 from streaming_server.storage.voice_records import (
@@ -34,25 +33,23 @@ from streaming_server.storage.voice_records import (
     StoredVoiceSample,
     VoiceChanges,
 )
-from streaming_server.transcription.transcript import PRECEDENCE, Source, may_condition
+from streaming_server.storage.voice_sample_rows import (
+    LISTS,
+    TRANSCRIPT,
+    UNHEARD,
+    check_spared,
+    dumped,
+    is_trustworthy,
+    is_unheard,
+    listed,
+    takes_precedence,
+    voice_sample_columns,
+    voice_sample_row,
+)
+from streaming_server.transcription.transcript import Source
 from streaming_server.types import BUILTIN_VOICES, EngineVoice, Speaker
 
 MAX_STYLE_CHARS = 64
-
-_LISTS = ("warnings", "waveform", "transcript_findings")
-"""Columns of a voice sample that are kept as JSON."""
-
-_TRANSCRIPT = (
-    "transcript",
-    "transcript_source",
-    "transcript_language",
-    "transcript_language_probability",
-    "transcript_findings",
-)
-"""Columns of a voice sample that belong to its recording, whoever uploads it."""
-
-_UNHEARD = "transcript IS NULL AND transcript_findings = '[]'"
-"""The condition of voice samples without a transcript whose transcription has not failed."""
 
 _TRANSCRIPTION = "transcription "
 """Begins the name of a lease, which ends with the SHA-256 of a recording."""
@@ -139,7 +136,7 @@ class VoiceStore:
         """
         with self._database.reading() as transaction:
             row = transaction.row(
-                f"SELECT * FROM prompts WHERE {_UNHEARD} AND NOT EXISTS"
+                f"SELECT * FROM prompts WHERE {UNHEARD} AND NOT EXISTS"
                 " (SELECT 1 FROM leases WHERE leases.name = :transcription || prompts.sha256"
                 f" AND lease_until > {self._database.clock})"
                 " ORDER BY discovered_at DESC, id DESC LIMIT 1",
@@ -154,7 +151,7 @@ class VoiceStore:
         """
         name = _TRANSCRIPTION + voice_sample.sha256
         with self._database.exclusive() as transaction:
-            if not again and not _is_unheard(transaction, voice_sample):
+            if not again and not is_unheard(transaction, voice_sample):
                 return None
             return None if self._leases.taken(transaction, name) else self._leases.take(transaction, name)
 
@@ -198,7 +195,7 @@ class VoiceStore:
     def voice_sample(self, voice_sample_id: str) -> StoredVoiceSample:
         """Raise UnknownVoiceSample."""
         with self._database.reading() as transaction:
-            return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
+            return self._voice_sample(voice_sample_row(transaction, voice_sample_id))
 
     def has_voice_sample(self, voice_sample_id: str) -> bool:
         try:
@@ -251,20 +248,20 @@ class VoiceStore:
             with self._database.exclusive() as transaction:
                 self._recordings.check_kept(transaction, lease)
                 before = transaction.row("SELECT * FROM prompts WHERE id = :id", id=voice_sample_id)
-                columns = _voice_sample_columns(voice_sample_id, sha256, metadata)
+                columns = voice_sample_columns(voice_sample_id, sha256, metadata)
                 if before is not None and before["sha256"] == sha256:
-                    if _takes_precedence(before, metadata.get("transcript_source")):
-                        columns |= {name: before[name] for name in _TRANSCRIPT}
+                    if takes_precedence(before, metadata.get("transcript_source")):
+                        columns |= {name: before[name] for name in TRANSCRIPT}
                 elif before is not None:
                     if spare_voices:
-                        _check_spared(transaction, voice_sample_id)
+                        check_spared(transaction, voice_sample_id)
                     replaced.append(before["sha256"])
                     transaction.execute(
                         "UPDATE voices SET transcript = NULL WHERE prompt = :prompt", prompt=voice_sample_id
                     )
                 _put(transaction, "prompts", columns)
                 transaction.announce(TOPIC)
-                stored = self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
+                stored = self._voice_sample(voice_sample_row(transaction, voice_sample_id))
         return stored, replaced
 
     def set_transcript(
@@ -286,14 +283,12 @@ class VoiceStore:
         also if the id has another recording by now.
         """
         with self._database.exclusive() as transaction:
-            row = _voice_sample_row(transaction, voice_sample_id)
+            row = voice_sample_row(transaction, voice_sample_id)
             if sha256 is not None and row["sha256"] != sha256:
                 raise UnknownVoiceSample("has another recording by now; try again.", field="prompt_id")
             findings = tuple(findings)
             doubtful = source in (None, "whisper") and (bool(findings) or not transcript)
-            if not (keep_better and _takes_precedence(row, source)) and not (
-                doubtful and _is_trustworthy(row)
-            ):
+            if not (keep_better and takes_precedence(row, source)) and not (doubtful and is_trustworthy(row)):
                 transaction.execute(
                     "UPDATE prompts SET transcript = :transcript, transcript_source = :source,"
                     " transcript_language = :language, transcript_language_probability = :probability,"
@@ -302,11 +297,11 @@ class VoiceStore:
                     source=source,
                     language=language,
                     probability=language_probability,
-                    findings=_dumped(findings),
+                    findings=dumped(findings),
                     id=voice_sample_id,
                 )
                 transaction.announce(TOPIC)
-            return self._voice_sample(_voice_sample_row(transaction, voice_sample_id))
+            return self._voice_sample(voice_sample_row(transaction, voice_sample_id))
 
     def delete_voice_sample(self, voice_sample_id: str, force: bool = False) -> tuple[str, ...]:
         """Delete a voice sample and take it from the voices that use it. Return their ids.
@@ -314,11 +309,11 @@ class VoiceStore:
         Raise UnknownVoiceSample; without `force`, InUse if there are such voices.
         """
         with self._database.exclusive() as transaction:
-            sha256 = _voice_sample_row(transaction, voice_sample_id)["sha256"]
+            sha256 = voice_sample_row(transaction, voice_sample_id)["sha256"]
             users = transaction.rows("SELECT id FROM voices WHERE prompt = :prompt", prompt=voice_sample_id)
             voices = tuple(sorted(row["id"] for row in users))
             if voices and not force:
-                raise InUse(f"In use by {_listed(voices)}; use force=true to remove it from them.")
+                raise InUse(f"In use by {listed(voices)}; use force=true to remove it from them.")
             transaction.execute(
                 "UPDATE voices SET prompt = NULL, transcript = NULL WHERE prompt = :prompt",
                 prompt=voice_sample_id,
@@ -368,7 +363,7 @@ class VoiceStore:
     def _put_voice(self, transaction: Transaction, voice: StoredVoice) -> StoredVoice:
         _check_voice(voice)
         if voice.voice_sample is not None:
-            _voice_sample_row(transaction, voice.voice_sample)
+            voice_sample_row(transaction, voice.voice_sample)
         columns = asdict(voice)
         del columns["builtin"]
         columns["prompt"] = columns.pop("voice_sample")
@@ -377,7 +372,7 @@ class VoiceStore:
         return self._find_voice(transaction, voice.id)
 
     def _find_voice(self, transaction: Transaction, voice_id: str) -> StoredVoice:
-        row = transaction.row("SELECT * FROM voices WHERE id = :id", id=_storable(voice_id))
+        row = transaction.row("SELECT * FROM voices WHERE id = :id", id=storable(voice_id))
         if row is not None:
             return _voice(row)
         if voice_id in self._builtin:
@@ -386,7 +381,7 @@ class VoiceStore:
 
     def _voice_sample(self, row: Row) -> StoredVoiceSample:
         columns = dict(row)
-        for name in _LISTS:
+        for name in LISTS:
             columns[name] = tuple(json.loads(columns[name]))
         return StoredVoiceSample(path=self._recordings.path(row["sha256"]), **columns)
 
@@ -414,55 +409,6 @@ def _builtin(one: EngineVoice) -> StoredVoice:
     )
 
 
-def _is_unheard(transaction: Transaction, voice_sample: StoredVoiceSample) -> bool:
-    row = transaction.row(
-        f"SELECT 1 FROM prompts WHERE id = :id AND sha256 = :sha256 AND {_UNHEARD}",
-        id=voice_sample.id,
-        sha256=voice_sample.sha256,
-    )
-    return row is not None
-
-
-def _check_spared(transaction: Transaction, voice_sample_id: str) -> None:
-    """Raise InUse if a voice has its own transcript of the stored recording."""
-    rows = transaction.rows(
-        "SELECT id FROM voices WHERE prompt = :prompt AND transcript IS NOT NULL", prompt=voice_sample_id
-    )
-    voices = tuple(sorted(row["id"] for row in rows))
-    if voices:
-        raise InUse(
-            f"The recording has changed since {_listed(voices)} got a transcript; upload it, or clear that"
-            " transcript first."
-        )
-
-
-def _voice_sample_columns(voice_sample_id: str, sha256: str, metadata: Metadata) -> dict[str, Any]:
-    return {
-        "id": voice_sample_id,
-        "sha256": sha256,
-        "transcript": None,
-        "transcript_source": None,
-        "transcript_language": None,
-        "transcript_language_probability": None,
-        "discovered_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "mark": None,
-        **metadata,
-        **{name: _dumped(metadata.get(name, ())) for name in _LISTS},
-    }
-
-
-def _voice_sample_row(transaction: Transaction, voice_sample_id: str) -> Row:
-    row = transaction.row("SELECT * FROM prompts WHERE id = :id", id=_storable(voice_sample_id))
-    if row is None:
-        raise UnknownVoiceSample("must be the id of a voice sample.", field="prompt_id")
-    return row
-
-
-def _storable(name: str) -> str:
-    """Return a name that PostgreSQL accepts in a question: no name has a null character."""
-    return "" if "\0" in name else name
-
-
 def _put(transaction: Transaction, table: str, values: dict[str, Any]) -> None:
     """Insert a row or update the one of its id; references to it stay valid."""
     columns = ", ".join(values)
@@ -470,26 +416,3 @@ def _put(transaction: Transaction, table: str, values: dict[str, Any]) -> None:
     changes = ", ".join(f"{name} = excluded.{name}" for name in values)
     insert = f"INSERT INTO {table} ({columns}) VALUES ({places})"
     transaction.execute(f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}", **values)
-
-
-def _takes_precedence(row: Row, source: Source | None) -> bool:
-    """Return whether a voice sample has a transcript whose source takes precedence over `source`."""
-    return bool(row["transcript"]) and _precedence(row["transcript_source"]) > _precedence(source)
-
-
-def _is_trustworthy(row: Row) -> bool:
-    """Return whether a voice sample has a transcript that a voice can be cloned with."""
-    source, found = row["transcript_source"], tuple(json.loads(row["transcript_findings"]))
-    return bool(row["transcript"]) and may_condition(source, found)
-
-
-def _precedence(source: Source | None) -> int:
-    return len(PRECEDENCE) - PRECEDENCE.index(source) if source else 0
-
-
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _listed(voices: tuple[str, ...]) -> str:
-    return f"the voice {voices[0]}" if len(voices) == 1 else f"the voices {', '.join(voices)}"
