@@ -6,6 +6,7 @@ import { Emitter } from "../lib/emitter.js";
 
 const BAND = [0.12, 0.72]; // share of the height where the highlighted word needs no scrolling
 const PLACE = 0.3; // share of the height to which it is scrolled
+const SMOOTH_MS = 1000; // the most that smooth scrolling takes
 
 /** Events: "input" (the text was edited), "seek" with the detail { offset } (a word was clicked), "follow". */
 export class Reader extends Emitter {
@@ -14,6 +15,9 @@ export class Reader extends Emitter {
   #word = new Highlight();
   #highlighted = "";
   #following = true;
+  /** @type {{ top: number, width: number, height: number } | null} the view after the last word; null if unknown */
+  #view = null;
+  #scrollsUntil = 0;
   #editable = true;
   #still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -32,6 +36,7 @@ export class Reader extends Emitter {
     element.addEventListener("pointerdown", (event) => {
       if (event.offsetX > element.clientWidth || event.offsetX < 0) this.#stopFollowing(); // the scrollbar
     });
+    element.addEventListener("scrollend", () => (this.#scrollsUntil = 0));
     this.editable = true;
   }
 
@@ -68,6 +73,7 @@ export class Reader extends Emitter {
 
   follow() {
     this.#following = true;
+    this.#view = null;
     this.emit("follow");
     this.#reveal();
   }
@@ -87,6 +93,7 @@ export class Reader extends Emitter {
   clear() {
     this.highlight(null, null);
     this.#following = true;
+    this.#view = null;
   }
 
   /**
@@ -117,12 +124,29 @@ export class Reader extends Emitter {
   #reveal() {
     const [range] = [...this.#word, ...this.#sentence];
     if (!this.#following || !range || this.#selected) return;
+    if (this.#moved) {
+      this.#stopFollowing();
+      return;
+    }
     const box = this.#element.getBoundingClientRect();
     const lit = /** @type {Range} */ (range).getBoundingClientRect();
     const at = (lit.top - box.top) / box.height;
     if (at >= BAND[0] && (lit.bottom - box.top) / box.height <= BAND[1]) return;
     const top = this.#element.scrollTop + lit.top - box.top - PLACE * box.height;
-    this.#element.scrollTo({ top, behavior: this.#still.matches ? "auto" : "smooth" });
+    const near = Math.abs(top - this.#element.scrollTop) < box.height;
+    this.#element.scrollTo({ top, behavior: near && !this.#still.matches ? "smooth" : "instant" });
+    this.#scrollsUntil = performance.now() + SMOOTH_MS;
+    this.#view = null;
+  }
+
+  // Whether the text was scrolled since the last word, other than by itself. The view may have moved before the
+  // event that moved it arrives here, and moves without one when the user searches the page.
+  get #moved() {
+    const { scrollTop: top, clientWidth: width, clientHeight: height } = this.#element;
+    const before = this.#view;
+    this.#view = performance.now() < this.#scrollsUntil ? null : { top, width, height };
+    if (!before || !this.#view) return false;
+    return Math.abs(top - before.top) > 1 && width === before.width && height === before.height;
   }
 
   get #selected() {
@@ -134,6 +158,7 @@ export class Reader extends Emitter {
   #stopFollowing() {
     if (this.#editable || !this.#following) return;
     this.#following = false;
+    if (performance.now() < this.#scrollsUntil) this.#element.scrollTo({ behavior: "instant" }); // or it would go on
     this.emit("follow");
   }
 

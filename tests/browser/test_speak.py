@@ -232,6 +232,26 @@ def test_follows_the_speech_but_not_against_the_hand(page: Page) -> None:
     assert page.evaluate("innerHeight") == page.evaluate("document.documentElement.scrollHeight")
 
 
+def test_text_that_is_scrolled_by_any_means_stays_where_it_is(page: Page) -> None:
+    """By a search in the page, for example; and a wheel's event may arrive later than its movement."""
+    play(page, 40 * LONG + "\n")
+    top = "document.getElementById('text').scrollTop"
+    for word in (250, 20):
+        wait_for(page, f"app.player.take.words.length > {word}")
+        page.evaluate(f"app.player.seek(app.player.take.words[{word}].at)")
+        wait_for(page, f"{top} > 100" if word > 100 else f"{top} < 100")
+        lit_now = page.evaluate(LIT.format("word"))
+        wait_for(page, LIT.format("word") + f" !== {json.dumps(lit_now)}")
+        wait_for(page, f"app.player.position > app.player.take.words[{word + 4}].at")
+        expect(page.locator("#follow")).to_be_hidden()
+        page.evaluate(f"{top} = 1500")
+        expect(page.locator("#follow")).to_be_visible()
+        assert page.evaluate(top) == 1500
+        page.click("#follow")
+        wait_for(page, f"{top} < 1400")
+        expect(page.locator("#follow")).to_be_hidden()
+
+
 def test_the_text_can_be_selected_while_it_is_spoken(page: Page) -> None:
     play(page, LONG)
     at = page.evaluate("app.player.position")
