@@ -111,6 +111,7 @@ def test_a_job_alone_is_not_slowed_down(start_server: Callable[..., Server]) -> 
         assert client.get(f"/jobs/{job}").json()["progress"]["audio_s"] > 500
 
 
+@pytest.mark.slow
 async def test_a_job_continues_beside_a_listener(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--max-context-characters=10000000")
     async with talking(server.ws_url) as talk, httpx.AsyncClient(base_url=server.url) as client:

@@ -282,6 +282,7 @@ def test_a_process_that_dies_before_any_stage_is_given_up(tmp_path):
     assert report["ended"] == "the process died before it began another stage: the process died, status 9"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
 def test_no_process_is_left_when_the_benchmark_is_killed(tmp_path):
     """Or it would keep the GPU."""
@@ -470,6 +471,7 @@ def bare(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_it_runs_with_pytorch_and_numpy_alone(bare):
     # -S leaves out the packages that are installed.
     command = [sys.executable, "-S", "-m", "streaming_server.bench.dia", *BRIEF, "--streams", "1", "--json"]

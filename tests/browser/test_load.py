@@ -12,8 +12,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TAKES = 100
 LONG = ("The quick brown fox jumps over the lazy dog near the river bank. " * 12 + "\n\n") * 26
 WATCHED_MS = 4000
-TRIES = 5
-"""Attempts at measurements of time; the best one counts, as the machine may be busy."""
+TRIES = 15
+"""Attempts at measurements of time; one good one is enough, as the machine may be busy."""
+FRAMES_PER_S, SHARE = 55, 0.25
+"""The least that the page must draw, and the most of the main thread that it may take."""
 
 FRAMES = """(milliseconds) => new Promise((done) => {
     const text = document.getElementById("text");
@@ -65,11 +67,14 @@ def test_twenty_thousand_characters_scroll_and_light_at_60_frames(browser: Brows
     session = page.context.new_cdp_session(page)
     session.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
     session.send("Performance.enable")
-    frames, busy = [], []
-    for _ in range(TRIES):
+    tried = []
+    while not tried or (len(tried) < TRIES and not is_light(*tried[-1])):
         before = measured(session, "TaskDuration")
-        frames.append(page.evaluate(FRAMES, WATCHED_MS))
-        busy.append((measured(session, "TaskDuration") - before) / (WATCHED_MS / 1000))
-    assert max(frames) > 55
-    assert min(busy) < 0.25
+        frames = page.evaluate(FRAMES, WATCHED_MS)
+        tried.append((frames, (measured(session, "TaskDuration") - before) / (WATCHED_MS / 1000)))
+    assert is_light(*tried[-1]), tried
     page.close()
+
+
+def is_light(frames_per_s: float, share: float) -> bool:
+    return frames_per_s > FRAMES_PER_S and share < SHARE

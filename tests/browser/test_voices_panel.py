@@ -511,6 +511,7 @@ def test_gives_advice_without_a_microphone(
 # Whisper.
 
 
+@pytest.mark.slow
 def test_a_sample_without_a_transcript_is_transcribed(
     browser: Browser, start_server: Callable[..., Server], tmp_path: Path
 ) -> None:

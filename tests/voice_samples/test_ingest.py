@@ -151,6 +151,7 @@ def content(path: Path) -> bytes:
 # Bounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format_", "rate"), [("WAV", 48_000), ("FLAC", 48_000), ("MP3", 48_000), ("WAV", 192_000)]
 )

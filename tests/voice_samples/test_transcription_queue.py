@@ -144,6 +144,7 @@ async def test_a_recording_that_is_not_on_this_machine_is_fetched(
         await one.until(lambda: one.transcript("elsewhere") == SAID)
 
 
+@pytest.mark.slow
 async def test_no_two_servers_transcribe_the_same_voice_sample(
     tmp_path: Path, checkpoint: Path, postgres: Postgres
 ) -> None:
@@ -160,6 +161,7 @@ async def test_no_two_servers_transcribe_the_same_voice_sample(
         assert sorted(one.library.transcribed + two.library.transcribed) == names
 
 
+@pytest.mark.slow
 async def test_a_transcription_of_a_killed_server_is_taken_over(
     tmp_path: Path, checkpoint: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +179,7 @@ async def test_a_transcription_of_a_killed_server_is_taken_over(
             await one.until(lambda: one.transcript("left") == SAID)
 
 
+@pytest.mark.slow
 async def test_a_server_that_was_stopped_for_a_while_stores_no_transcript(
     tmp_path: Path, checkpoint: Path, postgres: Postgres
 ) -> None:

@@ -314,6 +314,7 @@ def test_an_unknown_voice_is_a_404(client: httpx.Client, method: str, path: str,
     assert answer.json()["error"]["code"] == "unknown_voice"
 
 
+@pytest.mark.slow
 def test_jobs_run_on_several_workers(client: httpx.Client) -> None:
     """On the earlier server, every job failed with more than one device."""
 

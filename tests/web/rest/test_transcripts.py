@@ -163,6 +163,7 @@ def test_whisper_does_not_replace_a_written_transcript(
     assert client.post("/audio_prompts/written/transcribe?force=perhaps").status_code == 422
 
 
+@pytest.mark.slow
 def test_an_unreliable_transcript_does_not_replace_a_reliable_one(
     start_server: Callable[..., Server], checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_an_unreliable_transcript_does_not_replace_a_reliable_one(
             assert metadata_of(one, voice_sample_id)["transcript_findings"] == []
 
 
+@pytest.mark.slow
 def test_whisper_is_loaded_on_request_and_enabling_auto_transcription_starts_it(
     start_server: Callable[..., Server], checkpoint: Path
 ) -> None:
@@ -318,6 +320,7 @@ def test_a_transcript_written_during_transcription_is_kept(client: httpx.Client,
     assert metadata_of(client, "hurried")["transcript"] == "From a person."
 
 
+@pytest.mark.slow
 def test_a_killed_transcriber_fails_one_request(client: httpx.Client, listening: Server) -> None:
     """The server keeps speaking, and the next request succeeds."""
     upload(client, "killed", transcript="As it was.")
@@ -376,6 +379,7 @@ def test_without_weights_a_sample_reports_why_it_has_no_transcript(
         assert (now["transcript"], now["transcript_findings"]) == ("What is said.", [])
 
 
+@pytest.mark.slow
 def test_pending_transcriptions_continue_after_a_killed_server_restarts(
     start_server: Callable[..., Server], checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -394,6 +398,7 @@ def test_pending_transcriptions_continue_after_a_killed_server_restarts(
             assert known(client, f"promised-{number}")["transcript"] == SAID
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [False, True], ids=["heard", "not heard"])
 def test_a_transcript_is_stored_once_the_disk_has_room(
     client: httpx.Client, listening: Server, kill: bool
