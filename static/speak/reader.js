@@ -132,9 +132,13 @@ export class Reader extends Emitter {
     const lit = /** @type {Range} */ (range).getBoundingClientRect();
     const at = (lit.top - box.top) / box.height;
     if (at >= BAND[0] && (lit.bottom - box.top) / box.height <= BAND[1]) return;
-    const top = this.#element.scrollTop + lit.top - box.top - PLACE * box.height;
-    const near = Math.abs(top - this.#element.scrollTop) < box.height;
-    this.#element.scrollTo({ top, behavior: near && !this.#still.matches ? "smooth" : "instant" });
+    const { scrollTop, scrollHeight, clientHeight } = this.#element;
+    const wanted = scrollTop + lit.top - box.top - PLACE * box.height;
+    const top = Math.max(0, Math.min(wanted, scrollHeight - clientHeight));
+    const distance = Math.abs(top - scrollTop);
+    if (distance < 1) return; // at an end of the text
+    const smooth = distance < box.height && !this.#still.matches;
+    this.#element.scrollTo({ top, behavior: smooth ? "smooth" : "instant" });
     this.#scrollsUntil = performance.now() + SMOOTH_MS;
     this.#view = null;
   }

@@ -37,5 +37,5 @@ def _is_allowed(character: str) -> bool:
 
 
 def storable(name: str) -> str:
-    """Return a name that PostgreSQL accepts in a question: no name has a null character."""
+    """Return a name that PostgreSQL accepts in a query; no stored name has a null character."""
     return "" if "\0" in name else name

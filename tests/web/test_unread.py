@@ -20,8 +20,6 @@ from streaming_server.web.unread import UNACKNOWLEDGED_S
 
 MEGABYTE = 2**20
 READERS, WARM_UP = 50, 8
-SETTLED_S = 1.2
-"""Seconds without growth of memory after which none is expected; a reader is served in a tenth of one."""
 PAUSE_S = UNACKNOWLEDGED_S + 4
 """Longer than the kernel waits for the client of a connection that is over."""
 CARTESIA = {"voice": {"mode": "id", "id": "aria"}, "transcript": LONG * 38}
@@ -90,7 +88,7 @@ def post(server: Server, path: str, body: dict[str, Any]) -> socket.socket:
 def settled(server: Server) -> int:
     """Return the server's resident memory, in bytes, once it has stopped growing."""
     process = psutil.Process(server.process.pid)
-    return int(steady(lambda: process.memory_info().rss, SETTLED_S, MEGABYTE))
+    return int(steady(lambda: process.memory_info().rss, 2.0, MEGABYTE))
 
 
 def cost_of(server: Server, open_one: Callable[[], socket.socket]) -> tuple[float, list[socket.socket]]:

@@ -193,7 +193,8 @@ def test_text_that_is_not_utf8_closes_with_1007(server: Server, text: bytes) -> 
 def test_frames_may_come_with_the_handshake(server: Server) -> None:
     with raw_socket(server, early=frame(PING, b"early") + frame(TEXT, b"nothing")) as client:
         assert client.until(PONG) == (PONG, b"early")
-        assert b"bad_message" in client.until(TEXT, CLOSE)[1] + client.until(TEXT, CLOSE)[1]
+        while b'"bad_message"' not in client.until(TEXT)[1]:
+            pass
 
 
 def test_a_close_frame_may_come_with_the_handshake(server: Server) -> None:
