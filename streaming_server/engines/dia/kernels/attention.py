@@ -80,10 +80,13 @@ def attend(
     keys: a head's keys in the first page; its values lie VALUES further. pages: the slot's page numbers.
     last: with CAUSAL, the last key that each row of q sees.
     """
-    d = tl.arange(0, D)
+    d, n = tl.arange(0, D), tl.arange(0, BLOCK)
+    # Each page number is loaded a block ahead. If a block's keys depended on a load in its own iteration, the
+    # compiler would spend its stages on that and load no keys while others are multiplied.
+    number = tl.load(pages + start // PAGE)
     for first in range(start, end, BLOCK):
-        page = keys + tl.load(pages + first // PAGE) * PAGE_SIZE
-        n = tl.arange(0, BLOCK)
+        page = keys + number * PAGE_SIZE
+        number = tl.load(pages + tl.minimum(first + BLOCK, end - 1) // PAGE)
         inside = first + n < end
         place = page + (first % PAGE + n)[:, None] * D + d[None, :]
         k = tl.load(place, mask=inside[:, None], other=0.0)
