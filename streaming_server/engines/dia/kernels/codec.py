@@ -1,7 +1,6 @@
 """The element-wise parts of the codec, each one launch: windows, masks, biases and snake activations.
 
-Tensors are [B, T, channels] with channels innermost, as cuDNN multiplies 16-bit numbers fastest. Arithmetic
-is in float32.
+Tensors are [B, T, channels] with channels innermost, as `convolution` reads them. Arithmetic is in float32.
 """
 
 from __future__ import annotations
@@ -67,7 +66,8 @@ def _squared_sine(x):
 
 
 @triton.jit
-def _snake(x, alpha, inverse, columns, inside):
+def snake(x, alpha, inverse, columns, inside):
+    """Return x + sin²(alpha x) / alpha for x [rows, columns]."""
     a = tl.load(alpha + columns, mask=inside, other=0.0).to(tl.float32)
     b = tl.load(inverse + columns, mask=inside, other=0.0).to(tl.float32)
     return x + _squared_sine(x * a[None, :]) * b[None, :]
@@ -131,21 +131,9 @@ def _window_kernel(
         centre = ((shifted >= 0) & (shifted < rows))[:, None] & inside[None, :]
         tl.store(middle + (index * rows + shifted)[:, None] * width + column[None, :], rounded, mask=centre)
     if SNAKE:
-        value = _snake(value, alpha, inverse, column, inside)
+        value = snake(value, alpha, inverse, column, inside)
     target = (index * total + row)[:, None] * width + column[None, :]
     tl.store(out + target, value.to(out.dtype.element_ty), mask=(row < total)[:, None] & inside[None, :])
-
-
-@triton.jit
-def _bias_snake_kernel(x, bias, alpha, inverse, rows, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    inside = column < width
-    place = x + row[:, None] * width + column[None, :]
-    within = (row < rows)[:, None] & inside[None, :]
-    value = tl.load(place, mask=within, other=0.0).to(tl.float32)
-    value += tl.load(bias + column, mask=inside, other=0.0).to(tl.float32)[None, :]
-    tl.store(place, _snake(value, alpha, inverse, column, inside).to(x.dtype.element_ty), mask=within)
 
 
 def window(
@@ -200,22 +188,3 @@ def window(
         enable_fp_fusion=True,
     )
     return out, centre
-
-
-def bias_snake(x: Tensor, bias: Tensor, alpha: Tensor, inverse: Tensor) -> Tensor:
-    """Replace x [B, T, channels] by the snake activation of x + bias."""
-    count, length, width = x.shape
-    rows = count * length
-    _bias_snake_kernel[triton.cdiv(rows, _ROWS), triton.cdiv(width, _COLUMNS)](
-        x,
-        bias,
-        alpha,
-        inverse,
-        rows,
-        width,
-        ROWS=_ROWS,
-        COLUMNS=_COLUMNS,
-        num_warps=4,
-        enable_fp_fusion=True,
-    )
-    return x

@@ -1,4 +1,4 @@
-"""The codec made of Triton kernels and convolutions: 75 launches a call, masks and activations included.
+"""The codec made of Triton kernels: 50 launches a call, masks and activations included.
 
 It computes what `Codec` computes, in 16 bits where those weights are. With the published dimensions float16
 moves the audio by 0.11 % of its level (-59 dB) against float32, see `tests/results/dia-gpu.md`.
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streaming_server.engines.dia.kernels.codec import Calls, Place, bias_snake, window
+from streaming_server.engines.dia.kernels.codec import Calls, Place, window
+from streaming_server.engines.dia.kernels.convolution import convolve
 from streaming_server.engines.dia.model.codec import KERNEL, Block, Codec, ResidualUnit, Snake
 from streaming_server.engines.dia.model.config import CodecConfig
 from streaming_server.engines.dia.model.kv_cache import SlotIndex
@@ -34,7 +35,7 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True)
 class _Upsampling:
-    """upsample: [rate × outputs, inputs, 1, 2], the outputs of each phase together."""
+    """upsample: [rate × outputs, 2, inputs], the outputs of each phase together."""
 
     alpha: tuple[Tensor, Tensor]
     upsample: Tensor
@@ -66,10 +67,10 @@ class FusedCodec(Codec):
         places = self._places()
         x = functional.embedding(codes + self._offsets, self._codes).sum(dim=2)
         whole, _ = window(x, calls, next(places), KERNEL - 1)
-        x, bias, residual = _convolve(whole, self._first_weight), self._first.bias, None
+        x, bias, residual = convolve(whole, self._first_weight), self._first.bias, None
         for block in self._upsamplings:
             whole, _ = window(x, calls, next(places), 1, bias=bias, residual=residual, snake=block.alpha)
-            x = _convolve(whole, block.upsample).reshape(count, -1, block.bias.shape[0])
+            x = convolve(whole, block.upsample).reshape(count, -1, block.bias.shape[0])
             bias, residual = block.bias, None
             for unit in block.units:
                 reach = (KERNEL - 1) * unit.dilation
@@ -83,10 +84,10 @@ class FusedCodec(Codec):
                     snake=unit.alpha1,
                     middle=True,
                 )
-                y = bias_snake(_convolve(whole, unit.wide, unit.dilation), unit.wide_bias, *unit.alpha2)
-                x, bias, residual = functional.linear(y, unit.narrow), unit.narrow_bias, middle
+                y = convolve(whole, unit.wide, unit.dilation, bias=unit.wide_bias, activation=unit.alpha2)
+                x, bias, residual = convolve(y, unit.narrow), unit.narrow_bias, middle
         whole, _ = window(x, calls, next(places), KERNEL - 1, bias=bias, residual=residual, snake=self._final)
-        x = _convolve(whole, self._last_weight)
+        x = convolve(whole, self._last_weight)
         self._state[slot_ids] = kept
         return torch.tanh(x[:, :, 0].float() + self._last.bias.float())
 
@@ -113,17 +114,9 @@ class FusedCodec(Codec):
         yield place()
 
 
-def _convolve(x: Tensor, weight: Tensor, dilation: int = 1) -> Tensor:
-    """Convolve [B, T, inputs] without padding; returns [B, T − reach, outputs], channels innermost.
-
-    weight: [outputs, inputs, 1, kernel], channels innermost.
-    """
-    y = functional.conv2d(x[:, None].permute(0, 3, 1, 2), weight, dilation=(1, dilation))
-    return y.permute(0, 2, 3, 1)[:, 0].contiguous()
-
-
 def _last_channels(weight: Tensor) -> Tensor:
-    return weight[:, :, None].contiguous(memory_format=torch.channels_last)
+    """Turn [outputs, inputs, taps] into [outputs, taps, inputs]."""
+    return weight.transpose(1, 2).contiguous()
 
 
 def _pair(snake: Snake) -> tuple[Tensor, Tensor]:
@@ -144,7 +137,7 @@ def _unit(unit: ResidualUnit) -> _Unit:
         wide=_last_channels(unit.wide.weight),
         wide_bias=unit.wide.bias,
         alpha2=_pair(unit.snake2),
-        narrow=unit.narrow.weight[:, :, 0].contiguous(),
+        narrow=_last_channels(unit.narrow.weight),
         narrow_bias=unit.narrow.bias,
         dilation=unit.dilation,
     )

@@ -14,7 +14,7 @@ from helpers.tiny_kernels import fill, slots_of, tiny_model
 
 from streaming_server.bench.dia.host_time import AbsentDevice
 from streaming_server.engines.dia.kernels.attention import Split, cross_attention, self_attention
-from streaming_server.engines.dia.kernels.codec import bias_snake
+from streaming_server.engines.dia.kernels.convolution import Tile, convolve
 from streaming_server.engines.dia.kernels.pointwise import add_rms_norm, embed_rms_norm, silu_mul
 from streaming_server.engines.dia.kernels.prefill_attention import (
     prefill_cross_attention,
@@ -476,11 +476,26 @@ def test_trials_leave_the_slots_as_they_were():
     assert torch.equal(slots.paged.table, before[2])
 
 
-def test_bias_snake():
-    x, bias, alpha = noise(2, 5, 70) * 9, noise(70, seed=1), noise(70, seed=2).abs() + 0.1
-    wide = (x + bias).double()
-    expected = wide + (wide * alpha.double()).sin() ** 2 / alpha.double()
-    close(bias_snake(x, bias, alpha, 1 / alpha), expected, 1e-6)
+@pytest.mark.parametrize("dtype", DOT_DTYPES)
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "taps", "dilation"), [(32, 40, 7, 3), (6, 3, 7, 9), (24, 96, 2, 1), (64, 1, 1, 1)]
+)
+def test_convolve(dtype, inputs, outputs, taps, dilation):
+    x = noise(3, 30 + (taps - 1) * dilation, inputs, dtype=dtype)
+    weight = noise(outputs, taps, inputs, seed=1, dtype=dtype) / (taps * inputs) ** 0.5
+    bias, alpha = noise(outputs, seed=2, dtype=dtype), noise(outputs, seed=3, dtype=dtype).abs() + 0.1
+    plain = torch.nn.functional.conv1d(x.double().mT, weight.double().mT, dilation=dilation).mT
+    close(convolve(x, weight, dilation), plain, DTYPES[dtype])
+    wide = plain + bias.double()
+    found = convolve(x, weight, dilation, bias=bias, activation=(alpha, 1 / alpha))
+    close(found, wide + (wide * alpha.double()).sin() ** 2 * (1 / alpha).double(), DTYPES[dtype])
+
+
+@pytest.mark.parametrize("rows", [1, 16, 17, 64, 65, 1024, 1025])
+def test_tiles_of_convolutions_are_powers_of_two(rows):
+    for outputs, inputs in [(1, 96), (96, 96), (192, 192), (6144, 1536), (3, 6), (40, 24)]:
+        tile = Tile.of(rows, outputs, inputs)
+        assert all(size >= 16 and size & (size - 1) == 0 for size in (tile.rows, tile.columns, tile.inputs))
 
 
 @torch.inference_mode()
@@ -500,11 +515,12 @@ def decoded(codec, codes, chunks, lengths):
     return torch.cat(heard, 1)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.float16, 0.02)])
 @pytest.mark.timeout(200)
 def test_fused_codec_decodes_what_the_plain_one_does(monkeypatch, dtype, tolerance):
     """Across chunks, at a stream's beginning and beyond its end; in few programs, which take long here."""
     monkeypatch.setattr("streaming_server.engines.dia.kernels.codec._ROWS", 1024)
+    monkeypatch.setattr(Tile, "of", lambda rows, outputs, inputs: Tile(4096, 64, 32, 1))
     tensors = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
     generator = torch.Generator().manual_seed(3)
     codes = torch.randint(0, 1024, (2, 20, 9), generator=generator)

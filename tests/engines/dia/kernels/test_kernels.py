@@ -86,8 +86,9 @@ def launches():
                 small = torch.empty(linear.weight.shape, dtype=torch.float8_e4m3fn, device=meta)
                 product(x, small, x.new_empty(linear.outputs))
         with recorded_launches() as found["codec"]:
-            ints = torch.empty(32, dtype=torch.int64, device=meta)
-            codec.decode(torch.empty(32, 16, 9, dtype=torch.int64, device=meta), ints, ints, ints)
+            for count, frames in ((1, 10), (8, 8), (32, 16)):
+                ints = torch.empty(count, dtype=torch.int64, device=meta)
+                codec.decode(torch.empty(count, frames, 9, dtype=torch.int64, device=meta), ints, ints, ints)
     return found
 
 
