@@ -1,9 +1,8 @@
 """The codec's convolutions as matrix products whose rows are taken from the inputs where they lie.
 
 Inputs have channels innermost, so the rows that a kernel's taps multiply are read in place, whatever the
-dilation. cuDNN multiplies 16-bit numbers well without dilation; with it, its heuristic falls back to kernels that
-take a thousand times as long for some shapes (17 to 139 ms where this one takes 0.03 to 0.13, on an H200 with
-cuDNN of PyTorch 2.11).
+dilation. cuDNN is fast without dilation; with it, its heuristic falls back to kernels that take a thousand
+times as long for some shapes (17 to 139 ms where this one takes 0.03 to 0.13, on an H200 with PyTorch 2.11).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from streaming_server.engines.dia.kernels.codec import snake
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Outputs of a program, rows by columns, the inputs it loads at a time, and how many loads are under way."""
+    """Outputs of a program, rows by columns, inputs loaded at a time, and loads under way."""
 
     rows: int
     columns: int
@@ -71,7 +70,7 @@ def _convolution_kernel(
     weights = weight + column[:, None] * (TAPS * INPUTS) + k[None, :]
     total = tl.zeros([M, N], tl.float32)
     BLOCKS: tl.constexpr = (INPUTS + K - 1) // K
-    for block in range(0, TAPS * BLOCKS):
+    for block in range(TAPS * BLOCKS):
         tap, first = block // BLOCKS, block % BLOCKS * K
         if INPUTS % K == 0:
             a = tl.load(inputs + tap * (DILATION * INPUTS) + first)
