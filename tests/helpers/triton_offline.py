@@ -29,10 +29,11 @@ TYPES = {
     torch.float16: "fp16",
     torch.float32: "fp32",
     torch.int8: "i8",
+    torch.int32: "i32",
     torch.int64: "i64",
     torch.complex64: "fp32",
 }
-OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion", "maxnreg")
+OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion", "maxnreg", "launch_pdl")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Usage:
     shared: int
 
 
-def compile_offline(launch: Launch, capability: int) -> Usage:
+def compiled(launch: Launch, capability: int) -> Any:
     source = ASTSource(
         fn=launch.kernel,
         signature=dict(launch.signature),
@@ -110,12 +111,16 @@ def compile_offline(launch: Launch, capability: int) -> Usage:
         attrs={(index,): [["tt.divisibility", 16]] for index in launch.aligned},
     )
     target = GPUTarget("cuda", capability, 32)
-    compiled = triton.compile(source, target=target, options=dict(launch.options))
+    return triton.compile(source, target=target, options=dict(launch.options))
+
+
+def compile_offline(launch: Launch, capability: int) -> Usage:
+    kernel = compiled(launch, capability)
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(compiled.asm["cubin"])
+        file.write(kernel.asm["cubin"])
         file.flush()
         command = [tool, "--dump-resource-usage", file.name]
         dump = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     registers, stack = (int(re.search(rf"\b{key}:(\d+)", dump)[1]) for key in ("REG", "STACK"))
-    return Usage(registers, stack, compiled.metadata.shared)
+    return Usage(registers, stack, kernel.metadata.shared)

@@ -50,8 +50,8 @@ def fused_codec(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, A
 
 def small_products(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
     """Time steps whose products of few rows are Triton's or cuBLAS's; on a CPU they are neither."""
-    if on and plan.device.type == "cuda":
-        plan = replace(plan, kernel="split")
+    if not on and plan.device.type == "cuda":
+        plan = replace(plan, kernel="library")
     return _measured(plan, weights)
 
 

@@ -2,7 +2,7 @@
 
 Slot ids, positions, text lengths and the pages of each slot are read from the device, so one launch serves
 any set of slots and a CUDA graph needs no buckets of cache lengths. The keys of a row are split among several
-programs whose partial results a second kernel merges (split-K decoding, as in FlashDecoding). Query heads
+programs, the last of which merges their partial results (split-K decoding, as in FlashDecoding). Query heads
 that share a key head are computed together.
 """
 
@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from streaming_server.engines.dia.kernels import launch
 from streaming_server.engines.dia.model.paged_cache import PagedCache
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
@@ -151,6 +152,7 @@ def _attention_kernel(
     out,
     partial,
     statistics,
+    arrivals,
     table_width,
     state_width,
     parts,
@@ -167,17 +169,23 @@ def _attention_kernel(
     M: tl.constexpr,
     PARTS: tl.constexpr,
     BLOCK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    if OVERLAP:
+        launch.let_next_start()
     row, kv_head, number = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     index, branch = row // BRANCHES, row % BRANCHES
-    if tl.load(active + index) == 0:
-        return
+    # The batch and the slots' state do not change while a step runs until its last kernel.
+    advances = tl.load(active + index)
     slot = tl.load(slot_ids + index)
     length = tl.load(state + slot * state_width + STATE_COLUMN).to(tl.int32)
+    if OVERLAP:
+        launch.wait_for_previous()
     size = _part_length(length, parts, least, BLOCK)
-    start = number * size
-    if (number > 0) & (start >= length):
+    used = tl.maximum(tl.cdiv(length, size), 1)
+    if (advances == 0) | (number >= used):
         return
+    start = number * size
     end = tl.minimum(start + size, length)
 
     GROUP: tl.constexpr = HEADS // KV_HEADS
@@ -220,52 +228,50 @@ def _attention_kernel(
     top, total, mixed = attend(
         q, keys, pages, start, end, end, top, total, mixed, False, VALUES, PAGE, PAGE_SIZE, D, BLOCK
     )
-    if PARTS == 1:
-        result = mixed / total[:, None]
+    if (PARTS == 1) | (used == 1):
         place = out + (row * HEADS + heads[:, None]) * D + d[None, :]
-        tl.store(place, result.to(out.dtype.element_ty), mask=wanted[:, None])
-    else:
-        place = (row * HEADS + heads) * PARTS + number
-        tl.store(partial + place[:, None] * D + d[None, :], mixed, mask=wanted[:, None])
-        tl.store(statistics + place * 2, top, mask=wanted)
-        tl.store(statistics + place * 2 + 1, total, mask=wanted)
+        tl.store(place, (mixed / total[:, None]).to(out.dtype.element_ty), mask=wanted[:, None])
+        return
+    place = (row * HEADS + heads) * PARTS + number
+    tl.store(partial + place[:, None] * D + d[None, :], mixed, mask=wanted[:, None])
+    tl.store(statistics + place * 2, top, mask=wanted)
+    tl.store(statistics + place * 2 + 1, total, mask=wanted)
+    tl.debug_barrier()  # One thread counts for all, so all must have stored.
+    arrived = arrivals + row * KV_HEADS + kv_head
+    if tl.atomic_add(arrived, 1, sem="acq_rel") == used - 1:
+        tl.store(arrived, 0)
+        _merge(partial, statistics, out, row, kv_head, used, HEADS, GROUP, D, PARTS)
 
 
-@triton.jit(do_not_specialize=["parts", "least"])
-def _merge_kernel(
+@triton.jit
+def _merge(
     partial,
     statistics,
-    slot_ids,
-    active,
-    state,
     out,
-    state_width,
-    parts,
-    least,
-    STATE_COLUMN: tl.constexpr,
-    BRANCHES: tl.constexpr,
+    row,
+    kv_head,
+    used,
     HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
     D: tl.constexpr,
     PARTS: tl.constexpr,
-    BLOCK: tl.constexpr,
 ):
-    """Merge the parts of one row and head."""
-    row, head = tl.program_id(0), tl.program_id(1)
-    index = row // BRANCHES
-    if tl.load(active + index) == 0:
-        return
-    slot = tl.load(slot_ids + index)
-    length = tl.load(state + slot * state_width + STATE_COLUMN).to(tl.int32)
-    used = tl.maximum(tl.cdiv(length, _part_length(length, parts, least, BLOCK)), 1)
+    """Merge the parts of the heads that share a key head. Other programs wrote them, so the first cache is
+    passed by.
+    """
     s, d = tl.arange(0, PARTS), tl.arange(0, D)
     live = s < used
-    place = (row * HEADS + head) * PARTS + s
-    top = tl.load(statistics + place * 2, mask=live, other=float("-inf"))
-    total = tl.load(statistics + place * 2 + 1, mask=live, other=0.0)
-    mixed = tl.load(partial + place[:, None] * D + d[None, :], mask=live[:, None], other=0.0)
-    scale = tl.exp2(top - tl.max(top, 0))
-    result = tl.sum(mixed * scale[:, None], 0) / tl.sum(total * scale, 0)
-    tl.store(out + (row * HEADS + head) * D + d, result.to(out.dtype.element_ty))
+    for member in tl.static_range(GROUP):
+        head = row * HEADS + kv_head * GROUP + member
+        place = head * PARTS + s
+        top = tl.load(statistics + place * 2, mask=live, other=float("-inf"), cache_modifier=".cg")
+        total = tl.load(statistics + place * 2 + 1, mask=live, other=0.0, cache_modifier=".cg")
+        mixed = tl.load(
+            partial + place[:, None] * D + d[None, :], mask=live[:, None], other=0.0, cache_modifier=".cg"
+        )
+        scale = tl.exp2(top - tl.max(top, 0))
+        result = tl.sum(mixed * scale[:, None], 0) / tl.sum(total * scale, 0)
+        tl.store(out + head * D + d, result.to(out.dtype.element_ty))
 
 
 def self_attention(
@@ -277,22 +283,25 @@ def self_attention(
     state: Tensor,
     column: int,
     heads: int,
+    arrivals: Tensor,
 ) -> Tensor:
     """Rotate, write the new keys and values, and attend; returns [B, branches, heads × head width].
 
     qkv: [B, branches, (heads + 2 × kv heads) × head width], before rotation. rotary: [positions, head width],
     cosine and sine of each pair side by side, float32. batch: [2 or more, B], int64, slot ids and whether
     each advances; rows of those that do not are undefined and their slots stay as they are. state: [slots,
-    n], int64; its `column` holds the new row's position, for which the slot must have a page.
+    n], int64; its `column` holds the new row's position, for which the slot must have a page. arrivals:
+    zeros, int32, one for each of the rows' key heads, that no other kernel uses meanwhile; they are zeros
+    afterwards.
     """
     _, branches, _, kv_heads, frames, width = cache.self_pages(layer).shape
     split = Split.of(qkv.shape[0] * branches * kv_heads, cache.layout.frame_pages * frames)
     shape = _Shape(branches, heads, kv_heads, width, frames, 0, own=True)
-    return _launch(qkv, rotary, cache, layer, batch, state, column, split, shape)
+    return _launch(qkv, rotary, cache, layer, batch, state, column, split, shape, arrivals)
 
 
 def cross_attention(
-    q: Tensor, cache: PagedCache, layer: int, batch: Tensor, state: Tensor, column: int
+    q: Tensor, cache: PagedCache, layer: int, batch: Tensor, state: Tensor, column: int, arrivals: Tensor
 ) -> Tensor:
     """Attend to the text; returns [B, 1, heads × head width].
 
@@ -302,7 +311,7 @@ def cross_attention(
     _, _, heads, text, width = cache.cross_pages(layer).shape
     split = Split.of(q.shape[0] * heads, cache.layout.text_pages * text)
     shape = _Shape(1, heads, heads, width, text, cache.layout.frame_pages, own=False)
-    return _launch(q, q, cache, layer, batch, state, column, split, shape)
+    return _launch(q, q, cache, layer, batch, state, column, split, shape, arrivals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +339,7 @@ def _launch(
     column: int,
     split: Split,
     shape: _Shape,
+    arrivals: Tensor,
 ) -> Tensor:
     count, branches, heads, width = projected.shape[0], shape.branches, shape.heads, shape.width
     rows = count * branches
@@ -339,14 +349,7 @@ def _launch(
     if stored > 1:
         partial = projected.new_empty(rows, heads, stored, width, dtype=torch.float32)
         statistics = projected.new_empty(rows, heads, stored, 2, dtype=torch.float32)
-    common = {
-        "STATE_COLUMN": column,
-        "BRANCHES": branches,
-        "HEADS": heads,
-        "D": width,
-        "PARTS": stored,
-        "BLOCK": BLOCK,
-    }
+    overlap = launch.overlaps(projected.device)
     _attention_kernel[rows, shape.kv_heads, split.parts](
         projected,
         rotary,
@@ -358,35 +361,28 @@ def _launch(
         out,
         partial,
         statistics,
+        arrivals,
         cache.table.stride(0),
         state.stride(0),
         split.parts,
         split.least,
+        STATE_COLUMN=column,
         TABLE_COLUMN=shape.first_page,
+        BRANCHES=branches,
         SELF=shape.own,
+        HEADS=heads,
         KV_HEADS=shape.kv_heads,
         PAGE=shape.page,
         PAGE_SIZE=cache.layout.size,
+        D=width,
         M=max(_LEAST_M, triton.next_power_of_2(heads // shape.kv_heads)),
+        PARTS=stored,
+        BLOCK=BLOCK,
+        OVERLAP=overlap,
         num_warps=4,
         num_stages=3,
         maxnreg=128,
         enable_fp_fusion=True,
-        **common,
+        **launch.options(overlap),
     )
-    if stored > 1:
-        _merge_kernel[rows, heads](
-            partial,
-            statistics,
-            batch[0],
-            batch[1],
-            state,
-            out,
-            state.stride(0),
-            split.parts,
-            split.least,
-            num_warps=4,
-            enable_fp_fusion=True,
-            **common,
-        )
     return out

@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from streaming_server.engines.dia.kernels import launch
+
 _COLUMNS = 1024
 """Columns of `silu_mul` per program."""
 
@@ -40,7 +42,10 @@ def _embed_kernel(
     POSITION: tl.constexpr,
     CHANNELS: tl.constexpr,
     BLOCK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    if OVERLAP:
+        launch.let_next_start()
     index = tl.program_id(0)
     added = tl.load(table_places + index)
     if added >= 0:
@@ -74,7 +79,11 @@ def _add_norm_kernel(
     CONSTANT: tl.constexpr,
     CONDITIONAL: tl.constexpr,
     BLOCK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    if OVERLAP:
+        launch.let_next_start()
+        launch.wait_for_previous()
     row = tl.program_id(0)
     index, branch = row // 2, row % 2
     columns = tl.arange(0, BLOCK)
@@ -99,7 +108,10 @@ def _add_norm_kernel(
 
 
 @triton.jit
-def _silu_mul_kernel(gate_up, out, width, BLOCK: tl.constexpr):
+def _silu_mul_kernel(gate_up, out, width, BLOCK: tl.constexpr, OVERLAP: tl.constexpr):
+    if OVERLAP:
+        launch.let_next_start()
+        launch.wait_for_previous()
     row = tl.program_id(0)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < width
@@ -121,7 +133,8 @@ def embed_rms_norm(
 ) -> tuple[Tensor, Tensor]:
     """Sum the embeddings of each stream's last row; return that and its RMS norm, both [B, 2, width].
 
-    As the first kernel of a step it also enters new pages into the table.
+    As the first kernel of a step it also enters new pages into the table. It does not start early: the
+    kernels that do rely on everything before the step being complete.
 
     codes: [slots, rows, channels], int64. embedding: [channels × vocabulary, width]. batch: [4, B], int64:
     slot ids, whether each advances, places in the table to be set, -1 for none, and their pages. state:
@@ -150,6 +163,7 @@ def embed_rms_norm(
         POSITION=column,
         CHANNELS=channels,
         BLOCK=triton.next_power_of_2(width),
+        OVERLAP=launch.overlaps(codes.device),
         num_warps=8,
         enable_fp_fusion=True,
     )
@@ -172,6 +186,7 @@ def add_rms_norm(
     """
     count, branches, width = x.shape
     y = x.new_empty(count, 1 if conditional else branches, width)
+    overlap = launch.overlaps(x.device)
     _add_norm_kernel[count * branches,](
         x,
         delta,
@@ -183,8 +198,10 @@ def add_rms_norm(
         CONSTANT=constant is not None,
         CONDITIONAL=conditional,
         BLOCK=triton.next_power_of_2(width),
+        OVERLAP=overlap,
         num_warps=8,
         enable_fp_fusion=True,
+        **launch.options(overlap),
     )
     return y
 
@@ -194,7 +211,15 @@ def silu_mul(gate_up: Tensor) -> Tensor:
     count, branches, double = gate_up.shape
     out = gate_up.new_empty(count, branches, double // 2)
     blocks = triton.cdiv(double // 2, _COLUMNS)
+    overlap = launch.overlaps(gate_up.device)
     _silu_mul_kernel[count * branches, blocks](
-        gate_up, out, double // 2, BLOCK=_COLUMNS, num_warps=4, enable_fp_fusion=True
+        gate_up,
+        out,
+        double // 2,
+        BLOCK=_COLUMNS,
+        OVERLAP=overlap,
+        num_warps=4,
+        enable_fp_fusion=True,
+        **launch.options(overlap),
     )
     return out

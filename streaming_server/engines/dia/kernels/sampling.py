@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from streaming_server.engines.dia.kernels import launch
 from streaming_server.engines.dia.model import columns
 
 _GOLDEN = tl.constexpr(0x9E3779B97F4A7C15 - 2**64)
@@ -82,21 +83,26 @@ def _sample_kernel(
     floats,
     chosen,
     vocabulary,
+    logits_width,
     ints_width,
     floats_width,
     EOS: tl.constexpr,
     CHANNELS: tl.constexpr,
     BLOCK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    if OVERLAP:
+        launch.let_next_start()
+        launch.wait_for_previous()
     index, channel = tl.program_id(0), tl.program_id(1)
     slot = tl.load(slot_ids + index)
     integers, reals = ints + slot * ints_width, floats + slot * floats_width
     codes = tl.arange(0, BLOCK)
     inside = codes < vocabulary
-    row = logits + (index * 2 * CHANNELS + channel) * vocabulary + codes
+    row = logits + index * 2 * logits_width + channel * vocabulary + codes
     minus_infinity = float("-inf")
     conditional = tl.load(row, mask=inside, other=0.0).to(tl.float32)
-    unconditional = tl.load(row + CHANNELS * vocabulary, mask=inside, other=0.0).to(tl.float32)
+    unconditional = tl.load(row + logits_width, mask=inside, other=0.0).to(tl.float32)
 
     # Guidance: rank by the guided logits, then forget them.
     guided = conditional + (conditional - unconditional) * tl.load(reals + _GUIDANCE)
@@ -155,7 +161,10 @@ def _advance_kernel(
     PAD: tl.constexpr,
     CHANNELS: tl.constexpr,
     BLOCK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    if OVERLAP:
+        launch.wait_for_previous()
     index = tl.program_id(0)
     if tl.load(active + index) == 0:
         return
@@ -182,10 +191,13 @@ def _advance_kernel(
 def sample(logits: Tensor, batch: Tensor, ints: Tensor, floats: Tensor, eos: int) -> Tensor:
     """Return the next code of every stream and channel, [B, channels], int64.
 
-    logits: [B, 2, channels, vocabulary], conditional first. batch: [2, B], int64, slot ids first. ints,
-    floats: the slots' integers, int64, and floats, float32; see `model.columns`.
+    logits: [B, 2, channels, vocabulary], conditional first; branches may lie further apart than that. batch:
+    [2, B], int64, slot ids first. ints, floats: the slots' integers, int64, and floats, float32; see
+    `model.columns`.
     """
-    count, _, channels, vocabulary = logits.shape
+    count, branches, channels, vocabulary = logits.shape
+    assert logits.stride(0) == branches * logits.stride(1)
+    overlap = launch.overlaps(logits.device)
     chosen = batch.new_empty(count, channels)
     _sample_kernel[count, channels](
         logits,
@@ -194,13 +206,16 @@ def sample(logits: Tensor, batch: Tensor, ints: Tensor, floats: Tensor, eos: int
         floats,
         chosen,
         vocabulary,
+        logits.stride(1),
         ints.stride(0),
         floats.stride(0),
         EOS=eos,
         CHANNELS=channels,
         BLOCK=triton.next_power_of_2(vocabulary),
+        OVERLAP=overlap,
         num_warps=4,
         enable_fp_fusion=False,  # As the plain sampler rounds.
+        **launch.options(overlap),
     )
     return chosen
 
@@ -220,6 +235,7 @@ def advance(
     delays: [channels]. All int64.
     """
     count, channels = chosen.shape
+    overlap = launch.overlaps(chosen.device)
     _advance_kernel[count,](
         chosen,
         codes,
@@ -233,6 +249,8 @@ def advance(
         PAD=pad,
         CHANNELS=channels,
         BLOCK=triton.next_power_of_2(channels),
+        OVERLAP=overlap,
         num_warps=1,
         enable_fp_fusion=False,
+        **launch.options(overlap),
     )

@@ -9,16 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Kernel = Literal["dense", "packed", "separate", "int8", "float8", "split", "converted", "converted_float8"]
+Kernel = Literal["dense", "packed", "separate", "int8", "float8", "library", "converted", "converted_float8"]
 """Storage and kernel of a matrix; see `Linear`."""
 
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 _SMALL = 2**18
 """Below this many elements, reading the weight costs less than calling the packed kernel."""
-
-_FEW_ROWS = 16
-"""Up to this many rows, the inputs of a product are split among programs."""
 
 _FLOAT8_MOST = 448.0
 """The greatest number in float8_e4m3fn."""
@@ -30,34 +27,35 @@ _FUSED_ROWS = 8
 class Linear:
     """y = x Wᵀ for x [streams, rows, inputs] and W [outputs, inputs], without bias.
 
-    kernel: `dense` is the device's own matrix product. `packed` reorders W for oneDNN, which on a CPU
-    reads it up to four times faster. `separate` multiplies each stream's rows on their own, for small W.
-    `int8` keeps W as 8-bit integers with one scale per output, `float8` as float8_e4m3fn. Triton has `split`
-    for few rows, otherwise like `dense`, and for weights of 8 bits `converted` and `converted_float8`. With
-    `packed` and `separate`, the result of a row does not depend on the rest of the batch, bit for bit.
+    kernel: `dense` is the device's own matrix product; `FusedStep` may compute it with Triton where there
+    are few rows, but not `library`, which is otherwise the same. `packed` reorders W for oneDNN, which on a
+    CPU reads it up to four times faster. `separate` multiplies each stream's rows on their own, for small W.
+    `int8` keeps W as 8-bit integers with one scale per output, `float8` as float8_e4m3fn; Triton multiplies
+    by weights of 8 bits with `converted` and `converted_float8`. With `packed` and `separate`, the result of
+    a row does not depend on the rest of the batch, bit for bit.
     """
 
     __slots__ = (
         "_fused",
-        "_kernel",
         "_packed",
         "_product",
         "_scale",
         "_small",
         "_transposed",
         "inputs",
+        "kernel",
         "outputs",
         "weight",
     )
 
     def __init__(self, weight: Tensor, kernel: Kernel = "dense") -> None:
         self.outputs, self.inputs = weight.shape
-        self._kernel: Kernel = kernel
+        self.kernel: Kernel = kernel
         empty = weight.new_empty(0)
         self.weight = self._transposed = self._packed = self._scale = self._small = empty
         self._fused = False
         self._product: Product | None = None
-        if kernel in ("split", "converted", "converted_float8"):
+        if kernel in ("converted", "converted_float8"):
             from streaming_server.engines.dia.kernels.products import product
 
             self._product = product
@@ -76,8 +74,8 @@ class Linear:
                 self._transposed = self.weight.t()
 
     def __call__(self, rows: Tensor) -> Tensor:
-        match self._kernel:
-            case "dense":
+        match self.kernel:
+            case "dense" | "library":
                 return functional.linear(rows, self.weight)
             case "separate":
                 return torch.matmul(rows, self._transposed.expand(rows.shape[0], -1, -1))
@@ -85,17 +83,13 @@ class Linear:
                 return _packed_product(rows, self._packed)
             case "int8" | "float8":
                 return _small_weight_product(rows, self._small, self._scale, self._fused)
-            case "split":
-                assert self._product is not None
-                few = rows.shape[0] * rows.shape[1] <= _FEW_ROWS
-                return self._product(rows, self.weight, None) if few else functional.linear(rows, self.weight)
             case "converted" | "converted_float8":
                 assert self._product is not None
                 return self._product(rows.contiguous(), self._small, self._scale)
 
     def add_to(self, total: Tensor, rows: Tensor) -> None:
         """Add rows Wᵀ to `total`, [streams, rows, outputs], in place."""
-        if self._kernel == "separate":
+        if self.kernel == "separate":
             total.baddbmm_(rows, self._transposed.expand(rows.shape[0], -1, -1))
         else:
             total.add_(self(rows))

@@ -13,6 +13,7 @@ from helpers.spoken import drain, pcm
 from helpers.tiny_kernels import fill, slots_of, tiny_model
 
 from streaming_server.bench.dia.host_time import AbsentDevice
+from streaming_server.engines.dia.kernels import matvec
 from streaming_server.engines.dia.kernels.attention import Split, cross_attention, self_attention
 from streaming_server.engines.dia.kernels.convolution import Tile, convolve
 from streaming_server.engines.dia.kernels.pointwise import add_rms_norm, embed_rms_norm, silu_mul
@@ -141,7 +142,9 @@ def test_self_attention_covers_live_frames_and_writes_the_new_one(monkeypatch, d
         state_of(slots, columns.POSITION, positions),
         columns.POSITION,
         heads,
+        arrivals := torch.zeros(5 * 2 * kv_heads, dtype=torch.int32),
     )
+    assert not arrivals.any()
     for index, slot in enumerate(slot_ids[:4]):
         position = positions[slot]
         for branch in range(2):
@@ -169,7 +172,9 @@ def test_cross_attention_covers_live_text(monkeypatch, dtype, split):
     slot_ids = [2, 1, 0, 3]
     q = noise(4, 1, heads * width, seed=1, dtype=dtype)
     state = state_of(4, columns.TEXT, lengths)
-    found = cross_attention(q, cache, 0, batch_of(slot_ids), state, columns.TEXT)
+    arrivals = torch.zeros(4 * heads, dtype=torch.int32)
+    found = cross_attention(q, cache, 0, batch_of(slot_ids), state, columns.TEXT, arrivals)
+    assert not arrivals.any()
     for index, slot in enumerate(slot_ids):
         for head in range(heads):
             keys, values = text_in(cache, slot, lengths[slot])[:, head]
@@ -183,7 +188,8 @@ def test_attention_reads_nothing_beyond_the_live_part():
     last = cache.cross_pages(0)[cache.table[1, cache.layout.frame_pages]]
     last[:, :, :20] = noise(*last[:, :, :20].shape)
     q = noise(1, 1, 64)
-    found = cross_attention(q, cache, 0, batch_of([1]), state_of(2, columns.TEXT, [0, 20]), columns.TEXT)
+    state, arrivals = state_of(2, columns.TEXT, [0, 20]), torch.zeros(2, dtype=torch.int32)
+    found = cross_attention(q, cache, 0, batch_of([1]), state, columns.TEXT, arrivals)
     assert bool(found.isfinite().all())
 
 
@@ -267,7 +273,6 @@ def test_products_of_few_rows(dtype, rows, outputs, inputs):
     x, weight = noise(rows, 1, inputs, dtype=dtype), noise(outputs, inputs, seed=1, dtype=dtype)
     expected = x.double() @ weight.double().t()
     close(product(x, weight), expected, DTYPES[dtype])
-    close(Linear(weight, "split")(x), expected, DTYPES[dtype])
     integers, scale = quantize(weight)
     exact = x.double() @ (integers.double() * scale.double()[:, None]).t()
     close(product(x, integers, scale), exact, DTYPES[dtype])
@@ -276,6 +281,13 @@ def test_products_of_few_rows(dtype, rows, outputs, inputs):
     exact = x.double() @ (small.double() * scale.double()[:, None]).t()
     close(product(x, small, scale), exact, DTYPES[dtype])
     close(Linear(weight, "converted_float8")(x), exact, DTYPES[dtype])
+
+
+@pytest.mark.parametrize("dtype", DOT_DTYPES)
+@pytest.mark.parametrize(("rows", "outputs", "inputs"), [(1, 100, 300), (2, 64, 1024), (4, 3, 20000)])
+def test_products_of_a_matrix_with_few_rows(dtype, rows, outputs, inputs):
+    x, weight = noise(rows, 1, inputs, dtype=dtype), noise(outputs, inputs, seed=1, dtype=dtype)
+    close(matvec.multiply(x, weight), x.double() @ weight.double().t(), DTYPES[dtype])
 
 
 def test_every_float8_number_is_converted_exactly():

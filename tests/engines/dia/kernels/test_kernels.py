@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 
-from helpers.triton_offline import SHARED_BYTES, compile_offline, recorded_launches  # noqa: E402
+from helpers.triton_offline import SHARED_BYTES, compile_offline, compiled, recorded_launches  # noqa: E402
 
+from streaming_server.engines.dia.kernels import launch as dependent  # noqa: E402
 from streaming_server.engines.dia.kernels import supports  # noqa: E402
+from streaming_server.engines.dia.kernels.attention import BLOCK  # noqa: E402
 from streaming_server.engines.dia.kernels.products import product  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_DIA, CodecConfig, DecoderConfig, DiaConfig  # noqa: E402
 from streaming_server.engines.dia.model.transformer import DiaModel  # noqa: E402
@@ -71,6 +74,9 @@ def launches():
         for size in (1, 16, 256):
             with recorded_launches() as found[size]:
                 step(torch.empty(4, size, dtype=torch.int64, device=meta))
+        with recorded_launches() as found["early"], pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dependent, "overlaps", lambda device: True)
+            step(torch.empty(4, 1, dtype=torch.int64, device=meta))
         with recorded_launches() as found["prefill"]:
             prefill.read_text(torch.empty(2 + 256, dtype=torch.int64, device=meta))
             prefill.feed_rows(torch.empty(4, dtype=torch.int64, device=meta))
@@ -92,17 +98,42 @@ def launches():
     return found
 
 
-@pytest.mark.parametrize(("size", "merges"), [(1, 2), (16, 2), (256, 1)])
-def test_launches_are_as_many_as_predicted(launches, size, merges):
-    """Embedding, sampling, update; two attentions, three norms and SiLU a layer; merges of attention."""
-    assert launches[size].total() == 3 + DiaConfig().decoder.layers * (6 + merges)
+@pytest.mark.parametrize(("size", "products"), [(1, 6 * 18 + 1), (16, 0), (256, 0)])
+def test_launches_are_as_many_as_predicted(launches, size, products):
+    """Embedding, sampling, update; two attentions, three norms and SiLU a layer; products of few rows."""
+    assert launches[size].total() == 3 + DiaConfig().decoder.layers * 6 + products
+
+
+def test_kernels_that_start_early_wait_for_the_one_before(launches):
+    """All but the first of a step, which relies on nothing else having started early."""
+    early = {dict(launch.options).get("launch_pdl", False) for launch in launches["early"]}
+    late = [launch.name for launch in launches["early"] if not dict(launch.options).get("launch_pdl")]
+    assert early == {True, False}
+    assert [name.split()[0] for name in late] == ["_embed_kernel"]
+    for launch in launches["early"]:
+        waits = "griddepcontrol.wait" in compiled(launch, 90).asm["ptx"]
+        assert waits == (not launch.name.startswith("_embed_kernel")), launch.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", SHARED_BYTES)
+def test_attention_loads_keys_while_it_multiplies_others(launches, capability):
+    """There are at least two buffers of keys and of values, each of a block."""
+    attention = [launch for launch in launches[256] if launch.name.startswith("_attention_kernel")]
+    assert len(attention) == 2
+    for launch in attention:
+        code = compiled(launch, capability).asm["ttgir"]
+        buffers = re.findall(r"local_alloc : \(\) -> !ttg.memdesc<(\d+)x(\d+)x128xbf16", code)
+        assert [int(block) for _, block in buffers] == [BLOCK, BLOCK]
+        assert all(int(count) >= 2 for count, _ in buffers)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("capability", SHARED_BYTES)
 def test_kernels_compile_without_spills_for(launches, capability):
-    for launch in set().union(*launches.values()):
+    names = [name for name in launches if name != "early" or capability >= 90]
+    for launch in set().union(*(launches[name] for name in names)):
         usage = compile_offline(launch, capability)
         assert usage.stack == 0, f"{launch.name} spills: {usage}"
         assert usage.shared <= SHARED_BYTES[capability], f"{launch.name}: {usage}"
