@@ -39,7 +39,7 @@ from streaming_server.engines.dia.serving import load  # noqa: E402
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.graphs import GraphRunner  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
-from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
+from streaming_server.engines.dia.serving.stream import CHUNK_SIZES  # noqa: E402
 from streaming_server.errors import EngineFailure  # noqa: E402
 from streaming_server.types import DEFAULT_VOICE, Audio, Generation, Utterance  # noqa: E402
 
@@ -351,7 +351,7 @@ def test_every_graph_is_timed_and_kernels_are_told_apart():
     times = graph_times(plan, SimpleNamespace(runner=engine._runner))
     engine.close()
     assert list(times["step_ms"]) == ["1", "2", "4"]
-    assert set(times["codec_ms"]) == {f"{size}x{frames}" for size in (1, 2, 4) for frames in CHUNK_RAMP}
+    assert set(times["codec_ms"]) == {f"{size}x{frames}" for size in (1, 2, 4) for frames in CHUNK_SIZES}
     assert times["prefill_ms"]["128 rows"] > 0
     names = {
         "_attention_kernel": "attention",
@@ -402,7 +402,7 @@ def test_host_time_on_a_gpu_excludes_waits():
     direct = create_engine("random:tiny", device="cpu", slots=1)._runner
     gpu = SlowCuda()
     with torch.inference_mode():
-        watched = Watched(GraphRunner(direct.slots, direct.codec, CHUNK_RAMP, gpu), computes=False)
+        watched = Watched(GraphRunner(direct.slots, direct.codec, CHUNK_SIZES, gpu), computes=False)
     engine = DiaEngine(watched)
     gpu.waits = gpu.replays = 0
     text = "Hello there, all of you."

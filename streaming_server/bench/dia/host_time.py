@@ -25,7 +25,7 @@ from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
 from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 from streaming_server.engines.dia.serving.slots import Slots
-from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
+from streaming_server.engines.dia.serving.stream import CHUNK_SIZES
 from streaming_server.engines.dia.weights.hub import locate
 from streaming_server.engines.dia.weights.loader import read_codec, read_dia
 from streaming_server.types import DEFAULT_VOICE, FLOW_WINDOW, Audio, Generation, Utterance
@@ -121,7 +121,7 @@ def engine_without_device(slots: int, window: int | None = None) -> DiaEngine:
         model, kernels = DiaModel(TINY_DIA, tensors), has_triton()
         pages = 80 * slots if kernels else None
         codec = Codec(TINY_CODEC, sound, slots + 1)
-        runner = GraphRunner(Slots(model, slots, pages=pages), codec, CHUNK_RAMP, AbsentDevice(), kernels)
+        runner = GraphRunner(Slots(model, slots, pages=pages), codec, CHUNK_SIZES, AbsentDevice(), kernels)
     return DiaEngine(runner, window=window)
 
 

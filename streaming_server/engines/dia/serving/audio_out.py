@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner
 from streaming_server.engines.dia.serving.schedule import Schedule
-from streaming_server.engines.dia.serving.stream import CHUNK_RAMP, LAST_CHUNK, Stream
+from streaming_server.engines.dia.serving.stream import CHUNK_SIZES, LAST_CHUNK, Stream
 from streaming_server.engines.dia.serving.streams import Streams
 from streaming_server.types import Audio, Event, Words
 
@@ -75,7 +75,7 @@ class AudioOut:
         missing = complete + self._runner.codec.lag_frames - stream.fed
         if missing <= 0:
             return 0
-        return next((size for size in sorted(CHUNK_RAMP) if size >= missing), LAST_CHUNK)
+        return next((size for size in CHUNK_SIZES if size >= missing), LAST_CHUNK)
 
     def collect(self, wait: bool) -> list[Event]:
         """Return the audio that has arrived, each chunk after the words in it; with `wait`, all of it."""

@@ -1,4 +1,4 @@
-"""A decode step made of Triton kernels and matrix products: 12 launches a layer, no masks, no copies.
+"""A decode step made of Triton kernels and matrix products: 8 to 12 launches a layer, no masks, no copies.
 
 It computes what `Slots.step` computes, for any set of slots and whatever their lengths, so one CUDA graph
 per batch size is enough.
@@ -46,29 +46,54 @@ class FusedStep:
         """Return logits [B, branches, channels, vocabulary]."""
         slots, model = self._slots, self._slots.model
         d, ints, cache = model.config.decoder, self._slots.ints, self._slots.paged
-        layers = model.decoder_layers
+        layers, eps = model.decoder_layers, d.norm_eps
         first = layers[0].attention_norm
         x, y = embed_rms_norm(
-            slots.codes, model.audio_embedding, first, batch, cache.table, ints, columns.POSITION, d.norm_eps
+            slots.codes, model.audio_embedding, first, batch, cache.table, ints, columns.POSITION, eps
         )
-        norms = [*(layer.attention_norm for layer in layers[1:]), model.decoder_norm]
-        arrivals = self._arrivals
-        for index, (layer, next_norm) in enumerate(zip(layers, norms, strict=True)):
-            qkv = _multiply(layer.qkv, y)
+        qkv = _multiply(layers[0].qkv, y)
+        following = [layer.attention_norm for layer in layers[1:]] + [model.decoder_norm]
+        next_products = [layer.qkv for layer in layers[1:]] + [model.head]
+        for index, layer in enumerate(layers):
             attended = self_attention(
-                qkv, self._rotary, cache, index, batch, ints, columns.POSITION, d.heads, arrivals
+                qkv, self._rotary, cache, index, batch, ints, columns.POSITION, d.heads, self._arrivals
             )
             added = _multiply(layer.out, attended)
-            y = add_rms_norm(x, added, layer.cross_norm, d.norm_eps, conditional=True)
-            q = _multiply(layer.cross_q, y)
-            attended = cross_attention(q, cache, index, batch, ints, columns.TEXT, arrivals)
+            x, q = _add_norm_multiply(x, added, layer.cross_norm, layer.cross_q, eps, conditional=True)
+            attended = cross_attention(q, cache, index, batch, ints, columns.TEXT, self._arrivals)
             added = _multiply(layer.cross_out, attended)
-            y = add_rms_norm(x, added, layer.mlp_norm, d.norm_eps, constant=layer.unconditional)
-            added = _multiply(layer.down, silu_mul(_multiply(layer.gate_up, y)))
-            y = add_rms_norm(x, added, next_norm, d.norm_eps)
-        return model.split_logits(_multiply(model.head, y))
+            x, hidden = _add_norm_multiply(
+                x, added, layer.mlp_norm, layer.gate_up, eps, constant=layer.unconditional, gated=True
+            )
+            added = _multiply(layer.down, hidden)
+            x, qkv = _add_norm_multiply(x, added, following[index], next_products[index], eps)
+        return model.split_logits(qkv)
+
+
+def _is_fast(linear: Linear, rows: Tensor) -> bool:
+    """Return whether Triton multiplies these rows faster than the library does."""
+    return linear.kernel == "dense" and matvec.is_fast(rows.shape[0] * rows.shape[1], linear.weight)
 
 
 def _multiply(linear: Linear, rows: Tensor) -> Tensor:
-    few = linear.kernel == "dense" and matvec.is_fast(rows.shape[0] * rows.shape[1], linear.weight)
-    return matvec.multiply(rows, linear.weight) if few else linear(rows)
+    return matvec.multiply(rows, linear.weight) if _is_fast(linear, rows) else linear(rows)
+
+
+def _add_norm_multiply(
+    x: Tensor,
+    added: Tensor,
+    norm: Tensor,
+    linear: Linear,
+    eps: float,
+    *,
+    constant: Tensor | None = None,
+    conditional: bool = False,
+    gated: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Return x + added, and its norm multiplied; see `matvec.add_norm_multiply`. x may be overwritten."""
+    if _is_fast(linear, x):
+        return matvec.add_norm_multiply(
+            x, added, norm, linear.weight, eps, constant=constant, conditional=conditional, gated=gated
+        )
+    y = linear(add_rms_norm(x, added, norm, eps, constant=constant, conditional=conditional))
+    return x, silu_mul(y) if gated else y

@@ -35,7 +35,7 @@ from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 from streaming_server.engines.dia.serving.runner import Runner
 from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
-from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
+from streaming_server.engines.dia.serving.stream import CHUNK_SIZES
 from streaming_server.engines.dia.voices.cache import VoicePromptCache
 from streaming_server.engines.dia.voices.encoder import PromptEncoder
 from streaming_server.engines.dia.weights.hub import (
@@ -219,13 +219,13 @@ def assemble_on_gpu(
     def make(capacity: Capacity) -> GraphRunner:
         paged = Slots(model, capacity.slots, pages=capacity.pages)
         decoder = make_codec(codec, codec_tensors, capacity.slots + 1, fused_codec)
-        return GraphRunner(paged, decoder, CHUNK_RAMP, cuda, True)
+        return GraphRunner(paged, decoder, CHUNK_SIZES, cuda, True)
 
     if kernels and _kernels_work(model, cuda):
         layout = PageLayout.of(config, config.decoder.positions, config.encoder.positions)
         return fit(make, report, layout, page_bytes(config, model.dtype), slots)
     count = slots or _plain_slots(config, codec, model.dtype, report(), _WORKSPACE_BYTES, MOST_SLOTS)
-    return GraphRunner(Slots(model, count), Codec(codec, codec_tensors, count + 1), CHUNK_RAMP, cuda)
+    return GraphRunner(Slots(model, count), Codec(codec, codec_tensors, count + 1), CHUNK_SIZES, cuda)
 
 
 def make_codec(config: CodecConfig, tensors: dict[str, Tensor], slots: int, fused: bool) -> Codec:

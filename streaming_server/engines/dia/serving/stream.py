@@ -13,8 +13,15 @@ from streaming_server.engines.dia.text.script import Segment
 from streaming_server.engines.dia.text.words import WordTimer
 from streaming_server.types import Utterance
 
-CHUNK_RAMP = (10, 4, 8, 16)
-"""Frames per audio chunk: the first as small as the codec's look-ahead permits, then growing."""
+CHUNK_RAMP = (10, 4, 4, 4, 8, 8, 8, 16)
+"""Frames per audio chunk: the first as small as the codec's look-ahead permits, then growing.
+
+The first yields 8 ms of audio. While many streams begin at once a step may take almost as long as a frame
+lasts; each chunk must then be ready before its listener has heard those before.
+"""
+
+CHUNK_SIZES = tuple(sorted(set(CHUNK_RAMP)))
+"""Sizes, in frames, that the codec must decode."""
 
 LAST_CHUNK = 16
 """Frames per chunk once all frames are generated."""

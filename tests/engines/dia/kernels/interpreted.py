@@ -38,7 +38,7 @@ from streaming_server.engines.dia.serving.page_table import PageTable
 from streaming_server.engines.dia.serving.prefill_graphs import text_lengths
 from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams, Slots, sampling_tensors
 from streaming_server.engines.dia.serving.step_graphs import FusedSteps
-from streaming_server.engines.dia.serving.stream import CHUNK_RAMP
+from streaming_server.engines.dia.serving.stream import CHUNK_SIZES
 from streaming_server.engines.dia.weights.hub import locate
 from streaming_server.engines.dia.weights.loader import read_codec
 from streaming_server.types import DEFAULT_VOICE, Generation, MemoryReport, Utterance
@@ -290,6 +290,23 @@ def test_products_of_a_matrix_with_few_rows(dtype, rows, outputs, inputs):
     close(matvec.multiply(x, weight), x.double() @ weight.double().t(), DTYPES[dtype])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("conditional", "gated", "with_constant"), list(itertools.product((0, 1), repeat=3)))
+def test_sum_norm_product_and_silu_in_one_kernel(dtype, conditional, gated, with_constant):
+    """Like the kernels for each of them."""
+    width, outputs = 48, 40
+    x, norm = noise(2, 2, width, dtype=dtype), noise(width, seed=1, dtype=dtype)
+    added = noise(2, 1 if with_constant else 2, width, seed=2, dtype=dtype)
+    constant = noise(width, seed=3, dtype=dtype) if with_constant else None
+    weight = noise(outputs, width, seed=4, dtype=dtype)
+    options = {"constant": constant, "conditional": bool(conditional)}
+    summed, found = matvec.add_norm_multiply(x, added, norm, weight, 1e-5, gated=bool(gated), **options)
+    y = add_rms_norm(x, added, norm, 1e-5, **options)
+    product = (y.double() @ weight.double().t()).to(dtype)
+    assert torch.equal(summed, x)
+    close(found, silu_mul(product) if gated else product, DTYPES[dtype])
+
+
 def test_every_float8_number_is_converted_exactly():
     small = torch.arange(256).to(torch.uint8).view(torch.float8_e4m3fn)
     small = torch.where(small.float().isnan(), torch.zeros(()), small.float()).to(torch.float8_e4m3fn)
@@ -408,7 +425,7 @@ def engine_on(pages):
         return DiaEngine(plain), gpu
     with torch.inference_mode():
         slots = Slots(plain.slots.model, 3, frames=160, text=64, pages=pages)
-        return DiaEngine(GraphRunner(slots, plain.codec, CHUNK_RAMP, gpu, True)), gpu
+        return DiaEngine(GraphRunner(slots, plain.codec, CHUNK_SIZES, gpu, True)), gpu
 
 
 @pytest.mark.timeout(500)
@@ -427,7 +444,7 @@ def test_graph_runner_generates_what_the_plain_runner_does():
         engine.close()
     assert len(heard[0][0]) > 1000
     assert heard[1] == heard[0]
-    assert gpu.captures == 3 + 3 * len(CHUNK_RAMP) + 2, "one per batch size; of prefill a text and a piece"
+    assert gpu.captures == 3 + 3 * len(CHUNK_SIZES) + 2, "one per batch size; of prefill a text and a piece"
 
 
 def utterance(number, text, context=None, **generation):

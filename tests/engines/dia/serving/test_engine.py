@@ -103,16 +103,13 @@ def test_utterance_yields_audio_words_and_finished(engine, said):
 def test_first_audio_comes_with_step_25_and_chunks_grow(engine, said):
     engine.submit(said(1))
     sizes = [
-        sum(len(event.pcm) // 2 for event in engine.step() if isinstance(event, Audio)) for _ in range(70)
+        sum(len(event.pcm) // 2 for event in engine.step() if isinstance(event, Audio)) for _ in range(80)
     ]
     arrivals = [(step, size) for step, size in enumerate(sizes, start=1) if size]
-    assert arrivals[:5] == [
-        (25, 10 * HOP - codec_lag(TINY_CODEC)),
-        (29, 4 * HOP),
-        (37, 8 * HOP),
-        (53, 16 * HOP),
-        (69, 16 * HOP),
-    ]
+    assert arrivals[0] == (25, 10 * HOP - codec_lag(TINY_CODEC))
+    later = [(29, 4), (33, 4), (37, 4), (45, 8), (53, 8), (61, 8)]
+    assert arrivals[1:7] == [(step, frames * HOP) for step, frames in later]
+    assert arrivals[7] == (77, 16 * HOP)
 
 
 @pytest.mark.filterwarnings("ignore")

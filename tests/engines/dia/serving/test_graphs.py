@@ -23,7 +23,7 @@ from streaming_server.engines.dia.serving.graphs import AHEAD, GraphRunner  # no
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
 from streaming_server.engines.dia.serving.schedule import AMPLE_S  # noqa: E402
 from streaming_server.engines.dia.serving.step_graphs import BUCKETS, bucket, padded, sizes  # noqa: E402
-from streaming_server.engines.dia.serving.stream import CHUNK_RAMP  # noqa: E402
+from streaming_server.engines.dia.serving.stream import CHUNK_SIZES  # noqa: E402
 from streaming_server.types import (  # noqa: E402
     DEFAULT_VOICE,
     Audio,
@@ -96,7 +96,7 @@ def simulated():
         direct = create_engine("random:tiny", device="cpu", dtype="float64", slots=slots)._runner
         gpu = SimulatedCuda()
         with torch.inference_mode():
-            runner = GraphRunner(direct.slots, direct.codec, CHUNK_RAMP, gpu)
+            runner = GraphRunner(direct.slots, direct.codec, CHUNK_SIZES, gpu)
         engines.append(DiaEngine(runner, **options))
         return engines[-1], gpu
 
@@ -158,7 +158,7 @@ def test_host_waits_only_when_too_far_ahead(simulated):
 
 def test_model_goes_before_the_codec(simulated):
     _, gpu = simulated(2)
-    codec = 2 * len(CHUNK_RAMP)
+    codec = 2 * len(CHUNK_SIZES)
     assert gpu.urgent_captures == gpu.captures - codec > 0
 
 
