@@ -355,7 +355,7 @@ def test_every_graph_is_timed_and_kernels_are_told_apart():
     assert times["prefill_ms"]["128 rows"] > 0
     names = {
         "_attention_kernel": "attention",
-        "_merge_kernel": "attention",
+        "_matvec_kernel": "products",
         "fmha_cutlassF_bf16_aligned_64x128_rf_sm80": "attention",
         "nvjet_tst_128x8_64x12_2x1_v_bz_TNT": "products",
         "_product_kernel": "products",

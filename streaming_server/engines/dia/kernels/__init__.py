@@ -1,4 +1,4 @@
-"""Triton kernels of the decode step. They work with triton 3.6 to 3.9.
+"""Triton kernels of the decode step, of prefill and of the codec. They work with triton 3.6 to 3.9.
 
 Every kernel has a plain PyTorch counterpart in `model`, with which tests compare it in Triton's interpreter.
 This module imports without triton; the others need it.

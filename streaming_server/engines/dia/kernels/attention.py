@@ -256,8 +256,9 @@ def _merge(
     D: tl.constexpr,
     PARTS: tl.constexpr,
 ):
-    """Merge the parts of the heads that share a key head. Other programs wrote them, so the first cache is
-    passed by.
+    """Merge the parts of the heads that share a key head.
+
+    Other programs wrote them, so the loads bypass the L1 cache.
     """
     s, d = tl.arange(0, PARTS), tl.arange(0, D)
     live = s < used

@@ -1,4 +1,4 @@
-"""The element-wise parts of the codec, each one launch: windows, masks, biases and snake activations.
+"""What comes before each convolution of the codec, in one launch: window, masks, bias and snake activation.
 
 Tensors are [B, T, channels] with channels innermost, as `convolution` reads them. Arithmetic is in float32.
 """
@@ -144,19 +144,19 @@ def window(
     *,
     bias: Tensor | None = None,
     residual: Tensor | None = None,
-    snake: tuple[Tensor, Tensor] | None = None,
+    activation: tuple[Tensor, Tensor] | None = None,
     middle: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return a convolution's inputs, [B, reach + T, channels], and the T in their middle before activation.
 
     The `reach` inputs kept from the last call come first; then x [B, T, channels] plus bias plus residual,
-    zero outside the stream. snake: alpha and its inverse. middle: whether the middle is wanted; otherwise it
-    is undefined.
+    zero outside the stream. activation: alpha and its inverse of the snake activation. middle: whether the
+    middle is wanted; otherwise it is undefined.
     """
     count, rows, width = x.shape
     out = x.new_empty(count, reach + rows, width)
     centre = torch.empty_like(x) if middle else out
-    alpha, inverse = snake or (x, x)
+    alpha, inverse = activation or (x, x)
     grid = triton.cdiv(reach + rows, _ROWS), triton.cdiv(width, _COLUMNS), count
     _window_kernel[grid](
         x,
@@ -180,7 +180,7 @@ def window(
         place.lag,
         BIAS=bias is not None,
         RESIDUAL=residual is not None,
-        SNAKE=snake is not None,
+        SNAKE=activation is not None,
         MIDDLE=middle,
         ROWS=_ROWS,
         COLUMNS=_COLUMNS,

@@ -16,8 +16,10 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 @cache
 def overlaps(device: torch.device) -> bool:
-    """Return whether kernels on this device can start early: from sm_90 on."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+    """Return whether kernels on this device can start early: NVIDIA's from sm_90 on."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (9, 0)
 
 
 def options(overlap: bool) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""Matrix products of few rows, bound by reading the weights: split over the inputs, weights in 8 or 16 bits.
+"""Matrix products with weights of 8 bits, split over the inputs.
 
-cuBLAS has few thread blocks for such shapes. Here the inputs of an output are split among programs until they
-fill a large GPU, and a second kernel adds their parts, always in the same order. Weights of 8 bits,
-integers or float8_e4m3fn, are converted as they are loaded (W8A16), so that half the bytes are read; float8
-without the hardware's help, which GPUs before sm_89 lack.
+Integers or float8_e4m3fn are converted as they are loaded (W8A16), so that half the bytes are read; float8
+without the hardware's help, which GPUs before sm_89 lack. The inputs of an output are split among programs
+until they fill a large GPU, and a second kernel adds their parts, always in the same order.
 """
 
 from __future__ import annotations
@@ -49,7 +48,6 @@ def _product_kernel(
     outputs,
     inputs,
     part,
-    SCALED: tl.constexpr,
     FLOAT8: tl.constexpr,
     EVEN: tl.constexpr,
     M: tl.constexpr,
@@ -76,8 +74,7 @@ def _product_kernel(
         if FLOAT8:
             b = _float8_values(b)
         total += tl.dot(a, tl.trans(b.to(a.dtype)), input_precision="ieee")
-    if SCALED:
-        total *= tl.load(scale + n, mask=n < outputs, other=0.0).to(tl.float32)[None, :]
+    total *= tl.load(scale + n, mask=n < outputs, other=0.0).to(tl.float32)[None, :]
     if FLOAT8:
         total *= 256.0
     place = out + (number * rows + m)[:, None] * outputs + n[None, :]
@@ -104,10 +101,10 @@ def parts_of(rows: int, outputs: int, inputs: int) -> int:
     return max(1, wanted)
 
 
-def product(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
+def product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """Return x Wᵀ, [..., outputs]. x: [..., inputs], contiguous.
 
-    weight: [outputs, inputs], in the dtype of x or, with one scale per output, int8 or float8_e4m3fn.
+    weight: [outputs, inputs], int8 or float8_e4m3fn. scale: [outputs], one for each.
     """
     float8 = weight.dtype == torch.float8_e4m3fn
     if float8:
@@ -122,13 +119,12 @@ def product(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
     _product_kernel[triton.cdiv(outputs, _OUTPUTS), triton.cdiv(rows, height), parts](
         x,
         weight,
-        x if scale is None else scale,
+        scale,
         target,
         rows,
         outputs,
         inputs,
         part,
-        SCALED=scale is not None,
         FLOAT8=float8,
         EVEN=inputs % _INPUTS == 0,
         M=height,

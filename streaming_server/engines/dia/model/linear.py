@@ -12,7 +12,7 @@ from torch.nn import functional
 Kernel = Literal["dense", "packed", "separate", "int8", "float8", "library", "converted", "converted_float8"]
 """Storage and kernel of a matrix; see `Linear`."""
 
-Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _SMALL = 2**18
 """Below this many elements, reading the weight costs less than calling the packed kernel."""

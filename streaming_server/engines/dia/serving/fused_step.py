@@ -20,7 +20,7 @@ from streaming_server.engines.dia.serving.slots import Slots
 
 
 class FusedStep:
-    """The step of these slots, which have pages. Its only state are counters that are zero between steps."""
+    """The step of these slots, which have pages. Its only state is counters, zero between steps."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
@@ -76,6 +76,7 @@ def _is_fast(linear: Linear, rows: Tensor) -> bool:
 
 
 def _multiply(linear: Linear, rows: Tensor) -> Tensor:
+    """Return the product by whichever of the two is faster."""
     return matvec.multiply(rows, linear.weight) if _is_fast(linear, rows) else linear(rows)
 
 

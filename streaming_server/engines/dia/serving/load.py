@@ -65,6 +65,9 @@ NOISE = "The weights are random: Dia produces noise with them, for tests and ben
 _WORKSPACE_BYTES = 1_000_000_000
 """GPU memory that CUDA, its libraries, graphs and temporaries take at least beside weights and streams."""
 
+_SEVERAL = 8
+"""Streams whose step consists of the kernels that steps of many streams do."""
+
 _FATAL: tuple[type[BaseException], ...] = (
     torch.OutOfMemoryError,
     getattr(torch, "AcceleratorError", torch.OutOfMemoryError),
@@ -260,7 +263,10 @@ def run_kernels_once(model: DiaModel) -> None:
 
     slots = Slots(model, 1, frames=PAGE_FRAMES, text=PAGE_FRAMES, pages=4)
     FusedPrefill(slots).feed_rows(torch.tensor([0, 1, 1, 1], device=model.device))
-    FusedStep(slots)(torch.tensor([[0], [0], [-1], [0]], device=model.device))
+    step = FusedStep(slots)
+    # One stream has kernels of its own.
+    for size in (1, _SEVERAL):
+        step(torch.tensor([[0], [0], [-1], [0]], device=model.device).repeat(1, size))
 
 
 def _voice_prompts(location: WeightsLocation, config: CodecConfig) -> VoicePromptCache | None:

@@ -268,11 +268,9 @@ def test_silu_mul(dtype, width):
 @pytest.mark.parametrize(
     ("rows", "outputs", "inputs"), [(1, 100, 300), (2, 64, 1024), (16, 40, 256), (70, 33, 512)]
 )
-def test_products_of_few_rows(dtype, rows, outputs, inputs):
+def test_products_with_weights_of_8_bits(dtype, rows, outputs, inputs):
     """The inputs are split where there are few outputs; the last part may be shorter."""
     x, weight = noise(rows, 1, inputs, dtype=dtype), noise(outputs, inputs, seed=1, dtype=dtype)
-    expected = x.double() @ weight.double().t()
-    close(product(x, weight), expected, DTYPES[dtype])
     integers, scale = quantize(weight)
     exact = x.double() @ (integers.double() * scale.double()[:, None]).t()
     close(product(x, integers, scale), exact, DTYPES[dtype])

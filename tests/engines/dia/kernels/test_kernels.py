@@ -76,7 +76,8 @@ def launches():
                 step(torch.empty(4, size, dtype=torch.int64, device=meta))
         with recorded_launches() as found["early"], pytest.MonkeyPatch.context() as patch:
             patch.setattr(dependent, "overlaps", lambda device: True)
-            step(torch.empty(4, 1, dtype=torch.int64, device=meta))
+            for size in (1, 16):
+                step(torch.empty(4, size, dtype=torch.int64, device=meta))
         with recorded_launches() as found["prefill"]:
             prefill.read_text(torch.empty(2 + 256, dtype=torch.int64, device=meta))
             prefill.feed_rows(torch.empty(4, dtype=torch.int64, device=meta))
@@ -86,7 +87,6 @@ def launches():
             layer = slots.model.decoder_layers[0]
             for rows, linear in itertools.product((2, 16, 512), (layer.qkv, layer.gate_up, layer.down)):
                 x = torch.empty(rows, linear.inputs, dtype=torch.bfloat16, device=meta)
-                product(x, linear.weight)
                 integers = torch.empty(linear.weight.shape, dtype=torch.int8, device=meta)
                 product(x, integers, x.new_empty(linear.outputs))
                 small = torch.empty(linear.weight.shape, dtype=torch.float8_e4m3fn, device=meta)
@@ -108,12 +108,17 @@ def test_launches_are_as_many_as_predicted(launches, size, each):
 def test_kernels_that_start_early_wait_for_the_one_before(launches):
     """All but the first of a step, which relies on nothing else having started early."""
     early = {dict(launch.options).get("launch_pdl", False) for launch in launches["early"]}
-    late = [launch.name for launch in launches["early"] if not dict(launch.options).get("launch_pdl")]
+    late = [launch for launch in launches["early"] if not dict(launch.options).get("launch_pdl")]
     assert early == {True, False}
-    assert [name.split()[0] for name in late] == ["_embed_kernel"]
+    assert {launch.name.split()[0] for launch in late} == {"_embed_kernel"}
     for launch in launches["early"]:
-        waits = "griddepcontrol.wait" in compiled(launch, 90).asm["ptx"]
+        before_any_end = re.split(r"\bret;", compiled(launch, 90).asm["ptx"])[0]
+        waits = "griddepcontrol.wait" in before_any_end
         assert waits == (not launch.name.startswith("_embed_kernel")), launch.name
+
+
+def test_the_codec_takes_as_many_launches_as_it_says(launches):
+    assert launches["codec"].total() == 3 * 48
 
 
 @pytest.mark.slow
