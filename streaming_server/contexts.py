@@ -143,6 +143,7 @@ class Contexts:
             speakers=speakers,
             max_characters=self._settings.max_context_characters,
             max_lead_s=self._lead_ms(options) / 1000,
+            window=options.audio.window,
             style=options.style(language, engine, self._settings, self._pronunciations),
             detect_language=_detects(options.generation),
             stall_s=self._settings.stall_timeout_s,

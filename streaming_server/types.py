@@ -187,6 +187,7 @@ class Utterance:
     prosody: parts of the text with a prosody of their own, in order, for engines that do that.
     foreign: parts of the text in other languages than the utterance's, in order.
     continues: the sentence goes on behind it, after a pause of the client's or with another speaker.
+    window: bytes of PCM that it may be ahead of its listener before the engine may pause it.
     """
 
     id: int
@@ -200,6 +201,7 @@ class Utterance:
     prosody: tuple[ProsodySpan, ...] = ()
     foreign: tuple[LanguageSpan, ...] = ()
     continues: bool = False
+    window: int = FLOW_WINDOW
 
 
 @dataclass(frozen=True, slots=True)

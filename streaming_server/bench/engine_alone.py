@@ -25,7 +25,7 @@ from streaming_server.engines.base import Engine
 from streaming_server.engines.selection import SelectedEngine
 from streaming_server.errors import EngineFailure, SpeechError, Unavailable
 from streaming_server.pool.devices import Device
-from streaming_server.types import DEFAULT_VOICE, Audio, Failed, Finished, Generation, Utterance
+from streaming_server.types import DEFAULT_VOICE, FLOW_WINDOW, Audio, Failed, Finished, Generation, Utterance
 from streaming_server.worker import create_engine
 
 WARM_UP_S = 1.0
@@ -107,9 +107,10 @@ def _line(process: subprocess.Popen[bytes]) -> bytes:
 class BusyEngine:
     """An engine whose contexts speak one sentence after another."""
 
-    def __init__(self, engine: Engine, contexts: int | None = None) -> None:
-        """contexts: as many as the engine has slots, if it is None."""
+    def __init__(self, engine: Engine, contexts: int | None = None, window: int = FLOW_WINDOW) -> None:
+        """contexts: as many as the engine has slots, if it is None. window: of each utterance."""
         self._engine = engine
+        self._window = window
         self._texts = cycle(SENTENCES)
         self._ids = count(1)
         self._context_of: dict[int, int] = {}
@@ -129,7 +130,9 @@ class BusyEngine:
         number = next(self._ids)
         self._context_of[number] = context
         text, deadline = next(self._texts), time.monotonic()
-        self._engine.submit(Utterance(number, context, text, DEFAULT_VOICE, Generation(), deadline))
+        self._engine.submit(
+            Utterance(number, context, text, DEFAULT_VOICE, Generation(), deadline, window=self._window)
+        )
 
     def _step(self) -> int:
         """Return the number of samples that a step made."""

@@ -33,7 +33,17 @@ from streaming_server.text.items import Pause
 from streaming_server.text.narration import FlushPoint, Narration
 from streaming_server.text.passage import Passage
 from streaming_server.text.style import SpeakingStyle
-from streaming_server.types import Audio, EngineInfo, Event, Failed, Finished, Generation, Voice, Words
+from streaming_server.types import (
+    FLOW_WINDOW,
+    Audio,
+    EngineInfo,
+    Event,
+    Failed,
+    Finished,
+    Generation,
+    Voice,
+    Words,
+)
 
 READ_AHEAD = 112
 """Characters after the longest utterance that are enough to tell where it ends."""
@@ -56,11 +66,12 @@ class SpeechContext:
     If a worker dies, an utterance of which nothing was received yet is spoken again elsewhere. Otherwise the
     context ends with an error at once, and audio still held back by pacing is discarded.
 
-    speakers: who speaks after a tag such as `[S2]`; without one, the voice itself. style: how written text
-    becomes spoken text. detect_language: let the script of each sentence tell its language, as far as the
-    engine speaks that. stall_s: a listener that reports its playback and then stands still for so long,
-    while audio waits for it, ends the context with an error. on_utterance: called with the text of each
-    utterance sent to the engine. on_first_audio: called once, with the seconds to first audio.
+    window: of each `Utterance`. speakers: who speaks after a tag such as `[S2]`; without one, the voice
+    itself. style: how written text becomes spoken text. detect_language: let the script of each sentence tell
+    its language, as far as the engine speaks that. stall_s: a listener that reports its playback and then
+    stands still for so long, while audio waits for it, ends the context with an error. on_utterance: called
+    with the text of each utterance sent to the engine. on_first_audio: called once, with the seconds to first
+    audio.
     """
 
     def __init__(
@@ -72,6 +83,7 @@ class SpeechContext:
         *,
         max_characters: int,
         max_lead_s: float,
+        window: int = FLOW_WINDOW,
         speakers: Mapping[str, Part] | None = None,
         style: SpeakingStyle | None = None,
         detect_language: bool = False,
@@ -84,6 +96,7 @@ class SpeechContext:
         self._own = Part(voice, generation)
         self._speakers = speakers or {}
         self._max_characters = max_characters
+        self._window = window
         self._on_utterance = on_utterance
         self._on_first_audio = on_first_audio
         style = style or SpeakingStyle(language=generation.language or "en")
@@ -375,6 +388,7 @@ class SpeechContext:
             prosody=part.reachable(passage.spans),
             foreign=tuple(span for span in passage.foreign if self._engine.speaks(span.language)),
             continues=passage.continues,
+            window=self._window,
         )
 
     def _part(self, passage: Passage) -> Part:

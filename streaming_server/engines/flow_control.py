@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from streaming_server.engines.base import Engine
 from streaming_server.engines.wrapper import EngineWrapper
 from streaming_server.types import (
-    FLOW_WINDOW,
     Audio,
     Event,
     Finished,
@@ -21,15 +21,16 @@ from streaming_server.types import (
 class FlowControlled(EngineWrapper):
     """Keeps every utterance of another engine within a window of its listener.
 
-    The other engine must be deterministic and much faster than real time. When `window` bytes of an
-    utterance's PCM have not been taken, the utterance is cancelled; once half of them have been, it is
-    synthesized again and everything sent before is skipped. A listener that stalls then costs little memory
-    and some computing time, which `Finished.busy_s` includes.
+    The other engine must be deterministic and much faster than real time. When a window of an utterance's PCM
+    has not been taken, the utterance is cancelled and what it made beyond that is left out; once half of the
+    window has been taken, it is synthesized again and everything sent before is skipped. A listener that
+    stalls then costs little memory and some computing time, which `Finished.busy_s` includes.
+
+    Audio comes in quarters of the window at most, since a reader holds one beside the window.
     """
 
-    def __init__(self, engine: Engine, window: int = FLOW_WINDOW) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self._window = window
         self._flows: dict[int, _Flow] = {}
 
     def submit(self, utterance: Utterance) -> None:
@@ -44,18 +45,18 @@ class FlowControlled(EngineWrapper):
         if (flow := self._flows.get(utterance_id)) is None:
             return
         flow.taken = size
-        if flow.paused and flow.ahead <= self._window // 2:
+        if flow.paused and flow.ahead <= flow.utterance.window // 2:
             self._engine.submit(flow.restart(self.info.sample_rate))
 
     def step(self) -> list[Event]:
         started_at = time.perf_counter()
         stepped = self._engine.step()
         stepped_s = time.perf_counter() - started_at
-        events = [event for one in stepped if (event := self._filter(one)) is not None]
+        events = [event for one in stepped for event in self._filter(one)]
         flows = [flow for one in {event.utterance for event in stepped} if (flow := self._flows.get(one))]
         for flow in flows:
             flow.run_s += stepped_s / len(flows)
-            if flow.ahead >= self._window:
+            if flow.ahead >= flow.utterance.window - 1:
                 flow.paused = True
                 self._engine.cancel(flow.utterance.id)
         return events
@@ -64,16 +65,20 @@ class FlowControlled(EngineWrapper):
         self._flows.clear()
         super().close()
 
-    def _filter(self, event: Event) -> Event | None:
+    def _filter(self, event: Event) -> Iterable[Event]:
         """Return the part of an event that was not sent before."""
         if (flow := self._flows.get(event.utterance)) is None:
-            return None
+            return ()
         if isinstance(event, Audio):
             return flow.new_audio(event)
         if isinstance(event, Words):
             return flow.new_words(event)
+        if isinstance(event, Finished) and flow.run_bytes > flow.sent:
+            return ()  # Its last audio was left out; the next run ends it.
         del self._flows[event.utterance]
-        return replace(event, busy_s=event.busy_s + flow.earlier_s) if isinstance(event, Finished) else event
+        if isinstance(event, Finished):
+            return (replace(event, busy_s=event.busy_s + flow.earlier_s),)
+        return (event,)
 
 
 @dataclass(slots=True)
@@ -106,15 +111,18 @@ class _Flow:
         self.earlier_s, self.run_s = self.earlier_s + self.run_s, 0.0
         return replace(self.utterance, deadline=self.utterance.deadline + self.sent / (2 * sample_rate))
 
-    def new_audio(self, event: Audio) -> Audio | None:
+    def new_audio(self, event: Audio) -> Iterable[Audio]:
         repeated = max(0, self.sent - self.run_bytes)
         self.run_bytes += len(event.pcm)
-        self.sent = max(self.sent, self.run_bytes)
-        pcm = event.pcm[repeated:]
-        return replace(event, pcm=pcm) if pcm else None
+        room = max(0, self.utterance.window - self.ahead)
+        end = min(len(event.pcm), repeated + room // 2 * 2)
+        self.sent += max(0, end - repeated)
+        most = max(1, self.utterance.window // 8) * 2
+        pieces = [event.pcm[at : min(at + most, end)] for at in range(repeated, end, most)]
+        return [event] if pieces == [event.pcm] else [replace(event, pcm=piece) for piece in pieces]
 
-    def new_words(self, event: Words) -> Words | None:
+    def new_words(self, event: Words) -> Iterable[Words]:
         marks: tuple[WordMark, ...] = event.marks[max(0, self.marks_sent - self.run_marks) :]
         self.run_marks += len(event.marks)
         self.marks_sent = max(self.marks_sent, self.run_marks)
-        return replace(event, marks=marks) if marks else None
+        return (replace(event, marks=marks),) if marks else ()

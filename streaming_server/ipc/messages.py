@@ -207,6 +207,8 @@ def _require_ranges(utterance: Utterance) -> None:
         raise ProtocolError("An utterance has a part with an impossible speed or pitch.")
     if not (0 <= utterance.id < 2**63 and 0 <= utterance.context < 2**63 and isfinite(utterance.deadline)):
         raise ProtocolError("An utterance has an impossible id, context or deadline.")
+    if not 0 < utterance.window < 2**63:
+        raise ProtocolError("An utterance has an impossible window.")
 
 
 def decode_report(frame: Frame) -> Report:

@@ -32,8 +32,8 @@ STALLED_TICKS = 10
 """Ticks of the pool, one second, after which an utterance without sound leaves a silent worker. Time would
 not do: while the server's own process is paused, it hears no worker."""
 
-REPORT_EVERY = FLOW_WINDOW // 8
-"""Bytes taken from a long utterance between two `Taken` messages to its worker."""
+REPORTS = 8
+"""`Taken` messages to a worker for each window of bytes taken from a long utterance."""
 
 
 def _ignore_wake() -> None:
@@ -117,6 +117,7 @@ class Channel:
         prosody: tuple[ProsodySpan, ...] = (),
         foreign: tuple[LanguageSpan, ...] = (),
         continues: bool = False,
+        window: int = FLOW_WINDOW,
     ) -> None:
         """Send an utterance to a worker. The channel must not be busy."""
         assert not self.busy
@@ -136,6 +137,7 @@ class Channel:
             prosody,
             foreign,
             continues,
+            window,
         )
         self._pool.place(self)
 
@@ -256,8 +258,10 @@ class Channel:
 
     def _report_taken(self) -> None:
         """Let a worker continue that waits, or soon will, for the listener to catch up."""
-        due = self._received >= FLOW_WINDOW and self._taken - self._reported >= REPORT_EVERY
-        if due and self.utterance is not None and self.worker is not None:
+        if self.utterance is None or self.worker is None:
+            return
+        window = self.utterance.window
+        if self._received >= window and self._taken - self._reported >= window // REPORTS:
             self._reported = self._taken
             self.worker.send(Taken(self.utterance.id, self._taken))
 

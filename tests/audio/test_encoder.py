@@ -11,6 +11,7 @@ from anyio import CapacityLimiter
 from streaming_server.audio.encoder import AudioOptions, SpeechEncoder
 from streaming_server.audio.frames import Frame
 from streaming_server.audio.tempo import Tempo
+from streaming_server.types import FLOW_WINDOW
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +81,8 @@ async def test_ffmpeg_is_not_imported_on_the_event_loop(monkeypatch: pytest.Monk
     await utterance(encoder_for(), tone(9000), 1.5, 480)
     assert threads
     assert get_ident() not in threads
+
+
+def test_less_waits_beside_encoders_that_take_much_memory() -> None:
+    windows = [AudioOptions(format=form).window for form in ("pcm", "mp3", "opus", "aac")]
+    assert windows == [FLOW_WINDOW, FLOW_WINDOW, FLOW_WINDOW // 2, FLOW_WINDOW // 4]

@@ -33,8 +33,8 @@ def test_an_engine_that_cannot_start_is_reported(capfd: pytest.CaptureFixture[st
 
 def test_an_engine_that_pauses_utterances_stays_busy() -> None:
     """The window is shorter than a sentence, and only what was taken lets the engine go on."""
-    engine = FlowControlled(EspeakEngine(), 20_000)
-    busy = BusyEngine(engine, 2)
+    engine = FlowControlled(EspeakEngine())
+    busy = BusyEngine(engine, 2, window=20_000)
     assert busy.run(0.3) > 10
     assert engine.active
     engine.close()

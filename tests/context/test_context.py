@@ -171,6 +171,18 @@ async def test_speech_runs_at_most_one_utterance_ahead_of_the_reader() -> None:
         context.close()
 
 
+async def test_a_small_window_bounds_what_waits_and_loses_nothing() -> None:
+    text = LONG.replace(".", "") * 5
+    async with running() as turns:
+        whole, held = turns.open(), turns.open(window=20_000)
+        for context in (whole, held):
+            context.append(text)
+            context.finish()
+        await until_true(lambda: held.buffered == 20_000 and whole.buffered > 100_000)
+        expected, heard = await rest(whole), await rest(held)
+    assert pcm(heard) == pcm(expected)
+
+
 async def test_audio_longer_than_the_lead_is_delivered_in_slices() -> None:
     async with running() as turns:
         context = turns.open(max_lead_s=0.5)

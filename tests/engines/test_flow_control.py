@@ -39,8 +39,8 @@ class Heard:
     max_ahead: int
 
 
-def utterance(number: int, text: str = LONG, speed: float | None = None) -> Utterance:
-    return Utterance(number, number, text, DEFAULT_VOICE, Generation(speed=speed), 0.0)
+def utterance(number: int, text: str = LONG, speed: float | None = None, window: int = WINDOW) -> Utterance:
+    return Utterance(number, number, text, DEFAULT_VOICE, Generation(speed=speed), 0.0, window=window)
 
 
 def add(heard: Heard, events: list[Event], number: int) -> None:
@@ -70,10 +70,10 @@ def listen(engine: FlowControlled, number: int, step: int) -> Heard:
 
 @pytest.mark.parametrize("speed", [1.0, 0.25])
 def test_pausing_does_not_change_the_audio(espeak: EspeakEngine, speed: float) -> None:
-    free = FlowControlled(espeak, 1 << 40)
-    free.submit(utterance(1, speed=speed))
+    free = FlowControlled(espeak)
+    free.submit(utterance(1, speed=speed, window=1 << 40))
     expected = listen(free, 1, 0)
-    held = FlowControlled(espeak, WINDOW)
+    held = FlowControlled(espeak)
     held.submit(utterance(2, speed=speed))
     heard = listen(held, 2, 30_000)
     assert heard.pcm == expected.pcm
@@ -83,7 +83,7 @@ def test_pausing_does_not_change_the_audio(espeak: EspeakEngine, speed: float) -
 
 
 def test_a_paused_utterance_does_not_delay_others(espeak: EspeakEngine) -> None:
-    engine = FlowControlled(espeak, WINDOW)
+    engine = FlowControlled(espeak)
     engine.submit(utterance(3))
     engine.submit(utterance(4, "Hello."))
     heard = Heard(b"", [], False, 0)
@@ -93,3 +93,19 @@ def test_a_paused_utterance_does_not_delay_others(espeak: EspeakEngine) -> None:
     engine.cancel(3)
     engine.taken(3, 1 << 30)
     assert engine.active == 0
+
+
+@pytest.mark.parametrize("window", [WINDOW, 20_001, 30_000])
+def test_no_more_than_a_window_is_sent_unread_in_quarters(espeak: EspeakEngine, window: int) -> None:
+    """Also if the utterance is made to its end in the step in which the window is full."""
+    engine = FlowControlled(espeak)
+    engine.submit(utterance(5, window=window))
+    sizes = []
+    while engine.active:
+        for event in engine.step():
+            assert not isinstance(event, Finished)
+            if isinstance(event, Audio):
+                sizes.append(len(event.pcm))
+    assert sum(sizes) == window // 2 * 2
+    assert max(sizes) <= window // 4
+    engine.cancel(5)

@@ -163,6 +163,7 @@ IMPOSSIBLE_UTTERANCES = {
     "negative pitch": SUBMIT % (b"1", b"1", b"-1", b"1", b"1"),
     "huge top_k": SUBMIT % (b"1", b"1", b"1", b"5000", b"1"),
     "infinite deadline": SUBMIT % (b"1", b"1", b"1", b"1", b"1e999"),
+    "no window": SUBMIT % (b"1", b"1", b"1", b"1", b'1,"window":0'),
 }
 
 MALFORMED_REPORTS = {

@@ -12,7 +12,7 @@ import msgpack
 import psutil
 import pytest
 from helpers.doors import cartesia_request
-from helpers.foreign import LONG, TEXT
+from helpers.foreign import ENDLESS, LONG, TEXT
 from helpers.servers import Server, free_port, steady, until
 from helpers.stalled import silent_socket, stalled_websocket
 
@@ -32,6 +32,13 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "flac": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "flac"}),
     "opus": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "opus"}),
     "slow": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "pcm", "speed": 0.25}),
+    "slow aac": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "aac", "speed": 0.25}),
+    "slow opus": ("/v1/audio/speech", {"input": LONG * 38, "response_format": "opus", "speed": 0.25}),
+    "endless aac": ("/v1/audio/speech", {"input": ENDLESS * 12, "response_format": "aac"}),
+    "endless slow aac": (
+        "/v1/audio/speech",
+        {"input": ENDLESS * 12, "response_format": "aac", "speed": 0.25},
+    ),
     "wav": ("/generate", {"text": LONG * 38, "voice_id": "aria"}),
     "floats": ("/tts/bytes", {**CARTESIA, "output_format": FLOATS}),
     "timed events": ("/tts/sse", {**CARTESIA, "output_format": FLOATS, "add_timestamps": True}),

@@ -113,7 +113,7 @@ def _nothing() -> None:
     """Compute nothing."""
 
 
-def engine_without_device(slots: int, window: int | None = None) -> DiaEngine:
+def engine_without_device(slots: int, paced: bool = False) -> DiaEngine:
     """Return the engine for a GPU, of tiny dimensions, on an absent device."""
     with torch.inference_mode():
         tensors = read_dia(locate("random:tiny", ""), TINY_DIA, _CPU, torch.float32)
@@ -122,7 +122,7 @@ def engine_without_device(slots: int, window: int | None = None) -> DiaEngine:
         pages = 80 * slots if kernels else None
         codec = Codec(TINY_CODEC, sound, slots + 1)
         runner = GraphRunner(Slots(model, slots, pages=pages), codec, CHUNK_SIZES, AbsentDevice(), kernels)
-    return DiaEngine(runner, window=window)
+    return DiaEngine(runner, paced=paced)
 
 
 class Listeners:
@@ -184,7 +184,7 @@ class Listeners:
 
 def host_time(counts: tuple[int, ...] = COUNTS) -> dict[str, dict[str, float | None]]:
     """Return the host's µs a step, by the number of streams that begin and pause as they do in a server."""
-    engine, found, first = engine_without_device(max(counts), FLOW_WINDOW), {}, 1
+    engine, found, first = engine_without_device(max(counts), paced=True), {}, 1
     for count in counts:
         listeners = Listeners(engine, count, first)
         first += count

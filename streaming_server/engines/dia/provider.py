@@ -8,7 +8,6 @@ from typing import Literal
 from streaming_server.engines.base import Engine
 from streaming_server.engines.provider import EngineProvider, option
 from streaming_server.errors import EngineFailure
-from streaming_server.types import FLOW_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def create(settings: DiaSettings) -> Engine:
         quantize=settings.quantize,
         kernels=not settings.disable_torch_compile,
         defaults=PRESETS[settings.preset],
-        window=FLOW_WINDOW,
+        paced=True,
     )
 
 

@@ -142,8 +142,8 @@ def test_an_unknown_language_fails_only_its_utterance(engine: AutoEngine) -> Non
 def test_pausing_does_not_change_the_audio(engine: AutoEngine) -> None:
     text = GERMAN * 4
     alone = spoken(engine, text, "de")
-    restrained = FlowControlled(engine, 100_000)
-    said = utterance(text, "de")
+    restrained = FlowControlled(engine)
+    said = replace(utterance(text, "de"), window=100_000)
     sound = pcm(drain(restrained, [said]), said.id)
     assert 100_000 <= len(sound) < len(alone)
     while len(sound) < len(alone):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, pairwise
 
 import numpy as np
@@ -329,8 +330,8 @@ def step_times(engine: HibariEngine, said: Utterance) -> list[float]:
 
 def test_can_be_paused(engine: HibariEngine) -> None:
     alone = spoken(engine, LONG)
-    restrained = FlowControlled(engine, 100_000)
-    said = utterance(LONG)
+    restrained = FlowControlled(engine)
+    said = replace(utterance(LONG), window=100_000)
     sound = pcm(drain(restrained, [said]), said.id)
     assert 100_000 <= len(sound) < len(alone)
     while len(sound) < len(alone):

@@ -39,10 +39,9 @@ CHUNKING = ChunkPolicy(min_chars=40, best_chars=240, max_chars=400, patience_s=0
 class DiaEngine:
     """Implements `engines.base.Engine`. Created by `load.create_engine`.
 
-    voice_prompts: encodes voice samples; without it, voices' prompts are ignored. window: bytes of PCM an
-    utterance may be ahead of its listener; beyond, it keeps its slot and pauses. max_active: utterances
-    generated at once; by default the number of slots. notice: as in `EngineInfo`. model_bytes:
-    what the weights take, if known.
+    voice_prompts: encodes voice samples; without it, voices' prompts are ignored. paced: as for
+    `Streams`. max_active: utterances generated at once; by default the number of slots. notice: as in
+    `EngineInfo`. model_bytes: what the weights take, if known.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class DiaEngine:
         runner: Runner,
         defaults: SamplingParams | None = None,
         voice_prompts: VoicePromptCache | None = None,
-        window: int | None = None,
+        paced: bool = False,
         max_active: int | None = None,
         notice: str | None = None,
         model_bytes: int | None = None,
@@ -64,7 +63,7 @@ class DiaEngine:
         self._voice_prompts = voice_prompts
         self._contexts: dict[int, ContextState] = {}
         self._schedule = Schedule(self._last_delay, codec.sample_rate, runner.shaped)
-        self._streams = Streams(runner, self._schedule, self._last_delay, window)
+        self._streams = Streams(runner, self._schedule, self._last_delay, paced)
         segments = Segments(runner.slots, defaults or SamplingParams(), codec.sample_rate)
         self._admission = Admission(runner, self._streams, self._schedule, segments, self._max_active)
         self._prefill = PrefillQueue(runner, self._streams, self._schedule, self._fail_out_of_memory)

@@ -88,7 +88,7 @@ def create_engine(
     quantize: Literal["int8"] | None = None,
     kernels: bool = True,
     defaults: SamplingParams | None = None,
-    window: int | None = None,
+    paced: bool = False,
     memory: Callable[[torch.device], MemoryReport] = device_memory,
 ) -> DiaEngine:
     """Load Dia and its codec and return an engine that is ready to generate.
@@ -97,8 +97,8 @@ def create_engine(
     published one, or to random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default
     the first GPU, if any. dtype: `bfloat16`, `float16`, `float32`; by default the device's best. slots:
     utterances at once; by default as many as a GPU generates in real time and has memory for.
-    kernels: use Triton kernels on a GPU where they work. window: bytes an utterance may be ahead
-    of its listener; None for no limit. memory: reports a device's memory.
+    kernels: use Triton kernels on a GPU where they work. paced: whether an utterance pauses while it is ahead
+    of its listener by its window. memory: reports a device's memory.
 
     Raises EngineFailure if a model cannot be found, read or held in memory.
     """
@@ -121,7 +121,7 @@ def create_engine(
         max_active = runner.slots.count if slots else _realtime_limit(runner)
     voice_prompts = _voice_prompts(source.codec_location, source.codec_config)
     model_bytes = weight_bytes(*sizes, quantize)
-    return DiaEngine(runner, defaults, voice_prompts, window, max_active, source.notice(), model_bytes)
+    return DiaEngine(runner, defaults, voice_prompts, paced, max_active, source.notice(), model_bytes)
 
 
 @dataclass(frozen=True, slots=True)

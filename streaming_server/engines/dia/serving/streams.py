@@ -13,18 +13,18 @@ _ROWS_TO_SPARE = 8
 class Streams:
     """Streams by slot. All groups but `by_slot` are parts of it; `by_utterance` holds the same streams.
 
-    window: bytes of PCM a stream may be ahead of its listener; beyond, it keeps its slot and pauses.
+    paced: whether a stream pauses, keeping its slot, while it is ahead of its listener by its window.
 
     newcomers: being prefilled. unadmitted: newcomers that wait for memory for their next segment. open: whose
     end is unknown. ending: whose end is known. paused: waiting for their listener. idle: paused, and none of
     their audio is being decoded. starved: waiting for memory. due: with a complete chunk to decode.
     """
 
-    def __init__(self, runner: Runner, schedule: Schedule, last_delay: int, window: int | None) -> None:
+    def __init__(self, runner: Runner, schedule: Schedule, last_delay: int, paced: bool) -> None:
         self._runner = runner
         self._schedule = schedule
         self._last_delay = last_delay
-        self._window = window
+        self._paced = paced
         self.by_slot: dict[int, Stream] = {}
         self.by_utterance: dict[int, Stream] = {}
         self.newcomers: dict[int, Stream] = {}
@@ -117,7 +117,7 @@ class Streams:
     def _is_paused(self, stream: Stream) -> bool:
         """Return whether it waits for its listener, unless it has nothing left to generate."""
         ahead = 2 * stream.emitted - stream.taken
-        return self._window is not None and ahead >= self._window and stream.end is None
+        return self._paced and ahead >= stream.utterance.window and stream.end is None
 
 
 def _enter(group: dict[int, Stream], stream: Stream, belongs: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import time
+from dataclasses import replace
 
 import pytest
 from helpers.spoken import drain, pcm
@@ -341,8 +342,8 @@ def test_step_is_brief_with_a_single_stream(engine, said, toil):
 
 def test_engine_is_inactive_while_all_streams_are_paused(said):
     """Not even for one that has no slot yet, or the engine would be driven in vain."""
-    engine = create_engine("random:tiny", device="cpu", slots=1, window=40_000)
-    engine.submit(said(1, max_tokens=400))
+    engine = create_engine("random:tiny", device="cpu", slots=1, paced=True)
+    engine.submit(replace(said(1, max_tokens=400), window=40_000))
     engine.submit(said(2))
     heard = drain(engine)
     assert pcm(heard, 1)
@@ -528,8 +529,8 @@ def test_unknown_devices_and_precisions_are_errors():
 
 def test_paused_stream_sounds_the_same(said):
     window = 40_000
-    free, held = (create_engine("random:tiny", device="cpu", slots=2, window=size) for size in (None, window))
-    utterance = said(1, max_tokens=300)
+    free, held = (create_engine("random:tiny", device="cpu", slots=2, paced=paced) for paced in (False, True))
+    utterance = replace(said(1, max_tokens=300), window=window)
     whole = pcm(drain(free, [utterance]), 1)
     assert len(whole) > 4 * window
     held.submit(utterance)
@@ -548,8 +549,8 @@ def test_paused_stream_sounds_the_same(said):
 
 def test_paused_stream_buffers_little_and_can_be_cancelled(said):
     window = 40_000
-    engine = create_engine("random:tiny", device="cpu", slots=1, window=window)
-    engine.submit(said(1, max_tokens=400))
+    engine = create_engine("random:tiny", device="cpu", slots=1, paced=True)
+    engine.submit(replace(said(1, max_tokens=400), window=window))
     heard = b""
     while engine.active:
         heard += pcm(engine.step(), 1)

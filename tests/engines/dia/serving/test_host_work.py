@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 
 from streaming_server.bench.dia.host_time import engine_without_device  # noqa: E402
 from streaming_server.engines.dia.model import columns  # noqa: E402
-from streaming_server.types import DEFAULT_VOICE, FLOW_WINDOW, Audio, Generation, Utterance  # noqa: E402
+from streaming_server.types import DEFAULT_VOICE, Audio, Generation, Utterance  # noqa: E402
 
 STEPS = 80
 """Enough for chunks of the full size."""
@@ -21,7 +21,7 @@ STEPS = 80
 
 def speaking_engine(count):
     """Return an engine in which `count` streams began at once, so that their chunks are due at once."""
-    engine = engine_without_device(count, FLOW_WINDOW)
+    engine = engine_without_device(count, paced=True)
     for number in range(1, count + 1):
         generation = Generation(max_tokens=3000, seed=number)
         engine.submit(Utterance(number, number, "Hello.", DEFAULT_VOICE, generation, time.monotonic()))
