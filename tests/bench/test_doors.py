@@ -142,5 +142,5 @@ def test_turns_are_spoken_through_the_gateway(
     assert (direct["door"], gateway["door"]) == ("direct", "gateway")
     for one in (direct, gateway):
         assert one["turns"] > 0
-        assert (one["troubled"], one["clean"]) == (0, 1.0)
+        assert one["troubled"] == 0
         assert one["cpu_ms_per_audio_s"]["median"] > 0
