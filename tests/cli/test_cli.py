@@ -11,6 +11,7 @@ import sys
 import threading
 import wave
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -238,13 +239,22 @@ def test_two_commands_may_write_the_same_file(server: Server, tmp_path: Path) ->
         subprocess.run([*say, f"--out={alone}"], cwd=ROOT, input=text.encode(), check=True)
         lengths.append(alone.stat().st_size)
         alone.unlink()
-    commands = [subprocess.Popen([*say, f"--out={out}"], cwd=ROOT, stdin=subprocess.PIPE) for _ in texts]
-    for command, text in zip(commands, texts, strict=True):
-        assert command.stdin is not None
-        command.stdin.write(text.encode())
-        command.stdin.close()
-    until(lambda: len(list(tmp_path.glob(".say-*.part"))) == 2, 30)
-    assert [command.wait(60) for command in commands] == [0, 0]
+    with ExitStack() as running:
+        commands = []
+        for number, text in enumerate(texts, 1):
+            command = running.enter_context(
+                subprocess.Popen([*say, f"--out={out}"], cwd=ROOT, stdin=subprocess.PIPE)
+            )
+            running.callback(command.kill)
+            commands.append(command)
+            assert command.stdin is not None
+            command.stdin.write(text.encode())
+            command.stdin.close()
+            until(lambda number=number: len(list(tmp_path.glob(".say-*.part"))) == number, 30)
+            command.send_signal(signal.SIGSTOP)  # Or it may be done before the next one begins.
+        for command in commands:
+            command.send_signal(signal.SIGCONT)
+        assert [command.wait(60) for command in commands] == [0, 0]
     assert out.stat().st_size in lengths
     assert list(tmp_path.iterdir()) == [out]
 
