@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+from helpers.forked import ROOT, ForkedProcess
+
 START_TIMEOUT_S = 60.0
 FIRST_PORT, PORTS_EACH, RUNNERS = 10_000, 1_000, 20
 """Ports below the ephemeral range, with a separate range for each process of pytest-xdist."""
@@ -31,7 +33,7 @@ FIRST_PORT, PORTS_EACH, RUNNERS = 10_000, 1_000, 20
 class Server:
     """A running server."""
 
-    process: subprocess.Popen[bytes]
+    process: ForkedProcess | subprocess.Popen[bytes]
     port: int
     log: Path
 
@@ -136,7 +138,13 @@ def running_server(log: Path, *options: str, port: int | None = None, **environm
     transcription, which would load PyTorch.
     """
     port = port or free_port()
-    with running_process(log, ["run.py", f"--port={port}", *options], port, environment, signals=2) as server:
+    arguments = [f"--port={port}", *options]
+    if any(not name.startswith("DIA_") for name in environment):  # Python reads others when it starts.
+        with running_process(log, ["run.py", *arguments], port, environment, signals=2) as server:
+            yield server
+        return
+    process = ForkedProcess(arguments, _variables(log, environment), log)
+    with _until_ready(Server(process, port, log), signals=2) as server:
         yield server
 
 
@@ -145,23 +153,35 @@ def running_process(
     log: Path, arguments: Sequence[str], port: int, environment: Mapping[str, str], *, signals: int
 ) -> Iterator[Server]:
     """Run Python with these arguments and DIA_* variables until it is ready; end it with so many SIGTERMs."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=_variables(log, environment),
+            stdout=output,
+            stderr=output,
+        )
+    with _until_ready(Server(process, port, log), signals=signals) as server:
+        yield server
+
+
+def _variables(log: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Return a server's environment: ours without its DIA_* variables, the usual ones, and those given."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIA_")}
-    variables = {
+    return {
+        **clean,
         "DIA_DATA_DIR": str(log.with_suffix(".data")),
         "DIA_ENGINE": "espeak",
         "DIA_MAX_WORKERS": "1",
         "DIA_WHISPER_MODEL": str(log.with_name("no-weights.pt")),
-        **environment,
+        **given,
     }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=Path(__file__).parents[2],
-            env={**clean, **variables},
-            stdout=output,
-            stderr=output,
-        )
-    server = Server(process, port, log)
+
+
+@contextmanager
+def _until_ready(server: Server, *, signals: int) -> Iterator[Server]:
+    """Wait until a server is ready; end it afterwards with so many SIGTERMs."""
+    process = server.process
     try:
         until(lambda: process.poll() is not None or server.ready(), START_TIMEOUT_S)
         assert process.poll() is None, server.logged()
