@@ -44,6 +44,7 @@ class Client:
     told: list[dict[str, Any]] = field(default_factory=list)
     reading: anyio.Event = field(default_factory=anyio.Event)
     heard: anyio.Event = field(default_factory=anyio.Event)
+    kept: anyio.Event = field(default_factory=anyio.Event)
 
     async def say(self, **message: Any) -> None:
         await self.sending.send({"type": "websocket.receive", "text": json.dumps(message)})
@@ -52,9 +53,11 @@ class Client:
         """Begin to read."""
         self.reading.set()
 
-    def pause(self) -> None:
-        """Read nothing until `read`."""
-        self.reading = anyio.Event()
+    async def pause(self) -> None:
+        """Read nothing until `read`. Return when the server waits to send something."""
+        self.reading, self.kept = anyio.Event(), anyio.Event()
+        with anyio.fail_after(PATIENCE_S):
+            await self.kept.wait()
 
     async def until(self, wanted: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         """Wait for a matching message, of those since the last call as well; return it."""
@@ -67,7 +70,9 @@ class Client:
         return await self.incoming.receive()
 
     async def send(self, event: Any) -> None:
-        await self.reading.wait()
+        if not self.reading.is_set():
+            self.kept.set()
+            await self.reading.wait()
         if isinstance(event.get("text"), str):
             self.told.append(json.loads(event["text"]))
             self.heard.set()

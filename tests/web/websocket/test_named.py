@@ -191,7 +191,7 @@ async def test_a_failed_turn_has_one_error_even_if_a_message_is_refused(
             for end in protocol.ends:
                 await client.say(**end)
         if untold:
-            client.pause()
+            await client.pause()
         await anyio.wait_all_tasks_blocked()
         [turn] = [*session.taking.values(), *session.leaving.values()]
         turn.context.fail(lost())
@@ -213,7 +213,7 @@ async def test_cartesia_tells_no_more_of_a_cancelled_context_although_it_failed(
         assert isinstance(session, CartesiaSession)
         await client.say(**CARTESIA.more(SHORT * 200))
         await client.until(is_audio)
-        client.pause()
+        await client.pause()
         await anyio.wait_all_tasks_blocked()
         session.taking["one"].context.fail(lost())
         await client.say(context_id="one", cancel=True)
