@@ -96,7 +96,7 @@ class SimulatedCuda(Cuda):
             with torch.inference_mode():
                 output.copy_(body())
 
-        return CapturedGraph(inputs, output, replay)
+        return CapturedGraph(inputs, output, replay, self.pinned_like)
 
     def synchronize(self) -> None: ...
 

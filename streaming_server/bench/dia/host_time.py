@@ -24,7 +24,7 @@ from streaming_server.engines.dia.model.transformer import DiaModel
 from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
 from streaming_server.engines.dia.serving.engine import DiaEngine
 from streaming_server.engines.dia.serving.graphs import GraphRunner
-from streaming_server.engines.dia.serving.slots import Slots
+from streaming_server.engines.dia.serving.slots import NO_END, Slots
 from streaming_server.engines.dia.serving.stream import CHUNK_SIZES
 from streaming_server.engines.dia.weights.hub import locate
 from streaming_server.engines.dia.weights.loader import read_codec, read_dia
@@ -51,11 +51,12 @@ class AbsentDevice(Cuda):
     """A device on which everything is done at once and nothing is computed.
 
     Of the graphs on the urgent stream, which is the model's, not even the warm-up runs, so that Triton's
-    kernels need no GPU. Those of the codec run once, for the shape of their output.
+    kernels need no GPU: no slot ever ends. Those of the codec run once, for the shape of their output.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
         super().__init__(_CPU)
+        self._ends = torch.full((slots,), NO_END)
 
     def stream(self, urgent: bool = False) -> Any:
         return _AbsentStream(urgent)
@@ -77,8 +78,8 @@ class AbsentDevice(Cuda):
 
     def capture(self, body: Any, inputs: Tensor, stream: Any, pool: Any) -> CapturedGraph:
         with torch.inference_mode():
-            output = inputs if stream.urgent else body()
-        return CapturedGraph(inputs, output, _nothing)
+            output = self._ends if stream.urgent else body()
+        return CapturedGraph(inputs, output, _nothing, self.pinned_like)
 
     def synchronize(self) -> None:
         """Return at once."""
@@ -121,7 +122,9 @@ def engine_without_device(slots: int, paced: bool = False) -> DiaEngine:
         model, kernels = DiaModel(TINY_DIA, tensors), has_triton()
         pages = 80 * slots if kernels else None
         codec = Codec(TINY_CODEC, sound, slots + 1)
-        runner = GraphRunner(Slots(model, slots, pages=pages), codec, CHUNK_SIZES, AbsentDevice(), kernels)
+        runner = GraphRunner(
+            Slots(model, slots, pages=pages), codec, CHUNK_SIZES, AbsentDevice(slots), kernels
+        )
     return DiaEngine(runner, paced=paced)
 
 

@@ -117,6 +117,7 @@ class Admission:
         self._schedule.set_running(stream, False)
         self._streams.ending.pop(stream.slot, None)
         self._streams.due.pop(stream.slot, None)
+        self._streams.patient.pop(stream.slot, None)
         self._streams.release_memory(stream)
         if not self.begin(stream):
             self._streams.unadmitted[stream.slot] = stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH
 from streaming_server.engines.dia.serving.runner import AudioChunk, Runner
-from streaming_server.engines.dia.serving.schedule import Schedule
+from streaming_server.engines.dia.serving.schedule import URGENT_S, Schedule
 from streaming_server.engines.dia.serving.stream import CHUNK_SIZES, LAST_CHUNK, Stream
 from streaming_server.engines.dia.serving.streams import Streams
 from streaming_server.types import Audio, Event, Words
@@ -28,9 +29,14 @@ class AudioOut:
         self._out_of_memory = out_of_memory
         self._hop = runner.codec.config.hop
         self._last_delay = runner.slots.model.config.last_delay
+        self._decode_at = 0
 
-    def decode_ready(self) -> None:
-        """Decode every complete chunk, batching chunks of one size."""
+    def decode_ready(self, wait: bool) -> None:
+        """Decode complete chunks, batching chunks of one size.
+
+        Without `wait`, those of listeners with audio to spare may wait a few steps for others.
+        """
+        self._hold_back(wait)
         while True:
             batches: dict[int, list[tuple[Stream, AudioChunk]]] = {}
             for stream in (self._streams.due | self._streams.ending).values():
@@ -45,6 +51,23 @@ class AudioOut:
             for frames, batch in batches.items():
                 for start in range(0, len(batch), size):
                     self._decode(batch[start : start + size], frames)
+
+    def _hold_back(self, wait: bool) -> None:
+        """Let chunks wait that can, until they fill a batch or one has waited long enough."""
+        streams, step, now = self._streams, self._schedule.steps.count, time.monotonic()
+        if self._runner.codec_patience and not wait:
+            for stream in [one for one in streams.due.values() if self._can_wait(one, now)]:
+                if not streams.patient:
+                    self._decode_at = step + self._runner.codec_patience
+                streams.patient[stream.slot] = streams.due.pop(stream.slot)
+        if wait or step >= self._decode_at or len(streams.patient) >= self._runner.codec_batch:
+            streams.due.update(streams.patient)
+            streams.patient.clear()
+
+    def _can_wait(self, stream: Stream, now: float) -> bool:
+        """Return whether a stream's chunk is of the usual size and its listener has audio meanwhile."""
+        usual = stream.chunk_frames == LAST_CHUNK and stream.end is None
+        return usual and self._schedule.underrun_at(stream) > now + URGENT_S
 
     def _decode(self, batch: list[tuple[Stream, AudioChunk]], frames: int) -> None:
         try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH, Codec, to_pcm
-from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
+from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda, Launch
 from streaming_server.engines.dia.serving.graph_timer import graph_seconds
 from streaming_server.engines.dia.serving.runner import AudioChunk
 from streaming_server.engines.dia.serving.slots import Slots
@@ -34,7 +34,8 @@ class CodecGraphs:
         self._cuda = cuda
         self.stream = cuda.stream()
         self._pool = cuda.pool()
-        self._decoding: deque[tuple[Sequence[AudioChunk], Tensor, Any]] = deque()
+        self._decoding: deque[tuple[Sequence[AudioChunk], Launch, Any]] = deque()
+        self._collected: list[Launch] = []
         self._graphs: dict[tuple[int, int], CapturedGraph] = {}
         for size in sorted({self.bucket(size) for size in BUCKETS}):
             for frames in chunks:
@@ -61,28 +62,31 @@ class CodecGraphs:
         given = [(slot, row, first, length, slot) for slot, first, row, length, _ in chunks]
         padding = (0, 0, 0, UNKNOWN_LENGTH, self._slots.count)
         given += [padding] * (self.bucket(len(chunks)) - len(chunks))
-        rows = np.ascontiguousarray(np.array(given, np.int64).T)
-        captured = self._graphs[self.bucket(len(chunks)), frames]
-        upload, download = self._cuda.pinned(rows), self._cuda.pinned_like(captured.output)
+        rows = np.array(given, np.int64).T
         self.stream.wait_event(after)
         with self._cuda.use_stream(self.stream):
-            captured.inputs.copy_(upload, non_blocking=True)
-            captured.replay()
-            download.copy_(captured.output, non_blocking=True)
+            launch = self._graphs[self.bucket(len(chunks)), frames].launch(rows)
             arrived = self._cuda.record_event(self.stream)
-        self._decoding.append((chunks, download, arrived))
+        self._decoding.append((chunks, launch, arrived))
 
     def collect(self, wait: bool) -> list[tuple[AudioChunk, NDArray[np.int16]]]:
-        """Return the chunks that have arrived, in order; with `wait`, all of them."""
+        """Return the chunks that have arrived, in order; with `wait`, all of them.
+
+        Their audio is valid until the next call.
+        """
+        for launch in self._collected:
+            launch.release()
+        self._collected.clear()
         done: list[tuple[AudioChunk, NDArray[np.int16]]] = []
         while self._decoding:
-            chunks, download, arrived = self._decoding[0]
+            chunks, launch, arrived = self._decoding[0]
             if wait:
                 arrived.synchronize()
             elif not arrived.query():
                 break
             self._decoding.popleft()
-            done.extend(zip(chunks, download.numpy(), strict=False))
+            self._collected.append(launch)
+            done.extend(zip(chunks, launch.output, strict=False))
         return done
 
     def seconds(self, size: int, frames: int) -> float:
@@ -96,6 +100,7 @@ class CodecGraphs:
 
     def clear(self) -> None:
         self._decoding.clear()
+        self._collected.clear()
         self._graphs.clear()
 
     def _capture(self, size: int, frames: int) -> CapturedGraph:

@@ -11,19 +11,79 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 
+class PinnedBuffers:
+    """Pinned buffers of one kind, each used again: to allocate one takes the host longer than to fill it.
+
+    allocate: makes one more.
+    """
+
+    def __init__(self, allocate: Callable[[], Tensor]) -> None:
+        self._allocate = allocate
+        self._free: list[Tensor] = []
+
+    def take(self) -> Tensor:
+        """Return a buffer that nobody uses."""
+        return self._free.pop() if self._free else self._allocate()
+
+    def give_back(self, buffer: Tensor) -> None:
+        """Let a buffer be taken again; no copy from or to it may be under way."""
+        self._free.append(buffer)
+
+
 class CapturedGraph:
-    """A graph, the buffer it reads and the tensor that holds its output until the next replay."""
+    """A graph, the buffer it reads and the tensor that holds its output until the next replay.
 
-    __slots__ = ("inputs", "output", "replay")
+    allocate: makes a pinned tensor like the one given.
+    """
 
-    def __init__(self, inputs: Tensor, output: Tensor, replay: Callable[[], None]) -> None:
+    __slots__ = ("downloads", "inputs", "output", "replay", "uploads")
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        output: Tensor,
+        replay: Callable[[], None],
+        allocate: Callable[[Tensor], Tensor],
+    ) -> None:
         self.inputs = inputs
         self.output = output
         self.replay = replay
+        self.uploads = PinnedBuffers(lambda: allocate(inputs))
+        self.downloads = PinnedBuffers(lambda: allocate(output))
+
+    def launch(self, rows: NDArray[np.int64]) -> Launch:
+        """Upload the inputs, replay the graph and download its output, all on the current stream."""
+        upload, download = self.uploads.take(), self.downloads.take()
+        upload.numpy()[...] = rows
+        self.inputs.copy_(upload, non_blocking=True)
+        self.replay()
+        download.copy_(self.output, non_blocking=True)
+        return Launch(self, upload, download)
+
+
+class Launch:
+    """A replay with its copies. Its output may be read once the device is done with it."""
+
+    __slots__ = ("_download", "_graph", "_upload")
+
+    def __init__(self, graph: CapturedGraph, upload: Tensor, download: Tensor) -> None:
+        self._graph = graph
+        self._upload = upload
+        self._download = download
+
+    @property
+    def output(self) -> NDArray[Any]:
+        """The output, until `release`."""
+        return self._download.numpy()
+
+    def release(self) -> None:
+        """Give the buffers back. Call it once, when the device is done."""
+        self._graph.uploads.give_back(self._upload)
+        self._graph.downloads.give_back(self._download)
 
 
 class Cuda:
@@ -59,7 +119,7 @@ class Cuda:
         return torch.from_numpy(np.ascontiguousarray(rows, np.int64)).pin_memory()
 
     def pinned_like(self, like: Tensor) -> Tensor:
-        """Allocate pinned memory for an asynchronous download of such a tensor."""
+        """Allocate such a tensor in pinned memory, for asynchronous copies."""
         return torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
 
     def pool(self) -> Any:
@@ -84,7 +144,7 @@ class Cuda:
                     graph.capture_end()
                 raise
             graph.capture_end()
-        return CapturedGraph(inputs, output, graph.replay)
+        return CapturedGraph(inputs, output, graph.replay, self.pinned_like)
 
     def synchronize(self) -> None:
         """Wait until the device is idle."""

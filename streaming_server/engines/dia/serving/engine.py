@@ -151,7 +151,7 @@ class DiaEngine:
                 self._decode_step(selected)
             self._runner.throttle()
             self._update_ends(wait=nothing_to_do)
-            self._audio.decode_ready()
+            self._audio.decode_ready(wait=nothing_to_do)
             self._outbox += self._audio.collect(wait=nothing_to_do)
             for stream in self._audio.complete():
                 self._end_segment(stream)
@@ -232,6 +232,7 @@ class DiaEngine:
             if stream is not None and seen > stream.born and ends[slot] <= stream.limit:
                 stream.end = int(ends[slot])
                 del streams.open[slot]
+                streams.patient.pop(slot, None)
                 streams.ending[slot] = stream
                 streams.refresh(stream)
                 if stream.runs:

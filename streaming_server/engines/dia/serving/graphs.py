@@ -20,7 +20,7 @@ from torch import Tensor
 
 from streaming_server.engines.dia.model.codec import Codec
 from streaming_server.engines.dia.serving.codec_graphs import CODEC_BATCH, CodecGraphs
-from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda
+from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda, Launch
 from streaming_server.engines.dia.serving.graph_timer import graph_seconds, raise_clocks
 from streaming_server.engines.dia.serving.page_table import PageTable
 from streaming_server.engines.dia.serving.prefill import Beginning
@@ -73,6 +73,7 @@ class GraphRunner(Runner):
 
     delay = AHEAD
     codec_batch = CODEC_BATCH
+    codec_patience = 4
 
     def __init__(
         self, slots: Slots, codec: Codec, chunks: Sequence[int], cuda: Cuda, kernels: bool = False
@@ -84,7 +85,7 @@ class GraphRunner(Runner):
         self._model_stream = cuda.stream(urgent=True)
         self._model_pool = cuda.pool()
         self._ends = torch.full((slots.count,), NO_END, device=cuda.device)
-        self._in_flight: deque[tuple[int, Tensor, Any]] = deque()
+        self._in_flight: deque[tuple[int, Launch, Any]] = deque()
         self._seen: tuple[int, NDArray[np.int64]] = (0, np.zeros(0, np.int64))
         self._prefill_piece_s = _FIRST_GUESS_S
         self._measurements: deque[tuple[int, Any, Any]] = deque()
@@ -137,14 +138,10 @@ class GraphRunner(Runner):
         if self._table is not None and len(self._table.pending) > len(slot_ids):
             self._upload_table(self._table)
         batch = self._steps.batch(slot_ids, shape)
-        upload = self._cuda.pinned(batch.rows)
-        download = self._cuda.pinned_like(self._ends)
-        batch.graph.inputs.copy_(upload, non_blocking=True)
-        batch.graph.replay()
+        launch = batch.graph.launch(batch.rows)
         self.steps += 1
-        download.copy_(self._ends, non_blocking=True)
         self._last_step = self._cuda.record_event(self._model_stream)
-        self._in_flight.append((self.steps, download, self._last_step))
+        self._in_flight.append((self.steps, launch, self._last_step))
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:
         return self._steps.computed_anyway(slot_ids)
@@ -157,8 +154,9 @@ class GraphRunner(Runner):
         if wait and self._in_flight:
             self._in_flight[-1][2].synchronize()
         while self._in_flight and self._in_flight[0][2].query():
-            steps, download, _ = self._in_flight.popleft()
-            self._seen = steps, download.numpy()
+            steps, launch, _ = self._in_flight.popleft()
+            self._seen = steps, launch.output.copy()
+            launch.release()
         return self._seen
 
     def _capture_step(self, step: Callable[[], None], inputs: Tensor) -> CapturedGraph:

@@ -85,6 +85,10 @@ class Runner:
     Batched convolutions may round differently and gain little on a CPU, so there each chunk is decoded
     alone and sounds the same, bit for bit, in any company."""
 
+    codec_patience = 0
+    """Steps that a chunk of a listener with audio to spare may wait for others; fewer than those for which
+    `Streams` provides memory."""
+
     def __init__(self, slots: Slots, codec: Codec) -> None:
         self.slots = slots
         self.codec = codec

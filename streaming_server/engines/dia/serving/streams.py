@@ -17,7 +17,8 @@ class Streams:
 
     newcomers: being prefilled. unadmitted: newcomers that wait for memory for their next segment. open: whose
     end is unknown. ending: whose end is known. paused: waiting for their listener. idle: paused, and none of
-    their audio is being decoded. starved: waiting for memory. due: with a complete chunk to decode.
+    their audio is being decoded. starved: waiting for memory. due: with a complete chunk to decode. patient:
+    with one that may wait for others.
     """
 
     def __init__(self, runner: Runner, schedule: Schedule, last_delay: int, paced: bool) -> None:
@@ -35,6 +36,7 @@ class Streams:
         self.idle: dict[int, Stream] = {}
         self.starved: dict[int, Stream] = {}
         self.due: dict[int, Stream] = {}
+        self.patient: dict[int, Stream] = {}
         self._groups = (
             self.by_slot,
             self.newcomers,
@@ -45,6 +47,7 @@ class Streams:
             self.idle,
             self.starved,
             self.due,
+            self.patient,
         )
 
     def __len__(self) -> int:
@@ -53,7 +56,7 @@ class Streams:
     def begin_segment(self, stream: Stream) -> None:
         """Add a stream, or begin its next segment."""
         slot = stream.slot
-        for group in (self.ending, self.due, self.starved):
+        for group in (self.ending, self.due, self.patient, self.starved):
             group.pop(slot, None)
         self.by_slot[slot] = self.by_utterance[stream.utterance.id] = stream
         self.newcomers[slot] = stream

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from streaming_server.engines.dia.serving.cuda import Cuda  # noqa: E402
+from streaming_server.engines.dia.serving.cuda import CapturedGraph, Cuda  # noqa: E402
 from streaming_server.engines.dia.serving.device import use_device  # noqa: E402
 
 
@@ -73,6 +73,23 @@ def test_uploads_are_contiguous_whatever_they_are_made_of(cuda):
     pinned = cuda.pinned(rows)
     assert pinned.is_contiguous()
     assert pinned.tolist() == rows.tolist()
+
+
+def test_buffers_are_used_again_once_a_launch_is_over():
+    allocated = []
+
+    def allocate(like):
+        allocated.append(torch.empty_like(like))
+        return allocated[-1]
+
+    inputs, output = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
+    graph = CapturedGraph(inputs, output, lambda: output.copy_(inputs + 1), allocate)
+    one, other = graph.launch(np.array([1, 2])), graph.launch(np.array([3, 4]))
+    assert (one.output.tolist(), other.output.tolist()) == ([2, 3], [4, 5])
+    one.release()
+    third = graph.launch(np.array([5, 6]))
+    assert (other.output.tolist(), third.output.tolist()) == ([4, 5], [6, 7])
+    assert len(allocated) == 4, "two for uploads and two for downloads"
 
 
 def test_kernels_are_launched_on_the_chosen_gpu(monkeypatch):

@@ -23,7 +23,7 @@ from streaming_server.engines.dia.serving.graphs import AHEAD, GraphRunner  # no
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
 from streaming_server.engines.dia.serving.schedule import AMPLE_S  # noqa: E402
 from streaming_server.engines.dia.serving.step_graphs import BUCKETS, bucket, padded, sizes  # noqa: E402
-from streaming_server.engines.dia.serving.stream import CHUNK_SIZES  # noqa: E402
+from streaming_server.engines.dia.serving.stream import CHUNK_SIZES, LAST_CHUNK  # noqa: E402
 from streaming_server.types import (  # noqa: E402
     DEFAULT_VOICE,
     Audio,
@@ -122,6 +122,31 @@ def test_streams_that_come_and_go_are_independent(simulated, alone, slots):
     for number in finished:
         assert apart(pcm(events, number), alone[number]) <= 1
     assert gpu.captures == captures, "everybody waits while a graph is captured"
+
+
+@pytest.mark.parametrize(("ahead_s", "together"), [(1000.0, True), (-1000.0, False)])
+def test_chunks_wait_for_others_while_their_listeners_have_audio(
+    simulated, alone, monkeypatch, ahead_s, together
+):
+    """Those of the usual size are decoded together, unless somebody would hear it."""
+    engine, _ = simulated(6)
+    decoded, decode = [], engine._runner.decode
+
+    def watched(chunks, frames):
+        decoded.append((frames, len(chunks)))
+        decode(chunks, frames)
+
+    monkeypatch.setattr(engine._runner, "decode", watched)
+    events = []
+    for number in (1, 2, 4):
+        engine.submit(replace(various(number), deadline=time.monotonic() + ahead_s))
+        for _ in range(3):
+            events += engine.step()
+    events += drain(engine)
+    usual = [count for frames, count in decoded if frames == LAST_CHUNK]
+    assert (max(usual) > 1) is together
+    for number in (1, 2, 4):
+        assert apart(pcm(events, number), alone[number]) <= 1
 
 
 def test_words_end_within_their_audio_though_the_end_is_known_late(simulated):
