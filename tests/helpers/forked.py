@@ -1,6 +1,6 @@
 """Commands of run.py in processes forked from one that has imported what a server imports.
 
-Importing the package takes most of a server's start, and hundreds are started.
+Imports are most of what a server's start costs, and hundreds are started.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-PRELOADED = ("streaming_server.cli.main", "streaming_server.web.server", "streaming_server.storage.sqlite")
+PRELOADED = "tests.helpers.preloaded"
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ class ForkedProcess:
 def _context() -> ForkServerContext:
     """Return the context whose fork server, started with the first process, has imported the package."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
+    context.set_forkserver_preload([PRELOADED])
     return context
 
 

@@ -6,6 +6,7 @@ import io
 import struct
 import tempfile
 from fractions import Fraction
+from functools import lru_cache
 
 import av
 import numpy as np
@@ -20,12 +21,15 @@ PITCH = 440.0
 FORMATS = ("wav", "w64", "aiff", "caf", "flac", "mp3", "ogg", "opus", "m4a", "aac", "webm", "amr", "wma")
 
 
+@lru_cache(maxsize=16)
 def speech(seconds: float, rate: int = 44_100, channels: int = 1, level: float = 0.3) -> Floats:
-    """Return a tone of PITCH that swells like speech, with noise; shape (frames, channels)."""
+    """Return a tone of PITCH that swells like speech, with noise; shape (frames, channels), read-only."""
     time = np.arange(int(seconds * rate)) / rate
     tone = np.sin(2 * np.pi * PITCH * time) * (0.7 + 0.3 * np.sin(2 * np.pi * 2 * time))
     noise = np.random.default_rng(0).normal(0.0, 0.01, (len(time), channels))
-    return ((tone[:, None] + noise) * level).astype(np.float32)
+    samples = ((tone[:, None] + noise) * level).astype(np.float32)
+    samples.flags.writeable = False
+    return samples
 
 
 def sndfile(samples: Floats, rate: int, format: str, subtype: str | None = None) -> bytes:  # noqa: A002

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from typing import Any
 
 import av
@@ -27,6 +28,7 @@ def to(server: Server) -> httpx.Client:
     )
 
 
+@lru_cache(maxsize=16)
 def recording(seconds: float = 6.0, hertz: float = 220.0) -> bytes:
     """Return a WAV file that is not silent."""
     times = np.arange(int(44100 * seconds)) / 44100

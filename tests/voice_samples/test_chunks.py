@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ PLACEHOLDERS_64 = (*PLACEHOLDERS_32, 2**40, 2**63 - 1, 2**64 - 1)
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
+@cache
 def recording(form: str, subtype: str) -> bytes:
     """Return six seconds, mono, 44.1 kHz."""
     return sndfile(speech(6.0), 44_100, form, subtype)

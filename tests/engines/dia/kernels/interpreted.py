@@ -476,7 +476,9 @@ def test_the_runner_for_a_gpu_is_assembled_to_measure(kernels):
     with torch.inference_mode():
         model = tiny_model()
     memory = MemoryReport(0, 40_000_000 if kernels else 1_270_000_000)
-    runner = assemble_on_gpu(model, TINY_CODEC, sound, AbsentDevice(256), None, kernels, lambda device: memory)
+    runner = assemble_on_gpu(
+        model, TINY_CODEC, sound, AbsentDevice(256), None, kernels, lambda device: memory
+    )
     assert runner.kernels == kernels
     assert runner.slots.count > 1
     assert runner.realtime_streams() == runner.slots.count

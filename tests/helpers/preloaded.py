@@ -1,0 +1,12 @@
+"""What servers import, for the process they are forked from (see `forked`)."""
+
+import gc
+
+import streaming_server.cli.main
+import streaming_server.cli.say
+import streaming_server.storage.sqlite
+import streaming_server.web.server  # noqa: F401
+
+# A server collects garbage when it starts; that would copy all pages of what was imported.
+gc.collect()
+gc.freeze()
