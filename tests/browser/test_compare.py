@@ -36,6 +36,7 @@ def test_compares_voices_made_at_once_and_heard_in_turn(page: Page) -> None:
     expect(cards.nth(3).locator("button")).to_have_text("Play")
 
 
+@pytest.mark.slow
 def test_escape_and_removal_of_a_voice_stop_its_synthesis(page: Page, server: Server) -> None:
     write(page, "The quick brown fox jumps over the lazy dog near the river bank. " * 1500)
     cancelled = ended(server, "cancelled")

@@ -67,6 +67,7 @@ def test_doors(fuzzed: tuple[Server, Target], group: str, request: pytest.Fixtur
     check(fuzzed, doors, option("--fuzz-seed"), option("--fuzz-seconds"), option("--fuzz-start"))
 
 
+@pytest.mark.slow
 def test_all_doors_for_a_second(fuzzed: tuple[Server, Target]) -> None:
     check(fuzzed, DOORS, seed=0, seconds=1.0, start=0)
 

@@ -160,6 +160,7 @@ def test_audio_is_independent_of_other_streams(engine, said):
     assert {number: pcm(together, number) for number in alone} == alone
 
 
+@pytest.mark.slow
 def test_random_arrivals_and_cancellations_leave_others_untouched(engine, said):
     def one(number):
         return said(number, max_tokens=100 + number % 9, text=TEXT[: 8 + number % 30])

@@ -149,6 +149,7 @@ def test_chunks_wait_for_others_while_their_listeners_have_audio(
         assert apart(pcm(events, number), alone[number]) <= 1
 
 
+@pytest.mark.slow
 def test_words_end_within_their_audio_though_the_end_is_known_late(simulated):
     """Among all candidates end of audio comes up now and then."""
     engine, _ = simulated(6)

@@ -61,6 +61,7 @@ def said(number, frames):
     return Utterance(number, number, "Hi there.", DEFAULT_VOICE, generation, time.monotonic())
 
 
+@pytest.mark.slow
 def test_streams_that_outgrow_their_memory_wait_and_all_end(plain):
     """Nine letters make one expect two seconds; these take up to five."""
     lengths = {number: 430 - 40 * number for number in range(1, 7)}
