@@ -65,9 +65,13 @@ class AudioOut:
             streams.patient.clear()
 
     def _can_wait(self, stream: Stream, now: float) -> bool:
-        """Return whether a stream's chunk is of the usual size and its listener has audio meanwhile."""
+        """Return whether a stream's chunk is of the usual size, its listener has audio meanwhile, and it does
+        not reach its last row.
+        """
         usual = stream.chunk_frames == LAST_CHUNK and stream.end is None
-        return usual and self._schedule.underrun_at(stream) > now + URGENT_S
+        rows = stream.last_row(self._last_delay) - stream.row
+        early = rows > self._runner.codec_patience
+        return usual and early and self._schedule.underrun_at(stream) > now + URGENT_S
 
     def _decode(self, batch: list[tuple[Stream, AudioChunk]], frames: int) -> None:
         try:
