@@ -52,11 +52,12 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     with ExitStack() as stack:
         count = 0
 
-        def start(*options: str, **environment: str) -> Server:
+        def start(*options: str, forked: bool = True, **environment: str) -> Server:
             nonlocal count
             count += 1
             log = tmp_path / f"log-{count}"
-            return stack.enter_context(running_server(log, "--log-format=json", *options, **environment))
+            one = running_server(log, "--log-format=json", *options, forked=forked, **environment)
+            return stack.enter_context(one)
 
         yield start
 

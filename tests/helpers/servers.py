@@ -131,18 +131,23 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(log: Path, *options: str, port: int | None = None, **environment: str) -> Iterator[Server]:
+def running_server(
+    log: Path, *options: str, port: int | None = None, forked: bool = True, **environment: str
+) -> Iterator[Server]:
     """A server with these options and DIA_* variables, ready to speak; gone afterwards.
 
     What an option or a variable does not say is chosen to start fast: eSpeak NG, in one worker, and no
-    transcription, which would load PyTorch.
+    transcription, which would load PyTorch. Unless `forked`, Python is started anew, and its exit status
+    tells how it was finalized.
     """
     port = port or free_port()
     arguments = [f"--port={port}", *options]
-    if any(not name.startswith("DIA_") for name in environment):  # Python reads others when it starts.
+    # Python reads other variables when it starts.
+    if not forked or any(not name.startswith("DIA_") for name in environment):
         with running_process(log, ["run.py", *arguments], port, environment, signals=2) as server:
             yield server
         return
+    log.touch()
     process = ForkedProcess(arguments, _variables(log, environment), log)
     with _until_ready(Server(process, port, log), signals=2) as server:
         yield server

@@ -44,7 +44,7 @@ class Client:
     told: list[dict[str, Any]] = field(default_factory=list)
     reading: anyio.Event = field(default_factory=anyio.Event)
     heard: anyio.Event = field(default_factory=anyio.Event)
-    kept: anyio.Event = field(default_factory=anyio.Event)
+    waiting: anyio.Event = field(default_factory=anyio.Event)
 
     async def say(self, **message: Any) -> None:
         await self.sending.send({"type": "websocket.receive", "text": json.dumps(message)})
@@ -55,9 +55,9 @@ class Client:
 
     async def pause(self) -> None:
         """Read nothing until `read`. Return when the server waits to send something."""
-        self.reading, self.kept = anyio.Event(), anyio.Event()
+        self.reading, self.waiting = anyio.Event(), anyio.Event()
         with anyio.fail_after(PATIENCE_S):
-            await self.kept.wait()
+            await self.waiting.wait()
 
     async def until(self, wanted: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         """Wait for a matching message, of those since the last call as well; return it."""
@@ -71,7 +71,7 @@ class Client:
 
     async def send(self, event: Any) -> None:
         if not self.reading.is_set():
-            self.kept.set()
+            self.waiting.set()
             await self.reading.wait()
         if isinstance(event.get("text"), str):
             self.told.append(json.loads(event["text"]))

@@ -228,7 +228,7 @@ def test_no_child_outlives_a_killed_server(start_server: Callable[..., Server]) 
 
 
 def test_sigterm_stops_an_idle_server_at_once(start_server: Callable[..., Server]) -> None:
-    server = start_server()
+    server = start_server(forked=False)
     children = server.children()
     asked = time.monotonic()
     server.process.terminate()
@@ -240,7 +240,7 @@ def test_sigterm_stops_an_idle_server_at_once(start_server: Callable[..., Server
 async def test_draining_finishes_open_contexts_and_admits_none(
     start_server: Callable[..., Server],
 ) -> None:
-    server = start_server("--max-workers=1")
+    server = start_server("--max-workers=1", forked=False)
     async with talking(server.ws_url) as talk:
         whole = await talk.speak(LONG[:130], "before", max_lead_ms=600_000)
         await talk.send("speak", context="admitted", text=LONG[:130], max_lead_ms=6000)

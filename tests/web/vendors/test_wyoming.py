@@ -348,7 +348,7 @@ async def test_too_many_requests_at_once_are_refused(start_server: Callable[...,
 
 async def test_speech_is_finished_before_the_server_stops(start_server: Callable[..., Server]) -> None:
     port = free_port()
-    server = start_server(f"--wyoming-port={port}", "--max-lead-ms=500")
+    server = start_server(f"--wyoming-port={port}", "--max-lead-ms=500", forked=False)
     async with at_port(port) as events:
         await stream(events, TEXT)  # A whole text is not paced, and would be out too soon.
         await events.until("audio-chunk")

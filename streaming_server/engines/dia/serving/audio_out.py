@@ -85,6 +85,7 @@ class AudioOut:
             stream.chunks += 1
             stream.decoding += 1
             stream.due = stream.row_completing(self._last_delay)
+            self._streams.patient.pop(stream.slot, None)
             if stream.row < stream.due:
                 self._streams.due.pop(stream.slot, None)
             self._streams.refresh(stream)

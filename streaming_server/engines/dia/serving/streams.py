@@ -7,7 +7,7 @@ from streaming_server.engines.dia.serving.schedule import Schedule
 from streaming_server.engines.dia.serving.stream import Stream
 
 _ROWS_TO_SPARE = 8
-"""Rows beyond the next chunk for which a running stream has memory: a chunk may be decoded a step late."""
+"""Rows beyond the next chunk for which a running stream has memory: it may be decoded some steps late."""
 
 
 class Streams:
@@ -17,8 +17,8 @@ class Streams:
 
     newcomers: being prefilled. unadmitted: newcomers that wait for memory for their next segment. open: whose
     end is unknown. ending: whose end is known. paused: waiting for their listener. idle: paused, and none of
-    their audio is being decoded. starved: waiting for memory. due: with a complete chunk to decode. patient:
-    with one that may wait for others.
+    their audio is being decoded or about to be. starved: waiting for memory. due: with a complete chunk to
+    decode. patient: with one that may wait for others.
     """
 
     def __init__(self, runner: Runner, schedule: Schedule, last_delay: int, paced: bool) -> None:
@@ -76,7 +76,8 @@ class Streams:
             return
         paused = self._is_paused(stream)
         _enter(self.paused, stream, paused)
-        _enter(self.idle, stream, paused and not stream.decoding)
+        sounding = stream.decoding > 0 or stream.slot in self.patient
+        _enter(self.idle, stream, paused and not sounding)
         prepared = stream.prefill is None and stream.slot not in self.unadmitted
         ready = prepared and not stream.spoken(self._last_delay) and not paused
         self._schedule.set_running(stream, ready and self._has_memory(stream))

@@ -149,6 +149,22 @@ def test_chunks_wait_for_others_while_their_listeners_have_audio(
         assert apart(pcm(events, number), alone[number]) <= 1
 
 
+def test_a_stream_that_pauses_while_its_chunk_waits_is_not_idle(simulated):
+    """Or nothing would decode it before its listener reports."""
+    engine, gpu = simulated(2, paced=True)
+    gpu.lateness = 14  # The audio before arrives, and pauses the stream, while the next chunk waits.
+    listened = replace(utterance(1, max_tokens=400), deadline=time.monotonic() + 1000.0, window=120_000)
+    engine.submit(listened)
+    steps = 0
+    while engine.active:
+        engine.step()
+        steps += 1
+        assert steps < 10_000
+    assert not engine._streams.patient
+    [stream] = engine._streams.idle.values()
+    assert stream.row < stream.due
+
+
 @pytest.mark.slow
 def test_words_end_within_their_audio_though_the_end_is_known_late(simulated):
     """Among all candidates end of audio comes up now and then."""

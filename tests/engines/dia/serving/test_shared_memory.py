@@ -13,6 +13,7 @@ from helpers.spoken import drain, pcm  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_DIA  # noqa: E402
 from streaming_server.engines.dia.model.paged_cache import PageLayout  # noqa: E402
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
+from streaming_server.engines.dia.serving.graphs import GraphRunner  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
 from streaming_server.engines.dia.serving.page_table import PageTable  # noqa: E402
 from streaming_server.engines.dia.serving.runner import Runner  # noqa: E402
@@ -22,8 +23,11 @@ from streaming_server.types import DEFAULT_VOICE, Finished, Generation, Utteranc
 class SharingRunner(Runner):
     """The plain runner with a table of pages, as the runner for a GPU has one, in which it keeps nothing."""
 
-    def __init__(self, slots, codec, pages):
+    codec_batch = 6
+
+    def __init__(self, slots, codec, pages, patience=0):
         super().__init__(slots, codec)
+        self.codec_patience = patience
         self.table = PageTable(PageLayout.of(TINY_DIA, 512, 128), pages)
         self.refused = 0
         self.granted = {}
@@ -48,6 +52,10 @@ class SharingRunner(Runner):
             assert row < self.granted[slot], "it advances without memory for the row it is fed"
         super().step(slot_ids, shape)
 
+    def decode(self, chunks, frames):
+        for chunk in chunks:
+            super().decode([chunk], frames)
+
 
 @pytest.fixture
 def plain():
@@ -56,22 +64,23 @@ def plain():
     made.close()
 
 
-def said(number, frames):
+def said(number, frames, ahead_s=0.0):
     generation = Generation(max_tokens=frames, seed=number)
-    return Utterance(number, number, "Hi there.", DEFAULT_VOICE, generation, time.monotonic())
+    return Utterance(number, number, "Hi there.", DEFAULT_VOICE, generation, time.monotonic() + ahead_s)
 
 
 @pytest.mark.slow
-def test_streams_that_outgrow_their_memory_wait_and_all_end(plain):
+@pytest.mark.parametrize("patience", [0, GraphRunner.codec_patience])
+def test_streams_that_outgrow_their_memory_wait_and_all_end(plain, patience):
     """Nine letters make one expect two seconds; these take up to five."""
     lengths = {number: 430 - 40 * number for number in range(1, 7)}
     alone = {}
     for number, frames in lengths.items():
         alone[number] = pcm(drain(plain, [said(number, frames)]), number)
         plain.release(number)
-    runner = SharingRunner(plain._runner.slots, plain._runner.codec, pages=20)
+    runner = SharingRunner(plain._runner.slots, plain._runner.codec, 20, patience)
     engine = DiaEngine(runner)
-    events = drain(engine, [said(number, frames) for number, frames in lengths.items()])
+    events = drain(engine, [said(number, frames, ahead_s=1000.0) for number, frames in lengths.items()])
     assert {number: pcm(events, number) for number in lengths} == alone
     assert runner.refused
     assert runner.table.free == 20
