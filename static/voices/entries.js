@@ -25,7 +25,8 @@ export function items(sentences) {
 }
 
 /**
- * Replace the entries of a list. Sound that belongs to one stops; the focus stays on the same control if it still exists.
+ * Replace the entries of a list, except those with a question that is not answered yet. Sound that belongs to one stops;
+ * the focus stays on the same control if it still exists.
  * @param {HTMLElement} list
  * @param {HTMLElement[]} entries
  * @param {Sound} sound
@@ -33,7 +34,11 @@ export function items(sentences) {
 export function fill(list, entries, sound) {
   const held = list.contains(document.activeElement) ? document.activeElement?.textContent : null;
   sound.stopWithin(list);
-  list.replaceChildren(...entries);
+  const asking = new Map([...list.querySelectorAll(".asked")].map((question) => {
+    const item = /** @type {HTMLElement} */ (question.closest("li"));
+    return [item.dataset.name, item];
+  }));
+  list.replaceChildren(...entries.map((item) => asking.get(item.dataset.name) ?? item));
   if (!held) return;
   const again = [...list.querySelectorAll("button")].find((one) => one.textContent === held);
   (again ?? byId(list.getAttribute("aria-labelledby") ?? "")).focus();

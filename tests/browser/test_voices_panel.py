@@ -12,7 +12,7 @@ from helpers import whisper_checkpoint
 from helpers.chromium import launch
 from helpers.rest import recording
 from helpers.servers import Server, until
-from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
@@ -353,6 +353,29 @@ def test_deleting_a_voice_needs_confirmation(panel: Page, client: httpx.Client) 
     expect(panel.locator("#voice-name-shown")).to_have_text("Aria, neutral")
     assert panel.is_visible(entry("ann"))
     assert panel.evaluate("document.activeElement.id") == "voice-list-title"
+
+
+def test_a_question_outlives_a_list_that_is_read_anew(panel: Page, client: httpx.Client) -> None:
+    store(client, "ann", "bob")
+    panel.reload()
+    open_panel(panel)
+    expect(panel.locator(entry("bob"))).to_have_count(1)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    panel.route("**/voices", hold)
+    panel.click("#speak-tab")
+    panel.click("#voices-tab")
+    until(lambda: held or panel.wait_for_timeout(10))
+    panel.locator(entry("bob")).get_by_role("button", name="Delete bob").click()
+    old = panel.query_selector(entry("ann"))
+    held[0].continue_()
+    panel.wait_for_function("entry => !entry.isConnected", arg=old)
+    assert panel.evaluate("document.activeElement.textContent") == "Keep"
+    panel.keyboard.press("Escape")
+    expect(panel.locator(entry("bob")).get_by_role("button", name="Delete bob")).to_be_visible()
 
 
 def test_a_voice_can_be_deleted_with_its_sample(panel: Page, client: httpx.Client) -> None:
