@@ -32,7 +32,7 @@ export function items(sentences) {
  * @param {Sound} sound
  */
 export function fill(list, entries, sound) {
-  const held = list.contains(document.activeElement) ? document.activeElement?.textContent : null;
+  const held = list.contains(document.activeElement) ? document.activeElement : null;
   sound.stopWithin(list);
   const asking = new Map([...list.querySelectorAll(".asked")].map((question) => {
     const item = /** @type {HTMLElement} */ (question.closest("li"));
@@ -40,6 +40,7 @@ export function fill(list, entries, sound) {
   }));
   list.replaceChildren(...entries.map((item) => asking.get(item.dataset.name) ?? item));
   if (!held) return;
-  const again = [...list.querySelectorAll("button")].find((one) => one.textContent === held);
+  const buttons = [...list.querySelectorAll("button")];
+  const again = buttons.find((one) => one === held) ?? buttons.find((one) => one.textContent === held.textContent);
   (again ?? byId(list.getAttribute("aria-labelledby") ?? "")).focus();
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from anyio import CapacityLimiter
 
@@ -18,8 +19,8 @@ from streaming_server.types import FLOW_WINDOW, SAMPLE_BYTES, Encoding
 PIECE_BYTES = 24 * 1024
 """Most bytes of audio, before any container, that are encoded and given to a listener at a time."""
 
-_WINDOW_DIVISORS: dict[AudioFormat, int] = {"aac": 4, "opus": 2}
-"""AAC's encoder takes 730 KiB, Opus's 250 with what resamples to 48 kHz."""
+_WINDOW_DIVISORS: Mapping[AudioFormat, int] = MappingProxyType({"aac": 4, "opus": 2})
+"""Divisors of the flow window: AAC's encoder takes 730 KiB, Opus's 250 with what resamples to 48 kHz."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
-"""What servers import, for the process they are forked from (see `forked`)."""
+"""Import what servers import, in the process that `forked` forks them from."""
 
 import gc
 
 import streaming_server.cli.main
-import streaming_server.cli.say
 import streaming_server.storage.sqlite
 import streaming_server.web.server  # noqa: F401
 

@@ -44,7 +44,9 @@ class Stream:
 
 
 class SimulatedCuda(Cuda):
-    """cost_ms: of a replay, by the batch it is for. lateness: in marks."""
+    """cost_ms: of a replay, by the batch it is for. lateness: in marks. decoded: the shape of each output of
+    a graph that is not urgent, as those of the codec are.
+    """
 
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"))
@@ -54,6 +56,7 @@ class SimulatedCuda(Cuda):
         self.captures = 0
         self.urgent_captures = 0
         self.clock_ms = 0.0
+        self.decoded: list[tuple[int, ...]] = []
         self.current: Stream | None = None
         self.cost_ms: Callable[[int], float] = lambda batch: 1.0
 
@@ -95,6 +98,8 @@ class SimulatedCuda(Cuda):
             self.clock_ms += self.cost_ms(inputs.shape[1] if inputs.ndim > 1 else 1)
             with torch.inference_mode():
                 output.copy_(body())
+            if not stream.urgent:
+                self.decoded.append(tuple(output.shape))
 
         return CapturedGraph(inputs, output, replay, self.pinned_like)
 
