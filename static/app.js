@@ -2,15 +2,14 @@
 // The page: creates what the panels share, and mounts them.
 
 import { Player } from "./audio/player.js";
-import { mount as mountCompare } from "./compare/panel.js";
 import { Api } from "./lib/api.js";
 import { AudioFocus } from "./lib/audio-focus.js";
 import { Channel } from "./lib/channel.js";
 import { Key } from "./lib/key.js";
 import { Picker } from "./lib/picker.js";
-import { mount as mountServer } from "./server/panel.js";
 import { mountConnection } from "./shell/connection.js";
 import { mountKeyForm } from "./shell/key-form.js";
+import { mountLater } from "./shell/later-panels.js";
 import { mountTabs } from "./shell/tabs.js";
 import { Toast } from "./shell/toast.js";
 import { mount as mountSpeak } from "./speak/panel.js";
@@ -19,7 +18,6 @@ import { keepChanges, restored } from "./speak/settings-keeper.js";
 import { Contexts } from "./speech/contexts.js";
 import { Speaker } from "./speech/speaker.js";
 import { createStore } from "./state.js";
-import { mount as mountVoices } from "./voices/panel.js";
 
 const panel = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
@@ -45,8 +43,10 @@ app.sampler = new Sampler(app);
 keepChanges(store);
 mountTabs(app);
 mountSpeak(panel("speak"), app);
-mountCompare(panel("compare"), app);
-mountVoices(panel("voices"), app);
-mountServer(panel("server"), app);
+mountLater(app, {
+  compare: () => import("./compare/panel.js"),
+  voices: () => import("./voices/panel.js"),
+  server: () => import("./server/panel.js"),
+});
 const connection = mountConnection(app);
 mountKeyForm(app, connection.connect);
