@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,15 +15,15 @@ import orjson
 from pydantic import Field, SecretStr
 from pydantic_settings import CliPositionalArg
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
-from streaming_server.audio.frames import FRAME_HEADER
 from streaming_server.backoff import jittered_delays
 from streaming_server.cli.audio_file import ENDINGS, SpeechFile, speech_file
+from streaming_server.cli.input_text import InputText
 from streaming_server.cli.local_server import answers, own_server, wait_until
 from streaming_server.cli.signals import calling
+from streaming_server.cli.turn import ServerRestarts, Turn
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import Draining, SpeechError, Unavailable
 from streaming_server.hosts import is_loopback
@@ -34,7 +33,7 @@ from streaming_server.web.generation_fields import Pitch, Seed, Speed
 
 READY_TIMEOUT_S = 60.0
 """Seconds to wait for a server that still loads its model."""
-ANSWER_TIMEOUT_S = 60.0
+STANDARD_INPUT = "-"
 FAREWELL_S = 0.3
 """Seconds to wait for the closing handshake of a server that is still sending."""
 
@@ -46,7 +45,7 @@ class SayCommand(CommandOptions):
     command and configured by DIA_* variables: DIA_ENGINE=dia speaks with Dia.
     """
 
-    text: CliPositionalArg[str] = Field(description='text to speak; "-" reads it from standard input')
+    text: CliPositionalArg[str] = Field(description='text to speak; "-" speaks standard input as it arrives')
     voice: str = Field(DEFAULT_VOICE.id, description="voice that speaks")
     language: str | None = Field(None, description="language of the text, such as en-GB")
     speed: Speed | None = Field(None, description="speed, 0.25 to 4; 1 is normal")
@@ -78,7 +77,7 @@ def say(command: SayCommand) -> int:
     """
     try:
         with speech_file(command.out) as out, _server(command) as url:
-            return _run(_speak(command, _text(command), url, out))
+            return _run(_speak(command, url, out))
     except OSError as error:
         where = error.filename or command.url or command.out
         raise SpeechError(f"{where}: {error.strerror}") from error
@@ -99,21 +98,21 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
                 raise KeyboardInterrupt from None
 
 
-def _text(command: SayCommand) -> str:
-    raw = sys.stdin.buffer.read() if command.text == "-" else os.fsencode(command.text)
-    return raw.decode("utf-8", "replace")
-
-
-async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> int:
+async def _speak(command: SayCommand, url: str, out: SpeechFile) -> int:
     """Speak the text, from its beginning again if the server restarts. Return the exit status."""
     console = Console(stderr=True)
+    text = (
+        InputText.from_standard_input()
+        if command.text == STANDARD_INPUT
+        else InputText.of(os.fsencode(command.text))
+    )
     delays = jittered_delays(random.Random())
     restarting = False
     reason: Unavailable
     while True:
         try:
             return await _speak_once(command, text, url, out, console)
-        except _Restarting as error:
+        except ServerRestarts as error:
             restarting, reason = True, error
         except Unavailable as error:  # While one server restarts and, behind a gateway, no other is ready.
             if not restarting:
@@ -125,38 +124,25 @@ async def _speak(command: SayCommand, text: str, url: str, out: SpeechFile) -> i
         await asyncio.sleep(delay_s)
 
 
-class _Restarting(Unavailable):
-    """The server closed the connection because it restarts."""
-
-
-async def _speak_once(command: SayCommand, text: str, url: str, out: SpeechFile, console: Console) -> int:
+async def _speak_once(
+    command: SayCommand, text: InputText, url: str, out: SpeechFile, console: Console
+) -> int:
     async with _connected(command, url) as socket:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):  # wait_for of 3.11 loses a Ctrl-C now and then
-            ready = orjson.loads(await socket.recv())
-        if ready["type"] == "error":
-            raise SpeechError(ready["message"])
-        if notice := ready.get("notice"):
-            console.print(notice)
-        chunk = int(ready["limits"]["text_characters"])
-        await socket.send(_start(command))
-        for at in range(0, len(text), chunk):
-            await socket.send(_json(type="text", text=text[at : at + chunk]))
-        await socket.send(_json(type="finish"))
-        started = time.monotonic()
-        out.begin(int(ready["sample_rate"]))
-        first_audio_at = await _record(socket, out, console, len(text))
-        out.finish()
-    if first_audio_at is None:
+        turn = Turn(socket, text, out, console)
+        await turn.speak(_options(command))
+    if turn.started_at is None or turn.first_audio_at is None:
         raise SpeechError("The text has nothing to speak.")
     console.print(
-        f"{command.out}: {out.seconds:.2f} s of speech in {time.monotonic() - started:.2f} s, "
-        f"first audio after {1000 * (first_audio_at - started):.0f} ms"
+        f"{command.out}: {out.seconds:.2f} s of speech in {time.monotonic() - turn.started_at:.2f} s, "
+        f"first audio after {1000 * (turn.first_audio_at - turn.started_at):.0f} ms"
     )
     return 0
 
 
-def _start(command: SayCommand) -> str:
+def _options(command: SayCommand) -> dict[str, Any]:
     options = {
+        "voice": command.voice,
+        "max_lead_ms": UNPACED_MS,
         "language": command.language,
         "speed": command.speed,
         "pitch": command.pitch,
@@ -164,36 +150,7 @@ def _start(command: SayCommand) -> str:
         "voices": dict(command.voices) or None,
         "text_processing": None if command.text_processing else False,
     }
-    said = {name: value for name, value in options.items() if value is not None}
-    return _json(type="start", voice=command.voice, max_lead_ms=UNPACED_MS, **said)
-
-
-async def _record(
-    socket: ClientConnection, out: SpeechFile, console: Console, characters: int
-) -> float | None:
-    """Write the audio; return when the first arrived, in monotonic seconds. Raises SpeechError."""
-    first_audio_at = None
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[seconds]:.1f} s"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        bar = progress.add_task("speaking", total=characters, seconds=0.0)
-        while True:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                message = await socket.recv()
-            if isinstance(message, bytes):
-                first_audio_at = first_audio_at or time.monotonic()
-                out.write(message[FRAME_HEADER.size :])
-                progress.update(bar, seconds=out.seconds)
-                continue
-            event = orjson.loads(message)
-            match event["type"]:
-                case "started" if ignored := event.get("ignored"):
-                    console.print(f"This engine ignores: {', '.join(ignored)}.")
-                case "sentence":
-                    progress.update(bar, completed=event["start"])
-                case "error":
-                    raise (_Restarting if event["code"] == Draining.code else SpeechError)(event["message"])
-                case "done":
-                    return first_audio_at
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @asynccontextmanager
@@ -220,7 +177,7 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
         raise kind(_reason(error.response.body) + advice) from None
     except ConnectionClosed as error:
         restarts = error.rcvd is not None and error.rcvd.code == Draining.close_code
-        kind = _Restarting if restarts else SpeechError
+        kind = ServerRestarts if restarts else SpeechError
         raise kind(f"The server closed the connection: {error}") from None
 
 
@@ -260,7 +217,3 @@ def _server(command: SayCommand) -> Iterator[str]:
         return
     with own_server() as server:
         yield server.url
-
-
-def _json(**message: Any) -> str:
-    return orjson.dumps(message).decode()

@@ -1,0 +1,114 @@
+"""The text that `say` speaks, which may still be arriving at standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import errno
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from streaming_server.errors import SpeechError
+
+READ_BYTES = 65536
+MOST_UNSENT = 1_000_000
+"""Characters to read ahead of what was sent."""
+
+
+class InputText:
+    """A text that grows until it is complete. Invalid UTF-8 becomes U+FFFD.
+
+    It is kept whole, so that it can be sent again from its beginning.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._sent = 0
+        self._complete = False
+        self._error: OSError | None = None
+        self._grown = asyncio.Event()
+        self._room = threading.Condition()
+
+    @classmethod
+    def of(cls, data: bytes) -> InputText:
+        """Return a text that is complete."""
+        text = cls()
+        text._add(data.decode("utf-8", "replace"))
+        text._end()
+        return text
+
+    @classmethod
+    def from_standard_input(cls) -> InputText:
+        """Return a text that grows as standard input is read, from now on.
+
+        A thread reads, because an event loop can wait for pipes and terminals but not for files. Nothing
+        waits for the thread: a terminal at which nobody types delays no exit.
+        """
+        text = cls()
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=text._read, args=(loop,), name="standard input", daemon=True).start()
+        return text
+
+    @property
+    def characters(self) -> int | None:
+        """The number of characters; None until the text is complete."""
+        return len(self._text) if self._complete else None
+
+    async def pieces(self, longest: int) -> AsyncIterator[str]:
+        """Yield the text from its beginning, in pieces of at most `longest` characters, as it arrives.
+
+        Raise SpeechError if standard input cannot be read.
+        """
+        at = 0
+        while True:
+            while piece := self._text[at : at + longest]:
+                yield piece
+                at += len(piece)
+                self._note_sent(at)
+            if self._error is not None:
+                raise SpeechError(f"Standard input cannot be read: {self._error.strerror}.")
+            if self._complete:
+                return
+            self._grown.clear()
+            await self._grown.wait()
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        characters = 0
+        with suppress(RuntimeError):  # The loop is closed; the text is no longer needed.
+            try:
+                while data := os.read(_standard_input(), READ_BYTES):
+                    piece = decoder.decode(data)
+                    characters += len(piece)
+                    loop.call_soon_threadsafe(self._add, piece)
+                    self._wait_for_room(characters)
+                loop.call_soon_threadsafe(self._add, decoder.decode(b"", final=True))
+                loop.call_soon_threadsafe(self._end)
+            except OSError as error:
+                loop.call_soon_threadsafe(self._end, error)
+
+    def _add(self, piece: str) -> None:
+        self._text += piece
+        self._grown.set()
+
+    def _wait_for_room(self, characters: int) -> None:
+        with self._room:
+            self._room.wait_for(lambda: characters - self._sent < MOST_UNSENT)
+
+    def _note_sent(self, at: int) -> None:
+        with self._room:
+            self._sent = max(self._sent, at)
+            self._room.notify()
+
+    def _end(self, error: OSError | None = None) -> None:
+        self._complete, self._error = error is None, error
+        self._grown.set()
+
+
+def _standard_input() -> int:
+    if sys.stdin is None:  # Closed at the start; another file may have its number now.
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return sys.stdin.fileno()
