@@ -22,7 +22,7 @@ from streaming_server.text.language import ENGLISH, is_auto
 from streaming_server.text.pronunciations import Pronunciations
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import EngineInfo, Generation, Speaker
-from streaming_server.voices.catalogue import Catalogue, Entry
+from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
 from streaming_server.voices.files import VoiceFiles
 
 ATTENDED_FOR_S = 2.0
@@ -166,7 +166,9 @@ class Contexts:
         """Raise UnknownVoice or BadValue for a voice or a language that `open` would refuse."""
         self._parts(engine, options)
 
-    def _parts(self, engine: EngineInfo, options: SpeechOptions) -> tuple[Entry, Part, dict[str, Part]]:
+    def _parts(
+        self, engine: EngineInfo, options: SpeechOptions
+    ) -> tuple[CatalogueEntry, Part, dict[str, Part]]:
         """Return the voice, how it speaks, and who speaks after each tag. Raise UnknownVoice, BadValue."""
         entry = self._catalogue.choose(options.voice)
         entries = {} if engine.dialogue else self._speakers(entry, options, engine)
@@ -205,19 +207,23 @@ class Contexts:
         if self._voice_files.request(voice_id, on_ready):
             context.hold()
 
-    def _speakers(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> dict[str, Entry]:
+    def _speakers(
+        self, entry: CatalogueEntry, options: SpeechOptions, engine: EngineInfo
+    ) -> dict[str, CatalogueEntry]:
         """Return the voice for each speaker tag.
 
         By default S1 is the context's own voice, and S2 the first other one of that speaker.
         """
-        chosen: dict[str, Entry] = {"S1": entry}
+        chosen: dict[str, CatalogueEntry] = {"S1": entry}
         if (second := self._second(entry, options, engine)) is not None:
             chosen["S2"] = second
         for speaker, name in options.voices.items():
             chosen[speaker] = self._catalogue.choose(name, field=f"voices.{speaker}")
         return chosen
 
-    def _second(self, entry: Entry, options: SpeechOptions, engine: EngineInfo) -> Entry | None:
+    def _second(
+        self, entry: CatalogueEntry, options: SpeechOptions, engine: EngineInfo
+    ) -> CatalogueEntry | None:
         """Return the first other voice of speaker S2 whose language the engine speaks."""
         others = (
             each
@@ -260,7 +266,7 @@ class Contexts:
             log.info("spoken", voice=voice, text=text)
 
 
-def part_of(entry: Entry, asked: Generation, engine: EngineInfo) -> Part:
+def part_of(entry: CatalogueEntry, asked: Generation, engine: EngineInfo) -> Part:
     """Return how a voice speaks. Raise BadValue."""
     generation = asked.over(entry.defaults)
     if "language" in engine.uses:
@@ -285,14 +291,14 @@ def _detects(asked: Generation) -> bool:
     return asked.language is None or is_auto(asked.language)
 
 
-def _language_of(entry: Entry, asked: Generation, engine: EngineInfo) -> str:
+def _language_of(entry: CatalogueEntry, asked: Generation, engine: EngineInfo) -> str:
     """Return the language of text in Latin letters."""
     if asked.language is None or is_auto(asked.language):
         return own_language(entry, engine)
     return asked.language
 
 
-def own_language(entry: Entry, engine: EngineInfo) -> str:
+def own_language(entry: CatalogueEntry, engine: EngineInfo) -> str:
     """Return the language in which a voice speaks unless it is asked for another."""
     usual = ENGLISH if engine.speaks(ENGLISH) or not engine.languages else engine.languages[0]
     return entry.language or usual

@@ -53,7 +53,7 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class SentenceMark:
     """Precedes the sentence's audio.
 
     start, end: code points into the client's text. first_sample: at the output rate, from the start of the
@@ -87,13 +87,13 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class WordMarks:
     """Precedes the words' audio. Times never go back."""
 
     words: tuple[Word, ...]
 
 
-Rendered = Frames | Sentence | Words | Flushed | End
+Rendered = Frames | SentenceMark | WordMarks | Flushed | End
 
 
 class Rendering:
@@ -227,9 +227,9 @@ class Rendering:
                 return self._heard(await self._encoder.end_utterance())
             case SentenceStart(index, text, start, end, sample, tempo):
                 self._encoder.set_speed(tempo)
-                return Sentence(index, text, start, end, self._encoder.at(sample))
+                return SentenceMark(index, text, start, end, self._encoder.at(sample))
             case WordTimes(times):
-                return Words(self._words(times))
+                return WordMarks(self._words(times))
             case Flushed():
                 return output
 

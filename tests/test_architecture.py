@@ -1,4 +1,4 @@
-"""Which packages may import which."""
+"""Which packages may import which, and what holds for every module."""
 
 from __future__ import annotations
 
@@ -132,3 +132,12 @@ def test_no_module_keeps_state(path: Path) -> None:
             isinstance(value, ast.List | ast.Set) and not value.elts
         )
         assert not empty, f"{path.name}:{node.lineno}"
+
+
+def test_the_name_of_a_class_means_one_class() -> None:
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

@@ -18,7 +18,7 @@ class FlacBody:
     def __init__(self, sample_rate: int) -> None:
         import soundfile
 
-        self._sink = _Sink()
+        self._sink = _FlacSink()
         self._file = soundfile.SoundFile(
             self._sink, "w", sample_rate, 1, "PCM_16", format="FLAC", compression_level=_LEVEL
         )
@@ -43,7 +43,7 @@ class FlacBody:
         self._file.close()
 
 
-class _Sink:
+class _FlacSink:
     """The file that libsndfile writes to. What it appends is taken; `head` also has what it changes later."""
 
     def __init__(self) -> None:

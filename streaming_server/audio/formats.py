@@ -81,11 +81,11 @@ class ContainerWriter:
 
     def __init__(self, audio_format: AudioFormat, sample_rate: int, *, bit_rate: int | None = None) -> None:
         _check_rate(audio_format, sample_rate)
-        self._body: _Body
+        self._body: _ContainerBody
         if audio_format == "wav":
-            self._body = _Plain(sample_rate)
+            self._body = _PlainWriter(sample_rate)
         elif audio_format == "pcm":
-            self._body = _Plain(None)
+            self._body = _PlainWriter(None)
         else:
             self._body = _coded(audio_format, sample_rate, _bit_rate(audio_format, sample_rate, bit_rate))
         self._half_sample = b""
@@ -120,14 +120,14 @@ class ContainerWriter:
         self.close()
 
 
-class _Body(Protocol):
+class _ContainerBody(Protocol):
     def push(self, pcm: bytes) -> bytes: ...
     def finish(self) -> bytes: ...
     def final_head(self) -> bytes: ...
     def close(self) -> None: ...
 
 
-def _coded(audio_format: _CodedFormat, sample_rate: int, bit_rate: int | None) -> _Body:
+def _coded(audio_format: _CodedFormat, sample_rate: int, bit_rate: int | None) -> _ContainerBody:
     if audio_format == "flac":
         from streaming_server.audio.flac import FlacBody
 
@@ -142,7 +142,7 @@ def _coded(audio_format: _CodedFormat, sample_rate: int, bit_rate: int | None) -
     return PacketBody(audio_format, sample_rate, bit_rate)
 
 
-class _Plain:
+class _PlainWriter:
     """Plain samples, after a WAV header or none."""
 
     def __init__(self, wav_rate: int | None) -> None:

@@ -24,7 +24,7 @@ class OpusBody:
         self._resampler: FrameEncoder | None = None
         if self._encoder_rate != sample_rate:
             self._resampler = FrameEncoder(sample_rate, self._encoder_rate, "pcm_s16le")
-        self._sink = _Sink()
+        self._sink = _OggSink()
         options = {"fflags": "+bitexact+flush_packets", "page_duration": "20000"}
         self._container: av.container.OutputContainer | None = av.open(
             self._sink, "w", format="ogg", options=options
@@ -80,7 +80,7 @@ class OpusBody:
             self._container.mux(self._stream.encode(frame))
 
 
-class _Sink:
+class _OggSink:
     """The file that FFmpeg writes to. It has no `seek`, so the muxer never changes what it has written."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streaming_server.bench.row import Cost, Row, Window, count_open_stalls, make_row
-from streaming_server.bench.session import Manner, Session
+from streaming_server.bench.session import ClientSession, Manner
 from streaming_server.bench.subject import Subject
 
 GRACE_S = 2.0
@@ -28,7 +28,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LoadPlan:
     """ramp_s: time in which sessions start at random, not measured. seconds: length of the window."""
 
     manner: Manner
@@ -40,12 +40,14 @@ class Plan:
 class Drive:
     """Runs the sessions for one row."""
 
-    def __init__(self, subject: Subject, plan: Plan, sessions: int, progress: Progress) -> None:
+    def __init__(self, subject: Subject, plan: LoadPlan, sessions: int, progress: Progress) -> None:
         self._subject = subject
         self._plan = plan
         self._progress = progress
         self._rng = random.Random(plan.seed)
-        self._sessions = [Session(plan.manner, random.Random(self._rng.random())) for _ in range(sessions)]
+        self._sessions = [
+            ClientSession(plan.manner, random.Random(self._rng.random())) for _ in range(sessions)
+        ]
         self._memory_mib: float | None = None
 
     async def run(self) -> Row:
@@ -102,7 +104,7 @@ class Drive:
                 return
             await asyncio.sleep(STEP_S)
 
-    def _is_waiting(self, session: Session) -> bool:
+    def _is_waiting(self, session: ClientSession) -> bool:
         turn = session.turns[-1] if session.speaking else None
         return turn is not None and not math.isnan(turn.complete_at) and not turn.playout.started
 

@@ -13,15 +13,15 @@ from rich.console import Console
 from streaming_server.bench.chores import ChoreName, Chores
 from streaming_server.bench.command import BenchCommand
 from streaming_server.bench.doors import DIRECT, GATEWAY, PLAIN, compared, in_turn, names_of
-from streaming_server.bench.drive import Drive, Plan
+from streaming_server.bench.drive import Drive, LoadPlan
 from streaming_server.bench.engine_alone import EngineAlone, measure_engine, needed_by_session
 from streaming_server.bench.gateway import gateway_to
-from streaming_server.bench.recording import Recording, record
+from streaming_server.bench.recording import RecordedReply, record
 from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
-from streaming_server.bench.soak import SECONDS, SESSIONS, Run, soak
+from streaming_server.bench.soak import SECONDS, SESSIONS, SoakRun, soak
 from streaming_server.bench.soak_report import SoakReport
 from streaming_server.bench.subject import Subject, bare_socket, free_port, started_subject
 from streaming_server.bench.wires import Native, Wire, wire_of
@@ -81,7 +81,7 @@ def _soak(command: BenchCommand) -> int:
     if command.url is not None:
         raise SpeechError("--soak kills workers, so it cannot be combined with --url.")
     given = command.model_fields_set
-    run = Run(
+    run = SoakRun(
         command.sessions[0] if "sessions" in given else SESSIONS,
         command.seconds if "seconds" in given else SECONDS,
         command.ramp,
@@ -144,7 +144,7 @@ def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, nam
     return [alone, beside]
 
 
-def _engine_alone(command: BenchCommand, recording: Recording) -> EngineAlone:
+def _engine_alone(command: BenchCommand, recording: RecordedReply) -> EngineAlone:
     """Measure the engine of the server that was started, on its devices. Raise SpeechError."""
     _announce("engine alone")
     settings = Settings()
@@ -171,7 +171,7 @@ class _Runs:
         self._command = command
         self._subject = subject
         self._runner = runner
-        self._plan = Plan(_manner(command, wire), command.ramp, command.seconds, command.seed)
+        self._plan = LoadPlan(_manner(command, wire), command.ramp, command.seconds, command.seed)
 
     def run(self) -> None:
         if self._command.find_limit:

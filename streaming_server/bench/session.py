@@ -31,7 +31,7 @@ class Manner:
 
 
 @dataclass(slots=True)
-class Turn:
+class ClientTurn:
     """One turn and its results. Times are of time.perf_counter.
 
     complete_at: when the first sentence was complete on the wire; NaN until then.
@@ -55,7 +55,7 @@ class Turn:
         return self.sent_at[message] if message < len(self.sent_at) else self.sent_at[-1]
 
 
-class Session:
+class ClientSession:
     """Drives a client through turns, using timers only, and records the results.
 
     A session whose server restarts connects again and goes on.
@@ -66,7 +66,7 @@ class Session:
     """
 
     def __init__(self, manner: Manner, rng: random.Random) -> None:
-        self.turns: list[Turn] = []
+        self.turns: list[ClientTurn] = []
         self.stopped_by: str | None = None
         self.errors = 0
         self.lags: list[float] = []
@@ -80,7 +80,7 @@ class Session:
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0
-        self._turn: Turn | None = None
+        self._turn: ClientTurn | None = None
         self._open = True
 
     async def connect(self, to: Address) -> None:
@@ -182,7 +182,7 @@ class Session:
         if not self._open or self._client is None:
             return
         now = time.perf_counter()
-        self._turn = turn = Turn(self._rng.choice(self._manner.replies), now)
+        self._turn = turn = ClientTurn(self._rng.choice(self._manner.replies), now)
         self.turns.append(turn)
         turn.sent_at.append(now)
         self._client.write(turn.reply.messages[0])
@@ -220,6 +220,6 @@ class Session:
             pause_s = self._rng.uniform(0.5, 1.5) * self._manner.think_s
             self._timer = self._loop.call_later(self._rest_s(turn, now) + pause_s, self._begin)
 
-    def _rest_s(self, turn: Turn, now: float) -> float:
+    def _rest_s(self, turn: ClientTurn, now: float) -> float:
         """Return how long the audio that has arrived still plays."""
         return max(0.0, turn.playout.dry_at - now) if turn.playout.started else 0.0

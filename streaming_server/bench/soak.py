@@ -14,7 +14,7 @@ from typing import TypeVar
 import orjson
 
 from streaming_server.bench.session import Manner
-from streaming_server.bench.soak_ledger import Reading, SoakLedger
+from streaming_server.bench.soak_ledger import ResourceReading, SoakLedger
 from streaming_server.bench.soak_report import SoakReport, faults
 from streaming_server.bench.soak_session import ANSWER_S, SoakSession
 from streaming_server.bench.subject import Subject
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SoakRun:
     """The size of a run. ramp_s: seconds over which the sessions start; not measured."""
 
     sessions: int
@@ -42,7 +42,7 @@ class Run:
     seed: int
 
 
-async def soak(subject: Subject, manner: Manner, run: Run, progress: Callable[[str], None]) -> SoakReport:
+async def soak(subject: Subject, manner: Manner, run: SoakRun, progress: Callable[[str], None]) -> SoakReport:
     """Run the sessions. The server's processes must be on this machine."""
     rng = random.Random(run.seed)
     ledger = SoakLedger(run.seconds)
@@ -68,7 +68,7 @@ async def soak(subject: Subject, manner: Manner, run: Run, progress: Callable[[s
     return SoakReport(ledger.periods, ledger.killed, found)
 
 
-async def _kill_workers(subject: Subject, ledger: SoakLedger, run: Run) -> None:
+async def _kill_workers(subject: Subject, ledger: SoakLedger, run: SoakRun) -> None:
     """Kill one worker after the other, at random."""
     rng = random.Random(run.seed)
     while True:
@@ -79,7 +79,7 @@ async def _kill_workers(subject: Subject, ledger: SoakLedger, run: Run) -> None:
             ledger.kill(rng.choice(pids))
 
 
-async def _read(subject: Subject, ledger: SoakLedger, run: Run) -> None:
+async def _read(subject: Subject, ledger: SoakLedger, run: SoakRun) -> None:
     while True:
         if (reading := await _answered(ledger, partial(_reading, subject))) is not None:
             ledger.now.readings.append(reading)
@@ -101,9 +101,9 @@ def _workers(subject: Subject) -> list[int]:
     return [device["worker"]["pid"] for device in devices if device["worker"]["pid"] is not None]
 
 
-def _reading(subject: Subject) -> Reading:
+def _reading(subject: Subject) -> ResourceReading:
     assert subject.gauge is not None
     found = re.search(rb"^dia_tasks (\S+)$", fetch(subject.address.url("/metrics"), ANSWER_S), re.MULTILINE)
     assert found is not None
     files, threads = subject.gauge.files_and_threads()
-    return Reading(subject.gauge.memory_mib(), files, threads, int(float(found[1])))
+    return ResourceReading(subject.gauge.memory_mib(), files, threads, int(float(found[1])))

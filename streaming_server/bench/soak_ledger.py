@@ -27,7 +27,7 @@ Fate = Literal["whole", "cancelled", "disconnected"]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ResourceReading:
     """Resources of the server's processes. tasks: on its event loop."""
 
     mib: float
@@ -44,13 +44,13 @@ class Period:
     turns: Counter[Fate] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     excused: Counter[str] = field(default_factory=Counter)
-    readings: list[Reading] = field(default_factory=list)
+    readings: list[ResourceReading] = field(default_factory=list)
 
     @property
     def first_audio_ms(self) -> Percentiles | None:
         return percentiles(1000 * seconds for seconds in self.first_audio_s)
 
-    def median(self, of: Callable[[Reading], float]) -> float:
+    def median(self, of: Callable[[ResourceReading], float]) -> float:
         """Return the median of the readings, as sessions come and go and workers start."""
         return statistics.median(map(of, self.readings)) if self.readings else math.nan
 

@@ -10,7 +10,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from streaming_server.bench.soak_ledger import Period, Reading
+from streaming_server.bench.soak_ledger import Period, ResourceReading
 
 WARM_UP = 0.3
 """Share of the periods whose fullest is the measure of the last: engines' caches fill at first."""
@@ -61,7 +61,7 @@ class SoakReport:
         console.print("Not clean." if self.faults else "Clean.")
 
 
-KEPT: dict[str, Callable[[Reading], float]] = {
+KEPT: dict[str, Callable[[ResourceReading], float]] = {
     "MiB": lambda reading: reading.mib,
     "files": lambda reading: reading.files,
     "threads": lambda reading: reading.threads,

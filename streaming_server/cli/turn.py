@@ -29,7 +29,7 @@ class ServerRestarts(Unavailable):
     """The server closed the connection because it restarts."""
 
 
-class Turn:
+class SpokenTurn:
     """A text that is spoken into a file over a connection, with progress on the console.
 
     started_at, first_audio_at: when the first text was sent and the first audio arrived, in monotonic

@@ -58,7 +58,7 @@ ANSWER_S = 5.0
 """Seconds that a replica may take to answer whether Ray stops it."""
 
 
-class Options(BaseModel, extra="forbid"):
+class ApplicationOptions(BaseModel, extra="forbid"):
     """The arguments of the application."""
 
     gpus: float = Field(1, ge=0, description="GPUs per replica")
@@ -74,7 +74,7 @@ def application(arguments: Mapping[str, Any]) -> serve.Application:
 
     arguments: the fields of Options.
     """
-    options = Options.model_validate(arguments)
+    options = ApplicationOptions.model_validate(arguments)
     if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
         raise EngineFailure("Start Ray with RAY_SERVE_ENABLE_HA_PROXY=1 on every node.")
     variables = {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}

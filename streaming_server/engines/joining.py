@@ -19,7 +19,7 @@ EDGE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PartPlace:
     """The place of a part in its sentence.
 
     start: of its text, in code points. first, last: whether nothing is spoken before it, or after it.
@@ -39,7 +39,7 @@ class PartJoiner:
     last word is held back until it is known how far it reaches into that.
     """
 
-    def __init__(self, utterance: int, place: Place, samples: int, sample_rate: int) -> None:
+    def __init__(self, utterance: int, place: PartPlace, samples: int, sample_rate: int) -> None:
         self._utterance = utterance
         self._place = place
         self._block = round(BLOCK_S * sample_rate)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from streaming_server.engines.base import Engine
-from streaming_server.engines.joining import PartJoiner, Place
+from streaming_server.engines.joining import PartJoiner, PartPlace
 from streaming_server.engines.wrapper import EngineWrapper
 from streaming_server.errors import UnsupportedLanguage
 from streaming_server.text.speakable import first_sound
@@ -39,7 +39,7 @@ class _Part:
     """A part of an utterance, as an utterance of its own in one language."""
 
     utterance: Utterance
-    place: Place
+    place: PartPlace
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ def _parts(utterance: Utterance) -> Iterator[_Part]:
                 foreign=(),
                 continues=False,
             ),
-            Place(span.start, number == 0, last and not utterance.continues, pause_s),
+            PartPlace(span.start, number == 0, last and not utterance.continues, pause_s),
         )
 
 

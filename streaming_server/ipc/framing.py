@@ -23,7 +23,7 @@ MAX_FRAME = 64 * 1024 * 1024
 """Bytes. Far above anything an engine sends; a larger size means that the stream is corrupt."""
 
 
-class Frame(NamedTuple):
+class MessageFrame(NamedTuple):
     header: bytes
     body: bytes
 
@@ -40,7 +40,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes) -> Iterator[MessageFrame]:
         """Yield every frame that `data` completes.
 
         Raise ProtocolError for an impossible size; nothing can be read after it.
@@ -58,6 +58,6 @@ class FrameReader:
                 header = start + _PREFIX.size
                 body = header + header_size
                 start += size + _SIZE_FIELD
-                yield Frame(bytes(buffer[header:body]), bytes(buffer[body:start]))
+                yield MessageFrame(bytes(buffer[header:body]), bytes(buffer[body:start]))
         finally:
             del buffer[:start]

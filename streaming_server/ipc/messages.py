@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from streaming_server.errors import ProtocolError
-from streaming_server.ipc.framing import Frame, pack
+from streaming_server.ipc.framing import MessageFrame, pack
 from streaming_server.types import (
     RANGES,
     Audio,
@@ -187,7 +187,7 @@ def encode(message: Request | Report) -> bytes:
     return pack(_encoder.encode(header), [event.pcm for event in message.events if isinstance(event, Audio)])
 
 
-def decode_request(frame: Frame) -> Request:
+def decode_request(frame: MessageFrame) -> Request:
     """Return the request in a frame. Raise ProtocolError."""
     message = decode(_request_decoder, frame)
     if isinstance(message, Submit):
@@ -211,7 +211,7 @@ def _require_ranges(utterance: Utterance) -> None:
         raise ProtocolError("An utterance has an impossible window.")
 
 
-def decode_report(frame: Frame) -> Report:
+def decode_report(frame: MessageFrame) -> Report:
     """Return the report in a frame. Raise ProtocolError."""
     message = decode(_report_decoder, frame, has_body=True)
     if not isinstance(message, _Batch):
@@ -230,7 +230,10 @@ def decode_report(frame: Frame) -> Report:
 
 
 def decode(
-    decoder: msgspec.json.Decoder[M] | msgspec.msgpack.Decoder[M], frame: Frame, *, has_body: bool = False
+    decoder: msgspec.json.Decoder[M] | msgspec.msgpack.Decoder[M],
+    frame: MessageFrame,
+    *,
+    has_body: bool = False,
 ) -> M:
     """Return the message in a frame. Raise ProtocolError, also for a body without `has_body`."""
     try:
@@ -242,7 +245,7 @@ def decode(
     return message
 
 
-def _require_size(frame: Frame, size: int) -> None:
+def _require_size(frame: MessageFrame, size: int) -> None:
     if len(frame.body) != size:
         raise ProtocolError(f"A message with {size} bytes of audio came with {len(frame.body)}.")
 

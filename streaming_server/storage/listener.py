@@ -27,7 +27,7 @@ RETRY_S = 1.0
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Listener:
+class NotificationListener:
     """A connection that listens, on the event loop. Nothing here blocks.
 
     url: of the database. name: of this server.

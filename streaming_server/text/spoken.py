@@ -22,7 +22,7 @@ from streaming_server.text.pronouncer import Pronouncer
 from streaming_server.text.style import SpeakingStyle
 
 
-class Stage(Protocol):
+class TextStage(Protocol):
     """Changes items on their way."""
 
     def push(self, items: list[Item]) -> list[Item]: ...
@@ -80,8 +80,8 @@ class SpokenText:
         return items
 
 
-def _stages(style: SpeakingStyle) -> list[Stage]:
-    stages: list[Stage] = [Pronouncer(style)]
+def _stages(style: SpeakingStyle) -> list[TextStage]:
+    stages: list[TextStage] = [Pronouncer(style)]
     if style.english:
         stages.append(EnglishReader())
     return stages

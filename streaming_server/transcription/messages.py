@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streaming_server.ipc.framing import Frame, pack
+from streaming_server.ipc.framing import MessageFrame, pack
 from streaming_server.ipc.messages import Message, decode
 from streaming_server.transcription.transcript import Segment
 
@@ -19,7 +19,7 @@ class Transcribe(Message, frozen=True):
     path: bytes
 
 
-class Ready(Message, frozen=True):
+class TranscriberReady(Message, frozen=True):
     """The model is loaded."""
 
 
@@ -38,13 +38,13 @@ class Refused(Message, frozen=True):
     message: str
 
 
-class Failed(Message, frozen=True):
+class TranscriberFailed(Message, frozen=True):
     """The last message of a transcriber that cannot go on. message: for the user."""
 
     message: str
 
 
-Answer = Ready | Heard | Refused | Failed
+Answer = TranscriberReady | Heard | Refused | TranscriberFailed
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Transcribe] = msgspec.msgpack.Decoder(Transcribe)
@@ -56,11 +56,11 @@ def encode(message: Transcribe | Answer) -> bytes:
     return pack(_encoder.encode(message))
 
 
-def decode_request(frame: Frame) -> Transcribe:
+def decode_request(frame: MessageFrame) -> Transcribe:
     """Return the request in a frame. Raise ProtocolError."""
     return decode(_request_decoder, frame)
 
 
-def decode_answer(frame: Frame) -> Answer:
+def decode_answer(frame: MessageFrame) -> Answer:
     """Return the answer in a frame. Raise ProtocolError."""
     return decode(_answer_decoder, frame)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from streaming_server.errors import BadAudio, ProtocolError
 from streaming_server.ipc.child import Child, inherited_environment, spawn_connected
-from streaming_server.ipc.framing import Frame, FrameReader
+from streaming_server.ipc.framing import FrameReader, MessageFrame
 from streaming_server.transcription.messages import (
     Answer,
-    Failed,
     Heard,
-    Ready,
     Refused,
     Transcribe,
+    TranscriberFailed,
+    TranscriberReady,
     decode_answer,
     encode,
 )
@@ -67,7 +67,7 @@ class WhisperProcess:
         self._reader = reader
         self._writer = writer
         self._frames = FrameReader()
-        self._received: deque[Frame] = deque()
+        self._received: deque[MessageFrame] = deque()
         self._reported_failure: str | None = None
 
     @classmethod
@@ -105,7 +105,7 @@ class WhisperProcess:
 
     async def loaded(self) -> None:
         """Wait until the model is loaded. Raise ProcessLost."""
-        if not isinstance(await self._receive(), Ready):
+        if not isinstance(await self._receive(), TranscriberReady):
             raise self._lost_by_protocol()
 
     async def transcribe(self, path: Path, duration_s: float) -> Transcript:
@@ -130,7 +130,7 @@ class WhisperProcess:
             raise ProcessLost from error
         except ProtocolError as error:
             raise self._lost_by_protocol() from error
-        if isinstance(answer, Failed):
+        if isinstance(answer, TranscriberFailed):
             self._reported_failure = answer.message
             raise ProcessLost
         return answer

@@ -1,8 +1,8 @@
 """The transcriber: one child process that holds Whisper and transcribes one file at a time.
 
 The server starts `python -m streaming_server.transcription.worker --fd N …`. All messages (see `messages`) go
-over that socket: `Ready` or `Failed` first, then one answer to each request. The process exits when the
-socket closes.
+over that socket: `TranscriberReady` or `TranscriberFailed` first, then one answer to each request. The process
+exits when the socket closes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from streaming_server.ipc.framing import FrameReader
 from streaming_server.ipc.parent import end_with_parent, ignore_signals
 from streaming_server.transcription.messages import (
     Answer,
-    Failed,
     Heard,
-    Ready,
     Refused,
+    TranscriberFailed,
+    TranscriberReady,
     decode_request,
     encode,
 )
@@ -178,16 +178,16 @@ def main(arguments: list[str]) -> int:
     link = socket.socket(fileno=options.fd)
     try:
         transcriber = Transcriber(load(options.model, options.device), options.device)
-        link.sendall(encode(Ready()))
+        link.sendall(encode(TranscriberReady()))
         serve(link, transcriber)
     except (BrokenPipeError, ConnectionResetError):
         return 0
     except SpeechError as error:
-        link.sendall(encode(Failed(error.message)))
+        link.sendall(encode(TranscriberFailed(error.message)))
         return 1
     except Exception as error:
         # After a CUDA error nothing in this process can be relied on, so every error ends it.
-        link.sendall(encode(Failed(f"Whisper failed ({type(error).__name__}).")))
+        link.sendall(encode(TranscriberFailed(f"Whisper failed ({type(error).__name__}).")))
         return 1
     return 0
 

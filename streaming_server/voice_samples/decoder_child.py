@@ -76,11 +76,11 @@ def _location(error: BaseException) -> str:
 def read_sample(source: Path, target: Path, limits: VoiceSampleLimits) -> DecodedVoiceSample:
     """Decode the recording at `source` and write it to `target`. Raise as `ingest` does."""
     # Imported here, where the limits hold.
-    from streaming_server.voice_samples.decoding import Upload, decode
+    from streaming_server.voice_samples.decoding import UploadReader, decode
     from streaming_server.voice_samples.normalizing import normalize
 
     try:
-        file = Upload(io.FileIO(source))
+        file = UploadReader(io.FileIO(source))
     except OSError as error:
         raise StorageFailure(f"The file of the recording cannot be opened: {error.strerror}.") from error
     try:

@@ -91,7 +91,7 @@ class Recording:
         return self.frames / self.sample_rate
 
 
-class Upload(io.BufferedReader):
+class UploadReader(io.BufferedReader):
     """A file to decode: without a name, from which FFmpeg would guess the format."""
 
     name = ""
@@ -103,7 +103,7 @@ class Upload(io.BufferedReader):
             raise ValueError(f"{offset} is no offset in a file") from error
 
 
-def decode(file: Upload, limits: VoiceSampleLimits) -> Recording:
+def decode(file: UploadReader, limits: VoiceSampleLimits) -> Recording:
     """Decode a recording within the limits.
 
     Only what is decoded counts, whatever a header claims; no more than one block beyond the longest recording

@@ -46,7 +46,7 @@ class _Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
+class _FailedDecoding:
     message: str
 
 
@@ -56,7 +56,7 @@ class _Answer:
 
     sample: DecodedVoiceSample | None = None
     refused: _Refused | None = None
-    failed: _Failed | None = None
+    failed: _FailedDecoding | None = None
 
 
 class Ingest:

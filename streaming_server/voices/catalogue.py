@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogueEntry:
     """A voice and its default options. of_engine: one of the engine's own beside the six built-in ones."""
 
     voice: Voice
@@ -41,12 +41,12 @@ class Catalogue:
     def __init__(self, aliases: Mapping[str, str] | None = None, *, substitutes: bool = False) -> None:
         self._aliases = {_folded(alias): voice for alias, voice in (aliases or {}).items()}
         self._substitutes = substitutes
-        self._entries: dict[str, Entry] = {}
-        self._folded: dict[str, Entry] = {}
-        self.replace(Entry(voice) for voice in BUILTIN_VOICES)
+        self._entries: dict[str, CatalogueEntry] = {}
+        self._folded: dict[str, CatalogueEntry] = {}
+        self.replace(CatalogueEntry(voice) for voice in BUILTIN_VOICES)
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CatalogueEntry]:
         return list(self._entries.values())
 
     @property
@@ -64,12 +64,12 @@ class Catalogue:
         public.replace(entry for entry in self.entries if entry.of_engine or entry.voice.id in builtin)
         return public
 
-    def replace(self, entries: Iterable[Entry]) -> None:
+    def replace(self, entries: Iterable[CatalogueEntry]) -> None:
         """Replace all voices. Open contexts keep theirs."""
         self._entries = {entry.voice.id: entry for entry in entries}
         self._folded = {_folded(voice_id): entry for voice_id, entry in self._entries.items()}
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> CatalogueEntry:
         """Return the voice with an id or alias. Raise UnknownVoice."""
         if (entry := self._found(name)) is None:
             raise self._unknown("voice")
@@ -89,7 +89,7 @@ class Catalogue:
         """Return whether a voice has this id or alias."""
         return self._found(name) is not None
 
-    def choose(self, name: str, *, substitute: bool = False, field: str = "voice") -> Entry:
+    def choose(self, name: str, *, substitute: bool = False, field: str = "voice") -> CatalogueEntry:
         """Return the voice for a name. Where substitution is on, an unknown name gets the default voice and a
         warning in the log.
 
@@ -107,13 +107,13 @@ class Catalogue:
     def _unknown(self, field: str) -> UnknownVoice:
         return UnknownVoice(f"must be the id of a voice; there are {self._known()}.", field=field)
 
-    def _found(self, name: str) -> Entry | None:
+    def _found(self, name: str) -> CatalogueEntry | None:
         if (entry := self._entries.get(name)) is not None:
             return entry
         folded = _folded(name)
         return self._folded.get(folded) or self._voice_of_alias(folded)
 
-    def _voice_of_alias(self, alias: str) -> Entry | None:
+    def _voice_of_alias(self, alias: str) -> CatalogueEntry | None:
         voice = self._aliases.get(alias, "")
         return self._entries.get(voice) or self._folded.get(_folded(voice))
 

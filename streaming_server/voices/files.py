@@ -41,7 +41,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class DownloadProgress:
     """The file of a voice. received, size: bytes. error: why the last attempt failed."""
 
     state: State
@@ -79,20 +79,20 @@ class VoiceFiles:
         self._longest_s = longest_s
         self._fetches: dict[str, _Fetch] = {}
 
-    def progress(self, voice_id: str) -> Progress | None:
+    def progress(self, voice_id: str) -> DownloadProgress | None:
         """Return the state of a voice's file; None for a voice that needs none."""
         if (file := self._files.get(voice_id)) is None:
             return None
         fetch = self._fetches.get(voice_id)
         if fetch is not None and fetch.running:
-            return Progress("fetching", min(fetch.received, file.size), file.size)
+            return DownloadProgress("fetching", min(fetch.received, file.size), file.size)
         if _is_whole(file):
-            return Progress("present", file.size, file.size)
+            return DownloadProgress("present", file.size, file.size)
         if fetch is not None and fetch.error is not None:
-            return Progress("failed", 0, file.size, fetch.error.message)
-        return Progress("absent", 0, file.size)
+            return DownloadProgress("failed", 0, file.size, fetch.error.message)
+        return DownloadProgress("absent", 0, file.size)
 
-    def started(self) -> dict[str, Progress]:
+    def started(self) -> dict[str, DownloadProgress]:
         """Return the files that are being fetched or could not be, by id of the voice."""
         found = {voice_id: self.progress(voice_id) for voice_id in self._fetches}
         return {

@@ -15,7 +15,7 @@ from streaming_server.storage.voice_records import FILE_GONE, StoredVoice, Store
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Transcript, sentence_of, written_transcript
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice, VoiceSample
-from streaming_server.voices.catalogue import Catalogue, Entry
+from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
 
 MAX_FAILURES = 3
 """Recordings that cannot be fetched before the others are not tried: the object store may be away."""
@@ -113,7 +113,7 @@ class VoiceLibrary:
         """Return the voices, and the voice samples by id. Blocks."""
         return self.store.voices(), {sample.id: sample for sample in self.store.voice_samples()}
 
-    def _entries(self) -> list[Entry]:
+    def _entries(self) -> list[CatalogueEntry]:
         voices, voice_samples = self.all()
         self._forget_others(voice_samples.values())
         self._fetch(voice_samples.values())
@@ -150,13 +150,13 @@ class VoiceLibrary:
         return self.store.change_voice(voice_id, **(transcript | fields))
 
 
-def entry_of(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) -> Entry:
+def entry_of(voice: StoredVoice, voice_samples: dict[str, StoredVoiceSample]) -> CatalogueEntry:
     """Return the catalogue's entry of a voice, without its voice sample where that cannot be used."""
     stored = voice_samples.get(voice.voice_sample or "")
     voice_sample = None
     if stored is not None and voice_sample_problem(voice, stored) is None:
         voice_sample = VoiceSample(str(stored.path), voice.transcript or stored.transcript or "")
-    return Entry(
+    return CatalogueEntry(
         Voice(voice.id, voice.name, voice.style, voice.primary_speaker, voice_sample),
         Generation(
             temperature=voice.temperature,

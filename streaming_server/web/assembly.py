@@ -302,10 +302,10 @@ def _check_aliases(settings: Settings, catalogue: Catalogue) -> None:
 
 def _follow(changes: Follower, url: str, node: str, group: TaskGroup) -> None:
     """Keep up with the other servers on a shared database. The import needs the driver, an extra."""
-    from streaming_server.storage.listener import Listener
+    from streaming_server.storage.listener import NotificationListener
 
     group.start_soon(changes.run)
-    group.start_soon(Listener(url, f"streaming-server {node}").run, changes.tell)
+    group.start_soon(NotificationListener(url, f"streaming-server {node}").run, changes.tell)
 
 
 async def _listen_for_wyoming(speech: SpeechServices, group: TaskGroup) -> None:

@@ -26,7 +26,7 @@ class Decoder(Protocol):
         ...
 
 
-class _Plain(Decoder):
+class _PlainDecoder(Decoder):
     def feed(self, data: bytes) -> Iterator[bytes]:
         yield data
 
@@ -62,7 +62,7 @@ def decoder_of(request: Request) -> Decoder:
     """Return the decoder of a request's body. Raise BadMessage for an encoding that is not supported."""
     match request.headers.get("content-encoding", "identity").strip().lower():
         case "identity" | "":
-            return _Plain()
+            return _PlainDecoder()
         case "gzip" | "x-gzip":
             return _Gzip()
     raise BadMessage("Content-Encoding not supported; send gzip or none.")

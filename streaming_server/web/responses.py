@@ -58,7 +58,7 @@ class Error(TypedDict):
     detail: str
 
 
-class Message(TypedDict):
+class Confirmation(TypedDict):
     message: str
 
 

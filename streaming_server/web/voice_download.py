@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from streaming_server.voices.files import Progress
+from streaming_server.voices.files import DownloadProgress
 
 
 class Download(TypedDict):
@@ -19,7 +19,7 @@ class Download(TypedDict):
     error: str | None
 
 
-def download(progress: Progress) -> Download:
+def download(progress: DownloadProgress) -> Download:
     return {
         "state": progress.state,
         "received": progress.received,

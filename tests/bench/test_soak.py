@@ -20,8 +20,8 @@ from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.load import bench
 from streaming_server.bench.script import replies
 from streaming_server.bench.session import Manner
-from streaming_server.bench.soak import Run, soak
-from streaming_server.bench.soak_ledger import Period, Reading, SoakLedger
+from streaming_server.bench.soak import SoakRun, soak
+from streaming_server.bench.soak_ledger import Period, ResourceReading, SoakLedger
 from streaming_server.bench.soak_report import faults
 from streaming_server.bench.soak_session import SoakSession
 from streaming_server.bench.subject import Subject
@@ -30,7 +30,7 @@ from streaming_server.errors import SpeechError
 
 def period(p99_ms: float = 10.0, **kept: float) -> Period:
     reading = {"mib": 100.0, "files": 40, "threads": 14, "tasks": 60} | kept
-    return Period([p99_ms / 1000] * 100, readings=[Reading(**reading)])  # type: ignore[arg-type]
+    return Period([p99_ms / 1000] * 100, readings=[ResourceReading(**reading)])  # type: ignore[arg-type]
 
 
 def test_a_run_that_stays_the_same_is_clean() -> None:
@@ -45,7 +45,7 @@ def test_a_run_that_stays_the_same_is_clean() -> None:
         (period(threads=30), "threads grew"),
         (period(tasks=90), "tasks grew"),
         (period(p99_ms=30), "First audio p99 went from 10.0 to 30.0 ms."),
-        (Period(readings=[Reading(100, 40, 14, 60)]), "Nothing was heard"),
+        (Period(readings=[ResourceReading(100, 40, 14, 60)]), "Nothing was heard"),
     ],
     ids=["memory", "files", "threads", "tasks", "first audio", "silence"],
 )
@@ -122,7 +122,7 @@ async def test_a_server_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyP
 
 def test_a_server_that_is_gone_is_a_fault() -> None:
     gone = Subject("gone", Address("127.0.0.1", free_port()), Gauge(os.getpid()))
-    report = asyncio.run(soak(gone, Manner([], 150.0, 0.05), Run(1, 0.5, 0.0, 0), lambda line: None))
+    report = asyncio.run(soak(gone, Manner([], 150.0, 0.05), SoakRun(1, 0.5, 0.0, 0), lambda line: None))
     assert "no status" in report.faults[0]
     assert "refused" in report.faults[0]
 

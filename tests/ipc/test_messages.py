@@ -10,7 +10,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from streaming_server.errors import ProtocolError
-from streaming_server.ipc.framing import Frame, FrameReader, pack
+from streaming_server.ipc.framing import FrameReader, MessageFrame, pack
 from streaming_server.ipc.messages import (
     Batch,
     Cancel,
@@ -94,7 +94,7 @@ REPORTS: list[Report] = [
 ]
 
 
-def frame_of(message: Request | Report) -> Frame:
+def frame_of(message: Request | Report) -> MessageFrame:
     (frame,) = FrameReader().feed(encode(message))
     return frame
 
@@ -192,33 +192,33 @@ MALFORMED_REPORTS = {
 @pytest.mark.parametrize("header", MALFORMED_REQUESTS.values(), ids=MALFORMED_REQUESTS)
 def test_a_malformed_request_is_a_protocol_error(header: bytes) -> None:
     with pytest.raises(ProtocolError):
-        decode_request(Frame(header, b""))
+        decode_request(MessageFrame(header, b""))
 
 
 @pytest.mark.parametrize("header", IMPOSSIBLE_UTTERANCES.values(), ids=IMPOSSIBLE_UTTERANCES)
 def test_an_impossible_utterance_is_a_protocol_error(header: bytes) -> None:
     with pytest.raises(ProtocolError):
-        decode_request(Frame(header, b""))
+        decode_request(MessageFrame(header, b""))
 
 
 def test_the_base_of_the_impossible_utterances_is_valid() -> None:
-    assert isinstance(decode_request(Frame(SUBMIT % (b"1", b"1", b"1", b"1", b"1"), b"")), Submit)
+    assert isinstance(decode_request(MessageFrame(SUBMIT % (b"1", b"1", b"1", b"1", b"1"), b"")), Submit)
 
 
 @pytest.mark.parametrize("header", MALFORMED_REPORTS.values(), ids=MALFORMED_REPORTS)
 def test_a_malformed_report_is_a_protocol_error(header: bytes) -> None:
     with pytest.raises(ProtocolError):
-        decode_report(Frame(header, b""))
+        decode_report(MessageFrame(header, b""))
 
 
 def test_the_base_of_the_malformed_reports_is_valid() -> None:
-    assert isinstance(decode_report(Frame(INFO % (b"22050", b"4"), b"")), Ready)
+    assert isinstance(decode_report(MessageFrame(INFO % (b"22050", b"4"), b"")), Ready)
 
 
 @pytest.mark.parametrize("header", [b'["pong"]', EVENTS % b'["a",7,2]'])
 def test_unclaimed_audio_is_a_protocol_error(header: bytes) -> None:
     with pytest.raises(ProtocolError):
-        decode_report(Frame(header, b"1234"))
+        decode_report(MessageFrame(header, b"1234"))
 
 
 def read_requests(stream: bytes) -> None:

@@ -12,7 +12,7 @@ from helpers.postgres import Postgres, running_postgres
 
 from streaming_server.storage.configuration import ConfigurationStore
 from streaming_server.storage.database import Database
-from streaming_server.storage.listener import Listener
+from streaming_server.storage.listener import NotificationListener
 from streaming_server.storage.postgresql import PostgresDatabase
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ async def listening(url: str) -> AsyncIterator[list[str]]:
     """Collect the topics that a listener hears of."""
     heard: list[str] = []
     async with anyio.create_task_group() as group:
-        group.start_soon(Listener(url, "test").run, heard.append)
+        group.start_soon(NotificationListener(url, "test").run, heard.append)
         yield heard
         group.cancel_scope.cancel()
 

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from streaming_server.errors import ProtocolError
-from streaming_server.ipc.framing import Frame, FrameReader, pack
+from streaming_server.ipc.framing import FrameReader, MessageFrame, pack
 from streaming_server.transcription.messages import (
     Answer,
-    Failed,
     Heard,
-    Ready,
     Refused,
     Transcribe,
+    TranscriberFailed,
+    TranscriberReady,
     decode_answer,
     decode_request,
     encode,
@@ -23,7 +23,7 @@ from streaming_server.transcription.transcript import Segment
 SEGMENT = {"start_s": 0.0, "end_s": 1.5, "avg_logprob": -0.3, "no_speech_prob": 0.01}
 
 
-def frame(message: object, body: bytes = b"") -> Frame:
+def frame(message: object, body: bytes = b"") -> MessageFrame:
     [read] = FrameReader().feed(pack(msgspec.msgpack.encode(message), [body] if body else []))
     return read
 
@@ -31,11 +31,11 @@ def frame(message: object, body: bytes = b"") -> Frame:
 @pytest.mark.parametrize(
     "answer",
     [
-        Ready(),
+        TranscriberReady(),
         Heard("Grüße, 世界 🎉", "de", 0.9, (Segment(0.0, 1.5, -0.3, 0.01), Segment(1.5, 2.0, -2.0, 1.0))),
         Heard("", "en", None, ()),
         Refused("There is no sound in the sample."),
-        Failed("Whisper failed (OSError)."),
+        TranscriberFailed("Whisper failed (OSError)."),
     ],
 )
 def test_answers_arrive_as_sent(answer: Answer) -> None:
@@ -85,7 +85,7 @@ def test_malformed_answers_are_protocol_errors(message: object) -> None:
 @pytest.mark.parametrize("header", [b"", b"\xc1", b"\x93", b"{}", b"\x92\xa6failed\xa1\xff"])
 def test_bytes_that_are_no_message_are_protocol_errors(header: bytes) -> None:
     with pytest.raises(ProtocolError):
-        decode_answer(Frame(header, b""))
+        decode_answer(MessageFrame(header, b""))
 
 
 def test_a_message_has_no_body() -> None:

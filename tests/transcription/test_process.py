@@ -15,7 +15,7 @@ import pytest
 from streaming_server.errors import BadAudio
 from streaming_server.ipc.child import spawn
 from streaming_server.ipc.framing import pack
-from streaming_server.transcription.messages import Heard, Ready, Refused, encode
+from streaming_server.transcription.messages import Heard, Refused, TranscriberReady, encode
 from streaming_server.transcription.process import ProcessLost, WhisperProcess
 from streaming_server.transcription.transcript import Segment
 
@@ -41,7 +41,7 @@ async def process() -> AsyncIterator[tuple[WhisperProcess, socket.socket]]:
 async def test_answers_may_arrive_in_any_pieces() -> None:
     heard = Heard("Hello there.", "en", None, (Segment(0.0, 1.0, -0.1, 0.0),))
     async with process() as (one, link):
-        link.sendall(encode(Ready()) + encode(heard)[:9])
+        link.sendall(encode(TranscriberReady()) + encode(heard)[:9])
         await one.loaded()
         link.sendall(encode(heard)[9:])
         assert (await one.transcribe(SAMPLE, 1.0)).text == "Hello there."
@@ -60,7 +60,7 @@ async def test_a_refused_file_leaves_the_process_alive() -> None:
     [
         pack(msgspec.msgpack.encode(["heard", "a", "en", None, [[0.0, 1.0]]])),
         pack(msgspec.msgpack.encode(["heard", "a", "en", None, [7]])),
-        encode(Ready()),
+        encode(TranscriberReady()),
         b"\xff" * 8,
     ],
 )

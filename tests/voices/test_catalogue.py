@@ -6,15 +6,15 @@ import pytest
 
 from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, Generation, Voice
-from streaming_server.voices.catalogue import Catalogue, Entry
+from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
 
-MINE = Entry(Voice("mine", "Mine", "neutral"), Generation(speed=1.5))
+MINE = CatalogueEntry(Voice("mine", "Mine", "neutral"), Generation(speed=1.5))
 
 
 def test_starts_with_the_builtin_voices() -> None:
     catalogue = Catalogue()
     assert catalogue.voices == list(BUILTIN_VOICES)
-    assert catalogue.find("zara") == Entry(BUILTIN_VOICES[4])
+    assert catalogue.find("zara") == CatalogueEntry(BUILTIN_VOICES[4])
 
 
 def test_replace_removes_all_other_voices() -> None:
@@ -28,7 +28,7 @@ def test_replace_removes_all_other_voices() -> None:
 
 def test_the_last_voice_with_an_id_wins() -> None:
     catalogue = Catalogue()
-    again = Entry(Voice("mine", "Again", "neutral"))
+    again = CatalogueEntry(Voice("mine", "Again", "neutral"))
     catalogue.replace([MINE, again])
     assert catalogue.voices == [again.voice]
 
@@ -37,7 +37,7 @@ def test_a_voice_takes_precedence_over_an_alias() -> None:
     catalogue = Catalogue({"alloy": "aria", "nova": "aria"})
     assert catalogue.find("alloy").voice.id == "aria"
     assert catalogue.find("nova").voice.id == "nova"
-    catalogue.replace([Entry(Voice("alloy", "Mine", "neutral"))])
+    catalogue.replace([CatalogueEntry(Voice("alloy", "Mine", "neutral"))])
     assert catalogue.find("alloy").voice.name == "Mine"
 
 
@@ -66,7 +66,9 @@ def test_names_match_regardless_of_case_and_spaces(name: str) -> None:
 
 def test_an_exact_match_precedes_ids_that_differ_in_case() -> None:
     catalogue = Catalogue({"MINE": "aria"})
-    catalogue.replace([MINE, Entry(Voice("Mine", "Other", "neutral")), *map(Entry, BUILTIN_VOICES)])
+    catalogue.replace(
+        [MINE, CatalogueEntry(Voice("Mine", "Other", "neutral")), *map(CatalogueEntry, BUILTIN_VOICES)]
+    )
     assert catalogue.find("mine").voice.name == "Mine"
     assert catalogue.find("Mine").voice.name == "Other"
     assert catalogue.find("MINE").voice.id in ("mine", "Mine")
@@ -111,7 +113,7 @@ def test_an_error_lists_some_of_the_voices() -> None:
     catalogue = Catalogue()
     with pytest.raises(UnknownVoice, match=r"there are aria, atlas, luna, kai, zara, nova\.$"):
         catalogue.find("nobody")
-    catalogue.replace(Entry(Voice(f"voice-{number}", "Mine", "neutral")) for number in range(1000))
+    catalogue.replace(CatalogueEntry(Voice(f"voice-{number}", "Mine", "neutral")) for number in range(1000))
     with pytest.raises(UnknownVoice, match=r"and others, listed at /voices\.$") as refused:
         catalogue.find("nobody")
     assert len(refused.value.message) < 300

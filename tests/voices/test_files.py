@@ -13,7 +13,7 @@ from helpers.file_server import file_server
 
 from streaming_server.errors import NotReady, SpeechError, VoiceUnavailable
 from streaming_server.types import EngineVoice, Voice, VoiceFile
-from streaming_server.voices.files import Progress, VoiceFiles
+from streaming_server.voices.files import DownloadProgress, VoiceFiles
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ async def ended(files: VoiceFiles) -> SpeechError | None:
     return results[0]
 
 
-async def state(files: VoiceFiles, *wanted: str) -> Progress:
+async def state(files: VoiceFiles, *wanted: str) -> DownloadProgress:
     """Wait for a state."""
     with anyio.fail_after(20):
         while (progress := files.progress("emma")) is None or progress.state not in wanted:
@@ -57,12 +57,12 @@ def names(folder: Path) -> list[str]:
 async def test_a_file_is_fetched_once_for_all_waiting_contexts(tmp_path: Path) -> None:
     with file_server(CONTENT) as source:
         files = VoiceFiles(emma(source.url, tmp_path))
-        assert files.progress("emma") == Progress("absent", 0, len(CONTENT))
+        assert files.progress("emma") == DownloadProgress("absent", 0, len(CONTENT))
         results: list[SpeechError | None] = []
         assert files.request("emma", results.append)
         assert files.request("emma", results.append)
         with anyio.fail_after(20):
-            while files.progress("emma") != Progress("fetching", len(CONTENT) // 2, len(CONTENT)):
+            while files.progress("emma") != DownloadProgress("fetching", len(CONTENT) // 2, len(CONTENT)):
                 await anyio.sleep(0.01)
         assert [*files.started()] == ["emma"]
         assert results == []
@@ -88,7 +88,7 @@ async def test_a_file_that_is_cut_short_is_fetched_again(tmp_path: Path) -> None
         path.parent.mkdir()
         path.write_bytes(CONTENT[:100])
         files = VoiceFiles(voices)
-        assert files.progress("emma") == Progress("absent", 0, len(CONTENT))
+        assert files.progress("emma") == DownloadProgress("absent", 0, len(CONTENT))
         assert await ended(files) is None
         assert path.read_bytes() == CONTENT
 
@@ -130,7 +130,7 @@ async def test_a_damaged_file_is_not_used(content: bytes, tmp_path: Path) -> Non
         error = await ended(files)
     assert isinstance(error, VoiceUnavailable)
     assert error.message == "Voice emma arrived damaged and was dropped; try again."
-    assert files.progress("emma") == Progress("failed", 0, len(CONTENT), error.message)
+    assert files.progress("emma") == DownloadProgress("failed", 0, len(CONTENT), error.message)
     assert names(tmp_path) == []
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from streaming_server.bench.dia.plan import MINUTES, STAGE_LIMITS_S, STREAMS, Plan
-from streaming_server.bench.dia.report import Report
+from streaming_server.bench.dia.report import DiaReport
 from streaming_server.bench.dia.stages import DeviceLost
 from streaming_server.bench.dia.survival import DEVICE_LOST, REFUSED, ReportFile, survive
 from streaming_server.engines.dia.model.linear import int8_kernel
@@ -130,7 +130,7 @@ def _resume(options: argparse.Namespace) -> int:
     end_with_parent(options.resume)
     file = ReportFile(options.out)
     try:
-        Report(plan_of(options), _say, file.write).run(file.read())
+        DiaReport(plan_of(options), _say, file.write).run(file.read())
     except EngineFailure as error:
         _say(error.message)
         return REFUSED
@@ -143,7 +143,7 @@ def _report(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]
     """Return the report; None if nothing can be measured, which has been said. Raises EngineFailure."""
     plan = plan_of(options)
     if options.out is None:
-        return Report(plan, _say, _ignore).run()
+        return DiaReport(plan, _say, _ignore).run()
     file = ReportFile(options.out)
     file.remove()
     command = [sys.executable, "-m", "streaming_server.bench.dia", *arguments, f"--resume={os.getpid()}"]

@@ -35,7 +35,7 @@ from streaming_server.bench.dia.weights import EIGHT_BITS, endless_weights, step
 from streaming_server.engines.dia.serving.device import use_device
 
 
-class Report:
+class DiaReport:
     """say: given a line for whoever waits. write: given the report so far, before and after every stage."""
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from streaming_server.engines.auto.resampling import Resampler
+from streaming_server.engines.auto.resampling import EventResampler
 from streaming_server.engines.base import Engine
 from streaming_server.engines.hibari.engine import HibariEngine
 from streaming_server.types import EngineInfo, Event, Failed, Finished, MemoryReport, Utterance, Voice
@@ -20,7 +20,7 @@ class AutoEngine(Engine):
     def __init__(self, first: HibariEngine, second: Engine) -> None:
         self._first = first
         self._second = second
-        self._resamplers: dict[int, Resampler] = {}
+        self._resamplers: dict[int, EventResampler] = {}
         self._turn = False
 
     @property
@@ -50,7 +50,7 @@ class AutoEngine(Engine):
             self._first.submit(utterance)
             return
         rates = self._second.info.sample_rate, self._first.info.sample_rate
-        self._resamplers[utterance.id] = Resampler(*rates)
+        self._resamplers[utterance.id] = EventResampler(*rates)
         self._second.submit(utterance)
 
     def cancel(self, utterance_id: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streaming_server.types import Audio, Event, Failed, Finished, Words
 
 
-class Resampler:
+class EventResampler:
     """Turns the events of one utterance at `source` Hz into events at `target` Hz.
 
     Audio is held back by some milliseconds, so that one event in may be none out, and the last may be two.

@@ -12,10 +12,10 @@ from streaming_server.engines.espeak.composing import Composed
 from streaming_server.engines.espeak.japanese import JAPANESE, JapaneseReader
 from streaming_server.engines.espeak.languages import DEFAULT_LANGUAGE, Languages
 from streaming_server.engines.espeak.library import Library
-from streaming_server.engines.espeak.pieces import Piece
+from streaming_server.engines.espeak.pieces import SpokenPiece
 from streaming_server.engines.espeak.spelled_text import Insertion, prosody_commands
 from streaming_server.engines.espeak.text import is_speakable, spoken_form
-from streaming_server.engines.espeak.thread import Job, LibraryThread, Returned
+from streaming_server.engines.espeak.thread import LibraryThread, Returned, SpeechTask
 from streaming_server.engines.espeak.voices import VoiceParameters, parameters_for
 from streaming_server.engines.memory import machine_memory
 from streaming_server.errors import BadValue, EngineFailure
@@ -131,12 +131,12 @@ class EspeakEngine(Engine):
                 return utterance
         return None
 
-    def _job(self, utterance: Utterance, composed: Composed) -> Job | None:
+    def _job(self, utterance: Utterance, composed: Composed) -> SpeechTask | None:
         """Return what the library is to do for an utterance; None if that has no sound. Raises BadValue."""
         parameters = self._parameters(utterance)
         if not is_speakable(composed.text):
             return None
-        return Job(
+        return SpeechTask(
             composed.text,
             parameters,
             composed.here(utterance.pronounced),
@@ -170,8 +170,8 @@ class EspeakEngine(Engine):
         speed, pitch = speed * (generation.speed or 1.0), pitch * (generation.pitch or 1.0)
         return parameters_for(utterance.voice, voice, speed, pitch)
 
-    def _events(self, utterance_id: int, result: Piece | Returned) -> list[Event]:
-        if isinstance(result, Piece):
+    def _events(self, utterance_id: int, result: SpokenPiece | Returned) -> list[Event]:
+        if isinstance(result, SpokenPiece):
             self._speaking = utterance_id
             return self._events_of(utterance_id, result)
         self._speaking = None
@@ -180,7 +180,7 @@ class EspeakEngine(Engine):
         rest = self._events_of(utterance_id, result.rest) if result.rest else []
         return [*rest, Finished(utterance_id, result.busy_s)]
 
-    def _events_of(self, utterance_id: int, piece: Piece) -> list[Event]:
+    def _events_of(self, utterance_id: int, piece: SpokenPiece) -> list[Event]:
         events: list[Event] = []
         if piece.marks:
             events.append(Words(utterance_id, self._composed.there(piece.marks)))

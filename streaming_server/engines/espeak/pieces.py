@@ -21,7 +21,7 @@ one before, up to the maximum: every piece costs a switch of threads and a wake-
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SpokenPiece:
     """PCM and the marks of the words in it. Either may be empty."""
 
     marks: tuple[WordMark, ...]
@@ -45,7 +45,7 @@ class PieceCutter:
         self._marks: list[WordMark] = []
         self._has_words = False
 
-    def take(self, pcm: bytes, events: Iterable[LibraryEvent]) -> Piece | None:
+    def take(self, pcm: bytes, events: Iterable[LibraryEvent]) -> SpokenPiece | None:
         """Add a chunk and its events. Return the next piece, if it is complete."""
         self._pending += pcm
         total = self._emitted + len(self._pending) // 2
@@ -64,7 +64,7 @@ class PieceCutter:
             return self._cut(total)
         return None
 
-    def rest(self) -> Piece | None:
+    def rest(self) -> SpokenPiece | None:
         """Return what is left at the end of the text; None if that is silence without a word."""
         if not self._has_words and not any(self._pending):
             return None
@@ -79,9 +79,9 @@ class PieceCutter:
         self._has_words = True
         self._marks += self._timeline.word(event.position, event.length, sample)
 
-    def _cut(self, end: int) -> Piece:
+    def _cut(self, end: int) -> SpokenPiece:
         size = 2 * (end - self._emitted)
-        piece = Piece(tuple(self._marks), bytes(self._pending[:size]))
+        piece = SpokenPiece(tuple(self._marks), bytes(self._pending[:size]))
         del self._pending[:size]
         self._marks.clear()
         if self._emitted:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
 from streaming_server.engines.espeak.library import Library, LibraryEvent
-from streaming_server.engines.espeak.pieces import Piece, PieceCutter
+from streaming_server.engines.espeak.pieces import PieceCutter, SpokenPiece
 from streaming_server.engines.espeak.spelled_text import Insertion, SpelledText
 from streaming_server.engines.espeak.timeline import WordTimeline
 from streaming_server.engines.espeak.voices import VoiceParameters
@@ -16,7 +16,7 @@ from streaming_server.types import Pronounced
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SpeechTask:
     """A text to speak. pronounced, units: as in `Utterance`. insertions: in order."""
 
     text: str
@@ -34,7 +34,7 @@ class Returned:
     """
 
     busy_s: float
-    rest: Piece | None
+    rest: SpokenPiece | None
     error: BaseException | None
 
 
@@ -47,17 +47,17 @@ class LibraryThread:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._commands: SimpleQueue[Job | bool | None] = SimpleQueue()  # bool: whether to continue
-        self._results: SimpleQueue[Piece | Returned] = SimpleQueue()
+        self._commands: SimpleQueue[SpeechTask | bool | None] = SimpleQueue()  # bool: whether to continue
+        self._results: SimpleQueue[SpokenPiece | Returned] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="espeak", daemon=True)
         self._thread.start()
 
-    def start(self, job: Job) -> Piece | Returned:
+    def start(self, job: SpeechTask) -> SpokenPiece | Returned:
         """Start speaking. Return the first piece, or the end of the text."""
         self._commands.put(job)
         return self._results.get()
 
-    def resume(self) -> Piece | Returned:
+    def resume(self) -> SpokenPiece | Returned:
         """Continue after a piece. Return the next one, or the end of the text."""
         self._commands.put(True)
         return self._results.get()
@@ -75,10 +75,10 @@ class LibraryThread:
         self._thread.join()
 
     def _run(self) -> None:
-        while isinstance(job := self._commands.get(), Job):
+        while isinstance(job := self._commands.get(), SpeechTask):
             self._results.put(self._speak(job))
 
-    def _speak(self, job: Job) -> Returned:
+    def _speak(self, job: SpeechTask) -> Returned:
         timeline = WordTimeline(job.text, job.units, estimated=job.parameters.compressed)
         cutter = PieceCutter(timeline, self._library.sample_rate)
         parked_s = 0.0
@@ -98,7 +98,7 @@ class LibraryThread:
             return not stopped
 
         started_at = time.perf_counter()
-        rest: Piece | None = None
+        rest: SpokenPiece | None = None
         failure: BaseException | None = None
         try:
             spelled = self._spelled(job)
@@ -110,7 +110,7 @@ class LibraryThread:
             failure = error
         return Returned(time.perf_counter() - started_at - parked_s, rest, failure)
 
-    def _spelled(self, job: Job) -> SpelledText | None:
+    def _spelled(self, job: SpeechTask) -> SpelledText | None:
         """Return the text with what is inserted; None if that is nothing. Raises EngineFailure."""
         sayable = self._library.spell(job.pronounced, job.parameters) if job.pronounced else []
         return SpelledText(job.text, sayable, job.insertions) if sayable or job.insertions else None

@@ -28,7 +28,7 @@ MAX_PITCH = 99
 
 
 @dataclass(frozen=True, slots=True)
-class Timbre:
+class EspeakTimbre:
     """The sound of a voice, in the library's units.
 
     variant: one of `VARIANTS`.
@@ -45,12 +45,12 @@ class Timbre:
 
 TIMBRES = MappingProxyType(
     {
-        "aria": Timbre("aria", pitch=50, inflection=50, volume=70, words_per_minute=165),
-        "atlas": Timbre("atlas", pitch=50, inflection=40, volume=93, words_per_minute=155),
-        "luna": Timbre("luna", pitch=50, inflection=60, volume=66, words_per_minute=168),
-        "kai": Timbre("kai", pitch=50, inflection=60, volume=80, words_per_minute=178),
-        "zara": Timbre("zara", pitch=50, inflection=45, volume=73, words_per_minute=155),
-        "nova": Timbre("nova", pitch=50, inflection=55, volume=62, words_per_minute=176),
+        "aria": EspeakTimbre("aria", pitch=50, inflection=50, volume=70, words_per_minute=165),
+        "atlas": EspeakTimbre("atlas", pitch=50, inflection=40, volume=93, words_per_minute=155),
+        "luna": EspeakTimbre("luna", pitch=50, inflection=60, volume=66, words_per_minute=168),
+        "kai": EspeakTimbre("kai", pitch=50, inflection=60, volume=80, words_per_minute=178),
+        "zara": EspeakTimbre("zara", pitch=50, inflection=45, volume=73, words_per_minute=155),
+        "nova": EspeakTimbre("nova", pitch=50, inflection=55, volume=62, words_per_minute=176),
     }
 )
 """The built-in voices, by id."""
@@ -79,7 +79,7 @@ class VoiceParameters:
         return self.rate >= COMPRESSED_WPM
 
 
-def timbre_of(voice: Voice) -> Timbre:
+def timbre_of(voice: Voice) -> EspeakTimbre:
     """Return the timbre of a built-in voice; a custom voice gets that of its style, or the default one."""
     return TIMBRES.get(voice.id) or TIMBRES[VOICE_OF_STYLE.get(voice.style, DEFAULT_VOICE.id)]
 

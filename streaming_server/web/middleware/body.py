@@ -32,11 +32,11 @@ class BodyLimit:
             return
         address = (scope.get("client") or ("",))[0]
         async with AsyncExitStack() as stack:
-            body = _Body(self._places.hold(address), stack, self._grace_s, receive, send)
+            body = _RequestBody(self._places.hold(address), stack, self._grace_s, receive, send)
             await self._app(scope, body.receive, body.send)
 
 
-class _Body:
+class _RequestBody:
     """One request body. Holds its place, in `stack`, from the first read to the last."""
 
     def __init__(

@@ -49,7 +49,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Options(_Message, SpeechFields):
+class OpeningMessage(_Message, SpeechFields):
     """The options of `start`. Others are reported in `started.ignored`."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
@@ -98,53 +98,63 @@ class Options(_Message, SpeechFields):
         return sorted(unused | set(self.__pydantic_extra__ or {}))
 
 
-class Start(Options):
+class StartMessage(OpeningMessage):
     type: Literal["start"]
 
 
-class Speak(Options):
+class SpeakMessage(OpeningMessage):
     type: Literal["speak"]
     text: str
 
 
-class Text(_Message):
+class TextMessage(_Message):
     type: Literal["text"]
     context: ContextName = "default"
     text: str
 
 
-class Flush(_Message):
+class FlushMessage(_Message):
     type: Literal["flush"]
     context: ContextName = "default"
 
 
-class Finish(_Message):
+class FinishMessage(_Message):
     type: Literal["finish"]
     context: ContextName = "default"
 
 
-class CancelSpeech(_Message):
+class CancelMessage(_Message):
     type: Literal["cancel"]
     context: ContextName = "default"
 
 
-class Played(_Message):
+class PlayedMessage(_Message):
     type: Literal["played"]
     context: ContextName = "default"
     samples: int = Field(ge=0, lt=2**63)
 
 
-class Auth(_Message):
+class AuthMessage(_Message):
     type: Literal["auth"]
     key: str = Field(max_length=4096)
 
 
-class Ping(_Message):
+class PingMessage(_Message):
     type: Literal["ping"]
     id: Encodable | Annotated[int, Field(ge=-(2**53), le=2**53)] | None = None
 
 
-Message = Start | Speak | Text | Flush | Finish | CancelSpeech | Played | Auth | Ping
+Message = (
+    StartMessage
+    | SpeakMessage
+    | TextMessage
+    | FlushMessage
+    | FinishMessage
+    | CancelMessage
+    | PlayedMessage
+    | AuthMessage
+    | PingMessage
+)
 
 _MODELS: Mapping[str, type[Message]] = MappingProxyType(
     {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(Message)}

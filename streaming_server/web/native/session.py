@@ -14,20 +14,20 @@ from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER, Frame
 from streaming_server.context import Cancelled, Done, End, Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, BadValue, DuplicateContext, SpeechError, UnknownContext
-from streaming_server.render import Rendering, Sentence, Word
+from streaming_server.render import Rendering, SentenceMark, Word
 from streaming_server.types import ENCODINGS, SAMPLE_RATES
 from streaming_server.web.native.messages import (
-    Auth,
-    CancelSpeech,
-    Finish,
-    Flush,
+    AuthMessage,
+    CancelMessage,
+    FinishMessage,
+    FlushMessage,
     Message,
-    Options,
-    Ping,
-    Played,
-    Speak,
-    Start,
-    Text,
+    OpeningMessage,
+    PingMessage,
+    PlayedMessage,
+    SpeakMessage,
+    StartMessage,
+    TextMessage,
     address_of,
     read,
 )
@@ -48,7 +48,9 @@ MOST_PENDING_NEWS = 8
 class NativeTurn(Turn):
     """A turn with its handle, the number that frames carry instead of its name."""
 
-    def __init__(self, name: str, rendering: Rendering, options: Options, handle: int, **common: Any) -> None:
+    def __init__(
+        self, name: str, rendering: Rendering, options: OpeningMessage, handle: int, **common: Any
+    ) -> None:
         super().__init__(name, rendering, **common)
         self.options = options
         self.handle = handle
@@ -128,49 +130,49 @@ class NativeSession(NamedSession[NativeTurn]):
 
     async def handle(self, message: Message) -> None:
         match message:
-            case Text(context=name, text=text):
+            case TextMessage(context=name, text=text):
                 if not self.swallowed(name, ends=False):
-                    turn = self.taking.get(name) or self._start(Start(type="start", context=name))
+                    turn = self.taking.get(name) or self._start(StartMessage(type="start", context=name))
                     with turn.blamed():
                         await turn.append(text)
-            case Start():
+            case StartMessage():
                 self._start(message)
-            case Speak(text=text):
+            case SpeakMessage(text=text):
                 turn = self._start(message)
                 with turn.blamed():
                     await turn.append(text)
                 with turn.blamed():
                     turn.finish()
-            case Flush(context=name):
+            case FlushMessage(context=name):
                 if not self.swallowed(name, ends=False):
                     turn = self._turn(name)
                     with turn.blamed():
                         turn.flush()
-            case Finish(context=name):
+            case FinishMessage(context=name):
                 if not self.swallowed(name, ends=True):
                     turn = self._turn(name)
                     with turn.blamed():
                         turn.finish()
-            case CancelSpeech(context=name):
+            case CancelMessage(context=name):
                 self._cancel(name)
-            case Played(context=name, samples=samples):
+            case PlayedMessage(context=name, samples=samples):
                 if (playing := self.taking.get(name)) is not None:
                     playing.rendering.played(samples)
-            case Ping(id=ping):
+            case PingMessage(id=ping):
                 await self.connection.send_json({"type": "pong", "id": ping})
-            case Auth():
+            case AuthMessage():
                 pass  # Sent again, or where no key is needed.
 
-    def _start(self, options: Start | Speak) -> NativeTurn:
+    def _start(self, options: StartMessage | SpeakMessage) -> NativeTurn:
         """Open a context. Raise DuplicateContext, or what is wrong with its options."""
         name = options.context
         if name in self.taking:
             raise DuplicateContext("A context of this name is open; its options stay as they are.")
         self.forgive(name)
-        more = isinstance(options, Start)  # The rest of a turn follows; `speak` is the whole of one.
+        more = isinstance(options, StartMessage)  # The rest of a turn follows; `speak` is the whole of one.
         return self.begin(name, lambda: self._make(name, options), more=more)
 
-    def _make(self, name: str, options: Options) -> NativeTurn:
+    def _make(self, name: str, options: OpeningMessage) -> NativeTurn:
         if name == EVERY_CONTEXT:
             raise BadValue('"*" stands for every context and cannot name one.', field="context")
         rendering = self.open(
@@ -244,7 +246,7 @@ class NativeSession(NamedSession[NativeTurn]):
             turn.sequence += 1
         await self.connection.send_frames(messages)
 
-    async def send_sentence(self, turn: NativeTurn, sentence: Sentence) -> None:
+    async def send_sentence(self, turn: NativeTurn, sentence: SentenceMark) -> None:
         await self.connection.send_json({"type": "sentence", "context": turn.name, **asdict(sentence)})
 
     async def send_words(self, turn: NativeTurn, words: tuple[Word, ...]) -> None:
@@ -291,7 +293,7 @@ def error_message(code: str, message: str, retryable: bool, context: str | None 
 def key_in(raw: str | bytes) -> str | None:
     """Return the key of an `auth` message."""
     message = read(raw if isinstance(raw, str) else raw.decode(errors="replace"))
-    return message.key if isinstance(message, Auth) else None
+    return message.key if isinstance(message, AuthMessage) else None
 
 
 def refusal(error: SpeechError) -> Refusal:

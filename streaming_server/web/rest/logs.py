@@ -15,7 +15,7 @@ from streaming_server.storage.history import Journal, JournalEntry
 from streaming_server.web.keyed import admin_keyed
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import LIMIT, limit_of
-from streaming_server.web.responses import Json, Message
+from streaming_server.web.responses import Confirmation, Json
 from streaming_server.web.services import operations
 from streaming_server.web.sound_file import SoundFile
 
@@ -70,13 +70,13 @@ async def log_entry(request: Request) -> Json[LogEntry]:
 
 
 @operation("operator", "Delete an entry and its file", errors=(UnknownEntry, StorageFailure))
-async def delete_log(request: Request) -> Json[Message]:
+async def delete_log(request: Request) -> Json[Confirmation]:
     await to_thread.run_sync(_journal(request).delete, request.path_params["entry_id"])
     return Json({"message": "The entry and its file were deleted."})
 
 
 @operation("operator", "Delete all entries and their files", errors=(StorageFailure,))
-async def clear_logs(request: Request) -> Json[Message]:
+async def clear_logs(request: Request) -> Json[Confirmation]:
     removed = await to_thread.run_sync(_journal(request).expire, time.time())
     return Json({"message": f"{removed} entries and files were deleted."})
 

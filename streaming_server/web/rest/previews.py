@@ -16,7 +16,7 @@ from streaming_server.audio.encoder import AudioOptions
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, UnknownVoice
 from streaming_server.types import EngineInfo
-from streaming_server.voices.catalogue import Entry
+from streaming_server.voices.catalogue import CatalogueEntry
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.services import SpeechServices, output_services, speech_services
@@ -56,7 +56,7 @@ async def preview(request: Request) -> SoundFile | Response:
     return SoundFile(made, gone=gone, media_type="audio/wav", filename=filename)
 
 
-def _name(services: SpeechServices, engine: EngineInfo, entry: Entry) -> str:
+def _name(services: SpeechServices, engine: EngineInfo, entry: CatalogueEntry) -> str:
     """Return a hash of the voice and of the engine, so that a changed voice has another preview."""
     spoken_by = [engine.name, asdict(services.engine.settings), asdict(entry.voice), asdict(entry.defaults)]
     return hashlib.sha256(orjson.dumps(spoken_by)).hexdigest()[:32]

@@ -37,7 +37,7 @@ SAID: list[JsonValue] = [
 """JSON Schema for: one of the two is given."""
 
 
-class Entry(LanguageField):
+class PronunciationEntry(LanguageField):
     """A word and how to say it: a respelling, IPA, or both. Without a language it counts for every one.
 
     A word may be several, such as "New York", and hold dots, apostrophes, hyphens, slashes, +, # and &.
@@ -67,7 +67,7 @@ class WordList(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pronunciations: list[Entry] = Field(max_length=MOST_WORDS)
+    pronunciations: list[PronunciationEntry] = Field(max_length=MOST_WORDS)
 
 
 class ListedWord(TypedDict):

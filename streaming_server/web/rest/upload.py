@@ -24,7 +24,7 @@ WRITE_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadedFile:
     """A complete file, in the data's temporary directory, and the fields sent with it."""
 
     file: Path
@@ -33,7 +33,9 @@ class Upload:
 
 
 @asynccontextmanager
-async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: float) -> AsyncIterator[Upload]:
+async def receive(
+    request: Request, field: str, *, max_bytes: int, timeout_s: float
+) -> AsyncIterator[UploadedFile]:
     """Receive the file in `field` of a multipart form; delete it on exit.
 
     Raises TooLarge as soon as Content-Length or the bytes received exceed max_bytes; Full, TooSlow,
@@ -52,7 +54,7 @@ async def receive(request: Request, field: str, *, max_bytes: int, timeout_s: fl
                 raise TooSlow("The upload took too long.")
             if form.file_field != field:
                 raise BadValue("a file is required.", field=field)
-            yield Upload(spool, form.filename, form.fields)
+            yield UploadedFile(spool, form.filename, form.fields)
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(discard, spool)

@@ -20,7 +20,7 @@ from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
 from streaming_server.web.requests import flag
-from streaming_server.web.responses import Json, Message
+from streaming_server.web.responses import Confirmation, Json
 from streaming_server.web.rest.upload import receive
 from streaming_server.web.rest.voice_sample import (
     SampleMetadata,
@@ -149,7 +149,7 @@ async def audio(request: Request) -> SoundFile:
     query=(Parameter("force", bool, "Delete it even if voices use it, and remove it from them."),),
     errors=(UnknownVoiceSample, InUse, BadValue, StorageFailure),
 )
-async def delete(request: Request) -> Json[Message]:
+async def delete(request: Request) -> Json[Confirmation]:
     """Delete a voice sample. If voices use it, `force=true` is needed and removes it from them."""
     voice_sample_id = request.path_params["prompt_id"]
     library = voice_services(request).library

@@ -23,7 +23,7 @@ from streaming_server.web.generation_fields import CfgScale, Seed, Speed, Temper
 from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
-from streaming_server.web.responses import Json, Message
+from streaming_server.web.responses import Confirmation, Json
 from streaming_server.web.services import speech_services, voice_services
 from streaming_server.web.speech_fields import PRESET, TEMPERATURE, LanguageField
 from streaming_server.web.voice_download import Download, download
@@ -197,7 +197,7 @@ async def change(request: Request) -> Json[ChangedVoice]:
     "Delete a voice, or restore a built-in one",
     errors=(UnknownVoice, StorageFailure),
 )
-async def delete(request: Request) -> Json[Message]:
+async def delete(request: Request) -> Json[Confirmation]:
     voice_id = request.path_params["voice_id"]
     await voice_services(request).library.delete_voice(voice_id)
     return Json({"message": f"Voice {voice_id!r} was deleted."})

@@ -39,7 +39,7 @@ FLOAT_32 = 0xCA
 """MessagePack's type byte of a 32-bit float."""
 
 
-class Query(Model, SpeechFields):
+class KyutaiHandshakeQuery(Model, SpeechFields):
     """The parameters of the handshake that have a meaning here; `cfg_alpha` belongs to the vendor's model."""
 
     voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=256)
@@ -48,7 +48,7 @@ class Query(Model, SpeechFields):
     top_k: TopK | None = None
 
 
-class Text(Model, SpeechFields):
+class KyutaiText(Model, SpeechFields):
     """A word. The options of the first one count."""
 
     text: str
@@ -88,7 +88,7 @@ class KyutaiSession(Session[KyutaiTurn]):
     async def handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "Text":
-                word = validated(Text, message)
+                word = validated(KyutaiText, message)
                 turn = self._turn or self._begin(word.over(self._options))
                 with turn.blamed():
                     await turn.append(word.text)
@@ -185,7 +185,7 @@ def voice_of(services: SpeechServices, name: str) -> str:
 
 
 def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> KyutaiSession:
-    query = validated_query(Query, request.query_params)
+    query = validated_query(KyutaiHandshakeQuery, request.query_params)
     options = SpeechOptions(
         voice_of(services, query.voice),
         Generation(temperature=query.temperature, top_k=query.top_k),

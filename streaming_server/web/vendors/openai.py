@@ -46,7 +46,7 @@ class VoiceObject(Model):
     id: str = Field(min_length=1, max_length=128)
 
 
-class SpeechBody(Model, SpeechFields):
+class OpenAISpeechBody(Model, SpeechFields):
     """The fields of a request that have a meaning here, with OpenAI's defaults."""
 
     input: str = Field(min_length=1)
@@ -99,7 +99,7 @@ def refusal(error: SpeechError) -> Response:
     "OpenAI",
     "Speak a text",
     docs="https://platform.openai.com/docs/api-reference/audio/createSpeech",
-    body=SpeechBody,
+    body=OpenAISpeechBody,
     body_required=False,
     query=QUERY,
     media=(*AUDIO, "text/event-stream"),
@@ -181,11 +181,11 @@ async def _is_admitted(request: Request) -> bool:
     return True
 
 
-async def _read(request: Request) -> SpeechBody:
+async def _read(request: Request) -> OpenAISpeechBody:
     """Read the body, or the query as the earlier server's clients send it."""
     if "input" not in request.query_params:
-        return await read_json(request, SpeechBody)
-    return validated_query(SpeechBody, {"response_format": "wav", **request.query_params})
+        return await read_json(request, OpenAISpeechBody)
+    return validated_query(OpenAISpeechBody, {"response_format": "wav", **request.query_params})
 
 
 async def _events(rendering: Rendering) -> AsyncGenerator[bytes, None]:

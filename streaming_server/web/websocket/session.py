@@ -14,7 +14,7 @@ from streaming_server.audio.frames import Frame
 from streaming_server.context import Cancelled, End, Flushed
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import RateLimited, SpeechError, TooLarge
-from streaming_server.render import Frames, Rendered, Rendering, Sentence, Word, Words
+from streaming_server.render import Frames, Rendered, Rendering, SentenceMark, Word, WordMarks
 from streaming_server.types import EngineInfo
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
@@ -90,7 +90,7 @@ class Session(ABC, Generic[TurnT]):
     async def send_start(self, turn: TurnT) -> None:
         """Announce a turn."""
 
-    async def send_sentence(self, turn: TurnT, sentence: Sentence) -> None:
+    async def send_sentence(self, turn: TurnT, sentence: SentenceMark) -> None:
         """Send the place of a sentence, before its audio."""
 
     async def send_words(self, turn: TurnT, words: tuple[Word, ...]) -> None:
@@ -220,9 +220,9 @@ class Session(ABC, Generic[TurnT]):
                 turn.sent_s += seconds
                 self.lead.sent(seconds, time.monotonic())
                 await self.send_audio(turn, frames)
-            case Sentence():
+            case SentenceMark():
                 await self.send_sentence(turn, output)
-            case Words(words):
+            case WordMarks(words):
                 await self.send_words(turn, words)
             case Flushed(flushes):
                 await self.send_flushed(turn, flushes)

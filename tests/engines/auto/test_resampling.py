@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streaming_server.engines.auto.resampling import Resampler
+from streaming_server.engines.auto.resampling import EventResampler
 from streaming_server.types import Audio, Finished
 
 PIECES = (11272, 44336, 66200, 22051)
@@ -12,7 +12,7 @@ PIECES = (11272, 44336, 66200, 22051)
 
 
 def resampled(speech: list[bytes]) -> bytes:
-    resampler = Resampler(22050, 24000)
+    resampler = EventResampler(22050, 24000)
     events = [event for pcm in speech for event in resampler.convert(Audio(1, pcm))]
     events += resampler.convert(Finished(1, 0.0))
     return b"".join(event.pcm for event in events if isinstance(event, Audio))

@@ -33,7 +33,7 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConvolutionPlace:
     """Place of a convolution.
 
     offset: of its inputs among those kept. scale: its inputs per frame. lag: by how many it is behind.
@@ -139,7 +139,7 @@ def _window_kernel(
 def window(
     x: Tensor,
     calls: Calls,
-    place: Place,
+    place: ConvolutionPlace,
     reach: int,
     *,
     bias: Tensor | None = None,

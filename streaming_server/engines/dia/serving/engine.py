@@ -18,7 +18,7 @@ from streaming_server.engines.dia.serving.segments import Segments
 from streaming_server.engines.dia.serving.slots import NO_END, SamplingParams
 from streaming_server.engines.dia.serving.stream import Stream
 from streaming_server.engines.dia.serving.streams import Streams
-from streaming_server.engines.dia.text.script import Segment, is_speakable
+from streaming_server.engines.dia.text.script import ScriptSegment, is_speakable
 from streaming_server.engines.dia.voices.cache import VoicePromptCache
 from streaming_server.types import (
     ChunkPolicy,
@@ -252,7 +252,7 @@ class DiaEngine:
         self._streams.remove(stream)
         self._outbox.append(Finished(stream.utterance.id, self._busy_s - stream.busy_from))
 
-    def _extend_context(self, stream: Stream, segment: Segment, frames: int) -> None:
+    def _extend_context(self, stream: Stream, segment: ScriptSegment, frames: int) -> None:
         """Update the context's voice and pace from what was generated."""
         codes = self._runner.frames(stream.slot, stream.first, frames)
         cut = stream.first + frames >= stream.limit

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streaming_server.engines.dia.kernels.codec import Calls, Place, window
+from streaming_server.engines.dia.kernels.codec import Calls, ConvolutionPlace, window
 from streaming_server.engines.dia.kernels.convolution import convolve
 from streaming_server.engines.dia.model.codec import KERNEL, Block, Codec, ResidualUnit, Snake
 from streaming_server.engines.dia.model.config import CodecConfig
@@ -94,17 +94,17 @@ class FusedCodec(Codec):
         self._state[slot_ids] = kept
         return torch.tanh(x[:, :, 0].float() + self._last_bias)
 
-    def _places(self) -> Iterator[Place]:
+    def _places(self) -> Iterator[ConvolutionPlace]:
         """Yield where each convolution's inputs lie, in order."""
         offset, scale, lag = 0, 1, 0
         shapes = iter(self._shapes)
 
-        def place() -> Place:
+        def place() -> ConvolutionPlace:
             nonlocal offset
             before = offset
             channels, reach = next(shapes)
             offset += channels * reach
-            return Place(before, scale, lag)
+            return ConvolutionPlace(before, scale, lag)
 
         yield place()
         lag += KERNEL // 2

@@ -43,7 +43,7 @@ Capture = Callable[[Callable[[], None], Tensor], CapturedGraph]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class StepBatch:
     """A graph and the rows to upload for it: slot ids, padded, whether each advances, and more."""
 
     graph: CapturedGraph
@@ -73,7 +73,7 @@ class FusedSteps:
     def __len__(self) -> int:
         return len(self._graphs)
 
-    def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
+    def batch(self, slot_ids: Sequence[int], shape: StepShape) -> StepBatch:
         """Return the graph that computes these slots, given in ascending order."""
         size = bucket(len(slot_ids), self._slots.count)
         if slot_ids != self._slot_ids:
@@ -86,7 +86,7 @@ class FusedSteps:
         pending = self._table.pending
         for index, place in enumerate(list(pending)[:size]):
             self._rows[2:, index] = place, pending.pop(place)
-        return Batch(self._graphs[size], self._rows)
+        return StepBatch(self._graphs[size], self._rows)
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:
         """Return slots that a step of these computes anyway: none."""
@@ -136,7 +136,7 @@ class MaskedSteps:
     def __len__(self) -> int:
         return len(self._graphs)
 
-    def batch(self, slot_ids: Sequence[int], shape: StepShape) -> Batch:
+    def batch(self, slot_ids: Sequence[int], shape: StepShape) -> StepBatch:
         """Return the graph that computes these slots, given in ascending order."""
         covered = self.computed_anyway(slot_ids)
         count = self._slots.count
@@ -144,7 +144,7 @@ class MaskedSteps:
         chosen = list(covered) or padded(slot_ids, size, count)
         members = set(slot_ids)
         graph = self._graphs[size, len(covered) > 0, self._covering(shape)]
-        return Batch(graph, np.array([chosen, [slot_id in members for slot_id in chosen]], np.int64))
+        return StepBatch(graph, np.array([chosen, [slot_id in members for slot_id in chosen]], np.int64))
 
     def computed_anyway(self, slot_ids: Sequence[int]) -> range:
         """Return the first slots up to the last of these; none if they are few and far apart."""

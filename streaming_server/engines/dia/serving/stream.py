@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from streaming_server.engines.dia.serving.context import ContextState, VoicePrompt
 from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.slots import SamplingParams
-from streaming_server.engines.dia.text.script import Segment
+from streaming_server.engines.dia.text.script import ScriptSegment
 from streaming_server.engines.dia.text.words import WordTimer
 from streaming_server.types import Utterance
 
@@ -55,7 +55,7 @@ class Stream:
     steps: Steps = field(default_factory=Steps)
     pending_prompt: Future[VoicePrompt] | None = None
     slot: int = -1
-    segment: Segment | None = None
+    segment: ScriptSegment | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
     candidates: int = 0
     beginning: Beginning | None = None

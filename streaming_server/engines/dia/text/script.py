@@ -21,7 +21,7 @@ _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*\s+")
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class ScriptSegment:
     """A stretch of an utterance that fits into the encoder.
 
     start, end: code points into the utterance's text. script: with tags, without the final protecting tag.
@@ -81,7 +81,7 @@ def is_speakable(text: str) -> bool:
     return bool(spoken_words(text, 0, len(text)))
 
 
-def next_segment(text: str, start: int, speaker: Speaker, limit: int) -> Segment | None:
+def next_segment(text: str, start: int, speaker: Speaker, limit: int) -> ScriptSegment | None:
     """Return the next segment from `start` whose script has at most `limit` bytes; None when no word is left.
 
     speaker: the speaker at `start`. A segment ends after a sentence if possible, else at a space, else
@@ -91,7 +91,7 @@ def next_segment(text: str, start: int, speaker: Speaker, limit: int) -> Segment
         end = _fitting_end(text, start, speaker, limit)
         then = last_speaker(text[start:end], speaker)
         if spoken_words(text, start, end):
-            return Segment(start, end, normalize_script(text[start:end], speaker), then)
+            return ScriptSegment(start, end, normalize_script(text[start:end], speaker), then)
         start, speaker = end, then
     return None
 

@@ -15,7 +15,7 @@ from streaming_server.types import Speaker, VoiceSample
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class ScriptedRecording:
     """samples: mono, -1 to 1, at the codec's rate. script: their transcript, with speaker tags."""
 
     samples: NDArray[np.float32]
@@ -27,7 +27,7 @@ def normalized_transcript(prompt: VoiceSample, speaker: Speaker) -> str:
     return normalize_script(prompt.transcript, speaker)
 
 
-def read_recording(path: str, script: str, sample_rate: int, hop: int) -> Recording:
+def read_recording(path: str, script: str, sample_rate: int, hop: int) -> ScriptedRecording:
     """Read at most the first 10 s of a WAV file and their transcript.
 
     A longer recording is cut after a word, assuming an even pace. Raises UnknownVoiceSample if the file is
@@ -52,7 +52,7 @@ def read_recording(path: str, script: str, sample_rate: int, hop: int) -> Record
     if not pcm or len(pcm) != 2 * count:
         raise BadAudio("this voice's sample is empty or truncated")
     samples = np.frombuffer(pcm, "<i2").astype(np.float32)
-    return Recording(samples / np.float32(32768), script)
+    return ScriptedRecording(samples / np.float32(32768), script)
 
 
 def _cut(script: str, frames: int) -> tuple[str, int | None]:

@@ -19,7 +19,7 @@ from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.context import Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
-from streaming_server.render import Frames, Rendering, Words
+from streaming_server.render import Frames, Rendering, WordMarks
 from streaming_server.types import Generation, SampleRate
 from streaming_server.web.choices import any_case
 from streaming_server.web.openapi.operation import operation
@@ -30,10 +30,10 @@ from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.vendors.cartesia import voices as cartesia_voices
 from streaming_server.web.vendors.cartesia.websocket import (
     ENCODINGS,
+    CartesiaVoiceChoice,
     GenerationConfig,
     OutputFormat,
     SampleEncoding,
-    VoiceChoice,
     described,
     key_in,
     stream_error,
@@ -55,11 +55,11 @@ class FileFormat(Model):
         return AudioOptions(self.sample_rate, ENCODINGS[self.encoding], audio_format, self.bit_rate)
 
 
-class SpeechBody(Model, SpeechFields):
+class CartesiaSpeechBody(Model, SpeechFields):
     """The fields of every request."""
 
     transcript: str = Field(min_length=1)
-    voice: VoiceChoice
+    voice: CartesiaVoiceChoice
     generation_config: GenerationConfig | None = None
 
     def options(self, audio: AudioOptions) -> SpeechOptions:
@@ -67,13 +67,13 @@ class SpeechBody(Model, SpeechFields):
         return self.over(SpeechOptions(self.voice.id, Generation(speed=speed), audio, door="cartesia"))
 
 
-class FileBody(SpeechBody):
+class FileBody(CartesiaSpeechBody):
     """A request for a file."""
 
     output_format: FileFormat
 
 
-class EventsBody(SpeechBody):
+class EventsBody(CartesiaSpeechBody):
     """A request for events."""
 
     output_format: OutputFormat
@@ -153,7 +153,7 @@ async def _events(rendering: Rendering, body: EventsBody) -> AsyncGenerator[byte
                     begun = True
                     data = b64encode(output.data).decode()
                     yield _event("chunk", context, data=data, step_time=0.0)
-                case Words(words) if body.add_timestamps:
+                case WordMarks(words) if body.add_timestamps:
                     begun = True
                     stamps = word_timestamps(words, rendering.sample_rate)
                     yield _event("timestamps", context, word_timestamps=stamps)

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from streaming_server.text.language import ENGLISH
-from streaming_server.voices.catalogue import Catalogue, Entry
+from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json
 from streaming_server.web.services import speech_services
@@ -26,7 +26,7 @@ VERSION = "cartesia-version"
 """The header with the version that a client expects."""
 
 
-class Query(Model):
+class CartesiaVoicesQuery(Model):
     """A page of the list: the voice before or after it, and its length."""
 
     limit: int | None = Field(None, ge=1)
@@ -56,12 +56,12 @@ def routes(door: HttpDoor) -> list[BaseRoute]:
     "Cartesia",
     "List the voices; at /voices too for clients that send Cartesia-Version",
     docs="https://docs.cartesia.ai/api-reference/voices/list",
-    query=Query,
+    query=CartesiaVoicesQuery,
 )
 async def voices(request: Request) -> Json[Any]:
     """List voices in the form of the client's version."""
     catalogue = speech_services(request).catalogue
-    query = validated_query(Query, request.query_params)
+    query = validated_query(CartesiaVoicesQuery, request.query_params)
     known = [_described(entry) for entry in catalogue.entries]
     page, more = _page(known, query)
     if _version(request) < FIRST_WITH_PAGES:
@@ -85,7 +85,9 @@ def _version(request: HTTPConnection) -> str:
     return version or FIRST_WITH_PAGES
 
 
-def _page(known: Sequence[dict[str, Any]], query: Query) -> tuple[Sequence[dict[str, Any]], bool]:
+def _page(
+    known: Sequence[dict[str, Any]], query: CartesiaVoicesQuery
+) -> tuple[Sequence[dict[str, Any]], bool]:
     """Return the page that was asked for, and whether there is more in that direction.
 
     The page after a voice that does not exist is empty, which ends a client's iteration. Without a limit, the
@@ -107,7 +109,7 @@ def _place(ids: Sequence[str], voice: str | None) -> int:
     return ids.index(voice) if voice in ids else len(ids)
 
 
-def _described(entry: Entry) -> dict[str, Any]:
+def _described(entry: CatalogueEntry) -> dict[str, Any]:
     """Return a voice with the fields of every version of the API."""
     voice = entry.voice
     return {

@@ -52,7 +52,7 @@ class OutputFormat(Model):
         return AudioOptions(self.sample_rate, ENCODINGS[self.encoding])
 
 
-class VoiceChoice(Model):
+class CartesiaVoiceChoice(Model):
     """A voice. Clients of later versions send the id alone.
 
     Those of earlier versions send an embedding, which only the vendor's own models can speak: it has the id
@@ -84,10 +84,10 @@ class TextDelta(Model):
     flush: bool | None = None
 
 
-class Options(Model, SpeechFields):
+class CartesiaOptions(Model, SpeechFields):
     """Options of a context. Clients repeat them with every delta; those of the first count."""
 
-    voice: VoiceChoice
+    voice: CartesiaVoiceChoice
     output_format: OutputFormat
     add_timestamps: bool | None = None
     max_buffer_delay_ms: float | None = None
@@ -155,7 +155,7 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
         self.speak_phrase_soon(turn)
 
     def _make(self, name: str, message: dict[str, Any]) -> CartesiaTurn:
-        options = validated(Options, message)
+        options = validated(CartesiaOptions, message)
         turn = CartesiaTurn(
             name,
             self.open(options.options(name)),

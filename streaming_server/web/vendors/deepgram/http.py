@@ -34,7 +34,7 @@ OPUS_RATE = 48_000
 LAW_RATE = 8000
 
 
-class Query(Model, SpeechFields):
+class DeepgramSpeechQuery(Model, SpeechFields):
     """The parameters that have a meaning here, with Deepgram's defaults."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
@@ -70,12 +70,12 @@ def refusal(error: SpeechError) -> Response:
     "Speak a text",
     docs="https://developers.deepgram.com/reference/text-to-speech/speak-request",
     body=Body,
-    query=Query,
+    query=DeepgramSpeechQuery,
     media=(*AUDIO, "audio/mulaw", "audio/alaw"),
 )
 async def speech(request: Request) -> SpeechResponse:
     services = speech_services(request)
-    query = validated_query(Query, request.query_params)
+    query = validated_query(DeepgramSpeechQuery, request.query_params)
     body = await read_json(request, Body)
     voice, _ = voice_of(services, query.model)
     audio = _audio(query)
@@ -90,7 +90,7 @@ async def speech(request: Request) -> SpeechResponse:
     )
 
 
-def _audio(query: Query) -> AudioOptions:
+def _audio(query: DeepgramSpeechQuery) -> AudioOptions:
     """Raise BadValue for a rate or a container that does not fit."""
     rate = _usual_rate(query.encoding) if query.sample_rate is None else query.sample_rate
     if rate not in SAMPLE_RATES:
@@ -109,7 +109,7 @@ def _usual_rate(encoding: str) -> int:
     return DEFAULT_RATE
 
 
-def _format(query: Query) -> AudioFormat:
+def _format(query: DeepgramSpeechQuery) -> AudioFormat:
     """Raise BadValue for a container that does not hold the encoding."""
     match query.encoding, query.container:
         case "linear16" | "mulaw" | "alaw", "wav" | "none" | None:
@@ -121,7 +121,7 @@ def _format(query: Query) -> AudioFormat:
     raise BadValue("does not hold this encoding.", field="container")
 
 
-def _media_type(query: Query, audio: AudioOptions) -> str | None:
+def _media_type(query: DeepgramSpeechQuery, audio: AudioOptions) -> str | None:
     if query.in_wav or query.encoding not in ENCODINGS:
         return None
     if query.encoding == "linear16":

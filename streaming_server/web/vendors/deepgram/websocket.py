@@ -34,7 +34,7 @@ _AURA = re.compile(r"aura(?:-\d+)?-([a-z]+)-[a-z]{2}")
 """A model of the vendor's: a voice and a language."""
 
 
-class Query(Model, SpeechFields):
+class DeepgramHandshakeQuery(Model, SpeechFields):
     """The parameters of the handshake that have a meaning here. sample_rate: Hz; the vendor's by default."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
@@ -55,7 +55,7 @@ class SpeakText(Model, SpeechFields):
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class ConnectionStyle:
     """Options of a connection. warning: sent once the client is accepted, if set."""
 
     model: str
@@ -67,7 +67,7 @@ class DeepgramSession(Session[Turn]):
     """One client. All text between moments of silence is one turn: it lasts until every flush is answered and
     no text came after the last."""
 
-    def __init__(self, services: SpeechServices, connection: Connection, style: Style) -> None:
+    def __init__(self, services: SpeechServices, connection: Connection, style: ConnectionStyle) -> None:
         super().__init__(services, connection)
         self._style = style
         self._turn: Turn | None = None
@@ -225,9 +225,9 @@ def _session(request: HTTPConnection, services: SpeechServices, connection: Conn
     return DeepgramSession(services, connection, _style(request, services))
 
 
-def _style(request: HTTPConnection, services: SpeechServices) -> Style:
+def _style(request: HTTPConnection, services: SpeechServices) -> ConnectionStyle:
     """Raise BadValue, UnknownVoice."""
-    query = validated_query(Query, request.query_params)
+    query = validated_query(DeepgramHandshakeQuery, request.query_params)
     sample_rate = query.sample_rate
     if sample_rate is None:
         sample_rate = 24000 if query.encoding == "linear16" else 8000
@@ -235,7 +235,7 @@ def _style(request: HTTPConnection, services: SpeechServices) -> Style:
     voice, warning = voice_of(services, query.model)
     audio = AudioOptions(sample_rate, ENCODINGS[query.encoding])
     options = SpeechOptions(voice, Generation(speed=query.speed), audio, door="deepgram")
-    return Style(query.model, query.over(options), warning)
+    return ConnectionStyle(query.model, query.over(options), warning)
 
 
 def voice_of(services: SpeechServices, model: str) -> tuple[str, str | None]:

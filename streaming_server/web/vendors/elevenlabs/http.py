@@ -19,7 +19,7 @@ from streaming_server.audio.formats import content_type
 from streaming_server.context import Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
-from streaming_server.render import Frames, Rendering, Words
+from streaming_server.render import Frames, Rendering, WordMarks
 from streaming_server.types import Generation, Voice
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import read_json
@@ -34,7 +34,7 @@ from streaming_server.web.vendors.http_door import HttpDoor, refused
 from streaming_server.web.vendors.model import Model
 
 
-class SpeechBody(Model, SpeechFields):
+class ElevenLabsSpeechBody(Model, SpeechFields):
     """The fields of a request that have a meaning here."""
 
     text: str = Field(min_length=1)
@@ -69,7 +69,7 @@ def refusal(error: SpeechError) -> Response:
     "ElevenLabs",
     "Speak a text",
     docs="https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
-    body=SpeechBody,
+    body=ElevenLabsSpeechBody,
     query=QUERY,
     media=MEDIA,
 )
@@ -85,7 +85,7 @@ async def speech(request: Request) -> SpeechResponse:
     "ElevenLabs",
     "Speak a text, with its timing, while it is made",
     docs="https://elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps",
-    body=SpeechBody,
+    body=ElevenLabsSpeechBody,
     query=QUERY,
     media=("application/x-ndjson",),
 )
@@ -106,7 +106,7 @@ async def timed_stream(request: Request) -> SpeechResponse:
     "ElevenLabs",
     "Speak a text, with its timing",
     docs="https://elevenlabs.io/docs/api-reference/text-to-speech/convert-with-timestamps",
-    body=SpeechBody,
+    body=ElevenLabsSpeechBody,
     query=QUERY,
     media=("application/json",),
 )
@@ -163,7 +163,7 @@ def _voice_to_json(voice: Voice) -> dict[str, Any]:
 
 
 async def _read(request: Request) -> tuple[str, SpeechOptions]:
-    body = await read_json(request, SpeechBody)
+    body = await read_json(request, ElevenLabsSpeechBody)
     audio = audio_options(request.query_params.get("output_format"), files=True)
     speed = body.voice_settings.speed if body.voice_settings else None
     voice = request.path_params["voice"]
@@ -249,7 +249,7 @@ async def _timed(rendering: Rendering, text: str) -> AsyncGenerator[tuple[bytes,
                 case Frames():
                     yield output.data, characters
                     characters = _Characters()
-                case Words(words):
+                case WordMarks(words):
                     for word in words:
                         start = max(last, word.first_sample / rendering.sample_rate)
                         end = max(start, word.end_sample / rendering.sample_rate)

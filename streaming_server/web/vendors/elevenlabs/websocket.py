@@ -15,7 +15,7 @@ from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.elevenlabs.formats import audio_options
 from streaming_server.web.vendors.elevenlabs.multi_stream import (
     MultiStreamSession,
-    Style,
+    MultiStreamStyle,
     key_in_message,
     refusal_message,
 )
@@ -28,7 +28,7 @@ LONGEST_INACTIVITY_S = 180.0
 """The vendor's longest `inactivity_timeout`; clients ask for more."""
 
 
-class Query(Model, SpeechFields):
+class ElevenLabsHandshakeQuery(Model, SpeechFields):
     """The parameters of the handshake that have a meaning here."""
 
     output_format: str | None = None
@@ -42,12 +42,12 @@ def key_in(request: HTTPConnection) -> str | None:
     return headers.get("xi-api-key") or query.get("xi-api-key") or query.get("single_use_token")
 
 
-def _style(request: HTTPConnection, services: SpeechServices) -> Style:
+def _style(request: HTTPConnection, services: SpeechServices) -> MultiStreamStyle:
     """Raise BadValue, UnknownVoice."""
     voice = services.catalogue.choose(request.path_params["voice"]).voice.id
-    query = validated_query(Query, request.query_params)
+    query = validated_query(ElevenLabsHandshakeQuery, request.query_params)
     audio = audio_options(query.output_format, files=False)
-    return Style(
+    return MultiStreamStyle(
         query.over(SpeechOptions(voice, audio=audio, door="elevenlabs")),
         "sentences" if query.auto_mode else "verbatim",
         min(query.inactivity_timeout, LONGEST_INACTIVITY_S),

@@ -23,25 +23,25 @@ from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.model import Model
 from streaming_server.web.vendors.wyoming.events import encoded, read_event
-from streaming_server.web.vendors.wyoming.voices import VoiceChoice, choice, info, known
+from streaming_server.web.vendors.wyoming.voices import WyomingVoiceChoice, choice, info, known
 from streaming_server.web.websocket.connection import CLOSE_TIMEOUT_S, Connection
 from streaming_server.web.websocket.decoding import has_surrogates
 from streaming_server.web.websocket.session import Session
 from streaming_server.web.websocket.turn import Turn
 
 
-class Start(Model, SpeechFields):
+class SynthesizeStart(Model, SpeechFields):
     """A request. Options in the data of the event take precedence over those in its voice."""
 
-    voice: VoiceChoice | None = None
+    voice: WyomingVoiceChoice | None = None
     text_format: Literal["text"] | None = None
 
 
-class Text(Model):
+class SynthesizeText(Model):
     text: str
 
 
-class Whole(Start):
+class Whole(SynthesizeStart):
     text: str
 
 
@@ -86,9 +86,9 @@ class WyomingSession(Session[WyomingTurn]):
             case "synthesize-start":
                 if self._streamed is not None:
                     raise BadMessage("synthesize-start: the last stream was not stopped.")
-                self._streamed = self._begin(validated(Start, _data(message)), streamed=True)
+                self._streamed = self._begin(validated(SynthesizeStart, _data(message)), streamed=True)
             case "synthesize-chunk":
-                text = validated(Text, _data(message)).text
+                text = validated(SynthesizeText, _data(message)).text
                 await self._speak(self._stream(), text, ends=False)
             case "synthesize-stop":
                 await self._speak(self._stream(), ends=True)
@@ -108,7 +108,7 @@ class WyomingSession(Session[WyomingTurn]):
             raise BadMessage("synthesize-start must come first.")
         return self._streamed
 
-    def _begin(self, start: Start, *, streamed: bool) -> WyomingTurn:
+    def _begin(self, start: SynthesizeStart, *, streamed: bool) -> WyomingTurn:
         options = self._options(start, lead_ms=None if streamed else UNPACED_MS)
         turn = WyomingTurn(None, self.open(options), max_text=self.max_text, before=self._latest)
         turn.streamed = streamed
@@ -116,12 +116,12 @@ class WyomingSession(Session[WyomingTurn]):
         self.start(turn)
         return turn
 
-    def _options(self, start: Start, *, lead_ms: int | None) -> SpeechOptions:
+    def _options(self, start: SynthesizeStart, *, lead_ms: int | None) -> SpeechOptions:
         """Return the options of a request. All its voices are among those that its client may use.
 
         Raise UnknownVoice.
         """
-        catalogue, chosen = self._catalogue, start.voice or VoiceChoice()
+        catalogue, chosen = self._catalogue, start.voice or WyomingVoiceChoice()
         voice, generation = choice(catalogue, chosen.name)
         options = SpeechOptions(voice, generation, max_lead_ms=lead_ms, door="wyoming")
         options = start.over(chosen.over(options))

@@ -12,12 +12,12 @@ from streaming_server.contexts import SpeechOptions, own_language
 from streaming_server.engines.provider import EngineProvider
 from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, EngineInfo, Generation
-from streaming_server.voices.catalogue import Catalogue, Entry
+from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.vendors.model import Model
 
 
-class VoiceChoice(Model, SpeechFields):
+class WyomingVoiceChoice(Model, SpeechFields):
     """A choice of voice. If there is a name, the language is ignored, as the protocol requires."""
 
     name: str | None = Field(None, max_length=256)
@@ -57,7 +57,7 @@ def known(catalogue: Catalogue, name: str, field: str = "voice") -> str:
         raise UnknownVoice("must be the name of a voice; `describe` lists them.", field=field) from None
 
 
-def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[Entry]) -> dict[str, Any]:
+def info(engine: EngineInfo, provider: EngineProvider, entries: Iterable[CatalogueEntry]) -> dict[str, Any]:
     """Return the data of the `info` event.
 
     Built-in voices are listed for each language of the engine, users' voices for their own language.

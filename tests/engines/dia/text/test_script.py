@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming_server.engines.dia.text.script import (
-    Segment,
+    ScriptSegment,
     build_script,
     encode_script,
     is_speakable,
@@ -68,7 +68,7 @@ def test_last_speaker_ignores_case():
 
 
 def test_short_text_is_one_segment():
-    assert parts("Hello there.", "S1", 100) == [Segment(0, 12, "[S1] Hello there.", "S1")]
+    assert parts("Hello there.", "S1", 100) == [ScriptSegment(0, 12, "[S1] Hello there.", "S1")]
 
 
 def test_long_text_is_split_after_sentences_and_keeps_its_speaker():
