@@ -1,8 +1,9 @@
 // @ts-check
-// The panels that the page loads later: when their tab is opened, or once the page has loaded and is idle, so that
-// they are there when the server goes away. Until Play is ready, each file more costs time on a slow network.
+// The panels that the page loads later: when their tab is opened, or once it is connected and idle, so that they are
+// there when the server goes away. Until Play is ready, each file more costs time on a slow network.
 
-const MOST_IDLE_MS = 2000; // to wait for an idle moment after the page has loaded
+const MOST_WAIT_MS = 2000; // for an idle moment
+const UNCONNECTED_MS = 5000; // after which the panels are loaded though the server has not let the page in
 
 /**
  * @typedef {{ mount: (panel: HTMLElement, app: App) => void }} PanelModule
@@ -21,11 +22,10 @@ export function mountLater(app, loaders) {
     try {
       module = await loaders[tab]();
     } catch {
-      mounting.delete(tab); // try again when the tab is opened
-      return false;
+      return false; // browsers keep the failure: only a reload tries again
     }
     module.mount(panel, app);
-    delete panel.dataset.loading; // what it does not react to yet was not to be seen
+    panel.removeAttribute("aria-busy");
     return true;
   }
 
@@ -36,15 +36,27 @@ export function mountLater(app, loaders) {
   }
 
   store.watch(["tab"], async ({ tab }) => {
-    if (tab in loaders && !(await mountOnce(tab)))
-      toast.show("This tab could not be loaded; reload the page when the server is back.", { kind: "error" });
+    if (!(tab in loaders) || (await mountOnce(tab)) || store.state.tab !== tab) return;
+    const action = { label: "Reload", act: () => location.reload() };
+    toast.show("This tab could not be loaded.", { kind: "error", lasting: true, action });
   });
-  whenIdle(() => Object.keys(loaders).forEach(mountOnce));
+
+  const mountAll = once(() => whenIdle(() => Object.keys(loaders).forEach(mountOnce)));
+  store.watch(["connection"], ({ connection }) => connection === "online" && mountAll());
+  setTimeout(mountAll, UNCONNECTED_MS);
 }
 
-/** Call `act` when the page has loaded and is idle. @param {() => void} act */
+/** @param {() => void} act */
+function once(act) {
+  let done = false;
+  return () => {
+    if (!done) act();
+    done = true;
+  };
+}
+
+/** @param {() => void} act */
 function whenIdle(act) {
-  const wait = () => ("requestIdleCallback" in window ? requestIdleCallback(act, { timeout: MOST_IDLE_MS }) : setTimeout(act, MOST_IDLE_MS));
-  if (document.readyState === "complete") wait();
-  else window.addEventListener("load", wait, { once: true });
+  if ("requestIdleCallback" in window) requestIdleCallback(act, { timeout: MOST_WAIT_MS });
+  else setTimeout(act, MOST_WAIT_MS);
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -11,10 +13,15 @@ from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 
+import anyio
+
 from streaming_server.audio.formats import AudioFormat, ContainerWriter
 from streaming_server.errors import SpeechError
 
 STANDARD_OUTPUT = Path("-")
+
+PIECE_BYTES = select.PIPE_BUF - 256
+"""PCM that fits, with a header, into a pipe that is writable."""
 
 ENDINGS: Mapping[str, AudioFormat] = MappingProxyType(
     {
@@ -36,6 +43,7 @@ class SpeechFile:
     `begin` again discards what was written, where that can be taken back.
 
     out: its name in error messages. seekable: whether the header can be written again with the true length.
+    is_pipe: whether it may have to be waited for.
     """
 
     def __init__(self, file: FileIO, out: Path, audio_format: AudioFormat, *, seekable: bool) -> None:
@@ -46,6 +54,8 @@ class SpeechFile:
         self._writer: ContainerWriter | None = None
         self._sample_rate = 1
         self._samples = 0
+        mode = os.fstat(file.fileno()).st_mode
+        self.is_pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(file.fileno())
 
     def begin(self, sample_rate: int) -> None:
         """Begin mono audio at this rate, in Hz.
@@ -60,6 +70,11 @@ class SpeechFile:
     def seconds(self) -> float:
         """Duration of what was written."""
         return self._samples / self._sample_rate
+
+    async def until_writable(self) -> None:
+        """Wait until a pipe has room for PIECE_BYTES of PCM. A file always has."""
+        if self.is_pipe:
+            await anyio.wait_writable(self._file)
 
     def write(self, pcm: bytes) -> None:
         """Write 16-bit little-endian samples. Raise SpeechError."""
@@ -79,9 +94,11 @@ class SpeechFile:
     def _discard(self) -> None:
         if self._writer is None:
             return
-        if not self._seekable:
+        if not self._seekable and self._samples:
             raise SpeechError("The server restarted amid the speech; run the command again.")
         self._writer.close()
+        if not self._samples:
+            return
         self._samples = 0
         with _file_errors(self._out):
             self._file.seek(0)

@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import errno
 import os
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -14,6 +15,8 @@ from contextlib import suppress
 from streaming_server.errors import SpeechError
 
 READ_BYTES = 65536
+END = re.compile(r"""\n|[.!?…]["'”’)\]]*\s|[。！？]""")
+"""The end of a line or, likely, of a sentence."""
 MOST_UNSENT = 1_000_000
 """Characters to read ahead of what was sent."""
 
@@ -22,9 +25,12 @@ class InputText:
     """A text that grows until it is complete. Invalid UTF-8 becomes U+FFFD.
 
     It is kept whole, so that it can be sent again from its beginning.
+
+    is_typed: whether it comes from a terminal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_typed: bool = False) -> None:
+        self.is_typed = is_typed
         self._text = ""
         self._sent = 0
         self._complete = False
@@ -47,7 +53,7 @@ class InputText:
         A thread reads, because an event loop can wait for pipes and terminals but not for files. Nothing
         waits for the thread: a terminal at which nobody types delays no exit.
         """
-        text = cls()
+        text = cls(is_typed=sys.stdin is not None and sys.stdin.isatty())
         loop = asyncio.get_running_loop()
         threading.Thread(target=text._read, args=(loop,), name="standard input", daemon=True).start()
         return text
@@ -57,17 +63,22 @@ class InputText:
         """The number of characters; None until the text is complete."""
         return len(self._text) if self._complete else None
 
-    async def pieces(self, longest: int) -> AsyncIterator[str]:
-        """Yield the text from its beginning, in pieces of at most `longest` characters, as it arrives.
+    async def pieces(self, longest: int, begin: int, most: int) -> AsyncIterator[str]:
+        """Yield the text from `begin` on, in pieces of at most `longest` characters, as it arrives.
 
-        Raise SpeechError if standard input cannot be read.
+        They end after at most `most` characters, between sentences if the last tenth of these has such a
+        place. Raise SpeechError if standard input cannot be read.
         """
-        at = 0
+        at, limit = begin, begin + most
         while True:
-            while piece := self._text[at : at + longest]:
-                yield piece
-                at += len(piece)
+            while piece := self._text[at : min(at + longest, limit)]:
+                rest = limit - at - len(piece)
+                end = None if self._fits(limit) or rest > most // 10 else _last_end(piece, whatever=rest == 0)
+                yield piece[:end]
+                at += len(piece[:end])
                 self._note_sent(at)
+                if end is not None:
+                    return
             if self._error is not None:
                 raise SpeechError(f"Standard input cannot be read: {self._error.strerror}.")
             if self._complete:
@@ -75,12 +86,16 @@ class InputText:
             self._grown.clear()
             await self._grown.wait()
 
+    def _fits(self, limit: int) -> bool:
+        return self._complete and len(self._text) <= limit
+
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         characters = 0
         with suppress(RuntimeError):  # The loop is closed; the text is no longer needed.
             try:
-                while data := os.read(_standard_input(), READ_BYTES):
+                fd = _standard_input()
+                while data := os.read(fd, READ_BYTES):
                     piece = decoder.decode(data)
                     characters += len(piece)
                     loop.call_soon_threadsafe(self._add, piece)
@@ -111,4 +126,17 @@ class InputText:
 def _standard_input() -> int:
     if sys.stdin is None:  # Closed at the start; another file may have its number now.
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    return sys.stdin.fileno()
+    fd = sys.stdin.fileno()
+    os.set_blocking(fd, True)  # The program that started this one may have changed it.
+    return fd
+
+
+def _last_end(piece: str, *, whatever: bool) -> int | None:
+    """Return where the last sentence or line of a piece ends, or None.
+
+    whatever: else where the last word does, or the piece.
+    """
+    ends = [match.end() for match in END.finditer(piece)]
+    if ends:
+        return ends[-1]
+    return (piece.rfind(" ") + 1 or len(piece)) if whatever else None

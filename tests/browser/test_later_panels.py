@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from helpers.page import wait_for
-from helpers.servers import Server
+from helpers.servers import Server, until
 from playwright.sync_api import Browser, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
-ALL_LOADED = "!document.querySelector('[data-loading]')"
+ALL_LOADED = "!document.querySelector('[aria-busy]')"
 
 
 @pytest.fixture
@@ -28,8 +28,9 @@ def test_play_is_ready_before_the_other_tabs_are_loaded(new_page: Page, server: 
     new_page.goto(server.url)
     new_page.wait_for_selector("#play:enabled")
     new_page.click("#voices-tab")
-    expect(new_page.locator("#voices")).to_have_attribute("data-loading", "")
+    expect(new_page.locator("#voices")).to_have_attribute("aria-busy", "true")
     expect(new_page.locator("#voice-list-title")).to_be_hidden()
+    until(lambda: held)
     held[0].continue_()
     expect(new_page.locator("#voice-list-title")).to_be_visible()
     expect(new_page.locator("#voice-list li").first).to_be_visible()
@@ -52,3 +53,8 @@ def test_a_tab_that_cannot_be_loaded_says_so(new_page: Page, server: Server) -> 
     expect(new_page.locator("#toast")).to_contain_text("could not be loaded")
     new_page.click("#compare-tab")
     expect(new_page.locator("#compare-choose")).to_be_visible()
+    new_page.unroute_all()
+    new_page.click("#toast >> text=Reload")
+    new_page.wait_for_selector("#play:enabled")
+    new_page.click("#voices-tab")
+    expect(new_page.locator("#voice-list-title")).to_be_visible()

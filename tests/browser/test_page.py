@@ -193,7 +193,7 @@ def test_works_behind_a_path_prefix(browser: Browser, server: Server) -> None:
 
 
 def test_the_page_is_small_and_comes_from_this_server_alone(page: Page, server: Server) -> None:
-    wait_for(page, "!document.querySelector('[data-loading]')")
+    wait_for(page, "!document.querySelector('[aria-busy]')")
     page.click("#server-tab")
     sizes: dict[str, int] = page.evaluate(
         """Object.fromEntries([...performance.getEntriesByType("navigation"),

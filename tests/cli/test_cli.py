@@ -330,44 +330,6 @@ def test_say_reads_a_long_text_from_standard_input(server: Server, tmp_path: Pat
     assert seconds(out) > 300
 
 
-def test_say_speaks_while_the_text_arrives(server: Server, tmp_path: Path) -> None:
-    out = tmp_path / "live.wav"
-    command = [sys.executable, "run.py", "say", "-", f"--url={server.url}", f"--out={out}"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdin is not None
-        assert process.stderr is not None
-        process.stdin.write(b"The first sentence is here. And ")
-        process.stdin.flush()
-        until(lambda: unfinished_bytes(out) > 20_000)
-        process.stdin.write(b"this is the end.")
-        process.stdin.close()
-        assert process.wait(20) == 0
-        assert b"first audio after" in process.stderr.read()
-    assert seconds(out) > 2
-
-
-def test_say_stops_at_once_while_it_waits_for_text(server: Server, tmp_path: Path) -> None:
-    command = [sys.executable, "run.py", "say", "-", f"--url={server.url}", f"--out={tmp_path / 'out.wav'}"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdin is not None
-        process.stdin.write(b"The first sentence is here. And ")
-        process.stdin.flush()
-        until(lambda: unfinished_bytes(tmp_path / "out.wav") > 20_000)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 130
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_say_reports_an_input_that_cannot_be_read(server: Server, tmp_path: Path) -> None:
-    say = f"{sys.executable} run.py say - --out {tmp_path / 'out.wav'} --url {server.url} <&-"
-    answer = subprocess.run(
-        ["bash", "-c", say], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
-    )
-    assert answer.returncode == 2
-    assert answer.stderr.splitlines()[-1] == "run.py: Standard input cannot be read: Bad file descriptor."
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_failed_say_keeps_the_existing_file(server: Server, tmp_path: Path) -> None:
     out = tmp_path / "kept.wav"
     out.write_bytes(b"before")

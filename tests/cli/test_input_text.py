@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from streaming_server.cli.input_text import MOST_UNSENT, READ_BYTES, InputText
 from streaming_server.errors import SpeechError
 
 pytestmark = pytest.mark.anyio
+
+ENOUGH = 10_000_000
+"""More characters than any of these texts has."""
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 async def test_pieces_arrive_before_the_input_ends(typed: int) -> None:
     text = InputText.from_standard_input()
-    pieces = text.pieces(100)
+    pieces = text.pieces(100, 0, ENOUGH)
     with anyio.fail_after(5):
         for said in ("One. ", "Two. "):
             os.write(typed, said.encode())
@@ -42,13 +46,13 @@ async def test_a_piece_is_no_longer_than_asked(typed: int) -> None:
     os.close(typed)
     text = InputText.from_standard_input()
     with anyio.fail_after(5):
-        assert "".join([piece async for piece in text.pieces(100)]) == "abcdefgh"
-        assert [piece async for piece in text.pieces(3)] == ["abc", "def", "gh"]
+        assert "".join([piece async for piece in text.pieces(100, 0, ENOUGH)]) == "abcdefgh"
+        assert [piece async for piece in text.pieces(3, 0, ENOUGH)] == ["abc", "def", "gh"]
 
 
 async def test_a_character_may_arrive_in_two_parts(typed: int) -> None:
     text = InputText.from_standard_input()
-    pieces = text.pieces(100)
+    pieces = text.pieces(100, 0, ENOUGH)
     with anyio.fail_after(5):
         os.write(typed, b"caf\xc3")
         assert await anext(pieces) == "caf"
@@ -60,7 +64,7 @@ async def test_a_character_may_arrive_in_two_parts(typed: int) -> None:
 async def test_a_text_of_an_argument_is_complete() -> None:
     text = InputText.of(b"Hello \xff")
     assert text.characters == 7
-    assert [piece async for piece in text.pieces(100)] == ["Hello \N{REPLACEMENT CHARACTER}"]
+    assert [piece async for piece in text.pieces(100, 0, ENOUGH)] == ["Hello \N{REPLACEMENT CHARACTER}"]
 
 
 async def test_no_more_is_read_ahead_than_can_be_sent(
@@ -71,7 +75,7 @@ async def test_no_more_is_read_ahead_than_can_be_sent(
     with file.open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
         text = InputText.from_standard_input()
-        pieces = text.pieces(READ_BYTES)
+        pieces = text.pieces(READ_BYTES, 0, ENOUGH)
         with anyio.fail_after(10):
             characters = len(await anext(pieces))
             while os.lseek(stdin.fileno(), 0, os.SEEK_CUR) < MOST_UNSENT:
@@ -88,4 +92,37 @@ async def test_an_input_that_cannot_be_read_is_explained(
 ) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with anyio.fail_after(5), pytest.raises(SpeechError, match=r"^Standard input cannot be read: Bad file"):
-        await anext(InputText.from_standard_input().pieces(100))
+        await anext(InputText.from_standard_input().pieces(100, 0, ENOUGH))
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("One. " * 19 + "Six is here. The end", "One. " * 19),
+        ("x" * 92 + "\nand more of the text", "x" * 92 + "\n"),
+        ("word " * 30, "word " * 20),
+        ("x" * 150, "x" * 100),
+        ("好。" * 80, "好。" * 50),
+        ("One. " * 19 + "more.", "One. " * 19 + "more."),
+    ],
+    ids=["sentence", "line", "word", "one-word", "chinese", "whole"],
+)
+@pytest.mark.parametrize("longest", [7, 1000])
+async def test_pieces_end_between_sentences_before_the_limit(text: str, first: str, longest: int) -> None:
+    one = InputText.of(text.encode())
+    pieces = [piece async for piece in one.pieces(longest, 0, 100)]
+    if longest == 1000:
+        assert "".join(pieces) == first
+    end = len("".join(pieces))
+    assert end <= 100
+    rest = [piece async for piece in one.pieces(longest, end, 100)]
+    assert "".join(pieces + rest) == text
+
+
+async def test_another_program_may_have_made_the_input_non_blocking(typed: int) -> None:
+    os.set_blocking(sys.stdin.fileno(), False)
+    pieces = InputText.from_standard_input().pieces(100, 0, ENOUGH)
+    os.write(typed, b"Hello.")
+    os.close(typed)
+    with anyio.fail_after(5):
+        assert [piece async for piece in pieces] == ["Hello."]
