@@ -1,8 +1,8 @@
 """The transcriber: one child process that holds Whisper and transcribes one file at a time.
 
 The server starts `python -m streaming_server.transcription.worker --fd N …`. All messages (see `messages`) go
-over that socket: `TranscriberReady` or `TranscriberFailed` first, then one answer to each request. The process
-exits when the socket closes.
+over that socket: `TranscriberReady` or `TranscriberFailed` first, then one answer to each request. The
+process exits when the socket closes.
 """
 
 from __future__ import annotations

@@ -105,6 +105,7 @@ def test_launches_are_as_many_as_predicted(launches, size, each):
     assert launches[size].total() == first + DiaConfig().decoder.layers * each
 
 
+@pytest.mark.slow
 def test_kernels_that_start_early_wait_for_the_one_before(launches):
     """All but the first of a step, which relies on nothing else having started early."""
     early = {dict(launch.options).get("launch_pdl", False) for launch in launches["early"]}
