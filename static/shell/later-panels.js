@@ -16,21 +16,21 @@ export function mountLater(app, loaders) {
   const mounting = new Map();
 
   /** Return whether the panel could be loaded. */
-  async function mount(/** @type {string} */ tab) {
+  async function load(/** @type {string} */ tab) {
     const panel = /** @type {HTMLElement} */ (document.getElementById(tab));
-    let module;
     try {
-      module = await loaders[tab]();
-    } catch {
+      const { mount } = await loaders[tab]();
+      mount(panel, app);
+    } catch (error) {
+      console.error(error);
       return false; // browsers keep the failure: only a reload tries again
     }
-    module.mount(panel, app);
     panel.removeAttribute("aria-busy");
     return true;
   }
 
   function mountOnce(/** @type {string} */ tab) {
-    const started = mounting.get(tab) ?? mount(tab);
+    const started = mounting.get(tab) ?? load(tab);
     mounting.set(tab, started);
     return started;
   }

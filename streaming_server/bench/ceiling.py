@@ -1,6 +1,6 @@
 """A server that only replays recorded frames: the upper bound that the real server is compared with.
 
-Run as `python -m streaming_server.bench.ceiling` with a `RecordedReply` as JSON on standard input; prints its
+Run as `python -m streaming_server.bench.ceiling` with `RecordedFrames` as JSON on standard input; prints its
 port. Sends the load generator the same messages and frames as the server, at the same pace: a burst per
 sentence, limited by `max_lead_ms`. Ignores options, validates nothing and synthesises nothing.
 """
@@ -19,7 +19,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER
-from streaming_server.bench.recording import RecordedReply
+from streaming_server.bench.recording import RecordedFrames
 from streaming_server.settings import Settings
 from streaming_server.web.server import listen
 
@@ -29,7 +29,7 @@ _TERMINATORS = (".", "!", "?")
 class _Turn:
     """One context: collects text into sentences, which a task answers with recorded frames."""
 
-    def __init__(self, socket: WebSocket, recording: RecordedReply) -> None:
+    def __init__(self, socket: WebSocket, recording: RecordedFrames) -> None:
         self._socket = socket
         self._recording = recording
         self._sentences: asyncio.Queue[str | None] = asyncio.Queue()
@@ -81,7 +81,7 @@ async def _send_json(socket: WebSocket, **message: Any) -> None:
     await socket.send_text(orjson.dumps(message).decode())
 
 
-def create_app(recording: RecordedReply) -> Starlette:
+def create_app(recording: RecordedFrames) -> Starlette:
     """Return the application. Each connection has at most one context at a time."""
 
     async def speak(socket: WebSocket) -> None:
@@ -107,7 +107,7 @@ def create_app(recording: RecordedReply) -> Starlette:
 
 
 def main() -> None:
-    recording = RecordedReply.model_validate_json(sys.stdin.buffer.read())
+    recording = RecordedFrames.model_validate_json(sys.stdin.buffer.read())
     settings = Settings(host="127.0.0.1", port=0)
     listener = listen(settings)
     config = uvicorn.Config(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streaming_server.bench.row import Cost, Row, Window, count_open_stalls, make_row
-from streaming_server.bench.session import ClientSession, Manner
+from streaming_server.bench.session import LoadSession, Manner
 from streaming_server.bench.subject import Subject
 
 GRACE_S = 2.0
@@ -46,7 +46,7 @@ class Drive:
         self._progress = progress
         self._rng = random.Random(plan.seed)
         self._sessions = [
-            ClientSession(plan.manner, random.Random(self._rng.random())) for _ in range(sessions)
+            LoadSession(plan.manner, random.Random(self._rng.random())) for _ in range(sessions)
         ]
         self._memory_mib: float | None = None
 
@@ -104,7 +104,7 @@ class Drive:
                 return
             await asyncio.sleep(STEP_S)
 
-    def _is_waiting(self, session: ClientSession) -> bool:
+    def _is_waiting(self, session: LoadSession) -> bool:
         turn = session.turns[-1] if session.speaking else None
         return turn is not None and not math.isnan(turn.complete_at) and not turn.playout.started
 

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count, cycle
 
-from streaming_server.bench.recording import RecordedReply
+from streaming_server.bench.recording import RecordedFrames
 from streaming_server.bench.script import SENTENCES
 from streaming_server.bench.session import Manner
 from streaming_server.engines.base import Engine
@@ -50,7 +50,7 @@ class EngineAlone:
         return self.audio_s_per_s / self.session_audio_s_per_s
 
 
-def needed_by_session(manner: Manner, recording: RecordedReply) -> float:
+def needed_by_session(manner: Manner, recording: RecordedFrames) -> float:
     """Return the seconds of audio per second that a session needs when the server is never late."""
     audio_s = sum(recording.seconds_of(reply.text) for reply in manner.replies)
     silent_s = sum(manner.think_s + reply.complete / manner.tokens_per_second for reply in manner.replies)

@@ -16,7 +16,7 @@ from streaming_server.bench.doors import DIRECT, GATEWAY, PLAIN, compared, in_tu
 from streaming_server.bench.drive import Drive, LoadPlan
 from streaming_server.bench.engine_alone import EngineAlone, measure_engine, needed_by_session
 from streaming_server.bench.gateway import gateway_to
-from streaming_server.bench.recording import RecordedReply, record
+from streaming_server.bench.recording import RecordedFrames, record
 from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
@@ -144,7 +144,7 @@ def _beside(command: BenchCommand, subject: Subject, runner: asyncio.Runner, nam
     return [alone, beside]
 
 
-def _engine_alone(command: BenchCommand, recording: RecordedReply) -> EngineAlone:
+def _engine_alone(command: BenchCommand, recording: RecordedFrames) -> EngineAlone:
     """Measure the engine of the server that was started, on its devices. Raise SpeechError."""
     _announce("engine alone")
     settings = Settings()

@@ -18,7 +18,7 @@ from streaming_server.errors import SpeechError, Unavailable
 TIMEOUT_S = 60.0
 
 
-class RecordedReply(BaseModel):
+class RecordedFrames(BaseModel):
     """frames: for each sentence, the size in bytes of each binary message including its header."""
 
     model_config = ConfigDict(frozen=True)
@@ -33,7 +33,7 @@ class RecordedReply(BaseModel):
         return sum(size - FRAME_HEADER.size for sizes in spoken for size in sizes) / 2 / self.sample_rate
 
 
-async def record(server: Address) -> RecordedReply:
+async def record(server: Address) -> RecordedFrames:
     """Record every sentence once, which also warms the server up. Raise SpeechError."""
     url, headers = server.url("/ws/speak", "ws"), server.headers
     try:
@@ -43,7 +43,7 @@ async def record(server: Address) -> RecordedReply:
     except (InvalidHandshake, ConnectionClosed, TimeoutError, OSError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise Unavailable(f"The server at {url} did not speak: {why}.") from None
-    return RecordedReply(
+    return RecordedFrames(
         sample_rate=ready["sample_rate"], max_lead_ms=ready["limits"]["max_lead_ms"], frames=frames
     )
 

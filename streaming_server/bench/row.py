@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from streaming_server.bench.session import ClientSession, ClientTurn
+from streaming_server.bench.session import LoadSession, LoadTurn
 from streaming_server.percentiles import Percentiles, percentile, percentiles
 
 TOLERANCE_S = 0.1
@@ -67,7 +67,7 @@ class Row:
         return self.clean >= GOOD_ENOUGH
 
 
-def first_audio_s(turns: Iterable[ClientTurn], window: Window, now: float) -> list[float]:
+def first_audio_s(turns: Iterable[LoadTurn], window: Window, now: float) -> list[float]:
     """Return the time to first audio of each turn whose first sentence was complete within the window.
 
     A turn without audio counts as having waited until now: leaving it out would hide the slowest turns.
@@ -79,7 +79,7 @@ def first_audio_s(turns: Iterable[ClientTurn], window: Window, now: float) -> li
     ]
 
 
-def count_open_stalls(sessions: Iterable[ClientSession], window: Window) -> None:
+def count_open_stalls(sessions: Iterable[LoadSession], window: Window) -> None:
     """Count stalls that are still going on at the end of the window."""
     for session in sessions:
         for turn in session.turns:
@@ -87,7 +87,7 @@ def count_open_stalls(sessions: Iterable[ClientSession], window: Window) -> None
                 turn.playout.cut(window.until, turn.text_at)
 
 
-def make_row(server: str, sessions: Sequence[ClientSession], window: Window, cost: Cost, now: float) -> Row:
+def make_row(server: str, sessions: Sequence[LoadSession], window: Window, cost: Cost, now: float) -> Row:
     """Compute the row, once all audio that belongs to the window has arrived."""
     sounding = [[turn for turn in session.turns if turn.ended_at > window.since] for session in sessions]
     playouts = [turn.playout for turns in sounding for turn in turns]
@@ -116,7 +116,7 @@ def make_row(server: str, sessions: Sequence[ClientSession], window: Window, cos
     )
 
 
-def is_clean(session: ClientSession, turns: Sequence[ClientTurn]) -> bool:
+def is_clean(session: LoadSession, turns: Sequence[LoadTurn]) -> bool:
     """Return whether the session received audio without errors or long stalls."""
     if session.stopped_by is not None or session.errors:
         return False

@@ -31,7 +31,7 @@ class Manner:
 
 
 @dataclass(slots=True)
-class ClientTurn:
+class LoadTurn:
     """One turn and its results. Times are of time.perf_counter.
 
     complete_at: when the first sentence was complete on the wire; NaN until then.
@@ -55,7 +55,7 @@ class ClientTurn:
         return self.sent_at[message] if message < len(self.sent_at) else self.sent_at[-1]
 
 
-class ClientSession:
+class LoadSession:
     """Drives a client through turns, using timers only, and records the results.
 
     A session whose server restarts connects again and goes on.
@@ -66,7 +66,7 @@ class ClientSession:
     """
 
     def __init__(self, manner: Manner, rng: random.Random) -> None:
-        self.turns: list[ClientTurn] = []
+        self.turns: list[LoadTurn] = []
         self.stopped_by: str | None = None
         self.errors = 0
         self.lags: list[float] = []
@@ -80,7 +80,7 @@ class ClientSession:
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._rate = 0
-        self._turn: ClientTurn | None = None
+        self._turn: LoadTurn | None = None
         self._open = True
 
     async def connect(self, to: Address) -> None:
@@ -182,7 +182,7 @@ class ClientSession:
         if not self._open or self._client is None:
             return
         now = time.perf_counter()
-        self._turn = turn = ClientTurn(self._rng.choice(self._manner.replies), now)
+        self._turn = turn = LoadTurn(self._rng.choice(self._manner.replies), now)
         self.turns.append(turn)
         turn.sent_at.append(now)
         self._client.write(turn.reply.messages[0])
@@ -220,6 +220,6 @@ class ClientSession:
             pause_s = self._rng.uniform(0.5, 1.5) * self._manner.think_s
             self._timer = self._loop.call_later(self._rest_s(turn, now) + pause_s, self._begin)
 
-    def _rest_s(self, turn: ClientTurn, now: float) -> float:
+    def _rest_s(self, turn: LoadTurn, now: float) -> float:
         """Return how long the audio that has arrived still plays."""
         return max(0.0, turn.playout.dry_at - now) if turn.playout.started else 0.0

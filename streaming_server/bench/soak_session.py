@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from streaming_server.bench.client import Address
-from streaming_server.bench.session import ClientSession, ClientTurn, Manner
+from streaming_server.bench.session import LoadSession, LoadTurn, Manner
 from streaming_server.bench.soak_ledger import Fate, SoakLedger
 from streaming_server.bench.wires import CONTEXT
 
@@ -25,7 +25,7 @@ ANSWER_S = 10.0
 CANCEL = orjson.dumps({"type": "cancel", "context": CONTEXT})
 
 
-class SoakSession(ClientSession):
+class SoakSession(LoadSession):
     """A session that cuts some turns short, and connects again whenever its connection closes."""
 
     def __init__(self, manner: Manner, rng: random.Random, ledger: SoakLedger) -> None:
@@ -103,7 +103,7 @@ class SoakSession(ClientSession):
         super()._turn_over(now, failed=failed)
         self._fate = "whole"
 
-    def _rest_s(self, turn: ClientTurn, now: float) -> float:
+    def _rest_s(self, turn: LoadTurn, now: float) -> float:
         return super()._rest_s(turn, now) if self._fate == "whole" else 0.0
 
     def _set_deadline(self, seconds: float) -> None:

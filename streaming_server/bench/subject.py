@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from streaming_server.bench.client import Address
 from streaming_server.bench.command import BenchCommand
 from streaming_server.bench.gauge import Gauge
-from streaming_server.bench.recording import RecordedReply
+from streaming_server.bench.recording import RecordedFrames
 from streaming_server.cli.local_server import own_server
 from streaming_server.errors import SpeechError, Unavailable
 
@@ -67,7 +67,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def bare_socket(recording: RecordedReply) -> Iterator[Subject]:
+def bare_socket(recording: RecordedFrames) -> Iterator[Subject]:
     """Start the bare socket (see `bench.ceiling`) and yield it. Raise Unavailable."""
     command = [sys.executable, "-m", "streaming_server.bench.ceiling"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -17,6 +17,10 @@ from streaming_server.errors import SpeechError
 READ_BYTES = 65536
 END = re.compile(r"""\n|[.!?…]["'”’)\]]*\s|[。！？]""")
 """The end of a line or, likely, of a sentence."""
+MOST_TAIL = 5000
+"""Characters among which a part of a long text ends; they are held back until it is known where."""
+TAG = re.compile(r"\[S\d+\]", re.IGNORECASE)
+"""A speaker tag."""
 MOST_UNSENT = 1_000_000
 """Characters to read ahead of what was sent."""
 
@@ -66,28 +70,39 @@ class InputText:
     async def pieces(self, longest: int, begin: int, most: int) -> AsyncIterator[str]:
         """Yield the text from `begin` on, in pieces of at most `longest` characters, as it arrives.
 
-        They end after at most `most` characters, between sentences if the last tenth of these has such a
-        place. Raise SpeechError if standard input cannot be read.
+        They end after at most `most` characters, between sentences if there is such a place among the
+        last of these. Raise SpeechError if standard input cannot be read.
         """
         at, limit = begin, begin + most
+        tail = limit - min(most // 10, MOST_TAIL)
         while True:
-            while piece := self._text[at : min(at + longest, limit)]:
-                rest = limit - at - len(piece)
-                end = None if self._fits(limit) or rest > most // 10 else _last_end(piece, whatever=rest == 0)
-                yield piece[:end]
-                at += len(piece[:end])
+            end = self._end_of_part(tail, limit)
+            known = tail if end is None else end
+            while piece := self._text[at : min(at + longest, known)]:
+                yield piece
+                at += len(piece)
                 self._note_sent(at)
-                if end is not None:
-                    return
+            if end is not None:
+                return
             if self._error is not None:
                 raise SpeechError(f"Standard input cannot be read: {self._error.strerror}.")
-            if self._complete:
-                return
             self._grown.clear()
             await self._grown.wait()
 
-    def _fits(self, limit: int) -> bool:
-        return self._complete and len(self._text) <= limit
+    def speaker_at(self, position: int) -> str:
+        """Return the speaker tag that counts at a position in the text, "" for none."""
+        tags = TAG.findall(self._text, 0, position)
+        return tags[-1] if tags else ""
+
+    def _end_of_part(self, tail: int, limit: int) -> int | None:
+        """Return where a part of the text ends, from `tail` to `limit`; None if that is not known yet."""
+        if self._complete and len(self._text) <= limit:
+            return len(self._text)
+        if ends := [match.end() for match in END.finditer(self._text, tail, limit)]:
+            return ends[-1]
+        if len(self._text) < limit:
+            return None
+        return self._text.rfind(" ", tail, limit) + 1 or limit
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -129,14 +144,3 @@ def _standard_input() -> int:
     fd = sys.stdin.fileno()
     os.set_blocking(fd, True)  # The program that started this one may have changed it.
     return fd
-
-
-def _last_end(piece: str, *, whatever: bool) -> int | None:
-    """Return where the last sentence or line of a piece ends, or None.
-
-    whatever: else where the last word does, or the piece.
-    """
-    ends = [match.end() for match in END.finditer(piece)]
-    if ends:
-        return ends[-1]
-    return (piece.rfind(" ") + 1 or len(piece)) if whatever else None

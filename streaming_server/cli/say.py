@@ -23,7 +23,7 @@ from streaming_server.cli.audio_file import ENDINGS, SpeechFile, speech_file
 from streaming_server.cli.input_text import InputText
 from streaming_server.cli.local_server import answers, own_server, wait_until
 from streaming_server.cli.signals import calling
-from streaming_server.cli.spoken_text import ServerRestarts, SpokenText
+from streaming_server.cli.speech_client import ServerRestarts, SpeechClient
 from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import Draining, SpeechError, Unavailable
 from streaming_server.hosts import is_loopback
@@ -128,7 +128,7 @@ async def _speak_once(
     command: SayCommand, text: InputText, url: str, out: SpeechFile, console: Console
 ) -> int:
     async with _connected(command, url) as socket:
-        spoken = SpokenText(socket, text, out, console)
+        spoken = SpeechClient(socket, text, out, console)
         await spoken.speak(_options(command))
     if spoken.started_at is None or spoken.first_audio_at is None:
         raise SpeechError("The text has nothing to speak.")

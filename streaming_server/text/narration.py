@@ -40,7 +40,7 @@ class FlushPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class _Due:
+class _DueItem:
     """Something to hand out once the spoken text before `at` has been taken."""
 
     at: int
@@ -72,7 +72,7 @@ class Narration:
         self._spoken = SpokenText(style)
         self._segmenter = Segmenter(policy, style.language)
         self._source = SourceMap()
-        self._events: deque[_Due] = deque()
+        self._events: deque[_DueItem] = deque()
         self._passages: deque[Passage] = deque()
         self._speaker: str | None = None
         self._open = OpenProsody()
@@ -118,7 +118,7 @@ class Narration:
         """
         self._complete(close_blocks=announce)
         if announce:
-            self._events.append(_Due(self._segmenter.received, FlushPoint()))
+            self._events.append(_DueItem(self._segmenter.received, FlushPoint()))
 
     def finish(self) -> None:
         """End the text. Idempotent. Raise BadValue as `flush` does."""
@@ -184,7 +184,7 @@ class Narration:
         """End the sentence, and have something happen in front of the next one."""
         self._segmenter.flush()
         self._last = ""
-        self._events.append(_Due(self._segmenter.received, event))
+        self._events.append(_DueItem(self._segmenter.received, event))
 
     def _complete(self, *, close_blocks: bool = True) -> None:
         self._add(self._spoken.flush(close_blocks=close_blocks))

@@ -19,7 +19,7 @@ class Transcribe(Message, frozen=True):
     path: bytes
 
 
-class TranscriberReady(Message, frozen=True):
+class TranscriberReady(Message, frozen=True, tag="ready"):
     """The model is loaded."""
 
 
@@ -38,7 +38,7 @@ class Refused(Message, frozen=True):
     message: str
 
 
-class TranscriberFailed(Message, frozen=True):
+class TranscriberFailed(Message, frozen=True, tag="failed"):
     """The last message of a transcriber that cannot go on. message: for the user."""
 
     message: str

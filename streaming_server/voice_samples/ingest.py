@@ -46,7 +46,7 @@ class _Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class _FailedDecoding:
+class _DecoderFailure:
     message: str
 
 
@@ -56,7 +56,7 @@ class _Answer:
 
     sample: DecodedVoiceSample | None = None
     refused: _Refused | None = None
-    failed: _FailedDecoding | None = None
+    failed: _DecoderFailure | None = None
 
 
 class Ingest:

@@ -30,7 +30,7 @@ from streaming_server.bench.dia.host_time import engine_without_device  # noqa: 
 from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, FRAME_MS, STREAMS  # noqa: E402
 from streaming_server.bench.dia.predictions import predicted_steps  # noqa: E402
 from streaming_server.bench.dia.reference_process import transformers_alone  # noqa: E402
-from streaming_server.bench.dia.speaking import UtteranceListener  # noqa: E402
+from streaming_server.bench.dia.speaking import HeardUtterance  # noqa: E402
 from streaming_server.bench.dia.stages import DeviceLost, Stage, StageRunner  # noqa: E402
 from streaming_server.bench.dia.survival import ReportFile, survive  # noqa: E402
 from streaming_server.bench.dia.watched import Watched  # noqa: E402
@@ -335,7 +335,7 @@ def test_streams_that_are_there_at_the_beginning_are_met_anywhere():
 
 def test_listener_counts_silence_between_chunks():
     second = Audio(1, bytes(2 * 44100))
-    steady, late = UtteranceListener(0.0, came_step=5), UtteranceListener(0.0, came_step=5)
+    steady, late = HeardUtterance(0.0, came_step=5), HeardUtterance(0.0, came_step=5)
     for now in (1.0, 1.5, 3.0):
         steady.hear(second, now, steps=30)
     for now in (1.0, 2.5):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streaming_server.bench.engine_alone import BusyEngine, measure_engine, needed_by_session
-from streaming_server.bench.recording import RecordedReply
+from streaming_server.bench.recording import RecordedFrames
 from streaming_server.bench.script import SENTENCES, reply
 from streaming_server.bench.session import Manner
 from streaming_server.engines.espeak.engine import EspeakEngine
@@ -57,7 +57,7 @@ def test_an_utterance_that_fails_ends_the_measurement() -> None:
 def test_a_session_needs_its_share_of_a_second() -> None:
     """A reply of ten seconds is complete after eight tokens, and a pause follows."""
     frames = {SENTENCES[0]: (HEADER + 40_000, HEADER + 40_000), SENTENCES[1]: (HEADER + 80_000,)}
-    recording = RecordedReply(sample_rate=8000, max_lead_ms=10_000, frames=frames)
+    recording = RecordedFrames(sample_rate=8000, max_lead_ms=10_000, frames=frames)
     spoken = reply(SENTENCES[:2])
     assert recording.seconds_of(spoken.text) == 10.0
     assert recording.seconds_of(SENTENCES[1]) == 5.0

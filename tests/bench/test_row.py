@@ -8,7 +8,7 @@ import pytest
 
 from streaming_server.bench.row import Cost, Window, count_open_stalls, make_row
 from streaming_server.bench.script import reply
-from streaming_server.bench.session import ClientSession, ClientTurn, Manner
+from streaming_server.bench.session import LoadSession, LoadTurn, Manner
 
 pytestmark = pytest.mark.anyio
 
@@ -87,16 +87,14 @@ async def test_cost_is_per_second_of_audio() -> None:
     assert row.generator_cpu == pytest.approx(0.1)
 
 
-def _session(*turns: ClientTurn) -> ClientSession:
-    session = ClientSession(Manner([REPLY], 50.0, 0.5), random.Random(0))
+def _session(*turns: LoadTurn) -> LoadSession:
+    session = LoadSession(Manner([REPLY], 50.0, 0.5), random.Random(0))
     session.turns.extend(turns)
     return session
 
 
-def _turn(
-    complete_at: float, pieces: list[tuple[float, float]], ended_at: float = float("inf")
-) -> ClientTurn:
-    turn = ClientTurn(REPLY, began_at=complete_at - 0.1, complete_at=complete_at, ended_at=ended_at)
+def _turn(complete_at: float, pieces: list[tuple[float, float]], ended_at: float = float("inf")) -> LoadTurn:
+    turn = LoadTurn(REPLY, began_at=complete_at - 0.1, complete_at=complete_at, ended_at=ended_at)
     turn.text_at = complete_at
     for arrived, duration in pieces:
         turn.playout.push(arrived, duration, turn.text_at)

@@ -99,24 +99,39 @@ async def test_an_input_that_cannot_be_read_is_explained(
     ("text", "first"),
     [
         ("One. " * 19 + "Six is here. The end", "One. " * 19),
+        (" A sentence." * 9, " A sentence." * 8 + " "),
         ("x" * 92 + "\nand more of the text", "x" * 92 + "\n"),
         ("word " * 30, "word " * 20),
         ("x" * 150, "x" * 100),
         ("好。" * 80, "好。" * 50),
         ("One. " * 19 + "more.", "One. " * 19 + "more."),
     ],
-    ids=["sentence", "line", "word", "one-word", "chinese", "whole"],
+    ids=["sentence", "space-first", "line", "word", "one-word", "chinese", "whole"],
 )
 @pytest.mark.parametrize("longest", [7, 1000])
 async def test_pieces_end_between_sentences_before_the_limit(text: str, first: str, longest: int) -> None:
     one = InputText.of(text.encode())
-    pieces = [piece async for piece in one.pieces(longest, 0, 100)]
-    if longest == 1000:
-        assert "".join(pieces) == first
-    end = len("".join(pieces))
-    assert end <= 100
-    rest = [piece async for piece in one.pieces(longest, end, 100)]
-    assert "".join(pieces + rest) == text
+    assert "".join([piece async for piece in one.pieces(longest, 0, 100)]) == first
+    assert "".join([piece async for piece in one.pieces(longest, len(first), 100)]) == text[len(first) :]
+
+
+async def test_pieces_that_arrive_word_by_word_end_between_sentences(typed: int) -> None:
+    """A language model writes the stop in one piece and the space that follows it in the next."""
+    sentence = [" A", " good", " sentence", "."]
+    one = InputText.from_standard_input()
+    pieces, first = one.pieces(1000, 0, 110), ""
+    with anyio.fail_after(5):
+        for word in sentence * 7:
+            os.write(typed, word.encode())
+            if len(first) < 80:
+                first += await anext(pieces)
+        first += "".join([piece async for piece in pieces])
+    assert first == " A good sentence." * 6 + " "
+
+
+async def test_the_speaker_at_a_place_is_the_one_of_the_last_tag() -> None:
+    one = InputText.of(b"Once. [S1] Hello. [S2] Hi. [laughs] [s1] Bye.")
+    assert [one.speaker_at(place) for place in (0, 6, 10, 30, 45)] == ["", "", "[S1]", "[S2]", "[s1]"]
 
 
 async def test_another_program_may_have_made_the_input_non_blocking(typed: int) -> None:

@@ -16,6 +16,8 @@ from typing import IO
 import pytest
 from helpers.servers import Server, until
 
+from streaming_server.cli.speech_client import STILL_S
+
 ROOT = Path(__file__).parents[2]
 STORY = "This is a very long story that goes on and on. "
 PLAYED_BYTES_PER_S = 44_100
@@ -105,6 +107,30 @@ def test_a_text_may_be_longer_than_a_context(start_server: Callable[..., Server]
             _, told = process.communicate(text.encode(), timeout=20)
         assert process.returncode == 0, told
     assert seconds(tmp_path / "long.wav") == pytest.approx(30 * seconds(tmp_path / "one.wav"), rel=0.15)
+
+
+def test_a_speaker_goes_on_in_the_next_context(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    server = start_server("--max-workers=1", "--max-context-characters=300")
+    ends = []
+    for text in ("[S1] Hello. [S2] " + 10 * STORY, "[S2] " + STORY, "[S1] " + STORY):
+        out = tmp_path / f"{len(ends)}.wav"
+        with say(text, "--voices=S1=kai,S2=zara", f"--out={out}", server=server) as process:
+            _, told = process.communicate(timeout=20)
+        assert process.returncode == 0, told
+        ends.append(out.read_bytes()[-2 * PLAYED_BYTES_PER_S :])
+    assert ends[0] == ends[1] != ends[2]
+
+
+@pytest.mark.slow
+def test_a_reader_that_stands_still_for_too_long_is_told_so(start_server: Callable[..., Server]) -> None:
+    server = start_server("--max-workers=1", "--ping-s=4")
+    with say(100 * STORY, "--out=-", server=server) as process:
+        assert process.stdout is not None
+        process.stdout.read(44)
+        time.sleep(STILL_S + 2)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert told.splitlines()[-1] == b"run.py: The reader of the audio stood still for too long."
 
 
 def test_an_input_that_cannot_be_read_is_reported(server: Server, tmp_path: Path) -> None:

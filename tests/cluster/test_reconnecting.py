@@ -18,7 +18,7 @@ from helpers.servers import Server, until
 
 from streaming_server.bench.client import Address
 from streaming_server.bench.script import replies
-from streaming_server.bench.session import ClientSession, Manner
+from streaming_server.bench.session import LoadSession, Manner
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -56,7 +56,7 @@ async def test_a_benchmark_session_continues_on_another_server(
     leaving, other = [start_server("--max-workers=1") for _ in range(2)]
     manner = Manner(replies(8, random.Random(1)), 150.0, 0.1)
     with running_gateway(tmp_path, leaving=leaving) as gateway:
-        sessions = [ClientSession(manner, random.Random(seed)) for seed in range(5)]
+        sessions = [LoadSession(manner, random.Random(seed)) for seed in range(5)]
         await asyncio.gather(*(one.connect(Address("127.0.0.1", gateway.port)) for one in sessions))
         gateway.add("other", other)
         with anyio.fail_after(40):

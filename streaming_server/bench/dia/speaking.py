@@ -16,7 +16,7 @@ _SAMPLES_PER_S = 44100
 
 
 @dataclass(slots=True)
-class UtteranceListener:
+class HeardUtterance:
     """One utterance as it is heard. Times are `time.perf_counter`'s, steps the model's.
 
     first_steps: steps from its arrival until its first audio. heard_s: audio so far, played as it comes.
@@ -58,7 +58,7 @@ class Run:
     host_us: list[float] = field(default_factory=list)
     host_newcomers_us: list[float] = field(default_factory=list)
     newcomers_step_ms: list[float] = field(default_factory=list)
-    listeners: dict[int, UtteranceListener] = field(default_factory=dict)
+    listeners: dict[int, HeardUtterance] = field(default_factory=dict)
 
     @property
     def heard_s(self) -> float:
@@ -77,7 +77,7 @@ class Run:
         return [listener.playout.total * 1e3 for listener in self.listeners.values()]
 
     @property
-    def _heard(self) -> list[UtteranceListener]:
+    def _heard(self) -> list[HeardUtterance]:
         return [listener for listener in self.listeners.values() if listener.playout.started]
 
 
@@ -123,7 +123,7 @@ def arrive(
 ) -> None:
     """Submit an utterance that is `frames` frames long."""
     generation = Generation(max_tokens=frames + 17, seed=number)
-    run.listeners[number] = UtteranceListener(time.perf_counter(), ours.runner.steps)
+    run.listeners[number] = HeardUtterance(time.perf_counter(), ours.runner.steps)
     ours.engine.submit(Utterance(number, number, text, voice, generation, time.monotonic()))
 
 

@@ -15,7 +15,7 @@ from streaming_server.engines.espeak.library import Library
 from streaming_server.engines.espeak.pieces import SpokenPiece
 from streaming_server.engines.espeak.spelled_text import Insertion, prosody_commands
 from streaming_server.engines.espeak.text import is_speakable, spoken_form
-from streaming_server.engines.espeak.thread import LibraryThread, Returned, SpeechTask
+from streaming_server.engines.espeak.thread import LibraryCall, LibraryThread, Returned
 from streaming_server.engines.espeak.voices import VoiceParameters, parameters_for
 from streaming_server.engines.memory import machine_memory
 from streaming_server.errors import BadValue, EngineFailure
@@ -131,12 +131,12 @@ class EspeakEngine(Engine):
                 return utterance
         return None
 
-    def _job(self, utterance: Utterance, composed: Composed) -> SpeechTask | None:
+    def _job(self, utterance: Utterance, composed: Composed) -> LibraryCall | None:
         """Return what the library is to do for an utterance; None if that has no sound. Raises BadValue."""
         parameters = self._parameters(utterance)
         if not is_speakable(composed.text):
             return None
-        return SpeechTask(
+        return LibraryCall(
             composed.text,
             parameters,
             composed.here(utterance.pronounced),

@@ -16,7 +16,7 @@ from streaming_server.types import Pronounced
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechTask:
+class LibraryCall:
     """A text to speak. pronounced, units: as in `Utterance`. insertions: in order."""
 
     text: str
@@ -47,12 +47,12 @@ class LibraryThread:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._commands: SimpleQueue[SpeechTask | bool | None] = SimpleQueue()  # bool: whether to continue
+        self._commands: SimpleQueue[LibraryCall | bool | None] = SimpleQueue()  # bool: whether to continue
         self._results: SimpleQueue[SpokenPiece | Returned] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="espeak", daemon=True)
         self._thread.start()
 
-    def start(self, job: SpeechTask) -> SpokenPiece | Returned:
+    def start(self, job: LibraryCall) -> SpokenPiece | Returned:
         """Start speaking. Return the first piece, or the end of the text."""
         self._commands.put(job)
         return self._results.get()
@@ -75,10 +75,10 @@ class LibraryThread:
         self._thread.join()
 
     def _run(self) -> None:
-        while isinstance(job := self._commands.get(), SpeechTask):
+        while isinstance(job := self._commands.get(), LibraryCall):
             self._results.put(self._speak(job))
 
-    def _speak(self, job: SpeechTask) -> Returned:
+    def _speak(self, job: LibraryCall) -> Returned:
         timeline = WordTimeline(job.text, job.units, estimated=job.parameters.compressed)
         cutter = PieceCutter(timeline, self._library.sample_rate)
         parked_s = 0.0
@@ -110,7 +110,7 @@ class LibraryThread:
             failure = error
         return Returned(time.perf_counter() - started_at - parked_s, rest, failure)
 
-    def _spelled(self, job: SpeechTask) -> SpelledText | None:
+    def _spelled(self, job: LibraryCall) -> SpelledText | None:
         """Return the text with what is inserted; None if that is nothing. Raises EngineFailure."""
         sayable = self._library.spell(job.pronounced, job.parameters) if job.pronounced else []
         return SpelledText(job.text, sayable, job.insertions) if sayable or job.insertions else None

@@ -15,7 +15,7 @@ from hibari.g2p import G2P, NON_QUOTE_PUNCTS, PUNCTS
 from hibari.g2p.normalize import normalize
 
 from streaming_server.engines.hibari.ipa import to_phonemes
-from streaming_server.engines.hibari.written_words import Span, WrittenWords
+from streaming_server.engines.hibari.written_words import Span, WordAlignment
 from streaming_server.errors import BadValue
 from streaming_server.text.language import ENGLISH, foreign_spans
 from streaming_server.types import Pronounced
@@ -124,7 +124,7 @@ class PhonemeReader:
         """
         given_words = frozenset(text[part.start : part.end] for part in pronounced)
         for start, line in _lines(text):
-            alignment = WrittenWords(line, partial(_normalized, given_words=given_words))
+            alignment = WordAlignment(line, partial(_normalized, given_words=given_words))
             words = [(start + first, start + last) for first, last in alignment.words]
             given = self._given(words, pronounced)
             inside = _inside(words, units)
@@ -146,7 +146,7 @@ class PhonemeReader:
                 given[inside[0]] = phonemes
         return given
 
-    def _sentences(self, alignment: WrittenWords, given: _Given) -> list[list[_Group]]:
+    def _sentences(self, alignment: WordAlignment, given: _Given) -> list[list[_Group]]:
         """The sentences of a line, in groups that together hold all its words.
 
         A word that is not spoken is with the one before it.
@@ -163,7 +163,7 @@ class PhonemeReader:
             sentences[-1][-1].last = len(alignment.words)
         return sentences
 
-    def _groups(self, start: int, sentence: str, alignment: WrittenWords, given: _Given) -> list[_Group]:
+    def _groups(self, start: int, sentence: str, alignment: WordAlignment, given: _Given) -> list[_Group]:
         """The groups of a sentence that stands at `start` of the normalized text."""
         groups: list[_Group] = []
         tokens = _with_given(self._tokens(start, sentence, alignment), given)
@@ -180,7 +180,7 @@ class PhonemeReader:
             groups[-1].last = max(groups[-1].last, last)
         return groups
 
-    def _tokens(self, start: int, sentence: str, alignment: WrittenWords) -> Iterator[tuple[str, int, int]]:
+    def _tokens(self, start: int, sentence: str, alignment: WordAlignment) -> Iterator[tuple[str, int, int]]:
         """Each token's phonemes, with a space where one follows, and the range of its words."""
         at = 0
         try:

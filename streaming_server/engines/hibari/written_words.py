@@ -38,7 +38,7 @@ class _Run:
     same: bool
 
 
-class WrittenWords:
+class WordAlignment:
     """Maps places in a normalized text to words of the text it was made from.
 
     Normalizing rewrites a few words and leaves the others alone, so runs of equal words, divided at white

@@ -50,7 +50,7 @@ class _Message(BaseModel):
 
 
 class OpeningMessage(_Message, SpeechFields):
-    """The options of `start`. Others are reported in `started.ignored`."""
+    """The options of `start` and `speak`. Others are reported in `started.ignored`."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
 

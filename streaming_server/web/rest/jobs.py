@@ -30,7 +30,7 @@ from streaming_server.web.services import job_services
 from streaming_server.web.sound_file import SoundFile
 
 
-class ProgressJson(TypedDict):
+class JobProgress(TypedDict):
     utterances: int
     audio_s: float
 
@@ -43,7 +43,7 @@ class JobState(TypedDict):
     created_at: float
     started_at: float | None
     completed_at: float | None
-    progress: ProgressJson
+    progress: JobProgress
     error: ErrorDetail | None
     error_message: str | None
     result_url: str | None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streaming_server.engines.hibari.ipa import to_phonemes
 from streaming_server.engines.hibari.phonemes import ASSETS, LONGEST_PHRASE, PhonemeReader, Phrase
-from streaming_server.engines.hibari.written_words import WrittenWords, written_words
+from streaming_server.engines.hibari.written_words import WordAlignment, written_words
 from streaming_server.types import Pronounced
 
 VOCABULARY: dict[str, int] = json.loads((ASSETS / "vocab.json").read_text("utf-8"))
@@ -139,7 +139,7 @@ def test_every_written_word_occurs_once_in_order(reader: PhonemeReader, text: st
 
 
 def test_alignment_finds_words_after_rewritten_ones() -> None:
-    alignment = WrittenWords("pay 5 km now", lambda text: text.replace("km", "kilometers"))
+    alignment = WordAlignment("pay 5 km now", lambda text: text.replace("km", "kilometers"))
     assert alignment.words == [(0, 3), (4, 5), (6, 8), (9, 12)]
     assert alignment.words_at(0, 3) == (0, 1)
     assert alignment.words_at(6, 16) == (2, 3)

@@ -20,7 +20,7 @@ from streaming_server.render import CHARACTERS_AT_ONCE
 from streaming_server.web.native.session import NativeSession
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.vendors.cartesia.websocket import CartesiaSession
-from streaming_server.web.vendors.elevenlabs.multi_stream import MultiStreamSession, MultiStreamStyle
+from streaming_server.web.vendors.elevenlabs.multi_stream import MultiStreamOptions, MultiStreamSession
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.named import NamedSession
 
@@ -30,7 +30,7 @@ LONG = "This goes on and on, without an end, " * 200
 """Much longer than what is appended at once."""
 SHORT = "Hello there."
 OUTPUT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}
-STYLE = MultiStreamStyle(
+STYLE = MultiStreamOptions(
     SpeechOptions("aria", audio=AudioOptions(24000), door="elevenlabs"), "verbatim", inactivity_s=60
 )
 

@@ -55,7 +55,7 @@ class SpeakText(Model, SpeechFields):
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionStyle:
+class DeepgramOptions:
     """Options of a connection. warning: sent once the client is accepted, if set."""
 
     model: str
@@ -67,7 +67,7 @@ class DeepgramSession(Session[Turn]):
     """One client. All text between moments of silence is one turn: it lasts until every flush is answered and
     no text came after the last."""
 
-    def __init__(self, services: SpeechServices, connection: Connection, style: ConnectionStyle) -> None:
+    def __init__(self, services: SpeechServices, connection: Connection, style: DeepgramOptions) -> None:
         super().__init__(services, connection)
         self._style = style
         self._turn: Turn | None = None
@@ -225,7 +225,7 @@ def _session(request: HTTPConnection, services: SpeechServices, connection: Conn
     return DeepgramSession(services, connection, _style(request, services))
 
 
-def _style(request: HTTPConnection, services: SpeechServices) -> ConnectionStyle:
+def _style(request: HTTPConnection, services: SpeechServices) -> DeepgramOptions:
     """Raise BadValue, UnknownVoice."""
     query = validated_query(DeepgramHandshakeQuery, request.query_params)
     sample_rate = query.sample_rate
@@ -235,7 +235,7 @@ def _style(request: HTTPConnection, services: SpeechServices) -> ConnectionStyle
     voice, warning = voice_of(services, query.model)
     audio = AudioOptions(sample_rate, ENCODINGS[query.encoding])
     options = SpeechOptions(voice, Generation(speed=query.speed), audio, door="deepgram")
-    return ConnectionStyle(query.model, query.over(options), warning)
+    return DeepgramOptions(query.model, query.over(options), warning)
 
 
 def voice_of(services: SpeechServices, model: str) -> tuple[str, str | None]:

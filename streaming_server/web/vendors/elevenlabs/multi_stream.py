@@ -37,7 +37,7 @@ class VoiceSettings(Model):
     speed: Speed | None = None
 
 
-class ContextMessage(Model, SpeechFields):
+class ElevenLabsMessage(Model, SpeechFields):
     """The fields of a message that have a meaning here, besides its context.
 
     Options count in the message that opens a context, and there take precedence over the connection's. Those
@@ -56,7 +56,7 @@ class ContextMessage(Model, SpeechFields):
 
 
 @dataclass(frozen=True, slots=True)
-class MultiStreamStyle:
+class MultiStreamOptions:
     """Options of all contexts of one connection.
 
     inactivity_s: how long the client may send nothing while nothing is sent to it.
@@ -70,7 +70,7 @@ class MultiStreamStyle:
 class MultiStreamSession(NamedSession[ElevenLabsTurn]):
     """One client of `multi-stream-input`. A context without a name is kept under ""."""
 
-    def __init__(self, services: SpeechServices, connection: Connection, style: MultiStreamStyle) -> None:
+    def __init__(self, services: SpeechServices, connection: Connection, style: MultiStreamOptions) -> None:
         super().__init__(services, connection)
         self._style = style
         self._options = style.options
@@ -109,7 +109,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         self._note_activity()
         name = self.name_of(message)
         try:
-            wanted = validated(ContextMessage, message)
+            wanted = validated(ElevenLabsMessage, message)
         except SpeechError as error:
             if self.swallowed(name, ends=bool(message.get("close_context"))):
                 return
@@ -121,7 +121,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         """Return the name of a message's context. Raise BadValue."""
         return read_name(message, "context_id", "contextId") or ""
 
-    async def converse(self, name: str, message: ContextMessage) -> None:
+    async def converse(self, name: str, message: ElevenLabsMessage) -> None:
         """Do what a message asks of a context, or of all.
 
         After a context failed, the rest of its turn is swallowed: up to where it is closed, flushed or opened
@@ -143,7 +143,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         if message.close_context:
             self._close(name)
 
-    async def _append(self, name: str, message: ContextMessage) -> None:
+    async def _append(self, name: str, message: ElevenLabsMessage) -> None:
         """Append text to a context, which opens it if need be. A message without text keeps it alive.
 
         Text in the message that closes the context is its last, and flushed.
@@ -167,7 +167,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
                 turn.amid = sentences and worded and not message.close_context
         self.speak_phrase_soon(turn)
 
-    def _make(self, name: str, message: ContextMessage) -> ElevenLabsTurn:
+    def _make(self, name: str, message: ElevenLabsMessage) -> ElevenLabsTurn:
         options = replace(message.over(self._options), name=name or None)
         return ElevenLabsTurn(
             name,

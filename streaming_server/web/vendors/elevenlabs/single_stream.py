@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streaming_server.errors import SpeechError
-from streaming_server.web.vendors.elevenlabs.multi_stream import ContextMessage, MultiStreamSession
+from streaming_server.web.vendors.elevenlabs.multi_stream import ElevenLabsMessage, MultiStreamSession
 
 
 class StreamSession(MultiStreamSession):
@@ -14,7 +14,7 @@ class StreamSession(MultiStreamSession):
     def name_of(self, message: dict[str, Any]) -> str:
         return ""
 
-    async def converse(self, name: str, message: ContextMessage) -> None:
+    async def converse(self, name: str, message: ElevenLabsMessage) -> None:
         if message.text != "":
             await super().converse(name, message)
             return

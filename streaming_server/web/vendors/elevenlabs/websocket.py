@@ -14,8 +14,8 @@ from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.elevenlabs.formats import audio_options
 from streaming_server.web.vendors.elevenlabs.multi_stream import (
+    MultiStreamOptions,
     MultiStreamSession,
-    MultiStreamStyle,
     key_in_message,
     refusal_message,
 )
@@ -42,12 +42,12 @@ def key_in(request: HTTPConnection) -> str | None:
     return headers.get("xi-api-key") or query.get("xi-api-key") or query.get("single_use_token")
 
 
-def _style(request: HTTPConnection, services: SpeechServices) -> MultiStreamStyle:
+def _style(request: HTTPConnection, services: SpeechServices) -> MultiStreamOptions:
     """Raise BadValue, UnknownVoice."""
     voice = services.catalogue.choose(request.path_params["voice"]).voice.id
     query = validated_query(ElevenLabsHandshakeQuery, request.query_params)
     audio = audio_options(query.output_format, files=False)
-    return MultiStreamStyle(
+    return MultiStreamOptions(
         query.over(SpeechOptions(voice, audio=audio, door="elevenlabs")),
         "sentences" if query.auto_mode else "verbatim",
         min(query.inactivity_timeout, LONGEST_INACTIVITY_S),

@@ -37,11 +37,11 @@ class SynthesizeStart(Model, SpeechFields):
     text_format: Literal["text"] | None = None
 
 
-class SynthesizeText(Model):
+class SynthesizeChunk(Model):
     text: str
 
 
-class Whole(SynthesizeStart):
+class Synthesize(SynthesizeStart):
     text: str
 
 
@@ -81,14 +81,14 @@ class WyomingSession(Session[WyomingTurn]):
             case "ping":
                 await self._send_event("pong", {"text": _pong(message)})
             case "synthesize" if self._streamed is None:
-                whole = validated(Whole, _data(message))
+                whole = validated(Synthesize, _data(message))
                 await self._speak(self._begin(whole, streamed=False), whole.text, ends=True)
             case "synthesize-start":
                 if self._streamed is not None:
                     raise BadMessage("synthesize-start: the last stream was not stopped.")
                 self._streamed = self._begin(validated(SynthesizeStart, _data(message)), streamed=True)
             case "synthesize-chunk":
-                text = validated(SynthesizeText, _data(message)).text
+                text = validated(SynthesizeChunk, _data(message)).text
                 await self._speak(self._stream(), text, ends=False)
             case "synthesize-stop":
                 await self._speak(self._stream(), ends=True)

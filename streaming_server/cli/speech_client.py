@@ -24,15 +24,23 @@ ANSWER_TIMEOUT_S = 60.0
 """Seconds to wait for a message once the whole text was sent."""
 RATE_SHARE = 0.9
 """Share of the server's message rate to use; clocks and networks are uneven."""
-RECEIVE_BYTES = 16384
-"""Audio that waits for the reader of a pipe. More would delay the answers to the server's pings."""
+BURST_S = 0.5
+"""Messages that may be sent at once, in seconds of that rate; the server takes those of two."""
+STILL_S = 15.0
+"""A reader of a pipe that reads nothing for this long may have kept pings from being answered."""
+RECEIVE_BYTES = 65536
+"""Audio that waits for the reader of a pipe, half of what the kernel then takes.
+
+More would delay the answers to the server's pings; windows of less than a loopback segment, a quarter of
+this, slow a fast reader down to three times real time.
+"""
 
 
 class ServerRestarts(Unavailable):
     """The server closed the connection because it restarts."""
 
 
-class SpokenText:
+class SpeechClient:
     """A text that is spoken into a file over a connection, with progress on the console.
 
     A text that is longer than the server takes in one context is spoken in several, one after the other.
@@ -55,6 +63,8 @@ class SpokenText:
             transient=True,
             disable=text.is_typed,  # it would erase the line that is being typed
         )
+        self._next_at = 0.0
+        self._still_s = 0.0
         self.started_at: float | None = None
         self.first_audio_at: float | None = None
 
@@ -68,11 +78,16 @@ class SpokenText:
             connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, RECEIVE_BYTES)
         ready = await self._ready()
         self._out.begin(int(ready["sample_rate"]))
-        with self._progress:
-            bar = self._progress.add_task("speaking", total=self._text.characters, seconds=0.0)
-            end = 0
-            while self._text.characters is None or end < self._text.characters:
-                end = await self._speak_from(end, start, ready["limits"], bar)
+        try:
+            with self._progress:
+                bar = self._progress.add_task("speaking", total=self._text.characters, seconds=0.0)
+                end = 0
+                while self._text.characters is None or end < self._text.characters:
+                    end = await self._speak_from(end, start, ready["limits"], bar)
+        except ConnectionClosed:
+            if self._still_s > STILL_S:
+                raise SpeechError("The reader of the audio stood still for too long.") from None
+            raise
         self._out.finish()
 
     async def _ready(self) -> dict[str, Any]:
@@ -88,9 +103,9 @@ class SpokenText:
         self, begin: int, start: Mapping[str, Any], limits: Mapping[str, float], bar: TaskID
     ) -> int:
         """Speak the text from `begin` on in one context. Return where in the text it ends."""
-        await self._socket.send(message(type="start", **start))
-        recording = asyncio.create_task(self._record(begin, bar))
-        sending = asyncio.create_task(self._send(begin, limits))
+        tag = self._text.speaker_at(begin)
+        recording = asyncio.create_task(self._record(begin - len(tag), bar))
+        sending = asyncio.create_task(self._send(begin, tag, start, limits))
         try:
             await asyncio.wait((recording, sending), return_when=asyncio.FIRST_EXCEPTION)
             if recording.done():
@@ -101,21 +116,29 @@ class SpokenText:
             sending.cancel()
             await asyncio.gather(recording, sending, return_exceptions=True)
 
-    async def _send(self, begin: int, limits: Mapping[str, float]) -> int:
-        interval_s = 1 / (RATE_SHARE * limits["messages_per_second"])
-        longest, most = int(limits["text_characters"]), int(limits["context_characters"])
+    async def _send(self, begin: int, tag: str, start: Mapping[str, Any], limits: Mapping[str, float]) -> int:
+        """Send the text from `begin` on, after `tag`, in one context. Return where in the text it ends."""
+        most = int(limits["context_characters"]) - len(tag)
+        longest = int(limits["text_characters"]) - len(tag)
         end = begin
         with suppress(ConnectionClosed):  # `_record` reports it, after what the server said before.
+            await self._say(limits, type="start", **start)
             async for piece in self._text.pieces(longest, begin, most):
-                if end > begin:
-                    await asyncio.sleep(interval_s)
                 self.started_at = self.started_at or time.monotonic()
-                await self._socket.send(message(type="text", text=piece))
+                await self._say(limits, type="text", text=piece if end > begin else tag + piece)
                 end += len(piece)
-            await self._socket.send(message(type="finish"))
+            await self._say(limits, type="finish")
         return end
 
+    async def _say(self, limits: Mapping[str, float], **message: Any) -> None:
+        """Send a message, not faster than the server takes them."""
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(self._next_at - now)
+        self._next_at = max(now - BURST_S, self._next_at) + 1 / (RATE_SHARE * limits["messages_per_second"])
+        await self._socket.send(orjson.dumps(message).decode())
+
     async def _record(self, begin: int, bar: TaskID) -> None:
+        """Write the audio of one context. begin: where in the text that begins."""
         while True:
             received = await self._receive()
             if isinstance(received, bytes):
@@ -124,7 +147,7 @@ class SpokenText:
                 continue
             event = orjson.loads(received)
             match event["type"]:
-                case "started" if begin == 0 and (ignored := event.get("ignored")):
+                case "started" if begin <= 0 and (ignored := event.get("ignored")):
                     self._console.print(f"This engine ignores: {', '.join(ignored)}.")
                 case "sentence":
                     self._progress.update(bar, completed=begin + event["start"])
@@ -147,10 +170,7 @@ class SpokenText:
     async def _write(self, pcm: bytes) -> None:
         self.first_audio_at = self.first_audio_at or time.monotonic()
         for at in range(0, len(pcm), PIECE_BYTES):
+            before = time.monotonic()
             await self._out.until_writable()
+            self._still_s = max(self._still_s, time.monotonic() - before)
             self._out.write(pcm[at : at + PIECE_BYTES])
-
-
-def message(**fields: Any) -> str:
-    """Return a message to the server."""
-    return orjson.dumps(fields).decode()
