@@ -19,10 +19,12 @@ from streaming_server.engines.registry import installed_engines
 from streaming_server.engines.selection import SelectedEngine, select_engine, settings_schema
 from streaming_server.errors import SpeechError
 from streaming_server.settings import Settings
+from streaming_server.version import package_version
 
 USAGE = """usage: python run.py [serve] [options]       run the server (default)
        python run.py say TEXT [options]      speak a text into a file
        python run.py bench [options]         measure latency, underruns and cost under load
+       python run.py --version
 
 Run `python run.py COMMAND --help` for the options of a command. Every option of serve can also be set by an
 environment variable: DIA_PORT=8000 for --port 8000."""
@@ -53,6 +55,9 @@ def main(arguments: Sequence[str]) -> int:
         command = rest.pop(0)
     elif rest and rest[0] in ("-h", "--help"):
         print(USAGE + "\n")  # noqa: T201
+    elif rest and rest[0] == "--version":
+        print(package_version())  # noqa: T201
+        return 0
     elif rest and not rest[0].startswith("-"):
         return _complain(f"Unknown command {rest[0]!r}.\n\n{USAGE}")
     try:

@@ -12,6 +12,7 @@ import threading
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,11 @@ def test_help_is_complete(
         assert word in answer.stdout, word
     for line in answer.stdout.splitlines():
         assert not re.match(r"\s+--no-\S+\s+keep", line), line
+
+
+def test_the_version_is_that_of_the_package(call: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    answer = call("--version")
+    assert (answer.returncode, answer.stdout) == (0, f"{metadata.version('streaming-server')}\n")
 
 
 @pytest.mark.parametrize(

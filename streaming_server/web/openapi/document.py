@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -15,6 +14,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.errors import Forbidden, SpeechError, StorageFailure, StoreUnavailable, Unauthorized
+from streaming_server.version import package_version
 from streaming_server.web.keyed import needs_key
 from streaming_server.web.openapi.operation import Operation, operation, operation_of
 from streaming_server.web.openapi.page import page
@@ -70,7 +70,7 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
             item[method.lower()] = _described(route, found, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Streaming speech server", "version": _version(), "description": ABOUT},
+        "info": {"title": "Streaming speech server", "version": package_version(), "description": ABOUT},
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in (*TAGS, *VENDORS)],
         "security": [{}, {"key": []}, {"token": []}],
@@ -242,10 +242,3 @@ def _without_titles(value: Any) -> Any:
         for name, item in value.items()
         if name != "title" or not isinstance(item, str)
     }
-
-
-def _version() -> str:
-    try:
-        return version("streaming-server")
-    except PackageNotFoundError:
-        return "0"
