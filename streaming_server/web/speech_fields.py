@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from streaming_server.contexts import SpeechOptions
 from streaming_server.types import Generation, Speaker
-from streaming_server.web.generation_fields import Pitch, Seed
+from streaming_server.web.generation_fields import Pitch, Seed, Speed
 
 TEMPERATURE = (
     "0 takes the likeliest code always; values below 1 are used as they are, as by the nari-labs package,"
@@ -67,6 +67,7 @@ class SpeechFields(LanguageField):
 
     text_processing: bool | None = None
     seed: Seed | None = None
+    speed: Speed | None = None
     pitch: Pitch | None = None
     voices: DialogueVoices | None = None
 
@@ -92,7 +93,7 @@ class SpeechFields(LanguageField):
 
     def over(self, options: SpeechOptions) -> SpeechOptions:
         """Return options in which these take precedence where they are given."""
-        asked = Generation(language=self.language, pitch=self.pitch, seed=self.seed)
+        asked = Generation(language=self.language, speed=self.speed, pitch=self.pitch, seed=self.seed)
         processed = options.text_processing if self.text_processing is None else self.text_processing
         return replace(
             options,

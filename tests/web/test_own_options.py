@@ -19,7 +19,7 @@ DIALOGUE = "[S1] Yes. [S2] No."
 REQUESTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Guten Tag.", {"language": "de_DE"}),
     (PLAIN, {"text_processing": False}),
-    (DIALOGUE, {"seed": 7, "pitch": 1.25, "voices": {"S2": "atlas"}}),
+    (DIALOGUE, {"seed": 7, "pitch": 1.25, "speed": 1.5, "voices": {"S2": "atlas"}}),
 )
 """Texts, and options of which each changes how the text is spoken."""
 

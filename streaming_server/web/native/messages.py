@@ -18,7 +18,6 @@ from streaming_server.web.generation_fields import (
     CfgFilterTopK,
     CfgScale,
     MaxTokens,
-    Speed,
     Temperature,
     TopK,
     TopP,
@@ -60,7 +59,6 @@ class OpeningMessage(_Message, SpeechFields):
     encoding: EncodingName = "pcm_s16le"
     words: bool = False
     max_lead_ms: int | None = Field(None, ge=200, le=UNPACED_MS)
-    speed: Speed | None = None
     temperature: Temperature | None = None
     cfg_scale: CfgScale | None = None
     cfg_filter_top_k: CfgFilterTopK | None = None
@@ -73,7 +71,6 @@ class OpeningMessage(_Message, SpeechFields):
     def generation(self) -> Generation:
         """The options of generation besides those of every door, which `over` adds."""
         return Generation(
-            speed=self.speed,
             temperature=self.temperature,
             cfg_scale=self.cfg_scale,
             cfg_filter_top_k=self.cfg_filter_top_k,

@@ -8,7 +8,7 @@ from streaming_server.audio.encoder import AudioOptions
 from streaming_server.contexts import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, RANGES, Generation, Preset
 from streaming_server.web.choices import FormatName
-from streaming_server.web.generation_fields import CfgFilterTopK, CfgScale, Speed, TopK
+from streaming_server.web.generation_fields import CfgFilterTopK, CfgScale, TopK
 from streaming_server.web.speech_fields import PRESET, TEMPERATURE, SpeechFields
 
 MAX_TOKENS = int(RANGES["max_tokens"][1])
@@ -23,7 +23,6 @@ class GenerateRequest(SpeechFields):
     text: str = Field(min_length=1)
     voice_id: str = Field(min_length=1, max_length=128)
     response_format: FormatName = "wav"
-    speed: Speed | None = None
     temperature: float | None = Field(None, ge=0.1, le=2.0, description=TEMPERATURE)
     cfg_scale: CfgScale | None = None
     cfg_filter_top_k: CfgFilterTopK | None = None
@@ -36,7 +35,6 @@ class GenerateRequest(SpeechFields):
     def options(self) -> SpeechOptions:
         """The speech options. A `top_p` of 0 becomes the smallest value allowed."""
         generation = Generation(
-            speed=self.speed,
             temperature=self.temperature,
             cfg_scale=self.cfg_scale,
             cfg_filter_top_k=self.cfg_filter_top_k,

@@ -20,10 +20,9 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.render import Rendering
 from streaming_server.settings import OPENAI_VOICES
-from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Generation
+from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.choices import FormatName, any_case
-from streaming_server.web.generation_fields import Speed
 from streaming_server.web.keyed import check_key
 from streaming_server.web.keys import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
@@ -52,7 +51,6 @@ class OpenAISpeechBody(Model, SpeechFields):
     input: str = Field(min_length=1)
     voice: str | VoiceObject = DEFAULT_VOICE.id
     response_format: FormatName = "mp3"
-    speed: Speed | None = None
     stream_format: Annotated[Literal["audio", "sse"], any_case] = "audio"
 
     def options(self, catalogue: Catalogue) -> SpeechOptions:
@@ -61,8 +59,7 @@ class OpenAISpeechBody(Model, SpeechFields):
         return self.over(
             SpeechOptions(
                 catalogue.alias_first(voice),
-                Generation(speed=self.speed),
-                AudioOptions(rate, format=self.response_format),
+                audio=AudioOptions(rate, format=self.response_format),
                 door="openai",
             )
         )

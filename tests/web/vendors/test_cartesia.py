@@ -226,6 +226,14 @@ async def test_options_of_the_first_message_apply(server: Server) -> None:
     assert audio(exchange) == await native_audio(server, TEXT)
 
 
+@pytest.mark.parametrize(("word", "speed"), [("slow", 0.8), ("normal", 1.0), ("fast", 1.2)])
+async def test_a_speed_may_be_a_word_of_earlier_versions(server: Server, word: str, speed: float) -> None:
+    async with exchanging(url(server)) as exchange:
+        await exchange.send(**request("one", TEXT, speed=word))
+        await end(exchange)
+    assert audio(exchange) == await native_audio(server, TEXT, speed=speed)
+
+
 async def test_disconnecting_cancels(server: Server) -> None:
     async with exchanging(url(server)) as exchange:
         await exchange.send(**request("one", LONG, more=True))

@@ -34,6 +34,7 @@ from streaming_server.web.vendors.cartesia.websocket import (
     GenerationConfig,
     OutputFormat,
     SampleEncoding,
+    WordedSpeed,
     described,
     key_in,
     stream_error,
@@ -60,6 +61,7 @@ class CartesiaSpeechBody(Model, SpeechFields):
 
     transcript: str = Field(min_length=1)
     voice: CartesiaVoiceChoice
+    speed: WordedSpeed | None = None
     generation_config: GenerationConfig | None = None
 
     def options(self, audio: AudioOptions) -> SpeechOptions:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from starlette.requests import HTTPConnection
 
 from streaming_server.audio.encoder import AudioOptions
@@ -72,6 +73,17 @@ class CartesiaVoiceChoice(Model):
         return said
 
 
+EARLIER_SPEEDS: Mapping[str, float] = MappingProxyType({"slow": 0.8, "normal": 1.0, "fast": 1.2})
+
+
+def _speed_of_a_word(said: Any) -> Any:
+    return EARLIER_SPEEDS.get(said, said) if isinstance(said, str) else said
+
+
+WordedSpeed = Annotated[Speed, BeforeValidator(_speed_of_a_word)]
+"""A speed as a number, or as one of the words of the vendor's earlier versions."""
+
+
 class GenerationConfig(Model):
     speed: Speed | None = None
 
@@ -91,6 +103,7 @@ class CartesiaOptions(Model, SpeechFields):
     output_format: OutputFormat
     add_timestamps: bool | None = None
     max_buffer_delay_ms: float | None = None
+    speed: WordedSpeed | None = None
     generation_config: GenerationConfig | None = None
 
     def options(self, name: str) -> SpeechOptions:

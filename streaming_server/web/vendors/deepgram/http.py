@@ -14,9 +14,8 @@ from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadValue, SpeechError
-from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES, Generation
+from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES
 from streaming_server.web.choices import any_case
-from streaming_server.web.generation_fields import Speed
 from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import header_value
@@ -42,7 +41,6 @@ class DeepgramSpeechQuery(Model, SpeechFields):
     container: Annotated[Literal["wav", "ogg", "none"], any_case] | None = None
     sample_rate: int | None = None
     bit_rate: int | None = None
-    speed: Speed | None = None
 
     @property
     def in_wav(self) -> bool:
@@ -79,7 +77,7 @@ async def speech(request: Request) -> SpeechResponse:
     body = await read_json(request, Body)
     voice, _ = voice_of(services, query.model)
     audio = _audio(query)
-    options = SpeechOptions(voice, Generation(speed=query.speed), audio, door="deepgram")
+    options = SpeechOptions(voice, audio=audio, door="deepgram")
     return SpeechResponse(
         services,
         body.text,

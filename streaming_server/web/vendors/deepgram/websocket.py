@@ -15,9 +15,8 @@ from streaming_server.audio.frames import Frame
 from streaming_server.context import End, Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError
-from streaming_server.types import DEFAULT_VOICE, Encoding, Generation, SampleRate
+from streaming_server.types import DEFAULT_VOICE, Encoding, SampleRate
 from streaming_server.web.choices import any_case
-from streaming_server.web.generation_fields import Speed
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query
@@ -41,7 +40,6 @@ class DeepgramHandshakeQuery(Model, SpeechFields):
     encoding: Annotated[Literal["linear16", "mulaw", "alaw"], any_case] = "linear16"
     container: Annotated[Literal["none"], any_case] = "none"
     sample_rate: int | None = None
-    speed: Speed | None = None
 
 
 class _Rate(Model):
@@ -234,7 +232,7 @@ def _style(request: HTTPConnection, services: SpeechServices) -> DeepgramOptions
     validated(_Rate, {"sample_rate": sample_rate})
     voice, warning = voice_of(services, query.model)
     audio = AudioOptions(sample_rate, ENCODINGS[query.encoding])
-    options = SpeechOptions(voice, Generation(speed=query.speed), audio, door="deepgram")
+    options = SpeechOptions(voice, audio=audio, door="deepgram")
     return DeepgramOptions(query.model, query.over(options), warning)
 
 
