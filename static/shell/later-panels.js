@@ -23,6 +23,7 @@ export function mountLater(app, loaders) {
       mount(panel, app);
     } catch (error) {
       console.error(error);
+      panel.setAttribute("aria-busy", "false");
       return false; // browsers keep the failure: only a reload tries again
     }
     panel.removeAttribute("aria-busy");

@@ -67,6 +67,11 @@ class SpeechFile:
         self._sample_rate = sample_rate
 
     @property
+    def name(self) -> str:
+        """The name of the file for a message."""
+        return "Standard output" if self._out == STANDARD_OUTPUT else str(self._out)
+
+    @property
     def seconds(self) -> float:
         """Duration of what was written."""
         return self._samples / self._sample_rate
@@ -133,7 +138,8 @@ def speech_file(out: Path) -> Iterator[SpeechFile]:
             yield speech
         return
     audio_format = _format_of(out)
-    unfinished = out.with_name(f".say-{secrets.token_hex(8)}.part")
+    target = Path(os.path.realpath(out))  # A link stays one.
+    unfinished = target.with_name(f".say-{secrets.token_hex(8)}.part")
     try:
         with (
             _opened(unfinished, out) as file,
@@ -141,7 +147,7 @@ def speech_file(out: Path) -> Iterator[SpeechFile]:
         ):
             yield speech
         with _file_errors(out):
-            unfinished.replace(out)
+            unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
 

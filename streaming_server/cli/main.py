@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
@@ -50,6 +51,8 @@ COMPLAIN_S = 1.0
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command and return the exit status."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     command, rest = "serve", list(arguments)
     if rest and rest[0] in COMMANDS:
         command = rest.pop(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -34,6 +35,7 @@ from streaming_server.web.generation_fields import Pitch, Seed, Speed
 READY_TIMEOUT_S = 60.0
 """Seconds to wait for a server that still loads its model."""
 STANDARD_INPUT = "-"
+BAD_ADDRESS = "--url: the address must begin with http:// or https://."
 FAREWELL_S = 0.3
 """Seconds to wait for the closing handshake of a server that is still sending."""
 
@@ -63,7 +65,7 @@ class SayCommand(CommandOptions):
     )
     url: str | None = Field(None, description="address of the server, as http://host:port")
     host: str = Field("127.0.0.1", description="host of a server that may be running")
-    port: int = Field(7860, description="port of a server that may be running")
+    port: int = Field(7860, ge=1, le=65535, description="port of a server that may be running")
     key: SecretStr | None = Field(
         None,
         description="API key; for a server on this machine the first of DIA_API_KEYS by default",
@@ -75,6 +77,8 @@ def say(command: SayCommand) -> int:
 
     An existing file stays until the new one is complete.
     """
+    if command.url and not command.url.startswith(("http://", "https://")):
+        raise SpeechError(BAD_ADDRESS)
     try:
         with speech_file(command.out) as out, _server(command) as url:
             return _run(_speak(command, url, out))
@@ -133,7 +137,7 @@ async def _speak_once(
     if spoken.started_at is None or spoken.first_audio_at is None:
         raise SpeechError("The text has nothing to speak.")
     console.print(
-        f"{command.out}: {out.seconds:.2f} s of speech in {time.monotonic() - spoken.started_at:.2f} s, "
+        f"{out.name}: {out.seconds:.2f} s of speech in {time.monotonic() - spoken.started_at:.2f} s, "
         f"first audio after {1000 * (spoken.first_audio_at - spoken.started_at):.0f} ms"
     )
     return 0
@@ -165,7 +169,9 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
         ) as socket:
             yield socket
     except InvalidURI:
-        raise SpeechError("--url: the address must begin with http:// or https://.") from None
+        raise SpeechError(BAD_ADDRESS) from None
+    except ssl.SSLError as error:
+        raise SpeechError(f"The server at {url} has no secure connection to offer: {error.reason}.") from None
     except TimeoutError:
         raise SpeechError(f"The server at {url} did not answer in time.") from None
     except OSError as error:
@@ -176,9 +182,10 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
         kind = Unavailable if status == 503 else SpeechError
         raise kind(_reason(error.response.body) + advice) from None
     except ConnectionClosed as error:
-        restarts = error.rcvd is not None and error.rcvd.code == Draining.close_code
-        kind = ServerRestarts if restarts else SpeechError
-        raise kind(f"The server closed the connection: {error}") from None
+        if error.rcvd is None:
+            raise SpeechError("The connection to the server broke.") from None
+        kind = ServerRestarts if error.rcvd.code == Draining.close_code else SpeechError
+        raise kind(f"The server closed the connection: {error.rcvd.reason or error.rcvd.code}") from None
 
 
 def _reason(body: bytes | bytearray | None) -> str:

@@ -61,7 +61,7 @@ class SpeechClient:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=text.is_typed,  # it would erase the line that is being typed
+            disable=text.is_typed or not console.is_terminal,  # it would erase the line that is being typed
         )
         self._next_at = 0.0
         self._still_s = 0.0

@@ -227,6 +227,25 @@ def test_ignored_signals_stay_ignored(server: Server, tmp_path: Path) -> None:
     assert seconds(out) > 60
 
 
+def test_a_server_without_tls_is_named(server: Server, tmp_path: Path) -> None:
+    url = server.url.replace("http", "https")
+    answer = run("say", "Hello.", "--out", str(tmp_path / "out.wav"), "--url", url)
+    assert answer.returncode == 2
+    assert f"The server at {url} has no secure connection to offer" in answer.stderr
+
+
+def test_say_writes_through_a_link(server: Server, tmp_path: Path) -> None:
+    link, target = tmp_path / "link.wav", tmp_path / "elsewhere" / "real.wav"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for _ in range(2):  # It need not exist.
+        answer = run("say", "Hello.", "--out", str(link), "--url", server.url)
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stderr.startswith(f"{link}: ")
+        assert link.is_symlink()
+        assert seconds(target) > 0.3
+
+
 def test_say_joins_words_without_quotes(server: Server, tmp_path: Path) -> None:
     out = tmp_path / "hello.wav"
     answer = run("say", "Hello", "there,", "everybody", "in", "here.", "--out", str(out), "--url", server.url)
@@ -395,7 +414,9 @@ def test_a_mistake_gives_a_message_and_status_2(arguments: list[str], complaint:
         (["say", "Hello.", "--out=tests"], "--out tests: this is a folder"),
         (["say", "Hello.", "--out=hello.doc"], ".wav, .mp3"),
         (["bench", "--sessions=abc"], "--sessions: "),
-        (["say", "Hello.", "--url=foo"], "--url"),
+        (["say", "Hello.", "--url=foo"], "--url: the address must begin with http:// or https://."),
+        (["say", "Hello.", "--url=ws://127.0.0.1:7860/ws/speak"], "--url: the address must begin with http"),
+        (["say", "Hello.", "--port=99999"], "--port: must be a whole number from 1 to 65535."),
         (["bench", "--url=127.0.0.1:7860"], "--url"),
         (["bench", "--url=http://127.0.0.1:99999"], "--url"),
         (["--engine=magic"], "Engine magic is not installed; available: auto, dia, espeak"),
