@@ -55,6 +55,7 @@ def test_measures_the_server_with_background_requests(
     assert int(done) > 1
 
 
+@pytest.mark.slow
 def test_reports_why_a_server_cannot_transcribe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIA_WHISPER_MODEL", "/nowhere/weights.pt")
     arguments = ["--sessions=1", "--seconds=1", "--ramp=0", "--beside=transcription"]

@@ -13,7 +13,7 @@ from helpers.page import LIT, open_page, play, wait_for
 from helpers.servers import Server, until
 from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SENTENCES = "One is first. Two is second. Three is third. Four is fourth. Five is fifth. Six is sixth."
 TITLE = SENTENCES[:80]

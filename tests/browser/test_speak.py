@@ -232,7 +232,14 @@ def test_follows_the_speech_but_not_against_the_hand(page: Page) -> None:
     assert page.evaluate("innerHeight") == page.evaluate("document.documentElement.scrollHeight")
 
 
-@pytest.mark.parametrize(("word", "place"), [(20, 600), (250, 600), (-15, 0)], ids=["first", "amid", "last"])
+@pytest.mark.parametrize(
+    ("word", "place"),
+    [
+        pytest.param(20, 600, id="first", marks=pytest.mark.slow),
+        pytest.param(250, 600, id="amid", marks=pytest.mark.slow),
+        pytest.param(-15, 0, id="last"),
+    ],
+)
 def test_text_that_is_scrolled_by_any_means_stays_where_it_is(page: Page, word: int, place: int) -> None:
     """By a search in the page, for example; and a wheel's event may arrive later than its movement."""
     play(page, 8 * LONG + "\n")

@@ -16,7 +16,7 @@ from helpers.rest import wav
 from helpers.servers import Server
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 

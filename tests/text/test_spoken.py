@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 from helpers.spoken_text import items_of, joined, said
+from helpers.yardstick import yardstick_s
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -271,12 +272,21 @@ UNITS = (
 )  # fmt: skip
 
 
+PROSE = (
+    (
+        "Language models write **text** like this, with `code` and a [link](https://example.com/page).\n\n"
+        "- It costs $3.50 at 3:30 p.m. on March 5, 2024.\n- Dr. Smith of the U.S. Army agrees, e.g. often.\n"
+    )
+    * 90
+)[:16384]
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_time_is_linear_in_the_length_of_the_text(unit: str) -> None:
-    """Hostile text costs at most as much per character as the densest honest text: no more than 20 µs."""
-    text = (unit * 16384)[:16384]
-    assert any(seconds([text]) < 16384 * 20e-6 for _ in range(3))
-    assert any(seconds(text[:4096]) < 4096 * 60e-6 for _ in range(3))
+    """Hostile text costs at most ten times as much as prose; in pieces of one character, five times."""
+    text = (unit * len(PROSE))[: len(PROSE)]
+    assert any(seconds([text]) < 10 * seconds([PROSE]) for _ in range(3))
+    assert any(seconds(text[:4096]) < 5 * seconds(PROSE[:4096]) for _ in range(3))
 
 
 def seconds(deltas: object) -> float:
@@ -289,11 +299,7 @@ def seconds(deltas: object) -> float:
 
 
 def test_prose_is_fast() -> None:
-    text = (
-        "Language models write **text** like this, with `code` and a [link](https://example.com/page).\n\n"
-        "- It costs $3.50 at 3:30 p.m. on March 5, 2024.\n- Dr. Smith of the U.S. Army agrees, e.g. often.\n"
-    ) * 11
-    assert min(seconds([text[:2048]]) for _ in range(5)) < 0.003
+    assert min(seconds([PROSE[:2048]]) for _ in range(5)) < 5 * yardstick_s()
 
 
 def test_joined_ignores_where_literal_text_was_cut() -> None:

@@ -71,7 +71,11 @@ _BY_FIRST = {
     kind: [(re.compile(reading.pattern), reading.say) for reading in READINGS if kind in reading.first]
     for kind in "A9+"
 }
-_PLAIN = re.compile(r"([0-9]+)(?:(?=\s*\Z|[.,;!?]+(?:\s|\Z))|(?=\s(\w++)(?![/⁄.:-])))")
+_PLAIN = re.compile(
+    r"([0-9]+)(?:(?=\s*\Z|[.,;!?]+(?:\s|\Z))|(?<![0-9]{2})(?=\s[0-9](?![\w/⁄.,:'’-]))|(?=\s(\w++)(?![/⁄.:-])))"
+)
+"""A number that the word after it may leave alone; so does a digit after a digit."""
+
 _AFTER_NUMBER = (
     frozenset({*UNITS, *SCALES, *CODES, *MONTH_OF, "of", "a", "p", "A", "P", "x", "sq", "th"})
     | {half + "m" for half in ("a", "p", "A", "P")}

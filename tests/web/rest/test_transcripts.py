@@ -421,6 +421,7 @@ def test_a_transcript_is_stored_once_the_disk_has_room(
     assert bool(found["transcript_findings"]) is kill
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_loses_no_transcript(client: httpx.Client, listening: Server) -> None:
     upload(client, "filled", transcript="What is said.")
     assert client.post("/whisper/load").status_code == 200
@@ -467,7 +468,10 @@ def test_the_reason_of_a_failed_transcription_is_stored(
 
 @pytest.mark.parametrize(
     ("weights", "findings"),
-    [("silence.pt", {"no_speech"}), ("random.pt", {"uncertain", "repeats", "too_long"})],
+    [
+        ("silence.pt", {"no_speech"}),
+        pytest.param("random.pt", {"uncertain", "repeats", "too_long"}, marks=pytest.mark.slow),
+    ],
 )
 def test_an_unreliable_transcript_has_warnings_everywhere(
     start_server: Callable[..., Server], checkpoint: Path, weights: str, findings: set[str]

@@ -203,6 +203,7 @@ def test_codec_waits_for_the_step_of_its_codes(simulated):
     assert runner._codec.stream.waited_for[0]._number <= last._number
 
 
+@pytest.mark.slow
 def test_streams_computed_anyway_advance(simulated):
     """Some far ahead of their listeners, and beside them too many to be gathered who are not."""
     engine, _ = simulated(40)

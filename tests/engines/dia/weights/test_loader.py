@@ -55,6 +55,7 @@ def test_checkpoint_round_trip(tmp_path, shards):
     assert_same(load(tmp_path), tensors)
 
 
+@pytest.mark.slow
 def test_reads_what_transformers_saves(tmp_path, tiny_reference):
     reference = tiny_reference(torch.float32)
     reference.save_pretrained(tmp_path, max_shard_size="2MB")
