@@ -132,13 +132,13 @@ async def _speak_once(
     command: SayCommand, text: InputText, url: str, out: SpeechFile, console: Console
 ) -> int:
     async with _connected(command, url) as socket:
-        spoken = SpeechClient(socket, text, out, console)
-        await spoken.speak(_options(command))
-    if spoken.started_at is None or spoken.first_audio_at is None:
+        client = SpeechClient(socket, text, out, console)
+        await client.speak(_options(command))
+    if client.started_at is None or client.first_audio_at is None:
         raise SpeechError("The text has nothing to speak.")
     console.print(
-        f"{out.name}: {out.seconds:.2f} s of speech in {time.monotonic() - spoken.started_at:.2f} s, "
-        f"first audio after {1000 * (spoken.first_audio_at - spoken.started_at):.0f} ms"
+        f"{out.name}: {out.seconds:.2f} s of speech in {time.monotonic() - client.started_at:.2f} s, "
+        f"first audio after {1000 * (client.first_audio_at - client.started_at):.0f} ms"
     )
     return 0
 

@@ -41,7 +41,7 @@ class ServerRestarts(Unavailable):
 
 
 class SpeechClient:
-    """A text that is spoken into a file over a connection, with progress on the console.
+    """Speaks a text into a file over a connection, with progress on the console.
 
     A text that is longer than the server takes in one context is spoken in several, one after the other.
 
@@ -64,7 +64,7 @@ class SpeechClient:
             disable=text.is_typed or not console.is_terminal,  # it would erase the line that is being typed
         )
         self._next_at = 0.0
-        self._still_s = 0.0
+        self._stood_still_at = float("-inf")
         self.started_at: float | None = None
         self.first_audio_at: float | None = None
 
@@ -85,7 +85,7 @@ class SpeechClient:
                 while self._text.characters is None or end < self._text.characters:
                     end = await self._speak_from(end, start, ready["limits"], bar)
         except ConnectionClosed:
-            if self._still_s > STILL_S:
+            if time.monotonic() < self._stood_still_at + ANSWER_TIMEOUT_S:
                 raise SpeechError("The reader of the audio stood still for too long.") from None
             raise
         self._out.finish()
@@ -118,8 +118,8 @@ class SpeechClient:
 
     async def _send(self, begin: int, tag: str, start: Mapping[str, Any], limits: Mapping[str, float]) -> int:
         """Send the text from `begin` on, after `tag`, in one context. Return where in the text it ends."""
-        most = int(limits["context_characters"]) - len(tag)
-        longest = int(limits["text_characters"]) - len(tag)
+        most = max(1, int(limits["context_characters"]) - len(tag))
+        longest = max(1, int(limits["text_characters"]) - len(tag))
         end = begin
         with suppress(ConnectionClosed):  # `_record` reports it, after what the server said before.
             await self._say(limits, type="start", **start)
@@ -172,5 +172,6 @@ class SpeechClient:
         for at in range(0, len(pcm), PIECE_BYTES):
             before = time.monotonic()
             await self._out.until_writable()
-            self._still_s = max(self._still_s, time.monotonic() - before)
+            if (now := time.monotonic()) - before > STILL_S:
+                self._stood_still_at = now
             self._out.write(pcm[at : at + PIECE_BYTES])

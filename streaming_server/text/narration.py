@@ -72,7 +72,7 @@ class Narration:
         self._spoken = SpokenText(style)
         self._segmenter = Segmenter(policy, style.language)
         self._source = SourceMap()
-        self._events: deque[_DueItem] = deque()
+        self._due: deque[_DueItem] = deque()
         self._passages: deque[Passage] = deque()
         self._speaker: str | None = None
         self._open = OpenProsody()
@@ -118,7 +118,7 @@ class Narration:
         """
         self._complete(close_blocks=announce)
         if announce:
-            self._events.append(_DueItem(self._segmenter.received, FlushPoint()))
+            self._due.append(_DueItem(self._segmenter.received, FlushPoint()))
 
     def finish(self) -> None:
         """End the text. Idempotent. Raise BadValue as `flush` does."""
@@ -132,12 +132,12 @@ class Narration:
         first, impatient: as for `Segmenter.take`.
         """
         while not self._passages:
-            if self._events and self._events[0].at <= self._segmenter.taken:
-                event = self._events.popleft().what
-                if isinstance(event, SpeakerChange):
-                    self._speaker = event.speaker
+            if self._due and self._due[0].at <= self._segmenter.taken:
+                item = self._due.popleft().what
+                if isinstance(item, SpeakerChange):
+                    self._speaker = item.speaker
                 else:
-                    return event
+                    return item
                 continue
             piece = self._segmenter.take(first=first, impatient=impatient)
             if piece is None:
@@ -184,7 +184,7 @@ class Narration:
         """End the sentence, and have something happen in front of the next one."""
         self._segmenter.flush()
         self._last = ""
-        self._events.append(_DueItem(self._segmenter.received, event))
+        self._due.append(_DueItem(self._segmenter.received, event))
 
     def _complete(self, *, close_blocks: bool = True) -> None:
         self._add(self._spoken.flush(close_blocks=close_blocks))
@@ -201,7 +201,7 @@ class Narration:
 
     def _is_cut_short(self, sentence: Sentence) -> bool:
         """Return whether a pause or a change of speaker ends it before its time."""
-        event = self._events[0] if self._events else None
+        event = self._due[0] if self._due else None
         if event is None or event.at != sentence.end or isinstance(event.what, FlushPoint):
             return False
         return not is_whole(sentence.text)

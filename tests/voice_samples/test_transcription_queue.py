@@ -109,12 +109,12 @@ async def workplace(
 
 async def test_the_latest_voice_sample_is_transcribed_first(tmp_path: Path, checkpoint: Path) -> None:
     async with workplace(tmp_path, checkpoint) as one:
-        for name in ("first", "second"):
+        for name in ("first", "second", "third"):
             one.add(name)
             await anyio.sleep(0.002)  # The order of arrival is stored in milliseconds.
         assert one.queue.schedule()
-        await one.until(lambda: len(one.library.transcribed) == 2)
-        assert one.library.transcribed == ["second", "first"]
+        await one.until(lambda: len(one.library.transcribed) == 3)
+        assert one.library.transcribed == ["third", "second", "first"]
         assert one.transcript("first") == SAID
         assert one.store.voice_sample("first").transcript_source == "whisper"
 

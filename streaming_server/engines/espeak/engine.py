@@ -97,13 +97,13 @@ class EspeakEngine(Engine):
             return []
         composed = Composed(spoken_form(utterance.text))
         try:
-            job = self._job(utterance, composed)
+            call = self._call(utterance, composed)
         except BadValue as error:
             return [Failed(utterance.id, error.code, error.message, error.retryable)]
-        if job is None:
+        if call is None:
             return [Finished(utterance.id, 0.0)]
         self._composed = composed
-        return self._events(utterance.id, self._open_thread().start(job))
+        return self._events(utterance.id, self._open_thread().start(call))
 
     def memory(self) -> MemoryReport:
         return machine_memory()
@@ -131,7 +131,7 @@ class EspeakEngine(Engine):
                 return utterance
         return None
 
-    def _job(self, utterance: Utterance, composed: Composed) -> LibraryCall | None:
+    def _call(self, utterance: Utterance, composed: Composed) -> LibraryCall | None:
         """Return what the library is to do for an utterance; None if that has no sound. Raises BadValue."""
         parameters = self._parameters(utterance)
         if not is_speakable(composed.text):

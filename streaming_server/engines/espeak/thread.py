@@ -52,9 +52,9 @@ class LibraryThread:
         self._thread = threading.Thread(target=self._run, name="espeak", daemon=True)
         self._thread.start()
 
-    def start(self, job: LibraryCall) -> SpokenPiece | Returned:
+    def start(self, call: LibraryCall) -> SpokenPiece | Returned:
         """Start speaking. Return the first piece, or the end of the text."""
-        self._commands.put(job)
+        self._commands.put(call)
         return self._results.get()
 
     def resume(self) -> SpokenPiece | Returned:
@@ -75,11 +75,11 @@ class LibraryThread:
         self._thread.join()
 
     def _run(self) -> None:
-        while isinstance(job := self._commands.get(), LibraryCall):
-            self._results.put(self._speak(job))
+        while isinstance(call := self._commands.get(), LibraryCall):
+            self._results.put(self._speak(call))
 
-    def _speak(self, job: LibraryCall) -> Returned:
-        timeline = WordTimeline(job.text, job.units, estimated=job.parameters.compressed)
+    def _speak(self, call: LibraryCall) -> Returned:
+        timeline = WordTimeline(call.text, call.units, estimated=call.parameters.compressed)
         cutter = PieceCutter(timeline, self._library.sample_rate)
         parked_s = 0.0
         stopped = False
@@ -101,19 +101,19 @@ class LibraryThread:
         rest: SpokenPiece | None = None
         failure: BaseException | None = None
         try:
-            spelled = self._spelled(job)
-            text = job.text if spelled is None else spelled.spoken
+            spelled = self._spelled(call)
+            text = call.text if spelled is None else spelled.spoken
             phonemes = spelled is not None and spelled.phonemes
-            self._library.speak(text, job.parameters, on_chunk, phonemes=phonemes)
+            self._library.speak(text, call.parameters, on_chunk, phonemes=phonemes)
             rest = None if stopped else cutter.rest()
         except BaseException as error:
             failure = error
         return Returned(time.perf_counter() - started_at - parked_s, rest, failure)
 
-    def _spelled(self, job: LibraryCall) -> SpelledText | None:
+    def _spelled(self, call: LibraryCall) -> SpelledText | None:
         """Return the text with what is inserted; None if that is nothing. Raises EngineFailure."""
-        sayable = self._library.spell(job.pronounced, job.parameters) if job.pronounced else []
-        return SpelledText(job.text, sayable, job.insertions) if sayable or job.insertions else None
+        sayable = self._library.spell(call.pronounced, call.parameters) if call.pronounced else []
+        return SpelledText(call.text, sayable, call.insertions) if sayable or call.insertions else None
 
 
 def _written(event: LibraryEvent, spelled: SpelledText) -> LibraryEvent:

@@ -57,7 +57,7 @@ class DeepgramOptions:
     """Options of a connection. warning: sent once the client is accepted, if set."""
 
     model: str
-    options: SpeechOptions
+    speech: SpeechOptions
     warning: str | None
 
 
@@ -65,9 +65,9 @@ class DeepgramSession(Session[Turn]):
     """One client. All text between moments of silence is one turn: it lasts until every flush is answered and
     no text came after the last."""
 
-    def __init__(self, services: SpeechServices, connection: Connection, style: DeepgramOptions) -> None:
+    def __init__(self, services: SpeechServices, connection: Connection, options: DeepgramOptions) -> None:
         super().__init__(services, connection)
-        self._style = style
+        self._options = options
         self._turn: Turn | None = None
         self._latest: Turn | None = None
         self._swallows = False
@@ -79,13 +79,13 @@ class DeepgramSession(Session[Turn]):
             {
                 "type": "Metadata",
                 "request_id": str(uuid.uuid4()),
-                "model_name": self._style.model,
+                "model_name": self._options.model,
                 "model_version": "1",
-                "model_uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, self._style.options.voice)),
+                "model_uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, self._options.speech.voice)),
             }
         )
-        if self._style.warning is not None:
-            await self._send_warning("UNKNOWN_MODEL", self._style.warning)
+        if self._options.warning is not None:
+            await self._send_warning("UNKNOWN_MODEL", self._options.warning)
 
     async def handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
@@ -105,7 +105,7 @@ class DeepgramSession(Session[Turn]):
         if self._swallows:
             return
         try:
-            turn = self._turn or self._begin(more.over(self._style.options))
+            turn = self._turn or self._begin(more.over(self._options.speech))
         except SpeechError as error:
             self._swallows = True
             await self._send_failure(error)
@@ -220,10 +220,10 @@ def _subprotocol(request: HTTPConnection) -> str | None:
 
 
 def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> DeepgramSession:
-    return DeepgramSession(services, connection, _style(request, services))
+    return DeepgramSession(services, connection, _options(request, services))
 
 
-def _style(request: HTTPConnection, services: SpeechServices) -> DeepgramOptions:
+def _options(request: HTTPConnection, services: SpeechServices) -> DeepgramOptions:
     """Raise BadValue, UnknownVoice."""
     query = validated_query(DeepgramHandshakeQuery, request.query_params)
     sample_rate = query.sample_rate

@@ -62,7 +62,7 @@ class MultiStreamOptions:
     inactivity_s: how long the client may send nothing while nothing is sent to it.
     """
 
-    options: SpeechOptions
+    speech: SpeechOptions
     joining: Joining
     inactivity_s: float
 
@@ -70,10 +70,9 @@ class MultiStreamOptions:
 class MultiStreamSession(NamedSession[ElevenLabsTurn]):
     """One client of `multi-stream-input`. A context without a name is kept under ""."""
 
-    def __init__(self, services: SpeechServices, connection: Connection, style: MultiStreamOptions) -> None:
+    def __init__(self, services: SpeechServices, connection: Connection, options: MultiStreamOptions) -> None:
         super().__init__(services, connection)
-        self._style = style
-        self._options = style.options
+        self._options = options
         self._active_at = 0.0
         self._lead_dropped = anyio.Event()
 
@@ -83,7 +82,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
 
     async def _watch_inactivity(self) -> None:
         """Disconnect a client that has sent nothing for too long while nothing was owed to it or heard."""
-        limit_s = self._style.inactivity_s
+        limit_s = self._options.inactivity_s
         while (left_s := max(self._active_at, self.lead.until) + limit_s - time.monotonic()) > 0:
             with anyio.move_on_after(left_s):
                 await self._lead_dropped.wait()
@@ -155,7 +154,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             more = not message.close_context
             turn = self.begin(name, lambda: self._make(name, message), more=more)
         if turn is None:
-            self._options = message.over(self._options)
+            self._options = replace(self._options, speech=message.over(self._options.speech))
             return
         turn.more = turn.more and not message.close_context
         with turn.blamed():
@@ -163,18 +162,18 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
                 await turn.append(text)
             if message.flush or (worded and message.close_context):
                 turn.flush()
-                sentences = self._style.joining == "sentences"
+                sentences = self._options.joining == "sentences"
                 turn.amid = sentences and worded and not message.close_context
         self.speak_phrase_soon(turn)
 
     def _make(self, name: str, message: ElevenLabsMessage) -> ElevenLabsTurn:
-        options = replace(message.over(self._options), name=name or None)
+        options = replace(message.over(self._options.speech), name=name or None)
         return ElevenLabsTurn(
             name,
             self.open(options),
             coded=is_coded(options.audio.format),
             max_text=self.max_text,
-            joining=self._style.joining,
+            joining=self._options.joining,
             before=self.leaving.get(name),
         )
 

@@ -42,7 +42,7 @@ def key_in(request: HTTPConnection) -> str | None:
     return headers.get("xi-api-key") or query.get("xi-api-key") or query.get("single_use_token")
 
 
-def _style(request: HTTPConnection, services: SpeechServices) -> MultiStreamOptions:
+def _options(request: HTTPConnection, services: SpeechServices) -> MultiStreamOptions:
     """Raise BadValue, UnknownVoice."""
     voice = services.catalogue.choose(request.path_params["voice"]).voice.id
     query = validated_query(ElevenLabsHandshakeQuery, request.query_params)
@@ -55,11 +55,11 @@ def _style(request: HTTPConnection, services: SpeechServices) -> MultiStreamOpti
 
 
 def _multi(request: HTTPConnection, services: SpeechServices, connection: Connection) -> MultiStreamSession:
-    return MultiStreamSession(services, connection, _style(request, services))
+    return MultiStreamSession(services, connection, _options(request, services))
 
 
 def _single(request: HTTPConnection, services: SpeechServices, connection: Connection) -> StreamSession:
-    return StreamSession(services, connection, _style(request, services))
+    return StreamSession(services, connection, _options(request, services))
 
 
 def described(error: SpeechError) -> dict[str, Any]:
