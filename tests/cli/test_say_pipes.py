@@ -121,6 +121,14 @@ def test_a_speaker_goes_on_in_the_next_context(start_server: Callable[..., Serve
     assert ends[0] == ends[1] != ends[2]
 
 
+def test_a_tag_may_fill_a_context(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    server = start_server("--max-workers=1", "--max-context-characters=4")
+    with say("[S1] Hello there.", f"--out={tmp_path / 'out.wav'}", server=server) as process:
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert b"at most 4 characters" in told
+
+
 @pytest.mark.slow
 def test_a_reader_that_stands_still_for_too_long_is_told_so(start_server: Callable[..., Server]) -> None:
     server = start_server("--max-workers=1", "--ping-s=4")
