@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.firefox import FIREFOX, Firefox, running_firefox
 from helpers.media_keys import media_keys
-from helpers.page import LIT
+from helpers.page import EXPOSE_APP, highlighted
 from helpers.servers import Server, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -31,7 +31,7 @@ def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
 def open_page(firefox: Firefox, server: Server) -> None:
     firefox.open(server.url)
     firefox.until("!document.getElementById('play').disabled")
-    firefox.evaluate("import('./static/app.js').then((module) => { window.app = module.app; })")
+    firefox.evaluate(EXPOSE_APP)
 
 
 def write(firefox: Firefox, text: str) -> None:
@@ -50,7 +50,7 @@ def test_speaks_lights_pauses_seeks_and_keeps(firefox: Firefox, server: Server) 
     firefox.press(CONTROL, ENTER)
     firefox.until("app.player.state === 'playing'")
     assert firefox.evaluate("document.getElementById('text').ariaReadOnly ?? 'true'") == "true"
-    firefox.until(LIT.format("word") + " === 'there'")
+    firefox.until(highlighted("word", "there"))
     firefox.until("app.player.take.complete && document.querySelectorAll('#waterfall li').length === 5")
     x, y = firefox.evaluate(
         """(() => {
@@ -62,8 +62,9 @@ def test_speaks_lights_pauses_seeks_and_keeps(firefox: Firefox, server: Server) 
             return [x + width / 2, y + height / 2];
         })()"""
     )
+    firefox.evaluate("highlighted.length = 0")
     firefox.click_at(x, y)
-    firefox.until(LIT.format("sentence") + " === 'Four is fourth.'")
+    firefox.until(highlighted("sentence", "Four is fourth."))
     firefox.press(ESCAPE)
     firefox.until("app.player.state === 'paused'")
     firefox.evaluate("document.getElementById('text').focus()")
@@ -158,9 +159,9 @@ def test_media_keys_control_the_speech(server: Server, tmp_path: Path) -> None:
         keys.press("Play")
         firefox.until("app.player.state === 'playing'")
         keys.press("Next")
-        firefox.until(LIT.format("sentence") + " === 'Two is second.'")
+        firefox.until(highlighted("sentence", "Two is second."))
         keys.press("Previous")
-        firefox.until(LIT.format("sentence") + " === 'One is first.'")
+        firefox.until(highlighted("sentence", "One is first."))
 
 
 def test_right_to_left_text_stands_right(firefox: Firefox, server: Server) -> None:
@@ -168,7 +169,7 @@ def test_right_to_left_text_stands_right(firefox: Firefox, server: Server) -> No
     write(firefox, "مرحبا بكم.")
     assert firefox.evaluate("getComputedStyle(document.getElementById('text')).direction") == "rtl"
     firefox.press(CONTROL, ENTER)
-    firefox.until(LIT.format("word") + " === 'بكم'")
+    firefox.until(highlighted("word", "بكم"))
 
 
 def test_drops_a_file_shows_code_and_keeps_the_text(firefox: Firefox, server: Server) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.chromium import launch
 from helpers.media_keys import MediaKeys, media_keys
-from helpers.page import LIT, open_page, play, wait_for
+from helpers.page import highlighted, open_page, play, wait_for
 from helpers.servers import Server, until
 from playwright.sync_api import Browser, Page
 
@@ -43,11 +43,11 @@ def test_media_keys_control_the_speech(page: Page, keys: MediaKeys) -> None:
     keys.press("Play")
     wait_for(page, "app.player.state === 'playing'")
     keys.press("Next")
-    wait_for(page, LIT.format("sentence") + " === 'Two is second.'")
+    wait_for(page, highlighted("sentence", "Two is second."))
     keys.press("Next")
-    wait_for(page, LIT.format("sentence") + " === 'Three is third.'")
+    wait_for(page, highlighted("sentence", "Three is third."))
     keys.press("Previous")
-    wait_for(page, LIT.format("sentence") + " === 'Two is second.'")
+    wait_for(page, highlighted("sentence", "Two is second."))
     keys.press("PlayPause")
     wait_for(page, "app.player.state === 'paused'")
 

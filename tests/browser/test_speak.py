@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers.page import LIT, click_word, ended, lit, open_page, play, wait_for, write
+from helpers.page import LIT_WORD, click_word, ended, highlighted, open_page, play, wait_for, write
 from helpers.servers import Server, until
 from playwright.sync_api import Browser, Page, expect
 
@@ -102,9 +102,9 @@ def test_skips_sentences_seconds_and_words(page: Page) -> None:
     wait_for(page, "app.player.take.complete")
     page.click("#next")
     page.click("#next")
-    wait_for(page, LIT.format("sentence") + " === 'Three is third.'")
+    wait_for(page, highlighted("sentence", "Three is third."))
     page.click("#previous")
-    wait_for(page, LIT.format("sentence") + " === 'Two is second.'")
+    wait_for(page, highlighted("sentence", "Two is second."))
     page.click("#forward")
     wait_for(page, "app.player.position > 5 * app.player.take.rate")
     page.click("#back")
@@ -129,10 +129,10 @@ def test_a_click_on_a_word_is_heard_from_there(page: Page) -> None:
     play(page, "Grüße 🎉 to you all. The second sentence is here. " + SENTENCES)
     wait_for(page, "app.player.take.complete")
     click_word(page, "fourth")
-    wait_for(page, LIT.format("word") + " === 'fourth'")
-    assert lit(page, "sentence") == "Four is fourth."
+    wait_for(page, highlighted("sentence", "Four is fourth."))
+    wait_for(page, highlighted("word", "fourth"))
     click_word(page, "sentence")
-    wait_for(page, LIT.format("word") + " === 'sentence'")
+    wait_for(page, highlighted("word", "sentence"))
 
 
 def test_a_click_beyond_what_has_arrived_is_spoken_from_there(page: Page) -> None:
@@ -141,7 +141,7 @@ def test_a_click_beyond_what_has_arrived_is_spoken_from_there(page: Page) -> Non
     play(page, SENTENCES)
     click_word(page, "fifth")
     page.uncheck("#tokens")
-    wait_for(page, LIT.format("word") + " === 'fifth'", timeout_s=30)
+    wait_for(page, highlighted("word", "fifth"), timeout_s=30)
     assert "Four" not in page.evaluate(
         "app.player.take.words.map(({ start, end }) => app.player.take.text.slice(start, end))"
     )
@@ -204,12 +204,12 @@ def test_loops(page: Page) -> None:
 def test_lights_the_word_and_sentence_that_are_heard(page: Page) -> None:
     text = "Grüße 🎉 to you all. The second sentence is here."
     play(page, text)
-    wait_for(page, LIT.format("word") + " === 'you'")
-    assert lit(page, "sentence") == "Grüße 🎉 to you all."
-    wait_for(page, LIT.format("word") + " === 'second'")
+    wait_for(page, highlighted("sentence", "Grüße 🎉 to you all."))
+    wait_for(page, highlighted("word", "you"))
+    wait_for(page, highlighted("word", "second"))
     assert page.inner_text("#text") == text
     wait_for(page, "app.player.state === 'ended'")
-    wait_for(page, LIT.format("word") + " === ''")
+    wait_for(page, LIT_WORD + " === ''")
 
 
 def test_follows_the_speech_but_not_against_the_hand(page: Page) -> None:
@@ -223,7 +223,7 @@ def test_follows_the_speech_but_not_against_the_hand(page: Page) -> None:
     expect(page.locator("#follow")).to_be_visible()
     until(lambda: page.evaluate(top) > 1000)
     page.evaluate("app.player.seek(app.player.take.words[20].at)")
-    wait_for(page, LIT.format("word") + " !== ''")
+    wait_for(page, LIT_WORD + " !== ''")
     page.wait_for_timeout(500)
     assert page.evaluate(top) > 1000
     page.click("#follow")
@@ -287,7 +287,7 @@ def test_lines_are_kept_as_they_are_typed(page: Page) -> None:
     page.keyboard.type("Two.")
     assert page.evaluate("app.store.state.text").rstrip("\n") == "One.\n\nTwo."
     page.click("#play")
-    wait_for(page, LIT.format("word") + " === 'Two'")
+    wait_for(page, highlighted("word", "Two"))
 
 
 def test_right_to_left_text_stands_right_and_says_its_language(page: Page) -> None:
@@ -418,7 +418,7 @@ def test_the_history_plays_a_take_again_without_the_server(page: Page, server: S
     page.locator("#history-list button", has_text="Play").first.click()
     wait_for(page, "app.player.state === 'playing'")
     assert page.evaluate("app.player.take.length") == length
-    wait_for(page, LIT.format("word") + " === 'kept'")
+    wait_for(page, highlighted("word", "kept"))
     assert page.evaluate("app.store.state.text") == "This is kept."
     assert ended(server, "done") == done
     page.click("#history-button")

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from playwright.sync_api import Page
 
 from helpers.servers import Server, until
 
-LIT = "[...CSS.highlights.get('{}')].map(String).join('')"
-"""The text that is lit as the word or the sentence heard."""
+LIT_WORD = "[...CSS.highlights.get('word')].map(String).join('')"
+"""The word that is highlighted."""
+
+
+EXPOSE_APP = """import('./static/app.js').then((module) => {
+    window.app = module.app;
+    window.highlighted = [];
+    for (const name of ["sentence", "word"]) {
+        const highlight = CSS.highlights.get(name);
+        highlight.add = (range) => {
+            highlighted.push(`${name}: ${range}`);
+            return Highlight.prototype.add.call(highlight, range);
+        };
+    }
+})"""
+"""Give the page's scripts to the test as `app`, and note what is highlighted in `highlighted`."""
+
+
+def highlighted(what: str, text: str) -> str:
+    """Return a condition: this word or sentence was highlighted since the last one that was waited for.
+
+    A word may be heard for a tenth of a second, too short to be seen by a test that looks now and then.
+    """
+    return f"highlighted.splice(0, 1 + highlighted.indexOf({json.dumps(f'{what}: {text}')})).length > 0"
 
 
 def open_page(page: Page, url: str) -> Page:
     """Open the page, wait until it is connected, and give its scripts to the test as `app`."""
     page.goto(url)
     page.wait_for_selector("#play:enabled")
-    page.evaluate("import('./static/app.js').then((module) => { window.app = module.app; })")
+    page.evaluate(EXPOSE_APP)
     return page
 
 
@@ -45,15 +68,11 @@ def play(page: Page, text: str) -> None:
     wait_for(page, "app.player.state === 'playing'")
 
 
-def lit(page: Page, what: str = "word") -> str:
-    text: str = page.evaluate(LIT.format(what))
-    return text
-
-
 def click_word(page: Page, word: str) -> None:
-    """Click in the middle of a word of the text."""
+    """Click in the middle of a word of the text. Forget what was highlighted before."""
     x, y = page.evaluate(
         """(word) => {
+            highlighted.length = 0;
             const node = document.getElementById("text").firstChild;
             const range = new Range();
             range.setStart(node, node.data.indexOf(word));
