@@ -348,7 +348,7 @@ def test_every_graph_is_timed_and_kernels_are_told_apart():
     pytest.importorskip("triton")
     plan = plan_of(parser().parse_args(["--size", "tiny", "--device", "cpu"]))
     engine = engine_without_device(4)
-    times = graph_times(plan, SimpleNamespace(runner=engine._runner))
+    times = graph_times(plan, SimpleNamespace(runner=engine.runner))
     engine.close()
     assert list(times["step_ms"]) == ["1", "2", "4"]
     assert set(times["codec_ms"]) == {f"{size}x{frames}" for size in (1, 2, 4) for frames in CHUNK_SIZES}
@@ -399,7 +399,7 @@ class SlowCuda(SimulatedCuda):
 
 
 def test_host_time_on_a_gpu_excludes_waits():
-    direct = create_engine("random:tiny", device="cpu", slots=1)._runner
+    direct = create_engine("random:tiny", device="cpu", slots=1).runner
     gpu = SlowCuda()
     with torch.inference_mode():
         watched = Watched(GraphRunner(direct.slots, direct.codec, CHUNK_SIZES, gpu), computes=False)
@@ -418,7 +418,7 @@ def test_host_time_on_a_gpu_excludes_waits():
 
 
 def test_host_time_on_a_cpu_excludes_computing(monkeypatch):
-    runner = create_engine("random:tiny", device="cpu", slots=1)._runner
+    runner = create_engine("random:tiny", device="cpu", slots=1).runner
     step, steps = runner.step, []
 
     def slow(*given):

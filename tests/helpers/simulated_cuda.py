@@ -37,6 +37,7 @@ class Event:
 class Stream:
     def __init__(self, urgent: bool = False) -> None:
         self.urgent = urgent
+        self.recorded: list[Event] = []
         self.waited_for: list[Event] = []
 
     def wait_event(self, event: Event) -> None:
@@ -58,10 +59,12 @@ class SimulatedCuda(Cuda):
         self.clock_ms = 0.0
         self.decoded: list[tuple[int, ...]] = []
         self.current: Stream | None = None
+        self.streams: list[Stream] = []
         self.cost_ms: Callable[[int], float] = lambda batch: 1.0
 
     def stream(self, urgent: bool = False) -> Stream:
-        return Stream(urgent)
+        self.streams.append(Stream(urgent))
+        return self.streams[-1]
 
     @contextmanager
     def _use_stream(self, stream: Stream) -> Iterator[None]:
@@ -76,7 +79,10 @@ class SimulatedCuda(Cuda):
 
     def record_event(self, stream: Any, timing: bool = False) -> Event:
         self.marks += 1
-        return Event(self)
+        event = Event(self)
+        if not timing:
+            stream.recorded.append(event)
+        return event
 
     def pinned(self, rows: ArrayLike) -> Tensor:
         return torch.from_numpy(np.array(rows, np.int64))

@@ -56,18 +56,18 @@ class DiaEngine:
     ) -> None:
         codec, model = runner.codec.config, runner.slots.model
         self._max_active = min(max_active or runner.slots.count, runner.slots.count)
-        self._runner = runner
+        self.runner = runner
         self._device = model.device
         self._hop = codec.hop
         self._last_delay = model.config.last_delay
-        self._voice_prompts = voice_prompts
-        self._contexts: dict[int, ContextState] = {}
-        self._schedule = Schedule(self._last_delay, codec.sample_rate, runner.shaped)
-        self._streams = Streams(runner, self._schedule, self._last_delay, paced)
+        self.voice_prompts = voice_prompts
+        self.contexts: dict[int, ContextState] = {}
+        self.schedule = Schedule(self._last_delay, codec.sample_rate, runner.shaped)
+        self.streams = Streams(runner, self.schedule, self._last_delay, paced)
         segments = Segments(runner.slots, defaults or SamplingParams(), codec.sample_rate)
-        self._admission = Admission(runner, self._streams, self._schedule, segments, self._max_active)
-        self._prefill = PrefillQueue(runner, self._streams, self._schedule, self._fail_out_of_memory)
-        self._audio = AudioOut(runner, self._streams, self._schedule, self._fail_out_of_memory)
+        self._admission = Admission(runner, self.streams, self.schedule, segments, self._max_active)
+        self._prefill = PrefillQueue(runner, self.streams, self.schedule, self._fail_out_of_memory)
+        self._audio = AudioOut(runner, self.streams, self.schedule, self._fail_out_of_memory)
         self._seen = -1
         self._outbox: list[Event] = []
         self._step_s = 0.0
@@ -97,9 +97,9 @@ class DiaEngine:
 
     @property
     def active(self) -> int:
-        speaking = len(self._streams) - len(self._streams.idle)
+        speaking = len(self.streams) - len(self.streams.idle)
         # If every slot is held by a paused stream, no step can admit another.
-        waiting = len(self._waiting) if speaking or len(self._streams) < self._max_active else 0
+        waiting = len(self._waiting) if speaking or len(self.streams) < self._max_active else 0
         return waiting + speaking + bool(self._outbox)
 
     @property
@@ -107,39 +107,39 @@ class DiaEngine:
         return self._admission.waiting
 
     def taken(self, utterance_id: int, size: int) -> None:
-        stream = self._streams.by_utterance.get(utterance_id)
+        stream = self.streams.by_utterance.get(utterance_id)
         if stream is not None:
             stream.taken = size
-            self._streams.refresh(stream)
+            self.streams.refresh(stream)
 
     def prepare(self, voice: Voice) -> None:
-        if self._voice_prompts is not None and voice.voice_sample is not None:
-            self._voice_prompts.prefetch(voice.voice_sample, voice.primary_speaker)
+        if self.voice_prompts is not None and voice.voice_sample is not None:
+            self.voice_prompts.prefetch(voice.voice_sample, voice.primary_speaker)
 
     def submit(self, utterance: Utterance) -> None:
         voice = utterance.voice
         if not is_speakable(utterance.text):
             self._outbox.append(Finished(utterance.id, 0.0))
             return
-        context = self._contexts.setdefault(utterance.context, ContextState())
-        stream = Stream(utterance, context, self._schedule.steps)
-        if self._voice_prompts is not None and voice.voice_sample is not None and not context.from_voice:
-            stream.pending_prompt = self._voice_prompts.get(voice.voice_sample, voice.primary_speaker)
+        context = self.contexts.setdefault(utterance.context, ContextState())
+        stream = Stream(utterance, context, self.schedule.steps)
+        if self.voice_prompts is not None and voice.voice_sample is not None and not context.from_voice:
+            stream.pending_prompt = self.voice_prompts.get(voice.voice_sample, voice.primary_speaker)
         self._waiting.append(stream)
 
     def cancel(self, utterance_id: int) -> None:
         self._admission.cancel(utterance_id)
         self._outbox = [event for event in self._outbox if event.utterance != utterance_id]
-        stream = self._streams.by_utterance.get(utterance_id)
+        stream = self.streams.by_utterance.get(utterance_id)
         if stream is not None:
-            self._streams.remove(stream)
+            self.streams.remove(stream)
 
     def release(self, context: int) -> None:
-        self._contexts.pop(context, None)
+        self.contexts.pop(context, None)
 
     def step(self) -> list[Event]:
         started = time.perf_counter()
-        with torch.inference_mode(), self._runner.compute_scope():
+        with torch.inference_mode(), self.runner.compute_scope():
             if self._waiting:
                 idle = not self._outbox and self.active == len(self._waiting)
                 self._outbox += self._admission.collect_voice_prompts(idle)
@@ -149,7 +149,7 @@ class DiaEngine:
             nothing_to_do = not selected
             if selected:
                 self._decode_step(selected)
-            self._runner.throttle()
+            self.runner.throttle()
             self._update_ends(wait=nothing_to_do)
             self._audio.decode_ready(wait=nothing_to_do)
             self._outbox += self._audio.collect(wait=nothing_to_do)
@@ -160,30 +160,30 @@ class DiaEngine:
         return out
 
     def memory(self) -> MemoryReport:
-        slots = self._runner.stream_bytes
+        slots = self.runner.stream_bytes
         return replace(device_memory(self._device), model=self._model_bytes, slots=slots)
 
     def relieve(self) -> None:
-        if self._voice_prompts is not None:
-            self._voice_prompts.relieve()
-        self._runner.relieve()
+        if self.voice_prompts is not None:
+            self.voice_prompts.relieve()
+        self.runner.relieve()
 
     def close(self) -> None:
         """Free everything. The engine cannot be used afterwards."""
-        if self._voice_prompts is not None:
-            self._voice_prompts.close()
-        self._runner.close()
-        self._streams.clear()
-        self._contexts.clear()
+        if self.voice_prompts is not None:
+            self.voice_prompts.close()
+        self.runner.close()
+        self.streams.clear()
+        self.contexts.clear()
         self._outbox.clear()
-        del self._runner, self._admission, self._prefill, self._audio, self._streams
+        del self.runner, self._admission, self._prefill, self._audio, self.streams
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.empty_cache()
 
     def _fail_out_of_memory(self, stream: Stream) -> None:
         """Fail one utterance and free its memory; the others go on."""
-        self._streams.remove(stream)
+        self.streams.remove(stream)
         message = "out of memory on the device; retry later"
         self._outbox.append(Failed(stream.utterance.id, "engine_failure", message, retryable=True))
         self.relieve()
@@ -194,36 +194,36 @@ class DiaEngine:
         """Return the streams that advance in this step: all, unless one is about to underrun and others can
         wait.
         """
-        able, prioritized = self._schedule.running, self._schedule.prioritized()
+        able, prioritized = self.schedule.running, self.schedule.prioritized()
         if not prioritized:
             return able
-        at_no_cost = self._runner.computed_anyway(sorted(prioritized))
+        at_no_cost = self.runner.computed_anyway(sorted(prioritized))
         chosen = [stream for stream in able if stream.slot in prioritized or stream.slot in at_no_cost]
         return able if len(chosen) == len(able) else chosen
 
     def _decode_step(self, selected: list[Stream]) -> None:
-        slots, shape = self._schedule.batch(selected)
+        slots, shape = self.schedule.batch(selected)
         started = time.perf_counter()
         try:
-            self._runner.step(slots, shape)
+            self.runner.step(slots, shape)
         except torch.OutOfMemoryError:
             # A failed step has advanced no stream, so the others can repeat it.
-            self._fail_out_of_memory(max(selected, key=self._schedule.underrun_at))
+            self._fail_out_of_memory(max(selected, key=self.schedule.underrun_at))
             return
         self._step_s = time.perf_counter() - started
-        self._schedule.advance(selected)
-        for stream in self._schedule.arrived():
+        self.schedule.advance(selected)
+        for stream in self.schedule.arrived():
             if stream.row >= stream.due:
-                self._streams.due[stream.slot] = stream
+                self.streams.due[stream.slot] = stream
             if stream.spoken(self._last_delay):
-                self._streams.refresh(stream)
+                self.streams.refresh(stream)
 
     def _update_ends(self, wait: bool) -> None:
         """Learn which streams have ended, as of some steps ago; a few steps late costs nothing."""
-        streams = self._streams
+        streams = self.streams
         if not streams.open:
             return
-        seen, ends = self._runner.read_ends(wait)
+        seen, ends = self.runner.read_ends(wait)
         if seen == self._seen:
             return
         self._seen = seen
@@ -236,7 +236,7 @@ class DiaEngine:
                 streams.ending[slot] = stream
                 streams.refresh(stream)
                 if stream.runs:
-                    self._schedule.expect(stream)
+                    self.schedule.expect(stream)
 
     def _end_segment(self, stream: Stream) -> None:
         assert stream.end is not None
@@ -249,11 +249,11 @@ class DiaEngine:
         stream.origin += frames * self._hop
         if self._admission.begin_next(stream):
             return
-        self._streams.remove(stream)
+        self.streams.remove(stream)
         self._outbox.append(Finished(stream.utterance.id, self._busy_s - stream.busy_from))
 
     def _extend_context(self, stream: Stream, segment: ScriptSegment, frames: int) -> None:
         """Update the context's voice and pace from what was generated."""
-        codes = self._runner.frames(stream.slot, stream.first, frames)
+        codes = self.runner.frames(stream.slot, stream.first, frames)
         cut = stream.first + frames >= stream.limit
         stream.context.add_speech(segment.script, codes, segment.end - segment.start, cut)

@@ -200,7 +200,7 @@ def assemble(
         if model.device.type == "cuda":
             cuda = Cuda(model.device)
             return assemble_on_gpu(model, codec, codec_tensors, cuda, slots, kernels, memory, fused_codec)
-        count = slots or _plain_slots(config, codec, model.dtype, memory(model.device), 0, _CPU_SLOTS)
+        count = slots or plain_slots(config, codec, model.dtype, memory(model.device), 0, _CPU_SLOTS)
         return Runner(Slots(model, count), Codec(codec, codec_tensors, count + 1))
 
 
@@ -227,7 +227,7 @@ def assemble_on_gpu(
     if kernels and _kernels_work(model, cuda):
         layout = PageLayout.of(config, config.decoder.positions, config.encoder.positions)
         return fit(make, report, layout, page_bytes(config, model.dtype), slots)
-    count = slots or _plain_slots(config, codec, model.dtype, report(), _WORKSPACE_BYTES, MOST_SLOTS)
+    count = slots or plain_slots(config, codec, model.dtype, report(), _WORKSPACE_BYTES, MOST_SLOTS)
     return GraphRunner(Slots(model, count), Codec(codec, codec_tensors, count + 1), CHUNK_SIZES, cuda)
 
 
@@ -306,7 +306,7 @@ def _stream_bytes(config: DiaConfig, codec: CodecConfig, dtype: torch.dtype) -> 
     return longest + codec_slot_bytes(codec, torch.float32)
 
 
-def _plain_slots(
+def plain_slots(
     config: DiaConfig, codec: CodecConfig, dtype: torch.dtype, memory: MemoryReport, needed: int, most: int
 ) -> int:
     """Return how many slots without pages fit beside `needed` more bytes than are used now; 1 to `most`."""

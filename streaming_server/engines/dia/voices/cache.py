@@ -45,7 +45,7 @@ class VoicePromptCache:
         self._make_encoder = make_encoder
         self._encoder: PromptEncoder | None = None
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self.closed = False
         self._changed = threading.Condition()
         self._kept: dict[_Key, Future[VoicePrompt]] = {}
         self._requested: deque[tuple[_Key, Future[VoicePrompt]]] = deque()
@@ -81,7 +81,7 @@ class VoicePromptCache:
     def close(self) -> None:
         """Stop the thread and cancel pending prompts. Blocks while a second of audio is being encoded."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
@@ -124,8 +124,8 @@ class VoicePromptCache:
     def _next(self) -> tuple[_Key, Future[VoicePrompt]] | None:
         """Return the next prompt to encode; None once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._requested or self._prefetched)
-            if self._closed:
+            self._changed.wait_for(lambda: self.closed or self._requested or self._prefetched)
+            if self.closed:
                 return None
             if self._requested:
                 return self._requested.popleft()
@@ -140,7 +140,7 @@ class VoicePromptCache:
         windows: list[Tensor] = []
         for codes in encoder.encode(recording.samples):
             windows.append(codes)
-            if self._closed:
+            if self.closed:
                 return None
         return VoicePrompt(recording.script, torch.cat(windows))
 

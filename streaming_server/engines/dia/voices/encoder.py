@@ -79,11 +79,11 @@ class PromptEncoder:
             before, after = max(0, start - self._reach), min(frames, stop + self._reach)
             with torch.inference_mode():
                 window = padded[:, :, before * hop : after * hop].to(weight.device)
-                latents = self._latents(window)[:, :, start - before : stop - before]
+                latents = self.latents(window)[:, :, start - before : stop - before]
                 codes = self._codes(latents).cpu()
             yield codes
 
-    def _latents(self, x: Tensor) -> Tensor:
+    def latents(self, x: Tensor) -> Tensor:
         """Return latents [1, latent width, frames] of samples [1, 1, frames × hop]."""
         x = functional.conv1d(x, self._first.weight, self._first.bias, padding=KERNEL // 2)
         for block in self._blocks:

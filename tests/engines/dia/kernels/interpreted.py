@@ -417,7 +417,7 @@ def test_fused_step_generates_the_codes_of_the_plain_step():
 
 def engine_on(pages):
     """Return an engine on a simulated GPU with `pages` pages, or on the plain runner if None."""
-    plain = create_engine("random:tiny", device="cpu", slots=3)._runner
+    plain = create_engine("random:tiny", device="cpu", slots=3).runner
     gpu = SimulatedCuda()
     if pages is None:
         return DiaEngine(plain), gpu

@@ -67,7 +67,7 @@ def test_too_many_wanted_slots_are_refused_with_both_figures():
 @pytest.mark.parametrize(("total", "others"), [(8, 0.5), (24, 0.5), (24, 12), (141, 0.6)])
 def test_slots_without_pages_leave_a_gpu_below_the_relief_threshold(total, others):
     report = MemoryReport(WEIGHTS + int(others * GB), total * GB)
-    found = load._plain_slots(DiaConfig(), CodecConfig(), torch.bfloat16, report, GB, MOST_SLOTS)
+    found = load.plain_slots(DiaConfig(), CodecConfig(), torch.bfloat16, report, GB, MOST_SLOTS)
     each = LAYOUT.slot_pages * PAGE + codec_slot_bytes(CodecConfig(), torch.float32)
     assert report.used + GB + found * each <= SHARE * report.total
     assert found == MOST_SLOTS or report.used + GB + (found + 1) * each > SHARE * report.total
@@ -102,7 +102,7 @@ def test_what_graphs_and_libraries_take_is_measured(total):
     """The real runner, in plain steps, whose pages are those it would have with kernels."""
     device, made = Device(total), []
     engine = create_engine("random:tiny", device="cpu", slots=2)
-    model, codec = engine._runner.slots.model, engine._runner.codec
+    model, codec = engine.runner.slots.model, engine.runner.codec
     layout = PageLayout.of(TINY_DIA, 3072, 1024)
     each = page_bytes(TINY_DIA, torch.float32)
 

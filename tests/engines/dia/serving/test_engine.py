@@ -200,7 +200,7 @@ def test_cancel_frees_the_slot(engine, said):
     engine.cancel(2)
     assert engine.active == 4
     engine.step()
-    assert {stream.utterance.id for stream in engine._streams.by_slot.values()} == {1, 3, 4, 5}
+    assert {stream.utterance.id for stream in engine.streams.by_slot.values()} == {1, 3, 4, 5}
 
 
 def test_most_urgent_waiting_stream_comes_first(engine, said):
@@ -250,7 +250,7 @@ def test_word_marks_ascend_and_come_before_the_audio_they_describe(engine, said)
 def test_next_utterance_of_a_context_keeps_its_voice(engine, said):
     first = [said(1, context=7, max_tokens=300, seed=5)]
     drain(engine, first)
-    prompt = engine._contexts[7].prompt
+    prompt = engine.contexts[7].prompt
     assert prompt.transcript == f"[S1] {TEXT}"
     assert prompt.frames == 300 - TAIL_ROWS
     continued = drain(engine, [said(2, "Second.", context=7, seed=5)])
@@ -259,7 +259,7 @@ def test_next_utterance_of_a_context_keeps_its_voice(engine, said):
     apart = drain(engine, [said(3, "Second.", context=8, seed=5)])
     assert pcm(continued, 2) != pcm(apart, 3)
     engine.release(7)
-    assert 7 not in engine._contexts
+    assert 7 not in engine.contexts
 
 
 def test_seed_makes_a_context_repeatable(engine, said):
@@ -304,7 +304,7 @@ def toil(engine, monkeypatch):
     done = []
 
     def slowly(seconds):
-        encode = engine._runner.slots.model.encode
+        encode = engine.runner.slots.model.encode
 
         def slow(ids):
             for piece in encode(ids):
@@ -312,7 +312,7 @@ def toil(engine, monkeypatch):
                 done.append(piece)
                 yield piece
 
-        monkeypatch.setattr(engine._runner.slots.model, "encode", slow)
+        monkeypatch.setattr(engine.runner.slots.model, "encode", slow)
         return done
 
     return slowly
@@ -322,14 +322,16 @@ def test_prefill_is_interleaved_with_steps(engine, said, toil):
     engine.submit(said(1, max_tokens=400))
     for _ in range(30):
         engine.step()
-    rows = engine._streams.by_slot[0].row
-    done = toil(2 * MIN_PREFILL_S + engine._step_s)
+    started = time.perf_counter()
+    engine.step()
+    done = toil(2 * MIN_PREFILL_S + time.perf_counter() - started)
+    rows = engine.streams.by_slot[0].row
     engine.submit(said(2, text="Long. " * 150))
     for step in range(1, TINY_DIA.encoder.layers + 1):
         engine.step()
-        assert engine._streams.by_slot[0].row == rows + step
+        assert engine.streams.by_slot[0].row == rows + step
         assert len(done) == step
-        assert engine._streams.by_slot[1].prefill is not None
+        assert engine.streams.by_slot[1].prefill is not None
 
 
 def test_step_is_brief_with_a_single_stream(engine, said, toil):
@@ -358,28 +360,28 @@ def test_engine_is_inactive_while_all_streams_are_paused(said):
 
 def test_max_active_limits_the_streams(said):
     made = create_engine("random:tiny", device="cpu", slots=4)
-    engine = DiaEngine(made._runner, max_active=2)
+    engine = DiaEngine(made.runner, max_active=2)
     assert engine.info.slots == 2
     for number in range(1, 5):
         engine.submit(said(number))
     engine.step()
-    assert sorted(engine._streams.by_slot) == [0, 1]
+    assert sorted(engine.streams.by_slot) == [0, 1]
     assert sum(isinstance(event, Finished) for event in drain(engine)) == 4
     engine.close()
 
 
 def test_truncated_speech_does_not_change_the_context(engine, said):
     drain(engine, [said(1, text=TEXT * 3, context=7, max_tokens=100)])
-    assert engine._contexts[7].prompt is None
+    assert engine.contexts[7].prompt is None
 
 
 def test_every_segment_uses_the_context_prompt(engine, said, monkeypatch):
     """400 characters take more bytes, in some scripts, than Dia reads at a time."""
     drain(engine, [said(1, context=7, max_tokens=300, seed=5)])
-    prompt = engine._contexts[7].prompt
-    prompts, prefill = [], engine._runner.prefill
+    prompt = engine.contexts[7].prompt
+    prompts, prefill = [], engine.runner.prefill
     monkeypatch.setattr(
-        engine._runner,
+        engine.runner,
         "prefill",
         lambda slot, beginning: prompts.append(beginning.prompt) or prefill(slot, beginning),
     )
@@ -390,13 +392,13 @@ def test_every_segment_uses_the_context_prompt(engine, said, monkeypatch):
 
 def test_context_prompt_leaves_room_for_text(engine, said):
     drain(engine, [said(1, text="你好，" * 40 + "Hi. " * 60, context=7, max_tokens=2400)])
-    prompt = engine._contexts[7].prompt
+    prompt = engine.contexts[7].prompt
     assert 0 < len(prompt.transcript.encode()) <= MAX_PROMPT_BYTES
 
 
 def test_out_of_memory_in_the_codec_fails_one_utterance(engine, said, monkeypatch):
     alone = {number: alone_pcm(engine, said(number)) for number in (1, 2, 3)}
-    decode, calls = engine._runner.decode, []
+    decode, calls = engine.runner.decode, []
 
     def stingy(pieces, frames):
         calls.append(pieces)
@@ -404,7 +406,7 @@ def test_out_of_memory_in_the_codec_fails_one_utterance(engine, said, monkeypatc
             raise torch.OutOfMemoryError("CUDA out of memory")
         decode(pieces, frames)
 
-    monkeypatch.setattr(engine._runner, "decode", stingy)
+    monkeypatch.setattr(engine.runner, "decode", stingy)
     now = time.monotonic()
     events = drain(engine, [said(number, deadline=now + number) for number in (1, 2, 3)])
     ends = {number: of(events, number)[-1] for number in alone}
@@ -414,12 +416,12 @@ def test_out_of_memory_in_the_codec_fails_one_utterance(engine, said, monkeypatc
             assert isinstance(ends[number], Finished)
             assert pcm(events, number) == whole
     assert engine.active == 0
-    assert not engine._streams.by_slot
+    assert not engine.streams.by_slot
 
 
 def test_out_of_memory_in_a_step_fails_one_utterance(engine, said, monkeypatch):
     alone = alone_pcm(engine, said(1))
-    step, failed = engine._runner.step, []
+    step, failed = engine.runner.step, []
 
     def stingy(slot_ids, shape):
         if len(slot_ids) > 1 and not failed:
@@ -427,7 +429,7 @@ def test_out_of_memory_in_a_step_fails_one_utterance(engine, said, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         step(slot_ids, shape)
 
-    monkeypatch.setattr(engine._runner, "step", stingy)
+    monkeypatch.setattr(engine.runner, "step", stingy)
     now = time.monotonic()
     events = drain(engine, [said(1, deadline=now), said(2, deadline=now + 1)])
     assert pcm(events, 1) == alone
@@ -440,7 +442,7 @@ def test_other_device_errors_propagate(engine, said, monkeypatch):
     def broken(slot_ids, shape):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(engine._runner, "step", broken)
+    monkeypatch.setattr(engine.runner, "step", broken)
     engine.submit(said(1))
     with pytest.raises(RuntimeError, match="illegal memory access"):
         engine.step()
@@ -482,7 +484,7 @@ def test_memory_tells_the_model_from_the_slots():
 
     def memory(slots):
         engine = create_engine("random:tiny", device="cpu", slots=slots)
-        config, codec = engine._runner.slots.model.config, engine._runner.codec.config
+        config, codec = engine.runner.slots.model.config, engine.runner.codec.config
         report = engine.memory()
         engine.close()
         assert report.model == weight_bytes(config, codec, torch.float32)

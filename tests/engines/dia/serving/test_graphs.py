@@ -93,7 +93,7 @@ def simulated():
     engines = []
 
     def make(slots, **options):
-        direct = create_engine("random:tiny", device="cpu", dtype="float64", slots=slots)._runner
+        direct = create_engine("random:tiny", device="cpu", dtype="float64", slots=slots).runner
         gpu = SimulatedCuda()
         with torch.inference_mode():
             runner = GraphRunner(direct.slots, direct.codec, CHUNK_SIZES, gpu)
@@ -178,7 +178,7 @@ def test_host_waits_only_when_too_far_ahead(simulated):
     gpu.lateness = 10**6
     for _ in range(40):
         engine.step()
-        assert len(engine._runner._in_flight) <= AHEAD + 1
+        assert engine.runner.steps - engine.runner.read_ends()[0] <= AHEAD + 1
     gpu.lateness = 0
     engine.step()
     waits = gpu.waits
@@ -194,13 +194,13 @@ def test_model_goes_before_the_codec(simulated):
 
 
 def test_codec_waits_for_the_step_of_its_codes(simulated):
-    engine, _ = simulated(2)
-    runner = engine._runner
+    engine, gpu = simulated(2)
     engine.submit(utterance(1))
     while not any(isinstance(event, Audio) for event in engine.step()):
-        last = runner._last_step
-    assert runner._codec.stream.waited_for
-    assert runner._codec.stream.waited_for[0]._number <= last._number
+        steps = engine.runner.steps
+    [model, codec] = gpu.streams
+    assert model.urgent
+    assert codec.waited_for[0] in model.recorded[: steps + 1]
 
 
 @pytest.mark.slow
@@ -211,19 +211,19 @@ def test_streams_computed_anyway_advance(simulated):
         ahead = 100 * AMPLE_S if number < 8 else 0.0
         one = utterance(number)
         engine.submit(replace(one, deadline=one.deadline + ahead))
-    while any(stream.prefill for stream in engine._streams.by_slot.values()) or len(engine._streams) < 40:
+    while any(stream.prefill for stream in engine.streams.by_slot.values()) or len(engine.streams) < 40:
         engine.step()
-    rows = [stream.row for stream in engine._streams.by_slot.values()]
+    rows = [stream.row for stream in engine.streams.by_slot.values()]
     engine.step()
-    assert [stream.row for stream in engine._streams.by_slot.values()] == [row + 1 for row in rows]
-    assert engine._runner.computed_anyway([3, 30]) == range(0), "few are gathered, and go on without others"
+    assert [stream.row for stream in engine.streams.by_slot.values()] == [row + 1 for row in rows]
+    assert engine.runner.computed_anyway([3, 30]) == range(0), "few are gathered, and go on without others"
 
 
 def test_prefill_takes_at_most_half_a_frame_of_device_time(simulated, monkeypatch):
     """The host has given it everything long before it is done. Its own steps take no time here."""
     monkeypatch.setattr(serving_engine, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     engine, gpu = simulated(2)
-    prefill, done = engine._runner.prefill, []
+    prefill, done = engine.runner.prefill, []
 
     def costly(*given):
         for piece in prefill(*given):
@@ -234,7 +234,7 @@ def test_prefill_takes_at_most_half_a_frame_of_device_time(simulated, monkeypatc
     engine.submit(utterance(1, max_tokens=1000))
     for _ in range(30):
         engine.step()
-    engine._runner.prefill = costly
+    engine.runner.prefill = costly
     pieces = []
     for number in (2, 3):  # By the second it is known what a piece takes.
         engine.submit(utterance(number))
@@ -254,7 +254,7 @@ def test_realtime_streams_follows_the_measured_times(simulated):
     engine, gpu = simulated(40)
     for each_ms, streams in ((0.1, 40), (1.0, 8), (100.0, 1)):
         gpu.cost_ms = each_ms.__mul__
-        assert engine._runner.realtime_streams() == streams
+        assert engine.runner.realtime_streams() == streams
 
 
 @gpu
@@ -328,7 +328,7 @@ def test_other_streams_survive_out_of_memory():
         engine.submit(utterance(number))
     for _ in range(10):
         engine.step()
-    step, failed = engine._runner.step, []
+    step, failed = engine.runner.step, []
 
     def stingy(slot_ids, shape):
         if not failed:
@@ -336,7 +336,7 @@ def test_other_streams_survive_out_of_memory():
             torch.empty(2**50, device="cuda", dtype=torch.uint8)
         step(slot_ids, shape)
 
-    engine._runner.step = stingy
+    engine.runner.step = stingy
     events = drain(engine)
     engine.close()
     assert sum(isinstance(event, Finished) for event in events) == 1

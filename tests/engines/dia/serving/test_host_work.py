@@ -27,7 +27,7 @@ def speaking_engine(count):
         engine.submit(Utterance(number, number, "Hello.", DEFAULT_VOICE, generation, time.monotonic()))
     for _ in range(STEPS):
         engine.step()
-    assert len(engine._schedule.running) == count
+    assert len(engine.schedule.running) == count
     return engine
 
 
@@ -86,21 +86,21 @@ def test_reports_and_cancellations_look_at_one_stream():
 def test_step_size_that_is_real_time_is_measured_outside_inference_mode():
     """Graphs read tensors that were made in inference mode, as `create_engine` makes them."""
     engine = engine_without_device(4)
-    assert engine._runner.realtime_streams() == 4
-    assert engine._runner.codec_seconds(1, 10) > 0
+    assert engine.runner.realtime_streams() == 4
+    assert engine.runner.codec_seconds(1, 10) > 0
     engine.close()
 
 
 def test_every_graph_can_be_timed():
     engine = engine_without_device(2)
-    times = engine._runner.prefill_seconds()
+    times = engine.runner.prefill_seconds()
     assert list(times) == ["text 64", "text 128", "text 256", "text 512", "text 1024", "128 rows"]
-    assert set(engine._runner.slots.ints[:, 0].tolist()) == {0}, "the slots are as they were"
+    assert set(engine.runner.slots.ints[:, 0].tolist()) == {0}, "the slots are as they were"
     engine.close()
 
 
 def test_steps_are_timed_with_one_long_stream_in_eight():
-    slots = engine_without_device(16)._runner.slots
+    slots = engine_without_device(16).runner.slots
     with torch.inference_mode():
         slots.pretend(1024, 256, 8)
     positions = slots.ints[:, columns.POSITION].tolist()

@@ -78,7 +78,7 @@ def test_streams_that_outgrow_their_memory_wait_and_all_end(plain, patience):
     for number, frames in lengths.items():
         alone[number] = pcm(drain(plain, [said(number, frames)]), number)
         plain.release(number)
-    runner = SharingRunner(plain._runner.slots, plain._runner.codec, 20, patience)
+    runner = SharingRunner(plain.runner.slots, plain.runner.codec, 20, patience)
     engine = DiaEngine(runner)
     events = drain(engine, [said(number, frames, ahead_s=1000.0) for number, frames in lengths.items()])
     assert {number: pcm(events, number) for number in lengths} == alone
@@ -88,7 +88,7 @@ def test_streams_that_outgrow_their_memory_wait_and_all_end(plain, patience):
 
 
 def test_cancelled_streams_give_their_memory_to_those_that_wait(plain):
-    runner = SharingRunner(plain._runner.slots, plain._runner.codec, pages=12)
+    runner = SharingRunner(plain.runner.slots, plain.runner.codec, pages=12)
     engine = DiaEngine(runner)
     for number in range(1, 5):
         engine.submit(said(number, 400))

@@ -157,7 +157,7 @@ def test_close_stops_between_windows_and_cancels_the_rest(cache, encoder, prompt
     assert encoder.begun.acquire(timeout=PATIENCE_S)
     closing = threading.Thread(target=cache.close)
     closing.start()
-    while not cache._closed:
+    while not cache.closed:
         pass
     encoder.gate.set()
     closing.join(PATIENCE_S)
@@ -173,5 +173,6 @@ def test_encoder_thread_has_lower_priority(cache, encoder, prompt):
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     encoder.gate.set()
     cache.get(prompt(1), "S1").result(PATIENCE_S)
-    assert os.getpriority(os.PRIO_PROCESS, cache._thread.native_id) == max(own, 10)
+    [thread] = [thread for thread in threading.enumerate() if thread.name == "prompts"]
+    assert os.getpriority(os.PRIO_PROCESS, thread.native_id) == max(own, 10)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own

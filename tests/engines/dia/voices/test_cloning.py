@@ -86,8 +86,8 @@ def test_voice_continues_from_its_prompt_without_playing_it(engine, cloned):
     assert isinstance(events[-1], Finished)
     # The client's limit is on what it hears; the prompt comes on top.
     assert len(pcm(events, 1)) == FRAME_BYTES * (250 - TAIL_ROWS)
-    assert engine._contexts[1].prompt.transcript == "[S1] It is me."
-    assert engine._contexts[1].prompt.frames == 87
+    assert engine.contexts[1].prompt.transcript == "[S1] It is me."
+    assert engine.contexts[1].prompt.frames == 87
 
 
 def test_different_samples_give_different_voices(engine, cloned):
@@ -99,9 +99,9 @@ def test_different_samples_give_different_voices(engine, cloned):
 def test_context_keeps_the_voice_prompt(engine, cloned):
     voice = cloned(1)
     drain(engine, [said(1, voice, context=7)])
-    prompt = engine._contexts[7].prompt
+    prompt = engine.contexts[7].prompt
     drain(engine, [said(2, voice, context=7)])
-    assert engine._contexts[7].prompt is prompt
+    assert engine.contexts[7].prompt is prompt
 
 
 def test_a_voice_sounds_the_same_each_time(engine, cloned):
@@ -118,21 +118,21 @@ def test_prepared_voice_is_ready_at_once(engine, cloned, gate):
     engine.prepare(DEFAULT_VOICE)
     gate.set()
     assert engine.active == 0
-    engine._voice_prompts.get(voice.voice_sample, "S1").result(PATIENCE_S)
+    engine.voice_prompts.get(voice.voice_sample, "S1").result(PATIENCE_S)
     engine.submit(said(1, voice))
     engine.step()
-    assert engine._streams.by_slot[0].row == 88
+    assert engine.streams.by_slot[0].row == 88
 
 
 def test_other_streams_advance_while_a_prompt_is_encoded(engine, cloned, gate):
     engine.submit(said(1))
     engine.step()
     engine.submit(said(2, cloned(1)))
-    row = engine._streams.by_slot[0].row
+    row = engine.streams.by_slot[0].row
     for step in range(1, 41):
         engine.step()
-        assert engine._streams.by_slot[0].row == row + step
-    assert list(engine._streams.by_slot) == [0]
+        assert engine.streams.by_slot[0].row == row + step
+    assert list(engine.streams.by_slot) == [0]
     assert engine.active == 2
     gate.set()
     events = drain(engine, [])
@@ -181,7 +181,7 @@ def test_transcript_without_room_for_text_is_rejected(engine, cloned):
 def test_sample_without_room_for_speech_is_rejected(tmp_path, cloned):
     tiny_dia.options_of(tmp_path)
     engine = create_engine(str(tmp_path / "model"), "random:tiny", device="cpu", slots=2)
-    room = engine._runner.slots.frames - TINY_DIA.last_delay - 2
+    room = engine.runner.slots.frames - TINY_DIA.last_delay - 2
     longest = (room - MIN_SPEECH_FRAMES) * TINY_CODEC.hop / TINY_CODEC.sample_rate
     long, longer, fits = cloned(6), cloned(longest + 0.01), cloned(longest - 0.001)
     events = drain(engine, [said(1, long), said(2, longer), said(3, fits), said(4)])

@@ -72,7 +72,7 @@ def test_encoder_reach_bounds_the_receptive_field(tensors):
     begin, end = middle * 512 - reach, (middle + 1) * 512 + reach
     changed = torch.full_like(samples, 3.0)
     changed[:, :, begin:end] = samples[:, :, begin:end]
-    before, after = encoder._latents(samples), encoder._latents(changed)
+    before, after = encoder.latents(samples), encoder.latents(changed)
     assert before[:, :, middle].equal(after[:, :, middle])
     assert not before[:, :, middle - 10].equal(after[:, :, middle - 10])
 
