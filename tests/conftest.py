@@ -15,12 +15,16 @@ from helpers.judge import Judge
 from helpers.object_store import ObjectStore, running_object_store
 from helpers.postgres import Postgres, running_postgres
 from helpers.servers import Server, running_server
+from hypothesis import settings
 
 # Hundreds of servers, workers and commands are started: each would compile the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # PyTorch's threads spin while they wait for each other: tiny models take ten times the processor time.
 os.environ["OMP_NUM_THREADS"] = "1"
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,7 +9,9 @@ import pytest
 from helpers.chromium import launch
 from helpers.page import open_page
 from helpers.servers import Server, running_server
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
