@@ -63,7 +63,7 @@ export class Context extends Emitter {
 
   /** Report the playback position, by which the server paces the sound. @param {number} position sample of the take */
   reportPlayed(position) {
-    if (!this.#ended) this.#send("played", { samples: Math.max(0, position - this.base) });
+    if (!this.#ended) this.#send("played", { samples: Math.max(0, Math.floor(position) - this.base) });
   }
 
   cancel() {

@@ -15,7 +15,9 @@ export class Supply extends Emitter {
   /** @type {Context | null} */
   #context = null;
   #borrowed = false; // opened by another panel; it continues when another take is loaded
-  #failed = false; // the last context failed before any sound; wait for the user to retry
+  #failed = false; // the last context failed, and another attempt is the user's decision
+  /** @type {number | null} */
+  #brokenOff = null; // text offset of the sentence in which the last context failed
   #loss = ""; // the message about a lost connection
   #playedAt = 0;
   #starvedAt = 0;
@@ -29,6 +31,7 @@ export class Supply extends Emitter {
     const { player, store, toast } = app;
     player.on("change", () => {
       this.#starvedAt = player.active && player.state === "waiting" ? performance.now() : 0;
+      this.#pauseAtTheEnd();
     });
     player.on("report", () => {
       this.#reportPlayed();
@@ -44,7 +47,7 @@ export class Supply extends Emitter {
   begin(context) {
     if (this.#borrowed) this.#context = null;
     this.cancel();
-    this.#failed = false;
+    this.retry();
     this.tokens = null;
     if (context && !context.ended) this.#watch(context, true);
   }
@@ -52,6 +55,7 @@ export class Supply extends Emitter {
   /** Allow another attempt after an error. */
   retry() {
     this.#failed = false;
+    this.#brokenOff = null;
   }
 
   /** Cancel the context, even a borrowed one: only one may fill the take at a time. */
@@ -64,7 +68,7 @@ export class Supply extends Emitter {
   /** Drop the sound from a text offset on and speak it again. @param {number} offset */
   restart(offset) {
     this.cancel();
-    this.#failed = false;
+    this.retry();
     this.#open(offset);
   }
 
@@ -120,15 +124,15 @@ export class Supply extends Emitter {
     this.#borrowed = borrowed;
     context.on("sound", () => {
       take.metrics.arrived ??= performance.now();
-      this.#failed = false;
       this.emit("change");
     });
-    context.on("end", ({ how, metrics, code, message }) => {
+    context.on("end", ({ how, metrics, code, message, retryable }) => {
       if (this.#context !== context) return;
       this.#context = null;
       if (how === "done" && context.from === 0) Object.assign(take.metrics, metrics);
       if (how === "lost") this.#reportLoss(take);
-      else if (how === "error" && code !== "too_slow") this.#reportError(take, message, began);
+      else if (how === "error" && code !== "too_slow")
+        this.#reportError(take, message, retryable && take.length > began);
       this.emit("change");
       queueMicrotask(() => this.fill());
     });
@@ -142,14 +146,21 @@ export class Supply extends Emitter {
   }
 
   /**
+   * Go on by itself only if that may help, and once for each sentence.
    * @param {Take} take
    * @param {string} message
-   * @param {number} began samples that had arrived when the context began
+   * @param {boolean} hopeful whether another attempt may succeed
    */
-  #reportError(take, message, began) {
-    const { toast, player } = this.#app;
-    this.#failed = take.length <= began;
-    toast.show(message, { kind: "error", action: this.#continue });
-    if (this.#failed && take.length <= player.position) player.pause();
+  #reportError(take, message, hopeful) {
+    this.#failed = !hopeful || take.continuation === this.#brokenOff;
+    this.#brokenOff = take.continuation;
+    this.#app.toast.show(message, { kind: "error", ...(this.#failed && { action: this.#continue }) });
+    this.#pauseAtTheEnd();
+  }
+
+  // Pauses where no more sound will come unless the user asks for it.
+  #pauseAtTheEnd() {
+    const { player } = this.#app;
+    if (this.#failed && player.active && player.take && player.take.length <= player.position) player.pause();
   }
 }

@@ -164,6 +164,29 @@ def test_another_speed_is_heard_from_the_next_sentence(page: Page) -> None:
     assert page.evaluate("app.player.take.seconds") < 0.6 * whole
 
 
+def test_the_server_accepts_reports_of_what_is_played(page: Page) -> None:
+    """With a costly engine, the sound comes only a minute ahead of what the page says was played."""
+    exchanged: list[dict[str, Any]] = []
+
+    def note_text(frame: str | bytes) -> None:
+        if isinstance(frame, str):
+            exchanged.append(json.loads(frame))
+
+    with page.expect_websocket() as socket:
+        page.evaluate("app.speech.connect()")
+    socket.value.on("framesent", note_text)
+    socket.value.on("framereceived", note_text)
+    wait_for(page, "app.speech.open")
+    page.evaluate("app.store.set({ ready: { ...app.store.state.ready, cost: 'high' } })")
+    page.check("#tokens")
+    page.fill("#rate", "8")
+    play(page, SHORT)
+    wait_for(page, "app.player.state === 'ended'")
+    played = [message["samples"] for message in exchanged if message["type"] == "played"]
+    assert max(played) > 0
+    assert [message for message in exchanged if message["type"] == "error"] == []
+
+
 def test_text_can_be_sent_as_tokens(page: Page) -> None:
     page.check("#tokens")
     page.fill("#rate", "8")

@@ -51,6 +51,8 @@ let player;
 let channel;
 /** @type {InstanceType<typeof Contexts>} */
 let contexts;
+/** @type {string[]} */
+let toasts;
 /** @type {InstanceType<typeof Speaker>} */
 let speaker;
 /** @type {Take} */
@@ -60,12 +62,14 @@ beforeEach(() => {
   channel = new Channel();
   store = new Store({ connection: "online", ready: { cost: "low", limits: LIMITS } });
   contexts = new Contexts(/** @type {any} */ ({ speech: channel, store }));
-  const toast = { show() {}, hide() {} };
+  toasts = [];
+  const toast = { show: (/** @type {string} */ message) => toasts.push(message), hide() {} };
   player = new Player();
   speaker = new Speaker(/** @type {any} */ ({ player, store, contexts, toast }));
   take = new Take("One is first. Two is second.", SETTINGS, 1000);
 });
 
+const started = () => channel.sent.filter(({ type }) => type === "start").map(({ context }) => context);
 const cancelled = () => channel.sent.filter(({ type }) => type === "cancel").map(({ context }) => context);
 
 test("a context that somebody else opened goes on when its take is put away", () => {
@@ -91,10 +95,7 @@ test("a take that is spoken anew from a word is filled by one context only", () 
   lent.receiveAudio(new Int16Array(100));
   speaker.next();
   assert.deepEqual(cancelled(), [lent.name]);
-  assert.deepEqual(
-    channel.sent.filter(({ type }) => type === "start").map(({ context }) => context),
-    [lent.name, "page-2"],
-  );
+  assert.deepEqual(started(), [lent.name, "page-2"]);
 });
 
 test("a new connection ends what the one before was speaking", () => {
@@ -133,4 +134,54 @@ test("a costly engine is asked for a minute ahead of what is heard, and for the 
   player.position = 45 * take.rate;
   player.emit("report");
   assert.deepEqual(channel.sent.at(-1), { type: "played", context: "page-1", samples: 0 }); // of the new context
+});
+
+test("the position is reported in whole samples of the context", (t) => {
+  t.mock.method(performance, "now", () => 10_000);
+  store.set({ ready: { cost: "high", limits: LIMITS } });
+  speaker.load(take);
+  player.active = true;
+  player.emit("change");
+  player.position = 1234.56;
+  player.emit("report");
+  assert.deepEqual(channel.sent.at(-1), { type: "played", context: "page-1", samples: 1234 });
+});
+
+/** Fail the latest context in a sentence, after some of its sound. */
+async function fail(/** @type {{ start: number, end: number }} */ sentence, retryable = true) {
+  const handle = started().length;
+  const tell = (/** @type {string} */ type, /** @type {object} */ fields) =>
+    channel.emit(type, { type, context: started().at(-1), ...fields });
+  const frame = new DataView(new ArrayBuffer(16 + 200));
+  frame.setUint16(2, handle, true);
+  tell("started", { handle });
+  tell("sentence", { first_sample: 0, ...sentence });
+  channel.emit("binary", frame.buffer);
+  tell("error", { code: "engine_failure", message: "It failed.", retryable });
+  await Promise.resolve();
+}
+
+test("a sentence that fails twice is not spoken again until the user asks for it", async () => {
+  speaker.load(take);
+  player.active = true;
+  player.emit("change");
+  await fail({ start: 14, end: 28 });
+  assert.equal(started().length, 2);
+  await fail({ start: 0, end: 14 });
+  player.emit("report");
+  assert.equal(started().length, 2);
+  assert.equal(toasts.length, 2);
+});
+
+test("an error that another attempt cannot mend waits for the user", async () => {
+  speaker.load(take);
+  player.active = true;
+  player.emit("change");
+  await fail({ start: 14, end: 28 }, false);
+  player.emit("report");
+  assert.equal(started().length, 1);
+  assert.equal(player.active, true); // what has arrived is heard
+  player.position = take.length;
+  player.emit("change");
+  assert.equal(player.active, false);
 });
