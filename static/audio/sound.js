@@ -57,6 +57,7 @@ export class Sound {
     this.#turn = null;
     cancelAnimationFrame(turn.frame);
     turn.source?.stop();
+    this.#context?.suspend(); // gives the device back
     /** @type {Text} */ (turn.button.firstChild).data = turn.label;
     turn.moved(null);
     this.#focus.release(this);
@@ -68,7 +69,11 @@ export class Sound {
   }
 
   #open() {
-    return (this.#context ??= new AudioContext());
+    if (!this.#context) {
+      this.#context = new AudioContext();
+      this.#context.suspend(); // until something plays
+    }
+    return this.#context;
   }
 
   /** @param {Turn} turn @param {AudioBuffer} buffer @param {[number, number]} part */

@@ -13,7 +13,7 @@ const LEAST = 2;
 export function mount(panel, app) {
   const { store, player, speaker, toast } = app;
   const takes = new ComparedTakes(app);
-  /** @type {Map<string, Card>} by voice */
+  /** @type {Map<string, Card>} by voice; kept, as their drawings follow the window's size and colours */
   const cards = new Map();
   let inTurn = false; // whether the next voice plays when one ends
 
@@ -45,7 +45,8 @@ export function mount(panel, app) {
 
   function playNext() {
     const voices = voicesOf(store.state);
-    const next = voices[voices.findIndex((voice) => takes.of(voice) === player.take) + 1];
+    const at = voices.findIndex((voice) => takes.of(voice) === player.take); // -1 for a take of another tab
+    const next = at < 0 ? undefined : voices[at + 1];
     inTurn = next !== undefined && play(next);
   }
 
@@ -63,10 +64,9 @@ export function mount(panel, app) {
     if (voices.join("\n") !== built) {
       built = voices.join("\n");
       takes.keepOnly(voices);
-      for (const voice of [...cards.keys()]) if (!voices.includes(voice)) cards.delete(voice);
       byId("compare-list").replaceChildren(...voices.map((voice) => cardOf(voice).item));
     }
-    for (const card of cards.values()) card.show();
+    for (const voice of voices) cardOf(voice).show();
   }
 
   let frame = 0;

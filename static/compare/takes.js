@@ -51,16 +51,10 @@ export class ComparedTakes extends Emitter {
   /** @param {Take} take @returns {Asked} */
   #open(take) {
     const { contexts, toast } = this.#app;
-    take.metrics.clicked = take.metrics.sent = performance.now();
+    take.metrics.clicked = performance.now();
     const context = contexts.open(take);
-    context.on("sound", () => {
-      take.metrics.arrived ??= performance.now();
-      this.emit("change");
-    });
-    context.on("end", ({ how, metrics, message }) => {
-      Object.assign(take.metrics, metrics);
-      if (how === "error") toast.show(message, { kind: "error" });
-    });
+    context.on("sound", () => this.emit("change"));
+    context.on("end", ({ how, message }) => how === "error" && toast.show(message, { kind: "error" }));
     take.on("end", () => this.emit("change"));
     return { take, context };
   }

@@ -6,9 +6,11 @@ import { httpUrl } from "./address.js";
 import { UserError } from "./user-error.js";
 
 const UNREACHABLE = "The server cannot be reached; try again in a moment.";
+const INTERRUPTED = "The connection was lost before the server's whole response had come; try again.";
 const BROKEN_OFF = "The upload was interrupted: the file may exceed the server's limit, or the connection was lost.";
 const HEADER_SAFE = /^[\x21-\x7e]*$/; // what a header can carry; other keys go into the address
 const NOT_UNDERSTOOD = "The server sent an unexpected response.";
+const LIST_MS = 15_000; // timeout of what the server answers at once; sound and changes may take longer
 
 export class Api extends Emitter {
   #key;
@@ -20,8 +22,8 @@ export class Api extends Emitter {
   }
 
   /** Return the JSON of an answer. @param {string} path */
-  async get(path) {
-    return (await this.#ask("GET", path)).json();
+  get(path) {
+    return this.#ask("GET", path, json, { signal: AbortSignal.timeout(LIST_MS) });
   }
 
   /**
@@ -29,8 +31,8 @@ export class Api extends Emitter {
    * @param {string} path
    * @param {object | null} body
    */
-  async bytes(path, body = null) {
-    return (await this.#ask(body ? "POST" : "GET", path, body)).arrayBuffer();
+  bytes(path, body = null) {
+    return this.#ask(body ? "POST" : "GET", path, (answer) => answer.arrayBuffer(), { body });
   }
 
   /**
@@ -39,8 +41,8 @@ export class Api extends Emitter {
    * @param {string} path
    * @param {object | null} body
    */
-  async send(method, path, body = null) {
-    return (await this.#ask(method, path, body)).json();
+  send(method, path, body = null) {
+    return this.#ask(method, path, json, { body });
   }
 
   /**
@@ -67,18 +69,30 @@ export class Api extends Emitter {
     });
   }
 
-  /** @param {string} method @param {string} path @param {object | null} body */
-  async #ask(method, path, body = null) {
+  /**
+   * @template Content
+   * @param {string} method
+   * @param {string} path
+   * @param {(answer: Response) => Promise<Content>} read what is wanted of an answer
+   * @param {{ body?: object | null, signal?: AbortSignal }} how
+   */
+  async #ask(method, path, read, { body = null, signal } = {}) {
     const headers = this.#headers();
     if (body) headers["Content-Type"] = "application/json";
     let answer;
     try {
-      answer = await fetch(this.#url(path), { method, headers, body: body && JSON.stringify(body) });
+      answer = await fetch(this.#url(path), { method, headers, body: body && JSON.stringify(body), signal });
     } catch {
       throw new UserError(UNREACHABLE);
     }
-    if (!answer.ok) throw this.#userError(answer.status, await answer.text());
-    return answer;
+    let refusal;
+    try {
+      if (answer.ok) return await read(answer);
+      refusal = await answer.text();
+    } catch (error) {
+      throw new UserError(error instanceof SyntaxError ? NOT_UNDERSTOOD : INTERRUPTED);
+    }
+    throw this.#userError(answer.status, refusal);
   }
 
   /** @returns {Record<string, string>} */
@@ -101,6 +115,9 @@ export class Api extends Emitter {
     return new UserError(error?.message ?? NOT_UNDERSTOOD, error?.code);
   }
 }
+
+/** @param {Response} answer @returns {Promise<any>} */
+const json = (answer) => answer.json();
 
 /** @param {string} body */
 function parsed(body) {

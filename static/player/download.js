@@ -32,10 +32,13 @@ export function mountDownload({ player, api, toast }) {
     if (format === "wav") return wavParts(take.pcm.slice(), take.rate);
     if (format === "srt") return [srtOf(cuesOf(take))];
     if (format === "vtt") return [vttOf(cuesOf(take))];
-    toast.show(`The server is making the ${format === "mp3" ? "MP3" : "Opus"} file…`, { lasting: true });
-    const bytes = await api.bytes("generate", generateBody(take.text, take.settings, format));
-    toast.hide();
-    return [bytes];
+    const waiting = `The server is making the ${format === "mp3" ? "MP3" : "Opus"} file…`;
+    toast.show(waiting, { lasting: true });
+    try {
+      return [await api.bytes("generate", generateBody(take.text, take.settings, format))];
+    } finally {
+      toast.hide(waiting);
+    }
   }
 
   menu.addEventListener("click", (event) => {

@@ -10,6 +10,7 @@ export class Toast {
   #action;
   /** @type {Timer | undefined} */
   #timer;
+  #shownMs = Infinity; // after which it hides itself
   /** @type {(() => void) | null} */
   #act = null;
 
@@ -26,6 +27,7 @@ export class Toast {
     });
     box.querySelector(".toast-close")?.addEventListener("click", () => this.hide());
     box.addEventListener("pointerenter", () => clearTimeout(this.#timer));
+    box.addEventListener("pointerleave", () => this.shown && this.#startTimer());
     const dialogs = new MutationObserver(() => this.shown && this.#moveToFront());
     for (const dialog of document.querySelectorAll("dialog")) dialogs.observe(dialog, { attributeFilter: ["open"] });
   }
@@ -41,14 +43,14 @@ export class Toast {
    * @param {ToastOptions} options
    */
   show(message, { kind = "info", action, lasting = false } = {}) {
-    clearTimeout(this.#timer);
     this.#box.dataset.kind = kind;
     this.#act = action?.act ?? null;
     this.#action.hidden = !action;
     this.#action.textContent = action?.label ?? "";
     this.#text.textContent = message;
     this.#moveToFront();
-    if (!lasting && !action) this.#timer = setTimeout(() => this.hide(), SHOWN_MS[kind]);
+    this.#shownMs = lasting || action ? Infinity : SHOWN_MS[kind];
+    this.#startTimer();
   }
 
   /** Hide the message, or only if it is this one. @param {string} [message] */
@@ -58,6 +60,11 @@ export class Toast {
     this.#box.hidePopover();
     this.#text.textContent = "";
     this.#act = null;
+  }
+
+  #startTimer() {
+    clearTimeout(this.#timer);
+    if (this.#shownMs < Infinity) this.#timer = setTimeout(() => this.hide(), this.#shownMs);
   }
 
   // Elements outside an open modal dialog are inert: the box moves into the dialog, and back when it closes.

@@ -7,14 +7,12 @@ import { ENGINE_OPTIONS } from "../take/settings.js";
 
 /** @param {App["store"]} store */
 export function mountEngineOptions(store) {
+  const rows = Object.entries(ENGINE_OPTIONS).map(([name, option]) => row(store, name, option));
+  byId("engine-option-list").replaceChildren(...rows);
   store.watch(["ready"], ({ ready }) => {
     const known = ready?.options ?? [];
-    const rows = Object.entries(ENGINE_OPTIONS)
-      .filter(([name]) => known.includes(name))
-      .map(([name, option]) => row(store, name, option));
     byId("pitch-field").hidden = ready !== null && !known.includes("pitch");
-    byId("engine-options").hidden = rows.length === 0 && !known.includes("pitch");
-    byId("engine-option-list").replaceChildren(...rows);
+    byId("engine-options").hidden = rows.every((row) => row.hidden) && !known.includes("pitch");
   });
 }
 
@@ -24,14 +22,17 @@ export function mountEngineOptions(store) {
  * @param {{ label: string, min: number, max: number, step: number }} option
  */
 function row(store, name, { label, min, max, step }) {
-  const value = store.state.settings.options[name] ?? "";
-  const input = element("input", { type: "number", min, max, step, value, placeholder: "default" });
+  const input = element("input", { type: "number", min, max, step, placeholder: "default" });
+  const line = element("label", {}, label, input);
+  const show = () => (input.value = String(store.state.settings.options[name] ?? ""));
   input.addEventListener("change", () => {
     const options = { ...store.state.settings.options };
     if (input.value === "" || !input.validity.valid) delete options[name];
     else options[name] = Number(input.value);
     changeSettings(store, { options });
-    input.value = String(options[name] ?? "");
+    show();
   });
-  return element("label", {}, label, input);
+  store.watch(["ready"], ({ ready }) => (line.hidden = !ready?.options.includes(name)));
+  store.watch(["settings"], () => document.activeElement === input || show());
+  return line;
 }

@@ -2,6 +2,7 @@
 // The options: voice, language, speed, pitch, tokens, and the engine's own.
 
 import { byId, element } from "../lib/element.js";
+import { closeOnBackdrop } from "../lib/sheet.js";
 import { changeSettings } from "../state.js";
 import { DEFAULTS, PITCHES, RATES, SPEEDS } from "../take/settings.js";
 import { mountEngineOptions } from "./engine-options.js";
@@ -83,9 +84,7 @@ function mountSheet(/** @type {HTMLDialogElement} */ dialog) {
     dialog.showModal();
   });
   byId("options-done").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => {
-    if (event.target === dialog && NARROW.matches) dialog.close();
-  });
+  closeOnBackdrop(dialog);
   arrange();
   if (dialog.contains(document.activeElement)) /** @type {HTMLElement} */ (document.activeElement).blur();
 }

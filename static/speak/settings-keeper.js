@@ -12,10 +12,7 @@ const FIRST_TEXT =
 
 /** Return the settings and the text to begin with. */
 export function restored() {
-  const kept = {
-    settings: settingsOf(parsed(localStorage.getItem("settings"))),
-    text: localStorage.getItem("text") ?? FIRST_TEXT,
-  };
+  const kept = { settings: settingsOf(parsed(stored("settings"))), text: stored("text") ?? FIRST_TEXT };
   const linked = readLink(location.hash, kept.settings);
   if (!linked) return kept;
   history.replaceState(null, "", location.pathname + location.search); // the link does not describe later edits
@@ -40,6 +37,14 @@ export function keepChanges(store) {
     timer = setTimeout(write, WRITE_MS);
   });
   addEventListener("pagehide", write);
+}
+
+function stored(/** @type {string} */ name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null; // storage is forbidden
+  }
 }
 
 function parsed(/** @type {string | null} */ json) {

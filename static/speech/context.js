@@ -43,6 +43,8 @@ export class Context extends Emitter {
 
   start() {
     const { take, from } = this;
+    take.metrics.sent ??= performance.now();
+    if (this.#how.tokensPerSecond) take.metrics.tokens ??= this.#how.tokensPerSecond;
     take.begin(from);
     this.base = take.length;
     const { voice, language, speed, pitch, options } = take.settings;
@@ -88,6 +90,7 @@ export class Context extends Emitter {
     this.take.append(samples);
     if (this.#sounded) return;
     this.#sounded = true;
+    this.take.metrics.arrived ??= performance.now();
     this.emit("sound", null);
   }
 
@@ -96,6 +99,7 @@ export class Context extends Emitter {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#timer);
+    if (how === "done" && this.from === 0) Object.assign(this.take.metrics, message.metrics);
     this.emit("end", { how, ...message });
     if (how === "done") this.take.finish();
     else this.take.breakOff();

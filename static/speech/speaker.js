@@ -2,7 +2,7 @@
 // Commands of the player: speak, play, pause, seek, skip, and change the settings of what is still to be spoken.
 
 import { Emitter } from "../lib/emitter.js";
-import { sameSpeech } from "../take/settings.js";
+import { sameSpeech, speechOf } from "../take/settings.js";
 import { Take } from "../take/take.js";
 import { Supply } from "./supply.js";
 
@@ -146,9 +146,10 @@ export class Speaker extends Emitter {
 
   /** Speak what follows the sentence that is heard with other settings. @param {Settings} settings */
   change(settings) {
-    const { player } = this.#app;
+    const { player, store } = this.#app;
     const take = this.take;
-    if (!take || sameSpeech(take.settings, settings)) {
+    const used = store.state.ready?.options ?? []; // a kept take may have been spoken by another engine
+    if (!take || sameSpeech(speechOf(take.settings, used), settings)) {
       this.#changed = null;
       return;
     }

@@ -107,7 +107,6 @@ export class Supply extends Emitter {
     const { contexts, player } = this.#app;
     const take = /** @type {Take} */ (player.take);
     if (!contexts.available) return;
-    take.metrics.sent ??= performance.now();
     this.#watch(contexts.open(take, { from, tokensPerSecond: this.tokens }), false);
     this.emit("change");
   }
@@ -122,14 +121,10 @@ export class Supply extends Emitter {
     const began = take.length;
     this.#context = context;
     this.#borrowed = borrowed;
-    context.on("sound", () => {
-      take.metrics.arrived ??= performance.now();
-      this.emit("change");
-    });
-    context.on("end", ({ how, metrics, code, message, retryable }) => {
+    context.on("sound", () => this.emit("change"));
+    context.on("end", ({ how, code, message, retryable }) => {
       if (this.#context !== context) return;
       this.#context = null;
-      if (how === "done" && context.from === 0) Object.assign(take.metrics, metrics);
       if (how === "lost") this.#reportLoss(take);
       else if (how === "error" && code !== "too_slow")
         this.#reportError(take, message, retryable && take.length > began);

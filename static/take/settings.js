@@ -1,10 +1,10 @@
 // @ts-check
 // The settings of speech and of the page, as they are kept, linked to and sent.
 
-/** Options of engines, with their limits: those of the server's `start`. */
+/** Options of engines, with their limits: those of the server's `start`, whose `top_p` is above 0. */
 export const ENGINE_OPTIONS = Object.freeze({
   seed: { label: "Seed", min: 0, max: Number.MAX_SAFE_INTEGER, step: 1 },
-  temperature: { label: "Temperature", min: 0.1, max: 2, step: 0.05 },
+  temperature: { label: "Temperature", min: 0, max: 2, step: 0.05 },
   cfg_scale: { label: "Guidance", min: 1, max: 10, step: 0.1 },
   cfg_filter_top_k: { label: "Guidance top k", min: 1, max: 1028, step: 1 },
   top_p: { label: "Top p", min: 0.01, max: 1, step: 0.01 },
@@ -65,7 +65,7 @@ export function settingsOf(raw) {
 
 /**
  * Return the settings that the server's `start` accepts.
- * @param {PageSettings} settings
+ * @param {Settings} settings
  * @param {string[]} known the engine's options, which others are left out for
  * @returns {Settings}
  */

@@ -2,6 +2,7 @@
 // A request as code: curl, Python, JavaScript and OpenAI's SDK, each runnable as it stands. Never the key.
 
 const KEY = "YOUR_KEY";
+const OPENAI_EXTRA = ["language", "pitch", "seed"]; // the server's own fields that it takes beside OpenAI's
 
 /**
  * Return the request as each kind of code.
@@ -90,8 +91,8 @@ socket.onmessage = ({ data }) => {
 }
 
 function openai(/** @type {SpeechRequest} */ request) {
-  const { voice, language, speed, seed } = /** @type {Record<string, any>} */ (fieldsOf(request));
-  const extra = { ...(language && { language }), ...(seed !== undefined && { seed }) };
+  const { voice, speed, ...rest } = /** @type {Record<string, any>} */ (fieldsOf(request));
+  const extra = Object.fromEntries(Object.entries(rest).filter(([name]) => OPENAI_EXTRA.includes(name)));
   const lines = [`    model="tts-1",`, `    voice=${JSON.stringify(voice)},`, `    input=${pythonString(request.text)},`];
   if (speed) lines.push(`    speed=${speed},`);
   if (Object.keys(extra).length) lines.push(`    extra_body=${literal(extra, PYTHON, "    ")},`);
@@ -105,9 +106,9 @@ ${lines.join("\n")}
 }
 
 function openaiNote(/** @type {SpeechRequest} */ request) {
-  const left = Object.keys(fieldsOf(request)).filter((name) => !["voice", "language", "speed", "seed"].includes(name));
+  const left = Object.keys(fieldsOf(request)).filter((name) => !["voice", "speed", ...OPENAI_EXTRA].includes(name));
   const needs = "Needs: pip install openai";
-  return left.length ? `${needs}. This protocol has no ${left.join(", ")}.` : needs;
+  return left.length ? `${needs}. This route does not take ${left.join(", ")}.` : needs;
 }
 
 function socketOf(/** @type {SpeechRequest} */ { address }) {

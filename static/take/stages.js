@@ -2,11 +2,11 @@
 // The way to the first sound, in stages, from a take's metrics.
 
 /**
- * Return the stages that are known. Network is what the server's own time leaves of the wait for the first sound.
+ * Return the stages that are known. The network's is what the server's own time leaves of the wait for the first sound.
  * @param {Metrics} metrics
  * @returns {Stage[]}
  */
-export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queue, first_audio_ms: first }) {
+export function stagesOf({ clicked, device, sent, tokens, arrived, heard, queue_ms: queue, first_audio_ms: first }) {
   if (clicked === undefined) return [];
   /** @param {string} name @param {string} about @param {number} from @param {number} to */
   const stage = (name, about, from, to) => ({ name, about, start: from - clicked, ms: Math.max(0, to - from) });
@@ -21,7 +21,9 @@ export function stagesOf({ clicked, device, sent, arrived, heard, queue_ms: queu
     const server = Math.min(first, arrived - sent);
     const queued = arrived - server + Math.min(queue ?? 0, server);
     stages.push(
-      stage("Network", "the request's way to the server, and the answer's way back", sent, arrived - server),
+      tokens
+        ? stage("Text and network", "tokens of the first sentence and response back", sent, arrived - server)
+        : stage("Network", "request to the server and response back", sent, arrived - server),
       stage("Queue", "waiting for the engine", arrived - server, queued),
       stage("Synthesis", "until the engine's first sound", queued, arrived),
     );

@@ -5,16 +5,17 @@ import { byId, element } from "../lib/element.js";
 
 /**
  * Return an entry.
+ * @param {string} key that no other entry of the list has
  * @param {string} name
  * @param {string} facts
  * @param {string[]} warnings
  * @param {HTMLElement[]} actions
  */
-export function entry(name, facts, warnings, actions) {
+export function entry(key, name, facts, warnings, actions) {
   const about = element("p", {}, element("strong", {}, name), " ", element("span", {}, facts));
   const line = element("div", { className: "entry" }, about, element("div", { className: "actions" }, ...actions));
   const item = element("li", {}, line);
-  item.dataset.name = name;
+  item.dataset.key = key;
   if (warnings.length) item.append(element("ul", { className: "warnings" }, ...items(warnings)));
   return item;
 }
@@ -36,11 +37,14 @@ export function fill(list, entries, sound) {
   sound.stopWithin(list);
   const asking = new Map([...list.querySelectorAll(".asked")].map((question) => {
     const item = /** @type {HTMLElement} */ (question.closest("li"));
-    return [item.dataset.name, item];
+    return [item.dataset.key, item];
   }));
-  list.replaceChildren(...entries.map((item) => asking.get(item.dataset.name) ?? item));
+  const heldKey = /** @type {HTMLElement | undefined} */ (held?.closest("li[data-key]"))?.dataset.key;
+  list.replaceChildren(...entries.map((item) => asking.get(item.dataset.key) ?? item));
   if (!held) return;
-  const buttons = [...list.querySelectorAll("button")];
-  const again = buttons.find((one) => one === held) ?? buttons.find((one) => one.textContent === held.textContent);
+  const entry = entries.find((item) => item.dataset.key === heldKey);
+  const again = list.contains(held)
+    ? /** @type {HTMLElement} */ (held)
+    : [...(entry?.querySelectorAll("button") ?? [])].find((one) => one.textContent === held.textContent);
   (again ?? byId(list.getAttribute("aria-labelledby") ?? "")).focus();
 }

@@ -38,7 +38,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
     const wanted = {
       word: word.value.trim(), respelling: respelling.value.trim(), language: language.value.trim() || null, ipa: null,
     };
-    await change((words) => [...words.filter((one) => !same(one, wanted)), wanted]);
+    await change((words) => [...words.filter((one) => keyOf(one) !== keyOf(wanted)), wanted]);
     formNotice.say(`“${wanted.word}” is read as “${wanted.respelling}” from the next sentence on.`);
     form.reset();
     word.focus();
@@ -46,7 +46,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
 
   /** @param {Word} gone */
   async function remove(gone) {
-    await change((words) => words.filter((one) => !same(one, gone)));
+    await change((words) => words.filter((one) => keyOf(one) !== keyOf(gone)));
     notice.say(`“${gone.word}” is read as it is written again.`);
     byId("words-title").focus();
   }
@@ -75,7 +75,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
     hear.addEventListener("click", () => play(hear, one));
     const drop = button("Delete", one.word);
     drop.addEventListener("click", () => ask(item, `Read “${one.word}” as it is written?`, { Delete: () => remove(one) }, notice));
-    const item = entry(one.word, `read as ${says}, ${where}`, [], [hear, drop]);
+    const item = entry(keyOf(one), one.word, `read as ${says}, ${where}`, [], [hear, drop]);
     return item;
   }
 
@@ -91,7 +91,7 @@ export function mountPronunciations({ api, store, speech }, sound) {
   }
 }
 
-/** @param {Word} one @param {Word} other */
-function same(one, other) {
-  return one.word.toLowerCase() === other.word.toLowerCase() && (one.language ?? "").toLowerCase() === (other.language ?? "").toLowerCase();
+/** Return what distinguishes a pronunciation from all others. @param {Word} word */
+function keyOf({ word, language }) {
+  return `${word}\n${language ?? ""}`.toLowerCase();
 }

@@ -60,7 +60,7 @@ export class SampleList {
     const remove = button("Delete", id);
     remove.addEventListener("click", () => this.#ask(item, id));
     const facts = `${duration.toFixed(1)} s, ${transcript ? "with a transcript" : "no transcript"}`;
-    const item = entry(id, facts, exists ? [] : ["The file is missing; upload it again."], [open, remove]);
+    const item = entry(id, id, facts, exists ? [] : ["The file is missing; upload it again."], [open, remove]);
     return item;
   }
 
@@ -93,7 +93,7 @@ export class SampleList {
    */
   #askAgain(id, { message }) {
     const users = this.#voices.filter((voice) => voice.audio_prompt === id).map(({ name }) => `“${name}”`);
-    const item = /** @type {HTMLElement[]} */ ([...this.#list.children]).find((one) => one.dataset.name === id);
+    const item = /** @type {HTMLElement[]} */ ([...this.#list.children]).find((one) => one.dataset.key === id);
     if (!users.length || !item) throw new UserError(message);
     const question = `The sample “${id}” is in use by ${users.join(", ")}, which will sound different without it.`;
     const remove = async () => {

@@ -62,7 +62,7 @@ export class VoiceList {
       actions.push(remove);
     }
     const warnings = voice.warnings.filter((warning) => !shared.includes(warning));
-    const item = entry(voice.name, `${voice.style}, ${made}`, warnings, actions);
+    const item = entry(voice.id, voice.name, `${voice.style}, ${made}`, warnings, actions);
     if (voice.download) {
       const words = element("span", { className: "download" }, downloaded(voice.download));
       words.dataset.voice = voice.id;

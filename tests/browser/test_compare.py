@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from helpers.page import ended, open_page, wait_for, write
+from helpers.page import ended, open_page, play, wait_for, write
 from helpers.servers import Server, until
 from playwright.sync_api import Browser, Page, expect
 
@@ -36,6 +36,19 @@ def test_compares_voices_made_at_once_and_heard_in_turn(page: Page) -> None:
     expect(cards.nth(3).locator("button")).to_have_text("Play")
 
 
+def test_a_take_of_another_tab_does_not_continue_the_turn(page: Page) -> None:
+    write(page, "Which of us is best?")
+    page.click("#compare-tab")
+    page.click("#compare-all")
+    wait_for(page, "app.player.state === 'playing'")
+    page.keyboard.press("Escape")
+    page.click("#speak-tab")
+    play(page, "Neither.")
+    take = page.evaluate_handle("app.player.take")
+    wait_for(page, "app.player.position > 0 && !app.player.active")
+    assert page.evaluate("(take) => app.player.take === take && app.player.state === 'ended'", take)
+
+
 @pytest.mark.slow
 def test_escape_and_removal_of_a_voice_stop_its_synthesis(page: Page, server: Server) -> None:
     write(page, "The quick brown fox jumps over the lazy dog near the river bank. " * 1500)
@@ -63,8 +76,12 @@ def test_no_fewer_than_two_voices_are_compared(page: Page) -> None:
     page.click("#picker [data-id=aria]")
     expect(page.locator("#picker [data-id=aria]")).to_have_attribute("aria-pressed", "true")
     page.click("#picker [data-id=nova]")
+    aria = page.query_selector("#compare-list li")
     page.click("#picker [data-id=aria]")
     expect(page.locator("#picker [data-id=aria]")).to_have_attribute("aria-pressed", "false")
+    page.click("#picker [data-id=aria]")
+    assert page.evaluate("(card) => card.isConnected", aria)  # not one more for each time it is chosen
+    page.click("#picker [data-id=aria]")
     page.click("#picker .close")
     assert page.locator("#compare-list h2").all_inner_texts() == ["Atlas", "Nova"]
 

@@ -211,6 +211,56 @@ def test_links_to_the_http_api(page: Page) -> None:
     assert "/audio_prompts/upload" in page.inner_text("body")
 
 
+def test_works_where_the_browser_stores_nothing(
+    browser: Browser, start_server: Callable[..., Server]
+) -> None:
+    locked = start_server("--max-workers=1", DIA_API_KEYS="the-key")
+    page = browser.new_page()
+    page.add_init_script(
+        """for (const name of ["localStorage", "sessionStorage"])
+            Object.defineProperty(window, name, { get() { throw new DOMException("denied"); } });"""
+    )
+    page.goto(locked.url)
+    page.fill("#key", "the-key")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#play:enabled")
+    assert page.inner_text("#text")
+    page.click("#voices-tab")
+    page.wait_for_selector("#voice-list li")
+    page.close()
+
+
+def test_a_dialog_closes_when_a_click_begins_and_ends_beside_it(page: Page) -> None:
+    page.set_viewport_size({"width": 800, "height": 800})
+    for opener, dialog in (("#copy-code", "#code"), ("#options-button", "#options")):
+        page.click(opener)
+        box = page.locator(dialog).bounding_box()
+        assert box is not None
+        inside, outside = (box["x"] + 4, box["y"] + 4), (box["x"] + 4, box["y"] - 20)
+        for begin, end in ((inside, inside), (inside, outside), (outside, inside)):
+            page.mouse.move(*begin)
+            page.mouse.down()
+            page.mouse.move(*end)
+            page.mouse.up()
+            assert page.evaluate(f"document.querySelector('{dialog}').matches(':modal')")
+        page.mouse.click(*outside)
+        expect(page.locator(dialog)).to_be_hidden()
+
+
+def test_a_message_that_was_read_hides_itself_later(browser: Browser, server: Server) -> None:
+    page = browser.new_page()
+    page.clock.install()
+    open_page(page, server.url)
+    page.evaluate("app.toast.show('Something happened.')")
+    page.hover("#toast")
+    page.clock.fast_forward(60_000)
+    expect(page.locator("#toast")).to_be_visible()
+    page.mouse.move(1, 1)
+    page.clock.fast_forward(60_000)
+    expect(page.locator("#toast")).to_be_hidden()
+    page.close()
+
+
 @pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 740), (640, 360), (768, 1024)])
 def test_the_player_is_in_view_and_nothing_wider_than_the_screen(page: Page, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from helpers.page import LIT_WORD, click_word, ended, highlighted, open_page, play, wait_for, write
 from helpers.servers import Server, until
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
@@ -458,6 +458,38 @@ def test_the_history_plays_a_take_again_without_the_server(page: Page, server: S
     assert page.locator("#history-list li").count() == 1
     page.click("#history-clear")
     expect(page.locator("#history-none")).to_be_visible()
+
+
+def test_an_option_of_the_engine_shows_its_value_however_it_was_set(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            const { ready, settings } = app.store.state;
+            app.store.set({ ready: { ...ready, options: [...ready.options, "top_k"] } });
+            app.store.set({ settings: { ...settings, options: { top_k: 7 } } });
+        }"""
+    )
+    page.click("#engine-options summary")
+    expect(page.get_by_label("Guidance top k")).to_be_hidden()
+    expect(page.get_by_label("Top k", exact=True)).to_have_value("7")
+    page.get_by_label("Top k", exact=True).fill("0")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Top k", exact=True)).to_have_value("")
+    assert page.evaluate("app.store.state.settings.options") == {}
+
+
+def test_an_error_during_a_download_stays(page: Page) -> None:
+    play(page, SHORT)
+    wait_for(page, "app.player.take.complete")
+    held: list[Route] = []
+    page.route("**/generate", lambda route: held.append(route))
+    page.click("#download")
+    page.click("#download-menu [data-format=mp3]")
+    expect(page.locator("#toast")).to_contain_text("is making the MP3 file")
+    until(lambda: held or page.wait_for_timeout(10))
+    page.evaluate("app.toast.show('Something is wrong.', { kind: 'error' })")
+    with page.expect_download():
+        held[0].continue_()
+    expect(page.locator("#toast")).to_contain_text("Something is wrong.")
 
 
 def test_a_voice_can_be_heard_before_it_is_chosen(page: Page) -> None:

@@ -98,7 +98,7 @@ def store(client: httpx.Client, voice_sample_id: str, *voices: str) -> None:
 
 def entry(name: str) -> str:
     """Return the selector of a list entry."""
-    return f".entries li[data-name='{name}']"
+    return f".entries li[data-key='{name}']"
 
 
 def voices(client: httpx.Client) -> list[str]:
@@ -290,14 +290,14 @@ def test_accepts_a_dropped_file(panel: Page) -> None:
 
 
 def test_a_preview_plays_and_can_be_stopped(panel: Page) -> None:
-    preview = panel.locator(f"{entry('Nova')} button").first
+    preview = panel.locator(f"{entry('nova')} button").first
     with panel.expect_response("**/preview/nova") as answer:
         preview.click()
     assert answer.value.status == 200
     assert answer.value.headers["content-type"] == "audio/wav"
     expect(panel.locator("#voice-list-notice")).to_have_text("")
     expect(preview).to_have_text("Stop Nova")
-    other = panel.locator(f"{entry('Kai')} button").first
+    other = panel.locator(f"{entry('kai')} button").first
     other.click()
     expect(preview).to_have_text("Preview Nova")
     expect(other).to_have_text("Stop Kai")
@@ -306,14 +306,14 @@ def test_a_preview_plays_and_can_be_stopped(panel: Page) -> None:
 
 
 def test_a_preview_ends_by_itself(panel: Page) -> None:
-    preview = panel.locator(f"{entry('Aria')} button").first
+    preview = panel.locator(f"{entry('aria')} button").first
     preview.click()
     expect(preview).to_have_text("Stop Aria")
     expect(preview).to_have_text("Preview Aria", timeout=15_000)
 
 
 def test_speech_and_previews_stop_each_other(panel: Page) -> None:
-    preview = panel.locator(f"{entry('Nova')} button").first
+    preview = panel.locator(f"{entry('nova')} button").first
     preview.click()
     expect(preview).to_have_text("Stop Nova")
     panel.click("#speak-tab")
@@ -327,7 +327,7 @@ def test_speech_and_previews_stop_each_other(panel: Page) -> None:
 
 def test_built_in_voices_are_marked_and_cannot_be_deleted(panel: Page) -> None:
     assert "built-in" in panel.inner_text(entry("Aria"))
-    assert panel.locator(f"{entry('Aria')} button").all_text_contents() == [
+    assert panel.locator(f"{entry('aria')} button").all_text_contents() == [
         "Preview Aria",
         "Use this voice Aria",
     ]
@@ -666,7 +666,7 @@ def test_works_with_a_key(browser: Browser, start_server: Callable[..., Server])
     page.click("#make-voice")
     expect(page.locator("#voice-name-shown")).to_contain_text("ann")
     with page.expect_response("**/preview/ann") as answer:
-        page.locator("#voice-list li[data-name=ann] button").first.click()
+        page.locator("#voice-list li[data-key=ann] button").first.click()
     assert answer.value.status == 200
     assert "the-key" not in answer.value.url
     page.close()

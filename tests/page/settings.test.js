@@ -28,6 +28,11 @@ test("the slider holds at 1 and reaches its ends", () => {
   for (const speed of SPEEDS.presets) assert.equal(factorAt(positionOf(speed, SPEEDS), SPEEDS), speed);
 });
 
+test("an option takes every value that the server allows", () => {
+  const options = { temperature: 0, top_p: 1, seed: 0 };
+  assert.deepEqual(settingsOf({ options }).options, options);
+});
+
 test("only options of the engine are sent", () => {
   const settings = settingsOf({ voice: "aria", language: "de", pitch: 1.2, options: { seed: 1, top_k: 5 } });
   assert.deepEqual(speechOf(settings, ["seed", "speed"]), { voice: "aria", language: "auto", speed: 1, pitch: 1, options: { seed: 1 } });
@@ -86,7 +91,8 @@ test("the JavaScript is valid and sends the request", async () => {
 
 test("the snippet for OpenAI's SDK says what its protocol lacks", () => {
   const { openai } = snippets({ pitch: 1.2, speed: 2, language: "fr", options: { seed: 1, top_k: 4 } });
-  assert.match(openai.note, /no pitch, top_k/);
+  assert.match(openai.note, /does not take top_k\.$/);
+  assert.match(openai.code, /"pitch": 1\.2/);
   assert.match(openai.code, /speed=2,/);
   assert.match(openai.code, /"language": "fr"/);
 });
@@ -105,6 +111,7 @@ test("stages add up from the click to the first sound", () => {
     ],
   );
   assert.equal(firstSoundMs(metrics), 60);
+  assert.equal(stagesOf({ ...metrics, tokens: 5 })[1].name, "Text and network"); // their typing takes time as well
   const [server, ...others] = stagesOf({ clicked: 0, sent: 2, arrived: 20 });
   assert.deepEqual([server.name, server.start, server.ms, others.length], ["Server", 2, 18, 0]);
   assert.doesNotMatch(server.about, /way/);

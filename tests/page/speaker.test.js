@@ -106,6 +106,19 @@ test("a new connection ends what the one before was speaking", () => {
   assert.deepEqual(cancelled(), []);
 });
 
+test("a kept take that another engine spoke goes on as it is", () => {
+  store.set({ ready: { cost: "low", limits: LIMITS, options: ["speed"] } });
+  const kept = new Take(take.text, { ...SETTINGS, pitch: 1.2, options: { seed: 7 } }, 1000);
+  kept.addSentence({ start: 0, end: 13, first_sample: 0 });
+  kept.append(new Int16Array(2000));
+  kept.finish();
+  speaker.load(kept);
+  player.active = true;
+  player.position = 100;
+  speaker.change(SETTINGS); // those of the page, which leave out what this engine does not have
+  assert.deepEqual(started(), []);
+});
+
 const leads = () => channel.sent.filter(({ type }) => type === "start").map(({ max_lead_ms: lead }) => lead);
 
 test("a cheap engine is asked for everything, without telling it how far playback is", () => {

@@ -314,6 +314,8 @@ interface Metrics {
   device?: number;
   /** When the request was sent. */
   sent?: number;
+  /** How many were sent per second, if the text was sent as tokens. */
+  tokens?: number;
   /** When the first sound arrived. */
   arrived?: number;
   /** When it was heard. */
