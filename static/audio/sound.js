@@ -7,8 +7,8 @@ export class Sound {
   #focus;
   /** @type {AudioContext | null} */
   #context = null;
-  /** @type {Turn | null} */
-  #turn = null;
+  /** @type {Playing | null} */
+  #playing = null;
 
   /** @param {AudioFocus} focus held while it plays */
   constructor(focus) {
@@ -25,47 +25,48 @@ export class Sound {
   }
 
   /**
-   * Play what `load` resolves to, or stop it.
+   * Play what `load` resolves to, a file's bytes or its decoded sound, or stop it.
    * @param {HTMLButtonElement} button
-   * @param {() => Promise<AudioBuffer>} load
+   * @param {() => Promise<ArrayBuffer | AudioBuffer>} load
    * @param {(position: number | null) => void} moved called with the position, 0 to 1, and null at the end
    * @param {() => [number, number]} part from where to where to play, in seconds
    */
   async toggle(button, load, moved = () => {}, part = () => [0, Infinity]) {
-    const again = this.#turn?.button === button;
+    const again = this.#playing?.button === button;
     this.stop();
     if (again) return;
     const label = /** @type {Text} */ (button.firstChild);
-    /** @type {Turn} */
-    const turn = { button, label: label.data, moved, source: null, frame: 0 };
-    this.#turn = turn;
+    /** @type {Playing} */
+    const playing = { button, label: label.data, moved, source: null, frame: 0 };
+    this.#playing = playing;
     label.data = "Stop";
-    this.#focus.take(this, () => this.stop());
+    this.#focus.acquire(this, () => this.stop());
     try {
       await this.#open().resume();
-      const buffer = await load();
-      if (this.#turn === turn) this.#play(turn, buffer, part());
+      const loaded = await load();
+      const buffer = loaded instanceof ArrayBuffer ? await this.decode(loaded) : loaded;
+      if (this.#playing === playing) this.#play(playing, buffer, part());
     } catch (error) {
-      if (this.#turn === turn) this.stop();
+      if (this.#playing === playing) this.stop();
       throw error;
     }
   }
 
   stop() {
-    const turn = this.#turn;
-    if (!turn) return;
-    this.#turn = null;
-    cancelAnimationFrame(turn.frame);
-    turn.source?.stop();
+    const playing = this.#playing;
+    if (!playing) return;
+    this.#playing = null;
+    cancelAnimationFrame(playing.frame);
+    playing.source?.stop();
     this.#context?.suspend(); // gives the device back
-    /** @type {Text} */ (turn.button.firstChild).data = turn.label;
-    turn.moved(null);
+    /** @type {Text} */ (playing.button.firstChild).data = playing.label;
+    playing.moved(null);
     this.#focus.release(this);
   }
 
   /** Stop if the button is within an element that is about to be removed. @param {Element} element */
   stopWithin(element) {
-    if (this.#turn && element.contains(this.#turn.button)) this.stop();
+    if (this.#playing && element.contains(this.#playing.button)) this.stop();
   }
 
   #open() {
@@ -76,19 +77,19 @@ export class Sound {
     return this.#context;
   }
 
-  /** @param {Turn} turn @param {AudioBuffer} buffer @param {[number, number]} part */
-  #play(turn, buffer, [from, to]) {
+  /** @param {Playing} playing @param {AudioBuffer} buffer @param {[number, number]} part */
+  #play(playing, buffer, [from, to]) {
     const context = this.#open();
-    turn.source = new AudioBufferSourceNode(context, { buffer });
-    turn.source.connect(context.destination);
-    turn.source.onended = () => {
-      if (this.#turn === turn) this.stop();
+    playing.source = new AudioBufferSourceNode(context, { buffer });
+    playing.source.connect(context.destination);
+    playing.source.onended = () => {
+      if (this.#playing === playing) this.stop();
     };
     const began = context.currentTime;
-    turn.source.start(0, from, Math.min(to, buffer.duration) - from);
+    playing.source.start(0, from, Math.min(to, buffer.duration) - from);
     const move = () => {
-      turn.moved(Math.min(1, (from + context.currentTime - began) / buffer.duration));
-      turn.frame = requestAnimationFrame(move);
+      playing.moved(Math.min(1, (from + context.currentTime - began) / buffer.duration));
+      playing.frame = requestAnimationFrame(move);
     };
     move();
   }

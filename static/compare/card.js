@@ -2,7 +2,7 @@
 // A voice that is compared: its name, its waveform, and how long its first sound took to arrive.
 
 import { element, setText } from "../lib/element.js";
-import { Waveform } from "../player/waveform.js";
+import { TakeWaveform } from "../player/waveform.js";
 import { clockOf } from "../take/duration.js";
 
 export class Card {
@@ -28,7 +28,7 @@ export class Card {
     this.#takes = takes;
     this.#button.addEventListener("click", toggle);
     const { player, speaker } = app;
-    this.#waveform = new Waveform(this.#canvas, {
+    this.#waveform = new TakeWaveform(this.#canvas, {
       get take() {
         return takes.of(voice);
       },

@@ -2,6 +2,7 @@
 // The Compare tab: one text in two to four voices, made at once, heard one after another.
 
 import { byId } from "../lib/element.js";
+import { voiceChoices } from "../speak/voice-preview.js";
 import { changeSettings } from "../state.js";
 import { MOST_COMPARED } from "../take/settings.js";
 import { Card } from "./card.js";
@@ -9,85 +10,104 @@ import { ComparedTakes } from "./takes.js";
 
 const LEAST = 2;
 
-/** @param {HTMLElement} panel @param {App} app */
-export function mount(panel, app) {
-  const { store, player, speaker, toast } = app;
-  const takes = new ComparedTakes(app);
+class Comparison {
+  #app;
+  #takes;
   /** @type {Map<string, Card>} by voice; kept, as their drawings follow the window's size and colours */
-  const cards = new Map();
-  let inTurn = false; // whether the next voice plays when one ends
+  #cards = new Map();
+  #inTurn = false; // whether the next voice plays when one ends
+  #listed = ""; // the voices whose cards are in the list
+  #frame = 0;
 
-  /** Return whether the voice could be requested. */
-  function play(/** @type {string} */ voice) {
+  /** @param {App} app */
+  constructor(app) {
+    this.#app = app;
+    this.#takes = new ComparedTakes(app);
+    const { store, player } = app;
+    store.watch(["tab", "text", "voices", "settings"], () => this.#show());
+    this.#takes.on("change", () => this.#show());
+    player.on("change", () => {
+      this.#show();
+      if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#animate());
+    });
+    player.on("ended", () => this.#inTurn && this.#playNext());
+    byId("compare-choose").addEventListener("click", () => choose(app));
+    byId("compare-all").addEventListener("click", () => this.#playInTurn());
+    store.watch(["ready"], ({ ready }) => (byId("compare-choose").disabled = byId("compare-all").disabled = !ready));
+  }
+
+  get #isShown() {
+    return this.#app.store.state.tab === "compare";
+  }
+
+  get #voices() {
+    return voicesOf(this.#app.store.state);
+  }
+
+  /** Return whether the voice could be requested. @param {string} voice */
+  #play(voice) {
+    const { store, player, speaker, toast } = this.#app;
     const written = store.state.text.trim() !== "";
     if (!written || store.state.connection !== "online") {
       const wrong = written ? "There is no connection to the server." : "There is no text; write one in the Speak tab.";
       toast.show(wrong, { kind: "error" });
       return false;
     }
-    for (const id of voicesOf(store.state)) takes.ask(id); // all start at once, so that their times compare
-    const { take, context } = takes.ask(voice);
+    for (const id of this.#voices) this.#takes.ask(id); // all start at once, so that their times compare
+    const { take, context } = this.#takes.ask(voice);
     if (player.take !== take) speaker.load(take, context);
     speaker.play();
     return true;
   }
 
-  function toggle(/** @type {string} */ voice) {
-    inTurn = false;
-    if (player.active && player.take === takes.of(voice)) speaker.pause();
-    else play(voice);
+  /** @param {string} voice */
+  #toggle(voice) {
+    const { player, speaker } = this.#app;
+    this.#inTurn = false;
+    if (player.active && player.take === this.#takes.of(voice)) speaker.pause();
+    else this.#play(voice);
   }
 
-  function playInTurn() {
-    inTurn = play(voicesOf(store.state)[0]);
-    if (inTurn) speaker.seek(0);
+  #playInTurn() {
+    this.#inTurn = this.#play(this.#voices[0]);
+    if (this.#inTurn) this.#app.speaker.seek(0);
   }
 
-  function playNext() {
-    const voices = voicesOf(store.state);
-    const at = voices.findIndex((voice) => takes.of(voice) === player.take); // -1 for a take of another tab
-    const next = at < 0 ? undefined : voices[at + 1];
-    inTurn = next !== undefined && play(next);
+  #playNext() {
+    const { take } = this.#app.player;
+    const at = this.#voices.findIndex((voice) => this.#takes.of(voice) === take); // -1 for a take of another tab
+    const next = at < 0 ? undefined : this.#voices[at + 1];
+    this.#inTurn = next !== undefined && this.#play(next);
   }
 
-  function cardOf(/** @type {string} */ voice) {
-    const card = cards.get(voice) ?? new Card(voice, app, takes, () => toggle(voice));
-    cards.set(voice, card);
+  #show() {
+    if (!this.#isShown) return;
+    const voices = this.#voices;
+    if (voices.join("\n") !== this.#listed) {
+      this.#listed = voices.join("\n");
+      this.#takes.keepOnly(voices);
+      byId("compare-list").replaceChildren(...voices.map((voice) => this.#card(voice).item));
+    }
+    for (const voice of voices) this.#card(voice).show();
+  }
+
+  /** @param {string} voice */
+  #card(voice) {
+    const card = this.#cards.get(voice) ?? new Card(voice, this.#app, this.#takes, () => this.#toggle(voice));
+    this.#cards.set(voice, card);
     return card;
   }
 
-  const isShown = () => store.state.tab === "compare";
-  let built = "";
-  function show() {
-    if (!isShown()) return;
-    const voices = voicesOf(store.state);
-    if (voices.join("\n") !== built) {
-      built = voices.join("\n");
-      takes.keepOnly(voices);
-      byId("compare-list").replaceChildren(...voices.map((voice) => cardOf(voice).item));
-    }
-    for (const voice of voices) cardOf(voice).show();
+  #animate() {
+    this.#frame = 0;
+    this.#show();
+    if (this.#app.player.active && this.#isShown) this.#frame = requestAnimationFrame(() => this.#animate());
   }
+}
 
-  let frame = 0;
-  const run = () => {
-    frame = 0;
-    show();
-    if (player.active && isShown()) frame = requestAnimationFrame(run);
-  };
-
-  store.watch(["tab", "text", "voices", "settings"], show);
-  takes.on("change", show);
-  player.on("change", () => {
-    show();
-    frame ||= requestAnimationFrame(run);
-  });
-  player.on("ended", () => inTurn && playNext());
-  byId("compare-choose").addEventListener("click", () => choose(app));
-  byId("compare-all").addEventListener("click", playInTurn);
-  store.watch(["ready"], ({ ready }) => {
-    for (const id of ["compare-choose", "compare-all"]) /** @type {HTMLButtonElement} */ (byId(id)).disabled = !ready;
-  });
+/** @param {HTMLElement} _panel @param {App} app */
+export function mount(_panel, app) {
+  new Comparison(app);
 }
 
 /** Return the voices to compare: those chosen, or else the first ones. @param {State} state */
@@ -97,10 +117,11 @@ function voicesOf({ voices, settings }) {
 }
 
 /** Open the dialog that chooses the voices. @param {App} app */
-function choose({ store, picker, sampler }) {
+function choose(app) {
+  const { store, picker } = app;
   picker.open({
     title: "Voices to compare, two to four",
-    choices: store.state.voices.map(({ id, name, style }) => ({ id, name, about: style })),
+    ...voiceChoices(app),
     get picked() {
       return voicesOf(store.state);
     },
@@ -110,6 +131,5 @@ function choose({ store, picker, sampler }) {
       const next = now.includes(id) ? now.filter((one) => one !== id) : [...now, id];
       if (next.length >= LEAST && next.length <= MOST_COMPARED) changeSettings(store, { compared: next });
     },
-    preview: (choice, button) => sampler.toggle(choice.id, button),
   });
 }

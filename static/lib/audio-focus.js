@@ -15,7 +15,7 @@ export class AudioFocus {
    * @param {object} owner
    * @param {() => void} stop
    */
-  take(owner, stop) {
+  acquire(owner, stop) {
     if (this.#holder?.owner !== owner) this.#stop();
     this.#holder = { owner, stop };
     this.#others.postMessage("sound");

@@ -2,11 +2,11 @@
 // Files dropped onto an element.
 
 /**
- * Give a dropped file to `take`; the element has the class "over" while a file is held over it.
+ * Give a dropped file to `accept`; the element has the class "over" while a file is held over it.
  * @param {HTMLElement} zone
- * @param {(file: File) => void} take
+ * @param {(file: File) => void} accept
  */
-export function receiveDrops(zone, take) {
+export function receiveDrops(zone, accept) {
   zone.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return; // dragged text is the browser's
     event.preventDefault();
@@ -18,6 +18,6 @@ export function receiveDrops(zone, take) {
     if (!file) return;
     event.preventDefault();
     zone.classList.remove("over");
-    take(file);
+    accept(file);
   });
 }

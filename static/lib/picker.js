@@ -53,10 +53,10 @@ export class Picker {
     button.addEventListener("click", () => this.#pick(choice));
     const row = element("li", {}, button);
     if (preview) {
-      const listen = element("button", { type: "button", className: "hear" }, "Listen");
-      listen.append(element("span", { className: "unseen" }, ` to ${choice.name}`));
-      listen.addEventListener("click", () => preview(choice, listen));
-      row.append(listen);
+      const control = element("button", { type: "button", className: "preview" }, "Preview");
+      control.append(element("span", { className: "unseen" }, ` ${choice.name}`));
+      control.addEventListener("click", () => preview(choice, control));
+      row.append(control);
     }
     return row;
   }

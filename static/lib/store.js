@@ -5,8 +5,8 @@
 export class Store {
   /** @type {State} */
   #state;
-  /** @type {Set<{ names: (keyof State)[], act: (state: State) => void }>} */
-  #watchers = new Set();
+  /** @type {{ names: (keyof State)[], act: (state: State) => void }[]} */
+  #watchers = [];
 
   /** @param {State} initial */
   constructor(initial) {
@@ -29,14 +29,12 @@ export class Store {
   }
 
   /**
-   * Call `act` now and whenever one of the named values changes. Return a function that stops watching.
+   * Call `act` now and whenever one of the named values changes.
    * @param {(keyof State)[]} names
    * @param {(state: State) => void} act
    */
   watch(names, act) {
-    const watcher = { names, act };
-    this.#watchers.add(watcher);
+    this.#watchers.push({ names, act });
     act(this.#state);
-    return () => this.#watchers.delete(watcher);
   }
 }

@@ -10,7 +10,7 @@ import { mountDownload } from "./download.js";
 import { mountMediaKeys } from "./media-keys.js";
 import { mountScrubber } from "./scrubber.js";
 import { mountWakeLock } from "./wake-lock.js";
-import { Waveform } from "./waveform.js";
+import { TakeWaveform } from "./waveform.js";
 
 /**
  * @param {App} app
@@ -19,7 +19,7 @@ import { Waveform } from "./waveform.js";
 export function mountDock(app, playOrPause) {
   const { store, player, speaker } = app;
   const dock = byId("dock");
-  const waveform = new Waveform(byId("waveform-player"), player);
+  const waveform = new TakeWaveform(byId("waveform-player"), player);
   const scrubber = mountScrubber(speaker, player);
   mountTransport(speaker, playOrPause);
   mountLoop(app);

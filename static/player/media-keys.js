@@ -1,11 +1,11 @@
 // @ts-check
 // Media keys of the keyboard and the headset, and the controls of the lock screen.
 
+import { httpUrl } from "../lib/address.js";
 import { SKIP_S } from "../speech/speaker.js";
-import { mountInaudibleTone } from "./inaudible.js";
-import { mountShownPosition } from "./shown-position.js";
 
 const TITLE = 80; // characters
+const OFF_S = 0.5; // differences of the position below this are not reported
 
 /** @param {App} app @param {() => void} playOrPause */
 export function mountMediaKeys({ player, speaker }, playOrPause) {
@@ -40,4 +40,47 @@ export function mountMediaKeys({ player, speaker }, playOrPause) {
     shown = take;
     session.metadata = new MediaMetadata({ title: take.text.slice(0, TITLE), artist: document.title });
   });
+}
+
+/**
+ * Play an inaudible tone (25 Hz at -65 dBFS) during speech: browsers give the media keys only to pages with a media
+ * element that plays, and Firefox only if it is not silent.
+ * @param {Player} player
+ */
+function mountInaudibleTone(player) {
+  const tone = new Audio();
+  tone.loop = true;
+  const play = () => tone.play().catch(() => {}); // only the media keys are lost
+  player.on("first", () => {
+    if (!tone.src) tone.src = httpUrl("static/audio/inaudible.mp3");
+    if (player.active) play();
+  });
+  player.on("change", () => {
+    if (!player.active) tone.pause();
+    else if (tone.src && tone.paused) play();
+  });
+}
+
+/**
+ * Report the position to the desktop and the lock screen, which count on while it plays.
+ * @param {MediaSession} session
+ * @param {Player} player
+ */
+function mountShownPosition(session, player) {
+  let reported = { duration: 0, position: 0, playing: false, at: 0 };
+
+  const tell = () => {
+    const { take, active: playing } = player;
+    if (!take?.length) return;
+    const now = performance.now();
+    const duration = take.seconds;
+    const position = Math.min(duration, player.position / take.rate);
+    const expected = reported.position + (reported.playing ? (now - reported.at) / 1000 : 0);
+    const off = Math.max(Math.abs(position - expected), Math.abs(duration - reported.duration));
+    if (playing === reported.playing && off < OFF_S) return;
+    reported = { duration, position, playing, at: now };
+    session.setPositionState({ duration, position });
+  };
+  player.on("report", tell);
+  player.on("change", tell);
 }

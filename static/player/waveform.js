@@ -11,7 +11,7 @@ const BAR = 3; // pixels of a bar and of the gap to the next
 const GAP = 2;
 const PLACE = 0.3; // position of the line while the waveform scrolls
 
-export class Waveform {
+export class TakeWaveform {
   #canvas;
   #player;
   /** @type {Peaks | null} */

@@ -2,11 +2,10 @@
 // One chart: a figure with a legend, a drawing, a summary for screen readers, and a table.
 
 import { element, setText } from "../lib/element.js";
-import { chartTable } from "./chart-table.js";
 import { Drawing } from "./drawing.js";
-import { summaryOf, valuesOf } from "./plots.js";
+import { duration, summaryOf, tableOf, timeOfDay, valuesOf } from "./plots.js";
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const ROWS = 15; // of the table
 
 export class Chart {
   #plot;
@@ -77,7 +76,7 @@ export class Chart {
   #readLegend(row) {
     const timeline = this.#timeline;
     if (!timeline) return;
-    this.#moment.textContent = row === null ? "" : CLOCK.format(1000 * Number(timeline.column("at")[row]));
+    this.#moment.textContent = row === null ? "" : timeOfDay(Number(timeline.column("at")[row]), "seconds");
     this.#plot.series.forEach((series, at) => {
       const values = valuesOf(timeline, series);
       const value = row === null ? values.findLast((one) => one !== null) : values[row];
@@ -89,4 +88,16 @@ export class Chart {
     if (!this.#table.open || !this.#timeline) return;
     this.#table.replaceChildren(this.#table.children[0], chartTable(this.#plot, this.#timeline, this.#span));
   }
+}
+
+/** Return the values of a chart as a table. @param {Plot} plot @param {Timeline} timeline @param {number} span seconds */
+function chartTable(plot, timeline, span) {
+  const caption = element("caption", {}, `Highest values of each ${duration(span / ROWS)}, up to the time given`);
+  const labels = ["Time", ...plot.series.map(({ label }) => label)];
+  const head = element("tr", {}, ...labels.map((label) => element("th", { scope: "col" }, label)));
+  const rows = tableOf(plot, timeline, span / ROWS).map(({ at, values }) => element(
+    "tr", {}, element("th", { scope: "row" }, timeOfDay(at, "minutes")),
+    ...values.map((value) => element("td", {}, value === null ? "–" : plot.format(value))),
+  ));
+  return element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows));
 }

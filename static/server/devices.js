@@ -9,7 +9,7 @@ const STATES = new Map([
   ["starting", "starting"],
   ["ready", "ready"],
   ["restarting", "restarting"],
-  ["broken", "keeps failing; the next try is later"],
+  ["broken", "keeps failing; will be retried"],
   ["stopped", "stopped"],
 ]);
 

@@ -2,7 +2,7 @@
 // The drawing of a chart: lines by uPlot, with limits across it and markers where a worker or the server restarted.
 
 import published from "../vendor/uplot/uPlot.esm.js";
-import { valuesOf } from "./plots.js";
+import { timeOfDay, valuesOf } from "./plots.js";
 
 const uPlot = /** @type {typeof import("uplot")} */ (/** @type {unknown} */ (published));
 
@@ -11,7 +11,6 @@ const LEAST_WIDTH = 200;
 const [X_AXIS, Y_AXIS] = [28, 60];
 const FONT = "px system-ui, sans-serif";
 const SYNC = "server"; // the cursor moves in all charts at once
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export class Drawing {
   #plot;
@@ -90,7 +89,7 @@ export class Drawing {
     const lines = { stroke: this.#grid, width: 1 };
     const axis = { stroke: this.#ink, font: `12${FONT}`, grid: lines, ticks: { ...lines, size: 4 } };
     return [
-      { ...axis, size: X_AXIS, space: 64, values: (_, splits) => splits.map((at) => CLOCK.format(1000 * at)) },
+      { ...axis, size: X_AXIS, space: 64, values: (_, splits) => splits.map((at) => timeOfDay(at, "minutes")) },
       {
         ...axis,
         size: Y_AXIS,

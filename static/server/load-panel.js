@@ -11,54 +11,70 @@ const TAKES = 20;
 const SHOWN_MS = 500; // shortest time axis
 
 /** @param {App} app */
-export function mountLoadPanel({ store, key, api }) {
-  const button = byId("load");
-  const notice = new Notice(byId("load-notice"));
-  const list = byId("load-takes");
+export function mountLoadPanel(app) {
+  const panel = new LoadPanel(app);
+  app.store.watch(["connection", "ready"], () => panel.label());
+}
+
+class LoadPanel {
+  #app;
+  #button = byId("load");
+  #notice = new Notice(byId("load-notice"));
+  #list = byId("load-takes");
   /** @type {LoadTest | null} */
-  let test = null;
-  let frame = 0;
+  #test = null;
+  #frame = 0;
 
-  store.watch(["connection", "ready"], label);
-  button.addEventListener("click", () => (test ? test.stop() : notice.attempt(button, start)));
+  /** @param {App} app */
+  constructor(app) {
+    this.#app = app;
+    this.#button.addEventListener("click", () => {
+      if (this.#test) this.#test.stop();
+      else this.#notice.attempt(this.#button, () => this.#start());
+    });
+  }
 
-  function label() {
-    const { connection, ready } = store.state;
+  /** Show on the button what it does. */
+  label() {
+    const { connection, ready } = this.#app.store.state;
     const count = Math.min(TAKES, ready?.limits.parallel_contexts ?? TAKES);
-    button.disabled = connection !== "online" && !test;
-    button.textContent = test ? "Stop" : count === 1 ? "Speak a take" : `Speak ${count} takes at once`;
+    this.#button.disabled = connection !== "online" && !this.#test;
+    this.#button.textContent = this.#test ? "Stop" : count === 1 ? "Speak a take" : `Speak ${count} takes at once`;
   }
 
-  async function start() {
-    const { voices } = await api.get("voices");
+  async #start() {
+    const { voices } = await this.#app.api.get("voices");
     const here = voices.filter((/** @type {any} */ { download }) => !download || download.state === "present");
-    if (!here.length) throw new UserError("No voice has been fetched yet; speak with one first.");
-    const mine = test = new LoadTest(key, TAKES, here);
-    list.replaceChildren();
-    notice.say("Speaking…");
-    mine.on("change", () => {
-      if (!frame) frame = requestAnimationFrame(() => draw(mine));
+    if (!here.length) throw new UserError("No voice has been downloaded yet; play a text with one first.");
+    const test = (this.#test = new LoadTest(this.#app.key, TAKES, here));
+    this.#list.replaceChildren();
+    this.#notice.say("Speaking…");
+    test.on("change", () => {
+      if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw(test));
     });
-    mine.on("end", (why) => {
-      test = null;
-      draw(mine);
-      const failed = mine.takes.find(({ error }) => error)?.error ?? "";
-      const words = [why, failed, summary(mine.takes)].filter(Boolean).join(" ");
-      if (why || failed) notice.showError(new UserError(words));
-      else notice.say(words);
-      label();
-    });
-    mine.start();
-    label();
+    test.on("end", (why) => this.#end(test, why));
+    test.start();
+    this.label();
   }
 
-  /** @param {LoadTest} mine */
-  function draw({ takes }) {
-    cancelAnimationFrame(frame);
-    frame = 0;
+  /** @param {LoadTest} test @param {string} why it ended early, or "" */
+  #end(test, why) {
+    this.#test = null;
+    this.#draw(test);
+    const failed = test.takes.find(({ error }) => error)?.error ?? "";
+    const words = [why, failed, summary(test.takes)].filter(Boolean).join(" ");
+    if (why || failed) this.#notice.showError(new UserError(words));
+    else this.#notice.say(words);
+    this.label();
+  }
+
+  /** @param {LoadTest} test */
+  #draw({ takes }) {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
     const longest = Math.max(SHOWN_MS, ...takes.map(({ end, first }) => end ?? first ?? 0));
-    while (list.children.length < takes.length) list.append(row());
-    takes.forEach((take, at) => write(/** @type {HTMLElement} */ (list.children[at]), take, longest));
+    while (this.#list.children.length < takes.length) this.#list.append(row());
+    takes.forEach((take, at) => write(/** @type {HTMLElement} */ (this.#list.children[at]), take, longest));
   }
 }
 
@@ -85,8 +101,8 @@ function summary(takes) {
   if (!firsts.length) return "";
   const seconds = takes.reduce((sum, { audioS }) => sum + audioS, 0);
   const took = Math.max(...takes.map(({ end }) => end ?? 0)) / 1000;
-  const times = `first audio ${milliseconds(firsts[0])} at best, ${milliseconds(firsts[(firsts.length - 1) >> 1])} in the middle, ` +
-    `${milliseconds(firsts[firsts.length - 1])} at worst`;
-  const all = took ? `; ${seconds.toFixed(0)} s of speech in ${took.toFixed(1)} s, ${Math.round(seconds / took)} times as fast as it is heard` : "";
+  const [fastest, median, slowest] = [firsts[0], firsts[(firsts.length - 1) >> 1], firsts[firsts.length - 1]].map(milliseconds);
+  const times = `first audio: fastest ${fastest}, median ${median}, slowest ${slowest}`;
+  const all = took ? `; ${seconds.toFixed(0)} s of speech in ${took.toFixed(1)} s, ${Math.round(seconds / took)} × real time` : "";
   return `${firsts.length === 1 ? "One take" : `${firsts.length} takes`}: ${times}${all}.`;
 }

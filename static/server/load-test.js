@@ -3,7 +3,7 @@
 
 import { Emitter } from "../lib/emitter.js";
 import { Channel } from "../lib/channel.js";
-import { handleOf, samplesOf } from "../speech/audio-frame.js";
+import { handleOf, samplesOf } from "../speech/contexts.js";
 
 const SENTENCES = [
   "Twenty of these sentences are being spoken at the same moment.",

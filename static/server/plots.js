@@ -159,6 +159,14 @@ export function milliseconds(ms) {
   return `${ms < 10 && ms % 1 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
+const MINUTES = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const SECONDS = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** Return a time of the day. @param {number} at seconds since 1970 @param {"minutes" | "seconds"} precision */
+export function timeOfDay(at, precision) {
+  return (precision === "minutes" ? MINUTES : SECONDS).format(1000 * at);
+}
+
 /** @param {number} share 0 to 1 */
 export function percent(share) {
   return `${Math.round(100 * share)} %`;

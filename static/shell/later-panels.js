@@ -1,9 +1,11 @@
 // @ts-check
 // The panels that the page loads later: when their tab is opened, or once it is connected and idle, so that they are
-// there when the server goes away. Until Play is ready, each file more costs time on a slow network.
+// there when the server goes away. Every additional file delays Play on a slow network.
+
+import { byId } from "../lib/element.js";
 
 const MOST_WAIT_MS = 2000; // for an idle moment
-const UNCONNECTED_MS = 5000; // after which the panels are loaded though the server has not let the page in
+const UNCONNECTED_MS = 5000; // load the panels after this even without a connection
 
 /**
  * @typedef {{ mount: (panel: HTMLElement, app: App) => void }} PanelModule
@@ -17,7 +19,7 @@ export function mountLater(app, loaders) {
 
   /** Return whether the panel could be loaded. */
   async function load(/** @type {string} */ tab) {
-    const panel = /** @type {HTMLElement} */ (document.getElementById(tab));
+    const panel = byId(tab);
     try {
       const { mount } = await loaders[tab]();
       mount(panel, app);

@@ -1,6 +1,8 @@
 // @ts-check
 // The tabs: Speak, Compare, Voices, Server. Left and Right move between them.
 
+import { byId } from "../lib/element.js";
+
 /** @param {App} app */
 export function mountTabs({ store }) {
   const tabs = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[role=tab]")]);
@@ -22,8 +24,7 @@ export function mountTabs({ store }) {
       const chosen = idOf(tab) === state.tab;
       tab.setAttribute("aria-selected", String(chosen));
       tab.tabIndex = chosen ? 0 : -1;
-      const panel = document.getElementById(idOf(tab));
-      if (panel) panel.hidden = !chosen;
+      byId(idOf(tab)).hidden = !chosen;
     }
     document.body.dataset.tab = state.tab;
   });

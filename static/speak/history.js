@@ -4,10 +4,10 @@
 import { byId, element } from "../lib/element.js";
 import { makeClosable } from "../lib/sheet.js";
 import { clockOf } from "../take/duration.js";
-import { keepTakes } from "./take-keeper.js";
 import { TakeStore } from "./take-store.js";
 
 const TITLE = 160; // characters shown of a text
+const LEAST_S = 0.2; // of a take that is kept
 
 /**
  * @param {App} app
@@ -82,4 +82,32 @@ function row(entry, voices, open, remove) {
 /** @param {string} text */
 function shortened(text) {
   return text.length > TITLE ? `${text.slice(0, TITLE).trimEnd()}…` : text;
+}
+
+/**
+ * Keep the player's takes when they are complete, each once. Return the set of those kept; add takes that must not be
+ * kept again.
+ * @param {Player} player
+ * @param {TakeStore} takes
+ */
+function keepTakes(player, takes) {
+  /** @type {WeakSet<object>} */
+  const kept = new WeakSet();
+  /** @type {Take | null} */
+  let current = null;
+
+  async function keep() {
+    const take = current;
+    if (!take?.complete || take.seconds < LEAST_S || kept.has(take)) return;
+    kept.add(take);
+    await takes.keep(take).catch(() => kept.delete(take)); // storage is full or forbidden
+  }
+  player.on("change", () => {
+    if (player.take === current) return;
+    current?.removeEventListener("end", keep);
+    current = player.take;
+    current?.addEventListener("end", keep);
+    keep();
+  });
+  return kept;
 }

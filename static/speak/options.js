@@ -4,10 +4,10 @@
 import { byId, element } from "../lib/element.js";
 import { closeOnBackdrop } from "../lib/sheet.js";
 import { changeSettings } from "../state.js";
-import { DEFAULTS, PITCHES, RATES, SPEEDS } from "../take/settings.js";
+import { DEFAULTS, PITCHES, RATES, SPEEDS, factorAt, positionOf } from "../take/settings.js";
 import { mountEngineOptions } from "./engine-options.js";
-import { mountFactor } from "./factor.js";
 import { mountLanguage } from "./language.js";
+import { voiceChoices } from "./voice-preview.js";
 
 const NARROW = matchMedia("(max-width: 60rem)");
 
@@ -25,14 +25,14 @@ export function mountOptions(app) {
 }
 
 /** @param {App} app */
-function mountVoice({ store, picker, sampler }) {
+function mountVoice(app) {
+  const { store, picker } = app;
   byId("voice").addEventListener("click", () =>
     picker.open({
       title: "Voice",
-      choices: store.state.voices.map(({ id, name, style }) => ({ id, name, about: style })),
+      ...voiceChoices(app),
       picked: [store.state.settings.voice],
       pick: (voice) => changeSettings(store, { voice }),
-      preview: (choice, button) => sampler.toggle(choice.id, button),
     }),
   );
   store.watch(["ready"], ({ ready }) => (byId("voice").disabled = !ready));
@@ -42,6 +42,23 @@ function mountVoice({ store, picker, sampler }) {
   store.watch(["settings", "voices"], ({ settings, voices }) => {
     const voice = voices.find(({ id }) => id === settings.voice);
     byId("voice-name-shown").textContent = voice ? `${voice.name}, ${voice.style}` : "–";
+  });
+}
+
+/**
+ * Mount the slider of a factor, with 1 in the middle.
+ * @param {App["store"]} store
+ * @param {"speed" | "pitch"} name
+ * @param {{ max: number }} range
+ */
+function mountFactor(store, name, range) {
+  const slider = byId(name);
+  slider.addEventListener("input", () => changeSettings(store, { [name]: factorAt(Number(slider.value), range) }));
+  store.watch(["settings"], ({ settings }) => {
+    const value = settings[name];
+    if (factorAt(Number(slider.value), range) !== value) slider.value = String(positionOf(value, range));
+    slider.setAttribute("aria-valuetext", `${value} times`);
+    byId(`${name}-value`).textContent = `${value}×`;
   });
 }
 

@@ -82,11 +82,10 @@ export class Reader extends Emitter {
     this.#element.focus({ preventScroll: true });
   }
 
-  /** Set the language and the direction of the text. @param {string} language a tag, or "auto" */
+  /** Set the language of the text. @param {string} language a tag, or "auto" */
   setLanguage(language) {
     if (language === "auto") this.#element.removeAttribute("lang");
     else this.#element.lang = language;
-    this.#element.dir = "auto";
   }
 
   /** Remove the highlights. */

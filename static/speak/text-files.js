@@ -15,10 +15,10 @@ const MOST_BYTES = 4e6;
 export function mountTextFiles({ toast }, zone, use) {
   const chooser = byId("text-file");
 
-  async function take(/** @type {File} */ file) {
+  async function accept(/** @type {File} */ file) {
     if (!NAME.test(file.name) && !file.type.startsWith("text/"))
       toast.show(`“${file.name}” is not a text file; choose a .txt or .md file.`, { kind: "error" });
-    else if (file.size > MOST_BYTES) toast.show(`“${file.name}” is too large.`, { kind: "error" });
+    else if (file.size > MOST_BYTES) toast.show(`“${file.name}” is larger than 4 MB.`, { kind: "error" });
     else await read(file);
   }
 
@@ -32,8 +32,8 @@ export function mountTextFiles({ toast }, zone, use) {
 
   byId("open-file").addEventListener("click", () => chooser.click());
   chooser.addEventListener("change", () => {
-    if (chooser.files?.length) take(chooser.files[0]);
+    if (chooser.files?.length) accept(chooser.files[0]);
     chooser.value = "";
   });
-  receiveDrops(zone, take);
+  receiveDrops(zone, accept);
 }

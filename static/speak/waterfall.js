@@ -42,5 +42,5 @@ function msOf(/** @type {number} */ ms) {
 function factsOf(/** @type {Metrics} */ { audio_ms: audio, realtime_factor: factor }) {
   if (!audio || !factor) return "";
   const speed = Math.round(factor);
-  return `${(audio / 1000).toFixed(1)} s of speech${speed > 1 ? `, made ${speed} times faster than it is heard` : ""}.`;
+  return `${(audio / 1000).toFixed(1)} s of speech${speed > 1 ? `, synthesised at ${speed} × real time` : ""}.`;
 }

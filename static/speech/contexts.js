@@ -1,11 +1,14 @@
 // @ts-check
 // The contexts of this page on the server: gives each the messages and the sound that belong to it.
 
-import { handleOf, samplesOf } from "./audio-frame.js";
 import { Context } from "./context.js";
 
 const FAR_MS = 30 * 60_000; // how far ahead of real time the sound may come, where it costs the server little
 const NEAR_MS = 60_000; // and where it costs much
+
+// A binary message is a header with the handle of the context, then mono 16-bit PCM.
+const HEADER_BYTES = 16;
+const HANDLE_AT = 2;
 
 export class Contexts {
   #channel;
@@ -16,15 +19,15 @@ export class Contexts {
   /** @type {Map<number, Context>} */
   #byHandle = new Map();
 
-  /** @param {Pick<App, "speech" | "store">} app */
-  constructor({ speech, store }) {
-    this.#channel = speech;
+  /** @param {Pick<App, "speakChannel" | "store">} app */
+  constructor({ speakChannel, store }) {
+    this.#channel = speakChannel;
     this.#store = store;
     for (const type of ["started", "sentence", "words", "done", "cancelled", "error"])
-      speech.on(type, (message) => this.#receive(message));
-    speech.on("binary", (frame) => this.#receiveAudio(frame));
+      speakChannel.on(type, (message) => this.#receive(message));
+    speakChannel.on("binary", (frame) => this.#receiveAudio(frame));
     // A new connection does not know the contexts of an earlier one.
-    for (const type of ["lost", "ready"]) speech.on(type, () => this.#loseAll());
+    for (const type of ["lost", "ready"]) speakChannel.on(type, () => this.#loseAll());
   }
 
   /** True if the server can be asked to speak. */
@@ -74,4 +77,14 @@ export class Contexts {
     this.#byName.delete(context.name);
     for (const [handle, one] of this.#byHandle) if (one === context) this.#byHandle.delete(handle);
   }
+}
+
+/** Return the handle; `started` maps it to a context. @param {ArrayBuffer} frame */
+export function handleOf(frame) {
+  return new DataView(frame).getUint16(HANDLE_AT, true);
+}
+
+/** Return the samples, without copying them. @param {ArrayBuffer} frame */
+export function samplesOf(frame) {
+  return new Int16Array(frame, HEADER_BYTES);
 }

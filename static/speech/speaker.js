@@ -74,7 +74,7 @@ export class Speaker extends Emitter {
     const { player, focus, toast } = this.#app;
     const take = this.take;
     if (!take) return;
-    focus.take(this, () => player.pause());
+    focus.acquire(this, () => player.pause());
     player.open([take.rate]);
     this.#supply.retry();
     player.play();
@@ -83,7 +83,7 @@ export class Speaker extends Emitter {
       take.metrics.device ??= performance.now();
     } catch (error) {
       player.pause();
-      toast.show(`This browser cannot play audio: ${/** @type {Error} */ (error).message}.`, { kind: "error" });
+      toast.show(`Audio could not start: ${/** @type {Error} */ (error).message}.`, { kind: "error" });
     }
   }
 

@@ -135,8 +135,10 @@ export class Supply extends Emitter {
 
   /** @param {Take} take */
   #reportLoss(take) {
-    const kept = take.length ? "What has arrived plays on; the rest follows" : "It goes on";
-    this.#loss = `The connection to the server was lost. ${kept} when it is back.`;
+    const next = take.length
+      ? "Playback continues with what has arrived; the rest follows after reconnecting."
+      : "Playback begins after reconnecting.";
+    this.#loss = `The connection to the server was lost. ${next}`;
     this.#app.toast.show(this.#loss, { kind: "error", lasting: true });
   }
 

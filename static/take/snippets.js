@@ -44,7 +44,7 @@ function python(/** @type {SpeechRequest} */ request) {
   return `import asyncio, json, wave
 from websockets.asyncio.client import connect
 
-REQUEST = ${literal(message, PYTHON, "")}
+REQUEST = ${literal(message)}
 
 async def main():
     async with connect(${JSON.stringify(socketOf(request))}) as socket:${auth}
@@ -69,7 +69,7 @@ asyncio.run(main())
 function javascript(/** @type {SpeechRequest} */ request) {
   const message = { type: "speak", text: request.text, ...fieldsOf(request) };
   const auth = request.locked ? `\n  socket.send(JSON.stringify({ type: "auth", key: "${KEY}" }));` : "";
-  return `const request = ${literal(message, JAVASCRIPT, "")};
+  return `const request = ${literal(message)};
 
 const socket = new WebSocket(${JSON.stringify(socketOf(request))});
 socket.binaryType = "arraybuffer";
@@ -93,9 +93,9 @@ socket.onmessage = ({ data }) => {
 function openai(/** @type {SpeechRequest} */ request) {
   const { voice, speed, ...rest } = /** @type {Record<string, any>} */ (fieldsOf(request));
   const extra = Object.fromEntries(Object.entries(rest).filter(([name]) => OPENAI_EXTRA.includes(name)));
-  const lines = [`    model="tts-1",`, `    voice=${JSON.stringify(voice)},`, `    input=${pythonString(request.text)},`];
+  const lines = [`    model="tts-1",`, `    voice=${JSON.stringify(voice)},`, `    input=${JSON.stringify(request.text)},`];
   if (speed) lines.push(`    speed=${speed},`);
-  if (Object.keys(extra).length) lines.push(`    extra_body=${literal(extra, PYTHON, "    ")},`);
+  if (Object.keys(extra).length) lines.push(`    extra_body=${literal(extra, "    ")},`);
   return `from openai import OpenAI
 
 client = OpenAI(base_url=${JSON.stringify(`${request.address}v1`)}, api_key="${request.locked ? KEY : "none"}")
@@ -115,27 +115,16 @@ function socketOf(/** @type {SpeechRequest} */ { address }) {
   return `${address.replace(/^http/, "ws")}ws/speak`;
 }
 
-const PYTHON = { string: pythonString, key: (/** @type {string} */ name) => JSON.stringify(name) };
-const JAVASCRIPT = {
-  string: (/** @type {string} */ text) => JSON.stringify(text),
-  key: (/** @type {string} */ name) => name,
-};
-
 /**
+ * Write fields as Python and JavaScript both read them: JSON's strings are theirs, as it leaves characters as they are.
  * @param {Record<string, any>} fields
- * @param {{ string: (text: string) => string, key: (name: string) => string }} language
  * @param {string} indent
  */
-function literal(fields, { string, key }, indent) {
+function literal(fields, indent = "") {
   const entries = Object.entries(fields).map(
-    ([name, value]) => `${indent}    ${key(name)}: ${typeof value === "string" ? string(value) : value},`,
+    ([name, value]) => `${indent}    ${JSON.stringify(name)}: ${JSON.stringify(value)},`,
   );
   return ["{", ...entries, `${indent}}`].join("\n");
-}
-
-/** JSON's strings are Python's, except that Python reads no surrogate pairs: characters are left as they are. */
-function pythonString(/** @type {string} */ text) {
-  return JSON.stringify(text);
 }
 
 /** Quote for a POSIX shell. @param {string} text */

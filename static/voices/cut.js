@@ -1,8 +1,7 @@
 // @ts-check
-// A part of a recording, as a WAV file.
+// A part of a recording, mixed to mono, as a WAV file.
 
 import { wavParts } from "../take/wav.js";
-import { monoOf } from "./mono.js";
 
 const LEAST_S = 0.5; // of what is kept
 
@@ -50,4 +49,17 @@ export function partOf(buffer, from, to) {
 export function fileOf(buffer, from, to, name) {
   const parts = wavParts(partOf(buffer, from, to), buffer.sampleRate);
   return new File(/** @type {BlobPart[]} */ (parts), `${name.replace(/\.[^.]*$/u, "")}.wav`, { type: "audio/wav" });
+}
+
+/**
+ * Return a function that returns the mixed value at a sample, -1 to 1.
+ * @param {Pick<AudioBuffer, "numberOfChannels" | "getChannelData">} buffer
+ */
+export function monoOf(buffer) {
+  const channels = Array.from({ length: buffer.numberOfChannels }, (_, at) => buffer.getChannelData(at));
+  return (/** @type {number} */ at) => {
+    let mixed = 0;
+    for (const channel of channels) mixed += channel[at] / channels.length;
+    return mixed;
+  };
 }

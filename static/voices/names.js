@@ -1,5 +1,5 @@
 // @ts-check
-// Names of voices and voice samples that the server accepts.
+// Names of voices and voice samples that the server accepts, and the paths of voice samples on it.
 
 const LONGEST = 64;
 
@@ -25,3 +25,9 @@ export function freeName(fileName, others) {
   for (let count = 2; Object.hasOwn(others, free); count++) free = `${name.slice(0, LONGEST - 4)}-${count}`;
   return free;
 }
+
+/** @param {string} id of a voice sample */
+export const pathOf = (id) => `audio_prompts/${encodeURIComponent(id)}`;
+
+/** @param {string} id of a voice sample */
+export const metadataOf = (id) => `audio_prompts/metadata/${encodeURIComponent(id)}`;

@@ -4,89 +4,96 @@
 import { byId } from "../lib/element.js";
 import { languageName } from "../lib/languages.js";
 import { Notice } from "../lib/notice.js";
-import { entry, fill, items } from "./entries.js";
-import { ask, button } from "./question.js";
+import { DEFAULTS, generateBody } from "../take/settings.js";
+import { EntryList, entry, items } from "./entries.js";
+import { button } from "./question.js";
 
-/** @param {App} app @param {Sound} sound */
-export function mountPronunciations({ api, store, speech }, sound) {
-  const list = byId("words");
-  const form = byId("word-form");
-  const [word, respelling, language] = ["word", "respelling", "word-language"].map(
-    (id) => /** @type {HTMLInputElement} */ (byId(id)),
-  );
-  const notice = new Notice(byId("words-notice"));
-  const formNotice = new Notice(byId("word-notice"));
+export class Pronunciations extends EntryList {
+  #api;
+  #store;
+  #form = byId("word-form");
+  #word = byId("word");
+  #respelling = byId("respelling");
+  #language = byId("word-language");
+  #formNotice = new Notice(byId("word-notice"));
 
-  store.watch(["tab"], ({ tab }) => tab === "voices" && refresh());
-  speech.on("ready", () => store.state.tab === "voices" && refresh());
-  form.addEventListener("input", () => formNotice.clearError());
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    formNotice.attempt(byId("add-word"), add);
-  });
+  /** @param {App} app @param {Sound} sound */
+  constructor({ api, store, speakChannel }, sound) {
+    super("words", sound);
+    this.#api = api;
+    this.#store = store;
+    store.watch(["tab"], () => this.#refresh());
+    speakChannel.on("ready", () => this.#refresh());
+    this.#form.addEventListener("input", () => this.#formNotice.clearError());
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#formNotice.attempt(byId("add-word"), () => this.#add());
+    });
+  }
 
-  async function refresh() {
+  // Reads the list anew if the tab is open.
+  async #refresh() {
+    if (this.#store.state.tab !== "voices") return;
     try {
-      show(await api.get("pronunciations"));
-      notice.clearError();
+      this.#show(await this.#api.get("pronunciations"));
+      this.notice.clearError();
     } catch (error) {
-      notice.showError(error);
+      this.notice.showError(error);
     }
   }
 
-  async function add() {
-    const wanted = {
-      word: word.value.trim(), respelling: respelling.value.trim(), language: language.value.trim() || null, ipa: null,
-    };
-    await change((words) => [...words.filter((one) => keyOf(one) !== keyOf(wanted)), wanted]);
-    formNotice.say(`“${wanted.word}” is read as “${wanted.respelling}” from the next sentence on.`);
-    form.reset();
-    word.focus();
+  async #add() {
+    const [word, respelling] = [this.#word.value.trim(), this.#respelling.value.trim()];
+    const wanted = { word, respelling, language: this.#language.value.trim() || null, ipa: null };
+    await this.#change((words) => [...words.filter((one) => keyOf(one) !== keyOf(wanted)), wanted]);
+    this.#formNotice.say(`“${word}” is read as “${respelling}” from the next sentence on.`);
+    this.#form.reset();
+    this.#word.focus();
   }
 
   /** @param {Word} gone */
-  async function remove(gone) {
-    await change((words) => words.filter((one) => keyOf(one) !== keyOf(gone)));
-    notice.say(`“${gone.word}” is read as it is written again.`);
-    byId("words-title").focus();
+  async #delete(gone) {
+    await this.#change((words) => words.filter((one) => keyOf(one) !== keyOf(gone)));
+    this.notice.say(`Pronunciation of “${gone.word}” deleted.`);
+    this.title.focus();
   }
 
   /**
    * Change the server's current list; another client may have changed it.
    * @param {(words: Word[]) => Word[]} changed
    */
-  async function change(changed) {
-    const { pronunciations } = await api.get("pronunciations");
-    show(await api.send("PUT", "pronunciations", { pronunciations: changed(pronunciations) }));
+  async #change(changed) {
+    const { pronunciations } = await this.#api.get("pronunciations");
+    this.#show(await this.#api.send("PUT", "pronunciations", { pronunciations: changed(pronunciations) }));
   }
 
   /** @param {{pronunciations: Word[], warnings: string[]}} answer */
-  function show({ pronunciations, warnings }) {
-    fill(list, pronunciations.map(wordEntry), sound);
+  #show({ pronunciations, warnings }) {
+    this.fill(pronunciations.map((word) => this.#entry(word)));
     byId("no-words").hidden = pronunciations.length > 0;
     byId("word-warnings").replaceChildren(...items(warnings));
   }
 
   /** @param {Word} one */
-  function wordEntry(one) {
-    const says = [one.respelling && `“${one.respelling}”`, one.ipa && `/${one.ipa}/`].filter(Boolean).join(", ");
-    const where = one.language ? `in ${languageName(one.language)}` : "in every language";
-    const hear = button("Hear", one.word);
-    hear.addEventListener("click", () => play(hear, one));
-    const drop = button("Delete", one.word);
-    drop.addEventListener("click", () => ask(item, `Read “${one.word}” as it is written?`, { Delete: () => remove(one) }, notice));
-    const item = entry(keyOf(one), one.word, `read as ${says}, ${where}`, [], [hear, drop]);
-    return item;
+  #entry(one) {
+    const { word, respelling, ipa, language } = one;
+    const says = [respelling && `“${respelling}”`, ipa && `/${ipa}/`].filter(Boolean).join(", ");
+    const where = language ? `in ${languageName(language)}` : "in every language";
+    const preview = button("Preview", word);
+    preview.addEventListener("click", () => this.#preview(preview, one));
+    const question = `Delete the pronunciation of “${word}”?`;
+    const remove = this.deletion(word, question, { Delete: () => this.#delete(one) });
+    return entry({ key: keyOf(one), name: word, facts: `read as ${says}, ${where}`, actions: [preview, remove] });
   }
 
-  /** @param {HTMLButtonElement} control @param {Word} one */
-  async function play(control, { word: input, language: tag }) {
-    notice.clearError();
-    const asked = { model: "tts-1", voice: store.state.voices[0]?.id, input, response_format: "wav", ...(tag && { language: tag }) };
+  /** @param {HTMLButtonElement} control @param {Word} word */
+  async #preview(control, { word, language }) {
+    this.notice.clearError();
+    const speech = { ...DEFAULTS, voice: this.#store.state.voices[0]?.id, language: language ?? "auto" };
     try {
-      await sound.toggle(control, async () => sound.decode(await api.bytes("v1/audio/speech", asked)));
+      await this.sound.toggle(control, () => this.#api.bytes("generate", generateBody(word, speech, "wav")));
     } catch (error) {
-      notice.showError(error);
+      this.notice.showError(error);
     }
   }
 }

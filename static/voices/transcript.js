@@ -2,14 +2,14 @@
 // The transcript of a voice sample: typed, or written by Whisper.
 
 import { byId } from "../lib/element.js";
-import { metadataOf, pathOf } from "./paths.js";
+import { metadataOf, pathOf } from "./names.js";
 
 const POLL_MS = 1000;
 const TRANSCRIBING = "Transcribing…";
 
 export class Transcript {
   #api;
-  #sample;
+  #editor;
   #notice;
   #box = byId("said");
   /** @type {object | null} */
@@ -17,12 +17,12 @@ export class Transcript {
 
   /**
    * @param {Api} api
-   * @param {Sample} sample that it belongs to
+   * @param {VoiceSampleEditor} editor of the voice sample that it belongs to
    * @param {Notice} notice
    */
-  constructor(api, sample, notice) {
+  constructor(api, editor, notice) {
     this.#api = api;
-    this.#sample = sample;
+    this.#editor = editor;
     this.#notice = notice;
     this.#box.addEventListener("input", () => notice.clearError());
     byId("save-transcript").addEventListener("click", () => notice.attempt(byId("save-transcript"), () => this.save()));
@@ -50,7 +50,7 @@ export class Transcript {
     this.#box.value = answer.transcript;
     await this.#reload(answer.prompt_id);
     this.#notice.say(answer.message);
-    this.#sample.changed();
+    this.#editor.changed();
   }
 
   /** Wait for the transcript if Whisper writes one by itself; show whether Whisper is available. */
@@ -59,17 +59,17 @@ export class Transcript {
     this.#box.placeholder = "";
     try {
       const { available, reason } = await this.#api.get("whisper/status");
-      if (this.#sample.id !== id) return;
+      if (this.#editor.id !== id) return;
       byId("transcribe").hidden = !available;
       byId("whisper-hint").textContent = reason ? `${reason} You can type the transcript yourself.` : "";
       if (available && !isSettled(this.#stored)) await this.#poll(id);
     } catch (error) {
-      if (this.#sample.id === id) this.#notice.showError(error);
+      if (this.#editor.id === id) this.#notice.showError(error);
     }
   }
 
   get #stored() {
-    return /** @type {VoiceSample} */ (this.#sample.stored);
+    return /** @type {VoiceSample} */ (this.#editor.stored);
   }
 
   async #transcribe() {
@@ -77,18 +77,18 @@ export class Transcript {
     this.#notice.say(TRANSCRIBING);
     const path = `${pathOf(this.#stored.prompt_id)}/transcribe`;
     const { prompt_id: id, heard, replaced } = await this.#api.send("POST", path);
-    if (this.#sample.id !== id) return;
+    if (this.#editor.id !== id) return;
     await this.#reload(id);
     if (this.text === before) this.#box.value = heard;
     const kept = "Whisper's transcript is shown but not saved; save it if it is better than the current one.";
     this.#notice.say(replaced ? "Transcribed by Whisper; check the transcript." : kept);
-    this.#sample.changed();
+    this.#editor.changed();
   }
 
   /** @param {string} id */
   async #reload(id) {
     const stored = await this.#api.get(metadataOf(id));
-    if (this.#sample.id === id) this.#sample.show(stored);
+    if (this.#editor.id === id) this.#editor.show(stored);
   }
 
   /**
@@ -122,9 +122,9 @@ export class Transcript {
       idle = busy || waiting ? 0 : idle + 1;
       this.#box.placeholder = idle ? "" : TRANSCRIBING;
     }
-    this.#sample.show(stored);
+    this.#editor.show(stored);
     if (!this.text) this.#box.value = stored.transcript ?? "";
-    this.#sample.changed();
+    this.#editor.changed();
   }
 }
 

@@ -8,7 +8,7 @@ import { idOf, nameOf } from "./names.js";
 
 export class VoiceForm {
   #api;
-  #sample;
+  #editor;
   #transcript;
   #name = byId("voice-name");
   #notice = new Notice(byId("voice-notice"));
@@ -17,10 +17,10 @@ export class VoiceForm {
   /** @type {string | null} */
   made = null; // id of the voice just created
 
-  /** @param {Api} api @param {Sample} sample @param {Transcript} transcript of the sample */
-  constructor(api, sample, transcript) {
+  /** @param {Api} api @param {VoiceSampleEditor} editor @param {Transcript} transcript */
+  constructor(api, editor, transcript) {
     this.#api = api;
-    this.#sample = sample;
+    this.#editor = editor;
     this.#transcript = transcript;
     this.#name.addEventListener("input", () => {
       this.#notice.clearError();
@@ -56,17 +56,17 @@ export class VoiceForm {
   }
 
   async #create() {
-    const { prompt_id: prompt, transcript } = /** @type {VoiceSample} */ (this.#sample.stored);
+    const { prompt_id: voiceSample, transcript } = /** @type {VoiceSample} */ (this.#editor.stored);
     const text = this.#transcript.text.trim();
     if (text && text !== transcript) await this.#transcript.save();
     const name = nameOf(this.#name.value);
     const style = byId("voice-style").value.trim();
-    const wanted = { voice_id: idOf(name), name, style, audio_prompt: prompt };
+    const wanted = { voice_id: idOf(name), name, style, audio_prompt: voiceSample };
     const { voice_config: voice, warnings } = await this.#api.send("POST", "voice_mappings", wanted);
     this.#notice.say(`The voice “${voice.name}” is ready and selected.`);
     byId("voice-warnings").replaceChildren(...items(warnings));
-    if (this.#sample.id === prompt) this.made = voice.voice_id;
+    if (this.#editor.id === voiceSample) this.made = voice.voice_id;
     byId("use-made").hidden = this.made === null;
-    this.#sample.changed(voice.voice_id);
+    this.#editor.changed(voice.voice_id);
   }
 }

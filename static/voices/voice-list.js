@@ -1,31 +1,27 @@
 // @ts-check
-// The list of voices: hear, use, delete.
+// The list of voices: preview, use, delete.
 
 import { byId, element, setText } from "../lib/element.js";
-import { Notice } from "../lib/notice.js";
 import { changeSettings } from "../state.js";
-import { entry, fill, items } from "./entries.js";
-import { ask, button } from "./question.js";
-import { inUse } from "./sample-list.js";
+import { EntryList, entry, items } from "./entries.js";
+import { button } from "./question.js";
+import { inUse } from "./voice-sample-list.js";
 
-export class VoiceList {
+export class VoiceList extends EntryList {
   #app;
-  #sound;
-  #samples;
+  #voiceSamples;
   #refresh;
-  #list = byId("voice-list");
-  #notice = new Notice(byId("voice-list-notice"));
 
   /**
    * @param {App} app
    * @param {Sound} sound
-   * @param {SampleList} samples
+   * @param {VoiceSampleList} voiceSamples
    * @param {() => Promise<void>} refresh reads the lists anew
    */
-  constructor(app, sound, samples, refresh) {
+  constructor(app, sound, voiceSamples, refresh) {
+    super("voice-list", sound);
     this.#app = app;
-    this.#sound = sound;
-    this.#samples = samples;
+    this.#voiceSamples = voiceSamples;
     this.#refresh = refresh;
     app.store.watch(["status"], ({ status }) => this.#showDownloads(status?.voices ?? {}));
   }
@@ -35,7 +31,7 @@ export class VoiceList {
     const warnings = voices.flatMap((voice) => voice.warnings);
     const shared = [...new Set(warnings.filter((warning, at) => warnings.indexOf(warning) < at))];
     byId("shared-warnings").replaceChildren(...items(shared));
-    fill(this.#list, voices.map((voice) => this.#entry(voice, shared)), this.#sound);
+    this.fill(voices.map((voice) => this.#entry(voice, shared)));
   }
 
   /** Select a voice and open the Speak tab. @param {string | null} id */
@@ -55,14 +51,13 @@ export class VoiceList {
     preview.addEventListener("click", () => this.#preview(preview, voice));
     const use = button("Use this voice", voice.name);
     use.addEventListener("click", () => this.use(voice.id));
-    const actions = [preview, use];
-    if (!voice.builtin) {
-      const remove = button("Delete", voice.name);
-      remove.addEventListener("click", () => this.#ask(item, voice));
-      actions.push(remove);
-    }
-    const warnings = voice.warnings.filter((warning) => !shared.includes(warning));
-    const item = entry(voice.id, voice.name, `${voice.style}, ${made}`, warnings, actions);
+    const item = entry({
+      key: voice.id,
+      name: voice.name,
+      facts: `${voice.style}, ${made}`,
+      warnings: voice.warnings.filter((warning) => !shared.includes(warning)),
+      actions: [preview, use, ...(voice.builtin ? [] : [this.#deletion(voice)])],
+    });
     if (voice.download) {
       const words = element("span", { className: "download" }, downloaded(voice.download));
       words.dataset.voice = voice.id;
@@ -73,7 +68,7 @@ export class VoiceList {
 
   /** @param {Record<string, Download>} downloads those that have begun */
   #showDownloads(downloads) {
-    for (const words of /** @type {NodeListOf<HTMLElement>} */ (this.#list.querySelectorAll(".download"))) {
+    for (const words of /** @type {NodeListOf<HTMLElement>} */ (this.list.querySelectorAll(".download"))) {
       const download = downloads[words.dataset.voice ?? ""];
       if (download) setText(words, downloaded(download));
     }
@@ -81,48 +76,48 @@ export class VoiceList {
 
   /** @param {HTMLButtonElement} control @param {ListedVoice} voice */
   async #preview(control, { id, name }) {
-    this.#notice.say("");
+    this.notice.say("");
     try {
-      await this.#sound.toggle(control, async () => {
-        this.#notice.say(`Loading the preview of ${name}…`);
+      await this.sound.toggle(control, async () => {
+        this.notice.say(`Loading the preview of ${name}…`);
         const bytes = await this.#app.api.bytes(`preview/${encodeURIComponent(id)}`);
-        this.#notice.say("");
-        return this.#sound.decode(bytes);
+        this.notice.say("");
+        return bytes;
       });
     } catch (error) {
-      this.#notice.showError(error);
+      this.notice.showError(error);
     }
   }
 
-  /** @param {HTMLElement} item @param {ListedVoice} voice */
-  #ask(item, voice) {
+  /** @param {ListedVoice} voice */
+  #deletion(voice) {
+    const { name, audio_prompt: voiceSample } = voice;
     /** @type {Record<string, () => Promise<void>>} */
     const choices = { Delete: () => this.#delete(voice) };
-    const { audio_prompt: sample } = voice;
-    if (sample) choices["Delete with its sample"] = () => this.#delete(voice, sample);
-    ask(item, `Delete the voice “${voice.name}”?`, choices, this.#notice);
+    if (voiceSample) choices["Delete with its sample"] = () => this.#delete(voice, voiceSample);
+    return this.deletion(name, `Delete the voice “${name}”?`, choices);
   }
 
-  /** @param {ListedVoice} voice @param {string | null} sample to delete with it */
-  async #delete({ id, name }, sample = null) {
+  /** @param {ListedVoice} voice @param {string | null} voiceSample to delete with it */
+  async #delete({ id, name }, voiceSample = null) {
     await this.#app.api.send("DELETE", `voice_mappings/${encodeURIComponent(id)}`);
     const message = `The voice “${name}” was deleted.`;
-    this.#notice.say(message);
+    this.notice.say(message);
     await this.#refresh();
-    byId("voice-list-title").focus();
-    if (!sample) return;
+    this.title.focus();
+    if (!voiceSample) return;
     try {
-      await this.#samples.delete(sample);
+      await this.#voiceSamples.delete(voiceSample);
     } catch (error) {
       if (!inUse(error)) throw error;
-      this.#notice.say(`${message} Its sample was kept because other voices use it.`);
+      this.notice.say(`${message} Its sample was kept because other voices use it.`);
     }
   }
 }
 
 /** @param {Download} download */
 function downloaded({ state, received, size, error }) {
-  if (state === "fetching") return `, being fetched, ${Math.floor((100 * received) / size)} %`;
-  if (state === "failed") return `, could not be fetched: ${error}`;
-  return state === "absent" ? `, fetched when it first speaks (${(size / 1e6).toFixed(0)} MB)` : "";
+  if (state === "fetching") return `, downloading, ${Math.floor((100 * received) / size)} %`;
+  if (state === "failed") return `, download failed: ${error}`;
+  return state === "absent" ? `, downloads on first use (${(size / 1e6).toFixed(0)} MB)` : "";
 }

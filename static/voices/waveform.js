@@ -2,11 +2,11 @@
 // The waveform of a recording. Heights: lowest and highest value of each part in turn, 0 to 100; 50 is silence.
 
 import { onThemeChange } from "../lib/theme.js";
-import { monoOf } from "./mono.js";
+import { monoOf } from "./cut.js";
 
 const PARTS = 200; // the same number as the server's
 
-export class Waveform {
+export class RecordingWaveform {
   #canvas;
   /** @type {number[]} */
   #heights = [];

@@ -159,7 +159,7 @@ def test_no_takes_while_no_voice_has_been_fetched(browser: Browser, watched: Ser
     page.goto(watched.url)
     page.click("#server-tab")
     page.click("#load")
-    expect(page.locator("#load-notice")).to_contain_text("No voice has been fetched yet")
+    expect(page.locator("#load-notice")).to_contain_text("No voice has been downloaded yet")
     expect(page.locator("#load")).to_be_enabled()
     page.close()
 

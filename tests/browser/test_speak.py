@@ -173,10 +173,10 @@ def test_the_server_accepts_reports_of_what_is_played(page: Page) -> None:
             exchanged.append(json.loads(frame))
 
     with page.expect_websocket() as socket:
-        page.evaluate("app.speech.connect()")
+        page.evaluate("app.speakChannel.connect()")
     socket.value.on("framesent", note_text)
     socket.value.on("framereceived", note_text)
-    wait_for(page, "app.speech.open")
+    wait_for(page, "app.speakChannel.open")
     page.evaluate("app.store.set({ ready: { ...app.store.state.ready, cost: 'high' } })")
     page.check("#tokens")
     page.fill("#rate", "8")
@@ -322,7 +322,7 @@ def test_right_to_left_text_stands_right_and_says_its_language(page: Page) -> No
     assert page.inner_text("#language-shown") == "Arabic"
     assert page.get_attribute("#text", "lang") == "ar"
     with page.expect_websocket() as socket:
-        page.evaluate("app.speech.connect()")
+        page.evaluate("app.speakChannel.connect()")
     sent: list[dict[str, Any]] = []
     socket.value.on("framesent", lambda frame: sent.append(json.loads(str(frame))))
     wait_for(page, "app.store.state.connection === 'online'")
@@ -496,9 +496,9 @@ def test_a_voice_can_be_heard_before_it_is_chosen(page: Page) -> None:
     write(page, "My own text. And more.")
     page.click("#voice")
     with page.expect_request("**/generate") as request:
-        page.click("#picker-list li:has-text('Kai') .hear")
+        page.click("#picker-list li:has-text('Kai') .preview")
     assert request.value.post_data_json["text"] == "My own text."
-    expect(page.locator("#picker-list li:has-text('Kai') .hear")).to_contain_text("Stop")
+    expect(page.locator("#picker-list li:has-text('Kai') .preview")).to_contain_text("Stop")
     page.keyboard.press("Escape")
 
 

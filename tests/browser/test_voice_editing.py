@@ -327,13 +327,13 @@ def test_words_are_added_heard_replaced_and_deleted(
         (None, "engine eggs"),
         ("en", "engine ex"),
     }
-    with page.expect_response("**/v1/audio/speech") as answer:
-        page.get_by_role("button", name="Hear nginx").first.click()
+    with page.expect_response("**/generate") as answer:
+        page.get_by_role("button", name="Preview nginx").first.click()
     assert answer.value.status == 200
     page.get_by_role("button", name="Delete nginx").first.click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator("#words li")).to_have_count(1)
-    expect(page.locator("#words-notice")).to_contain_text("as it is written again")
+    expect(page.locator("#words-notice")).to_have_text("Pronunciation of “Nginx” deleted.")
 
 
 def test_pronunciations_of_one_word_are_told_apart(opened: Callable[..., Page], client: httpx.Client) -> None:

@@ -61,7 +61,7 @@ let take;
 beforeEach(() => {
   channel = new Channel();
   store = new Store({ connection: "online", ready: { cost: "low", limits: LIMITS } });
-  contexts = new Contexts(/** @type {any} */ ({ speech: channel, store }));
+  contexts = new Contexts(/** @type {any} */ ({ speakChannel: channel, store }));
   toasts = [];
   const toast = { show: (/** @type {string} */ message) => toasts.push(message), hide() {} };
   player = new Player();

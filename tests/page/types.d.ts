@@ -13,9 +13,9 @@ type Notice = import("../../static/lib/notice.js").Notice;
 type Picker = import("../../static/lib/picker.js").Picker;
 type Player = import("../../static/audio/player.js").Player;
 type Reader = import("../../static/speak/reader.js").Reader;
-type Sample = import("../../static/voices/sample.js").Sample;
-type SampleList = import("../../static/voices/sample-list.js").SampleList;
-type Sampler = import("../../static/speak/sampler.js").Sampler;
+type VoiceSampleEditor = import("../../static/voices/voice-sample-editor.js").VoiceSampleEditor;
+type VoiceSampleList = import("../../static/voices/voice-sample-list.js").VoiceSampleList;
+type VoicePreview = import("../../static/speak/voice-preview.js").VoicePreview;
 type Sound = import("../../static/audio/sound.js").Sound;
 type Speaker = import("../../static/speech/speaker.js").Speaker;
 type Take = import("../../static/take/take.js").Take;
@@ -38,7 +38,7 @@ interface App {
   /** The server's HTTP routes. */
   api: Api;
   /** The websocket that speaks. */
-  speech: Channel;
+  speakChannel: Channel;
   /** The websocket that reports the server's state. */
   status: Channel;
   /** Short messages to the user. */
@@ -54,7 +54,7 @@ interface App {
   /** Keeps the player supplied. */
   speaker: Speaker;
   /** Plays a voice, for choosing one. */
-  sampler: Sampler;
+  voicePreview: VoicePreview;
 }
 
 // audio/clock.js
@@ -79,7 +79,7 @@ type PlayerState = "paused" | "waiting" | "playing" | "ended";
 // audio/sound.js
 
 /** The recording being loaded or played. */
-interface Turn {
+interface Playing {
   button: HTMLButtonElement;
   /** Of the button before. */
   label: string;
@@ -410,6 +410,7 @@ interface Elements {
   "rate": HTMLInputElement;
   "record": HTMLButtonElement;
   "record-level": HTMLMeterElement;
+  "respelling": HTMLInputElement;
   "said": HTMLTextAreaElement;
   "sample-file": HTMLInputElement;
   "sample-name": HTMLInputElement;
@@ -434,5 +435,7 @@ interface Elements {
   "volume": HTMLInputElement;
   "waveform": HTMLCanvasElement;
   "waveform-player": HTMLCanvasElement;
+  "word": HTMLInputElement;
   "word-form": HTMLFormElement;
+  "word-language": HTMLInputElement;
 }

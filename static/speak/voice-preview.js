@@ -7,7 +7,19 @@ import { generateBody, speechOf } from "../take/settings.js";
 
 const GREETING = "Hello. This is how I sound."; // where there is no text
 
-export class Sampler {
+/**
+ * Return the voices to pick from, which can be heard before.
+ * @param {App} app
+ * @returns {Pick<Picking, "choices" | "preview">}
+ */
+export function voiceChoices({ store, voicePreview }) {
+  return {
+    choices: store.state.voices.map(({ id, name, style }) => ({ id, name, about: style })),
+    preview: ({ id }, button) => voicePreview.toggle(id, button),
+  };
+}
+
+export class VoicePreview {
   #app;
   #sound;
 
@@ -28,7 +40,7 @@ export class Sampler {
     const speech = { ...speechOf(settings, ready?.options ?? []), voice };
     const body = generateBody(beginningOf(text) || GREETING, speech, "wav");
     try {
-      await this.#sound.toggle(button, async () => this.#sound.decode(await api.bytes("generate", body)));
+      await this.#sound.toggle(button, () => api.bytes("generate", body));
     } catch (error) {
       toast.show(/** @type {Error} */ (error).message, { kind: "error" });
     }

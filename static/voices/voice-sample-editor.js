@@ -7,22 +7,21 @@ import { languageName } from "../lib/languages.js";
 import { Notice } from "../lib/notice.js";
 import { fileOf } from "./cut.js";
 import { items } from "./entries.js";
-import { freeName, nameOf } from "./names.js";
-import { metadataOf, pathOf } from "./paths.js";
+import { freeName, metadataOf, nameOf, pathOf } from "./names.js";
 import { Transcript } from "./transcript.js";
 import { Trim } from "./trim.js";
 import { Upload, megabytes } from "./upload.js";
 import { VoiceForm } from "./voice-form.js";
-import { Waveform, heightsOf } from "./waveform.js";
+import { RecordingWaveform, heightsOf } from "./waveform.js";
 
 const SHOWN_BYTES = 16 * 2 ** 20; // a larger file may not fit into memory when decoded
 
 /** Events: "changed" { chosen }, when voices or samples have changed; chosen: id of the voice to select, or null. */
-export class Sample extends Emitter {
+export class VoiceSampleEditor extends Emitter {
   #api;
   #sound;
   #name = byId("sample-name");
-  #waveform = new Waveform(byId("waveform"));
+  #waveform = new RecordingWaveform(byId("waveform"));
   #notice = new Notice(byId("sample-notice"));
   #trim = new Trim();
   #upload;
