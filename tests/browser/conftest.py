@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from helpers.chromium import launch
-from helpers.page import open_page
+from helpers.page import note_complaints, open_page
 from helpers.servers import Server, running_server
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 expect.set_options(timeout=20_000)
 
@@ -26,17 +26,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     """Open the page and wait until it is connected. Console errors and warnings fail the test."""
-    complaints: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
     context = browser.new_context()
-    page = context.new_page()
-    page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield open_page(page, server.url)
+    complaints = note_complaints(context)
+    yield open_page(context.new_page(), server.url)
     context.close()
     assert not complaints
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from helpers.firefox import FIREFOX, Firefox, running_firefox
 from helpers.media_keys import media_keys
 from helpers.page import EXPOSE_APP, highlighted
+from helpers.required import missing
 from helpers.servers import Server, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -21,9 +21,7 @@ SENTENCES = "One is first. Two is second. Three is third. Four is fourth. Five i
 @pytest.fixture(scope="module")
 def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
     if FIREFOX is None:
-        if os.environ.get("CI"):
-            pytest.fail("the browser tests need Debian's firefox-esr")
-        pytest.skip("no firefox here: apt-get install firefox-esr")
+        missing("the browser tests need: apt-get install firefox-esr")
     with running_firefox(tmp_path_factory.mktemp("firefox")) as firefox:
         yield firefox
 

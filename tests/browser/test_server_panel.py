@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 from helpers.axe import serious_violations
+from helpers.page import note_complaints
 from helpers.servers import Server, running_server, until
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -53,15 +54,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def opened(browser: Browser, watched: Server) -> Iterator[tuple[Page, list[str]]]:
     """Open the Server tab once for all tests; note what the browser complains of."""
-    complaints: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "ERR_INTERNET_DISCONNECTED" not in message.text:
-            complaints.append(message.text)
-
     page = browser.new_page()
-    page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = note_complaints(page.context, "ERR_INTERNET_DISCONNECTED")
     page.goto(watched.url)
     expect(page.locator("#connection")).to_have_attribute("data-state", "online")
     page.click("#server-tab")

@@ -12,9 +12,10 @@ import pytest
 import soundfile
 from helpers.axe import serious_violations
 from helpers.chromium import launch
+from helpers.page import note_complaints
 from helpers.rest import wav
 from helpers.servers import Server
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -38,15 +39,8 @@ def recording_browser(browser: Browser) -> Iterator[Browser]:
 @pytest.fixture
 def context(recording_browser: Browser) -> Iterator[BrowserContext]:
     """Open a context. Console errors fail the test, except for responses the page handles."""
-    complaints: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "responded with a status of 4" not in message.text:
-            complaints.append(message.text)
-
     context = recording_browser.new_context()
-    context.on("console", note)
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    complaints = note_complaints(context, "responded with a status of 4")
     yield context
     context.close()
     assert not complaints

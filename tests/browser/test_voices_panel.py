@@ -10,9 +10,10 @@ import httpx
 import pytest
 from helpers import whisper_checkpoint
 from helpers.chromium import launch
+from helpers.page import note_complaints
 from helpers.rest import recording
 from helpers.servers import Server, until
-from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, Route, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
@@ -42,16 +43,9 @@ UNHEARD = "does not clone voices"
 @pytest.fixture
 def panel(browser: Browser, studio: Server, client: httpx.Client) -> Iterator[Page]:
     """Open the page and the panel. Console errors fail the test, except for responses the page handles."""
-    complaints: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not message.text.startswith(REFUSED):
-            complaints.append(message.text)
-
     context = browser.new_context()
+    complaints = note_complaints(context, REFUSED)
     page = context.new_page()
-    page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(studio.url)
     page.wait_for_selector("#play:enabled")
     open_panel(page)

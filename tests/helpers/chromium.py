@@ -6,8 +6,9 @@ import os
 import shutil
 from collections.abc import Mapping
 
-import pytest
 from playwright.sync_api import Browser, BrowserType
+
+from helpers.required import missing
 
 BROWSER = shutil.which("chromium")
 SHELL = shutil.which("chromium-headless-shell") or BROWSER
@@ -33,8 +34,6 @@ def launch(
     """
     path = BROWSER if whole else SHELL
     if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("the browser tests need Debian's chromium and chromium-headless-shell")
-        pytest.skip("not installed: apt-get install chromium chromium-headless-shell")
+        missing("the browser tests need: apt-get install chromium chromium-headless-shell")
     variables = {**os.environ, **(environment or {})}
     return chromium.launch(executable_path=path, args=[*FLAGS, *flags], env=dict(variables))

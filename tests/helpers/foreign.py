@@ -89,6 +89,4 @@ def kill_worker(server: Server) -> None:
 
 def contexts(server: Server) -> int:
     """Return the number of open contexts."""
-    metrics: str = server.get("/metrics")[1]
-    [line] = [line for line in metrics.splitlines() if line.startswith("dia_contexts{")]
-    return int(float(line.split()[1]))
+    return int(server.metric("dia_contexts"))

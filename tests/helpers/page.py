@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 from helpers.servers import Server, until
 
@@ -35,6 +34,22 @@ def highlighted(what: str, text: str) -> str:
     return f"highlighted.splice(0, 1 + highlighted.indexOf({json.dumps(f'{what}: {text}')})).length > 0"
 
 
+def note_complaints(context: BrowserContext, *handled: str) -> list[str]:
+    """Note the console's errors and warnings in the list that is returned.
+
+    handled: parts of messages of the browser about what the page handles, which are left out.
+    """
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not any(part in message.text for part in handled):
+            complaints.append(message.text)
+
+    context.on("console", note)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    return complaints
+
+
 def open_page(page: Page, url: str) -> Page:
     """Open the page, wait until it is connected, and give its scripts to the test as `app`."""
     page.goto(url)
@@ -45,10 +60,7 @@ def open_page(page: Page, url: str) -> Page:
 
 def ended(server: Server, how: str) -> float:
     """Return the number of contexts that ended this way."""
-    found = re.search(
-        rf'^dia_contexts_ended_total{{end="{how}"}} (\S+)$', server.get("/metrics")[1], re.MULTILINE
-    )
-    return float(found[1]) if found else 0.0
+    return server.metric("dia_contexts_ended_total", end=how)
 
 
 def wait_for(page: Page, condition: str, timeout_s: float = 20) -> None:

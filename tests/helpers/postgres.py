@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 import psycopg
-import pytest
 
+from helpers.required import missing
 from helpers.servers import free_port, until
 
 USER = "speech"
@@ -95,10 +95,7 @@ class Postgres:
 def running_postgres() -> Iterator[Postgres]:
     """Start a server. Skip the test where PostgreSQL is not installed, except in continuous integration."""
     if (programs := _programs()) is None:
-        reason = "PostgreSQL is not installed; on Debian: apt-get install postgresql"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     # Not in pytest's folder, which only its own user can enter.
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         one = Postgres(programs, Path(folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -66,6 +67,12 @@ class Server:
 
     def workers(self) -> list[dict[str, Any]]:
         return [device["worker"] for device in self.get("/gpu/status")[1]["devices"]]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric over its samples with these labels."""
+        samples = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", self.get("/metrics")[1], re.MULTILINE)
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        return sum(float(value) for said, value in samples if wanted <= set(said.split(",")))
 
     def logged(self) -> str:
         return self.log.read_text()
