@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers.doors import EVERY_DOOR, Door
+from helpers.doors import EVERY_PROTOCOL, TEXT, VoiceDoor
 from helpers.foreign import contexts
 from helpers.gateway import Gateway, running_gateway, started_gateway
 from helpers.name_server import name_server
@@ -66,11 +66,11 @@ def connections(server: Server) -> int:
     return count
 
 
-@pytest.mark.parametrize("door", EVERY_DOOR, ids=lambda door: door.__name__)
-async def test_the_gateway_changes_no_sample(cluster: Cluster, door: Door) -> None:
-    direct = await door(cluster.a, "aria")
+@pytest.mark.parametrize("door", EVERY_PROTOCOL, ids=lambda door: door.__name__)
+async def test_the_gateway_changes_no_sample(cluster: Cluster, door: VoiceDoor) -> None:
+    direct = await door(cluster.a, TEXT, {}, "aria")
     assert len(direct) > 10_000
-    assert await door(cluster.gateway, "aria") == direct
+    assert await door(cluster.gateway, TEXT, {}, "aria") == direct
 
 
 async def test_a_burst_is_spread_evenly(cluster: Cluster) -> None:

@@ -13,7 +13,7 @@ import anyio
 import psutil
 import pytest
 from anyio import to_thread
-from helpers.doors import EVERY_DOOR, Door
+from helpers.doors import EVERY_PROTOCOL, TEXT, VoiceDoor
 from helpers.extra import need
 from helpers.foreign import LONG
 from helpers.servers import Server, running_server, until
@@ -50,11 +50,11 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize("door", EVERY_DOOR, ids=lambda door: door.__name__)
-async def test_ray_changes_no_sample(ray: RayCluster, direct: Server, door: Door) -> None:
-    expected = await door(direct, "aria")
+@pytest.mark.parametrize("door", EVERY_PROTOCOL, ids=lambda door: door.__name__)
+async def test_ray_changes_no_sample(ray: RayCluster, direct: Server, door: VoiceDoor) -> None:
+    expected = await door(direct, TEXT, {}, "aria")
     assert len(expected) > 10_000
-    assert await door(ray, "aria") == expected
+    assert await door(ray, TEXT, {}, "aria") == expected
 
 
 def test_replicas_share_their_data_directory_on_a_shared_database(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from helpers.doors import WEBSOCKETS, Door
+from helpers.doors import TEXT, WEBSOCKETS, VoiceDoor
 from helpers.guests import COMMANDS, running_guest
 from helpers.servers import Server
 from websockets.asyncio.client import connect
@@ -22,11 +22,11 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("door", WEBSOCKETS, ids=lambda door: door.__name__)
 async def test_every_websocket_speaks_as_under_its_own_server(
-    server: Server, guest: Server, door: Door
+    server: Server, guest: Server, door: VoiceDoor
 ) -> None:
-    spoken = await door(guest, "aria")
+    spoken = await door(guest, TEXT, {}, "aria")
     assert len(spoken) > 10_000
-    assert spoken == await door(server, "aria")
+    assert spoken == await door(server, TEXT, {}, "aria")
 
 
 @pytest.mark.parametrize(

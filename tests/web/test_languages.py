@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from helpers.asking import (
+from helpers.doors import (
     Door,
     cartesia,
     cartesia_http,
@@ -20,7 +20,7 @@ from helpers.asking import (
     post,
     same,
 )
-from helpers.asking import native as asked
+from helpers.doors import native as asked
 from helpers.events import at_port, wyoming_port
 from helpers.foreign import native_audio
 from helpers.servers import Server, running_server

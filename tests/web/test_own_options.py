@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helpers.asking import EVERY_DOOR, Door, elevenlabs_contexts, native, same, wyoming
+from helpers.doors import EVERY_DOOR, Door, elevenlabs_contexts, native, same, wyoming
 from helpers.events import at_port, wyoming_port
 from helpers.foreign import exchanging
 from helpers.servers import Server, running_server

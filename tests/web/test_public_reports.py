@@ -410,7 +410,7 @@ async def interrupted_turns(subject: Subject) -> None:
             await talk.nothing_more(name)
             assert (await talk.speak(TEXT, context=f"after {name}"))["type"] == "done"
             assert talk.audio(f"after {name}") == alone
-    request = {key: value for key, value in cartesia_request("aria").items() if key != "transcript"}
+    request = {key: value for key, value in cartesia_request(TEXT).items() if key != "transcript"}
     async with exchanging(f"{subject.server.ws_url}/tts/websocket") as exchange:
         await exchange.send(**request, context_id="one", transcript=ENDLESS, **{"continue": True})
         await exchange.until(lambda message: message["type"] == "chunk")
@@ -459,7 +459,7 @@ async def closed_when_all_is_heard(subject: Subject) -> None:
             await exchange.send(text=text)
         assert (await exchange.closed())[0] == 1000
     assert b"".join(b64decode(m["audio"]) for m in exchange.told if m.get("audio")) == whole
-    assert (await kyutai(subject.server, "aria"))[: len(whole)] == whole
+    assert (await kyutai(subject.server, TEXT, {}))[: len(whole)] == whole
 
 
 async def audio_before_the_end_of_the_text(subject: Subject) -> None:

@@ -51,7 +51,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-SPEECH = cartesia_request("aria", transcript=LONG * 3, context_id="one")
+SPEECH = cartesia_request(LONG * 3, context_id="one")
 TURN = {"text": f"{LONG} "}
 SPEAK = json.dumps({"type": "Speak", "text": LONG})
 FLUSH = json.dumps({"type": "Flush"})

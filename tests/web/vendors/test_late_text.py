@@ -50,13 +50,13 @@ async def native(server: Server, late: Any) -> bytes:
 async def cartesia(server: Server, late: Any) -> bytes:
     """The message is refused by a warning; the next turn may have the same name."""
     async with exchanging(f"{server.ws_url}/tts/websocket") as exchange:
-        await exchange.send(**cartesia_request("aria", context_id="one"))
-        await exchange.send(**{**cartesia_request("aria", context_id="one"), "transcript": late})
+        await exchange.send(**cartesia_request(TEXT, context_id="one"))
+        await exchange.send(**{**cartesia_request(TEXT, context_id="one"), "transcript": late})
         await exchange.until(lambda message: message["done"])
         assert [message["type"] for message in exchange.told].count("warning") == 1
         heard = _cartesia_audio(exchange)
         exchange.heard.clear()
-        await exchange.send(**cartesia_request("aria", context_id="one"))
+        await exchange.send(**cartesia_request(TEXT, context_id="one"))
         await exchange.until(lambda message: message["done"])
         assert {message["type"] for message in exchange.told} == {"chunk", "done"}
         assert _cartesia_audio(exchange) == heard
