@@ -120,7 +120,7 @@ def test_creates_a_voice_from_a_file(panel: Page, client: httpx.Client) -> None:
     assert UNHEARD in panel.inner_text("#voice-warnings")
     assert panel.is_hidden("#voice-name-hint")
     expect(panel.locator("#voice-name-shown")).to_have_text("Ann, warm")
-    assert "from the sample “Ann at home”" in panel.inner_text(entry("Ann"))
+    assert "from the sample “Ann at home”" in panel.inner_text(entry("ann"))
     panel.click("#speak-tab")
     panel.fill("#text", "Hello there.")
     panel.click("#play")
@@ -320,7 +320,7 @@ def test_speech_and_previews_stop_each_other(panel: Page) -> None:
 
 
 def test_built_in_voices_are_marked_and_cannot_be_deleted(panel: Page) -> None:
-    assert "built-in" in panel.inner_text(entry("Aria"))
+    assert "built-in" in panel.inner_text(entry("aria"))
     assert panel.locator(f"{entry('aria')} button").all_text_contents() == [
         "Preview Aria",
         "Use this voice Aria",
