@@ -10,7 +10,8 @@ import { Output } from "./output.js";
  * sound, as when a call comes in).
  */
 export class Player extends Emitter {
-  #output = new Output();
+  /** The audio device. */
+  output = new Output();
   /** @type {Take | null} */
   #take = null;
   #sent = 0; // samples of the take that the worklet has
@@ -27,11 +28,11 @@ export class Player extends Emitter {
 
   constructor() {
     super();
-    this.#output.on("report", (report) => this.#receive(report));
-    this.#output.on("state", () => this.#deviceChanged());
-    this.#output.on("built", () => {
+    this.output.on("report", (report) => this.#receive(report));
+    this.output.on("state", () => this.#deviceChanged());
+    this.output.on("built", () => {
       this.#hand();
-      if (this.#wanted) this.#output.post({ type: "play" });
+      if (this.#wanted) this.output.post({ type: "play" });
     });
   }
 
@@ -53,36 +54,12 @@ export class Player extends Emitter {
     return this.#last.underruns;
   }
 
-  get running() {
-    return this.#output.running;
-  }
-
   /** The sample that is heard now. */
   get position() {
     const { position, state, time } = this.#last;
     if (!this.#take || state !== "playing") return position;
-    const since = this.#output.time - time - this.#output.latency;
+    const since = this.output.time - time - this.output.latency;
     return Math.max(0, Math.min(this.#take.length, position + since * this.#take.rate));
-  }
-
-  /** @param {number} volume 0 to 1 */
-  set volume(volume) {
-    this.#output.volume = volume;
-  }
-
-  /** Open the audio device; see Output. @param {number[]} rates */
-  open(rates) {
-    return this.#output.open(rates);
-  }
-
-  /** Resolve when sound can be played; reject with the reason if it cannot. */
-  ready() {
-    return this.#output.ready();
-  }
-
-  /** Suspend the audio device, as the browser may do at any time. */
-  suspend() {
-    return this.#output.suspend();
   }
 
   /** Load another take, at its beginning. @param {Take | null} take */
@@ -105,51 +82,51 @@ export class Player extends Emitter {
 
   play() {
     this.#wanted = true;
-    this.#output.resume();
-    this.#output.post({ type: "play" });
+    this.output.resume();
+    this.output.post({ type: "play" });
     this.emit("change");
   }
 
   pause() {
     this.#wanted = false;
-    this.#output.post({ type: "pause" });
-    this.#output.rest();
+    this.output.post({ type: "pause" });
+    this.output.rest();
     this.emit("change");
   }
 
   /** @param {number} sample */
   seek(sample) {
     const to = Math.max(0, Math.min(Math.round(sample), this.#take?.length ?? 0));
-    this.#last = { ...this.#last, position: to, time: this.#output.time };
+    this.#last = { ...this.#last, position: to, time: this.output.time };
     if (this.#last.state === "ended") this.#last.state = "paused";
-    this.#output.post({ type: "seek", to });
+    this.output.post({ type: "seek", to });
     this.emit("report");
   }
 
   // Gives the worklet the take from its beginning, once both are there.
   #hand() {
-    if (!this.#take || !this.#output.built) return;
+    if (!this.#take || !this.output.built) return;
     this.#sent = 0;
-    this.#output.post({ type: "load", take: this.#number, rate: this.#take.rate });
+    this.output.post({ type: "load", take: this.#number, rate: this.#take.rate });
     this.#feed();
     if (this.#take.complete) this.#finish();
   }
 
   #feed() {
-    if (!this.#take || !this.#output.built || this.#sent >= this.#take.length) return;
+    if (!this.#take || !this.output.built || this.#sent >= this.#take.length) return;
     const samples = this.#take.pcm.slice(this.#sent);
     this.#sent += samples.length;
-    this.#output.post({ type: "audio", take: this.#number, samples }, [samples.buffer]);
+    this.output.post({ type: "audio", take: this.#number, samples }, [samples.buffer]);
   }
 
   #cut() {
     if (!this.#take) return;
     this.#sent = Math.min(this.#sent, this.#take.length);
-    this.#output.post({ type: "cut", take: this.#number, length: this.#take.length });
+    this.output.post({ type: "cut", take: this.#number, length: this.#take.length });
   }
 
   #finish() {
-    this.#output.post({ type: "end", take: this.#number, complete: Boolean(this.#take?.complete) });
+    this.output.post({ type: "end", take: this.#number, complete: Boolean(this.#take?.complete) });
   }
 
   #release() {
@@ -164,11 +141,11 @@ export class Player extends Emitter {
     this.#last = report;
     if (report.state === "ended") {
       this.#wanted = false;
-      this.#output.rest();
+      this.output.rest();
     }
     if (report.state === "playing" && !this.#began) {
       this.#began = true;
-      this.emit("first", this.#output.heardAt(report));
+      this.emit("first", this.output.heardAt(report));
     }
     this.emit("report");
     if (before === report.state) return;
@@ -177,7 +154,7 @@ export class Player extends Emitter {
   }
 
   #deviceChanged() {
-    if (this.#output.running || !this.#wanted || this.#last.state !== "playing") return;
+    if (this.output.running || !this.#wanted || this.#last.state !== "playing") return;
     this.pause();
     this.emit("blocked");
   }

@@ -76,7 +76,7 @@ function mountVolume({ store, player }) {
   const slider = byId("volume");
   slider.addEventListener("input", () => changeSettings(store, { volume: Number(slider.value) }));
   store.watch(["settings"], ({ settings: { volume } }) => {
-    player.volume = volume;
+    player.output.volume = volume;
     if (Number(slider.value) !== volume) slider.value = String(volume);
   });
 }

@@ -14,7 +14,7 @@ export function mountKeys(app, reader, controls) {
   // Open the audio device at the first click or key press, before the first sound.
   const open = () => {
     const { ready } = store.state;
-    if (ready && !Output.obstacle()) player.open([ready.sample_rate, ...ready.sample_rates]);
+    if (ready && !Output.obstacle()) player.output.open([ready.sample_rate, ...ready.sample_rates]);
   };
   for (const type of ["pointerdown", "keydown"]) addEventListener(type, open, { once: true, capture: true });
   addEventListener("pagehide", () => speaker.pause());

@@ -54,7 +54,7 @@ export class Speaker extends Emitter {
   /** Open the audio device and return a new take at its sample rate. */
   prepare(/** @type {string} */ text, /** @type {Settings} */ settings) {
     const ready = /** @type {Ready} */ (this.#app.store.state.ready);
-    return new Take(text, settings, this.#app.player.open([ready.sample_rate, ...ready.sample_rates]));
+    return new Take(text, settings, this.#app.player.output.open([ready.sample_rate, ...ready.sample_rates]));
   }
 
   /**
@@ -75,11 +75,11 @@ export class Speaker extends Emitter {
     const take = this.take;
     if (!take) return;
     focus.acquire(this, () => player.pause());
-    player.open([take.rate]);
+    player.output.open([take.rate]);
     this.#supply.retry();
     player.play();
     try {
-      await player.ready();
+      await player.output.ready();
       take.metrics.device ??= performance.now();
     } catch (error) {
       player.pause();

@@ -40,7 +40,7 @@ def test_plays_a_whole_text_and_tells_when_it_was_first_heard(page: Page) -> Non
         play(page, SHORT)
         assert page.get_attribute("#play", "aria-label") == "Pause"
         wait_for(page, "app.player.state === 'ended'")
-        assert page.evaluate("app.player.running")
+        assert page.evaluate("app.player.output.running")
         seconds = page.evaluate("app.player.take.seconds")
         assert seconds > 1
         assert page.evaluate("app.player.position") == pytest.approx(
@@ -527,11 +527,11 @@ def test_a_too_long_text_is_rejected_before_it_is_sent(page: Page) -> None:
 
 def test_a_suspended_audio_device_is_a_pause(page: Page) -> None:
     play(page, LONG)
-    page.evaluate("app.player.suspend()")
+    page.evaluate("app.player.output.suspend()")
     expect(page.locator("#toast")).to_contain_text("has paused the sound")
     assert page.get_attribute("#play", "aria-label") == "Play"
     page.click("#toast .toast-action")
-    wait_for(page, "app.player.state === 'playing' && app.player.running")
+    wait_for(page, "app.player.state === 'playing' && app.player.output.running")
 
 
 def test_the_screen_stays_awake_while_it_speaks(page: Page, server: Server) -> None:
