@@ -163,13 +163,17 @@ class Pool:
 
     # For the supervisors.
 
-    def on_events(self, worker: Supervisor, events: list[Event], step_s: float) -> None:
+    def on_events(self, events: list[Event], step_s: float) -> None:
         self._on_step(step_s)
         for event in events:
             if (channel := self._channels.get(event.utterance)) is not None:
                 channel.deliver(event)
         if self._waiting:
             self._dispatch_waiting()
+
+    def is_paused(self, worker: Supervisor) -> bool:
+        """Return whether an utterance on a worker waits for its listener to take what it has received."""
+        return any(one.worker is worker and one.buffered > 0 for one in self._channels.values())
 
     def on_state(self, worker: Supervisor) -> None:
         if worker.info is not None and not self._info_known.is_set():

@@ -31,17 +31,8 @@ from streaming_server.pool.devices import Device
 from streaming_server.pool.link import WorkerLink
 from streaming_server.pool.memory import PressureGauge
 from streaming_server.pool.restart import RestartPolicy
-from streaming_server.types import (
-    DEFAULT_VOICE,
-    Audio,
-    EngineInfo,
-    Event,
-    Failed,
-    Finished,
-    Generation,
-    MemoryReport,
-    Utterance,
-)
+from streaming_server.pool.speech_check import SpeechCheck
+from streaming_server.types import EngineInfo, Event, MemoryReport
 
 WorkerState = Literal["starting", "ready", "restarting", "broken", "stopped"]
 
@@ -54,10 +45,6 @@ SILENCE_S = 5.0
 counts: after a pause of its process or machine the answers may still lie unread."""
 RELIEVE_EVERY_S = 10.0
 """Interval between two requests for memory while pressure lasts."""
-CANARY_EVERY_S = 4.0
-"""A worker that has been silent for this long is sent a canary utterance."""
-CANARY_FRESH_S = 10.0
-"""A healthy worker has produced sound within this time."""
 SHUTDOWN_S = 2.0
 """Seconds a worker may take to exit after `Shutdown` before it is killed."""
 
@@ -83,7 +70,8 @@ class Observer(Protocol):
     """The pool, as its supervisors see it."""
 
     def next_id(self) -> int: ...
-    def on_events(self, worker: Supervisor, events: list[Event], step_s: float) -> None: ...
+    def on_events(self, events: list[Event], step_s: float) -> None: ...
+    def is_paused(self, worker: Supervisor) -> bool: ...
     def on_state(self, worker: Supervisor) -> None: ...
     def on_level(self, worker: Supervisor) -> None: ...
 
@@ -113,14 +101,12 @@ class Supervisor:
         self._link: WorkerLink | None = None
         self._pings_unanswered = 0
         self._relieved_at = -math.inf
-        self._spoke_at = -math.inf
-        self._canary: _Canary | None = None
-        self._first_sound = anyio.Event()
+        self._speech = self._new_speech_check()
 
     @property
     def healthy(self) -> bool:
-        """True if it is ready and has produced audio within CANARY_FRESH_S."""
-        return self.state == "ready" and time.monotonic() - self._spoke_at <= CANARY_FRESH_S
+        """True if it is ready and has produced sound recently."""
+        return self.state == "ready" and self._speech.fresh
 
     @property
     def silent(self) -> bool:
@@ -155,7 +141,7 @@ class Supervisor:
         """Run one process from start to exit; return why it ended. Raise OSError."""
         self._pings_unanswered = 0
         self._relieved_at = -math.inf
-        self._first_sound = anyio.Event()
+        self._speech = self._new_speech_check()
         environment = {name: value for name, value in os.environ.items() if name.upper() not in _SECRETS}
         child, ours = spawn_connected(
             self._command.program,
@@ -186,18 +172,23 @@ class Supervisor:
                 link.abort()  # It would not read `Shutdown`.
                 await link.closed.wait()
                 return "stopped answering"
+            if self._speech.mute:
+                link.abort()
+                await link.closed.wait()
+                return "produced no sound"
             self._pings_unanswered += 1
             self.send(Ping())
-            self._send_canary_if_quiet()
+            self._speech.beat(paused=self._observer.is_paused(self))
         return link.reason
 
     async def _has_spoken(self, link: WorkerLink) -> bool:
         """Wait for the worker's first sound, for as many heartbeats as it may take."""
         for _ in range(math.ceil(self._command.start_timeout_s / HEARTBEAT_S)):
             with anyio.move_on_after(HEARTBEAT_S):
-                await link.closed_or(self._first_sound)
+                await link.closed_or(self._speech.first_sound)
                 break
-        return self._first_sound.is_set() and not link.closed.is_set()
+            self._speech.beat()
+        return self._speech.first_sound.is_set() and not link.closed.is_set()
 
     async def _terminate(self, child: Child, link: WorkerLink) -> None:
         """Terminate the process and close its pipe."""
@@ -207,8 +198,6 @@ class Supervisor:
                 await link.closed.wait()
         self._link = None
         self.pid = None
-        self._canary = None
-        self._spoke_at = -math.inf
         link.abort()
         self._set_state("restarting")
         await child.stop()
@@ -224,7 +213,7 @@ class Supervisor:
             case Ready(info, device):
                 self.info, self.name = info, device
                 log.info("worker ready", device=self.device.id, engine=info.name, slots=info.slots)
-                self._send_canary_if_quiet()
+                self._speech.begin()
             case Fatal(code, message):
                 self.failure = message
                 log.error("worker failed", device=self.device.id, code=code, reason=message)
@@ -232,27 +221,8 @@ class Supervisor:
                 pass
 
     def _on_batch(self, events: tuple[Event, ...], step_s: float) -> None:
-        others = [event for event in events if not self._is_of_canary(event)]
-        if others:
-            if any(isinstance(event, Audio) for event in others):
-                self._note_sound()
-            self._observer.on_events(self, others, step_s)
-
-    def _is_of_canary(self, event: Event) -> bool:
-        """Follow the canary utterance; return whether the event belongs to it."""
-        canary = self._canary
-        if canary is None or event.utterance != canary.utterance:
-            return False
-        canary.sounded |= isinstance(event, Audio)
-        if isinstance(event, Finished | Failed):
-            self._canary = None
-        if isinstance(event, Finished) and canary.sounded:
-            self._note_sound()
-        return True
-
-    def _note_sound(self) -> None:
-        self._spoke_at = time.monotonic()
-        self._first_sound.set()
+        if others := self._speech.follow(events):
+            self._observer.on_events(others, step_s)
 
     def _on_memory(self, reading: MemoryReport) -> None:
         if changed := self.gauge.read(reading):
@@ -262,15 +232,11 @@ class Supervisor:
             self._relieved_at = now
             self.send(Relieve())
 
-    def _send_canary_if_quiet(self) -> None:
-        """Send a canary utterance if the worker has been silent for CANARY_EVERY_S."""
-        now = time.monotonic()
-        if self._canary is None and now - self._spoke_at >= CANARY_EVERY_S:
-            canary = Utterance(
-                self._observer.next_id(), 0, "Ready.", DEFAULT_VOICE, Generation(max_tokens=100), deadline=now
-            )
-            self._canary = _Canary(canary.id)
-            self.send(Submit(canary))
+    def _new_speech_check(self) -> SpeechCheck:
+        """Return the check of a new process."""
+        return SpeechCheck(
+            self.device.id, self._observer.next_id, lambda utterance: self.send(Submit(utterance))
+        )
 
     def _set_state(self, state: WorkerState) -> None:
         if state != self.state:
@@ -285,11 +251,3 @@ async def _connect(link: WorkerLink, ours: socket.socket) -> None:
     except BaseException:
         ours.close()
         raise
-
-
-@dataclass(slots=True)
-class _Canary:
-    """An utterance without a listener, spoken to show that the worker can."""
-
-    utterance: int
-    sounded: bool = False

@@ -2,7 +2,8 @@
 
 `python puppet.py --fd N --parent N --notes FILE --used 90,99`: FILE gets a line for every message. The memory
 readings, in percent, are all sent after the first ping; the last one is sent again after each later ping.
-It speaks `--utterances` utterances and then only answers pings. With `--garbage TEXT` it answers the first
+It fails `--failures` utterances, then speaks `--utterances` utterances, the last of them without an end if
+`--unfinished`, and then only answers pings. With `--garbage TEXT` it answers the first
 ping with a frame whose header is TEXT.
 """
 
@@ -25,7 +26,7 @@ from streaming_server.ipc.messages import (
     decode_request,
     encode,
 )
-from streaming_server.types import Audio, ChunkPolicy, EngineInfo, Finished, MemoryReport
+from streaming_server.types import Audio, ChunkPolicy, EngineInfo, Failed, Finished, MemoryReport
 
 INFO = EngineInfo("puppet", 22050, 4, True, ("en",), ChunkPolicy(0, 1, 400, 0.0), frozenset())
 
@@ -42,6 +43,8 @@ def main() -> None:
     parser.add_argument("--notes", type=Path)
     parser.add_argument("--used", default="10")
     parser.add_argument("--utterances", type=int, default=1 << 30)
+    parser.add_argument("--failures", type=int, default=0)
+    parser.add_argument("--unfinished", action="store_true")
     parser.add_argument("--garbage")
     options = parser.parse_args()
     readings = [int(used) for used in options.used.split(",")]
@@ -54,10 +57,15 @@ def main() -> None:
             with options.notes.open("a") as notes:
                 print(note_of(message), file=notes)
             match message:
+                case Submit(utterance) if options.failures:
+                    options.failures -= 1
+                    failure = Failed(utterance.id, "engine_failure", "out of memory", retryable=True)
+                    link.sendall(encode(Batch((failure,), 0.0)))
                 case Submit(utterance) if options.utterances:
                     options.utterances -= 1
                     spoken = (Audio(utterance.id, b"\1\0" * 100), Finished(utterance.id, 0.0))
-                    link.sendall(encode(Batch(spoken, 0.0)))
+                    unfinished = options.unfinished and not options.utterances
+                    link.sendall(encode(Batch(spoken[:1] if unfinished else spoken, 0.0)))
                 case Ping() if options.garbage is not None:
                     link.sendall(pack(options.garbage.encode()))
                 case Ping():

@@ -318,7 +318,7 @@ async def test_an_utterance_without_sound_moves_away_from_a_silent_worker() -> N
         # What the old worker still says of it is not delivered.
         assert stopped.pid is not None
         os.kill(stopped.pid, signal.SIGCONT)
-        pool.on_events(stopped, [Audio(withdrawn, b"\1\0" * 100), Finished(withdrawn, 0.0)], 0.0)
+        pool.on_events([Audio(withdrawn, b"\1\0" * 100), Finished(withdrawn, 0.0)], 0.0)
         events = [first, *await line.rest()]
         assert pcm(events) == expected
         await settled(lambda: not stopped.silent)

@@ -13,13 +13,14 @@ import anyio
 import psutil
 import pytest
 from helpers.servers import Server, until
+from structlog.testing import capture_logs
 
 import streaming_server
-from streaming_server.pool import supervisor
+from streaming_server.pool import speech_check, supervisor
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import SILENCE_S, WorkerCommand
-from streaming_server.types import DEFAULT_VOICE, Voice, VoiceSample
+from streaming_server.types import DEFAULT_VOICE, Generation, Voice, VoiceSample
 
 pytestmark = pytest.mark.anyio
 
@@ -50,12 +51,15 @@ async def puppet(
     folder: Path,
     *readings: int,
     utterances: int = 1 << 30,
+    failures: int = 0,
+    unfinished: bool = False,
     garbage: str | None = None,
     start_timeout_s: float = 20,
 ) -> AsyncIterator[Puppet]:
     notes = folder / "notes"
     used = ",".join(map(str, readings or (10,)))
-    options = (f"--notes={notes}", f"--used={used}", f"--utterances={utterances}")
+    options: tuple[str, ...] = (f"--notes={notes}", f"--used={used}", f"--utterances={utterances}")
+    options += (f"--failures={failures}", *(["--unfinished"] if unfinished else []))
     options += (f"--garbage={garbage}",) if garbage is not None else ()
     command = WorkerCommand(options, start_timeout_s, program=PUPPET)
     pool = Pool([Device("cpu_0", {"PYTHONPATH": PACKAGES})], command)
@@ -139,8 +143,8 @@ async def test_a_worker_without_recent_sound_is_not_healthy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answering pings is not enough."""
-    monkeypatch.setattr(supervisor, "CANARY_EVERY_S", 0.2)
-    monkeypatch.setattr(supervisor, "CANARY_FRESH_S", 1.0)
+    monkeypatch.setattr(speech_check, "CANARY_EVERY_S", 0.2)
+    monkeypatch.setattr(speech_check, "CANARY_FRESH_S", 1.0)
     async with puppet(tmp_path, utterances=1) as one:
         with anyio.fail_after(20):
             while not one.pool.healthy:
@@ -149,6 +153,59 @@ async def test_a_worker_without_recent_sound_is_not_healthy(
                 await anyio.sleep(0.01)
         (worker,) = one.pool.workers
         assert (worker.state, worker.restarts) == ("ready", 0)
+
+
+async def test_a_starting_worker_whose_canary_fails_is_sent_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speech_check, "CANARY_EVERY_S", 0.2)
+    with capture_logs() as logs:
+        async with puppet(tmp_path, failures=2) as one:
+            await one.until(lambda heard: "Ping" in heard)
+            assert one.pool.healthy
+            assert one.pool.workers[0].restarts == 0
+    failed = [line for line in logs if line["event"] == "canary failed"]
+    assert [(line["device"], line["code"], line["reason"]) for line in failed] == [
+        ("cpu_0", "engine_failure", "out of memory")
+    ] * 2
+
+
+async def test_a_worker_that_produces_no_sound_any_more_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speech_check, "CANARY_EVERY_S", 0.2)
+    monkeypatch.setattr(speech_check, "MUTE_BEATS", 3)
+    with capture_logs() as logs:
+        async with puppet(tmp_path, utterances=1) as one:
+            (worker,) = one.pool.workers
+            with anyio.fail_after(30):
+                while worker.restarts == 0:
+                    await anyio.sleep(0.01)
+    assert "produced no sound" in [line.get("reason") for line in logs]
+
+
+async def test_a_worker_is_not_restarted_while_an_utterance_waits_for_its_listener(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hold the slot that the canary waits for."""
+    monkeypatch.setattr(speech_check, "CANARY_EVERY_S", 0.2)
+    monkeypatch.setattr(speech_check, "MUTE_BEATS", 2)
+    async with puppet(tmp_path, utterances=2, unfinished=True) as one:
+        (worker,) = one.pool.workers
+        channel = one.pool.open(lambda: None)
+        with anyio.fail_after(30):
+            while not one.pool.healthy:
+                await anyio.sleep(0.01)
+            channel.submit("Hello.", DEFAULT_VOICE, Generation(), time.monotonic())
+            while not channel.buffered:
+                await anyio.sleep(0.01)
+        pings = one.heard.count("Ping")
+        await one.until(lambda heard: heard.count("Ping") >= pings + 6)
+        assert worker.restarts == 0
+        channel.take()
+        with anyio.fail_after(30):
+            while worker.restarts == 0:
+                await anyio.sleep(0.01)
 
 
 async def test_memory_is_requested_once_when_a_level_begins(tmp_path: Path) -> None:
