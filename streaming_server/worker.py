@@ -13,6 +13,7 @@ import select
 import socket
 import sys
 import time
+from contextlib import suppress
 from pkgutil import resolve_name
 
 from streaming_server.engines.base import Engine
@@ -154,6 +155,12 @@ def main(arguments: list[str]) -> int:
         return 1
     except SpeechError as error:
         link.sendall(encode(Fatal(error.code, error.message)))
+        return 1
+    except Exception as error:  # As above.
+        log.exception("engine failed")
+        reason = f"Engine {engine.info.name} failed: {type(error).__name__}."
+        with suppress(OSError):
+            link.sendall(encode(Fatal(EngineFailure.code, reason)))
         return 1
     finally:
         engine.close()

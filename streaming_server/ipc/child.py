@@ -7,6 +7,7 @@ own side is in `parent`.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -157,6 +158,16 @@ def spawn_connected(
             ours.close()
             raise
     return child, ours
+
+
+def exit_status(returncode: int) -> str:
+    """Return how a process ended, for a person: the signal's name, or `status N`. See `Child.returncode`."""
+    if returncode >= 0:
+        return f"status {returncode}"
+    try:
+        return signal.Signals(-returncode).name
+    except ValueError:  # A real-time signal.
+        return f"signal {-returncode}"
 
 
 def inherited_environment(

@@ -12,6 +12,8 @@ from streaming_server.errors import ProtocolError
 from streaming_server.ipc.framing import FrameReader
 from streaming_server.ipc.messages import Report, Request, decode_report, encode
 
+EXITED = "exited"
+
 
 class WorkerLink(asyncio.Protocol):
     """Decodes a worker's reports and passes them to `on_report`; a malformed one closes the link.
@@ -24,7 +26,7 @@ class WorkerLink(asyncio.Protocol):
         self._frames = FrameReader()
         self._transport: asyncio.Transport | None = None
         self.closed = anyio.Event()
-        self.reason = "exited"
+        self.reason = EXITED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it.

@@ -65,6 +65,7 @@ class Pool:
         self._ticks = 0
         self._last_placed = -1
         self._info_known = anyio.Event()
+        self._was_ready = False
         self._start_failed = anyio.Event()
 
     @asynccontextmanager
@@ -179,11 +180,12 @@ class Pool:
         if worker.info is not None and not self._info_known.is_set():
             self._info_known.set()
         if worker.state == "ready":
+            self._was_ready = True
             self._prepare(worker, self._cloned)
             self._dispatch_waiting()
         else:
             self._lose(worker)
-            if self.info is None and all(other.failure for other in self.workers):
+            if not self._was_ready and all(other.failure for other in self.workers):
                 self._start_failed.set()
         self._announce(WorkerChanged(worker.device.id, worker.state))
 

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import anyio
 import structlog
 
-from streaming_server.ipc.child import Child, spawn_connected
+from streaming_server.ipc.child import Child, exit_status, spawn_connected
 from streaming_server.ipc.messages import (
     Batch,
     Fatal,
@@ -28,7 +28,7 @@ from streaming_server.ipc.messages import (
     Submit,
 )
 from streaming_server.pool.devices import Device
-from streaming_server.pool.link import WorkerLink
+from streaming_server.pool.link import EXITED, WorkerLink
 from streaming_server.pool.memory import PressureGauge
 from streaming_server.pool.restart import RestartPolicy
 from streaming_server.pool.speech_check import SpeechCheck
@@ -47,6 +47,10 @@ RELIEVE_EVERY_S = 10.0
 """Interval between two requests for memory while pressure lasts."""
 SHUTDOWN_S = 2.0
 """Seconds a worker may take to exit after `Shutdown` before it is killed."""
+EXIT_S = 1.0
+"""Seconds that a worker which has closed its link may take to exit before it is killed."""
+
+_TOO_LATE = "did not start in time"
 
 _SECRETS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS", "DIA_DATABASE"})
 """Variables that a worker does not inherit: its engine may be third-party code."""
@@ -79,9 +83,9 @@ class Observer(Protocol):
 class Supervisor:
     """One device's worker: starts it, checks that it really speaks, restarts it when it dies.
 
-    info: the engine's description, known once a worker has been ready. failure: the error that the last
-    process reported, if any. load: utterances dispatched to it. contexts: those that live on it, speaking or
-    not.
+    info: the engine's description, known once a worker has been ready. failure: the error that a process
+    reported, or why none could start, as a sentence. load: utterances dispatched to it. contexts: those that
+    live on it, speaking or not.
     """
 
     def __init__(self, device: Device, command: WorkerCommand, observer: Observer) -> None:
@@ -101,6 +105,7 @@ class Supervisor:
         self._link: WorkerLink | None = None
         self._pings_unanswered = 0
         self._relieved_at = -math.inf
+        self._ready_at = math.inf
         self._speech = self._new_speech_check()
 
     @property
@@ -122,14 +127,14 @@ class Supervisor:
         """Keep the worker alive until cancelled."""
         try:
             while True:
-                started = time.monotonic()
                 try:
                     reason = await self._run_process()
                 except OSError as error:  # Out of file descriptors, say: handled like any other death.
                     reason = f"could not be started: {error.strerror}"
                 now = time.monotonic()
-                delay_s = self._policy.died(now, lived_s=now - started)
+                delay_s = self._policy.died(now, lived_s=max(0.0, now - self._ready_at))
                 self.restarts += 1
+                self._note_failed_start(reason)
                 log.warning("worker died", device=self.device.id, reason=reason, restart_in_s=delay_s)
                 self._set_state("broken" if self._policy.broken else "restarting")
                 await anyio.sleep(delay_s)
@@ -141,6 +146,7 @@ class Supervisor:
         """Run one process from start to exit; return why it ended. Raise OSError."""
         self._pings_unanswered = 0
         self._relieved_at = -math.inf
+        self._ready_at = math.inf
         self._speech = self._new_speech_check()
         environment = {name: value for name, value in os.environ.items() if name.upper() not in _SECRETS}
         child, ours = spawn_connected(
@@ -152,17 +158,20 @@ class Supervisor:
         self.pid = child.pid
         # Set before it is connected, so that the first report can be answered.
         self._link = link = WorkerLink(self.on_report)
+        reason = ""
         try:
             await _connect(link, ours)
-            return await self._supervise(link)
+            reason = await self._supervise(link)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._terminate(child, link)
+                status = await self._terminate(child, link, exits=reason == EXITED)
+        return f"{reason} ({status})" if status is not None else reason
 
     async def _supervise(self, link: WorkerLink) -> str:
         """Wait for the worker's first sound, then until it dies or stops answering; return why it ended."""
         if not await self._has_spoken(link):
-            return link.reason if link.closed.is_set() else "did not start in time"
+            return link.reason if link.closed.is_set() else _TOO_LATE
+        self._ready_at = time.monotonic()
         self._set_state("ready")
         while not link.closed.is_set():
             with anyio.move_on_after(HEARTBEAT_S):
@@ -190,8 +199,13 @@ class Supervisor:
             self._speech.beat()
         return self._speech.first_sound.is_set() and not link.closed.is_set()
 
-    async def _terminate(self, child: Child, link: WorkerLink) -> None:
-        """Terminate the process and close its pipe."""
+    def _note_failed_start(self, reason: str) -> None:
+        """Set `failure` if the last process was never ready and the next one probably would not be either."""
+        if self._ready_at == math.inf and (reason == _TOO_LATE or self._policy.hopeless):
+            self.failure = self.failure or f"Worker {self.device.id} could not start: it {reason}."
+
+    async def _terminate(self, child: Child, link: WorkerLink, *, exits: bool) -> str | None:
+        """Terminate the process and close its pipe; return the exit status of one that `exits` by itself."""
         if not link.closed.is_set() and self.state == "ready":
             self.send(Shutdown())
             with anyio.move_on_after(SHUTDOWN_S):
@@ -200,7 +214,9 @@ class Supervisor:
         self.pid = None
         link.abort()
         self._set_state("restarting")
+        code = await child.wait(EXIT_S) if exits else None
         await child.stop()
+        return exit_status(code) if code is not None else None
 
     def on_report(self, report: Report) -> None:
         """Handle a report of the worker."""

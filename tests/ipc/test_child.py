@@ -19,6 +19,7 @@ from streaming_server.ipc.child import (
     REAP_S,
     Child,
     Priority,
+    exit_status,
     inherited_environment,
     spawn,
     spawn_connected,
@@ -43,6 +44,14 @@ async def test_stop_lets_a_process_exit_by_itself() -> None:
     child = spawn(["sh", "-c", "sleep 0.2; exit 3"], os.environ)
     await child.stop(grace_s=20)
     assert child.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("returncode", "status"),
+    [(0, "status 0"), (3, "status 3"), (-9, "SIGKILL"), (-11, "SIGSEGV"), (-99, "signal 99")],
+)
+def test_the_exit_status_names_the_signal(returncode: int, status: str) -> None:
+    assert exit_status(returncode) == status
 
 
 async def test_wait_ends_with_the_process_or_the_time() -> None:

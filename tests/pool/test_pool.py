@@ -18,6 +18,7 @@ from streaming_server.engines.selection import select_engine
 from streaming_server.errors import Full
 from streaming_server.ipc.child import REAP_S
 from streaming_server.ipc.messages import Memory
+from streaming_server.pool import restart
 from streaming_server.pool.channel import STALLED_TICKS, Channel
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import TICK_S, Pool, PressureChanged, WorkerChanged
@@ -380,6 +381,28 @@ async def test_an_utterance_that_has_moved_survives_the_death_of_a_worker() -> N
         os.kill(second.pid, signal.SIGKILL)
         assert isinstance((await line.rest())[-1], Finished)
         assert line.channel.restarts == 2
+
+
+async def test_workers_that_die_again_and_again_fail_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restart, "BREAKER_DEATHS", 2)
+    async with running(1, "--engine=nonsense") as pool:
+        with anyio.fail_after(30):
+            reason = await pool.start_failed()
+    assert reason == "Worker cpu_0 could not start: it exited (status 1)."
+
+
+async def test_a_start_does_not_fail_once_a_worker_was_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restart, "BREAKER_DEATHS", 1)
+    async with running(1) as pool:
+        await all_ready(pool)
+        (worker,) = pool.workers
+        worker.failure = "Out of memory."
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        await settled(lambda: worker.restarts)
+        with anyio.move_on_after(0) as waiting:
+            await pool.start_failed()
+        assert waiting.cancelled_caught
 
 
 @pytest.mark.slow

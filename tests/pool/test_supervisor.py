@@ -16,7 +16,7 @@ from helpers.servers import Server, until
 from structlog.testing import capture_logs
 
 import streaming_server
-from streaming_server.pool import speech_check, supervisor
+from streaming_server.pool import restart, speech_check, supervisor
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import SILENCE_S, WorkerCommand
@@ -130,6 +130,38 @@ async def test_a_worker_that_sends_a_malformed_message_is_restarted(tmp_path: Pa
         assert not psutil.pid_exists(before)
         heard = one.heard.count("Submit")
         await one.until(lambda notes: notes.count("Submit") > heard)
+
+
+async def test_the_log_says_how_a_worker_died(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with puppet(tmp_path) as one:
+            await one.until(lambda heard: "Ping" in heard)
+            (worker,) = one.pool.workers
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGSEGV)
+            with anyio.fail_after(20):
+                while worker.restarts == 0:
+                    await anyio.sleep(0.01)
+    (died,) = [line for line in logs if line["event"] == "worker died"]
+    assert died["reason"] == "exited (SIGSEGV)"
+
+
+async def test_workers_that_never_speak_in_time_fail_the_start(tmp_path: Path) -> None:
+    async with puppet(tmp_path, utterances=0, start_timeout_s=0.5) as one:
+        with anyio.fail_after(30):
+            reason = await one.pool.start_failed()
+    assert reason == "Worker cpu_0 could not start: it did not start in time."
+
+
+async def test_the_time_until_a_worker_is_ready_does_not_count_as_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restart, "BREAKER_WINDOW_S", 0.5)
+    with capture_logs() as logs:
+        async with puppet(tmp_path, utterances=0, start_timeout_s=1.0) as one:
+            await one.until(lambda heard: heard.count("Submit") >= 3)
+    died = [line for line in logs if line["event"] == "worker died"]
+    assert [line["restart_in_s"] for line in died[:2]] == [1, 2]
 
 
 async def test_a_worker_that_never_speaks_is_restarted(tmp_path: Path) -> None:
