@@ -8,7 +8,7 @@ from collections.abc import Iterator
 FIRST_S = 0.5
 LONGEST_S = 10.0
 ATTEMPTS = 8
-"""Attempts before giving up, after 20 seconds on average and 40 at most."""
+"""Attempts before giving up, after 23 seconds on average and 46 at most."""
 
 
 def jittered_delays(rng: random.Random) -> Iterator[float]:

@@ -94,7 +94,7 @@ class LogWriter(QueueHandler):
 
 
 def _drop_report(dropped: int) -> logging.LogRecord:
-    message = "log messages were dropped because the log was not read: %d"
+    message = "log messages dropped (log not read, or not writable): %d"
     return logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (dropped,), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -10,11 +9,12 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 
 from streaming_server.errors import Unavailable
+from streaming_server.ipc.child import REAP_S, SECRETS, environment_without
 
 HOST = "127.0.0.1"
 
@@ -27,7 +27,9 @@ START_TIMEOUT_S = 1800.0
 POLL_S = 0.02
 """Interval between two looks at a condition."""
 
-_KEYS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS"})
+_NOT_INHERITED = SECRETS | {"DIA_OBJECTS", "DIA_WYOMING_HOST", "DIA_WYOMING_PORT"}
+"""Variables that the server does not inherit. No other machine can reach it, and the command need not have
+the key at hand. With a shared database it would take jobs of other servers; their Wyoming port is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class LocalServer:
 
 @contextmanager
 def own_server(*options: str) -> Iterator[LocalServer]:
-    """Start a server with these options and DIA_* variables, and stop it on exit. Raise Unavailable.
+    """Start a server with these options and most DIA_* variables; stop it on exit. Raise Unavailable.
 
     It inherits a socket that listens already, and that this process keeps open, so that no other program can
     have its port. It runs in a session of its own: a Ctrl-C ends the command, which then stops the server.
@@ -51,11 +53,9 @@ def own_server(*options: str) -> Iterator[LocalServer]:
     ):
         arguments = ["serve", f"--host={HOST}", f"--fd={listener.fileno()}", f"--data-dir={data}"]
         arguments += ["--log-level=warning", *options]
-        # No other machine can reach it, and the command need not have the key at hand.
-        environment = {name: value for name, value in os.environ.items() if name.upper() not in _KEYS}
         process = subprocess.Popen(
             [sys.executable, "-m", "streaming_server", *arguments],
-            env=environment,
+            env=environment_without(_NOT_INHERITED),
             pass_fds=[listener.fileno()],
             stdout=subprocess.DEVNULL,  # Ours may carry audio or figures. The server logs to standard error.
             start_new_session=True,
@@ -63,7 +63,7 @@ def own_server(*options: str) -> Iterator[LocalServer]:
         try:
             url = f"http://{HOST}:{listener.getsockname()[1]}"
             if not wait_until(lambda: answers(f"{url}/readyz"), START_TIMEOUT_S, process):
-                raise Unavailable("No server could be started.")
+                raise Unavailable("The temporary server did not start; its messages above say why.")
             yield LocalServer(url, process.pid)
         finally:
             _stop(process)
@@ -87,7 +87,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(REAP_S)
 
 
 def answers(url: str) -> bool:

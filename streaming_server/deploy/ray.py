@@ -16,12 +16,16 @@ import asyncio
 import math
 import os
 import shlex
+import shutil
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import anyio
+from anyio import to_thread
 from pydantic import BaseModel, Field
 from ray import serve
 
@@ -72,7 +76,7 @@ class ApplicationOptions(BaseModel, extra="forbid"):
 def application(arguments: Mapping[str, Any]) -> serve.Application:
     """Build the application. Raise EngineFailure if Ray was started without HAProxy.
 
-    arguments: the fields of Options.
+    arguments: the fields of ApplicationOptions.
     """
     options = ApplicationOptions.model_validate(arguments)
     if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
@@ -125,7 +129,9 @@ class Replica:
     """One server. Ray calls the public methods."""
 
     def __serve_build_asgi_app__(self) -> Hosted:
-        self._hosted = Hosted(replica_settings(serve.get_replica_context().replica_tag))
+        settings = replica_settings(serve.get_replica_context().replica_tag)
+        own_folder = settings.data_dir if settings.database is None else None
+        self._hosted = Hosted(settings, own_folder)
         return self._hosted
 
     def check_health(self) -> None:
@@ -154,9 +160,12 @@ class Hosted:
 
     A model that cannot be loaded fails the start, and so the deployment. Ray announces a stop only at
     /-/healthz of the replica's port, which its HAProxy polls.
+
+    own_folder: removed when the lifespan ends; no later replica has the same name.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, own_folder: Path | None = None) -> None:
+        self._own_folder = own_folder
         self._app = create_app(settings)
         self._port: int | None = None
 
@@ -176,10 +185,18 @@ class Hosted:
                 await anyio.sleep(POLL_S)
             await send(message)
 
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._drain_when_stopped)
-            await self._app(scope, receive, send_when_it_speaks)
-            group.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._drain_when_stopped)
+                await self._app(scope, receive, send_when_it_speaks)
+                group.cancel_scope.cancel()
+        finally:
+            await self._remove_folder()
+
+    async def _remove_folder(self) -> None:
+        if self._own_folder is not None:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(partial(shutil.rmtree, self._own_folder, ignore_errors=True))
 
     def _speaks(self) -> bool:
         return self.services is not None and self.services.speech.pool.healthy

@@ -35,6 +35,19 @@ REAP_S = 5.0
 POLL_S = 0.01
 """Interval between two looks at a process whose exit the kernel does not announce."""
 
+SECRETS = frozenset(
+    {
+        "DIA_API_KEYS",
+        "DIA_ADMIN_KEYS",
+        "DIA_DATABASE",
+        "PGPASSWORD",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    }
+)
+"""Variables that only the server itself needs."""
+
 _ESSENTIAL = frozenset(
     {"PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
 )
@@ -179,6 +192,11 @@ def inherited_environment(
         for name, value in os.environ.items()
         if name in _ESSENTIAL or name in names or name.startswith((*_ESSENTIAL_PREFIXES, *prefixes))
     }
+
+
+def environment_without(names: Collection[str]) -> dict[str, str]:
+    """Return this process's variables except those named, in upper case; their own case does not matter."""
+    return {name: value for name, value in os.environ.items() if name.upper() not in names}
 
 
 def _set_priority(pid: int, priority: Priority) -> None:

@@ -33,8 +33,8 @@ def choose_devices(
     """Return one device per worker.
 
     gpus: physical ids of the GPUs present; None if the engine uses no GPU. wanted: physical ids the operator
-    named; empty for all. max_workers: the operator's limit. cpu_workers: workers on the CPU if there is no
-    limit. Raise EngineFailure if a GPU was requested that is not present.
+    named; empty for all; repeated ones count once. max_workers: the operator's limit. cpu_workers: workers on
+    the CPU if there is no limit. Raise EngineFailure if a GPU was requested that is not present.
     """
     named = mode in ("single", "multi") or (mode == "auto" and bool(wanted))
     if mode == "cpu" or gpus is None or not (gpus or named):
@@ -48,7 +48,7 @@ def choose_devices(
         raise EngineFailure(
             f"GPU {missing[0]} was requested, but the GPUs found are {list(gpus)}; correct --gpu-ids."
         )
-    chosen = list(wanted or gpus)
+    chosen = list(dict.fromkeys(wanted or gpus))
     if mode == "single":
         chosen = chosen[:1]
     if max_workers is not None:

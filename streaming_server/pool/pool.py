@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from streaming_server.errors import Full, SpeechError, WorkerLost
+from streaming_server.errors import Full, WorkerLost
 from streaming_server.ipc.messages import Prepare
 from streaming_server.pool.channel import Channel
 from streaming_server.pool.devices import Device
@@ -152,7 +152,7 @@ class Pool:
         if not self._dispatch(channel):
             room = self.slots * QUEUE_SHARE
             if self.healthy and len(self._waiting) >= room:
-                channel.fail(Full, "All workers are busy; try again in a moment.")
+                self._refuse(channel)
                 return
             channel.expires_at = time.monotonic() + (WAIT_FOR_ROOM_S if self.healthy else WAIT_FOR_WORKER_S)
             self._waiting[channel.context] = channel
@@ -242,8 +242,14 @@ class Pool:
         """Fail utterances that have waited too long for a worker."""
         for channel in list(self._waiting.values()):
             if channel.expired:
-                error: type[SpeechError] = Full if self.healthy else WorkerLost
-                channel.fail(error, "No worker became free in time; try again in a moment.")
+                self._refuse(channel)
+
+    def _refuse(self, channel: Channel) -> None:
+        """Fail an utterance that no worker takes."""
+        if self.healthy:
+            channel.fail(Full, "All workers are busy; try again in a moment.")
+        else:
+            channel.fail(WorkerLost, "No worker is running; try again in a moment.")
 
     def _move_stalled(self) -> None:
         """Move utterances without sound from silent workers to those that answer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import socket
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Literal, Protocol
 import anyio
 import structlog
 
-from streaming_server.ipc.child import Child, exit_status, spawn_connected
+from streaming_server.ipc.child import SECRETS, Child, environment_without, exit_status, spawn_connected
 from streaming_server.ipc.messages import (
     Batch,
     Fatal,
@@ -51,9 +50,6 @@ EXIT_S = 1.0
 """Seconds that a worker which has closed its link may take to exit before it is killed."""
 
 _TOO_LATE = "did not start in time"
-
-_SECRETS = frozenset({"DIA_API_KEYS", "DIA_ADMIN_KEYS", "DIA_DATABASE"})
-"""Variables that a worker does not inherit: its engine may be third-party code."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -148,11 +144,11 @@ class Supervisor:
         self._relieved_at = -math.inf
         self._ready_at = math.inf
         self._speech = self._new_speech_check()
-        environment = {name: value for name, value in os.environ.items() if name.upper() not in _SECRETS}
         child, ours = spawn_connected(
             self._command.program,
             self._command.arguments,
-            environment | dict(self.device.environment),
+            environment_without(SECRETS)
+            | dict(self.device.environment),  # Its engine may be third-party code.
             stdout=None,
         )
         self.pid = child.pid

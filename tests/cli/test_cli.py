@@ -172,6 +172,20 @@ def test_the_own_server_needs_no_key(tmp_path: Path) -> None:
     assert seconds(out) > 0.3
 
 
+def test_the_own_server_takes_no_part_in_another_installation(tmp_path: Path) -> None:
+    out = tmp_path / "hello.wav"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        other = {
+            "DIA_DATABASE": "postgresql://speech:secret@127.0.0.1:1/speech",
+            "DIA_OBJECTS": "s3://speech",
+            "DIA_WYOMING_HOST": "127.0.0.1",
+            "DIA_WYOMING_PORT": str(taken.getsockname()[1]),
+        }
+        answer = run("say", "Hello.", "--out", str(out), "--port", str(free_port()), **other)
+    assert answer.returncode == 0, answer.stderr
+    assert seconds(out) > 0.3
+
+
 def test_say_does_not_use_a_proxy(server: Server, tmp_path: Path) -> None:
     proxy = {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": ""}
     answer = run("say", "Hello.", f"--out={tmp_path / 'hello.wav'}", f"--port={server.port}", **proxy)

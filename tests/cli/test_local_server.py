@@ -34,7 +34,10 @@ def test_listens_on_a_port_that_no_other_program_can_have() -> None:
 
 
 def test_reports_a_server_that_does_not_start() -> None:
-    with pytest.raises(Unavailable, match="No server could be started"), own_server("--engine=nonesuch"):
+    with (
+        pytest.raises(Unavailable, match="The temporary server did not start"),
+        own_server("--engine=nonesuch"),
+    ):
         pass
 
 

@@ -136,6 +136,15 @@ async def test_a_replica_is_healthy_while_its_worker_speaks(
         await until(lambda: healthy(one))
 
 
+async def test_the_folder_of_a_replica_without_a_shared_database_ends_with_it(
+    replica: Callable[[], tuple[Replica, Hosted]], tmp_path: Path
+) -> None:
+    _, hosted = replica()
+    async with started(hosted):
+        assert (tmp_path / "a").exists()
+    assert not (tmp_path / "a").exists()
+
+
 async def test_a_replica_that_cannot_start_fails_its_start_up(
     replica: Callable[[], tuple[Replica, Hosted]], tmp_path: Path
 ) -> None:

@@ -43,6 +43,10 @@ def test_named_gpus_are_used_in_the_order_named() -> None:
     assert ids(gpus=[0, 1, 2, 3], wanted=[3, 1]) == ["gpu_3", "gpu_1"]
 
 
+def test_a_gpu_named_twice_gets_one_worker() -> None:
+    assert ids(gpus=[0, 1, 2], wanted=[2, 0, 2]) == ["gpu_2", "gpu_0"]
+
+
 def test_each_worker_sees_only_its_gpu() -> None:
     devices = choose_devices(mode="auto", wanted=[], gpus=[2, 5], max_workers=None, cpu_workers=2)
     assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices] == ["2", "5"]

@@ -18,6 +18,7 @@ from streaming_server.engines.selection import select_engine
 from streaming_server.errors import Full
 from streaming_server.ipc.child import REAP_S
 from streaming_server.ipc.messages import Memory
+from streaming_server.pool import pool as pool_module
 from streaming_server.pool import restart
 from streaming_server.pool.channel import STALLED_TICKS, Channel
 from streaming_server.pool.devices import Device
@@ -446,6 +447,16 @@ async def test_an_utterance_without_a_worker_in_time_fails() -> None:
         assert isinstance(end, Failed)
         assert (end.code, end.retryable) == (Full.code, True)
         assert 1.5 < time.monotonic() - started < 10
+
+
+async def test_an_utterance_that_no_worker_can_take_fails_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "WAIT_FOR_WORKER_S", 0.2)
+    async with running(1, "--engine=nonsense") as pool:
+        line = Line(pool)
+        line.submit()
+        end = (await line.rest())[-1]
+        assert isinstance(end, Failed)
+        assert (end.code, end.message) == ("worker_lost", "No worker is running; try again in a moment.")
 
 
 async def test_no_process_outlives_the_pool() -> None:

@@ -91,7 +91,19 @@ async def test_a_blocked_event_loop_kills_no_worker(tmp_path: Path) -> None:
         assert (worker.pid, worker.restarts) == (before, 0)
 
 
-@pytest.mark.parametrize("name", ["DIA_API_KEYS", "DIA_ADMIN_KEYS", "DIA_DATABASE"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DIA_API_KEYS",
+        "DIA_ADMIN_KEYS",
+        "DIA_DATABASE",
+        "dia_database",
+        "PGPASSWORD",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ],
+)
 async def test_a_worker_has_none_of_the_servers_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

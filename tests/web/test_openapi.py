@@ -11,12 +11,15 @@ import httpx
 import pytest
 from helpers.routes import documented_routes
 from helpers.servers import Server
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.openapi.document import document
-from streaming_server.web.openapi.operation import operation_of
+from streaming_server.web.openapi.operation import operation, operation_of
+from streaming_server.web.responses import Error, Json
 
 ROUTES = documented_routes()
 
@@ -46,6 +49,25 @@ def test_only_aliases_are_left_out(tmp_path: Path) -> None:
 def test_routes_that_serve_ranges_say_so(path: str) -> None:
     responses = document(ROUTES)["paths"][path]["get"]["responses"]
     assert {"200", "206", "400", "416"} <= responses.keys()
+
+
+@operation("state", "An error of another status", media=("text/html",), also={409: "Not yet."})
+async def page_or_error(request: Request) -> HTMLResponse | Json[Error]:
+    raise NotImplementedError
+
+
+@operation("state", "A body of another status", also={503: "Not ready."})
+async def same_body(request: Request) -> Json[dict[str, int]]:
+    raise NotImplementedError
+
+
+def test_other_statuses_have_an_error_where_the_endpoint_returns_one_else_the_body_of_success() -> None:
+    paths = document([Route("/page", page_or_error), Route("/same", same_body)])["paths"]
+    assert paths["/page"]["get"]["responses"]["409"]["content"] == {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Error"}}
+    }
+    same = paths["/same"]["get"]["responses"]
+    assert same["503"]["content"] == same["200"]["content"]
 
 
 @pytest.mark.anyio

@@ -141,9 +141,9 @@ def _described(route: Route, found: Operation, schemas: _Schemas) -> dict[str, A
     return told
 
 
-def _responses(returned: Iterable[Any], found: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _responses(returned: Sequence[Any], found: Operation, schemas: _Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    ranges = False
+    ranges = any(response is SoundFile for response in returned)
     for response in returned:
         model = _json_model(response)
         if model is Error:
@@ -152,15 +152,15 @@ def _responses(returned: Iterable[Any], found: Operation, schemas: _Schemas) -> 
             content["application/json"] = {"schema": schemas.of(model)}
         else:
             content |= {kind: {"schema": _media_schema(kind)} for kind in found.media}
-            ranges = ranges or response is SoundFile
     told = {str(found.status): {"description": found.description, "content": content}}
     error = {"application/json": {"schema": schemas.of(Error)}}
     if ranges:
         told["206"] = {"description": "The requested range.", "content": content}
         told["400"] = {"description": "bad_message: malformed `Range`.", "content": error}
         told["416"] = {"description": "range_not_satisfiable: see `Content-Range`.", "content": error}
+    other = error if any(_json_model(response) is Error for response in returned) else content
     for status, description in found.also.items():
-        told[str(status)] = {"description": description, "content": error if ranges else content}
+        told[str(status)] = {"description": description, "content": other}
     return told
 
 

@@ -44,8 +44,9 @@ class Operation:
     `SoundFile`, another response.
 
     body: a model or a JSON schema. media: content types of a response that is not JSON. status: of success.
-    also: other statuses with the body of success. errors: what it raises besides Forbidden and, if it needs a
-    key, Unauthorized. docs: the vendor's documentation, whose form errors then have.
+    also: other statuses; their body is an error if the endpoint may return `Json[Error]`, else that of
+    success. errors: what it raises besides Forbidden and, if it needs a key, Unauthorized. docs: the vendor's
+    documentation, whose form errors then have.
     """
 
     tag: str
