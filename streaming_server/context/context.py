@@ -41,6 +41,7 @@ from streaming_server.types import (
     Failed,
     Finished,
     Generation,
+    Utterance,
     Voice,
     Words,
 )
@@ -91,6 +92,7 @@ class SpeechContext:
         on_utterance: Callable[[str], None] = lambda text: None,
         on_first_audio: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        self._pool = pool
         self._channel = pool.open(self._notify)
         self._engine = engine
         self._own = Part(voice, generation)
@@ -378,7 +380,9 @@ class SpeechContext:
         self._progress.begin(passage, tempo)
         self._on_utterance(passage.text)
         deadline = now + self._pacing.lead_s(now)
-        self._channel.submit(
+        utterance = Utterance(
+            self._pool.next_id(),
+            self._channel.context,
             passage.text,
             part.voice,
             generation,
@@ -390,6 +394,7 @@ class SpeechContext:
             continues=passage.continues,
             window=self._window,
         )
+        self._channel.submit(utterance)
 
     def _part(self, passage: Passage) -> Part:
         """Return the voice of a passage, with the passage's language if its script determines one."""

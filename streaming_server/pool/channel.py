@@ -11,26 +11,14 @@ from typing import Protocol
 from streaming_server.errors import SpeechError
 from streaming_server.ipc.messages import Cancel, Release, Submit, Taken
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.types import (
-    FLOW_WINDOW,
-    Audio,
-    Event,
-    Failed,
-    Finished,
-    Generation,
-    LanguageSpan,
-    Pronounced,
-    ProsodySpan,
-    Utterance,
-    Voice,
-)
+from streaming_server.types import Audio, Event, Failed, Finished, Utterance
 
 MAX_DEATHS = 2
-"""Workers that may die of the same utterance, one after the other."""
+"""Workers that may die while speaking the same utterance."""
 
 STALLED_TICKS = 10
-"""Ticks of the pool, one second, after which an utterance without sound leaves a silent worker. Time would
-not do: while the server's own process is paused, it hears no worker."""
+"""Ticks of the pool, one second, after which an utterance without sound leaves a silent worker. Counted in
+ticks, not seconds, so that a pause of the server's own process does not count."""
 
 REPORTS = 8
 """`Taken` messages to a worker for each window of bytes taken from a long utterance."""
@@ -43,7 +31,6 @@ def _ignore_wake() -> None:
 class Dispatcher(Protocol):
     """The pool, as its channels see it."""
 
-    def next_id(self) -> int: ...
     def place(self, channel: Channel) -> None: ...
     def remove(self, channel: Channel) -> None: ...
 
@@ -55,7 +42,8 @@ class Channel:
     from the start, by another worker if necessary. One without any sound also leaves a worker that no longer
     answers. `wake` is called whenever an event can be taken or the channel's state has changed.
 
-    restarts: how often the current utterance has started again; sound taken before a restart is void.
+    restarts: how often the current utterance has started again; sound taken before a restart must be
+    dropped.
     lost: its worker died and it cannot be spoken again; the only event left is the failure.
     """
 
@@ -106,39 +94,14 @@ class Channel:
         """Bytes of PCM received and not yet taken."""
         return self._received - self._taken
 
-    def submit(
-        self,
-        text: str,
-        voice: Voice,
-        generation: Generation,
-        deadline: float,
-        pronounced: tuple[Pronounced, ...] = (),
-        units: tuple[tuple[int, int], ...] = (),
-        prosody: tuple[ProsodySpan, ...] = (),
-        foreign: tuple[LanguageSpan, ...] = (),
-        continues: bool = False,
-        window: int = FLOW_WINDOW,
-    ) -> None:
-        """Send an utterance to a worker. The channel must not be busy."""
+    def submit(self, utterance: Utterance) -> None:
+        """Send an utterance of the channel's context to a worker. The channel must not be busy."""
         assert not self.busy
         self._heard = self.lost = False
         self._deaths = self.restarts = 0
         self._moved = False
         self._discard_events()
-        self.utterance = Utterance(
-            self._pool.next_id(),
-            self.context,
-            text,
-            voice,
-            generation,
-            deadline,
-            pronounced,
-            units,
-            prosody,
-            foreign,
-            continues,
-            window,
-        )
+        self.utterance = utterance
         self._pool.place(self)
 
     def take(self) -> Event | None:
@@ -257,7 +220,7 @@ class Channel:
         self._received = self._taken = self._reported = 0
 
     def _report_taken(self) -> None:
-        """Let a worker continue that waits, or soon will, for the listener to catch up."""
+        """Tell the worker how much was taken, before it has to pause."""
         if self.utterance is None or self.worker is None:
             return
         window = self.utterance.window

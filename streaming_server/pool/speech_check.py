@@ -17,8 +17,8 @@ CANARY_EVERY_S = 4.0
 CANARY_FRESH_S = 10.0
 """A healthy worker has produced sound within this time."""
 MUTE_BEATS = 60
-"""Heartbeats, half a minute, after which a worker that should speak and does not is called mute. Time would
-not do: while the server's own process is paused, it hears no worker."""
+"""Heartbeats, half a minute, after which a worker that should speak and does not is called mute. Counted in
+heartbeats, not seconds, so that a pause of the server's own process does not count."""
 
 log = structlog.stdlib.get_logger(__name__)
 

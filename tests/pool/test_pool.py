@@ -24,7 +24,16 @@ from streaming_server.pool.channel import STALLED_TICKS, Channel
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import TICK_S, Pool, PressureChanged, WorkerChanged
 from streaming_server.pool.supervisor import SHUTDOWN_S, SILENCE_S, Supervisor, WorkerCommand
-from streaming_server.types import DEFAULT_VOICE, Audio, Event, Failed, Finished, Generation, MemoryReport
+from streaming_server.types import (
+    DEFAULT_VOICE,
+    Audio,
+    Event,
+    Failed,
+    Finished,
+    Generation,
+    MemoryReport,
+    Utterance,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -35,11 +44,13 @@ class Line:
     """A channel and the means to wait for its events."""
 
     def __init__(self, pool: Pool) -> None:
+        self._pool = pool
         self._woken = anyio.Event()
         self.channel: Channel = pool.open(lambda: self._woken.set())
 
     def submit(self, text: str = SENTENCE) -> None:
-        self.channel.submit(text, DEFAULT_VOICE, Generation(), time.monotonic())
+        ids = self._pool.next_id(), self.channel.context
+        self.channel.submit(Utterance(*ids, text, DEFAULT_VOICE, Generation(), time.monotonic()))
 
     async def next(self) -> Event:
         with anyio.fail_after(20):

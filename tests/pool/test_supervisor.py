@@ -20,7 +20,7 @@ from streaming_server.pool import restart, speech_check, supervisor
 from streaming_server.pool.devices import Device
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import SILENCE_S, WorkerCommand
-from streaming_server.types import DEFAULT_VOICE, Generation, Voice, VoiceSample
+from streaming_server.types import DEFAULT_VOICE, Generation, Utterance, Voice, VoiceSample
 
 pytestmark = pytest.mark.anyio
 
@@ -240,7 +240,8 @@ async def test_a_worker_is_not_restarted_while_an_utterance_waits_for_its_listen
         with anyio.fail_after(30):
             while not one.pool.healthy:
                 await anyio.sleep(0.01)
-            channel.submit("Hello.", DEFAULT_VOICE, Generation(), time.monotonic())
+            ids = one.pool.next_id(), channel.context
+            channel.submit(Utterance(*ids, "Hello.", DEFAULT_VOICE, Generation(), time.monotonic()))
             while not channel.buffered:
                 await anyio.sleep(0.01)
         pings = one.heard.count("Ping")
