@@ -61,13 +61,13 @@ async def _document_of(app: Starlette) -> dict[str, Any]:
 
 def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     """Return the document of the routes that have an `@operation`."""
-    described = list(documented(routes))
-    schemas = _Schemas(_models(described))
+    operations = list(documented(routes))
+    schemas = _Schemas(_models(operations))
     paths: dict[str, dict[str, Any]] = {}
-    for route, found in described:
+    for route, found in operations:
         item = paths.setdefault(route.path_format, _path_parameters(route))
         for method in sorted((route.methods or set()) - {"HEAD"}):
-            item[method.lower()] = _described(route, found, schemas)
+            item[method.lower()] = _operation_json(route, found, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Streaming speech server", "version": package_version(), "description": ABOUT},
@@ -108,9 +108,9 @@ class _Schemas:
         return found
 
 
-def _models(described: Iterable[tuple[Route, Operation]]) -> list[Any]:
+def _models(operations: Iterable[tuple[Route, Operation]]) -> list[Any]:
     models: list[Any] = [Error]
-    for route, _ in described:
+    for route, _ in operations:
         models += [model for model in map(_json_model, _returned(route)) if model not in (None, *models)]
     return models
 
@@ -125,20 +125,20 @@ def _json_model(response: Any) -> Any:
     return get_args(response)[0] if get_origin(response) is Json else None
 
 
-def _described(route: Route, found: Operation, schemas: _Schemas) -> dict[str, Any]:
-    told: dict[str, Any] = {"tags": [found.tag], "summary": found.summary}
+def _operation_json(route: Route, found: Operation, schemas: _Schemas) -> dict[str, Any]:
+    fields: dict[str, Any] = {"tags": [found.tag], "summary": found.summary}
     if found.docs is not None:
-        told["externalDocs"] = {"url": found.docs}
+        fields["externalDocs"] = {"url": found.docs}
     if found.body is not None:
         content = {found.body_type: {"schema": _input(found.body)}}
-        told["requestBody"] = {"required": found.body_required, "content": content}
+        fields["requestBody"] = {"required": found.body_required, "content": content}
     if parameters := list(_query_parameters(found.query)):
-        told["parameters"] = parameters
+        fields["parameters"] = parameters
     keyed = needs_key(route.endpoint)
     if not keyed:
-        told["security"] = [{}]
-    told["responses"] = _responses(_returned(route), found, schemas) | _errors(found, keyed, schemas)
-    return told
+        fields["security"] = [{}]
+    fields["responses"] = _responses(_returned(route), found, schemas) | _errors(found, keyed, schemas)
+    return fields
 
 
 def _responses(returned: Sequence[Any], found: Operation, schemas: _Schemas) -> dict[str, Any]:
@@ -152,16 +152,16 @@ def _responses(returned: Sequence[Any], found: Operation, schemas: _Schemas) -> 
             content["application/json"] = {"schema": schemas.of(model)}
         else:
             content |= {kind: {"schema": _media_schema(kind)} for kind in found.media}
-    told = {str(found.status): {"description": found.description, "content": content}}
+    responses = {str(found.status): {"description": found.description, "content": content}}
     error = {"application/json": {"schema": schemas.of(Error)}}
     if ranges:
-        told["206"] = {"description": "The requested range.", "content": content}
-        told["400"] = {"description": "bad_message: malformed `Range`.", "content": error}
-        told["416"] = {"description": "range_not_satisfiable: see `Content-Range`.", "content": error}
+        responses["206"] = {"description": "The requested range.", "content": content}
+        responses["400"] = {"description": "bad_message: malformed `Range`.", "content": error}
+        responses["416"] = {"description": "range_not_satisfiable: see `Content-Range`.", "content": error}
     other = error if any(_json_model(response) is Error for response in returned) else content
     for status, description in found.also.items():
-        told[str(status)] = {"description": description, "content": other}
-    return told
+        responses[str(status)] = {"description": description, "content": other}
+    return responses
 
 
 def _errors(found: Operation, keyed: bool, schemas: _Schemas) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -10,24 +10,23 @@ from typing import Any
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from streaming_server.errors import SpeechError
-from streaming_server.web.keyed import check_key, marked_as_keyed
+from streaming_server.errors import BadValue, SpeechError
+from streaming_server.web.keyed import Endpoint, check_key, marked_as_keyed
 from streaming_server.web.keys import key_of
 from streaming_server.web.responses import Json, retry_after
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class HttpDoor:
     """Adapts endpoints to a protocol.
 
-    key_of: finds the key, besides in the server's own places for it. refusal: returns an error in the
-    protocol's form.
+    key_of: finds the key, besides in the server's own places for it. error_body: returns an error in the
+    protocol's form. bad_value_status: the vendor's status for what the server answers with 422.
     """
 
     key_of: Callable[[HTTPConnection], str | None]
-    refusal: Callable[[SpeechError], Response]
+    error_body: Callable[[SpeechError], Mapping[str, Any]]
+    bad_value_status: int = BadValue.http_status
 
     def keyed(self, endpoint: Endpoint) -> Endpoint:
         """Wrap an endpoint that needs a key."""
@@ -51,11 +50,12 @@ class HttpDoor:
 
         return explaining
 
+    def refusal(self, error: SpeechError) -> Response:
+        """Return an error in the protocol's form."""
+        status = status_of(error, self.bad_value_status)
+        return Json(self.error_body(error), status_code=status, headers=retry_after(error.http_status))
 
-def refused(error: SpeechError, body: Mapping[str, Any], *, as_400: bool) -> Response:
-    """Return a JSON response. as_400: whether the vendor uses 400 where the server uses 422."""
-    return Json(body, status_code=status_of(error, as_400=as_400), headers=retry_after(error.http_status))
 
-
-def status_of(error: SpeechError, *, as_400: bool) -> int:
-    return 400 if as_400 and error.http_status == 422 else error.http_status
+def status_of(error: SpeechError, bad_value_status: int) -> int:
+    """Return the vendor's status of an error. bad_value_status: see `HttpDoor`."""
+    return bad_value_status if error.http_status == BadValue.http_status else error.http_status

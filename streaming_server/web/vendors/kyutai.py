@@ -22,7 +22,7 @@ from streaming_server.web.responses import Json
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.model import ClientFields
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Handshake, Refusal
 from streaming_server.web.websocket.session import Session
@@ -39,7 +39,7 @@ FLOAT_32 = 0xCA
 """MessagePack's type byte of a 32-bit float."""
 
 
-class KyutaiHandshakeQuery(Model, SpeechFields):
+class KyutaiHandshakeQuery(ClientFields, SpeechFields):
     """The parameters of the handshake that have a meaning here; `cfg_alpha` belongs to the vendor's model."""
 
     voice: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=256)
@@ -48,7 +48,7 @@ class KyutaiHandshakeQuery(Model, SpeechFields):
     top_k: TopK | None = None
 
 
-class KyutaiText(Model, SpeechFields):
+class KyutaiText(ClientFields, SpeechFields):
     """A word. The options of the first one count."""
 
     text: str

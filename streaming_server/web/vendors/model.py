@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
-class Model(BaseModel):
+class ClientFields(BaseModel):
     """The fields that have a meaning here; others are ignored.
 
     null counts as absent: clients send it for what they leave to the server.

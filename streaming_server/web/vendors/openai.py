@@ -23,7 +23,7 @@ from streaming_server.settings import OPENAI_VOICES
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.choices import FormatName, any_case
-from streaming_server.web.keyed import check_key
+from streaming_server.web.keyed import Endpoint, check_key
 from streaming_server.web.keys import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation
 from streaming_server.web.requests import read_json
@@ -32,8 +32,8 @@ from streaming_server.web.services import speech_services
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
-from streaming_server.web.vendors.http_door import Endpoint, HttpDoor, refused
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.http_door import HttpDoor
+from streaming_server.web.vendors.model import ClientFields
 
 PCM_RATE = 24_000
 """Hz of `pcm`, which has no header: every client takes it for this."""
@@ -41,11 +41,11 @@ MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "dia")
 """Names that clients ask for; the running engine speaks for all of them."""
 
 
-class VoiceObject(Model):
+class VoiceObject(ClientFields):
     id: str = Field(min_length=1, max_length=128)
 
 
-class OpenAISpeechBody(Model, SpeechFields):
+class OpenAISpeechBody(ClientFields, SpeechFields):
     """The fields of a request that have a meaning here, with OpenAI's defaults."""
 
     input: str = Field(min_length=1)
@@ -65,31 +65,34 @@ class OpenAISpeechBody(Model, SpeechFields):
         )
 
 
-Given = Annotated[str, Field(min_length=1)]
+NonEmptyText = Annotated[str, Field(min_length=1)]
 
 QUERY = (
-    Parameter("input", Given, "The text, for clients that send everything in the query instead of a body."),
+    Parameter(
+        "input", NonEmptyText, "The text, for clients that send everything in the query instead of a body."
+    ),
     Parameter("voice", str, "With `input`."),
 )
 
 
-def routes() -> list[BaseRoute]:
-    door = HttpDoor(key_of, refusal)
-    return [
-        Route("/v1/audio/speech", _numbering(door.keyed(speech)), methods=["POST"]),
-        Route("/v1/models", _numbering(door.open(models))),
-        Route("/v1/models/{model}", _numbering(door.open(model))),
-        Route("/v1/audio/models", _numbering(door.open(audio_models))),
-        Route("/v1/audio/voices", _numbering(door.open(voices))),
-    ]
-
-
-def refusal(error: SpeechError) -> Response:
+def _error_body(error: SpeechError) -> dict[str, Any]:
     """Return an error in OpenAI's form."""
     kind = "invalid_request_error" if error.http_status < 500 else "server_error"
-    about = "input" if error.field == "text" else error.field
-    told = {"message": error.message, "type": kind, "param": about, "code": error.code}
-    return refused(error, {"error": told}, as_400=True)
+    param = "input" if error.field == "text" else error.field
+    return {"error": {"message": error.message, "type": kind, "param": param, "code": error.code}}
+
+
+_DOOR = HttpDoor(key_of, _error_body, bad_value_status=400)
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/v1/audio/speech", _with_request_id(_DOOR.keyed(speech)), methods=["POST"]),
+        Route("/v1/models", _with_request_id(_DOOR.open(models))),
+        Route("/v1/models/{model}", _with_request_id(_DOOR.open(model))),
+        Route("/v1/audio/models", _with_request_id(_DOOR.open(audio_models))),
+        Route("/v1/audio/voices", _with_request_id(_DOOR.open(voices))),
+    ]
 
 
 @operation(
@@ -109,7 +112,7 @@ async def speech(request: Request) -> SpeechResponse:
         services,
         wanted.input,
         wanted.options(services.catalogue),
-        explain=lambda error: _numbered(refusal(error)),
+        explain=lambda error: _add_request_id(_DOOR.refusal(error)),
         body=_events if events else Rendering.audio,
         media_type="text/event-stream" if events else None,
         headers={"x-request-id": _new_id()},
@@ -133,8 +136,9 @@ async def models(request: Request) -> Json[dict[str, Any]]:
 async def model(request: Request) -> Json[dict[str, Any]]:
     name = request.path_params["model"].strip().lower()
     if name not in MODELS:
-        told = {"message": f"The model {name!r} does not exist.", "type": "invalid_request_error"}
-        return Json({"error": {**told, "param": "model", "code": "model_not_found"}}, status_code=404)
+        message = f"The model {name!r} does not exist."
+        error = {"message": message, "type": "invalid_request_error", "param": "model"}
+        return Json({"error": {**error, "code": "model_not_found"}}, status_code=404)
     return Json(_model(name))
 
 
@@ -186,7 +190,7 @@ async def _read(request: Request) -> OpenAISpeechBody:
 
 
 async def _events(rendering: Rendering) -> AsyncGenerator[bytes, None]:
-    """Iterate over pieces of the file in base64, and the usage at the end: no tokens."""
+    """Yield base64 pieces of the file as events, then the usage, all zero."""
     async with aclosing(rendering.audio()) as audio:
         async for data in audio:
             yield _event({"type": "speech.audio.delta", "audio": b64encode(data).decode()})
@@ -202,18 +206,18 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "streaming-server"}
 
 
-def _numbering(endpoint: Endpoint) -> Endpoint:
+def _with_request_id(endpoint: Endpoint) -> Endpoint:
     """Add a request id to the endpoint's responses."""
 
     @wraps(endpoint)
-    async def numbering(request: Request) -> Response:
+    async def numbered(request: Request) -> Response:
         answer = await endpoint(request)
-        return answer if isinstance(answer, SpeechResponse) else _numbered(answer)
+        return answer if isinstance(answer, SpeechResponse) else _add_request_id(answer)
 
-    return numbering
+    return numbered
 
 
-def _numbered(answer: Response) -> Response:
+def _add_request_id(answer: Response) -> Response:
     answer.headers["x-request-id"] = _new_id()
     return answer
 

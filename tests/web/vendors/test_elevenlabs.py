@@ -572,7 +572,7 @@ async def test_a_silent_client_is_disconnected(server: Server, path: str) -> Non
     """By the code of the closing alone: a message would be logged as an error by those who keep a connection
     between turns."""
     async with exchanging(url(server, path=path, inactivity_timeout="0.3")) as exchange:
-        assert await exchange.closed() == (1008, "Nothing came for 0.3 seconds.")
+        assert await exchange.closed() == (1008, "No message received for 0.3 seconds.")
     assert exchange.told == []
 
 

@@ -11,40 +11,34 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.context import Failure
-from streaming_server.contexts import SpeechOptions
-from streaming_server.errors import SpeechError
 from streaming_server.render import Frames, Rendering, WordMarks
-from streaming_server.types import Generation, SampleRate
+from streaming_server.types import SampleRate
 from streaming_server.web.choices import any_case
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.services import speech_services
-from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.vendors.cartesia import voices as cartesia_voices
-from streaming_server.web.vendors.cartesia.websocket import (
+from streaming_server.web.vendors.cartesia.fields import (
     ENCODINGS,
-    CartesiaVoiceChoice,
-    GenerationConfig,
+    CartesiaSpeechFields,
     OutputFormat,
     SampleEncoding,
-    WordedSpeed,
-    described,
+    error_body,
     key_in,
     stream_error,
     word_timestamps,
 )
-from streaming_server.web.vendors.http_door import HttpDoor, refused
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.http_door import HttpDoor
+from streaming_server.web.vendors.model import ClientFields
 
 
-class FileFormat(Model):
+class FileFormat(ClientFields):
     container: Annotated[Literal["raw", "wav", "mp3"], any_case]
     encoding: SampleEncoding = "pcm_s16le"
     sample_rate: SampleRate
@@ -56,17 +50,10 @@ class FileFormat(Model):
         return AudioOptions(self.sample_rate, ENCODINGS[self.encoding], audio_format, self.bit_rate)
 
 
-class CartesiaSpeechBody(Model, SpeechFields):
+class CartesiaSpeechBody(CartesiaSpeechFields):
     """The fields of every request."""
 
     transcript: str = Field(min_length=1)
-    voice: CartesiaVoiceChoice
-    speed: WordedSpeed | None = None
-    generation_config: GenerationConfig | None = None
-
-    def options(self, audio: AudioOptions) -> SpeechOptions:
-        speed = self.generation_config.speed if self.generation_config else None
-        return self.over(SpeechOptions(self.voice.id, Generation(speed=speed), audio, door="cartesia"))
 
 
 class FileBody(CartesiaSpeechBody):
@@ -83,17 +70,14 @@ class EventsBody(CartesiaSpeechBody):
     add_timestamps: bool | None = None
 
 
-def refusal(error: SpeechError) -> Response:
-    """Return an error in Cartesia's form."""
-    return refused(error, described(error), as_400=True)
+_DOOR = HttpDoor(key_in, error_body, bad_value_status=400)
 
 
 def routes() -> list[BaseRoute]:
-    door = HttpDoor(key_in, refusal)
     return [
-        Route("/tts/bytes", door.keyed(speech), methods=["POST"]),
-        Route("/tts/sse", door.keyed(events), methods=["POST"]),
-        *cartesia_voices.routes(door),
+        Route("/tts/bytes", _DOOR.keyed(speech), methods=["POST"]),
+        Route("/tts/sse", _DOOR.keyed(events), methods=["POST"]),
+        *cartesia_voices.routes(_DOOR),
     ]
 
 
@@ -110,8 +94,8 @@ async def speech(request: Request) -> SpeechResponse:
     return SpeechResponse(
         speech_services(request),
         body.transcript,
-        body.options(body.output_format.audio),
-        explain=refusal,
+        body.speech_options(body.output_format.audio),
+        explain=_DOOR.refusal,
         media_type=_media_type(body.output_format),
     )
 
@@ -137,15 +121,18 @@ async def events(request: Request) -> SpeechResponse:
     return SpeechResponse(
         speech_services(request),
         body.transcript,
-        body.options(body.output_format.audio),
-        explain=refusal,
+        body.speech_options(body.output_format.audio),
+        explain=_DOOR.refusal,
         body=lambda rendering: _events(rendering, body),
         media_type="text/event-stream",
     )
 
 
 async def _events(rendering: Rendering, body: EventsBody) -> AsyncGenerator[bytes, None]:
-    """Iterate over the events. Raise an error before any audio, so that the status can tell it."""
+    """Iterate over the events.
+
+    Raise an error that comes before any audio, so that the HTTP status can report it.
+    """
     context = body.context_id or str(uuid.uuid4())
     begun = False
     async with aclosing(rendering.outputs()) as outputs:

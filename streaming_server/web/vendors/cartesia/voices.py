@@ -17,7 +17,7 @@ from streaming_server.web.responses import Json
 from streaming_server.web.services import speech_services
 from streaming_server.web.validation import validated_query
 from streaming_server.web.vendors.http_door import HttpDoor
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.model import ClientFields
 
 FIRST_WITH_PAGES = "2024-11-13"
 """The first version of the API whose lists have pages; before it, they were JSON arrays."""
@@ -26,7 +26,7 @@ VERSION = "cartesia-version"
 """The header with the version that a client expects."""
 
 
-class CartesiaVoicesQuery(Model):
+class CartesiaVoicesQuery(ClientFields):
     """A page of the list: the voice before or after it, and its length."""
 
     limit: int | None = Field(None, ge=1)
@@ -62,7 +62,7 @@ async def voices(request: Request) -> Json[Any]:
     """List voices in the form of the client's version."""
     catalogue = speech_services(request).catalogue
     query = validated_query(CartesiaVoicesQuery, request.query_params)
-    known = [_described(entry) for entry in catalogue.entries]
+    known = [_voice_to_json(entry) for entry in catalogue.entries]
     page, more = _page(known, query)
     if _version(request) < FIRST_WITH_PAGES:
         return Json(page)
@@ -76,7 +76,7 @@ async def voices(request: Request) -> Json[Any]:
 )
 async def voice(request: Request) -> Json[dict[str, Any]]:
     catalogue: Catalogue = speech_services(request).catalogue
-    return Json(_described(catalogue.find(request.path_params["voice"])))
+    return Json(_voice_to_json(catalogue.find(request.path_params["voice"])))
 
 
 def _version(request: HTTPConnection) -> str:
@@ -109,7 +109,7 @@ def _place(ids: Sequence[str], voice: str | None) -> int:
     return ids.index(voice) if voice in ids else len(ids)
 
 
-def _described(entry: CatalogueEntry) -> dict[str, Any]:
+def _voice_to_json(entry: CatalogueEntry) -> dict[str, Any]:
     """Return a voice with the fields of every version of the API."""
     voice = entry.voice
     return {

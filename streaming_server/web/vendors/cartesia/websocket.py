@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import uuid
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field
 from starlette.requests import HTTPConnection
 
-from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.frames import Frame
 from streaming_server.context import Done, End, Failure
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
 from streaming_server.render import Word
-from streaming_server.types import Encoding, Generation, SampleRate
-from streaming_server.web.choices import any_case
-from streaming_server.web.generation_fields import Speed
 from streaming_server.web.services import SpeechServices
-from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.cartesia.fields import (
+    CartesiaSpeechFields,
+    OutputFormat,
+    error_body,
+    key_in,
+    stream_error,
+    word_timestamps,
+)
+from streaming_server.web.vendors.model import ClientFields
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import read_name
 from streaming_server.web.websocket.handshake import Handshake, Refusal
@@ -33,62 +33,8 @@ from streaming_server.web.websocket.turn import Turn
 CHUNK_MS = 500
 """Longest audio of one message, in milliseconds."""
 
-ENCODINGS: dict[str, Encoding] = {
-    "pcm_s16le": "pcm_s16le",
-    "pcm_f32le": "pcm_f32le",
-    "pcm_mulaw": "mulaw",
-    "pcm_alaw": "alaw",
-}
 
-SampleEncoding = Annotated[Literal["pcm_s16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"], any_case]
-
-
-class OutputFormat(Model):
-    container: Annotated[Literal["raw"], any_case] = "raw"
-    encoding: SampleEncoding = "pcm_s16le"
-    sample_rate: SampleRate
-
-    @property
-    def audio(self) -> AudioOptions:
-        return AudioOptions(self.sample_rate, ENCODINGS[self.encoding])
-
-
-class CartesiaVoiceChoice(Model):
-    """A voice. Clients of later versions send the id alone.
-
-    Those of earlier versions send an embedding, which only the vendor's own models can speak: it has the id
-    of no voice, so that the default voice speaks where it may stand in for an unknown one.
-    """
-
-    mode: Annotated[Literal["id", "embedding"], any_case] = "id"
-    id: str = Field(min_length=1, max_length=128)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_an_id(cls, said: Any) -> Any:
-        if isinstance(said, str):
-            return {"id": said}
-        if isinstance(said, dict) and said.get("mode") == "embedding":
-            return {"mode": "embedding", "id": "embedding"}
-        return said
-
-
-EARLIER_SPEEDS: Mapping[str, float] = MappingProxyType({"slow": 0.8, "normal": 1.0, "fast": 1.2})
-
-
-def _speed_of_a_word(said: Any) -> Any:
-    return EARLIER_SPEEDS.get(said, said) if isinstance(said, str) else said
-
-
-WordedSpeed = Annotated[Speed, BeforeValidator(_speed_of_a_word)]
-"""A speed as a number, or as one of the words of the vendor's earlier versions."""
-
-
-class GenerationConfig(Model):
-    speed: Speed | None = None
-
-
-class TextDelta(Model):
+class TextDelta(ClientFields):
     """More of a context's text."""
 
     transcript: str = ""
@@ -96,29 +42,17 @@ class TextDelta(Model):
     flush: bool | None = None
 
 
-class CartesiaOptions(Model, SpeechFields):
+class CartesiaOptions(CartesiaSpeechFields):
     """Options of a context. Clients repeat them with every delta; those of the first count."""
 
-    voice: CartesiaVoiceChoice
     output_format: OutputFormat
     add_timestamps: bool | None = None
     max_buffer_delay_ms: float | None = None
-    speed: WordedSpeed | None = None
-    generation_config: GenerationConfig | None = None
-
-    def options(self, name: str) -> SpeechOptions:
-        """Return the options of a context of this name."""
-        speed = self.generation_config.speed if self.generation_config else None
-        audio = self.output_format.audio
-        return self.over(
-            SpeechOptions(self.voice.id, Generation(speed=speed), audio, door="cartesia", name=name)
-        )
 
 
 class CartesiaTurn(Turn):
-    """timestamps: whether word times were asked for. flush_id: flushes answered so far, and one more.
-
-    dropped: whether the client cancelled it, and so is told no more of it.
+    """timestamps: whether word times were asked for. flush_id: number of the next flush to acknowledge, from
+    1. dropped: the client cancelled it; send nothing more about it.
     """
 
     timestamps: bool = False
@@ -171,7 +105,7 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
         options = validated(CartesiaOptions, message)
         turn = CartesiaTurn(
             name,
-            self.open(options.options(name)),
+            self.open(options.speech_options(options.output_format.audio, name)),
             max_text=self.max_text,
             joining="sentences" if options.max_buffer_delay_ms == 0 else "verbatim",
             before=self.leaving.get(name),
@@ -239,46 +173,12 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
         await self.connection.send_json({**about, **fields})
 
 
-def word_timestamps(words: Iterable[Word], sample_rate: int) -> dict[str, list[Any]]:
-    """Return words as written and their times in seconds, in Cartesia's parallel lists."""
-    words = list(words)
-    return {
-        "words": [word.written for word in words],
-        "start": [round(word.first_sample / sample_rate, 4) for word in words],
-        "end": [round(word.end_sample / sample_rate, 4) for word in words],
-    }
-
-
-def stream_error(error: SpeechError, context: str | None) -> dict[str, Any]:
-    """Return an error as a stream tells it. `context_id` is always present: clients index it.
-
-    `done` is false although the context ends: LiveKit takes true for a turn that was spoken whole.
-    """
-    about = {"type": "error", "context_id": context, "done": False, "status_code": error.http_status}
-    return {**about, "error": error.message, **described(error)}
-
-
-def described(error: SpeechError) -> dict[str, Any]:
-    return {
-        "error_code": error.code,
-        "title": error.code.replace("_", " ").capitalize(),
-        "message": error.message,
-        "request_id": str(uuid.uuid4()),
-    }
-
-
-def key_in(request: HTTPConnection) -> str | None:
-    """Return the key from the places where Cartesia's clients put it."""
-    query = request.query_params
-    return request.headers.get("x-api-key") or query.get("access_token") or query.get("api_key")
-
-
 def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> CartesiaSession:
     return CartesiaSession(services, connection)
 
 
 def _refusal(error: SpeechError) -> Refusal:
-    return Refusal({**described(error), "status_code": error.http_status, "error": error.message})
+    return Refusal({**error_body(error), "status_code": error.http_status, "error": error.message})
 
 
 tts_websocket = Handshake(_session, _refusal, key_in)

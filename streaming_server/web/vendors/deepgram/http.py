@@ -7,14 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.contexts import SpeechOptions
-from streaming_server.errors import BadValue, SpeechError
-from streaming_server.types import DEFAULT_VOICE, SAMPLE_RATES
+from streaming_server.errors import BadValue
+from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.choices import any_case
 from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.requests import read_json
@@ -23,17 +22,20 @@ from streaming_server.web.services import speech_services
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
 from streaming_server.web.validation import validated_query
-from streaming_server.web.vendors.deepgram.websocket import ENCODINGS, described, key_in, voice_of
-from streaming_server.web.vendors.http_door import HttpDoor, refused
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.deepgram.fields import (
+    BAD_VALUE_STATUS,
+    DEFAULT_RATE,
+    ENCODINGS,
+    error_body,
+    key_in,
+    rate_of,
+    voice_of,
+)
+from streaming_server.web.vendors.http_door import HttpDoor
+from streaming_server.web.vendors.model import ClientFields
 
-DEFAULT_RATE = 24_000
-OPUS_RATE = 48_000
-"""Hz; the vendor knows no other for opus."""
-LAW_RATE = 8000
 
-
-class DeepgramSpeechQuery(Model, SpeechFields):
+class DeepgramSpeechQuery(ClientFields, SpeechFields):
     """The parameters that have a meaning here, with Deepgram's defaults."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
@@ -48,19 +50,17 @@ class DeepgramSpeechQuery(Model, SpeechFields):
         return self.encoding in ENCODINGS and self.container != "none"
 
 
-class Body(Model, SpeechFields):
+class Body(ClientFields, SpeechFields):
     """A text. Its options take precedence over the query's."""
 
     text: str = Field(min_length=1)
 
 
+_DOOR = HttpDoor(key_in, error_body, BAD_VALUE_STATUS)
+
+
 def routes() -> list[BaseRoute]:
-    return [Route("/v1/speak", HttpDoor(key_in, refusal).keyed(speech), methods=["POST"])]
-
-
-def refusal(error: SpeechError) -> Response:
-    """Return an error in Deepgram's form."""
-    return refused(error, described(error), as_400=True)
+    return [Route("/v1/speak", _DOOR.keyed(speech), methods=["POST"])]
 
 
 @operation(
@@ -82,7 +82,7 @@ async def speech(request: Request) -> SpeechResponse:
         services,
         body.text,
         body.over(query.over(options)),
-        explain=refusal,
+        explain=_DOOR.refusal,
         media_type=_media_type(query, audio),
         headers={"dg-model-name": header_value(query.model), "dg-request-id": str(uuid.uuid4())},
     )
@@ -90,21 +90,9 @@ async def speech(request: Request) -> SpeechResponse:
 
 def _audio(query: DeepgramSpeechQuery) -> AudioOptions:
     """Raise BadValue for a rate or a container that does not fit."""
-    rate = _usual_rate(query.encoding) if query.sample_rate is None else query.sample_rate
-    if rate not in SAMPLE_RATES:
-        raise BadValue("must be one of " + ", ".join(map(str, SAMPLE_RATES)) + ".", field="sample_rate")
+    rate = rate_of(query.encoding, query.sample_rate)
     encoding = ENCODINGS.get(query.encoding, "pcm_s16le")
     return AudioOptions(rate, encoding, _format(query), query.bit_rate)
-
-
-def _usual_rate(encoding: str) -> int:
-    """Return the rate in Hz of an encoding if the query names none."""
-    match encoding:
-        case "opus":
-            return OPUS_RATE
-        case "mulaw" | "alaw":
-            return LAW_RATE
-    return DEFAULT_RATE
 
 
 def _format(query: DeepgramSpeechQuery) -> AudioFormat:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -15,25 +14,28 @@ from streaming_server.audio.frames import Frame
 from streaming_server.context import End, Failure
 from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError
-from streaming_server.types import DEFAULT_VOICE, Encoding, SampleRate
+from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.choices import any_case
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query
+from streaming_server.web.vendors.deepgram.fields import (
+    BAD_VALUE_STATUS,
+    ENCODINGS,
+    error_body,
+    key_in,
+    rate_of,
+    voice_of,
+)
 from streaming_server.web.vendors.http_door import status_of
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.model import ClientFields
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Handshake, Refusal
 from streaming_server.web.websocket.session import Session
 from streaming_server.web.websocket.turn import Turn
 
-ENCODINGS: dict[str, Encoding] = {"linear16": "pcm_s16le", "mulaw": "mulaw", "alaw": "alaw"}
 
-_AURA = re.compile(r"aura(?:-\d+)?-([a-z]+)-[a-z]{2}")
-"""A model of the vendor's: a voice and a language."""
-
-
-class DeepgramHandshakeQuery(Model, SpeechFields):
+class DeepgramHandshakeQuery(ClientFields, SpeechFields):
     """The parameters of the handshake that have a meaning here. sample_rate: Hz; the vendor's by default."""
 
     model: str = Field(DEFAULT_VOICE.id, min_length=1, max_length=128)
@@ -42,11 +44,7 @@ class DeepgramHandshakeQuery(Model, SpeechFields):
     sample_rate: int | None = None
 
 
-class _Rate(Model):
-    sample_rate: SampleRate
-
-
-class SpeakText(Model, SpeechFields):
+class SpeakText(ClientFields, SpeechFields):
     """More text. The options of a turn's first one count, and take precedence over the connection's."""
 
     text: str
@@ -187,32 +185,18 @@ class DeepgramSession(Session[Turn]):
         await self._send_warning(error.code, error.message)
 
     async def _send_failure(self, error: SpeechError) -> None:
-        await self.connection.send_json({"type": "Error", **_described(error.code, error.message)})
+        await self.connection.send_json({"type": "Error", **_websocket_error(error.code, error.message)})
 
     async def _send_flushed(self) -> None:
         sequence, self._flushed = self._flushed, self._flushed + 1
         await self.connection.send_json({"type": "Flushed", "sequence_id": sequence})
 
     async def _send_warning(self, code: str, message: str) -> None:
-        await self.connection.send_json({"type": "Warning", **_described(code, message)})
+        await self.connection.send_json({"type": "Warning", **_websocket_error(code, message)})
 
 
-def _described(code: str, message: str) -> dict[str, str]:
+def _websocket_error(code: str, message: str) -> dict[str, str]:
     return {"code": code.upper(), "description": message, "warn_msg": message}
-
-
-def _token(request: HTTPConnection) -> str | None:
-    """Return the second subprotocol that a browser offers, which carries its key."""
-    offered = [part.strip() for part in request.headers.get("sec-websocket-protocol", "").split(",")]
-    return offered[1] if len(offered) == 2 and offered[0].lower() in ("token", "bearer") else None
-
-
-def key_in(request: HTTPConnection) -> str | None:
-    """Return the key from the places where Deepgram's clients put it."""
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "token" and credentials:
-        return credentials.strip()
-    return _token(request)
 
 
 def _subprotocol(request: HTTPConnection) -> str | None:
@@ -226,37 +210,14 @@ def _session(request: HTTPConnection, services: SpeechServices, connection: Conn
 def _options(request: HTTPConnection, services: SpeechServices) -> DeepgramOptions:
     """Raise BadValue, UnknownVoice."""
     query = validated_query(DeepgramHandshakeQuery, request.query_params)
-    sample_rate = query.sample_rate
-    if sample_rate is None:
-        sample_rate = 24000 if query.encoding == "linear16" else 8000
-    validated(_Rate, {"sample_rate": sample_rate})
     voice, warning = voice_of(services, query.model)
-    audio = AudioOptions(sample_rate, ENCODINGS[query.encoding])
+    audio = AudioOptions(rate_of(query.encoding, query.sample_rate), ENCODINGS[query.encoding])
     options = SpeechOptions(voice, audio=audio, door="deepgram")
     return DeepgramOptions(query.model, query.over(options), warning)
 
 
-def voice_of(services: SpeechServices, model: str) -> tuple[str, str | None]:
-    """Return the id of the voice of a model, and a warning if it is not its own. Raise UnknownVoice.
-
-    A model of the vendor's speaks with the voice of its name, or else with the default voice: clients send
-    one where nobody chose.
-    """
-    catalogue, aura = services.catalogue, _AURA.fullmatch(model.strip().lower())
-    for name in (model, aura[1] if aura else ""):
-        if catalogue.knows(name):
-            return catalogue.find(name).voice.id, None
-    voice = catalogue.choose(model, substitute=aura is not None, field="model").voice.id
-    return voice, f"model: no voice has this name; {voice} speaks."
-
-
-def described(error: SpeechError) -> dict[str, str]:
-    """Return an error in the form of an HTTP response."""
-    return {"err_code": error.code.upper(), "err_msg": error.message, "request_id": str(uuid.uuid4())}
-
-
 def _refusal(error: SpeechError) -> Refusal:
-    return Refusal(described(error), {"dg-error": error.message}, status_of(error, as_400=True))
+    return Refusal(error_body(error), {"dg-error": error.message}, status_of(error, BAD_VALUE_STATUS))
 
 
 speak_websocket = Handshake(_session, _refusal, key_in, subprotocol=_subprotocol)

@@ -11,14 +11,12 @@ import orjson
 from anyio import to_thread
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import content_type
 from streaming_server.context import Failure
 from streaming_server.contexts import SpeechOptions
-from streaming_server.errors import SpeechError
 from streaming_server.render import Frames, Rendering, WordMarks
 from streaming_server.types import Generation, Voice
 from streaming_server.web.openapi.operation import Parameter, operation
@@ -27,14 +25,13 @@ from streaming_server.web.responses import Json
 from streaming_server.web.services import speech_services
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
+from streaming_server.web.vendors.elevenlabs.fields import VoiceSettings, error_body, key_in
 from streaming_server.web.vendors.elevenlabs.formats import audio_options, output_formats
-from streaming_server.web.vendors.elevenlabs.multi_stream import VoiceSettings
-from streaming_server.web.vendors.elevenlabs.websocket import described, key_in
-from streaming_server.web.vendors.http_door import HttpDoor, refused
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.http_door import HttpDoor
+from streaming_server.web.vendors.model import ClientFields
 
 
-class ElevenLabsSpeechBody(Model, SpeechFields):
+class ElevenLabsSpeechBody(ClientFields, SpeechFields):
     """The fields of a request that have a meaning here."""
 
     text: str = Field(min_length=1)
@@ -47,8 +44,11 @@ QUERY = (Parameter("output_format", Literal[tuple(output_formats(files=True))], 
 MEDIA = ("audio/wav", "audio/mpeg", "audio/ogg", "audio/pcm", "audio/basic", "audio/x-alaw-basic")
 
 
+_DOOR = HttpDoor(key_in, error_body)
+
+
 def routes() -> list[BaseRoute]:
-    keyed = HttpDoor(key_in, refusal).keyed
+    keyed = _DOOR.keyed
     return [
         Route("/v1/text-to-speech/{voice}", keyed(speech), methods=["POST"]),
         Route("/v1/text-to-speech/{voice}/stream", keyed(speech), methods=["POST"]),
@@ -58,11 +58,6 @@ def routes() -> list[BaseRoute]:
         Route("/v1/voices/{voice}", keyed(voice)),
         Route("/v2/voices", keyed(all_on_one_page)),
     ]
-
-
-def refusal(error: SpeechError) -> Response:
-    """Return an error in ElevenLabs' form."""
-    return refused(error, described(error), as_400=False)
 
 
 @operation(
@@ -77,7 +72,7 @@ async def speech(request: Request) -> SpeechResponse:
     """Speak a text."""
     text, options = await _read(request)
     return SpeechResponse(
-        speech_services(request), text, options, explain=refusal, media_type=_media_type(options.audio)
+        speech_services(request), text, options, explain=_DOOR.refusal, media_type=_media_type(options.audio)
     )
 
 
@@ -96,7 +91,7 @@ async def timed_stream(request: Request) -> SpeechResponse:
         speech_services(request),
         text,
         options,
-        explain=refusal,
+        explain=_DOOR.refusal,
         body=lambda rendering: _lines(rendering, text),
         media_type="application/x-ndjson",
     )
@@ -117,7 +112,7 @@ async def timed_speech(request: Request) -> SpeechResponse:
         speech_services(request),
         text,
         options,
-        explain=refusal,
+        explain=_DOOR.refusal,
         body=lambda rendering: _object(rendering, text),
         media_type="application/json",
     )

@@ -17,13 +17,13 @@ from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Word
 from streaming_server.types import Generation
-from streaming_server.web.generation_fields import Speed
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.elevenlabs.alignment import Characters
-from streaming_server.web.vendors.elevenlabs.context import ElevenLabsTurn
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.elevenlabs.fields import VoiceSettings, error_fields
+from streaming_server.web.vendors.elevenlabs.turn import ElevenLabsTurn
+from streaming_server.web.vendors.model import ClientFields
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import decode_object, read_name
 from streaming_server.web.websocket.named import NamedSession
@@ -33,11 +33,7 @@ OPENING = " "
 """The text that opens a context."""
 
 
-class VoiceSettings(Model):
-    speed: Speed | None = None
-
-
-class ElevenLabsMessage(Model, SpeechFields):
+class ElevenLabsMessage(ClientFields, SpeechFields):
     """The fields of a message that have a meaning here, besides its context.
 
     Options count in the message that opens a context, and there take precedence over the connection's. Those
@@ -88,8 +84,9 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
                 await self._lead_dropped.wait()
             if any(turn.speaking for turn in self._turns):
                 self._note_activity()
-        error = TooSlow(f"Nothing came for {limit_s:g} seconds.")
-        if self._turns:  # An idle client takes a message for an error; code and reason tell it the same.
+        error = TooSlow(f"No message received for {limit_s:g} seconds.")
+        # A client without a turn takes any message for an error; the close code and reason are enough.
+        if self._turns:
             await self.send_error(error)
         self.hang_up(error)
 
@@ -128,7 +125,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         """
         if message.close_socket:
             for turn in self.taking.values():
-                turn.amid = False
+                turn.mid_turn = False
             for every in list(self.taking):
                 self._close(every)
             self.close_when_quiet()
@@ -163,7 +160,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             if message.flush or (worded and message.close_context):
                 turn.flush()
                 sentences = self._options.joining == "sentences"
-                turn.amid = sentences and worded and not message.close_context
+                turn.mid_turn = sentences and worded and not message.close_context
         self.speak_phrase_soon(turn)
 
     def _make(self, name: str, message: ElevenLabsMessage) -> ElevenLabsTurn:
@@ -187,7 +184,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         if (turn := self.taking.get(name)) is None:
             if (left := self.leaving.get(name)) is not None:
                 left.context.cancel()
-        elif turn.unflushed or turn.amid:
+        elif turn.unflushed or turn.mid_turn:
             self.cancel(name)
         else:
             self.finish(name)
@@ -215,7 +212,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             {
                 "audio": b64encode(data).decode() if data else None,
                 "isFinal": None,
-                **self.about(turn.name),
+                **self.context_fields(turn.name),
                 "alignment": characters.relative if characters else None,
                 "normalizedAlignment": characters.absolute if characters else None,
             }
@@ -233,21 +230,20 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         await self._send_final(turn.name)
 
     async def send_error(self, error: SpeechError) -> None:
-        """Tell an error, and the end of its context unless there is another of its name: some clients know
-        only errors, some only ends.
+        """Send an error, and `isFinal` unless another turn has taken the name: some clients handle only one
+        of the two.
 
         An error without a context refuses a message; clients take one with a context for its end.
         """
-        told = {"error": error.message, "message": error.message, "code": error.code}
-        await self.connection.send_json({**told, **self.about(error.context)})
+        await self.connection.send_json({**error_fields(error), **self.context_fields(error.context)})
         if error.context is not None and error.context not in self.taking:
             await self._send_final(error.context)
 
     async def _send_final(self, name: str) -> None:
-        await self.connection.send_json({"audio": None, "isFinal": True, **self.about(name)})
+        await self.connection.send_json({"audio": None, "isFinal": True, **self.context_fields(name)})
 
-    def about(self, name: str | None) -> dict[str, Any]:
-        """Return how a message names its context."""
+    def context_fields(self, name: str | None) -> dict[str, Any]:
+        """Return the fields of a message that name its context."""
         return {"contextId": name or None}
 
 
@@ -263,5 +259,4 @@ def key_in_message(raw: str | bytes) -> str | None:
 
 def refusal_message(error: SpeechError) -> str:
     """Return the error message for an accepted client."""
-    told = {"error": error.message, "message": error.message, "code": error.code}
-    return orjson.dumps(told).decode()
+    return orjson.dumps(error_fields(error)).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streaming_server.errors import SpeechError
+from streaming_server.web.vendors.elevenlabs.fields import error_fields
 from streaming_server.web.vendors.elevenlabs.multi_stream import ElevenLabsMessage, MultiStreamSession
 
 
@@ -24,9 +25,8 @@ class StreamSession(MultiStreamSession):
 
     async def send_error(self, error: SpeechError) -> None:
         """Send the error and close the connection, which has no other context."""
-        told = {"error": error.message, "message": error.message, "code": error.code}
-        await self.connection.send_json(told)
+        await self.connection.send_json(error_fields(error))
         self.hang_up(error)
 
-    def about(self, name: str | None) -> dict[str, Any]:
+    def context_fields(self, name: str | None) -> dict[str, Any]:
         return {}

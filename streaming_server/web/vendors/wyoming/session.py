@@ -21,7 +21,7 @@ from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.model import ClientFields
 from streaming_server.web.vendors.wyoming.events import encoded, read_event
 from streaming_server.web.vendors.wyoming.voices import WyomingVoiceChoice, choice, info, known
 from streaming_server.web.websocket.connection import CLOSE_TIMEOUT_S, Connection
@@ -30,14 +30,14 @@ from streaming_server.web.websocket.session import Session
 from streaming_server.web.websocket.turn import Turn
 
 
-class SynthesizeStart(Model, SpeechFields):
+class SynthesizeStart(ClientFields, SpeechFields):
     """A request. Options in the data of the event take precedence over those in its voice."""
 
     voice: WyomingVoiceChoice | None = None
     text_format: Literal["text"] | None = None
 
 
-class SynthesizeChunk(Model):
+class SynthesizeChunk(ClientFields):
     text: str
 
 

@@ -14,10 +14,10 @@ from streaming_server.errors import UnknownVoice
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, EngineInfo, Generation
 from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
 from streaming_server.web.speech_fields import SpeechFields
-from streaming_server.web.vendors.model import Model
+from streaming_server.web.vendors.model import ClientFields
 
 
-class WyomingVoiceChoice(Model, SpeechFields):
+class WyomingVoiceChoice(ClientFields, SpeechFields):
     """A choice of voice. If there is a name, the language is ignored, as the protocol requires."""
 
     name: str | None = Field(None, max_length=256)

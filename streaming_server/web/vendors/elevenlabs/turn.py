@@ -15,10 +15,10 @@ MESSAGE_MS = 500
 
 
 class ElevenLabsTurn(Turn):
-    """coded: whether the audio is in a container, and so cannot be cut. amid: whether more sentences may
+    """coded: whether the audio is in a container, and so cannot be cut. mid_turn: whether more sentences may
     come, the last having been flushed as it came."""
 
-    amid: bool = False
+    mid_turn: bool = False
 
     def __init__(self, name: str, rendering: Rendering, *, coded: bool, **common: Any) -> None:
         super().__init__(name, rendering, **common)
