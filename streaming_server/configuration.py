@@ -61,18 +61,18 @@ class Configuration:
         self._from_start = {
             name for name, setting in SETTINGS.items() if setting in settings.model_fields_set
         }
-        self._settle({name: getattr(settings, setting) for name, setting in SETTINGS.items()})
+        self._apply({name: getattr(settings, setting) for name, setting in SETTINGS.items()})
 
     def load(self) -> None:
         """Apply the stored values; ignore them if they are no longer valid."""
         self._put = {name: value for name, value in self._store.get().items() if name in _NAMES}
-        counts = {name: value for name, value in self._put.items() if name not in self._from_start}
+        effective = {name: value for name, value in self._put.items() if name not in self._from_start}
         try:
-            self._settle(_values(self.now) | counts)
-        except ValidationError:
-            log.warning("the stored configuration is invalid and ignored")
+            self._apply(_values(self.now) | effective)
+        except ValidationError as error:
+            log.warning("ignoring an invalid stored configuration", fields=_invalid_fields(error))
             self._put = {}
-            self._settle(_values(self.now))
+            self._apply(_values(self.now))
 
     def reload(self) -> None:
         """Apply the values that other servers have put since the last call, as if they had been put here.
@@ -80,41 +80,41 @@ class Configuration:
         Values they did not change keep this server's flags and variables.
         """
         with self._lock:
-            self._catch_up(self._store.get())
+            self._merge_stored(self._store.get())
 
     def put(self, config: ServerConfig) -> None:
         """Replace the configuration and store what has changed. Raise StorageFailure."""
 
-        def put(stored: dict[str, Any]) -> dict[str, Any]:
+        def merge(stored: dict[str, Any]) -> dict[str, Any]:
             # Values that another server has just put must be replaced too, not dropped from the store.
-            self._catch_up(stored)
+            self._merge_stored(stored)
             return self._put | self._changes(config)
 
         with self._lock:
-            stored = self._store.change(put)
+            stored = self._store.change(merge)
             self._from_start -= self._changes(config).keys()
             self._put = stored
-            self._settle(_values(config))
+            self._apply(_values(config))
 
     def _changes(self, config: ServerConfig) -> dict[str, Any]:
         current = _values(self.now)
         return {name: value for name, value in _values(config).items() if value != current[name]}
 
-    def _catch_up(self, found: dict[str, Any]) -> None:
+    def _merge_stored(self, found: dict[str, Any]) -> None:
         stored = {name: value for name, value in found.items() if name in _NAMES}
         changed = {
             name: value for name, value in stored.items() if name not in self._put or self._put[name] != value
         }
         try:
             values = ServerConfig(**(_values(self.now) | changed))
-        except ValidationError:
-            log.warning("the configuration put on another server is invalid here and ignored")
+        except ValidationError as error:
+            log.warning("ignoring an invalid stored configuration", fields=_invalid_fields(error))
             return
         self._put = stored
         self._from_start -= changed.keys()
-        self._settle(_values(values))
+        self._apply(_values(values))
 
-    def _settle(self, values: dict[str, Any]) -> None:
+    def _apply(self, values: dict[str, Any]) -> None:
         self.now = ServerConfig(**values, sources={name: self._origin(name) for name in _NAMES})
 
     def _origin(self, name: str) -> Origin:
@@ -128,3 +128,7 @@ _NAMES = tuple(name for name in ServerConfig.model_fields if name != "sources")
 
 def _values(config: ServerConfig) -> dict[str, Any]:
     return config.model_dump(exclude={"sources"})
+
+
+def _invalid_fields(error: ValidationError) -> list[str]:
+    return [str(each["loc"][0]) for each in error.errors() if each["loc"]]

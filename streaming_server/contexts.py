@@ -1,77 +1,35 @@
-"""The open contexts of every door: opened, counted, waited for."""
+"""Open contexts: create, count and wait for them."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import anyio
 import structlog
 
-from streaming_server.audio.encoder import AudioOptions, SpeechEncoder
+from streaming_server.audio.encoder import SpeechEncoder
 from streaming_server.context import End, Part, SpeechContext, text_too_long
-from streaming_server.errors import BadValue, Draining, SpeechError
+from streaming_server.errors import Draining, SpeechError
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.render import Rendering
 from streaming_server.settings import Settings
-from streaming_server.text.language import ENGLISH, is_auto
+from streaming_server.speech_options import UNPACED_MS, SpeechOptions
+from streaming_server.text.language import is_auto
 from streaming_server.text.pronunciations import Pronunciations
-from streaming_server.text.style import SpeakingStyle
-from streaming_server.types import EngineInfo, Generation, Speaker
+from streaming_server.types import EngineInfo, Generation
 from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
 from streaming_server.voices.files import VoiceFiles
+from streaming_server.voices.language import check_language, language_of
 
 ATTENDED_FOR_S = 2.0
 """Seconds after a listener's last context for which background work still yields."""
-UNPACED_MS = 24 * 3600 * 1000
-"""A lead that never holds audio back, for clients that write it to a file."""
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechOptions:
-    """Options of a context.
-
-    voice: an id or an alias. max_lead_ms: audio sent ahead of real time; None for the door's default.
-    attended: whether a client waits for the audio; background work yields to such contexts. name: the
-    client's name for the context. text_processing: False speaks the text unchanged. voices: the voices that
-    `[S1]` and `[S2]` in the text change to, with an engine that does not read these tags.
-    """
-
-    voice: str
-    generation: Generation = field(default_factory=Generation)
-    audio: AudioOptions = field(default_factory=AudioOptions)
-    max_lead_ms: int | None = None
-    attended: bool = True
-    door: str = "native"
-    name: str | None = None
-    text_processing: bool = True
-    voices: Mapping[Speaker, str] = field(default_factory=dict)
-
-    def style(
-        self,
-        language: str,
-        engine: EngineInfo,
-        settings: Settings,
-        pronunciations: Callable[[], Pronunciations],
-    ) -> SpeakingStyle:
-        """Return the style of spoken text for an engine. language: of text in Latin letters."""
-        return SpeakingStyle(
-            enabled=self.text_processing,
-            language=language,
-            speak_code=settings.speak_code,
-            name_emoji=settings.name_emoji,
-            speaker_tags=engine.dialogue,
-            nonverbals=engine.dialogue,
-            ipa=engine.ipa,
-            pitch="pitch" in engine.uses,
-            pronunciations=pronunciations,
-        )
 
 
 class Contexts:
@@ -133,7 +91,7 @@ class Contexts:
         if self._draining():
             raise Draining("The server is shutting down.")
         entry, part, speakers = self._parts(engine, options)
-        language = _language_of(entry, options.generation, engine)
+        language = language_of(entry, options.generation, engine)
         encoder = SpeechEncoder(engine.sample_rate, options.audio, threads=threads or self._threads)
         context = SpeechContext(
             self._pool,
@@ -148,7 +106,7 @@ class Contexts:
             detect_language=_detects(options.generation),
             stall_s=self._settings.stall_timeout_s,
             on_utterance=partial(self._log_text, options.voice),
-            on_first_audio=self._metrics.heard,
+            on_first_audio=self._metrics.observe_first_audio,
         )
         for voice_id in {part.voice.id, *(each.voice.id for each in speakers.values())}:
             self._await_voice(context, voice_id)
@@ -235,7 +193,7 @@ class Contexts:
             (
                 each
                 for each in others
-                if speaks or engine.speaks(_language_of(each, options.generation, engine))
+                if speaks or engine.speaks(language_of(each, options.generation, engine))
             ),
             None,
         )
@@ -270,35 +228,11 @@ def part_of(entry: CatalogueEntry, asked: Generation, engine: EngineInfo) -> Par
     """Return how a voice speaks. Raise BadValue."""
     generation = asked.over(entry.defaults)
     if "language" in engine.uses:
-        language = _language_of(entry, asked, engine)
+        language = language_of(entry, asked, engine)
         check_language(language, engine)
         generation = replace(generation, language=language)
     return Part(entry.voice, generation)
 
 
-def check_language(language: str | None, engine: EngineInfo, field: str = "language") -> None:
-    """Raise BadValue for a language that the engine does not speak. field: where the client wrote it.
-
-    None and `auto` are no language, and an engine that does not use the language speaks any.
-    """
-    if language is None or is_auto(language) or "language" not in engine.uses:
-        return
-    if not engine.speaks(language):
-        raise BadValue("the running engine does not speak it.", field=field)
-
-
 def _detects(asked: Generation) -> bool:
     return asked.language is None or is_auto(asked.language)
-
-
-def _language_of(entry: CatalogueEntry, asked: Generation, engine: EngineInfo) -> str:
-    """Return the language of text in Latin letters."""
-    if asked.language is None or is_auto(asked.language):
-        return own_language(entry, engine)
-    return asked.language
-
-
-def own_language(entry: CatalogueEntry, engine: EngineInfo) -> str:
-    """Return the language in which a voice speaks unless it is asked for another."""
-    usual = ENGLISH if engine.speaks(ENGLISH) or not engine.languages else engine.languages[0]
-    return entry.language or usual

@@ -63,7 +63,7 @@ class Metrics:
         )
         self._step = histogram(
             "dia_step_seconds",
-            "One step of an engine that brought something.",
+            "Duration of engine steps that produced events.",
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5),
         )
         self._pressure = gauge("dia_memory_pressure", "Used share of a device's memory.", ["device"])
@@ -74,10 +74,10 @@ class Metrics:
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._heard = 0
 
-    def stepped(self, seconds: float) -> None:
+    def observe_step(self, seconds: float) -> None:
         self._step.observe(seconds)
 
-    def heard(self, seconds: float) -> None:
+    def observe_first_audio(self, seconds: float) -> None:
         """Record a context's time to first audio."""
         self._first_audio.observe(seconds)
         self._recent.append(seconds)

@@ -32,7 +32,7 @@ from streaming_server.metrics import Metrics
 
 CHARACTERS_AT_ONCE = 256
 """A long text is appended in pieces of this length: reading more at once would hold up the event loop.
-Text made to be slow takes up to eight microseconds a character, two milliseconds a piece."""
+Adversarial text takes up to eight microseconds a character, two milliseconds a piece."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class SentenceMark:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class TimedWord:
     """A word and when it is heard.
 
     start, end: code points into the client's text. written: the word with the punctuation around it, as the
@@ -87,13 +87,13 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class WordMarks:
+class TimedWords:
     """Precedes the words' audio. Times never go back."""
 
-    words: tuple[Word, ...]
+    words: tuple[TimedWord, ...]
 
 
-Rendered = Frames | SentenceMark | WordMarks | Flushed | End
+Rendered = Frames | SentenceMark | TimedWords | Flushed | End
 
 
 class Rendering:
@@ -104,7 +104,7 @@ class Rendering:
     Done, Cancelled or Failure. The end is logged and counted here, for every door.
 
     voice: the voice that speaks, by the id or alias that the client knows. labels: added to the log line of
-    the end. release: called once, when the rendering is closed.
+    the end. release: called by every `close`; must be idempotent.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class Rendering:
                 yield end
             elif isinstance(output, Speech):
                 for piece in self._encoder.pieces(output.pcm):
-                    if (frames := self._heard(await self._encoder.push(piece))) is not None:
+                    if (frames := self._unless_stopped(await self._encoder.push(piece))) is not None:
                         yield frames
             elif (rendered := await self._render(output)) is not None:
                 yield rendered
@@ -224,16 +224,16 @@ class Rendering:
         match output:
             case UtteranceEnd():
                 self.utterances += 1
-                return self._heard(await self._encoder.end_utterance())
+                return self._unless_stopped(await self._encoder.end_utterance())
             case SentenceStart(index, text, start, end, sample, tempo):
                 self._encoder.set_speed(tempo)
                 return SentenceMark(index, text, start, end, self._encoder.at(sample))
             case WordTimes(times):
-                return WordMarks(self._words(times))
+                return TimedWords(self._words(times))
             case Flushed():
                 return output
 
-    def _heard(self, frames: list[Frame]) -> Frames | None:
+    def _unless_stopped(self, frames: list[Frame]) -> Frames | None:
         """Drop the frames of a context that was stopped while they were encoded."""
         return self._sounding(frames) if frames and not self.context.stopped else None
 
@@ -242,7 +242,7 @@ class Rendering:
         self._metrics.audio.inc(rendered.samples / self.sample_rate)
         return rendered
 
-    def _words(self, times: Iterable[WordTime]) -> tuple[Word, ...]:
+    def _words(self, times: Iterable[WordTime]) -> tuple[TimedWord, ...]:
         text = self.context.text
         words = []
         for time in times:
@@ -251,7 +251,9 @@ class Rendering:
             spaced = end >= len(text) or text[end].isspace()
             first, last = self._encoder.at(time.start_sample), self._encoder.at(time.end_sample)
             words.append(
-                Word(time.text, time.start, time.end, text[start:end], spaced, first, last, time.estimated)
+                TimedWord(
+                    time.text, time.start, time.end, text[start:end], spaced, first, last, time.estimated
+                )
             )
         return tuple(words)
 

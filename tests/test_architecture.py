@@ -43,7 +43,9 @@ PLAN: dict[str, set[str]] = {
     "logs": {"settings", "log_writer"},
     "context": {"pool", "text", "audio"},
     "render": {"context", "audio", "metrics"},
-    "contexts": {"render", "context", "audio", "pool", "metrics", "settings", "text", "voices"},
+    "speech_options": {"audio", "settings", "text"},
+    "contexts": {"speech_options", "render", "context", "audio", "pool", "metrics", "settings", "text"}
+    | {"voices"},
     "transcription": {"ipc", "transcription/transcript"},
     "transcription/transcript": set(),
     "storage": {"audio", "transcription/transcript"},
@@ -52,15 +54,41 @@ PLAN: dict[str, set[str]] = {
     "voices": {"storage", "transcription/transcript", "text"},
     "voice_samples": {"ipc", "audio", "storage", "transcription", "transcription/transcript", "voices"},
     "web": {"web/websocket", "web/native", "web/rest", "web/vendors", "web/middleware", "web/openapi"}
-    | {"contexts", "render", "pool", "audio", "metrics", "settings", "hosts", "validation"}
+    | {"contexts", "speech_options", "render", "pool", "audio", "metrics", "settings", "hosts", "validation"}
     | {"engines/provider", "engines/selection", "configuration", "storage", "jobs"}
     | {"voices", "voice_samples", "transcription"},
-    "web/websocket": {"web", "render", "context", "contexts", "audio", "metrics", "pool", "hosts"},
-    "web/native": {"web", "web/websocket", "render", "context", "contexts", "audio", "text"},
+    "web/websocket": {
+        "web",
+        "render",
+        "context",
+        "contexts",
+        "speech_options",
+        "audio",
+        "metrics",
+        "pool",
+        "hosts",
+    },
+    "web/native": {
+        "web",
+        "web/websocket",
+        "render",
+        "context",
+        "contexts",
+        "speech_options",
+        "audio",
+        "text",
+    },
     "web/rest": {"web", "web/openapi", "render", "contexts", "audio", "text", "jobs", "metrics", "voices"}
-    | {"configuration", "storage", "transcription", "transcription/transcript", "voice_samples"},
+    | {
+        "speech_options",
+        "configuration",
+        "storage",
+        "transcription",
+        "transcription/transcript",
+        "voice_samples",
+    },
     "web/vendors": {"web", "web/openapi", "web/websocket", "render", "context", "contexts", "audio", "text"}
-    | {"voices", "engines/provider", "settings"},
+    | {"speech_options", "voices", "engines/provider", "settings"},
     "web/middleware": {"web", "web/websocket"},
     "web/openapi": {"web", "audio"},
     "deploy": {"settings", "web"},

@@ -25,10 +25,10 @@ from streaming_server.cli.input_text import InputText
 from streaming_server.cli.local_server import answers, own_server, wait_until
 from streaming_server.cli.signals import calling
 from streaming_server.cli.speech_client import ServerRestarts, SpeechClient
-from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import Draining, SpeechError, Unavailable
 from streaming_server.hosts import is_loopback
 from streaming_server.settings import CommandOptions, Pairs, comma_separated
+from streaming_server.speech_options import UNPACED_MS
 from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.generation_fields import Pitch, Seed, Speed
 

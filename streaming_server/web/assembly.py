@@ -84,7 +84,7 @@ async def running_services(
     async with AsyncExitStack() as stack:
         if settings.database is None:
             await to_thread.run_sync(stack.enter_context, _locked(settings.data_dir.absolute()))
-        pool = await to_thread.run_sync(_pool, settings, engine, metrics.stepped)
+        pool = await to_thread.run_sync(_pool, settings, engine, metrics.observe_step)
         # Before the database, so that the workers load meanwhile.
         await stack.enter_async_context(pool.running())
         services = await to_thread.run_sync(_open, settings, engine, origins, pool, metrics, stack)

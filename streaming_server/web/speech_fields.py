@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from streaming_server.contexts import SpeechOptions
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import Generation, Speaker
 from streaming_server.web.generation_fields import Pitch, Seed, Speed
 

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from streaming_server.audio.formats import content_type
-from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Rendering
+from streaming_server.speech_options import UNPACED_MS, SpeechOptions
 from streaming_server.web.http_protocol import ABORT
 from streaming_server.web.services import SpeechServices
 

@@ -14,8 +14,8 @@ from helpers.foreign import LONG, native_audio
 from helpers.rest import PATIENCE_S, heard, say, to
 from helpers.servers import Server, until
 
-from streaming_server.contexts import UNPACED_MS
 from streaming_server.render import CHARACTERS_AT_ONCE
+from streaming_server.speech_options import UNPACED_MS
 from streaming_server.web.speech_response import ReaderPatience
 
 

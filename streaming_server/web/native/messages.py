@@ -9,8 +9,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from streaming_server.contexts import UNPACED_MS
 from streaming_server.errors import BadMessage, SpeechError
+from streaming_server.speech_options import UNPACED_MS
 from streaming_server.text.language import is_auto
 from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation, Preset, SampleRate
 from streaming_server.web.choices import EncodingName

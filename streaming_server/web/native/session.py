@@ -12,9 +12,9 @@ from starlette.requests import HTTPConnection
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER, Frame
 from streaming_server.context import Cancelled, Done, End, Failure
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, BadValue, DuplicateContext, SpeechError, UnknownContext
-from streaming_server.render import Rendering, SentenceMark, Word
+from streaming_server.render import Rendering, SentenceMark, TimedWord
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import ENCODINGS, SAMPLE_RATES
 from streaming_server.web.native.messages import (
     AuthMessage,
@@ -249,7 +249,7 @@ class NativeSession(NamedSession[NativeTurn]):
     async def send_sentence(self, turn: NativeTurn, sentence: SentenceMark) -> None:
         await self.connection.send_json({"type": "sentence", "context": turn.name, **asdict(sentence)})
 
-    async def send_words(self, turn: NativeTurn, words: tuple[Word, ...]) -> None:
+    async def send_words(self, turn: NativeTurn, words: tuple[TimedWord, ...]) -> None:
         if turn.options.words:
             entries = [_word(word, turn.sample_rate) for word in words]
             await self.connection.send_json({"type": "words", "context": turn.name, "words": entries})
@@ -274,7 +274,7 @@ class NativeSession(NamedSession[NativeTurn]):
         )
 
 
-def _word(word: Word, sample_rate: int) -> dict[str, Any]:
+def _word(word: TimedWord, sample_rate: int) -> dict[str, Any]:
     entry = {
         "text": word.text,
         "start": word.start,

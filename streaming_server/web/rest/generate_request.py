@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.contexts import SpeechOptions
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, RANGES, Generation, Preset
 from streaming_server.web.choices import FormatName
 from streaming_server.web.generation_fields import CfgFilterTopK, CfgScale, TopK

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, UnknownVoice
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import EngineInfo
 from streaming_server.voices.catalogue import CatalogueEntry
 from streaming_server.web.keyed import keyed

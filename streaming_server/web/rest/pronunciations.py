@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from streaming_server.contexts import check_language
 from streaming_server.errors import BadValue, StorageFailure
 from streaming_server.storage.pronunciations import StoredPronunciation
 from streaming_server.text.ipa import ipa_problem
@@ -20,6 +19,7 @@ from streaming_server.text.pronunciations import (
     pronunciation_problem,
 )
 from streaming_server.types import EngineInfo
+from streaming_server.voices.language import check_language
 from streaming_server.voices.pronunciations import PronunciationList
 from streaming_server.web.keyed import admin_keyed, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
 
-from streaming_server.contexts import check_language
 from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSample
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_transcript
 from streaming_server.types import Preset, Speaker
+from streaming_server.voices.language import check_language
 from streaming_server.voices.library import (
     VoiceLibrary,
     entry_of,

@@ -12,9 +12,9 @@ from starlette.routing import Route
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.frames import Frame
 from streaming_server.context import Done, End, Failure
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, Unavailable
-from streaming_server.render import Word
+from streaming_server.render import TimedWord
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, Generation
 from streaming_server.web.generation_fields import Temperature, TopK
 from streaming_server.web.openapi.operation import operation
@@ -118,7 +118,7 @@ class KyutaiSession(Session[KyutaiTurn]):
         if whole:
             await self.connection.send_frames(audio_messages(audio[:whole]))
 
-    async def send_words(self, turn: KyutaiTurn, words: tuple[Word, ...]) -> None:
+    async def send_words(self, turn: KyutaiTurn, words: tuple[TimedWord, ...]) -> None:
         await self.connection.send_frames(
             [
                 packed(

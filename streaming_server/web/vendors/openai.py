@@ -16,10 +16,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.render import Rendering
 from streaming_server.settings import OPENAI_VOICES
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.choices import FormatName, any_case

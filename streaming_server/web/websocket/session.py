@@ -12,9 +12,9 @@ import structlog
 
 from streaming_server.audio.frames import Frame
 from streaming_server.context import Cancelled, End, Flushed
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import RateLimited, SpeechError, TooLarge
-from streaming_server.render import Frames, Rendered, Rendering, SentenceMark, Word, WordMarks
+from streaming_server.render import Frames, Rendered, Rendering, SentenceMark, TimedWord, TimedWords
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import EngineInfo
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
@@ -93,7 +93,7 @@ class Session(ABC, Generic[TurnT]):
     async def send_sentence(self, turn: TurnT, sentence: SentenceMark) -> None:
         """Send the place of a sentence, before its audio."""
 
-    async def send_words(self, turn: TurnT, words: tuple[Word, ...]) -> None:
+    async def send_words(self, turn: TurnT, words: tuple[TimedWord, ...]) -> None:
         """Send the times of words, before their audio."""
 
     async def send_flushed(self, turn: TurnT, flushes: int) -> None:
@@ -222,7 +222,7 @@ class Session(ABC, Generic[TurnT]):
                 await self.send_audio(turn, frames)
             case SentenceMark():
                 await self.send_sentence(turn, output)
-            case WordMarks(words):
+            case TimedWords(words):
                 await self.send_words(turn, words)
             case Flushed(flushes):
                 await self.send_flushed(turn, flushes)

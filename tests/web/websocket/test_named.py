@@ -14,9 +14,9 @@ import pytest
 from helpers.sessions import Client, client_of, speech_services_in
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import WorkerLost
 from streaming_server.render import CHARACTERS_AT_ONCE
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.web.native.session import NativeSession
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.vendors.cartesia.websocket import CartesiaSession

@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from starlette.requests import HTTPConnection
 
 from streaming_server.audio.encoder import AudioOptions
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
-from streaming_server.render import Word
+from streaming_server.render import TimedWord
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import Encoding, Generation, SampleRate
 from streaming_server.web.choices import any_case
 from streaming_server.web.generation_fields import Speed
@@ -89,7 +89,7 @@ class CartesiaSpeechFields(ClientFields, SpeechFields):
         return self.over(options)
 
 
-def word_timestamps(words: Iterable[Word], sample_rate: int) -> dict[str, list[Any]]:
+def word_timestamps(words: Iterable[TimedWord], sample_rate: int) -> dict[str, list[Any]]:
     """Return words as written and their times in seconds, in Cartesia's parallel lists."""
     words = list(words)
     return {

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.context import Failure
-from streaming_server.render import Frames, Rendering, WordMarks
+from streaming_server.render import Frames, Rendering, TimedWords
 from streaming_server.types import SampleRate
 from streaming_server.web.choices import any_case
 from streaming_server.web.openapi.operation import operation
@@ -142,7 +142,7 @@ async def _events(rendering: Rendering, body: EventsBody) -> AsyncGenerator[byte
                     begun = True
                     data = b64encode(output.data).decode()
                     yield _event("chunk", context, data=data, step_time=0.0)
-                case WordMarks(words) if body.add_timestamps:
+                case TimedWords(words) if body.add_timestamps:
                     begun = True
                     stamps = word_timestamps(words, rendering.sample_rate)
                     yield _event("timestamps", context, word_timestamps=stamps)

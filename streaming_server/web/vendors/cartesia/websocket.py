@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from streaming_server.audio.frames import Frame
 from streaming_server.context import Done, End, Failure
 from streaming_server.errors import SpeechError
-from streaming_server.render import Word
+from streaming_server.render import TimedWord
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.validation import validated
 from streaming_server.web.vendors.cartesia.fields import (
@@ -131,7 +131,7 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
                 turn, "chunk", data=b64encode(data).decode(), step_time=0.0, flush_id=turn.flush_id
             )
 
-    async def send_words(self, turn: CartesiaTurn, words: tuple[Word, ...]) -> None:
+    async def send_words(self, turn: CartesiaTurn, words: tuple[TimedWord, ...]) -> None:
         if turn.timestamps and not turn.context.stopped:
             timestamps = word_timestamps(words, turn.sample_rate)
             await self._send_about(turn, "timestamps", word_timestamps=timestamps, flush_id=turn.flush_id)

@@ -11,8 +11,8 @@ from starlette.routing import BaseRoute, Route
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import AudioFormat, content_type
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadValue
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.choices import any_case
 from streaming_server.web.openapi.operation import AUDIO, operation

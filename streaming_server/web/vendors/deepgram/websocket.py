@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.frames import Frame
 from streaming_server.context import End, Failure
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE
 from streaming_server.web.choices import any_case
 from streaming_server.web.services import SpeechServices

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from streaming_server.render import Word
+from streaming_server.render import TimedWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ class Alignment:
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
-        self._words: deque[Word] = deque()
+        self._words: deque[TimedWord] = deque()
         self._end = 0
 
-    def add(self, words: Iterable[Word]) -> None:
+    def add(self, words: Iterable[TimedWord]) -> None:
         self._words.extend(words)
 
     def cuts(self, first: int, last: int) -> list[int]:
@@ -84,7 +84,7 @@ class Alignment:
             return None
         return Characters(since, "".join(text), tuple(starts), tuple(ends))
 
-    def _edges(self, word: Word) -> list[int]:
+    def _edges(self, word: TimedWord) -> list[int]:
         """Return where the word's characters begin and the last one ends, spread evenly."""
         start, end = max(word.first_sample, self._end), max(word.end_sample, self._end)
         count = len(word.written)

@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Route
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.formats import content_type
 from streaming_server.context import Failure
-from streaming_server.contexts import SpeechOptions
-from streaming_server.render import Frames, Rendering, WordMarks
+from streaming_server.render import Frames, Rendering, TimedWords
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import Generation, Voice
 from streaming_server.web.openapi.operation import Parameter, operation
 from streaming_server.web.requests import read_json
@@ -244,7 +244,7 @@ async def _timed(rendering: Rendering, text: str) -> AsyncGenerator[tuple[bytes,
                 case Frames():
                     yield output.data, characters
                     characters = _Characters()
-                case WordMarks(words):
+                case TimedWords(words):
                     for word in words:
                         start = max(last, word.first_sample / rendering.sample_rate)
                         end = max(start, word.end_sample / rendering.sample_rate)

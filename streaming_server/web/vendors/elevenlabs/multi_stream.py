@@ -13,9 +13,9 @@ import orjson
 from streaming_server.audio.formats import is_coded
 from streaming_server.audio.frames import Frame
 from streaming_server.context import Cancelled, Done, End, Failure
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError, TooSlow
-from streaming_server.render import Word
+from streaming_server.render import TimedWord
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import Generation
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
@@ -198,7 +198,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
 
     # Writing.
 
-    async def send_words(self, turn: ElevenLabsTurn, words: tuple[Word, ...]) -> None:
+    async def send_words(self, turn: ElevenLabsTurn, words: tuple[TimedWord, ...]) -> None:
         turn.alignment.add(words)
 
     async def send_audio(self, turn: ElevenLabsTurn, frames: list[Frame]) -> None:

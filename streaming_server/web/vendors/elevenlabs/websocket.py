@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from starlette.requests import HTTPConnection
 
-from streaming_server.contexts import SpeechOptions
 from streaming_server.errors import SpeechError
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated_query

@@ -81,7 +81,7 @@ class EventStream:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._buffer = bytearray()
-        self._heard = False
+        self._begun = False
         self._left = False
         self._sending = anyio.Lock()
 
@@ -126,7 +126,7 @@ class EventStream:
                 raise ConnectionResetError from None
 
     async def _event(self) -> bytes:
-        if self._heard and not self._buffer:
+        if self._begun and not self._buffer:
             await self._fill()
         with anyio.fail_after(self._timeout_s):
             line = await self._line()
@@ -135,7 +135,7 @@ class EventStream:
             kept = length <= self._max_bytes
             data = await self._take(length) if kept else b""
             await self._drop(payload if kept else length + payload)
-        self._heard = True
+        self._begun = True
         return line + b"\n" + data
 
     async def _line(self) -> bytes:

@@ -14,9 +14,9 @@ import anyio
 
 from streaming_server.audio.frames import Frame
 from streaming_server.context import End, Failure
-from streaming_server.contexts import UNPACED_MS, SpeechOptions
 from streaming_server.errors import BadMessage, SpeechError, TooLarge
 from streaming_server.settings import OPENAI_VOICES
+from streaming_server.speech_options import UNPACED_MS, SpeechOptions
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields

@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import Field
 
-from streaming_server.contexts import SpeechOptions, own_language
 from streaming_server.engines.provider import EngineProvider
 from streaming_server.errors import UnknownVoice
+from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, EngineInfo, Generation
 from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
+from streaming_server.voices.language import own_language
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.vendors.model import ClientFields
 
