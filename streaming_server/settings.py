@@ -102,7 +102,7 @@ class Settings(CommandOptions):
         None,
         ge=0,
         le=65535,
-        description="port for the Wyoming protocol of Home Assistant, by custom 10200; off by default",
+        description="port for the Wyoming protocol of Home Assistant, usually 10200; off by default",
     )
     wyoming_host: str | None = Field(
         None,
@@ -131,8 +131,8 @@ class Settings(CommandOptions):
 
     unknown_voice: Literal["default", "error"] = Field(
         "error",
-        description="what an unknown voice gets: an error, or speech by the default voice, for clients that "
-        "send another vendor's voice ids",
+        description="for an unknown voice: an error, or the default voice, for clients that send another "
+        "vendor's ids",
     )
 
     speak_code: bool = Field(False, description="speak code blocks in Markdown instead of a pause")
@@ -178,8 +178,8 @@ class Settings(CommandOptions):
     )
     admin_keys: Secrets = Field(
         (),
-        description="keys that the configuration, the journal, cleanup, and deleting or replacing anything "
-        "then need, comma-separated; they open everything else too",
+        description="keys required to configure, read the journal, clean up, delete or replace, "
+        "comma-separated; they work everywhere else too",
     )
     no_auth: bool = Field(
         False, description="listen beyond loopback without keys; for Wyoming, even if there are keys"
@@ -199,7 +199,7 @@ class Settings(CommandOptions):
     max_lead_ms: int = Field(
         10_000,
         ge=200,
-        description="audio sent ahead of real time on /ws/speak, unless a client asks otherwise, and by "
+        description="audio sent ahead of real time, on /ws/speak unless the client sets it, and at "
         "--paced-doors",
     )
     paced_doors: Doors = Field(

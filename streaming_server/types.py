@@ -186,7 +186,7 @@ class Utterance:
     fifty cents" for "$3.50". The marks of a unit come together, or as one.
     prosody: parts of the text with a prosody of their own, in order, for engines that do that.
     foreign: parts of the text in other languages than the utterance's, in order.
-    continues: the sentence goes on behind it, after a pause of the client's or with another speaker.
+    continues: the sentence goes on in the next utterance, after a client's pause or with another speaker.
     window: bytes of PCM that it may be ahead of its listener before the engine may pause it.
     """
 

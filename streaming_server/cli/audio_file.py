@@ -40,7 +40,7 @@ ENDINGS: Mapping[str, AudioFormat] = MappingProxyType(
 class SpeechFile:
     """A file of speech that is being written; `speech_file` opens it. Call `begin` first, `finish` last.
 
-    `begin` again discards what was written, where that can be taken back.
+    Calling `begin` again discards what was written, which a stream cannot do.
 
     out: its name in error messages. seekable: whether the header can be written again with the true length.
     is_pipe: whether it may have to be waited for.
@@ -100,7 +100,10 @@ class SpeechFile:
         if self._writer is None:
             return
         if not self._seekable and self._samples:
-            raise SpeechError("The server restarted amid the speech; run the command again.")
+            raise SpeechError(
+                "The server restarted, and audio already written to standard output cannot be taken back; "
+                "run the command again."
+            )
         self._writer.close()
         if not self._samples:
             return

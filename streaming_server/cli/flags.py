@@ -30,7 +30,10 @@ METAVARS = MappingProxyType(
 )
 """Placeholder of each type in the help."""
 
-_NOTHING = re.compile(r" \(default(?: factory)?: (?:None|null|False|\(\)|dict|[\w.<>]+<lambda>)\)$")
+METAVARS_OF_FLAGS = MappingProxyType({"--database": "URL", "--objects": "URL"})
+"""Placeholders of flags whose type does not say what they take."""
+
+_NOTHING = re.compile(r" \(default(?: factory: [^)]*|: (?:None|null|False|\(\)))\)$")
 """Defaults that the help leaves out: its description names those that matter."""
 
 _ON = " (default: True)"
@@ -63,7 +66,7 @@ def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> Any:
     metavar = options.get("metavar")
     if isinstance(metavar, str):
         several = "NAME,…" if metavar.startswith("tuple[") else metavar
-        options["metavar"] = METAVARS.get(metavar, several)
+        options["metavar"] = METAVARS_OF_FLAGS.get(names[0]) or METAVARS.get(metavar, several)
     if isinstance(options.get("help"), str):
         if names[0].startswith("--no-") and options["help"].endswith(_ON):
             options["help"] = f"do not {options['help'].removesuffix(_ON)}"  # The flag turns it off.
@@ -73,4 +76,5 @@ def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> Any:
 
 def _commas(default: re.Match[str]) -> str:
     """Return the default of a list as it would be typed."""
-    return f"(default: {default[1].replace(', ', ',').rstrip(',')})"
+    plain = default[1].replace("'", "").replace(", ", ",").rstrip(",")
+    return f"(default: {plain})"

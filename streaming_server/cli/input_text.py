@@ -18,7 +18,7 @@ READ_BYTES = 65536
 END = re.compile(r"""\n|[.!?…]["'”’)\]]*\s|[。！？]""")
 """The end of a line or, likely, of a sentence."""
 MOST_TAIL = 5000
-"""Characters among which a part of a long text ends; they are held back until it is known where."""
+"""Length of the tail of a part in which its end is sought; held back until it is found."""
 TAG = re.compile(r"\[S\d+\]", re.IGNORECASE)
 """A speaker tag."""
 MOST_UNSENT = 1_000_000
@@ -90,7 +90,7 @@ class InputText:
             await self._grown.wait()
 
     def speaker_at(self, position: int) -> str:
-        """Return the speaker tag that counts at a position in the text, "" for none."""
+        """Return the speaker tag in effect at a position in the text, "" for none."""
         tags = TAG.findall(self._text, 0, position)
         return tags[-1] if tags else ""
 

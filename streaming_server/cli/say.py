@@ -171,7 +171,8 @@ async def _connected(command: SayCommand, url: str) -> AsyncIterator[ClientConne
     except InvalidURI:
         raise SpeechError(BAD_ADDRESS) from None
     except ssl.SSLError as error:
-        raise SpeechError(f"The server at {url} has no secure connection to offer: {error.reason}.") from None
+        advice = "use http:// if the server has no certificate"
+        raise SpeechError(f"TLS with {url} failed: {error.reason}; {advice}.") from None
     except TimeoutError:
         raise SpeechError(f"The server at {url} did not answer in time.") from None
     except OSError as error:

@@ -86,7 +86,7 @@ class SpeechClient:
                     end = await self._speak_from(end, start, ready["limits"], bar)
         except ConnectionClosed:
             if time.monotonic() < self._stood_still_at + ANSWER_TIMEOUT_S:
-                raise SpeechError("The reader of the audio stood still for too long.") from None
+                raise SpeechError("The program reading the audio stopped reading for too long.") from None
             raise
         self._out.finish()
 

@@ -19,7 +19,8 @@ import anyio
 import structlog
 
 Priority = Literal["normal", "low", "idle"]
-"""low: a small part of a core that others want too. idle: only what no other process wants.
+"""low: a small part of a core that others want too. idle: runs only when no other process wants
+the core.
 
 Niceness alone is not enough to keep out of the way of speech. Beside a child of niceness 10 at work, the
 server's median first audio grew by half on two cores, because a process that wakes up waits for the end of
@@ -33,7 +34,7 @@ REAP_S = 5.0
 """Seconds to wait for a killed process. Only one in uninterruptible sleep takes longer, perhaps forever."""
 
 POLL_S = 0.01
-"""Interval between two looks at a process whose exit the kernel does not announce."""
+"""Poll interval where there is no pidfd."""
 
 SECRETS = frozenset(
     {
@@ -202,7 +203,7 @@ def environment_without(names: Collection[str]) -> dict[str, str]:
 def _set_priority(pid: int, priority: Priority) -> None:
     if priority == "normal":
         return
-    # The idle class first: being made nicer could be the moment at which the other takes its turn.
+    # Set the scheduling class first: lowering the priority can itself cause a context switch.
     if priority == "idle" and sys.platform == "linux":
         os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
     os.setpriority(os.PRIO_PROCESS, pid, NICENESS)

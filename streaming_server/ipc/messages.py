@@ -196,12 +196,12 @@ def decode_request(frame: MessageFrame) -> Request:
 
 
 def _require_ranges(utterance: Utterance) -> None:
-    """Raise ProtocolError for numbers that no engine needs to expect."""
+    """Raise ProtocolError for numbers out of range."""
     generation = utterance.generation
     for name, (least, most) in RANGES.items():
         value = getattr(generation, name)
         if value is not None and not least <= value <= most:
-            raise ProtocolError(f"An utterance asks for {name} {value}.")
+            raise ProtocolError(f"Utterance has {name}={value}, outside {least} to {most}.")
     least, most = 1 / GREATEST_FACTOR, GREATEST_FACTOR
     if not all(least <= factor <= most for span in utterance.prosody for factor in (span.speed, span.pitch)):
         raise ProtocolError("An utterance has a part with an impossible speed or pitch.")

@@ -1,4 +1,4 @@
-"""Lifetime of a child process with regard to its server. See `child` for the server's side."""
+"""The child's side of `child`: exit with the server, and ignore its signals."""
 
 from __future__ import annotations
 

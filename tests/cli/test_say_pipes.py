@@ -138,7 +138,7 @@ def test_a_reader_that_stands_still_for_too_long_is_told_so(start_server: Callab
         time.sleep(STILL_S + 2)
         _, told = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert told.splitlines()[-1] == b"run.py: The reader of the audio stood still for too long."
+    assert told.splitlines()[-1] == b"run.py: The program reading the audio stopped reading for too long."
 
 
 def test_an_input_that_cannot_be_read_is_reported(server: Server, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class WyomingSession(Session[WyomingTurn]):
                 await self._speak(self._begin(whole, streamed=False), whole.text, ends=True)
             case "synthesize-start":
                 if self._streamed is not None:
-                    raise BadMessage("synthesize-start: the last stream was not stopped.")
+                    raise BadMessage("synthesize-start: send synthesize-stop before starting another stream.")
                 self._streamed = self._begin(validated(SynthesizeStart, _data(message)), streamed=True)
             case "synthesize-chunk":
                 text = validated(SynthesizeChunk, _data(message)).text
