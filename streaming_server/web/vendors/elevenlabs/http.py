@@ -25,6 +25,7 @@ from streaming_server.web.responses import Json
 from streaming_server.web.services import speech_services
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.speech_response import SpeechResponse
+from streaming_server.web.vendors.elevenlabs.alignment import Characters
 from streaming_server.web.vendors.elevenlabs.fields import VoiceSettings, error_body, key_in
 from streaming_server.web.vendors.elevenlabs.formats import audio_options, output_formats
 from streaming_server.web.vendors.http_door import HttpDoor
@@ -181,14 +182,13 @@ def _media_type(audio: AudioOptions) -> str:
 async def _lines(rendering: Rendering, text: str) -> AsyncGenerator[bytes, None]:
     async with aclosing(_timed(rendering, text)) as pieces:
         async for data, characters in pieces:
-            alignment = characters.to_json()
-            line = {"audio_base64": b64encode(data).decode(), **_twice(alignment)}
+            line = {"audio_base64": b64encode(data).decode(), **_twice(characters)}
             yield orjson.dumps(line) + b"\n"
 
 
 async def _object(rendering: Rendering, text: str) -> AsyncGenerator[bytes, None]:
     """Write the base64 of the audio as it comes, a multiple of three bytes at a time, then the characters."""
-    every, rest, begun = _Characters(), b"", False
+    every, rest, begun = Characters(rendering.sample_rate), b"", False
     async with aclosing(_timed(rendering, text)) as pieces:
         async for data, characters in pieces:
             every.extend(characters)
@@ -198,66 +198,37 @@ async def _object(rendering: Rendering, text: str) -> AsyncGenerator[bytes, None
             if data:
                 yield (b"" if begun else _OPENING) + b64encode(data)
                 begun = True
-    alignment = await to_thread.run_sync(lambda: orjson.dumps(_twice(every.to_json())))
+    alignment = await to_thread.run_sync(lambda: orjson.dumps(_twice(every)))
     yield (b"" if begun else _OPENING) + b64encode(rest) + b'",' + alignment[1:]
 
 
 _OPENING = b'{"audio_base64":"'
 
 
-class _Characters:
-    """Characters and when each is heard, in seconds from the start of the audio."""
-
-    def __init__(self) -> None:
-        self.characters: list[str] = []
-        self.starts: list[float] = []
-        self.ends: list[float] = []
-
-    def add(self, text: str, start: float, end: float) -> None:
-        """Add a word, its characters spread evenly."""
-        for index, character in enumerate(text):
-            self.characters.append(character)
-            self.starts.append(round(start + (end - start) * index / len(text), 4))
-            self.ends.append(round(start + (end - start) * (index + 1) / len(text), 4))
-
-    def extend(self, others: _Characters) -> None:
-        self.characters += others.characters
-        self.starts += others.starts
-        self.ends += others.ends
-
-    def to_json(self) -> dict[str, Any] | None:
-        if not self.characters:
-            return None
-        return {
-            "characters": self.characters,
-            "character_start_times_seconds": self.starts,
-            "character_end_times_seconds": self.ends,
-        }
-
-
-async def _timed(rendering: Rendering, text: str) -> AsyncGenerator[tuple[bytes, _Characters], None]:
+async def _timed(rendering: Rendering, text: str) -> AsyncGenerator[tuple[bytes, Characters], None]:
     """Iterate over audio and the characters that begin in it; every character of the text comes once."""
-    done, last, characters = 0, 0.0, _Characters()
+    done, last, characters = 0, 0, Characters(rendering.sample_rate)
     async with aclosing(rendering.outputs()) as outputs:
         async for output in outputs:
             match output:
                 case Frames():
                     yield output.data, characters
-                    characters = _Characters()
+                    characters = Characters(rendering.sample_rate)
                 case TimedWords(words):
                     for word in words:
-                        start = max(last, word.first_sample / rendering.sample_rate)
-                        end = max(start, word.end_sample / rendering.sample_rate)
+                        start = max(last, word.first_sample)
+                        end = max(start, word.end_sample)
                         characters.add(text[done : word.start], last, start)
                         characters.add(text[word.start : word.end], start, end)
                         done, last = word.end, end
                 case Failure():
                     raise output.error()
     characters.add(text[done:], last, last)
-    if characters.characters:
+    if characters:
         yield b"", characters
 
 
-def _twice(alignment: dict[str, Any] | None) -> dict[str, Any]:
+def _twice(characters: Characters) -> dict[str, Any]:
     """Times refer to the text as the client wrote it, so both alignments are the same."""
+    alignment = characters.in_seconds()
     return {"alignment": alignment, "normalized_alignment": alignment}
