@@ -144,11 +144,11 @@ class Supervisor:
         self._relieved_at = -math.inf
         self._ready_at = math.inf
         self._speech = self._new_speech_check()
+        environment = environment_without(SECRETS)  # Its engine may be third-party code.
         child, ours = spawn_connected(
             self._command.program,
             self._command.arguments,
-            environment_without(SECRETS)
-            | dict(self.device.environment),  # Its engine may be third-party code.
+            environment | dict(self.device.environment),
             stdout=None,
         )
         self.pid = child.pid

@@ -2,8 +2,8 @@
 
 On the websockets, a message's `alignment` counts from where the last one ended, its `normalizedAlignment`
 from the start of the context: some clients add up what each message covers, others take the times as they
-are, and so both read the same. Each covers whole words with the space after them, which is what tells a client that a word is
-complete. Pure: no I/O.
+are, and so both read the same. Each covers whole words with the space after them, which is what tells a
+client that a word is complete. Pure: no I/O.
 """
 
 from __future__ import annotations
