@@ -13,6 +13,7 @@ from helpers.databases import Place
 from helpers.rest import job_of, say, status_of, to
 from helpers.servers import Server, until
 from pydantic_settings import CliApp
+from structlog.testing import capture_logs
 
 from streaming_server.configuration import Configuration, ServerConfig
 from streaming_server.errors import StorageFailure
@@ -110,7 +111,8 @@ def test_invalid_stored_values_are_ignored(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path)
     ConfigurationStore(database).change(lambda _: {"output_retention_hours": -1, "from_the_future": 1})
     database.close()
-    with configured(tmp_path, "--debug") as configuration:
+    with capture_logs() as logs, configured(tmp_path, "--debug") as configuration:
+        assert [line["fields"] for line in logs] == [["output_retention_hours"]]
         assert (configuration.now.output_retention_hours, configuration.now.debug_mode) == (24, True)
         configuration.put(changed(configuration.now, output_retention_hours=2.0))
     with configured(tmp_path) as configuration:
