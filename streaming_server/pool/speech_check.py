@@ -19,6 +19,8 @@ CANARY_FRESH_S = 10.0
 MUTE_BEATS = 60
 """Heartbeats, half a minute, after which a worker that should speak and does not is called mute. Counted in
 heartbeats, not seconds, so that a pause of the server's own process does not count."""
+MUTE_FACTOR = 4
+"""It may also take this many times as long as its first canary: minutes for a large model on a CPU."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -40,6 +42,7 @@ class SpeechCheck:
         self._canary: _Canary | None = None
         self._canary_at = -math.inf
         self._silent_beats = 0
+        self._patience = MUTE_BEATS
 
     @property
     def fresh(self) -> bool:
@@ -48,8 +51,8 @@ class SpeechCheck:
 
     @property
     def mute(self) -> bool:
-        """True if no utterance has had any sound for MUTE_BEATS, although a canary was sent."""
-        return self._silent_beats >= MUTE_BEATS
+        """True if no utterance has had any sound for too many heartbeats, although a canary was sent."""
+        return self._silent_beats >= self._patience
 
     def begin(self) -> None:
         """Send the first canary. Call it when the worker is ready for utterances."""
@@ -79,7 +82,10 @@ class SpeechCheck:
         canary = self._canary
         if canary is None or event.utterance != canary.utterance:
             return False
-        canary.sounded |= isinstance(event, Audio)
+        if isinstance(event, Audio):
+            canary.sounded = True
+            if self.first_sound.is_set():
+                self._silent_beats = 0
         if isinstance(event, Finished | Failed):
             self._canary = None
         if isinstance(event, Finished) and canary.sounded:
@@ -90,8 +96,10 @@ class SpeechCheck:
 
     def _note_sound(self) -> None:
         self._spoke_at = time.monotonic()
+        if not self.first_sound.is_set():
+            self._patience = max(MUTE_BEATS, MUTE_FACTOR * self._silent_beats)
+            self.first_sound.set()
         self._silent_beats = 0
-        self.first_sound.set()
 
     def _send_canary_if_quiet(self) -> None:
         """Send a canary if there is none and CANARY_EVERY_S have passed since the last one or any sound."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streaming_server.pool import speech_check
-from streaming_server.pool.speech_check import MUTE_BEATS, SpeechCheck
+from streaming_server.pool.speech_check import MUTE_BEATS, MUTE_FACTOR, SpeechCheck
 from streaming_server.types import Audio, Failed, Finished, Utterance
 
 OTHER = 1000
@@ -85,3 +85,22 @@ def test_an_idle_worker_that_speaks_its_canaries_is_not_mute(begun: Subject) -> 
         begun.speak(begun.canaries[-1].id)
         begun.beat(1)
         assert not begun.check.mute
+
+
+def test_a_canary_may_sound_for_longer(begun: Subject) -> None:
+    for _ in range(3):
+        begun.beat(MUTE_BEATS - 1)
+        begun.check.follow([Audio(begun.canaries[-1].id, b"\1\0")])
+        assert not begun.check.mute
+
+
+def test_a_worker_whose_first_canary_took_long_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech_check, "CANARY_EVERY_S", 0.0)
+    slow = Subject()
+    slow.check.begin()
+    slow.beat(MUTE_BEATS)
+    slow.speak(1)
+    slow.beat(1 + MUTE_FACTOR * MUTE_BEATS - 1)
+    assert not slow.check.mute
+    slow.beat(1)
+    assert slow.check.mute
