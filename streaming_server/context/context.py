@@ -174,6 +174,8 @@ class SpeechContext:
         self.check_room(len(text))
         self._narration.append(text)
         self._advance()
+        if self._out:
+            self._notify()
 
     def check_room(self, characters: int) -> None:
         """Raise TooLarge unless the context takes so many characters more."""
@@ -326,7 +328,7 @@ class SpeechContext:
             self._out.appendleft(Speech(pcm[room:]))
             pcm = pcm[:room]
         self._channel.mark_heard()
-        if (seconds := self._timing.audio(now)) is not None:
+        if self._spoke and (seconds := self._timing.audio(now)) is not None:
             self._on_first_audio(seconds)
         self._pacing.sent(round(len(pcm) / 2 / tempo), now)
         self._progress.spoken_until(self._pacing.played(now))
@@ -360,7 +362,7 @@ class SpeechContext:
         if isinstance(following, FlushPoint):
             self._out.append(Flushed())  # Counted when it is handed out: until then more may join it.
             return True
-        if following is not None or self._narration.waiting:
+        if isinstance(following, Passage) or self._narration.waiting:
             self._timing.complete(now)
         if following is None:
             self._watch_patience(now)

@@ -115,7 +115,6 @@ class Progress:
     def silence(self, samples: int) -> Iterator[Output]:
         """Iterate over the outputs for a pause."""
         if samples:
-            self._samples += samples
             self._heard += samples
             yield Speech(bytes(2 * samples))
             yield UtteranceEnd()

@@ -399,6 +399,48 @@ async def test_the_metrics_add_up() -> None:
     assert len(seconds) == 1
 
 
+async def test_a_pause_counts_neither_as_first_audio_nor_as_synthesized_audio() -> None:
+    seconds: list[float] = []
+    async with running() as turns:
+        with_pause, without = turns.open(on_first_audio=seconds.append), turns.open()
+        for context, text in ((with_pause, "<break time='5s'/>Hello there."), (without, "Hello there.")):
+            context.append(text)
+            context.finish()
+        done, plain = (await rest(with_pause))[-1], (await rest(without))[-1]
+    assert isinstance(done, Done)
+    assert isinstance(plain, Done)
+    metrics = done.metrics
+    assert metrics.audio_ms == pytest.approx(5000 + plain.metrics.audio_ms, abs=0.02)
+    assert metrics.realtime_factor == pytest.approx(plain.metrics.audio_ms / metrics.synthesis_ms, rel=0.01)
+    assert metrics.first_audio_ms >= metrics.queue_ms > 0
+    assert seconds == [pytest.approx(metrics.first_audio_ms / 1000, abs=1e-4)]
+
+
+async def test_a_pause_alone_has_no_first_audio() -> None:
+    seconds: list[float] = []
+    async with running() as turns:
+        context = turns.open(on_first_audio=seconds.append)
+        context.append("<break time='100ms'/>")
+        context.finish()
+        assert kinds(await rest(context)) == ["Speech", "UtteranceEnd", "Done"]
+    assert seconds == []
+
+
+async def test_a_pause_that_comes_alone_wakes_a_waiting_reader() -> None:
+    async with running() as turns:
+        context = turns.open()
+        outputs: list[Output] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen, context, outputs)
+            await anyio.wait_all_tasks_blocked()
+            context.append("<break time='200ms'/>")
+            await until_true(lambda: kinds(outputs) == ["Speech", "UtteranceEnd"])
+            context.append("Hello there. ")
+            context.append("And more.")
+            await until_true(lambda: "SentenceStart" in kinds(outputs))
+            context.close()
+
+
 @pytest.mark.parametrize("end", ["finish", "cancel"])
 async def test_a_finished_context_leaves_no_reference_cycles(end: str) -> None:
     """Collecting cycles among the objects of hundreds of clients would stall the event loop."""
