@@ -50,7 +50,7 @@ PLAN: dict[str, set[str]] = {
     "transcription/transcript": set(),
     "storage": {"audio", "transcription/transcript"},
     "configuration": {"settings", "storage"},
-    "jobs": {"storage"},
+    "jobs": {"storage", "backoff"},
     "voices": {"storage", "transcription/transcript", "text"},
     "voice_samples": {"ipc", "audio", "storage", "transcription", "transcription/transcript", "voices"},
     "web": {"web/websocket", "web/native", "web/rest", "web/vendors", "web/middleware", "web/openapi"}

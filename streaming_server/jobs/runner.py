@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from math import inf
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -13,10 +15,12 @@ import anyio
 import structlog
 from anyio import to_thread
 
+from streaming_server.backoff import jittered_delays
 from streaming_server.errors import (
     Draining,
     InternalError,
     InUse,
+    NotReady,
     SpeechError,
     StorageFailure,
     StoreUnavailable,
@@ -31,7 +35,7 @@ from streaming_server.storage.leases import RENEW_S
 
 CONCURRENT_JOBS = 2
 MAX_ATTEMPTS = 3
-"""Attempts at a job whose worker died or that no worker had room for."""
+"""Attempts at a job whose worker died, whose voice could not be fetched or that no worker had room for."""
 ROOM_POLL_S = 0.25
 STORAGE_RETRY_S = 5.0
 """Seconds between attempts to read or write a store that failed."""
@@ -63,7 +67,8 @@ class JobRunner:
     """Takes jobs in order.
 
     has_room: whether a worker can take more speech. has_listeners: whether clients wait for other speech;
-    jobs then leave processor time to it. draining: whether no new job may begin.
+    jobs then leave processor time to it. draining: whether no new job may begin. voice_timeout_s: how long
+    the download of a voice may take.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class JobRunner:
         has_room: Callable[[], bool],
         has_listeners: Callable[[], bool],
         draining: Callable[[], bool],
+        voice_timeout_s: float,
     ) -> None:
         self._jobs = jobs
         self._queue = queue
@@ -82,6 +88,7 @@ class JobRunner:
         self._has_room = has_room
         self._has_listeners = has_listeners
         self._draining = draining
+        self._voice_timeout_s = voice_timeout_s
         threads = max(1, min(CONCURRENT_JOBS, (os.cpu_count() or 1) // 2))
         self._encoding_threads = anyio.CapacityLimiter(threads)
 
@@ -174,7 +181,7 @@ class JobRunner:
         """Delete what an unfinished job leaves behind and, if this server stops, let another one take it."""
         await self._discard_files(job)
         await to_thread.run_sync(self._jobs.discard_result, job)
-        if self._queue.stopping:
+        if self._queue.stopping or self._draining():
             with suppress(StorageFailure):  # Its lease expires.
                 await to_thread.run_sync(self._jobs.give_back, job)
 
@@ -186,24 +193,46 @@ class JobRunner:
             log.warning("cannot delete an unfinished result", reason=error.message)
 
     async def _attempt(self, running: RunningJob) -> None:
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            while not self._has_room():  # noqa: ASYNC110 - room comes and goes with every utterance
-                await anyio.sleep(ROOM_POLL_S)
+        """Speak a job, or fail it: at the last attempt if it was Unavailable, otherwise at once."""
+        attempts = 0
+        delays = jittered_delays(random.Random())
+        voice_deadline = inf
+        while True:
             try:
-                await self._speak(running)
+                await self._speak_in_turn(running)
                 return
-            except (InUse, UnknownJob, Draining):
-                return  # It was cancelled, or will be interrupted.
-            except SpeechError as error:
-                if isinstance(error, Unavailable) and attempt < MAX_ATTEMPTS:
-                    continue
-                await self._fail(running, error)
-                return
-            except Exception as error:  # It must not end the runner.
-                log.error("job failed", job=running.job.id, error=type(error).__name__)
-                log.debug("job failed here", exc_info=error)
-                await self._fail(running, InternalError("Internal error; see the server's log."))
-                return
+            except NotReady as error:  # Its voice is being fetched, which it has waited for already.
+                now = time.monotonic()
+                voice_deadline = min(voice_deadline, now + self._voice_timeout_s)
+                if now >= voice_deadline:
+                    await self._fail(running, error)
+                    return
+            except Unavailable as error:
+                attempts += 1
+                if attempts == MAX_ATTEMPTS:
+                    await self._fail(running, error)
+                    return
+                await anyio.sleep(next(delays))
+
+    async def _speak_in_turn(self, running: RunningJob) -> None:
+        """Speak a job when a worker has room; fail it if that is of no use again.
+
+        Raise NotReady, or Unavailable other than Draining, if it may succeed later.
+        """
+        while not self._has_room():  # noqa: ASYNC110 - room comes and goes with every utterance
+            await anyio.sleep(ROOM_POLL_S)
+        try:
+            await self._speak(running)
+        except (InUse, UnknownJob, Draining):
+            return  # It was cancelled, is left to another server, or will be interrupted.
+        except (NotReady, Unavailable):
+            raise
+        except SpeechError as error:
+            await self._fail(running, error)
+        except Exception as error:  # It must not end the runner.
+            log.error("job raised an exception", job=running.job.id, error=type(error).__name__)
+            log.debug("job raised an exception here", exc_info=error)
+            await self._fail(running, InternalError("Internal error; see the server's log."))
 
     async def _speak(self, running: RunningJob) -> None:
         """Speak a job into its file and complete it."""

@@ -43,6 +43,7 @@ from streaming_server.voice_samples.ingest import Ingest
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
 from streaming_server.voices.catalogue import Catalogue
+from streaming_server.voices.files import LONGEST_S as LONGEST_DOWNLOAD_S
 from streaming_server.voices.files import VoiceFiles
 from streaming_server.voices.library import VoiceLibrary
 from streaming_server.voices.pronunciations import PronunciationList
@@ -109,6 +110,7 @@ async def _start_tasks(services: Services, group: TaskGroup) -> None:
         has_room=lambda: speech.pool.has_room,
         has_listeners=lambda: speech.contexts.attended,
         draining=lambda: speech.limits.draining,
+        voice_timeout_s=LONGEST_DOWNLOAD_S,
     )
     group.start_soon(to_thread.run_sync, warm_up)
     group.start_soon(voices.transcription.run)

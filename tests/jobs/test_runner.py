@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,14 @@ from helpers.postgres import Postgres
 from helpers.slow_folder import SlowToTell
 from structlog.testing import capture_logs
 
-from streaming_server.errors import BadValue, StoreUnavailable, WorkerLost
+from streaming_server.errors import (
+    BadValue,
+    Draining,
+    NotReady,
+    StoreUnavailable,
+    VoiceUnavailable,
+    WorkerLost,
+)
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
 from streaming_server.storage.database import Database
@@ -30,23 +38,26 @@ HEAD, AUDIO = b"head", b"some audio"
 
 
 class Speech:
-    """Yields AUDIO when released, or raises an error."""
+    """Yields AUDIO when released, after the given errors; the last one is raised again and again if `always`."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, *errors: Exception, always: bool = True) -> None:
         self.utterances = 0
         self.audio_s = 0.0
         self.opened = 0
         self.may_end = anyio.Event()
-        self._error = error
+        self.on_open: Callable[[], None] = lambda: None
+        self._errors = errors
+        self._always = always
 
     @asynccontextmanager
     async def open(self, request: Mapping[str, Any], threads: anyio.CapacityLimiter) -> AsyncIterator[Speech]:
         self.opened += 1
+        self.on_open()
         yield self
 
     async def audio(self) -> AsyncGenerator[bytes, None]:
-        if self._error is not None:
-            raise self._error
+        if errors := self._errors[self.opened - 1 :] or self._errors[-1:] * self._always:
+            raise errors[0]
         yield b"????"
         yield AUDIO
         self.utterances, self.audio_s = 1, 2.5
@@ -57,17 +68,19 @@ class Speech:
 
 
 class Runner:
-    def __init__(self, jobs: Jobs, speech: Speech) -> None:
+    def __init__(self, jobs: Jobs, speech: Speech, *, voice_timeout_s: float = 600.0) -> None:
         self.jobs = jobs
         self.queue = JobQueue(jobs)
         self.speech = speech
+        self.draining = False
         self._runner = JobRunner(
             jobs,
             self.queue,
             speech.open,
             has_room=lambda: True,
             has_listeners=lambda: False,
-            draining=lambda: False,
+            draining=lambda: self.draining,
+            voice_timeout_s=voice_timeout_s,
         )
 
     async def renew(self) -> None:
@@ -223,6 +236,63 @@ async def test_a_job_whose_worker_dies_is_attempted_again(jobs: Jobs) -> None:
         job = await runner.until(await runner.queue.add(REQUEST), is_over)
     assert (job.status, job.error_code) == ("failed", "worker_lost")
     assert runner.speech.opened == MAX_ATTEMPTS
+
+
+async def test_a_job_waits_for_its_voice_longer_than_it_is_attempted(jobs: Jobs) -> None:
+    fetching = NotReady("Voice amy is being fetched, 1 % so far; try again in a moment.")
+    runner = Runner(jobs, Speech(*(2 * MAX_ATTEMPTS * [fetching]), always=False))
+    runner.speech.may_end.set()
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_over)
+    assert (job.status, runner.speech.opened) == ("completed", 2 * MAX_ATTEMPTS + 1)
+
+
+async def test_a_job_whose_voice_never_comes_fails(jobs: Jobs) -> None:
+    fetching = NotReady("Voice amy is being fetched, 1 % so far; try again in a moment.")
+    runner = Runner(jobs, Speech(fetching), voice_timeout_s=0.1)
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_over)
+    assert (job.status, job.error_code) == ("failed", "not_ready")
+    assert runner.speech.opened > 1
+
+
+async def test_a_job_pauses_before_it_is_attempted_again(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[random.Random] = []
+
+    def delays(rng: random.Random) -> Iterator[float]:
+        for _ in range(MAX_ATTEMPTS):
+            pauses.append(rng)
+            yield 0.0
+
+    monkeypatch.setattr("streaming_server.jobs.runner.jittered_delays", delays)
+    runner = Runner(jobs, Speech(VoiceUnavailable("Voice amy cannot be fetched.")))
+    async with runner.running():
+        job = await runner.until(await runner.queue.add(REQUEST), is_over)
+    assert (job.status, job.error_code) == ("failed", "voice_unavailable")
+    assert (runner.speech.opened, len(pauses)) == (MAX_ATTEMPTS, MAX_ATTEMPTS - 1)
+
+
+async def test_a_job_that_meets_a_draining_server_is_left_to_another(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    with Place(tmp_path, postgres.schema_url()).opened() as database:
+        jobs = Jobs(database, FolderObjects(tmp_path / "jobs"), "test")
+        runner = Runner(jobs, Speech(Draining("The server is shutting down.")))
+        runner.speech.on_open = lambda: setattr(runner, "draining", True)
+        async with runner.running():
+            job = await runner.until(await runner.queue.add(REQUEST), lambda job: runner.draining)
+            job = await runner.until(job, lambda job: job.status == "pending")
+    assert runner.speech.opened == 1
+
+
+async def test_an_unexpected_error_is_logged_under_its_own_name(
+    jobs: Jobs, logged: list[MutableMapping[str, Any]]
+) -> None:
+    runner = Runner(jobs, Speech(RuntimeError("unexpected")))
+    async with runner.running():
+        await runner.until(await runner.queue.add(REQUEST), is_over)
+    events = [entry["event"] for entry in logged if entry["log_level"] in ("error", "warning")]
+    assert events == ["job raised an exception", "job failed"]
 
 
 async def test_an_unexpected_error_fails_the_job_and_no_other(jobs: Jobs) -> None:
