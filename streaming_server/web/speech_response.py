@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 import anyio
@@ -16,6 +16,7 @@ from streaming_server.audio.formats import content_type
 from streaming_server.errors import SpeechError, TooSlow
 from streaming_server.render import Rendering
 from streaming_server.speech_options import UNPACED_MS, SpeechOptions
+from streaming_server.web.client_left import ClientLeft, raising_client_left
 from streaming_server.web.http_protocol import ABORT
 from streaming_server.web.services import SpeechServices
 
@@ -77,61 +78,69 @@ class SpeechResponse(Response):
         self._body = body
         self._media_type = media_type
         self._extra = headers or {}
+        self._begun: Rendering | None = None
+        self._error: SpeechError | None = None
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self._until_gone, receive, group.cancel_scope)
-            try:
-                await self._speak(send)
-            except SpeechError as error:
-                await self._explain(error)(scope, receive, send)
-            except ConnectionAbortedError:
-                if ABORT in scope.get("extensions", {}):
-                    await send({"type": ABORT})
-            except OSError:
-                pass  # The client left while the audio was sent.
+            with suppress(ClientLeft):
+                await self._speak(raising_client_left(send))
             group.cancel_scope.cancel()
+        if self._error is None:
+            return
+        if self._begun is None:
+            await self._explain(self._error)(scope, receive, send)
+            return
+        log.warning("response aborted", code=self._error.code, audio_s=round(self._begun.audio_s, 2))
+        if ABORT in scope.get("extensions", {}):
+            await send({"type": ABORT})
 
     async def _speak(self, send: Send) -> None:
+        """Speak and send the response. Raise ClientLeft. An error of the speech becomes `_error`."""
         services = self._services
-        with services.limits.speaking(services.pool.has_room):
-            engine = await services.pool.engine()
-            async with services.contexts.open(engine, self._options) as rendering:
-                await rendering.read(self._text)
-                async with aclosing(self._body(rendering)) as body:
-                    await self._send_all(rendering, body, send)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        try:
+            with services.limits.speaking(services.pool.has_room):
+                engine = await services.pool.engine()
+                async with services.contexts.open(engine, self._options) as rendering:
+                    await rendering.read(self._text)
+                    async with aclosing(self._body(rendering)) as body:
+                        await self._send_all(rendering, body, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except SpeechError as error:
+            self._error = error
 
     async def _send_all(self, rendering: Rendering, body: AsyncGenerator[bytes, None], send: Send) -> None:
-        begun = False
+        """Send the response up to its last audio. Raise SpeechError, ClientLeft."""
         patience = ReaderPatience(self._services.settings.stall_timeout_s)
-        try:
-            async for data in body:
-                if not begun:
-                    await send(self._start(rendering))
-                    begun = True
-                started = time.monotonic()
-                with anyio.fail_after(patience.left_s(rendering.audio_s)):
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
-                patience.waited(time.monotonic() - started)
-            if not begun:
-                await send(self._start(rendering))  # The engine made no sound of it.
-        except (SpeechError, TimeoutError) as error:
-            if not begun:
-                raise
-            code = error.code if isinstance(error, SpeechError) else TooSlow.code
-            log.warning("response aborted", code=code, audio_s=round(rendering.audio_s, 2))
-            raise ConnectionAbortedError from error
+        async for data in body:
+            await self._begin(rendering, send)
+            started = time.monotonic()
+            with anyio.move_on_after(patience.left_s(rendering.audio_s)) as waiting:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            if waiting.cancelled_caught:
+                raise TooSlow("The client has stopped reading.")
+            patience.waited(time.monotonic() - started)
+        await self._begin(rendering, send)  # If the engine made no sound of it.
 
-    def _start(self, rendering: Rendering) -> dict[str, object]:
+    async def _begin(self, rendering: Rendering, send: Send) -> None:
+        """Send the head of the response unless that was done."""
+        if self._begun is None:
+            await send(self._head(rendering))
+            self._begun = rendering
+
+    def _head(self, rendering: Rendering) -> dict[str, object]:
         media_type = self._media_type or content_type(self._options.audio.format, rendering.sample_rate)
         headers = {"content-type": media_type, **self._extra}
         raw = [(name.lower().encode(), value.encode("ascii")) for name, value in headers.items()]
         return {"type": "http.response.start", "status": 200, "headers": raw}
 
-    @staticmethod
-    async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    async def _until_gone(self, receive: Receive, scope: anyio.CancelScope) -> None:
+        """Cancel the speech when the client leaves, or when a body that nobody has read is refused."""
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except SpeechError as error:
+            self._error = error
         scope.cancel()

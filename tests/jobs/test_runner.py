@@ -38,7 +38,7 @@ HEAD, AUDIO = b"head", b"some audio"
 
 
 class Speech:
-    """Yields AUDIO when released, after the given errors; the last one is raised again and again if `always`."""
+    """Yields AUDIO when released, after the given errors; the last one again and again if `always`."""
 
     def __init__(self, *errors: Exception, always: bool = True) -> None:
         self.utterances = 0

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
 
+import anyio
+import anyio.lowlevel
 import httpx
 import numpy as np
 import psutil
@@ -13,10 +17,16 @@ import pytest
 from helpers.foreign import LONG, native_audio
 from helpers.rest import PATIENCE_S, heard, say, to
 from helpers.servers import Server, until
+from helpers.sessions import speech_services_in
+from starlette.types import Message
 
-from streaming_server.render import CHARACTERS_AT_ONCE
-from streaming_server.speech_options import UNPACED_MS
-from streaming_server.web.speech_response import ReaderPatience
+from streaming_server.errors import TooSlow
+from streaming_server.render import CHARACTERS_AT_ONCE, Rendering
+from streaming_server.speech_options import UNPACED_MS, SpeechOptions
+from streaming_server.web.http_protocol import ABORT
+from streaming_server.web.responses import error_response
+from streaming_server.web.services import SpeechServices
+from streaming_server.web.speech_response import ReaderPatience, SpeechResponse
 
 
 @pytest.fixture
@@ -99,6 +109,84 @@ def test_a_response_has_a_content_type_and_no_content_length(server: Server, for
     assert answer.headers["content-type"] == f"audio/{form}"
     assert answer.headers["transfer-encoding"] == "chunked"
     assert answer.headers["content-disposition"] == f'attachment; filename="speech.{form}"'
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[SpeechServices]:
+    async with speech_services_in(tmp_path) as found:
+        await wait_for(lambda: found.pool.has_room)
+        yield found
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.005)
+
+
+class Exchange:
+    """One request at the level of ASGI. Its body, which nobody has read, is refused once `refuses` is set."""
+
+    scope: ClassVar[dict[str, Any]] = {"type": "http", "extensions": {ABORT: {}}}
+
+    def __init__(self) -> None:
+        self.refuses = anyio.Event()
+        self.sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        await self.refuses.wait()
+        raise TooSlow("The body did not arrive in time.")
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
+async def test_an_unread_body_that_is_refused_before_the_response_is_the_answer(
+    services: SpeechServices,
+) -> None:
+    exchange = Exchange()
+    exchange.refuses.set()
+    response = SpeechResponse(services, LONG, SpeechOptions("aria"), explain=error_response)
+    await response(exchange.scope, exchange.receive, exchange.send)
+    start, body = exchange.sent
+    assert start["status"] == 408
+    assert json.loads(body["body"])["error"]["code"] == "too_slow"
+    assert len(services.contexts) == 0
+
+
+@pytest.mark.anyio
+async def test_an_unread_body_that_is_refused_during_the_response_aborts_it(services: SpeechServices) -> None:
+    exchange = Exchange()
+
+    async def endless(rendering: Rendering) -> AsyncGenerator[bytes, None]:
+        while True:
+            yield b"audio"
+            exchange.refuses.set()
+
+    response = SpeechResponse(services, "Hello.", SpeechOptions("aria"), explain=error_response, body=endless)
+    with anyio.fail_after(20):
+        await response(exchange.scope, exchange.receive, exchange.send)
+    assert exchange.sent[0]["status"] == 200
+    assert exchange.sent[-1] == {"type": ABORT}
+    assert len(services.contexts) == 0
+
+
+@pytest.mark.anyio
+async def test_an_operating_system_error_of_the_server_is_not_taken_for_a_client_that_left(
+    services: SpeechServices,
+) -> None:
+    exchange = Exchange()
+
+    async def failing(rendering: Rendering) -> AsyncGenerator[bytes, None]:
+        yield b"audio"
+        raise OSError("the disk is full")
+
+    response = SpeechResponse(services, "Hello.", SpeechOptions("aria"), explain=error_response, body=failing)
+    with pytest.raises(ExceptionGroup) as raised:
+        await response(exchange.scope, exchange.receive, exchange.send)
+    assert raised.group_contains(OSError, match="disk")
 
 
 def test_a_reader_may_stall_for_a_limited_time() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from anyio.abc import TaskGroup
 from starlette.types import Receive, Send
 
 from streaming_server.errors import InternalError, SpeechError
+from streaming_server.web.client_left import ClientLeft, raising_client_left
 from streaming_server.web.websocket.frames import FRAMES
 
 CLOSE_TIMEOUT_S = 1.0
@@ -32,7 +34,7 @@ class Connection:
 
     def __init__(self, receive: Receive, send: Send, extensions: Collection[str] = ()) -> None:
         self._receive = receive
-        self._raw_send = send
+        self._raw_send = raising_client_left(send)
         self._extensions = extensions
         self._tasks: TaskGroup | None = None
         self._sends = 0
@@ -86,7 +88,7 @@ class Connection:
                 finally:
                     self.on_news = None  # It may start tasks, and an ending group must not get new ones.
                 self._tasks.cancel_scope.cancel()
-        except* OSError:
+        except* ClientLeft:
             pass  # The client left; its contexts ended with the task group.
         except* Exception as group:
             log.error("connection failed", errors=[type(error).__name__ for error in group.exceptions])
@@ -94,13 +96,16 @@ class Connection:
             self._ended_with = InternalError("Internal error; see the server's log.")
         self._tasks = None
         if self._ended_with is not None:
-            await self._close(self._ended_with.close_code, self._ended_with.message)
+            await self.close(self._ended_with.close_code, self._ended_with.message)
 
     async def accept(self, subprotocol: str | None = None) -> bool:
         """Accept the handshake. Return False if the client left before it."""
         if (await self._receive())["type"] != "websocket.connect":
             return False
-        await self._raw_send({"type": "websocket.accept", "subprotocol": subprotocol})
+        try:
+            await self._raw_send({"type": "websocket.accept", "subprotocol": subprotocol})
+        except ClientLeft:
+            return False
         return True
 
     async def receive(self) -> str | bytes | None:
@@ -112,16 +117,16 @@ class Connection:
         return text if text is not None else event.get("bytes") or b""
 
     async def send_json(self, message: Mapping[str, Any]) -> None:
-        """Send JSON as text."""
+        """Send JSON as text. Raise ClientLeft."""
         await self.send(orjson.dumps(message).decode())
 
     async def send(self, data: str | bytes) -> None:
-        """Send one text or binary message."""
+        """Send one text or binary message. Raise ClientLeft."""
         kind = "text" if isinstance(data, str) else "bytes"
         await self._send({"type": "websocket.send", kind: data})
 
     async def send_frames(self, frames: Sequence[bytes]) -> None:
-        """Send binary messages, in one write if the server can."""
+        """Send binary messages, in one write if the server can. Raise ClientLeft."""
         if FRAMES in self._extensions:
             await self._send({"type": FRAMES, "frames": frames})
             return
@@ -129,8 +134,12 @@ class Connection:
             await self.send(frame)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close with a code and a reason. Sending afterwards is an error."""
-        await self._close(code, reason)
+        """Send the close frame; a client that does not read is left to the socket's own timeout.
+
+        Sending afterwards is an error.
+        """
+        with anyio.move_on_after(CLOSE_TIMEOUT_S), suppress(ClientLeft):
+            await self._raw_send({"type": "websocket.close", "code": code, "reason": _shortened(reason)})
 
     async def _send(self, event: dict[str, Any]) -> None:
         if not self._sends:
@@ -141,14 +150,6 @@ class Connection:
             self._sent_at = time.monotonic()
         finally:
             self._sends -= 1
-
-    async def _close(self, code: int, reason: str) -> None:
-        """Send the close frame; a client that does not read is left to the socket's own timeout."""
-        with anyio.move_on_after(CLOSE_TIMEOUT_S):
-            try:
-                await self._raw_send({"type": "websocket.close", "code": code, "reason": _shortened(reason)})
-            except OSError:
-                return
 
 
 def _shortened(reason: str) -> str:

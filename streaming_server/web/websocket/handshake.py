@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from streaming_server.errors import SpeechError, Unauthorized
 from streaming_server.hosts import network_of
+from streaming_server.web.client_left import ClientLeft
 from streaming_server.web.keyed import check_key
 from streaming_server.web.keys import key_of
 from streaming_server.web.responses import retry_after
@@ -163,10 +164,7 @@ def _late_key(find: Callable[[str | bytes], str | None], raw: str | bytes) -> st
 
 async def _dismiss(connection: Connection, error: SpeechError, refusal: Refusal) -> None:
     """Tell an accepted client the error and close. A client that does not read is just left."""
-    with anyio.move_on_after(GOODBYE_S):
-        try:
-            if refusal.message is not None:
-                await connection.send(refusal.message)
-            await connection.close(error.close_code, error.message)
-        except OSError:
-            return
+    with anyio.move_on_after(GOODBYE_S), suppress(ClientLeft):
+        if refusal.message is not None:
+            await connection.send(refusal.message)
+        await connection.close(error.close_code, error.message)
