@@ -123,10 +123,13 @@ def _inherited(fd: int, host: str) -> socket.socket:
     """Return the socket of this file descriptor, which must be bound to the host that was checked."""
     try:
         listener = socket.socket(fileno=fd)
-        address = str(listener.getsockname()[0])
-    except (OSError, IndexError) as error:
+    except OSError as error:
         raise EngineFailure(f"--fd {fd} is not a TCP socket.") from error
+    if listener.family not in (socket.AF_INET, socket.AF_INET6) or listener.type != socket.SOCK_STREAM:
+        listener.close()
+        raise EngineFailure(f"--fd {fd} is not a TCP socket.")
     listener.set_inheritable(False)
+    address = str(listener.getsockname()[0])
     if address != host:
         listener.close()
         raise EngineFailure(f"--fd {fd} is bound to {address}; set --host to that.")

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from streaming_server.configuration import Configuration
 from streaming_server.contexts import Contexts
 from streaming_server.engines.selection import SelectedEngine
+from streaming_server.errors import Full
 from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
@@ -20,6 +21,7 @@ from streaming_server.storage.jobs import Jobs
 from streaming_server.storage.previews import Previews
 from streaming_server.storage.recorder import Recorder
 from streaming_server.transcription.client import Transcription
+from streaming_server.types import EngineInfo
 from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.intake import Intake
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
@@ -137,6 +139,13 @@ def output_services(connection: HTTPConnection) -> OutputServices:
 
 def operations(connection: HTTPConnection) -> Operations:
     return _services(connection).operations
+
+
+def loaded_engine(services: SpeechServices) -> EngineInfo:
+    """Return the description of the engine. Raise Full while no worker has loaded it yet."""
+    if (engine := services.pool.info) is None:
+        raise Full("The engine is still loading; try again in a moment.")
+    return engine
 
 
 def _services(connection: HTTPConnection) -> Services:

@@ -57,6 +57,21 @@ def test_serve_refuses_a_descriptor_that_is_no_socket(tmp_path: Path) -> None:
     assert "is not a TCP socket" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [(socket.AF_UNIX, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM)],
+    ids=["UNIX", "UDP"],
+)
+def test_serve_refuses_a_socket_of_another_kind(
+    tmp_path: Path, family: socket.AddressFamily, kind: socket.SocketKind
+) -> None:
+    with socket.socket(family, kind) as other:
+        other.bind(str(tmp_path / "socket") if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        answer = serve(other.fileno())
+    assert answer.returncode == 2
+    assert "is not a TCP socket" in answer.stderr
+
+
 def serve(fd: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "run.py", "serve", f"--fd={fd}"]
     return subprocess.run(

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from streaming_server.errors import EngineFailure, TooSlow
+from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
 from streaming_server.storage.data_lock import DataLock
 from streaming_server.web.app import create_app
@@ -99,6 +100,22 @@ async def test_an_unexpected_error_is_a_500_with_all_headers(tmp_path: Path) -> 
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
     assert answer.headers["access-control-allow-origin"] == page
     assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", ["/models", "/preview/aria"])
+async def test_routes_that_need_the_engine_do_not_wait_for_it_to_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(Pool, "info", None)
+    app = create_app(Settings(engine="espeak", data_dir=tmp_path, max_workers=1))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            with anyio.fail_after(20):
+                answer = await client.get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "full")
+    assert "still loading" in answer.json()["detail"]
+    assert "retry-after" in answer.headers
 
 
 async def test_a_broadcast_to_a_closing_connection_is_harmless() -> None:

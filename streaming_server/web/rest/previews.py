@@ -19,7 +19,7 @@ from streaming_server.types import EngineInfo
 from streaming_server.voices.catalogue import CatalogueEntry
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
-from streaming_server.web.services import SpeechServices, output_services, speech_services
+from streaming_server.web.services import SpeechServices, loaded_engine, output_services, speech_services
 from streaming_server.web.sound_file import SoundFile
 
 PREVIEW_TEXT = "Hello! This is what I sound like. I hope you like it."
@@ -39,7 +39,7 @@ async def preview(request: Request) -> SoundFile | Response:
     """Send a short sample of a voice. It is cached until the voice changes."""
     services = speech_services(request)
     entry = services.catalogue.find(request.path_params["voice_id"])
-    engine = await services.pool.engine()
+    engine = loaded_engine(services)
 
     async def speak() -> bytes:
         audio = await _spoken(services, engine, entry.voice.id)

@@ -21,6 +21,7 @@ from streaming_server.web.rest.generate_request import GenerateRequest, PlainReq
 from streaming_server.web.services import (
     SpeechServices,
     job_services,
+    loaded_engine,
     operations,
     output_services,
     speech_services,
@@ -91,7 +92,7 @@ async def generate_plainly(request: Request) -> SpeechResponse:
 
 @operation("speech", "Get the engine", errors=(Full, EngineFailure))
 async def models(request: Request) -> Json[SpeechModels]:
-    info = await speech_services(request).pool.engine()
+    info = loaded_engine(speech_services(request))
     description = f"Speaks at {info.sample_rate} Hz, {info.slots} utterances at once on each device."
     if info.notice:
         description += f" {info.notice}"
