@@ -77,6 +77,7 @@ PLAN: dict[str, set[str]] = {
         "speech_options",
         "audio",
         "text",
+        "pool",
     },
     "web/rest": {"web", "web/openapi", "render", "contexts", "audio", "text", "jobs", "metrics", "voices"}
     | {

@@ -124,7 +124,6 @@ async def _start_tasks(services: Services, group: TaskGroup) -> None:
         group.start_soon(voices.discovery.discover_at_start)
     group.start_soon(_raise_start_failure, speech.pool)
     group.start_soon(speech.connections.watch)
-    group.start_soon(speech.connections.announce, speech.pool)
     group.start_soon(measure_loop_lag, speech.metrics)
     group.start_soon(services.operations.recorder.run)
     if speech.settings.wyoming_port is not None:

@@ -14,12 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streaming_server.errors import EngineFailure, TooSlow
+from streaming_server.errors import EngineFailure
 from streaming_server.pool.pool import Pool
 from streaming_server.settings import Settings
 from streaming_server.storage.data_lock import DataLock
 from streaming_server.web.app import create_app
-from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.registry import Connections
 
 pytestmark = pytest.mark.anyio
@@ -116,23 +115,3 @@ async def test_routes_that_need_the_engine_do_not_wait_for_it_to_load(
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "full")
     assert "still loading" in answer.json()["detail"]
     assert "retry-after" in answer.headers
-
-
-async def test_a_broadcast_to_a_closing_connection_is_harmless() -> None:
-    """The connection is still registered while its close is sent, and a memory warning arrives just then."""
-    told: list[object] = []
-
-    async def receive() -> dict[str, str]:
-        raise AssertionError
-
-    async def send(event: object) -> None:
-        told.append(connection.on_news)
-
-    connection = Connection(receive, send)  # type: ignore[arg-type]
-
-    async def talk() -> None:
-        connection.on_news = lambda message: connection.tasks.start_soon(anyio.sleep, 0)
-        connection.end(TooSlow("It does not read."))
-
-    await connection.serve(talk)
-    assert told == [None]

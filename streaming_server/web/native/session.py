@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import orjson
+from anyio.abc import TaskStatus
 from starlette.requests import HTTPConnection
 
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER, Frame
 from streaming_server.context import Cancelled, Done, End, Failure
 from streaming_server.errors import BadMessage, BadValue, DuplicateContext, SpeechError, UnknownContext
+from streaming_server.pool.pool import PressureChanged
 from streaming_server.render import Rendering, SentenceMark, TimedWord
 from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import ENCODINGS, SAMPLE_RATES
@@ -31,18 +32,16 @@ from streaming_server.web.native.messages import (
     address_of,
     read,
 )
+from streaming_server.web.native.pool_changes import message_of, pressures
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Handshake, Refusal
 from streaming_server.web.websocket.named import NamedSession
-from streaming_server.web.websocket.registry import message_of, pressures
 from streaming_server.web.websocket.turn import Turn
 
 PROTOCOL = 1
 EVERY_CONTEXT = "*"
 HANDLES = 1 << 16
-MOST_PENDING_NEWS = 8
-"""News that wait to be sent to a client that does not read; later ones are dropped."""
 
 
 class NativeTurn(Turn):
@@ -66,23 +65,20 @@ class NativeSession(NamedSession[NativeTurn]):
         super().__init__(services, connection)
         self._handles: set[int] = set()
         self._next_handle = 0
-        self._pending_news = 0
 
     async def greet(self) -> None:
         await self.connection.send_json(self._ready())
-        self.connection.on_news = self._send_news
-        for change in pressures(self.services.pool):
-            await self.connection.send_json(message_of(change))
+        await self.connection.tasks.start(self._send_pressures)
 
-    def _send_news(self, message: Mapping[str, Any]) -> None:
-        """Send a message that belongs to no context, without waiting for the client."""
-        if self._pending_news < MOST_PENDING_NEWS:
-            self._pending_news += 1
-            self.connection.tasks.start_soon(self._deliver_news, message)
-
-    async def _deliver_news(self, message: Mapping[str, Any]) -> None:
-        await self.connection.send_json(message)
-        self._pending_news -= 1
+    async def _send_pressures(self, *, task_status: TaskStatus[None]) -> None:
+        """Send which devices are short of memory, now and whenever that changes."""
+        with self.services.pool.watch() as changes:
+            for change in pressures(self.services.pool):
+                await self.connection.send_json(message_of(change))
+            task_status.started()
+            async for each in changes:
+                if isinstance(each, PressureChanged):
+                    await self.connection.send_json(message_of(each))
 
     def _ready(self) -> dict[str, Any]:
         settings, engine = self.services.settings, self.engine

@@ -10,6 +10,7 @@ import orjson
 from starlette.requests import HTTPConnection
 
 from streaming_server.errors import BadMessage, BadValue, RateLimited
+from streaming_server.web.native.pool_changes import message_of
 from streaming_server.web.native.session import error_message, key_in, refusal
 from streaming_server.web.services import SpeechServices, operations
 from streaming_server.web.status.history_query import HistoryQuery
@@ -20,7 +21,6 @@ from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import decode_object
 from streaming_server.web.websocket.handshake import Handshake
 from streaming_server.web.websocket.message_rate import MessageRate
-from streaming_server.web.websocket.registry import message_of
 
 HISTORIES_PER_SECOND = 5.0
 """Rate at which a watcher is sent the history; one takes up to a millisecond of the event loop."""

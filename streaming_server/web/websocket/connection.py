@@ -27,9 +27,8 @@ log = structlog.stdlib.get_logger(__name__)
 class Connection:
     """Send and receive messages, run the tasks of a client, and be ended from outside.
 
-    extensions: those of ASGI that the server has. on_news: called with messages that belong to no context,
-    once the client may have them. send_timeout_s: how long the client may leave a message unread, if not as
-    long as the server's setting says.
+    extensions: those of ASGI that the server has. send_timeout_s: how long the client may leave a message
+    unread, if not as long as the server's setting says.
     """
 
     def __init__(self, receive: Receive, send: Send, extensions: Collection[str] = ()) -> None:
@@ -43,7 +42,6 @@ class Connection:
         self._ended_with: SpeechError | None = None
         self._contexts = 0
         self._leaves_with: SpeechError | None = None
-        self.on_news: Callable[[Mapping[str, Any]], None] | None = None
         self.send_timeout_s: float | None = None
 
     @property
@@ -82,11 +80,8 @@ class Connection:
         """Run `talk` and its tasks until it returns, the client leaves or the connection is ended."""
         try:
             async with anyio.create_task_group() as self._tasks:
-                try:
-                    if not self._ended:
-                        await talk()
-                finally:
-                    self.on_news = None  # It may start tasks, and an ending group must not get new ones.
+                if not self._ended:
+                    await talk()
                 self._tasks.cancel_scope.cancel()
         except* ClientLeft:
             pass  # The client left; its contexts ended with the task group.

@@ -5,36 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any
 
 import anyio
 
 from streaming_server.errors import Draining, TooSlow
 from streaming_server.metrics import Metrics
-from streaming_server.pool.pool import Change, Pool, PressureChanged
 from streaming_server.web.websocket.connection import Connection
 
 WATCH_EVERY_S = 0.5
 
 
-def message_of(change: Change) -> dict[str, Any]:
-    """Return a change as a message to clients."""
-    kind = "memory_pressure" if isinstance(change, PressureChanged) else "worker"
-    return {"type": kind, **asdict(change)}
-
-
-def pressures(pool: Pool) -> list[PressureChanged]:
-    """Return the devices that are short of memory now, as changes."""
-    return [
-        PressureChanged(worker.device.id, worker.gauge.level, round(worker.gauge.pressure, 4))
-        for worker in pool.workers
-        if worker.gauge.level != "normal"
-    ]
-
-
 class Connections:
-    """Count open websockets, end those that stall or must leave, and send messages to all.
+    """Count open websockets and end those that stall or must leave.
 
     Status channels are kept apart: they are not counted.
     """
@@ -93,15 +75,6 @@ class Connections:
             for connection in [*self._open, *self._watchers]:
                 if connection.is_stalled(self._send_timeout_s, now):
                     connection.end(TooSlow("The client has stopped reading."))
-
-    async def announce(self, pool: Pool) -> None:
-        """Tell clients when the memory level of a device changes, until cancelled."""
-        with pool.watch() as changes:
-            async for change in changes:
-                if isinstance(change, PressureChanged):
-                    for connection in list(self._open):
-                        if connection.on_news is not None:
-                            connection.on_news(message_of(change))
 
     def dismiss_idle(self) -> None:
         """Close every connection, now and later, because the server restarts, but let its contexts end."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -69,25 +67,3 @@ async def test_a_client_that_leaves_before_it_is_accepted_is_not_served() -> Non
         raise ConnectionResetError
 
     assert not await Connection(receive, send).accept()
-
-
-async def test_a_connection_that_ends_takes_no_more_news() -> None:
-    """A task that the news starts would outlive the connection, and its failure be an error in the log."""
-    failures: list[Mapping[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
-
-    async def send(event: Any) -> None:
-        raise ConnectionResetError
-
-    connection = Connection(anyio.sleep_forever, send)
-
-    async def talk() -> None:
-        connection.on_news = lambda news: connection.tasks.start_soon(connection.send_json, news)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(connection.serve, talk)
-        for _ in range(10):
-            await asyncio.sleep(0)
-            if connection.on_news is not None:
-                connection.on_news({})
-    assert failures == []
