@@ -63,7 +63,7 @@ def _described(schema: Schema, root: Schema) -> str:
         branches = [one for one in schema["anyOf"] if one.get("type") != "null"]
         return " or ".join(dict.fromkeys(_described(one, root) for one in branches))
     if "const" in schema:
-        return str(schema["const"])
+        return str(schema["const"]) or "empty"
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     match schema.get("type"):

@@ -1,4 +1,4 @@
-"""Request bodies and queries, read and validated."""
+"""Request bodies, read and validated, and what queries have in common."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import orjson
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from streaming_server.errors import BadMessage, BadValue, TooLarge
+from streaming_server.errors import BadMessage, TooLarge
 from streaming_server.web.content_encoding import decoder_of
-from streaming_server.web.openapi.operation import Parameter
 from streaming_server.web.services import speech_services
 from streaming_server.web.validation import MOST_VALUES, validated
 
@@ -22,9 +21,7 @@ OTHER_FIELDS_BYTES = 64 * 1024
 MAX_LISTED = 500
 """The largest `limit` of a list."""
 DEFAULT_LISTED = 50
-LIMIT = Parameter(
-    "limit", Annotated[int, Field(ge=1, le=MAX_LISTED)], f"How many to return; {DEFAULT_LISTED} by default."
-)
+Limit = Annotated[int, Field(ge=1, le=MAX_LISTED, description="How many to return.")]
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -70,19 +67,3 @@ async def read_json(
     except orjson.JSONDecodeError:
         raise BadMessage("The body must be JSON.") from None
     return validated(model, value, most_values=most_values)
-
-
-def flag(request: Request, name: str) -> bool:
-    """Return a boolean of the query, False by default. Raise BadValue."""
-    said = request.query_params.get(name, "false").lower()
-    if said not in ("true", "1", "yes", "false", "0", "no"):
-        raise BadValue("must be true or false.", field=name)
-    return said in ("true", "1", "yes")
-
-
-def limit_of(request: Request) -> int:
-    """Return the query's `limit`, 1 to 500, 50 by default. Raise BadValue."""
-    said = request.query_params.get("limit", str(DEFAULT_LISTED))
-    if said.isascii() and said.isdigit() and len(said) <= 20 and 1 <= int(said) <= MAX_LISTED:
-        return int(said)
-    raise BadValue(f"must be a whole number from 1 to {MAX_LISTED}.", field="limit")

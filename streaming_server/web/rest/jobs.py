@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from anyio import to_thread
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
@@ -21,13 +22,19 @@ from streaming_server.errors import (
     error_of,
 )
 from streaming_server.jobs.queue import JobQueue
-from streaming_server.storage.job_records import JOB_STATUSES, Job, JobStatus
+from streaming_server.storage.job_records import Job, JobStatus
 from streaming_server.web.keyed import admin_keyed, keyed
-from streaming_server.web.openapi.operation import Parameter, operation
-from streaming_server.web.requests import LIMIT, limit_of
+from streaming_server.web.openapi.operation import operation
+from streaming_server.web.requests import DEFAULT_LISTED, Limit
 from streaming_server.web.responses import Error, ErrorDetail, Json, error_json
 from streaming_server.web.services import job_services
 from streaming_server.web.sound_file import SoundFile
+from streaming_server.web.validation import validated_query
+
+
+class JobListQuery(BaseModel):
+    status: JobStatus | Literal[""] = Field("", description="Only jobs of this status; empty is all.")
+    limit: Limit = DEFAULT_LISTED
 
 
 class JobProgress(TypedDict):
@@ -76,17 +83,14 @@ def routes() -> list[BaseRoute]:
 @operation(
     "jobs",
     "List the jobs, newest first",
-    query=(Parameter("status", JobStatus | Literal[""], "Only jobs of this status; empty is all."), LIMIT),
+    query=JobListQuery,
     errors=(BadValue,),
 )
 async def jobs(request: Request) -> Json[JobList]:
     """List the latest jobs, newest first."""
     services = job_services(request)
-    status = request.query_params.get("status")
-    wanted = next((known for known in JOB_STATUSES if known == status), None)
-    if status and wanted is None:
-        raise BadValue(f"must be one of {', '.join(JOB_STATUSES)}.", field="status")
-    found = await to_thread.run_sync(services.jobs.list, wanted, limit_of(request))
+    query = validated_query(JobListQuery, request.query_params)
+    found = await to_thread.run_sync(services.jobs.list, query.status or None, query.limit)
     return Json({"jobs": [to_json(services.queue, job) for job in found]})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from anyio import to_thread
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
@@ -13,11 +14,17 @@ from streaming_server.audio.formats import CONTENT_TYPES
 from streaming_server.errors import BadValue, Forbidden, StorageFailure, UnknownEntry
 from streaming_server.storage.history import Journal, JournalEntry
 from streaming_server.web.keyed import admin_keyed
-from streaming_server.web.openapi.operation import Parameter, operation
-from streaming_server.web.requests import LIMIT, limit_of
+from streaming_server.web.openapi.operation import operation
+from streaming_server.web.requests import DEFAULT_LISTED, Limit
 from streaming_server.web.responses import Confirmation, Json
 from streaming_server.web.services import operations
 from streaming_server.web.sound_file import SoundFile
+from streaming_server.web.validation import validated_query
+
+
+class LogListQuery(BaseModel):
+    limit: Limit = DEFAULT_LISTED
+    voice: str | None = Field(None, description="Only entries of this voice.")
 
 
 class LogEntry(TypedDict):
@@ -54,13 +61,13 @@ def routes() -> list[BaseRoute]:
 @operation(
     "operator",
     "List what was generated, newest first; in debug mode only",
-    query=(LIMIT, Parameter("voice", str, "Only entries of this voice.")),
+    query=LogListQuery,
     errors=(BadValue,),
 )
 async def logs(request: Request) -> Json[LogList]:
     """List the latest generations, of one voice or of all."""
-    journal, limit = _journal(request), limit_of(request)
-    entries, total = await to_thread.run_sync(journal.list, request.query_params.get("voice"), limit)
+    journal, query = _journal(request), validated_query(LogListQuery, request.query_params)
+    entries, total = await to_thread.run_sync(journal.list, query.voice, query.limit)
     return Json({"logs": [to_json(entry) for entry in entries], "total": total, "filtered": len(entries)})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
@@ -14,8 +15,8 @@ from streaming_server.render import Rendering
 from streaming_server.storage.job_records import JobStatus
 from streaming_server.storage.recorder import SpeechRecord
 from streaming_server.web.keyed import keyed
-from streaming_server.web.openapi.operation import SPEECH_ERRORS, Parameter, operation
-from streaming_server.web.requests import flag, read_json
+from streaming_server.web.openapi.operation import SPEECH_ERRORS, operation
+from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json, error_response
 from streaming_server.web.rest.generate_request import GenerateRequest, PlainRequest
 from streaming_server.web.services import (
@@ -27,9 +28,14 @@ from streaming_server.web.services import (
     speech_services,
 )
 from streaming_server.web.speech_response import SpeechResponse
+from streaming_server.web.validation import validated_query
 
 MAX_ID_CHARS = 128
 """Most characters of an X-Request-ID that is echoed."""
+
+
+class GenerateQuery(BaseModel):
+    async_mode: bool = Field(False, description="Queue a job and answer at once.")
 
 
 class QueuedJob(TypedDict):
@@ -66,13 +72,13 @@ def routes() -> list[BaseRoute]:
         "`async_mode`, the job."
     ),
     body=GenerateRequest,
-    query=(Parameter("async_mode", bool, "Queue a job and answer at once."),),
+    query=GenerateQuery,
     errors=(*SPEECH_ERRORS, StorageFailure),
 )
 async def generate(request: Request) -> SpeechResponse | Json[QueuedJob]:
     """Stream the speech of a text, or with `async_mode=true` create a job."""
     wanted = await read_json(request, GenerateRequest)
-    if flag(request, "async_mode"):
+    if validated_query(GenerateQuery, request.query_params).async_mode:
         return await _enqueue(request, wanted)
     return _spoken(request, wanted)
 

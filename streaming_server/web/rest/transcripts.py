@@ -24,13 +24,18 @@ from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.transcript import Source, Transcript, check_transcript, written_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.keyed import check_may_replace, keyed
-from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
-from streaming_server.web.requests import flag, read_json
+from streaming_server.web.openapi.operation import BODY_ERRORS, operation
+from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Json
 from streaming_server.web.rest.voice_sample import playable_voice_sample, stored_voice_sample, warnings_of
 from streaming_server.web.services import VoiceServices, operations, voice_services
+from streaming_server.web.validation import validated_query
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+class TranscribeQuery(BaseModel):
+    force: bool = Field(False, description="Replace even what a person wrote.")
 
 
 class NewTranscript(BaseModel):
@@ -122,7 +127,7 @@ async def put_transcript(request: Request) -> Json[WrittenTranscript]:
 @operation(
     "samples",
     "Transcribe a voice sample with Whisper",
-    query=(Parameter("force", bool, "Replace even what a person wrote."),),
+    query=TranscribeQuery,
     errors=(UnknownVoiceSample, BadValue, BadAudio, Full, StorageFailure),
 )
 async def transcribe(request: Request) -> Json[HeardTranscript]:
@@ -132,7 +137,7 @@ async def transcribe(request: Request) -> Json[HeardTranscript]:
     kept if Whisper's is not.
     """
     voices = voice_services(request)
-    force = flag(request, "force")
+    force = validated_query(TranscribeQuery, request.query_params).force
     voice_sample = await playable_voice_sample(request)
     check_may_replace(request, force and _was_written(voice_sample), "a written transcript")
     heard = await _transcript_of(voices, voice_sample)

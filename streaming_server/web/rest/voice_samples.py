@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from anyio import to_thread
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from typing_extensions import TypedDict
@@ -18,8 +19,7 @@ from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import check_transcript
 from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
-from streaming_server.web.openapi.operation import BODY_ERRORS, Parameter, operation
-from streaming_server.web.requests import flag
+from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.responses import Confirmation, Json
 from streaming_server.web.rest.upload import receive
 from streaming_server.web.rest.voice_sample import (
@@ -33,6 +33,7 @@ from streaming_server.web.rest.voice_sample import (
 )
 from streaming_server.web.services import speech_services, voice_services
 from streaming_server.web.sound_file import SoundFile
+from streaming_server.web.validation import validated_query
 
 FORM = {
     "type": "object",
@@ -44,6 +45,10 @@ FORM = {
     "required": ["prompt_id", "audio_file"],
     "additionalProperties": False,
 }
+
+
+class DeletionQuery(BaseModel):
+    force: bool = Field(False, description="Delete it even if voices use it, and remove it from them.")
 
 
 class StoredSample(TypedDict):
@@ -146,14 +151,15 @@ async def audio(request: Request) -> SoundFile:
 @operation(
     "samples",
     "Delete a voice sample that no voice uses",
-    query=(Parameter("force", bool, "Delete it even if voices use it, and remove it from them."),),
+    query=DeletionQuery,
     errors=(UnknownVoiceSample, InUse, BadValue, StorageFailure),
 )
 async def delete(request: Request) -> Json[Confirmation]:
     """Delete a voice sample. If voices use it, `force=true` is needed and removes it from them."""
     voice_sample_id = request.path_params["prompt_id"]
     library = voice_services(request).library
-    await library.delete_voice_sample(voice_sample_id, force=flag(request, "force"))
+    force = validated_query(DeletionQuery, request.query_params).force
+    await library.delete_voice_sample(voice_sample_id, force=force)
     return Json({"message": f"The sample {voice_sample_id!r} was deleted."})
 
 

@@ -268,6 +268,15 @@ def test_rejects_a_limit_out_of_range(server: Server, said: str) -> None:
         assert (answer.status_code, answer.json()["detail"]) == (422, detail)
 
 
+def test_lists_the_jobs_of_a_known_status_only(server: Server) -> None:
+    with to(server) as client:
+        assert client.get("/jobs?status=").json() == client.get("/jobs").json()
+        assert client.get("/jobs?status=interrupted").json() == {"jobs": []}
+        answer = client.get("/jobs?status=done")
+        known = "pending, processing, completed, failed, cancelled, interrupted"
+        assert answer.json()["detail"] == f"status: must be one of {known} or empty."
+
+
 @pytest.mark.parametrize("said", ["1", "0050", "500"])
 def test_accepts_a_limit_in_range(server: Server, said: str) -> None:
     with to(server) as client:
