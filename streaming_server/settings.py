@@ -241,10 +241,11 @@ class Settings(CommandOptions):
     @field_validator("allowed_origins")
     @classmethod
     def _require_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the origins as browsers write them."""
         for origin in origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin; write scheme://host:port, without a path")
-        return origins
+        return tuple(origin.lower() for origin in origins)
 
     @field_validator("database")
     @classmethod

@@ -225,7 +225,7 @@ class SpeechContext:
         cut = self._progress.spoken_until(played)
         self._stop_with(
             Cancelled(
-                generated_ms=self._ms(self._progress.heard),
+                generated_ms=self._ms(self._progress.listener_samples),
                 played_ms=self._ms(played),
                 text_spoken=text[:cut],
                 text_remaining=text[cut:],
@@ -437,8 +437,8 @@ class SpeechContext:
 
     def _metrics(self) -> ContextMetrics:
         return self._timing.metrics(
-            generated_ms=self._ms(self._progress.samples),
-            audio_ms=self._ms(self._progress.heard),
+            engine_ms=self._ms(self._progress.engine_samples),
+            audio_ms=self._ms(self._progress.listener_samples),
             characters=self._narration.received,
         )
 

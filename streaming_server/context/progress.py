@@ -16,8 +16,8 @@ class Progress:
     """Turns the engine's audio and word marks into outputs, in order.
 
     A sentence is announced before its audio and before its words. Positions are samples at the engine's rate;
-    `heard` and `played` count them as the listener hears them, after the change of tempo. Offsets are code
-    points of the client's text.
+    `listener_samples` and `played` count them as the listener hears them, after the change of tempo. Offsets
+    are code points of the client's text.
     """
 
     def __init__(self, narration: Narration) -> None:
@@ -25,19 +25,20 @@ class Progress:
         self._utterance: _Utterance | None = None
         self._heard_until: deque[tuple[float, int]] = deque()
         self._spoken_until = 0
-        self._samples = 0
-        self._heard = 0.0
+        self._engine_samples = 0
+        self._listener_samples = 0.0
         self._sentences = 0
 
     @property
-    def samples(self) -> int:
-        """Samples of audio so far."""
-        return self._samples
+    def engine_samples(self) -> int:
+        """Samples of the engine's audio so far."""
+        return self._engine_samples
 
     @property
-    def heard(self) -> float:
-        """Samples of audio so far, as the listener hears them."""
-        return self._heard + (self._utterance.heard(self._utterance.samples) if self._utterance else 0)
+    def listener_samples(self) -> float:
+        """Samples of audio so far, pauses included, as the listener hears them."""
+        utterance = self._utterance
+        return self._listener_samples + (utterance.heard(utterance.samples) if utterance else 0)
 
     @property
     def tempo(self) -> float:
@@ -64,7 +65,7 @@ class Progress:
         What was announced stays announced: if the utterance is spoken again, only its audio comes anew.
         """
         utterance = self._current
-        self._samples -= utterance.samples
+        self._engine_samples -= utterance.samples
         utterance.samples, utterance.restarts = 0, restarts
         utterance.marked_sample = 0
 
@@ -73,7 +74,7 @@ class Progress:
         utterance = self._current
         yield from self._announced(utterance.passage.start, utterance.samples)
         utterance.samples += len(pcm) // 2
-        self._samples += len(pcm) // 2
+        self._engine_samples += len(pcm) // 2
         yield Speech(pcm)
 
     def words(self, marks: tuple[WordMark, ...]) -> Iterator[Output]:
@@ -99,7 +100,7 @@ class Progress:
             words.append(
                 WordTime(text[start:end], start, end, mark.start_sample, mark.end_sample, mark.estimated)
             )
-            self._heard_until.append((self._heard + utterance.heard(mark.start_sample), end))
+            self._heard_until.append((self._listener_samples + utterance.heard(mark.start_sample), end))
         if words:
             yield WordTimes(tuple(words))
 
@@ -107,15 +108,15 @@ class Progress:
         """End the utterance. Iterate over the outputs that are still due."""
         utterance = self._current
         yield from self._announced(utterance.passage.end, utterance.samples)
-        self._heard = self.heard
-        self._heard_until.append((self._heard, utterance.passage.end))
+        self._listener_samples = self.listener_samples
+        self._heard_until.append((self._listener_samples, utterance.passage.end))
         self._utterance = None
         yield UtteranceEnd()
 
     def silence(self, samples: int) -> Iterator[Output]:
         """Iterate over the outputs for a pause."""
         if samples:
-            self._heard += samples
+            self._listener_samples += samples
             yield Speech(bytes(2 * samples))
             yield UtteranceEnd()
 

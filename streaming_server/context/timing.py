@@ -35,8 +35,8 @@ class Timing:
         """Add time that the engine spent."""
         self._busy_s += busy_s
 
-    def metrics(self, *, generated_ms: float, audio_ms: float, characters: int) -> ContextMetrics:
-        """Return the measurements. generated_ms: audio at the engine's pace; audio_ms: at the listener's."""
+    def metrics(self, *, engine_ms: float, audio_ms: float, characters: int) -> ContextMetrics:
+        """Return the measurements. engine_ms: audio at the engine's tempo; audio_ms: at the listener's."""
         began = self._complete_at or 0.0
         synthesis_ms = self._busy_s * 1000
         return ContextMetrics(
@@ -44,6 +44,6 @@ class Timing:
             first_audio_ms=round(1000 * ((self._first_audio_at or began) - began), 2),
             audio_ms=audio_ms,
             synthesis_ms=round(synthesis_ms, 2),
-            realtime_factor=round(generated_ms / synthesis_ms, 2) if synthesis_ms else 0.0,
+            realtime_factor=round(engine_ms / synthesis_ms, 2) if synthesis_ms else 0.0,
             characters=characters,
         )

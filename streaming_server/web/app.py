@@ -162,7 +162,7 @@ def _middleware(settings: Settings, origins: Origins) -> list[Middleware]:
     """Return the middleware, outermost first."""
     cors = Middleware(
         CORSMiddleware,
-        allow_origins=[origin.lower().rstrip("/") for origin in settings.allowed_origins],
+        allow_origins=settings.allowed_origins,
         allow_methods=("GET", "POST", "PUT", "DELETE"),
         allow_headers=("*",),  # Clients' libraries add headers of their own.
         allow_private_network=True,

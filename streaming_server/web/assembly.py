@@ -48,10 +48,10 @@ from streaming_server.voices.files import VoiceFiles
 from streaming_server.voices.library import VoiceLibrary
 from streaming_server.voices.pronunciations import PronunciationList
 from streaming_server.web.drain import Drain
-from streaming_server.web.following import Follower, follower
 from streaming_server.web.keys import Keys
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.origins import Origins
+from streaming_server.web.peer_changes import Follower, follower
 from streaming_server.web.rest.job_speech import job_speech
 from streaming_server.web.services import (
     JobServices,
@@ -61,7 +61,7 @@ from streaming_server.web.services import (
     SpeechServices,
     VoiceServices,
 )
-from streaming_server.web.status.recorder import StatusRecorder
+from streaming_server.web.status.history_recorder import HistoryRecorder
 from streaming_server.web.status.server_status import ServerStatus, measure_loop_lag
 from streaming_server.web.vendors.wyoming import server as wyoming
 from streaming_server.web.websocket.registry import Connections
@@ -113,19 +113,19 @@ async def _start_tasks(services: Services, group: TaskGroup) -> None:
         voice_timeout_s=LONGEST_DOWNLOAD_S,
     )
     group.start_soon(to_thread.run_sync, warm_up)
-    group.start_soon(voices.transcription.run)
-    group.start_soon(voices.transcriptions.run)
+    group.start_soon(voices.whisper.run)
+    group.start_soon(voices.transcription_queue.run)
     group.start_soon(runner.run)
     if (url := speech.settings.database_url) is not None:
         _follow(follower(services, runner), url, speech.settings.node, group)
     group.start_soon(services.operations.expiry.run)
-    voices.transcriptions.schedule()
+    voices.transcription_queue.schedule()
     if services.operations.configuration.now.auto_discover_prompts:
         group.start_soon(voices.discovery.discover_at_start)
     group.start_soon(_raise_start_failure, speech.pool)
     group.start_soon(speech.connections.watch)
     group.start_soon(measure_loop_lag, speech.metrics)
-    group.start_soon(services.operations.recorder.run)
+    group.start_soon(services.operations.status_history.run)
     if speech.settings.wyoming_port is not None:
         await _listen_for_wyoming(speech, group)
 
@@ -171,7 +171,12 @@ def _open(
         jobs=JobServices(jobs, queue),
         outputs=OutputServices(recorder, previews),
         operations=Operations(
-            configuration, pronunciations, journal, expiry, status, _status_recorder(speech, status)
+            configuration=configuration,
+            pronunciations=pronunciations,
+            journal=journal,
+            expiry=expiry,
+            status=status,
+            status_history=_status_history(speech, status),
         ),
         drain=Drain(speech.limits, speech.contexts, speech.connections, queue),
     )
@@ -200,34 +205,34 @@ def _speech_services(
         pronunciations=lambda: pronunciations.now,
     )
     return SpeechServices(
-        settings,
-        engine,
-        Keys(settings),
-        origins,
-        limits,
-        pool,
-        metrics,
-        catalogue,
-        contexts,
-        Connections(settings.send_timeout_s, metrics),
-        voice_files,
+        settings=settings,
+        engine=engine,
+        keys=Keys(settings),
+        origins=origins,
+        limits=limits,
+        pool=pool,
+        metrics=metrics,
+        catalogue=catalogue,
+        contexts=contexts,
+        connections=Connections(settings.send_timeout_s, metrics),
+        voice_files=voice_files,
     )
 
 
 def _server_status(speech: SpeechServices, queue: JobQueue) -> ServerStatus:
     return ServerStatus(
-        speech.settings.node,
-        speech.pool,
-        speech.contexts,
-        speech.connections,
-        speech.metrics,
-        queue,
-        speech.voice_files,
+        node=speech.settings.node,
+        pool=speech.pool,
+        contexts=speech.contexts,
+        connections=speech.connections,
+        metrics=speech.metrics,
+        job_queue=queue,
+        voice_files=speech.voice_files,
     )
 
 
-def _status_recorder(speech: SpeechServices, status: ServerStatus) -> StatusRecorder:
-    return StatusRecorder(
+def _status_history(speech: SpeechServices, status: ServerStatus) -> HistoryRecorder:
+    return HistoryRecorder(
         speech.pool, speech.contexts, speech.connections, speech.metrics, lambda: status.uptime_s
     )
 
@@ -235,17 +240,24 @@ def _status_recorder(speech: SpeechServices, status: ServerStatus) -> StatusReco
 def _voice_services(
     settings: Settings, configuration: Configuration, library: VoiceLibrary, pool: Pool
 ) -> VoiceServices:
-    transcription = Transcription(configuration.now.whisper_model_size, lambda: _whisper_device(pool))
-    transcriptions = TranscriptionQueue(transcription, library, lambda: configuration.now.auto_transcribe)
+    whisper = Transcription(configuration.now.whisper_model_size, lambda: _whisper_device(pool))
+    queue = TranscriptionQueue(whisper, library, lambda: configuration.now.auto_transcribe)
     intake = Intake(Ingest(), library.store)
     discovery = Discovery(
         settings.samples_directory,
         intake,
         library,
-        transcriptions,
+        queue,
         must_exist=settings.samples_dir is not None,
     )
-    return VoiceServices(library, intake, discovery, transcription, transcriptions, UploadPlaces())
+    return VoiceServices(
+        library=library,
+        intake=intake,
+        discovery=discovery,
+        whisper=whisper,
+        transcription_queue=queue,
+        uploads=UploadPlaces(),
+    )
 
 
 @contextmanager
@@ -306,7 +318,7 @@ def _follow(changes: Follower, url: str, node: str, group: TaskGroup) -> None:
     from streaming_server.storage.listener import NotificationListener
 
     group.start_soon(changes.run)
-    group.start_soon(NotificationListener(url, f"streaming-server {node}").run, changes.tell)
+    group.start_soon(NotificationListener(url, f"streaming-server {node}").run, changes.notify)
 
 
 async def _listen_for_wyoming(speech: SpeechServices, group: TaskGroup) -> None:

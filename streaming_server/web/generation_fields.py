@@ -8,6 +8,16 @@ from pydantic import Field
 
 from streaming_server.types import RANGES
 
+TEMPERATURE = (
+    "0 takes the likeliest code always; values below 1 are used as they are, as by the nari-labs package,"
+    " whereas transformers raises them to 1"
+)
+
+PRESET = (
+    "sampling of Dia by name, for the options that are absent: default (temperature 1.2, top-p 0.95,"
+    " guidance 3), example (1.8, 0.90, 3) or clone (1.8, 0.90, 4)"
+)
+
 
 def _within(name: str) -> Any:
     least, most = RANGES[name]

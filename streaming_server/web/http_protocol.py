@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from streaming_server.web.unread import keep_unread_no_longer, limit_write_buffer, widen_send_buffer
+from streaming_server.web.socket_options import limit_write_buffer, shorten_user_timeout, widen_send_buffer
 
 MAX_HEAD_BYTES = 65536
 """Most bytes of a request's request line and headers."""
@@ -159,7 +159,7 @@ def _abortable(app: Any, cycle: RequestResponseCycle) -> Any:
             if not cycle.flow.write_paused:
                 cycle.transport.close()
                 return
-            keep_unread_no_longer(cycle.transport)  # Nobody reads what is buffered.
+            shorten_user_timeout(cycle.transport)  # Nobody reads what is buffered.
             cycle.transport.abort()
 
         extensions = {**scope.get("extensions", {}), ABORT: {}}

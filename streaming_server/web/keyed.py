@@ -32,7 +32,7 @@ async def check_key(
     except Unauthorized:
         if key is not None:
             address = network_of(connection.client.host) if connection.client is not None else ""
-            await anyio.sleep(services.wrong_keys.delay_s(address))
+            await anyio.sleep(services.wrong_keys.record_failure(address))
         raise
 
 

@@ -17,7 +17,7 @@ BODIES_AT_ONCE = 256
 BODIES_PER_ADDRESS = 64
 """Request bodies that may be arriving at the same time. Each may take a megabyte of memory."""
 BODY_WAIT_S = 5.0
-"""Seconds a body may wait, unread, for one of those slots."""
+"""Seconds a body may wait, unread, for one of those places."""
 UPLOADS_AT_ONCE = 8
 UPLOADS_WAITING = 32
 """Uploads that may wait for one of those places."""

@@ -22,7 +22,7 @@ class Origins:
 
     def __init__(self, settings: Settings) -> None:
         self._keyed = bool(settings.api_keys)
-        self._origins = frozenset(origin.lower().rstrip("/") for origin in settings.allowed_origins)
+        self._origins = frozenset(settings.allowed_origins)
         self._names = _own_names(settings)
 
     def check(self, connection: HTTPConnection) -> None:
@@ -74,7 +74,7 @@ def require_host(connection: HTTPConnection) -> None:
 
 def _own_names(settings: Settings) -> frozenset[str]:
     """Return the names of this machine and those of the allowed origins."""
-    origins = [urlsplit(origin.lower()).hostname for origin in settings.allowed_origins]
+    origins = [urlsplit(origin).hostname for origin in settings.allowed_origins]
     return frozenset({settings.host.lower(), socket.gethostname().lower(), *filter(None, origins)})
 
 

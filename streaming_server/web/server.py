@@ -20,9 +20,9 @@ from streaming_server.settings import Settings
 from streaming_server.web.app import create_app
 from streaming_server.web.http_protocol import HttpConfig
 from streaming_server.web.services import services_of
-from streaming_server.web.unread import KERNEL_GRACE_S, SEND_BUFFER, keep_unread
+from streaming_server.web.socket_options import KERNEL_GRACE_S, SEND_BUFFER, set_user_timeout
 from streaming_server.web.websocket.protocol import SpeechSocket
-from streaming_server.web.websocket.waiting import PLACES as WAITING_PLACES
+from streaming_server.web.websocket.waiting_room import PLACES as WAITING_PLACES
 
 OTHER_FILES = 256
 """Open files besides websockets: listeners, pipes to workers, plain HTTP."""
@@ -99,7 +99,7 @@ def listen(settings: Settings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        keep_unread(listener, settings.stall_timeout_s + KERNEL_GRACE_S)
+        set_user_timeout(listener, settings.stall_timeout_s + KERNEL_GRACE_S)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if settings.fd is None:
             listener.bind((settings.host, settings.port))

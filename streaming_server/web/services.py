@@ -33,10 +33,10 @@ from streaming_server.web.drain import Drain
 from streaming_server.web.keys import Keys
 from streaming_server.web.limits import Limits, UploadPlaces
 from streaming_server.web.origins import Origins
-from streaming_server.web.status.recorder import StatusRecorder
+from streaming_server.web.status.history_recorder import HistoryRecorder
 from streaming_server.web.status.server_status import ServerStatus
 from streaming_server.web.websocket.registry import Connections
-from streaming_server.web.websocket.waiting import WaitingRoom
+from streaming_server.web.websocket.waiting_room import WaitingRoom
 from streaming_server.web.wrong_keys import WrongKeys
 
 
@@ -63,14 +63,14 @@ class SpeechServices:
 class VoiceServices:
     """Voices, voice samples and transcripts.
 
-    transcription: the client of Whisper. transcriptions: its queue of background requests.
+    whisper: the client of Whisper. transcription_queue: its background requests.
     """
 
     library: VoiceLibrary
     intake: Intake
     discovery: Discovery
-    transcription: Transcription
-    transcriptions: TranscriptionQueue
+    whisper: Transcription
+    transcription_queue: TranscriptionQueue
     uploads: UploadPlaces
 
 
@@ -99,7 +99,7 @@ class Operations:
     journal: Journal
     expiry: Expiry
     status: ServerStatus
-    recorder: StatusRecorder
+    status_history: HistoryRecorder
 
 
 @dataclass(frozen=True, slots=True)

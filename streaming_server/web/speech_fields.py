@@ -12,16 +12,6 @@ from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import Generation, Speaker
 from streaming_server.web.generation_fields import Pitch, Seed, Speed
 
-TEMPERATURE = (
-    "0 takes the likeliest code always; values below 1 are used as they are, as by the nari-labs package,"
-    " whereas transformers raises them to 1"
-)
-
-PRESET = (
-    "sampling of Dia by name, for the options that are absent: default (temperature 1.2, top-p 0.95,"
-    " guidance 3), example (1.8, 0.90, 3) or clone (1.8, 0.90, 4)"
-)
-
 _NAMES = ("language", "language_code", "lang_code", "lang")
 """Names that clients give to the language; the first that says one counts."""
 
@@ -38,12 +28,12 @@ class LanguageField(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_one_name(cls, said: Any) -> Any:
-        if not isinstance(said, dict) or not any(name in said for name in _NAMES):
-            return said
-        value = next((said[name] for name in _NAMES if said.get(name) not in (None, "")), None)
-        others = {name: value for name, value in said.items() if name not in _NAMES}
-        return {**others, "language": value.replace("_", "-") if isinstance(value, str) else value}
+    def _with_one_name(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not any(name in value for name in _NAMES):
+            return value
+        tag = next((value[name] for name in _NAMES if value.get(name) not in (None, "")), None)
+        others = {name: other for name, other in value.items() if name not in _NAMES}
+        return {**others, "language": tag.replace("_", "-") if isinstance(tag, str) else tag}
 
 
 VoiceName = Annotated[str, Field(min_length=1, max_length=128)]
@@ -73,22 +63,22 @@ class SpeechFields(LanguageField):
 
     @field_validator("voices", mode="before")
     @classmethod
-    def _of_a_query(cls, said: Any) -> Any:
+    def _of_a_query(cls, value: Any) -> Any:
         """Parse a flat JSON object; anything else is left to the model."""
-        if not isinstance(said, str) or not said.startswith("{"):
-            return said
+        if not isinstance(value, str) or not value.startswith("{"):
+            return value
         try:
-            voices = orjson.loads(said)
+            voices = orjson.loads(value)
         except orjson.JSONDecodeError:
-            return said
+            return value
         flat = not any(isinstance(voice, dict | list) for voice in voices.values())
-        return voices if flat else said
+        return voices if flat else value
 
     @property
     def speakers(self) -> dict[Speaker, str]:
         """The chosen voices by tag."""
-        said = self.voices or DialogueVoices()
-        speakers: dict[Speaker, str | None] = {"S1": said.S1, "S2": said.S2}
+        voices = self.voices or DialogueVoices()
+        speakers: dict[Speaker, str | None] = {"S1": voices.S1, "S2": voices.S2}
         return {speaker: voice for speaker, voice in speakers.items() if voice is not None}
 
     def over(self, options: SpeechOptions) -> SpeechOptions:

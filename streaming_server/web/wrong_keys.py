@@ -21,8 +21,8 @@ class WrongKeys:
     def __init__(self) -> None:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def delay_s(self, address: str) -> float:
-        """Note a wrong key of an address. Return how many seconds to wait before answering it."""
+    def record_failure(self, address: str) -> float:
+        """Record a wrong key of an address. Return how many seconds to wait before answering it."""
         now = time.monotonic()
         count, at = self._failures.pop(address, (0, now))
         count = 1 if now - at > FORGIVEN_AFTER_S else count + 1

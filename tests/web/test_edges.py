@@ -14,7 +14,7 @@ from helpers.talk import talking
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from streaming_server.web.websocket.waiting import PLACES
+from streaming_server.web.websocket.waiting_room import PLACES
 
 pytestmark = pytest.mark.anyio
 

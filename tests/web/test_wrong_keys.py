@@ -50,11 +50,11 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_each_wrong_key_of_an_address_is_answered_later() -> None:
     keys = WrongKeys()
-    delays = [keys.delay_s("10.0.0.1") for _ in range(20)]
+    delays = [keys.record_failure("10.0.0.1") for _ in range(20)]
     assert delays[:FREE_FAILURES] == [0.0] * FREE_FAILURES
     assert delays == sorted(delays)
     assert delays[-1] == LONGEST_DELAY_S
-    assert keys.delay_s("10.0.0.2") == 0.0
+    assert keys.record_failure("10.0.0.2") == 0.0
 
 
 def test_every_door_counts_and_delays_wrong_keys(locked: Server) -> None:

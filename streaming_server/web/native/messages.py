@@ -13,7 +13,7 @@ from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.speech_options import UNPACED_MS
 from streaming_server.text.language import is_auto
 from streaming_server.types import DEFAULT_VOICE, EngineInfo, Generation, Preset, SampleRate
-from streaming_server.web.choices import EncodingName
+from streaming_server.web.audio_fields import EncodingName
 from streaming_server.web.generation_fields import (
     CfgFilterTopK,
     CfgScale,
@@ -28,10 +28,8 @@ from streaming_server.web.websocket.decoding import decode_json, has_surrogates
 
 
 def _encodable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must not hold half of a surrogate pair") from None
+    if has_surrogates(text):
+        raise ValueError("must not hold half of a surrogate pair")
     return text
 
 
@@ -156,6 +154,7 @@ Message = (
 _MODELS: Mapping[str, type[Message]] = MappingProxyType(
     {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(Message)}
 )
+_NAME_READER: TypeAdapter[str] = TypeAdapter(ContextName)
 _READER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
@@ -185,6 +184,7 @@ def address_of(raw: str) -> tuple[str | None, str | None]:
     if not isinstance(value, dict) or value.get("type") not in ("start", "text", "speak"):
         return None, None
     name = value.get("context", "default")
-    if not isinstance(name, str) or not 1 <= len(name) <= 64 or has_surrogates(name):
+    try:
+        return value["type"], _NAME_READER.validate_python(name, strict=True)
+    except ValidationError:
         return None, None
-    return value["type"], name

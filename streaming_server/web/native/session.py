@@ -36,7 +36,7 @@ from streaming_server.web.native.pool_changes import message_of, pressures
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.handshake import Handshake, Refusal
-from streaming_server.web.websocket.named import NamedSession
+from streaming_server.web.websocket.named_session import NamedSession
 from streaming_server.web.websocket.turn import Turn
 
 PROTOCOL = 1
@@ -118,7 +118,7 @@ class NativeSession(NamedSession[NativeTurn]):
             return read(raw)
         except SpeechError as error:
             kind, name = address_of(raw)
-            if name is not None and name not in self.taking:
+            if name is not None and name not in self.open_turns:
                 if kind != "speak":  # The rest of a turn follows; `speak` is the whole of one.
                     self.note_failed(name)
                 error.context = name
@@ -127,32 +127,32 @@ class NativeSession(NamedSession[NativeTurn]):
     async def handle(self, message: Message) -> None:
         match message:
             case TextMessage(context=name, text=text):
-                if not self.swallowed(name, ends=False):
-                    turn = self.taking.get(name) or self._start(StartMessage(type="start", context=name))
-                    with turn.blamed():
+                if not self.belongs_to_failed_turn(name, ends=False):
+                    turn = self.open_turns.get(name) or self._start(StartMessage(type="start", context=name))
+                    with turn.failing_on_bad_text():
                         await turn.append(text)
             case StartMessage():
                 self._start(message)
             case SpeakMessage(text=text):
                 turn = self._start(message)
-                with turn.blamed():
+                with turn.failing_on_bad_text():
                     await turn.append(text)
-                with turn.blamed():
+                with turn.failing_on_bad_text():
                     turn.finish()
             case FlushMessage(context=name):
-                if not self.swallowed(name, ends=False):
+                if not self.belongs_to_failed_turn(name, ends=False):
                     turn = self._turn(name)
-                    with turn.blamed():
+                    with turn.failing_on_bad_text():
                         turn.flush()
             case FinishMessage(context=name):
-                if not self.swallowed(name, ends=True):
+                if not self.belongs_to_failed_turn(name, ends=True):
                     turn = self._turn(name)
-                    with turn.blamed():
+                    with turn.failing_on_bad_text():
                         turn.finish()
             case CancelMessage(context=name):
                 self._cancel(name)
             case PlayedMessage(context=name, samples=samples):
-                if (playing := self.taking.get(name)) is not None:
+                if (playing := self.open_turns.get(name)) is not None:
                     playing.rendering.played(samples)
             case PingMessage(id=ping):
                 await self.connection.send_json({"type": "pong", "id": ping})
@@ -162,9 +162,9 @@ class NativeSession(NamedSession[NativeTurn]):
     def _start(self, options: StartMessage | SpeakMessage) -> NativeTurn:
         """Open a context. Raise DuplicateContext, or what is wrong with its options."""
         name = options.context
-        if name in self.taking:
+        if name in self.open_turns:
             raise DuplicateContext("A context of this name is open; its options stay as they are.")
-        self.forgive(name)
+        self.clear_failed(name)
         more = isinstance(options, StartMessage)  # The rest of a turn follows; `speak` is the whole of one.
         return self.begin(name, lambda: self._make(name, options), more=more)
 
@@ -188,23 +188,23 @@ class NativeSession(NamedSession[NativeTurn]):
             options,
             self._take_handle(),
             max_text=self.max_text,
-            before=self.leaving.get(name),
+            before=self.ending_turns.get(name),
         )
 
     def _turn(self, name: str) -> NativeTurn:
         try:
-            return self.taking[name]
+            return self.open_turns[name]
         except KeyError:
             raise UnknownContext("No context of this name is open.") from None
 
     def _cancel(self, name: str) -> None:
         if name == EVERY_CONTEXT:
-            for each in list(self.taking):
+            for each in list(self.open_turns):
                 self.cancel(each)
-            self.forgive()
+            self.clear_failed()
         else:
             self.cancel(name)
-            self.forgive(name)
+            self.clear_failed(name)
 
     def _take_handle(self) -> int:
         while self._next_handle in self._handles:

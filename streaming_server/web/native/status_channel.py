@@ -14,7 +14,7 @@ from streaming_server.web.native.pool_changes import message_of
 from streaming_server.web.native.session import error_message, key_in, refusal
 from streaming_server.web.services import SpeechServices, operations
 from streaming_server.web.status.history_query import HistoryQuery
-from streaming_server.web.status.recorder import StatusRecorder
+from streaming_server.web.status.history_recorder import HistoryRecorder
 from streaming_server.web.status.server_status import ServerStatus
 from streaming_server.web.validation import validated
 from streaming_server.web.websocket.connection import Connection
@@ -33,12 +33,12 @@ class StatusSession:
         self,
         services: SpeechServices,
         status: ServerStatus,
-        recorder: StatusRecorder,
+        history: HistoryRecorder,
         connection: Connection,
     ) -> None:
         self._services = services
         self._status = status
-        self._recorder = recorder
+        self._history = history
         self._connection = connection
         self._history_rate = MessageRate(HISTORIES_PER_SECOND)
 
@@ -61,8 +61,8 @@ class StatusSession:
         """Send the history if the message asks for it."""
         try:
             if (query := _history_query(raw)) is not None:
-                await anyio.sleep(self._history_rate.early_s())
-                history = self._recorder.history(query.minutes, query.since)
+                await anyio.sleep(self._history_rate.consume())
+                history = self._history.history(query.minutes, query.since)
                 await self._connection.send(orjson.dumps({"type": "history", **history}).decode())
         except BadValue as error:
             await self._connection.send_json(error_message(error.code, error.message, error.retryable))
@@ -90,7 +90,7 @@ def _history_query(raw: str | bytes) -> HistoryQuery | None:
 
 def _session(request: HTTPConnection, services: SpeechServices, connection: Connection) -> StatusSession:
     now = operations(request)
-    return StatusSession(services, now.status, now.recorder, connection)
+    return StatusSession(services, now.status, now.status_history, connection)
 
 
 status_channel = Handshake(

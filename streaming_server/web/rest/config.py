@@ -42,6 +42,6 @@ async def put_config(request: Request) -> Json[ServerConfig]:
         started_with = speech_services(request).settings.whisper_model
         check_model(config.whisper_model_size, started_with, "whisper_model_size")
     await to_thread.run_sync(configuration.put, config)
-    voices.transcription.use(config.whisper_model_size)
-    voices.transcriptions.schedule()
+    voices.whisper.use(config.whisper_model_size)
+    voices.transcription_queue.schedule()
     return Json(configuration.now)

@@ -7,9 +7,9 @@ from pydantic import ConfigDict, Field
 from streaming_server.audio.encoder import AudioOptions
 from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE, RANGES, Generation, Preset
-from streaming_server.web.choices import FormatName
-from streaming_server.web.generation_fields import CfgFilterTopK, CfgScale, TopK
-from streaming_server.web.speech_fields import PRESET, TEMPERATURE, SpeechFields
+from streaming_server.web.audio_fields import FormatName
+from streaming_server.web.generation_fields import PRESET, TEMPERATURE, CfgFilterTopK, CfgScale, TopK
+from streaming_server.web.speech_fields import SpeechFields
 
 MAX_TOKENS = int(RANGES["max_tokens"][1])
 """The most Dia supports. The Dia server accepted up to 10,000, so larger values are capped."""

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from streaming_server.errors import BadValue
 from streaming_server.metrics import FirstAudioPercentiles
+from streaming_server.voices.files import DownloadProgress
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json, retry_after
@@ -22,7 +23,6 @@ from streaming_server.web.status.history import History
 from streaming_server.web.status.history_query import HistoryQuery
 from streaming_server.web.status.server_status import DeviceState, MemoryState
 from streaming_server.web.validation import validated_query
-from streaming_server.web.voice_download import Download
 
 
 class State(TypedDict):
@@ -54,7 +54,7 @@ class QueueStats(TypedDict):
     failed_jobs: int
     first_audio_ms: FirstAudioPercentiles
     memory_pressure: dict[str, DevicePressure]
-    voices: dict[str, Download]
+    voices: dict[str, DownloadProgress]
 
 
 class GpuMemory(TypedDict):
@@ -183,7 +183,7 @@ def _room(memory: MemoryState) -> GpuMemory:
 async def history(request: Request) -> Json[History]:
     """Return columns for charts: a row for each second of 15 minutes, beyond that for each 10 seconds."""
     query = validated_query(HistoryQuery, request.query_params)
-    return Json(operations(request).recorder.history(query.minutes, query.since))
+    return Json(operations(request).status_history.history(query.minutes, query.since))
 
 
 @operation("state", "Get metrics for Prometheus", media=("text/plain",))

@@ -162,15 +162,15 @@ async def transcribe(request: Request) -> Json[HeardTranscript]:
 @operation("samples", "Get the state of Whisper")
 async def whisper_status(request: Request) -> Json[WhisperStatus]:
     wanted = operations(request).configuration.now.auto_transcribe
-    state = cast(WhisperState, voice_services(request).transcription.status())
+    state = cast(WhisperState, voice_services(request).whisper.status())
     return Json({**state, "auto_transcribe": wanted})
 
 
 @operation("samples", "Load Whisper now", errors=(Full,))
 async def whisper_load(request: Request) -> Json[WhisperLoaded]:
-    transcription = voice_services(request).transcription
-    await transcription.load()
-    state = cast(WhisperState, transcription.status())
+    whisper = voice_services(request).whisper
+    await whisper.load()
+    state = cast(WhisperState, whisper.status())
     return Json({**state, "message": "Whisper is loaded."})
 
 
@@ -182,7 +182,7 @@ def _was_written(voice_sample: StoredVoiceSample) -> bool:
 async def _transcript_of(voices: VoiceServices, voice_sample: StoredVoiceSample) -> Transcript:
     """Return Whisper's transcript. On failure, store the reason and raise it."""
     try:
-        return await voices.transcription.transcribe(voice_sample.path, voice_sample.duration_s)
+        return await voices.whisper.transcribe(voice_sample.path, voice_sample.duration_s)
     except Draining:
         raise
     except SpeechError as error:
@@ -190,7 +190,7 @@ async def _transcript_of(voices: VoiceServices, voice_sample: StoredVoiceSample)
             await voices.library.set_transcription_error(voice_sample, error)
         except SpeechError as failure:
             log.info("cannot store why a transcription failed", reason=failure.message)
-            voices.transcriptions.schedule()
+            voices.transcription_queue.schedule()
         raise
 
 

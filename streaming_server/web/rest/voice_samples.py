@@ -104,7 +104,7 @@ async def upload(request: Request) -> Json[StoredSample]:
         check_may_replace(request, exists, "a voice sample")
         voice_sample = await voices.intake.add(voice_sample_id, sent.file, sent.filename, text, "manual")
     await voices.library.refresh()
-    transcribing = voice_sample.transcript is None and voices.transcriptions.schedule()
+    transcribing = voice_sample.transcript is None and voices.transcription_queue.schedule()
     return Json(
         {
             "message": f"The sample {voice_sample.id!r} is stored.",

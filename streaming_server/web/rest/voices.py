@@ -12,6 +12,7 @@ from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSa
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_transcript
 from streaming_server.types import Preset, Speaker
+from streaming_server.voices.files import DownloadProgress
 from streaming_server.voices.language import check_language
 from streaming_server.voices.library import (
     VoiceLibrary,
@@ -19,14 +20,21 @@ from streaming_server.voices.library import (
     voice_sample_problem,
     voice_sample_warnings,
 )
-from streaming_server.web.generation_fields import CfgScale, Seed, Speed, Temperature, TopP
+from streaming_server.web.generation_fields import (
+    PRESET,
+    TEMPERATURE,
+    CfgScale,
+    Seed,
+    Speed,
+    Temperature,
+    TopP,
+)
 from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import Confirmation, Json
 from streaming_server.web.services import speech_services, voice_services
-from streaming_server.web.speech_fields import PRESET, TEMPERATURE, LanguageField
-from streaming_server.web.voice_download import Download, download
+from streaming_server.web.speech_fields import LanguageField
 
 VOICE_SAMPLE_NOT_USED = (
     "The running engine does not clone voices: a built-in voice speaks, and the sample is not used."
@@ -72,7 +80,7 @@ class ListedVoice(TypedDict):
     sample_heard: bool
     warnings: list[str]
     language: str | None
-    download: Download | None
+    download: DownloadProgress | None
 
 
 class VoiceList(TypedDict):
@@ -124,7 +132,7 @@ async def voices(request: Request) -> Json[VoiceList]:
     files = speech_services(request).voice_files
     for voice in described:
         if (progress := files.progress(voice["id"])) is not None:
-            voice["download"] = download(progress)
+            voice["download"] = progress
     return Json({"voices": described})
 
 

@@ -90,11 +90,11 @@ class KyutaiSession(Session[KyutaiTurn]):
             case "Text":
                 word = validated(KyutaiText, message)
                 turn = self._turn or self._begin(word.over(self._options))
-                with turn.blamed():
+                with turn.failing_on_bad_text():
                     await turn.append(word.text)
             case "Eos":
                 if self._turn is not None:
-                    with self._turn.blamed():
+                    with self._turn.failing_on_bad_text():
                         self._turn.finish()
                 self.close_when_quiet()
             case "Voice":

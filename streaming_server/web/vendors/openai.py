@@ -22,7 +22,7 @@ from streaming_server.settings import OPENAI_VOICES
 from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE
 from streaming_server.voices.catalogue import Catalogue
-from streaming_server.web.choices import FormatName, any_case
+from streaming_server.web.audio_fields import FormatName, any_case
 from streaming_server.web.keyed import Endpoint, check_key
 from streaming_server.web.keys import key_of
 from streaming_server.web.openapi.operation import AUDIO, Parameter, operation

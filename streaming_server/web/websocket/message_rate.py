@@ -17,11 +17,11 @@ class MessageRate:
 
     def count(self) -> None:
         """Count one message. Raise RateLimited."""
-        if self.early_s() > 0:
+        if self.consume() > 0:
             self._tokens += 1
             raise RateLimited(f"Too many messages; the limit is {self._per_second:g} per second.")
 
-    def early_s(self) -> float:
+    def consume(self) -> float:
         """Count one message and return by how many seconds it came too early."""
         now = time.monotonic()
         self._tokens = min(2 * self._per_second, self._tokens + (now - self._at) * self._per_second)

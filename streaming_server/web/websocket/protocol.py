@@ -15,7 +15,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 
 from streaming_server.errors import RateLimited
-from streaming_server.web.unread import keep_unread_no_longer, limit_write_buffer
+from streaming_server.web.socket_options import limit_write_buffer, shorten_user_timeout
 from streaming_server.web.websocket.frames import FRAMES
 from streaming_server.web.websocket.message_rate import MessageRate
 
@@ -51,7 +51,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
         A client that was hung up on has a moment to read first.
         """
         await super().run_asgi()
-        keep_unread_no_longer(self.transport)
+        shorten_user_timeout(self.transport)
         if not self.writable.is_set() and not self._hung_up:
             self.transport.abort()
 
@@ -176,7 +176,7 @@ class SpeechSocket(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         """Abort the connection: a client that does not answer pings will not read what is left to send."""
-        keep_unread_no_longer(self.transport)
+        shorten_user_timeout(self.transport)
         super().keepalive_timeout()
         self._hung_up = True
         self.transport.abort()

@@ -125,7 +125,7 @@ class Session(ABC, Generic[TurnT]):
         """Tokens of a language model come in bursts: hold the client back rather than disconnect it."""
         if not self.waits:
             self._rate.count()
-        elif (early_s := self._rate.early_s()) > 0:
+        elif (early_s := self._rate.consume()) > 0:
             await anyio.sleep(early_s)
 
     async def disconnect(self, error: SpeechError) -> None:
@@ -168,12 +168,12 @@ class Session(ABC, Generic[TurnT]):
     def speak_phrase_soon(self, turn: TurnT) -> None:
         """In `sentences` mode, flush an unfinished sentence unless more text arrives."""
         if turn.amid_sentence:
-            self.connection.tasks.start_soon(self._speak_phrase, turn, turn.phrases)
+            self.connection.tasks.start_soon(self._speak_phrase, turn, turn.appended)
 
-    async def _speak_phrase(self, turn: TurnT, phrases: int) -> None:
+    async def _speak_phrase(self, turn: TurnT, appended: int) -> None:
         await anyio.sleep(PHRASE_WAIT_S)
-        if turn.phrases == phrases and not turn.context.finished:
-            with turn.blamed():
+        if turn.appended == appended and not turn.context.finished:
+            with turn.failing_on_bad_text():
                 turn.context.flush(announce=False)
 
     def close_when_quiet(self) -> None:
@@ -183,7 +183,7 @@ class Session(ABC, Generic[TurnT]):
 
     async def _close_when_quiet(self) -> None:
         for turn in list(self._turns):
-            await turn.gone.wait()
+            await turn.end_sent.wait()
         await anyio.lowlevel.checkpoint_if_cancelled()  # A turn that failed may have hung up.
         await self.connection.close()
         self.connection.end()
@@ -197,7 +197,7 @@ class Session(ABC, Generic[TurnT]):
         try:
             async with turn.rendering as rendering, aclosing(rendering.outputs()) as outputs:
                 if turn.before is not None:
-                    await turn.before.gone.wait()
+                    await turn.before.end_sent.wait()
                     turn.before = None
                 await self.send_start(turn)
                 async for output in outputs:
@@ -210,7 +210,7 @@ class Session(ABC, Generic[TurnT]):
         finally:
             self.forget(turn)
             self._turns.discard(turn)
-            turn.gone.set()
+            turn.end_sent.set()
             self.connection.close_context()
 
     async def _send(self, turn: TurnT, output: Rendered) -> None:

@@ -31,9 +31,9 @@ class Turn:
     """One context of a connection.
 
     name: what the client calls it; None where the protocol has no names. before: the turn whose last message
-    must be sent first. more: whether the client has yet to send the last message of it. gone: set once the
-    turn's end has been sent. unflushed: whether text came after the last flush. phrases: messages in
-    `sentences` mode that did not end a sentence, counted. sent_s: seconds of audio sent.
+    must be sent first. more: whether the client has yet to send the last message of it. end_sent: set
+    once the turn's end has been sent. unflushed: whether text came after the last flush. appended: messages
+    with text so far. sent_s: seconds of audio sent.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Turn:
         self.joining: Joining = joining
         self.before = before
         self.more = True
-        self.gone = anyio.Event()
+        self.end_sent = anyio.Event()
         self.unflushed = False
-        self.phrases = 0
+        self.appended = 0
         self.sent_s = 0.0
         self._max_text = max_text
         self._last = ""
@@ -81,7 +81,7 @@ class Turn:
         delta = joined(self._last, text, self.joining)
         self._last = delta
         await self.rendering.append(delta)
-        self.phrases += 1
+        self.appended += 1
 
     def flush(self) -> None:
         """Speak what is there. Raise as `SpeechContext.flush` does."""
@@ -94,7 +94,7 @@ class Turn:
         self.context.finish()
 
     @contextmanager
-    def blamed(self) -> Iterator[None]:
+    def failing_on_bad_text(self) -> Iterator[None]:
         """Fail the context with an error of its text. Other errors refuse the message and nothing else."""
         try:
             yield

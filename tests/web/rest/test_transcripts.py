@@ -536,7 +536,7 @@ async def test_the_transcriber_ends_when_idle(
     ):
         await anyio.wait_all_tasks_blocked()
         loaded = await client.post("/whisper/load")
-        pid = app.state.services.voices.transcription.pid
+        pid = app.state.services.voices.whisper.pid
         with anyio.move_on_after(LOADING_S):
             while states[-1:] != ["off"]:
                 states.append((await client.get("/whisper/status")).json()["state"])

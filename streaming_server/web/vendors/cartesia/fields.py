@@ -15,7 +15,7 @@ from streaming_server.errors import SpeechError
 from streaming_server.render import TimedWord
 from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import Encoding, Generation, SampleRate
-from streaming_server.web.choices import any_case
+from streaming_server.web.audio_fields import any_case
 from streaming_server.web.generation_fields import Speed
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.vendors.model import ClientFields

@@ -18,7 +18,7 @@ from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.context import Failure
 from streaming_server.render import Frames, Rendering, TimedWords
 from streaming_server.types import SampleRate
-from streaming_server.web.choices import any_case
+from streaming_server.web.audio_fields import any_case
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.services import speech_services

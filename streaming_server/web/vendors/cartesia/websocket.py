@@ -27,7 +27,7 @@ from streaming_server.web.vendors.model import ClientFields
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import read_name
 from streaming_server.web.websocket.handshake import Handshake, Refusal
-from streaming_server.web.websocket.named import NamedSession
+from streaming_server.web.websocket.named_session import NamedSession
 from streaming_server.web.websocket.turn import Turn
 
 CHUNK_MS = 500
@@ -66,24 +66,24 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
     async def handle(self, message: dict[str, Any]) -> None:
         name = read_name(message, "context_id") or str(uuid.uuid4())
         if message.get("cancel"):
-            if (turn := self.taking.get(name)) is not None:
+            if (turn := self.open_turns.get(name)) is not None:
                 turn.dropped = True  # Clients take whatever follows for the next context's.
-            self.forgive(name)
+            self.clear_failed(name)
             self.cancel(name)
             return
-        if self.swallowed(name, ends=not message.get("continue")):
+        if self.belongs_to_failed_turn(name, ends=not message.get("continue")):
             return
         try:
             await self._speak(name, message)
         except SpeechError as error:
-            if error.context is None and self.goes_on(name):
+            if error.context is None and self.awaits_end(name):
                 await self._send_warning(error, name)
                 return
             error.context = name
             raise
 
     async def _speak(self, name: str, message: dict[str, Any]) -> None:
-        turn = self.taking.get(name)
+        turn = self.open_turns.get(name)
         delta = validated(TextDelta, message)
         if turn is None and not delta.continue_ and (not delta.transcript or delta.transcript.isspace()):
             await self._send_done(name)  # The end of a context that was never begun.
@@ -93,7 +93,7 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
         if turn.context.finished and not delta.transcript:
             return  # The end, sent twice.
         turn.more = turn.more and bool(delta.continue_)
-        with turn.blamed():
+        with turn.failing_on_bad_text():
             await turn.append(delta.transcript)
             if delta.flush:
                 turn.flush()
@@ -108,7 +108,7 @@ class CartesiaSession(NamedSession[CartesiaTurn]):
             self.open(options.speech_options(options.output_format.audio, name)),
             max_text=self.max_text,
             joining="sentences" if options.max_buffer_delay_ms == 0 else "verbatim",
-            before=self.leaving.get(name),
+            before=self.ending_turns.get(name),
         )
         turn.timestamps = bool(options.add_timestamps)
         return turn

@@ -14,7 +14,7 @@ from streaming_server.audio.formats import AudioFormat, content_type
 from streaming_server.errors import BadValue
 from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE
-from streaming_server.web.choices import any_case
+from streaming_server.web.audio_fields import any_case
 from streaming_server.web.openapi.operation import AUDIO, operation
 from streaming_server.web.requests import read_json
 from streaming_server.web.responses import header_value

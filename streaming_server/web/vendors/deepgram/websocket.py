@@ -15,7 +15,7 @@ from streaming_server.context import End, Failure
 from streaming_server.errors import BadMessage, SpeechError
 from streaming_server.speech_options import SpeechOptions
 from streaming_server.types import DEFAULT_VOICE
-from streaming_server.web.choices import any_case
+from streaming_server.web.audio_fields import any_case
 from streaming_server.web.services import SpeechServices
 from streaming_server.web.speech_fields import SpeechFields
 from streaming_server.web.validation import validated, validated_query
@@ -108,7 +108,7 @@ class DeepgramSession(Session[Turn]):
             self._swallows = True
             await self._send_failure(error)
             return
-        with turn.blamed():
+        with turn.failing_on_bad_text():
             await turn.append(more.text)
 
     def _begin(self, options: SpeechOptions) -> Turn:
@@ -126,10 +126,10 @@ class DeepgramSession(Session[Turn]):
             self._swallows = False
             await self._send_flushed()
             return
-        with turn.blamed():
+        with turn.failing_on_bad_text():
             turn.flush()
         if turn.context.stopped:  # The error, which is sent first, does not answer this flush.
-            await turn.gone.wait()
+            await turn.end_sent.wait()
             self._swallows = False
             await self._send_flushed()
 
@@ -148,7 +148,7 @@ class DeepgramSession(Session[Turn]):
         for turn in list(self._turns):
             turn.context.cancel()
         for turn in list(self._turns):
-            await turn.gone.wait()
+            await turn.end_sent.wait()
         await self.connection.send_json({"type": "Cleared", "sequence_id": self._cleared})
         self._cleared += 1
 

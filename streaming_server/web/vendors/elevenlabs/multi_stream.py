@@ -26,7 +26,7 @@ from streaming_server.web.vendors.elevenlabs.turn import ElevenLabsTurn
 from streaming_server.web.vendors.model import ClientFields
 from streaming_server.web.websocket.connection import Connection
 from streaming_server.web.websocket.decoding import decode_object, read_name
-from streaming_server.web.websocket.named import NamedSession
+from streaming_server.web.websocket.named_session import NamedSession
 from streaming_server.web.websocket.turn import Joining
 
 OPENING = " "
@@ -107,9 +107,9 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         try:
             wanted = validated(ElevenLabsMessage, message)
         except SpeechError as error:
-            if self.swallowed(name, ends=bool(message.get("close_context"))):
+            if self.belongs_to_failed_turn(name, ends=bool(message.get("close_context"))):
                 return
-            error.context = None if self.goes_on(name) else name
+            error.context = None if self.awaits_end(name) else name
             raise
         await self.converse(name, wanted)
 
@@ -124,16 +124,16 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         again.
         """
         if message.close_socket:
-            for turn in self.taking.values():
+            for turn in self.open_turns.values():
                 turn.mid_turn = False
-            for every in list(self.taking):
+            for every in list(self.open_turns):
                 self._close(every)
             self.close_when_quiet()
             return
         if message.text == OPENING:
-            self.forgive(name)
+            self.clear_failed(name)
         ends = bool(message.close_context or (message.flush and not message.text))
-        if self.swallowed(name, ends=ends):
+        if self.belongs_to_failed_turn(name, ends=ends):
             return
         await self._append(name, message)
         if message.close_context:
@@ -146,7 +146,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         """
         text = message.text or ""
         worded = bool(text.strip())
-        turn = self.taking.get(name)
+        turn = self.open_turns.get(name)
         if turn is None and text and (worded or not message.close_context):
             more = not message.close_context
             turn = self.begin(name, lambda: self._make(name, message), more=more)
@@ -154,7 +154,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             self._options = replace(self._options, speech=message.over(self._options.speech))
             return
         turn.more = turn.more and not message.close_context
-        with turn.blamed():
+        with turn.failing_on_bad_text():
             if worded or (text and turn.unflushed):
                 await turn.append(text)
             if message.flush or (worded and message.close_context):
@@ -171,7 +171,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
             coded=is_coded(options.audio.format),
             max_text=self.max_text,
             joining=self._options.joining,
-            before=self.leaving.get(name),
+            before=self.ending_turns.get(name),
         )
 
     def _close(self, name: str) -> None:
@@ -181,8 +181,8 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         out, and those that close it to interrupt are obeyed. Clients that send whole sentences flush each as
         it comes, and once more without text at the end of a turn; without that last flush they interrupt.
         """
-        if (turn := self.taking.get(name)) is None:
-            if (left := self.leaving.get(name)) is not None:
+        if (turn := self.open_turns.get(name)) is None:
+            if (left := self.ending_turns.get(name)) is not None:
                 left.context.cancel()
         elif turn.unflushed or turn.mid_turn:
             self.cancel(name)
@@ -191,10 +191,10 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
 
     def finish(self, name: str) -> None:
         """Take no more text for a context; all of it will be heard."""
-        if (turn := self.taking.pop(name, None)) is not None:
-            with turn.blamed():
+        if (turn := self.open_turns.pop(name, None)) is not None:
+            with turn.failing_on_bad_text():
                 turn.finish()
-            self.leaving[name] = turn
+            self.ending_turns[name] = turn
 
     # Writing.
 
@@ -236,7 +236,7 @@ class MultiStreamSession(NamedSession[ElevenLabsTurn]):
         An error without a context refuses a message; clients take one with a context for its end.
         """
         await self.connection.send_json({**error_fields(error), **self.context_fields(error.context)})
-        if error.context is not None and error.context not in self.taking:
+        if error.context is not None and error.context not in self.open_turns:
             await self._send_final(error.context)
 
     async def _send_final(self, name: str) -> None:

@@ -19,7 +19,7 @@ class StreamSession(MultiStreamSession):
         if message.text != "":
             await super().converse(name, message)
             return
-        if not self.swallowed(name, ends=True):
+        if not self.belongs_to_failed_turn(name, ends=True):
             self.finish(name)
         self.close_when_quiet()
 

@@ -13,7 +13,7 @@ from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 from streaming_server.errors import SpeechError
 from streaming_server.settings import Settings
 from streaming_server.web.services import SpeechServices
-from streaming_server.web.unread import KERNEL_GRACE_S, SEND_BUFFER, keep_unread
+from streaming_server.web.socket_options import KERNEL_GRACE_S, SEND_BUFFER, set_user_timeout
 from streaming_server.web.vendors.wyoming.events import EventStream, encoded
 from streaming_server.web.vendors.wyoming.session import WyomingSession
 from streaming_server.web.websocket.connection import Connection
@@ -50,7 +50,7 @@ def _harden(listener: socket.socket, settings: Settings) -> None:
     silence_s = max(1, round(settings.ping_s))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    keep_unread(listener, settings.stall_timeout_s + KERNEL_GRACE_S)
+    set_user_timeout(listener, settings.stall_timeout_s + KERNEL_GRACE_S)
     options = {
         "TCP_KEEPIDLE": silence_s,
         "TCP_KEEPINTVL": max(1, silence_s // PROBES),

@@ -130,7 +130,7 @@ class WyomingSession(Session[WyomingTurn]):
 
     async def _speak(self, turn: WyomingTurn, text: str = "", *, ends: bool) -> None:
         """Append text in messages of bounded size: one event may hold a whole answer."""
-        with turn.blamed():
+        with turn.failing_on_bad_text():
             for at in range(0, len(text), self.max_text):
                 await turn.append(text[at : at + self.max_text])
             if ends:
@@ -179,7 +179,7 @@ class WyomingSession(Session[WyomingTurn]):
 
     async def _disconnect_when_quiet(self, error: SpeechError) -> None:
         for turn in list(self._turns):
-            await turn.gone.wait()
+            await turn.end_sent.wait()
         await self.disconnect(error)
 
     async def disconnect(self, error: SpeechError) -> None:

@@ -22,7 +22,7 @@ UNACKNOWLEDGED_S = 10.0
 """Seconds after which the kernel drops a connection that is over and whose client takes no bytes."""
 
 
-def keep_unread(listener: socket.socket, seconds: float) -> None:
+def set_user_timeout(listener: socket.socket, seconds: float) -> None:
     """Let the kernel drop accepted connections whose client has taken no bytes for that many seconds.
 
     That ends connections to clients that vanished, and to those that stand still.
@@ -31,10 +31,10 @@ def keep_unread(listener: socket.socket, seconds: float) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * seconds))
 
 
-def keep_unread_no_longer(transport: BaseTransport) -> None:
+def shorten_user_timeout(transport: BaseTransport) -> None:
     """Drop a connection that is over as soon as its client takes no bytes for a moment."""
     if (connection := transport.get_extra_info("socket")) is not None and not transport.is_closing():
-        keep_unread(connection, UNACKNOWLEDGED_S)
+        set_user_timeout(connection, UNACKNOWLEDGED_S)
 
 
 def limit_write_buffer(transport: BaseTransport) -> None:

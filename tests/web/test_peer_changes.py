@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from streaming_server.errors import StoreUnavailable
-from streaming_server.web.following import Follower
+from streaming_server.web.peer_changes import Follower
 
 pytestmark = pytest.mark.anyio
 
@@ -47,24 +47,24 @@ async def test_changes_that_come_together_are_read_once() -> None:
     voices, words = Reader(), Reader()
     follower = Follower({"voices": voices.read, "pronunciations": words.read})
     for topic in ("voices", "pronunciations", "voices", "of a newer version"):
-        follower.tell(topic)
+        follower.notify(topic)
     async with running(follower):
         await until(voices, 1)
         await until(words, 1)
         await anyio.wait_all_tasks_blocked()
         assert (voices.count, words.count) == (1, 1)
-        follower.tell("voices")
+        follower.notify("voices")
         await until(voices, 2)
     assert words.count == 1
 
 
 async def test_a_change_that_cannot_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streaming_server.web.following.RETRY_S", 0.01)
+    monkeypatch.setattr("streaming_server.web.peer_changes.RETRY_S", 0.01)
     voices, words = Reader(failures=3), Reader()
     follower = Follower({"voices": voices.read, "pronunciations": words.read})
     async with running(follower):
-        follower.tell("voices")
-        follower.tell("pronunciations")
+        follower.notify("voices")
+        follower.notify("pronunciations")
         await until(voices, 4)
         await anyio.wait_all_tasks_blocked()
     assert (voices.count, words.count) == (4, 1)
@@ -74,8 +74,8 @@ async def test_a_change_that_takes_long_to_read_delays_no_other() -> None:
     words = Reader()
     follower = Follower({"voices": anyio.sleep_forever, "a": words.read, "z": words.read})
     async with running(follower):
-        follower.tell("voices")
+        follower.notify("voices")
         await anyio.wait_all_tasks_blocked()
-        follower.tell("a")
-        follower.tell("z")
+        follower.notify("a")
+        follower.notify("z")
         await until(words, 2)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import anyio
 import pytest
 
-from streaming_server.web.websocket.waiting import WaitingRoom
+from streaming_server.web.websocket.waiting_room import WaitingRoom
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from helpers.foreign import ENDLESS, LONG, TEXT
 from helpers.servers import Server, free_port, steady, until
 from helpers.stalled import silent_socket, stalled_websocket
 
-from streaming_server.web.unread import UNACKNOWLEDGED_S
+from streaming_server.web.socket_options import UNACKNOWLEDGED_S
 
 MEGABYTE = 2**20
 READERS, WARM_UP = 50, 8

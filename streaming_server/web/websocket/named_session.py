@@ -15,23 +15,23 @@ from streaming_server.web.websocket.session import Session, TurnT
 class NamedSession(Session[TurnT]):
     """Hold several turns at once, each under a name that may be used again after it.
 
-    taking: turns that take text, by name. leaving: turns that no longer do; the next turn of the name
-    is heard after them.
+    open_turns: turns that take text, by name. ending_turns: turns that no longer do and whose end is still to
+    be sent; the next turn of the name is heard after them.
 
-    After a context fails, the rest of its turn is swallowed, since the client may not know of the failure
+    After a context fails, the rest of its turn is ignored, since the client may not know of the failure
     yet: it neither opens a context nor is answered.
     """
 
     def __init__(self, services: SpeechServices, connection: Connection) -> None:
         super().__init__(services, connection)
-        self.taking: dict[str, TurnT] = {}
-        self.leaving: dict[str, TurnT] = {}
+        self.open_turns: dict[str, TurnT] = {}
+        self.ending_turns: dict[str, TurnT] = {}
         self._failed: deque[str] = deque(maxlen=4 * services.settings.max_contexts)
 
     def begin(self, name: str, make: Callable[[], TurnT], *, more: bool) -> TurnT:
         """Make a turn and start it.
 
-        more: whether the client goes on with it, so that there is more to swallow if it fails. Raise what
+        more: whether the client goes on with it, so that more is to be ignored if it fails. Raise what
         `make` raises.
         """
         try:
@@ -42,42 +42,42 @@ class NamedSession(Session[TurnT]):
             error.context = name
             raise
         turn.more = more
-        self.taking[name] = turn
+        self.open_turns[name] = turn
         self.start(turn)
         return turn
 
     def cancel(self, name: str) -> None:
         """Cancel a turn, if there is one; its name is free at once."""
-        if (turn := self.taking.pop(name, None)) is not None:
+        if (turn := self.open_turns.pop(name, None)) is not None:
             turn.context.cancel()
-            self.leaving[name] = turn
+            self.ending_turns[name] = turn
 
     def conclude(self, turn: TurnT, end: End) -> None:
         """Free the turn's name; the next turn of that name still waits for this one's end to be sent."""
         assert turn.name is not None
-        if self.taking.get(turn.name) is turn:
-            del self.taking[turn.name]
-            self.leaving[turn.name] = turn
+        if self.open_turns.get(turn.name) is turn:
+            del self.open_turns[turn.name]
+            self.ending_turns[turn.name] = turn
             if isinstance(end, Failure) and turn.more:
                 self.note_failed(turn.name)
 
     def forget(self, turn: TurnT) -> None:
         assert turn.name is not None
-        for turns in (self.taking, self.leaving):
+        for turns in (self.open_turns, self.ending_turns):
             if turns.get(turn.name) is turn:
                 del turns[turn.name]
 
     def note_failed(self, name: str) -> None:
-        """Swallow the rest of the turn of this name."""
+        """Ignore the rest of the turn of this name."""
         if name not in self._failed:
             self._failed.append(name)
 
-    def swallowed(self, name: str, *, ends: bool) -> bool:
+    def belongs_to_failed_turn(self, name: str, *, ends: bool) -> bool:
         """Return whether a message is part of the rest of a failed turn. ends: whether it is the last.
 
         The rest begins with the failure, although the client may be told of it later.
         """
-        if (turn := self.taking.get(name)) is not None:
+        if (turn := self.open_turns.get(name)) is not None:
             if not turn.more or not turn.context.failed:
                 return False
             if ends:
@@ -86,22 +86,22 @@ class NamedSession(Session[TurnT]):
         if name not in self._failed:
             return False
         if ends:
-            self.forgive(name)
+            self.clear_failed(name)
         return True
 
-    def goes_on(self, name: str) -> bool:
+    def awaits_end(self, name: str) -> bool:
         """Return whether a turn of this name takes text, is heard out, or failed and is not told so yet.
 
         Then a message that is refused ends nothing: clients take an error with the name for the turn's end,
         and another may follow.
         """
-        if name in self.taking:
+        if name in self.open_turns:
             return True
-        left = self.leaving.get(name)
+        left = self.ending_turns.get(name)
         return left is not None and (left.context.failed or not left.context.stopped)
 
-    def forgive(self, name: str | None = None) -> None:
-        """Swallow no more under this name, or under any."""
+    def clear_failed(self, name: str | None = None) -> None:
+        """Ignore no more messages under this name, or under any."""
         if name is None:
             self._failed.clear()
         elif name in self._failed:

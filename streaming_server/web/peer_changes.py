@@ -29,7 +29,7 @@ class Follower:
         self._handlers = handlers
         self._news = {topic: anyio.Event() for topic in handlers}
 
-    def tell(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
         """Schedule the handler of a topic. Unknown topics, of newer versions, are ignored."""
         if topic in self._news:
             self._news[topic].set()
@@ -48,7 +48,7 @@ class Follower:
                 await self._handlers[topic]()
             except SpeechError as error:
                 log.warning("cannot read what another server changed", topic=topic, reason=error.message)
-                self.tell(topic)
+                self.notify(topic)
             if self._news[topic].is_set():
                 await anyio.sleep(RETRY_S)
 
@@ -64,8 +64,8 @@ def follower(services: Services, runner: JobRunner) -> Follower:
     async def reload_configuration() -> None:
         current = services.operations.configuration
         await to_thread.run_sync(current.reload)
-        services.voices.transcription.use(current.now.whisper_model_size)
-        services.voices.transcriptions.schedule()
+        services.voices.whisper.use(current.now.whisper_model_size)
+        services.voices.transcription_queue.schedule()
 
     async def reload_pronunciations() -> None:
         await to_thread.run_sync(services.operations.pronunciations.load)

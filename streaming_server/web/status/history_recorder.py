@@ -15,7 +15,7 @@ from streaming_server.web.status.history import FINE_STEP_S, DeviceMemory, Histo
 from streaming_server.web.websocket.registry import Connections
 
 
-class StatusRecorder:
+class HistoryRecorder:
     """uptime_s: returns the seconds since the server started."""
 
     def __init__(

@@ -22,7 +22,7 @@ from streaming_server.web.services import SpeechServices
 from streaming_server.web.vendors.cartesia.websocket import CartesiaSession
 from streaming_server.web.vendors.elevenlabs.multi_stream import MultiStreamOptions, MultiStreamSession
 from streaming_server.web.websocket.connection import Connection
-from streaming_server.web.websocket.named import NamedSession
+from streaming_server.web.websocket.named_session import NamedSession
 
 pytestmark = pytest.mark.anyio
 
@@ -116,12 +116,15 @@ async def failed_while_appended(session: NamedSession[Any]) -> None:
     An append lets other tasks run after each piece, of which LONG has dozens.
     """
     with anyio.fail_after(20):
-        while "one" not in session.taking or len(session.taking["one"].context.text) < CHARACTERS_AT_ONCE:
+        while (
+            "one" not in session.open_turns
+            or len(session.open_turns["one"].context.text) < CHARACTERS_AT_ONCE
+        ):
             await anyio.lowlevel.checkpoint()
-        turn = session.taking["one"]
+        turn = session.open_turns["one"]
         turn.context.fail(lost())
         assert not turn.context.finished
-        while "one" in session.taking:
+        while "one" in session.open_turns:
             await anyio.lowlevel.checkpoint()
         assert not turn.context.finished, "the text was appended before the failure was told"
 
@@ -193,7 +196,7 @@ async def test_a_failed_turn_has_one_error_even_if_a_message_is_refused(
         if untold:
             await client.pause()
         await anyio.wait_all_tasks_blocked()
-        [turn] = [*session.taking.values(), *session.leaving.values()]
+        [turn] = [*session.open_turns.values(), *session.ending_turns.values()]
         turn.context.fail(lost())
         if not untold:
             await client.until(protocol.is_error)
@@ -215,7 +218,7 @@ async def test_cartesia_tells_no_more_of_a_cancelled_context_although_it_failed(
         await client.until(is_audio)
         await client.pause()
         await anyio.wait_all_tasks_blocked()
-        session.taking["one"].context.fail(lost())
+        session.open_turns["one"].context.fail(lost())
         await client.say(context_id="one", cancel=True)
         await client.say(**CARTESIA.last(SHORT))
         await anyio.wait_all_tasks_blocked()
