@@ -64,8 +64,8 @@ class SpeechContext:
     An utterance in a language that the engine cannot speak is skipped; if all are, the context ends with that
     error.
 
-    If a worker dies, an utterance of which nothing was received yet is spoken again elsewhere. Otherwise the
-    context ends with an error at once, and audio still held back by pacing is discarded.
+    If a worker dies, an utterance whose audio has not been received is spoken again by another worker.
+    Otherwise the context ends with an error at once, and audio still held back by pacing is discarded.
 
     window: of each `Utterance`. speakers: who speaks after a tag such as `[S2]`; without one, the voice
     itself. style: how written text becomes spoken text. detect_language: let the script of each sentence tell
@@ -217,7 +217,7 @@ class SpeechContext:
             self._notify()
 
     def cancel(self) -> None:
-        """Stop now; of what has not been received only `Cancelled` will be. Idempotent."""
+        """Stop now and discard what has not been received; only `Cancelled` follows. Idempotent."""
         if self.ended:
             return
         played = self._pacing.played(time.monotonic())

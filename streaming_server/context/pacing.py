@@ -15,7 +15,7 @@ slice costs a wake-up."""
 
 
 class Pacing:
-    """Tells when how much more audio may be handed out.
+    """Decides when audio may be handed out, and how much.
 
     rate: samples per second as the listener hears them. max_lead_s: how far audio may run ahead of the
     listener. stall_s: how long a listener that reports its playback may stand still while audio waits for it.

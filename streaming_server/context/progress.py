@@ -62,7 +62,7 @@ class Progress:
     def restart(self, restarts: int) -> None:
         """Forget the audio of the current utterance.
 
-        What was announced stays announced: if the utterance is spoken again, only its audio comes anew.
+        Announced sentences stay announced; only the audio is repeated.
         """
         utterance = self._current
         self._engine_samples -= utterance.samples
@@ -80,8 +80,7 @@ class Progress:
     def words(self, marks: tuple[WordMark, ...]) -> Iterator[Output]:
         """Iterate over the outputs for word marks.
 
-        Those of a word that was announced before are ignored, and so are those that cannot be: outside the
-        text, or earlier than the one before.
+        Ignore marks of words already announced, outside the text, or earlier than the mark before.
         """
         utterance = self._current
         text = self._narration.text
@@ -121,7 +120,7 @@ class Progress:
             yield UtteranceEnd()
 
     def spoken_until(self, played: int) -> int:
-        """Return how far into the client's text a listener is that has played so many samples."""
+        """Return the offset in the client's text that playback has reached after `played` samples."""
         while self._heard_until and self._heard_until[0][0] < played:
             self._spoken_until = self._heard_until.popleft()[1]
         return self._spoken_until

@@ -1,4 +1,4 @@
-"""The jobs that wait and those being spoken: add, cancel, retry, watch."""
+"""The jobs that wait and those being spoken: add, cancel, retry."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class JobQueue:
         return job
 
     async def retry(self, job_id: str) -> Job:
-        """Append a job that ended without a result again. Raise UnknownJob, InUse."""
+        """Queue a job again that ended without a result. Raise UnknownJob, InUse."""
         if (running := self._running.get(job_id)) is not None and running.scope.cancel_called:
             await running.ended.wait()
         job = await to_thread.run_sync(self._jobs.retry, job_id)
@@ -55,8 +55,9 @@ class JobQueue:
         return job
 
     async def cancel(self, job_id: str) -> Job:
-        """Cancel a job. Wait until it has stopped, if this server speaks it; another one is told.
+        """Cancel a job, and wait until this server has stopped speaking it.
 
+        Other servers are notified through the database.
         Raise UnknownJob, InUse.
         """
         running = self._running.get(job_id)
@@ -84,7 +85,7 @@ class JobQueue:
                 running.scope.cancel()
 
     def notify(self) -> None:
-        """Look for a job that waits, and for one that was cancelled."""
+        """Wake the runner to look for a waiting job."""
         self._arrival.set()
 
     def running(self) -> list[dict[str, Any]]:

@@ -92,8 +92,8 @@ def create_app(
 
     settings: by default those of the `DIA_*` variables. engine: by default the one that `settings` names,
     configured by variables alone. Raise EngineFailure if it is not installed. on_failure: called with a
-    sentence when the lifespan fails, at its start or later, before it raises. Servers stop by themselves only
-    in the first case.
+    message when the lifespan fails, before the error is raised. An ASGI server exits by itself only if it
+    fails at start-up.
     """
     settings = settings or Settings()
     origins = Origins(settings)

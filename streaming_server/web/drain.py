@@ -28,7 +28,7 @@ class Drain:
         self._waiting: anyio.CancelScope | None = None
 
     def refuse(self) -> None:
-        """Be no longer ready, and refuse new contexts."""
+        """Report not ready and refuse new contexts."""
         self._limits.draining = True
 
     async def run(self, timeout_s: float) -> None:

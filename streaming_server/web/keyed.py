@@ -21,7 +21,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 async def check_key(
     connection: HTTPConnection, key: str | None, check: Callable[[str | None], None] | None = None
 ) -> None:
-    """Check a request's key, and answer a wrong one the later, the more of them its address has sent.
+    """Check a key. Each further wrong key from an address is answered later than the one before.
 
     check: `Keys.check` by default. Raise Unauthorized unless the key is valid or none is needed, and what
     `check` raises.
@@ -59,7 +59,10 @@ def admin_keyed(endpoint: Endpoint) -> Endpoint:
 
 
 def check_may_replace(request: Request, exists: bool, what: str) -> None:
-    """Raise Forbidden for replacing what exists without an admin key, where there are any: it deletes too."""
+    """Raise Forbidden if `exists`, the server has admin keys and the request carries none.
+
+    Replacing also deletes.
+    """
     if exists:
         speech_services(request).keys.check_admin(key_of(request), f"Replacing {what}")
 

@@ -12,7 +12,7 @@ from streaming_server.hosts import network_of
 from streaming_server.settings import Settings
 
 KEYLESS_SHARE = 0.5
-"""Share of the places that clients who send no key may hold where the others have one."""
+"""Share of connections open to clients without a key, on a server that has keys."""
 BODIES_AT_ONCE = 256
 BODIES_PER_ADDRESS = 64
 """Request bodies that may be arriving at the same time. Each may take a megabyte of memory."""
@@ -29,13 +29,13 @@ class Limits:
     """The places for connections. `draining` refuses new speech."""
 
     def __init__(self, settings: Settings) -> None:
-        self._speaking = Places(settings.max_connections, "The server is at its limit of connections.")
+        self._speaking = Places(settings.max_connections, "Too many connections; try again in a moment.")
         keyless = settings.max_connections
         if settings.api_keys:
             keyless = max(1, round(KEYLESS_SHARE * keyless))
-        self._keyless = Places(keyless, "The server is at its limit of connections without a key.")
+        self._keyless = Places(keyless, "Too many connections without a key; try again in a moment.")
         self._watching = Places(
-            settings.max_status_connections, "The server is at its limit of status connections."
+            settings.max_status_connections, "Too many status connections; try again in a moment."
         )
         self.draining = False
 
@@ -46,7 +46,7 @@ class Limits:
             raise Draining("The server is shutting down.")
         with self._speaking.hold():
             if not pool_has_room:
-                raise Full("No worker can take more speech at the moment.")
+                raise Full("All workers are busy; try again in a moment.")
             yield
 
     @contextmanager

@@ -26,11 +26,10 @@ class Origins:
         self._names = _own_names(settings)
 
     def check(self, connection: HTTPConnection) -> None:
-        """Raise Forbidden for a page of another origin, and without keys for a Host that is not ours.
+        """Raise Forbidden for a page of another origin, for a repeated Host or Origin header and, without
+        keys, for a foreign Host; BadMessage for a missing Host.
 
-        Raise BadMessage as `require_host` does.
-
-        Raise it for two headers of either name too, as a proxy may have read the other one.
+        A proxy may have read the other of two headers.
 
         A foreign host name can be made to resolve to this machine (DNS rebinding), so a server without keys
         accepts addresses and its own names only. Browsers send no Origin with what a page embeds, such as

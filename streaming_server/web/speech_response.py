@@ -29,10 +29,10 @@ Body = Callable[[Rendering], AsyncGenerator[bytes, None]]
 
 
 class ReaderPatience:
-    """Bound how long a reader is waited for, in seconds.
+    """Limit how long a reader is waited for.
 
-    It may stand still for `stall_s` in all, and beside that take as long as the audio does at the slowest. A
-    player that reads as fast as it plays is never too slow.
+    It may stall for `stall_s` in all, and must otherwise read at SLOWEST_READER times playback speed or
+    faster.
     """
 
     def __init__(self, stall_s: float) -> None:

@@ -26,7 +26,7 @@ def validated(model: type[Model], value: Any, *, most_values: int = MOST_VALUES)
     most `most_values` values that nests no deeper than MOST_LEVELS, or BadValue.
     """
     if not isinstance(value, dict):
-        raise BadMessage("This must be a JSON object.")
+        raise BadMessage("A JSON object is expected.")
     _make_numbers_whole(value, most_values)
     return _validated(model, value, strict=True)
 
@@ -41,7 +41,7 @@ def _make_numbers_whole(value: dict[str, Any], most_values: int) -> None:
     for _ in range(MOST_LEVELS):
         values += sum(map(len, level))
         if values > most_values:
-            raise BadMessage(f"This has more than {most_values} values.")
+            raise BadMessage(f"The JSON has more than {most_values} values.")
         below: list[dict[str, Any] | list[Any]] = []
         for inside in level:
             for key, one in _items(inside):
@@ -52,7 +52,7 @@ def _make_numbers_whole(value: dict[str, Any], most_values: int) -> None:
         if not below:
             return
         level = below
-    raise BadMessage(f"This is nested more than {MOST_LEVELS} levels deep.")
+    raise BadMessage(f"The JSON is nested more than {MOST_LEVELS} levels deep.")
 
 
 def _items(inside: dict[str, Any] | list[Any]) -> Iterable[tuple[Any, Any]]:

@@ -34,7 +34,7 @@ def _encodable(text: str) -> str:
 
 
 MOST_FIELDS = 64
-"""Fields that a message may have at most to be read at once; those with more are counted first."""
+"""Most fields of a message that pydantic checks directly; larger ones are measured first."""
 
 Encodable = Annotated[str, AfterValidator(_encodable)]
 """Text that is sent back to the client, and so must be whole."""
@@ -163,7 +163,7 @@ def read(raw: str) -> Message:
     value = decode_json(raw)
     if not isinstance(value, dict):
         raise BadMessage("A message must be a JSON object with a type.")
-    # Otherwise it may nest more deeply than pydantic bears, or have more fields than it can check quickly.
+    # Deeply nested or very wide messages are measured before pydantic sees them.
     if raw.count("[") + raw.count("{") <= MOST_LEVELS and raw.count('":') <= MOST_FIELDS:
         with suppress(ValidationError):
             return _READER.validate_python(value)
@@ -172,7 +172,7 @@ def read(raw: str) -> Message:
         raise BadMessage("A message must have a type.")
     if not isinstance(kind, str) or kind not in _MODELS:
         raise BadMessage("Unknown message type.")
-    return validated(_MODELS[kind], value)  # In the words of every route.
+    return validated(_MODELS[kind], value)  # For the error message that HTTP routes give too.
 
 
 def address_of(raw: str) -> tuple[str | None, str | None]:

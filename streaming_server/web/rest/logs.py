@@ -91,7 +91,7 @@ async def clear_logs(request: Request) -> Json[Confirmation]:
 @operation("operator", "Get the audio of an entry", errors=(UnknownEntry,))
 async def download(request: Request) -> SoundFile:
     entry = await _entry(request)
-    gone = UnknownEntry("No file was kept of this entry, or it has expired.")
+    gone = UnknownEntry("This entry has no audio file, or the file has expired.")
     if entry.file is None:
         raise gone
     media_type = next((kind for name, kind in CONTENT_TYPES.items() if entry.file.suffix == f".{name}"), None)
@@ -101,7 +101,7 @@ async def download(request: Request) -> SoundFile:
 def _journal(request: Request) -> Journal:
     """Raise Forbidden unless the server is in debug mode: the journal shows texts."""
     if not operations(request).configuration.now.debug_mode:
-        raise Forbidden("The journal is available in debug mode only: start with --debug, or put /config.")
+        raise Forbidden("The journal needs debug mode: start with --debug, or set debug_mode by PUT /config.")
     return operations(request).journal
 
 

@@ -90,7 +90,8 @@ class NamedSession(Session[TurnT]):
         return True
 
     def awaits_end(self, name: str) -> bool:
-        """Return whether a turn of this name takes text, is heard out, or failed and is not told so yet.
+        """Return whether the name has an open turn, or one whose end, unless it was cancelled, is still to
+        be sent.
 
         Then a message that is refused ends nothing: clients take an error with the name for the turn's end,
         and another may follow.

@@ -144,8 +144,7 @@ class Session(ABC, Generic[TurnT]):
         """Open a context. Raise TooLarge when the connection holds as many as it may, and as
         `Contexts.open` does.
 
-        A client that is sent audio ahead of real time may play it as it reads, and so leave the rest unread
-        for longer than one whose audio is paced.
+        A client that gets unpaced audio has the longer stall timeout: it may play while it reads.
         """
         most = self.services.settings.max_contexts
         if len(self._turns) >= most:
