@@ -26,7 +26,7 @@ def routes() -> list[BaseRoute]:
 
 @operation("operator", "Remove expired results now", errors=(StorageFailure,))
 async def cleanup(request: Request) -> Json[CleanedUp]:
-    """Delete expired results now. Fails only if no kind of result could be deleted."""
+    """Fail only if no kind of result could be deleted."""
     expired = await to_thread.run_sync(operations(request).expiry.expire)
     if not expired.removed:
         raise StorageFailure(next(iter(expired.failed.values())))

@@ -35,7 +35,6 @@ async def get_config(request: Request) -> Json[ServerConfig]:
     errors=(*BODY_ERRORS, StorageFailure),
 )
 async def put_config(request: Request) -> Json[ServerConfig]:
-    """Replace the whole configuration; absent fields take their defaults."""
     configuration, voices = operations(request).configuration, voice_services(request)
     config = await read_json(request, ServerConfig)
     if config.whisper_model_size != configuration.now.whisper_model_size:

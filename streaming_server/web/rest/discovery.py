@@ -43,7 +43,6 @@ def routes() -> list[BaseRoute]:
     errors=(*BODY_ERRORS, StorageFailure),
 )
 async def discover(request: Request) -> Json[Discovered]:
-    """Add the voice samples of the samples directory."""
     voices = voice_services(request)
     wanted = await read_json(request, DiscoverRequest, optional=True)
     found = await voices.discovery.discover(retranscribe=wanted.force_retranscribe)

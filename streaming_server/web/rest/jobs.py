@@ -87,7 +87,6 @@ def routes() -> list[BaseRoute]:
     errors=(BadValue,),
 )
 async def jobs(request: Request) -> Json[JobList]:
-    """List the latest jobs, newest first."""
     services = job_services(request)
     query = validated_query(JobListQuery, request.query_params)
     found = await to_thread.run_sync(services.jobs.list, query.status or None, query.limit)
@@ -110,7 +109,6 @@ async def job(request: Request) -> Json[JobState]:
     },
 )
 async def result(request: Request) -> SoundFile | Json[Error]:
-    """Send the audio of a completed job, or the error of one that failed."""
     found = await _job(request)
     match found.status:
         case "completed":
@@ -140,7 +138,6 @@ def _failure(found: Job) -> Json[Error]:
 
 @operation("jobs", "Cancel a job, waiting or running", errors=(UnknownJob, InUse, StorageFailure))
 async def cancel(request: Request) -> Json[ChangedJob]:
-    """Cancel a pending or processing job."""
     queue = job_services(request).queue
     cancelled = await queue.cancel(request.path_params["job_id"])
     return Json({"message": "The job was cancelled.", **to_json(queue, cancelled)})
@@ -153,7 +150,6 @@ async def cancel(request: Request) -> Json[ChangedJob]:
     errors=(UnknownJob, InUse, StorageFailure),
 )
 async def retry(request: Request) -> Json[ChangedJob]:
-    """Queue an interrupted, failed or cancelled job again."""
     queue = job_services(request).queue
     waiting = await queue.retry(request.path_params["job_id"])
     return Json({"message": "The job is waiting.", **to_json(queue, waiting)}, status_code=202)
@@ -161,7 +157,6 @@ async def retry(request: Request) -> Json[ChangedJob]:
 
 @operation("jobs", "Remove finished jobs and their results", errors=(StorageFailure,))
 async def clear(request: Request) -> Json[JobsRemoved]:
-    """Delete the finished jobs and their results."""
     removed = await to_thread.run_sync(job_services(request).jobs.clear)
     return Json({"message": f"{removed} jobs were removed.", "removed": removed})
 

@@ -65,7 +65,6 @@ def routes() -> list[BaseRoute]:
     errors=(BadValue,),
 )
 async def logs(request: Request) -> Json[LogList]:
-    """List the latest generations, of one voice or of all."""
     journal, query = _journal(request), validated_query(LogListQuery, request.query_params)
     entries, total = await to_thread.run_sync(journal.list, query.voice, query.limit)
     return Json({"logs": [to_json(entry) for entry in entries], "total": total, "filtered": len(entries)})

@@ -36,7 +36,7 @@ def routes() -> list[BaseRoute]:
     errors=(UnknownVoice, Full, EngineFailure, InUse, StorageFailure),
 )
 async def preview(request: Request) -> SoundFile | Response:
-    """Send a short sample of a voice. It is cached until the voice changes."""
+    """The preview is cached until the voice changes."""
     services = speech_services(request)
     entry = services.catalogue.find(request.path_params["voice_id"])
     engine = loaded_engine(services)

@@ -103,7 +103,6 @@ async def get_pronunciations(request: Request) -> Json[ListedWords]:
     errors=(*BODY_ERRORS, StorageFailure),
 )
 async def put_pronunciations(request: Request) -> Json[ListedWords]:
-    """Replace the whole list."""
     wanted = await read_json(request, WordList, most_values=6 * MOST_WORDS)
     entries = _checked(wanted, speech_services(request).pool.info)
     words = operations(request).pronunciations

@@ -76,7 +76,6 @@ def routes() -> list[BaseRoute]:
     errors=(*SPEECH_ERRORS, StorageFailure),
 )
 async def generate(request: Request) -> SpeechResponse | Json[QueuedJob]:
-    """Stream the speech of a text, or with `async_mode=true` create a job."""
     wanted = await read_json(request, GenerateRequest)
     if validated_query(GenerateQuery, request.query_params).async_mode:
         return await _enqueue(request, wanted)
@@ -91,7 +90,7 @@ async def generate(request: Request) -> SpeechResponse | Json[QueuedJob]:
     errors=SPEECH_ERRORS,
 )
 async def generate_plainly(request: Request) -> SpeechResponse:
-    """Stream the speech of a text; only the voice and the options of every door can be chosen."""
+    """Only the voice and the options of every door can be chosen."""
     plain = await read_json(request, PlainRequest)
     return _spoken(request, GenerateRequest(**plain.model_dump(exclude_none=True)))
 

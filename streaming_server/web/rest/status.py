@@ -106,7 +106,6 @@ async def readyz(request: Request) -> Json[State]:
 
 @operation("state", "Get the health in the Dia server's format")
 async def health(request: Request) -> Json[Health]:
-    """Return the health in the Dia server's format."""
     services = speech_services(request)
     return Json(
         {
@@ -119,7 +118,6 @@ async def health(request: Request) -> Json[Health]:
 
 @operation("state", "Get workers, jobs and memory pressure")
 async def queue_stats(request: Request) -> Json[QueueStats]:
-    """Return contexts, queues and jobs, and the memory pressure of each device."""
     now = operations(request).status.to_json()
     jobs = await to_thread.run_sync(job_services(request).jobs.counts)
     workers = [device["worker"] for device in now["devices"]]
@@ -151,7 +149,7 @@ async def queue_stats(request: Request) -> Json[QueueStats]:
 
 @operation("state", "Get the devices")
 async def gpu_status(request: Request) -> Json[GpuStatus]:
-    """Return the devices; without a GPU, the CPU."""
+    """Without a GPU, the CPU is listed."""
     services = speech_services(request)
     devices = operations(request).status.to_json()["devices"]
     gpus = [device for device in devices if device["id"].startswith("gpu_")]
@@ -188,7 +186,6 @@ async def history(request: Request) -> Json[History]:
 
 @operation("state", "Get metrics for Prometheus", media=("text/plain",))
 async def metrics(request: Request) -> Response:
-    """Return metrics in the text format of Prometheus."""
     services = speech_services(request)
     page = services.metrics.exposition(services.pool.slots, _gauges(services))
     return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")

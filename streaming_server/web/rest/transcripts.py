@@ -131,11 +131,8 @@ async def put_transcript(request: Request) -> Json[WrittenTranscript]:
     errors=(UnknownVoiceSample, BadValue, BadAudio, Full, StorageFailure),
 )
 async def transcribe(request: Request) -> Json[HeardTranscript]:
-    """Transcribe a voice sample with Whisper and return the text.
-
-    A transcript written by a person or read from a file is kept unless `force=true`; a trustworthy one is
-    kept if Whisper's is not.
-    """
+    """Keep a transcript that a person wrote or that was read from a file, unless `force=true`, and a
+    trustworthy one if Whisper's is not."""
     voices = voice_services(request)
     force = validated_query(TranscribeQuery, request.query_params).force
     voice_sample = await playable_voice_sample(request)
