@@ -84,7 +84,7 @@ def test_error_names_the_field_and_its_valid_values(value: dict[str, Any], messa
 
 @pytest.mark.parametrize("value", [None, [], "text", 1, True])
 def test_rejects_anything_but_an_object(value: Any) -> None:
-    with pytest.raises(BadMessage, match="must be a JSON object"):
+    with pytest.raises(BadMessage, match="JSON object is expected"):
         validated(Example, value)
 
 

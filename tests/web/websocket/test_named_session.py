@@ -1,4 +1,4 @@
-"""Failures of turns with names: their rest is swallowed, and nothing else.
+"""Failures of turns with names: their rest is ignored, and nothing else.
 
 Contexts fail here as they do when their worker dies after the first audio.
 """
@@ -142,7 +142,7 @@ async def test_a_failure_amid_the_last_message_leaves_the_name_free(
 
 
 @every_protocol
-async def test_a_failure_amid_any_other_message_swallows_the_rest(
+async def test_a_failure_amid_any_other_message_has_the_rest_ignored(
     services: SpeechServices, protocol: Protocol
 ) -> None:
     async with client_of(lambda connection: protocol.make(services, connection)) as (client, session):
