@@ -32,6 +32,7 @@ class FlowControlled(EngineWrapper):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._flows: dict[int, _Flow] = {}
+        self._uncharged_s = 0.0
 
     def submit(self, utterance: Utterance) -> None:
         self._flows[utterance.id] = _Flow(utterance)
@@ -51,11 +52,11 @@ class FlowControlled(EngineWrapper):
     def step(self) -> list[Event]:
         started_at = time.perf_counter()
         stepped = self._engine.step()
-        stepped_s = time.perf_counter() - started_at
+        self._uncharged_s += time.perf_counter() - started_at
+        uttered = {event.utterance for event in stepped}
+        self._charge(self._flows_of(uttered))
         events = [event for one in stepped for event in self._filter(one)]
-        flows = [flow for one in {event.utterance for event in stepped} if (flow := self._flows.get(one))]
-        for flow in flows:
-            flow.run_s += stepped_s / len(flows)
+        for flow in self._flows_of(uttered):
             if flow.ahead >= flow.utterance.window - 1:
                 flow.paused = True
                 self._engine.cancel(flow.utterance.id)
@@ -64,6 +65,16 @@ class FlowControlled(EngineWrapper):
     def close(self) -> None:
         self._flows.clear()
         super().close()
+
+    def _flows_of(self, utterances: Iterable[int]) -> list[_Flow]:
+        return [flow for utterance in utterances if (flow := self._flows.get(utterance))]
+
+    def _charge(self, flows: list[_Flow]) -> None:
+        """Divide the time since the last events among the utterances that have events now."""
+        for flow in flows:
+            flow.run_s += self._uncharged_s / len(flows)
+        if flows:
+            self._uncharged_s = 0.0
 
     def _filter(self, event: Event) -> Iterable[Event]:
         """Return the part of an event that was not sent before."""

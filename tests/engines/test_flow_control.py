@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from streaming_server.engines.base import Engine
 from streaming_server.engines.espeak.engine import EspeakEngine
 from streaming_server.engines.flow_control import FlowControlled
 from streaming_server.types import (
     DEFAULT_VOICE,
     Audio,
+    ChunkPolicy,
+    EngineInfo,
     Event,
     Finished,
     Generation,
+    MemoryReport,
     Utterance,
     WordMark,
     Words,
@@ -109,3 +114,77 @@ def test_no_more_than_a_window_is_sent_unread_in_quarters(espeak: EspeakEngine, 
     assert sum(sizes) == window // 2 * 2
     assert max(sizes) <= window // 4
     engine.cancel(5)
+
+
+class SilentSteps(Engine):
+    """Gives audio with every `every`th step only. Each step takes `STEP_S` of a clock that it moves."""
+
+    STEP_S = 1.0
+
+    def __init__(self, clock: list[float], every: int) -> None:
+        self.clock = clock
+        self.every = every
+        self.steps: dict[int, int] = {}
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo("silent", 24000, 1, False, ("en",), ChunkPolicy(0, 1, 400, 0.0), frozenset())
+
+    @property
+    def active(self) -> int:
+        return len(self.steps)
+
+    def submit(self, utterance: Utterance) -> None:
+        self.steps[utterance.id] = 0
+
+    def cancel(self, utterance_id: int) -> None:
+        self.steps.pop(utterance_id, None)
+
+    def step(self) -> list[Event]:
+        self.clock[0] += self.STEP_S
+        for number in self.steps:
+            self.steps[number] += 1
+        due = [number for number, steps in self.steps.items() if steps % self.every == 0]
+        ended = [number for number in due if self.steps[number] == 3 * self.every]
+        for number in ended:
+            del self.steps[number]
+        return [
+            Finished(number, 3 * self.every * self.STEP_S) if number in ended else Audio(number, bytes(1000))
+            for number in due
+        ]
+
+    def memory(self) -> MemoryReport:
+        raise NotImplementedError
+
+
+def test_the_time_of_steps_without_events_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    engine = FlowControlled(SilentSteps(clock, every=4))
+    engine.submit(utterance(6, window=1500))
+    while engine.active:
+        assert not any(isinstance(event, Finished) for event in engine.step())
+    engine.taken(6, 1500)
+    events: list[Event] = []
+    while engine.active:
+        events += engine.step()
+    (finished,) = [event for event in events if isinstance(event, Finished)]
+    assert finished.busy_s == clock[0]
+
+
+def test_an_utterance_that_ends_is_charged_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    engine = FlowControlled(SilentSteps(clock, every=4))
+    engine.submit(utterance(7))
+    for _ in range(8):
+        engine.step()
+    engine.submit(utterance(8, window=1500))
+    events: list[Event] = []
+    while engine.active:
+        events += engine.step()
+    engine.taken(8, 1500)
+    while engine.active:
+        events += engine.step()
+    (busy_s,) = [event.busy_s for event in events if isinstance(event, Finished) and event.utterance == 8]
+    assert busy_s == 4 / 2 + 4 + 12

@@ -47,6 +47,7 @@ class EspeakEngine(Engine):
         self._library = library
         self._languages = Languages(library.languages())
         if self._languages.voice_of(DEFAULT_LANGUAGE) is None:
+            library.close()
             raise EngineFailure("eSpeak NG's data files lack English; reinstall espeakng-loader.")
         self._info = EngineInfo(
             name="espeak",
@@ -59,7 +60,7 @@ class EspeakEngine(Engine):
             ipa=True,
             prosody=True,
         )
-        self._japanese = JapaneseReader()
+        self.japanese = JapaneseReader()
         self._waiting: dict[int, Utterance] = {}
         self._queue: list[tuple[float, int, int]] = []  # deadline, arrival, utterance id
         self._arrivals = 0
@@ -156,7 +157,7 @@ class EspeakEngine(Engine):
         commands = prosody_commands(composed.text, spans, parameters, own)
         if not own.voice.startswith(JAPANESE):
             return tuple(commands)
-        return (*commands, *self._japanese.readings(composed.text, composed.here(utterance.pronounced)))
+        return (*commands, *self.japanese.readings(composed.text, composed.here(utterance.pronounced)))
 
     def _parameters(self, utterance: Utterance, speed: float = 1.0, pitch: float = 1.0) -> VoiceParameters:
         """Return the library's parameters for an utterance. Raises BadValue for an unknown language.
@@ -175,8 +176,10 @@ class EspeakEngine(Engine):
             self._speaking = utterance_id
             return self._events_of(utterance_id, result)
         self._speaking = None
-        if result.error is not None:
-            raise result.error
+        if isinstance(error := result.error, EngineFailure):
+            return [Failed(utterance_id, error.code, error.message, error.retryable)]
+        if error is not None:
+            raise error
         rest = self._events_of(utterance_id, result.rest) if result.rest else []
         return [*rest, Finished(utterance_id, result.busy_s)]
 

@@ -46,20 +46,21 @@ class JapaneseReader:
     """Reads Japanese text as kana. The dictionary is loaded with the first text."""
 
     def __init__(self) -> None:
+        self._installed = all(map(find_spec, ("sudachipy", "sudachidict_small")))
         self._tokenizer: Any = None
 
     def readings(self, text: str, pronounced: Sequence[Pronounced] = ()) -> list[Insertion]:
         """Return what the library is to read for each word, with a space in front of it.
 
-        Parts that are pronounced are left alone. Without SudachiPy kanji are left out. Raises
-        UnsupportedLanguage if nothing is left then.
+        Parts that are pronounced are left alone. Without SudachiPy or its dictionary kanji are left out.
+        Raises UnsupportedLanguage if nothing is left then.
         """
-        if find_spec("sudachipy") is None:
+        if self._installed:
+            words = list(self._words(text))
+        else:
             words = [_Word(*match.span(), "") for match in _KANJI.finditer(text)]
             if not pronounced and not is_speakable(_KANJI.sub("", text)):
                 raise UnsupportedLanguage("kanji cannot be read; install the extra japanese.")
-        else:
-            words = list(self._words(text))
         return [
             Insertion(word.start, word.end, f" {word.reading}")
             for word in words

@@ -124,6 +124,7 @@ class Library:
             self._lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, _BUFFER_MS, path, _INITIALIZE_DONT_EXIT)
         )
         if self.sample_rate <= 0:
+            self._folder.close()
             raise EngineFailure("eSpeak NG did not accept its data files; reinstall espeakng-loader.")
         self._lib.espeak_SetSynthCallback(self._callback)
 

@@ -12,6 +12,7 @@ from streaming_server.engines.espeak.pieces import PieceCutter, SpokenPiece
 from streaming_server.engines.espeak.spelled_text import Insertion, SpelledText
 from streaming_server.engines.espeak.timeline import WordTimeline
 from streaming_server.engines.espeak.voices import VoiceParameters
+from streaming_server.errors import EngineFailure
 from streaming_server.types import Pronounced
 
 
@@ -63,11 +64,12 @@ class LibraryThread:
         return self._results.get()
 
     def stop(self) -> None:
-        """Abandon the text after a piece. Raises what the library raised."""
+        """Abandon the text after a piece. Raises what the library raised, except an EngineFailure."""
         self._commands.put(False)
         result = self._results.get()
-        if isinstance(result, Returned) and result.error is not None:
-            raise result.error
+        error = result.error if isinstance(result, Returned) else None
+        if error is not None and not isinstance(error, EngineFailure):
+            raise error
 
     def close(self) -> None:
         """End the thread. Nothing may be being spoken."""

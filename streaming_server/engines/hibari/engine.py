@@ -24,7 +24,7 @@ from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phra
 from streaming_server.engines.hibari.synthesis import SAMPLE_RATE, Synthesis, Tables
 from streaming_server.engines.hibari.voices import OWN, Timbre, synthesis_of, timbre_of
 from streaming_server.engines.memory import machine_memory
-from streaming_server.errors import BadValue, EngineFailure, UnsupportedLanguage
+from streaming_server.errors import BadValue, EngineFailure, SpeechError, UnsupportedLanguage
 from streaming_server.types import (
     Audio,
     ChunkPolicy,
@@ -72,11 +72,13 @@ LOADING_POLL_S = 0.005
 class _Stream:
     """An utterance that is being spoken.
 
-    newcomer: whether its listener has heard nothing yet. pitch: factor on the pitch of each frame of
-    `spectrum`, or of all. samples: given out so far. marks: of the phrase whose first piece is next.
+    opening: whether it is the first of its context. newcomer: whether it is, and that had no audio before.
+    pitch: factor on the pitch of each frame of `spectrum`, or of all. samples: given out so far. marks: of
+    the phrase whose first piece is next.
     """
 
     utterance: Utterance
+    opening: bool
     newcomer: bool
     text: str
     timbre: Timbre
@@ -111,6 +113,7 @@ class HibariEngine(Engine):
         self._noise = NoiseTable()
         self._streams: dict[int, _Stream] = {}
         self._openings: dict[int, int] = {}
+        self._heard: set[int] = set()
 
     @property
     def info(self) -> EngineInfo:
@@ -147,7 +150,8 @@ class HibariEngine(Engine):
         text = spoken_form(utterance.text)
         self._streams[utterance.id] = _Stream(
             utterance,
-            newcomer=opening,
+            opening=opening,
+            newcomer=opening and utterance.context not in self._heard,
             text=text,
             timbre=OWN if utterance.voice.id in self._models else timbre_of(utterance.voice),
             noise=self._noise.stream(utterance.generation.seed or 0, text),
@@ -161,6 +165,7 @@ class HibariEngine(Engine):
 
     def release(self, context: int) -> None:
         self._openings.pop(context, None)
+        self._heard.discard(context)
 
     def step(self) -> list[Event]:
         """Speak a piece of the most urgent utterance whose voice is loaded."""
@@ -173,7 +178,7 @@ class HibariEngine(Engine):
         began = time.perf_counter()
         try:
             events = self._advance(stream)
-        except (BadValue, EngineFailure) as error:
+        except SpeechError as error:
             if self._speaker is None:
                 raise
             del self._streams[stream.utterance.id]
@@ -195,6 +200,7 @@ class HibariEngine(Engine):
         """Idempotent."""
         self._streams.clear()
         self._openings.clear()
+        self._heard.clear()
         self._speaker = None
 
     def _is_loading(self, stream: _Stream) -> bool:
@@ -231,6 +237,7 @@ class HibariEngine(Engine):
         stream.frames = min(LARGEST_PIECE, 2 * stream.frames)
         stream.pieces += 1
         stream.samples += len(pcm) // 2
+        self._heard.add(stream.utterance.context)
         events: list[Event] = [Words(stream.utterance.id, stream.marks)] if stream.marks else []
         stream.marks = ()
         return [*events, Audio(stream.utterance.id, pcm)]
@@ -245,7 +252,7 @@ class HibariEngine(Engine):
         stream.network = speaker.network
         stream.phrases = speaker.reader.read(
             stream.text,
-            opening=stream.newcomer,
+            opening=stream.opening,
             pronounced=stream.utterance.pronounced,
             units=stream.utterance.units,
         )

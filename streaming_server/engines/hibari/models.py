@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from streaming_server.engines.hibari.further_voices import british
 from streaming_server.engines.hibari.network import Network
 from streaming_server.engines.hibari.phonemes import PhonemeReader
-from streaming_server.errors import EngineFailure
+from streaming_server.errors import EngineFailure, VoiceUnavailable
 from streaming_server.types import EngineVoice
 
 log = logging.getLogger(__name__)
@@ -59,12 +59,16 @@ class VoiceModels:
         return loading is not None and loading.speaker is None and loading.error is None
 
     def find(self, name: str) -> Speaker:
-        """Return a model that has been loaded. Raises EngineFailure if it could not be."""
+        """Return a model that is not being loaded.
+
+        Raises VoiceUnavailable if its file is missing, and EngineFailure if it could not be loaded.
+        """
         loading = self._loading.get(name)
         if loading is None:
-            raise EngineFailure(f"The file of voice {name} is not on this machine; try again.")
-        if loading.speaker is None:
-            raise loading.error or EngineFailure(f"Voice {name} is being loaded; try again.")
+            raise VoiceUnavailable(f"Voice {name} is not on this machine yet; try again.")
+        if loading.error is not None:
+            raise loading.error
+        assert loading.speaker is not None
         return loading.speaker
 
     def _load(self, name: str, loading: _Loading) -> None:

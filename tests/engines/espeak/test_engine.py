@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from unittest.mock import MagicMock
 
 import pytest
 from helpers.espeak import Speaker, audio_of
 
-from streaming_server.types import Audio, Event, Finished, Words
+from streaming_server.engines.espeak import engine, library
+from streaming_server.engines.espeak.library import Library
+from streaming_server.errors import EngineFailure
+from streaming_server.types import Audio, Event, Failed, Finished, Words
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +109,62 @@ def test_release_and_relieve_are_allowed_at_any_time(speaker: Speaker) -> None:
 def test_memory_is_the_machines(speaker: Speaker) -> None:
     report = speaker.engine.memory()
     assert 0 < report.used < report.total
+
+
+def test_a_text_that_the_library_refuses_fails_alone(
+    speaker: Speaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Library, "speak", raising(EngineFailure("eSpeak NG returned status 2.")))
+        (event,) = speaker.say(SENTENCE)
+    assert event == Failed(event.utterance, "engine_failure", "eSpeak NG returned status 2.", retryable=False)
+    assert speaker.pcm(SENTENCE)
+
+
+def test_any_other_error_ends_the_worker(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Library, "speak", raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        speaker.say(SENTENCE)
+
+
+def test_a_cancelled_text_may_fail(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Library, "speak", raising(EngineFailure("eSpeak NG failed."), after=Library.speak))
+        utterance = speaker.submit(SENTENCE)
+        speaker.engine.step()
+        speaker.engine.cancel(utterance)
+    assert speaker.engine.active == 0
+    assert speaker.pcm(SENTENCE)
+
+
+def raising(error: Exception, after: Callable[..., None] | None = None) -> Callable[..., None]:
+    """Return a function that raises an error, after another one has returned."""
+
+    def fail(*arguments: object, **options: object) -> None:
+        if after is not None:
+            after(*arguments, **options)
+        raise error
+
+    return fail
+
+
+def test_a_library_without_english_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = MagicMock()
+    opened.languages.return_value = {"de": "de"}
+    monkeypatch.setattr(engine, "Library", lambda: opened)
+    with pytest.raises(EngineFailure, match="lack English"):
+        engine.EspeakEngine()
+    opened.close.assert_called_once_with()
+
+
+def test_a_library_that_does_not_start_leaves_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, lib = MagicMock(), MagicMock()
+    lib.espeak_Initialize.return_value = -1
+    monkeypatch.setattr(library, "DataFolder", lambda original: folder)
+    monkeypatch.setattr(library.ctypes, "CDLL", lambda path: lib)
+    with pytest.raises(EngineFailure, match="did not accept its data files"):
+        Library()
+    folder.close.assert_called_once_with()
 
 
 def test_imports_no_heavy_modules_and_closes_while_speaking() -> None:

@@ -56,7 +56,7 @@ def test_every_word_has_one_mark(speaker: Speaker, text: str, expected: list[str
 def test_kanji_sound_like_their_reading(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sudachipy")
     kanji = speaker.pcm("今日は東京へ行きます。", language="ja")
-    monkeypatch.setattr(japanese, "find_spec", lambda name: None)
+    leave_out(speaker, monkeypatch, "sudachipy")
     assert kanji == speaker.pcm("きょうわ とうきょうえ いきます。", language="ja")
 
 
@@ -66,10 +66,18 @@ def test_a_pronunciation_counts_before_the_dictionary() -> None:
     assert [(one.start, one.end) for one in readings] == [(3, 5)]
 
 
+def leave_out(speaker: Speaker, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Let the engine read Japanese as if a package were not installed."""
+    find_spec = japanese.find_spec
+    monkeypatch.setattr(japanese, "find_spec", lambda name: None if name == package else find_spec(name))
+    monkeypatch.setattr(speaker.engine, "japanese", JapaneseReader())
+
+
+@pytest.mark.parametrize("package", ["sudachipy", "sudachidict_small"])
 def test_without_the_dictionary_only_kana_are_spoken(
-    speaker: Speaker, monkeypatch: pytest.MonkeyPatch
+    speaker: Speaker, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
-    monkeypatch.setattr(japanese, "find_spec", lambda name: None)
+    leave_out(speaker, monkeypatch, package)
     assert read("東京へ行きます。") == " へ きます。"
     spoken = audio_of(speaker.say("東京へ行きます。", language="ja"))
     assert spoken == speaker.pcm("へ きます。", language="ja")

@@ -291,6 +291,18 @@ def test_the_earliest_deadline_is_served_first(engine: HibariEngine) -> None:
     assert set(order[2:]) == {soon.id, late.id}
 
 
+def test_an_opening_that_is_spoken_again_overtakes_nobody(engine: HibariEngine) -> None:
+    context = next(IDS) + 10_000
+    drain(engine, [utterance("Well.", context=context)])
+    opening, soon = utterance(LONG, deadline=100.0), utterance(LONG, context=context, deadline=1.0)
+    engine.submit(opening)
+    next_events(engine)
+    engine.cancel(opening.id)
+    engine.submit(opening)
+    engine.submit(soon)
+    assert {event.utterance for event in next_events(engine)} == {soon.id}
+
+
 def test_the_first_utterance_of_a_context_opens_with_a_clause(engine: HibariEngine) -> None:
     text = "When the storm had passed, the farmers came out of their houses and saw what was left of it all."
     context = 99_000

@@ -39,10 +39,8 @@ def test_a_voice_speaks_once_its_file_is_there(voices: tuple[EngineVoice, ...]) 
     engine = HibariEngine(VoiceModels(voices))
     (event,) = drain(engine, [utterance(1, EMMA)])
     assert isinstance(event, Failed)
-    assert (event.code, event.message) == (
-        "engine_failure",
-        "The file of voice emma is not on this machine; try again.",
-    )
+    message = "Voice emma is not on this machine yet; try again."
+    assert event == Failed(1, "voice_unavailable", message, retryable=True)
     emma_file(voices).write_bytes(MODEL)
     spoken = pcm(drain(engine, [utterance(2, EMMA)]), 2)
     assert spoken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import FIRST_COMPLETED, wait
 
 from streaming_server.engines.dia.serving.context import FRAMES_PER_S
@@ -21,7 +22,7 @@ MIN_SPEECH_FRAMES = round(FRAMES_PER_S)
 """Frames that must fit after a voice's sample, a second; a longer sample is rejected."""
 
 IDLE_S = 0.01
-"""Seconds that an otherwise idle step waits for a voice prompt; less than a frame."""
+"""Seconds that a step with nothing to do waits; less than a frame."""
 
 
 class Admission:
@@ -41,13 +42,16 @@ class Admission:
     def cancel(self, utterance_id: int) -> None:
         self.waiting = [stream for stream in self.waiting if stream.utterance.id != utterance_id]
 
-    def collect_voice_prompts(self, idle: bool) -> list[Failed]:
-        """Use prompts that are ready; return failures. idle: nothing else is to be done, so wait briefly."""
+    def wait_briefly(self) -> None:
+        """Wait until a voice prompt is ready, but no longer than `IDLE_S`."""
         wanted = [stream.pending_prompt for stream in self.waiting if stream.pending_prompt is not None]
-        if not wanted:
-            return []
-        if idle and len(wanted) == len(self.waiting):
+        if wanted:
             wait(wanted, IDLE_S, FIRST_COMPLETED)
+        else:
+            time.sleep(IDLE_S)
+
+    def collect_voice_prompts(self) -> list[Failed]:
+        """Use prompts that are ready; return failures."""
         failures = []
         for stream in [s for s in self.waiting if s.pending_prompt is not None and s.pending_prompt.done()]:
             try:

@@ -57,8 +57,7 @@ class ContextState:
         """Use the voice's own prompt, whose pace is the first estimate."""
         self.prompt, self.from_voice = prompt, True
         if prompt.transcript:
-            pace = prompt.frames / FRAMES_PER_S / len(prompt.transcript)
-            self.pace = min(max(pace, USUAL_PACE / 2), USUAL_PACE * 2)
+            self.pace = _plausible(prompt.frames / FRAMES_PER_S / len(prompt.transcript))
 
     def next_seed(self, seed: int | None) -> int:
         """Return the next segment's seed; the same seed gives the same sequence in every context."""
@@ -76,7 +75,7 @@ class ContextState:
         if not frames or not characters or (cut and frames < self.pace * FRAMES_PER_S * characters):
             return
         if not cut:
-            self.pace = frames / FRAMES_PER_S / characters
+            self.pace = _plausible(frames / FRAMES_PER_S / characters)
         if self.from_voice or (self.prompt is not None and self.prompt.frames >= MIN_PROMPT_FRAMES):
             return
         known = self.prompt or VoicePrompt("", codes[:0])
@@ -85,6 +84,11 @@ class ContextState:
         if said:
             script = f"{known.transcript} {said}".strip()
             self.prompt = VoicePrompt(script, torch.cat([known.codes, codes[:kept]]))
+
+
+def _plausible(pace: float) -> float:
+    """Return a measured pace within bounds: the pauses in a short text say little of the next one."""
+    return min(max(pace, USUAL_PACE / 2), USUAL_PACE * 2)
 
 
 def leading_words(transcript: str, frames: int, room: int, most_bytes: int) -> tuple[str, int]:

@@ -140,9 +140,7 @@ class DiaEngine:
     def step(self) -> list[Event]:
         started = time.perf_counter()
         with torch.inference_mode(), self.runner.compute_scope():
-            if self._waiting:
-                idle = not self._outbox and self.active == len(self._waiting)
-                self._outbox += self._admission.collect_voice_prompts(idle)
+            self._outbox += self._admission.collect_voice_prompts()
             self._admission.admit(self._busy_s)
             self._prefill.run(self._step_s)
             selected = self._select_streams()
@@ -157,6 +155,8 @@ class DiaEngine:
                 self._end_segment(stream)
         self._busy_s += time.perf_counter() - started
         out, self._outbox = self._outbox, []
+        if nothing_to_do and not out and not self.streams.newcomers:
+            self._admission.wait_briefly()
         return out
 
     def memory(self) -> MemoryReport:

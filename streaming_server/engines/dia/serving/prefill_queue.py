@@ -34,7 +34,7 @@ class PrefillQueue:
         newcomers = list(self._streams.newcomers.values())
         if not newcomers:
             return
-        others = len(newcomers) < len(self._streams)
+        others = bool(self._schedule.running)
         seconds = max(MIN_PREFILL_S, step_s) if others else IDLE_PREFILL_S
         with self._runner.time_budget(seconds) as time_budget:
             for stream in sorted(newcomers, key=self._schedule.underrun_at):

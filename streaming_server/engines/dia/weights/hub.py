@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,24 +68,5 @@ def _download(name: str, variable: str) -> Path:
 
 def _reason(error: Exception) -> str:
     """Describe what went wrong in one line."""
-    network_error = next((link for link in _chain(error) if _is_network_error(link)), None)
-    if network_error is not None:
-        return f"the connection failed ({_line(network_error)})"
-    return _line(error)
-
-
-def _line(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _is_network_error(error: BaseException) -> bool:
-    """Return whether the hub was not reached. The error's type depends on the client's HTTP library."""
-    ours = isinstance(error, ConnectionError | TimeoutError)
-    return ours or any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -57,6 +57,13 @@ def test_prompt_pace_is_the_first_estimate_within_bounds(transcript, pace):
     assert context.pace == pytest.approx(pace, rel=0.01)
 
 
+@pytest.mark.parametrize(("frames", "pace"), [(129, 0.136), (20, 0.058), (5, 0.034)])
+def test_measured_pace_stays_within_bounds(frames, pace):
+    context = ContextState()
+    context.add_speech("[S1] Hi.", codes(frames), 4)
+    assert context.pace == pytest.approx(pace, rel=0.01)
+
+
 def test_voice_prompt_is_never_replaced():
     prompt = VoicePrompt("[S1] Me.", codes(50))
     context = ContextState()

@@ -343,6 +343,23 @@ def test_step_is_brief_with_a_single_stream(engine, said, toil):
         assert len(done) == step
 
 
+def test_newcomer_is_prefilled_at_full_speed_while_the_others_are_paused(said, monkeypatch):
+    engine = create_engine("random:tiny", device="cpu", slots=2, paced=True)
+    engine.submit(replace(said(1, max_tokens=400), window=40_000))
+    while engine.active:
+        engine.step()
+    budgets = []
+    time_budget = engine.runner.time_budget
+    monkeypatch.setattr(
+        engine.runner, "time_budget", lambda seconds: budgets.append(seconds) or time_budget(seconds)
+    )
+    engine.submit(said(2))
+    while not engine.schedule.running:
+        engine.step()
+    assert set(budgets) == {IDLE_PREFILL_S}
+    engine.close()
+
+
 def test_engine_is_inactive_while_all_streams_are_paused(said):
     """Not even for one that has no slot yet, or the engine would be driven in vain."""
     engine = create_engine("random:tiny", device="cpu", slots=1, paced=True)

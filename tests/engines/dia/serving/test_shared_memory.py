@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -99,3 +100,22 @@ def test_cancelled_streams_give_their_memory_to_those_that_wait(plain):
         engine.cancel(number)
     assert len(pcm(drain(engine), 4)) > 0
     assert runner.table.free == 12
+
+
+def test_step_sleeps_only_if_all_wait_for_their_listeners_or_for_memory(plain, monkeypatch):
+    runner = SharingRunner(plain.runner.slots, plain.runner.codec, pages=20)
+    engine = DiaEngine(runner, paced=True)
+    engine.submit(replace(said(1, 400), window=20_000))
+    sleeps = []
+    monkeypatch.setattr(time, "sleep", sleeps.append)
+    while engine.active:
+        engine.step()
+    with monkeypatch.context() as full:
+        full.setattr(runner, "admit", lambda *_: False)
+        engine.submit(said(2, 100))
+        assert not sleeps
+        assert engine.active == 1
+        assert engine.step() == []
+        assert len(sleeps) == 1
+    assert pcm(drain(engine), 2)
+    assert len(sleeps) == 1
