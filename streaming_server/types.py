@@ -67,6 +67,13 @@ BUILTIN_VOICES: tuple[Voice, ...] = (
 DEFAULT_VOICE = BUILTIN_VOICES[0]
 
 
+def nearest_builtin(voice: Voice) -> str:
+    """Return the id of a built-in voice: this one, else the one of its style, else the default."""
+    if any(voice.id == known.id for known in BUILTIN_VOICES):
+        return voice.id
+    return next((known.id for known in BUILTIN_VOICES if known.style == voice.style), DEFAULT_VOICE.id)
+
+
 @dataclass(frozen=True, slots=True)
 class VoiceFile:
     """A file that an engine needs to speak with a voice, fetched when the voice is first used.

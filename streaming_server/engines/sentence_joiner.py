@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from streaming_server.engines.base import Engine
-from streaming_server.engines.joining import PartJoiner, PartPlace
+from streaming_server.engines.part_joiner import PartJoiner, PartPlace
 from streaming_server.engines.wrapper import EngineWrapper
 from streaming_server.errors import UnsupportedLanguage
 from streaming_server.text.speakable import first_sound

@@ -9,9 +9,9 @@ import torch
 from streaming_server.engines.dia.model.config import TINY_DIA
 from streaming_server.engines.dia.model.kv_cache import KVCacheView
 from streaming_server.engines.dia.model.transformer import DiaModel
-from streaming_server.engines.dia.serving.context import VoicePrompt
 from streaming_server.engines.dia.serving.prefill import Beginning, Prefill
 from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
+from streaming_server.engines.dia.voices.prompt import VoicePrompt
 from streaming_server.engines.dia.weights.random_init import random_tensors
 from streaming_server.engines.dia.weights.shapes import dia_shapes
 

@@ -119,12 +119,10 @@ def engine_without_device(slots: int, paced: bool = False) -> DiaEngine:
     with torch.inference_mode():
         tensors = read_dia(locate("random:tiny", ""), TINY_DIA, _CPU, torch.float32)
         sound = read_codec(locate("random:tiny", ""), TINY_CODEC, _CPU, torch.float32)
-        model, kernels = DiaModel(TINY_DIA, tensors), has_triton()
-        pages = 80 * slots if kernels else None
+        model = DiaModel(TINY_DIA, tensors)
+        pages = 80 * slots if has_triton() else None
         codec = Codec(TINY_CODEC, sound, slots + 1)
-        runner = GraphRunner(
-            Slots(model, slots, pages=pages), codec, CHUNK_SIZES, AbsentDevice(slots), kernels
-        )
+        runner = GraphRunner(Slots(model, slots, pages=pages), codec, CHUNK_SIZES, AbsentDevice(slots))
     return DiaEngine(runner, paced=paced)
 
 

@@ -50,8 +50,8 @@ class Ours:
             plan.codec,
             codec,
             plan.slots,
-            plan.kernel,
-            plan.kernels,
+            plan.matmul,
+            plan.use_triton,
             fused_codec=plan.fused_codec,
         )
         self.watched = Watched(self.runner, plan.computes_on_host)
@@ -63,7 +63,7 @@ class Ours:
         """Name of the way steps are computed: plainly, or by graphs with or without Triton kernels."""
         if not isinstance(self.runner, GraphRunner):
             return "plain"
-        return "graphs of Triton kernels" if self.runner.kernels else "graphs with masks"
+        return "graphs of Triton kernels" if self.runner.use_triton else "graphs with masks"
 
     def median_step_ms(self, streams: int, limit_s: float) -> float:
         return statistics.median(self.step_times(streams, limit_s).wall_ms)

@@ -55,8 +55,8 @@ class Plan:
     steps: int
     rounds: int
     streams: tuple[int, ...]
-    kernel: Kernel | None
-    kernels: bool
+    matmul: Kernel | None
+    use_triton: bool
     reference: bool
     limit_s: float | None
     staged: bool = False
@@ -87,7 +87,7 @@ class Plan:
         return {
             "size": self.size,
             "dtype": str(self.dtype).removeprefix("torch."),
-            "kernel": self.kernel or "best",
+            "kernel": self.matmul or "best",
             "steps": self.steps,
             "rounds": self.rounds,
             "streams": list(self.streams),

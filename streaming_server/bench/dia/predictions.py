@@ -50,7 +50,7 @@ def predicted_steps(plan: Plan, counts: tuple[int, ...]) -> dict[str, Any]:
 
     limit_ms: what reading the bytes alone takes.
     """
-    exact = replace(plan, dtype=torch.bfloat16, kernel=None)
+    exact = replace(plan, dtype=torch.bfloat16, matmul=None)
     weights = step_bytes(exact)
     found = {}
     for count in counts:

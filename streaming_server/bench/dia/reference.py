@@ -95,7 +95,7 @@ class Reference:
         for module in list(self._model.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, torch.nn.Linear):
-                    setattr(module, name, _Borrowed(child.weight.detach(), self._plan.kernel))
+                    setattr(module, name, _Borrowed(child.weight.detach(), self._plan.matmul))
 
 
 class _Borrowed(torch.nn.Module):

@@ -75,8 +75,8 @@ class DiaReport:
 
     def _usual_stages(self) -> Iterator[Stage]:
         plan = self.plan
-        if plan.kernel in EIGHT_BITS:
-            measure = self._on_weights(partial(quantization_error, kernel=plan.kernel))
+        if plan.matmul in EIGHT_BITS:
+            measure = self._on_weights(partial(quantization_error, kernel=plan.matmul))
             yield Stage("the error of 8-bit weights", measure, ("int8_relative_logit_error",))
         yield self._bandwidth()
         yield self._making()
@@ -86,7 +86,7 @@ class DiaReport:
             measure = self._with(partial(at_scale, count=count))
             yield Stage(f"streams at once: {count}", measure, ("streams", str(count)))
         yield Stage("four staggered requests", self._with(staggered), ("staggered",))
-        if plan.reference and (plan.computes_on_host or plan.kernel is not None):
+        if plan.reference and (plan.computes_on_host or plan.matmul is not None):
             what = "a step with the same matrix kernels on both sides"
             yield Stage(what, self._with(compare_with_our_kernels), ("same_kernels",))
 
@@ -186,7 +186,7 @@ def unmeasurable(plan: Plan) -> list[str]:
     left_out = []
     if plan.computes_on_host:
         left_out += ["a GPU", "the host's time for a bare step: the host computes the step itself"]
-    elif plan.reference and plan.kernel is None and not plan.staged:
+    elif plan.reference and plan.matmul is None and not plan.staged:
         left_out.append("the same matrix kernels on both sides: on a GPU they are the same anyway")
     if not plan.reference:
         left_out.append("transformers: not installed, or left out")

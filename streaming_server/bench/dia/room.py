@@ -53,5 +53,5 @@ def needed_bytes(plan: Plan, slots: int) -> int:
 
 def _has_pages(plan: Plan) -> bool:
     """Return whether streams share pages of memory, as far as can be told before the engine is made."""
-    usable = plan.kernels and has_triton() and supports(plan.config, plan.dtype)
+    usable = plan.use_triton and has_triton() and supports(plan.config, plan.dtype)
     return usable and plan.device.type == "cuda"

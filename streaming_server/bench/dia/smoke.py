@@ -123,7 +123,7 @@ def _logits(
 
 def fused_codec_works(plan: Plan) -> bool:
     """Return whether the codec can be fused, as far as can be told before the engine is made."""
-    return plan.kernels and plan.device.type == "cuda" and has_triton()
+    return plan.use_triton and plan.device.type == "cuda" and has_triton()
 
 
 def _audio(plan: Plan, tensors: dict[str, Tensor], device: torch.device, fused: bool = False) -> Tensor:
@@ -150,7 +150,7 @@ def _compare_steps(plan: Plan, tensors: dict[str, Tensor], sound: dict[str, Tens
     expected = [_codes(plain, slot_ids) for slot_ids in _BATCHES]
     plain.close()
     del plain  # The two need not fit into memory together.
-    runner = assemble(plan.config, on_device(), plan.codec, codec, _SLOTS, None, plan.kernels)
+    runner = assemble(plan.config, on_device(), plan.codec, codec, _SLOTS, None, plan.use_triton)
     generated = torch.arange(_STEPS + 1)[:, None] > torch.tensor(plan.config.delays)
     repeats, shares = True, []
     for slot_ids, wanted in zip(_BATCHES, expected, strict=True):

@@ -29,7 +29,7 @@ _LENGTHS = (151, 152, 153, 151)
 
 def kernels(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
     """Time steps with Triton kernels, or with PyTorch's attention and masks. On a CPU both are the latter."""
-    return _measured(replace(plan, kernels=on), weights)
+    return _measured(replace(plan, use_triton=on), weights)
 
 
 def fused_codec(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def fused_codec(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, A
 def small_products(plan: Plan, weights: dict[str, Tensor], on: bool) -> dict[str, Any]:
     """Time steps whose products of few rows are Triton's or cuBLAS's; on a CPU they are neither."""
     if not on and plan.device.type == "cuda":
-        plan = replace(plan, kernel="library")
+        plan = replace(plan, matmul="library")
     return _measured(plan, weights)
 
 
@@ -60,10 +60,10 @@ def precision(plan: Plan, weights: dict[str, Tensor], name: str) -> dict[str, An
     if name in ("int8", "float8"):
         kernel = int8_kernel(plan.device) if name == "int8" else float8_kernel(plan.device)
         error = quantization_error(plan, weights, kernel)
-        return _measured(replace(plan, kernel=kernel), weights) | {"relative_logit_error": error}
+        return _measured(replace(plan, matmul=kernel), weights) | {"relative_logit_error": error}
     dtype = getattr(torch, name)
     converted = {key: tensor.to(dtype) for key, tensor in weights.items()}
-    return _measured(replace(plan, dtype=dtype, kernel=None), converted)
+    return _measured(replace(plan, dtype=dtype, matmul=None), converted)
 
 
 @torch.inference_mode()

@@ -32,4 +32,4 @@ def step_bytes(plan: Plan) -> int:
         and "embed" not in name
         and not ("cross_attention" in name and (".k_proj" in name or ".v_proj" in name))
     )
-    return int(read * (1 if plan.kernel in EIGHT_BITS else plan.dtype.itemsize))
+    return int(read * (1 if plan.matmul in EIGHT_BITS else plan.dtype.itemsize))

@@ -11,82 +11,81 @@ from streaming_server.types import EngineInfo, Event, Failed, Finished, MemoryRe
 
 
 class AutoEngine(Engine):
-    """An `Engine` that gives an utterance to `first` if that speaks its language, else to `second`.
+    """Speaks English with hibari and every other language with eSpeak NG, resampled to hibari's rate.
 
-    What `second` says is resampled to the rate of `first`. Steps alternate while both have work; one that
-    only waits does not hold up the other.
+    Steps alternate while both have work.
     """
 
-    def __init__(self, first: HibariEngine, second: Engine) -> None:
-        self._first = first
-        self._second = second
+    def __init__(self, hibari: HibariEngine, espeak: Engine) -> None:
+        self._hibari = hibari
+        self._espeak = espeak
         self._resamplers: dict[int, EventResampler] = {}
         self._turn = False
+        self._info = _joint_info(hibari.info, espeak.info)
 
     @property
     def info(self) -> EngineInfo:
-        first, second = self._first.info, self._second.info
-        languages = dict.fromkeys((*first.languages, *second.languages))
-        return replace(
-            first,
-            name="auto",
-            languages=tuple(languages),
-            uses=first.uses | second.uses,
-            ipa=first.ipa and second.ipa,
-            prosody=first.prosody and second.prosody,
-        )
+        return self._info
 
     @property
     def active(self) -> int:
-        return self._first.active + self._second.active
+        return self._hibari.active + self._espeak.active
 
     def prepare(self, voice: Voice) -> None:
-        self._first.prepare(voice)
-        self._second.prepare(voice)
+        self._hibari.prepare(voice)
+        self._espeak.prepare(voice)
 
     def submit(self, utterance: Utterance) -> None:
         language = utterance.generation.language
-        if language is None or self._first.info.speaks(language.replace("_", "-")):
-            self._first.submit(utterance)
+        if language is None or self._hibari.info.speaks(language.replace("_", "-")):
+            self._hibari.submit(utterance)
             return
-        rates = self._second.info.sample_rate, self._first.info.sample_rate
+        rates = self._espeak.info.sample_rate, self._hibari.info.sample_rate
         self._resamplers[utterance.id] = EventResampler(*rates)
-        self._second.submit(utterance)
+        self._espeak.submit(utterance)
 
     def cancel(self, utterance_id: int) -> None:
         if self._resamplers.pop(utterance_id, None) is not None:
-            self._second.cancel(utterance_id)
+            self._espeak.cancel(utterance_id)
         else:
-            self._first.cancel(utterance_id)
-
-    def taken(self, utterance_id: int, size: int) -> None:
-        """Neither holds an utterance back; `FlowControlled` does that."""
+            self._hibari.cancel(utterance_id)
 
     def release(self, context: int) -> None:
-        self._first.release(context)
-        self._second.release(context)
+        self._hibari.release(context)
+        self._espeak.release(context)
 
     def step(self) -> list[Event]:
         self._turn = not self._turn
-        wanted = self._turn and not self._first.waiting
-        if self._first.active and (wanted or not self._second.active):
-            return self._first.step()
-        return [converted for event in self._second.step() for converted in self._convert(event)]
+        wanted = self._turn and not self._hibari.waiting
+        if self._hibari.active and (wanted or not self._espeak.active):
+            return self._hibari.step()
+        return [converted for event in self._espeak.step() for converted in self._convert(event)]
 
     def memory(self) -> MemoryReport:
-        return self._first.memory()
+        return self._hibari.memory()
 
     def relieve(self) -> None:
-        self._first.relieve()
-        self._second.relieve()
+        self._hibari.relieve()
+        self._espeak.relieve()
 
     def close(self) -> None:
         self._resamplers.clear()
-        self._first.close()
-        self._second.close()
+        self._hibari.close()
+        self._espeak.close()
 
     def _convert(self, event: Event) -> list[Event]:
         converted = self._resamplers[event.utterance].convert(event)
         if isinstance(event, Finished | Failed):
             del self._resamplers[event.utterance]
         return converted
+
+
+def _joint_info(hibari: EngineInfo, espeak: EngineInfo) -> EngineInfo:
+    return replace(
+        hibari,
+        name="auto",
+        languages=tuple(dict.fromkeys((*hibari.languages, *espeak.languages))),
+        uses=hibari.uses | espeak.uses,
+        ipa=hibari.ipa and espeak.ipa,
+        prosody=hibari.prosody and espeak.prosody,
+    )

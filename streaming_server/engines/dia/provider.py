@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streaming_server.engines.base import Engine
+from streaming_server.engines.dia.weights.hub import DEFAULT_CODEC, DEFAULT_MODEL
 from streaming_server.engines.provider import EngineProvider, option
 from streaming_server.errors import EngineFailure
 
@@ -15,14 +16,17 @@ class DiaSettings:
     """The options of Dia."""
 
     model: str = option(
-        "nari-labs/Dia-1.6B-0626",
+        DEFAULT_MODEL,
         "weights: a hub id, a directory, or random:tiny or random:full, which speak noise",
     )
     codec: str | None = option(
-        None, "codec, given likewise; by default descript/dac_44khz, or random beside a random model"
+        None, f"codec, given likewise; by default {DEFAULT_CODEC}, or random beside a random model"
     )
     slots: int | None = option(
-        None, "utterances spoken at once on each device; by default as memory allows", ge=1, le=1024
+        None,
+        "utterances spoken at once on each device; by default as memory and real time allow",
+        ge=1,
+        le=1024,
     )
     disable_torch_compile: bool = option(False, "do not use Triton kernels on GPUs")
     quantize: Literal["int8"] | None = option(None, "hold the weights in 8 bits")
@@ -45,7 +49,7 @@ def create(settings: DiaSettings) -> Engine:
         settings.codec,
         slots=settings.slots,
         quantize=settings.quantize,
-        kernels=not settings.disable_torch_compile,
+        use_triton=not settings.disable_torch_compile,
         defaults=PRESETS[settings.preset],
         paced=True,
     )

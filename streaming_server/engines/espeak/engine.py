@@ -8,16 +8,16 @@ from __future__ import annotations
 import heapq
 
 from streaming_server.engines.base import Engine
-from streaming_server.engines.espeak.composing import Composed
+from streaming_server.engines.espeak.composed import Composed
 from streaming_server.engines.espeak.japanese import JAPANESE, JapaneseReader
 from streaming_server.engines.espeak.languages import DEFAULT_LANGUAGE, Languages
 from streaming_server.engines.espeak.library import Library
 from streaming_server.engines.espeak.pieces import SpokenPiece
 from streaming_server.engines.espeak.spelled_text import Insertion, prosody_commands
-from streaming_server.engines.espeak.text import is_speakable, spoken_form
-from streaming_server.engines.espeak.thread import LibraryCall, LibraryThread, Returned
+from streaming_server.engines.espeak.thread import CallEnd, LibraryCall, LibraryThread
 from streaming_server.engines.espeak.voices import VoiceParameters, parameters_for
 from streaming_server.engines.memory import machine_memory
+from streaming_server.engines.spoken_form import is_speakable, spoken_form
 from streaming_server.errors import BadValue, EngineFailure
 from streaming_server.types import (
     Audio,
@@ -140,8 +140,8 @@ class EspeakEngine(Engine):
         return LibraryCall(
             composed.text,
             parameters,
-            composed.here(utterance.pronounced),
-            composed.spans(utterance.units),
+            composed.compose_parts(utterance.pronounced),
+            composed.compose_spans(utterance.units),
             self._insertions(utterance, composed, parameters),
         )
 
@@ -152,12 +152,15 @@ class EspeakEngine(Engine):
 
         Raises UnsupportedLanguage.
         """
-        spans = composed.here(utterance.prosody)
+        spans = composed.compose_parts(utterance.prosody)
         parameters = [self._parameters(utterance, span.speed, span.pitch) for span in spans]
         commands = prosody_commands(composed.text, spans, parameters, own)
         if not own.voice.startswith(JAPANESE):
             return tuple(commands)
-        return (*commands, *self.japanese.readings(composed.text, composed.here(utterance.pronounced)))
+        return (
+            *commands,
+            *self.japanese.readings(composed.text, composed.compose_parts(utterance.pronounced)),
+        )
 
     def _parameters(self, utterance: Utterance, speed: float = 1.0, pitch: float = 1.0) -> VoiceParameters:
         """Return the library's parameters for an utterance. Raises BadValue for an unknown language.
@@ -171,7 +174,7 @@ class EspeakEngine(Engine):
         speed, pitch = speed * (generation.speed or 1.0), pitch * (generation.pitch or 1.0)
         return parameters_for(utterance.voice, voice, speed, pitch)
 
-    def _events(self, utterance_id: int, result: SpokenPiece | Returned) -> list[Event]:
+    def _events(self, utterance_id: int, result: SpokenPiece | CallEnd) -> list[Event]:
         if isinstance(result, SpokenPiece):
             self._speaking = utterance_id
             return self._events_of(utterance_id, result)
@@ -186,7 +189,7 @@ class EspeakEngine(Engine):
     def _events_of(self, utterance_id: int, piece: SpokenPiece) -> list[Event]:
         events: list[Event] = []
         if piece.marks:
-            events.append(Words(utterance_id, self._composed.there(piece.marks)))
+            events.append(Words(utterance_id, self._composed.original_marks(piece.marks)))
         if piece.pcm:
             events.append(Audio(utterance_id, piece.pcm))
         return events

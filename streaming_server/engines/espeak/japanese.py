@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from streaming_server.engines.espeak.spelled_text import Insertion
-from streaming_server.engines.espeak.text import is_speakable
+from streaming_server.engines.spoken_form import is_speakable
 from streaming_server.errors import UnsupportedLanguage
 from streaming_server.types import Pronounced
 

@@ -28,7 +28,7 @@ class LibraryCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class CallEnd:
     """The library has returned.
 
     busy_s: seconds it ran. rest: the last piece, if anything is left. error: what it raised.
@@ -49,16 +49,16 @@ class LibraryThread:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._commands: SimpleQueue[LibraryCall | bool | None] = SimpleQueue()  # bool: whether to continue
-        self._results: SimpleQueue[SpokenPiece | Returned] = SimpleQueue()
+        self._results: SimpleQueue[SpokenPiece | CallEnd] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="espeak", daemon=True)
         self._thread.start()
 
-    def start(self, call: LibraryCall) -> SpokenPiece | Returned:
+    def start(self, call: LibraryCall) -> SpokenPiece | CallEnd:
         """Start speaking. Return the first piece, or the end of the text."""
         self._commands.put(call)
         return self._results.get()
 
-    def resume(self) -> SpokenPiece | Returned:
+    def resume(self) -> SpokenPiece | CallEnd:
         """Continue after a piece. Return the next one, or the end of the text."""
         self._commands.put(True)
         return self._results.get()
@@ -67,7 +67,7 @@ class LibraryThread:
         """Abandon the text after a piece. Raises what the library raised, except an EngineFailure."""
         self._commands.put(False)
         result = self._results.get()
-        error = result.error if isinstance(result, Returned) else None
+        error = result.error if isinstance(result, CallEnd) else None
         if error is not None and not isinstance(error, EngineFailure):
             raise error
 
@@ -80,7 +80,7 @@ class LibraryThread:
         while isinstance(call := self._commands.get(), LibraryCall):
             self._results.put(self._speak(call))
 
-    def _speak(self, call: LibraryCall) -> Returned:
+    def _speak(self, call: LibraryCall) -> CallEnd:
         timeline = WordTimeline(call.text, call.units, estimated=call.parameters.compressed)
         cutter = PieceCutter(timeline, self._library.sample_rate)
         parked_s = 0.0
@@ -110,7 +110,7 @@ class LibraryThread:
             rest = None if stopped else cutter.rest()
         except BaseException as error:
             failure = error
-        return Returned(time.perf_counter() - started_at - parked_s, rest, failure)
+        return CallEnd(time.perf_counter() - started_at - parked_s, rest, failure)
 
     def _spelled(self, call: LibraryCall) -> SpelledText | None:
         """Return the text with what is inserted; None if that is nothing. Raises EngineFailure."""

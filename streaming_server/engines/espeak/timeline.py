@@ -7,6 +7,7 @@ import sys
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from streaming_server.engines.word_marks import share_time
 from streaming_server.text.written_word import WRITTEN_WORD, trim
 from streaming_server.types import WordMark
 
@@ -81,7 +82,8 @@ class WordTimeline:
         end = max(end, self._open_since)
         word = self._whole(*self._open, before)
         spans = [word, *self._unreported(word[1], before)]
-        marks = self._share(spans, end, self.estimated or estimated or len(spans) > 1)
+        estimated = self.estimated or estimated or len(spans) > 1
+        marks = share_time(spans, self._open_since, end, estimated=estimated)
         self._marked_text = spans[-1][1]
         self._open, self._clause_end, self._marked_sample = None, None, end
         return marks
@@ -103,18 +105,6 @@ class WordTimeline:
         between = [span for span in self._spans[first:] if span[1] <= before]
         trimmed = [trim(self.text, *span) for span in between]
         return [span for span in trimmed if any(letter.isalnum() for letter in self.text[span[0] : span[1]])]
-
-    def _share(self, spans: list[tuple[int, int]], end: int, estimated: bool) -> tuple[WordMark, ...]:
-        """Divide the time since the current word's start among words, in proportion to their lengths."""
-        letters = sum(last - first for first, last in spans)
-        marks: list[WordMark] = []
-        at, read = self._open_since, 0
-        for first, last in spans:
-            read += last - first
-            until = self._open_since + (end - self._open_since) * read // letters
-            marks.append(WordMark(first, last, at, until, estimated))
-            at = until
-        return tuple(marks)
 
     def _written(self, index: int, length: int) -> tuple[int, int] | None:
         """Return the span of the written word at an index of the text, or of the next one."""

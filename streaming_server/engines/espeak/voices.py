@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import log2
 from types import MappingProxyType
 
-from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Voice
+from streaming_server.types import Voice, nearest_builtin
 
 SLOWEST_WPM = 80
 """The library's slowest pace. Slower speech is this pace with pauses between the words."""
@@ -55,8 +55,6 @@ TIMBRES = MappingProxyType(
 )
 """The built-in voices, by id."""
 
-VOICE_OF_STYLE = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VOICES})
-
 
 @dataclass(frozen=True, slots=True)
 class VoiceParameters:
@@ -79,18 +77,13 @@ class VoiceParameters:
         return self.rate >= COMPRESSED_WPM
 
 
-def timbre_of(voice: Voice) -> EspeakTimbre:
-    """Return the timbre of a built-in voice; a custom voice gets that of its style, or the default one."""
-    return TIMBRES.get(voice.id) or TIMBRES[VOICE_OF_STYLE.get(voice.style, DEFAULT_VOICE.id)]
-
-
 def parameters_for(voice: Voice, language: str, speed: float = 1.0, pitch: float = 1.0) -> VoiceParameters:
     """Return the library's parameters for a voice.
 
     language: the library's own name. speed: 1.0 is the voice's own. pitch: a factor on the voice's own,
     clamped to the library's scale.
     """
-    timbre = timbre_of(voice)
+    timbre = TIMBRES[nearest_builtin(voice)]
     pace = timbre.words_per_minute * speed
     missing_s = max(0.0, 60.0 / pace - 60.0 / SLOWEST_WPM)
     rate = pace if round(pace) < COMPRESSED_WPM else pace * COMPRESSION_ALLOWANCE

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming_server.engines.base import Engine
-from streaming_server.engines.espeak.text import spoken_form
 from streaming_server.engines.hibari.inflection import inflected
 from streaming_server.engines.hibari.marks import word_marks
-from streaming_server.engines.hibari.models import Speaker, VoiceModels
+from streaming_server.engines.hibari.models import VoiceModel, VoiceModels
 from streaming_server.engines.hibari.network import Floats, Network, Spectrum
 from streaming_server.engines.hibari.noise import NoiseStream, NoiseTable
 from streaming_server.engines.hibari.phonemes import ASSETS, PhonemeReader, Phrase
 from streaming_server.engines.hibari.synthesis import SAMPLE_RATE, Synthesis, Tables
-from streaming_server.engines.hibari.voices import OWN, Timbre, synthesis_of, timbre_of
+from streaming_server.engines.hibari.voices import OWN, TIMBRES, Timbre, synthesis_of
 from streaming_server.engines.memory import machine_memory
-from streaming_server.errors import BadValue, EngineFailure, SpeechError, UnsupportedLanguage
+from streaming_server.engines.spoken_form import spoken_form
+from streaming_server.errors import BadValue, SpeechError, UnsupportedLanguage
 from streaming_server.types import (
     Audio,
     ChunkPolicy,
@@ -37,6 +37,7 @@ from streaming_server.types import (
     Voice,
     WordMark,
     Words,
+    nearest_builtin,
 )
 
 LANGUAGES = ("en", "en-US")
@@ -107,17 +108,14 @@ class HibariEngine(Engine):
 
     def __init__(self, models: VoiceModels | None = None) -> None:
         """Load the wheel's model. models: of the other voices. Raises EngineFailure."""
-        self._speaker: Speaker | None = Speaker(Network(ASSETS / "hibari.onnx"), PhonemeReader())
+        self._builtin = VoiceModel(Network(ASSETS / "hibari.onnx"), PhonemeReader())
         self._models = models or VoiceModels()
         self._tables = Tables()
         self._noise = NoiseTable()
         self._streams: dict[int, _Stream] = {}
         self._openings: dict[int, int] = {}
         self._heard: set[int] = set()
-
-    @property
-    def info(self) -> EngineInfo:
-        return EngineInfo(
+        self._info = EngineInfo(
             name="hibari",
             sample_rate=SAMPLE_RATE,
             slots=SLOTS,
@@ -129,6 +127,10 @@ class HibariEngine(Engine):
             ipa=True,
             prosody=True,
         )
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
 
     @property
     def active(self) -> int:
@@ -153,15 +155,12 @@ class HibariEngine(Engine):
             opening=opening,
             newcomer=opening and utterance.context not in self._heard,
             text=text,
-            timbre=OWN if utterance.voice.id in self._models else timbre_of(utterance.voice),
+            timbre=self._timbre(utterance.voice),
             noise=self._noise.stream(utterance.generation.seed or 0, text),
         )
 
     def cancel(self, utterance_id: int) -> None:
         self._streams.pop(utterance_id, None)
-
-    def taken(self, utterance_id: int, size: int) -> None:
-        """Do nothing; `FlowControlled` handles flow control."""
 
     def release(self, context: int) -> None:
         self._openings.pop(context, None)
@@ -179,8 +178,6 @@ class HibariEngine(Engine):
         try:
             events = self._advance(stream)
         except SpeechError as error:
-            if self._speaker is None:
-                raise
             del self._streams[stream.utterance.id]
             return [Failed(stream.utterance.id, error.code, error.message, error.retryable)]
         stream.busy_s += time.perf_counter() - began
@@ -193,15 +190,14 @@ class HibariEngine(Engine):
         """The machine's memory."""
         return machine_memory()
 
-    def relieve(self) -> None:
-        """Do nothing; there are no caches."""
-
     def close(self) -> None:
         """Idempotent."""
         self._streams.clear()
         self._openings.clear()
         self._heard.clear()
-        self._speaker = None
+
+    def _timbre(self, voice: Voice) -> Timbre:
+        return OWN if voice.id in self._models else TIMBRES[nearest_builtin(voice)]
 
     def _is_loading(self, stream: _Stream) -> bool:
         return stream.network is None and self._models.is_loading(stream.utterance.voice.id)
@@ -244,13 +240,11 @@ class HibariEngine(Engine):
 
     def _start(self, stream: _Stream) -> None:
         """Choose the model of an utterance and read its text."""
-        if self._speaker is None:
-            raise EngineFailure("The engine is closed.")
         _check_language(stream.utterance.generation.language)
         voice = stream.utterance.voice.id
-        speaker = self._models.find(voice) if voice in self._models else self._speaker
-        stream.network = speaker.network
-        stream.phrases = speaker.reader.read(
+        model = self._models.find(voice) if voice in self._models else self._builtin
+        stream.network = model.network
+        stream.phrases = model.reader.read(
             stream.text,
             opening=stream.opening,
             pronounced=stream.utterance.pronounced,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from streaming_server.engines.hibari.network import Floats, Spectrum
-from streaming_server.engines.hibari.phonemes import Phrase, SpokenWords
+from streaming_server.engines.hibari.phonemes import Phrase
 from streaming_server.engines.hibari.synthesis import HOP, UNVOICED_HZ
+from streaming_server.engines.word_marks import share_time
 from streaming_server.types import WordMark
 
 EARLY_FRAMES = 4
@@ -34,7 +33,9 @@ def word_marks(phrase: Phrase, spectrum: Spectrum, sample: int) -> list[WordMark
             max(0, int(spectrum.ends[place - 1]) - EARLY_FRAMES) for place in (words.start, words.end)
         )
         end = start + _audible(levels[start:end])
-        marks += _share(words, sample + HOP * start, sample + HOP * end)
+        # Words that were rewritten together share the time.
+        estimated = len(words.spans) > 1
+        marks += share_time(words.spans, sample + HOP * start, sample + HOP * end, estimated=estimated)
     return marks
 
 
@@ -50,14 +51,3 @@ def _audible(levels: Floats) -> int:
     """Return the number of frames of a word up to its last audible one."""
     heard = np.flatnonzero(levels > levels.max(initial=-np.inf) - AUDIBLE)
     return int(heard[-1]) + 1 if len(heard) else len(levels)
-
-
-def _share(words: SpokenWords, start: int, end: int) -> Iterator[WordMark]:
-    """Marks of words that were rewritten together: they share the time by their lengths, as an estimate."""
-    letters = sum(last - first for first, last in words.spans)
-    at, read = start, 0
-    for first, last in words.spans:
-        read += last - first
-        until = start + (end - start) * read // letters
-        yield WordMark(first, last, at, until, estimated=len(words.spans) > 1)
-        at = until

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class VoiceModel:
     """A model and the front end of its language."""
 
     network: Network
@@ -28,7 +28,7 @@ class Speaker:
 class _Loading:
     """A model that is being loaded. Written by its own thread only."""
 
-    speaker: Speaker | None = None
+    model: VoiceModel | None = None
     error: EngineFailure | None = None
 
 
@@ -56,9 +56,9 @@ class VoiceModels:
 
     def is_loading(self, name: str) -> bool:
         loading = self._loading.get(name)
-        return loading is not None and loading.speaker is None and loading.error is None
+        return loading is not None and loading.model is None and loading.error is None
 
-    def find(self, name: str) -> Speaker:
+    def find(self, name: str) -> VoiceModel:
         """Return a model that is not being loaded.
 
         Raises VoiceUnavailable if its file is missing, and EngineFailure if it could not be loaded.
@@ -68,13 +68,13 @@ class VoiceModels:
             raise VoiceUnavailable(f"Voice {name} is not on this machine yet; try again.")
         if loading.error is not None:
             raise loading.error
-        assert loading.speaker is not None
-        return loading.speaker
+        assert loading.model is not None
+        return loading.model
 
     def _load(self, name: str, loading: _Loading) -> None:
         path = self._paths[name]
         try:
-            loading.speaker = Speaker(Network(path), PhonemeReader(british=british(name)))
+            loading.model = VoiceModel(Network(path), PhonemeReader(british=british(name)))
         except Exception:  # Without an answer the voice would be loading for ever.
             log.exception("voice could not be loaded")
             loading.error = EngineFailure(

@@ -18,7 +18,6 @@ from streaming_server.engines.hibari.synthesis import (
     Tables,
     polar,
 )
-from streaming_server.types import BUILTIN_VOICES, DEFAULT_VOICE, Voice
 
 USUAL_HZ = 205.0
 """The median f0 of the model's own voice."""
@@ -62,13 +61,6 @@ TIMBRES = MappingProxyType(
 
 OWN = Timbre(gain=1.70)
 """A model's own voice."""
-
-_STYLES = MappingProxyType({voice.style: voice.id for voice in BUILTIN_VOICES})
-
-
-def timbre_of(voice: Voice) -> Timbre:
-    """A user's voice sounds like the built-in one of its style, or the default one."""
-    return TIMBRES.get(voice.id) or TIMBRES[_STYLES.get(voice.style, DEFAULT_VOICE.id)]
 
 
 def synthesis_of(

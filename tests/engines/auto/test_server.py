@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from helpers.doors import EQUAL_IN_ANY_VOICE, VoiceDoor, native
@@ -20,20 +18,6 @@ EMPHASIS = "This is <emphasis>very</emphasis> important."
 CHINESE = "The word 你好 means hello."
 MIXED = f"{EMPHASIS} {CHINESE}"
 GERMAN = "Bitte bringen Sie Ihr eigenes Essen mit."
-
-WITHOUT_HIBARI = """
-import sys
-from importlib.machinery import PathFinder
-
-
-class Without(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        return None if name == "hibari" else super().find_spec(name, path, target)
-
-
-sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -115,18 +99,6 @@ async def test_whisper_understands_the_english_voices(natural: Server) -> None:
         await talk.speak(ENGLISH.partition(" It")[0])
         wrong, words = Judge().errors(ENGLISH.partition(" It")[0], sound(talk, "default"), 24000)
         assert wrong <= 0.1 * words
-
-
-async def test_falls_back_to_espeak_without_hibari_and_logs_it(
-    tmp_path: Path, start_server: Callable[..., Server]
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text(WITHOUT_HIBARI)
-    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    server = start_server("--engine=auto", PYTHONPATH=path)
-    assert server.until_logged("hibari-tts").count("hibari-tts") == 1
-    async with talking(server.ws_url) as talk:
-        assert talk.ready["engine"] == "espeak"
-        assert (await talk.speak(ENGLISH))["type"] == "done"
 
 
 def sound(talk: Talk, context: str) -> bytes:

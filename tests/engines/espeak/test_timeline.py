@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from streaming_server.engines.espeak.library import EventKind, LibraryEvent
 from streaming_server.engines.espeak.pieces import PieceCutter
-from streaming_server.engines.espeak.text import spoken_form
 from streaming_server.engines.espeak.timeline import WordTimeline
+from streaming_server.engines.spoken_form import spoken_form
 from streaming_server.types import Audio, Event, Finished, WordMark, Words
 
 

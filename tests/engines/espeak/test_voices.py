@@ -14,7 +14,7 @@ import pytest
 from helpers.espeak import Speaker, voice_named
 
 from streaming_server.engines.espeak.variants import DataFolder
-from streaming_server.engines.espeak.voices import TIMBRES, parameters_for, timbre_of
+from streaming_server.engines.espeak.voices import TIMBRES, parameters_for
 from streaming_server.types import BUILTIN_VOICES
 
 SENTENCE = "This is a long sentence, with words, that a voice should speak at a chosen pace."
@@ -121,11 +121,6 @@ def median_pitch(pcm: bytes) -> float:
             lag = 55 + int(np.argmax(similarity[55:400]))
             found.append(22050 / lag)
     return float(np.median(found))
-
-
-def test_a_custom_voice_gets_the_timbre_of_its_style() -> None:
-    assert timbre_of(voice_named("somebody")) == TIMBRES["aria"]
-    assert timbre_of(voice_named("somebody", style="friendly")) == TIMBRES["kai"]
 
 
 @pytest.mark.parametrize("pitch", [0.8, 1.25])

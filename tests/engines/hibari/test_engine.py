@@ -16,7 +16,6 @@ from streaming_server.engines.flow_control import FlowControlled
 from streaming_server.engines.hibari.engine import LARGEST_PIECE, HibariEngine
 from streaming_server.engines.hibari.synthesis import HOP, SAMPLE_RATE
 from streaming_server.engines.hibari.voices import TIMBRES
-from streaming_server.errors import EngineFailure
 from streaming_server.types import (
     BUILTIN_VOICES,
     Audio,
@@ -350,14 +349,6 @@ def test_can_be_paused(engine: HibariEngine) -> None:
         restrained.taken(said.id, len(sound))
         sound += pcm(drain(restrained), said.id)
     assert sound == alone
-
-
-def test_a_closed_engine_returns_no_audio() -> None:
-    engine = HibariEngine()
-    engine.close()
-    engine.close()
-    with pytest.raises(EngineFailure, match="closed"):
-        drain(engine, [utterance("Hello.")])
 
 
 def median_f0(sound: NDArray[np.float64]) -> float:

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from streaming_server.engines.dia.kernels.codec import snake
+from streaming_server.engines.dia.kernels.codec_window import snake
 
 
 @dataclass(frozen=True, slots=True)

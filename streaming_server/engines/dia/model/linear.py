@@ -56,7 +56,7 @@ class Linear:
         self._fused = False
         self._product: Product | None = None
         if kernel in ("converted", "converted_float8"):
-            from streaming_server.engines.dia.kernels.products import product
+            from streaming_server.engines.dia.kernels.quantized_matmul import product
 
             self._product = product
         match kernel:

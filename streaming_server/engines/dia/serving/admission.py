@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from concurrent.futures import FIRST_COMPLETED, wait
 
-from streaming_server.engines.dia.serving.context import FRAMES_PER_S
 from streaming_server.engines.dia.serving.runner import Runner
 from streaming_server.engines.dia.serving.schedule import Schedule
 from streaming_server.engines.dia.serving.segments import Segments
 from streaming_server.engines.dia.serving.stream import Stream
 from streaming_server.engines.dia.serving.streams import Streams
 from streaming_server.engines.dia.text.script import encode_script
+from streaming_server.engines.dia.voices.prompt import FRAMES_PER_S
 from streaming_server.errors import BadValue, SpeechError
 from streaming_server.types import Failed
 
@@ -38,6 +38,9 @@ class Admission:
         self._max_active = max_active
         self._last_delay = runner.slots.model.config.last_delay
         self.waiting: list[Stream] = []
+
+    def add(self, stream: Stream) -> None:
+        self.waiting.append(stream)
 
     def cancel(self, utterance_id: int) -> None:
         self.waiting = [stream for stream in self.waiting if stream.utterance.id != utterance_id]

@@ -8,34 +8,20 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-FRAMES_PER_S = 44100 / 512
-"""Frames per second of audio."""
-
-MIN_PROMPT_FRAMES = round(5 * FRAMES_PER_S)
-"""A prompt made of the context's own speech grows until it is this long."""
-MAX_PROMPT_FRAMES = round(10 * FRAMES_PER_S)
-"""A prompt of 5 to 10 s keeps a voice best; from the README of nari-labs/dia."""
-
-MAX_PROMPT_BYTES = 512
-"""Bytes of transcript in a prompt made of the context's own speech: half the encoder's input."""
+from streaming_server.engines.dia.voices.prompt import (
+    FRAMES_PER_S,
+    MAX_PROMPT_BYTES,
+    MAX_PROMPT_FRAMES,
+    MIN_PROMPT_FRAMES,
+    VoicePrompt,
+    leading_words,
+)
 
 USUAL_PACE = 0.068
 """Seconds per character of English read aloud, about 150 words a minute."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
 """The golden ratio as a 64-bit fraction; spreads seeds apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class VoicePrompt:
-    """A voice to continue: a transcript, and the codes [frames, channels] in which it is spoken."""
-
-    transcript: str
-    codes: Tensor
-
-    @property
-    def frames(self) -> int:
-        return self.codes.shape[0]
 
 
 @dataclass(slots=True)
@@ -89,20 +75,3 @@ class ContextState:
 def _plausible(pace: float) -> float:
     """Return a measured pace within bounds: the pauses in a short text say little of the next one."""
     return min(max(pace, USUAL_PACE / 2), USUAL_PACE * 2)
-
-
-def leading_words(transcript: str, frames: int, room: int, most_bytes: int) -> tuple[str, int]:
-    """Return the whole words spoken within the first `room` frames, at an even pace, and their frames.
-
-    The words take at most `most_bytes`. Returns an empty string and 0 if not even the first word fits. A
-    script without spaces may be cut between any two characters.
-    """
-    short = transcript.encode()[: max(0, most_bytes)].decode(errors="ignore")
-    if frames <= room and short == transcript:
-        return transcript, frames
-    reach = min(int(len(transcript) * room / frames), len(short))
-    spaced = " " in transcript[len("[S1] ") :]
-    cut = transcript.rfind(" ", 0, reach + 1) if spaced else reach
-    if cut <= len("[S1] "):
-        return "", 0
-    return transcript[:cut], int(frames * cut / len(transcript))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from streaming_server.engines.base import Engine
 from streaming_server.engines.dia.serving.admission import Admission
 from streaming_server.engines.dia.serving.audio_out import AudioOut
 from streaming_server.engines.dia.serving.context import ContextState
@@ -36,8 +37,8 @@ CHUNKING = ChunkPolicy(min_chars=40, best_chars=240, max_chars=400, patience_s=0
 """Dia speaks unnaturally below about 5 s and rushes beyond 20 s."""
 
 
-class DiaEngine:
-    """Implements `engines.base.Engine`. Created by `load.create_engine`.
+class DiaEngine(Engine):
+    """Generates one frame of every utterance per step. Created by `load.create_engine`.
 
     voice_prompts: encodes voice samples; without it, voices' prompts are ignored. paced: as for
     `Streams`. max_active: utterances generated at once; by default the number of slots. notice: as in
@@ -99,12 +100,8 @@ class DiaEngine:
     def active(self) -> int:
         speaking = len(self.streams) - len(self.streams.idle)
         # If every slot is held by a paused stream, no step can admit another.
-        waiting = len(self._waiting) if speaking or len(self.streams) < self._max_active else 0
+        waiting = len(self._admission.waiting) if speaking or len(self.streams) < self._max_active else 0
         return waiting + speaking + bool(self._outbox)
-
-    @property
-    def _waiting(self) -> list[Stream]:
-        return self._admission.waiting
 
     def taken(self, utterance_id: int, size: int) -> None:
         stream = self.streams.by_utterance.get(utterance_id)
@@ -125,7 +122,7 @@ class DiaEngine:
         stream = Stream(utterance, context, self.schedule.steps)
         if self.voice_prompts is not None and voice.voice_sample is not None and not context.from_voice:
             stream.pending_prompt = self.voice_prompts.get(voice.voice_sample, voice.primary_speaker)
-        self._waiting.append(stream)
+        self._admission.add(stream)
 
     def cancel(self, utterance_id: int) -> None:
         self._admission.cancel(utterance_id)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streaming_server.engines.dia.kernels.codec import Calls, ConvolutionPlace, window
+from streaming_server.engines.dia.kernels.codec_window import Calls, ConvolutionPlace, window
 from streaming_server.engines.dia.kernels.convolution import convolve
 from streaming_server.engines.dia.model.codec import KERNEL, Block, Codec, ResidualUnit, Snake
 from streaming_server.engines.dia.model.config import CodecConfig

@@ -29,7 +29,7 @@ from streaming_server.engines.dia.serving.runner import AudioChunk, Runner, Step
 from streaming_server.engines.dia.serving.slots import NO_END, Slots
 from streaming_server.engines.dia.serving.step_graphs import FusedSteps, MaskedSteps, sizes
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 AHEAD: Final = 3
 """Steps the host may be ahead of the device."""
@@ -67,21 +67,20 @@ class DeviceTimeBudget(TimeBudget):
 class GraphRunner(Runner):
     """Run steps and chunks as CUDA graphs, captured once per shape.
 
-    chunks: sizes, in frames, of the audio chunks to decode. kernels: whether steps and prefill are made of
-    Triton kernels; the slots then have pages.
+    Steps and prefill are made of Triton kernels if the slots have pages.
+
+    chunks: sizes, in frames, of the audio chunks to decode.
     """
 
     delay = AHEAD
     codec_batch = CODEC_BATCH
     codec_patience = 4
 
-    def __init__(
-        self, slots: Slots, codec: Codec, chunks: Sequence[int], cuda: Cuda, kernels: bool = False
-    ) -> None:
+    def __init__(self, slots: Slots, codec: Codec, chunks: Sequence[int], cuda: Cuda) -> None:
         super().__init__(slots, codec)
         self._cuda = cuda
-        self.kernels = kernels
-        self.shaped = not kernels
+        self.use_triton = slots.has_pages
+        self.shaped = not self.use_triton
         self._model_stream = cuda.stream(urgent=True)
         self._model_pool = cuda.pool()
         self._ends = torch.full((slots.count,), NO_END, device=cuda.device)
@@ -93,7 +92,7 @@ class GraphRunner(Runner):
         self._table: PageTable | None = None
         self._prefill_graphs: PrefillGraphs | None = None
         self._steps: FusedSteps | MaskedSteps
-        if kernels:
+        if self.use_triton:
             self._table = PageTable(slots.paged.layout, slots.paged.pages)
             self._steps = FusedSteps(slots, self._table, self._capture_step)
             self._prefill_graphs = PrefillGraphs(slots, cuda, self._model_stream, self._model_pool)
@@ -103,7 +102,7 @@ class GraphRunner(Runner):
         self._last_step = cuda.record_event(self._model_stream)
         # What ran before each capture has left its memory in PyTorch's cache.
         cuda.empty_cache()
-        _LOG.info("captured %d CUDA graphs", self.graphs)
+        log.info("captured %d CUDA graphs", self.graphs)
 
     @property
     def graphs(self) -> int:

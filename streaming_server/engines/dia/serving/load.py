@@ -57,7 +57,7 @@ from streaming_server.engines.dia.weights.shapes import codec_shapes, dia_shapes
 from streaming_server.errors import EngineFailure
 from streaming_server.types import MemoryReport
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 NOISE = "The weights are random: Dia produces noise with them, for tests and benchmarks only."
 """Shown where weights are random."""
@@ -86,7 +86,7 @@ def create_engine(
     dtype: str | None = None,
     slots: int | None = None,
     quantize: Literal["int8"] | None = None,
-    kernels: bool = True,
+    use_triton: bool = True,
     defaults: SamplingParams | None = None,
     paced: bool = False,
     memory: Callable[[torch.device], MemoryReport] = device_memory,
@@ -97,26 +97,26 @@ def create_engine(
     published one, or to random weights beside a random model. device: `cuda`, `cuda:1`, `cpu`; by default
     the first GPU, if any. dtype: `bfloat16`, `float16`, `float32`; by default the device's best. slots:
     utterances at once; by default as many as a GPU generates in real time and has memory for.
-    kernels: use Triton kernels on a GPU where they work. paced: whether an utterance pauses while it is ahead
-    of its listener by its window. memory: reports a device's memory.
+    use_triton: use Triton kernels on a GPU where they work. paced: whether an utterance pauses while it is
+    ahead of its listener by its window. memory: reports a device's memory.
 
     Raises EngineFailure if a model cannot be found, read or held in memory.
     """
     where = pick_device(device)
     use_device(where)
-    if quantize is not None and where.type == "cuda" and not (kernels and has_triton()):
+    if quantize is not None and where.type == "cuda" and not (use_triton and has_triton()):
         raise EngineFailure("on a GPU int8 weights need Triton: pip install triton, or leave out --quantize")
     precision = pick_dtype(dtype, where)
     source = _Source.find(model, codec)
     sizes = source.config, source.codec_config, precision
     require_room(where, _least_bytes(*sizes, where, quantize, slots), memory(where))
-    kernel = int8_kernel(where) if quantize else None
+    matmul = int8_kernel(where) if quantize else None
     with _advice_when_memory_runs_out(where):
         tensors = read_dia(source.location, source.config, where, precision)
         sound = torch.float64 if precision == torch.float64 else torch.float32
         codec_tensors = read_codec(source.codec_location, source.codec_config, where, sound)
         runner = assemble(
-            source.config, tensors, source.codec_config, codec_tensors, slots, kernel, kernels, memory
+            source.config, tensors, source.codec_config, codec_tensors, slots, matmul, use_triton, memory
         )
         max_active = runner.slots.count if slots else _realtime_limit(runner)
     voice_prompts = _voice_prompts(source.codec_location, source.codec_config)
@@ -147,7 +147,7 @@ class _Source:
         """Return, and log, what users must know of these weights."""
         if not (self.location.is_random or self.codec_location.is_random):
             return None
-        _LOG.warning(NOISE.upper())
+        log.warning(NOISE.upper())
         return NOISE
 
 
@@ -167,7 +167,7 @@ def _realtime_limit(runner: Runner) -> int:
     """Limit the utterances at once to what is generated in real time."""
     max_active = runner.realtime_streams()
     if max_active < runner.slots.count:
-        _LOG.info(
+        log.info(
             "%d utterances are spoken at once, which is what this GPU does in real time; there is memory for"
             " %d, and slots=%d would leave the rest of it free",
             max_active,
@@ -183,23 +183,23 @@ def assemble(
     codec: CodecConfig,
     codec_tensors: dict[str, Tensor],
     slots: int | None,
-    kernel: Kernel | None = None,
-    kernels: bool = False,
+    matmul: Kernel | None = None,
+    use_triton: bool = False,
     memory: Callable[[torch.device], MemoryReport] = device_memory,
     fused_codec: bool = True,
 ) -> Runner:
     """Return a runner of these weights, which are on the device and in the precision to compute in.
 
-    The model's tensors are removed from their dictionary. kernel: for the matrices read in every step;
+    The model's tensors are removed from their dictionary. matmul: for the matrices read in every step;
     None for the fastest exact one. fused_codec: where Triton kernels are used and the model computes in 16
     bits, let the codec do so, too, in float16. The rest as for `create_engine`.
     """
     avoid_cudnn_attention()
     with torch.inference_mode():
-        model = DiaModel(config, tensors, kernel)
+        model = DiaModel(config, tensors, matmul)
         if model.device.type == "cuda":
             cuda = Cuda(model.device)
-            return assemble_on_gpu(model, codec, codec_tensors, cuda, slots, kernels, memory, fused_codec)
+            return assemble_on_gpu(model, codec, codec_tensors, cuda, slots, use_triton, memory, fused_codec)
         count = slots or plain_slots(config, codec, model.dtype, memory(model.device), 0, _CPU_SLOTS)
         return Runner(Slots(model, count), Codec(codec, codec_tensors, count + 1))
 
@@ -211,7 +211,7 @@ def assemble_on_gpu(
     codec_tensors: dict[str, Tensor],
     cuda: Cuda,
     slots: int | None,
-    kernels: bool,
+    use_triton: bool,
     memory: Callable[[torch.device], MemoryReport],
     fused_codec: bool = True,
 ) -> GraphRunner:
@@ -222,9 +222,9 @@ def assemble_on_gpu(
     def make(capacity: Capacity) -> GraphRunner:
         paged = Slots(model, capacity.slots, pages=capacity.pages)
         decoder = make_codec(codec, codec_tensors, capacity.slots + 1, fused_codec)
-        return GraphRunner(paged, decoder, CHUNK_SIZES, cuda, True)
+        return GraphRunner(paged, decoder, CHUNK_SIZES, cuda)
 
-    if kernels and _kernels_work(model, cuda):
+    if use_triton and _kernels_work(model, cuda):
         layout = PageLayout.of(config, config.decoder.positions, config.encoder.positions)
         return fit(make, report, layout, page_bytes(config, model.dtype), slots)
     count = slots or plain_slots(config, codec, model.dtype, report(), _WORKSPACE_BYTES, MOST_SLOTS)
@@ -243,7 +243,7 @@ def make_codec(config: CodecConfig, tensors: dict[str, Tensor], slots: int, fuse
 def _kernels_work(model: DiaModel, cuda: Cuda) -> bool:
     """Return whether Triton's kernels cover this model and run here; log why not."""
     if not has_triton() or not supports(model.config, model.dtype):
-        _LOG.info("Triton kernels are not used: triton is missing, or they do not cover this model")
+        log.info("Triton kernels are not used: triton is missing, or they do not cover this model")
         return False
     try:
         run_kernels_once(model)
@@ -251,7 +251,7 @@ def _kernels_work(model: DiaModel, cuda: Cuda) -> bool:
     except _FATAL:
         raise
     except Exception as error:  # Compiling them can fail in many ways, for want of a C compiler for one.
-        _LOG.warning("Triton kernels are not used: %s: %s", type(error).__name__, error)
+        log.warning("Triton kernels are not used: %s: %s", type(error).__name__, error)
         return False
     return True
 
@@ -275,7 +275,7 @@ def _voice_prompts(location: WeightsLocation, config: CodecConfig) -> VoicePromp
     It computes on the CPU, where it takes nothing from the streams on a GPU.
     """
     if not has_encoder(location):
-        _LOG.warning("the codec has no encoder, so voices cannot be cloned")
+        log.warning("the codec has no encoder, so voices cannot be cloned")
         return None
     cpu = torch.device("cpu")
     return VoicePromptCache(lambda: PromptEncoder(config, read_encoder(location, config, cpu, torch.float32)))

@@ -9,8 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from streaming_server.engines.dia.serving.context import VoicePrompt
 from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
+from streaming_server.engines.dia.voices.prompt import VoicePrompt
 
 PIECE_ROWS: Final = 128
 """Rows of a prompt fed at a time on a GPU, 1.5 s of audio: with both branches about as long as two steps."""

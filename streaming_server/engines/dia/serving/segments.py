@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from streaming_server.engines.dia.serving.context import FRAMES_PER_S, ContextState
+from streaming_server.engines.dia.serving.context import ContextState
 from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.presets import PRESETS
 from streaming_server.engines.dia.serving.slots import SamplingParams, Slots
 from streaming_server.engines.dia.serving.stream import Stream
 from streaming_server.engines.dia.text.script import build_script, encode_script, next_segment
 from streaming_server.engines.dia.text.words import WordTimer
+from streaming_server.engines.dia.voices.prompt import FRAMES_PER_S
 from streaming_server.types import Generation
 
 _SLACK = 1.25
@@ -47,8 +48,7 @@ class Segments:
         stream.beginning = Beginning(stream.ids, prompt, stream.sampling)
         stream.candidates = self._slots.candidates(stream.sampling)
         stream.first = frames + 1
-        latest = min(stream.sampling.max_tokens, self._slots.frames) - self._last_delay - 1
-        stream.limit = max(latest, stream.first)
+        stream.limit = self._slots.limit_row(stream.first, stream.sampling)
         stream.end = None
         stream.fed = stream.chunks = 0
         pace = stream.context.pace * self._sample_rate

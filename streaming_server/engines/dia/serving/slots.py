@@ -96,6 +96,10 @@ class Slots:
         return self._paged
 
     @property
+    def has_pages(self) -> bool:
+        return self._paged is not None
+
+    @property
     def cache_bytes(self) -> int:
         """Size of the keys and values of all slots."""
         if self._paged is not None:
@@ -143,10 +147,9 @@ class Slots:
         for channel, delay in enumerate(config.delays):
             known[: delay + 1, channel] = config.bos
             known[delay + 1 : delay + 1 + length, channel] = prompt[: self.frames - delay, channel]
-        limit = min(params.max_tokens, self.frames) - config.last_delay - 1
         ints = [0] * columns.INTEGERS
         ints[columns.POSITION], ints[columns.END] = length, NO_END
-        ints[columns.LIMIT], ints[columns.TEXT] = max(limit, length + 1), text
+        ints[columns.LIMIT], ints[columns.TEXT] = self.limit_row(length + 1, params), text
         vocabulary = config.decoder.vocabulary
         guided = params.cfg_scale != 1
         ints[columns.FILTER_K] = min(params.cfg_filter_top_k, vocabulary) if guided else vocabulary
@@ -156,6 +159,10 @@ class Slots:
         self.ints[slot].copy_(torch.tensor(ints, device="cpu").to(device, non_blocking=True))
         self.floats[slot].copy_(torch.tensor(floats, device="cpu").to(device, non_blocking=True))
         return length + 1
+
+    def limit_row(self, first: int, params: SamplingParams) -> int:
+        """Return the row where a stream must end at the latest, whose first frame is in row `first`."""
+        return max(first, min(params.max_tokens, self.frames) - self.model.config.last_delay - 1)
 
     def candidates(self, params: SamplingParams) -> int:
         """Return how many candidates a step must rank for these parameters."""

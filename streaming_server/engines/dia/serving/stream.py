@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from streaming_server.engines.dia.serving.context import ContextState, VoicePrompt
+from streaming_server.engines.dia.serving.context import ContextState
 from streaming_server.engines.dia.serving.prefill import Beginning
 from streaming_server.engines.dia.serving.slots import SamplingParams
 from streaming_server.engines.dia.text.script import ScriptSegment
 from streaming_server.engines.dia.text.words import WordTimer
+from streaming_server.engines.dia.voices.prompt import VoicePrompt
 from streaming_server.types import Utterance
 
 CHUNK_RAMP = (10, 4, 4, 4, 8, 8, 8, 16)

@@ -13,13 +13,13 @@ from concurrent.futures import Future
 import torch
 from torch import Tensor
 
-from streaming_server.engines.dia.serving.context import VoicePrompt
 from streaming_server.engines.dia.voices.encoder import PromptEncoder
+from streaming_server.engines.dia.voices.prompt import VoicePrompt
 from streaming_server.engines.dia.voices.recording import normalized_transcript, read_recording
 from streaming_server.errors import EngineFailure, SpeechError
 from streaming_server.types import Speaker, VoiceSample
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 MAX_PROMPTS = 256
 """Prompts cached; one of 10 s takes 62 kB."""
@@ -51,9 +51,9 @@ class VoicePromptCache:
         self._requested: deque[tuple[_Key, Future[VoicePrompt]]] = deque()
         self._prefetched: dict[_Key, Future[VoicePrompt]] = {}
 
-    def get(self, prompt: VoiceSample, speaker: Speaker) -> Future[VoicePrompt]:
+    def get(self, sample: VoiceSample, speaker: Speaker) -> Future[VoicePrompt]:
         """Request a prompt that is needed now. The future fails with a SpeechError."""
-        key = (prompt.path, normalized_transcript(prompt, speaker))
+        key = (sample.path, normalized_transcript(sample, speaker))
         with self._changed:
             known = self._kept.pop(key, None)
             result = known or Future()
@@ -63,9 +63,9 @@ class VoicePromptCache:
                 self._start_or_notify()
             return result
 
-    def prefetch(self, prompt: VoiceSample, speaker: Speaker) -> None:
+    def prefetch(self, sample: VoiceSample, speaker: Speaker) -> None:
         """Request a prompt that will be needed soon. It is encoded when no other is needed now."""
-        key = (prompt.path, normalized_transcript(prompt, speaker))
+        key = (sample.path, normalized_transcript(sample, speaker))
         with self._changed:
             if key in self._kept or len(self._prefetched) >= MAX_PREFETCHED:
                 return
@@ -99,7 +99,7 @@ class VoicePromptCache:
 
     def _start_or_notify(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="prompts", daemon=True)
+            self._thread = threading.Thread(target=self._work, name="voice encoder", daemon=True)
             self._thread.start()
         self._changed.notify()
 
@@ -114,7 +114,7 @@ class VoicePromptCache:
             except SpeechError as error:
                 self._fail(key, result, error)
             except Exception:
-                _LOG.exception("a voice sample cannot be encoded")
+                log.exception("a voice sample cannot be encoded")
                 failure = EngineFailure("this voice's sample cannot be encoded")
                 self._fail(key, result, failure)
             else:
@@ -168,4 +168,4 @@ def _lower_priority() -> None:
             now = os.getpriority(os.PRIO_PROCESS, thread)
             os.setpriority(os.PRIO_PROCESS, thread, max(now, _NICE))
         except OSError as error:
-            _LOG.info("cannot lower the priority of the voice encoder: %s", error)
+            log.info("cannot lower the priority of the voice encoder: %s", error)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming_server.engines.dia.serving.context import MAX_PROMPT_FRAMES, leading_words
 from streaming_server.engines.dia.text.script import normalize_script
+from streaming_server.engines.dia.voices.prompt import MAX_PROMPT_FRAMES, leading_words
 from streaming_server.errors import BadAudio, StorageFailure, UnknownVoiceSample
 from streaming_server.types import Speaker, VoiceSample
 
@@ -22,9 +22,9 @@ class ScriptedRecording:
     script: str
 
 
-def normalized_transcript(prompt: VoiceSample, speaker: Speaker) -> str:
+def normalized_transcript(sample: VoiceSample, speaker: Speaker) -> str:
     """Return the transcript as Dia reads it. Words before the first tag belong to `speaker`."""
-    return normalize_script(prompt.transcript, speaker)
+    return normalize_script(sample.transcript, speaker)
 
 
 def read_recording(path: str, script: str, sample_rate: int, hop: int) -> ScriptedRecording:

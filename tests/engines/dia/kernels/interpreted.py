@@ -21,7 +21,7 @@ from streaming_server.engines.dia.kernels.prefill_attention import (
     prefill_cross_attention,
     prefill_self_attention,
 )
-from streaming_server.engines.dia.kernels.products import parts_of, product
+from streaming_server.engines.dia.kernels.quantized_matmul import parts_of, product
 from streaming_server.engines.dia.kernels.sampling import advance, sample
 from streaming_server.engines.dia.model import columns
 from streaming_server.engines.dia.model.codec import Codec
@@ -423,7 +423,7 @@ def engine_on(pages):
         return DiaEngine(plain), gpu
     with torch.inference_mode():
         slots = Slots(plain.slots.model, 3, frames=160, text=64, pages=pages)
-        return DiaEngine(GraphRunner(slots, plain.codec, CHUNK_SIZES, gpu, True)), gpu
+        return DiaEngine(GraphRunner(slots, plain.codec, CHUNK_SIZES, gpu)), gpu
 
 
 @pytest.mark.timeout(500)
@@ -479,7 +479,7 @@ def test_the_runner_for_a_gpu_is_assembled_to_measure(kernels):
     runner = assemble_on_gpu(
         model, TINY_CODEC, sound, AbsentDevice(256), None, kernels, lambda device: memory
     )
-    assert runner.kernels == kernels
+    assert runner.use_triton == kernels
     assert runner.slots.count > 1
     assert runner.realtime_streams() == runner.slots.count
     assert len(runner.prefill_seconds()) == (6 if kernels else 0)
@@ -548,7 +548,7 @@ def decoded(codec, codes, chunks, lengths):
 @pytest.mark.timeout(200)
 def test_fused_codec_decodes_what_the_plain_one_does(monkeypatch, dtype, tolerance):
     """Across chunks, at a stream's beginning and beyond its end; in few programs, which take long here."""
-    monkeypatch.setattr("streaming_server.engines.dia.kernels.codec._ROWS", 1024)
+    monkeypatch.setattr("streaming_server.engines.dia.kernels.codec_window._ROWS", 1024)
     monkeypatch.setattr(Tile, "of", lambda rows, outputs, inputs: Tile(4096, 64, 32, 1))
     tensors = read_codec(locate("random:tiny", "DIA_CODEC"), TINY_CODEC, torch.device("cpu"), torch.float32)
     generator = torch.Generator().manual_seed(3)

@@ -19,7 +19,7 @@ from helpers.triton_offline import SHARED_BYTES, compile_offline, compiled, reco
 from streaming_server.engines.dia.kernels import launch as dependent  # noqa: E402
 from streaming_server.engines.dia.kernels import supports  # noqa: E402
 from streaming_server.engines.dia.kernels.attention import BLOCK  # noqa: E402
-from streaming_server.engines.dia.kernels.products import product  # noqa: E402
+from streaming_server.engines.dia.kernels.quantized_matmul import product  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_DIA, CodecConfig, DecoderConfig, DiaConfig  # noqa: E402
 from streaming_server.engines.dia.model.transformer import DiaModel  # noqa: E402
 from streaming_server.engines.dia.serving.fused_codec import FusedCodec  # noqa: E402

@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from streaming_server.engines.dia.serving.context import (  # noqa: E402
+from streaming_server.engines.dia.serving.context import ContextState  # noqa: E402
+from streaming_server.engines.dia.voices.prompt import (  # noqa: E402
     MAX_PROMPT_FRAMES,
     MIN_PROMPT_FRAMES,
-    ContextState,
     VoicePrompt,
 )
 

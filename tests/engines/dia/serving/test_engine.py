@@ -16,10 +16,10 @@ from helpers.checkpoints import codec_document, write_checkpoint  # noqa: E402
 
 from streaming_server.engines.dia.model.codec import codec_lag  # noqa: E402
 from streaming_server.engines.dia.model.config import TINY_CODEC, TINY_DIA  # noqa: E402
-from streaming_server.engines.dia.serving.context import MAX_PROMPT_BYTES  # noqa: E402
 from streaming_server.engines.dia.serving.engine import DiaEngine  # noqa: E402
 from streaming_server.engines.dia.serving.load import create_engine  # noqa: E402
 from streaming_server.engines.dia.serving.prefill_queue import IDLE_PREFILL_S, MIN_PREFILL_S  # noqa: E402
+from streaming_server.engines.dia.voices.prompt import MAX_PROMPT_BYTES  # noqa: E402
 from streaming_server.engines.dia.weights.hub import locate  # noqa: E402
 from streaming_server.engines.dia.weights.loader import read_codec  # noqa: E402
 from streaming_server.errors import EngineFailure  # noqa: E402

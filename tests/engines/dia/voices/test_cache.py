@@ -173,6 +173,6 @@ def test_encoder_thread_has_lower_priority(cache, encoder, prompt):
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     encoder.gate.set()
     cache.get(prompt(1), "S1").result(PATIENCE_S)
-    [thread] = [thread for thread in threading.enumerate() if thread.name == "prompts"]
+    [thread] = [thread for thread in threading.enumerate() if thread.name == "voice encoder"]
     assert os.getpriority(os.PRIO_PROCESS, thread.native_id) == max(own, 10)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own

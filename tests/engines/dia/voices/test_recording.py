@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from streaming_server.engines.dia.serving.context import MAX_PROMPT_FRAMES
+from streaming_server.engines.dia.voices.prompt import MAX_PROMPT_FRAMES
 from streaming_server.engines.dia.voices.recording import normalized_transcript, read_recording
 from streaming_server.errors import BadAudio, StorageFailure, UnknownVoiceSample
 from streaming_server.types import VoiceSample

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.espeak import Speaker, marks_of
 
-from streaming_server.engines.espeak.text import is_speakable, spoken_form
+from streaming_server.engines.spoken_form import is_speakable, spoken_form
 from streaming_server.types import Finished
 
 

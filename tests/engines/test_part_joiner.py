@@ -6,7 +6,7 @@ from array import array
 
 import pytest
 
-from streaming_server.engines.joining import EDGE_S, PartJoiner, PartPlace
+from streaming_server.engines.part_joiner import EDGE_S, PartJoiner, PartPlace
 from streaming_server.types import Audio, Event, WordMark, Words
 
 RATE = 1000

@@ -1,4 +1,4 @@
-"""Text as the library may read it."""
+"""Text without what must not be read aloud."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Composed:
             self.text = "".join(part for _, part in parts)
             self._places = [start for start, part in parts for _ in part] + [len(text)]
 
-    def here(self, parts: tuple[P, ...]) -> tuple[P, ...]:
+    def compose_parts(self, parts: tuple[P, ...]) -> tuple[P, ...]:
         """Return parts of the text as it was as parts of this text."""
         if (places := self._places) is None:
             return parts
@@ -38,13 +38,13 @@ class Composed:
             for part in parts
         )
 
-    def spans(self, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    def compose_spans(self, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
         """Return spans of the text as it was as spans of this text."""
         if (places := self._places) is None:
             return spans
         return tuple((bisect_left(places, start), bisect_left(places, end)) for start, end in spans)
 
-    def there(self, marks: tuple[WordMark, ...]) -> tuple[WordMark, ...]:
+    def original_marks(self, marks: tuple[WordMark, ...]) -> tuple[WordMark, ...]:
         """Return marks of this text as marks of the text as it was."""
         if (places := self._places) is None:
             return marks

@@ -9,7 +9,7 @@ from helpers.espeak import Speaker, audio_of, marks_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_server.engines.espeak.composing import Composed
+from streaming_server.engines.espeak.composed import Composed
 from streaming_server.types import Pronounced, WordMark
 
 TEXTS = {
@@ -41,7 +41,7 @@ def test_ipa_finds_its_word_in_either_form(speaker: Speaker) -> None:
     decomposed = unicodedata.normalize("NFD", text)
     composed = Composed(decomposed)
     zoe = Pronounced(7, 11, "ˈzoʊi")
-    (part,) = composed.here((zoe,))
+    (part,) = composed.compose_parts((zoe,))
     assert decomposed[zoe.start : zoe.end] == "Zoe\u0308"
     assert composed.text[part.start : part.end] == "Zoë"
 
@@ -50,7 +50,7 @@ def test_ipa_finds_its_word_in_either_form(speaker: Speaker) -> None:
 def test_places_lie_in_the_text_and_never_go_back(text: str) -> None:
     composed = Composed(text)
     size = len(composed.text)
-    marks = composed.there(tuple(WordMark(at, at + 1, 0, 0) for at in range(size)))
+    marks = composed.original_marks(tuple(WordMark(at, at + 1, 0, 0) for at in range(size)))
     assert all(0 <= mark.start <= mark.end <= len(text) for mark in marks)
     assert [mark.start for mark in marks] == sorted(mark.start for mark in marks)
     assert not marks or marks[-1].end == len(text)
