@@ -23,7 +23,7 @@ class PartPlace:
     """The place of a part in its sentence.
 
     start: of its text, in code points. first, last: whether nothing is spoken before it, or after it.
-    pause_s: silence behind it, beside what is left of its own.
+    pause_s: silence added after it.
     """
 
     start: int
@@ -35,8 +35,9 @@ class PartPlace:
 class PartJoiner:
     """Turns the audio and word marks of one part into those of the whole sentence.
 
-    utterance: the sentence's id. samples: those of the parts before. The silence at a joint is dropped. The
-    last word is held back until it is known how far it reaches into that.
+    Silence at a joint is dropped. The last word is held back until its end is known.
+
+    utterance: the sentence's id. samples: those of the parts before.
     """
 
     def __init__(self, utterance: int, place: PartPlace, samples: int, sample_rate: int) -> None:

@@ -135,7 +135,7 @@ def test_missing_device_is_a_one_line_error(capsys):
     assert main(["--device", "tpu"]) == 1
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == "tpu is not a device that PyTorch supports\n"
+    assert told.err == "tpu is not a device that PyTorch supports.\n"
 
 
 @pytest.mark.slow

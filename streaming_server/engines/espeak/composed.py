@@ -1,4 +1,4 @@
-"""Text in NFC, the only form that the library reads: of other letters it names the accents or drops them."""
+"""Compose text to NFC: eSpeak NG spells out or drops combining accents otherwise."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Composed:
             self._places = [start for start, part in parts for _ in part] + [len(text)]
 
     def compose_parts(self, parts: tuple[P, ...]) -> tuple[P, ...]:
-        """Return parts of the text as it was as parts of this text."""
+        """Return parts of the original text as parts of this one."""
         if (places := self._places) is None:
             return parts
         return tuple(
@@ -39,13 +39,13 @@ class Composed:
         )
 
     def compose_spans(self, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-        """Return spans of the text as it was as spans of this text."""
+        """Return spans of the original text as spans of this one."""
         if (places := self._places) is None:
             return spans
         return tuple((bisect_left(places, start), bisect_left(places, end)) for start, end in spans)
 
     def original_marks(self, marks: tuple[WordMark, ...]) -> tuple[WordMark, ...]:
-        """Return marks of this text as marks of the text as it was."""
+        """Return marks of this text as marks of the original one."""
         if (places := self._places) is None:
             return marks
         return tuple(replace(mark, start=places[mark.start], end=places[mark.end]) for mark in marks)

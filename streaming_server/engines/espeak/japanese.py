@@ -1,6 +1,7 @@
-"""Readings of Japanese text. The library reads kana alone, and of a kanji says that it is a Chinese letter.
+"""Kana readings of Japanese text.
 
-SudachiPy, of the extra `japanese`, tells words apart and how they are read.
+eSpeak NG reads only kana and announces a kanji as a Chinese letter. SudachiPy (extra `japanese`) splits the
+words and gives their readings.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class JapaneseReader:
         else:
             words = [_Word(*match.span(), "") for match in _KANJI.finditer(text)]
             if not pronounced and not is_speakable(_KANJI.sub("", text)):
-                raise UnsupportedLanguage("kanji cannot be read; install the extra japanese.")
+                raise UnsupportedLanguage("Kanji cannot be read; install the extra japanese.")
         return [
             Insertion(word.start, word.end, f" {word.reading}")
             for word in words

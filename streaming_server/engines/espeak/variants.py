@@ -1,9 +1,8 @@
-"""The speakers that eSpeak NG is given, as variant files of its own format, beside its own data.
+"""Voice variants written into a copy of eSpeak NG's data folder.
 
-Its own variants will not do: those that are easy to understand are men, and most waver by `flutter` and
-`roughness`. The library counts the phase of both from the first sound it ever made, and with any roughness
-that it knows it also damps every second or fourth cycle of a trilled r by that count, so that the same text
-would not sound the same twice. A roughness beyond its table has none of this.
+The stock ones do not serve: the intelligible ones are male, and most use `flutter` and `roughness`, whose
+phase runs on from the process's first sound, so the same text would not sound the same twice. A roughness
+beyond the library's table disables both effects.
 """
 
 from __future__ import annotations

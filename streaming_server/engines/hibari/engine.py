@@ -98,7 +98,7 @@ class _Stream:
 
     @property
     def urgency(self) -> tuple[bool, float]:
-        """Streams are served in this order: who has heard nothing or one piece, then who runs dry first."""
+        """Sort key: newcomers that have played at most one piece first, then the earliest underrun."""
         dry_at = self.utterance.deadline + self.samples / SAMPLE_RATE
         return not (self.newcomer and self.pieces < 2), dry_at
 
@@ -138,7 +138,7 @@ class HibariEngine(Engine):
 
     @property
     def waiting(self) -> bool:
-        """True if `step` would only wait, as the voices of all utterances are being loaded."""
+        """Whether `step` would only wait, as the voices of all utterances are being loaded."""
         return bool(self._streams) and all(map(self._is_loading, self._streams.values()))
 
     def prepare(self, voice: Voice) -> None:
@@ -187,16 +187,18 @@ class HibariEngine(Engine):
         return [Finished(stream.utterance.id, stream.busy_s)]
 
     def memory(self) -> MemoryReport:
-        """The machine's memory."""
         return machine_memory()
 
     def close(self) -> None:
-        """Idempotent."""
         self._streams.clear()
         self._openings.clear()
         self._heard.clear()
 
     def _timbre(self, voice: Voice) -> Timbre:
+        """Return the built-in timbre of a voice's id, else of its style, else the default.
+
+        A voice with a model of its own has that model's.
+        """
         return OWN if voice.id in self._models else TIMBRES[nearest_builtin(voice)]
 
     def _is_loading(self, stream: _Stream) -> bool:
@@ -218,7 +220,7 @@ class HibariEngine(Engine):
         if stream.phrase is not None:
             return []
         if not stream.samples and any(map(str.isalpha, stream.text)):
-            raise UnsupportedLanguage("hibari speaks English only; use --engine auto for other languages.")
+            raise UnsupportedLanguage("No word of this text can be spoken in English; set its language.")
         return None
 
     def _piece(self, stream: _Stream) -> list[Event]:
@@ -269,7 +271,7 @@ def _check_language(tag: str | None) -> None:
 
 
 def _trimmed(spectrum: Spectrum, phrase: Phrase) -> Spectrum:
-    """The spectrum without the silence before it, and with a short pause only inside a sentence."""
+    """Return the spectrum without the silence before it, and with a short pause only inside a sentence."""
     start = max(0, int(spectrum.ends[0]) - LEAD_IN)
     end = spectrum.frames
     if not phrase.ends_sentence and phrase.words:

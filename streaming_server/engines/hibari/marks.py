@@ -21,7 +21,7 @@ _SOME_BINS = slice(4, 240, 4)
 
 
 def word_marks(phrase: Phrase, spectrum: Spectrum, sample: int) -> list[WordMark]:
-    """A mark for every word of a phrase whose first frame is heard at `sample`.
+    """Return a mark for every word of a phrase whose first frame is heard at `sample`.
 
     A word begins with its first phoneme. It ends with its last one or, where that runs out into a pause, with
     the last frame that can be heard.

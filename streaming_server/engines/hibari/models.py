@@ -1,4 +1,4 @@
-"""The voice models that are not in the wheel, loaded beside everything else when one is first wanted."""
+"""Voice models outside the wheel, each loaded on a background thread when first wanted."""
 
 from __future__ import annotations
 

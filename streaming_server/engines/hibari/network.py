@@ -52,7 +52,7 @@ class Spectrum:
         return len(self.f0)
 
     def part(self, start: int, end: int) -> Spectrum:
-        """The frames from `start` to `end`."""
+        """Return the frames from `start` to `end`."""
         here = slice(start, end)
         return Spectrum(
             self.harmonic[:, here],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streaming_server.engines.hibari.network import BINS
 
 _SIZE = 1 << 16
-"""Complex numbers in the table. That two frames of a second share some is likely, and not heard."""
+"""Complex numbers in the table. Frames may share table entries within a second; this is inaudible."""
 
 
 class NoiseTable:
@@ -24,7 +24,7 @@ class NoiseTable:
         self._frames = np.lib.stride_tricks.sliding_window_view(numbers.view(np.complex64), BINS)
 
     def stream(self, seed: int, text: str) -> NoiseStream:
-        """The noise of an utterance."""
+        """Return the noise of an utterance."""
         digest = blake2b(f"{seed} {text}".encode(errors="surrogatepass"), digest_size=16).digest()
         return NoiseStream(self._frames, int.from_bytes(digest, "little"))
 

@@ -147,7 +147,7 @@ class PhonemeReader:
         return given
 
     def _sentences(self, alignment: WordAlignment, given: _Given) -> list[list[_Group]]:
-        """The sentences of a line, in groups that together hold all its words.
+        """Return the sentences of a line, in groups that together hold all its words.
 
         A word that is not spoken is with the one before it.
         """
@@ -164,7 +164,7 @@ class PhonemeReader:
         return sentences
 
     def _groups(self, start: int, sentence: str, alignment: WordAlignment, given: _Given) -> list[_Group]:
-        """The groups of a sentence that stands at `start` of the normalized text."""
+        """Return the groups of a sentence that stands at `start` of the normalized text."""
         groups: list[_Group] = []
         tokens = _with_given(self._tokens(start, sentence, alignment), given)
         for phonemes, first, last in _short(tokens):
@@ -181,7 +181,7 @@ class PhonemeReader:
         return groups
 
     def _tokens(self, start: int, sentence: str, alignment: WordAlignment) -> Iterator[tuple[str, int, int]]:
-        """Each token's phonemes, with a space where one follows, and the range of its words."""
+        """Yield each token's phonemes, with a space where one follows, and the range of its words."""
         at = 0
         try:
             tokens = self._g2p.phonemize_tokens(self._g2p.tokenize(sentence))
@@ -229,7 +229,7 @@ def _with_given(tokens: Iterator[tuple[str, int, int]], given: _Given) -> Iterat
 
 
 def _normalized(line: str, given_words: Collection[str] = ()) -> str:
-    """The line as Hibari normalizes it, in NFC, with the names of Greek letters.
+    """Return the line as Hibari normalizes it, in NFC, with the names of Greek letters.
 
     Digits that its number reader cannot take are replaced, and so are words of other scripts, in which it
     sees rare English words, except those that are given a pronunciation.
@@ -250,7 +250,7 @@ def _letter_name(match: re.Match[str]) -> str:
 
 
 def _short(tokens: Iterator[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
-    """The tokens, those too long for a phrase in pieces, of which the first has the words."""
+    """Yield the tokens, those too long for a phrase in pieces, of which the first has the words."""
     for phonemes, first, last in tokens:
         yield phonemes[:LONGEST_PHRASE], first, last
         for at in range(LONGEST_PHRASE, len(phonemes), LONGEST_PHRASE):
@@ -258,12 +258,12 @@ def _short(tokens: Iterator[tuple[str, int, int]]) -> Iterator[tuple[str, int, i
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of a text that are not blank and where they start."""
+    """Return the lines of a text that are not blank, and where they start."""
     return ((match.start(), match[0]) for match in _LINE.finditer(text))
 
 
 def _sentences(text: str) -> Iterator[tuple[int, str]]:
-    """The sentences of a text and where they start."""
+    """Yield the sentences of a text, and where they start."""
     at = 0
     for sentence in hibari.Hibari.split_sentences(text):
         at = text.index(sentence, at)
@@ -272,7 +272,7 @@ def _sentences(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _divide(groups: list[_Group], *, opening: bool) -> list[list[_Group]]:
-    """The groups in parts that the model can speak in one go.
+    """Return the groups in parts that the model can speak in one go.
 
     A part ends with a clause if one of some length ends in time, else with a word.
     """

@@ -53,7 +53,7 @@ class Tables:
         self.rest = (1.0 - self.place).astype(np.float32)
 
     def scale(self, block: int, frames: int) -> Floats:
-        """The factor for a block of HOP samples in which only some windows overlap.
+        """Return the factor for a block of HOP samples in which only some windows overlap.
 
         block: counted from the first sample of the first window.
         """
@@ -77,7 +77,7 @@ class Pulses:
         self._cycles = 0.0
 
     def read(self, start: int, end: int) -> Floats:
-        """The samples of the next frames, from `start` to `end`."""
+        """Return the samples of the next frames, from `start` to `end`."""
         f = self._frequencies(start, end)
         voiced = f > UNVOICED_HZ
         np.maximum(f, UNVOICED_HZ, out=f)
@@ -90,7 +90,7 @@ class Pulses:
         return _sum_of_cosines(t, f, voiced)
 
     def _frequencies(self, start: int, end: int) -> Floats:
-        """f0 of every sample, on straight lines between the frames' centres."""
+        """Return f0 of every sample, on straight lines between the frames' centres."""
         half = HOP // 2
         place, rest = self._tables.place, self._tables.rest
         before, here = self._f0[start:end, None], self._f0[start + 1 : end + 1, None]
@@ -155,7 +155,7 @@ class Synthesis:
         return self._done == self._frames
 
     def read(self, frames: int) -> Floats:
-        """The next samples, HOP for each frame at most: the first call gives fewer, the last more."""
+        """Return the next samples, HOP for each frame at most: the first call gives fewer, the last more."""
         start, end = self._done, min(self._done + frames, self._frames)
         windows = self._windows(start, end)
         blocks = np.zeros((end - start + OVERLAP - 1, HOP), np.float32)
@@ -176,7 +176,7 @@ class Synthesis:
         return out.reshape(-1)
 
     def _windows(self, start: int, end: int) -> Floats:
-        """The windowed signal of each frame, [frames, OVERLAP, HOP]."""
+        """Return the windowed signal of each frame, [frames, OVERLAP, HOP]."""
         part = slice(start, end)
         source = self._spectrum
         frames = np.fft.rfft(self._pulse_windows(start, end), axis=1)
@@ -190,7 +190,7 @@ class Synthesis:
         return windows.reshape(end - start, OVERLAP, HOP)
 
     def _pulse_windows(self, start: int, end: int) -> Floats:
-        """The windowed pulses around each frame, [frames, WINDOW]."""
+        """Return the windowed pulses around each frame, [frames, WINDOW]."""
         self._pulse_until(min(self._frames, end + LEAD // HOP))
         if end == self._frames:
             self._source = np.concatenate([self._source, self._source[-2 : -LEAD - 2 : -1]])
@@ -213,7 +213,7 @@ def _magnitude(log: Floats) -> Floats:
 
 
 def polar(angle: Floats, log: Floats) -> NDArray[np.complex64]:
-    """Numbers of this angle in radians and this log magnitude."""
+    """Return numbers of this angle in radians and this log magnitude."""
     out = np.empty(angle.shape, np.complex64)
     np.cos(angle, out=out.real)
     np.sin(angle, out=out.imag)

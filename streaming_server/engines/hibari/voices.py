@@ -79,14 +79,14 @@ def synthesis_of(
 
 
 def shaped_f0(f0: Floats, timbre: Timbre, pitch: Floats | float) -> Floats:
-    """The fundamental frequency, its voiced frames changed."""
+    """Return the fundamental frequency with its voiced frames changed."""
     distance = np.maximum(f0, UNVOICED_HZ) / np.float32(USUAL_HZ)
     shaped = distance**timbre.intonation * (USUAL_HZ * timbre.pitch * pitch)
     return np.where(f0 > UNVOICED_HZ, np.maximum(shaped, LOWEST_HZ), f0).astype(np.float32)
 
 
 class ShapedHarmonics:
-    """Return the pulse filter for another pitch and vocal tract.
+    """The pulse filter for another pitch and vocal tract.
 
     The model's filter means something only at the harmonics of its own f0; between them it is anything. So
     each new harmonic gets its magnitude from the two old ones around the place where it would be, and its
@@ -114,7 +114,7 @@ class ShapedHarmonics:
         return np.take_along_axis(filters, index, axis=1)
 
     def _each(self, numbers: Floats, start: int, end: int) -> NDArray[np.complex64]:
-        """The filter at each of the new harmonics of these numbers, [frames, harmonics]."""
+        """Return the filter at each of the new harmonics of these numbers, [frames, harmonics]."""
         old, frame = self._old[start:end], np.arange(start, end)[:, None]
         place = numbers * self._new[start:end] / (self._warp * old)
         below = np.maximum(np.floor(place), 1)
@@ -129,7 +129,7 @@ class ShapedHarmonics:
 
 
 def _warped(envelopes: Floats, warp: float) -> Floats:
-    """Log magnitudes [BINS, frames] with their frequencies multiplied by `warp`."""
+    """Return log magnitudes [BINS, frames] with their frequencies multiplied by `warp`."""
     if warp == 1.0:
         return envelopes
     place = np.minimum(np.arange(BINS) / warp, BINS - 1)

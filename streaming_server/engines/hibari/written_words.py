@@ -55,7 +55,7 @@ class WordAlignment:
         self._run_starts = [run.normalized[0] for run in self._runs]
 
     def words_at(self, start: int, end: int) -> tuple[int, int]:
-        """First and last + 1 of the words that are spoken from `start` to `end` of the normalized text."""
+        """Return the first and last + 1 of the words spoken from `start` to `end` of the normalized text."""
         run = self._runs[max(0, bisect_right(self._run_starts, start) - 1)]
         if run.same:
             shift = run.written[0] - run.normalized[0]

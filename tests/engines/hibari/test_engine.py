@@ -385,7 +385,7 @@ def test_a_text_without_any_english_is_refused(engine: HibariEngine, text: str) 
     (event,) = drain(engine, [utterance(text)])
     assert isinstance(event, Failed)
     assert (event.code, event.retryable) == ("unsupported_language", False)
-    assert "--engine auto" in event.message
+    assert event.message == "No word of this text can be spoken in English; set its language."
 
 
 def test_of_a_mixed_text_the_english_is_spoken(engine: HibariEngine) -> None:

@@ -1,6 +1,6 @@
 """Programmatic dependent launch: a kernel starts while the one before it on the stream still runs.
 
-Its programs get ready, for example load weights, and wait for the results of the kernel before it only then.
+A program prefetches (weights, for example) before it waits for the previous kernel's results.
 Every kernel of a chain that starts early must wait in all its programs, because the next one relies on it.
 """
 

@@ -125,8 +125,8 @@ class DiaConfig:
             if "model" in document and "data" in document:
                 return cls._from_nested(document)
         except (KeyError, TypeError, ValueError) as error:
-            raise EngineFailure(f"config.json: the field {error} is missing or malformed") from error
-        raise EngineFailure("config.json is not a Dia model: encoder_config is missing")
+            raise EngineFailure(f"config.json: the field {error} is missing or malformed.") from error
+        raise EngineFailure("config.json is not a Dia model: encoder_config is missing.")
 
     @classmethod
     def _from_flat(cls, document: dict[str, Any]) -> Self:
@@ -188,7 +188,7 @@ class DiaConfig:
             (self.encoder.head_width % 2 or d.head_width % 2, "head_dim"),
         ):
             if wrong:
-                raise EngineFailure(f"config.json: {what} has a value that Dia does not support")
+                raise EngineFailure(f"config.json: {what} has a value that Dia does not support.")
 
     def document(self) -> dict[str, Any]:
         """Return config.json in transformers' layout; `parse` reads it back."""
@@ -269,7 +269,7 @@ class CodecConfig:
         Raises EngineFailure, naming the field, if a value is missing or invalid.
         """
         if document.get("model_type", "dac") != "dac":
-            raise EngineFailure("config.json is not a DAC codec: model_type is not dac")
+            raise EngineFailure("config.json is not a DAC codec: model_type is not dac.")
         defaults = cls()
         try:
             ratios = document.get("downsampling_ratios")
@@ -284,9 +284,9 @@ class CodecConfig:
                 rates=rates,
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise EngineFailure(f"config.json: the field {error} is missing or malformed") from error
+            raise EngineFailure(f"config.json: the field {error} is missing or malformed.") from error
         if any(rate % 2 for rate in rates):
-            raise EngineFailure("config.json: downsampling_ratios has a value that DAC does not support")
+            raise EngineFailure("config.json: downsampling_ratios has a value that DAC does not support.")
         return config
 
 

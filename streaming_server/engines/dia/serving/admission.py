@@ -26,7 +26,10 @@ IDLE_S = 0.01
 
 
 class Admission:
-    """max_active: streams that may have a slot at once."""
+    """Gives waiting utterances a slot and memory, most urgent first.
+
+    max_active: streams that may have a slot at once.
+    """
 
     def __init__(
         self, runner: Runner, streams: Streams, schedule: Schedule, segments: Segments, max_active: int
@@ -69,11 +72,11 @@ class Admission:
         assert stream.pending_prompt is not None
         prompt = stream.pending_prompt.result()
         if len(encode_script(prompt.transcript)) + MIN_TEXT_BYTES > self._runner.slots.text:
-            raise BadValue("this voice's transcript is too long; shorten it")
+            raise BadValue("The voice sample's transcript is too long; shorten it.")
         # BOS, the delayed tail and the end of audio take rows, too.
         rows = prompt.frames + MIN_SPEECH_FRAMES + self._last_delay + 2
         if rows > self._runner.slots.frames:
-            raise BadValue("this voice's sample is too long for this model; upload a shorter one")
+            raise BadValue("The voice sample is too long for this model; upload a shorter one.")
         stream.context.use_prompt(prompt)
         stream.pending_prompt = None
 

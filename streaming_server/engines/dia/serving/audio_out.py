@@ -18,7 +18,10 @@ from streaming_server.types import Audio, Event, Words
 
 
 class AudioOut:
-    """out_of_memory: called with a stream that must fail, because the device's memory ran out."""
+    """Decodes complete chunks and turns them into Audio and Words events.
+
+    out_of_memory: called with a stream that must fail, because the device's memory ran out.
+    """
 
     def __init__(
         self, runner: Runner, streams: Streams, schedule: Schedule, out_of_memory: Callable[[Stream], None]

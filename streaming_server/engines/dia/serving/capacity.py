@@ -22,9 +22,15 @@ TYPICAL_BYTES: Final = 150
 """Bytes of text of a typical utterance, about ten seconds."""
 
 
+_HOW_TO_FREE_MEMORY = "Use --quantize int8 or stop other programs on the device."
+
+
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """slots: streams at once. pages: that they share, each of them growing as it goes."""
+    """The slots and pages that fit in memory.
+
+    slots: streams at once. pages: that they share, each of them growing as it goes.
+    """
 
     slots: int
     pages: int
@@ -49,7 +55,8 @@ def paged_capacity(
 ) -> Capacity:
     """Return what fits beside `needed` more bytes than are used now.
 
-    Without a wanted number there are as many slots as typical utterances fit. One long stream always does.
+    wanted: slots, or None for as many typical utterances as fit. One stream of the greatest length always
+    fits.
 
     Raises EngineFailure if it does not, or if fewer typical utterances fit than are wanted.
     """
@@ -57,9 +64,12 @@ def paged_capacity(
     pages = room // page_bytes
     least = max(layout.slot_pages, (wanted or 1) * typical_pages(layout))
     if pages < least:
+        several = wanted is not None and wanted > 1
         raise EngineFailure(
-            f"{wanted or 1} utterances at once need {least * page_bytes / 1e9:.1f} GB beside the model and"
-            f" its graphs, where {max(0, room) / 1e9:.1f} GB of {memory.total / 1e9:.1f} GB may be used"
+            f"{f'{wanted} concurrent utterances need' if several else 'An utterance needs'}"
+            f" {least * page_bytes / 1e9:.1f} GB beside the model; {max(0, room) / 1e9:.1f} of"
+            f" {memory.total / 1e9:.1f} GB are available."
+            f" {'Lower --slots.' if several else _HOW_TO_FREE_MEMORY}"
         )
     slots = wanted or min(MOST_SLOTS, max(1, pages // typical_pages(layout)))
     return Capacity(slots, min(pages, slots * layout.slot_pages))

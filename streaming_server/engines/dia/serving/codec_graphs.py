@@ -1,4 +1,4 @@
-"""CUDA graphs of the codec, on a stream of their own."""
+"""CUDA graphs of the codec, on a CUDA stream of their own."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class PinnedBuffers:
-    """Pinned buffers of one kind, each used again: to allocate one takes the host longer than to fill it.
+    """A free list of pinned buffers of one shape; allocating one takes longer than filling it.
 
     allocate: makes one more.
     """
@@ -56,7 +56,7 @@ class CapturedGraph:
         self.downloads = PinnedBuffers(lambda: allocate(output))
 
     def launch(self, rows: NDArray[np.int64]) -> Launch:
-        """Upload the inputs, replay the graph and download its output, all on the current stream."""
+        """Upload the inputs, replay the graph and download its output, all on the current CUDA stream."""
         upload, download = self.uploads.take(), self.downloads.take()
         upload.numpy()[...] = rows
         self.inputs.copy_(upload, non_blocking=True)
@@ -94,21 +94,21 @@ class Cuda:
         self._cuda: Any = torch.cuda
 
     def stream(self, urgent: bool = False) -> Any:
-        """Create a stream that starts after the current stream's pending work.
+        """Create a CUDA stream that starts after the current one's pending work.
 
-        urgent: whether its kernels, and those of graphs captured on it, go before those of other streams.
+        urgent: whether its kernels, and those of graphs captured on it, go before those of others.
         """
         made = self._cuda.Stream(self.device, priority=-1 if urgent else 0)
         made.wait_stream(self._cuda.current_stream(self.device))
         return made
 
     def use_stream(self, stream: Any) -> AbstractContextManager[Any]:
-        """Make a stream current within a `with` block."""
+        """Make a CUDA stream current within a `with` block."""
         given: AbstractContextManager[Any] = self._cuda.stream(stream)
         return given
 
     def record_event(self, stream: Any, timing: bool = False) -> Any:
-        """Record an event after the stream's pending work."""
+        """Record an event after the CUDA stream's pending work."""
         event = self._cuda.Event(enable_timing=timing)
         event.record(stream)
         return event

@@ -21,16 +21,16 @@ def pick_device(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise EngineFailure(f"{name} is not a device that PyTorch supports") from error
+        raise EngineFailure(f"{name} is not a device that PyTorch supports.") from error
     if device.type not in ("cpu", "cuda"):
-        raise EngineFailure(f"Dia runs on cuda and cpu, not on {device.type}")
+        raise EngineFailure(f"Dia runs on cuda and cpu, not on {device.type}.")
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise EngineFailure("PyTorch finds no CUDA device; install its CUDA build or use cpu")
+            raise EngineFailure("PyTorch finds no CUDA device; install its CUDA build or use cpu.")
         device = torch.device("cuda", device.index or 0)
         if device.index >= torch.cuda.device_count():
             raise EngineFailure(
-                f"{device} does not exist: PyTorch finds {torch.cuda.device_count()} CUDA devices"
+                f"{device} does not exist: PyTorch finds {torch.cuda.device_count()} CUDA devices."
             )
     return device
 
@@ -49,7 +49,7 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
     if name is not None:
         named = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}.get(name, name)
         if named not in ("bfloat16", "float16", "float32", "float64"):
-            raise EngineFailure(f"{name} is not a supported precision; use bfloat16, float16 or float32")
+            raise EngineFailure(f"{name} is not a supported precision; use bfloat16, float16 or float32.")
         dtype: torch.dtype = getattr(torch, named)
         return dtype
     if device.type == "cpu":
@@ -80,6 +80,6 @@ def require_room(device: torch.device, needed: int, memory: MemoryReport) -> Non
     free = memory.total - memory.used
     if free < needed:
         raise EngineFailure(
-            f"the model and one voice need {needed / _GB:.1f} GB on {device}, where {free / _GB:.1f} GB of "
-            f"{memory.total / _GB:.1f} GB are free"
+            f"The model and one voice need {needed / _GB:.1f} GB on {device}, where {free / _GB:.1f} GB of "
+            f"{memory.total / _GB:.1f} GB are free; use --quantize int8 or stop other programs on it."
         )

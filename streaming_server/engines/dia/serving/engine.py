@@ -181,7 +181,7 @@ class DiaEngine(Engine):
     def _fail_out_of_memory(self, stream: Stream) -> None:
         """Fail one utterance and free its memory; the others go on."""
         self.streams.remove(stream)
-        message = "out of memory on the device; retry later"
+        message = "Out of memory on the device; try again later."
         self._outbox.append(Failed(stream.utterance.id, "engine_failure", message, retryable=True))
         self.relieve()
 

@@ -45,7 +45,10 @@ class _Upsampling:
 
 
 class FusedCodec(Codec):
-    """tensors: as for `Codec`, converted to `dtype`, in which activations are kept, too."""
+    """A Codec whose layers run as Triton kernels.
+
+    tensors: as for `Codec`, converted to `dtype`, in which activations are kept, too.
+    """
 
     def __init__(
         self, config: CodecConfig, tensors: dict[str, Tensor], slots: int, dtype: torch.dtype

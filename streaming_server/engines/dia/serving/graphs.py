@@ -1,8 +1,8 @@
-"""The runner for a GPU: CUDA graphs on two streams, one for the model, one for the codec and the copies.
+"""The runner for a GPU: CUDA graphs on two CUDA streams, one for the model, one for the codec and the copies.
 
 A step is one upload, one graph and one download; its result is read when the download has arrived, a few
 steps later. Only `throttle` and calls with `wait` wait for the device. All graphs are captured before any
-stream is served. The model's stream goes before the codec's, whose audio is due a chunk later.
+stream is served. The model's CUDA stream goes before the codec's, whose audio is due a chunk later.
 """
 
 from __future__ import annotations

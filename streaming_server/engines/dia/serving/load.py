@@ -105,7 +105,7 @@ def create_engine(
     where = pick_device(device)
     use_device(where)
     if quantize is not None and where.type == "cuda" and not (use_triton and has_triton()):
-        raise EngineFailure("on a GPU int8 weights need Triton: pip install triton, or leave out --quantize")
+        raise EngineFailure("On a GPU int8 weights need Triton: pip install triton, or leave out --quantize.")
     precision = pick_dtype(dtype, where)
     source = _Source.find(model, codec)
     sizes = source.config, source.codec_config, precision
@@ -147,7 +147,7 @@ class _Source:
         """Return, and log, what users must know of these weights."""
         if not (self.location.is_random or self.codec_location.is_random):
             return None
-        log.warning(NOISE.upper())
+        log.warning(NOISE)
         return NOISE
 
 
@@ -158,8 +158,8 @@ def _advice_when_memory_runs_out(device: torch.device) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise EngineFailure(
-            f"the memory of {device} ran out while the model was loaded; give fewer --slots, use --quantize"
-            f" int8, or end other programs that use it ({str(error).partition('. ')[0]})"
+            f"Out of memory on {device} while loading the model; lower --slots, use --quantize int8 or stop"
+            f" other programs on it ({str(error).partition('. ')[0]})."
         ) from error
 
 
@@ -168,8 +168,8 @@ def _realtime_limit(runner: Runner) -> int:
     max_active = runner.realtime_streams()
     if max_active < runner.slots.count:
         log.info(
-            "%d utterances are spoken at once, which is what this GPU does in real time; there is memory for"
-            " %d, and slots=%d would leave the rest of it free",
+            "limited to %d concurrent utterances, the most this GPU generates in real time; memory would hold"
+            " %d (--slots %d frees the rest)",
             max_active,
             runner.slots.count,
             max_active,

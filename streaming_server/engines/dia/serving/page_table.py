@@ -7,9 +7,10 @@ from streaming_server.engines.dia.serving.pages import PageBook
 
 
 class PageTable:
-    """pages: there are in all. pending: pages not uploaded yet, by their place in the flattened table.
+    """Maps slots to pages and queues table entries for upload.
 
-    Entries are written in parallel, so a place has one pending page at most: the last that was entered.
+    pages: there are in all. pending: pages not uploaded yet, by their place in the flattened table. Entries
+    are written in parallel, so a place has one pending page at most: the last that was entered.
     """
 
     def __init__(self, layout: PageLayout, pages: int) -> None:

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class _Holding:
-    """reserved: pages it may have without asking. pages: those it has."""
+    """A slot's pages and reservation.
+
+    reserved: pages it may have without asking. pages: those it has.
+    """
 
     reserved: int
     pages: list[int] = field(default_factory=list)
@@ -26,7 +29,10 @@ class _Holding:
 
 
 class PageBook:
-    """total: pages there are, numbered from 1. longest: pages of the longest stream, at most `total`."""
+    """Assigns cache pages to slots.
+
+    total: pages there are, numbered from 1. longest: pages of the longest stream, at most `total`.
+    """
 
     def __init__(self, total: int, longest: int) -> None:
         if longest > total:

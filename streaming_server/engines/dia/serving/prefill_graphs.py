@@ -19,7 +19,7 @@ TEXTS: Final = (64, 128, 256, 512, 1024)
 
 
 class PrefillGraphs:
-    """Prefill of slots that have pages. stream, pool: those of the model."""
+    """Prefill of slots that have pages. stream, pool: the CUDA stream and memory pool of the model."""
 
     def __init__(self, slots: Slots, cuda: Cuda, stream: Any, pool: Any) -> None:
         from streaming_server.engines.dia.serving.fused_prefill import FusedPrefill

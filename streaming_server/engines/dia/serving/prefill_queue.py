@@ -19,7 +19,10 @@ IDLE_PREFILL_S = 0.05
 
 
 class PrefillQueue:
-    """out_of_memory: called with a stream that must fail, because the device's memory ran out."""
+    """Prefills newcomers within a time budget per step.
+
+    out_of_memory: called with a stream that must fail, because the device's memory ran out.
+    """
 
     def __init__(
         self, runner: Runner, streams: Streams, schedule: Schedule, out_of_memory: Callable[[Stream], None]

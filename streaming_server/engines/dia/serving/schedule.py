@@ -2,7 +2,7 @@
 
 A step advances every running stream by one row, so rows are not counted one by one: a running stream's row is
 that at which it began to run, plus the steps since. What happens at a certain row is kept in a heap, and the
-running streams in a sorted list. Only where some yield to others are those that yield walked.
+running streams in a sorted list. Only when some streams yield to others are the yielding ones iterated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ URGENT_S = 0.5
 
 
 class Schedule:
-    """last_delay: rows by which the last channel lags the first. shaped: whether steps need their extents."""
+    """Tracks running streams and when each needs attention.
+
+    last_delay: rows by which the last channel lags the first. shaped: whether steps need their extents.
+    """
 
     def __init__(self, last_delay: int, sample_rate: int, shaped: bool = True) -> None:
         self._last_delay = last_delay

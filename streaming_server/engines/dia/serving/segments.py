@@ -25,7 +25,10 @@ def expected_frames(characters: int, pace: float) -> int:
 
 
 class Segments:
-    """defaults: sampling of requests that give no values of their own."""
+    """Plans each stream's segments: text, prompt, sampling, limits.
+
+    defaults: sampling of requests that give no values of their own.
+    """
 
     def __init__(self, slots: Slots, defaults: SamplingParams, sample_rate: int) -> None:
         self._slots = slots

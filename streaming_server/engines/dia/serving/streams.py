@@ -15,10 +15,10 @@ class Streams:
 
     paced: whether a stream pauses, keeping its slot, while it is ahead of its listener by its window.
 
-    newcomers: being prefilled. unadmitted: newcomers that wait for memory for their next segment. open: whose
-    end is unknown. ending: whose end is known. paused: waiting for their listener. idle: paused, and none of
-    their audio is being decoded or about to be. starved: waiting for memory. due: with a complete chunk to
-    decode. patient: with one that may wait for others.
+    newcomers: being prefilled. unadmitted: waiting for memory for their next segment. open: whose end is
+    unknown. ending: whose end is known. paused: waiting for their listener. idle: paused, and none of their
+    audio is being decoded or about to be. starved: waiting for memory. due: with a complete chunk to decode.
+    patient: with one that may wait for others.
     """
 
     def __init__(self, runner: Runner, schedule: Schedule, last_delay: int, paced: bool) -> None:

@@ -115,7 +115,7 @@ class VoicePromptCache:
                 self._fail(key, result, error)
             except Exception:
                 log.exception("a voice sample cannot be encoded")
-                failure = EngineFailure("this voice's sample cannot be encoded")
+                failure = EngineFailure("The voice sample cannot be encoded.")
                 self._fail(key, result, failure)
             else:
                 if voice is not None:

@@ -38,19 +38,19 @@ def read_recording(path: str, script: str, sample_rate: int, hop: int) -> Script
         with wave.open(path, "rb") as file:
             form = file.getnchannels(), file.getsampwidth(), file.getframerate()
             if form != (1, 2, sample_rate):
-                raise BadAudio(f"this voice's sample must be mono, 16-bit and {sample_rate} Hz")
+                raise BadAudio(f"The voice sample must be mono, 16-bit and {sample_rate} Hz.")
             total = file.getnframes()
             script, frames = _cut(script, total // hop)
             count = total if frames is None else frames * hop
             pcm = file.readframes(count)
     except FileNotFoundError as error:
-        raise UnknownVoiceSample("this voice's sample is gone; upload it again") from error
+        raise UnknownVoiceSample("The voice sample no longer exists; upload it again.") from error
     except OSError as error:
-        raise StorageFailure("this voice's sample cannot be read") from error
+        raise StorageFailure("The voice sample cannot be read.") from error
     except (wave.Error, EOFError) as error:
-        raise BadAudio("this voice's sample is not a WAV file") from error
+        raise BadAudio("The voice sample is not a WAV file.") from error
     if not pcm or len(pcm) != 2 * count:
-        raise BadAudio("this voice's sample is empty or truncated")
+        raise BadAudio("The voice sample is empty or truncated.")
     samples = np.frombuffer(pcm, "<i2").astype(np.float32)
     return ScriptedRecording(samples / np.float32(32768), script)
 

@@ -30,12 +30,12 @@ class Checkpoint:
 
     def read(self, name: str, shape: Shape) -> Tensor:
         if name not in self._readers:
-            raise EngineFailure(f"{self._main}: the tensor {name} is missing")
+            raise EngineFailure(f"{self._main}: the tensor {name} is missing.")
         file, reader = self._readers[name]
         tensor = reader()
         if tuple(tensor.shape) != shape:
             raise EngineFailure(
-                f"{file}: the tensor {name} has the shape {list(tensor.shape)} instead of {list(shape)}"
+                f"{file}: the tensor {name} has the shape {list(tensor.shape)} instead of {list(shape)}."
             )
         return tensor
 
@@ -50,19 +50,19 @@ class Checkpoint:
         pickles = sorted(directory.glob("*.pth"))
         if pickles:
             return cls(_pickle_readers(pickles[0]), pickles[0].name)
-        raise EngineFailure("model.safetensors is missing: no weights found beside config.json")
+        raise EngineFailure("model.safetensors is missing: no weights found beside config.json.")
 
     @classmethod
     def _open_sharded(cls, directory: Path, index: Path) -> Checkpoint:
         mapped = read_json(index).get("weight_map")
         if not isinstance(mapped, dict):
-            raise EngineFailure(f"{index.name}: weight_map is missing")
+            raise EngineFailure(f"{index.name}: weight_map is missing.")
         readers: dict[str, tuple[str, Callable[[], Tensor]]] = {}
         for file in sorted({str(file) for file in mapped.values()}):
             path = directory / file
             if not path.exists():
                 first = next(name for name, where in mapped.items() if where == file)
-                raise EngineFailure(f"{file} is missing; {index.name} lists it as the file of {first}")
+                raise EngineFailure(f"{file} is missing; {index.name} lists it as the file of {first}.")
             readers |= _readers_of(path)
         return cls(readers, index.name)
 
@@ -75,14 +75,14 @@ def _readers_of(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
         handle: Any = safe_open(path, framework="pt", device="cpu")
         names = list(handle.keys())
     except (SafetensorError, OSError) as error:
-        raise EngineFailure(f"{path.name} is not a complete safetensors file ({error})") from error
+        raise EngineFailure(f"{path.name} is not a complete safetensors file ({error}).") from error
 
     def reader(name: str) -> Callable[[], Tensor]:
         def read() -> Tensor:
             try:
                 tensor: Tensor = handle.get_tensor(name)
             except (SafetensorError, OSError, ValueError) as error:
-                raise EngineFailure(f"{path.name}: the tensor {name} cannot be read ({error})") from error
+                raise EngineFailure(f"{path.name}: the tensor {name} cannot be read ({error}).") from error
             return tensor
 
         return read
@@ -95,9 +95,9 @@ def _pickle_readers(path: Path) -> dict[str, tuple[str, Callable[[], Tensor]]]:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineFailure(f"{path.name} is not a complete PyTorch checkpoint ({reason})") from error
+        raise EngineFailure(f"{path.name} is not a complete PyTorch checkpoint ({reason}).") from error
     if not isinstance(loaded, dict):
-        raise EngineFailure(f"{path.name} does not contain a dictionary of tensors")
+        raise EngineFailure(f"{path.name} does not contain a dictionary of tensors.")
 
     def reader(tensor: Tensor) -> Callable[[], Tensor]:
         return lambda: tensor
@@ -112,9 +112,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise EngineFailure(f"{path.name} is missing from {path.parent.name}") from error
+        raise EngineFailure(f"{path.name} is missing from {path.parent.name}.") from error
     except (OSError, ValueError) as error:
-        raise EngineFailure(f"{path.name} is not readable JSON ({error})") from error
+        raise EngineFailure(f"{path.name} is not readable JSON ({error}).") from error
     if not isinstance(document, dict):
-        raise EngineFailure(f"{path.name} is not a JSON object")
+        raise EngineFailure(f"{path.name} is not a JSON object.")
     return document

@@ -36,18 +36,18 @@ def locate(name: str, variable: str) -> WeightsLocation:
     """
     if name.startswith(RANDOM):
         if name not in (f"{RANDOM}tiny", f"{RANDOM}full"):
-            raise EngineFailure(f"{name} is unknown; use random:tiny or random:full")
+            raise EngineFailure(f"{name} is unknown; use random:tiny or random:full.")
         return WeightsLocation(name, None)
     path = Path(name).expanduser()
     if path.is_dir():
         return WeightsLocation(name, path)
     if path.is_absolute() or name.startswith(".") or name.count("/") != 1:
-        raise EngineFailure(f"{variable} is not a directory: {name}")
+        raise EngineFailure(f"{variable} is not a directory: {name}.")
     return WeightsLocation(name, _download(name, variable))
 
 
 def _download(name: str, variable: str) -> Path:
-    advice = f"Pass a directory with its files as {variable}, or {RANDOM}tiny to try the server with noise"
+    advice = f"Pass a directory with its files as {variable}, or {RANDOM}tiny to try the server with noise."
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:

@@ -58,9 +58,9 @@ def test_wanted_slots_get_no_more_pages_than_they_can_use():
 
 def test_too_many_wanted_slots_are_refused_with_both_figures():
     report = MemoryReport(WEIGHTS, 16 * GB)
-    with pytest.raises(EngineFailure, match=r"200 utterances at once need 22\.6 GB .* 8\.3 GB of 16\.0 GB"):
+    with pytest.raises(EngineFailure, match=r"200 concurrent utterances need 22\.6 GB .* 8\.3 of 16\.0 GB"):
         paged_capacity(report, GB, LAYOUT, PAGE, 200)
-    with pytest.raises(EngineFailure, match=r"1 utterances at once need 0\.4 GB"):
+    with pytest.raises(EngineFailure, match=r"An utterance needs 0\.4 GB"):
         paged_capacity(MemoryReport(6 * GB, 8 * GB), GB, LAYOUT, PAGE, None)
 
 

@@ -519,7 +519,7 @@ def test_running_out_of_memory_while_loading_is_said_with_what_to_do(monkeypatch
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a lot.")
 
     monkeypatch.setattr(load, "read_codec", greedy)
-    with pytest.raises(EngineFailure, match=r"of cpu ran out .* fewer --slots.*\(CUDA out of memory\)"):
+    with pytest.raises(EngineFailure, match=r"Out of memory on cpu .* lower --slots.*\(CUDA out of memory\)"):
         create_engine("random:tiny", device="cpu", slots=1)
 
 

@@ -165,7 +165,9 @@ def test_missing_sample_fails_one_utterance_and_is_retried(engine, cloned, recor
     )
     events = drain(engine, [said(1, gone), said(2, there), said(3)])
     (failure,) = [event for event in events if event.utterance == 1]
-    assert failure == Failed(1, "unknown_prompt", "this voice's sample is gone; upload it again", False)
+    assert failure == Failed(
+        1, "unknown_prompt", "The voice sample no longer exists; upload it again.", False
+    )
     assert {event.utterance for event in events if isinstance(event, Finished)} == {2, 3}
     recording("2.wav", 2)
     assert pcm(drain(engine, [said(4, gone, context=1)]), 4)

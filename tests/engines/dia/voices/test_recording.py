@@ -61,7 +61,7 @@ def test_unusable_sample_is_an_error_without_a_path(tmp_path, recording):
     torn.write_bytes(whole.read_bytes()[:-100])
     text.write_text("no sound at all")
     for path, error, reason in (
-        (tmp_path / "gone.wav", UnknownVoiceSample, "is gone"),
+        (tmp_path / "gone.wav", UnknownVoiceSample, "no longer exists"),
         (tmp_path, StorageFailure, "cannot be read"),
         (text, BadAudio, "not a WAV file"),
         (torn, BadAudio, "truncated"),
