@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from helpers.espeak import Speaker, marks_of
 
 from streaming_server.engines.spoken_form import is_speakable, spoken_form
-from streaming_server.types import Finished
 
 
 @pytest.mark.parametrize("text", ["...", "— !?", "[S1] (laughs)", "\x01\x02", "", " \n "])
-def test_unspeakable_text_finishes_without_audio(speaker: Speaker, text: str) -> None:
-    (event,) = speaker.say(text)
-    assert isinstance(event, Finished)
+def test_punctuation_tags_and_control_characters_are_not_speakable(text: str) -> None:
+    assert not is_speakable(spoken_form(text))
 
 
 @pytest.mark.parametrize("text", ["%", "7", "👋", "€", "£", "+", "♥", "→", "a", "é", "你好", "مرحبا"])
-def test_a_single_symbol_is_spoken(speaker: Speaker, text: str) -> None:
+def test_a_single_symbol_is_speakable(text: str) -> None:
     assert is_speakable(spoken_form(text))
-    assert speaker.pcm(text)
 
 
-def test_tags_and_control_characters_are_blanked_in_place(speaker: Speaker) -> None:
-    text = "[S1] Hi \x0140S (laughs) there"
-    assert spoken_form(text) == "     Hi  40S          there"
-    words = [text[mark.start : mark.end] for mark in marks_of(speaker.say(text))]
-    assert (words[0], words[-1]) == ("Hi", "there")
-
-
-def test_markup_and_phonemes_are_read_aloud_not_interpreted(speaker: Speaker) -> None:
-    assert len(speaker.pcm("a <b>bold</b> word")) > 1.5 * len(speaker.pcm("a bold word"))
-    assert len(speaker.pcm("[[h@l'oU]]")) > 1.5 * len(speaker.pcm("hello"))
-    assert len(speaker.pcm('<break time="9s"/> a')) < 9 * 2 * 22050
+def test_tags_and_control_characters_are_blanked_in_place() -> None:
+    assert spoken_form("[S1] Hi \x0140S (laughs) there") == "     Hi  40S          there"
