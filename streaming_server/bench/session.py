@@ -36,6 +36,8 @@ class LoadTurn:
 
     complete_at: when the first sentence was complete on the wire; NaN until then.
     ended_at: when its `done` or error arrived; infinite until then.
+    text_at: when the text of the audio that plays was complete on the wire; infinite until that is known.
+    Only the native protocol names sentences; elsewhere it is when all text was sent.
     samples: audio received.
     """
 
@@ -206,6 +208,8 @@ class LoadSession:
             self._timer = self._loop.call_later(max(0.0, due - time.perf_counter()), self._send_token)
         else:
             turn.sent_at.append(now)
+            if math.isinf(turn.text_at):
+                turn.text_at = now
             client.write(messages[-1], last=True)
 
     def _turn_over(self, now: float, *, failed: bool) -> None:
