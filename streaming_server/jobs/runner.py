@@ -18,6 +18,7 @@ from anyio import to_thread
 from streaming_server.backoff import jittered_delays
 from streaming_server.errors import (
     Draining,
+    EngineFailure,
     InternalError,
     InUse,
     NotReady,
@@ -110,7 +111,7 @@ class JobRunner:
                 _report(await to_thread.run_sync(self._jobs.recover))
                 await to_thread.run_sync(self._jobs.sweep)
                 return
-            except StorageFailure as error:
+            except SpeechError as error:
                 log.warning("cannot settle the jobs that were left behind", reason=error.message)
                 await anyio.sleep(STORAGE_RETRY_S)
 
@@ -120,7 +121,7 @@ class JobRunner:
             await anyio.sleep(RENEW_S)
             try:
                 await self.renew()
-            except StorageFailure as error:  # A lease outlives several attempts.
+            except SpeechError as error:  # A lease outlives several attempts.
                 log.warning("cannot renew the leases of jobs", reason=error.message)
 
     async def _settle_lost(self) -> None:
@@ -133,7 +134,7 @@ class JobRunner:
             try:
                 await self.renew()  # After an outage of the database, its own are not lost.
                 _report(await to_thread.run_sync(self._jobs.recover))
-            except StorageFailure as error:
+            except SpeechError as error:
                 log.warning("cannot settle the jobs that other servers lost", reason=error.message)
             self._queue.notify()  # A job of another server whose announcement was lost.
 
@@ -148,7 +149,7 @@ class JobRunner:
             arrival = self._queue.arrival()
             try:
                 job = await to_thread.run_sync(self._jobs.next)
-            except StorageFailure as error:
+            except SpeechError as error:  # A damaged database ends nothing else.
                 log.warning("cannot begin a job", reason=error.message)
                 await anyio.sleep(STORAGE_RETRY_S)
                 continue
@@ -174,7 +175,7 @@ class JobRunner:
             return found.status == "processing" and found.attempt == job.attempt
         except UnknownJob:
             return False
-        except StorageFailure:
+        except SpeechError:
             return True
 
     async def _leave(self, job: Job) -> None:
@@ -182,7 +183,7 @@ class JobRunner:
         await self._discard_files(job)
         await to_thread.run_sync(self._jobs.discard_result, job)
         if self._queue.stopping or self._draining():
-            with suppress(StorageFailure):  # Its lease expires.
+            with suppress(SpeechError):  # Its lease expires.
                 await to_thread.run_sync(self._jobs.give_back, job)
 
     async def _discard_files(self, job: Job) -> None:
@@ -285,7 +286,7 @@ class JobRunner:
                     self._jobs.complete, job, file_name, running.utterances, running.audio_s
                 )
                 break
-            except StorageFailure as error:  # `recover` completes it if the server stops before that.
+            except (StorageFailure, EngineFailure) as error:  # `recover` completes it if the server stops before that.
                 log.warning("cannot mark a job as completed yet", job=job.id, reason=error.message)
                 await anyio.sleep(STORAGE_RETRY_S)
         log.info("job done", job=job.id, audio_s=round(running.audio_s, 2))
@@ -305,7 +306,7 @@ class JobRunner:
                 )
             except (InUse, UnknownJob):
                 pass  # It was cancelled.
-            except StorageFailure as failure:
+            except SpeechError as failure:
                 log.warning("cannot mark a job as failed yet", job=running.job.id, reason=failure.message)
                 await anyio.sleep(STORAGE_RETRY_S)
                 continue

@@ -83,8 +83,9 @@ class BucketObjects:
 
     def fetch(self, name: str, sha256: str | None = None) -> Path:
         path = self.path(name)
-        if path.is_file():
-            return path
+        with storage_errors():
+            if path.is_file():
+                return path
         unfinished = self.folder / f".{secrets.token_hex(8)}.fetching"
         try:
             with _errors():

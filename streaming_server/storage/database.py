@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
@@ -39,7 +40,8 @@ class Database(Protocol):
     """Tables in SQLite or PostgreSQL. Every call blocks; threads may share it.
 
     Raise StorageFailure if the disk is full, read-only or failing, or the database cannot be reached, and
-    then nothing has changed; BadValue for text that cannot be stored.
+    then nothing has changed; EngineFailure if the database is damaged; BadValue for text that cannot be
+    stored.
     """
 
     @property
@@ -83,4 +85,5 @@ def _of_system(error: OSError) -> StorageFailure:
             return StorageFailure("The disk is full; nothing was changed.")
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return StorageFailure("The data directory is not writable; nothing was changed.")
-    return StorageFailure("The disk is failing; nothing was changed.")
+    reason = os.strerror(error.errno or errno.EIO)
+    return StorageFailure(f"The data directory cannot be used ({reason}); nothing was changed.")

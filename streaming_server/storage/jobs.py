@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from streaming_server.errors import Full, InUse, StorageFailure, StoreUnavailable, UnknownJob
+from streaming_server.errors import EngineFailure, Full, InUse, StorageFailure, StoreUnavailable, UnknownJob
 from streaming_server.storage.database import Database, Row, storage_errors
 from streaming_server.storage.job_records import (
     JOB_STATUSES,
@@ -210,7 +210,7 @@ class Jobs:
                 )
             if counts is None:
                 self._results.delete(job.result_name)
-        except StorageFailure:
+        except (StorageFailure, EngineFailure):
             return
 
     def fail(self, job: Job, code: str, message: str, utterances: int, audio_s: float) -> Job:

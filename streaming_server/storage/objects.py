@@ -71,7 +71,8 @@ class FolderObjects:
         return path
 
     def exists(self, name: str) -> bool:
-        return self.path(name).is_file()
+        with storage_errors():
+            return self.path(name).is_file()
 
     def delete(self, name: str) -> None:
         with storage_errors():

@@ -30,15 +30,19 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class OutputFolder:
-    """The folder of outputs. The oldest are deleted when together they exceed `max_bytes`."""
+    """The folder of outputs. The oldest are deleted when together they exceed `max_bytes`.
+
+    Raise StorageFailure.
+    """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self.directory = directory
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._unfinished: dict[Path, int] = {}
-        directory.mkdir(parents=True, exist_ok=True)
-        self._kept_bytes = sum(found.st_size for _, found in self._kept())
+        with storage_errors():
+            directory.mkdir(parents=True, exist_ok=True)
+            self._kept_bytes = sum(found.st_size for _, found in self._kept())
 
     def create(self, extension: str) -> OutputFile:
         """Begin a new output."""

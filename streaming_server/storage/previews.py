@@ -23,12 +23,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Previews:
-    """The folder of WAV files, each named by 32 hexadecimal digits."""
+    """The folder of WAV files, each named by 32 hexadecimal digits. Raise StorageFailure."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._being_made: dict[str, Lock] = {}
-        directory.mkdir(parents=True, exist_ok=True)
+        with storage_errors():
+            directory.mkdir(parents=True, exist_ok=True)
 
     async def get(self, name: str, speak: Callable[[], Awaitable[bytes]]) -> Path | bytes:
         """Return the preview of that name; if there is none, call `speak` and keep what it returns.

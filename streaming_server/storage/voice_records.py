@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+from streaming_server.storage.database import storage_errors
 from streaming_server.transcription.transcript import Source, may_condition
 from streaming_server.types import Preset, Speaker
 
@@ -49,8 +50,9 @@ class StoredVoiceSample:
 
     @property
     def exists(self) -> bool:
-        """True if the file exists; the server itself never deletes it before the row."""
-        return self.path.is_file()
+        """True if the file exists; the server itself never deletes it before the row. Raise StorageFailure."""
+        with storage_errors():
+            return self.path.is_file()
 
 
 @dataclass(frozen=True, slots=True)

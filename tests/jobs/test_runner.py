@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from streaming_server.errors import (
     BadValue,
     Draining,
+    EngineFailure,
     NotReady,
     StoreUnavailable,
     VoiceUnavailable,
@@ -29,7 +30,7 @@ from streaming_server.jobs.runner import MAX_ATTEMPTS, JobRunner
 from streaming_server.storage.database import Database
 from streaming_server.storage.job_records import Job, Recovered
 from streaming_server.storage.jobs import Jobs
-from streaming_server.storage.objects import FolderObjects
+from streaming_server.storage.objects import FolderObjects, Objects
 
 pytestmark = pytest.mark.anyio
 
@@ -342,3 +343,49 @@ async def test_a_slow_object_store_costs_no_lease(
             results.may_tell.set()
             held = other.get(job.id)
             assert (held.status, held.node, held.attempt) == ("processing", "slow", 1)
+
+
+class DamagedAtFirst(Jobs):
+    """Jobs on a damaged database that is restored after the first call of one method."""
+
+    def __init__(self, database: Database, results: Objects, failing: str) -> None:
+        super().__init__(database, results, "test")
+        self._failing = failing
+        self.failures = 0
+
+    def _damaged(self, method: str) -> None:
+        if method == self._failing and not self.failures:
+            self.failures += 1
+            raise EngineFailure("The database is damaged; restore the data directory from a backup.")
+
+    def recover(self) -> Recovered:
+        self._damaged("recover")
+        return super().recover()
+
+    def next(self) -> Job | None:
+        self._damaged("next")
+        return super().next()
+
+    def get(self, job_id: str) -> Job:
+        self._damaged("get")
+        return super().get(job_id)
+
+    def complete(self, job: Job, file_name: str, utterances: int, audio_s: float) -> Job:
+        self._damaged("complete")
+        return super().complete(job, file_name, utterances, audio_s)
+
+
+@pytest.mark.parametrize("failing", ["recover", "next", "get", "complete"])
+async def test_a_damaged_database_does_not_end_the_server(
+    database: Database, tmp_path: Path, failing: str
+) -> None:
+    jobs = DamagedAtFirst(database, FolderObjects(tmp_path / "jobs"), failing)
+    runner = Runner(jobs, Speech())
+    runner.speech.may_end.set()
+    job = jobs.add(REQUEST)
+    async with runner.running():
+        with anyio.fail_after(20):
+            while not jobs.failures or not is_over(job):
+                await anyio.sleep(0.005)
+                job = next(found for found in jobs.list() if found.id == job.id)
+    assert job.status == "completed"

@@ -249,12 +249,14 @@ def test_rejects_text_that_cannot_be_stored(database: SqliteDatabase) -> None:
         (errno.EFBIG, "The disk is full"),
         (errno.EROFS, "is not writable"),
         (errno.EACCES, "is not writable"),
-        (errno.EIO, "failing"),
+        (errno.EIO, "cannot be used [(]Input/output error[)]; nothing was changed"),
+        (errno.EMFILE, "cannot be used [(]Too many open files[)]; nothing was changed"),
+        (None, "cannot be used [(]Input/output error[)]; nothing was changed"),
     ],
 )
-def test_system_errors_are_reported_without_paths(number: int, sentence: str) -> None:
+def test_system_errors_are_reported_without_paths(number: int | None, sentence: str) -> None:
     with pytest.raises(StorageFailure, match=sentence) as caught, storage_errors():
-        raise OSError(number, os.strerror(number), "/home/eve/voice.wav")
+        raise OSError(number, "it failed", "/home/eve/voice.wav")
     assert "eve" not in caught.value.message
     assert caught.value.http_status == 507
 

@@ -16,7 +16,7 @@ from helpers.disks import small_disk
 from helpers.postgres import Postgres
 from helpers.slow_folder import SlowToTell
 
-from streaming_server.errors import InUse, StorageFailure, StoreUnavailable, UnknownJob
+from streaming_server.errors import EngineFailure, InUse, StorageFailure, StoreUnavailable, UnknownJob
 from streaming_server.storage.job_records import Job, LeaseRenewal, Recovered
 from streaming_server.storage.jobs import MAX_LOST, Jobs
 from streaming_server.storage.objects import FolderObjects
@@ -327,6 +327,21 @@ def test_clearing_stops_when_the_object_store_is_unreachable(tmp_path: Path) -> 
             jobs.clear()
         assert results.asked == 1
         assert jobs.counts()["completed"] == 3
+
+
+def test_a_result_stays_while_the_database_is_damaged(place: Place, tmp_path: Path) -> None:
+    with place.opened() as database:
+        jobs = Jobs(database, FolderObjects(tmp_path / "jobs"), "test")
+        job = begun(jobs)
+        jobs.keep_result(job)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(database, "reading", _damaged)
+            jobs.discard_result(job)
+        assert files(tmp_path / "jobs") == {job.result_name}
+
+
+def _damaged() -> None:
+    raise EngineFailure("The database is damaged; restore the data directory from a backup.")
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "../evil", "\0"])

@@ -177,3 +177,14 @@ def test_a_bucket_that_does_not_exist_is_reported(
     reached(object_store, monkeypatch)
     with pytest.raises(EngineFailure, match="--objects cannot be used"):
         open_bucket("s3://no-such-bucket/prefix")
+
+
+def test_a_folder_that_cannot_be_read_is_a_storage_failure(machine: Open) -> None:
+    """The system rejects the name, as it rejects every name on a failing disk."""
+    objects = machine("one")
+    name = f"{'a' * 300}.wav"
+    with pytest.raises(StorageFailure):
+        objects.fetch(name)
+    if isinstance(objects, FolderObjects):
+        with pytest.raises(StorageFailure):
+            objects.exists(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from streaming_server.errors import StorageFailure
 from streaming_server.storage.outputs import OutputFolder
 
 PLENTY = 2**30
@@ -128,3 +129,9 @@ def test_files_with_other_names_are_neither_counted_nor_deleted(tmp_path: Path) 
     (tmp_path / "mine.wav").write_bytes(bytes(5000))
     assert kept(OutputFolder(tmp_path, 1000), 900).exists()
     assert (tmp_path / "mine.wav").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_bytes(b"a file")
+    with pytest.raises(StorageFailure):
+        OutputFolder(tmp_path / "outputs", PLENTY)

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from helpers.disks import files_limited_to, make_read_only, small_disk
 
-from streaming_server.errors import Full
+from streaming_server.errors import Full, StorageFailure
 from streaming_server.storage.previews import Previews
 
 pytestmark = pytest.mark.anyio
@@ -143,3 +143,9 @@ async def file_of(made: Awaitable[Path | bytes]) -> Path:
     file = await made
     assert isinstance(file, Path)
     return file
+
+
+async def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path) -> None:
+    (tmp_path / "previews").write_bytes(b"a file")
+    with pytest.raises(StorageFailure):
+        Previews(tmp_path / "previews")

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from helpers.voice_store import FULL, PLAIN, blob, files, opened, put, written
 from streaming_server.errors import (
     BadValue,
     InUse,
+    StorageFailure,
     UnknownVoiceSample,
 )
 from streaming_server.storage.objects import FolderObjects
@@ -442,3 +443,9 @@ def test_directories_and_links_with_our_names_do_not_prevent_the_start(
     assert store.sweep() == 0
     assert {folder: files(tmp_path / folder) for folder in ("prompts", "tmp")} == before
     assert mine.exists()
+
+
+def test_a_folder_that_cannot_be_read_is_a_storage_failure(store: VoiceStore, tmp_path: Path) -> None:
+    unreadable = replace(put(store, "ann"), path=tmp_path / ("a" * 300))
+    with pytest.raises(StorageFailure):
+        _ = unreadable.exists
