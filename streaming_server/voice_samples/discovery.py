@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -86,16 +87,16 @@ class Discovery:
             chosen = None
             for file in await to_thread.run_sync(_stored_first, self._store, namesakes):
                 if chosen is not None:
-                    found.refused[file.name] = (
+                    found.refused[_shown(file)] = (
                         f"{chosen} is the sample of this name; rename one of the files."
                     )
                     continue
                 try:
                     voice_sample, is_new = await self._add(file)
                 except SpeechError as error:
-                    found.refused[file.name] = error.message
+                    found.refused[_shown(file)] = error.message
                     continue
-                chosen = file.name
+                chosen = _shown(file)
                 voice_samples.append(voice_sample)
                 if is_new:
                     found.ids.append(voice_sample.id)
@@ -105,11 +106,13 @@ class Discovery:
 
     def _files(self) -> list[list[Path]]:
         """Return the audio files, those that would have the same id together. Blocks."""
-        if not self._directory.is_dir():
-            if self._must_exist:
-                raise BadValue("The samples directory does not exist; set --samples-dir (DIA_SAMPLES_DIR).")
-            return []
         with storage_errors():
+            if not self._directory.is_dir():
+                if self._must_exist:
+                    raise BadValue(
+                        "The samples directory does not exist; set --samples-dir (DIA_SAMPLES_DIR)."
+                    )
+                return []
             files = [file for file in self._directory.iterdir() if file.suffix.lower() in SUFFIXES]
             files = [file for file in files if file.is_file() and not file.name.startswith(".")]
         files.sort(key=lambda file: (file.stem, file.name))
@@ -181,6 +184,11 @@ class _Found:
         if voice_sample.mark is not None:
             return self.mark != voice_sample.mark
         return self.modified > datetime.fromisoformat(voice_sample.discovered_at)
+
+
+def _shown(file: Path) -> str:
+    """Return the file's name as it can be sent, even one that is not UTF-8."""
+    return os.fsencode(file.name).decode("utf-8", "replace")
 
 
 def _stored_first(store: VoiceStore, namesakes: list[Path]) -> list[Path]:

@@ -147,6 +147,7 @@ class TranscriptionQueue:
         await to_thread.run_sync(self._store.fetch, voice_sample)
         while True:
             try:
+                await self._transcription.load()  # May take longer than a transcription may.
                 return await self._transcription.transcribe(voice_sample.path, voice_sample.duration_s)
             except (Full, Draining):
                 await anyio.sleep(FULL_RETRY_S)

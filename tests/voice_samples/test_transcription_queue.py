@@ -16,6 +16,7 @@ from helpers.databases import Place
 from helpers.object_store import ObjectStore
 from helpers.postgres import Postgres
 
+from streaming_server.errors import Unavailable
 from streaming_server.storage.bucket import BucketObjects, open_bucket
 from streaming_server.storage.database import Database
 from streaming_server.storage.leases import Leases
@@ -58,11 +59,11 @@ class Workplace:
     """A store, its library, and a queue that transcribes what is in it."""
 
     def __init__(
-        self, folder: Path, database: Database, checkpoint: Path, recordings: Objects | None = None
+        self, folder: Path, database: Database, transcription: Transcription, recordings: Objects | None
     ) -> None:
         self.store = VoiceStore(database, recordings or FolderObjects(folder / "prompts"), folder / "tmp")
         self.library = NotingLibrary(self.store)
-        self.transcription = Transcription(str(checkpoint), lambda: "cpu")
+        self.transcription = transcription
         self.automatic = True
         self.queue = TranscriptionQueue(self.transcription, self.library, lambda: self.automatic)
 
@@ -91,14 +92,21 @@ class Workplace:
     def transcript(self, name: str) -> str | None:
         return self.store.voice_sample(name).transcript
 
+    def findings(self, name: str) -> tuple[str, ...]:
+        return self.store.voice_sample(name).transcript_findings
+
 
 @asynccontextmanager
 async def workplace(
-    folder: Path, checkpoint: Path, recordings: Objects | None = None, url: str | None = None
+    folder: Path,
+    checkpoint: Path,
+    recordings: Objects | None = None,
+    url: str | None = None,
+    model: type[Transcription] = Transcription,
 ) -> AsyncIterator[Workplace]:
     """url: of a PostgreSQL database, which other workplaces may use too."""
     with Place(folder, url).opened() as database:
-        one = Workplace(folder, database, checkpoint, recordings)
+        one = Workplace(folder, database, model(str(checkpoint), lambda: "cpu"), recordings)
         async with anyio.create_task_group() as group:
             group.start_soon(one.transcription.run)
             group.start_soon(one.queue.run)
@@ -228,3 +236,22 @@ async def test_nothing_is_scheduled_when_disabled(tmp_path: Path, checkpoint: Pa
         one.automatic = True
         assert one.queue.schedule()
         await one.until(lambda: one.transcript("sample") == SAID)
+
+
+class AnsweringOnceLoaded(Transcription):
+    """Gives up on a file while the model is being loaded, as after a slow download."""
+
+    async def transcribe(self, path: Path, duration_s: float) -> Transcript:
+        if self.state != "ready":
+            raise Unavailable("Whisper is still being loaded; try again later.")
+        return await super().transcribe(path, duration_s)
+
+
+async def test_a_slow_load_is_waited_for_and_not_stored_as_a_failure(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    async with workplace(tmp_path, checkpoint, model=AnsweringOnceLoaded) as one:
+        one.add("patient")
+        assert one.queue.schedule()
+        await one.until(lambda: one.transcript("patient") is not None or bool(one.findings("patient")))
+        assert (one.transcript("patient"), one.findings("patient")) == (SAID, ())

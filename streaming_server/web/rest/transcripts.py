@@ -177,10 +177,10 @@ def _was_written(voice_sample: StoredVoiceSample) -> bool:
 
 
 async def _transcript_of(voices: VoiceServices, voice_sample: StoredVoiceSample) -> Transcript:
-    """Return Whisper's transcript. On failure, store the reason and raise it."""
+    """Return Whisper's transcript. On failure, store the reason, unless the queue is full, and raise it."""
     try:
         return await voices.whisper.transcribe(voice_sample.path, voice_sample.duration_s)
-    except Draining:
+    except (Draining, Full):
         raise
     except SpeechError as error:
         try:

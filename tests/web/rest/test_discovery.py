@@ -10,8 +10,20 @@ from typing import Any
 import httpx
 import pytest
 import soundfile
+from helpers.databases import Place
 from helpers.rest import metadata_of, recording, to, upload
 from helpers.servers import Server, running_server
+from structlog.testing import capture_logs
+
+from streaming_server.storage.objects import FolderObjects
+from streaming_server.storage.voices import VoiceStore
+from streaming_server.transcription.client import Transcription
+from streaming_server.voice_samples.discovery import Discovery
+from streaming_server.voice_samples.ingest import Ingest
+from streaming_server.voice_samples.intake import Intake
+from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
+from streaming_server.voices.catalogue import Catalogue
+from streaming_server.voices.library import VoiceLibrary
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +146,35 @@ def test_an_upload_replaces_a_discovered_sample(client: httpx.Client, samples: P
     os.utime(samples / "sent.mp3", (1e9, 1e9))
     assert discovered(client)["discovered"] == []
     assert metadata_of(client, "sent")["duration"] == 5.0
+
+
+def test_a_file_name_that_is_not_utf_8_is_refused_alone(client: httpx.Client, samples: Path) -> None:
+    write(samples / "beside.wav", 3.0)
+    for ending in ("wav", "flac"):
+        (samples / os.fsdecode(b"caf\xe9")).with_suffix(f".{ending}").write_bytes(b"RIFF")
+    told = discovered(client)
+    assert told["discovered"] == ["beside"]
+    assert told["refused"].keys() == {"caf\ufffd.wav", "caf\ufffd.flac"}
+
+
+@pytest.mark.anyio
+async def test_an_unreadable_directory_does_not_end_the_server(tmp_path: Path) -> None:
+    """The system rejects the name, as it rejects every name on a failing disk."""
+    with Place(tmp_path).opened() as database:
+        library = VoiceLibrary(
+            VoiceStore(database, FolderObjects(tmp_path / "prompts"), tmp_path / "tmp"),
+            Catalogue(),
+            lambda voices: None,
+        )
+        transcription = Transcription("base", lambda: "cpu")
+        discovery = Discovery(
+            tmp_path / ("a" * 300),
+            Intake(Ingest(), library.store),
+            library,
+            TranscriptionQueue(transcription, library, lambda: False),
+            must_exist=True,
+        )
+        with capture_logs() as logged:
+            await discovery.discover_at_start()
+    assert [entry["event"] for entry in logged] == ["cannot discover voice samples"]
+    assert "File name too long" in logged[0]["reason"]

@@ -24,7 +24,7 @@ from helpers.rest import heard, metadata_of, recording, say, upload
 from helpers.servers import Server, running_server, until
 
 from streaming_server.settings import Settings
-from streaming_server.transcription.client import Transcription
+from streaming_server.transcription.client import MOST_WAITING, Transcription
 from streaming_server.transcription.transcript import SENTENCES
 from streaming_server.web import assembly
 from streaming_server.web.app import create_app
@@ -318,6 +318,23 @@ def test_a_transcript_written_during_transcription_is_kept(client: httpx.Client,
     upload(client, "after")
     known(client, "after")
     assert metadata_of(client, "hurried")["transcript"] == "From a person."
+
+
+@pytest.mark.slow
+def test_a_full_queue_is_not_stored_as_the_reason_for_a_missing_transcript(
+    client: httpx.Client, listening: Server
+) -> None:
+    ask = "/audio_prompts/crowded/transcribe"
+    with ThreadPoolExecutor(MOST_WAITING) as threads:
+        with held_up(listening, client):
+            upload(client, "crowded")
+            until(lambda: status(client)["busy"])
+            asked = [threads.submit(client.post, ask) for _ in range(MOST_WAITING)]
+            until(lambda: status(client)["waiting"] == MOST_WAITING)
+            assert client.post(ask).json()["error"]["code"] == "full"
+            assert metadata_of(client, "crowded")["transcript_findings"] == []
+        assert {each.result(LOADING_S).status_code for each in asked} == {200}
+    assert known(client, "crowded")["transcript"] == SAID
 
 
 @pytest.mark.slow
