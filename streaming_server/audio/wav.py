@@ -27,9 +27,8 @@ def wav_header(sample_rate: int, samples: int | None = None, encoding: Encoding 
     if tag != _PCM:
         format_chunk += bytes(2)
     data_bytes = UNKNOWN_BYTES if samples is None else width * samples
-    fact_chunk = (
-        b"" if tag == _PCM else b"fact" + struct.pack("<II", 4, min(samples or UNKNOWN_BYTES, UNKNOWN_BYTES))
-    )
+    fact = UNKNOWN_BYTES if samples is None else min(samples, UNKNOWN_BYTES)
+    fact_chunk = b"" if tag == _PCM else b"fact" + struct.pack("<II", 4, fact)
     riff_bytes = 4 + 8 + len(format_chunk) + len(fact_chunk) + 8 + data_bytes
     if riff_bytes > UNKNOWN_BYTES:
         data_bytes = riff_bytes = UNKNOWN_BYTES

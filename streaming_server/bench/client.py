@@ -44,8 +44,13 @@ class Address:
         prefix = parts.path.rstrip("/")
         return cls(parts.hostname or "127.0.0.1", parts.port or (443 if secure else 80), prefix, secure, key)
 
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL: an IPv6 address stands in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def url(self, path: str, scheme: Literal["http", "ws"] = "http") -> str:
-        return f"{scheme}{'s' if self.secure else ''}://{self.host}:{self.port}{self.prefix}{path}"
+        return f"{scheme}{'s' if self.secure else ''}://{self.authority}{self.prefix}{path}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -102,7 +107,7 @@ class Client(asyncio.Protocol):
         where = self._address
         lines = [
             f"GET {where.prefix}{self._wire.path} HTTP/1.1",
-            f"Host: {where.host}:{where.port}",
+            f"Host: {where.authority}",
             "Upgrade: websocket",
             "Connection: Upgrade",
             "Sec-WebSocket-Version: 13",

@@ -40,7 +40,7 @@ class HttpClient(PlainClient):
         where = self._address
         lines = [
             f"POST {where.prefix}{self._wire.path} HTTP/1.1",
-            f"Host: {where.host}:{where.port}",
+            f"Host: {where.authority}",
             "Content-Type: application/json",
             f"Content-Length: {len(payload)}",
         ]

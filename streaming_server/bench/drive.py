@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from streaming_server.bench.row import Cost, Row, Window, count_open_stalls, make_row
 from streaming_server.bench.session import LoadSession, Manner
@@ -119,7 +120,7 @@ class Drive:
         """Report progress, and measure memory from time to time."""
         began, gauge = time.perf_counter(), self._subject.gauge
         total_s = self._plan.ramp_s + self._plan.seconds
-        for tick in range(10_000):
+        for tick in count():
             passed_s = time.perf_counter() - began
             speaking = sum(session.speaking for session in self._sessions)
             stopped = sum(session.stopped_by is not None for session in self._sessions)

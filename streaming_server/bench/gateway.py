@@ -57,7 +57,7 @@ def gateway_to(server: Address, port: int) -> Iterator[int]:
         variables = {"SPEECH_BIND": f"127.0.0.1:{port}", "SPEECH_ADMIN": str(admin)}
         with running_haproxy(variables) as process:
             if wait_until(admin.exists, START_TIMEOUT_S, process):
-                add_server(admin, "measured", f"{server.host}:{server.port}")
+                add_server(admin, "measured", server.authority)
             if not wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), START_TIMEOUT_S, process):
                 raise Unavailable("The gateway could not be started.")
             yield process.pid

@@ -286,7 +286,8 @@ class JobRunner:
                     self._jobs.complete, job, file_name, running.utterances, running.audio_s
                 )
                 break
-            except (StorageFailure, EngineFailure) as error:  # `recover` completes it if the server stops before that.
+            except (StorageFailure, EngineFailure) as error:
+                # `recover` completes it if the server stops before that.
                 log.warning("cannot mark a job as completed yet", job=job.id, reason=error.message)
                 await anyio.sleep(STORAGE_RETRY_S)
         log.info("job done", job=job.id, audio_s=round(running.audio_s, 2))

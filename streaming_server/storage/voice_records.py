@@ -50,7 +50,7 @@ class StoredVoiceSample:
 
     @property
     def exists(self) -> bool:
-        """True if the file exists; the server itself never deletes it before the row. Raise StorageFailure."""
+        """True if the file exists; the server never deletes it before the row. Raise StorageFailure."""
         with storage_errors():
             return self.path.is_file()
 

@@ -16,6 +16,8 @@ LOWEST, HIGHEST = 0.5, 2.0
 
 DEEPEST = 32
 """Elements that count within one another; those deeper change nothing."""
+_MOST_NAMED = 8 * DEEPEST
+"""Open elements whose names are kept; of those deeper, only the number."""
 
 _RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "fast": 1.3, "x-fast": 1.7}
 _PITCHES = {"x-low": 0.7, "low": 0.85, "medium": 1.0, "high": 1.15, "x-high": 1.3}
@@ -61,6 +63,7 @@ class OpenProsody:
 
     def __init__(self) -> None:
         self._open: list[tuple[str, Prosody]] = []
+        self._nameless = 0
 
     @property
     def current(self) -> Prosody:
@@ -71,14 +74,22 @@ class OpenProsody:
             self._close(change.element)
         elif len(self._open) < DEEPEST:
             self._open.append((change.element, change.prosody.within(self.current)))
+        elif len(self._open) < _MOST_NAMED:
+            self._open.append((change.element, self.current))
+        else:
+            self._nameless += 1
 
     def _close(self, element: str) -> None:
         """Close the innermost element of this name, with those in it; `speak` closes all."""
-        at = len(self._open) - 1
-        while at > 0 and element not in (self._open[at][0], "speak"):
-            at -= 1
-        if at >= 0 and element in (self._open[at][0], "speak"):
-            del self._open[0 if element == "speak" else at :]
+        if element == "speak":
+            self._open.clear()
+            self._nameless = 0
+        elif self._nameless:
+            self._nameless -= 1
+        else:
+            at = next((at for at in reversed(range(len(self._open))) if self._open[at][0] == element), None)
+            if at is not None:
+                del self._open[at:]
 
 
 class ProsodyTimeline:

@@ -35,7 +35,7 @@ def say_as(kind: str, text: str, form: str, *, english: bool) -> str | None:
         case "cardinal" | "number" if english and (match := _NUMBER.fullmatch(text)):
             return numbers.number(match[1])
         case "ordinal" if english and (match := _INTEGER.fullmatch(text)):
-            return numbers.ordinal(int(match[1].replace(",", "")[: numbers.MOST_DIGITS] or "0"))
+            return numbers.written_ordinal(match[1].replace(",", "") or "0")
         case "telephone" | "phone" if english:
             groups = (numbers.digits(group) for group in re.split(r"\D+", _TEN_DIGITS.sub(r"\1 \2 \3", text)))
             return ("plus " if text.lstrip().startswith("+") else "") + ", ".join(filter(None, groups))

@@ -50,6 +50,14 @@ def test_more_than_a_file_can_hold_is_a_stream_of_unknown_length() -> None:
     assert wav_header(48000, 2**31 - 19) != wav_header(48000)
 
 
+@pytest.mark.parametrize("encoding", sorted(set(ENCODINGS) - {"pcm_s16le"}))
+def test_a_file_without_audio_says_so(encoding: Encoding) -> None:
+    header = wav_header(22050, 0, encoding)
+    fact = header.index(b"fact")
+    assert header[fact + 8 : fact + 12] == bytes(4)
+    assert header.endswith(b"data" + bytes(4))
+
+
 @pytest.mark.parametrize("samples", [None, 1000])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_encoding_is_read_back(encoding: Encoding, samples: int | None) -> None:

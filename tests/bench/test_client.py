@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 
 from streaming_server.audio.frames import AUDIO_KIND, FRAME_HEADER
 from streaming_server.bench.client import Address, Client
-from streaming_server.bench.door_clients import KyutaiClient, WyomingClient
+from streaming_server.bench.door_clients import HttpClient, KyutaiClient, WyomingClient
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
@@ -119,6 +119,37 @@ async def test_reconnects_to_a_server_that_closes_after_every_turn() -> None:
 def test_parses_a_url() -> None:
     assert Address.of("http://localhost:7860/", "k") == Address("localhost", 7860, "", False, "k")
     assert Address.of("https://a.example/tts") == Address("a.example", 443, "/tts", True)
+
+
+def test_an_ipv6_address_keeps_its_brackets() -> None:
+    address = Address.of("http://[::1]:8000/tts")
+    assert (address.host, address.authority) == ("::1", "[::1]:8000")
+    assert address.url("/readyz") == "http://[::1]:8000/tts/readyz"
+    assert Address.of("https://a.example").authority == "a.example:443"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("client", [Client, HttpClient])
+async def test_the_host_header_of_an_ipv6_address_has_brackets(
+    client: type[Client] | type[HttpClient],
+) -> None:
+    asked = asyncio.get_running_loop().create_future()
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set_result(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(note, "::1", 0)
+    except OSError:
+        pytest.skip("needs IPv6")
+    async with server, asyncio.timeout(20):
+        port = server.sockets[0].getsockname()[1]
+        one = client(Recorder(), Address.of(f"http://[::1]:{port}"))
+        await asyncio.get_running_loop().create_connection(lambda: one, "::1", port)
+        one.write(b"{}")
+        assert f"Host: [::1]:{port}\r\n".encode() in await asked
+        one.end()
 
 
 @pytest.mark.anyio

@@ -63,6 +63,14 @@ def test_say_as_controls_how_figures_are_read() -> None:
     assert said('<say-as interpret-as="telephone">+12025551212</say-as>').startswith("plus ")
 
 
+def test_a_long_ordinal_keeps_all_its_digits() -> None:
+    assert said('<say-as interpret-as="ordinal">1,000,000,000,000,000,001st</say-as>') == (
+        "one" + " zero" * 17 + " first"
+    )
+    spoken = said(f'<say-as interpret-as="ordinal">{"1" * 150}th</say-as>')
+    assert spoken.split() == ["one"] * 149 + ["first"]
+
+
 @pytest.mark.parametrize(
     ("form", "text", "spoken"),
     [

@@ -6,7 +6,7 @@ import pytest
 
 from streaming_server.text.narration import Narration
 from streaming_server.text.passage import Passage
-from streaming_server.text.prosody import DEEPEST, NEUTRAL, Prosody, prosody_of
+from streaming_server.text.prosody import DEEPEST, NEUTRAL, OpenProsody, Prosody, ProsodyChange, prosody_of
 from streaming_server.text.style import SpeakingStyle
 from streaming_server.types import ChunkPolicy
 
@@ -101,6 +101,24 @@ def test_attributes(attributes: dict[str, str], speed: float, pitch: float) -> N
 )
 def test_prosody(text: str, spoken: list[tuple[str, float, float]]) -> None:
     assert heard(text) == spoken
+
+
+def test_elements_that_are_too_deep_close_only_themselves() -> None:
+    inner = "<prosody>" * DEEPEST + "a" + "</prosody>" * DEEPEST
+    spoken = heard(f"<prosody rate='slow'>{inner} b</prosody> c")
+    assert spoken == [("a b", 0.75, 1.0), ("c", 1.0, 1.0)]
+
+
+def test_elements_beyond_any_depth_are_only_counted() -> None:
+    elements = OpenProsody()
+    elements.change(ProsodyChange("prosody", Prosody(0.5), 0))
+    for _ in range(5000):
+        elements.change(ProsodyChange("prosody", Prosody(0.9), 0))
+    for _ in range(5000):
+        elements.change(ProsodyChange("prosody", None, 0))
+    assert elements.current == Prosody(0.5)
+    elements.change(ProsodyChange("prosody", None, 0))
+    assert elements.current == NEUTRAL
 
 
 @pytest.mark.parametrize(

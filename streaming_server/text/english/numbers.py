@@ -47,7 +47,15 @@ def cardinal(number: int) -> str:
 
 def ordinal(number: int) -> str:
     """23 → "twenty-third". Not negative."""
-    words = cardinal(number)
+    return _as_ordinal(cardinal(number))
+
+
+def written_ordinal(figures: str) -> str:
+    """Digits as an ordinal: "23" → "twenty-third"."""
+    return _as_ordinal(cardinal(int(figures)) if len(figures) <= MOST_DIGITS else digits(figures))
+
+
+def _as_ordinal(words: str) -> str:
     cut = max(words.rfind(" "), words.rfind("-")) + 1
     head, last = words[:cut], words[cut:]
     if last in _ORDINALS:
