@@ -7,16 +7,17 @@ from threading import Lock
 
 from anyio import CapacityLimiter, to_thread
 
-from streaming_server.audio.formats import AudioFormat, ContainerWriter
+from streaming_server.audio.body import AudioBody, open_body
+from streaming_server.audio.formats import AudioFormat
 
 
 class Coder:
-    """A `ContainerWriter` that encodes in a thread. Not for two tasks at once.
+    """Encodes a `AudioBody` in a thread. Not for two tasks at once.
 
     Three seconds of speech take some 20 ms to encode as mp3, during which the event loop would serve no other
     listener.
 
-    limiter: bounds how many encode at once. The first push, or the finish, raises as `ContainerWriter` does.
+    limiter: bounds how many encode at once. The first push, or the finish, raises as `open_body` does.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Coder:
     ) -> None:
         self._form = (audio_format, sample_rate, bit_rate)
         self._limiter = limiter
-        self._writer: ContainerWriter | None = None
+        self._body: AudioBody | None = None
         self._working = Lock()
         self._closed = False
 
@@ -50,16 +51,15 @@ class Coder:
         self._closed = True
         if self._working.acquire(blocking=False):
             try:
-                if self._writer is not None:
-                    self._writer.close()
+                if self._body is not None:
+                    self._body.close()
             finally:
                 self._working.release()
 
-    def _opened(self) -> ContainerWriter:
-        if self._writer is None:
-            audio_format, sample_rate, bit_rate = self._form
-            self._writer = ContainerWriter(audio_format, sample_rate, bit_rate=bit_rate)
-        return self._writer
+    def _opened(self) -> AudioBody:
+        if self._body is None:
+            self._body = open_body(*self._form)
+        return self._body
 
     async def _work(self, work: Callable[[], bytes]) -> bytes:
         return await in_thread(lambda: self._locked(work), self._limiter)

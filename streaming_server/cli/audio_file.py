@@ -15,7 +15,8 @@ from types import MappingProxyType
 
 import anyio
 
-from streaming_server.audio.formats import AudioFormat, ContainerWriter
+from streaming_server.audio.body import AudioBody, open_body
+from streaming_server.audio.formats import AudioFormat
 from streaming_server.errors import SpeechError
 
 STANDARD_OUTPUT = Path("-")
@@ -51,7 +52,7 @@ class SpeechFile:
         self._out = out
         self._format = audio_format
         self._seekable = seekable
-        self._writer: ContainerWriter | None = None
+        self._body: AudioBody | None = None
         self._sample_rate = 1
         self._samples = 0
         mode = os.fstat(file.fileno()).st_mode
@@ -63,7 +64,7 @@ class SpeechFile:
         Raise BadValue if the format does not have it, and SpeechError if a stream has been begun before.
         """
         self._discard()
-        self._writer = ContainerWriter(self._format, sample_rate)
+        self._body = open_body(self._format, sample_rate)
         self._sample_rate = sample_rate
 
     @property
@@ -83,28 +84,28 @@ class SpeechFile:
 
     def write(self, pcm: bytes) -> None:
         """Write 16-bit little-endian samples. Raise SpeechError."""
-        assert self._writer is not None
-        self._put(self._writer.push(pcm))
+        assert self._body is not None
+        self._put(self._body.push(pcm))
         self._samples += len(pcm) // 2
 
     def finish(self) -> None:
         """Write the rest, and the true length into the header. Raise SpeechError."""
-        assert self._writer is not None
-        self._put(self._writer.finish())
+        assert self._body is not None
+        self._put(self._body.finish())
         if self._seekable:
             with _file_errors(self._out):
                 self._file.seek(0)
-            self._put(self._writer.final_head())
+            self._put(self._body.final_head())
 
     def _discard(self) -> None:
-        if self._writer is None:
+        if self._body is None:
             return
         if not self._seekable and self._samples:
             raise SpeechError(
                 "The server restarted, and audio already written to standard output cannot be taken back; "
                 "run the command again."
             )
-        self._writer.close()
+        self._body.close()
         if not self._samples:
             return
         self._samples = 0
@@ -120,8 +121,8 @@ class SpeechFile:
 
     def close(self) -> None:
         """Free the codec."""
-        if self._writer is not None:
-            self._writer.close()
+        if self._body is not None:
+            self._body.close()
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from helpers.servers import Server, until
 from helpers.talk import talking
 
 import streaming_server.audio.coder
+from streaming_server.audio.body import open_body
 from streaming_server.audio.coder import Coder
-from streaming_server.audio.formats import AudioFormat, ContainerWriter
+from streaming_server.audio.formats import AudioFormat
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +31,26 @@ NOTICEABLE_S = 0.02
 """What a listener may wait beyond the tenth that is promised, on a machine that others use: half of what a
 piece of coding on the event loop made it. The bench measures the tenth."""
 ROUNDS = 5
+
+
+class StandInBody:
+    """A body that runs `code` for every piece and notes when it is freed."""
+
+    def __init__(self, code: Callable[[], bytes], freed: Event | None = None) -> None:
+        self._code = code
+        self._freed = freed or Event()
+
+    def push(self, pcm: bytes) -> bytes:
+        return self._code()
+
+    def finish(self) -> bytes:
+        return self._code()
+
+    def final_head(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        self._freed.set()
 
 
 def begun(client: httpx.Client, job: str) -> bool:
@@ -142,12 +163,11 @@ async def test_a_job_continues_beside_a_listener(start_server: Callable[..., Ser
 async def test_the_event_loop_runs_while_encoding(form: AudioFormat, monkeypatch: pytest.MonkeyPatch) -> None:
     served = Event()
 
-    def code(*_: object) -> bytes:
+    def code() -> bytes:
         assert served.wait(20)
         return b"coded"
 
-    monkeypatch.setattr(ContainerWriter, "push", code)
-    monkeypatch.setattr(ContainerWriter, "finish", code)
+    monkeypatch.setattr(streaming_server.audio.coder, "open_body", lambda *_: StandInBody(code))
     with closing(Coder(form, 24000, anyio.CapacityLimiter(1))) as coder:
         for work in (partial(coder.push, b"sound"), coder.finish):
             served.clear()
@@ -163,14 +183,14 @@ async def test_a_cancelled_encoder_is_freed_when_its_thread_is_done(
     """FFmpeg is not thread-safe, and asyncio cancels a task without waiting for its thread."""
     coding, go_on, freed = Event(), Event(), Event()
 
-    def code(*_: object) -> bytes:
+    def code() -> bytes:
         coding.set()
         assert go_on.wait(20)
         assert not freed.is_set()
         return b"coded"
 
-    monkeypatch.setattr(ContainerWriter, "push", code)
-    monkeypatch.setattr(ContainerWriter, "close", lambda _: freed.set())
+    body = StandInBody(code, freed)
+    monkeypatch.setattr(streaming_server.audio.coder, "open_body", lambda *_: body)
 
     async def listen() -> None:
         with closing(Coder("mp3", 24000, anyio.CapacityLimiter(1))) as coder:
@@ -205,19 +225,20 @@ async def test_an_encoder_closed_as_its_thread_ends_is_freed(monkeypatch: pytest
             self._lock.release()
 
     monkeypatch.setattr(streaming_server.audio.coder, "Lock", Working)
-    monkeypatch.setattr(ContainerWriter, "close", lambda _: freed.set())
+    body = StandInBody(bytes, freed)
+    monkeypatch.setattr(streaming_server.audio.coder, "open_body", lambda *_: body)
     coder = Coder("mp3", 24000, anyio.CapacityLimiter(1))
     await coder.push(b"sound")
     assert freed.is_set()
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
-async def test_gives_the_bytes_of_the_writer(form: str) -> None:
+async def test_gives_the_bytes_of_the_body(form: AudioFormat) -> None:
     pieces = [bytes([number, number]) * 3000 for number in range(20)]
-    with ContainerWriter(form, 24000) as writer:  # type: ignore[arg-type]
-        expected = b"".join(writer.push(piece) for piece in pieces) + writer.finish()
-        head = writer.final_head()
-    with closing(Coder(form, 24000, anyio.CapacityLimiter(1))) as coded:  # type: ignore[arg-type]
+    body = open_body(form, 24000)
+    expected = b"".join(body.push(piece) for piece in pieces) + body.finish()
+    head = body.final_head()
+    with closing(Coder(form, 24000, anyio.CapacityLimiter(1))) as coded:
         found = b"".join([await coded.push(piece) for piece in pieces]) + await coded.finish()
         assert coded.final_head() == head
     assert found == expected

@@ -8,13 +8,14 @@ import sys
 PROGRAM = """
 import sys
 from threading import Thread
-from streaming_server.audio.formats import ContainerWriter
+from streaming_server.audio.body import open_body
 from streaming_server.audio.tempo import Tempo
 
 def encode():
-    with ContainerWriter("mp3", 24000) as writer:
-        for _ in range(200):
-            writer.push(bytes(480))
+    body = open_body("mp3", 24000)
+    for _ in range(200):
+        body.push(bytes(480))
+    body.close()
 
 sys.setswitchinterval(1e-5)
 threads = [Thread(target=encode) for _ in range(4)]
@@ -36,10 +37,10 @@ def test_encoders_and_filters_start_no_threads() -> None:
     """FFmpeg started up to fifteen for each, on a machine of many cores."""
     code = (
         "import psutil\n"
-        "from streaming_server.audio.formats import ContainerWriter\n"
+        "from streaming_server.audio.body import open_body\n"
         "from streaming_server.audio.tempo import Tempo\n"
         "def opened():\n"
-        "    codecs = [ContainerWriter(form, 24000) for form in ('mp3', 'opus', 'aac', 'flac')]\n"
+        "    codecs = [open_body(form, 24000) for form in ('mp3', 'opus', 'aac', 'flac')]\n"
         "    for one in (stages := [*codecs, Tempo(24000, 0.5)]):\n"
         "        one.push(bytes(48000))\n"
         "    return stages\n"

@@ -18,7 +18,7 @@ from helpers.recordings import FORMATS, PITCH, Floats, amr_wb, encoded, ffmpeg, 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from streaming_server.audio.formats import ContainerWriter
+from streaming_server.audio.body import open_body
 from streaming_server.audio.wav import wav_header
 from streaming_server.errors import BadAudio, BadValue, SpeechError, StorageFailure, TooLarge
 from streaming_server.voice_samples.decoder_child import read_sample
@@ -137,8 +137,8 @@ def test_44100_hz_is_not_resampled() -> None:
 def test_reads_a_streamed_flac_to_its_end() -> None:
     """This server writes FLAC without a length."""
     pcm = (speech(6.0)[:, 0] * 32767).astype("<i2").tobytes()
-    with ContainerWriter("flac", 44_100) as writer:
-        data = writer.push(pcm) + writer.finish()
+    body = open_body("flac", 44_100)
+    data = body.push(pcm) + body.finish()
     sample, _ = take(data)
     assert (sample.original_format, sample.frames) == ("flac", 6 * 44_100)
 
