@@ -68,8 +68,8 @@ def open_body(audio_format: AudioFormat, sample_rate: int, bit_rate: int | None 
     wav, flac and pcm decode to the same samples at the same rate, opus to the same duration at 48 kHz. mp3
     begins 1105 samples late and aac 1024, their encoders' delay, and both end with up to two frames of
     silence, which a stream of them cannot mark as padding. The heads of wav and flac give an unknown length,
-    which libsndfile does not accept in flac: see `AudioBody.final_head`. Without audio, opus has only its head,
-    and mp3, aac and flac have no bytes.
+    which libsndfile does not accept in flac: see `AudioBody.final_head`. Without audio, opus has only its
+    head, and mp3, aac and flac have no bytes.
     """
     _check_rate(audio_format, sample_rate)
     match audio_format:

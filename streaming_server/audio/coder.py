@@ -12,7 +12,7 @@ from streaming_server.audio.formats import AudioFormat
 
 
 class Coder:
-    """Encodes a `AudioBody` in a thread. Not for two tasks at once.
+    """Encodes an `AudioBody` in a thread. Not for two tasks at once.
 
     Three seconds of speech take some 20 ms to encode as mp3, during which the event loop would serve no other
     listener.
