@@ -46,6 +46,10 @@ _CLOSERS = r"""\"'”’»›)\]}」』）】》〉*_`~"""
 EVENT = re.compile(f"[{NEWLINES}]|[{_TERMINATORS}][{_TERMINATORS}{_CLOSERS}]*")
 """A newline, or a run of terminators with the quotes and brackets that close after it."""
 
+_ENDING = re.compile(f"[{_TERMINATORS}…]")
+"""What speech pauses after: also an ellipsis, after which a sentence may go on."""
+_WHOLE = re.compile(rf"{_ENDING.pattern}[{_CLOSERS}]*\Z")
+
 _GERMAN_ORDINAL = re.compile(
     r"\b(?:der|die|das|dem|den|des|am|im|zum|zur|vom|beim|bis|ab|seit)\s\d{1,3}\.\Z", re.I
 )
@@ -124,7 +128,35 @@ class Boundaries:
         return False
 
 
+def joined(last: str, text: str) -> int:
+    """Return how many characters of a text belong to the word before it, which ends with `last`."""
+    count = 0
+    while count < len(text) and _continues(last, text[count]):
+        last = text[count]
+        count += 1
+    return count
+
+
+def ends_sentence(last: str) -> bool:
+    """Return whether a sentence may end with this character."""
+    return _ENDING.fullmatch(last) is not None
+
+
+def is_whole(text: str) -> bool:
+    """Return whether a text ends like a sentence: with a terminator, maybe in quotes, or with a line."""
+    stripped = text.rstrip()
+    return "\n" in text[len(stripped) :] or _WHOLE.search(stripped) is not None
+
+
 def _leading_marks(text: str) -> str:
     """Everything before the first letter or digit."""
     match = _MARKS.match(text)
     return match.group() if match else ""
+
+
+def _continues(last: str, character: str) -> bool:
+    if not last or last.isspace():
+        return False
+    if character.isalnum():
+        return (last.isalnum() or last in "-'’") and character < "\u2e80"
+    return character in ".,;:!?…)]}»”’\"'%-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import regex
 
 from streaming_server.text.cursor import Construct, Cursor
-from streaming_server.text.english.readings import read_all
+from streaming_server.text.english.rules import read_all
 from streaming_server.text.items import replacement
 
 _BODY = r"(?:[^$\n.?\\]|[.?](?=\S|\s?(?:\$|\\[)\]]))|\n(?![ \t]*+\n)|\\[^)\]])"

@@ -10,19 +10,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from streaming_server.errors import InternalError
+from streaming_server.text.boundary import ends_sentence, is_whole, joined
 from streaming_server.text.items import Item, Pause, Said, SpeakerChange
 from streaming_server.text.language import LanguageDetector, foreign_spans
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.passage import Passage, Quotation
-from streaming_server.text.prosody import (
-    OpenProsody,
-    Prosody,
-    ProsodyChange,
-    ProsodyTimeline,
-    ends_sentence,
-    is_whole,
-    joined,
-)
+from streaming_server.text.prosody import OpenProsody, Prosody, ProsodyChange, ProsodyTimeline
 from streaming_server.text.segmenter import Segmenter
 from streaming_server.text.sentence import Sentence
 from streaming_server.text.spoken import SpokenText
@@ -139,11 +132,11 @@ class Narration:
                 else:
                     return item
                 continue
-            piece = self._segmenter.take(first=first, impatient=impatient)
-            if piece is None:
+            sentences = self._segmenter.take(first=first, impatient=impatient)
+            if sentences is None:
                 return None
-            *whole, last = self._by_language(piece.sentences)
-            self._passages += (*whole, replace(last, continues=self._is_cut_short(piece.sentences[-1])))
+            *whole, last = self._by_language(sentences)
+            self._passages += (*whole, replace(last, continues=self._is_cut_short(sentences[-1])))
         return self._passages.popleft()
 
     def _add(self, items: list[Item]) -> None:

@@ -23,8 +23,6 @@ _RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "fast": 1.3, "x-fast": 1.7
 _PITCHES = {"x-low": 0.7, "low": 0.85, "medium": 1.0, "high": 1.15, "x-high": 1.3}
 _TYPICAL_HZ = 180.0
 """Pitch of a voice, against which a difference in Hz is taken."""
-_CLOSERS = ")]}»”’\"'*_"
-_TERMINATORS = frozenset(".!?…。！？।۔؟")
 _NUMBER = re.compile(r"([+-]?)(\d{1,4}(?:\.\d{0,6})?|\.\d{1,6})\s?(%|st|hz|)")
 
 
@@ -135,34 +133,6 @@ def prosody_of(element: str, attributes: Mapping[str, str]) -> Prosody:
         return Prosody(speed=_factor(attributes.get("ratio", ""), {}))
     speed = _factor(attributes.get("rate", ""), _RATES)
     return Prosody(speed, _factor(attributes.get("pitch", ""), _PITCHES)).within(NEUTRAL)
-
-
-def joined(last: str, text: str) -> int:
-    """Return how many characters of a text belong to the word before it, which ends with `last`."""
-    count = 0
-    while count < len(text) and _continues(last, text[count]):
-        last = text[count]
-        count += 1
-    return count
-
-
-def ends_sentence(last: str) -> bool:
-    """Return whether a sentence ends with this character."""
-    return last in _TERMINATORS
-
-
-def is_whole(text: str) -> bool:
-    """Return whether a text ends like a sentence: with a terminator, maybe in quotes, or with a line."""
-    stripped = text.rstrip()
-    return "\n" in text[len(stripped) :] or ends_sentence(stripped.rstrip(_CLOSERS)[-1:])
-
-
-def _continues(last: str, character: str) -> bool:
-    if not last or last.isspace():
-        return False
-    if character.isalnum():
-        return (last.isalnum() or last in "-'’") and character < "\u2e80"
-    return character in ".,;:!?…)]}»”’\"'%-"
 
 
 def _factor(value: str, names: Mapping[str, float]) -> float:

@@ -7,8 +7,8 @@ import re
 from streaming_server.text.english import numbers
 from streaming_server.text.english.calendar import date
 from streaming_server.text.english.names import MONTHS
-from streaming_server.text.english.reading import letters
-from streaming_server.text.english.readings import read_all
+from streaming_server.text.english.rule import letters
+from streaming_server.text.english.rules import read_all
 
 _INTEGER = re.compile(r"\s*([\d,]+)(?:st|nd|rd|th)?\s*")
 _TEN_DIGITS = re.compile(r"(\d{3})(\d{3})(\d{4})")

@@ -20,14 +20,11 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-from streaming_server.errors import InternalError
 from streaming_server.text.boundary import EVENT, NEWLINES, Boundaries
 from streaming_server.text.cut import cut
-from streaming_server.text.sentence import Piece, Sentence, piece_of
+from streaming_server.text.sentence import Sentence
 from streaming_server.text.speakable import first_sound
 from streaming_server.types import ChunkPolicy
-
-__all__ = ["Piece", "Segmenter", "Sentence"]
 
 _TAG = re.compile(r"\[S\d\]")
 
@@ -50,7 +47,6 @@ class Segmenter:
     def __init__(self, policy: ChunkPolicy, language: str = "en") -> None:
         self._policy = policy
         self._boundaries = Boundaries(language.partition("-")[0].lower())
-        self._finished = False
         self._flushes = 0
         self._waiting = False
         self._complete: deque[_Complete] = deque()
@@ -79,8 +75,6 @@ class Segmenter:
 
     def append(self, delta: str) -> None:
         """Add text, in whole code points."""
-        if self._finished:
-            raise InternalError("Text was appended after its end.")
         if delta:
             self._text += delta
             self._read(final=False)
@@ -90,14 +84,8 @@ class Segmenter:
         self._read(final=True)
         self._flushes += 1
 
-    def finish(self) -> None:
-        """End the text. Idempotent."""
-        if not self._finished:
-            self.flush()
-            self._finished = True
-
-    def take(self, *, first: bool, impatient: bool = False) -> Piece | None:
-        """Return the next utterance, or None if none is ready.
+    def take(self, *, first: bool, impatient: bool = False) -> tuple[Sentence, ...] | None:
+        """Return the sentences of the next utterance, or None if none is ready.
 
         first: the context's first utterance is as short as `min_chars` allows; later ones are as long as
         `best_chars` allows. impatient: do not wait for `min_chars`.
@@ -111,7 +99,7 @@ class Segmenter:
         if first and length < self._policy.min_chars and not (impatient or flushed or full):
             self._waiting = True
             return None
-        return piece_of(tuple(self._complete.popleft().sentence for _ in range(count)))
+        return tuple(self._complete.popleft().sentence for _ in range(count))
 
     def _pack(self, first: bool) -> tuple[int, int]:
         """Return how many sentences the next utterance holds, and their length."""

@@ -110,10 +110,11 @@ def test_sentences_quote_the_client_in_order(text: str) -> None:
 def test_plain_text_is_segmented_as_it_stands(text: str) -> None:
     segmenter = Segmenter(SINGLE)
     segmenter.append(text)
-    segmenter.finish()
+    segmenter.flush()
     expected = []
-    while piece := segmenter.take(first=False):
-        expected.append((piece.text, piece.start, piece.end))
+    while sentences := segmenter.take(first=False):
+        start, end = sentences[0].spoken_start, sentences[-1].spoken_end
+        expected.append((text[start:end], start, end))
     assert [(p.text, p.start, p.end) for p in passages(narrated([text], enabled=False))] == expected
 
 

@@ -10,10 +10,9 @@ import sentencex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_server.errors import InternalError
 from streaming_server.text.boundary import CONTEXT
 from streaming_server.text.segmenter import Segmenter
-from streaming_server.text.sentence import Piece
+from streaming_server.text.sentence import Sentence
 from streaming_server.types import ChunkPolicy
 
 SINGLE = ChunkPolicy(min_chars=1, best_chars=1, max_chars=400, patience_s=0.1)
@@ -32,6 +31,9 @@ WORDS = (
 )  # fmt: skip
 
 
+Piece = tuple[Sentence, ...]
+
+
 def pieces(segmenter: Segmenter) -> list[Piece]:
     taken = []
     while piece := segmenter.take(first=False):
@@ -39,16 +41,21 @@ def pieces(segmenter: Segmenter) -> list[Piece]:
     return taken
 
 
+def text_of(piece: Piece | None) -> str:
+    """Return what is spoken; empty for None."""
+    return "".join(sentence.text for sentence in piece or ()).strip()
+
+
 def segmented(deltas: Iterable[str], policy: ChunkPolicy = SINGLE, language: str = "en") -> list[Piece]:
     segmenter = Segmenter(policy, language)
     for delta in deltas:
         segmenter.append(delta)
-    segmenter.finish()
+    segmenter.flush()
     return pieces(segmenter)
 
 
 def spoken(text: str, policy: ChunkPolicy = SINGLE, language: str = "en") -> list[str]:
-    return [piece.text for piece in segmented([text], policy, language)]
+    return [text_of(piece) for piece in segmented([text], policy, language)]
 
 
 @st.composite
@@ -87,13 +94,13 @@ def test_one_character_at_a_time_changes_nothing(text: str, policy: ChunkPolicy)
 def test_no_text_is_lost_repeated_or_moved(text: str, policy: ChunkPolicy) -> None:
     segmenter = Segmenter(policy)
     segmenter.append(text)
-    segmenter.finish()
+    segmenter.flush()
     at = 0
     for piece in pieces(segmenter):
-        assert piece.text == text[piece.start : piece.end] == piece.text.strip()
-        for sentence in piece.sentences:
+        assert text_of(piece) == text[piece[0].spoken_start : piece[-1].spoken_end]
+        for sentence in piece:
             assert text[sentence.start : sentence.end] == sentence.text
-            assert text[sentence.spoken_start : sentence.spoken_end] == sentence.spoken != ""
+            assert text[sentence.spoken_start : sentence.spoken_end] == sentence.text.strip() != ""
             assert not heard(text[at : sentence.start])
             at = sentence.end
     assert not heard(text[at:])
@@ -111,8 +118,8 @@ def heard(text: str) -> list[str]:
 @given(texts(), policies)
 def test_no_piece_is_longer_than_the_policy_allows(text: str, policy: ChunkPolicy) -> None:
     for piece in segmented([text], policy):
-        assert len(piece.text) <= policy.max_chars
-        assert len(piece.text) <= policy.best_chars or len(piece.sentences) == 1
+        assert len(text_of(piece)) <= policy.max_chars
+        assert len(text_of(piece)) <= policy.best_chars or len(piece) == 1
 
 
 @given(st.data(), texts(), st.sets(st.integers(0, 200)))
@@ -125,8 +132,8 @@ def test_text_after_a_flush_is_segmented_on_its_own(data: st.DataObject, text: s
         for delta in data.draw(cuts(part)):
             segmenter.append(delta)
         segmenter.flush()
-    together = [piece.text for piece in pieces(segmenter)]
-    assert together == [piece.text for part in parts for piece in segmented([part], policy)]
+    together = [text_of(piece) for piece in pieces(segmenter)]
+    assert together == [text_of(piece) for part in parts for piece in segmented([part], policy)]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +188,7 @@ def test_the_language_decides_about_abbreviations() -> None:
 def test_text_without_words_is_never_a_piece(text: str) -> None:
     segmenter = Segmenter(SINGLE)
     segmenter.append(text)
-    segmenter.finish()
+    segmenter.flush()
     assert segmenter.take(first=True, impatient=True) is None
     assert segmenter.taken == segmenter.received
     assert not segmenter.waiting
@@ -214,16 +221,14 @@ def test_white_space_completes_a_sentence(sentence: str) -> None:
     segmenter.append(sentence)
     assert segmenter.take(first=True) is None
     segmenter.append(" ")
-    piece = segmenter.take(first=True)
-    assert piece is not None
-    assert piece.text == sentence
+    assert text_of(segmenter.take(first=True)) == sentence
 
 
 def test_a_newline_or_the_next_ideograph_completes_a_sentence() -> None:
     for text, sentence in [("No stop\n", "No stop"), ("你好。我", "你好。")]:
         segmenter = Segmenter(SINGLE)
         segmenter.append(text)
-        assert [piece.text for piece in pieces(segmenter)] == [sentence]
+        assert [text_of(piece) for piece in pieces(segmenter)] == [sentence]
 
 
 def test_an_abbreviation_waits_for_the_next_word_only() -> None:
@@ -231,7 +236,7 @@ def test_an_abbreviation_waits_for_the_next_word_only() -> None:
     segmenter.append("He left at 5 p.m. ")
     assert pieces(segmenter) == []
     segmenter.append("However ")
-    assert [piece.text for piece in pieces(segmenter)] == ["He left at 5 p.m."]
+    assert [text_of(piece) for piece in pieces(segmenter)] == ["He left at 5 p.m."]
 
 
 def test_text_without_boundary_is_cut_at_white_space() -> None:
@@ -259,10 +264,8 @@ def test_no_cut_inside_a_joined_emoji_or_before_a_mark() -> None:
 def test_the_first_piece_is_one_sentence_and_later_ones_are_packed() -> None:
     segmenter = Segmenter(ChunkPolicy(5, 30, 100, 0.1))
     segmenter.append("Sentence one. Sentence two. Sentence six. Sentence ten. ")
-    first = segmenter.take(first=True)
-    assert first is not None
-    assert first.text == "Sentence one."
-    assert [piece.text for piece in pieces(segmenter)] == ["Sentence two. Sentence six.", "Sentence ten."]
+    assert text_of(segmenter.take(first=True)) == "Sentence one."
+    assert [text_of(piece) for piece in pieces(segmenter)] == ["Sentence two. Sentence six.", "Sentence ten."]
 
 
 def test_a_sentence_longer_than_the_best_length_is_taken_alone() -> None:
@@ -276,10 +279,6 @@ def short_start() -> Segmenter:
     segmenter = Segmenter(ChunkPolicy(10, 100, 100, 0.1))
     segmenter.append("Hi. ")
     return segmenter
-
-
-def text_of(piece: Piece | None) -> str | None:
-    return piece.text if piece else None
 
 
 def test_a_short_first_sentence_waits_for_the_next() -> None:
@@ -298,11 +297,10 @@ def test_a_short_first_sentence_is_taken_at_the_deadline() -> None:
     assert not segmenter.waiting
 
 
-def test_a_short_first_sentence_is_taken_with_a_flush_or_the_end() -> None:
-    for release in (Segmenter.flush, Segmenter.finish):
-        segmenter = short_start()
-        release(segmenter)
-        assert text_of(segmenter.take(first=True)) == "Hi."
+def test_a_short_first_sentence_is_taken_with_a_flush() -> None:
+    segmenter = short_start()
+    segmenter.flush()
+    assert text_of(segmenter.take(first=True)) == "Hi."
 
 
 def test_a_short_first_sentence_is_taken_if_the_next_is_too_long_to_join() -> None:
@@ -328,7 +326,7 @@ def test_a_flush_ends_a_sentence_anywhere() -> None:
     segmenter.flush()
     segmenter.append("tence. Dr. ")
     segmenter.flush()
-    assert [piece.text for piece in pieces(segmenter)] == ["Half a sen", "tence. Dr."]
+    assert [text_of(piece) for piece in pieces(segmenter)] == ["Half a sen", "tence. Dr."]
 
 
 def test_taken_and_received_locate_flushes() -> None:
@@ -342,14 +340,6 @@ def test_taken_and_received_locate_flushes() -> None:
     assert text_of(segmenter.take(first=False)) == "Two"
     assert segmenter.taken == flushed_at
     assert segmenter.received - segmenter.taken == len("Three. ")
-
-
-def test_rejects_text_after_the_end() -> None:
-    segmenter = Segmenter(SINGLE)
-    segmenter.finish()
-    segmenter.finish()
-    with pytest.raises(InternalError):
-        segmenter.append("x")
 
 
 @pytest.mark.parametrize(
@@ -374,7 +364,7 @@ def test_work_per_character_is_bounded(unit: str, step: int, monkeypatch: pytest
     segmenter = Segmenter(ChunkPolicy(20, 200, 400, 0.1))
     for at in range(0, len(text), step):
         segmenter.append(text[at : at + step])
-    segmenter.finish()
+    segmenter.flush()
     pieces(segmenter)
     assert len(asked) <= 8192
     assert max(asked, default=0) <= CONTEXT + 20

@@ -17,13 +17,13 @@ from streaming_server.text.english.names import (
     STREETS,
     TITLES,
 )
-from streaming_server.text.english.reading import (
-    Reading,
+from streaming_server.text.english.rule import (
+    Rule,
     alternatives,
     before,
-    ends_sentence,
     letters,
     rest_of,
+    stop_ends_sentence,
 )
 from streaming_server.text.english.units import PER, UNITS
 
@@ -58,12 +58,12 @@ def _abbreviation(match: re.Match[str]) -> str:
 
 
 def _last_word(match: re.Match[str]) -> str:
-    return LAST_WORDS[match[0]] + ("." if ends_sentence(rest_of(match)) else "")
+    return LAST_WORDS[match[0]] + ("." if stop_ends_sentence(rest_of(match)) else "")
 
 
 def _acronym(match: re.Match[str]) -> str:
     return letters(match[0].replace(".", "").upper()) + (
-        "." if ends_sentence(rest_of(match), name=True) else ""
+        "." if stop_ends_sentence(rest_of(match), name=True) else ""
     )
 
 
@@ -86,7 +86,7 @@ def _saint_or_street(match: re.Match[str]) -> str:
     rest = rest_of(match)
     if not _follows_name(match) and re.match(r"\s+[A-Z]", rest):
         return "Saint"
-    return "Street" + ("." if ends_sentence(rest) else "")
+    return "Street" + ("." if stop_ends_sentence(rest) else "")
 
 
 def _street(match: re.Match[str]) -> str | None:
@@ -154,35 +154,33 @@ def _roman(numeral: str) -> int:
     return sum(-value if value < after else value for value, after in zip(values, following, strict=True))
 
 
-READINGS = (
-    Reading("A", r"St\.(?=\s|\Z|[,;:!?)])", _saint_or_street),
-    Reading("A", rf"({alternatives(TITLES)})\.(?=\s+[A-Z])", _title),
-    Reading("A", r"([NSEW])\.(?=\s\d+(?:st|nd|rd|th)\b)", lambda match: DIRECTIONS[match[1]]),
-    Reading("A", rf"({alternatives(NUMBERED)})\.(?:(\d{{1,5}})(?![\w.])|(?=\s?[#+(]?\d))", _numbered),
-    Reading("A", rf"(?:{alternatives(ABBREVIATIONS)})(?!\w)", _abbreviation),
-    Reading("A", rf"(?:{alternatives(LAST_WORDS)})(?!\w)", _last_word),
-    Reading("A", r"(?:[A-Z]\.\s){2,}(?=[A-Z][a-z])", _initials),
-    Reading("A", r"(?:[A-Za-z]\.){2,}(?!\w)", _acronym),
-    Reading("A", rf"({ROMAN_AFTER}) ({_ROMAN})", _roman_cardinal),
-    Reading("A", rf"(Vol|Ch|Fig|Sec|Art|Bk|Pt)\. ({_ROMAN})", _numbered_roman),
-    Reading("A", rf"({ROMAN_ORDINAL_AFTER}) ({_ROMAN})", _roman_ordinal),
-    Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})", _roman_name),
-    Reading("A", rf"(?=[IVX]{{2}})({_ROMAN})(?=\.(?:\s|\Z))", _roman_item),
-    Reading("A", rf"({alternatives(SHORT_WORDS)})(?!\w)", lambda match: SHORT_WORDS[match[1]]),
-    Reading(
-        "A", rf"({alternatives(STREETS)})(?=[,;]|\s*\Z|\s(?:[NS][EW]|and|in|at|is|to|was|near)\b)", _street
-    ),
-    Reading("A", r"Dr\.(?=\s[a-z]|[,;])", lambda match: "Drive" if _follows_name(match) else None),
-    Reading("A", r"w/(?!\S)", lambda match: "with"),
-    Reading("A", r"w/o(?!\w)", lambda match: "without"),
-    Reading("A", r"(?<!/)b/c(?![\w/])", lambda match: "because"),
-    Reading("A", r"(?<!/)([A-Za-z]+)/([A-Za-z]+)(?![\w/.:@])", _either),
-    Reading(
+RULES = (
+    Rule("A", r"St\.(?=\s|\Z|[,;:!?)])", _saint_or_street),
+    Rule("A", rf"({alternatives(TITLES)})\.(?=\s+[A-Z])", _title),
+    Rule("A", r"([NSEW])\.(?=\s\d+(?:st|nd|rd|th)\b)", lambda match: DIRECTIONS[match[1]]),
+    Rule("A", rf"({alternatives(NUMBERED)})\.(?:(\d{{1,5}})(?![\w.])|(?=\s?[#+(]?\d))", _numbered),
+    Rule("A", rf"(?:{alternatives(ABBREVIATIONS)})(?!\w)", _abbreviation),
+    Rule("A", rf"(?:{alternatives(LAST_WORDS)})(?!\w)", _last_word),
+    Rule("A", r"(?:[A-Z]\.\s){2,}(?=[A-Z][a-z])", _initials),
+    Rule("A", r"(?:[A-Za-z]\.){2,}(?!\w)", _acronym),
+    Rule("A", rf"({ROMAN_AFTER}) ({_ROMAN})", _roman_cardinal),
+    Rule("A", rf"(Vol|Ch|Fig|Sec|Art|Bk|Pt)\. ({_ROMAN})", _numbered_roman),
+    Rule("A", rf"({ROMAN_ORDINAL_AFTER}) ({_ROMAN})", _roman_ordinal),
+    Rule("A", rf"(?=[IVX]{{2}})({_ROMAN})", _roman_name),
+    Rule("A", rf"(?=[IVX]{{2}})({_ROMAN})(?=\.(?:\s|\Z))", _roman_item),
+    Rule("A", rf"({alternatives(SHORT_WORDS)})(?!\w)", lambda match: SHORT_WORDS[match[1]]),
+    Rule("A", rf"({alternatives(STREETS)})(?=[,;]|\s*\Z|\s(?:[NS][EW]|and|in|at|is|to|was|near)\b)", _street),
+    Rule("A", r"Dr\.(?=\s[a-z]|[,;])", lambda match: "Drive" if _follows_name(match) else None),
+    Rule("A", r"w/(?!\S)", lambda match: "with"),
+    Rule("A", r"w/o(?!\w)", lambda match: "without"),
+    Rule("A", r"(?<!/)b/c(?![\w/])", lambda match: "because"),
+    Rule("A", r"(?<!/)([A-Za-z]+)/([A-Za-z]+)(?![\w/.:@])", _either),
+    Rule(
         "A",
         r"([A-Z][A-Za-z]+)/(\d(?:\.\d)?)(?![\w/])",
         lambda match: f"{match[1]} {numbers.number(match[2])}",
     ),
-    Reading("A", r"([CFJ])#(?!\w)", lambda match: f"{match[1]} sharp"),
+    Rule("A", r"([CFJ])#(?!\w)", lambda match: f"{match[1]} sharp"),
 )
 
 LEADS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import Reading
+from streaming_server.text.english.rule import Rule
 
 _ENDINGS = (
     "com|org|net|edu|gov|mil|int|io|ai|co|uk|de|fr|eu|us|ca|au|jp|ch|at|it|es|nl|se|no|dk|pl|ru|cn|in|br"
@@ -50,16 +50,16 @@ def _address(match: re.Match[str]) -> str:
     return read_address(match[0])
 
 
-READINGS = (
-    Reading("A", r"(?:[a-z][a-z0-9+]{1,9}://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'’]", _address),
-    Reading("A9", r"(?:mailto:)?[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}(?!\w)(?::[\w./~-]*\w)?", _address),
-    Reading(
+RULES = (
+    Rule("A", r"(?:[a-z][a-z0-9+]{1,9}://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]}'’]", _address),
+    Rule("A9", r"(?:mailto:)?[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}(?!\w)(?::[\w./~-]*\w)?", _address),
+    Rule(
         "A9",
         rf"(?:localhost(?=:\d)|(?:[\w-]+/)*(?:[A-Za-z0-9_-]+\.)+(?:{_ENDINGS})(?!\w))(?::\d{{1,5}}(?!\w)){{0,2}}"
         r"(?:/[\w./%~+-]*[\w/])?",
         _address,
     ),
-    Reading("+", r"(?:~|\.{1,2})?/[\w.@+-]*\w(?:/[\w.@+-]*\w)*", _address),
-    Reading("A", r"[A-Z]:(?:\\[\w.-]*\w)+", _address),
-    Reading("+", r"\.(?=[A-Z]{2}|[a-z]{2}|Net\b)", lambda match: "dot "),
+    Rule("+", r"(?:~|\.{1,2})?/[\w.@+-]*\w(?:/[\w.@+-]*\w)*", _address),
+    Rule("A", r"[A-Z]:(?:\\[\w.-]*\w)+", _address),
+    Rule("+", r"\.(?=[A-Z]{2}|[a-z]{2}|Net\b)", lambda match: "dot "),
 )

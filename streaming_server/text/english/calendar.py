@@ -6,7 +6,7 @@ import re
 
 from streaming_server.text.english import numbers
 from streaming_server.text.english.names import BOOKS, MONTH_OF, MONTHS, WEEKDAY_OF
-from streaming_server.text.english.reading import Reading, alternatives, before, ends_sentence, rest_of
+from streaming_server.text.english.rule import Rule, alternatives, before, rest_of, stop_ends_sentence
 
 MONTH = alternatives(MONTH_OF)
 _YEAR = r"(?:1[0-9]|20)\d\d"
@@ -90,7 +90,7 @@ def _day_month(match: re.Match[str]) -> str | None:
 
 
 def _month(match: re.Match[str]) -> str:
-    return MONTH_OF[match[1]] + ("." if ends_sentence(rest_of(match)) else "")
+    return MONTH_OF[match[1]] + ("." if stop_ends_sentence(rest_of(match)) else "")
 
 
 def _weekday(match: re.Match[str]) -> str:
@@ -172,7 +172,7 @@ def _half_day(match: re.Match[str]) -> str | None:
     said = clock(match[1], match[2], None, half_day=True)
     if said is None:
         return None
-    stop = "." if match[4] and ends_sentence(rest_of(match)) else ""
+    stop = "." if match[4] and stop_ends_sentence(rest_of(match)) else ""
     return f"{said} {match[3].upper()}M{stop}"
 
 
@@ -185,7 +185,7 @@ def _half_day_range(match: re.Match[str]) -> str | None:
         return None
     if match[3]:
         first += f" {match[3].upper()}M"
-    stop = "." if match[7] and ends_sentence(rest_of(match)) else ""
+    stop = "." if match[7] and stop_ends_sentence(rest_of(match)) else ""
     return f"{first} to {last} {match[6].upper()}M{stop}"
 
 
@@ -208,45 +208,45 @@ def _minutes(minutes: int) -> str:
     return "oh oh" if not minutes else ("oh " if minutes < 10 else "") + numbers.cardinal(minutes)
 
 
-READINGS = (
-    Reading(
+RULES = (
+    Rule(
         "9",
         rf"({_YEAR})([-/])(\d\d?)\2(\d\d?)"
         r"(?:[T ](\d\d):(\d\d)(?::\d\d(?:\.\d+)?)?(Z|[-+]\d\d:?\d\d)?)?(?![\w-])",
         _iso,
     ),
-    Reading("9", r"((?:19|20)\d\d)/(\d\d)(?![\w/])", _season),
-    Reading("9", r"(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?![\w/])", _slashes),
-    Reading("9", rf"(\d{{1,2}})-(\d{{1,2}})-({_YEAR})(?![\w-])", _slashes),
-    Reading("9", rf"(\d{{1,2}})\.(\d{{1,2}})\.({_YEAR})(?!\w)", _points),
-    Reading("9", rf"{_HOUR}(?:\s?([AaPp])\.?[Mm]\.?)?\s?[-–]\s?{_HOUR}{_HALF_DAY}", _half_day_range),
-    Reading("9", rf"{_HOUR}{_HALF_DAY}", _half_day),
-    Reading("9", r"(\d{1,2}):(\d\d)\s?[-–]\s?(\d{1,2}):(\d\d)(?![\w:])", _time_range),
-    Reading("A", rf"({BOOKS}) (\d{{1,3}}):(\d{{1,3}})(?:[-–](\d{{1,3}}))?(?![\w:])", _verse),
-    Reading("9", r"(\d{1,2}):(\d\d)/(km|mi|mile)(?!\w)", _pace),
-    Reading("9", r"(\d{1,3}):(\d{1,3})[-–](\d{1,3})(?![\w:])", _verses),
-    Reading("9", r"(\d{1,2}):(\d\d)(?::(\d\d))?(?:(Z)(?!\w)|(?![\w:]))", _time),
-    Reading("9", r"(\d{1,2})/(\d{1,2})(?![\w/])(?!\.\d)", _day_month_figures),
-    Reading("A", r"(GMT|UTC)\s?([-+−])(\d{1,2})(?::(\d\d))?(?!\w)", _zone),
-    Reading("A", rf"({MONTH})\.?\s?[-–]\s?({MONTH})\b", _span),
-    Reading("A", rf"({alternatives(WEEKDAY_OF)})\.?\s?[-–]\s?({alternatives(WEEKDAY_OF)})\b\.?", _span),
-    Reading(
+    Rule("9", r"((?:19|20)\d\d)/(\d\d)(?![\w/])", _season),
+    Rule("9", r"(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?![\w/])", _slashes),
+    Rule("9", rf"(\d{{1,2}})-(\d{{1,2}})-({_YEAR})(?![\w-])", _slashes),
+    Rule("9", rf"(\d{{1,2}})\.(\d{{1,2}})\.({_YEAR})(?!\w)", _points),
+    Rule("9", rf"{_HOUR}(?:\s?([AaPp])\.?[Mm]\.?)?\s?[-–]\s?{_HOUR}{_HALF_DAY}", _half_day_range),
+    Rule("9", rf"{_HOUR}{_HALF_DAY}", _half_day),
+    Rule("9", r"(\d{1,2}):(\d\d)\s?[-–]\s?(\d{1,2}):(\d\d)(?![\w:])", _time_range),
+    Rule("A", rf"({BOOKS}) (\d{{1,3}}):(\d{{1,3}})(?:[-–](\d{{1,3}}))?(?![\w:])", _verse),
+    Rule("9", r"(\d{1,2}):(\d\d)/(km|mi|mile)(?!\w)", _pace),
+    Rule("9", r"(\d{1,3}):(\d{1,3})[-–](\d{1,3})(?![\w:])", _verses),
+    Rule("9", r"(\d{1,2}):(\d\d)(?::(\d\d))?(?:(Z)(?!\w)|(?![\w:]))", _time),
+    Rule("9", r"(\d{1,2})/(\d{1,2})(?![\w/])(?!\.\d)", _day_month_figures),
+    Rule("A", r"(GMT|UTC)\s?([-+−])(\d{1,2})(?::(\d\d))?(?!\w)", _zone),
+    Rule("A", rf"({MONTH})\.?\s?[-–]\s?({MONTH})\b", _span),
+    Rule("A", rf"({alternatives(WEEKDAY_OF)})\.?\s?[-–]\s?({alternatives(WEEKDAY_OF)})\b\.?", _span),
+    Rule(
         "A",
         rf"({MONTH})\.?\s(\d{{1,2}})(?:st|nd|rd|th)?(?:[-–](\d{{1,2}})(?:st|nd|rd|th)?)?(?![\w:%/])(?!\.\d)(?:,?\s({_YEAR})(?!\w))?",
         _month_day,
     ),
-    Reading("A", rf"({MONTH})\.?\s({_YEAR})(?!\w)", _month_year),
-    Reading(
+    Rule("A", rf"({MONTH})\.?\s({_YEAR})(?!\w)", _month_year),
+    Rule(
         "9",
         rf"(\d{{1,2}})(?:st|nd|rd|th)?(?:\sof)?\s({MONTH})(?!\w)(?:\.(?=\s\d|[,;]))?(?:,?\s({_YEAR})(?!\w))?",
         _day_month,
     ),
-    Reading(
+    Rule(
         "A",
         rf"({alternatives(WEEKDAY_OF)})(?:\.(?=,?\s(?:{MONTH}|\d)|[,:])|(?=:)|(?=,?\s(?:{MONTH})\b|\s\d{{1,2}}(?::\d\d|/\d|\s?[ap]m\b)))",
         _weekday,
     ),
-    Reading("A", rf"({alternatives(month for month in MONTH_OF if len(month) <= 4)})\.(?!\w)", _month),
-    Reading("9A+", r"([A-Za-z]+-)?['’]?(1[1-9]|20)?(\d)0['’]?s(?!\w)", _decade),
-    Reading("+", r"['’](\d\d)(?=\s+[A-Za-z]|[,.;:!?)](?!\d)|\s*\Z)", _short_year),
+    Rule("A", rf"({alternatives(month for month in MONTH_OF if len(month) <= 4)})\.(?!\w)", _month),
+    Rule("9A+", r"([A-Za-z]+-)?['’]?(1[1-9]|20)?(\d)0['’]?s(?!\w)", _decade),
+    Rule("+", r"['’](\d\d)(?=\s+[A-Za-z]|[,.;:!?)](?!\d)|\s*\Z)", _short_year),
 )

@@ -6,7 +6,7 @@ import re
 
 from streaming_server.text.english import numbers, telephone
 from streaming_server.text.english.names import STATES
-from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives, before, rest_of
+from streaming_server.text.english.rule import END, NUMBER, Rule, alternatives, before, rest_of
 from streaming_server.text.english.units import SCALES, UNITS
 
 VERSIONED = "[Vv]ersion|Python|Java|Node|Node\\.js|Ubuntu|Debian|Windows|Android|iOS|macOS|PHP|Ruby|Go|Rust"
@@ -340,53 +340,53 @@ _PAIRS = frozenset({("7", "11"), ("24", "7"), ("1", "800"), ("1", "888")})
 
 _PLUS = r"(\+(?![\w+]))?"
 
-READINGS = (
-    Reading("9", r"[1-9]\d{0,2}\.\d{3}\.\d{3}(?![\w.])", _grouped_by_points),
-    Reading("9", r"(\d{1,4})(?:st|nd|rd|th)\s?[-–]\s?(\d{1,4})(?:st|nd|rd|th)(?!\w)", _ordinals),
-    Reading("9", r"(\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)(?!\w)", _ordinal),
-    Reading("A", rf"[vV]\.?(\d+(?:\.\d+)*)({_STAGE})?{_PLUS}(?![\w-])", _version),
-    Reading("9", rf"(\d+(?:\.\d+)+)({_STAGE})(?![\w.-])", _staged),
-    Reading("9A", r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", _pairs),
-    Reading("9A+", r"(?=[0-9a-f:]*::)(?=[a-f:]*\d)(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", _hardware),
-    Reading(
+RULES = (
+    Rule("9", r"[1-9]\d{0,2}\.\d{3}\.\d{3}(?![\w.])", _grouped_by_points),
+    Rule("9", r"(\d{1,4})(?:st|nd|rd|th)\s?[-–]\s?(\d{1,4})(?:st|nd|rd|th)(?!\w)", _ordinals),
+    Rule("9", r"(\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)(?!\w)", _ordinal),
+    Rule("A", rf"[vV]\.?(\d+(?:\.\d+)*)({_STAGE})?{_PLUS}(?![\w-])", _version),
+    Rule("9", rf"(\d+(?:\.\d+)+)({_STAGE})(?![\w.-])", _staged),
+    Rule("9A", r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", _pairs),
+    Rule("9A+", r"(?=[0-9a-f:]*::)(?=[a-f:]*\d)(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", _hardware),
+    Rule(
         "9A",
         r"(?=\d+[a-f]+\d|[a-f]+\d+[a-f])[0-9a-f]{7,10}(?!\w)",
         _commit,
     ),
-    Reading("9A", r"([A-Za-z_]\w*|\d+)(?:->|→|=>|⇒)(?=[\w\"'(])", _arrow),
-    Reading("A", rf"({VERSIONED})\s(\d+(?:\.\d+)+)(?!\w)", _named_version),
-    Reading("9", r"(\d+(?:\.\d+){2,})(?!\w)(?:([:/])(\d+)(?!\w))?", _dotted),
-    Reading("9", r"0x([0-9A-Fa-f]{1,16})(?!\w)", lambda match: f"zero X {numbers.spelled(match[1])}"),
-    Reading(
+    Rule("9A", r"([A-Za-z_]\w*|\d+)(?:->|→|=>|⇒)(?=[\w\"'(])", _arrow),
+    Rule("A", rf"({VERSIONED})\s(\d+(?:\.\d+)+)(?!\w)", _named_version),
+    Rule("9", r"(\d+(?:\.\d+){2,})(?!\w)(?:([:/])(\d+)(?!\w))?", _dotted),
+    Rule("9", r"0x([0-9A-Fa-f]{1,16})(?!\w)", lambda match: f"zero X {numbers.spelled(match[1])}"),
+    Rule(
         "+",
         r"#(?=\w*[A-Fa-f])(?=\w*\d)([0-9A-Fa-f]{6})(?!\w)",
         lambda match: f"hash {numbers.spelled(match[1])}",
     ),
-    Reading("9", rf"({NUMBER})[eE]([-+]?\d{{1,3}})(?!\w)", _scientific),
-    Reading("9", r"(\d{3,4})\s?[x×]\s?(\d{3,4})(?![\w.])(?!\s?=)", _pixels),
-    Reading("9", rf"(\d{{1,4}}(?:\.\d+)?)\s-\s(\d{{1,4}}(?:\.\d+)?){END}(?!\s?[-−+*/=×÷x%])", _spaced_range),
-    Reading("9", rf"({_SUM}){END}(?!%)(?:\s({alternatives(UNITS)})(?![\w/²³^]))?", _sum),
-    Reading("9", r"(\d{1,5})(?:[xX]\d{1,5}){1,2}(?!\w|\s?=)", _size),
-    Reading("9", rf"({NUMBER})\s[x×]\s(?=\d)", lambda match: f"{numbers.number(match[1])} times "),
-    Reading("9", r"(\d{1,3}(?:\.\d+)?)[-–](\d{1,3}(?:\.\d+)?)[x×](?![\w-])", _times_between),
-    Reading("9", r"(\d{3,4})p(?!\w)", _lines),
-    Reading("9", rf"({NUMBER})([xX×])(?![\w-])(?!\s?[-−+*/=^])", _times),
-    Reading("9", rf"(\d+\.\d+(?=[kKMBT]|bn|mn)|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){_PLUS}(?!\w)", _scaled),
-    Reading("9", r"(\d+)((?:-[A-Za-z]+)+-)(\d+)(?![\w-])", _between),
-    Reading("9", r"(\d{3})\(([a-z])\)", _plan),
-    Reading("9", r"(40[13])([bk])(?!\w)", _plan),
-    Reading("9", r"(\d{1,4}(?:\.\d+)?)(?:[-–]|\s–\s)(\d{1,4}(?:\.\d+)?)(?![\w-])(?!\.\d)", _range),
-    Reading("9", r"(\d{1,5}):(\d{1,5})(?![\w:])", _ratio),
-    Reading("+", r"×\s?(?=\d)", lambda match: "times "),
-    Reading("+", rf"([-−+])({NUMBER}){END}(?!/\d)", _signed),
-    Reading("+", r"#(?=\d)(?!\d+[A-Za-z])|[±~≈<>≤≥√](?=[\d$£€¥]|\.\d)|(?:[№©]|§{1,2})\s?(?=\d)", _sign),
-    Reading("9", r"(\d{1,4})([a-z])(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _term_power),
-    Reading("9A", r"([A-Za-z]|\d{1,6})(?:\^|\*\*)([-−])?(?![23]\b)([A-Za-z]|\d{1,3})(?!\w)", _any_power),
-    Reading("9+", rf"({NUMBER}){END}{_PLUS}", _number),
-    Reading("A", r"([A-Za-z]{1,2})(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _power),
-    Reading("A", r"([A-HJ-Za-z])([<>])(?=\.?\d)", _assignment),
-    Reading("A", r"([A-Za-z_]\w*)(==?|!=|<=|>=)(?=[\w\"'.-])", _assignment),
-    Reading(
+    Rule("9", rf"({NUMBER})[eE]([-+]?\d{{1,3}})(?!\w)", _scientific),
+    Rule("9", r"(\d{3,4})\s?[x×]\s?(\d{3,4})(?![\w.])(?!\s?=)", _pixels),
+    Rule("9", rf"(\d{{1,4}}(?:\.\d+)?)\s-\s(\d{{1,4}}(?:\.\d+)?){END}(?!\s?[-−+*/=×÷x%])", _spaced_range),
+    Rule("9", rf"({_SUM}){END}(?!%)(?:\s({alternatives(UNITS)})(?![\w/²³^]))?", _sum),
+    Rule("9", r"(\d{1,5})(?:[xX]\d{1,5}){1,2}(?!\w|\s?=)", _size),
+    Rule("9", rf"({NUMBER})\s[x×]\s(?=\d)", lambda match: f"{numbers.number(match[1])} times "),
+    Rule("9", r"(\d{1,3}(?:\.\d+)?)[-–](\d{1,3}(?:\.\d+)?)[x×](?![\w-])", _times_between),
+    Rule("9", r"(\d{3,4})p(?!\w)", _lines),
+    Rule("9", rf"({NUMBER})([xX×])(?![\w-])(?!\s?[-−+*/=^])", _times),
+    Rule("9", rf"(\d+\.\d+(?=[kKMBT]|bn|mn)|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){_PLUS}(?!\w)", _scaled),
+    Rule("9", r"(\d+)((?:-[A-Za-z]+)+-)(\d+)(?![\w-])", _between),
+    Rule("9", r"(\d{3})\(([a-z])\)", _plan),
+    Rule("9", r"(40[13])([bk])(?!\w)", _plan),
+    Rule("9", r"(\d{1,4}(?:\.\d+)?)(?:[-–]|\s–\s)(\d{1,4}(?:\.\d+)?)(?![\w-])(?!\.\d)", _range),
+    Rule("9", r"(\d{1,5}):(\d{1,5})(?![\w:])", _ratio),
+    Rule("+", r"×\s?(?=\d)", lambda match: "times "),
+    Rule("+", rf"([-−+])({NUMBER}){END}(?!/\d)", _signed),
+    Rule("+", r"#(?=\d)(?!\d+[A-Za-z])|[±~≈<>≤≥√](?=[\d$£€¥]|\.\d)|(?:[№©]|§{1,2})\s?(?=\d)", _sign),
+    Rule("9", r"(\d{1,4})([a-z])(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _term_power),
+    Rule("9A", r"([A-Za-z]|\d{1,6})(?:\^|\*\*)([-−])?(?![23]\b)([A-Za-z]|\d{1,3})(?!\w)", _any_power),
+    Rule("9+", rf"({NUMBER}){END}{_PLUS}", _number),
+    Rule("A", r"([A-Za-z]{1,2})(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _power),
+    Rule("A", r"([A-HJ-Za-z])([<>])(?=\.?\d)", _assignment),
+    Rule("A", r"([A-Za-z_]\w*)(==?|!=|<=|>=)(?=[\w\"'.-])", _assignment),
+    Rule(
         "9A",
         rf"(?=[A-Za-z-]*[\d{SUBSCRIPTS}])[A-Za-z0-9{SUBSCRIPTS}]++(?:\.\d++)?+"
         r"(?:-[A-Za-z0-9]++(?:\.\d++)?+)*+(?![\w-])(?!\.\d)",

@@ -6,12 +6,12 @@ import re
 
 from streaming_server.text.english import numbers
 from streaming_server.text.english.names import DIRECTIONS
-from streaming_server.text.english.reading import (
+from streaming_server.text.english.rule import (
     ARTICLE_BEFORE,
     END,
     NOUN_AFTER,
     NUMBER,
-    Reading,
+    Rule,
     alternatives,
     before,
     rest_of,
@@ -227,40 +227,38 @@ _DIMENSION = (
     r"|in\b\.?(?=\s*(?:[,;:.)]|\Z)|\s(?:paper|photo|print|frame|card|pan|dish)\b)"
 )
 
-READINGS = (
-    Reading("9", r"(10{1,3})s(?=\sof\b)", _many),
-    Reading("9", r"([01])s(?=\s(?:and|or)\b)", _many),
-    Reading("9", r"(?<=[01]s and )([01])s(?!\w)", _many),
-    Reading("9", r"(\d+)\s?(h)(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", _compound),
-    Reading("9", r"(\d+)\s?(m)(?:ins?)?\s?(\d+)\s?s(?:ecs?)?()(?!\w)", _compound),
-    Reading("9", r"(\d+)\s?(ft)\.?\s?(\d+)\s?in\b()(?:\.(?=\s+[a-z]|[,;:)]))?", _compound),
-    Reading(
+RULES = (
+    Rule("9", r"(10{1,3})s(?=\sof\b)", _many),
+    Rule("9", r"([01])s(?=\s(?:and|or)\b)", _many),
+    Rule("9", r"(?<=[01]s and )([01])s(?!\w)", _many),
+    Rule("9", r"(\d+)\s?(h)(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", _compound),
+    Rule("9", r"(\d+)\s?(m)(?:ins?)?\s?(\d+)\s?s(?:ecs?)?()(?!\w)", _compound),
+    Rule("9", r"(\d+)\s?(ft)\.?\s?(\d+)\s?in\b()(?:\.(?=\s+[a-z]|[,;:)]))?", _compound),
+    Rule(
         "9",
         r"(?<!['‘])(\d)['′](?!')(?:\s?(\d{1,2})(?:[\"″”]|''|(?=\s(?:tall|and|or)\b|[.,)]|\Z)))?(?!\w)",
         _feet,
     ),
-    Reading("9", rf"({NUMBER})°\s?([NSEW])(?!\w)", _bearing),
-    Reading(
+    Rule("9", rf"({NUMBER})°\s?([NSEW])(?!\w)", _bearing),
+    Rule(
         "9", rf"({NUMBER})([kKM]?)/({alternatives(unit for unit in PER if len(unit) > 1)}){END}", _frequency
     ),
-    Reading("9", rf"({NUMBER}(?:\s?[\"″'′]?\s?[x×X]\s?{NUMBER})+)\s?({_DIMENSION})", _dimensions),
-    Reading(
-        "9+", rf"([-−–+]?{_FIGURE})(?:\s?{_UNIT}?\s?[-–]\s?({_FIGURE}))?[\s-]?{_UNIT}{_UNIT_END}", _measure
-    ),
-    Reading(
+    Rule("9", rf"({NUMBER}(?:\s?[\"″'′]?\s?[x×X]\s?{NUMBER})+)\s?({_DIMENSION})", _dimensions),
+    Rule("9+", rf"([-−–+]?{_FIGURE})(?:\s?{_UNIT}?\s?[-–]\s?({_FIGURE}))?[\s-]?{_UNIT}{_UNIT_END}", _measure),
+    Rule(
         "9",
         rf"(?:(?:(\d+) )?(\d{{1,2}})/([1-9]\d?)|(\d{{1,3}}(?:\.\d+)?))"
         rf"(?:(?:[\"″]|'')(?=[\s-]?({_THINGS_IN_INCHES})\b)|″|''(?!\w))",
         _inches,
     ),
-    Reading("9+", rf"(?:(\d+)\s?)?([{SIGNS}])(?:\s?{_UNIT}{END})?", _pretty),
-    Reading(
+    Rule("9+", rf"(?:(\d+)\s?)?([{SIGNS}])(?:\s?{_UNIT}{END})?", _pretty),
+    Rule(
         "9",
         rf"(?:(\d+)\s)?(\d{{1,3}})[/⁄](\d{{1,3}}|1000)(?![\w/⁄])(?!\.\d)(?:\s?{_UNIT}{END})?",
         _fraction,
     ),
-    Reading("9", r"(\d{1,3})[/⁄](\d{1,3})(?:rd|th|nd|st)s?(?!\w)", _fraction_with_ending),
-    Reading("+", r"([-−+])(\d{1,3})/(\d{1,3})(?![\w/])(?!\.\d)", _signed_fraction),
-    Reading("9", r"(\d+\.\d+)/(?=\d+\.\d)", lambda match: f"{numbers.number(match[1])} over "),
-    Reading("9", rf"({NUMBER})\s/\s({NUMBER}){END}(?!\s?[/=])", _spaced_fraction),
+    Rule("9", r"(\d{1,3})[/⁄](\d{1,3})(?:rd|th|nd|st)s?(?!\w)", _fraction_with_ending),
+    Rule("+", r"([-−+])(\d{1,3})/(\d{1,3})(?![\w/])(?!\.\d)", _signed_fraction),
+    Rule("9", r"(\d+\.\d+)/(?=\d+\.\d)", lambda match: f"{numbers.number(match[1])} over "),
+    Rule("9", rf"({NUMBER})\s/\s({NUMBER}){END}(?!\s?[/=])", _spaced_fraction),
 )

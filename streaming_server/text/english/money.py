@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import (
+from streaming_server.text.english.rule import (
     ARTICLE_BEFORE,
     END,
     NOUN_AFTER,
     NUMBER,
-    Reading,
+    Rule,
     alternatives,
     before,
     rest_of,
@@ -81,13 +81,13 @@ def _cents(match: re.Match[str]) -> str:
     return f"{numbers.number(match[1])} {'cent' if numbers.is_one(match[1]) else 'cents'}"
 
 
-READINGS = (
-    Reading(
+RULES = (
+    Rule(
         "+A",
         rf"([-−+])?({_SIGN})\s?({_FIGURE})(?:{_SCALE}\s?[-–]\s?{_SIGN}?({NUMBER}))?{_SCALE}{END}{_PER}",
         _sign_first,
     ),
-    Reading("A", rf"({alternatives(CODES)})\s?({_FIGURE}){_SCALE}{END}", _code_first),
-    Reading("9", rf"({_FIGURE}){_SCALE}\s?({_SIGN}|(?:{alternatives(CODES)}){END})", _sign_last),
-    Reading("9", rf"({NUMBER})\s?¢", _cents),
+    Rule("A", rf"({alternatives(CODES)})\s?({_FIGURE}){_SCALE}{END}", _code_first),
+    Rule("9", rf"({_FIGURE}){_SCALE}\s?({_SIGN}|(?:{alternatives(CODES)}){END})", _sign_last),
+    Rule("9", rf"({NUMBER})\s?¢", _cents),
 )

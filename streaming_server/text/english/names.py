@@ -196,7 +196,7 @@ SENTENCE_STARTERS = frozenset({
 })  # fmt: skip
 """Words that often begin a sentence and seldom a name."""
 
-WEEKDAYS = frozenset({
+CAPITALISED_CONTINUATIONS = frozenset({
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "EST", "EDT",
     "PST", "PDT", "CST", "CDT", "MST", "MDT", "ET", "PT", "GMT", "UTC", "CET", "Eastern", "Pacific",
     "Central", "NW", "NE", "SW", "SE", "North", "South", "East", "West",

@@ -6,8 +6,8 @@ import re
 from collections import deque
 from dataclasses import dataclass, replace
 
-from streaming_server.text.english.reading import BEFORE
-from streaming_server.text.english.readings import CANDIDATE, CONTINUES, WORD_CHARACTERS, read
+from streaming_server.text.english.rule import BEFORE
+from streaming_server.text.english.rules import CANDIDATE, CONTINUES, WORD_CHARACTERS, read
 from streaming_server.text.items import Item, Said
 from streaming_server.text.offsets import SourceMap
 from streaming_server.text.prosody import ProsodyChange

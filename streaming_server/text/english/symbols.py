@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import END, NUMBER, Reading, alternatives, before, letters, rest_of
+from streaming_server.text.english.rule import END, NUMBER, Rule, alternatives, before, letters, rest_of
 
 _ALONE = {
     "&": "and",
@@ -108,16 +108,16 @@ def _star(match: re.Match[str]) -> str | None:
     return "times" if _TERM_BEFORE.search(before(match)) else None
 
 
-READINGS = (
-    Reading("A", r"(?:Ctrl|Cmd|Alt|Shift|Option|Win|Super|Fn)(?:[+-][A-Z][a-z]*)+(?![\w+-])", _keys),
-    Reading("+", r"#(?=\d*[A-Za-z])", lambda match: "hashtag "),
-    Reading("+", r"@(\w+_\w+)", _handle),
-    Reading("+", r"@(?=\w)", lambda match: "at "),
-    Reading("+", r"--(?=[a-z])|-(?=[A-Za-z](?!\w))", _dashes),
-    Reading("+", rf"(?:{alternatives(_ALONE)})(?!\S)", _alone),
-    Reading("+", rf"\+/[-−]\s?({NUMBER}){END}(%)?", _tolerance),
-    Reading("+", r"/(?=\s)", _slash),
-    Reading("+", r"-(?=\s\d*[a-z](?!\w)|\s\d)", _minus),
-    Reading("+", r"\*(?=\s[\w(])", _star),
-    Reading("A", r"[A-Z]{1,3}&[A-Z]{1,3}(?!\w)", _letters),
+RULES = (
+    Rule("A", r"(?:Ctrl|Cmd|Alt|Shift|Option|Win|Super|Fn)(?:[+-][A-Z][a-z]*)+(?![\w+-])", _keys),
+    Rule("+", r"#(?=\d*[A-Za-z])", lambda match: "hashtag "),
+    Rule("+", r"@(\w+_\w+)", _handle),
+    Rule("+", r"@(?=\w)", lambda match: "at "),
+    Rule("+", r"--(?=[a-z])|-(?=[A-Za-z](?!\w))", _dashes),
+    Rule("+", rf"(?:{alternatives(_ALONE)})(?!\S)", _alone),
+    Rule("+", rf"\+/[-−]\s?({NUMBER}){END}(%)?", _tolerance),
+    Rule("+", r"/(?=\s)", _slash),
+    Rule("+", r"-(?=\s\d*[a-z](?!\w)|\s\d)", _minus),
+    Rule("+", r"\*(?=\s[\w(])", _star),
+    Rule("A", r"[A-Z]{1,3}&[A-Z]{1,3}(?!\w)", _letters),
 )

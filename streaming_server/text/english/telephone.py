@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from streaming_server.text.english import numbers
-from streaming_server.text.english.reading import Reading, before, rest_of
+from streaming_server.text.english.rule import Rule, before, rest_of
 
 _GROUP = re.compile(r"\d+|[A-Z]+")
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 15
@@ -63,21 +63,21 @@ def lone_number(match: re.Match[str]) -> str | None:
 _SEPARATOR = r"[ \u00a0./-]"
 _END = r"(?![\w-])(?<=\d)"
 
-READINGS = (
-    Reading("+", rf"\+\d{{1,3}}(?:{_SEPARATOR}?\(?\d{{1,8}}\)?){{1,7}}{_END}", _grouped_anyhow),
-    Reading("9+", r"(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])", _telephone),
-    Reading("9", r"\d{3}-\d{4}(?![\w-])", _telephone),
-    Reading("9", r"\d{4}(?:[ -]\d{4}){2,}(?:[ -]\d{1,4})?(?![\w-])", _telephone),
-    Reading("9", rf"0[1-9](?:[ .]\d\d){{4}}{_END}", _telephone),
-    Reading(
+RULES = (
+    Rule("+", rf"\+\d{{1,3}}(?:{_SEPARATOR}?\(?\d{{1,8}}\)?){{1,7}}{_END}", _grouped_anyhow),
+    Rule("9+", r"(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])", _telephone),
+    Rule("9", r"\d{3}-\d{4}(?![\w-])", _telephone),
+    Rule("9", r"\d{4}(?:[ -]\d{4}){2,}(?:[ -]\d{1,4})?(?![\w-])", _telephone),
+    Rule("9", rf"0[1-9](?:[ .]\d\d){{4}}{_END}", _telephone),
+    Rule(
         "9+",
         rf"(?:\(0\d{{2,5}}\) ?|\(0\) ?\d{{2,5}} |0\d{{2,5}}[ /-])\d{{2,8}}(?:[ -]\d{{2,4}}){{0,3}}{_END}",
         _grouped_anyhow,
     ),
-    Reading("9", rf"1[389]00 \d{{3}} \d{{3}}{_END}", _telephone),
-    Reading("9", r"\d{5}-\d{4}(?![\w-])", _telephone),
-    Reading("9", r"1-\d{3}(?:-(?:[A-Z]+|\d+))+(?![\w-])", _telephone),
-    Reading(
+    Rule("9", rf"1[389]00 \d{{3}} \d{{3}}{_END}", _telephone),
+    Rule("9", r"\d{5}-\d{4}(?![\w-])", _telephone),
+    Rule("9", r"1-\d{3}(?:-(?:[A-Z]+|\d+))+(?![\w-])", _telephone),
+    Rule(
         "9",
         r"(?!\d{4}-\d\d?-\d\d?(?![\w-])|\d\d?-\d\d?-(?:19|20)\d\d(?![\w-]))\d+(?:-\d+){2,}(?![\w-])",
         _telephone,

@@ -1,4 +1,4 @@
-"""Rules for reading figures and signs."""
+"""A rule for reading figures and signs, and what rules share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from streaming_server.text.english.names import SENTENCE_STARTERS, WEEKDAYS
+from streaming_server.text.english.names import CAPITALISED_CONTINUATIONS, SENTENCE_STARTERS
 
 _SPACED = r"(?=(?: \d{3})* (?:000|\d\d[1-9]|\d[1-9]\d))(?: \d{3}){2,}| 000"
 NUMBER = (
@@ -32,7 +32,7 @@ NOUN_AFTER = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Rule:
     """A rule for reading one kind of expression.
 
     first: kinds of the first character: A a letter, 9 a digit, + anything else. pattern: matched where a
@@ -70,7 +70,7 @@ def before(match: re.Match[str]) -> str:
     return match.string[max(0, match.start() - BEFORE) : match.start()]
 
 
-def ends_sentence(rest: str, *, name: bool = False) -> bool:
+def stop_ends_sentence(rest: str, *, name: bool = False) -> bool:
     """Return whether the point of an abbreviation also ends the sentence.
 
     name: the abbreviation is often part of a name ("U.S. Army"), so a capital letter does not tell.
@@ -80,4 +80,4 @@ def ends_sentence(rest: str, *, name: bool = False) -> bool:
         return not rest.strip()
     if name:
         return word[1] in SENTENCE_STARTERS
-    return word[1][0].isupper() and word[1] not in WEEKDAYS
+    return word[1][0].isupper() and word[1] not in CAPITALISED_CONTINUATIONS

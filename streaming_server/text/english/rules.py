@@ -1,4 +1,4 @@
-"""Everything that written English has other than plain words, and how a person reads it."""
+"""All rules for reading English figures, signs and abbreviations aloud."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from streaming_server.text.english.names import (
     TITLES,
     WEEKDAY_OF,
 )
-from streaming_server.text.english.reading import alternatives
+from streaming_server.text.english.rule import alternatives
 from streaming_server.text.english.units import CODES, SCALES, UNITS
 
-READINGS = (
-    *addresses.READINGS,
-    *abbreviations.READINGS,
-    *telephone.READINGS,
-    *calendar.READINGS,
-    *money.READINGS,
-    *measures.READINGS,
-    *figures.READINGS,
-    *symbols.READINGS,
+RULES = (
+    *addresses.RULES,
+    *abbreviations.RULES,
+    *telephone.RULES,
+    *calendar.RULES,
+    *money.RULES,
+    *measures.RULES,
+    *figures.RULES,
+    *symbols.RULES,
 )
 """The first that matches reads."""
 
@@ -68,13 +68,13 @@ CONTINUES = re.compile(
 """Words after which the next one may still matter."""
 
 _BY_FIRST = {
-    kind: [(re.compile(reading.pattern), reading.say) for reading in READINGS if kind in reading.first]
-    for kind in "A9+"
+    kind: [(re.compile(rule.pattern), rule.say) for rule in RULES if kind in rule.first] for kind in "A9+"
 }
 _PLAIN = re.compile(
     r"([0-9]+)(?:(?=\s*\Z|[.,;!?]+(?:\s|\Z))|(?<![0-9]{2})(?=\s[0-9](?![\w/⁄.,:'’-]))|(?=\s(\w++)(?![/⁄.:-])))"
 )
-"""A number that the word after it may leave alone; so does a digit after a digit."""
+"""A number at the end, before punctuation or before a lone digit, or with the word after it as group 2; see
+`_is_alone`."""
 
 _AFTER_NUMBER = (
     frozenset({*UNITS, *SCALES, *CODES, *MONTH_OF, "of", "a", "p", "A", "P", "x", "sq", "th"})
@@ -84,9 +84,9 @@ _AFTER_NUMBER = (
 
 
 def read(text: str, at: int, end: int) -> tuple[int, str] | None:
-    """Read what stands at a place in a text: where it ends, and what to say.
+    """Apply the first rule that matches at `at`; return where it ends and what to say.
 
-    end: where the first word begins that cannot matter.
+    end: match no further.
     """
     if (plain := _PLAIN.match(text, at, end)) and _is_alone(plain[2]):
         return plain.end(1), figures.count_or_code(plain)
