@@ -1,4 +1,4 @@
-"""All other numbers: ordinals, versions, ranges, sums, and words with digits in them."""
+"""All other numbers: ordinals, ranges, sums, and words with digits in them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import re
 
 from streaming_server.text.english import numbers, telephone
 from streaming_server.text.english.names import STATES
-from streaming_server.text.english.rule import END, NUMBER, Rule, alternatives, before, rest_of
+from streaming_server.text.english.rule import END, NUMBER, PLUS, Rule, alternatives, before, rest_of
 from streaming_server.text.english.units import SCALES, UNITS
 
-VERSIONED = "[Vv]ersion|Python|Java|Node|Node\\.js|Ubuntu|Debian|Windows|Android|iOS|macOS|PHP|Ruby|Go|Rust"
-"""Words after which "3.11" is not a decimal."""
 LONGEST_MIXED = 12
 """Longer runs of letters and digits, such as keys and hashes, are left to the engine."""
 
@@ -79,42 +77,29 @@ _ORDER_BEFORE = re.compile(
 """Words after which a number of five digits or more is read digit by digit."""
 _COUNTED = re.compile(r"\s(?:lines?|words?|characters?|bytes?|bits?|files?|pages?|times|percent)\b")
 """Pattern of a noun that makes a number a count even after those words: "The code is 500 lines long"."""
+_IS_TERM = re.compile(r"\s(?:is|equals|are)\b")
+_OPERATOR_BEFORE = re.compile(r"[\w)²³]\s?[-−+=*]\s?\Z")
+_ASKED_BEFORE = re.compile(r"\b(?:[Ww]hat(?:'s|\sis)|[Cc]alculate|[Cc]ompute|[Ss]olve|equals|=)\s\Z")
+_WIN_AFTER = re.compile(r"\s(?:win|victory|loss|defeat|lead|draw|score|on\b|up\b|down\b)")
+_MAGNETIC = re.compile(r"\s(?:MRI|MR|scann|magnet|field|machine)")
+_COUNTED_IN_TRILLIONS = re.compile(
+    r"\+?\s(?:tokens|param|dollars|euros|USD|in\b|of\b|market|operations|FLOP|op)"
+)
+_EARLY_YEAR = re.compile(r"10\d\d")
+_YEAR_BEFORE = re.compile(
+    r"\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Aa]fter|[Bb]efore|[Aa]round|[Yy]ear|AD|circa|[Ee]arly|[Ll]ate|[Ff]rom)\s\Z"
+)
+_ERA_AFTER = re.compile(r"\s(?:AD|BC|CE|BCE)\b")
+_VERB_AFTER = re.compile(r"\s(?:was|is|saw|marked|brought)\b")
+_SENTENCE_BEFORE = re.compile(r"(?:\A|[.!?\n]\s*)\Z")
+_NO_NOUN = re.compile(
+    r"\s*(?:[,.;:!?)]|\Z)|\s(?:[A-Z]|(?:the|and|to|when|he|she|it|was|were|by|at|as|or|with|but|an?|they|until|after)\b)"
+)
+_PAIRS = frozenset({("7", "11"), ("24", "7"), ("1", "800"), ("1", "888")})
 
 
 def _ordinal(match: re.Match[str]) -> str:
     return numbers.ordinal(int(match[1].replace(",", "")))
-
-
-def _parts(text: str) -> str:
-    return " point ".join(map(numbers.number, text.split(".")))
-
-
-def _version(match: re.Match[str]) -> str:
-    return f"version {_parts(match[1])}{_stage(match[2])}{' plus' if match[3] else ''}"
-
-
-def _staged(match: re.Match[str]) -> str:
-    """ "2.0.0-rc.1"."""
-    return _parts(match[1]) + _stage(match[2])
-
-
-def _stage(suffix: str | None) -> str:
-    """ "-rc.1" → " R C one"."""
-    return "".join(
-        f" {_STAGES.get(part) or numbers.number(part)}" for part in re.findall(r"[a-z]+|\d+", suffix or "")
-    )
-
-
-def _named_version(match: re.Match[str]) -> str:
-    return f"{match[1]} {_parts(match[2])}"
-
-
-def _dotted(match: re.Match[str]) -> str:
-    """A version or an IP address, with its port."""
-    parts = match[1].split(".")
-    joint = " dot " if len(parts) == 4 else " point "
-    sign = " colon " if match[2] == ":" else " slash "
-    return joint.join(map(numbers.number, parts)) + (sign + numbers.number(match[3]) if match[3] else "")
 
 
 def _ratio(match: re.Match[str]) -> str:
@@ -217,11 +202,6 @@ def _times_between(match: re.Match[str]) -> str:
     return f"{numbers.number(match[1])} to {numbers.number(match[2])} times"
 
 
-def _grouped_by_points(match: re.Match[str]) -> str:
-    """ "1.234.567"."""
-    return numbers.number(match[0].replace(".", ""))
-
-
 def _ordinals(match: re.Match[str]) -> str:
     """ "1st-3rd"."""
     return f"{numbers.ordinal(int(match[1]))} to {numbers.ordinal(int(match[2]))}"
@@ -230,23 +210,6 @@ def _ordinals(match: re.Match[str]) -> str:
 def _pixels(match: re.Match[str]) -> str:
     """ "1920 x 1080"."""
     return f"{_in_pairs(match[1])} by {_in_pairs(match[2])}"
-
-
-def _hardware(match: re.Match[str]) -> str:
-    """ "00:1A:2B:3C:4D:5E", "fe80::1"."""
-    said = " ".join(
-        " colon " if part == ":" else numbers.spelled(part) for part in re.findall("[:]|[^:-]+", match[0])
-    )
-    return " ".join(said.split())
-
-
-def _pairs(match: re.Match[str]) -> str:
-    return ", ".join(map(numbers.spelled, re.split("[:-]", match[0])))
-
-
-def _commit(match: re.Match[str]) -> str:
-    """ "3f2a1bc"."""
-    return numbers.spelled(match[0])
 
 
 def _is_early_year(match: re.Match[str]) -> bool:
@@ -308,60 +271,10 @@ def _mixed(match: re.Match[str]) -> str | None:
     return " ".join(numbers.count_or_year(run) if run[0].isdecimal() else run for run in runs)
 
 
-_IS_TERM = re.compile(r"\s(?:is|equals|are)\b")
-_OPERATOR_BEFORE = re.compile(r"[\w)²³]\s?[-−+=*]\s?\Z")
-_ASKED_BEFORE = re.compile(r"\b(?:[Ww]hat(?:'s|\sis)|[Cc]alculate|[Cc]ompute|[Ss]olve|equals|=)\s\Z")
-_WIN_AFTER = re.compile(r"\s(?:win|victory|loss|defeat|lead|draw|score|on\b|up\b|down\b)")
-_MAGNETIC = re.compile(r"\s(?:MRI|MR|scann|magnet|field|machine)")
-_COUNTED_IN_TRILLIONS = re.compile(
-    r"\+?\s(?:tokens|param|dollars|euros|USD|in\b|of\b|market|operations|FLOP|op)"
-)
-_EARLY_YEAR = re.compile(r"10\d\d")
-_YEAR_BEFORE = re.compile(
-    r"\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Aa]fter|[Bb]efore|[Aa]round|[Yy]ear|AD|circa|[Ee]arly|[Ll]ate|[Ff]rom)\s\Z"
-)
-_ERA_AFTER = re.compile(r"\s(?:AD|BC|CE|BCE)\b")
-_VERB_AFTER = re.compile(r"\s(?:was|is|saw|marked|brought)\b")
-_SENTENCE_BEFORE = re.compile(r"(?:\A|[.!?\n]\s*)\Z")
-_NO_NOUN = re.compile(
-    r"\s*(?:[,.;:!?)]|\Z)|\s(?:[A-Z]|(?:the|and|to|when|he|she|it|was|were|by|at|as|or|with|but|an?|they|until|after)\b)"
-)
-_STAGES = {
-    "rc": "R C",
-    "alpha": "alpha",
-    "beta": "beta",
-    "dev": "dev",
-    "pre": "pre",
-    "preview": "preview",
-} | {"snapshot": "snapshot", "next": "next", "canary": "canary", "a": "alpha", "b": "beta", "post": "post"}
-_STAGE = rf"(?:-?(?:{alternatives(_STAGES)})[.-]?\d*)"
-
-_PAIRS = frozenset({("7", "11"), ("24", "7"), ("1", "800"), ("1", "888")})
-
-_PLUS = r"(\+(?![\w+]))?"
-
 RULES = (
-    Rule("9", r"[1-9]\d{0,2}\.\d{3}\.\d{3}(?![\w.])", _grouped_by_points),
     Rule("9", r"(\d{1,4})(?:st|nd|rd|th)\s?[-–]\s?(\d{1,4})(?:st|nd|rd|th)(?!\w)", _ordinals),
     Rule("9", r"(\d{1,3}(?:,\d{3})+|\d{1,15})(?:st|nd|rd|th)(?!\w)", _ordinal),
-    Rule("A", rf"[vV]\.?(\d+(?:\.\d+)*)({_STAGE})?{_PLUS}(?![\w-])", _version),
-    Rule("9", rf"(\d+(?:\.\d+)+)({_STAGE})(?![\w.-])", _staged),
-    Rule("9A", r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])", _pairs),
-    Rule("9A+", r"(?=[0-9a-f:]*::)(?=[a-f:]*\d)(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", _hardware),
-    Rule(
-        "9A",
-        r"(?=\d+[a-f]+\d|[a-f]+\d+[a-f])[0-9a-f]{7,10}(?!\w)",
-        _commit,
-    ),
     Rule("9A", r"([A-Za-z_]\w*|\d+)(?:->|→|=>|⇒)(?=[\w\"'(])", _arrow),
-    Rule("A", rf"({VERSIONED})\s(\d+(?:\.\d+)+)(?!\w)", _named_version),
-    Rule("9", r"(\d+(?:\.\d+){2,})(?!\w)(?:([:/])(\d+)(?!\w))?", _dotted),
-    Rule("9", r"0x([0-9A-Fa-f]{1,16})(?!\w)", lambda match: f"zero X {numbers.spelled(match[1])}"),
-    Rule(
-        "+",
-        r"#(?=\w*[A-Fa-f])(?=\w*\d)([0-9A-Fa-f]{6})(?!\w)",
-        lambda match: f"hash {numbers.spelled(match[1])}",
-    ),
     Rule("9", rf"({NUMBER})[eE]([-+]?\d{{1,3}})(?!\w)", _scientific),
     Rule("9", r"(\d{3,4})\s?[x×]\s?(\d{3,4})(?![\w.])(?!\s?=)", _pixels),
     Rule("9", rf"(\d{{1,4}}(?:\.\d+)?)\s-\s(\d{{1,4}}(?:\.\d+)?){END}(?!\s?[-−+*/=×÷x%])", _spaced_range),
@@ -371,7 +284,7 @@ RULES = (
     Rule("9", r"(\d{1,3}(?:\.\d+)?)[-–](\d{1,3}(?:\.\d+)?)[x×](?![\w-])", _times_between),
     Rule("9", r"(\d{3,4})p(?!\w)", _lines),
     Rule("9", rf"({NUMBER})([xX×])(?![\w-])(?!\s?[-−+*/=^])", _times),
-    Rule("9", rf"(\d+\.\d+(?=[kKMBT]|bn|mn)|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){_PLUS}(?!\w)", _scaled),
+    Rule("9", rf"(\d+\.\d+(?=[kKMBT]|bn|mn)|\d+(?=[MT]|bn|mn))([kKMBT]|bn|mn){PLUS}(?!\w)", _scaled),
     Rule("9", r"(\d+)((?:-[A-Za-z]+)+-)(\d+)(?![\w-])", _between),
     Rule("9", r"(\d{3})\(([a-z])\)", _plan),
     Rule("9", r"(40[13])([bk])(?!\w)", _plan),
@@ -382,7 +295,7 @@ RULES = (
     Rule("+", r"#(?=\d)(?!\d+[A-Za-z])|[±~≈<>≤≥√](?=[\d$£€¥]|\.\d)|(?:[№©]|§{1,2})\s?(?=\d)", _sign),
     Rule("9", r"(\d{1,4})([a-z])(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _term_power),
     Rule("9A", r"([A-Za-z]|\d{1,6})(?:\^|\*\*)([-−])?(?![23]\b)([A-Za-z]|\d{1,3})(?!\w)", _any_power),
-    Rule("9+", rf"({NUMBER}){END}{_PLUS}", _number),
+    Rule("9+", rf"({NUMBER}){END}{PLUS}", _number),
     Rule("A", r"([A-Za-z]{1,2})(?:(?:\^|\*\*)([23])|([²³]))(?!\w)", _power),
     Rule("A", r"([A-HJ-Za-z])([<>])(?=\.?\d)", _assignment),
     Rule("A", r"([A-Za-z_]\w*)(==?|!=|<=|>=)(?=[\w\"'.-])", _assignment),

@@ -16,6 +16,8 @@ NUMBER = (
 """Pattern of a number, also one in groups: 1,234,567; 1 000 000; 1'000; 1,00,000; but not "10 200 300"."""
 END = r"(?![\w])(?!\.\d)"
 """Pattern of the end of a figure: neither a letter nor a decimal follows."""
+PLUS = r"(\+(?![\w+]))?"
+"""Pattern of the plus sign after a figure, as in "5+", if there is one."""
 
 
 BEFORE = 24

@@ -8,11 +8,13 @@ from streaming_server.text.english import (
     abbreviations,
     addresses,
     calendar,
+    codes,
     figures,
     measures,
     money,
     symbols,
     telephone,
+    versions,
 )
 from streaming_server.text.english.figures import SUBSCRIPTS, SUPERSCRIPTS
 from streaming_server.text.english.names import (
@@ -36,6 +38,8 @@ RULES = (
     *calendar.RULES,
     *money.RULES,
     *measures.RULES,
+    *versions.RULES,
+    *codes.RULES,
     *figures.RULES,
     *symbols.RULES,
 )
@@ -48,7 +52,7 @@ START = r"(?<![^\s(\[{\"'“‘—–/±~≈<>≤≥#№§©√→⇒=@×])"
 """Pattern of a possible start of a word."""
 
 CANDIDATE = re.compile(
-    rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{alternatives(WEEKDAY_OF)})\b|(?:{figures.VERSIONED})\b"
+    rf"{START}(?:(?:{abbreviations.LEADS})|(?:{calendar.MONTH})\b|(?:{alternatives(WEEKDAY_OF)})\b|(?:{versions.VERSIONED})\b"
     rf"|(?:{alternatives(CODES)})\b|(?:{BOOKS})\b|--?(?=[A-Za-z])|(?:(?<=[²³] )|(?<=\d[a-z] ))-(?=\s)"
     rf"|(?=[^\s]{{0,40}}?[0-9$£¥฿\u20a0-\u20cf@%&=+*−^×÷→←⇒∞√§#~<>≈≠≤≥№©±|/\\{measures.SIGNS}{SUPERSCRIPTS}{SUBSCRIPTS}]"
     rf"|[^\s.]{{0,40}}\.[A-Za-z])"
@@ -58,7 +62,7 @@ CANDIDATE = re.compile(
 
 CONTINUES = re.compile(
     r"\S*[\d½⅓⅔¼¾]\S*(?<![.!?;:)\]\"”’])|\d[\d./x×\"″]*(?:[\"″]|'')|\(\d{3}\)|[$£¥฿\u20a0-\u20cf+×*÷/=<>–−x№©±≤≥≠≈-]|§{1,2}|[<>!]=|of|[IVX]+|f[lt]|sq|World|War|Super|Bowl|John|Paul"
-    rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{alternatives(WEEKDAY_OF)})\.?,?|(?:{figures.VERSIONED})"
+    rf"|(?:{alternatives(CODES)})|(?:{calendar.MONTH})\.?,?|(?:{alternatives(WEEKDAY_OF)})\.?,?|(?:{versions.VERSIONED})"
     rf"|(?:{ROMAN_AFTER}|{ROMAN_ORDINAL_AFTER})|(?:{BOOKS})"
     rf"|(?:{alternatives(UNITS)})"
     rf"|(?:hundred|thousand|million|billion|trillion)|\d*(?:[Tt]sp|[Tt]bsp|gal|qt)\.|\S*(?:ft|oz|lbs?|yd|mi|hrs?|mins?|secs?|in)\."
