@@ -20,6 +20,7 @@ from obstore.store import from_url
 from streaming_server.errors import EngineFailure, StorageFailure, StoreUnavailable
 from streaming_server.storage.database import storage_errors
 from streaming_server.storage.files import (
+    ABANDONED_S,
     ANY_NAME,
     discard,
     move_whole,
@@ -42,9 +43,6 @@ WHOLE_BYTES = 5 * 2**20
 parts replaces one of the same name.
 """
 PARTS_AT_ONCE = 2
-
-ABANDONED_S = 3600.0
-"""Age of unfinished files that no server will finish, in a folder that servers may share."""
 
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.fetching")

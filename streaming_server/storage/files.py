@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+ABANDONED_S = 3600.0
+"""Age at which an unfinished file counts as abandoned; other servers may share the folder."""
+
 ANY_NAME = re.compile(r".*", re.DOTALL)
 
 

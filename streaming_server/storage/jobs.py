@@ -20,8 +20,8 @@ from streaming_server.storage.job_records import (
     JOB_STATUSES,
     OVER,
     Job,
+    JobProgress,
     JobStatus,
-    LeaseRenewal,
     Recovered,
 )
 from streaming_server.storage.leases import LEASE_S
@@ -121,7 +121,7 @@ class Jobs:
             )
         return self._job(row) if row is not None else None
 
-    def renew(self, running: Iterable[LeaseRenewal]) -> set[str]:
+    def renew(self, running: Iterable[JobProgress]) -> set[str]:
         """Renew the leases of jobs and store their progress. Return the ids of those still held."""
         held = set()
         with self._database.transaction() as transaction:

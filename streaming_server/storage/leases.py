@@ -16,7 +16,7 @@ LEASE_S = 20.0
 RENEW_S = 5.0
 """Seconds between renewals; several fit into LEASE_S."""
 
-ABANDONED_S = 3600.0
+EXPIRED_KEPT_S = 3600.0
 """Seconds for which an expired lease is kept: it can be renewed while no other server wants its name."""
 
 
@@ -82,7 +82,7 @@ class Leases:
     def clear_abandoned(self, transaction: Transaction) -> None:
         """Delete leases that killed servers left long ago, whose names no server has asked for since."""
         transaction.execute(
-            f"DELETE FROM leases WHERE lease_until <= {self._clock} - :seconds", seconds=ABANDONED_S
+            f"DELETE FROM leases WHERE lease_until <= {self._clock} - :seconds", seconds=EXPIRED_KEPT_S
         )
 
     def clear(self, transaction: Transaction) -> None:

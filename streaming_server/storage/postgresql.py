@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 5
 """Seconds for a statement, for a lock, and for data that the network does not acknowledge."""
 
-ABANDONED_S = 60
+IDLE_TRANSACTION_S = 60
 """Seconds after which the database ends an idle transaction."""
 
 AWAY_S = 1.0
@@ -200,7 +200,7 @@ def connection_options(url: URL, name: str) -> dict[str, str | int]:
     given = url.query.get("options", "")
     bounds = (
         f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-        f" -c idle_in_transaction_session_timeout={1000 * ABANDONED_S}"
+        f" -c idle_in_transaction_session_timeout={1000 * IDLE_TRANSACTION_S}"
     )
     return {
         "connect_timeout": CONNECT_TIMEOUT_S,

@@ -24,21 +24,21 @@ TRANSCRIPT = (
 )
 """Columns of a voice sample that belong to its recording, whoever uploads it."""
 
-UNHEARD = "transcript IS NULL AND transcript_findings = '[]'"
+UNTRANSCRIBED = "transcript IS NULL AND transcript_findings = '[]'"
 """The condition of voice samples without a transcript whose transcription has not failed."""
 
 
-def is_unheard(transaction: Transaction, voice_sample: StoredVoiceSample) -> bool:
+def is_untranscribed(transaction: Transaction, voice_sample: StoredVoiceSample) -> bool:
     """Return whether the recording is still stored, without a transcript, and may be transcribed."""
     row = transaction.row(
-        f"SELECT 1 FROM prompts WHERE id = :id AND sha256 = :sha256 AND {UNHEARD}",
+        f"SELECT 1 FROM prompts WHERE id = :id AND sha256 = :sha256 AND {UNTRANSCRIBED}",
         id=voice_sample.id,
         sha256=voice_sample.sha256,
     )
     return row is not None
 
 
-def check_spared(transaction: Transaction, voice_sample_id: str) -> None:
+def check_no_voice_transcripts(transaction: Transaction, voice_sample_id: str) -> None:
     """Raise InUse if a voice has its own transcript of the stored recording."""
     rows = transaction.rows(
         "SELECT id FROM voices WHERE prompt = :prompt AND transcript IS NOT NULL", prompt=voice_sample_id
@@ -46,7 +46,7 @@ def check_spared(transaction: Transaction, voice_sample_id: str) -> None:
     voices = tuple(sorted(row["id"] for row in rows))
     if voices:
         raise InUse(
-            f"The recording has changed since {listed(voices)} got a transcript; upload it, or clear that"
+            f"The recording has changed since {voice_list(voices)} got a transcript; upload it, or clear that"
             " transcript first."
         )
 
@@ -63,7 +63,7 @@ def voice_sample_columns(voice_sample_id: str, sha256: str, metadata: Metadata) 
         "discovered_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "mark": None,
         **metadata,
-        **{name: dumped(metadata.get(name, ())) for name in LISTS},
+        **{name: to_json(metadata.get(name, ())) for name in LISTS},
     }
 
 
@@ -90,11 +90,11 @@ def _precedence(source: Source | None) -> int:
     return len(PRECEDENCE) - PRECEDENCE.index(source) if source else 0
 
 
-def dumped(value: Any) -> str:
+def to_json(value: Any) -> str:
     """Return the JSON of a column of LISTS."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def listed(voices: tuple[str, ...]) -> str:
+def voice_list(voices: tuple[str, ...]) -> str:
     """Name voices in an error."""
     return f"the voice {voices[0]}" if len(voices) == 1 else f"the voices {', '.join(voices)}"

@@ -21,7 +21,7 @@ from streaming_server.errors import (
     UnknownVoiceSample,
 )
 from streaming_server.storage.database import Database, Row, Transaction, storage_errors
-from streaming_server.storage.files import discard, remove_older, remove_strays, sha256_of
+from streaming_server.storage.files import ABANDONED_S, discard, remove_older, remove_strays, sha256_of
 from streaming_server.storage.leases import Lease, Leases
 from streaming_server.storage.names import check_name, storable
 from streaming_server.storage.objects import Objects
@@ -36,13 +36,13 @@ from streaming_server.storage.voice_records import (
 from streaming_server.storage.voice_sample_rows import (
     LISTS,
     TRANSCRIPT,
-    UNHEARD,
-    check_spared,
-    dumped,
+    UNTRANSCRIBED,
+    check_no_voice_transcripts,
     is_trustworthy,
-    is_unheard,
-    listed,
+    is_untranscribed,
     takes_precedence,
+    to_json,
+    voice_list,
     voice_sample_columns,
     voice_sample_row,
 )
@@ -52,15 +52,12 @@ from streaming_server.types import BUILTIN_VOICES, EngineVoice, Speaker
 MAX_STYLE_CHARS = 64
 
 _TRANSCRIPTION = "transcription "
-"""Begins the name of a lease, which ends with the SHA-256 of a recording."""
+"""Prefix of a lease's name; the recording's SHA-256 follows."""
 
 _TEMPORARY = re.compile(r"[0-9a-f]{32}\.[a-z]+")
 
 TOPIC = "voices"
 """Announced when a voice, a voice sample or a transcript changes."""
-
-ABANDONED_S = 3600.0
-"""Age of unfinished recordings that no server will finish, in a folder that servers may share."""
 
 
 class VoiceStore:
@@ -136,7 +133,7 @@ class VoiceStore:
         """
         with self._database.reading() as transaction:
             row = transaction.row(
-                f"SELECT * FROM prompts WHERE {UNHEARD} AND NOT EXISTS"
+                f"SELECT * FROM prompts WHERE {UNTRANSCRIBED} AND NOT EXISTS"
                 " (SELECT 1 FROM leases WHERE leases.name = :transcription || prompts.sha256"
                 f" AND lease_until > {self._database.clock})"
                 " ORDER BY discovered_at DESC, id DESC LIMIT 1",
@@ -151,7 +148,7 @@ class VoiceStore:
         """
         name = _TRANSCRIPTION + voice_sample.sha256
         with self._database.exclusive() as transaction:
-            if not again and not is_unheard(transaction, voice_sample):
+            if not again and not is_untranscribed(transaction, voice_sample):
                 return None
             return None if self._leases.taken(transaction, name) else self._leases.take(transaction, name)
 
@@ -205,13 +202,18 @@ class VoiceStore:
         return True
 
     def put_voice_sample(
-        self, voice_sample_id: str, wav: Path, *, spare_voices: bool = False, **metadata: Unpack[Metadata]
+        self,
+        voice_sample_id: str,
+        wav: Path,
+        *,
+        keep_voice_transcripts: bool = False,
+        **metadata: Unpack[Metadata],
     ) -> StoredVoiceSample:
         """Store a recording, in place of the one of its id.
 
-        Voices that use it lose their own transcripts of the previous recording; with `spare_voices`, raise
-        InUse instead. Storing the same recording again changes no voice, and keeps a transcript whose source
-        takes precedence over the new one's.
+        Voices that use it lose their own transcripts of the previous recording; with
+        `keep_voice_transcripts`, raise InUse instead. Storing the same recording again changes no voice, and
+        keeps a transcript whose source takes precedence over the new one's.
 
         wav: a complete file at a path of `new_temporary`; it is gone afterwards in any case. Raise BadValue
         for an invalid id.
@@ -222,7 +224,7 @@ class VoiceStore:
                 sha256 = sha256_of(wav)
             try:
                 stored, replaced = self._put_voice_sample(
-                    voice_sample_id, sha256, wav, metadata, spare_voices=spare_voices
+                    voice_sample_id, sha256, wav, metadata, keep_voice_transcripts=keep_voice_transcripts
                 )
             except StoreUnavailable:
                 # A deletion would fail too, after another timeout; `sweep` makes up for it.
@@ -236,7 +238,13 @@ class VoiceStore:
         return stored
 
     def _put_voice_sample(
-        self, voice_sample_id: str, sha256: str, wav: Path, metadata: Metadata, *, spare_voices: bool
+        self,
+        voice_sample_id: str,
+        sha256: str,
+        wav: Path,
+        metadata: Metadata,
+        *,
+        keep_voice_transcripts: bool,
     ) -> tuple[StoredVoiceSample, list[str]]:
         """Store the file, then its row. Return the voice sample and the recordings it replaces.
 
@@ -253,8 +261,8 @@ class VoiceStore:
                     if takes_precedence(before, metadata.get("transcript_source")):
                         columns |= {name: before[name] for name in TRANSCRIPT}
                 elif before is not None:
-                    if spare_voices:
-                        check_spared(transaction, voice_sample_id)
+                    if keep_voice_transcripts:
+                        check_no_voice_transcripts(transaction, voice_sample_id)
                     replaced.append(before["sha256"])
                     transaction.execute(
                         "UPDATE voices SET transcript = NULL WHERE prompt = :prompt", prompt=voice_sample_id
@@ -297,7 +305,7 @@ class VoiceStore:
                     source=source,
                     language=language,
                     probability=language_probability,
-                    findings=dumped(findings),
+                    findings=to_json(findings),
                     id=voice_sample_id,
                 )
                 transaction.announce(TOPIC)
@@ -313,7 +321,7 @@ class VoiceStore:
             users = transaction.rows("SELECT id FROM voices WHERE prompt = :prompt", prompt=voice_sample_id)
             voices = tuple(sorted(row["id"] for row in users))
             if voices and not force:
-                raise InUse(f"In use by {listed(voices)}; use force=true to remove it from them.")
+                raise InUse(f"In use by {voice_list(voices)}; use force=true to remove it from them.")
             transaction.execute(
                 "UPDATE voices SET prompt = NULL, transcript = NULL WHERE prompt = :prompt",
                 prompt=voice_sample_id,

@@ -14,7 +14,7 @@ from streaming_server.transcription.transcript import Segment
 
 
 class Transcribe(Message, frozen=True):
-    """Transcribe a file. Answered with `Heard` or `Refused`."""
+    """Transcribe a file. Answered with `Transcribed` or `Refused`."""
 
     path: bytes
 
@@ -23,7 +23,7 @@ class TranscriberReady(Message, frozen=True, tag="ready"):
     """The model is loaded."""
 
 
-class Heard(Message, frozen=True):
+class Transcribed(Message, frozen=True, tag="heard"):
     """Whisper's transcript. language_probability: None for an English-only model."""
 
     text: str
@@ -44,7 +44,7 @@ class TranscriberFailed(Message, frozen=True, tag="failed"):
     message: str
 
 
-Answer = TranscriberReady | Heard | Refused | TranscriberFailed
+Answer = TranscriberReady | Transcribed | Refused | TranscriberFailed
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Transcribe] = msgspec.msgpack.Decoder(Transcribe)

@@ -13,9 +13,9 @@ from streaming_server.ipc.child import Child, inherited_environment, spawn_conne
 from streaming_server.ipc.framing import FrameReader, MessageFrame
 from streaming_server.transcription.messages import (
     Answer,
-    Heard,
     Refused,
     Transcribe,
+    Transcribed,
     TranscriberFailed,
     TranscriberReady,
     decode_answer,
@@ -112,7 +112,7 @@ class WhisperProcess:
         """Return the transcript of a file. Raise BadAudio and ProcessLost."""
         self._writer.write(encode(Transcribe(os.fsencode(path))))
         match await self._receive():
-            case Heard(text, language, probability, segments):
+            case Transcribed(text, language, probability, segments):
                 return whisper_transcript(text, segments, duration_s, language, probability)
             case Refused(message):
                 raise BadAudio(message)

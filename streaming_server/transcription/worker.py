@@ -23,8 +23,8 @@ from streaming_server.ipc.framing import FrameReader
 from streaming_server.ipc.parent import end_with_parent, ignore_signals
 from streaming_server.transcription.messages import (
     Answer,
-    Heard,
     Refused,
+    Transcribed,
     TranscriberFailed,
     TranscriberReady,
     decode_request,
@@ -49,7 +49,7 @@ class Transcriber:
         self._model = model
         self._device = device
 
-    def transcribe(self, path: Path) -> Heard:
+    def transcribe(self, path: Path) -> Transcribed:
         """Return what is heard in a file. Raise BadAudio."""
         import torch
 
@@ -66,7 +66,7 @@ class Transcriber:
             )
             for piece in result["segments"]
         )
-        return Heard(result["text"], language, probability, segments)
+        return Transcribed(result["text"], language, probability, segments)
 
     def _detect_language(self, audio: NDArray[np.float32]) -> tuple[str, float | None]:
         """Return the language of the first 30 s and its probability; None for an English-only model."""

@@ -4,9 +4,9 @@ Run as `python -m streaming_server.voice_samples.decoder_child SOURCE TARGET LIM
 fields of `VoiceSampleLimits` as JSON, PARENT is the server's process id. The process limits its own resources
 before it opens the file, writes TARGET, and answers with one line on standard output:
 
-    {"sample": fields of DecodedVoiceSample}     TARGET is complete
-    {"refused": {"code", "message"}}             for the user
-    {"failed": {"message"}}                      an internal error, for the log
+    {"voice_sample": fields of DecodedVoiceSample}     TARGET is complete
+    {"refused": {"code", "message"}}                   for the user
+    {"failed": {"message"}}                            an internal error, for the log
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     confine(limits, parent=int(parent))
     answer: dict[str, Any]
     try:
-        answer = {"sample": asdict(read_sample(Path(source), Path(target), limits))}
+        answer = {"voice_sample": asdict(read_voice_sample(Path(source), Path(target), limits))}
     except SpeechError as error:
         answer = {"refused": {"code": error.code, "message": error.message}}
     except MemoryError:
@@ -73,8 +73,8 @@ def _location(error: BaseException) -> str:
     return f"{type(error).__name__} at {' '.join(lines)}"
 
 
-def read_sample(source: Path, target: Path, limits: VoiceSampleLimits) -> DecodedVoiceSample:
-    """Decode the recording at `source` and write it to `target`. Raise as `ingest` does."""
+def read_voice_sample(source: Path, target: Path, limits: VoiceSampleLimits) -> DecodedVoiceSample:
+    """Decode the recording at `source` and write it to `target`. Raise as `decode_in_child` does."""
     # Imported here, where the limits hold.
     from streaming_server.voice_samples.decoding import UploadReader, decode
     from streaming_server.voice_samples.normalizing import normalize
@@ -86,11 +86,11 @@ def read_sample(source: Path, target: Path, limits: VoiceSampleLimits) -> Decode
     try:
         with file:
             recording = decode(file, limits)
-        sample, pcm = normalize(recording)
-        target.write_bytes(wav_header(SAMPLE_RATE, sample.frames) + pcm)
+        voice_sample, pcm = normalize(recording)
+        target.write_bytes(wav_header(SAMPLE_RATE, voice_sample.frames) + pcm)
     except OSError as error:
         raise StorageFailure("The voice sample could not be stored: the disk is full or failing.") from error
-    return sample
+    return voice_sample
 
 
 if __name__ == "__main__":

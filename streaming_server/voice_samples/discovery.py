@@ -19,14 +19,11 @@ from streaming_server.storage.names import check_name
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import Source, written_transcript
-from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS, Intake
+from streaming_server.voice_samples.file_names import SUFFIXES
+from streaming_server.voice_samples.ingest import MAX_TRANSCRIPT_CHARS, VoiceSampleIngest
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
 from streaming_server.voices.library import VoiceLibrary
 
-SUFFIXES = frozenset(
-    {".wav", ".w64", ".aiff", ".aif", ".caf", ".mp3", ".flac"}
-    | {".ogg", ".opus", ".m4a", ".aac", ".webm", ".amr", ".wma"}
-)
 SIDECARS: tuple[tuple[Source, str], ...] = (("reference", ".reference.txt"), ("txt", ".txt"))
 """Sources and suffixes of transcript files, by precedence."""
 
@@ -47,14 +44,14 @@ class Discovery:
     def __init__(
         self,
         directory: Path,
-        intake: Intake,
+        ingest: VoiceSampleIngest,
         library: VoiceLibrary,
         transcriptions: TranscriptionQueue,
         *,
         must_exist: bool,
     ) -> None:
         self._directory = directory
-        self._intake = intake
+        self._ingest = ingest
         self._library = library
         self._store = library.store
         self._transcriptions = transcriptions
@@ -127,14 +124,14 @@ class Discovery:
         except UnknownVoiceSample:
             voice_sample = None
         if voice_sample is None or found.is_newer_than(voice_sample):
-            added = await self._intake.add(
+            added = await self._ingest.add(
                 voice_sample_id,
                 file,
                 file.name,
                 found.text,
                 found.source,
                 mark=found.mark,
-                spare_voices=True,
+                keep_voice_transcripts=True,
             )
             return added, True
         transcript = written_transcript(found.text, found.source, voice_sample.duration_s)
@@ -165,7 +162,7 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A file as it lies in the directory.
+    """A file found in the samples directory.
 
     text: the transcript beside it, or empty; source: which kind that is. mark: changes when the file does.
     modified: its time of modification.

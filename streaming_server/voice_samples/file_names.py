@@ -38,6 +38,9 @@ _FORMATS_OF_ENDINGS: Mapping[str, tuple[VoiceSampleFormat, ...]] = MappingProxyT
 )
 """Formats that a file of each ending may have."""
 
+SUFFIXES = frozenset(_FORMATS_OF_ENDINGS)
+"""Endings of recordings, in lower case."""
+
 
 def misnamed(filename: str | None, original_format: VoiceSampleFormat) -> str | None:
     """Return a warning if the ending contradicts the content; unknown endings never do."""

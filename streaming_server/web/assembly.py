@@ -38,9 +38,9 @@ from streaming_server.storage.pronunciations import PronunciationStore
 from streaming_server.storage.recorder import Recorder
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
+from streaming_server.voice_samples.decoder import SampleDecoder
 from streaming_server.voice_samples.discovery import Discovery
-from streaming_server.voice_samples.ingest import Ingest
-from streaming_server.voice_samples.intake import Intake
+from streaming_server.voice_samples.ingest import VoiceSampleIngest
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.voices.files import LONGEST_S as LONGEST_DOWNLOAD_S
@@ -242,17 +242,17 @@ def _voice_services(
 ) -> VoiceServices:
     whisper = Transcription(configuration.now.whisper_model_size, lambda: _whisper_device(pool))
     queue = TranscriptionQueue(whisper, library, lambda: configuration.now.auto_transcribe)
-    intake = Intake(Ingest(), library.store)
+    ingest = VoiceSampleIngest(SampleDecoder(), library.store)
     discovery = Discovery(
         settings.samples_directory,
-        intake,
+        ingest,
         library,
         queue,
         must_exist=settings.samples_dir is not None,
     )
     return VoiceServices(
         library=library,
-        intake=intake,
+        ingest=ingest,
         discovery=discovery,
         whisper=whisper,
         transcription_queue=queue,

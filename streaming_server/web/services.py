@@ -23,7 +23,7 @@ from streaming_server.storage.recorder import Recorder
 from streaming_server.transcription.client import Transcription
 from streaming_server.types import EngineInfo
 from streaming_server.voice_samples.discovery import Discovery
-from streaming_server.voice_samples.intake import Intake
+from streaming_server.voice_samples.ingest import VoiceSampleIngest
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.voices.files import VoiceFiles
@@ -67,7 +67,7 @@ class VoiceServices:
     """
 
     library: VoiceLibrary
-    intake: Intake
+    ingest: VoiceSampleIngest
     discovery: Discovery
     whisper: Transcription
     transcription_queue: TranscriptionQueue

@@ -344,7 +344,7 @@ def test_a_replacement_can_keep_the_voices_own_transcript(store: VoiceStore, tmp
         return store.put_voice_sample(
             "ann",
             written(store, content),
-            spare_voices=True,
+            keep_voice_transcripts=True,
             duration_s=6.0,
             sample_rate=44100,
             original_format="wav",

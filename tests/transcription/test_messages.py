@@ -9,9 +9,9 @@ from streaming_server.errors import ProtocolError
 from streaming_server.ipc.framing import FrameReader, MessageFrame, pack
 from streaming_server.transcription.messages import (
     Answer,
-    Heard,
     Refused,
     Transcribe,
+    Transcribed,
     TranscriberFailed,
     TranscriberReady,
     decode_answer,
@@ -32,8 +32,10 @@ def frame(message: object, body: bytes = b"") -> MessageFrame:
     "answer",
     [
         TranscriberReady(),
-        Heard("Grüße, 世界 🎉", "de", 0.9, (Segment(0.0, 1.5, -0.3, 0.01), Segment(1.5, 2.0, -2.0, 1.0))),
-        Heard("", "en", None, ()),
+        Transcribed(
+            "Grüße, 世界 🎉", "de", 0.9, (Segment(0.0, 1.5, -0.3, 0.01), Segment(1.5, 2.0, -2.0, 1.0))
+        ),
+        Transcribed("", "en", None, ()),
         Refused("There is no sound in the sample."),
         TranscriberFailed("Whisper failed (OSError)."),
     ],
@@ -50,9 +52,9 @@ def test_paths_need_not_be_text(path: bytes) -> None:
 
 
 def test_probabilities_may_be_nan() -> None:
-    [read] = FrameReader().feed(encode(Heard("a", "en", None, (Segment(0.0, 1.0, math.nan, 0.0),))))
+    [read] = FrameReader().feed(encode(Transcribed("a", "en", None, (Segment(0.0, 1.0, math.nan, 0.0),))))
     answer = decode_answer(read)
-    assert isinstance(answer, Heard)
+    assert isinstance(answer, Transcribed)
     assert math.isnan(answer.segments[0].avg_logprob)
 
 

@@ -15,7 +15,7 @@ import pytest
 from streaming_server.errors import BadAudio
 from streaming_server.ipc.child import spawn
 from streaming_server.ipc.framing import pack
-from streaming_server.transcription.messages import Heard, Refused, TranscriberReady, encode
+from streaming_server.transcription.messages import Refused, Transcribed, TranscriberReady, encode
 from streaming_server.transcription.process import ProcessLost, WhisperProcess
 from streaming_server.transcription.transcript import Segment
 
@@ -39,7 +39,7 @@ async def process() -> AsyncIterator[tuple[WhisperProcess, socket.socket]]:
 
 
 async def test_answers_may_arrive_in_any_pieces() -> None:
-    heard = Heard("Hello there.", "en", None, (Segment(0.0, 1.0, -0.1, 0.0),))
+    heard = Transcribed("Hello there.", "en", None, (Segment(0.0, 1.0, -0.1, 0.0),))
     async with process() as (one, link):
         link.sendall(encode(TranscriberReady()) + encode(heard)[:9])
         await one.loaded()

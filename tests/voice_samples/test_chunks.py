@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming_server.voice_samples.chunks import correct_sizes
-from streaming_server.voice_samples.decoder_child import read_sample
+from streaming_server.voice_samples.decoder_child import read_voice_sample
 from streaming_server.voice_samples.voice_sample import DecodedVoiceSample, VoiceSampleLimits
 
 FRAMES = 6 * 44_100
@@ -68,7 +68,7 @@ def with_sizes(form: str, data: bytes, size: int, total: int | None = None) -> b
 def read(data: bytes, directory: Path) -> DecodedVoiceSample:
     source = directory / "source"
     source.write_bytes(data)
-    return read_sample(source, directory / "target", VoiceSampleLimits())
+    return read_voice_sample(source, directory / "target", VoiceSampleLimits())
 
 
 CASES = [

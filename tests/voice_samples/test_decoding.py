@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from streaming_server.audio.body import open_body
 from streaming_server.audio.wav import wav_header
 from streaming_server.errors import BadAudio, BadValue, SpeechError, StorageFailure, TooLarge
-from streaming_server.voice_samples.decoder_child import read_sample
+from streaming_server.voice_samples.decoder_child import read_voice_sample
 from streaming_server.voice_samples.voice_sample import DecodedVoiceSample, VoiceSampleLimits
 
 LIMITS = VoiceSampleLimits()
@@ -40,7 +40,7 @@ def take(data: bytes, limits: VoiceSampleLimits = LIMITS) -> tuple[DecodedVoiceS
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory, "source"), Path(directory, "target")
         source.write_bytes(data)
-        sample = read_sample(source, target, limits)
+        sample = read_voice_sample(source, target, limits)
         with wave.open(str(target)) as file:
             assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 44_100)
             assert file.getnframes() == sample.frames
@@ -448,14 +448,14 @@ def test_obeys_the_given_limits() -> None:
 
 def test_reports_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(StorageFailure, match="cannot be opened: No such file or directory"):
-        read_sample(tmp_path / "nothing", tmp_path / "target", LIMITS)
+        read_voice_sample(tmp_path / "nothing", tmp_path / "target", LIMITS)
 
 
 def test_reports_a_target_that_cannot_be_written(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(second("wav"))
     with pytest.raises(StorageFailure):
-        read_sample(source, tmp_path / "missing" / "target", LIMITS)
+        read_voice_sample(source, tmp_path / "missing" / "target", LIMITS)
 
 
 # Fuzzing

@@ -22,7 +22,7 @@ from streaming_server.errors import (
 )
 from streaming_server.storage.voice_records import StoredVoiceSample
 from streaming_server.transcription.transcript import Source, Transcript, check_transcript, written_transcript
-from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
+from streaming_server.voice_samples.ingest import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.keyed import check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.requests import read_json

@@ -17,7 +17,7 @@ from streaming_server.storage.names import check_name
 from streaming_server.storage.voice_records import FILE_GONE, StoredVoiceSample
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.transcript import check_transcript
-from streaming_server.voice_samples.intake import MAX_TRANSCRIPT_CHARS
+from streaming_server.voice_samples.ingest import MAX_TRANSCRIPT_CHARS
 from streaming_server.web.keyed import admin_keyed, check_may_replace, keyed
 from streaming_server.web.openapi.operation import BODY_ERRORS, operation
 from streaming_server.web.responses import Confirmation, Json
@@ -102,7 +102,7 @@ async def upload(request: Request) -> Json[StoredSample]:
             check_transcript(text, "transcript")
         exists = await to_thread.run_sync(voices.library.store.has_voice_sample, voice_sample_id)
         check_may_replace(request, exists, "a voice sample")
-        voice_sample = await voices.intake.add(voice_sample_id, sent.file, sent.filename, text, "manual")
+        voice_sample = await voices.ingest.add(voice_sample_id, sent.file, sent.filename, text, "manual")
     await voices.library.refresh()
     transcribing = voice_sample.transcript is None and voices.transcription_queue.schedule()
     return Json(

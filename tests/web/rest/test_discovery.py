@@ -18,9 +18,9 @@ from structlog.testing import capture_logs
 from streaming_server.storage.objects import FolderObjects
 from streaming_server.storage.voices import VoiceStore
 from streaming_server.transcription.client import Transcription
+from streaming_server.voice_samples.decoder import SampleDecoder
 from streaming_server.voice_samples.discovery import Discovery
-from streaming_server.voice_samples.ingest import Ingest
-from streaming_server.voice_samples.intake import Intake
+from streaming_server.voice_samples.ingest import VoiceSampleIngest
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
 from streaming_server.voices.catalogue import Catalogue
 from streaming_server.voices.library import VoiceLibrary
@@ -169,7 +169,7 @@ async def test_an_unreadable_directory_does_not_end_the_server(tmp_path: Path) -
         transcription = Transcription("base", lambda: "cpu")
         discovery = Discovery(
             tmp_path / ("a" * 300),
-            Intake(Ingest(), library.store),
+            VoiceSampleIngest(SampleDecoder(), library.store),
             library,
             TranscriptionQueue(transcription, library, lambda: False),
             must_exist=True,

@@ -31,7 +31,7 @@ from streaming_server.errors import (
     Unavailable,
 )
 from streaming_server.ipc.child import REAP_S
-from streaming_server.voice_samples.ingest import Ingest, ingest
+from streaming_server.voice_samples.decoder import SampleDecoder, decode_in_child
 from streaming_server.voice_samples.voice_sample import DecodedVoiceSample, VoiceSampleLimits
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +82,7 @@ def target(tmp_path: Path) -> Path:
 
 
 async def test_a_recording_becomes_a_voice_sample(recording: Path, target: Path) -> None:
-    sample = await ingest(recording, target, filename="six.wav")
+    sample = await decode_in_child(recording, target, filename="six.wav")
 
     assert sample == DecodedVoiceSample(
         duration_s=6.0,
@@ -111,16 +111,16 @@ async def test_refuses_files_that_are_not_recordings(
     source = tmp_path / "source"
     source.write_bytes(data)
     with pytest.raises(error) as caught:
-        await ingest(source, target, filename="speech.wav")
+        await decode_in_child(source, target, filename="speech.wav")
     assert caught.value.http_status == status
     assert str(tmp_path) not in caught.value.message
 
 
 async def test_refuses_recordings_outside_the_limits(recording: Path, target: Path) -> None:
     with pytest.raises(BadValue, match=r"at least 7 s"):
-        await ingest(recording, target, limits=VoiceSampleLimits(shortest_s=7.0))
+        await decode_in_child(recording, target, limits=VoiceSampleLimits(shortest_s=7.0))
     with pytest.raises(TooLarge, match=r"longer than 5 s"):
-        await ingest(recording, target, limits=VoiceSampleLimits(longest_s=5.0))
+        await decode_in_child(recording, target, limits=VoiceSampleLimits(longest_s=5.0))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ async def test_refuses_recordings_outside_the_limits(recording: Path, target: Pa
 async def test_the_content_decides_the_format(
     filename: str | None, surprising: bool, recording: Path, target: Path
 ) -> None:
-    sample = await ingest(recording, target, filename=filename)
+    sample = await decode_in_child(recording, target, filename=filename)
     assert sample.original_format == "wav"
     assert any("but is wav" in warning for warning in sample.warnings) is surprising
 
@@ -163,7 +163,7 @@ async def test_a_minute_takes_less_than_a_second(
     times = []
     for _ in range(3):
         started = work_of_children_s()
-        sample = await ingest(source, target)
+        sample = await decode_in_child(source, target)
         times.append(work_of_children_s() - started)
     assert sample.duration_s == 60.0
     assert min(times) < 1.0
@@ -213,7 +213,7 @@ async def test_refuses_bombs_within_a_second_and_50_mb(
     for _ in range(3):
         started = work_of_children_s()
         with pytest.raises((BadValue, TooLarge)):
-            await ingest(source, target)
+            await decode_in_child(source, target)
         times.append(work_of_children_s() - started)
     assert min(times) < 1.0
     assert psutil.Process().memory_info().rss - before < 50e6
@@ -223,19 +223,19 @@ async def test_refuses_bombs_within_a_second_and_50_mb(
 async def test_survives_a_child_without_enough_memory(recording: Path, target: Path) -> None:
     for mebibytes in (16, 64, 96):
         with pytest.raises(Unavailable, match=r"16-bit WAV"):
-            await ingest(recording, target, limits=VoiceSampleLimits(memory_bytes=mebibytes * 2**20))
+            await decode_in_child(recording, target, limits=VoiceSampleLimits(memory_bytes=mebibytes * 2**20))
     assert children() == []
 
 
 async def test_survives_a_child_that_works_too_long(recording: Path, target: Path) -> None:
     with pytest.raises(Unavailable, match=r"within the limits"):
-        await ingest(recording, target, limits=VoiceSampleLimits(cpu_s=0))
+        await decode_in_child(recording, target, limits=VoiceSampleLimits(cpu_s=0))
     assert children() == []
 
 
 async def test_a_hanging_child_is_killed_and_the_server_is_reported_busy(stuck: Path, target: Path) -> None:
     with pytest.raises(Full, match=r"Try again"):
-        await ingest(stuck, target, limits=VoiceSampleLimits(patience_s=0.5, timeout_s=0.5))
+        await decode_in_child(stuck, target, limits=VoiceSampleLimits(patience_s=0.5, timeout_s=0.5))
     assert children() == []
 
 
@@ -250,7 +250,7 @@ async def test_a_second_child_gets_a_share_of_a_busy_processor(
     )
     starved.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(starved))
-    sample = await ingest(recording, target, limits=VoiceSampleLimits(patience_s=0.5, timeout_s=60))
+    sample = await decode_in_child(recording, target, limits=VoiceSampleLimits(patience_s=0.5, timeout_s=60))
     assert sample.duration_s == 6.0
     assert (tmp_path / "second").read_text().split() == ["TS"]
 
@@ -264,7 +264,7 @@ async def test_a_child_that_closes_its_output_is_killed(
     monkeypatch.setattr(sys, "executable", str(mute))
     started = time.monotonic()
     with pytest.raises(Unavailable, match=r"could not be decoded"):
-        await ingest(recording, target)
+        await decode_in_child(recording, target)
     assert time.monotonic() - started < 30
     assert not [child for child in psutil.Process().children() if "60" in child.cmdline()]
 
@@ -276,7 +276,7 @@ async def test_reports_a_child_that_dies(how: signal.Signals, stuck: Path, targe
 
         async def take() -> None:
             with pytest.raises(Unavailable) as caught:
-                await ingest(stuck, target)
+                await decode_in_child(stuck, target)
             outcome.append(caught.value.message)
 
         group.start_soon(take)
@@ -291,18 +291,18 @@ async def test_reports_a_child_that_cannot_be_started(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(recording.parent / "no-python"))
     with pytest.raises(Unavailable, match=r"no process could be started"):
-        await ingest(recording, target)
+        await decode_in_child(recording, target)
 
 
 async def test_reports_a_full_disk(recording: Path) -> None:
     with pytest.raises(StorageFailure):
-        await ingest(recording, Path("/dev/full"))
+        await decode_in_child(recording, Path("/dev/full"))
 
 
 async def test_the_child_has_low_priority_from_the_start(stuck: Path, target: Path) -> None:
     """Half of its cost is the start of the interpreter."""
     async with anyio.create_task_group() as group:
-        group.start_soon(ingest, stuck, target)
+        group.start_soon(decode_in_child, stuck, target)
         await until(lambda: bool(children()))
         [child] = children()
         assert child.nice() >= 10
@@ -314,7 +314,7 @@ async def test_the_child_has_low_priority_from_the_start(stuck: Path, target: Pa
 async def test_cancelling_kills_the_child(stuck: Path, target: Path) -> None:
     before = psutil.Process().num_fds()
     async with anyio.create_task_group() as group:
-        group.start_soon(ingest, stuck, target)
+        group.start_soon(decode_in_child, stuck, target)
         await until(lambda: len(children()) == 1)
         group.cancel_scope.cancel()
     assert children() == []
@@ -326,7 +326,7 @@ async def test_the_child_does_not_inherit_secrets(
 ) -> None:
     monkeypatch.setenv("DIA_API_KEY", "secret")
     async with anyio.create_task_group() as group:
-        group.start_soon(ingest, stuck, target)
+        group.start_soon(decode_in_child, stuck, target)
         await until(lambda: len(children()) == 1)
         await until(lambda: bool(children()[0].environ()))
         assert "secret" not in children()[0].environ().values()
@@ -337,8 +337,8 @@ async def test_the_child_does_not_inherit_secrets(
 def test_the_child_ends_with_the_server(stuck: Path, target: Path) -> None:
     program = (
         "import anyio, sys; from pathlib import Path;"
-        "from streaming_server.voice_samples.ingest import ingest;"
-        "anyio.run(ingest, Path(sys.argv[1]), Path(sys.argv[2]))"
+        "from streaming_server.voice_samples.decoder import decode_in_child;"
+        "anyio.run(decode_in_child, Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(stuck), str(target)]) as server:
         deadline = time.monotonic() + 20
@@ -353,16 +353,16 @@ def test_the_child_ends_with_the_server(stuck: Path, target: Path) -> None:
 
 
 async def test_two_are_decoded_at_a_time(stuck: Path, recording: Path, target: Path, tmp_path: Path) -> None:
-    desk = Ingest()
+    decoder = SampleDecoder()
     scopes = [anyio.CancelScope(), anyio.CancelScope()]
     taken: list[DecodedVoiceSample] = []
 
     async def wait_without_end(scope: anyio.CancelScope) -> None:
         with scope:
-            await desk.ingest(stuck, tmp_path / "other")
+            await decoder.decode(stuck, tmp_path / "other")
 
     async def take() -> None:
-        taken.append(await desk.ingest(recording, target))
+        taken.append(await decoder.decode(recording, target))
 
     async with anyio.create_task_group() as group:
         for scope in scopes:
@@ -378,16 +378,16 @@ async def test_two_are_decoded_at_a_time(stuck: Path, recording: Path, target: P
 
 
 async def test_refuses_more_than_it_can_decode_soon(stuck: Path, recording: Path, target: Path) -> None:
-    desk = Ingest(at_once=1, most_waiting=1, longest_wait_s=0.2)
+    decoder = SampleDecoder(at_once=1, most_waiting=1, longest_wait_s=0.2)
     refusals: list[str] = []
 
     async def turned_away() -> None:
         with pytest.raises(Full) as caught:
-            await desk.ingest(recording, target)
+            await decoder.decode(recording, target)
         refusals.append(caught.value.message)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(desk.ingest, stuck, target)
+        group.start_soon(decoder.decode, stuck, target)
         await until(lambda: len(children()) == 1)
         group.start_soon(turned_away)
         await anyio.wait_all_tasks_blocked()
@@ -395,7 +395,7 @@ async def test_refuses_more_than_it_can_decode_soon(stuck: Path, recording: Path
         assert len(refusals) == 1, "the queue is full: told at once"
         await until(lambda: len(refusals) == 2)
         group.cancel_scope.cancel()
-    sample = await desk.ingest(recording, target)
+    sample = await decoder.decode(recording, target)
     assert sample.frames == 264_600
 
 
@@ -413,7 +413,7 @@ async def test_every_file_gets_a_result(
     source = tmp_path / "source"
     source.write_bytes(data[: int(cut * len(data))])
     try:
-        sample = await ingest(source, target)
+        sample = await decode_in_child(source, target)
     except (BadAudio, BadValue, TooLarge) as refusal:
         assert refusal.message.endswith(".")  # noqa: PT017
         return
@@ -425,6 +425,6 @@ async def test_a_decoder_that_cannot_be_reaped_does_not_hold_up_the_upload(
 ) -> None:
     started = time.monotonic()
     with unreapable(monkeypatch):
-        sample = await ingest(recording, target)
+        sample = await decode_in_child(recording, target)
         assert time.monotonic() - started < REAP_S + 20
     assert sample.frames == 264_600
