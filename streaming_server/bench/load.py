@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import sys
 import time
 from dataclasses import replace
@@ -201,11 +202,8 @@ class _Runs:
 
 def _allow_many_sockets() -> None:
     """Raise the limit of open files, usually 1024: both ends of every session are on this machine."""
-    if sys.platform != "win32":
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _announce(line: str, end: str = "\n") -> None:

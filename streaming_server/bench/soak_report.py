@@ -13,7 +13,8 @@ from rich.table import Table
 from streaming_server.bench.soak_ledger import Period, ResourceReading
 
 WARM_UP = 0.3
-"""Share of the periods whose fullest is the measure of the last: engines' caches fill at first."""
+"""Share of the periods, from the start, whose maximum is the baseline for the last one: caches fill at
+first."""
 GROWTH, SPARE_MIB, SPARE_FILES, SPARE_THREADS, SPARE_TASKS = 1.1, 8.0, 8, 8, 16
 """Growth allowed from the first periods to the last: a factor, and a number on top for malloc and threads."""
 SLOWER, SPARE_MS = 1.5, 10.0

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from streaming_server.storage.job_records import Job, JobProgress
+from streaming_server.storage.job_records import Job, SpokenProgress
 from streaming_server.storage.jobs import Jobs
 
 MAX_PENDING = 1000
@@ -73,9 +73,9 @@ class JobQueue:
         at = self._running.get(job.id, job)
         return {"utterances": at.utterances, "audio_s": round(at.audio_s, 2)}
 
-    def held(self) -> list[JobProgress]:
+    def held(self) -> list[SpokenProgress]:
         """Return the jobs that this server speaks."""
-        return [JobProgress(each.job, each.utterances, each.audio_s) for each in self._running.values()]
+        return [SpokenProgress(each.job, each.utterances, each.audio_s) for each in self._running.values()]
 
     def lose(self, jobs: Iterable[Job]) -> None:
         """Stop speaking jobs that were cancelled elsewhere or taken over by another server."""

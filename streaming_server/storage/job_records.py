@@ -64,7 +64,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class JobProgress:
+class SpokenProgress:
     """The progress of a job that is being spoken."""
 
     job: Job

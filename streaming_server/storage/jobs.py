@@ -20,15 +20,15 @@ from streaming_server.storage.job_records import (
     JOB_STATUSES,
     OVER,
     Job,
-    JobProgress,
     JobStatus,
     Recovered,
+    SpokenProgress,
 )
 from streaming_server.storage.leases import LEASE_S
 from streaming_server.storage.objects import Objects
 
 MAX_LOST = 3
-"""Servers that may die of a job before it is interrupted instead of given to another one."""
+"""Servers that may die while speaking a job before it is marked interrupted instead of requeued."""
 
 TOPIC, CANCELLED = "jobs", "cancelled jobs"
 """Announced when a job waits, and when one is cancelled."""
@@ -121,7 +121,7 @@ class Jobs:
             )
         return self._job(row) if row is not None else None
 
-    def renew(self, running: Iterable[JobProgress]) -> set[str]:
+    def renew(self, running: Iterable[SpokenProgress]) -> set[str]:
         """Renew the leases of jobs and store their progress. Return the ids of those still held."""
         held = set()
         with self._database.transaction() as transaction:
@@ -214,7 +214,10 @@ class Jobs:
             return
 
     def fail(self, job: Job, code: str, message: str, utterances: int, audio_s: float) -> Job:
-        """Raise InUse if the job is over or another server's by now, UnknownJob."""
+        """Mark a job as failed.
+
+        Raise InUse if the job has ended or another server has taken it, UnknownJob if it does not exist.
+        """
         failed = self._finish(
             job.id, "failed", utterances, audio_s, attempt=job.attempt, error=(code, message)
         )
@@ -294,7 +297,7 @@ class Jobs:
         return bool(changed)
 
     def sweep(self) -> None:
-        """Delete the results of no job. Call it at the start, after `recover`."""
+        """Delete results that belong to no job. Call at start-up, after `recover`."""
         names = self._results.names()
         # Read after the names, so that a result stored meanwhile does not count as an orphan.
         with self._database.reading() as transaction:

@@ -59,7 +59,7 @@ class OutputFolder:
             if self._kept_bytes + wanted > self._max_bytes:
                 self._trim(int(self._max_bytes * TRIM_TO) - wanted)
             if self._kept_bytes + wanted > self._max_bytes:
-                raise StorageFailure("The copies exceed --max-output-bytes.")
+                raise StorageFailure("The copy would exceed --max-output-bytes.")
             self._unfinished[path] += size
 
     def finish(self, path: Path, *, kept: bool) -> None:

@@ -29,7 +29,7 @@ STARTS = frozenset("`~-*_=|#>+•◦▪‣·[:0123456789")
 
 
 def markup_line(cursor: Cursor) -> Construct | None:
-    """A line that says nothing: a thematic break, an underline, a table's delimiter row, a link's address."""
+    """Match a line of markup only: a thematic break, an underline, a delimiter row, a link's address."""
     for pattern in (_RULE, _DELIMITER_ROW):
         if match := cursor.match(pattern, LONGEST_LINE):
             return Construct(match.end())

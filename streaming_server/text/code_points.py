@@ -1,4 +1,4 @@
-"""Text that arrives as UTF-16 halves, as JavaScript cuts it, joined to code points."""
+"""Join surrogate pairs that a delta boundary has split."""
 
 from __future__ import annotations
 

@@ -23,7 +23,6 @@ _ANSWERS = dict.fromkeys("✓✔✅☑", "yes") | dict.fromkeys("✗✘✕✖❌
 JOINER = "\u200d"
 FLAG = "flag"
 
-_EMOJI = regex.compile(f"[{EMOJI}]", regex.V1)
 _PART = regex.compile(f"[{EMOJI_PARTS}]", regex.V1)
 _DROPPED = regex.compile(f"[[{EMOJI}][{EMOJI_PARTS}]{JOINER}]", regex.V1)
 _REGIONAL = regex.compile(r"\p{Regional_Indicator}")

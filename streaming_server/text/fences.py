@@ -57,9 +57,9 @@ class Fence:
 
 
 class Unclosed(NamedTuple):
-    """A code fence that did not close: its marks, and the offset up to which its text is spoken for sure.
+    """A fence that never closed.
 
-    Fences before that are only dropped, so that none of them is waited for again.
+    Text before `until` is spoken; fence lines in it are dropped without waiting for a closing line.
     """
 
     mark: str

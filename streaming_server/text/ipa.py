@@ -23,5 +23,5 @@ def ipa_problem(ipa: str) -> str | None:
     """
     text = unicodedata.normalize("NFD", ipa)
     if (foreign := _FOREIGN.search(text)) is not None:
-        return f"is not written in IPA: it has no {foreign[0]!r} (U+{ord(foreign[0]):04X})."
-    return None if _SOUND.search(text) else "must have a letter of the IPA in it."
+        return f"contains {foreign[0]!r} (U+{ord(foreign[0]):04X}), which is not an IPA character."
+    return None if _SOUND.search(text) else "must contain an IPA letter."

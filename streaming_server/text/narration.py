@@ -193,7 +193,7 @@ class Narration:
         return [self._passage(tuple(group), language) for language, group in groups]
 
     def _is_cut_short(self, sentence: Sentence) -> bool:
-        """Return whether a pause or a change of speaker ends it before its time."""
+        """Return whether a pause or a speaker change interrupts the sentence."""
         event = self._due[0] if self._due else None
         if event is None or event.at != sentence.end or isinstance(event.what, FlushPoint):
             return False

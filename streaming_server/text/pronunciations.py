@@ -24,7 +24,7 @@ _RUN = regex.compile(r"[^\W_]+")
 _BEFORE = frozenset(".'’")
 """Characters with which a word may begin in front of its first letter."""
 _SPACE = regex.compile(r"[^\S\n]?\n[^\S\n]?|[^\S\n]{1,2}")
-"""A space between words as clients write it; a blank line is none."""
+"""Whitespace between the words of an entry; a blank line does not match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Pronunciations:
 
     entries: language (a BCP 47 tag, or "" for all) to words to pronunciations. A word may be several, with
     spaces between them. A regional tag also uses the words of its language. Letter case does not matter.
-    Raises BadValue for a word that is none.
+    Raise BadValue for an invalid word.
     """
 
     def __init__(self, entries: Mapping[str, Mapping[str, Pronunciation]] | None = None) -> None:
@@ -162,8 +162,8 @@ def pronunciation_problem(word: str, said: Pronunciation) -> tuple[str, str] | N
     if len(word) > LONGEST_WORD or not WORD.fullmatch(word):
         shown = word[:LONGEST_WORD]
         return "word", (
-            f"{shown!r} is not a word, or several with one space between them: write letters and digits, and"
-            " between or after them any of . ' & + # - / and _."
+            f"{shown!r} is not a word or phrase; use letters and digits, joined or followed by"
+            " . ' & + # - / or _, with single spaces between words."
         )
     for name, spelling in (("respelling", said.respelling), ("ipa", said.ipa)):
         if spelling is not None and not spelling.strip():

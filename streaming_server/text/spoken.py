@@ -1,4 +1,4 @@
-"""Written text becomes spoken text.
+"""Turn written text into spoken text as it arrives.
 
 Language models write Markdown, clients write SSML, people write figures. Here all of that turns into what a
 person would say, while the text is still arriving, with a map back to where each part is written:

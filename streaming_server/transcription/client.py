@@ -41,7 +41,7 @@ WHISPER_SIZES = (
 
 MOST_WAITING = 16
 """Requests in the queue, besides the one being answered."""
-_NOT_INSTALLED = "openai-whisper is not installed: pip install '.[whisper]'."
+_NOT_INSTALLED = 'openai-whisper is not installed: pip install "streaming-server[whisper]".'
 _NOT_RUNNING = "The server is not taking transcriptions."
 
 log = structlog.stdlib.get_logger(__name__)
@@ -203,13 +203,10 @@ class Transcription:
         except BadAudio as error:
             job.fail(error)
         except TimeoutError:
-            await self._discard_process("The transcription took too long.")
-            job.fail(Unavailable("The transcription took too long."))
+            job.fail(await self._discard_process("The transcription took too long."))
         except ProcessLost:
             await process.end(grace=True)
-            reason = process.failure
-            await self._discard_process(reason)
-            job.fail(Unavailable(reason))
+            job.fail(await self._discard_process(process.failure))
 
     async def _loaded_process(self) -> WhisperProcess:
         """Return the process with the model loaded; start one if there is none. Raise SpeechError."""

@@ -108,18 +108,21 @@ def load(name: str, device: str) -> Whisper:
     Raise Unavailable, which says what to do.
     """
     if os.sep in name and not Path(name).is_file():
-        raise Unavailable("DIA_WHISPER_MODEL names a file that does not exist.")
+        raise Unavailable("--whisper-model (DIA_WHISPER_MODEL) names a file that does not exist.")
     try:
         import torch
         import whisper
     except ImportError as error:
-        raise Unavailable(f"Transcription needs {error.name}: pip install '.[whisper]'.") from error
+        raise Unavailable(
+            f'Transcription needs {error.name}: pip install "streaming-server[whisper]".'
+        ) from error
     torch.set_num_threads(1)
     socket.setdefaulttimeout(STALLED_S)
     sizes = whisper.available_models()
     if name not in sizes and not Path(name).is_file():
         raise Unavailable(
-            f"DIA_WHISPER_MODEL must be an existing file or a size of Whisper ({', '.join(sizes)})."
+            "--whisper-model (DIA_WHISPER_MODEL) must be an existing file or a size of Whisper"
+            f" ({', '.join(sizes)})."
         )
     if device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("Whisper is set to run on a GPU, but PyTorch finds none.")
@@ -129,18 +132,20 @@ def load(name: str, device: str) -> Whisper:
         raise Unavailable("The GPU failed while Whisper was being loaded.") from error
     except torch.OutOfMemoryError as error:
         raise Unavailable(
-            "There is not enough memory for Whisper; set a smaller DIA_WHISPER_MODEL."
+            "There is not enough memory for Whisper; set a smaller --whisper-model (DIA_WHISPER_MODEL)."
         ) from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise Unavailable(
             f"Whisper's weights ({name}) could not be downloaded. Download them elsewhere and name the file:"
-            " DIA_WHISPER_MODEL=/path/to/base.pt."
+            " --whisper-model /path/to/base.pt (DIA_WHISPER_MODEL)."
         ) from error
     except OSError as error:
         raise Unavailable(f"Whisper's weights could not be read or stored: {error.strerror}.") from error
     except Exception as error:  # The checkpoint may be any file, so unpickling may raise anything.
-        what = f"Whisper's weights ({name})" if name in sizes else "The file that DIA_WHISPER_MODEL names"
-        raise Unavailable(f"{what} could not be loaded: not a whole Whisper checkpoint.") from error
+        what = f"Whisper's weights ({name})"
+        if name not in sizes:
+            what = "The file that --whisper-model (DIA_WHISPER_MODEL) names"
+        raise Unavailable(f"{what} could not be loaded: it is not a complete Whisper checkpoint.") from error
 
 
 def serve(link: socket.socket, transcriber: Transcriber) -> None:

@@ -138,7 +138,12 @@ class TranscriptionQueue:
         except StorageFailure:
             raise
         except SpeechError as error:
-            log.warning("transcription failed", code=error.code, reason=error.message)
+            log.warning(
+                "transcription failed",
+                voice_sample=voice_sample.id,
+                code=error.code,
+                reason=error.message,
+            )
             outcome = error
         await self._keep_outcome(lease, voice_sample, outcome)
 
@@ -171,5 +176,7 @@ class TranscriptionQueue:
             except UnknownVoiceSample:
                 return
             except SpeechError as error:
-                log.warning("cannot store a transcript yet", reason=error.message)
+                log.warning(
+                    "cannot store a transcript yet", voice_sample=voice_sample.id, reason=error.message
+                )
                 await anyio.sleep(STORAGE_RETRY_S)

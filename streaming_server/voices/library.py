@@ -1,4 +1,4 @@
-"""The stored voices, as they are spoken."""
+"""Keeps the catalogue in step with the stored voices."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class VoiceLibrary:
             except UnknownVoiceSample:
                 continue  # Reported with the voice, see `voice_sample_problem`.
             except StorageFailure as error:
-                log.warning("cannot fetch a voice sample", reason=error.message)
+                log.warning("cannot fetch a voice sample", voice_sample=voice_sample.id, reason=error.message)
                 self.incomplete = True
                 failures += 1
                 if failures == MAX_FAILURES:

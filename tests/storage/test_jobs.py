@@ -17,7 +17,7 @@ from helpers.postgres import Postgres
 from helpers.slow_folder import SlowToTell
 
 from streaming_server.errors import EngineFailure, InUse, StorageFailure, StoreUnavailable, UnknownJob
-from streaming_server.storage.job_records import Job, JobProgress, Recovered
+from streaming_server.storage.job_records import Job, Recovered, SpokenProgress
 from streaming_server.storage.jobs import MAX_LOST, Jobs
 from streaming_server.storage.objects import FolderObjects
 
@@ -390,7 +390,7 @@ def test_a_job_is_held_while_its_lease_is_renewed(two: tuple[Jobs, Jobs]) -> Non
     one, other = two
     job = begun(one)
     assert job.node == "one"
-    assert one.renew([JobProgress(job, 2, 1.5)]) == {job.id}
+    assert one.renew([SpokenProgress(job, 2, 1.5)]) == {job.id}
     assert other.recover() == Recovered()
     assert other.next() is None
     seen = other.get(job.id)
@@ -408,7 +408,7 @@ def test_an_expired_job_waits_for_another_server_and_the_first_one_loses_it(
     again = other.next()
     assert again is not None
     assert (again.id, again.node, again.attempt) == (job.id, "other", 2)
-    assert one.renew([JobProgress(job, 1, 1.0)]) == set()
+    assert one.renew([SpokenProgress(job, 1, 1.0)]) == set()
     one.partial_file(job).write_bytes(b"RIFF late")
     with pytest.raises(InUse):
         completed(one, job, 1, 1.0)
@@ -476,10 +476,10 @@ def test_a_server_that_stops_gives_its_jobs_back(two: tuple[Jobs, Jobs]) -> None
 def test_a_job_can_be_cancelled_on_another_server(two: tuple[Jobs, Jobs]) -> None:
     one, other = two
     job = begun(one)
-    one.renew([JobProgress(job, 2, 1.5)])
+    one.renew([SpokenProgress(job, 2, 1.5)])
     cancelled = other.cancel(job.id)
     assert (cancelled.status, cancelled.utterances, cancelled.audio_s) == ("cancelled", 2, 1.5)
-    assert one.renew([JobProgress(job, 3, 2.5)]) == set()
+    assert one.renew([SpokenProgress(job, 3, 2.5)]) == set()
 
 
 def test_a_sweep_keeps_what_other_servers_are_writing(two: tuple[Jobs, Jobs], tmp_path: Path) -> None:

@@ -265,7 +265,9 @@ async def test_missing_weights_are_reported_with_advice(
             await transcription.transcribe(sample, 3.0)
         assert transcription.status()["reason"] == missing.value.message
         shutil.copy(sample, model)
-        with pytest.raises(Unavailable, match=r"DIA_WHISPER_MODEL.*not a whole Whisper checkpoint") as wrong:
+        with pytest.raises(
+            Unavailable, match=r"DIA_WHISPER_MODEL.*it is not a complete Whisper checkpoint"
+        ) as wrong:
             await transcription.load()
         assert transcription.status()["state"] == "failed"
         assert transcription.status()["reason"] == wrong.value.message
@@ -328,7 +330,7 @@ async def test_without_openai_whisper_the_error_names_the_package(
         patch.setattr(sys, "path", [str(tmp_path)])
         transcription = Transcription("base", lambda: "cpu")
     assert transcription.status()["available"] is False
-    assert "pip install '.[whisper]'" in transcription.status()["reason"]
+    assert 'pip install "streaming-server[whisper]"' in transcription.status()["reason"]
     with pytest.raises(Unavailable, match="openai-whisper"):
         await transcription.transcribe(sample, 3.0)
 

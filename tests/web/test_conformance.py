@@ -39,7 +39,7 @@ REFUSED_FOR = (
     r"must be 1 to 64 letters, digits",  # JSON Schema does not know which letters Unicode has.
     r"word: .* is not a word",
     r"word: .* is in the list twice",
-    r"ipa: (is not written in IPA|must have a letter of the IPA)",
+    r"ipa: (contains .* is not an IPA character|must contain an IPA letter)",
     r"must contain words",
     r"whisper_model_size: must be the model of --whisper-model or one of",
     r"The file is (damaged or not a recording|empty)",

@@ -140,7 +140,10 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any] | None:
-    """Return the report; None if nothing can be measured, which has been said. Raises EngineFailure."""
+    """Return the report, or None if nothing could be measured (the reason was printed).
+
+    Raise EngineFailure.
+    """
     plan = plan_of(options)
     if options.out is None:
         return DiaReport(plan, _say, _ignore).run()

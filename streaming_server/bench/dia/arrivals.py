@@ -1,4 +1,4 @@
-"""Streams that arrive at random, some of them long, judged by what their listeners miss."""
+"""Measure underruns under Poisson arrivals, a few of them long."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Traffic:
     def frames_left(self, dice: random.Random) -> int:
         """Return what is left of a stream that has arrived before.
 
-        A long stream is the likelier to be met, and it is met anywhere in it.
+        Longer streams are more likely to be in progress, at a uniformly random point.
         """
         while dice.random() * LONG_FRAMES > (frames := self.frames(dice)):
             pass

@@ -30,9 +30,6 @@ from streaming_server.engines.dia.weights.hub import locate
 from streaming_server.engines.dia.weights.loader import read_codec, read_dia
 from streaming_server.types import DEFAULT_VOICE, FLOW_WINDOW, Audio, Generation, Utterance
 
-HOST_GOAL_US: Final = 150.0
-"""Time that the host may take for a step at any batch size."""
-
 COUNTS: Final = (1, 32, 128, 216, 256)
 _CPU: Final = torch.device("cpu")
 _SETTLING: Final = 1200

@@ -1,4 +1,4 @@
-"""This engine, with its parts within reach."""
+"""The engine under test and the parts that are timed."""
 
 from __future__ import annotations
 

@@ -36,7 +36,10 @@ from streaming_server.engines.dia.serving.device import use_device
 
 
 class DiaReport:
-    """say: given a line for whoever waits. write: given the report so far, before and after every stage."""
+    """Measure everything.
+
+    say: called with each progress line. write: called with the report before and after every stage.
+    """
 
     def __init__(
         self, plan: Plan, say: Callable[[str], None], write: Callable[[dict[str, Any]], None] = lambda _: None

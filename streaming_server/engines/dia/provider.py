@@ -43,7 +43,7 @@ def create(settings: DiaSettings) -> Engine:
         from streaming_server.engines.dia.serving.load import create_engine
         from streaming_server.engines.dia.serving.presets import PRESETS
     except ImportError as error:
-        raise EngineFailure(f"Dia needs {error.name}: pip install '.[dia]'.") from error
+        raise EngineFailure(f'Dia needs {error.name}: pip install "streaming-server[dia]".') from error
     return create_engine(
         settings.model,
         settings.codec,

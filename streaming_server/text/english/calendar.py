@@ -190,7 +190,7 @@ def _half_day_range(match: re.Match[str]) -> str | None:
 
 
 def clock(hour: str, minute: str | None, second: str | None, *, half_day: bool = False) -> str | None:
-    """A time of day; None for what is none."""
+    """Return a time of day in words, or None if it is out of range."""
     hours, minutes = int(hour), int(minute or 0)
     if hours > 24 or minutes > 59 or int(second or 0) > 59:
         return None

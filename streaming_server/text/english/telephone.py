@@ -50,7 +50,10 @@ def _grouped_anyhow(match: re.Match[str]) -> str | None:
 
 
 def lone_number(match: re.Match[str]) -> str | None:
-    """A telephone number without groups; None for what is none. match[1]: its digits."""
+    """Return an ungrouped number read as a telephone number, or None if it is not one.
+
+    match[1]: its digits.
+    """
     digits = match[1]
     if digits in _SHORT:
         calls = _CALL_BEFORE.search(before(match)) and _NO_NOUN.match(rest_of(match))
