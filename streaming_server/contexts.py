@@ -23,7 +23,7 @@ from streaming_server.text.language import is_auto
 from streaming_server.text.pronunciations import Pronunciations
 from streaming_server.types import EngineInfo, Generation
 from streaming_server.voices.catalogue import Catalogue, CatalogueEntry
-from streaming_server.voices.files import VoiceFiles
+from streaming_server.voices.downloads import VoiceFiles
 from streaming_server.voices.language import check_language, language_of
 
 ATTENDED_FOR_S = 2.0

@@ -128,7 +128,7 @@ class Uploading(Chore):
     """Uploads a voice sample of the greatest length allowed."""
 
     def prepare(self) -> None:
-        self._form = _form(self._voice_sample, sample(LONGEST_SAMPLE_S), transcribed=False)
+        self._form = _form(self._voice_sample, hum_wav(LONGEST_SAMPLE_S), transcribed=False)
 
     def work(self) -> None:
         self._send(self._form)
@@ -141,7 +141,7 @@ class Transcribing(Chore):
     """Requests the transcription of a voice sample."""
 
     def prepare(self) -> None:
-        self._send(_form(self._voice_sample, sample(SPOKEN_SAMPLE_S), transcribed=True))
+        self._send(_form(self._voice_sample, hum_wav(SPOKEN_SAMPLE_S), transcribed=True))
 
     def work(self) -> None:
         self._request("POST", f"/audio_prompts/{self._voice_sample}/transcribe", b"")
@@ -176,7 +176,7 @@ CHORES: Mapping[ChoreName, tuple[type[Chore], int]] = MappingProxyType(
 """The client class and the number of clients, by name."""
 
 
-def sample(seconds: int) -> bytes:
+def hum_wav(seconds: int) -> bytes:
     """Return a WAV file, mono, 44.1 kHz, of a hum whose loudness varies like a voice's."""
     times = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
     loudness = 0.25 + 0.2 * np.sin(2 * np.pi * 3 * times)

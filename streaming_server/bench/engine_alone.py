@@ -20,7 +20,7 @@ from itertools import count, cycle
 
 from streaming_server.bench.recording import RecordedFrames
 from streaming_server.bench.script import SENTENCES
-from streaming_server.bench.session import Manner
+from streaming_server.bench.session import Workload
 from streaming_server.engines.base import Engine
 from streaming_server.engines.selection import SelectedEngine
 from streaming_server.errors import EngineFailure, SpeechError, Unavailable
@@ -50,10 +50,12 @@ class EngineAlone:
         return self.audio_s_per_s / self.session_audio_s_per_s
 
 
-def needed_by_session(manner: Manner, recording: RecordedFrames) -> float:
+def needed_by_session(workload: Workload, recording: RecordedFrames) -> float:
     """Return the seconds of audio per second that a session needs when the server is never late."""
-    audio_s = sum(recording.seconds_of(reply.text) for reply in manner.replies)
-    silent_s = sum(manner.think_s + reply.complete / manner.tokens_per_second for reply in manner.replies)
+    audio_s = sum(recording.seconds_of(reply.text) for reply in workload.replies)
+    silent_s = sum(
+        workload.think_s + reply.complete / workload.tokens_per_second for reply in workload.replies
+    )
     return audio_s / (audio_s + silent_s)
 
 

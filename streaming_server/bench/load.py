@@ -13,15 +13,16 @@ from rich.console import Console
 
 from streaming_server.bench.chores import ChoreName, Chores
 from streaming_server.bench.command import BenchCommand
-from streaming_server.bench.doors import DIRECT, GATEWAY, PLAIN, compared, in_turn, names_of
-from streaming_server.bench.drive import Drive, LoadPlan
+from streaming_server.bench.comparison import compared
+from streaming_server.bench.doors import DIRECT, GATEWAY, PLAIN, in_turn, names_of
 from streaming_server.bench.engine_alone import EngineAlone, measure_engine, needed_by_session
 from streaming_server.bench.gateway import gateway_to
+from streaming_server.bench.load_run import LoadPlan, LoadRun
 from streaming_server.bench.recording import RecordedFrames, record
 from streaming_server.bench.report import Limit, Report
 from streaming_server.bench.row import Row
 from streaming_server.bench.script import replies
-from streaming_server.bench.session import Manner
+from streaming_server.bench.session import Workload
 from streaming_server.bench.soak import SECONDS, SESSIONS, SoakRun, soak
 from streaming_server.bench.soak_report import SoakReport
 from streaming_server.bench.subject import Subject, bare_socket, free_port, started_subject
@@ -89,7 +90,7 @@ def _soak(command: BenchCommand) -> int:
         command.seed,
     )
     with started_subject(command) as (subject, _):
-        report = asyncio.run(soak(subject, _manner(command), run, _progress))
+        report = asyncio.run(soak(subject, _workload(command), run, _progress))
     _progress("")
     _print(report, command)
     return 1 if report.faults else 0
@@ -153,12 +154,12 @@ def _engine_alone(command: BenchCommand, recording: RecordedFrames) -> EngineAlo
         settings = settings.model_copy(update={"max_workers": command.max_workers})
     engine = select_engine(settings.engine)
     audio_s_per_s = measure_engine(engine, worker_devices(settings, engine.provider), command.seconds)
-    return EngineAlone(audio_s_per_s, needed_by_session(_manner(command), recording))
+    return EngineAlone(audio_s_per_s, needed_by_session(_workload(command), recording))
 
 
-def _manner(command: BenchCommand, wire: type[Wire] = Native) -> Manner:
+def _workload(command: BenchCommand, wire: type[Wire] = Native) -> Workload:
     texts = replies(REPLIES, random.Random(command.seed), wire)
-    return Manner(texts, command.tokens_per_second, command.think, wire)
+    return Workload(texts, command.tokens_per_second, command.think, wire)
 
 
 class _Runs:
@@ -172,7 +173,7 @@ class _Runs:
         self._command = command
         self._subject = subject
         self._runner = runner
-        self._plan = LoadPlan(_manner(command, wire), command.ramp, command.seconds, command.seed)
+        self._plan = LoadPlan(_workload(command, wire), command.ramp, command.seconds, command.seed)
 
     def run(self) -> None:
         if self._command.find_limit:
@@ -191,7 +192,7 @@ class _Runs:
 
     def row(self, sessions: int) -> Row:
         async def drive() -> Row:
-            return await Drive(self._subject, self._plan, sessions, _progress).run()
+            return await LoadRun(self._subject, self._plan, sessions, _progress).run()
 
         _announce(f"{self._subject.name}, {sessions} sessions")
         row = self._runner.run(drive())

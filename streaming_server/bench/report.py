@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import orjson
 from rich.console import Console
 from rich.table import Table
 
-from streaming_server.bench.doors import Comparison, table, table_of
+from streaming_server.bench.comparison import Comparison, Spread
+from streaming_server.bench.doors import DIRECT, NATIVE
 from streaming_server.bench.engine_alone import EngineAlone
 from streaming_server.bench.row import Row
 
@@ -60,7 +61,7 @@ class Report:
         if self.ready_s is not None and self.idle_mib is not None:
             console.print(f"ready {self.ready_s:.2f} s after start, {self.idle_mib:.0f} MiB when idle")
         if self.doors:
-            console.print(table(self.doors))
+            console.print(_comparison_table(self.doors))
             console.print(
                 f"Median of {self.doors[0].rounds} windows [least, greatest].",
                 style="dim",
@@ -85,6 +86,51 @@ class Report:
                 f"The engine alone makes {self.engine.audio_s_per_s:.0f} s of audio per second, enough for "
                 f"{self.engine.sessions:.0f} sessions; the server held {self.held}: {self.of_engine:.2f}"
             )
+
+
+def table_of(*names: str) -> Table:
+    """Return an empty table. All columns but the first are of numbers."""
+    drawn = Table()
+    for name in names:
+        drawn.add_column(name, justify="right" if drawn.columns else "left", no_wrap=True)
+    return drawn
+
+
+def _comparison_table(comparisons: Iterable[Comparison]) -> Table:
+    """Return a table of medians over the windows, each with the least and greatest value."""
+    comparisons = list(comparisons)
+    usual = DIRECT if any(one.beside == DIRECT for one in comparisons) else NATIVE
+    drawn = table_of(
+        "door\n" if usual == NATIVE else "way\n",
+        "sessions\n",
+        "turns\n",
+        "in trouble\n",
+        "clean\n%",
+        "first audio, ms\np50",
+        f"later than\n{usual}",
+        "\np95",
+        "CPU ms /\naudio s",
+        f"times\n{usual}",
+    )
+    for one in comparisons:
+        apart = one.door != one.beside
+        drawn.add_row(
+            one.door,
+            str(one.sessions),
+            str(one.turns),
+            str(one.troubled),
+            f"{100 * one.clean:.0f}",
+            _spread_cell(one.first_audio_ms),
+            _spread_cell(one.later_ms if apart else None),
+            _spread_cell(one.first_audio_p95_ms),
+            _spread_cell(one.cpu_ms_per_audio_s),
+            _spread_cell(one.cpu_times if apart else None),
+        )
+    return drawn
+
+
+def _spread_cell(spread: Spread | None) -> str:
+    return "–" if spread is None else str(spread)
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -21,7 +21,7 @@ BYTES_PER_SAMPLE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class Workload:
     """Behaviour of sessions. think_s: mean pause between turns; each is 0.5 to 1.5 times that, at random."""
 
     replies: list[Reply]
@@ -67,13 +67,13 @@ class LoadSession:
     lags: delay of each message behind its schedule in seconds, caused by the load generator.
     """
 
-    def __init__(self, manner: Manner, rng: random.Random) -> None:
+    def __init__(self, workload: Workload, rng: random.Random) -> None:
         self.turns: list[LoadTurn] = []
         self.stopped_by: str | None = None
         self.errors = 0
         self.lags: list[float] = []
         self.audio_s = 0.0
-        self._manner = manner
+        self._workload = workload
         self._rng = rng
         self._loop = asyncio.get_running_loop()
         self._client: Client | None = None
@@ -88,7 +88,7 @@ class LoadSession:
     async def connect(self, to: Address) -> None:
         """Connect. The first turn starts when the server is ready."""
         self._address = to
-        self._client = client = client_for(self, to, self._manner.wire)
+        self._client = client = client_for(self, to, self._workload.wire)
         try:
             await self._loop.create_connection(lambda: client, to.host, to.port, ssl=to.secure or None)
         except OSError:
@@ -184,7 +184,7 @@ class LoadSession:
         if not self._open or self._client is None:
             return
         now = time.perf_counter()
-        self._turn = turn = LoadTurn(self._rng.choice(self._manner.replies), now)
+        self._turn = turn = LoadTurn(self._rng.choice(self._workload.replies), now)
         self.turns.append(turn)
         turn.sent_at.append(now)
         self._client.write(turn.reply.messages[0])
@@ -197,7 +197,7 @@ class LoadSession:
             return
         messages, number = turn.reply.messages, len(turn.sent_at)
         now = time.perf_counter()
-        interval_s = 1 / self._manner.tokens_per_second
+        interval_s = 1 / self._workload.tokens_per_second
         self.lags.append(now - turn.began_at - (number - 1) * interval_s)
         turn.sent_at.append(now)
         client.write(messages[number])
@@ -221,7 +221,7 @@ class LoadSession:
         if self._timer is not None:
             self._timer.cancel()
         if self._open and self._client is not None:
-            pause_s = self._rng.uniform(0.5, 1.5) * self._manner.think_s
+            pause_s = self._rng.uniform(0.5, 1.5) * self._workload.think_s
             self._timer = self._loop.call_later(self._rest_s(turn, now) + pause_s, self._begin)
 
     def _rest_s(self, turn: LoadTurn, now: float) -> float:

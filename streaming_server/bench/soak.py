@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import orjson
 
-from streaming_server.bench.session import Manner
+from streaming_server.bench.session import Workload
 from streaming_server.bench.soak_ledger import ResourceReading, SoakLedger
 from streaming_server.bench.soak_report import SoakReport, faults
 from streaming_server.bench.soak_session import ANSWER_S, SoakSession
@@ -42,11 +42,13 @@ class SoakRun:
     seed: int
 
 
-async def soak(subject: Subject, manner: Manner, run: SoakRun, progress: Callable[[str], None]) -> SoakReport:
+async def soak(
+    subject: Subject, workload: Workload, run: SoakRun, progress: Callable[[str], None]
+) -> SoakReport:
     """Run the sessions. The server's processes must be on this machine."""
     rng = random.Random(run.seed)
     ledger = SoakLedger(run.seconds)
-    sessions = [SoakSession(manner, random.Random(rng.random()), ledger) for _ in range(run.sessions)]
+    sessions = [SoakSession(workload, random.Random(rng.random()), ledger) for _ in range(run.sessions)]
     async with asyncio.TaskGroup() as group:
         tasks = []
         for session in sessions:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from streaming_server.bench.client import Address
-from streaming_server.bench.session import LoadSession, LoadTurn, Manner
+from streaming_server.bench.session import LoadSession, LoadTurn, Workload
 from streaming_server.bench.soak_ledger import Fate, SoakLedger
 from streaming_server.bench.wires import CONTEXT
 
@@ -28,8 +28,8 @@ CANCEL = orjson.dumps({"type": "cancel", "context": CONTEXT})
 class SoakSession(LoadSession):
     """A session that cuts some turns short, and connects again whenever its connection closes."""
 
-    def __init__(self, manner: Manner, rng: random.Random, ledger: SoakLedger) -> None:
-        super().__init__(manner, rng)
+    def __init__(self, workload: Workload, rng: random.Random, ledger: SoakLedger) -> None:
+        super().__init__(workload, rng)
         self._ledger = ledger
         self._fate: Fate = "whole"
         self._deadline: asyncio.TimerHandle | None = None
@@ -62,7 +62,7 @@ class SoakSession(LoadSession):
         if not self._open:
             return False
         self._turn_over(time.perf_counter(), failed=False)
-        self._connect_after(self._rng.uniform(0, 2 * self._manner.think_s))
+        self._connect_after(self._rng.uniform(0, 2 * self._workload.think_s))
         return True
 
     def _begin(self) -> None:

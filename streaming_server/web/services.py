@@ -26,7 +26,7 @@ from streaming_server.voice_samples.discovery import Discovery
 from streaming_server.voice_samples.ingest import VoiceSampleIngest
 from streaming_server.voice_samples.transcription_queue import TranscriptionQueue
 from streaming_server.voices.catalogue import Catalogue
-from streaming_server.voices.files import VoiceFiles
+from streaming_server.voices.downloads import VoiceFiles
 from streaming_server.voices.library import VoiceLibrary
 from streaming_server.voices.pronunciations import PronunciationList
 from streaming_server.web.drain import Drain

@@ -32,7 +32,7 @@ from streaming_server.bench.dia.predictions import predicted_steps  # noqa: E402
 from streaming_server.bench.dia.reference_process import transformers_alone  # noqa: E402
 from streaming_server.bench.dia.speaking import HeardUtterance  # noqa: E402
 from streaming_server.bench.dia.stages import DeviceLost, Stage, StageRunner  # noqa: E402
-from streaming_server.bench.dia.survival import ReportFile, survive  # noqa: E402
+from streaming_server.bench.dia.survival import ReportFile, run_in_child  # noqa: E402
 from streaming_server.bench.dia.watched import Watched  # noqa: E402
 from streaming_server.bench.dia.weights import endless_weights  # noqa: E402
 from streaming_server.engines.dia.serving import load  # noqa: E402
@@ -263,7 +263,9 @@ except DeviceLost:
 def test_a_process_that_dies_costs_one_stage_only(tmp_path):
     script = tmp_path / "dying.py"
     script.write_text(DYING)
-    report = survive([sys.executable, str(script), str(tmp_path / "out")], ReportFile(tmp_path / "out"), 3.0)
+    report = run_in_child(
+        [sys.executable, str(script), str(tmp_path / "out")], ReportFile(tmp_path / "out"), 3.0
+    )
     assert {stage["what"]: stage["error"] for stage in report["stages"]} == {
         "one": None,
         "crash": "the process died, status -6",
@@ -278,7 +280,7 @@ def test_a_process_that_dies_costs_one_stage_only(tmp_path):
 def test_a_process_that_dies_before_any_stage_is_given_up(tmp_path):
     file = ReportFile(tmp_path)
     file.write({"stages": [], "not_measured": []})
-    report = survive([sys.executable, "-c", "raise SystemExit(9)"], file, None)
+    report = run_in_child([sys.executable, "-c", "raise SystemExit(9)"], file, None)
     assert report["ended"] == "the process died before it began another stage: the process died, status 9"
 
 

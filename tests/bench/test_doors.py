@@ -13,7 +13,8 @@ from pydantic_settings import CliApp
 
 from streaming_server.bench import load
 from streaming_server.bench.command import BenchCommand
-from streaming_server.bench.doors import Spread, compared, in_turn, names_of
+from streaming_server.bench.comparison import Spread, compared
+from streaming_server.bench.doors import in_turn, names_of
 from streaming_server.bench.load import bench
 from streaming_server.bench.row import Row
 from streaming_server.errors import SpeechError

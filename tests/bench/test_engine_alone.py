@@ -7,7 +7,7 @@ import pytest
 from streaming_server.bench.engine_alone import BusyEngine, measure_engine, needed_by_session
 from streaming_server.bench.recording import RecordedFrames
 from streaming_server.bench.script import SENTENCES, reply
-from streaming_server.bench.session import Manner
+from streaming_server.bench.session import Workload
 from streaming_server.engines.espeak.engine import EspeakEngine
 from streaming_server.engines.flow_control import FlowControlled
 from streaming_server.engines.selection import select_engine
@@ -62,4 +62,4 @@ def test_a_session_needs_its_share_of_a_second() -> None:
     assert recording.seconds_of(spoken.text) == 10.0
     assert recording.seconds_of(SENTENCES[1]) == 5.0
     waiting_s = spoken.complete / 10.0
-    assert needed_by_session(Manner([spoken], 10.0, 2.0), recording) == pytest.approx(10 / (12 + waiting_s))
+    assert needed_by_session(Workload([spoken], 10.0, 2.0), recording) == pytest.approx(10 / (12 + waiting_s))

@@ -8,7 +8,7 @@ import pytest
 
 from streaming_server.bench.row import Cost, Window, count_open_stalls, make_row
 from streaming_server.bench.script import reply
-from streaming_server.bench.session import LoadSession, LoadTurn, Manner
+from streaming_server.bench.session import LoadSession, LoadTurn, Workload
 
 pytestmark = pytest.mark.anyio
 
@@ -88,7 +88,7 @@ async def test_cost_is_per_second_of_audio() -> None:
 
 
 def _session(*turns: LoadTurn) -> LoadSession:
-    session = LoadSession(Manner([REPLY], 50.0, 0.5), random.Random(0))
+    session = LoadSession(Workload([REPLY], 50.0, 0.5), random.Random(0))
     session.turns.extend(turns)
     return session
 

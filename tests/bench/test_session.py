@@ -9,7 +9,7 @@ import pytest
 
 from streaming_server.bench.client import Address
 from streaming_server.bench.script import reply
-from streaming_server.bench.session import LoadSession, LoadTurn, Manner
+from streaming_server.bench.session import LoadSession, LoadTurn, Workload
 from streaming_server.bench.wires import SAMPLE_RATE, Cartesia, Native, Wire
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ async def test_a_stall_after_all_text_was_sent_counts_at_every_door(wire: type[W
         await reader.read()
         writer.close()
 
-    session = LoadSession(Manner([reply((SENTENCE,), wire)], 10_000, 0.0, wire), random.Random(1))
+    session = LoadSession(Workload([reply((SENTENCE,), wire)], 10_000, 0.0, wire), random.Random(1))
     async with await asyncio.start_server(swallow, "127.0.0.1", 0) as server:
         await session.connect(Address("127.0.0.1", server.sockets[0].getsockname()[1]))
         turn = await turn_with_all_text_sent(session)

@@ -19,7 +19,7 @@ from streaming_server.bench.command import BenchCommand
 from streaming_server.bench.gauge import Gauge
 from streaming_server.bench.load import bench
 from streaming_server.bench.script import replies
-from streaming_server.bench.session import Manner
+from streaming_server.bench.session import Workload
 from streaming_server.bench.soak import SoakRun, soak
 from streaming_server.bench.soak_ledger import Period, ResourceReading, SoakLedger
 from streaming_server.bench.soak_report import faults
@@ -89,10 +89,10 @@ async def test_a_session_cuts_turns_short_and_connects_again(monkeypatch: pytest
                 await socket.send(json.dumps({"type": "cancelled", "context": "reply"}))
 
     ledger = SoakLedger(600)
-    manner = Manner(replies(4, random.Random(1)), 150.0, 0.01)
+    workload = Workload(replies(4, random.Random(1)), 150.0, 0.01)
     async with serve(serve_client, "127.0.0.1", 0) as server:
         address = Address(*server.sockets[0].getsockname()[:2])
-        session = SoakSession(manner, random.Random(1), ledger)
+        session = SoakSession(workload, random.Random(1), ledger)
         await session.connect(address)
         with anyio.fail_after(20):
             while min(ledger.ramp.turns["cancelled"], ledger.ramp.turns["disconnected"]) < 3:
@@ -111,7 +111,7 @@ async def test_a_server_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyP
 
     ledger = SoakLedger(600)
     async with serve(say_nothing, "127.0.0.1", 0) as server:
-        session = SoakSession(Manner([], 150.0, 0.01), random.Random(1), ledger)
+        session = SoakSession(Workload([], 150.0, 0.01), random.Random(1), ledger)
         await session.connect(Address(*server.sockets[0].getsockname()[:2]))
         with anyio.fail_after(20):
             while ledger.ramp.errors["no answer"] < 2:
@@ -122,7 +122,7 @@ async def test_a_server_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyP
 
 def test_a_server_that_is_gone_is_a_fault() -> None:
     gone = Subject("gone", Address("127.0.0.1", free_port()), Gauge(os.getpid()))
-    report = asyncio.run(soak(gone, Manner([], 150.0, 0.05), SoakRun(1, 0.5, 0.0, 0), lambda line: None))
+    report = asyncio.run(soak(gone, Workload([], 150.0, 0.05), SoakRun(1, 0.5, 0.0, 0), lambda line: None))
     assert "no status" in report.faults[0]
     assert "refused" in report.faults[0]
 

@@ -18,7 +18,7 @@ from helpers.servers import Server, until
 
 from streaming_server.bench.client import Address
 from streaming_server.bench.script import replies
-from streaming_server.bench.session import LoadSession, Manner
+from streaming_server.bench.session import LoadSession, Workload
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -54,9 +54,9 @@ async def test_a_benchmark_session_continues_on_another_server(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     leaving, other = [start_server("--max-workers=1") for _ in range(2)]
-    manner = Manner(replies(8, random.Random(1)), 150.0, 0.1)
+    workload = Workload(replies(8, random.Random(1)), 150.0, 0.1)
     with running_gateway(tmp_path, leaving=leaving) as gateway:
-        sessions = [LoadSession(manner, random.Random(seed)) for seed in range(5)]
+        sessions = [LoadSession(workload, random.Random(seed)) for seed in range(5)]
         await asyncio.gather(*(one.connect(Address("127.0.0.1", gateway.port)) for one in sessions))
         gateway.add("other", other)
         with anyio.fail_after(40):

@@ -24,7 +24,7 @@ import torch
 from streaming_server.bench.dia.plan import MINUTES, STAGE_LIMITS_S, STREAMS, Plan
 from streaming_server.bench.dia.report import DiaReport
 from streaming_server.bench.dia.stages import DeviceLost
-from streaming_server.bench.dia.survival import DEVICE_LOST, REFUSED, ReportFile, survive
+from streaming_server.bench.dia.survival import DEVICE_LOST, REFUSED, ReportFile, run_in_child
 from streaming_server.engines.dia.model.linear import int8_kernel
 from streaming_server.engines.dia.serving.device import pick_device, pick_dtype
 from streaming_server.errors import EngineFailure
@@ -150,7 +150,7 @@ def _report(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]
     file = ReportFile(options.out)
     file.remove()
     command = [sys.executable, "-m", "streaming_server.bench.dia", *arguments, f"--resume={os.getpid()}"]
-    return survive(command, file, STAGE_LIMITS_S[plan.device.type])
+    return run_in_child(command, file, STAGE_LIMITS_S[plan.device.type])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.engine_under_test import EngineUnderTest
 from streaming_server.bench.dia.plan import FRAME_MS, Plan
 from streaming_server.bench.dia.quantiles import quantiles
 from streaming_server.bench.dia.scale import host_part
@@ -60,7 +60,7 @@ class Traffic:
         return self.listeners / self.mean_s
 
 
-def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
+def under_load(plan: Plan, ours: EngineUnderTest, listeners: int) -> dict[str, Any]:
     """Let streams arrive at random, so that on average `listeners` listen at once, from the beginning.
 
     smooth_share: of the streams, those without an underrun. sustained: whether they are enough. first_pcm: of
@@ -87,7 +87,7 @@ def under_load(plan: Plan, ours: Ours, listeners: int) -> dict[str, Any]:
     }
 
 
-def _drive(ours: Ours, traffic: Traffic, seconds: float) -> Run:
+def _drive(ours: EngineUnderTest, traffic: Traffic, seconds: float) -> Run:
     dice, run = random.Random(traffic.listeners), Run()
     run.started = time.perf_counter()
     for number in range(1, traffic.listeners + 1):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.engine_under_test import EngineUnderTest
 from streaming_server.bench.dia.plan import FIRST_PCM_STEPS, TEXT, Plan
 from streaming_server.bench.dia.quantiles import quantiles
 from streaming_server.bench.dia.sides import Sides
@@ -63,31 +63,31 @@ def first_pcm(sides: Sides) -> dict[str, Any]:
     }
 
 
-def varied_first_pcm(plan: Plan, ours: Ours) -> dict[str, Any]:
+def varied_first_pcm(plan: Plan, ours: EngineUnderTest) -> dict[str, Any]:
     """Measure first audio for texts of many lengths."""
     text = TEXT * 2
     times = [_first_pcm_ms(ours, number, text[:size]) for number, size in enumerate(_BYTES, start=1)]
     return quantiles(times, "_ms") | {"each_ms": times}
 
 
-def cloned_first_pcm(plan: Plan, ours: Ours) -> dict[str, Any]:
+def cloned_first_pcm(plan: Plan, ours: EngineUnderTest) -> dict[str, Any]:
     """Measure first audio of a cloned voice, whose sample was encoded before.
 
     encode_ms: what encoding the sample takes, on the CPU. Each run feeds the prompt to the model again.
     """
     with tempfile.TemporaryDirectory() as folder:
         seconds = _PROMPT_S[plan.device.type]
-        sample = _hum(Path(folder) / "sample.wav", seconds, plan.codec.sample_rate)
-        voice = Voice("bench", "Bench", "plain", "S1", sample)
+        voice_sample = _hum(Path(folder) / "sample.wav", seconds, plan.codec.sample_rate)
+        voice = Voice("bench", "Bench", "plain", "S1", voice_sample)
         started = time.perf_counter()
-        ours.voice_prompts.get(sample, voice.primary_speaker).result(_PATIENCE_S)
+        ours.voice_prompts.get(voice_sample, voice.primary_speaker).result(_PATIENCE_S)
         encode_ms = (time.perf_counter() - started) * 1e3
         runs = _CLONED_RUNS[plan.device.type]
         times = [_first_pcm_ms(ours, 1000 + number, TEXT, voice) for number in range(runs)]
     return {"prompt_s": seconds, "encode_ms": encode_ms, **quantiles(times, "_ms")}
 
 
-def _first_pcm_ms(ours: Ours, number: int, text: str, voice: Voice = DEFAULT_VOICE) -> float:
+def _first_pcm_ms(ours: EngineUnderTest, number: int, text: str, voice: Voice = DEFAULT_VOICE) -> float:
     run = Run()
     arrive(ours, run, number, FIRST_PCM_STEPS + 4, text, voice)
     while not any(isinstance(event, Audio) for event in step(ours, run)):

@@ -10,8 +10,8 @@ import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
+from streaming_server.bench.dia.engine_under_test import EngineUnderTest
 from streaming_server.bench.dia.machine import wait
-from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
 from streaming_server.engines.dia.serving.graphs import GraphRunner
 
@@ -25,7 +25,7 @@ _PRODUCTS = (
 
 
 @torch.inference_mode()
-def graph_times(plan: Plan, ours: Ours) -> dict[str, Any]:
+def graph_times(plan: Plan, ours: EngineUnderTest) -> dict[str, Any]:
     """Time every graph: steps by batch size, of streams of 12 s and 256 bytes of text; codec calls; prefill.
 
     Where there are no graphs, plain steps with short streams.
@@ -45,7 +45,7 @@ def graph_times(plan: Plan, ours: Ours) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def kernel_times(plan: Plan, ours: Ours) -> dict[str, Any]:
+def kernel_times(plan: Plan, ours: EngineUnderTest) -> dict[str, Any]:
     """Return, per batch size, µs a step in attention, products, the rest and gaps, and the top kernels.
 
     A kernel that starts early counts from then, so with few streams they add up to more than the step.

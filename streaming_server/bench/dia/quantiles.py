@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from streaming_server.percentiles import percentile
+from dataclasses import asdict, fields
+
+from streaming_server.percentiles import Percentiles, percentiles
 
 
 def quantiles(values: list[float], unit: str = "") -> dict[str, float | None]:
     """Return the median, 95th and 99th percentile by name and unit; None where nothing was measured."""
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-    return {name + unit: percentile(values, share) if values else None for name, share in shares.items()}
+    found = percentiles(values)
+    named = {one.name: None for one in fields(Percentiles)} if found is None else asdict(found)
+    return {name + unit: value for name, value in named.items()}

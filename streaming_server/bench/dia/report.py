@@ -12,16 +12,16 @@ from torch import Tensor
 
 from streaming_server.bench.dia import switches
 from streaming_server.bench.dia.arrivals import under_load
+from streaming_server.bench.dia.engine_under_test import EngineUnderTest
 from streaming_server.bench.dia.first_pcm import cloned_first_pcm, first_pcm, varied_first_pcm
 from streaming_server.bench.dia.graph_times import graph_times, kernel_times
 from streaming_server.bench.dia.host_time import host_time
 from streaming_server.bench.dia.machine import bandwidth, machine, memory, peak_memory, works
-from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.memory_fit import fitting
 from streaming_server.bench.dia.plan import Plan
 from streaming_server.bench.dia.predictions import predicted_steps
 from streaming_server.bench.dia.reference import Reference
 from streaming_server.bench.dia.reference_process import transformers_alone
-from streaming_server.bench.dia.room import fitting
 from streaming_server.bench.dia.scale import at_scale
 from streaming_server.bench.dia.sides import (
     Sides,
@@ -144,7 +144,7 @@ class DiaReport:
         before = _allocated(plan)
         self._unmade = "see the stage that makes it"
         tensors = self._weights()
-        ours = Ours(plan, tensors)
+        ours = EngineUnderTest(plan, tensors)
         # In stages transformers runs last, alone: it must cost this engine neither memory nor time.
         reference = Reference(plan, tensors) if plan.reference and not plan.staged else None
         self._sides = Sides(plan, ours, reference, lambda line: self._say(f"{'':>6}{line}"))
@@ -180,7 +180,7 @@ class DiaReport:
     def _on_weights(self, measure: Callable[[Plan, dict[str, Tensor]], Any]) -> Callable[[], Any]:
         return lambda: measure(self.plan, self._weights())
 
-    def _on_ours(self, measure: Callable[[Plan, Ours], Any]) -> Callable[[], Any]:
+    def _on_ours(self, measure: Callable[[Plan, EngineUnderTest], Any]) -> Callable[[], Any]:
         return lambda: measure(self.plan, self._made().ours)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.engine_under_test import EngineUnderTest
 from streaming_server.bench.dia.plan import FRAME_MS, LEAST_SLOTS, WARM_STEPS, Plan
 from streaming_server.bench.dia.reference import Reference
 from streaming_server.bench.dia.speaking import speak
@@ -20,7 +20,7 @@ class Sides:
     """reference: None if this engine is measured alone. note: takes a line about the stage that runs."""
 
     plan: Plan
-    ours: Ours
+    ours: EngineUnderTest
     reference: Reference | None
     note: Callable[[str], None]
 

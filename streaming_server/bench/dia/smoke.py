@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from streaming_server.bench.dia.ours import begin
+from streaming_server.bench.dia.engine_under_test import begin
 from streaming_server.bench.dia.plan import TEXT, Plan
 from streaming_server.engines.dia.kernels import has_triton
 from streaming_server.engines.dia.model.codec import UNKNOWN_LENGTH

@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from streaming_server.bench.dia.ours import Ours
+from streaming_server.bench.dia.engine_under_test import EngineUnderTest
 from streaming_server.bench.dia.plan import TEXT
 from streaming_server.bench.playout import Playout
 from streaming_server.types import DEFAULT_VOICE, Audio, Event, Finished, Generation, Utterance, Voice
@@ -81,7 +81,7 @@ class Run:
         return [listener for listener in self.listeners.values() if listener.playout.started]
 
 
-def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | None = None) -> Run:
+def speak(ours: EngineUnderTest, arrivals: dict[int, int], frames: int, limit_s: float | None = None) -> Run:
     """Generate utterances of `frames` frames, to their end or for `limit_s`; arrivals: {step: number}."""
     run, numbers = Run(), itertools.count(1)
     start = time.perf_counter()
@@ -100,7 +100,7 @@ def speak(ours: Ours, arrivals: dict[int, int], frames: int, limit_s: float | No
     return run
 
 
-def listen(ours: Ours, run: Run) -> None:
+def listen(ours: EngineUnderTest, run: Run) -> None:
     """Step the engine and let the listeners hear what came of it."""
     for event in step(ours, run):
         if isinstance(event, Audio):
@@ -109,7 +109,7 @@ def listen(ours: Ours, run: Run) -> None:
             ours.engine.release(event.utterance)
 
 
-def cancel_all(ours: Ours, run: Run) -> None:
+def cancel_all(ours: EngineUnderTest, run: Run) -> None:
     """Cancel what is left of a run, and step until the engine is idle."""
     for number in run.listeners:
         ours.engine.cancel(number)
@@ -119,7 +119,7 @@ def cancel_all(ours: Ours, run: Run) -> None:
 
 
 def arrive(
-    ours: Ours, run: Run, number: int, frames: int, text: str = TEXT, voice: Voice = DEFAULT_VOICE
+    ours: EngineUnderTest, run: Run, number: int, frames: int, text: str = TEXT, voice: Voice = DEFAULT_VOICE
 ) -> None:
     """Submit an utterance that is `frames` frames long."""
     generation = Generation(max_tokens=frames + 17, seed=number)
@@ -127,7 +127,7 @@ def arrive(
     ours.engine.submit(Utterance(number, number, text, voice, generation, time.monotonic()))
 
 
-def step(ours: Ours, run: Run) -> list[Event]:
+def step(ours: EngineUnderTest, run: Run) -> list[Event]:
     """Step the engine and record what it took."""
     elsewhere_s, metered = ours.watched.elsewhere_s, ours.watched.metered
     start = time.perf_counter()

@@ -49,7 +49,9 @@ class ReportFile:
         self._path.unlink(missing_ok=True)
 
 
-def survive(command: Sequence[str], report: ReportFile, stage_limit_s: float | None) -> dict[str, Any] | None:
+def run_in_child(
+    command: Sequence[str], report: ReportFile, stage_limit_s: float | None
+) -> dict[str, Any] | None:
     """Run a command that runs stages until it succeeds; return the report, or None if it was refused.
 
     Each time it dies, the stage that was running is recorded as failed. stage_limit_s: end it if a stage

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from streaming_server.bench.dia.engine_under_test import EngineUnderTest
 from streaming_server.bench.dia.machine import wait
-from streaming_server.bench.dia.ours import Ours
 from streaming_server.bench.dia.plan import Plan
 from streaming_server.bench.dia.smoke import quantization_error
 from streaming_server.engines.dia.model.linear import float8_kernel, int8_kernel
@@ -98,8 +98,8 @@ def _measured(plan: Plan, weights: dict[str, Tensor]) -> dict[str, Any]:
 
 
 @contextmanager
-def _engine(plan: Plan, weights: dict[str, Tensor]) -> Iterator[Ours]:
-    ours = Ours(plan, weights)
+def _engine(plan: Plan, weights: dict[str, Tensor]) -> Iterator[EngineUnderTest]:
+    ours = EngineUnderTest(plan, weights)
     try:
         yield ours
     finally:

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from streaming_server.errors import BadValue
 from streaming_server.metrics import FirstAudioPercentiles
-from streaming_server.voices.files import DownloadProgress
+from streaming_server.voices.downloads import DownloadProgress
 from streaming_server.web.keyed import keyed
 from streaming_server.web.openapi.operation import operation
 from streaming_server.web.responses import Json, retry_after

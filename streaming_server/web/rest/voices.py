@@ -12,7 +12,7 @@ from streaming_server.errors import StorageFailure, UnknownVoice, UnknownVoiceSa
 from streaming_server.storage.voice_records import StoredVoice, StoredVoiceSample
 from streaming_server.transcription.transcript import check_transcript
 from streaming_server.types import Preset, Speaker
-from streaming_server.voices.files import DownloadProgress
+from streaming_server.voices.downloads import DownloadProgress
 from streaming_server.voices.language import check_language
 from streaming_server.voices.library import (
     VoiceLibrary,

@@ -16,7 +16,7 @@ from streaming_server.jobs.queue import JobQueue
 from streaming_server.metrics import Metrics
 from streaming_server.pool.pool import Pool
 from streaming_server.pool.supervisor import Supervisor
-from streaming_server.voices.files import VoiceFiles
+from streaming_server.voices.downloads import VoiceFiles
 from streaming_server.web.websocket.registry import Connections
 
 STATUS_INTERVAL_S = 1.0
@@ -111,7 +111,7 @@ class ServerStatus:
             "connections": len(self._connections),
             "first_audio_ms": asdict(self._metrics.first_audio_ms),
             "jobs": self._job_queue.running(),
-            "voices": self._voice_files.started(),
+            "voices": self._voice_files.unfinished(),
             "uptime_s": round(self.uptime_s, 1),
         }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from streaming_server.bench.row import Cost, Row, Window, count_open_stalls, make_row
-from streaming_server.bench.session import LoadSession, Manner
+from streaming_server.bench.session import LoadSession, Workload
 from streaming_server.bench.subject import Subject
 
 GRACE_S = 2.0
@@ -32,13 +32,13 @@ Progress = Callable[[str], None]
 class LoadPlan:
     """ramp_s: time in which sessions start at random, not measured. seconds: length of the window."""
 
-    manner: Manner
+    workload: Workload
     ramp_s: float
     seconds: float
     seed: int
 
 
-class Drive:
+class LoadRun:
     """Runs the sessions for one row."""
 
     def __init__(self, subject: Subject, plan: LoadPlan, sessions: int, progress: Progress) -> None:
@@ -47,7 +47,7 @@ class Drive:
         self._progress = progress
         self._rng = random.Random(plan.seed)
         self._sessions = [
-            LoadSession(plan.manner, random.Random(self._rng.random())) for _ in range(sessions)
+            LoadSession(plan.workload, random.Random(self._rng.random())) for _ in range(sessions)
         ]
         self._memory_mib: float | None = None
 

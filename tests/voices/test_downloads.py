@@ -13,7 +13,7 @@ from helpers.file_server import file_server
 
 from streaming_server.errors import NotReady, SpeechError, VoiceUnavailable
 from streaming_server.types import EngineVoice, Voice, VoiceFile
-from streaming_server.voices.files import DownloadProgress, VoiceFiles
+from streaming_server.voices.downloads import DownloadProgress, VoiceFiles
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def test_a_file_is_fetched_once_for_all_waiting_contexts(tmp_path: Path) -
         with anyio.fail_after(20):
             while files.progress("emma") != DownloadProgress("fetching", len(CONTENT) // 2, len(CONTENT)):
                 await anyio.sleep(0.01)
-        assert [*files.started()] == ["emma"]
+        assert [*files.unfinished()] == ["emma"]
         assert results == []
         source.resume.set()
         await state(files, "present")
@@ -72,7 +72,7 @@ async def test_a_file_is_fetched_once_for_all_waiting_contexts(tmp_path: Path) -
             while len(results) < 2:
                 await anyio.sleep(0.01)
         assert results == [None, None]
-        assert files.started() == {}
+        assert files.unfinished() == {}
         assert not files.request("emma", results.append)
         assert source.requests == ["/emma.onnx"]
         assert names(tmp_path) == ["emma.onnx"]

@@ -92,7 +92,7 @@ class VoiceFiles:
             return DownloadProgress("failed", 0, file.size, fetch.error.message)
         return DownloadProgress("absent", 0, file.size)
 
-    def started(self) -> dict[str, DownloadProgress]:
+    def unfinished(self) -> dict[str, DownloadProgress]:
         """Return the files that are being fetched or could not be, by id of the voice."""
         found = {voice_id: self.progress(voice_id) for voice_id in self._fetches}
         return {

@@ -38,7 +38,7 @@ class StepTimes:
     host_us: list[float]
 
 
-class Ours:
+class EngineUnderTest:
     """watched: the runner as the engine sees it. voice_prompts: the engine's cache of cloned voices."""
 
     def __init__(self, plan: Plan, tensors: dict[str, Tensor]) -> None:
