@@ -288,7 +288,8 @@ async def test_a_failed_download_is_reported_with_advice(
         group.start_soon(transcription.run)
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(
-            Unavailable, match=r"could not be downloaded.*DIA_WHISPER_MODEL=/path/to/base\.pt"
+            Unavailable,
+            match=r"could not be downloaded.*--whisper-model /path/to/base\.pt \(DIA_WHISPER_MODEL\)",
         ):
             await transcription.transcribe(sample, 3.0)
         assert transcription.status()["model_size"] == "base"
