@@ -150,14 +150,15 @@ class Transcription:
         if job.error is not None:
             raise job.error
         if not job.done.is_set():
-            raise Unavailable(self._why_late(job))
+            raise self._lateness(job)
 
-    def _why_late(self, job: _Job) -> str:
+    def _lateness(self, job: _Job) -> Unavailable:
+        """Return why a job is late: Full if it is not the job's fault."""
         if job is not self._job:
-            return "The transcription waited too long behind others; try again later."
+            return Full("The transcription waited too long behind others; try again later.")
         if self._loading:
-            return "Whisper is still being loaded; try again later."
-        return "The transcription took too long."
+            return Full("Whisper is still being loaded; try again later.")
+        return Unavailable("The transcription took too long.")
 
     async def run(self) -> None:
         """Answer requests until cancelled, then terminate the process."""
