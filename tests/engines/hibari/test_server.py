@@ -23,7 +23,7 @@ async def test_another_language_is_an_error_of_its_turn_alone(english: Server) -
     async with talking(english.ws_url) as talk:
         end = await talk.speak(CHINESE)
         assert (end["type"], end["code"], end["retryable"]) == ("error", "unsupported_language", False)
-        assert "--engine auto" in end["message"]
+        assert "set its language" in end["message"]
         assert (await talk.speak(f"Hello. {CHINESE}", "second"))["type"] == "done"
 
 
