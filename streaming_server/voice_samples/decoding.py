@@ -115,9 +115,10 @@ def decode(file: UploadReader, limits: VoiceSampleLimits) -> Recording:
         _check_format(stream.codec_context.sample_rate, stream.codec_context.channels, limits)
         blocks = _blocks(container, stream)
         first = next(blocks, None)
-        if first is None:
-            raise BadValue(_EMPTY)
         rate, codec = stream.codec_context.sample_rate, stream.codec_context.name
+        exact = _format(container, codec) in _EXACT_FORMATS
+        if first is None:
+            raise BadAudio(_CUT_OFF) if exact and stream.duration else BadValue(_EMPTY)
         _check_format(rate, first.shape[1], limits)
         recording = Recording(_format(container, codec), rate, incomplete=incomplete)
         padding = 0 if codec in _PCM_CODECS | _LOSSLESS_CODECS else rate // 4
@@ -125,10 +126,10 @@ def decode(file: UploadReader, limits: VoiceSampleLimits) -> Recording:
         mixer.push(first)
         for block in blocks:
             mixer.push(block)
-        mixer.finish(bounded=not codec.startswith("pcm_f"))
         claimed = round(stream.duration * stream.time_base * rate) if stream.duration else 0
-    if recording.format in _EXACT_FORMATS and recording.frames < claimed - padding:
-        raise BadAudio(_CUT_OFF)
+        if exact and recording.frames < claimed - padding:
+            raise BadAudio(_CUT_OFF)
+        mixer.finish(bounded=not codec.startswith("pcm_f"))
     if recording.format in ("ogg", "opus"):
         recording.incomplete = not _ends_with_last_page(source)
     elif recording.format not in ("wav", "w64", "aiff", "caf"):  # Where it is often an estimate.

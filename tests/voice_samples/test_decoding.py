@@ -406,6 +406,14 @@ def test_refuses_every_beginning_of_a_flac(cut: float) -> None:
     assert isinstance(refused(data[: int(cut * len(data))]), BadAudio)
 
 
+def test_refuses_a_flac_that_ends_between_two_frames_as_cut_off() -> None:
+    data = second("flac")
+    starts = [at for at in range(40, len(data)) if data[at : at + 2] == b"\xff\xf8"]
+    assert len(starts) > 10
+    for start in starts[:3]:
+        assert isinstance(refused(data[:start]), BadAudio)
+
+
 @pytest.mark.parametrize("form", ["wav", "w64", "aiff", "caf"])
 @settings(max_examples=20, deadline=None)
 @given(cut=st.floats(0.0, 1.0, exclude_max=True))
