@@ -88,6 +88,7 @@ async def test_listeners_do_not_notice_jobs(start_server: Callable[..., Server],
     assert min(beside) < 1.1 * min(alone) + NOTICEABLE_S
 
 
+@pytest.mark.slow
 async def test_mp3_requests_do_not_block_others(start_server: Callable[..., Server]) -> None:
     """On the event loop, each piece of three seconds blocked all clients for 20 ms."""
     server = start_server("--max-workers=2")

@@ -67,6 +67,7 @@ def test_report_compares_both_sides(capsys):
     assert report["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_first_pcm_is_reported_in_steps_with_the_prefill_apart(capsys):
     assert main([*BRIEF, "--streams", "2", "--alone", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -83,6 +84,7 @@ def test_first_pcm_is_reported_in_steps_with_the_prefill_apart(capsys):
     assert pair["first_pcm"]["all_prepared_ms"] > 0
 
 
+@pytest.mark.slow
 def test_int8_weights_are_measured_without_transformers(capsys):
     assert main([*BRIEF, "--streams", "1", "--alone", "--json", "--quantize", "int8"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -260,6 +262,7 @@ except DeviceLost:
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_one_stage_only(tmp_path):
     script = tmp_path / "dying.py"
     script.write_text(DYING)

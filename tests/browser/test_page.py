@@ -370,6 +370,7 @@ def test_nothing_moves_when_speech_starts(page: Page) -> None:
     assert page.evaluate(places) == before
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing_serious_on_any_tab_in_either_theme(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
     play(page, LONG)

@@ -71,6 +71,7 @@ def test_plays_in_real_time(page: Page) -> None:
     assert min(off_s) < 0.25
 
 
+@pytest.mark.slow
 def test_escape_silences_within_100_ms_and_stops_the_server(page: Page, server: Server) -> None:
     cancelled = ended(server, "cancelled")
     page.check("#tokens")

@@ -455,6 +455,7 @@ def test_a_missing_model_gives_a_message(tmp_path: Path) -> None:
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.slow
 def test_the_model_is_checked_before_the_codec(tmp_path: Path) -> None:
     answer = run("--engine=dia", f"--model={tmp_path}", f"--port={free_port()}")
     assert answer.returncode == 2
@@ -485,7 +486,14 @@ def test_say_stops_at_once_when_interrupted(server: Server, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_say_stops_its_own_server(tmp_path: Path, how: signal.Signals) -> None:
     """A Ctrl-C at a terminal goes to every process of the group, and people press it twice."""
     temporary, out = tmp_path / "temporary", tmp_path / "long.wav"

@@ -147,6 +147,7 @@ async def test_silence_is_no_speech(checkpoint: Path, sample: Path) -> None:
     assert not transcript.trustworthy
 
 
+@pytest.mark.slow
 async def test_a_transcript_by_random_weights_is_not_trustworthy(checkpoint: Path, sample: Path) -> None:
     """Through every temperature openai-whisper falls back to, with the same text both times."""
     async with running(checkpoint.with_name("random.pt")) as transcription:
@@ -182,6 +183,7 @@ async def killing(transcription: Transcription, pid: int) -> AsyncIterator[None]
         raise group_of_one.exceptions[0] from None
 
 
+@pytest.mark.slow
 async def test_a_killed_process_fails_only_its_current_request(checkpoint: Path, sample: Path) -> None:
     async with running(checkpoint) as transcription:
         await transcription.load()
@@ -206,6 +208,7 @@ async def test_a_killed_process_fails_only_its_current_request(checkpoint: Path,
         assert (await transcription.transcribe(sample, 3.0)).text == SAID
 
 
+@pytest.mark.slow
 async def test_requests_are_answered_by_their_deadline(checkpoint: Path, sample: Path) -> None:
     """A load that takes longer goes on; a process that hangs is killed."""
     async with running(checkpoint, timeout_s=0.5) as transcription:
@@ -277,6 +280,7 @@ async def test_missing_weights_are_reported_with_advice(
         assert transcription.status()["state"] == "ready"
 
 
+@pytest.mark.slow
 async def test_a_failed_download_is_reported_with_advice(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +301,7 @@ async def test_a_failed_download_is_reported_with_advice(
         group.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_gpu_that_is_not_present(checkpoint: Path) -> None:
     transcription = Transcription(str(checkpoint), lambda: "cuda:97")
     async with anyio.create_task_group() as group:

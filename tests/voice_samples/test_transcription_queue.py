@@ -115,6 +115,7 @@ async def workplace(
             group.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_the_latest_voice_sample_is_transcribed_first(tmp_path: Path, checkpoint: Path) -> None:
     async with workplace(tmp_path, checkpoint) as one:
         for name in ("first", "second", "third"):
@@ -127,6 +128,7 @@ async def test_the_latest_voice_sample_is_transcribed_first(tmp_path: Path, chec
         assert one.store.voice_sample("first").transcript_source == "whisper"
 
 
+@pytest.mark.slow
 async def test_a_failure_is_stored_and_the_next_one_is_transcribed(tmp_path: Path, checkpoint: Path) -> None:
     async with workplace(tmp_path, checkpoint) as one:
         one.add("sound")
@@ -140,6 +142,7 @@ async def test_a_failure_is_stored_and_the_next_one_is_transcribed(tmp_path: Pat
         assert one.store.next_without_transcript() is None
 
 
+@pytest.mark.slow
 async def test_a_recording_that_is_not_on_this_machine_is_fetched(
     tmp_path: Path, checkpoint: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

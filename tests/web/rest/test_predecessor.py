@@ -560,6 +560,7 @@ def test_gpu_ids_are_physical_ids() -> None:
     assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices] == ["2", "3"]
 
 
+@pytest.mark.slow
 def test_lists_may_change_while_they_are_read(client: httpx.Client) -> None:
     """The earlier server failed when a collection changed during iteration."""
     data = recording(1.0)

@@ -100,6 +100,7 @@ def held_up(server: Server, client: httpx.Client) -> Iterator[psutil.Process]:
             listener.resume()
 
 
+@pytest.mark.slow
 def test_an_uploaded_sample_is_transcribed(client: httpx.Client) -> None:
     sent = upload(client, "heard")
     assert sent.status_code == 200

@@ -48,7 +48,9 @@ def timed(server: Server, act: Callable[[], httpx.Response]) -> tuple[float, htt
     return worked_s(server) - started, answer
 
 
-@pytest.mark.parametrize(("form", "rate"), [("WAV", 48_000), ("FLAC", 44_100), ("MP3", 44_100)])
+@pytest.mark.parametrize(
+    ("form", "rate"), [("WAV", 48_000), ("FLAC", 44_100), pytest.param("MP3", 44_100, marks=pytest.mark.slow)]
+)
 def test_a_minute_is_stored_within_a_second(
     client: httpx.Client, deaf: Server, form: str, rate: int, record_property: Callable[[str, object], None]
 ) -> None:
@@ -93,7 +95,9 @@ def memory(server: Server) -> int:
     return total
 
 
-@pytest.mark.parametrize("bomb", ["an hour in little", "2^31-1 Hz", "4 GB"])
+@pytest.mark.parametrize(
+    "bomb", [pytest.param("an hour in little", marks=pytest.mark.slow), "2^31-1 Hz", "4 GB"]
+)
 def test_a_decompression_bomb_is_rejected_within_a_second_and_50_mb(
     client: httpx.Client, deaf: Server, bomb: str
 ) -> None:

@@ -51,7 +51,7 @@ async def test_deepgram_answers_every_flush(server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["stream-input", "multi-stream-input"])
-@pytest.mark.parametrize("flush", ["flush", "try_trigger_generation"])
+@pytest.mark.parametrize("flush", ["flush", pytest.param("try_trigger_generation", marks=pytest.mark.slow)])
 async def test_elevenlabs_speaks_once_what_is_flushed_often(server: Server, path: str, flush: str) -> None:
     async with exchanging(f"{server.ws_url}/v1/text-to-speech/aria/{path}") as exchange:
         await exchange.send(text=" ")
@@ -64,6 +64,7 @@ async def test_elevenlabs_speaks_once_what_is_flushed_often(server: Server, path
     assert not [message for message in exchange.told if "error" in message]
 
 
+@pytest.mark.slow
 async def test_kyutai_speaks_text_sent_a_letter_at_a_time(server: Server) -> None:
     """Its protocol has no flush; each message completes a word."""
     import msgpack

@@ -407,6 +407,7 @@ def test_every_segment_uses_the_context_prompt(engine, said, monkeypatch):
     assert all(used is prompt for used in prompts)
 
 
+@pytest.mark.slow
 def test_context_prompt_leaves_room_for_text(engine, said):
     drain(engine, [said(1, text="你好，" * 40 + "Hi. " * 60, context=7, max_tokens=2400)])
     prompt = engine.contexts[7].prompt

@@ -105,7 +105,8 @@ def simulated():
         engine.close()
 
 
-@pytest.mark.parametrize("slots", [6, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [6, 40])
 def test_streams_that_come_and_go_are_independent(simulated, alone, slots):
     engine, gpu = simulated(slots)
     captures, dice = gpu.captures, random.Random(slots)
@@ -124,7 +125,9 @@ def test_streams_that_come_and_go_are_independent(simulated, alone, slots):
     assert gpu.captures == captures, "everybody waits while a graph is captured"
 
 
-@pytest.mark.parametrize(("ahead_s", "together"), [(1000.0, True), (-1000.0, False)])
+@pytest.mark.parametrize(
+    ("ahead_s", "together"), [(1000.0, True), pytest.param(-1000.0, False, marks=pytest.mark.slow)]
+)
 def test_chunks_wait_for_others_while_their_listeners_have_audio(simulated, alone, ahead_s, together):
     """Those of the usual size are decoded together, unless somebody would hear it."""
     engine, gpu = simulated(6)
