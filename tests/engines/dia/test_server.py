@@ -98,7 +98,7 @@ async def test_streamed_text_is_spoken_sentence_by_sentence(start_server, tmp_pa
     assert end["type"] == "done"
     assert [event["text"] for event in talk.of("sentence")]
     assert len(talk.audio()) > 2 * 44100
-    server.until_logged("RANDOM")
+    server.until_logged("The weights are random")
     say = [sys.executable, "run.py", "say", "Hello there.", "--pitch=2", "--url", server.url]
     told = await anyio.run_process([*say, "--out", str(tmp_path / "hello.flac")])
     assert "This engine ignores: pitch" in told.stderr.decode()
