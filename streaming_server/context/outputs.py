@@ -66,8 +66,7 @@ class ContextMetrics:
 
     first_audio_ms: from the moment the first sentence was complete, even if it then waited for more text.
     queue_ms: the part of it before the engine returned anything. audio_ms: audio as the listener hears it.
-    synthesis_ms: the engine's own time. realtime_factor: audio at
-    the engine's own tempo ÷ synthesis.
+    synthesis_ms: the engine's own time. realtime_factor: audio at the engine's own tempo ÷ synthesis.
     """
 
     queue_ms: float

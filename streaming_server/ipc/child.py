@@ -19,8 +19,8 @@ import anyio
 import structlog
 
 Priority = Literal["normal", "low", "idle"]
-"""low: a small part of a core that others want too. idle: runs only when no other process wants
-the core.
+"""low: a small part of a core that others want too. idle: runs only when no other process
+wants the core.
 
 Niceness alone is not enough to keep out of the way of speech. Beside a child of niceness 10 at work, the
 server's median first audio grew by half on two cores, because a process that wakes up waits for the end of

@@ -12,13 +12,12 @@ from streaming_server.errors import ProtocolError
 from streaming_server.ipc.framing import FrameReader
 from streaming_server.ipc.messages import Report, Request, decode_report, encode
 
-EXITED = "exited"
-
 
 class WorkerLink(asyncio.Protocol):
     """Decodes a worker's reports and passes them to `on_report`; a malformed one closes the link.
 
-    closed: set when the link is closed, by either side. reason: why, as a predicate of the worker.
+    closed: set when the link is closed, by either side. fault: what the worker did wrong, as a predicate, if
+    that is why.
     """
 
     def __init__(self, on_report: Callable[[Report], None]) -> None:
@@ -26,7 +25,7 @@ class WorkerLink(asyncio.Protocol):
         self._frames = FrameReader()
         self._transport: asyncio.Transport | None = None
         self.closed = anyio.Event()
-        self.reason = EXITED
+        self.fault: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it.
@@ -36,7 +35,7 @@ class WorkerLink(asyncio.Protocol):
             for frame in self._frames.feed(data):
                 self._on_report(decode_report(frame))
         except ProtocolError as error:
-            self.reason = f"broke the protocol: {error.message}"
+            self.fault = f"broke the protocol: {error.message}"
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

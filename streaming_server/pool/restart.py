@@ -30,8 +30,8 @@ class RestartPolicy:
         return self._broken
 
     @property
-    def hopeless(self) -> bool:
-        """True after BREAKER_DEATHS deaths in a row, however far apart."""
+    def start_failed(self) -> bool:
+        """True after BREAKER_DEATHS deaths without a long life between them, however far apart."""
         return self._in_a_row >= BREAKER_DEATHS
 
     def died(self, now: float, lived_s: float) -> float:

@@ -27,7 +27,7 @@ from streaming_server.ipc.messages import (
     Submit,
 )
 from streaming_server.pool.devices import Device
-from streaming_server.pool.link import EXITED, WorkerLink
+from streaming_server.pool.link import WorkerLink
 from streaming_server.pool.memory import PressureGauge
 from streaming_server.pool.restart import RestartPolicy
 from streaming_server.pool.speech_check import SpeechCheck
@@ -48,8 +48,6 @@ SHUTDOWN_S = 2.0
 """Seconds a worker may take to exit after `Shutdown` before it is killed."""
 EXIT_S = 1.0
 """Seconds that a worker which has closed its link may take to exit before it is killed."""
-
-_TOO_LATE = "did not start in time"
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -130,7 +128,8 @@ class Supervisor:
                 now = time.monotonic()
                 delay_s = self._policy.died(now, lived_s=max(0.0, now - self._ready_at))
                 self.restarts += 1
-                self._note_failed_start(reason)
+                if self._ready_at == math.inf and self._policy.start_failed:
+                    self._fail_start(reason)
                 log.warning("worker died", device=self.device.id, reason=reason, restart_in_s=delay_s)
                 self._set_state("broken" if self._policy.broken else "restarting")
                 await anyio.sleep(delay_s)
@@ -154,19 +153,27 @@ class Supervisor:
         self.pid = child.pid
         # Set before it is connected, so that the first report can be answered.
         self._link = link = WorkerLink(self.on_report)
-        reason = ""
+        exits = False
         try:
             await _connect(link, ours)
-            reason = await self._supervise(link)
+            fault = await self._supervise(link)
+            exits = fault is None
         finally:
             with anyio.CancelScope(shield=True):
-                status = await self._terminate(child, link, exits=reason == EXITED)
-        return f"{reason} ({status})" if status is not None else reason
+                status = await self._terminate(child, link, exits=exits)
+        return fault or (f"exited ({status})" if status else "exited")
 
-    async def _supervise(self, link: WorkerLink) -> str:
-        """Wait for the worker's first sound, then until it dies or stops answering; return why it ended."""
+    async def _supervise(self, link: WorkerLink) -> str | None:
+        """Wait for the worker's first sound, then until it dies or has to be terminated.
+
+        Return what it did wrong, as a predicate; None if it exited.
+        """
         if not await self._has_spoken(link):
-            return link.reason if link.closed.is_set() else _TOO_LATE
+            if link.closed.is_set():
+                return link.fault
+            late = "did not start in time"
+            self._fail_start(late)
+            return late
         self._ready_at = time.monotonic()
         self._set_state("ready")
         while not link.closed.is_set():
@@ -184,7 +191,7 @@ class Supervisor:
             self._pings_unanswered += 1
             self.send(Ping())
             self._speech.beat(paused=self._observer.is_paused(self))
-        return link.reason
+        return link.fault
 
     async def _has_spoken(self, link: WorkerLink) -> bool:
         """Wait for the worker's first sound, for as many heartbeats as it may take."""
@@ -195,10 +202,9 @@ class Supervisor:
             self._speech.beat()
         return self._speech.first_sound.is_set() and not link.closed.is_set()
 
-    def _note_failed_start(self, reason: str) -> None:
-        """Set `failure` if the last process was never ready and the next one probably would not be either."""
-        if self._ready_at == math.inf and (reason == _TOO_LATE or self._policy.hopeless):
-            self.failure = self.failure or f"Worker {self.device.id} could not start: it {reason}."
+    def _fail_start(self, reason: str) -> None:
+        """Set `failure` unless the worker itself has reported why."""
+        self.failure = self.failure or f"Worker {self.device.id} could not start: it {reason}."
 
     async def _terminate(self, child: Child, link: WorkerLink, *, exits: bool) -> str | None:
         """Terminate the process and close its pipe; return the exit status of one that `exits` by itself."""
